@@ -1,0 +1,56 @@
+"""Spindle hosts agent threads on trio: each thread an actor, and the Codex app-server protocol around them.
+
+The public names are imported when first used, so that `import spindle` stays cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spindle.actors.embedding import SubscriberLagged as SubscriberLagged
+    from spindle.actors.embedding import ThreadHandle as ThreadHandle
+    from spindle.actors.embedding import TurnFailed as TurnFailed
+    from spindle.actors.embedding import TurnHandle as TurnHandle
+    from spindle.actors.runtime import Runtime as Runtime
+    from spindle.actors.runtime import open_runtime as open_runtime
+    from spindle.rpc.model.interface import Model as Model
+    from spindle.rpc.model.interface import ModelError as ModelError
+    from spindle.rpc.model.offline import OfflineModel as OfflineModel
+    from spindle.rpc.model.responses import ResponsesModel as ResponsesModel
+    from spindle.rpc.protocol.errors import RpcError as RpcError
+    from spindle.rpc.protocol.turns import AgentMessageDeltaNotification as AgentMessageDeltaNotification
+    from spindle.rpc.protocol.turns import ItemCompletedNotification as ItemCompletedNotification
+    from spindle.rpc.protocol.turns import ItemStartedNotification as ItemStartedNotification
+    from spindle.rpc.protocol.turns import TurnCompletedNotification as TurnCompletedNotification
+    from spindle.rpc.protocol.turns import TurnStartedNotification as TurnStartedNotification
+
+_NAMES = {
+    "SubscriberLagged": "spindle.actors.embedding",
+    "ThreadHandle": "spindle.actors.embedding",
+    "TurnFailed": "spindle.actors.embedding",
+    "TurnHandle": "spindle.actors.embedding",
+    "Runtime": "spindle.actors.runtime",
+    "open_runtime": "spindle.actors.runtime",
+    "Model": "spindle.rpc.model.interface",
+    "ModelError": "spindle.rpc.model.interface",
+    "OfflineModel": "spindle.rpc.model.offline",
+    "ResponsesModel": "spindle.rpc.model.responses",
+    "RpcError": "spindle.rpc.protocol.errors",
+    "AgentMessageDeltaNotification": "spindle.rpc.protocol.turns",
+    "ItemCompletedNotification": "spindle.rpc.protocol.turns",
+    "ItemStartedNotification": "spindle.rpc.protocol.turns",
+    "TurnCompletedNotification": "spindle.rpc.protocol.turns",
+    "TurnStartedNotification": "spindle.rpc.protocol.turns",
+}
+
+__all__ = sorted(_NAMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    try:
+        module = _NAMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'spindle' has no attribute {name!r}") from None
+    return getattr(import_module(module), name)

@@ -1,0 +1,95 @@
+"""The command line: `spindle app-server`, with the options of `codex app-server`, and `spindle demo`."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options; -c, --enable and --disable are accepted before and after the subcommand, as wrappers write them."""
+    top = argparse.ArgumentParser(prog="spindle", description="Hosts agent threads; speaks the Codex app-server protocol.")
+    _config_options(top, "before")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    server = commands.add_parser("app-server", help="serve clients on stdio, a WebSocket or a Unix socket")
+    _config_options(server, "after")
+    server.add_argument(
+        "--listen", metavar="URL", default="stdio://", help="stdio:// (default), ws://IP:PORT (loopback), unix://PATH, off"
+    )
+    server.add_argument("--stdio", action="store_true", help="the same as --listen stdio://")
+    server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
+    commands.add_parser("demo", help="show the life of threads on the built-in offline model")
+    return top
+
+
+def _config_options(parser: argparse.ArgumentParser, where: str) -> None:
+    add = parser.add_argument
+    add("-c", "--config", metavar="KEY=VALUE", action="append", default=[], dest=f"config_{where}", help="override a key of config.toml")
+    add("--enable", metavar="FEATURE", action="append", default=[], dest=f"enable_{where}", help="the same as -c features.FEATURE=true")
+    add("--disable", metavar="FEATURE", action="append", default=[], dest=f"disable_{where}", help="the same as -c features.FEATURE=false")
+
+
+def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
+    """The config overrides of a command line. Raises ValueError."""
+    from spindle.storage.config.toml import parse_override
+
+    out = [parse_override(text) for text in (*options.config_before, *options.config_after)]
+    for name, value in (("enable", True), ("disable", False)):
+        for feature in (*getattr(options, f"{name}_before"), *getattr(options, f"{name}_after")):
+            out.append((f"features.{feature}", value))
+    return out
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code: 0, 1 when it cannot serve, 2 for bad usage."""
+    options = parser().parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=os.environ.get("SPINDLE_LOG", "WARNING").upper(), format="%(levelname)s %(message)s")
+    if options.command == "demo":
+        from spindle.demo import main as demo
+
+        sys.exit(demo())
+    sys.exit(app_server(options))
+
+
+def app_server(options: argparse.Namespace) -> int:
+    """Serve until the client leaves or a signal arrives."""
+    import trio
+
+    from spindle.storage.home import HomeError
+
+    url = "stdio://" if options.stdio else options.listen
+    if url == "off":
+        print("no transport configured; use --listen with stdio://, ws:// or unix://", file=sys.stderr)
+        return 1
+    try:
+        config = overrides(options)
+        if url != "stdio://":
+            from spindle.rpc.transports.listen import parse_listen
+
+            parse_listen(url)
+    except ValueError as error:
+        print(f"spindle: {error}", file=sys.stderr)
+        return 2
+
+    async def serve() -> None:
+        from spindle.actors.daemon import serve_listener, serve_stdio
+        from spindle.actors.runtime import open_runtime
+
+        # what is imported by now stays: keep the collector from walking it again and again
+        gc.freeze()
+        async with open_runtime(config=config) as runtime:
+            await (serve_stdio(runtime) if url == "stdio://" else serve_listener(runtime, url))
+
+    code = 0
+    try:
+        trio.run(serve)
+    except* (HomeError, OSError) as group:
+        code = 1
+        for error in group.exceptions:
+            print(f"spindle: {error}", file=sys.stderr)
+    return code
