@@ -1,0 +1,175 @@
+"""The events of the Responses API as model events.
+
+Format: the streaming reference of OpenAI's Responses API. What is unknown or does not parse is skipped, so that a
+provider may say more than is understood here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias, cast
+
+import orjson
+
+from spindle.rpc.model.errors import ModelError, disconnected, failed, incomplete
+from spindle.rpc.model.interface import (
+    Completed,
+    Created,
+    ItemAdded,
+    ItemDone,
+    ModelEvent,
+    ReasoningDelta,
+    SummaryDelta,
+    SummaryPartAdded,
+    TextDelta,
+    Usage,
+)
+
+_Fields: TypeAlias = Mapping[str, type | tuple[type, ...]]
+
+_NULLABLE_TEXT = (str, type(None))
+
+# What an output item must have to be of use; without it the conversation could not be continued.
+_ITEMS: Mapping[str, _Fields] = {
+    "message": {"role": str, "content": list},
+    "reasoning": {"summary": list},
+    "local_shell_call": {"status": str, "action": dict},
+    "function_call": {"name": str, "arguments": str, "call_id": str},
+    "tool_search_call": {"execution": str},
+    "function_call_output": {"call_id": str, "output": (str, list)},
+    "custom_tool_call": {"call_id": str, "name": str, "input": str},
+    "custom_tool_call_output": {"call_id": str, "output": (str, list)},
+    "tool_search_output": {"status": str, "execution": str, "tools": list},
+    "web_search_call": {},
+    "image_generation_call": {"id": str, "status": str, "result": str},
+    "compaction": {"encrypted_content": str},
+}
+
+
+def decode(payloads: Iterable[bytes], events: list[ModelEvent]) -> ModelError | None:
+    """Append the events that `payloads` hold; returns the failure the provider reported, if it did.
+
+    Nothing after `Completed` or a failure is looked at.
+    """
+    for payload in payloads:
+        try:
+            data = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            continue
+        if type(data) is not dict:
+            continue
+        fields = cast(dict[str, Any], data)
+        kind = fields.get("type")
+        if kind == "response.output_text.delta":  # nearly all of them, so no look-up
+            delta = fields.get("delta")
+            if type(delta) is str:
+                item_id = fields.get("item_id")
+                events.append(TextDelta(delta, item_id if type(item_id) is str else None))
+            continue
+        reader = _READERS.get(kind) if type(kind) is str else None
+        if reader is None:
+            continue
+        event = reader(fields)
+        if isinstance(event, ModelError):
+            return event
+        if event is not None:
+            events.append(event)
+            if type(event) is Completed:
+                return None
+    return None
+
+
+def _created(data: dict[str, Any]) -> ModelEvent | None:
+    response = data.get("response")
+    if not isinstance(response, dict):
+        return None
+    response_id = cast(dict[str, Any], response).get("id")
+    return Created(response_id if isinstance(response_id, str) else None)
+
+
+def _item_added(data: dict[str, Any]) -> ModelEvent | None:
+    item = data.get("item")
+    return ItemAdded(cast(dict[str, Any], item)) if _usable(item) else None
+
+
+def _item_done(data: dict[str, Any]) -> ModelEvent | None:
+    item = data.get("item")
+    return ItemDone(cast(dict[str, Any], item)) if _usable(item) else None
+
+
+def _usable(item: object) -> bool:
+    if not isinstance(item, dict):
+        return False
+    fields = cast(dict[str, Any], item)
+    kind = fields.get("type")
+    required = _ITEMS.get(kind) if isinstance(kind, str) else None
+    if required is None:
+        return False
+    return all(isinstance(fields.get(name), types) for name, types in required.items())
+
+
+def _summary_part_added(data: dict[str, Any]) -> ModelEvent | None:
+    index = data.get("summary_index")
+    return SummaryPartAdded(index) if type(index) is int else None
+
+
+def _summary_delta(data: dict[str, Any]) -> ModelEvent | None:
+    delta, index = data.get("delta"), data.get("summary_index")
+    return SummaryDelta(delta, index) if type(delta) is str and type(index) is int else None
+
+
+def _reasoning_delta(data: dict[str, Any]) -> ModelEvent | None:
+    delta, index = data.get("delta"), data.get("content_index")
+    return ReasoningDelta(delta, index) if type(delta) is str and type(index) is int else None
+
+
+def _completed(data: dict[str, Any]) -> ModelEvent | ModelError | None:
+    response = data.get("response")
+    if not isinstance(response, dict):
+        return None
+    fields = cast(dict[str, Any], response)
+    response_id = fields.get("id")
+    if not isinstance(response_id, str):
+        return disconnected("failed to parse ResponseCompleted: missing field `id`")
+    usage = fields.get("usage")
+    if usage is None:
+        return Completed(response_id, None)
+    counts = cast(dict[str, Any], usage) if isinstance(usage, dict) else {}
+    for name in ("input_tokens", "output_tokens", "total_tokens"):
+        if type(counts.get(name)) is not int:
+            return disconnected(f"failed to parse ResponseCompleted: missing field `{name}`")
+    return Completed(
+        response_id,
+        Usage(
+            input_tokens=counts["input_tokens"],
+            cached_input_tokens=_detail(counts, "input_tokens_details", "cached_tokens"),
+            output_tokens=counts["output_tokens"],
+            reasoning_output_tokens=_detail(counts, "output_tokens_details", "reasoning_tokens"),
+            total_tokens=counts["total_tokens"],
+        ),
+    )
+
+
+def _detail(counts: dict[str, Any], group: str, name: str) -> int:
+    details = counts.get(group)
+    value = cast(dict[str, Any], details).get(name) if isinstance(details, dict) else None
+    return value if type(value) is int else 0
+
+
+def _failed(data: dict[str, Any]) -> ModelError:
+    return failed(data.get("response"))
+
+
+def _incomplete(data: dict[str, Any]) -> ModelError:
+    return incomplete(data.get("response"))
+
+
+_READERS: Mapping[str, Callable[[dict[str, Any]], ModelEvent | ModelError | None]] = {
+    "response.created": _created,
+    "response.output_item.added": _item_added,
+    "response.output_item.done": _item_done,
+    "response.reasoning_summary_part.added": _summary_part_added,
+    "response.reasoning_summary_text.delta": _summary_delta,
+    "response.reasoning_text.delta": _reasoning_delta,
+    "response.completed": _completed,
+    "response.failed": _failed,
+    "response.incomplete": _incomplete,
+}

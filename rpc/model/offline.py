@@ -1,0 +1,293 @@
+"""A model without a network: it plays a script, and beyond it repeats what it was told.
+
+The file that `OfflineModel.from_file` reads is a JSON array with one entry per request. An entry is a string (the
+text of the answer) or an object with any of
+
+- `text`: the answer, streamed word by word, or `chunks`: the answer as it is to be streamed;
+- `reasoning`: a summary of thoughts, streamed before the answer;
+- `calls`: tool calls, each `{"name", "arguments" (a string or any JSON), "call_id"?}`;
+- `items`: whole response items; `events`: events of the Responses API, passed on as they are, instead of all above;
+- `delay`: seconds before the first event, `pace`: seconds before each piece of text;
+- `error`: `{"message", "info"?, "retryable"?, "details"?}`, raised after what the entry streams.
+"""
+
+import re
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import orjson
+import trio
+from attrs import frozen
+
+from spindle.rpc.model.decode import decode
+from spindle.rpc.model.errors import ModelError
+from spindle.rpc.model.interface import (
+    Completed,
+    Created,
+    ItemAdded,
+    ItemDone,
+    ModelEvent,
+    ModelRequest,
+    SummaryDelta,
+    SummaryPartAdded,
+    TextDelta,
+    Usage,
+)
+
+_BYTES_PER_TOKEN = 4
+_ECHO_LIMIT = 400
+
+
+@frozen
+class ScriptedAnswer:
+    """One answer, as the module describes. Times are in seconds.
+
+    `chunks` is the text in the pieces it is streamed in. `events` replaces all that would be streamed; without a
+    `Completed` in it the stream ends as if cut off, unless `error` says how.
+    """
+
+    chunks: Sequence[str] = ()
+    reasoning: str | None = None
+    items: Sequence[Mapping[str, Any]] = ()
+    events: Sequence[ModelEvent] | None = None
+    delay: float = 0.0
+    pace: float = 0.0
+    error: ModelError | None = None
+
+    @classmethod
+    def of(cls, text: str) -> "ScriptedAnswer":
+        """The answer `text`, streamed word by word."""
+        return cls(chunks=words(text))
+
+    @classmethod
+    def from_json(cls, entry: object) -> "ScriptedAnswer":
+        """Raises `ValueError` for what is no entry of a script."""
+        if isinstance(entry, str):
+            return cls.of(entry)
+        if not isinstance(entry, dict):
+            raise ValueError(f"an answer is a string or an object, not {entry!r}")
+        fields = cast(dict[str, Any], entry)
+        unknown = fields.keys() - _KEYS
+        if unknown:
+            raise ValueError(f"unknown members of an answer: {', '.join(sorted(unknown))}")
+        for name, (kind, said) in _KEYS.items():
+            if name in fields and (not isinstance(fields[name], kind) or isinstance(fields[name], bool)):
+                raise ValueError(f"`{name}` of an answer is not {said}")
+        chunks: list[object] = fields.get("chunks", [])
+        if not all(isinstance(chunk, str) for chunk in chunks):
+            raise ValueError("`chunks` of an answer is not an array of strings")
+        calls = [_call(call) for call in fields.get("calls", [])]
+        events: list[ModelEvent] | None = None
+        error = _error(fields["error"]) if "error" in fields else None
+        if "events" in fields:
+            events = []
+            error = decode([orjson.dumps(event) for event in fields["events"]], events) or error
+        return cls(
+            chunks=cast(list[str], chunks) or words(fields.get("text", "")),
+            reasoning=fields.get("reasoning"),
+            items=[*fields.get("items", []), *calls],
+            events=events,
+            delay=fields.get("delay", 0.0),
+            pace=fields.get("pace", 0.0),
+            error=error,
+        )
+
+
+_KEYS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "text": (str, "a string"),
+    "chunks": (list, "an array"),
+    "reasoning": (str, "a string"),
+    "calls": (list, "an array"),
+    "items": (list, "an array"),
+    "events": (list, "an array"),
+    "delay": ((int, float), "a number"),
+    "pace": ((int, float), "a number"),
+    "error": (dict, "an object"),
+}
+
+
+class OfflineModel:
+    """A `Model` that needs nothing. Answers of `script` are given in order, whoever asks."""
+
+    def __init__(self, script: Sequence[ScriptedAnswer | str] = (), *, stream_max_retries: int = 5) -> None:
+        self.stream_max_retries = stream_max_retries
+        self.requests = 0
+        self._script = deque(ScriptedAnswer.of(entry) if isinstance(entry, str) else entry for entry in script)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "OfflineModel":
+        """Read a script. Blocking. Raises `OSError`, and `ValueError` with the place for what is no script."""
+        try:
+            entries = orjson.loads(Path(path).read_bytes())
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if not isinstance(entries, list):
+            raise ValueError(f"{path}: not an array of answers")
+        script: list[ScriptedAnswer] = []
+        for number, entry in enumerate(cast(list[object], entries), 1):
+            try:
+                script.append(ScriptedAnswer.from_json(entry))
+            except ValueError as error:
+                raise ValueError(f"{path}: answer {number}: {error}") from error
+        return cls(script)
+
+    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
+        """As in `Model`."""
+        return _Playback(self, request)
+
+    def answer(self, request: ModelRequest) -> ScriptedAnswer:
+        """The next answer of the script, or one of the model's own."""
+        self.requests += 1
+        return self._script.popleft() if self._script else ScriptedAnswer.of(_echo(request))
+
+    async def aclose(self) -> None:
+        """As in `Model`: there is nothing to release."""
+
+
+class _Playback:
+    def __init__(self, model: OfflineModel, request: ModelRequest) -> None:
+        self._model = model
+        self._request = request
+        self._delay = 0.0
+        self._pace = 0.0
+        self._error: ModelError | None = None
+        self._batches: Iterator[list[ModelEvent]] = iter(())
+
+    async def __aenter__(self) -> AsyncIterator[Sequence[ModelEvent]]:
+        answer = self._model.answer(self._request)
+        self._delay, self._pace, self._error = answer.delay, answer.pace, answer.error
+        self._batches = _batches(answer, self._request)
+        await trio.lowlevel.checkpoint()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._batches = iter(())
+
+    def __aiter__(self) -> AsyncIterator[Sequence[ModelEvent]]:
+        return self
+
+    async def __anext__(self) -> Sequence[ModelEvent]:
+        delay, self._delay = self._delay, 0.0
+        await trio.sleep(delay)
+        batch = next(self._batches, None)
+        if batch is None:
+            if self._error is not None:
+                raise self._error
+            raise StopAsyncIteration
+        if self._pace and type(batch[0]) is TextDelta:
+            await trio.sleep(self._pace)
+        return batch
+
+
+def _batches(answer: ScriptedAnswer, request: ModelRequest) -> Iterator[list[ModelEvent]]:
+    if answer.events is not None:
+        if answer.events:
+            yield list(answer.events)
+        if answer.error is None and not any(type(event) is Completed for event in answer.events):
+            raise ModelError("stream disconnected before completion: the script ends here", retryable=True)
+        return
+    response_id = f"resp_{uuid.uuid4().hex}"
+    yield [Created(response_id)]
+    items: list[dict[str, Any]] = []
+    if answer.reasoning is not None:
+        thoughts: dict[str, Any] = {"type": "reasoning", "id": f"rs_{uuid.uuid4().hex}", "summary": []}
+        yield [ItemAdded(dict(thoughts)), SummaryPartAdded(0)]
+        for piece in words(answer.reasoning):
+            yield [SummaryDelta(piece, 0)]
+        thoughts["summary"] = [{"type": "summary_text", "text": answer.reasoning}]
+        items.append(thoughts)
+        yield [ItemDone(thoughts)]
+    if answer.chunks:
+        item_id = f"msg_{uuid.uuid4().hex}"
+        yield [ItemAdded(_message(item_id, ""))]
+        for piece in answer.chunks:
+            yield [TextDelta(piece, item_id)]
+        if answer.error is not None:
+            return  # the failure breaks the message off
+        message = _message(item_id, "".join(answer.chunks))
+        items.append(message)
+        yield [ItemDone(message)]
+    for item in answer.items:
+        items.append(dict(item))
+        yield [ItemDone(items[-1])]
+    if answer.error is None:
+        yield [Completed(response_id, _usage(request, items))]
+
+
+def words(text: str) -> list[str]:
+    """`text` cut before each word; joined it is `text` again."""
+    return re.findall(r"\s*\S+\s*$|\s*\S+|\s+$", text)
+
+
+def _message(item_id: str, text: str) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": text}]
+    return {"type": "message", "role": "assistant", "id": item_id, "content": content}
+
+
+def _usage(request: ModelRequest, items: Sequence[dict[str, Any]]) -> Usage:
+    asked = _tokens(len(request.instructions) + sum(map(len, request.input)))
+    thought = sum(_tokens(len(orjson.dumps(item))) for item in items if item["type"] == "reasoning")
+    answered = sum(_tokens(len(orjson.dumps(item))) for item in items)
+    return Usage(asked, 0, answered, thought, asked + answered)
+
+
+def _tokens(size: int) -> int:
+    return -(-size // _BYTES_PER_TOKEN)
+
+
+def _call(call: object) -> dict[str, Any]:
+    fields = cast(dict[str, Any], call) if isinstance(call, dict) else {}
+    name = fields.get("name")
+    if not isinstance(name, str):
+        raise ValueError("a call has no `name`")
+    arguments = fields.get("arguments", {})
+    return {
+        "type": "function_call",
+        "name": name,
+        "arguments": arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(),
+        "call_id": str(fields.get("call_id") or f"call_{uuid.uuid4().hex}"),
+    }
+
+
+def _error(fields: dict[str, Any]) -> ModelError:
+    message = fields.get("message")
+    if not isinstance(message, str):
+        raise ValueError("the error has no `message`")
+    details = fields.get("details")
+    return ModelError(
+        message,
+        fields.get("info", "other"),
+        retryable=fields.get("retryable") is True,
+        details=details if isinstance(details, str) else None,
+    )
+
+
+def _echo(request: ModelRequest) -> str:
+    for encoded in reversed(request.input):
+        item = orjson.loads(encoded)
+        kind = item.get("type")
+        if kind in ("function_call_output", "custom_tool_call_output"):
+            return f"The tool answered: {_short(_text(item.get('output')))}"
+        if kind == "message" and item.get("role") == "user":
+            return f"You said: {_short(_text(item.get('content')))} I am the offline model and only repeat it."
+    return "Nothing was asked. I am the offline model and only repeat what I am told."
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = cast(list[object], content) if isinstance(content, list) else []
+    texts = [cast(dict[str, Any], part).get("text") for part in parts if isinstance(part, dict)]
+    return " ".join(text for text in texts if isinstance(text, str))
+
+
+def _short(text: str) -> str:
+    told = " ".join(text.split())
+    return f'"{told[:_ECHO_LIMIT]}…"' if len(told) > _ECHO_LIMIT else f'"{told}"'

@@ -1,0 +1,220 @@
+"""A model behind the Responses API: one POST per request, the answer as server-sent events."""
+
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from urllib.parse import quote, urlencode
+
+import orjson
+import trio
+
+from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, Target
+from spindle.rpc.model.decode import decode
+from spindle.rpc.model.errors import ModelError, disconnected, refused
+from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
+from spindle.rpc.model.provider import Provider
+from spindle.rpc.model.sse import EventSplitter
+
+_DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_ERROR_BODY_LIMIT = 1 << 20
+_ERROR_BODY_SECONDS = 10.0
+_BACKOFF_SECONDS = 0.2
+
+
+class ResponsesModel:
+    """A `Model` over HTTP.
+
+    `api_key` is asked per request, and only for a provider that requires OpenAI credentials; a key configured for
+    the provider itself comes first. `environ` holds the variables that the provider's settings name.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        api_key: Callable[[], str | None] = lambda: None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = trio.sleep,
+    ) -> None:
+        self.provider = provider
+        self.stream_max_retries = provider.stream_max_retries
+        self._api_key = api_key
+        self._environ = os.environ if environ is None else environ
+        self._sleep = sleep
+        self._idle_seconds = provider.stream_idle_timeout_ms / 1000
+        self._connections: Connections | None = None
+        self._closed = False
+        base = (provider.base_url or _DEFAULT_BASE_URL).rstrip("/")
+        query = urlencode(provider.query_params, quote_via=quote)
+        self.url = f"{base}/responses" + (f"?{query}" if query else "")
+
+    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
+        """As in `Model`. A server error or a lost connection before the answer is repeated in silence."""
+        return _Stream(self, request)
+
+    async def aclose(self) -> None:
+        """As in `Model`; idle connections are closed at once, others when their answer ends."""
+        self._closed = True
+        if self._connections is not None:
+            await self._connections.aclose()
+
+    async def open(self, request: ModelRequest) -> Exchange:
+        """Send `request` and return the exchange, its answer a success. Raises `ModelError`."""
+        if self._closed:
+            raise ModelError("the model is closed")
+        if self._connections is None:
+            try:
+                self._connections = Connections(Target.parse(self.url, self._environ))
+            except ValueError as error:
+                raise ModelError(f"model provider {self.provider.name}: {error}") from error
+        headers = self._headers(request)
+        try:
+            body = encode_body(request)
+        except TypeError as error:  # orjson's for text that is no UTF-8 as well
+            raise ModelError(f"the request cannot be written as JSON: {error}") from error
+        retries = self.provider.request_max_retries
+        attempt = 0
+        while True:
+            try:
+                exchange = await self._connections.post(headers, body, self._idle_seconds)
+            except Idle as error:
+                raise disconnected(str(error)) from error
+            except HttpFailure as error:
+                if attempt >= retries:
+                    raise disconnected(f"error sending request for url ({self.url}): {error}") from error
+            else:
+                status = exchange.answer.status
+                if 200 <= status < 300:
+                    return exchange
+                try:
+                    said = b""
+                    with trio.move_on_after(_ERROR_BODY_SECONDS):
+                        said = await exchange.answer.rest(_ERROR_BODY_LIMIT)
+                finally:
+                    await exchange.aclose()
+                if status < 500 or attempt >= retries:
+                    raise refused(status, said, self.url)
+            await self._sleep(_BACKOFF_SECONDS * 2**attempt * random.uniform(0.9, 1.1))
+            attempt += 1
+
+    def _headers(self, request: ModelRequest) -> list[Header]:
+        provider, environ = self.provider, self._environ
+        thread = request.thread_id
+        headers = [
+            ("accept", "text/event-stream"),
+            ("content-type", "application/json"),
+            ("session_id", thread),
+            ("x-client-request-id", thread),
+            ("x-codex-window-id", f"{thread}:0"),
+            ("originator", request.originator),
+            ("user-agent", request.user_agent),
+        ]
+        key = self._bearer()
+        if key:
+            headers.append(("authorization", f"Bearer {key}"))
+        if not provider.http_headers and not provider.env_http_headers:
+            return headers
+        own = {name.lower(): value for name, value in provider.http_headers.items()}
+        for name, variable in provider.env_http_headers.items():
+            if value := environ.get(variable, "").strip():
+                own[name.lower()] = value
+        return [(name, value) for name, value in headers if name not in own] + list(own.items())
+
+    def _bearer(self) -> str | None:
+        provider = self.provider
+        if provider.env_key:
+            key = self._environ.get(provider.env_key, "").strip()
+            if not key:
+                hint = f" {provider.env_key_instructions}" if provider.env_key_instructions else ""
+                raise ModelError(f"Missing environment variable: `{provider.env_key}`.{hint}")
+            return key
+        if provider.experimental_bearer_token:
+            return provider.experimental_bearer_token
+        # A key for OpenAI is nobody else's business, so other providers do not get it.
+        return self._api_key() if provider.requires_openai_auth else None
+
+
+def encode_body(request: ModelRequest) -> bytes:
+    """The JSON body of the POST. The items of `input` are put in as they are."""
+    body: dict[str, object] = {
+        "model": request.model,
+        "instructions": request.instructions,
+        "input": orjson.Fragment(b"[" + b",".join(request.input) + b"]"),
+        "tools": request.tools,
+        "tool_choice": "auto",
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "reasoning": request.reasoning,
+        "store": False,
+        "stream": True,
+        "include": request.include,
+        "prompt_cache_key": request.prompt_cache_key,
+    }
+    if request.service_tier is not None:
+        body["service_tier"] = request.service_tier
+    if request.text is not None:
+        body["text"] = request.text
+    body["client_metadata"] = request.client_metadata
+    return orjson.dumps(body, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(name): member for name, member in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, Sequence):
+        return list(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+class _Stream:
+    """The context manager and the iterator that `ResponsesModel.stream` returns."""
+
+    def __init__(self, model: ResponsesModel, request: ModelRequest) -> None:
+        self._model = model
+        self._request = request
+        self._splitter = EventSplitter()
+        self._exchange: Exchange | None = None
+        self._failure: ModelError | None = None
+        self._completed = False
+
+    async def __aenter__(self) -> AsyncIterator[Sequence[ModelEvent]]:
+        self._exchange = await self._model.open(self._request)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            await exchange.aclose(whole=self._completed)
+
+    def __aiter__(self) -> AsyncIterator[Sequence[ModelEvent]]:
+        return self
+
+    async def __anext__(self) -> Sequence[ModelEvent]:
+        if self._failure is not None:
+            raise self._failure
+        if self._completed:
+            raise StopAsyncIteration
+        if self._exchange is None:
+            raise ModelError("the stream is closed")
+        events: list[ModelEvent] = []
+        while not events:
+            chunks: Sequence[bytes] = ()
+            failure: ModelError | None
+            try:
+                chunks = await self._exchange.answer.chunks()
+            except HttpFailure as error:
+                failure = disconnected(str(error))
+            else:
+                failure = None if chunks else disconnected("stream closed before response.completed")
+            payloads = [payload for chunk in chunks for payload in self._splitter.feed(chunk)]
+            if failure is not None:
+                payloads = self._splitter.finish()
+            self._failure = decode(payloads, events) or failure
+            if events and type(events[-1]) is Completed:
+                self._completed, self._failure = True, None
+            elif self._failure is not None and not events:
+                raise self._failure
+        return events

@@ -1,0 +1,189 @@
+"""The account that model requests are made with: reading it, logging in and out."""
+
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from spindle.rpc.protocol.shapes import JsonObject, Tagged
+
+AuthMode: TypeAlias = Literal["apikey", "chatgpt", "chatgptAuthTokens", "agentIdentity"]
+PlanType: TypeAlias = str
+CancelLoginAccountStatus: TypeAlias = Literal["canceled", "notFound"]
+
+
+@frozen
+class ApiKeyAccount:
+    """An API key."""
+
+    type: Literal["apiKey"] = field(default="apiKey", init=False)
+
+
+@frozen
+class ChatgptAccount:
+    """A ChatGPT subscription."""
+
+    type: Literal["chatgpt"] = field(default="chatgpt", init=False)
+    email: str
+    plan_type: PlanType
+
+
+Account: TypeAlias = Annotated[ApiKeyAccount | ChatgptAccount, Tagged("Account")]
+
+
+@frozen
+class GetAccountParams:
+    """Parameters of account/read."""
+
+    refresh_token: bool = False
+
+
+@frozen
+class GetAccountResponse:
+    """The account, or None; and whether the provider in use needs one."""
+
+    account: Account | None
+    requires_openai_auth: bool
+
+
+@frozen
+class ApiKeyLogin:
+    """Log in with an API key; nobody has to be asked."""
+
+    type: Literal["apiKey"] = field(default="apiKey", init=False)
+    api_key: str = field(repr=False)
+
+
+@frozen
+class ChatgptLogin:
+    """Log in with a browser."""
+
+    type: Literal["chatgpt"] = field(default="chatgpt", init=False)
+
+
+@frozen
+class ChatgptDeviceCodeLogin:
+    """Log in by typing a code on another device."""
+
+    type: Literal["chatgptDeviceCode"] = field(default="chatgptDeviceCode", init=False)
+
+
+@frozen
+class ChatgptAuthTokensLogin:
+    """Use tokens that the client obtained and will renew."""
+
+    EXPERIMENTAL: ClassVar[str] = "account/login/start.chatgptAuthTokens"
+
+    type: Literal["chatgptAuthTokens"] = field(default="chatgptAuthTokens", init=False)
+    access_token: str = field(repr=False)
+    chatgpt_account_id: str
+    chatgpt_plan_type: str | None = None
+
+
+LoginAccountParams: TypeAlias = Annotated[
+    ApiKeyLogin | ChatgptLogin | ChatgptDeviceCodeLogin | ChatgptAuthTokensLogin, Tagged("LoginAccountParams")
+]
+
+
+@frozen
+class ApiKeyLoginResponse:
+    """The key is stored."""
+
+    type: Literal["apiKey"] = field(default="apiKey", init=False)
+
+
+@frozen
+class ChatgptLoginResponse:
+    """The page to open in a browser."""
+
+    type: Literal["chatgpt"] = field(default="chatgpt", init=False)
+    login_id: str
+    auth_url: str
+
+
+@frozen
+class ChatgptDeviceCodeLoginResponse:
+    """The page to open and the code to type there."""
+
+    type: Literal["chatgptDeviceCode"] = field(default="chatgptDeviceCode", init=False)
+    login_id: str
+    verification_url: str
+    user_code: str
+
+
+@frozen
+class ChatgptAuthTokensLoginResponse:
+    """The tokens are in use."""
+
+    type: Literal["chatgptAuthTokens"] = field(default="chatgptAuthTokens", init=False)
+
+
+LoginAccountResponse: TypeAlias = Annotated[
+    ApiKeyLoginResponse | ChatgptLoginResponse | ChatgptDeviceCodeLoginResponse | ChatgptAuthTokensLoginResponse,
+    Tagged("LoginAccountResponse"),
+]
+
+
+@frozen
+class CancelLoginAccountParams:
+    """Give up a login that waits for the user."""
+
+    login_id: str
+
+
+@frozen
+class CancelLoginAccountResponse:
+    """Whether there was such a login."""
+
+    status: CancelLoginAccountStatus
+
+
+@frozen
+class LogoutAccountResponse:
+    """Nobody is logged in."""
+
+
+@frozen
+class GetAuthStatusParams:
+    """Parameters of getAuthStatus; the token is shown only if asked for."""
+
+    include_token: bool | None = None
+    refresh_token: bool | None = None
+
+
+@frozen
+class GetAuthStatusResponse:
+    """How requests to the provider are authorized."""
+
+    auth_method: AuthMode | None
+    auth_token: str | None = field(repr=False)
+    requires_openai_auth: bool | None
+
+
+@frozen
+class AccountLoginCompletedNotification:
+    """A login ended, well or not; the id is None for one that asked nobody."""
+
+    METHOD: ClassVar[str] = "account/login/completed"
+
+    login_id: str | None
+    success: bool
+    error: str | None = None
+
+
+@frozen
+class AccountUpdatedNotification:
+    """Another account is in use, or none."""
+
+    METHOD: ClassVar[str] = "account/updated"
+
+    auth_mode: AuthMode | None
+    plan_type: PlanType | None = None
+
+
+@frozen
+class AccountRateLimitsUpdatedNotification:
+    """The provider reported its limits; the object is the protocol's RateLimitSnapshot."""
+
+    METHOD: ClassVar[str] = "account/rateLimits/updated"
+
+    rate_limits: JsonObject

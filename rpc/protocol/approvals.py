@@ -1,0 +1,207 @@
+"""What the server asks its clients: approvals, answers from the user, calls of the client's own tools."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from spindle.rpc.protocol.items import CommandAction, DynamicToolCallOutputContentItem
+from spindle.rpc.protocol.shapes import JsonObject, Keyed
+
+FileChangeApprovalDecision: TypeAlias = Literal["accept", "acceptForSession", "decline", "cancel"]
+PermissionGrantScope: TypeAlias = Literal["turn", "session"]
+
+_OPTIONAL = {"omit_none": True}
+
+
+@frozen
+class ExecpolicyAmendment:
+    """Let every command that begins with these words run from now on. Snake case on the wire."""
+
+    execpolicy_amendment: Sequence[str] = field(metadata={"wire": "execpolicy_amendment"})
+
+
+@frozen
+class AcceptWithExecpolicyAmendment:
+    """The decision ``{"acceptWithExecpolicyAmendment": {...}}``."""
+
+    accept_with_execpolicy_amendment: ExecpolicyAmendment
+
+
+@frozen
+class NetworkPolicyAmendment:
+    """Always allow or always deny one host."""
+
+    host: str
+    action: Literal["allow", "deny"]
+
+
+@frozen
+class NetworkAmendment:
+    """What `ApplyNetworkPolicyAmendment` carries. Snake case on the wire."""
+
+    network_policy_amendment: NetworkPolicyAmendment = field(metadata={"wire": "network_policy_amendment"})
+
+
+@frozen
+class ApplyNetworkPolicyAmendment:
+    """The decision ``{"applyNetworkPolicyAmendment": {...}}``."""
+
+    apply_network_policy_amendment: NetworkAmendment
+
+
+DecisionWord: TypeAlias = Literal["accept", "acceptForSession", "decline", "cancel"]
+CommandExecutionApprovalDecision: TypeAlias = Annotated[
+    DecisionWord | AcceptWithExecpolicyAmendment | ApplyNetworkPolicyAmendment,
+    Keyed(
+        (
+            "accept",
+            "acceptForSession",
+            "acceptWithExecpolicyAmendment",
+            "applyNetworkPolicyAmendment",
+            "decline",
+            "cancel",
+        )
+    ),
+]
+
+
+@frozen(kw_only=True)
+class CommandExecutionRequestApprovalParams:
+    """May this command run? What does not apply is left out."""
+
+    METHOD: ClassVar[str] = "item/commandExecution/requestApproval"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    approval_id: str | None = field(default=None, metadata=_OPTIONAL)
+    reason: str | None = field(default=None, metadata=_OPTIONAL)
+    network_approval_context: JsonObject | None = field(default=None, metadata=_OPTIONAL)
+    command: str | None = field(default=None, metadata=_OPTIONAL)
+    cwd: str | None = field(default=None, metadata=_OPTIONAL)
+    command_actions: Sequence[CommandAction] | None = field(default=None, metadata=_OPTIONAL)
+    additional_permissions: JsonObject | None = field(default=None, metadata=_OPTIONAL)
+    proposed_execpolicy_amendment: Sequence[str] | None = field(default=None, metadata=_OPTIONAL)
+    proposed_network_policy_amendments: Sequence[NetworkPolicyAmendment] | None = field(
+        default=None, metadata=_OPTIONAL
+    )
+    available_decisions: Sequence[CommandExecutionApprovalDecision] | None = field(default=None, metadata=_OPTIONAL)
+
+
+@frozen
+class CommandExecutionRequestApprovalResponse:
+    """The user's decision."""
+
+    decision: CommandExecutionApprovalDecision
+
+
+@frozen(kw_only=True)
+class FileChangeRequestApprovalParams:
+    """May this patch be applied? The item has been announced with its changes. `grant_root`: for this folder too."""
+
+    METHOD: ClassVar[str] = "item/fileChange/requestApproval"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    reason: str | None = None
+    grant_root: str | None = None
+
+
+@frozen
+class FileChangeRequestApprovalResponse:
+    """The user's decision."""
+
+    decision: FileChangeApprovalDecision
+
+
+@frozen(kw_only=True)
+class PermissionsRequestApprovalParams:
+    """May the agent have these permissions?"""
+
+    METHOD: ClassVar[str] = "item/permissions/requestApproval"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    cwd: str
+    reason: str | None = None
+    permissions: JsonObject
+
+
+@frozen
+class PermissionsRequestApprovalResponse:
+    """What is granted, and for how long."""
+
+    permissions: JsonObject
+    scope: PermissionGrantScope = "turn"
+    strict_auto_review: bool | None = field(default=None, metadata=_OPTIONAL)
+
+
+@frozen(kw_only=True)
+class DynamicToolCallParams:
+    """Run one of the client's own tools."""
+
+    METHOD: ClassVar[str] = "item/tool/call"
+
+    thread_id: str
+    turn_id: str
+    call_id: str
+    namespace: str | None = None
+    tool: str
+    arguments: object
+
+
+@frozen
+class DynamicToolCallResponse:
+    """What the client's tool answered."""
+
+    content_items: Sequence[DynamicToolCallOutputContentItem]
+    success: bool
+
+
+@frozen
+class ToolRequestUserInputOption:
+    """One answer to choose."""
+
+    label: str
+    description: str
+
+
+@frozen(kw_only=True)
+class ToolRequestUserInputQuestion:
+    """One question; free text may be answered if `is_other`, and is hidden while typed if `is_secret`."""
+
+    id: str
+    header: str
+    question: str
+    is_other: bool = False
+    is_secret: bool = False
+    options: Sequence[ToolRequestUserInputOption] | None = None
+
+
+@frozen
+class ToolRequestUserInputParams:
+    """The agent asks the user."""
+
+    METHOD: ClassVar[str] = "item/tool/requestUserInput"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    questions: Sequence[ToolRequestUserInputQuestion]
+
+
+@frozen
+class ToolRequestUserInputAnswer:
+    """What the user chose or wrote."""
+
+    answers: Sequence[str]
+
+
+@frozen
+class ToolRequestUserInputResponse:
+    """Answers by question id."""
+
+    answers: Mapping[str, ToolRequestUserInputAnswer]

@@ -1,0 +1,246 @@
+"""The methods a client may call: their parameters, and which of them need the experimentalApi capability.
+
+The names are those of Codex 0.124, in its order, because its error for an unknown method lists them. Parameter
+classes are imported when their method is first called.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from spindle.rpc.protocol.converter import structure
+from spindle.rpc.protocol.errors import RpcError, invalid_request
+from spindle.rpc.protocol.invalid import InvalidValue, invalid_type, one_of
+from spindle.rpc.protocol.shapes import wire_name
+
+
+@attrs.frozen
+class Method:
+    """A method. `params` is a class in `module` of this package; None where there are none or they are not modelled.
+
+    A method with `params_required` refuses absent and null parameters; any other takes none.
+    """
+
+    name: str
+    module: str
+    params: str | None
+    params_required: bool
+    experimental: bool
+
+
+# name, module, params class
+_TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
+    ("initialize", "initialize", "InitializeParams"),
+    ("thread/start", "threads", "ThreadStartParams"),
+    ("thread/resume", "threads", "ThreadResumeParams"),
+    ("thread/fork", "threads", "ThreadForkParams"),
+    ("thread/archive", "threads", "ThreadArchiveParams"),
+    ("thread/unsubscribe", "threads", "ThreadUnsubscribeParams"),
+    ("thread/increment_elicitation", "thread_changes", "ThreadElicitationParams"),
+    ("thread/decrement_elicitation", "thread_changes", "ThreadElicitationParams"),
+    ("thread/name/set", "thread_changes", "ThreadSetNameParams"),
+    ("thread/metadata/update", "thread_changes", "ThreadMetadataUpdateParams"),
+    ("thread/memoryMode/set", "thread_changes", "ThreadMemoryModeSetParams"),
+    ("memory/reset", "", None),
+    ("thread/unarchive", "threads", "ThreadUnarchiveParams"),
+    ("thread/compact/start", "thread_changes", "ThreadCompactStartParams"),
+    ("thread/shellCommand", "thread_changes", "ThreadShellCommandParams"),
+    ("thread/approveGuardianDeniedAction", "", None),
+    ("thread/backgroundTerminals/clean", "thread_changes", "ThreadBackgroundTerminalsCleanParams"),
+    ("thread/rollback", "thread_changes", "ThreadRollbackParams"),
+    ("thread/list", "threads", "ThreadListParams"),
+    ("thread/loaded/list", "threads", "ThreadLoadedListParams"),
+    ("thread/read", "threads", "ThreadReadParams"),
+    ("thread/turns/list", "threads", "ThreadTurnsListParams"),
+    ("thread/inject_items", "thread_changes", "ThreadInjectItemsParams"),
+    ("skills/list", "skills", "SkillsListParams"),
+    ("marketplace/add", "", None),
+    ("marketplace/remove", "", None),
+    ("plugin/list", "", None),
+    ("plugin/read", "", None),
+    ("app/list", "", None),
+    ("device/key/create", "", None),
+    ("device/key/public", "", None),
+    ("device/key/sign", "", None),
+    ("fs/readFile", "", None),
+    ("fs/writeFile", "", None),
+    ("fs/createDirectory", "", None),
+    ("fs/getMetadata", "", None),
+    ("fs/readDirectory", "", None),
+    ("fs/remove", "", None),
+    ("fs/copy", "", None),
+    ("fs/watch", "", None),
+    ("fs/unwatch", "", None),
+    ("skills/config/write", "skills", "SkillsConfigWriteParams"),
+    ("plugin/install", "", None),
+    ("plugin/uninstall", "", None),
+    ("turn/start", "turns", "TurnStartParams"),
+    ("turn/steer", "turns", "TurnSteerParams"),
+    ("turn/interrupt", "turns", "TurnInterruptParams"),
+    ("thread/realtime/start", "", None),
+    ("thread/realtime/appendAudio", "", None),
+    ("thread/realtime/appendText", "", None),
+    ("thread/realtime/stop", "", None),
+    ("thread/realtime/listVoices", "", None),
+    ("review/start", "reviews", "ReviewStartParams"),
+    ("model/list", "models", "ModelListParams"),
+    ("experimentalFeature/list", "", None),
+    ("experimentalFeature/enablement/set", "", None),
+    ("collaborationMode/list", "", None),
+    ("mock/experimentalMethod", "models", "MockExperimentalMethodParams"),
+    ("mcpServer/oauth/login", "", None),
+    ("config/mcpServer/reload", "", None),
+    ("mcpServerStatus/list", "", None),
+    ("mcpServer/resource/read", "", None),
+    ("mcpServer/tool/call", "", None),
+    ("windowsSandbox/setupStart", "", None),
+    ("account/login/start", "accounts", "LoginAccountParams"),
+    ("account/login/cancel", "accounts", "CancelLoginAccountParams"),
+    ("account/logout", "", None),
+    ("account/rateLimits/read", "", None),
+    ("account/sendAddCreditsNudgeEmail", "", None),
+    ("feedback/upload", "", None),
+    ("command/exec", "", None),
+    ("command/exec/write", "", None),
+    ("command/exec/terminate", "", None),
+    ("command/exec/resize", "", None),
+    ("config/read", "config", "ConfigReadParams"),
+    ("externalAgentConfig/detect", "", None),
+    ("externalAgentConfig/import", "", None),
+    ("config/value/write", "", None),
+    ("config/batchWrite", "", None),
+    ("configRequirements/read", "", None),
+    ("account/read", "accounts", "GetAccountParams"),
+    ("getConversationSummary", "", None),
+    ("gitDiffToRemote", "", None),
+    ("getAuthStatus", "accounts", "GetAuthStatusParams"),
+    ("fuzzyFileSearch", "", None),
+    ("fuzzyFileSearch/sessionStart", "", None),
+    ("fuzzyFileSearch/sessionUpdate", "", None),
+    ("fuzzyFileSearch/sessionStop", "", None),
+)
+
+_WITHOUT_PARAMS: Final = frozenset(
+    ("memory/reset", "config/mcpServer/reload", "account/logout", "account/rateLimits/read", "configRequirements/read")
+)
+
+_EXPERIMENTAL: Final = frozenset(
+    (
+        "thread/increment_elicitation",
+        "thread/decrement_elicitation",
+        "thread/memoryMode/set",
+        "memory/reset",
+        "thread/backgroundTerminals/clean",
+        "thread/realtime/start",
+        "thread/realtime/appendAudio",
+        "thread/realtime/appendText",
+        "thread/realtime/stop",
+        "thread/realtime/listVoices",
+        "collaborationMode/list",
+        "mock/experimentalMethod",
+        "fuzzyFileSearch/sessionStart",
+        "fuzzyFileSearch/sessionUpdate",
+        "fuzzyFileSearch/sessionStop",
+    )
+)
+
+
+METHODS: Final[Mapping[str, Method]] = MappingProxyType(
+    {
+        name: Method(name, module, params, name not in _WITHOUT_PARAMS, name in _EXPERIMENTAL)
+        for name, module, params in _TABLE
+    }
+)
+"""Every method of Codex 0.124 by name, in its order."""
+
+
+@cache
+def params_class(method: str) -> Any | None:
+    """The class (or tagged union) of a method's parameters; None where they are not modelled."""
+    entry = METHODS[method]
+    if entry.params is None:
+        return None
+    return getattr(import_module(f"spindle.rpc.protocol.{entry.module}"), entry.params)
+
+
+def structure_params(method: str, params: object, has_params: bool = True) -> Any:
+    """Turn a request's decoded parameters into the class of its method.
+
+    Parameters of methods that are not modelled come back as they are; None for methods without any. Raises `RpcError`
+    (-32600) for an unknown method, missing parameters, and parameters of the wrong shape.
+    """
+    entry = METHODS.get(method)
+    if entry is None:
+        raise _invalid(f"unknown variant `{method}`, expected {one_of(tuple(METHODS))}")
+    if not entry.params_required:
+        if params is None or params == {}:
+            return None
+        raise _invalid(invalid_type(params, "unit").message)
+    if not has_params or params is None:
+        raise _invalid("missing field `params`")
+    cls = params_class(method)
+    if cls is None:
+        return params
+    try:
+        return structure(params, cls)
+    except InvalidValue as error:
+        raise _invalid(str(error)) from error
+
+
+def check_experimental(method: str, params: object) -> None:
+    """Refuse what a connection without the experimentalApi capability may not use.
+
+    `params` is what `structure_params` returned. Raises `RpcError` (-32600), which names what was refused.
+    """
+    reason = _experimental_use(method, params)
+    if reason is not None:
+        raise invalid_request(f"{reason} requires experimentalApi capability")
+
+
+def parse_params(method: str, params: object, has_params: bool, experimental: bool) -> Any:
+    """Both of the above: structure, then gate unless the connection is `experimental`. Raises `RpcError`."""
+    structured = structure_params(method, params, has_params)
+    if not experimental:
+        check_experimental(method, structured)
+    return structured
+
+
+def _invalid(message: str) -> RpcError:
+    return invalid_request(f"Invalid request: {message}")
+
+
+def _experimental_use(method: str, params: object) -> str | None:
+    if METHODS[method].experimental:
+        return method
+    cls: Any = type(params)
+    if not attrs.has(cls):
+        return None
+    variant: str | None = getattr(params, "EXPERIMENTAL", None)
+    if variant is not None:
+        return variant
+    for attribute, field in _gated(cls):
+        value = getattr(params, attribute)
+        if field is not None and value is not None and value is not False:
+            return f"{method}.{field}"
+        if field is None:
+            inner: str | None = getattr(value, "EXPERIMENTAL", None)
+            if inner is not None:
+                return inner
+    return None
+
+
+@cache
+def _gated(cls: Any) -> tuple[tuple[str, str | None], ...]:
+    """Attributes to look at, in order; with the name to refuse them by, or None where only some values are gated."""
+    gated: list[tuple[str, str | None]] = []
+    for attribute in attrs.fields(cls):
+        mark = attribute.metadata.get("experimental")
+        if mark is not None:
+            gated.append((attribute.name, mark if isinstance(mark, str) else wire_name(attribute)))
+        elif attribute.name == "approval_policy":
+            gated.append((attribute.name, None))
+    return tuple(gated)

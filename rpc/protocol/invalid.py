@@ -1,0 +1,63 @@
+"""How a JSON value can be wrong, in the words of serde.
+
+Clients of the reference server show these sentences to people, and a few of them match on them.
+"""
+
+from collections.abc import Sequence
+
+import orjson
+
+
+class InvalidValue(Exception):
+    """A JSON value does not fit the class it should become.
+
+    `message` says what is wrong, `path` where, relative to the value: ``input[0].text``, or "" for the value itself.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message, path)
+        self.message = message
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.message} (at {self.path})" if self.path else self.message
+
+    def within(self, segment: str) -> None:
+        """Prefix the path with the member (`input`) or index (`[0]`) that the failing value was found under."""
+        joint = "" if not self.path or self.path.startswith("[") else "."
+        self.path = segment + joint + self.path
+
+
+def describe(value: object) -> str:
+    """Name a JSON value the way serde does: ``string "a"``, ``integer `5```, ``map``."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return f"boolean `{str(value).lower()}`"
+        case int():
+            return f"integer `{value}`"
+        case float():
+            return f"floating point `{value!r}`"
+        case str():
+            return f"string {orjson.dumps(value).decode()}"
+        case list() | tuple():
+            return "sequence"
+        case _:
+            return "map"
+
+
+def invalid_type(value: object, expected: str) -> InvalidValue:
+    return InvalidValue(f"invalid type: {describe(value)}, expected {expected}")
+
+
+def unknown_variant(value: str, variants: Sequence[str]) -> InvalidValue:
+    return InvalidValue(f"unknown variant `{value}`, expected {one_of(variants)}")
+
+
+def one_of(variants: Sequence[str]) -> str:
+    """The alternatives as serde lists them: "`a`", "`a` or `b`", "one of `a`, `b`, `c`"."""
+    quoted = [f"`{variant}`" for variant in variants]
+    if len(quoted) <= 2:
+        return " or ".join(quoted)
+    return "one of " + ", ".join(quoted)

@@ -1,0 +1,435 @@
+"""Items: the things that happen in a turn, as they are shown; and what a user's input is made of.
+
+Every item class has its `type` as a fixed attribute, first on the wire.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from spindle.rpc.protocol.settings import ReasoningEffort
+from spindle.rpc.protocol.shapes import I32, U32, Tagged, USize
+
+MessagePhase: TypeAlias = Literal["commentary", "final_answer"]
+CommandExecutionSource: TypeAlias = Literal["agent", "userShell", "unifiedExecStartup", "unifiedExecInteraction"]
+CommandExecutionStatus: TypeAlias = Literal["inProgress", "completed", "failed", "declined"]
+PatchApplyStatus: TypeAlias = Literal["inProgress", "completed", "failed", "declined"]
+McpToolCallStatus: TypeAlias = Literal["inProgress", "completed", "failed"]
+DynamicToolCallStatus: TypeAlias = Literal["inProgress", "completed", "failed"]
+CollabAgentTool: TypeAlias = Literal["spawnAgent", "sendInput", "resumeAgent", "wait", "closeAgent"]
+CollabAgentToolCallStatus: TypeAlias = Literal["inProgress", "completed", "failed"]
+CollabAgentStatus: TypeAlias = Literal[
+    "pendingInit", "running", "interrupted", "completed", "errored", "shutdown", "notFound"
+]
+
+
+@frozen
+class ByteRange:
+    """Half-open, in bytes of the UTF-8 text."""
+
+    start: USize
+    end: USize
+
+
+@frozen
+class TextElement:
+    """A part of a text input that the client shows in its own way, such as a mention."""
+
+    byte_range: ByteRange
+    placeholder: str | None = None
+
+
+@frozen
+class TextInput:
+    """Text from the user."""
+
+    type: Literal["text"] = field(default="text", init=False)
+    text: str
+    text_elements: Sequence[TextElement] = field(default=(), metadata={"wire": "text_elements"})
+
+
+@frozen
+class ImageInput:
+    """An image by URL, `data:` URLs included."""
+
+    type: Literal["image"] = field(default="image", init=False)
+    url: str
+
+
+@frozen
+class LocalImageInput:
+    """An image file on the server's machine."""
+
+    type: Literal["localImage"] = field(default="localImage", init=False)
+    path: str
+
+
+@frozen
+class SkillInput:
+    """A skill the user named; its text is given to the model."""
+
+    type: Literal["skill"] = field(default="skill", init=False)
+    name: str
+    path: str
+
+
+@frozen
+class MentionInput:
+    """An app, plugin or file the user mentioned."""
+
+    type: Literal["mention"] = field(default="mention", init=False)
+    name: str
+    path: str
+
+
+UserInput: TypeAlias = Annotated[
+    TextInput | ImageInput | LocalImageInput | SkillInput | MentionInput, Tagged("UserInput")
+]
+
+
+@frozen
+class UserMessageItem:
+    """What the user said."""
+
+    type: Literal["userMessage"] = field(default="userMessage", init=False)
+    id: str
+    content: Sequence[UserInput]
+
+
+@frozen
+class HookPromptFragment:
+    """One piece of text that a hook added."""
+
+    text: str
+    hook_run_id: str
+
+
+@frozen
+class HookPromptItem:
+    """Text that hooks added to what the model sees."""
+
+    type: Literal["hookPrompt"] = field(default="hookPrompt", init=False)
+    id: str
+    fragments: Sequence[HookPromptFragment]
+
+
+@frozen
+class MemoryCitationEntry:
+    """Lines of a memory file, counted from 1."""
+
+    path: str
+    line_start: U32
+    line_end: U32
+    note: str
+
+
+@frozen
+class MemoryCitation:
+    """What an answer drew on from memory."""
+
+    entries: Sequence[MemoryCitationEntry]
+    thread_ids: Sequence[str]
+
+
+@frozen
+class AgentMessageItem:
+    """What the agent said."""
+
+    type: Literal["agentMessage"] = field(default="agentMessage", init=False)
+    id: str
+    text: str
+    phase: MessagePhase | None = None
+    memory_citation: MemoryCitation | None = None
+
+
+@frozen
+class PlanItem:
+    """A plan the agent proposes, in Markdown."""
+
+    type: Literal["plan"] = field(default="plan", init=False)
+    id: str
+    text: str
+
+
+@frozen
+class ReasoningItem:
+    """What the model thought: parts of its summary, and of the raw reasoning where a provider gives it."""
+
+    type: Literal["reasoning"] = field(default="reasoning", init=False)
+    id: str
+    summary: Sequence[str] = ()
+    content: Sequence[str] = ()
+
+
+@frozen
+class ReadAction:
+    """A command that reads the file `path`."""
+
+    type: Literal["read"] = field(default="read", init=False)
+    command: str
+    name: str
+    path: str
+
+
+@frozen
+class ListFilesAction:
+    """A command that lists a directory."""
+
+    type: Literal["listFiles"] = field(default="listFiles", init=False)
+    command: str
+    path: str | None = None
+
+
+@frozen
+class SearchAction:
+    """A command that searches files."""
+
+    type: Literal["search"] = field(default="search", init=False)
+    command: str
+    query: str | None = None
+    path: str | None = None
+
+
+@frozen
+class UnknownAction:
+    """Any other command."""
+
+    type: Literal["unknown"] = field(default="unknown", init=False)
+    command: str
+
+
+CommandAction: TypeAlias = Annotated[
+    ReadAction | ListFilesAction | SearchAction | UnknownAction, Tagged("CommandAction")
+]
+
+
+@frozen
+class CommandExecutionItem:
+    """A command that was run; `command` as a shell would take it. Output and exit code are None until it ends."""
+
+    type: Literal["commandExecution"] = field(default="commandExecution", init=False)
+    id: str
+    command: str
+    cwd: str
+    process_id: str | None = None
+    source: CommandExecutionSource = "agent"
+    status: CommandExecutionStatus = "inProgress"
+    command_actions: Sequence[CommandAction] = ()
+    aggregated_output: str | None = None
+    exit_code: I32 | None = None
+    duration_ms: int | None = None
+
+
+@frozen
+class AddChange:
+    """The file is new; the diff is its content."""
+
+    type: Literal["add"] = field(default="add", init=False)
+
+
+@frozen
+class DeleteChange:
+    """The file is gone; the diff is what it held."""
+
+    type: Literal["delete"] = field(default="delete", init=False)
+
+
+@frozen
+class UpdateChange:
+    """The file changed; the diff is a unified one. `move_path` is its new path if it moved; snake case on the wire."""
+
+    type: Literal["update"] = field(default="update", init=False)
+    move_path: str | None = field(default=None, metadata={"wire": "move_path"})
+
+
+PatchChangeKind: TypeAlias = Annotated[AddChange | DeleteChange | UpdateChange, Tagged("PatchChangeKind")]
+
+
+@frozen
+class FileUpdateChange:
+    """What a patch does to one file."""
+
+    path: str
+    kind: PatchChangeKind
+    diff: str
+
+
+@frozen
+class FileChangeItem:
+    """A patch, one change for each file."""
+
+    type: Literal["fileChange"] = field(default="fileChange", init=False)
+    id: str
+    changes: Sequence[FileUpdateChange]
+    status: PatchApplyStatus
+
+
+@frozen
+class McpToolCallResult:
+    """What an MCP tool answered, in the shape of that protocol."""
+
+    content: Sequence[object]
+    structured_content: object = None
+    meta: object = field(default=None, metadata={"wire": "_meta"})
+
+
+@frozen
+class McpToolCallError:
+    """Why an MCP tool could not be called."""
+
+    message: str
+
+
+@frozen
+class McpToolCallItem:
+    """A call of a tool that an MCP server offers."""
+
+    type: Literal["mcpToolCall"] = field(default="mcpToolCall", init=False)
+    id: str
+    server: str
+    tool: str
+    status: McpToolCallStatus
+    arguments: object = None
+    mcp_app_resource_uri: str | None = field(default=None, metadata={"omit_none": True})
+    result: McpToolCallResult | None = None
+    error: McpToolCallError | None = None
+    duration_ms: int | None = None
+
+
+@frozen
+class TextOutput:
+    """Text that a client's tool answered."""
+
+    type: Literal["inputText"] = field(default="inputText", init=False)
+    text: str
+
+
+@frozen
+class ImageOutput:
+    """An image that a client's tool answered."""
+
+    type: Literal["inputImage"] = field(default="inputImage", init=False)
+    image_url: str
+
+
+DynamicToolCallOutputContentItem: TypeAlias = Annotated[
+    TextOutput | ImageOutput, Tagged("DynamicToolCallOutputContentItem")
+]
+
+
+@frozen
+class DynamicToolCallItem:
+    """A call of a tool that the client itself offers."""
+
+    type: Literal["dynamicToolCall"] = field(default="dynamicToolCall", init=False)
+    id: str
+    namespace: str | None = field(default=None, kw_only=True)
+    tool: str
+    arguments: object
+    status: DynamicToolCallStatus
+    content_items: Sequence[DynamicToolCallOutputContentItem] | None = None
+    success: bool | None = None
+    duration_ms: int | None = None
+
+
+@frozen
+class CollabAgentState:
+    """How a sub-agent is doing; `message` is its last word."""
+
+    status: CollabAgentStatus
+    message: str | None = None
+
+
+@frozen
+class CollabAgentToolCallItem:
+    """A call by which one agent starts, feeds, awaits or closes others."""
+
+    type: Literal["collabAgentToolCall"] = field(default="collabAgentToolCall", init=False)
+    id: str
+    tool: CollabAgentTool
+    status: CollabAgentToolCallStatus
+    sender_thread_id: str
+    receiver_thread_ids: Sequence[str] = ()
+    prompt: str | None = None
+    model: str | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    agents_states: Mapping[str, CollabAgentState] = field(factory=dict[str, CollabAgentState])
+
+
+@frozen
+class WebSearchItem:
+    """A search the provider made; `action` says which kind, as the model reported it."""
+
+    type: Literal["webSearch"] = field(default="webSearch", init=False)
+    id: str
+    query: str
+    action: object = None
+
+
+@frozen
+class ImageViewItem:
+    """The agent looked at an image file."""
+
+    type: Literal["imageView"] = field(default="imageView", init=False)
+    id: str
+    path: str
+
+
+@frozen
+class ImageGenerationItem:
+    """An image the model made; `result` is base64, `saved_path` where it was put."""
+
+    type: Literal["imageGeneration"] = field(default="imageGeneration", init=False)
+    id: str
+    status: str
+    revised_prompt: str | None = None
+    result: str = ""
+    saved_path: str | None = field(default=None, metadata={"omit_none": True})
+
+
+@frozen
+class EnteredReviewModeItem:
+    """A review began; `review` is its label."""
+
+    type: Literal["enteredReviewMode"] = field(default="enteredReviewMode", init=False)
+    id: str
+    review: str
+
+
+@frozen
+class ExitedReviewModeItem:
+    """A review ended; `review` is its finding."""
+
+    type: Literal["exitedReviewMode"] = field(default="exitedReviewMode", init=False)
+    id: str
+    review: str
+
+
+@frozen
+class ContextCompactionItem:
+    """The history the model sees was replaced by a summary."""
+
+    type: Literal["contextCompaction"] = field(default="contextCompaction", init=False)
+    id: str
+
+
+ThreadItem: TypeAlias = Annotated[
+    UserMessageItem
+    | HookPromptItem
+    | AgentMessageItem
+    | PlanItem
+    | ReasoningItem
+    | CommandExecutionItem
+    | FileChangeItem
+    | McpToolCallItem
+    | DynamicToolCallItem
+    | CollabAgentToolCallItem
+    | WebSearchItem
+    | ImageViewItem
+    | ImageGenerationItem
+    | EnteredReviewModeItem
+    | ExitedReviewModeItem
+    | ContextCompactionItem,
+    Tagged("ThreadItem"),
+]

@@ -1,0 +1,64 @@
+"""Reviews: turns in which the agent looks over changes and reports what it finds."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from spindle.rpc.protocol.shapes import Tagged
+from spindle.rpc.protocol.turns import Turn
+
+ReviewDelivery: TypeAlias = Literal["inline", "detached"]
+
+
+@frozen
+class UncommittedChangesTarget:
+    """Review what is not committed, new files included."""
+
+    type: Literal["uncommittedChanges"] = field(default="uncommittedChanges", init=False)
+
+
+@frozen
+class BaseBranchTarget:
+    """Review what differs from `branch`."""
+
+    type: Literal["baseBranch"] = field(default="baseBranch", init=False)
+    branch: str
+
+
+@frozen
+class CommitTarget:
+    """Review one commit."""
+
+    type: Literal["commit"] = field(default="commit", init=False)
+    sha: str
+    title: str | None = None
+
+
+@frozen
+class CustomTarget:
+    """Review as `instructions` say."""
+
+    type: Literal["custom"] = field(default="custom", init=False)
+    instructions: str
+
+
+ReviewTarget: TypeAlias = Annotated[
+    UncommittedChangesTarget | BaseBranchTarget | CommitTarget | CustomTarget, Tagged("ReviewTarget")
+]
+
+
+@frozen
+class ReviewStartParams:
+    """Start a review, in this thread or (detached) in one of its own."""
+
+    thread_id: str
+    target: ReviewTarget
+    delivery: ReviewDelivery | None = None
+
+
+@frozen
+class ReviewStartResponse:
+    """The review's turn and the thread it runs in."""
+
+    turn: Turn
+    review_thread_id: str

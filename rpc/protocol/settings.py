@@ -1,0 +1,135 @@
+"""What a thread or a turn can be told about how to work: approvals, sandbox, reasoning, tools."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from spindle.rpc.protocol.shapes import AbsolutePath, JsonObject, Keyed, Tagged
+
+ApprovalsReviewer: TypeAlias = Literal["user", "auto_review", "guardian_subagent"]
+SandboxMode: TypeAlias = Literal["read-only", "workspace-write", "danger-full-access"]
+NetworkAccess: TypeAlias = Literal["restricted", "enabled"]
+ReasoningEffort: TypeAlias = str
+"""none, minimal, low, medium, high, xhigh; newer clients know more, and the model decides what it takes."""
+ReasoningSummary: TypeAlias = Literal["auto", "concise", "detailed", "none"]
+ServiceTier: TypeAlias = str
+"""fast or flex; newer clients send a provider's own names too."""
+Personality: TypeAlias = Literal["none", "friendly", "pragmatic"]
+ModeKind: TypeAlias = Literal["plan", "default"]
+PermissionProfile: TypeAlias = JsonObject
+"""Network and file permissions in detail, kept as the client sent them."""
+
+
+@frozen(kw_only=True)
+class GranularSettings:
+    """Which kinds of question may reach the user; the others are refused at once. Snake case on the wire."""
+
+    sandbox_approval: bool = field(metadata={"wire": "sandbox_approval"})
+    rules: bool
+    skill_approval: bool = field(default=False, metadata={"wire": "skill_approval"})
+    request_permissions: bool = field(default=False, metadata={"wire": "request_permissions"})
+    mcp_elicitations: bool = field(metadata={"wire": "mcp_elicitations"})
+
+
+@frozen
+class GranularApproval:
+    """The approval policy ``{"granular": {...}}``."""
+
+    EXPERIMENTAL: ClassVar[str] = "askForApproval.granular"
+
+    granular: GranularSettings
+
+
+ApprovalWord: TypeAlias = Literal["untrusted", "on-failure", "on-request", "never"]
+AskForApproval: TypeAlias = Annotated[
+    ApprovalWord | GranularApproval, Keyed(("untrusted", "on-failure", "on-request", "granular", "never"))
+]
+
+
+@frozen
+class FullReadAccess:
+    """Everything may be read."""
+
+    type: Literal["fullAccess"] = field(default="fullAccess", init=False)
+
+
+@frozen
+class RestrictedReadAccess:
+    """Only `readable_roots` may be read, and what the platform needs to run programs."""
+
+    type: Literal["restricted"] = field(default="restricted", init=False)
+    include_platform_defaults: bool = True
+    readable_roots: Sequence[AbsolutePath] = ()
+
+
+ReadOnlyAccess: TypeAlias = Annotated[RestrictedReadAccess | FullReadAccess, Tagged("ReadOnlyAccess")]
+
+
+@frozen
+class DangerFullAccessPolicy:
+    """No sandbox."""
+
+    type: Literal["dangerFullAccess"] = field(default="dangerFullAccess", init=False)
+
+
+@frozen
+class ReadOnlyPolicy:
+    """Commands read but do not write."""
+
+    type: Literal["readOnly"] = field(default="readOnly", init=False)
+    access: ReadOnlyAccess = field(factory=FullReadAccess)
+    network_access: bool = False
+
+
+@frozen
+class ExternalSandboxPolicy:
+    """The server itself already runs in a sandbox; commands get no further one."""
+
+    type: Literal["externalSandbox"] = field(default="externalSandbox", init=False)
+    network_access: NetworkAccess = "restricted"
+
+
+@frozen
+class WorkspaceWritePolicy:
+    """Commands write below the thread's directory, `writable_roots` and, unless excluded, the temporary folders."""
+
+    type: Literal["workspaceWrite"] = field(default="workspaceWrite", init=False)
+    writable_roots: Sequence[AbsolutePath] = ()
+    read_only_access: ReadOnlyAccess = field(factory=FullReadAccess)
+    network_access: bool = False
+    exclude_tmpdir_env_var: bool = False
+    exclude_slash_tmp: bool = False
+
+
+SandboxPolicy: TypeAlias = Annotated[
+    DangerFullAccessPolicy | ReadOnlyPolicy | ExternalSandboxPolicy | WorkspaceWritePolicy, Tagged("SandboxPolicy")
+]
+
+
+@frozen
+class CollaborationSettings:
+    """What a collaboration mode sets. Snake case on the wire."""
+
+    model: str
+    reasoning_effort: ReasoningEffort | None = field(default=None, metadata={"wire": "reasoning_effort"})
+    developer_instructions: str | None = field(default=None, metadata={"wire": "developer_instructions"})
+
+
+@frozen
+class CollaborationMode:
+    """How the user and the agent share the work: plan first, or just do."""
+
+    mode: ModeKind
+    settings: CollaborationSettings
+
+
+@frozen
+class DynamicToolSpec:
+    """A tool that the client itself runs when the model calls it; `input_schema` is a JSON Schema."""
+
+    name: str
+    description: str
+    input_schema: object
+    namespace: str | None = field(default=None, metadata={"omit_none": True})
+    defer_loading: bool = False

@@ -1,0 +1,76 @@
+"""What annotations say about the shape of a member that its Python type alone does not.
+
+The metadata of an attribute says the rest; see `wire_name` and `converter`.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Annotated, Any, Final, TypeAlias, cast
+
+import attrs
+
+
+class Absent(Enum):
+    """The type of `ABSENT`, for the few members where null and leaving out mean different things."""
+
+    ABSENT = "absent"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+@attrs.frozen
+class Tagged:
+    """Annotates a union whose members are told apart by their `type` member; `name` is used in errors."""
+
+    name: str
+
+
+@attrs.frozen
+class Keyed:
+    """Annotates a union of bare strings and of objects with one single member that names the variant.
+
+    `variants` lists all of them in the order in which errors name them.
+    """
+
+    variants: tuple[str, ...]
+
+
+@attrs.frozen
+class Untagged:
+    """Annotates a union told apart by the shape of the value alone."""
+
+    name: str
+
+
+@attrs.frozen
+class Bounds:
+    """Annotates an int with the limits of the protocol's integer type."""
+
+    name: str
+    low: int
+    high: int
+
+
+@attrs.frozen
+class Absolute:
+    """Annotates a str that has to be an absolute path."""
+
+
+U32: TypeAlias = Annotated[int, Bounds("u32", 0, 2**32 - 1)]
+USize: TypeAlias = Annotated[int, Bounds("usize", 0, 2**64 - 1)]
+I32: TypeAlias = Annotated[int, Bounds("i32", -(2**31), 2**31 - 1)]
+AbsolutePath: TypeAlias = Annotated[str, Absolute()]
+JsonObject: TypeAlias = Mapping[str, object]
+
+
+def wire_name(attribute: "attrs.Attribute[Any]") -> str:
+    """The member's name on the wire."""
+    named = attribute.metadata.get("wire")
+    if named is not None:
+        return cast(str, named)
+    first, *rest = attribute.name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

@@ -1,0 +1,119 @@
+"""Skills: instructions on disk that a user or the model can call up by name."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, TypeAlias
+
+from attrs import field, frozen
+
+SkillScope: TypeAlias = Literal["user", "repo", "system", "admin"]
+
+_OPTIONAL = {"omit_none": True}
+
+
+@frozen
+class SkillsListExtraRootsForCwd:
+    """More directories to look for skills in, for one working directory."""
+
+    cwd: str
+    extra_user_roots: Sequence[str]
+
+
+@frozen
+class SkillsListParams:
+    """Which skills there are for each of `cwds`; for the server's own directory if none are named."""
+
+    cwds: Sequence[str] = ()
+    force_reload: bool = False
+    per_cwd_extra_user_roots: Sequence[SkillsListExtraRootsForCwd] | None = None
+
+
+@frozen
+class SkillInterface:
+    """How a skill is shown."""
+
+    display_name: str | None = field(default=None, metadata=_OPTIONAL)
+    short_description: str | None = field(default=None, metadata=_OPTIONAL)
+    icon_small: str | None = field(default=None, metadata=_OPTIONAL)
+    icon_large: str | None = field(default=None, metadata=_OPTIONAL)
+    brand_color: str | None = field(default=None, metadata=_OPTIONAL)
+    default_prompt: str | None = field(default=None, metadata=_OPTIONAL)
+
+
+@frozen
+class SkillToolDependency:
+    """A tool a skill needs."""
+
+    type: str
+    value: str
+    description: str | None = field(default=None, metadata=_OPTIONAL)
+    transport: str | None = field(default=None, metadata=_OPTIONAL)
+    command: str | None = field(default=None, metadata=_OPTIONAL)
+    url: str | None = field(default=None, metadata=_OPTIONAL)
+
+
+@frozen
+class SkillDependencies:
+    """What a skill needs."""
+
+    tools: Sequence[SkillToolDependency]
+
+
+@frozen(kw_only=True)
+class SkillMetadata:
+    """One skill; `path` is its SKILL.md."""
+
+    name: str
+    description: str
+    short_description: str | None = field(default=None, metadata=_OPTIONAL)
+    interface: SkillInterface | None = field(default=None, metadata=_OPTIONAL)
+    dependencies: SkillDependencies | None = field(default=None, metadata=_OPTIONAL)
+    path: str
+    scope: SkillScope
+    enabled: bool = True
+
+
+@frozen
+class SkillErrorInfo:
+    """A skill that could not be read."""
+
+    path: str
+    message: str
+
+
+@frozen
+class SkillsListEntry:
+    """The skills of one working directory."""
+
+    cwd: str
+    skills: Sequence[SkillMetadata] = ()
+    errors: Sequence[SkillErrorInfo] = ()
+
+
+@frozen
+class SkillsListResponse:
+    """One entry for each directory asked about."""
+
+    data: Sequence[SkillsListEntry]
+
+
+@frozen
+class SkillsConfigWriteParams:
+    """Switch a skill, named by path or by name, on or off."""
+
+    enabled: bool
+    path: str | None = None
+    name: str | None = None
+
+
+@frozen
+class SkillsConfigWriteResponse:
+    """Whether the skill is on now."""
+
+    effective_enabled: bool
+
+
+@frozen
+class SkillsChangedNotification:
+    """Skills on disk changed; list them anew."""
+
+    METHOD: ClassVar[str] = "skills/changed"

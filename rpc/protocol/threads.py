@@ -1,0 +1,430 @@
+"""Threads: durable conversations; how they are started, loaded, listed and let go.
+
+Times are Unix seconds.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from spindle.rpc.protocol.envelope import RequestId
+from spindle.rpc.protocol.settings import (
+    ApprovalsReviewer,
+    AskForApproval,
+    DynamicToolSpec,
+    PermissionProfile,
+    Personality,
+    ReasoningEffort,
+    SandboxMode,
+    SandboxPolicy,
+    ServiceTier,
+)
+from spindle.rpc.protocol.shapes import U32, JsonObject, Tagged, Untagged
+from spindle.rpc.protocol.turns import Turn
+
+ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
+ThreadSortKey: TypeAlias = Literal["created_at", "updated_at"]
+SortDirection: TypeAlias = Literal["asc", "desc"]
+ThreadSourceKind: TypeAlias = Literal[
+    "cli",
+    "vscode",
+    "exec",
+    "appServer",
+    "subAgent",
+    "subAgentReview",
+    "subAgentCompact",
+    "subAgentThreadSpawn",
+    "subAgentOther",
+    "unknown",
+]
+ThreadStartSource: TypeAlias = Literal["startup", "clear"]
+ThreadUnsubscribeStatus: TypeAlias = Literal["notLoaded", "notSubscribed", "unsubscribed"]
+CwdFilter: TypeAlias = Annotated[str | Sequence[str], Untagged("ThreadListCwdFilter")]
+
+# Named by the reference after what the field was once called.
+_EXTENDED_HISTORY = {"experimental": "persistFullHistory"}
+
+
+@frozen
+class NotLoadedStatus:
+    """Only on disk."""
+
+    type: Literal["notLoaded"] = field(default="notLoaded", init=False)
+
+
+@frozen
+class IdleStatus:
+    """Loaded, no turn running."""
+
+    type: Literal["idle"] = field(default="idle", init=False)
+
+
+@frozen
+class SystemErrorStatus:
+    """Loaded; the last turn failed."""
+
+    type: Literal["systemError"] = field(default="systemError", init=False)
+
+
+@frozen
+class ActiveStatus:
+    """A turn is running; the flags say what it waits for."""
+
+    type: Literal["active"] = field(default="active", init=False)
+    active_flags: Sequence[ThreadActiveFlag] = ()
+
+
+ThreadStatus: TypeAlias = Annotated[
+    NotLoadedStatus | IdleStatus | SystemErrorStatus | ActiveStatus, Tagged("ThreadStatus")
+]
+
+
+@frozen
+class GitInfo:
+    """The repository as it was when the thread was created."""
+
+    sha: str | None = None
+    branch: str | None = None
+    origin_url: str | None = None
+
+
+@frozen(kw_only=True)
+class Thread:
+    """A thread as clients see it. `source` is a word or an object of the protocol's SessionSource.
+
+    `turns` is filled only where a method says so; `path` is None for an ephemeral thread.
+    """
+
+    id: str
+    session_id: str
+    forked_from_id: str | None = None
+    preview: str = ""
+    ephemeral: bool = False
+    model_provider: str
+    created_at: int
+    updated_at: int
+    status: ThreadStatus
+    path: str | None = None
+    cwd: str
+    cli_version: str
+    source: object = "unknown"
+    agent_nickname: str | None = None
+    agent_role: str | None = None
+    git_info: GitInfo | None = None
+    name: str | None = None
+    turns: Sequence[Turn] = ()
+
+
+@frozen(kw_only=True)
+class ThreadStartParams:
+    """Create a thread. `config` holds overrides of config.toml by dotted key."""
+
+    model: str | None = None
+    model_provider: str | None = None
+    service_tier: ServiceTier | None = None
+    cwd: str | None = None
+    approval_policy: AskForApproval | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
+    sandbox: SandboxMode | None = None
+    permission_profile: PermissionProfile | None = None
+    config: JsonObject | None = None
+    service_name: str | None = None
+    base_instructions: str | None = None
+    developer_instructions: str | None = None
+    personality: Personality | None = None
+    ephemeral: bool | None = None
+    session_start_source: ThreadStartSource | None = None
+    dynamic_tools: Sequence[DynamicToolSpec] | None = field(default=None, metadata={"experimental": True})
+    mock_experimental_field: str | None = field(default=None, metadata={"experimental": True})
+    experimental_raw_events: bool = field(default=False, metadata={"experimental": True})
+    persist_extended_history: bool = field(default=False, metadata=_EXTENDED_HISTORY)
+
+
+@frozen(kw_only=True)
+class _LoadedThread:
+    """A loaded thread and the settings it works with."""
+
+    thread: Thread
+    model: str
+    model_provider: str
+    service_tier: ServiceTier | None = None
+    cwd: str
+    instruction_sources: Sequence[str] = ()
+    approval_policy: AskForApproval
+    approvals_reviewer: ApprovalsReviewer = "user"
+    sandbox: SandboxPolicy
+    permission_profile: PermissionProfile | None = None
+    reasoning_effort: ReasoningEffort | None = None
+
+
+@frozen(kw_only=True)
+class ThreadStartResponse(_LoadedThread):
+    """The new thread."""
+
+
+@frozen(kw_only=True)
+class ThreadResumeParams:
+    """Load a thread, or join one that is loaded. `history` wins over `path`, `path` over `thread_id`."""
+
+    thread_id: str
+    history: Sequence[JsonObject] | None = field(default=None, metadata={"experimental": True})
+    path: str | None = field(default=None, metadata={"experimental": True})
+    model: str | None = None
+    model_provider: str | None = None
+    service_tier: ServiceTier | None = None
+    cwd: str | None = None
+    approval_policy: AskForApproval | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
+    sandbox: SandboxMode | None = None
+    permission_profile: PermissionProfile | None = None
+    config: JsonObject | None = None
+    base_instructions: str | None = None
+    developer_instructions: str | None = None
+    personality: Personality | None = None
+    exclude_turns: bool = False
+    persist_extended_history: bool = field(default=False, metadata=_EXTENDED_HISTORY)
+
+
+@frozen(kw_only=True)
+class ThreadResumeResponse(_LoadedThread):
+    """The loaded thread, with its turns."""
+
+
+@frozen(kw_only=True)
+class ThreadForkParams:
+    """Create a thread that begins with the history of another."""
+
+    thread_id: str
+    path: str | None = field(default=None, metadata={"experimental": True})
+    model: str | None = None
+    model_provider: str | None = None
+    service_tier: ServiceTier | None = None
+    cwd: str | None = None
+    approval_policy: AskForApproval | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
+    sandbox: SandboxMode | None = None
+    permission_profile: PermissionProfile | None = None
+    config: JsonObject | None = None
+    base_instructions: str | None = None
+    developer_instructions: str | None = None
+    ephemeral: bool = False
+    exclude_turns: bool = False
+    persist_extended_history: bool = field(default=False, metadata=_EXTENDED_HISTORY)
+
+
+@frozen(kw_only=True)
+class ThreadForkResponse(_LoadedThread):
+    """The new thread, with the turns it took over."""
+
+
+@frozen
+class ThreadReadParams:
+    """Look at a thread without loading it."""
+
+    thread_id: str
+    include_turns: bool = False
+
+
+@frozen
+class ThreadReadResponse:
+    """The thread, with turns if asked for."""
+
+    thread: Thread
+
+
+@frozen(kw_only=True)
+class ThreadListParams:
+    """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring."""
+
+    cursor: str | None = None
+    limit: U32 | None = None
+    sort_key: ThreadSortKey | None = None
+    sort_direction: SortDirection | None = None
+    model_providers: Sequence[str] | None = None
+    source_kinds: Sequence[ThreadSourceKind] | None = None
+    archived: bool | None = None
+    cwd: CwdFilter | None = None
+    use_state_db_only: bool = False
+    search_term: str | None = None
+
+
+@frozen
+class ThreadListResponse:
+    """One page, and cursors for the next page and for what has appeared before this one."""
+
+    data: Sequence[Thread]
+    next_cursor: str | None = None
+    backwards_cursor: str | None = None
+
+
+@frozen
+class ThreadLoadedListParams:
+    """Page through the ids of loaded threads."""
+
+    cursor: str | None = None
+    limit: U32 | None = None
+
+
+@frozen
+class ThreadLoadedListResponse:
+    """Thread ids, ascending."""
+
+    data: Sequence[str]
+    next_cursor: str | None = None
+
+
+@frozen
+class ThreadTurnsListParams:
+    """Page through a thread's turns."""
+
+    thread_id: str
+    cursor: str | None = None
+    limit: U32 | None = None
+    sort_direction: SortDirection | None = None
+
+
+@frozen
+class ThreadTurnsListResponse:
+    """One page of turns, with their items."""
+
+    data: Sequence[Turn]
+    next_cursor: str | None = None
+    backwards_cursor: str | None = None
+
+
+@frozen
+class ThreadArchiveParams:
+    """Put a thread away; a loaded one is closed first."""
+
+    thread_id: str
+
+
+@frozen
+class ThreadArchiveResponse:
+    """The thread is archived."""
+
+
+@frozen
+class ThreadUnarchiveParams:
+    """Bring an archived thread back to the others; it is not loaded."""
+
+    thread_id: str
+
+
+@frozen
+class ThreadUnarchiveResponse:
+    """The thread, not loaded."""
+
+    thread: Thread
+
+
+@frozen
+class ThreadUnsubscribeParams:
+    """This connection no longer follows the thread."""
+
+    thread_id: str
+
+
+@frozen
+class ThreadUnsubscribeResponse:
+    """What the connection was to the thread."""
+
+    status: ThreadUnsubscribeStatus
+
+
+@frozen
+class ThreadStartedNotification:
+    """A thread was created."""
+
+    METHOD: ClassVar[str] = "thread/started"
+
+    thread: Thread
+
+
+@frozen
+class ThreadStatusChangedNotification:
+    """A thread was loaded or let go, or its turn began, waits or ended."""
+
+    METHOD: ClassVar[str] = "thread/status/changed"
+
+    thread_id: str
+    status: ThreadStatus
+
+
+@frozen
+class ThreadArchivedNotification:
+    """A thread was archived."""
+
+    METHOD: ClassVar[str] = "thread/archived"
+
+    thread_id: str
+
+
+@frozen
+class ThreadUnarchivedNotification:
+    """A thread was brought back."""
+
+    METHOD: ClassVar[str] = "thread/unarchived"
+
+    thread_id: str
+
+
+@frozen
+class ThreadClosedNotification:
+    """A thread was let go; its memory and its processes are gone."""
+
+    METHOD: ClassVar[str] = "thread/closed"
+
+    thread_id: str
+
+
+@frozen
+class ThreadNameUpdatedNotification:
+    """A thread was named."""
+
+    METHOD: ClassVar[str] = "thread/name/updated"
+
+    thread_id: str
+    thread_name: str | None = field(default=None, metadata={"omit_none": True})
+
+
+@frozen(kw_only=True)
+class TokenUsageBreakdown:
+    """Tokens; the cached are part of the input, the reasoning part of the output."""
+
+    total_tokens: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_output_tokens: int = 0
+
+
+@frozen
+class ThreadTokenUsage:
+    """Usage of the thread so far and of the last model request; the window in tokens if known."""
+
+    total: TokenUsageBreakdown
+    last: TokenUsageBreakdown
+    model_context_window: int | None = None
+
+
+@frozen
+class ThreadTokenUsageUpdatedNotification:
+    """Tokens were used, or their record was read from disk."""
+
+    METHOD: ClassVar[str] = "thread/tokenUsage/updated"
+
+    thread_id: str
+    turn_id: str
+    token_usage: ThreadTokenUsage
+
+
+@frozen
+class ServerRequestResolvedNotification:
+    """A question the server had asked is settled, by whomever."""
+
+    METHOD: ClassVar[str] = "serverRequest/resolved"
+
+    thread_id: str
+    request_id: Annotated[RequestId, Untagged("RequestId")]

@@ -1,0 +1,358 @@
+"""Turns: one round of a thread, how it is started, steered and interrupted, and what is told while it runs.
+
+Times are Unix seconds unless a name ends in `_ms` (milliseconds).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from spindle.rpc.protocol.items import FileUpdateChange, ThreadItem, UserInput
+from spindle.rpc.protocol.settings import (
+    ApprovalsReviewer,
+    AskForApproval,
+    CollaborationMode,
+    PermissionProfile,
+    Personality,
+    ReasoningEffort,
+    ReasoningSummary,
+    SandboxPolicy,
+    ServiceTier,
+)
+from spindle.rpc.protocol.shapes import AbsolutePath
+
+TurnStatus: TypeAlias = Literal["completed", "interrupted", "failed", "inProgress"]
+TurnItemsView: TypeAlias = Literal["notLoaded", "summary", "full"]
+TurnPlanStepStatus: TypeAlias = Literal["pending", "inProgress", "completed"]
+
+
+@frozen
+class TurnError:
+    """Why a turn failed. `codex_error_info` is a word or a one-member object of the protocol's CodexErrorInfo."""
+
+    message: str
+    codex_error_info: object = None
+    additional_details: str | None = None
+
+
+@frozen
+class Turn:
+    """One round of a thread. Notifications carry it without items."""
+
+    id: str
+    items: Sequence[ThreadItem] = ()
+    items_view: TurnItemsView | None = field(default=None, kw_only=True, metadata={"omit_none": True})
+    status: TurnStatus = "inProgress"
+    error: TurnError | None = None
+    started_at: int | None = None
+    completed_at: int | None = None
+    duration_ms: int | None = None
+
+
+@frozen
+class TurnEnvironmentParams:
+    """An execution environment the turn may use."""
+
+    environment_id: str
+    cwd: AbsolutePath
+
+
+@frozen(kw_only=True)
+class TurnStartParams:
+    """Start a turn. What is set here stays set for the turns that follow, `output_schema` excepted."""
+
+    thread_id: str
+    input: Sequence[UserInput]
+    responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
+    environments: Sequence[TurnEnvironmentParams] | None = field(default=None, metadata={"experimental": True})
+    cwd: str | None = None
+    approval_policy: AskForApproval | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
+    sandbox_policy: SandboxPolicy | None = None
+    permission_profile: PermissionProfile | None = None
+    model: str | None = None
+    service_tier: ServiceTier | None = None
+    effort: ReasoningEffort | None = None
+    summary: ReasoningSummary | None = None
+    personality: Personality | None = None
+    output_schema: object = None
+    collaboration_mode: CollaborationMode | None = field(default=None, metadata={"experimental": True})
+
+
+@frozen
+class TurnStartResponse:
+    """The new turn, or the running one that takes the input."""
+
+    turn: Turn
+
+
+@frozen(kw_only=True)
+class TurnSteerParams:
+    """Add input to the running turn, which has to be `expected_turn_id`."""
+
+    thread_id: str
+    input: Sequence[UserInput]
+    responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
+    expected_turn_id: str
+
+
+@frozen
+class TurnSteerResponse:
+    """The turn that took the input."""
+
+    turn_id: str
+
+
+@frozen
+class TurnInterruptParams:
+    """End the running turn now."""
+
+    thread_id: str
+    turn_id: str
+
+
+@frozen
+class TurnInterruptResponse:
+    """The turn is ending; its `turn/completed` follows."""
+
+
+@frozen
+class TurnStartedNotification:
+    """A turn began."""
+
+    METHOD: ClassVar[str] = "turn/started"
+
+    thread_id: str
+    turn: Turn
+
+
+@frozen
+class TurnCompletedNotification:
+    """A turn ended, well or not; it is on disk by now."""
+
+    METHOD: ClassVar[str] = "turn/completed"
+
+    thread_id: str
+    turn: Turn
+
+
+@frozen
+class TurnPlanStep:
+    """One step of the agent's plan."""
+
+    step: str
+    status: TurnPlanStepStatus
+
+
+@frozen
+class TurnPlanUpdatedNotification:
+    """The agent changed its plan; this is all of it."""
+
+    METHOD: ClassVar[str] = "turn/plan/updated"
+
+    thread_id: str
+    turn_id: str
+    explanation: str | None
+    plan: Sequence[TurnPlanStep]
+
+
+@frozen
+class TurnDiffUpdatedNotification:
+    """All that the turn changed in files so far, as one unified diff."""
+
+    METHOD: ClassVar[str] = "turn/diff/updated"
+
+    thread_id: str
+    turn_id: str
+    diff: str
+
+
+@frozen
+class ItemStartedNotification:
+    """An item began."""
+
+    METHOD: ClassVar[str] = "item/started"
+
+    item: ThreadItem
+    thread_id: str
+    turn_id: str
+    started_at_ms: int
+
+
+@frozen
+class ItemCompletedNotification:
+    """An item is final; it is in the rollout by now."""
+
+    METHOD: ClassVar[str] = "item/completed"
+
+    item: ThreadItem
+    thread_id: str
+    turn_id: str
+    completed_at_ms: int
+
+
+@frozen
+class AgentMessageDeltaNotification:
+    """More text of an agent message."""
+
+    METHOD: ClassVar[str] = "item/agentMessage/delta"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+
+
+@frozen
+class PlanDeltaNotification:
+    """More text of a plan item."""
+
+    METHOD: ClassVar[str] = "item/plan/delta"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+
+
+@frozen
+class ReasoningSummaryTextDeltaNotification:
+    """More text of one part of a reasoning summary."""
+
+    METHOD: ClassVar[str] = "item/reasoning/summaryTextDelta"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+    summary_index: int
+
+
+@frozen
+class ReasoningSummaryPartAddedNotification:
+    """A reasoning summary got a new part."""
+
+    METHOD: ClassVar[str] = "item/reasoning/summaryPartAdded"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    summary_index: int
+
+
+@frozen
+class ReasoningTextDeltaNotification:
+    """More of the raw reasoning."""
+
+    METHOD: ClassVar[str] = "item/reasoning/textDelta"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+    content_index: int
+
+
+@frozen
+class CommandExecutionOutputDeltaNotification:
+    """More output of a command."""
+
+    METHOD: ClassVar[str] = "item/commandExecution/outputDelta"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+
+
+@frozen
+class TerminalInteractionNotification:
+    """The agent wrote `stdin` to a command that still runs; an empty text only polls it."""
+
+    METHOD: ClassVar[str] = "item/commandExecution/terminalInteraction"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    process_id: str
+    stdin: str
+
+
+@frozen
+class FileChangeOutputDeltaNotification:
+    """More output of applying a patch."""
+
+    METHOD: ClassVar[str] = "item/fileChange/outputDelta"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    delta: str
+
+
+@frozen
+class FileChangePatchUpdatedNotification:
+    """What a patch that the model is still writing would change so far."""
+
+    METHOD: ClassVar[str] = "item/fileChange/patchUpdated"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    changes: Sequence[FileUpdateChange]
+
+
+@frozen
+class McpToolCallProgressNotification:
+    """An MCP tool reports how far it is."""
+
+    METHOD: ClassVar[str] = "item/mcpToolCall/progress"
+
+    thread_id: str
+    turn_id: str
+    item_id: str
+    message: str
+
+
+@frozen
+class RawResponseItemCompletedNotification:
+    """One item just as the model sent it, for clients that asked for raw events."""
+
+    METHOD: ClassVar[str] = "rawResponseItem/completed"
+
+    thread_id: str
+    turn_id: str
+    item: object
+
+
+@frozen
+class ContextCompactedNotification:
+    """The history was compacted (the older form of a contextCompaction item)."""
+
+    METHOD: ClassVar[str] = "thread/compacted"
+
+    thread_id: str
+    turn_id: str
+
+
+@frozen
+class ErrorNotification:
+    """A turn hit an error; it goes on if `will_retry`."""
+
+    METHOD: ClassVar[str] = "error"
+
+    error: TurnError
+    will_retry: bool
+    thread_id: str
+    turn_id: str
+
+
+@frozen
+class WarningNotification:
+    """Something the user should know that stops nothing."""
+
+    METHOD: ClassVar[str] = "warning"
+
+    thread_id: str | None
+    message: str

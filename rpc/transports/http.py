@@ -1,0 +1,62 @@
+"""What the listener answers to an HTTP request head: a table without I/O.
+
+A socket that is no WebSocket yet speaks HTTP/1.1. Two paths are probes for supervisors and load balancers; every
+other path opens a WebSocket. Browsers send an Origin with each WebSocket and each cross-site request, other clients
+do not: refusing it keeps web pages away from a server on loopback.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Final
+
+from attrs import frozen
+
+PROBE_PATHS: Final = frozenset({b"/readyz", b"/healthz"})
+
+
+@frozen
+class Answer:
+    """A complete HTTP answer, after which the connection ends."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@frozen
+class Upgrade:
+    """Go on as a WebSocket."""
+
+
+def decide(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Answer | Upgrade:
+    """The answer to a request head, as h11 gives it: header names in lower case."""
+    values: dict[bytes, bytes] = {}
+    for name, value in headers:
+        values[name] = values[name] + b"," + value if name in values else value
+    if b"origin" in values:
+        return Answer(403)
+    if target.partition(b"?")[0] in PROBE_PATHS:
+        return Answer(200) if method in (b"GET", b"HEAD") else Answer(405, headers=((b"allow", b"GET, HEAD"),))
+    if method != b"GET":
+        return Answer(405, headers=((b"allow", b"GET"),))
+    if not _has_token(values, b"connection", b"upgrade") or not _has_token(values, b"upgrade", b"websocket"):
+        return Answer(400, b"this is a WebSocket endpoint: an upgrade is needed\n")
+    if values.get(b"sec-websocket-version", b"").strip() != b"13":
+        return Answer(
+            400, b"only version 13 of the WebSocket protocol is spoken\n", ((b"sec-websocket-version", b"13"),)
+        )
+    if not _is_key(values.get(b"sec-websocket-key", b"")):
+        return Answer(400, b"sec-websocket-key must be 16 bytes in base64\n")
+    return Upgrade()
+
+
+def _has_token(values: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
+    return token in (part.strip().lower() for part in values.get(name, b"").split(b","))
+
+
+def _is_key(value: bytes) -> bool:
+    try:
+        return len(base64.b64decode(value.strip(), validate=True)) == 16
+    except binascii.Error:
+        return False

@@ -1,0 +1,136 @@
+"""One message per line, over any pair of trio streams: the framing of stdio."""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from .interface import MAX_MESSAGE_BYTES, TransportKind
+
+_log = logging.getLogger(__name__)
+
+_READ_BYTES: Final = 64 * 1024  # a Linux pipe holds no more
+
+
+class LineTransport:
+    """Messages that end in a newline (`\\n` alone: other line breaks are legal inside JSON strings).
+
+    A line longer than `max_message_bytes` is skipped with a log line. What stands after the last newline when the
+    input ends still counts as a message.
+    """
+
+    def __init__(
+        self,
+        receive_stream: trio.abc.ReceiveStream,
+        send_stream: trio.abc.SendStream,
+        *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._receive_stream = receive_stream
+        self._send_stream = send_stream
+        self._max = max_message_bytes
+        self._lines: deque[bytes] = deque()
+        self._pieces: list[bytes] = []  # of the line whose end has not come yet
+        self._pieces_bytes = 0
+        self._skipping = False
+        self._at_end = False
+        self._closed = False
+        self._broken = False
+        self._sending = trio.Lock()
+
+    @property
+    def kind(self) -> TransportKind:
+        return "stdio"
+
+    async def receive(self) -> bytes | None:
+        """The next line without its newline, or None at the end of the input. Errors as in `Transport`."""
+        if self._lines:
+            await trio.lowlevel.checkpoint()
+        while not self._lines:
+            if self._closed:
+                raise trio.ClosedResourceError("this transport was closed")
+            if self._at_end:
+                await trio.lowlevel.checkpoint()
+                return None
+            chunk = await self._receive_stream.receive_some(_READ_BYTES)
+            if chunk:
+                self._take(bytes(chunk))
+            else:
+                self._at_end = True
+                self._end_line(b"")
+        return self._lines.popleft()
+
+    def _take(self, chunk: bytes) -> None:
+        first, *others = chunk.split(b"\n")
+        if not others:
+            self._keep(first)
+            return
+        self._end_line(first)
+        last = others.pop()
+        for line in others:
+            self._end_line(line)
+        self._keep(last)
+
+    def _keep(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._pieces_bytes += len(piece)
+        if self._pieces_bytes > self._max:
+            self._skipping = True
+            self._pieces.clear()
+        if not self._skipping:
+            self._pieces.append(piece)
+
+    def _end_line(self, piece: bytes) -> None:
+        self._keep(piece)
+        if self._skipping:
+            _log.warning("skipped a message of %d bytes: the limit is %d", self._pieces_bytes, self._max)
+        elif self._pieces:  # a blank line carries no message
+            self._lines.append(b"".join(self._pieces))
+        self._pieces.clear()
+        self._pieces_bytes = 0
+        self._skipping = False
+
+    async def send(self, messages: Sequence[bytes]) -> None:
+        """Write the messages, a newline after each, in one go. Errors as in `Transport`."""
+        async with self._sending:
+            if self._closed:
+                raise trio.ClosedResourceError("this transport was closed")
+            if self._broken:
+                raise trio.BrokenResourceError("an earlier write did not complete")
+            if not messages:
+                return
+            await trio.lowlevel.checkpoint_if_cancelled()  # from here on, a cancellation may cut a message in two
+            self._broken = True
+            await self._send_stream.send_all(b"\n".join((*messages, b"")))
+            self._broken = False
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """Close both streams; a line stream has no goodbye, so `code` and `reason` go unused."""
+        self._closed = True
+        # Standard input and output can be one open file (a terminal). The stream that was opened last found it
+        # non-blocking already, so it has to put its finding back first.
+        try:
+            await self._send_stream.aclose()
+        finally:
+            await self._receive_stream.aclose()
+
+
+def open_stdio() -> LineTransport:
+    """A transport over copies of file descriptors 0 and 1, whatever stands behind them: pipe, file, terminal.
+
+    Both become non-blocking until `aclose`, which restores what it found; so close it, and write nothing large to a
+    standard error that shares its open file with them meanwhile. Raises OSError if either descriptor is closed.
+    """
+    receive_fd = os.dup(0)
+    try:
+        send_fd = os.dup(1)
+    except OSError:
+        os.close(receive_fd)
+        raise
+    # A regular file never says "would block", so it is never waited for, which epoll would refuse.
+    receive_stream = trio.lowlevel.FdStream(receive_fd)
+    return LineTransport(receive_stream, trio.lowlevel.FdStream(send_fd))

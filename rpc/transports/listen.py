@@ -1,0 +1,215 @@
+"""Listening: where (`parse_listen`, `open_listeners`) and what happens to each connection (`serve_websocket`)."""
+
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import h11
+import trio
+from attrs import frozen
+from wsproto.utilities import RemoteProtocolError
+
+from .http import Answer, Upgrade, decide
+from .interface import Transport, TransportKind
+from .unix_socket import bind_unix, unlink_unix
+from .websocket import WebSocketTransport, accept
+
+_log = logging.getLogger(__name__)
+
+_HEAD_SECONDS: Final = 10.0
+_HEAD_BYTES: Final = 16 * 1024
+_LINGER_SECONDS: Final = 1.0
+_GOING_AWAY_SECONDS: Final = 1.0
+_READ_BYTES: Final = 16 * 1024
+_BACKLOG: Final = 1024
+
+
+@frozen
+class ListenTarget:
+    """Where to serve clients. `host` and `port` belong to a websocket (port 0: any free one), `path` to unix."""
+
+    kind: Literal["stdio", "websocket", "unix", "off"]
+    host: str = ""
+    port: int = 0
+    path: Path | None = None
+
+
+def parse_listen(url: str) -> ListenTarget:
+    """Read a --listen value: `stdio://`, `unix://PATH`, `ws://IP:PORT` (loopback only) or `off`.
+
+    Raises ValueError, whose text can be shown to the user.
+    """
+    if url == "stdio://":
+        return ListenTarget("stdio")
+    if url == "off":
+        return ListenTarget("off")
+    if url.startswith("unix://"):
+        path = url.removeprefix("unix://")
+        if not path or "\0" in path:
+            raise ValueError(f"--listen `{url}` names no socket file; write `unix://PATH`")
+        return ListenTarget("unix", path=Path(path))
+    if url.startswith("ws://"):
+        return _parse_address(url)
+    raise ValueError(f"--listen `{url}` is not understood; write `stdio://`, `unix://PATH`, `ws://IP:PORT` or `off`")
+
+
+def _parse_address(url: str) -> ListenTarget:
+    host, colon, port = url.removeprefix("ws://").rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
+        if bracketed is not (address.version == 6) or not colon or not (port.isascii() and port.isdigit()):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"--listen `{url}` is no address; write `ws://IP:PORT`, not a host name or a path") from None
+    if int(port) > 65535:
+        raise ValueError(f"--listen `{url}`: port {port} is beyond 65535")
+    if not address.is_loopback:
+        raise ValueError(
+            f"--listen `{url}`: only loopback addresses (127.0.0.1, [::1]) are served; from elsewhere use an SSH tunnel"
+        )
+    return ListenTarget("websocket", host=str(address), port=int(port))
+
+
+@asynccontextmanager
+async def open_listeners(target: ListenTarget) -> AsyncGenerator[Sequence[trio.SocketListener], None]:
+    """Listen on a websocket or unix target inside the block; the socket file goes when the block ends.
+
+    Raises OSError if that cannot be (errno EADDRINUSE if a server is there already), ValueError for a target without
+    a socket.
+    """
+    if target.kind == "websocket":
+        listeners = await trio.open_tcp_listeners(target.port, host=target.host, backlog=_BACKLOG)
+        try:
+            yield listeners
+        finally:
+            await _close(listeners)
+    elif target.kind == "unix" and target.path is not None:
+        bound = await trio.to_thread.run_sync(bind_unix, target.path, _BACKLOG)
+        listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(bound.socket))]
+        try:
+            yield listeners
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(unlink_unix, bound)
+            await _close(listeners)
+    else:
+        raise ValueError(f"a {target.kind} target has no socket to listen on")
+
+
+async def _close(listeners: Sequence[trio.SocketListener]) -> None:
+    with trio.CancelScope(shield=True):
+        for listener in listeners:
+            await listener.aclose()
+
+
+async def serve_websocket(
+    listeners: Sequence[trio.SocketListener],
+    handler: Callable[[Transport], Awaitable[None]],
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Accept connections until cancelled; `handler` runs once for each WebSocket, which is closed when it returns.
+
+    An exception that escapes a handler is logged and ends that connection only (close code 1011). Cancelled, open
+    WebSockets are closed with code 1001 and the listeners with them.
+    """
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await _serve_connection(stream, handler)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trio.serve_listeners, serve, list(listeners))
+        task_status.started()
+
+
+async def _serve_connection(stream: trio.SocketStream, handler: Callable[[Transport], Awaitable[None]]) -> None:
+    async with stream:
+        try:
+            transport = await handshake(stream, _kind(stream))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+        if transport is not None:
+            await _run_handler(transport, handler)
+
+
+async def _run_handler(transport: WebSocketTransport, handler: Callable[[Transport], Awaitable[None]]) -> None:
+    code = 1001
+    try:
+        try:
+            await handler(transport)
+            code = 1000
+        except* (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
+            _log.debug("a client went away: %r", gone.exceptions[0])
+            code = 1000
+        except* Exception as crash:
+            _log.error("a connection failed", exc_info=crash)
+            code = 1011
+    finally:
+        # Also when we are being cancelled: the client is told that the server goes, but not waited for for long.
+        going_away = trio.CancelScope(shield=code == 1001)
+        if code == 1001:
+            going_away.deadline = trio.current_time() + _GOING_AWAY_SECONDS
+        with going_away:
+            await transport.aclose(code)
+
+
+async def handshake(stream: trio.abc.HalfCloseableStream, kind: TransportKind) -> WebSocketTransport | None:
+    """Read one request head and answer it; a transport if the answer was a WebSocket.
+
+    None otherwise, also when no head came within ten seconds; the stream is then to be closed. Raises what the stream
+    raises.
+    """
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
+    try:
+        request = await _read_head(stream, connection)
+    except h11.RemoteProtocolError as error:
+        await _answer(stream, connection, Answer(error.error_status_hint))
+        return None
+    if request is None:
+        return None
+    decision = decide(request.method, request.target, request.headers)
+    if isinstance(decision, Upgrade):
+        try:
+            trailing, _ = connection.trailing_data
+            return await accept(stream, request.target, request.headers, trailing, kind=kind)
+        except RemoteProtocolError as error:
+            decision = Answer(400, f"{error}\n".encode())
+    await _answer(stream, connection, decision)
+    return None
+
+
+async def _read_head(stream: trio.abc.ReceiveStream, connection: h11.Connection) -> h11.Request | None:
+    """The request head, or None if it does not come in time or at all."""
+    with trio.move_on_after(_HEAD_SECONDS):
+        while True:
+            event = connection.next_event()
+            if isinstance(event, h11.Request):
+                return event
+            if event is not h11.NEED_DATA:
+                return None
+            connection.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
+    return None
+
+
+async def _answer(stream: trio.abc.HalfCloseableStream, connection: h11.Connection, answer: Answer) -> None:
+    headers = [(b"content-length", b"%d" % len(answer.body)), (b"connection", b"close"), *answer.headers]
+    if answer.body:
+        headers.append((b"content-type", b"text/plain; charset=utf-8"))
+    data = connection.send(h11.Response(status_code=answer.status, headers=headers)) or b""
+    data += connection.send(h11.Data(data=answer.body)) or b""
+    data += connection.send(h11.EndOfMessage()) or b""
+    with trio.move_on_after(_LINGER_SECONDS):
+        await stream.send_all(data)
+        # Closing with unread bytes resets the connection, and the client might never see the answer.
+        await stream.send_eof()
+        while await stream.receive_some(_READ_BYTES):
+            pass
+
+
+def _kind(stream: trio.SocketStream) -> TransportKind:
+    return "unix" if stream.socket.family == socket.AF_UNIX else "websocket"

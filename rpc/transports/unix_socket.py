@@ -1,0 +1,92 @@
+"""Binding a Unix socket that nobody else can open, not even for a moment. Everything here blocks: use a thread."""
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+
+@frozen
+class BoundSocket:
+    """A listening socket and the file that leads to it; `identity` is the file's device and inode."""
+
+    socket: socket.socket
+    path: Path
+    identity: tuple[int, int]
+
+
+def bind_unix(path: Path, backlog: int) -> BoundSocket:
+    """Listen on a socket file of mode 0600, in place of a stale one; missing folders are made with mode 0700.
+
+    The socket is bound inside a private folder and moved to its name when its mode is set, so there is no moment at
+    which others may connect, and none at which `path` is missing. (Changing the umask instead would change it for
+    every thread of the process.) Raises OSError: EADDRINUSE if a server answers at `path`, EEXIST if something
+    stands there that is no socket.
+    """
+    path = path.absolute()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with (
+            _locked(path.parent),
+            tempfile.TemporaryDirectory(prefix=".", dir=path.parent, ignore_cleanup_errors=True) as private,
+        ):
+            _refuse_occupied(path)
+            inside = Path(private, "s")
+            try:
+                server.bind(str(inside))
+            except OSError as error:
+                if "too long" not in str(error):
+                    raise
+                raise OSError(errno.ENAMETOOLONG, "the path is too long for a Unix socket", str(path)) from error
+            inside.chmod(0o600)
+            server.listen(backlog)
+            found = inside.stat()
+            inside.rename(path)
+    except BaseException:
+        server.close()
+        raise
+    return BoundSocket(server, path, (found.st_dev, found.st_ino))
+
+
+def unlink_unix(bound: BoundSocket) -> None:
+    """Remove the socket file, unless another has taken its place. Never raises OSError: there is nothing to do."""
+    try:
+        with _locked(bound.path.parent):
+            found = bound.path.lstat()
+            if (found.st_dev, found.st_ino) == bound.identity:
+                bound.path.unlink()
+    except OSError:
+        pass
+
+
+def _refuse_occupied(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(errno.EEXIST, "this file is no socket", str(path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        # Only a refusal says that nobody listens; a full queue, for instance, has somebody behind it.
+        if probe.connect_ex(str(path)) not in (errno.ECONNREFUSED, errno.ENOENT):
+            raise OSError(errno.EADDRINUSE, "a server has this socket in use", str(path))
+
+
+@contextmanager
+def _locked(folder: Path) -> Generator[None, None, None]:
+    """One process at a time: between finding a stale file and replacing it, another could do the same."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

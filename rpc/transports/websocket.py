@@ -1,0 +1,307 @@
+"""WebSockets (RFC 6455) over any trio stream; wsproto knows the protocol, this module does the I/O.
+
+One message is one text frame, or several that continue each other. Binary messages are ignored; no extension is
+negotiated, so nothing is compressed.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from struct import pack
+from typing import Final
+
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Ping,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import RemoteProtocolError
+
+from .interface import MAX_MESSAGE_BYTES, TransportKind
+
+_READ_BYTES: Final = 64 * 1024
+_CLOSE_SECONDS: Final = 2.0  # how long the peer may take over its half of the close handshake
+_HANDSHAKE_SECONDS: Final = 10.0
+_REFUSAL_BYTES: Final = 64 * 1024  # of a refusal's body, what is kept
+
+
+class UpgradeRefused(Exception):
+    """The server answered something else than a WebSocket; `status` is 0 if it was not even HTTP."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"the server refused the WebSocket with status {status}: {body.decode(errors='replace')}")
+        self.status = status
+        self.body = body
+
+
+class WebSocketTransport:
+    """An open WebSocket, either side of it; made by `accept` and `connect`.
+
+    A ping is answered while a `receive` is pending; if a `send` is under way the answer follows it, so a peer that
+    does not read cannot stop us from reading.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        websocket: WSConnection,
+        *,
+        kind: TransportKind = "websocket",
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._stream = stream
+        self._websocket = websocket
+        self._kind: TransportKind = kind
+        self._max = max_message_bytes
+        self._inbox: deque[bytes] = deque()
+        self._pieces: list[bytes] = []  # of the message whose last frame has not come yet
+        self._pieces_bytes = 0
+        self._pong = b""  # only the latest ping needs an answer
+        self._goodbye = b""
+        self._at_end = False  # nothing more will come, or what comes is not understood
+        self._failed = False  # at the end because of what the peer sent
+        self._broken = False
+        self._closing = False
+        self._closed = False
+        self._reading = trio.Lock()
+        self._writing = trio.Lock()
+        self._digest()  # what came right behind the handshake
+
+    @property
+    def kind(self) -> TransportKind:
+        return self._kind
+
+    # -- in ----------------------------------------------------------------------------------------
+
+    async def receive(self) -> bytes | None:
+        """The next text message, or None once the peer has closed or broken the protocol. Errors as in `Transport`."""
+        async with self._reading:
+            while not self._inbox:
+                if self._closed:
+                    raise trio.ClosedResourceError("this WebSocket was closed")
+                if self._pong or self._goodbye:
+                    await self._reply()
+                if self._at_end:
+                    return None
+                await self._read()
+            return self._inbox.popleft()
+
+    async def _read(self) -> None:
+        data = await self._stream.receive_some(_READ_BYTES)
+        if data:
+            self._websocket.receive_data(bytes(data))
+            self._digest()
+            if self._pong or self._goodbye:
+                await self._reply()
+        else:
+            self._at_end = True
+
+    def _digest(self) -> None:
+        """Everything wsproto can tell from the bytes so far. Does not wait: answers are left for `_reply`."""
+        for event in self._websocket.events():
+            match event:
+                case TextMessage():
+                    self._take(event)
+                case BytesMessage():
+                    pass
+                case Ping() if self._websocket.state is ConnectionState.OPEN:
+                    self._pong = self._websocket.send(event.response())
+                case CloseConnection():
+                    if self._websocket.state is ConnectionState.OPEN:  # not a close frame but wsproto's complaint
+                        self._fail(event.code, event.reason or "")
+                    elif self._websocket.state is ConnectionState.REMOTE_CLOSING:
+                        self._goodbye = self._websocket.send(event.response())
+                    self._at_end = True
+                case _:
+                    pass
+            if self._at_end:
+                return
+
+    def _take(self, event: TextMessage) -> None:
+        if self._closing:
+            return
+        piece = event.data.encode()
+        self._pieces_bytes += len(piece)
+        if self._pieces_bytes > self._max:
+            self._fail(CloseReason.MESSAGE_TOO_BIG, f"a message may have {self._max} bytes")
+            return
+        self._pieces.append(piece)
+        if event.message_finished:
+            self._inbox.append(b"".join(self._pieces))
+            self._pieces.clear()
+            self._pieces_bytes = 0
+
+    def _fail(self, code: int, reason: str) -> None:
+        self._pieces.clear()
+        self._at_end = self._failed = True
+        self._goodbye = self._websocket.send(CloseConnection(code, reason))
+
+    async def _reply(self) -> None:
+        """Send the pending pong and close frames, unless a sender is at it and will take them along."""
+        try:
+            self._writing.acquire_nowait()
+        except trio.WouldBlock:
+            return
+        try:
+            # These are a few bytes: shielded, so that a deadline around `receive` cannot cut a frame in two.
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
+                await self._write(b"")
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # reading will find out for itself, after what is still to be read
+        finally:
+            self._writing.release()
+
+    # -- out ---------------------------------------------------------------------------------------
+
+    async def send(self, messages: Sequence[bytes]) -> None:
+        """Write each message as one text frame, all in one go; they must be UTF-8. Errors as in `Transport`."""
+        async with self._writing:
+            if self._closing:
+                raise trio.ClosedResourceError("this WebSocket was closed")
+            if self._broken or self._websocket.state is not ConnectionState.OPEN:
+                raise trio.BrokenResourceError("the peer is gone")
+            if not messages:
+                return
+            await trio.lowlevel.checkpoint_if_cancelled()  # from here on, a cancellation may cut a frame in two
+            await self._write(self._frames(messages))
+
+    def _frames(self, messages: Sequence[bytes]) -> bytes:
+        if self._websocket.client:  # wsproto masks
+            return b"".join(self._websocket.send(TextMessage(message.decode())) for message in messages)
+        # A server's frame is a header and the message as it is. wsproto wants a str and makes bytes of it again,
+        # which is most of the cost of a small message.
+        parts: list[bytes] = []
+        for message in messages:
+            parts.append(_text_header(len(message)))
+            parts.append(message)
+        return b"".join(parts)
+
+    async def _write(self, data: bytes) -> None:
+        """Write, and the pending answers behind it; the caller holds the lock."""
+        if self._broken:
+            raise trio.BrokenResourceError("an earlier write did not complete")
+        self._broken = True
+        while data or self._pong or self._goodbye:
+            data += self._pong + self._goodbye
+            self._pong = self._goodbye = b""
+            await self._stream.send_all(data)
+            data = b""
+        self._broken = False
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """Send a close frame, wait up to two seconds for the peer's, close the stream.
+
+        What else arrives meanwhile is dropped; a `send` that is stuck ends with ClosedResourceError. A reason too
+        long for a close frame (123 bytes) is cut.
+        """
+        if self._closing:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closing = True
+        self._inbox.clear()
+        try:
+            with trio.move_on_after(_CLOSE_SECONDS):
+                async with self._writing:
+                    if self._websocket.state is ConnectionState.OPEN:
+                        self._goodbye = self._websocket.send(CloseConnection(code, reason))
+                    if not self._broken:
+                        await self._write(b"")
+                if not self._broken:
+                    await self._await_peer()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            self._closed = True
+            await self._stream.aclose()
+
+    async def _await_peer(self) -> None:
+        async with self._reading:  # a pending receive reads on until it finds the end
+            while not self._at_end:
+                await self._read()
+            if self._failed and isinstance(self._stream, trio.abc.HalfCloseableStream):
+                # Closing with unread bytes resets a TCP connection, and the peer would lose the reason.
+                await self._stream.send_eof()
+                while await self._stream.receive_some(_READ_BYTES):
+                    pass
+
+
+def _text_header(length: int) -> bytes:
+    """The start of an unmasked, final text frame (RFC 6455, section 5.2)."""
+    if length < 126:
+        return pack("!BB", 0x81, length)
+    if length < 65536:
+        return pack("!BBH", 0x81, 126, length)
+    return pack("!BBQ", 0x81, 127, length)
+
+
+async def accept(
+    stream: trio.abc.Stream,
+    target: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    trailing: bytes = b"",
+    *,
+    kind: TransportKind = "websocket",
+) -> WebSocketTransport:
+    """Answer a request head that asks for a WebSocket; `trailing` is what was read behind the head.
+
+    Raises wsproto.utilities.RemoteProtocolError, before anything is sent, if the head is not a proper request.
+    """
+    websocket = WSConnection(ConnectionType.SERVER)
+    websocket.initiate_upgrade_connection(list(headers), target.decode("ascii", "replace"))
+    answer = websocket.send(AcceptConnection())
+    await stream.send_all(answer)
+    if trailing:
+        websocket.receive_data(trailing)
+    return WebSocketTransport(stream, websocket, kind=kind)
+
+
+async def connect(
+    stream: trio.abc.Stream,
+    host: str,
+    path: str = "/",
+    headers: Iterable[tuple[str, str]] = (),
+    *,
+    kind: TransportKind = "websocket",
+) -> WebSocketTransport:
+    """Open a WebSocket as a client over a connected stream. `host` is the Host header, with its port if any.
+
+    Raises UpgradeRefused, trio.TooSlowError after ten seconds, or what the stream raises. The stream stays the
+    caller's until this returns.
+    """
+    websocket = WSConnection(ConnectionType.CLIENT)
+    extra = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+    status, body = 0, b""
+    with trio.fail_after(_HANDSHAKE_SECONDS):
+        await stream.send_all(websocket.send(Request(host=host, target=path, extra_headers=extra)))
+        while True:
+            data = await stream.receive_some(_READ_BYTES)
+            if not data:
+                raise UpgradeRefused(status, body)
+            try:
+                websocket.receive_data(bytes(data))
+                for event in websocket.events():
+                    match event:
+                        case AcceptConnection():
+                            return WebSocketTransport(stream, websocket, kind=kind)
+                        case RejectConnection():
+                            status = event.status_code
+                            if not event.has_body:
+                                raise UpgradeRefused(status, body)
+                        case RejectData():
+                            body = (body + event.data)[:_REFUSAL_BYTES]
+                            if event.body_finished:
+                                raise UpgradeRefused(status, body)
+                        case _:
+                            pass
+            except RemoteProtocolError as error:
+                raise UpgradeRefused(status, body or str(error).encode()) from error

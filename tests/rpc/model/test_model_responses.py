@@ -1,0 +1,460 @@
+"""A model behind the Responses API, against a scripted server."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+import pytest
+import trio
+import trio.testing
+
+from spindle.rpc.model.errors import ModelError
+from spindle.rpc.model.interface import Completed, Created, ItemDone, ModelEvent, ModelRequest, Provider, TextDelta
+from spindle.rpc.model.responses import ResponsesModel, encode_body
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+END = b"0\r\n\r\n"
+CREATED = {"type": "response.created", "response": {"id": "r"}}
+COMPLETED = {"type": "response.completed", "response": {"id": "r"}}
+MESSAGE = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hi"}]}
+DONE = {"type": "response.output_item.done", "item": MESSAGE}
+
+Make = Callable[..., ModelRequest]
+
+
+def delta(text: str) -> dict[str, Any]:
+    return {"type": "response.output_text.delta", "delta": text}
+
+
+def chunk(*events: dict[str, Any]) -> bytes:
+    data = b"".join(b"event: %s\ndata: %s\n\n" % (e["type"].encode(), orjson.dumps(e)) for e in events)
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def status(code: int, error: dict[str, Any], extra: bytes = b"") -> bytes:
+    body = orjson.dumps({"error": error})
+    return b"HTTP/1.1 %d X\r\ncontent-length: %d\r\n%s\r\n%s" % (code, len(body), extra, body)
+
+
+WHOLE = HEAD + chunk(CREATED, delta("h"), delta("i"), DONE, COMPLETED) + END
+
+
+class Pauses(list[float]):
+    """Stands for `trio.sleep` and remembers what it was asked."""
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+        await trio.lowlevel.checkpoint()
+
+
+def model_of(server: Any, *, key: str | None = None, environ: Mapping[str, str] | None = None, **settings: Any) -> Any:
+    provider = Provider(**{"name": "p", "base_url": f"{server.url}/v1", "request_max_retries": 0, **settings})
+    model = ResponsesModel(provider, lambda: key, environ=environ or {}, sleep=(pauses := Pauses()))
+    model.pauses = pauses  # type: ignore[attr-defined]
+    server.clients.append(model)
+    return model
+
+
+async def ask(model: Any, request: ModelRequest, seen: list[ModelEvent] | None = None) -> list[ModelEvent]:
+    events = [] if seen is None else seen
+    async with model.stream(request) as batches:
+        async for batch in batches:
+            assert batch
+            events.extend(batch)
+    return events
+
+
+async def failure_of(model: Any, request: ModelRequest, seen: list[ModelEvent] | None = None) -> ModelError:
+    with pytest.raises(ModelError) as caught:
+        await ask(model, request, seen)
+    return caught.value
+
+
+async def test_an_answer_arrives_in_order(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE]]
+    events = await ask(model_of(server), make_request())
+    assert events == [Created("r"), TextDelta("h", None), TextDelta("i", None), ItemDone(MESSAGE), Completed("r", None)]
+
+
+async def test_events_are_given_out_as_they_arrive(server: Any, make_request: Make) -> None:
+    gate = trio.Event()
+    server.script = [[HEAD + chunk(CREATED, delta("a")), gate, chunk(delta("b"), COMPLETED) + END]]
+    batches: list[Sequence[ModelEvent]] = []
+    async with model_of(server).stream(make_request()) as stream:
+        async for batch in stream:
+            batches.append(batch)
+            gate.set()
+    assert batches == [[Created("r"), TextDelta("a", None)], [TextDelta("b", None), Completed("r", None)]]
+
+
+async def test_the_body(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE]]
+    await ask(model_of(server), make_request())
+    (received,) = server.received
+    assert (received.method, received.target) == ("POST", "/v1/responses")
+    assert received.json == {
+        "model": "mock-model",
+        "instructions": "Be \u201chelpful\u201d.",
+        "input": [{"type": "message", "role": "user", "content": []}, {"n": 1}],
+        "tools": [{"type": "function", "name": "f"}],
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "reasoning": None,
+        "store": False,
+        "stream": True,
+        "include": [],
+        "prompt_cache_key": "thread-1",
+        "client_metadata": {"k": "v"},
+    }
+
+
+def test_optional_members_of_the_body_are_left_out_unless_set(make_request: Make) -> None:
+    body = orjson.loads(encode_body(make_request(service_tier="fast", text={"verbosity": "low"}, input=[], tools=())))
+    assert (body["service_tier"], body["text"], body["input"], body["tools"]) == ("fast", {"verbosity": "low"}, [], [])
+
+
+async def test_the_headers(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE]]
+    await ask(model_of(server, key="secret"), make_request())
+    assert server.received[0].headers == {
+        "host": f"127.0.0.1:{server.port}",
+        "content-length": str(len(server.received[0].body)),
+        "accept": "text/event-stream",
+        "content-type": "application/json",
+        "session_id": "thread-1",
+        "x-client-request-id": "thread-1",
+        "x-codex-window-id": "thread-1:0",
+        "originator": "harness",
+        "user-agent": "harness/1.0 (test)",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, None),
+        ({"requires_openai_auth": True}, "Bearer account"),
+        ({"env_key": "KEY"}, "Bearer environment"),
+        ({"env_key": "KEY", "requires_openai_auth": True}, "Bearer environment"),
+        ({"experimental_bearer_token": "configured"}, "Bearer configured"),
+        ({"http_headers": {"Authorization": "Basic x"}, "env_key": "KEY"}, "Basic x"),
+    ],
+)
+async def test_which_key_is_sent(
+    server: Any, make_request: Make, settings: dict[str, Any], expected: str | None
+) -> None:
+    server.script = [[WHOLE]]
+    await ask(model_of(server, key="account", environ={"KEY": " environment\n"}, **settings), make_request())
+    assert server.received[0].headers.get("authorization") == expected
+
+
+async def test_a_missing_key_is_told_by_its_name(server: Any, make_request: Make) -> None:
+    error = await failure_of(model_of(server, env_key="KEY", env_key_instructions="Ask Ann."), make_request())
+    assert "`KEY`" in error.message
+    assert "Ask Ann." in error.message
+    assert not error.retryable
+    assert server.connections == 0
+
+
+async def test_a_provider_may_add_headers_and_query_parameters(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE]]
+    settings: dict[str, Any] = {
+        "base_url": f"{server.url}/openai/",
+        "query_params": {"api-version": "2026 01", "b": "&"},
+        "http_headers": {"X-One": "1", "Originator": "mine"},
+        "env_http_headers": {"X-Two": "TWO", "X-None": "UNSET"},
+    }
+    await ask(model_of(server, environ={"TWO": "2"}, **settings), make_request())
+    received = server.received[0]
+    assert received.target == "/openai/responses?api-version=2026%2001&b=%26"
+    assert [received.headers.get(n) for n in ("x-one", "x-two", "x-none", "originator")] == ["1", "2", None, "mine"]
+
+
+@pytest.mark.parametrize("value", ["a\r\nb", "\udc80"])
+async def test_a_header_that_cannot_be_sent_is_an_error_of_the_request(
+    server: Any, make_request: Make, value: str
+) -> None:
+    error = await failure_of(model_of(server), make_request(originator=value))
+    assert "not a valid request" in error.message
+    assert not server.received
+
+
+async def test_what_is_no_json_is_an_error_of_the_request(server: Any, make_request: Make) -> None:
+    for changes in ({"instructions": "\udc80"}, {"tools": [object()]}):
+        error = await failure_of(model_of(server), make_request(**changes))
+        assert "JSON" in error.message
+        assert not error.retryable
+    assert server.connections == 0
+
+
+# ---- connections
+
+
+async def test_a_connection_is_used_again(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE]] * 3
+    model = model_of(server)
+    for _ in range(3):
+        await ask(model, make_request())
+    assert server.connections == 1
+    assert len(server.received) == 3
+
+
+async def test_an_end_that_comes_late_does_not_cost_the_connection(server: Any, make_request: Make) -> None:
+    gate = trio.Event()
+    server.script = [[HEAD + chunk(COMPLETED), gate, END], [WHOLE]]
+    model = model_of(server)
+    await ask(model, make_request())
+    gate.set()
+    await trio.testing.wait_all_tasks_blocked()  # the server has sent the end and reads
+    await ask(model, make_request())
+    assert server.connections == 1
+
+
+async def test_a_connection_whose_answer_was_left_is_closed(server: Any, make_request: Make) -> None:
+    server.script = [[HEAD + chunk(CREATED), trio.Event()], [WHOLE]]
+    model = model_of(server)
+    async with model.stream(make_request()) as batches:
+        async for _ in batches:
+            break
+    await ask(model, make_request())
+    assert [r.connection for r in server.received] == [1, 2]
+
+
+async def test_cancelling_closes_the_connection(server: Any, make_request: Make) -> None:
+    server.script = [[HEAD + chunk(CREATED), server.hang_up]]
+    model = model_of(server)
+    with trio.CancelScope() as scope:
+        async with model.stream(make_request()) as batches:
+            async for _ in batches:
+                scope.cancel()
+    assert scope.cancelled_caught
+    assert not model._connections._idle
+
+
+async def test_a_connection_that_the_server_closed_is_replaced(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE, None], [WHOLE]]
+    model = model_of(server)
+    await ask(model, make_request())
+    await server.hang_up.wait()
+    await ask(model, make_request())
+    assert [r.connection for r in server.received] == [1, 2]
+
+
+async def test_an_end_that_never_comes_costs_the_connection(server: Any, make_request: Make) -> None:
+    server.script = [[HEAD + chunk(COMPLETED), trio.Event()], [WHOLE]]
+    model = model_of(server)
+    await ask(model, make_request())
+    await ask(model, make_request())
+    assert [r.connection for r in server.received] == [1, 2]
+
+
+async def test_connections_long_unused_are_closed(
+    server: Any, make_request: Make, mock_clock: trio.testing.MockClock
+) -> None:
+    gate = trio.Event()
+    server.script = [[gate, WHOLE], [gate, WHOLE], [WHOLE], [WHOLE]]
+    model = model_of(server)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, model, make_request())
+        nursery.start_soon(ask, model, make_request())
+        while len(server.received) < 2:
+            await trio.lowlevel.checkpoint()
+        gate.set()
+    mock_clock.jump(60)
+    await ask(model, make_request())
+    mock_clock.jump(60)
+    assert not server.hang_up.is_set()
+    await ask(model, make_request())
+    await server.hang_up.wait()
+    assert server.connections == 2  # one of the two was in use all the time
+
+
+async def test_a_kept_connection_that_closes_instead_of_answering_is_replaced(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE], [None], [WHOLE]]
+    model = model_of(server)
+    await ask(model, make_request())
+    assert (await ask(model, make_request()))[-1] == Completed("r", None)
+    assert [r.connection for r in server.received] == [1, 1, 2]
+
+
+async def test_answers_in_parallel_do_not_wait_for_each_other(server: Any, make_request: Make) -> None:
+    gates = [trio.Event() for _ in range(20)]
+    server.script = [[HEAD + chunk(CREATED), gate, chunk(COMPLETED) + END] for gate in gates]
+    model = model_of(server)
+    started = 0
+
+    async def one() -> None:
+        nonlocal started
+        async with model.stream(make_request()) as batches:
+            async for _ in batches:
+                started += 1
+                if started == 20:  # only if all are under way at once
+                    for gate in gates:
+                        gate.set()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(one)
+    assert server.connections == 20
+
+
+async def test_a_long_conversation_is_sent_whole(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE]]
+    item = orjson.dumps({"text": "x" * 3_000_000})
+    await ask(model_of(server), make_request(input=[item, b"{}"]))
+    assert len(server.received[0].json["input"][0]["text"]) == 3_000_000
+
+
+async def test_a_closed_model_answers_nothing(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE], [WHOLE]]
+    model = model_of(server)
+    await ask(model, make_request())
+    await model.aclose()
+    await server.hang_up.wait()
+    assert "closed" in (await failure_of(model, make_request())).message
+    assert len(server.received) == 1
+
+
+# ---- failures
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 429])
+async def test_a_refusal_is_not_repeated(server: Any, make_request: Make, code: int) -> None:
+    server.script = [[status(code, {"message": "sorry"})], [WHOLE]]
+    model = model_of(server, request_max_retries=3)
+    error = await failure_of(model, make_request())
+    assert ("sorry" in error.message) == (code != 429)
+    assert len(server.received) == 1
+    assert not model.pauses
+    await ask(model, make_request())
+    assert server.connections == 1  # the refusal's body was read
+
+
+async def test_server_errors_are_repeated_in_silence(server: Any, make_request: Make) -> None:
+    server.script = [[None], [status(500, {})], [status(502, {})], [WHOLE]]
+    model = model_of(server, request_max_retries=3)
+    assert (await ask(model, make_request()))[-1] == Completed("r", None)
+    assert len({r.body for r in server.received}) == 1
+    assert len(server.received) == 4
+    first, second, third = model.pauses
+    assert 0.18 <= first <= 0.22
+    assert 0.36 <= second <= 0.44
+    assert 0.72 <= third <= 0.88
+
+
+async def test_the_repeats_have_an_end(server: Any, make_request: Make) -> None:
+    server.script = [[status(500, {"message": "boom"})]] * 3
+    error = await failure_of(model_of(server, request_max_retries=2), make_request())
+    assert error.info == "internalServerError"
+    assert error.retryable
+    assert len(server.received) == 3
+
+
+async def test_an_unreachable_server_is_named(make_request: Make) -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    model = ResponsesModel(Provider("p", base_url=f"http://127.0.0.1:{port}/v1", request_max_retries=0), environ={})
+    error = await failure_of(model, make_request())
+    assert f"http://127.0.0.1:{port}/v1/responses" in error.message
+    assert "refused" in error.message
+    assert error.retryable
+    assert error.info == "other"
+    assert error.details is None
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "nonsense", "http://", "http://host:port/"])
+async def test_a_base_url_that_is_none_is_told(make_request: Make, url: str) -> None:
+    error = await failure_of(ResponsesModel(Provider("odd", base_url=url), environ={}), make_request())
+    assert "odd" in error.message
+    assert not error.retryable
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [HEAD + chunk(CREATED, delta("par")) + END],
+        [HEAD + chunk(CREATED, delta("par")), None],
+        [HEAD + chunk(CREATED, delta("par")) + b"not a chunk\r\n", None],
+        [
+            b"HTTP/1.1 200 OK\r\n\r\n" + b"data: " + orjson.dumps(CREATED) + b"\n\ndata: " + orjson.dumps(delta("par")),
+            None,
+        ],
+    ],
+    ids=["no completion", "cut off", "broken framing", "no length"],
+)
+async def test_what_arrived_before_a_break_is_given_out(server: Any, make_request: Make, steps: list[Any]) -> None:
+    server.script = [steps]
+    seen: list[ModelEvent] = []
+    error = await failure_of(model_of(server), make_request(), seen)
+    assert seen == [Created("r"), TextDelta("par", None)]
+    assert error.message.startswith("stream disconnected before completion: ")
+    assert error.retryable
+
+
+async def test_a_failed_response_ends_the_stream_and_the_connection_is_kept(server: Any, make_request: Make) -> None:
+    event = {"type": "response.failed", "response": {"error": {"code": "context_length_exceeded", "message": "m"}}}
+    server.script = [[HEAD + chunk(CREATED, event) + END], [WHOLE]]
+    model = model_of(server)
+    seen: list[ModelEvent] = []
+    error = await failure_of(model, make_request(), seen)
+    assert seen == [Created("r")]
+    assert error.info == "contextWindowExceeded"
+    assert not error.retryable
+    await ask(model, make_request())
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("answer", [b"", HEAD, HEAD + chunk(CREATED)], ids=["no head", "no event", "events"])
+async def test_silence_has_an_end(
+    server: Any, make_request: Make, mock_clock: trio.testing.MockClock, answer: bytes
+) -> None:
+    server.script = [[answer, trio.Event()]]
+    model = model_of(server, stream_idle_timeout_ms=5000, request_max_retries=3)
+    mock_clock.autojump_threshold = 0.2  # real seconds in which nothing happens: by then all bytes have arrived
+    start = trio.current_time()
+    error = await failure_of(model, make_request())
+    assert error.message.endswith("idle timeout waiting for SSE")
+    assert error.retryable
+    assert trio.current_time() - start == 5
+    assert len(server.received) == 1
+
+
+# ---- proxies
+
+
+async def test_a_proxy_of_the_environment_is_used(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE], [WHOLE]]
+    environ = {"http_proxy": f"http://ann:s%40m@127.0.0.1:{server.port}"}
+    model = model_of(server, base_url="http://model.invalid/v1", environ=environ)
+    await ask(model, make_request())
+    await ask(model, make_request())
+    received = server.received[0]
+    assert received.target == "http://model.invalid/v1/responses"
+    assert received.headers["host"] == "model.invalid"
+    assert received.headers["proxy-authorization"] == "Basic YW5uOnNAbQ=="
+    assert server.connections == 1
+
+
+async def test_a_proxy_is_asked_to_connect_for_https(server: Any, make_request: Make) -> None:
+    server.script = [[b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"]]
+    environ = {"HTTPS_PROXY": f"127.0.0.1:{server.port}"}
+    error = await failure_of(model_of(server, base_url="https://model.invalid/v1", environ=environ), make_request())
+    assert "407" in error.message
+    assert (server.received[0].method, server.received[0].target) == ("CONNECT", "model.invalid:443")
+    assert "authorization" not in server.received[0].headers
+
+
+@pytest.mark.parametrize("proxy", ["http://host:port", "http://"])
+async def test_a_proxy_that_is_none_is_told(server: Any, make_request: Make, proxy: str) -> None:
+    model = model_of(server, base_url="http://model.invalid", environ={"all_proxy": proxy})
+    assert not (await failure_of(model, make_request())).retryable
+
+
+@pytest.mark.parametrize("environ", [{"no_proxy": "x,.example"}, {"NO_PROXY": "*"}, {}])
+async def test_loopback_and_what_no_proxy_names_are_reached_directly(
+    server: Any, make_request: Make, environ: dict[str, str]
+) -> None:
+    server.script = [[WHOLE]]
+    await ask(model_of(server, environ={**environ, "http_proxy": "http://127.0.0.1:9"}), make_request())
+    assert server.received[0].target == "/v1/responses"

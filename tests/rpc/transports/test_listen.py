@@ -1,0 +1,265 @@
+"""Listening: reading --listen, probes and refusals, the life of a connection."""
+
+import contextlib
+import errno
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, memory_stream_pair, open_stream_to_socket_listener
+
+from spindle.rpc.transports import Transport
+from spindle.rpc.transports.listen import ListenTarget, handshake, open_listeners, parse_listen, serve_websocket
+from spindle.rpc.transports.websocket import UpgradeRefused, connect
+
+LOOPBACK = ListenTarget("websocket", "127.0.0.1", 0)
+Handler = Callable[[Transport], Awaitable[None]]
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("stdio://", ListenTarget("stdio")),
+        ("off", ListenTarget("off")),
+        ("ws://127.0.0.1:0", LOOPBACK),
+        ("ws://127.9.9.9:65535", ListenTarget("websocket", "127.9.9.9", 65535)),
+        ("ws://[::1]:80", ListenTarget("websocket", "::1", 80)),
+        ("unix:///run/s.sock", ListenTarget("unix", path=Path("/run/s.sock"))),
+        ("unix://s.sock", ListenTarget("unix", path=Path("s.sock"))),
+    ],
+)
+def test_listen_values(url: str, target: ListenTarget) -> None:
+    assert parse_listen(url) == target
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "stdio",
+        "stdio:///x",
+        "off:",
+        "http://127.0.0.1:1",
+        "unix://",
+        "unix://a\0b",
+        "ws://",
+        "ws://127.0.0.1",
+        "ws://127.0.0.1:",
+        "ws://127.0.0.1:x",
+        "ws://127.0.0.1:-1",
+        "ws://127.0.0.1:\u0661",
+        "ws://127.0.0.1:65536",
+        "ws://127.0.0.1:1/path",
+        "ws://localhost:1",
+        "ws://::1:1",
+        "ws://[127.0.0.1]:1",
+        "ws://0.0.0.0:1",
+        "ws://192.0.2.1:1",
+    ],
+)
+def test_listen_values_that_are_refused_by_name(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^--listen `") as error:
+        parse_listen(url)
+    assert f"`{url}`" in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["stdio", "off"])
+async def test_targets_without_a_socket(kind: str) -> None:
+    with pytest.raises(ValueError, match="no socket"):
+        async with open_listeners(parse_listen({"stdio": "stdio://"}.get(kind, kind))):
+            pass
+
+
+async def echo(transport: Transport) -> None:
+    while (message := await transport.receive()) is not None:
+        await transport.send([message])
+
+
+@asynccontextmanager
+async def serving(handler: Handler = echo, target: ListenTarget = LOOPBACK) -> AsyncIterator[trio.SocketListener]:
+    async with open_listeners(target) as listeners, trio.open_nursery() as nursery:
+        await nursery.start(serve_websocket, listeners, handler)
+        yield listeners[0]
+        nursery.cancel_scope.cancel()
+
+
+async def ask(listener: trio.SocketListener, request: bytes) -> bytes:
+    async with await open_stream_to_socket_listener(listener) as stream:
+        await stream.send_all(request)
+        answer = b""
+        while data := await stream.receive_some():
+            answer += data
+        return answer
+
+
+@pytest.mark.parametrize("path", [b"/readyz", b"/healthz"])
+async def test_probes_are_answered_without_a_body(path: bytes) -> None:
+    async with serving() as listener:
+        head, body = (await ask(listener, b"GET %s HTTP/1.1\r\nhost: h\r\n\r\n" % path)).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"content-length: 0" in head.lower()
+    assert body == b""
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (b"GET /readyz HTTP/1.1\r\nhost: h\r\norigin: x\r\n\r\n", 403),
+        (b"HEAD /readyz HTTP/1.1\r\nhost: h\r\n\r\n", 200),
+        (b"POST /readyz HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc", 405),
+        (b"GET / HTTP/1.1\r\nhost: h\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\n\r\n", 400),
+        (b"no http at all\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: h\r\nx: " + b"y" * 40_000 + b"\r\n\r\n", 431),
+    ],
+)
+async def test_what_is_no_websocket_gets_one_answer_and_an_end(request_head: bytes, status: int) -> None:
+    async with serving() as listener:
+        answer = await ask(listener, request_head)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_a_websocket_from_a_web_page_is_refused() -> None:
+    async with serving() as listener:
+        stream = await open_stream_to_socket_listener(listener)
+        with pytest.raises(UpgradeRefused) as refusal:
+            await connect(stream, "h", "/", [("origin", "https://example.com")])
+        await stream.aclose()
+    assert refusal.value.status == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/some/path?x"])
+async def test_any_path_opens_a_websocket(path: str) -> None:
+    async with serving() as listener:
+        client = await connect(await open_stream_to_socket_listener(listener), "h", path)
+        await client.send([b"hello"])
+        assert await client.receive() == b"hello"
+        await client.aclose()
+
+
+async def test_the_next_connection_is_served_after_a_crash(caplog: pytest.LogCaptureFixture) -> None:
+    async def crash(transport: Transport) -> None:
+        if await transport.receive() == b"crash":
+            raise RuntimeError("on purpose")
+        await transport.send([b"fine"])
+
+    async with serving(crash) as listener:
+        first = await connect(await open_stream_to_socket_listener(listener), "h")
+        second = await connect(await open_stream_to_socket_listener(listener), "h")
+        with caplog.at_level(logging.ERROR):
+            await first.send([b"crash"])
+            assert await first.receive() is None
+        await second.send([b"go on"])
+        assert await second.receive() == b"fine"
+        await first.aclose()
+        await second.aclose()
+    assert [record.getMessage() for record in caplog.records] == ["a connection failed"]
+
+
+async def test_a_client_that_vanishes_is_no_crash(caplog: pytest.LogCaptureFixture) -> None:
+    ended = trio.Event()
+
+    async def talk(transport: Transport) -> None:
+        try:
+            while True:
+                await transport.send([b"x" * 65536])
+        finally:
+            ended.set()
+
+    with caplog.at_level(logging.WARNING):
+        async with serving(talk) as listener:
+            stream = await open_stream_to_socket_listener(listener)
+            await connect(stream, "h")
+            await stream.aclose()
+            await ended.wait()
+    assert caplog.records == []
+
+
+async def test_when_the_server_goes_its_clients_are_told() -> None:
+    async with serving() as listener:
+        stream = await open_stream_to_socket_listener(listener)
+        client = await connect(stream, "h")
+        await client.send([b"hello"])
+        assert await client.receive() == b"hello"
+    raw = b""
+    with contextlib.suppress(trio.BrokenResourceError):
+        while piece := await stream.receive_some():
+            raw += piece
+    await stream.aclose()
+    assert raw == b"\x88\x02\x03\xe9"  # a close frame with 1001
+
+
+async def test_a_head_that_does_not_come_is_waited_for_ten_seconds(autojump_clock: MockClock) -> None:
+    here, there = memory_stream_pair()
+    await there.send_all(b"GET / HT")
+    assert await handshake(here, "websocket") is None
+    assert trio.current_time() == pytest.approx(10)
+
+
+async def test_a_client_that_keeps_its_refusal_waiting_is_left_after_a_second(autojump_clock: MockClock) -> None:
+    here, there = memory_stream_pair()
+    await there.send_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+    assert await handshake(here, "websocket") is None
+    assert trio.current_time() == pytest.approx(1)
+
+
+async def test_a_refusal_is_over_as_soon_as_the_client_has_it(autojump_clock: MockClock) -> None:
+    here, there = memory_stream_pair()
+    await there.send_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(handshake, here, "websocket")
+        with trio.fail_after(0.5):
+            while await there.receive_some():
+                pass
+        await there.aclose()
+    assert trio.current_time() == 0
+
+
+async def test_a_client_that_leaves_before_it_asks(autojump_clock: MockClock) -> None:
+    here, there = memory_stream_pair()
+    await there.send_eof()
+    assert await handshake(here, "websocket") is None
+    assert trio.current_time() == 0
+
+
+async def test_a_port_in_use_is_an_error() -> None:
+    async with open_listeners(LOOPBACK) as listeners:
+        port = listeners[0].socket.getsockname()[1]
+        with pytest.raises(OSError, match="in use") as error:
+            async with open_listeners(ListenTarget("websocket", "127.0.0.1", port)):
+                pass
+        assert error.value.errno == errno.EADDRINUSE
+
+
+async def test_a_unix_socket_carries_websockets_and_says_so(tmp_path: Path) -> None:
+    kinds: list[str] = []
+
+    async def note(transport: Transport) -> None:
+        kinds.append(transport.kind)
+        await echo(transport)
+
+    path = tmp_path / "s"
+    async with serving(note, ListenTarget("unix", path=path)):
+        client = await connect(await trio.open_unix_socket(str(path)), "h")
+        await client.send([b"hello"])
+        assert await client.receive() == b"hello"
+        await client.aclose()
+    assert kinds == ["unix"]
+    assert not path.exists()
+
+
+async def test_a_tcp_socket_says_websocket() -> None:
+    kinds: list[str] = []
+
+    async def note(transport: Transport) -> None:
+        kinds.append(transport.kind)
+
+    async with serving(note) as listener:
+        client = await connect(await open_stream_to_socket_listener(listener), "h")
+        assert await client.receive() is None
+        await client.aclose()
+    assert kinds == ["websocket"]

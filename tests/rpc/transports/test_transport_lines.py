@@ -1,0 +1,196 @@
+"""LineTransport: framing, limits, the end of the input, and stdio in a process of its own."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import (
+    MemoryReceiveStream,
+    MemorySendStream,
+    lockstep_stream_one_way_pair,
+    memory_stream_one_way_pair,
+    wait_all_tasks_blocked,
+)
+
+from spindle.rpc.transports.lines import LineTransport
+
+
+def pipe(**options: int) -> tuple[MemorySendStream, LineTransport, MemoryReceiveStream]:
+    feed, receive_stream = memory_stream_one_way_pair()
+    send_stream, sink = memory_stream_one_way_pair()
+    return feed, LineTransport(receive_stream, send_stream, **options), sink
+
+
+async def everything(transport: LineTransport) -> list[bytes]:
+    found: list[bytes] = []
+    while (message := await transport.receive()) is not None:
+        found.append(message)
+    return found
+
+
+async def test_each_line_is_a_message() -> None:
+    feed, transport, _ = pipe()
+    await feed.send_all(b'{"id":1}\n\n{"id":2}\n')
+    await feed.aclose()
+    assert await everything(transport) == [b'{"id":1}', b'{"id":2}']
+    assert await transport.receive() is None  # the end stays the end
+
+
+async def test_only_a_newline_ends_a_line() -> None:
+    line = '{"a":"\u2028\x85\x0b\x0c"}\r'.encode()
+    feed, transport, _ = pipe()
+    await feed.send_all(line + b"\n")
+    assert await transport.receive() == line
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_chunk_borders_do_not_matter(size: int) -> None:
+    feed, transport, _ = pipe()
+    text = b"one\ntwo\n\nthree"
+    async with trio.open_nursery() as nursery:
+
+        async def trickle() -> None:
+            for start in range(0, len(text), size):
+                await feed.send_all(text[start : start + size])
+                await wait_all_tasks_blocked()
+            await feed.aclose()
+
+        nursery.start_soon(trickle)
+        assert await everything(transport) == [b"one", b"two", b"three"]
+
+
+async def test_an_unfinished_last_line_is_a_message() -> None:
+    feed, transport, _ = pipe()
+    await feed.send_all(b"one\ntwo")
+    await feed.aclose()
+    assert await everything(transport) == [b"one", b"two"]
+
+
+async def test_a_message_of_the_longest_length_passes_and_a_longer_one_is_skipped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    feed, transport, _ = pipe(max_message_bytes=5)
+    await feed.send_all(b"12345\n123456\nok\n")
+    await feed.aclose()
+    with caplog.at_level(logging.WARNING):
+        assert await everything(transport) == [b"12345", b"ok"]
+    assert [record.getMessage() for record in caplog.records] == ["skipped a message of 6 bytes: the limit is 5"]
+
+
+async def test_a_batch_is_one_write() -> None:
+    _, transport, sink = pipe()
+    await transport.send([b"one", b"two"])
+    assert await sink.receive_some(100) == b"one\ntwo\n"
+
+
+async def test_an_empty_batch_writes_nothing() -> None:
+    _, transport, sink = pipe()
+    await transport.send([])
+    await transport.aclose()
+    assert await sink.receive_some() == b""
+
+
+async def test_a_cancelled_receive_loses_nothing() -> None:
+    feed, transport, _ = pipe()
+    await feed.send_all(b"one\ntwo\n")
+    assert await transport.receive() == b"one"
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await transport.receive()
+    assert scope.cancelled_caught
+    assert await transport.receive() == b"two"
+
+
+async def test_after_a_send_cut_in_two_nothing_more_is_sent() -> None:
+    send_stream, sink = lockstep_stream_one_way_pair()  # its send waits for the reader
+    transport = LineTransport(memory_stream_one_way_pair()[1], send_stream)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.send, [b"one"])
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    with pytest.raises(trio.BrokenResourceError):
+        await transport.send([b"two"])
+    await sink.aclose()
+
+
+async def test_a_send_cancelled_beforehand_leaves_the_transport_whole() -> None:
+    _, transport, sink = pipe()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await transport.send([b"one"])
+    assert scope.cancelled_caught
+    await transport.send([b"two"])
+    assert await sink.receive_some() == b"two\n"
+
+
+async def test_a_reader_that_is_gone_is_an_error_for_the_sender() -> None:
+    _, transport, sink = pipe()
+    await sink.aclose()
+    with pytest.raises(trio.BrokenResourceError):
+        await transport.send([b"one"])
+
+
+async def test_closed_is_closed_in_both_directions() -> None:
+    _, transport, _ = pipe()
+    await transport.aclose()
+    await transport.aclose()
+    with pytest.raises(trio.ClosedResourceError):
+        await transport.receive()
+    with pytest.raises(trio.ClosedResourceError):
+        await transport.send([b"one"])
+
+
+# -- stdio: descriptors 0 and 1 belong to the whole process, so each of these has one of its own -------------------
+
+ECHO = """
+import os, sys, trio
+from spindle.rpc.transports.lines import open_stdio
+
+async def main():
+    before = os.get_blocking(0), os.get_blocking(1)
+    transport = open_stdio()
+    count = size = 0
+    while (message := await transport.receive()) is not None:
+        count, size = count + 1, size + len(message)
+    await transport.send([b"%d messages, %d bytes" % (count, size)] + [b"x" * 100_000] * 3)
+    await transport.aclose()
+    assert (os.get_blocking(0), os.get_blocking(1)) == before, "blocking mode was not restored"
+
+trio.run(main)
+"""
+
+
+def summary(output: bytes) -> bytes:
+    first, *others = output.splitlines()
+    assert others == [b"x" * 100_000] * 3
+    return first
+
+
+def test_stdio_over_pipes() -> None:
+    sent = (b"y" * 1000 + b"\n") * 500
+    done = subprocess.run([sys.executable, "-c", ECHO], input=sent, capture_output=True, check=True, timeout=60)
+    assert summary(done.stdout) == b"500 messages, 500000 bytes"
+
+
+def test_stdio_over_files(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"one\ntwo\n")
+    with (tmp_path / "in").open("rb") as stdin, (tmp_path / "out").open("wb") as stdout:
+        subprocess.run([sys.executable, "-c", ECHO], stdin=stdin, stdout=stdout, check=True, timeout=60)
+    assert summary((tmp_path / "out").read_bytes()) == b"2 messages, 6 bytes"
+
+
+def test_stdio_without_input() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ECHO], stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60
+    )
+    assert summary(done.stdout) == b"0 messages, 0 bytes"
+
+
+def test_stdio_where_both_are_one_open_file(tmp_path: Path) -> None:
+    """As with a terminal: the second descriptor is found non-blocking because of the first."""
+    with (tmp_path / "both").open("w+b") as both:
+        subprocess.run([sys.executable, "-c", ECHO], stdin=both, stdout=both, check=True, timeout=60)
+    assert summary((tmp_path / "both").read_bytes()) == b"0 messages, 0 bytes"

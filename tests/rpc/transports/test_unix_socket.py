@@ -1,0 +1,142 @@
+"""The socket file: its mode, what it replaces, what it leaves alone."""
+
+import errno
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spindle.rpc.transports.unix_socket import BoundSocket, bind_unix, unlink_unix
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "s.sock"
+
+
+@pytest.fixture
+def bound(path: Path) -> Iterator[BoundSocket]:
+    found = bind_unix(path, 5)
+    yield found
+    unlink_unix(found)
+    found.socket.close()
+
+
+def connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+def test_only_the_owner_may_connect_and_the_file_is_all_there_is(bound: BoundSocket) -> None:
+    assert stat.S_IMODE(bound.path.lstat().st_mode) == 0o600
+    assert connects(bound.path)
+    assert list(bound.path.parent.iterdir()) == [bound.path]
+
+
+def test_the_file_never_shows_another_mode(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mode is set before the file has its name."""
+    seen: list[bool] = []
+    chmod = Path.chmod
+
+    def watched(self: Path, mode: int) -> None:
+        seen.append(path.exists() or stat.S_IMODE(self.parent.stat().st_mode) != 0o700)
+        chmod(self, mode)
+
+    monkeypatch.setattr(Path, "chmod", watched)
+    made = bind_unix(path, 1)
+    made.socket.close()
+    assert seen == [False]
+
+
+def test_missing_folders_are_made_private(tmp_path: Path) -> None:
+    made = bind_unix(tmp_path / "new" / "s", 1)
+    made.socket.close()
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+def test_a_stale_file_is_replaced(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(str(path))
+    assert not connects(path)
+    made = bind_unix(path, 1)
+    assert connects(path)
+    made.socket.close()
+
+
+def test_a_server_in_use_is_left_alone(bound: BoundSocket) -> None:
+    with pytest.raises(OSError, match="in use") as error:
+        bind_unix(bound.path, 1)
+    assert error.value.errno == errno.EADDRINUSE
+    assert connects(bound.path)
+
+
+def test_a_server_with_a_full_queue_is_in_use(path: Path) -> None:
+    made = bind_unix(path, 0)
+    waiting: list[socket.socket] = []
+    while True:
+        client = socket.socket(socket.AF_UNIX)
+        client.setblocking(False)
+        waiting.append(client)
+        if client.connect_ex(str(path)) != 0:
+            break
+    with pytest.raises(OSError, match="in use"):
+        bind_unix(path, 1)
+    for client in (*waiting, made.socket):
+        client.close()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+    path.write_text("precious")
+    with pytest.raises(FileExistsError):
+        bind_unix(path, 1)
+    assert path.read_text() == "precious"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_path_too_long_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="too long") as error:
+        bind_unix(tmp_path / ("x" * 120) / "s", 1)
+    assert error.value.errno == errno.ENAMETOOLONG
+
+
+def test_the_file_goes_at_the_end(path: Path) -> None:
+    made = bind_unix(path, 1)
+    unlink_unix(made)
+    assert not path.exists()
+    unlink_unix(made)  # twice is fine
+    made.socket.close()
+
+
+def test_the_file_of_a_successor_stays(path: Path) -> None:
+    first = bind_unix(path, 1)
+    first.socket.close()
+    second = bind_unix(path, 1)
+    unlink_unix(first)
+    assert connects(path)
+    second.socket.close()
+
+
+def test_of_many_at_once_one_wins(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(str(path))
+    results: list[BoundSocket | OSError] = []
+
+    def bind() -> None:
+        try:
+            results.append(bind_unix(path, 1))
+        except OSError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=bind) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winners = [result for result in results if isinstance(result, BoundSocket)]
+    assert len(winners) == 1
+    assert winners[0].identity == (os.lstat(path).st_dev, os.lstat(path).st_ino)
+    winners[0].socket.close()

@@ -1,0 +1,363 @@
+"""WebSocketTransport over memory streams: frames, pings, the close handshake, peers that misbehave."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import h11
+import pytest
+import trio
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Pong,
+    Request,
+    TextMessage,
+)
+
+from spindle.rpc.transports.websocket import UpgradeRefused, WebSocketTransport, accept, connect
+
+
+class Peer:
+    """The other end, moved frame by frame."""
+
+    def __init__(self, stream: trio.abc.Stream, websocket: WSConnection) -> None:
+        self.stream = stream
+        self.websocket = websocket
+
+    async def send(self, *events: Event) -> None:
+        await self.stream.send_all(b"".join(self.websocket.send(event) for event in events))
+
+    async def events(self) -> list[Event]:
+        """What the next read brings."""
+        self.websocket.receive_data(bytes(await self.stream.receive_some()) or None)
+        return list(self.websocket.events())
+
+
+async def server_and_peer(
+    streams: tuple[trio.abc.Stream, trio.abc.Stream], *, max_message_bytes: int = 1000
+) -> tuple[WebSocketTransport, Peer]:
+    """An open server side, past the handshake, and its client."""
+    here, there = streams
+    server, client = WSConnection(ConnectionType.SERVER), WSConnection(ConnectionType.CLIENT)
+    server.receive_data(client.send(Request(host="h", target="/")))
+    list(server.events())
+    client.receive_data(server.send(AcceptConnection()))
+    list(client.events())
+    return WebSocketTransport(here, server, max_message_bytes=max_message_bytes), Peer(there, client)
+
+
+async def test_text_frames_are_messages() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await peer.send(TextMessage("one"), TextMessage("zw\u00f6lf"))
+    assert await transport.receive() == b"one"
+    assert await transport.receive() == "zw\u00f6lf".encode()
+
+
+async def test_fragments_are_put_together() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    parts = [TextMessage("a", message_finished=False), TextMessage("b", message_finished=False), TextMessage("c")]
+    await peer.send(parts[0], Ping(b"between"), parts[1], parts[2])
+    assert await transport.receive() == b"abc"
+    assert await peer.events() == [Pong(b"between")]
+
+
+async def test_bytes_may_come_one_at_a_time() -> None:
+    transport, peer = await server_and_peer(lockstep_stream_pair())
+    data = b"".join(peer.websocket.send(TextMessage(text)) for text in ("\u20ac" * 50, "second"))
+    async with trio.open_nursery() as nursery:
+
+        async def trickle() -> None:
+            for byte in data:
+                await peer.stream.send_all(bytes((byte,)))
+
+        nursery.start_soon(trickle)
+        assert await transport.receive() == ("\u20ac" * 50).encode()
+        assert await transport.receive() == b"second"
+
+
+async def test_binary_messages_are_ignored() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await peer.send(BytesMessage(b"one"), TextMessage("two"))
+    assert await transport.receive() == b"two"
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 65535, 65536])
+async def test_a_batch_arrives_as_one_frame_each(length: int) -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    batch = [b"x" * length, b"end"]
+    await transport.send(batch)
+    peer.websocket.receive_data(bytes(await peer.stream.receive_some()))
+    # One read brought all of it, so it was one write; wsproto, which checks each header, found two whole frames.
+    found = [event for event in peer.websocket.events() if isinstance(event, TextMessage) and event.frame_finished]
+    assert [event.data for event in found] == [message.decode() for message in batch]
+
+
+async def test_a_ping_is_answered_while_receiving() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.receive)
+        await peer.send(Ping(b"1"))
+        assert await peer.events() == [Pong(b"1")]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_does_not_read_is_read_all_the_same() -> None:
+    """The pong has to wait behind the stuck batch; the messages behind the ping do not."""
+    transport, peer = await server_and_peer(lockstep_stream_pair())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.send, [b"stuck"])
+        await wait_all_tasks_blocked()
+        nursery.start_soon(peer.send, Ping(b"1"), TextMessage("read"))
+        assert await transport.receive() == b"read"
+        found = [*await peer.events(), *await peer.events()]
+    assert found == [TextMessage("stuck"), Pong(b"1")]
+
+
+async def test_a_deadline_around_receive_does_not_cut_a_pong() -> None:
+    transport, peer = await server_and_peer(lockstep_stream_pair())
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(peer.send, Ping(b"1"))
+
+            async def cancel_when_stuck() -> None:
+                await wait_all_tasks_blocked()
+                scope.cancel()
+                assert await peer.events() == [Pong(b"1")]
+
+            nursery.start_soon(cancel_when_stuck)
+            await transport.receive()
+    assert scope.cancelled_caught
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.send, [b"whole"])
+        assert await peer.events() == [TextMessage("whole")]
+
+
+async def test_a_cancelled_receive_loses_nothing() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await peer.send(TextMessage("one"), TextMessage("two"))
+    assert await transport.receive() == b"one"
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await transport.receive()
+    assert scope.cancelled_caught
+    assert await transport.receive() == b"two"
+
+
+async def test_the_peers_close_is_answered_and_ends_the_messages() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await peer.send(TextMessage("last"), CloseConnection(1001, "bye"))
+    assert await transport.receive() == b"last"
+    assert await transport.receive() is None
+    assert await peer.events() == [CloseConnection(1001, "bye")]
+    with pytest.raises(trio.BrokenResourceError):
+        await transport.send([b"x"])
+    await transport.aclose()
+    assert await peer.stream.receive_some() == b""
+
+
+async def test_a_peer_that_leaves_without_a_word_is_an_end() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await peer.stream.aclose()
+    assert await transport.receive() is None
+    await transport.aclose()
+
+
+async def test_our_close_waits_for_the_peers() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.aclose, 1008, "too slow")
+        assert await peer.events() == [CloseConnection(1008, "too slow")]
+        await wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        await peer.send(CloseConnection(1008))
+    assert await peer.stream.receive_some() == b""
+    with pytest.raises(trio.ClosedResourceError):
+        await transport.receive()
+    with pytest.raises(trio.ClosedResourceError):
+        await transport.send([b"x"])
+
+
+async def test_close_beside_a_pending_receive() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    results: list[bytes | None] = []
+
+    async def receive() -> None:
+        results.append(await transport.receive())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(transport.aclose)
+        await wait_all_tasks_blocked()
+        await peer.send(TextMessage("too late"))
+        assert await peer.events() == [CloseConnection(1000, "")]
+        await peer.send(CloseConnection(1000))
+    assert results == [None]
+
+
+async def test_a_peer_that_does_not_close_is_not_waited_for_long(autojump_clock: MockClock) -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    start = trio.current_time()
+    await transport.aclose()
+    assert trio.current_time() - start == pytest.approx(2)
+    assert await peer.events() == [CloseConnection(1000, "")]
+
+
+async def test_a_stuck_send_ends_when_the_transport_closes(autojump_clock: MockClock) -> None:
+    transport, _ = await server_and_peer(lockstep_stream_pair())
+
+    async def stuck() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await transport.send([b"x"])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stuck)
+        await wait_all_tasks_blocked()
+        await transport.aclose()
+
+
+async def test_a_cancelled_close_closes_at_once() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await transport.aclose()
+    assert scope.cancelled_caught
+    assert await peer.stream.receive_some() == b""
+
+
+async def test_after_a_send_cut_in_two_nothing_more_is_sent() -> None:
+    transport, _ = await server_and_peer(lockstep_stream_pair())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.send, [b"one"])
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    with pytest.raises(trio.BrokenResourceError):
+        await transport.send([b"two"])
+
+
+@pytest.mark.parametrize("texts", [["x" * 11], ["x" * 6, "x" * 5], ["\u20ac" * 4]])
+async def test_a_message_beyond_the_limit_closes_with_1009(texts: Sequence[str]) -> None:
+    transport, peer = await server_and_peer(memory_stream_pair(), max_message_bytes=10)
+    last = len(texts) - 1
+    await peer.send(TextMessage("x" * 10))
+    await peer.send(*(TextMessage(text, message_finished=place == last) for place, text in enumerate(texts)))
+    assert await transport.receive() == b"x" * 10
+    assert await transport.receive() is None
+    assert await peer.events() == [CloseConnection(1009, "a message may have 10 bytes")]
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\x81\x83\0\0\0\0a\xffb", 1007),  # text that is no UTF-8
+        (b"\x81\x01a", 1002),  # a client has to mask
+        (b"\xc1\x81\0\0\0\0a", 1002),  # an extension that was never negotiated
+    ],
+)
+async def test_a_broken_frame_closes_with_a_reason(frame: bytes, code: int) -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await peer.stream.send_all(frame)
+    assert await transport.receive() is None
+    (close,) = await peer.events()
+    assert isinstance(close, CloseConnection)
+    assert close.code == code
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.aclose)
+        await peer.stream.send_all(frame)  # what comes now is not read as frames any more
+        await peer.stream.aclose()
+
+
+async def test_after_a_broken_frame_the_peer_has_time_to_read_the_reason(autojump_clock: MockClock) -> None:
+    """Closing at once, with unread bytes, would reset a TCP connection and lose the close frame."""
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await peer.stream.send_all(b"\x81\x01a")
+    assert await transport.receive() is None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.aclose)
+        await peer.events()
+        assert await peer.stream.receive_some() == b""
+        await peer.stream.send_all(b"unread")
+        await wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        await peer.stream.aclose()
+    assert trio.current_time() == 0
+
+
+# -- both sides of ours against each other ---------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def connected(trailing: bytes = b"") -> AsyncIterator[tuple[WebSocketTransport, WebSocketTransport]]:
+    """Our client and our server."""
+    here, there = memory_stream_pair()
+    servers: list[WebSocketTransport] = []
+
+    async def serve() -> None:
+        connection = h11.Connection(h11.SERVER)
+        while (request := connection.next_event()) is h11.NEED_DATA:
+            connection.receive_data(bytes(await there.receive_some()))
+        assert isinstance(request, h11.Request)
+        assert (b"x-test", b"1") in request.headers
+        servers.append(await accept(there, request.target, request.headers, connection.trailing_data[0] + trailing))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        client = await connect(here, "localhost:1", "/any", [("x-test", "1")])
+    yield client, servers[0]
+
+
+async def test_client_and_server_understand_each_other() -> None:
+    async with connected() as (client, server):
+        await client.send([b"one", b"two"])
+        assert [await server.receive(), await server.receive()] == [b"one", b"two"]
+        await server.send([b"three", b"x" * 100_000])
+        assert await client.receive() == b"three"
+        assert await client.receive() == b"x" * 100_000
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.aclose)
+            assert await server.receive() is None
+            await server.aclose()
+
+
+async def test_frames_behind_the_request_head_are_not_lost() -> None:
+    frame = b"\x81\x85\0\0\0\0early"
+    async with connected(trailing=frame) as (_, server):
+        assert await server.receive() == b"early"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "body"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 4\r\n\r\nnope", 401, b"nope"),
+        (b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", 403, b""),
+    ],
+)
+async def test_a_refusal_carries_status_and_body(answer: bytes, status: int, body: bytes) -> None:
+    here, there = memory_stream_pair()
+    await there.send_all(answer)
+    await there.send_eof()
+    with pytest.raises(UpgradeRefused) as refusal:
+        await connect(here, "localhost", "/")
+    assert (refusal.value.status, refusal.value.body) == (status, body)
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n\r\n"])
+async def test_a_server_that_speaks_no_http_is_a_refusal(answer: bytes) -> None:
+    here, there = memory_stream_pair()
+    await there.send_all(answer)
+    await there.send_eof()
+    with pytest.raises(UpgradeRefused) as refusal:
+        await connect(here, "localhost", "/")
+    assert refusal.value.status == 0
+
+
+async def test_a_silent_server_is_given_ten_seconds(autojump_clock: MockClock) -> None:
+    here, _there = memory_stream_pair()
+    with pytest.raises(trio.TooSlowError):
+        await connect(here, "localhost", "/")
+    assert trio.current_time() == pytest.approx(10)
