@@ -1,0 +1,1 @@
+"""What is kept: rollouts, their locks and index, configuration and credentials, all below one home directory."""

@@ -1,0 +1,100 @@
+"""Checking values against the known keys. Unknown keys pass: other versions and other programs share the file."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from spindle.storage.config.known import PROFILE, PROVIDER, TOP, Kind
+
+_APPROVALS = ("untrusted", "on-failure", "on-request", "never")
+_NAMES: Mapping[type, str] = {str: "a string", int: "an integer", bool: "a boolean", dict: "a map", list: "a sequence"}
+
+
+def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every value that cannot be used: its keys from the top, and what is wrong with it."""
+    yield from _table(config, TOP, ())
+    yield from _approval(config, ())
+    for key in ("profiles", "model_providers"):
+        for name, value in _members(config.get(key)):
+            if not isinstance(value, dict):
+                yield (key, name), f"invalid type: {describe(value)}, expected a map"
+    for name, profile in _tables(config.get("profiles")):
+        yield from _table(profile, PROFILE, ("profiles", name))
+        yield from _approval(profile, ("profiles", name))
+    for name, provider in _tables(config.get("model_providers")):
+        at = ("model_providers", name)
+        if name == "openai":
+            yield at, "the provider `openai` is built in and cannot be redefined; give yours another name"
+        yield from _table(provider, PROVIDER, at)
+        if provider.get("wire_api", "responses") != "responses" and isinstance(provider["wire_api"], str):
+            yield (*at, "wire_api"), f'`wire_api = "{provider["wire_api"]}"` is not supported; use "responses"'
+        for key in ("http_headers", "env_http_headers", "query_params"):
+            for member, value in _members(provider.get(key)):
+                if not isinstance(value, str):
+                    yield (*at, key, member), f"invalid type: {describe(value)}, expected a string"
+        if "name" not in provider:
+            yield at, "missing field `name`"
+
+
+def describe(value: object) -> str:
+    """A value as an error message names it."""
+    match value:
+        case bool():
+            return f"boolean `{str(value).lower()}`"
+        case int():
+            return f"integer `{value}`"
+        case float():
+            return f"floating point `{value}`"
+        case str():
+            return f'string "{value}"'
+        case list():
+            return "sequence"
+        case None:
+            return "null"
+        case _:
+            return "map"
+
+
+def _table(
+    table: Mapping[str, Any], kinds: Mapping[str, Kind], at: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    for dotted, kind in kinds.items():
+        keys = tuple(dotted.split("."))
+        value: object = table
+        for key in keys:
+            value = cast("dict[str, object]", value).get(key) if isinstance(value, Mapping) else None
+        if value is None:
+            continue
+        if isinstance(kind, tuple):
+            if not isinstance(value, str):
+                yield (*at, *keys), f"invalid type: {describe(value)}, expected a string"
+            elif value not in kind:
+                yield (*at, *keys), f"unknown variant `{value}`, expected {_one_of(kind)}"
+        elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            yield (*at, *keys), f"invalid type: {describe(value)}, expected {_NAMES[kind]}"
+        elif isinstance(value, int) and value < 0:
+            yield (*at, *keys), f"invalid value: integer `{value}`, expected one that is not negative"
+
+
+def _approval(table: Mapping[str, Any], at: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    policy = table.get("approval_policy")
+    if isinstance(policy, str):
+        if policy not in _APPROVALS:
+            yield (*at, "approval_policy"), f"unknown variant `{policy}`, expected {_one_of((*_APPROVALS, 'granular'))}"
+    elif policy is not None and not isinstance(policy, dict):
+        yield (*at, "approval_policy"), f"invalid type: {describe(policy)}, expected a string or map"
+
+
+def _one_of(words: tuple[str, ...]) -> str:
+    listed = [f"`{word}`" for word in words]
+    return " or ".join(listed) if len(listed) == 2 else "one of " + ", ".join(listed)
+
+
+def _members(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        yield from cast("dict[str, object]", value).items()
+
+
+def _tables(value: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, table in _members(value):
+        if isinstance(table, dict):
+            yield name, cast("dict[str, Any]", table)

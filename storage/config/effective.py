@@ -1,0 +1,179 @@
+"""The settings in force for one working directory."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from attrs import field, frozen
+
+from spindle.rpc.model.provider import Provider
+from spindle.storage.config.layers import Layer, Trust
+from spindle.storage.config.providers import OPENAI, providers
+
+
+@frozen
+class WorkspaceWrite:
+    """`[sandbox_workspace_write]`: what a workspace-write sandbox may do beyond its working directory."""
+
+    writable_roots: Sequence[str] = ()
+    network_access: bool = False
+    exclude_tmpdir_env_var: bool = False
+    exclude_slash_tmp: bool = False
+
+
+@frozen
+class Config:
+    """Merged settings. `merged` is what the layers say, `raw` the same with the chosen profile applied.
+
+    The typed properties read `raw`; None means not set. `trust` is what the user said about the project, if anything.
+    """
+
+    raw: Mapping[str, Any]
+    merged: Mapping[str, Any]
+    layers: Sequence[Layer]
+    cwd: Path | None
+    trust: Trust | None
+    _providers: Mapping[str, Provider] = field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_providers", providers(self.raw))
+
+    def providers(self) -> Mapping[str, Provider]:
+        """Every usable provider by id."""
+        return self._providers
+
+    @property
+    def provider(self) -> Provider:
+        """The provider that `model_provider` names."""
+        return self._providers[self.model_provider]
+
+    def features(self, name: str, default: bool) -> bool:
+        """Whether `[features]` switches `name` on."""
+        value = self.table("features").get(name)
+        return value if isinstance(value, bool) else default
+
+    def table(self, key: str) -> Mapping[str, Any]:
+        """A table of the settings, empty where it is not set."""
+        value: object = self.raw.get(key)
+        return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+    @property
+    def model(self) -> str | None:
+        return self.raw.get("model")
+
+    @property
+    def model_provider(self) -> str:
+        return self.raw.get("model_provider") or OPENAI
+
+    @property
+    def approval_policy(self) -> str | Mapping[str, Any] | None:
+        """A word, or the table of a granular policy."""
+        return self.raw.get("approval_policy")
+
+    @property
+    def approvals_reviewer(self) -> str | None:
+        return self.raw.get("approvals_reviewer")
+
+    @property
+    def sandbox_mode(self) -> str | None:
+        return self.raw.get("sandbox_mode")
+
+    @property
+    def sandbox_workspace_write(self) -> WorkspaceWrite:
+        table = self.table("sandbox_workspace_write")
+        return WorkspaceWrite(
+            writable_roots=tuple(str(root) for root in cast("list[object]", table.get("writable_roots") or [])),
+            network_access=bool(table.get("network_access")),
+            exclude_tmpdir_env_var=bool(table.get("exclude_tmpdir_env_var")),
+            exclude_slash_tmp=bool(table.get("exclude_slash_tmp")),
+        )
+
+    @property
+    def model_reasoning_effort(self) -> str | None:
+        return self.raw.get("model_reasoning_effort")
+
+    @property
+    def model_reasoning_summary(self) -> str | None:
+        return self.raw.get("model_reasoning_summary")
+
+    @property
+    def model_verbosity(self) -> str | None:
+        return self.raw.get("model_verbosity")
+
+    @property
+    def model_context_window(self) -> int | None:
+        """In tokens."""
+        return self.raw.get("model_context_window")
+
+    @property
+    def model_auto_compact_token_limit(self) -> int | None:
+        """In tokens."""
+        return self.raw.get("model_auto_compact_token_limit")
+
+    @property
+    def service_tier(self) -> str | None:
+        return self.raw.get("service_tier")
+
+    @property
+    def personality(self) -> str | None:
+        return self.raw.get("personality")
+
+    @property
+    def web_search(self) -> str | None:
+        return self.raw.get("web_search")
+
+    @property
+    def instructions(self) -> str | None:
+        return self.raw.get("instructions")
+
+    @property
+    def developer_instructions(self) -> str | None:
+        return self.raw.get("developer_instructions")
+
+    @property
+    def compact_prompt(self) -> str | None:
+        return self.raw.get("compact_prompt")
+
+    @property
+    def forced_login_method(self) -> Literal["chatgpt", "api"] | None:
+        return self.raw.get("forced_login_method")
+
+    @property
+    def project_doc_max_bytes(self) -> int:
+        """How many bytes of a project's AGENTS.md files are used; 0 switches them off."""
+        value = self.raw.get("project_doc_max_bytes")
+        return 32 * 1024 if value is None else max(int(value), 0)
+
+    @property
+    def project_doc_fallback_filenames(self) -> Sequence[str]:
+        return _strings(self.raw.get("project_doc_fallback_filenames"), ())
+
+    @property
+    def project_root_markers(self) -> Sequence[str]:
+        return _strings(self.raw.get("project_root_markers"), (".git",))
+
+    @property
+    def thread_unload_delay_secs(self) -> int | None:
+        """Seconds that a thread nobody is subscribed to stays loaded; None leaves it to the kind of leaving."""
+        return self.raw.get("thread_unload_delay_secs")
+
+    @property
+    def on_unsubscribe(self) -> Literal["finish", "interrupt"]:
+        """What becomes of a running turn when the last subscriber leaves."""
+        return self.raw.get("on_unsubscribe") or "finish"
+
+    @property
+    def durability(self) -> Literal["turn", "item", "os"]:
+        """What is followed by an fsync: each turn, each item, or nothing."""
+        return self.raw.get("durability") or "turn"
+
+    @property
+    def offline_script(self) -> str | None:
+        """Path of the script that the offline model plays."""
+        return self.raw.get("offline_script")
+
+
+def _strings(value: object, default: Sequence[str]) -> Sequence[str]:
+    if not isinstance(value, list):
+        return default
+    return tuple(member for member in cast("list[object]", value) if isinstance(member, str))

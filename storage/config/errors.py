@@ -1,0 +1,21 @@
+"""What is wrong with a configuration, and where."""
+
+from pathlib import Path
+
+
+class ConfigError(Exception):
+    """A configuration cannot be used.
+
+    `str()` is a full sentence with the place (`FILE:LINE:COLUMN: …`); `reason` is the same without it. `line` and
+    `column` count from 1 and are None where the fault is not in a file, or its place is unknown.
+    """
+
+    def __init__(
+        self, reason: str, path: Path | None = None, line: int | None = None, column: int | None = None
+    ) -> None:
+        place = "".join(f"{part}:" for part in (path, line, column) if part is not None)
+        super().__init__(f"{place} {reason}" if place else reason)
+        self.reason = reason
+        self.path = path
+        self.line = line
+        self.column = column

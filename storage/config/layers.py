@@ -1,0 +1,130 @@
+"""Layers of configuration, strongest first: session flags, project folders (nearest first), user, system."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+import orjson
+from attrs import frozen
+
+Trust: TypeAlias = Literal["trusted", "untrusted"]
+
+
+@frozen
+class Layer:
+    """One source of settings.
+
+    `source` is the JSON that names it to clients (`{"type": "user", "file": …}`). A disabled layer is shown, with the
+    reason, but does not count.
+    """
+
+    source: Mapping[str, Any]
+    config: Mapping[str, Any]
+    disabled_reason: str | None = None
+
+    @property
+    def version(self) -> str:
+        """A hash of the content, not of the text: comments and order do not change it."""
+        content = orjson.dumps(self.config, option=orjson.OPT_SORT_KEYS)
+        return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+    def metadata(self) -> Mapping[str, Any]:
+        """Name and version, as `origins` gives them."""
+        return {"name": self.source, "version": self.version}
+
+
+def merge(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are merged key by key; anything else of the stronger one replaces the weaker one."""
+    merged = dict(weaker)
+    for key, value in stronger.items():
+        old: Any = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = merge(cast("dict[str, Any]", old), cast("dict[str, Any]", value))
+        else:
+            merged[key] = value
+    return merged
+
+
+def merge_layers(layers: Sequence[Layer]) -> dict[str, Any]:
+    """The settings of all enabled layers, given strongest first."""
+    merged: dict[str, Any] = {}
+    for layer in reversed(layers):
+        if layer.disabled_reason is None:
+            merged = merge(merged, layer.config)
+    return merged
+
+
+def origins(layers: Sequence[Layer]) -> dict[str, Mapping[str, Any]]:
+    """Dotted path of every leaf -> the layer it comes from; elements of a list are leaves with their index."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for layer in reversed(layers):
+        if layer.disabled_reason is not None:
+            continue
+        metadata = layer.metadata()
+        for path in _leaves(layer.config, ""):
+            found[path] = metadata
+    return found
+
+
+def nest(overrides: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Dotted overrides as tables; a later one wins, a null one is left out."""
+    root: dict[str, Any] = {}
+    for dotted, value in overrides:
+        if value is None:
+            continue
+        *tables, last = dotted.split(".")
+        table = root
+        for name in tables:
+            below: Any = table.get(name)
+            if not isinstance(below, dict):
+                below = table[name] = {}
+            table = cast("dict[str, Any]", below)
+        old: Any = table.get(last)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        table[last] = merge(cast("dict[str, Any]", old), cast("dict[str, Any]", value)) if both else value
+    return root
+
+
+def project_root(cwd: Path, markers: Sequence[str] = (".git",)) -> Path:
+    """The nearest folder at or above `cwd` that holds one of `markers`, else `cwd` itself. Blocks on the disk."""
+    for folder in (cwd, *cwd.parents):
+        if any((folder / marker).exists() for marker in markers):
+            return folder
+    return cwd
+
+
+def folders_up(cwd: Path, root: Path) -> list[Path]:
+    """From `cwd` up to and including `root`, which is `cwd` or above it."""
+    found = [cwd]
+    while found[-1] != root and found[-1] != found[-1].parent:
+        found.append(found[-1].parent)
+    return found
+
+
+def trust_of(projects: object, *folders: Path) -> Trust | None:
+    """The `trust_level` that `[projects."<folder>"]` gives to the first of `folders` it names."""
+    if not isinstance(projects, dict):
+        return None
+    table = cast("dict[str, object]", projects)
+    for folder in folders:
+        entry = table.get(str(folder))
+        level = cast("dict[str, object]", entry).get("trust_level") if isinstance(entry, dict) else None
+        if level == "trusted":
+            return "trusted"
+        if level == "untrusted":
+            return "untrusted"
+    return None
+
+
+def _leaves(value: object, path: str) -> Iterator[str]:
+    members: Iterator[tuple[str, object]]
+    if isinstance(value, dict):
+        members = iter(cast("dict[str, object]", value).items())
+    elif isinstance(value, list):
+        members = ((str(index), member) for index, member in enumerate(cast("list[object]", value)))
+    else:
+        yield path
+        return
+    for key, member in members:
+        yield from _leaves(member, f"{path}.{key}" if path else key)

@@ -1,0 +1,172 @@
+"""From files to settings. Files are parsed once and again only when they change."""
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from attrs import frozen
+
+from spindle.storage.config.checking import faults
+from spindle.storage.config.effective import Config
+from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.layers import (
+    Layer,
+    Trust,
+    folders_up,
+    merge,
+    merge_layers,
+    nest,
+    project_root,
+    trust_of,
+)
+from spindle.storage.config.providers import providers
+from spindle.storage.config.toml import find_value, parse_file
+from spindle.storage.home import Home
+
+SYSTEM_FILE = Path("/etc/codex/config.toml")
+_Signature: TypeAlias = tuple[int, int, int]
+
+
+@frozen
+class _Parsed:
+    signature: _Signature
+    data: bytes
+    content: Mapping[str, Any]
+
+
+class ConfigLoader:
+    """Loads the settings of one home. Blocks on the disk; may be shared by worker threads.
+
+    `overrides` hold for every load: the command line's `-c key=value`, parsed (`parse_override`).
+    """
+
+    def __init__(
+        self, home: Home, overrides: Sequence[tuple[str, Any]] = (), *, system_file: Path = SYSTEM_FILE
+    ) -> None:
+        self.home = home
+        self.overrides = tuple(overrides)
+        self.system_file = system_file
+        self._files: dict[Path, _Parsed] = {}
+        self._lock = threading.Lock()
+
+    def load(self, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
+        """The settings in force in `cwd` (None: without project layers), `overrides` strongest of all.
+
+        A profile counts more than the files and less than overrides. Raises ConfigError, which names the file and the
+        place; OSError for a file that exists and cannot be read.
+        """
+        user = self._read(self.home.config_file)
+        flags = nest([*self.overrides, *overrides])
+        system = Layer({"type": "system", "file": str(self.system_file)}, self._read(self.system_file))
+        below = [Layer({"type": "user", "file": str(self.home.config_file)}, user), system]
+        session = [Layer({"type": "sessionFlags"}, flags)] if flags else []
+        projects, trust = self._projects(cwd, merge_layers([*session, *below]))
+        layers = [*session, *projects, *below]
+        merged = merge_layers(layers)
+        self._check(merged, layers)
+        raw = merge(merge(merged, _profile(merged)), flags)
+        known = providers(raw)
+        named = raw.get("model_provider")
+        if named is not None and named not in known:
+            raise ConfigError(f"Model provider `{named}` not found")
+        return Config(raw=raw, merged=merged, layers=layers, cwd=cwd, trust=trust)
+
+    def defaults(self) -> Config:
+        """The settings when nothing is configured, to go on with beside a broken file."""
+        system = Layer({"type": "system", "file": str(self.system_file)}, {})
+        user = Layer({"type": "user", "file": str(self.home.config_file)}, {})
+        nothing: dict[str, Any] = {}
+        return Config(raw=nothing, merged=nothing, layers=[user, system], cwd=None, trust=None)
+
+    def _projects(self, cwd: Path | None, settings: Mapping[str, Any]) -> tuple[list[Layer], Trust | None]:
+        if cwd is None:
+            return [], None
+        cwd = Path(os.path.abspath(cwd))
+        markers: object = settings.get("project_root_markers", [".git"])
+        names = cast("list[object]", markers) if isinstance(markers, list) else [".git"]
+        root = project_root(cwd, [name for name in names if isinstance(name, str)])
+        listed = settings.get("projects")
+        layers: list[Layer] = []
+        for folder in folders_up(cwd, root):
+            dot_codex = folder / ".codex"
+            # A home called .codex is no project's.
+            if dot_codex == self.home.path or not dot_codex.is_dir():
+                continue
+            reason = self._disabled(trust_of(listed, folder, root), root)
+            file = dot_codex / "config.toml"
+            try:
+                content = self._read(file)
+            except ConfigError:
+                # What does not count need not be well-formed.
+                if reason is None:
+                    raise
+                content = dict[str, Any]()
+            layers.append(Layer({"type": "project", "dotCodexFolder": str(dot_codex)}, content, reason))
+        return layers, trust_of(listed, cwd, root)
+
+    def _disabled(self, trust: Trust | None, root: Path) -> str | None:
+        if trust == "trusted":
+            return None
+        said = "is marked as untrusted" if trust == "untrusted" else "is not marked as trusted"
+        return f"{root} {said} in {self.home.config_file}; its .codex folders count once it is trusted."
+
+    def _check(self, merged: Mapping[str, Any], layers: Sequence[Layer]) -> None:
+        for keys, reason in faults(merged):
+            for layer in layers:
+                if layer.disabled_reason is None and _has(layer.config, keys):
+                    path, place = self._find(layer, keys)
+                    raise ConfigError(reason if path else f"{'.'.join(keys)}: {reason}", path, *(place or ()))
+            raise ConfigError(f"{'.'.join(keys)}: {reason}")
+
+    def _find(self, layer: Layer, keys: tuple[str, ...]) -> tuple[Path | None, tuple[int, int] | None]:
+        if (file := layer.source.get("file")) is not None:
+            path = Path(file)
+        elif (folder := layer.source.get("dotCodexFolder")) is not None:
+            path = Path(folder) / "config.toml"
+        else:
+            return None, None
+        parsed = self._files.get(path)
+        return path, None if parsed is None else find_value(parsed.data, keys)
+
+    def _read(self, path: Path) -> Mapping[str, Any]:
+        try:
+            stat = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        with self._lock:
+            known = self._files.get(path)
+        if known is not None and known.signature == signature:
+            return known.content
+        data = path.read_bytes()
+        parsed = _Parsed(signature, data, parse_file(path, data))
+        with self._lock:
+            self._files[path] = parsed
+        return parsed.content
+
+
+def load(home: Home, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
+    """`ConfigLoader.load` for a single use."""
+    return ConfigLoader(home).load(cwd, overrides)
+
+
+def _profile(merged: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = merged.get("profile")
+    if name is None:
+        return {}
+    profiles: object = merged.get("profiles")
+    chosen = cast("dict[str, object]", profiles).get(name) if isinstance(profiles, dict) else None
+    if not isinstance(chosen, dict):
+        raise ConfigError(f"config profile `{name}` not found")
+    return cast("dict[str, Any]", chosen)
+
+
+def _has(config: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
+    value: object = config
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            return False
+        value = cast("dict[str, object]", value)[key]
+    return True

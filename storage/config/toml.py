@@ -1,0 +1,69 @@
+"""Reading TOML: files with the place of a fault, `key=value` overrides, and values made fit for JSON."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date, time
+from pathlib import Path
+from typing import Any, cast
+
+from spindle.storage.config.errors import ConfigError
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
+
+
+def parse_file(path: Path, data: bytes) -> Mapping[str, Any]:
+    """Parse a config file's bytes; datetimes become strings. Raises ConfigError with the place."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            "the file is not UTF-8", path, line, error.start - data.rfind(b"\n", 0, error.start)
+        ) from None
+    try:
+        return cast("Mapping[str, Any]", plain(tomllib.loads(text)))
+    except tomllib.TOMLDecodeError as error:
+        reason = str(error)
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+        if (place := _PLACE.search(reason)) is not None:
+            reason = reason[: place.start()]
+            if place[1] is not None:
+                line, column = int(place[1]), int(place[2])
+        raise ConfigError(reason[:1].lower() + reason[1:], path, line, column) from None
+
+
+def plain(value: object) -> object:
+    """TOML data as JSON data: dates and times as their ISO text."""
+    if isinstance(value, dict):
+        return {key: plain(member) for key, member in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [plain(member) for member in cast("list[object]", value)]
+    return value.isoformat() if isinstance(value, (date, time)) else value
+
+
+def parse_override(text: str) -> tuple[str, object]:
+    """Split `dotted.key=value`; a value that is no TOML is taken as text. Raises ValueError without `=` or key."""
+    key, separator, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    if not separator or not key:
+        raise ValueError(f"invalid override {text!r}: expected key=value")
+    try:
+        return key, plain(tomllib.loads(f"value = {value}")["value"])
+    except tomllib.TOMLDecodeError:
+        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+        return key, value[1:-1] if quoted else value
+
+
+def find_value(data: bytes, keys: tuple[str, ...]) -> tuple[int, int] | None:
+    """Line and column (from 1) of a key's value, for error messages; None for spellings that a line scan cannot see."""
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
+        if (header := _HEADER.fullmatch(line)) is not None:
+            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            continue
+        name, equals, value = line.partition("=")
+        if equals and (*table, *(part.strip().strip("\"'") for part in name.split("."))) == keys:
+            return number, len(name) + len(equals) + len(value) - len(value.lstrip()) + 1
+    return None

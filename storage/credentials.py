@@ -1,0 +1,106 @@
+"""Credentials in the home's `auth.json`, in the form Codex writes: `{"auth_mode": "apikey", "OPENAI_API_KEY": "…"}`."""
+
+import contextlib
+import os
+import secrets
+import threading
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import orjson
+from attrs import field, frozen
+
+from spindle.storage.home import Home
+
+
+@frozen
+class Credentials:
+    """Who is logged in. `tokens` are what a ChatGPT login stored; Spindle neither obtains nor refreshes them."""
+
+    auth_mode: Literal["apikey", "chatgpt"]
+    api_key: str | None = field(default=None, repr=False)
+    tokens: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+class CredentialStore:
+    """Reads and writes one home's credentials. Blocks on the disk for microseconds; may be shared by worker threads.
+
+    The environment is not consulted: a key in `OPENAI_API_KEY` logs nobody in.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._path = home.auth_file
+        self._known: tuple[tuple[int, int, int], Credentials | None] | None = None
+        self._lock = threading.Lock()
+
+    def read(self) -> Credentials | None:
+        """The stored credentials, None if nobody is logged in or the file is not understood. Raises OSError.
+
+        The file is parsed again only when it changed, so this may be asked for each request.
+        """
+        try:
+            stat = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        with self._lock:
+            known = self._known
+        if known is not None and known[0] == signature:
+            return known[1]
+        try:
+            found = _parse(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        with self._lock:
+            self._known = (signature, found)
+        return found
+
+    def api_key(self) -> str | None:
+        """The stored API key, if that is how the user logged in. Raises OSError."""
+        found = self.read()
+        return None if found is None or found.auth_mode != "apikey" else found.api_key
+
+    def login_api_key(self, api_key: str) -> None:
+        """Replace whatever is stored by an API key. The file is never half written, and only its owner can read it.
+
+        Raises OSError.
+        """
+        content = orjson.dumps({"auth_mode": "apikey", "OPENAI_API_KEY": api_key}, option=orjson.OPT_INDENT_2)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(6)}")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(fd, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.rename(self._path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                draft.unlink()
+            raise
+
+    def logout(self) -> bool:
+        """Remove what is stored; False if there was nothing. Raises OSError."""
+        try:
+            self._path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _parse(data: bytes) -> Credentials | None:
+    try:
+        value: object = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    members = cast("dict[str, object]", value)
+    key, tokens, mode = members.get("OPENAI_API_KEY"), members.get("tokens"), members.get("auth_mode")
+    # Files of older versions carry no mode.
+    if isinstance(key, str) and mode in (None, "apikey"):
+        return Credentials("apikey", api_key=key)
+    if isinstance(tokens, dict) and mode in (None, "chatgpt"):
+        return Credentials("chatgpt", tokens=cast("dict[str, Any]", tokens))
+    return None

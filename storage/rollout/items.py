@@ -1,0 +1,313 @@
+"""From what rollouts say about items to the thread items of the protocol, in their JSON form.
+
+Three spellings occur: an event of its own per kind of item (`exec_command_end` and the like, Codex 0.124), one
+`item_completed` event with a snake_case item named in PascalCase ("CommandExecution", Codex 0.169), and the same event
+with an item that has the protocol's form already ("commandExecution", Spindle), which is taken as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from urllib.parse import unquote, urlsplit
+
+from spindle.storage.rollout.shapes import Json, is_mapping, mapping, sequence, text
+
+
+def camel(name: str) -> str:
+    """`snake_case` or `PascalCase` to `camelCase`."""
+    head, *rest = name.split("_")
+    return head[:1].lower() + head[1:] + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+def _path(value: object) -> str:
+    """A path as such; newer rollouts write working directories as file: URLs."""
+    given = text(value)
+    return unquote(urlsplit(given).path) if given.startswith("file://") else given
+
+
+def milliseconds(duration: object) -> int | None:
+    """A duration `{"secs", "nanos"}` in whole milliseconds."""
+    parts = mapping(duration)
+    if not isinstance(parts.get("secs"), int):
+        return None
+    return int(parts["secs"]) * 1000 + int(parts.get("nanos", 0)) // 1_000_000
+
+
+def error_info(value: object) -> object:
+    """A stored `codex_error_info` in the protocol's spelling; what is spelt so already stays."""
+    if isinstance(value, str):
+        return camel(value)
+    if is_mapping(value):
+        return {
+            camel(key): {camel(k): v for k, v in body.items()} if is_mapping(body) else body
+            for key, body in value.items()
+        }
+    return value
+
+
+def _text_element(value: object) -> Json:
+    element = mapping(value)
+    bounds = element.get("byte_range", element.get("byteRange"))
+    return {"byteRange": bounds, "placeholder": element.get("placeholder")}
+
+
+def _text_input(words: object, elements: object) -> Json:
+    spans = [_text_element(element) for element in sequence(elements)]
+    return {"type": "text", "text": text(words), "text_elements": spans}
+
+
+def _user_input(value: object) -> Json:
+    given = mapping(value)
+    match given.get("type"):
+        case "text":
+            return _text_input(given.get("text"), given.get("text_elements"))
+        case "image":
+            return {"type": "image", "url": given.get("image_url", given.get("url"))}
+        case "local_image" | "localImage":
+            return {"type": "localImage", "path": given.get("path")}
+        case _:
+            return given
+
+
+def user_message(event: Json) -> Json:
+    """The item of a `user_message` event, without its id."""
+    content: list[Json] = []
+    if text(event.get("message")).strip():
+        content.append(_text_input(event.get("message"), event.get("text_elements")))
+    content += [{"type": "image", "url": url} for url in sequence(event.get("images"))]
+    content += [{"type": "localImage", "path": path} for path in sequence(event.get("local_images"))]
+    return {"type": "userMessage", "content": content}
+
+
+def agent_message(event: Json) -> Json:
+    """The item of an `agent_message` event, without its id."""
+    return {
+        "type": "agentMessage",
+        "text": text(event.get("message")),
+        "phase": event.get("phase"),
+        "memoryCitation": _citation(event.get("memory_citation")),
+    }
+
+
+def _citation(value: object) -> object:
+    """A memory citation, whose members the protocol spells in camelCase."""
+    given = mapping(value)
+    if not given:
+        return None
+    entries = [{camel(k): v for k, v in mapping(entry).items()} for entry in sequence(given.get("entries"))]
+    threads = given.get("thread_ids", given.get("rollout_ids", given.get("threadIds")))
+    return {"entries": entries, "threadIds": sequence(threads)}
+
+
+def _action(value: object, cwd: str) -> Json:
+    parsed = mapping(value)
+    action: Json = {"type": camel(text(parsed.get("type")) or "unknown"), "command": text(parsed.get("cmd"))}
+    match action["type"]:
+        case "read":
+            action["name"] = text(parsed.get("name"))
+            action["path"] = os.path.join(cwd, _path(parsed.get("path")))
+        case "listFiles":
+            action["path"] = parsed.get("path")
+        case "search":
+            action["query"], action["path"] = parsed.get("query"), parsed.get("path")
+        case _:
+            action["type"] = "unknown"
+    return action
+
+
+def _command(event: Json) -> Json:
+    cwd = _path(event.get("cwd"))
+    command = event.get("command")
+    return {
+        "type": "commandExecution",
+        "command": command if isinstance(command, str) else shlex.join(str(word) for word in sequence(command)),
+        "cwd": cwd,
+        "processId": event.get("process_id"),
+        "source": camel(text(event.get("source")) or "agent"),
+        "status": camel(text(event.get("status")) or ("failed" if event.get("exit_code") else "completed")),
+        "commandActions": [_action(value, cwd) for value in sequence(event.get("parsed_cmd"))],
+        "aggregatedOutput": event.get("aggregated_output") or None,
+        "exitCode": event.get("exit_code"),
+        "durationMs": milliseconds(event.get("duration")),
+    }
+
+
+def _change(path: str, value: object) -> Json:
+    change = mapping(value)
+    kind: Json = {"type": change.get("type")}
+    diff = text(change.get("content"))
+    if kind["type"] == "update":
+        kind["move_path"] = move = change.get("move_path")
+        diff = text(change.get("unified_diff")) + (f"\n\nMoved to: {move}" if move else "")
+    return {"path": path, "kind": kind, "diff": diff}
+
+
+def _patch(event: Json) -> Json:
+    changes = mapping(event.get("changes"))
+    status = text(event.get("status")) or ("failed" if event.get("success") is False else "completed")
+    return {
+        "type": "fileChange",
+        "changes": [_change(path, changes[path]) for path in sorted(changes)],
+        "status": camel(status),
+    }
+
+
+def _mcp_call(event: Json) -> Json:
+    asked = mapping(event.get("invocation")) or event
+    outcome = mapping(event.get("result"))
+    answer, failure = outcome.get("Ok"), outcome.get("Err")
+    if answer is None and failure is None:  # an item, not an event: result and error stand side by side
+        answer, failure = event.get("result"), event.get("error")
+    answer = mapping(answer) if answer is not None else None
+    failed = failure is not None or bool(answer and (answer.get("isError") or answer.get("is_error")))
+    item: Json = {
+        "type": "mcpToolCall",
+        "server": text(asked.get("server")),
+        "tool": text(asked.get("tool")),
+        "status": camel(text(event.get("status"))) or ("failed" if failed else "completed"),
+        "arguments": asked.get("arguments"),
+        "result": None,
+        "error": None,
+        "durationMs": milliseconds(event.get("duration")),
+    }
+    if event.get("mcp_app_resource_uri") is not None:
+        item["mcpAppResourceUri"] = event["mcp_app_resource_uri"]
+    if answer is not None:
+        structured = answer.get("structuredContent", answer.get("structured_content"))
+        content = sequence(answer.get("content"))
+        item["result"] = {"content": content, "structuredContent": structured, "_meta": answer.get("_meta")}
+    if failure is not None:
+        item["error"] = {"message": text(mapping(failure).get("message")) or str(failure)}
+    return item
+
+
+def _dynamic_call(event: Json) -> Json:
+    success = event.get("success")
+    content = event.get("content_items")
+    status = text(event.get("status")) or ("inProgress" if success is None else "completed" if success else "failed")
+    return {
+        "type": "dynamicToolCall",
+        "namespace": event.get("namespace"),
+        "tool": text(event.get("tool")),
+        "arguments": event.get("arguments"),
+        "status": camel(status),
+        "contentItems": None if content is None else sequence(content),
+        "success": success,
+        "durationMs": milliseconds(event.get("duration")),
+    }
+
+
+def _web_search(event: Json) -> Json:
+    action = mapping(event.get("action"))
+    shown: Json | None = None
+    if action:
+        shown = {"type": camel(text(action.get("type")) or "other")}
+        members: Mapping[str, tuple[str, ...]] = {
+            "search": ("query", "queries"),
+            "openPage": ("url",),
+            "findInPage": ("url", "pattern"),
+        }
+        shown |= {name: action.get(name) for name in members.get(shown["type"], ())}
+    return {"type": "webSearch", "query": text(event.get("query")), "action": shown}
+
+
+def _image_generation(event: Json) -> Json:
+    item: Json = {
+        "type": "imageGeneration",
+        "status": text(event.get("status")),
+        "revisedPrompt": event.get("revised_prompt"),
+        "result": text(event.get("result")),
+    }
+    if event.get("saved_path") is not None:
+        item["savedPath"] = _path(event["saved_path"])
+    return item
+
+
+def _image_view(event: Json) -> Json:
+    return {"type": "imageView", "path": _path(event.get("path"))}
+
+
+def _entered_review(event: Json) -> Json:
+    hint = event.get("review", event.get("user_facing_hint"))
+    return {"type": "enteredReviewMode", "review": text(hint) or "Review requested."}
+
+
+def _exited_review(event: Json) -> Json:
+    output = mapping(event.get("review_output"))
+    review = event.get("review", output.get("overall_explanation"))
+    return {"type": "exitedReviewMode", "review": text(review) or "Reviewer failed to output a response."}
+
+
+def _plan(item: Json) -> Json:
+    return {"type": "plan", "text": text(item.get("text"))}
+
+
+def _compaction(_: Json) -> Json:
+    return {"type": "contextCompaction"}
+
+
+# events that end one item; call_id is its id, and those without one are numbered
+EVENTS: Mapping[str, Callable[[Json], Json]] = {
+    "exec_command_end": _command,
+    "patch_apply_end": _patch,
+    "mcp_tool_call_end": _mcp_call,
+    "dynamic_tool_call_response": _dynamic_call,
+    "web_search_end": _web_search,
+    "image_generation_end": _image_generation,
+    "view_image_tool_call": _image_view,
+    "entered_review_mode": _entered_review,
+    "exited_review_mode": _exited_review,
+    "context_compacted": _compaction,
+}
+
+
+def _user_item(item: Json) -> Json:
+    return {"type": "userMessage", "content": [_user_input(part) for part in sequence(item.get("content"))]}
+
+
+def _agent_item(item: Json) -> Json:
+    said = "".join(text(mapping(part).get("text")) for part in sequence(item.get("content")))
+    return agent_message({**item, "message": said})
+
+
+def _reasoning_item(item: Json) -> Json:
+    summary, raw = sequence(item.get("summary_text")), sequence(item.get("raw_content"))
+    return {"type": "reasoning", "summary": summary, "content": raw}
+
+
+_NAMED: Mapping[str, Callable[[Json], Json]] = {
+    "UserMessage": _user_item,
+    "AgentMessage": _agent_item,
+    "Reasoning": _reasoning_item,
+    "Plan": _plan,
+    "CommandExecution": _command,
+    "FileChange": _patch,
+    "McpToolCall": _mcp_call,
+    "DynamicToolCall": _dynamic_call,
+    "WebSearch": _web_search,
+    "ImageView": _image_view,
+    "ImageGeneration": _image_generation,
+    "EnteredReviewMode": _entered_review,
+    "ExitedReviewMode": _exited_review,
+    "ContextCompaction": _compaction,
+}
+
+# what has no call of its own to be named after is numbered through the thread
+NUMBERED = frozenset(
+    {"userMessage", "agentMessage", "reasoning", "enteredReviewMode", "exitedReviewMode", "contextCompaction"}
+)
+
+
+def completed_item(item: Json) -> Json:
+    """The item of an `item_completed` event, with the id it was given there."""
+    kind = text(item.get("type"))
+    convert = _NAMED.get(kind)
+    if convert is not None:
+        shown = convert(item)
+        shown["id"] = item.get("id")
+        return shown
+    if kind[:1].islower():
+        return item
+    return {camel(key): value for key, value in item.items()} | {"type": camel(kind)}

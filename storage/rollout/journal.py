@@ -1,0 +1,299 @@
+"""Writing to a rollout: one writer at a time, whole lines, a torn end repaired before anything is put after it.
+
+Between `begin` and `end` a journal holds the thread's lock and one descriptor; in between turns it holds nothing, so
+ten thousand idle threads cost no descriptors. What it remembers is how far the file was known to reach, so that the
+next `begin` can tell what others have written in the meantime.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from spindle.storage.rollout.lines import decode_line, iter_lines
+from spindle.storage.rollout.lock import WriterBusy, WriterLock
+
+__all__ = ["Journal", "JournalError", "Opened", "WriterBusy"]
+
+_BLOCK = 64 * 1024
+# {"timestamp":"2025-01-05T12:00:00.000Z", -- where encode_line puts an ordinal
+_AFTER_TIMESTAMP = len('{"timestamp":"2025-01-05T12:00:00.000Z",')
+_ORDINAL = b'"ordinal":'
+
+
+class JournalError(Exception):
+    """The rollout could not be written or synced. Nothing more is appended until the journal is begun again."""
+
+
+@frozen
+class Opened:
+    """What `begin` found.
+
+    foreign: lines (without newline) that others appended since this journal last knew the end of the file.
+    replaced: the file is another one or has shrunk; what was read from it before no longer holds.
+    created: the file did not exist.
+    torn: bytes of a cut-off last line that were moved to `<rollout>.torn`.
+    """
+
+    foreign: list[bytes]
+    replaced: bool
+    created: bool = False
+    torn: int = 0
+
+
+@frozen
+class _Known:
+    end: int
+    inode: int
+    ordinal: int | None
+
+
+class Journal:
+    """Appends to one rollout. `append` is for the trio thread; `begin`, `sync` and `end` block: use a worker thread."""
+
+    def __init__(self, path: Path, lock_file: Path) -> None:
+        self.path = path
+        self._lock = WriterLock(lock_file)
+        self._fd: int | None = None
+        self._inode = 0
+        self._size = 0
+        self._ordinal: int | None = None
+        self._broken: str | None = None
+        self._known: _Known | None = None
+        # end() must not close the descriptor under a sync() that runs in another thread: its number may be reused
+        self._closing = threading.Lock()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the journal is between `begin` and `end`."""
+        return self._fd is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file as far as this journal knows it."""
+        return self._size if self._fd is not None else (self._known.end if self._known else 0)
+
+    def expect(self, end: int, inode: int) -> None:
+        """Tell how far the caller has read the file already; what lies beyond is `foreign` at the next `begin`.
+
+        Without it a first `begin` takes the file as it stands to be known.
+        """
+        self._known = _Known(end, inode, None)
+
+    def begin(self, lines: Sequence[bytes] = ()) -> Opened:
+        """Take the lock, open or create the file, repair its end, and append `lines`. Blocking.
+
+        Raises WriterBusy when another process holds the thread; JournalError when the file cannot be opened, repaired
+        or written (the lock is given up again), or when the journal is open already.
+        """
+        if self._fd is not None:
+            raise JournalError(f"{self.path} is open already")
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            raise JournalError(f"cannot lock {self.path}: {error}") from error
+        known = self._known
+        try:
+            opened = self._open()
+            if lines:
+                self.append(lines)
+        except BaseException as error:
+            self.end()
+            # the caller does not learn of foreign lines now, so they have to be found again
+            self._known = known
+            if isinstance(error, OSError):
+                raise JournalError(f"cannot open {self.path}: {error}") from error
+            raise
+        return opened
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Append whole lines (each with its newline) in a single write; numbered if the file's lines are.
+
+        Raises JournalError if not all of it could be written. What was written in part is taken back where possible,
+        and no more is accepted until the journal has been ended and begun again, which repairs what is left.
+        """
+        if self._broken is not None:
+            raise JournalError(f"{self.path} accepts no more lines after a failure: {self._broken}")
+        if self._fd is None:
+            raise JournalError(f"{self.path} is not open")
+        if not lines:
+            return
+        ordinal = self._ordinal
+        if ordinal is not None:
+            lines, ordinal = _numbered(lines, ordinal)
+        data = lines[0] if len(lines) == 1 else b"".join(lines)
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            self._fail(str(error), 0)
+            raise JournalError(f"cannot write to {self.path}: {error}") from error
+        if written != len(data):
+            self._fail("short write", written)
+            raise JournalError(f"cannot write to {self.path}: only {written} of {len(data)} bytes were taken")
+        self._size += written
+        self._ordinal = ordinal
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk. Blocking.
+
+        Raises JournalError, after which nothing more is appended: the kernel may have dropped what it could not write,
+        so trying again could report success for lost lines.
+        """
+        with self._closing:
+            if self._broken is not None:
+                raise JournalError(f"{self.path} accepts no more lines after a failure: {self._broken}")
+            if self._fd is None:
+                raise JournalError(f"{self.path} is not open")
+            try:
+                _sync_data(self._fd)
+            except OSError as error:
+                self._broken = f"sync failed: {error}"
+                raise JournalError(f"cannot sync {self.path}: {error}") from error
+
+    def end(self) -> None:
+        """Close the file and give the lock up; does nothing when the journal is not open. Blocking, never raises."""
+        with self._closing:
+            fd, self._fd = self._fd, None
+            if fd is not None:
+                self._known = _Known(self._size, self._inode, self._ordinal)
+                with contextlib.suppress(OSError):
+                    if os.fstat(fd).st_size != self._size and self._broken is None:
+                        # somebody ignored the lock: their lines lie between ours, so only reading it all again helps
+                        self._known = _Known(self._size, -1, None)
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+            self._broken = None
+            self._lock.release()
+
+    def _open(self) -> Opened:
+        self._make_folder(self.path.parent)
+        created = False
+        flags = os.O_RDWR | os.O_APPEND
+        try:
+            fd = os.open(self.path, flags)
+        except FileNotFoundError:
+            fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            created = True
+        self._fd = fd
+        if created:
+            _sync_folder(self.path.parent)
+        status = os.fstat(fd)
+        size, self._inode, known = status.st_size, status.st_ino, self._known
+        replaced = known is not None and (known.inode != status.st_ino or known.end > size)
+        start = self._end_of_lines(fd, size)
+        torn = 0
+        if start < size:
+            size, torn = self._repair(fd, start, size)
+        self._size = size
+        foreign: list[bytes] = []
+        if known is not None and not replaced and size > known.end:
+            foreign = [line for line in _read(fd, known.end, size).split(b"\n") if line and not line.isspace()]
+        self._ordinal = self._next_ordinal(fd, size)
+        return Opened(foreign, replaced, created, torn)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+    def _end_of_lines(self, fd: int, size: int) -> int:
+        """The offset behind the last newline."""
+        end = size
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            at = _read(fd, start, end).rfind(b"\n")
+            if at >= 0:
+                return start + at + 1
+            end = start
+        return 0
+
+    def _repair(self, fd: int, start: int, size: int) -> tuple[int, int]:
+        """Terminate the unterminated last line if it is whole, else keep its bytes aside and cut it: (size, bytes cut).
+
+        Appending after a torn line would make it damage in the middle that swallows the next line as well.
+        """
+        tail = _read(fd, start, size)
+        if decode_line(tail) is not None:
+            if os.write(fd, b"\n") != 1:
+                raise OSError("the missing newline could not be written")
+            return size + 1, 0
+        aside = os.open(f"{self.path}.torn", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            if os.write(aside, tail + b"\n") != len(tail) + 1:
+                raise OSError("the torn line could not be kept aside")
+            os.fsync(aside)
+        finally:
+            os.close(aside)
+        os.ftruncate(fd, start)
+        return start, len(tail)
+
+    def _next_ordinal(self, fd: int, size: int) -> int | None:
+        """The number the next line gets, or None in a file whose lines are not numbered."""
+        known = self._known
+        if known is not None and known.ordinal is not None and known.inode == self._inode and known.end == size:
+            return known.ordinal
+        if size == 0 or _ORDINAL not in _read(fd, 0, min(size, 2 * _AFTER_TIMESTAMP)):
+            return None
+        start = self._end_of_lines(fd, size - 1)
+        last = decode_line(_read(fd, start, size))
+        if last is not None and last.ordinal is not None:
+            return last.ordinal + 1
+        # a writer that does not number its lines was here: the highest number counts
+        return 1 + max(
+            (line.ordinal for _, line in iter_lines(self.path) if line and line.ordinal is not None), default=-1
+        )
+
+    def _fail(self, reason: str, written: int) -> None:
+        self._broken = reason
+        if self._fd is None or not written:
+            return
+        with contextlib.suppress(OSError):
+            if os.fstat(self._fd).st_size == self._size + written:
+                os.ftruncate(self._fd, self._size)
+
+
+def _numbered(lines: Sequence[bytes], ordinal: int) -> tuple[list[bytes], int]:
+    """Lines as `encode_line` made them, with ordinals from `ordinal` on put where they have none; and the next one."""
+    done: list[bytes] = []
+    for line in lines:
+        if not line.startswith(_ORDINAL, _AFTER_TIMESTAMP):
+            line = line[:_AFTER_TIMESTAMP] + _ORDINAL + b"%d," % ordinal + line[_AFTER_TIMESTAMP:]
+        done.append(line)
+        ordinal += 1
+    return done, ordinal
+
+
+def _read(fd: int, start: int, end: int) -> bytes:
+    parts: list[bytes] = []
+    while start < end:
+        part = os.pread(fd, end - start, start)
+        if not part:
+            break
+        parts.append(part)
+        start += len(part)
+    return b"".join(parts)
+
+
+def _sync_data(fd: int) -> None:
+    if sys.platform == "darwin":
+        os.fsync(fd)
+    else:
+        os.fdatasync(fd)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in a folder durable; file systems that cannot sync a folder are left alone."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,84 @@
+"""One line of a rollout: `{"timestamp", "type", "payload"}`, with an `ordinal` after the timestamp in newer files.
+
+The format is what Codex 0.124 writes; Codex 0.169 numbers the lines of its "paginated" histories from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from attrs import frozen
+
+from spindle.storage.rollout.shapes import is_mapping
+
+
+@frozen
+class Line:
+    """A decoded line. `timestamp` is ISO 8601 in UTC as written ("" if absent), `ordinal` None in unnumbered files."""
+
+    timestamp: str
+    type: str
+    payload: dict[str, Any]
+    ordinal: int | None = None
+
+
+def stamp(moment: datetime | None = None) -> str:
+    """A moment (default now) as rollouts write it: UTC, milliseconds, `Z`. A naive moment is taken as UTC."""
+    if moment is None:
+        moment = datetime.now(UTC)
+    elif moment.tzinfo is not None:
+        moment = moment.astimezone(UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def encode_line(type: str, payload: object, timestamp: datetime | None = None, ordinal: int | None = None) -> bytes:
+    """One line with its newline. `payload` is a dict, or an `orjson.Fragment` that is already encoded.
+
+    Raises TypeError (orjson's) for a payload that is no JSON.
+    """
+    body: dict[str, object] = {"timestamp": stamp(timestamp)}
+    if ordinal is not None:
+        body["ordinal"] = ordinal
+    body["type"] = type
+    body["payload"] = payload
+    return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def decode_line(data: bytes) -> Line | None:
+    """The line in `data` (its newline may be there or not), or None if it is not a whole, well-formed line."""
+    try:
+        value: object = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    if not is_mapping(value):
+        return None
+    kind, payload, timestamp, ordinal = map(value.get, ("type", "payload", "timestamp", "ordinal"))
+    if not isinstance(kind, str) or not is_mapping(payload):
+        return None
+    return Line(
+        timestamp if isinstance(timestamp, str) else "",
+        kind,
+        payload,
+        ordinal if type(ordinal) is int else None,
+    )
+
+
+def iter_lines(path: Path, start: int = 0) -> Iterator[tuple[int, Line | None]]:
+    """The lines of a file from byte `start` on, each with the offset of its first byte.
+
+    A line that cannot be read (garbage, or a torn last line) comes as None; blank lines are left out. Memory is
+    bounded by the longest line. Only b"\\n" separates lines: U+2028 may stand inside JSON text.
+
+    Raises OSError.
+    """
+    with open(path, "rb", buffering=1 << 20) as file:
+        file.seek(start)
+        offset = start
+        for data in file:
+            if not data.isspace():
+                yield offset, decode_line(data)
+            offset += len(data)

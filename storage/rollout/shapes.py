@@ -1,0 +1,37 @@
+"""Looking into JSON that others wrote: a member of another shape than expected counts as empty."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, TypeGuard
+
+Json: TypeAlias = dict[str, Any]
+
+
+def is_mapping(value: object) -> TypeGuard[Json]:
+    """Whether a JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_sequence(value: object) -> TypeGuard[list[Any]]:
+    """Whether a JSON value is an array."""
+    return isinstance(value, list)
+
+
+def mapping(value: object) -> Json:
+    """The value if it is an object, else an empty one."""
+    return value if is_mapping(value) else {}
+
+
+def sequence(value: object) -> list[Any]:
+    """The value if it is an array, else an empty one."""
+    return value if is_sequence(value) else []
+
+
+def text(value: object) -> str:
+    """The value if it is a string, else ""."""
+    return value if isinstance(value, str) else ""
+
+
+def text_or_none(value: object) -> str | None:
+    """The value if it is a string, else None."""
+    return value if isinstance(value, str) else None

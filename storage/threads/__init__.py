@@ -1,0 +1,43 @@
+"""Stored threads seen from outside: where a thread's rollout is, what its head says, lists of them, the archive, names.
+
+Everything here blocks on the disk; callers run it in a worker thread. Nothing needs a lock to read.
+"""
+
+from spindle.storage.threads.archive import archive, unarchive
+from spindle.storage.threads.errors import (
+    ArchiveConflict,
+    EmptyRollout,
+    InvalidCursor,
+    NoArchivedRollout,
+    NoRollout,
+    NoSessionMeta,
+    StoredThreadError,
+)
+from spindle.storage.threads.listing import ThreadPage, ThreadQuery, list_threads
+from spindle.storage.threads.locate import RolloutName, locate, locate_archived
+from spindle.storage.threads.names import read_names, record_name
+from spindle.storage.threads.summary import StoredGit, SummaryCache, ThreadSummary, read_summary
+
+__all__ = [
+    "ArchiveConflict",
+    "EmptyRollout",
+    "InvalidCursor",
+    "NoArchivedRollout",
+    "NoRollout",
+    "NoSessionMeta",
+    "StoredThreadError",
+    "RolloutName",
+    "StoredGit",
+    "SummaryCache",
+    "ThreadPage",
+    "ThreadQuery",
+    "ThreadSummary",
+    "archive",
+    "list_threads",
+    "locate",
+    "locate_archived",
+    "read_names",
+    "read_summary",
+    "record_name",
+    "unarchive",
+]

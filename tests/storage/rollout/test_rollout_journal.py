@@ -1,0 +1,297 @@
+"""Writing to a rollout: repair of torn ends, foreign lines, ordinals, failures."""
+
+import errno
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from spindle.rpc.protocol.converter import unstructure
+from spindle.storage.rollout.journal import Journal, JournalError
+from spindle.storage.rollout.lines import decode_line, encode_line
+from spindle.storage.rollout.load import load
+
+THREAD = "00000000-0000-7000-8000-000000000001"
+NOON = datetime(2025, 1, 5, 12, tzinfo=UTC)
+
+
+def said(text):
+    return encode_line("event_msg", {"type": "user_message", "message": text}, NOON)
+
+
+def meta():
+    return encode_line("session_meta", {"id": THREAD, "cwd": "/"}, NOON)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "sessions" / "2025" / "r.jsonl"
+
+
+@pytest.fixture
+def journal(path, tmp_path):
+    made = Journal(path, tmp_path / "locks" / f"{THREAD}.lock")
+    yield made
+    made.end()
+
+
+def decoded(path):
+    """The lines of a file, all of which must be readable."""
+    found = [decode_line(line) for line in lines(path) if line != b"\n"]
+    assert None not in found
+    return [line for line in found if line is not None]
+
+
+def messages(path):
+    return [line.payload.get("message") for line in decoded(path)]
+
+
+def lines(path):
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_a_new_file_is_made_with_its_folders_and_first_lines(journal, path):
+    opened = journal.begin([meta()])
+    assert opened.created
+    assert not opened.replaced
+    assert opened.foreign == []
+    journal.append([said("a"), said("b")])
+    journal.sync()
+    journal.end()
+    assert messages(path) == [None, "a", "b"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_every_append_is_one_write(journal, monkeypatch):
+    journal.begin([meta()])
+    calls = []
+    write = os.write
+
+    def counted(fd, data):
+        calls.append(data)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", counted)
+    journal.append([said("a"), said("b"), said("c")])
+    assert len(calls) == 1
+    assert calls[0].count(b"\n") == 3
+
+
+def test_nothing_is_held_between_turns(journal, path):
+    journal.begin([meta()])
+    journal.end()
+    open_files = [os.path.realpath(f"/dev/fd/{fd}") for fd in os.listdir("/dev/fd")]
+    assert not [name for name in open_files if "r.jsonl" in name or ".lock" in name]
+    with pytest.raises(JournalError, match="not open"):
+        journal.append([said("a")])
+    with pytest.raises(JournalError, match="not open"):
+        journal.sync()
+
+
+def test_cut_at_every_byte_only_the_cut_line_is_lost(tmp_path):
+    whole = [meta(), said("one"), said("zwei \u2028 é"), said("three")]
+    data = b"".join(whole)
+    ends = [0]
+    for line in whole:
+        ends.append(ends[-1] + len(line))
+    for cut in range(len(data) + 1):
+        path = tmp_path / f"{cut}.jsonl"
+        path.write_bytes(data[:cut])
+        # a line that lacks its newline only is whole
+        kept = sum(end - 1 <= cut for end in ends[1:])
+        torn = 0 if cut in ends or cut + 1 in ends else cut - ends[kept]
+        journal = Journal(path, tmp_path / "lock")
+        opened = journal.begin([said("after")])
+        journal.end()
+        assert opened.torn == torn
+        assert lines(path)[:-1] == whole[:kept]
+        aside = tmp_path / f"{cut}.jsonl.torn"
+        assert (aside.read_bytes()[:-1] if aside.exists() else b"") == data[cut - torn : cut]
+        loaded = load(path)
+        assert loaded.skipped == 0
+        shown = [item["content"][0]["text"] for turn in unstructure(loaded.replay.turns()) for item in turn["items"]]
+        assert shown == [*["one", "zwei \u2028 é", "three"][: max(0, kept - 1)], "after"]
+
+
+def test_a_long_torn_line_is_found_across_blocks(journal, path):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(meta() + said("a") + b'{"torn' + b"x" * 300_000)
+    assert journal.begin([said("b")]).torn == 300_006
+    assert messages(path) == [None, "a", "b"]
+
+
+def test_zeros_left_by_a_power_cut_are_cut_off(journal, path):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(meta() + b"\0" * 100)
+    assert journal.begin([said("b")]).torn == 100
+    assert messages(path) == [None, "b"]
+
+
+def test_lines_of_others_are_reported(journal, path):
+    journal.begin([meta()])
+    journal.end()
+    assert journal.begin([said("a")]).foreign == []
+    journal.end()
+    with open(path, "ab") as other:
+        other.write(said("x") + b"\n" + said("y") + b'{"torn')
+    opened = journal.begin([said("b")])
+    assert opened.foreign == [said("x")[:-1], said("y")[:-1]]
+    assert (opened.replaced, opened.torn) == (False, 6)
+    journal.end()
+    assert messages(path) == [None, "a", "x", "y", "b"]
+
+
+def test_what_came_after_the_reading_is_foreign(journal, path):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(meta() + said("a")[:-1])
+    loaded = load(path)
+    with open(path, "ab") as other:
+        other.write(b"\n" + said("x"))
+    journal.expect(loaded.end, loaded.inode)
+    assert journal.begin().foreign == [said("x")[:-1]]
+
+
+def test_a_line_that_was_being_written_during_the_reading_is_foreign(journal, path):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(meta() + said("half")[:20])
+    loaded = load(path)
+    assert loaded.skipped == 1
+    with open(path, "ab") as other:
+        other.write(said("half")[20:])
+    journal.expect(loaded.end, loaded.inode)
+    assert journal.begin().foreign == [(meta() + said("half"))[loaded.end : -1]]
+
+
+def test_a_shrunken_or_exchanged_file_is_reported(journal, path):
+    journal.begin([meta(), said("a")])
+    journal.end()
+    path.write_bytes(meta())
+    assert journal.begin().replaced
+    journal.end()
+    other = path.with_suffix(".new")
+    other.write_bytes(meta() + said("b"))
+    other.rename(path)
+    assert journal.begin().replaced
+    journal.end()
+    assert not journal.begin().replaced
+
+
+def test_a_writer_that_ignores_the_lock_makes_the_file_count_as_replaced(journal, path):
+    journal.begin([meta()])
+    with open(path, "ab") as other:
+        other.write(said("x"))
+    journal.append([said("a")])
+    journal.end()
+    assert journal.begin().replaced
+    assert messages(path) == [None, "x", "a"]
+
+
+def ordinals(path):
+    return [line.ordinal for line in decoded(path)]
+
+
+def test_numbered_files_stay_numbered(journal, path):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(encode_line("session_meta", {"id": THREAD}, None, 0) + encode_line("event_msg", {}, None, 1))
+    journal.begin([said("a"), encode_line("event_msg", {}, None, 3)])
+    journal.append([said("b")])
+    journal.end()
+    journal.begin([said("c")])
+    assert ordinals(path) == [0, 1, 2, 3, 4, 5]
+    assert messages(path)[-1] == "c"
+
+
+def test_numbering_goes_on_behind_unnumbered_lines(journal, path):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(encode_line("session_meta", {"id": THREAD}, None, 0) + said("by an older program"))
+    journal.begin([said("a")])
+    assert ordinals(path) == [0, None, 1]
+
+
+def test_unnumbered_files_stay_unnumbered(journal, path):
+    journal.begin([meta()])
+    journal.end()
+    journal.begin([said("a")])
+    assert ordinals(path) == [None, None]
+
+
+def test_a_failed_write_refuses_further_ones_until_begun_again(journal, path, monkeypatch):
+    journal.begin([meta()])
+
+    def full(fd, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(JournalError, match="No space left"):
+            journal.append([said("lost")])
+    with pytest.raises(JournalError, match="after a failure"):
+        journal.append([said("refused")])
+    with pytest.raises(JournalError, match="after a failure"):
+        journal.sync()
+    journal.end()
+    opened = journal.begin([said("a")])
+    assert (opened.foreign, opened.replaced) == ([], False)
+    assert messages(path) == [None, "a"]
+
+
+def test_a_short_write_is_taken_back(journal, path, monkeypatch):
+    journal.begin([meta()])
+    write = os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: write(fd, data[:10]))
+        with pytest.raises(JournalError, match="only 10 of"):
+            journal.append([said("lost")])
+    assert path.read_bytes() == lines(path)[0]
+    with pytest.raises(JournalError, match="after a failure"):
+        journal.append([said("refused")])
+
+
+def test_a_failed_sync_refuses_everything_after_it(journal, monkeypatch):
+    journal.begin([meta()])
+
+    def broken(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", broken, raising=False)
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(JournalError, match="Input/output error"):
+            journal.sync()
+    with pytest.raises(JournalError, match="after a failure"):
+        journal.sync()
+    with pytest.raises(JournalError, match="after a failure"):
+        journal.append([said("a")])
+
+
+def test_a_file_that_cannot_be_opened_gives_the_lock_back(tmp_path):
+    (tmp_path / "r.jsonl").mkdir()
+    with pytest.raises(JournalError, match="cannot open"):
+        Journal(tmp_path / "r.jsonl", tmp_path / "lock").begin()
+    other = Journal(tmp_path / "other.jsonl", tmp_path / "lock")
+    other.begin()
+    other.end()
+
+
+def test_a_begin_that_failed_forgets_nothing(journal, path, monkeypatch):
+    journal.begin([meta()])
+    journal.end()
+    with open(path, "ab") as other:
+        other.write(said("x"))
+
+    def full(fd, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(JournalError, match="No space left"):
+            journal.begin([said("lost")])
+    assert not journal.is_open
+    assert journal.begin().foreign == [said("x")[:-1]]
+
+
+def test_beginning_twice_is_refused(journal):
+    journal.begin()
+    with pytest.raises(JournalError, match="open already"):
+        journal.begin()
+    journal.append([meta()])

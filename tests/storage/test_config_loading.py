@@ -1,0 +1,257 @@
+"""Settings: files, layers, projects, profiles, overrides, and what is wrong with them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spindle.storage.config import Config, ConfigError, ConfigLoader, WorkspaceWrite, parse_override
+from spindle.storage.home import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    path = tmp_path / "home"
+    path.mkdir()
+    return Home(path)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    path = tmp_path / "project"
+    (path / ".git").mkdir(parents=True)
+    (path / ".codex").mkdir()
+    (path / "sub" / "deep").mkdir(parents=True)
+    return path
+
+
+def loader(home: Home, text: str = "", *overrides: tuple[str, Any]) -> ConfigLoader:
+    home.config_file.write_text(text)
+    return ConfigLoader(home, overrides, system_file=home.path / "system.toml")
+
+
+def load(home: Home, text: str = "", *overrides: tuple[str, Any], cwd: Path | None = None) -> Config:
+    return loader(home, text, *overrides).load(cwd)
+
+
+def failing(home: Home, text: str, *overrides: tuple[str, Any], cwd: Path | None = None) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load(home, text, *overrides, cwd=cwd)
+    return caught.value
+
+
+def test_without_a_file_there_are_defaults(home: Home) -> None:
+    config = ConfigLoader(home, system_file=home.path / "none").load()
+    assert (config.model, config.model_provider, config.approval_policy, config.sandbox_mode) == (
+        None,
+        "openai",
+        None,
+        None,
+    )
+    assert (config.on_unsubscribe, config.durability, config.thread_unload_delay_secs) == ("finish", "turn", None)
+    assert config.project_doc_max_bytes == 32768
+    assert config.sandbox_workspace_write == WorkspaceWrite()
+    assert config.raw == {}
+
+
+def test_settings_of_the_file(home: Home) -> None:
+    config = load(
+        home,
+        'model = "m"\nmodel_context_window = 9\nthread_unload_delay_secs = 0\nproject_doc_max_bytes = 0\n'
+        '[sandbox_workspace_write]\nwritable_roots = ["/x"]\nnetwork_access = true\n[features]\nfast = false\n',
+    )
+    assert (config.model, config.model_context_window, config.thread_unload_delay_secs) == ("m", 9, 0)
+    assert config.project_doc_max_bytes == 0
+    assert config.sandbox_workspace_write == WorkspaceWrite(("/x",), network_access=True)
+    assert config.features("fast", True) is False
+    assert config.features("other", True) is True
+
+
+def test_system_is_weakest_and_overrides_are_strongest(home: Home) -> None:
+    (home.path / "system.toml").write_text('model = "s"\nreview_model = "s"\n[tools]\na = 1\nb = 1\n')
+    loads = loader(home, 'model = "u"\n[tools]\nb = 2\n', ("tools.c", 3), ("model_verbosity", "low"))
+    config = loads.load(None, [("model", "o"), ("model_verbosity", None)])
+    assert config.raw["tools"] == {"a": 1, "b": 2, "c": 3}
+    assert (config.model, config.raw["review_model"], config.model_verbosity) == ("o", "s", "low")
+    assert [layer.source["type"] for layer in config.layers] == ["sessionFlags", "user", "system"]
+    assert loads.load().model == "u"
+
+
+def test_a_profile_counts_more_than_the_file_and_less_than_overrides(home: Home) -> None:
+    text = 'profile = "p"\nmodel = "top"\nmodel_verbosity = "low"\n[profiles.p]\nmodel = "profiled"\n'
+    config = load(home, text)
+    assert (config.model, config.model_verbosity, config.merged["model"]) == ("profiled", "low", "top")
+    assert load(home, text, ("model", "flag")).model == "flag"
+    assert str(failing(home, 'profile = "q"\n')) == "config profile `q` not found"
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("model=m", ("model", "m")),
+        ('model = "m" ', ("model", "m")),
+        ("a.b=[1, 2]", ("a.b", [1, 2])),
+        ("a=true", ("a", True)),
+        ("a={b = 1}", ("a", {"b": 1})),
+        ("a=x=y", ("a", "x=y")),
+        ("a=", ("a", "")),
+    ],
+)
+def test_overrides_are_toml_or_else_text(text: str, parsed: tuple[str, object]) -> None:
+    assert parse_override(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["model", "=x", ""])
+def test_overrides_need_key_and_value(text: str) -> None:
+    with pytest.raises(ValueError, match="expected key=value"):
+        parse_override(text)
+
+
+# Projects
+
+
+def trusting(folder: Path, level: str = "trusted") -> str:
+    return f'model = "user"\n[projects."{folder}"]\ntrust_level = "{level}"\n'
+
+
+def test_project_layers_closest_first(home: Home, project: Path) -> None:
+    (project / ".codex/config.toml").write_text('model = "root"\nreview_model = "root"\n')
+    (project / "sub/.codex").mkdir()
+    (project / "sub/.codex/config.toml").write_text('model = "sub"\n')
+    config = load(home, trusting(project), cwd=project / "sub/deep")
+    assert (config.model, config.raw["review_model"], config.trust) == ("sub", "root", "trusted")
+    assert [layer.source.get("dotCodexFolder") for layer in config.layers[:2]] == [
+        str(project / "sub/.codex"),
+        str(project / ".codex"),
+    ]
+    assert load(home, trusting(project)).model == "user"
+
+
+@pytest.mark.parametrize("level", ["untrusted", None])
+def test_projects_without_trust_are_shown_but_do_not_count(home: Home, project: Path, level: str | None) -> None:
+    (project / ".codex/config.toml").write_text('model = "root"\n')
+    config = load(home, trusting(project, level) if level else 'model = "user"\n', cwd=project)
+    assert (config.model, config.trust) == ("user", level)
+    assert config.layers[0].config == {"model": "root"}
+    assert str(project) in (config.layers[0].disabled_reason or "")
+    (project / ".codex/config.toml").write_text("[broken")
+    assert load(home, 'model = "user"\n', cwd=project).layers[0].config == {}
+
+
+def test_trust_in_one_folder_is_not_trust_in_those_around_it(home: Home, project: Path) -> None:
+    (project / ".codex/config.toml").write_text('model = "root"\n')
+    assert load(home, trusting(project / "sub"), cwd=project / "sub").model == "user"
+    assert load(home, trusting(project.parent), cwd=project).model == "user"
+
+
+def test_a_project_cannot_trust_itself(home: Home, project: Path) -> None:
+    (project / ".codex/config.toml").write_text(trusting(project))
+    assert load(home, 'model = "mine"\n', cwd=project).model == "mine"
+
+
+def test_the_home_is_no_project_layer(tmp_path: Path) -> None:
+    home = Home(tmp_path / ".codex")
+    home.path.mkdir()
+    config = load(home, trusting(tmp_path), cwd=tmp_path)
+    assert [layer.source["type"] for layer in config.layers] == ["user", "system"]
+
+
+# Providers
+
+PROVIDER = 'model_provider = "mine"\n[model_providers.mine]\nname = "Mine"\nbase_url = "http://x/v1"\n'
+
+
+def test_providers(home: Home) -> None:
+    config = load(home, PROVIDER + 'request_max_retries = 0\nunheard_of = 1\nhttp_headers = { a = "b" }\n')
+    assert set(config.providers()) == {"openai", "offline", "mine"}
+    assert config.provider.name == "Mine"
+    assert config.provider.base_url == "http://x/v1"
+    assert (config.provider.request_max_retries, config.provider.stream_max_retries) == (0, 5)
+    assert config.provider.http_headers == {"a": "b"}
+    assert config.providers()["openai"].requires_openai_auth
+    assert load(home, 'openai_base_url = "http://y"\n').provider.base_url == "http://y"
+
+
+def test_unknown_provider(home: Home) -> None:
+    assert str(failing(home, 'model_provider = "nobody"\n')) == "Model provider `nobody` not found"
+    assert str(failing(home, "", ("model_provider", "nobody"))) == "Model provider `nobody` not found"
+
+
+# What is wrong, and where
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "reason"),
+    [
+        ("a = 1\nmodel = 3\n", 2, 9, "invalid type: integer `3`, expected a string"),
+        ('approval_policy="maybe"\n', 1, 17, "unknown variant `maybe`"),
+        ('sandbox_mode = "nope"\n', 1, 16, "unknown variant `nope`, expected one of `read-only`, `workspace-write`"),
+        ("model_context_window = true\n", 1, 24, "invalid type: boolean `true`, expected an integer"),
+        ("[sandbox_workspace_write]\nnetwork_access = 1\n", 2, 18, "invalid type: integer `1`, expected a boolean"),
+        ('[profiles.p]\nmodel_verbosity = "x"\n', 2, 19, "unknown variant `x`"),
+        (PROVIDER + 'wire_api = "chat"\n', 5, 12, '`wire_api = "chat"` is not supported'),
+        ('on_unsubscribe = "x"\n', 1, 18, "unknown variant `x`, expected `finish` or `interrupt`"),
+    ],
+)
+def test_unusable_values_are_named_with_their_place(home: Home, text: str, line: int, column: int, reason: str) -> None:
+    error = failing(home, text)
+    assert (error.path, error.line, error.column) == (home.config_file, line, column)
+    assert error.reason.startswith(reason)
+    assert str(error) == f"{home.config_file}:{line}:{column}: {error.reason}"
+
+
+def test_broken_toml(home: Home) -> None:
+    error = failing(home, "a = 1\nmodel = [broken\n")
+    assert (error.path, error.line) == (home.config_file, 2)
+    assert str(home.config_file) in str(error)
+    assert "at line" not in str(error)
+
+
+def test_a_broken_project_file_is_named(home: Home, project: Path) -> None:
+    (project / ".codex/config.toml").write_text("[broken")
+    assert failing(home, trusting(project), cwd=project).path == project / ".codex/config.toml"
+
+
+def test_a_file_that_is_not_utf_8(home: Home) -> None:
+    loads = loader(home)
+    home.config_file.write_bytes(b'a = 1\nb = "\xff"\n')
+    with pytest.raises(ConfigError) as caught:
+        loads.load()
+    assert (caught.value.line, caught.value.column) == (2, 6)
+
+
+def test_unusable_overrides(home: Home) -> None:
+    assert str(failing(home, "", ("model", 3))) == "model: invalid type: integer `3`, expected a string"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[model_providers.openai]\nname = "x"\n', "the provider `openai` is built in"),
+        ('[model_providers.x]\nbase_url = "y"\n', "missing field `name`"),
+        ("[model_providers]\nx = 1\n", "invalid type: integer `1`, expected a map"),
+        ('[model_providers.x]\nname = "x"\nhttp_headers = { a = 1 }\n', "invalid type: integer `1`, expected a string"),
+        ('[model_providers.x]\nname = "x"\nstream_max_retries = -1\n', "invalid value: integer `-1`"),
+    ],
+)
+def test_unusable_providers(home: Home, text: str, reason: str) -> None:
+    error = failing(home, text)
+    assert error.path == home.config_file
+    assert error.reason.startswith(reason)
+
+
+def test_the_defaults_stand_in_for_a_broken_file(home: Home) -> None:
+    assert loader(home, "[broken").defaults().model_provider == "openai"
+
+
+def test_a_file_is_read_again_when_it_changed(home: Home) -> None:
+    loads = loader(home, 'model = "one"\n')
+    assert loads.load().model == "one"
+    home.config_file.write_text('model = "other"\n')
+    assert loads.load().model == "other"
+    home.config_file.unlink()
+    assert loads.load().model is None
+
+
+def test_dates_become_text(home: Home) -> None:
+    assert load(home, "when = 2026-01-02\n").raw["when"] == "2026-01-02"

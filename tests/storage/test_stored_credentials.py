@@ -1,0 +1,72 @@
+"""auth.json."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spindle.storage.credentials import Credentials, CredentialStore
+from spindle.storage.home import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_nobody_is_logged_in_at_first(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-env")
+    store = CredentialStore(home)
+    assert store.read() is None
+    assert store.api_key() is None
+    assert store.logout() is False
+
+
+def test_a_key_is_kept_in_a_private_file(home: Home) -> None:
+    home.auth_file.write_text("{}")
+    home.auth_file.chmod(0o644)
+    store = CredentialStore(home)
+    assert store.read() is None
+    store.login_api_key("sk-1")
+    assert json.loads(home.auth_file.read_text()) == {"auth_mode": "apikey", "OPENAI_API_KEY": "sk-1"}
+    assert home.auth_file.stat().st_mode & 0o777 == 0o600
+    assert store.read() == CredentialStore(home).read() == Credentials("apikey", api_key="sk-1")
+    assert [path.name for path in home.path.iterdir()] == ["auth.json"]
+
+
+def test_a_later_login_replaces_the_key(home: Home) -> None:
+    store = CredentialStore(home)
+    store.login_api_key("sk-1")
+    assert store.api_key() == "sk-1"
+    store.login_api_key("sk-2")
+    assert store.api_key() == "sk-2"
+
+
+def test_logout_removes_the_file(home: Home) -> None:
+    store = CredentialStore(home)
+    store.login_api_key("sk-1")
+    assert store.api_key() == "sk-1"
+    assert store.logout() is True
+    assert not home.auth_file.exists()
+    assert store.read() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"OPENAI_API_KEY": "sk-old"}', Credentials("apikey", api_key="sk-old")),
+        ('{"auth_mode": "chatgpt", "tokens": {"a": 1}}', Credentials("chatgpt", tokens={"a": 1})),
+        ('{"OPENAI_API_KEY": null, "tokens": {"a": 1}}', Credentials("chatgpt", tokens={"a": 1})),
+        ('{"auth_mode": "apikey"}', None),
+        ("{broken", None),
+        ("[]", None),
+    ],
+)
+def test_what_others_wrote(home: Home, text: str, found: Credentials | None) -> None:
+    home.auth_file.write_text(text)
+    assert CredentialStore(home).read() == found
+
+
+def test_secrets_are_not_shown(home: Home) -> None:
+    assert "sk-1" not in repr(Credentials("apikey", api_key="sk-1"))
+    assert "tok" not in repr(Credentials("chatgpt", tokens={"id_token": "tok"}))

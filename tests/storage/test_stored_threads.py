@@ -1,0 +1,190 @@
+"""Stored threads: finding them, reading their heads, the archive, names."""
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spindle.storage.home import Home
+from spindle.storage.threads import (
+    ArchiveConflict,
+    EmptyRollout,
+    NoArchivedRollout,
+    NoRollout,
+    NoSessionMeta,
+    StoredGit,
+    SummaryCache,
+    archive,
+    locate,
+    locate_archived,
+    read_names,
+    read_summary,
+    record_name,
+    unarchive,
+)
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def line(kind: str, payload: dict[str, Any]) -> str:
+    return json.dumps({"timestamp": "2025-01-05T12:00:00.000Z", "type": kind, "payload": payload}) + "\n"
+
+
+def asked(text: str) -> str:
+    return line("event_msg", {"type": "user_message", "message": text, "images": []})
+
+
+def write(home: Home, *lines: str, thread_id: str = "", stamp: str = "2025-01-05T12-00-00", **meta: Any) -> Path:
+    thread_id = thread_id or str(uuid.uuid4())
+    path = home.sessions / stamp[:10].replace("-", "/") / f"rollout-{stamp}-{thread_id}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = {"id": thread_id, "timestamp": "2025-01-05T12:00:00.500Z", "cwd": "/work", "cli_version": "0.1", **meta}
+    path.write_text(line("session_meta", head) + "".join(lines))
+    return path
+
+
+def test_a_thread_is_found_by_the_id_in_its_file_name(home: Home) -> None:
+    path = write(home, thread_id=(wanted := str(uuid.uuid4())))
+    write(home)
+    assert locate(home, wanted) == path
+    assert locate_archived(home, wanted) is None
+    assert locate(home, NOBODY) is None
+
+
+def test_an_id_made_in_another_time_zone_is_still_found(home: Home) -> None:
+    # Made on 2025-01-05T23:59:59Z, filed under the local day after it.
+    thread_id = "01943908-1098-7000-8000-000000000000"
+    path = write(home, thread_id=thread_id, stamp="2025-01-06T08-59-59")
+    assert locate(home, thread_id) == path
+    moved = home.sessions / "2020/01/01" / path.name
+    moved.parent.mkdir(parents=True)
+    path.rename(moved)
+    assert locate(home, thread_id) == moved
+
+
+def test_a_file_whose_name_lacks_the_id_is_not_the_thread(home: Home) -> None:
+    path = write(home, thread_id=NOBODY)
+    path.rename(path.with_name("rollout-2025-01-05T12-00-00-other.jsonl"))
+    with pytest.raises(NoRollout, match=f"^no rollout found for thread id {NOBODY}$"):
+        archive(home, NOBODY)
+
+
+def test_archive_moves_flat_and_unarchive_rebuilds_the_day(home: Home) -> None:
+    path = write(home, asked("hi"), thread_id=NOBODY, stamp="2024-03-09T01-02-03")
+    content = path.read_bytes()
+    os.utime(path, (1, 1))
+    away = archive(home, NOBODY)
+    assert away == home.archived_sessions / path.name
+    assert not path.exists()
+    assert away.read_bytes() == content
+    assert away.stat().st_mtime == 1
+    assert unarchive(home, NOBODY) == path
+    assert path.read_bytes() == content
+    assert path.stat().st_mtime > 1
+    with pytest.raises(NoArchivedRollout, match=f"^no archived rollout found for thread id {NOBODY}$"):
+        unarchive(home, NOBODY)
+
+
+def test_archive_replaces_nothing(home: Home) -> None:
+    path = write(home, thread_id=NOBODY)
+    home.archived_sessions.mkdir()
+    (home.archived_sessions / path.name).write_text("kept")
+    with pytest.raises(ArchiveConflict):
+        archive(home, NOBODY)
+    assert path.exists()
+    assert (home.archived_sessions / path.name).read_text() == "kept"
+
+
+def test_summary_of_the_head(home: Home) -> None:
+    git = {"commit_hash": "abc", "branch": "main"}
+    path = write(
+        home, asked("  hello\nthere "), asked("again"), thread_id=NOBODY, source="mcp", git=git, forked_from_id="f"
+    )
+    os.utime(path, (1_800_000_000, 1_800_000_000))
+    got = read_summary(path, default_provider="mine")
+    assert (got.id, got.session_id, got.forked_from_id, got.preview) == (NOBODY, NOBODY, "f", "hello\nthere")
+    assert (got.created_at, got.updated_at) == (1736078400, 1_800_000_000)
+    assert (got.model_provider, got.cwd, got.cli_version, got.source) == ("mine", "/work", "0.1", "appServer")
+    assert got.git == StoredGit("abc", "main", None)
+    assert got.name is None
+    assert got.has_user_message
+
+
+@pytest.mark.parametrize(
+    ("first", "preview"),
+    [
+        (asked("open files\n## My request for Codex:\n the ask "), "the ask"),
+        (line("event_msg", {"type": "user_message", "message": "", "images": ["data:"]}), ""),
+        (
+            line(
+                "event_msg",
+                {
+                    "type": "item_completed",
+                    "item": {"type": "UserMessage", "content": [{"type": "text", "text": "new"}]},
+                },
+            ),
+            "new",
+        ),
+    ],
+)
+def test_preview_is_what_was_asked_first(home: Home, first: str, preview: str) -> None:
+    got = read_summary(write(home, "garbage\n", line("response_item", {"role": "user"}), first, asked("later")))
+    assert got.preview == preview
+    assert got.has_user_message
+
+
+def test_a_model_s_copy_of_a_message_is_no_question(home: Home) -> None:
+    path = write(home, line("response_item", {"type": "message", "role": "user", "text": "user_message"}))
+    assert not read_summary(path).has_user_message
+
+
+def test_sub_agents_tell_their_nickname_and_role(home: Home) -> None:
+    spawn = {"subagent": {"thread_spawn": {"parent_thread_id": NOBODY, "depth": 1}}}
+    got = read_summary(write(home, source=spawn, agent_nickname="nick", agent_role="role"))
+    told = {"agent_path": None, "agent_nickname": "nick", "agent_role": "role"}
+    assert got.source == {"subAgent": {"thread_spawn": {"parent_thread_id": NOBODY, "depth": 1, **told}}}
+    assert (got.agent_nickname, got.agent_role) == ("nick", "role")
+
+
+def test_damaged_heads(home: Home) -> None:
+    path = write(home, asked("hi"), thread_id=NOBODY)
+    whole = path.read_text()
+    path.write_text("garbage\n\n" + whole)
+    assert read_summary(path).preview == "hi"
+    path.write_text(asked("hi") + whole)
+    with pytest.raises(NoSessionMeta, match="does not start with session metadata"):
+        read_summary(path)
+    path.write_text("\n")
+    with pytest.raises(EmptyRollout, match=f"^rollout at {path} is empty$"):
+        read_summary(path)
+
+
+def test_the_last_name_counts(home: Home) -> None:
+    path = write(home, asked("hi"), thread_id=NOBODY)
+    record_name(home, NOBODY, "one")
+    record_name(home, "other", "else")
+    with (home.path / "session_index.jsonl").open("ab") as file:
+        file.write(b"garbage without end")
+    record_name(home, NOBODY, "two")
+    assert read_names(home) == {NOBODY: "two", "other": "else"}
+    assert read_summary(path).name == "two"
+
+
+def test_the_cache_sees_changes_of_file_and_names(home: Home) -> None:
+    cache = SummaryCache(size=1)
+    path = write(home, thread_id=NOBODY)
+    write(home)
+    assert not read_summary(path, cache=cache).has_user_message
+    with path.open("a") as file:
+        file.write(asked("now"))
+    record_name(home, NOBODY, "named")
+    got = read_summary(path, cache=cache)
+    assert (got.preview, got.name) == ("now", "named")
