@@ -1,0 +1,90 @@
+"""The actor: one task, one nursery, one message at a time, and an exit that somebody is told of.
+
+The split is OTP's: this module owns the loop, the nursery and the end; what a message means is the subclass's. Whoever
+supervises passes `watcher` and gets exactly one `Exited`, after everything the actor started has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import trio
+from attrs import frozen
+
+from spindle.actors.mailbox import Address, Mailbox
+
+log = logging.getLogger("spindle")
+
+
+@frozen
+class Exited:
+    """`actor` has ended: normally, by cancellation, or with `error`."""
+
+    actor: Actor
+    cancelled: bool = False
+    error: Exception | None = None
+
+
+class Actor(ABC):
+    """Subclass it with `handle`; run it with `nursery.start_soon(actor.run, watcher)`."""
+
+    nursery: trio.Nursery
+
+    def __init__(self) -> None:
+        self.mailbox = Mailbox()
+        self.address = Address(self.mailbox)
+        self._stopping = False
+
+    async def started(self) -> None:
+        """Called in the actor's task before its first message; an exception here is the actor's exit."""
+
+    @abstractmethod
+    async def handle(self, message: object) -> None:
+        """Deal with one message."""
+
+    async def stopped(self) -> None:
+        """Called last, shielded, when the nursery is empty: let go of files and locks. Keep it bounded."""
+
+    def stop(self) -> None:
+        """End after the message at hand; everything in the nursery is cancelled."""
+        self._stopping = True
+
+    async def run(self, watcher: Callable[[Exited], None]) -> None:
+        """The actor's task: returns when the actor has ended, after telling `watcher`. Lets cancellation through."""
+        cancelled, error = False, None
+        try:
+            async with trio.open_nursery() as self.nursery:
+                await self.started()
+                while not self._stopping:
+                    await self.handle(await self.mailbox.receive())
+                self.nursery.cancel_scope.cancel()
+        except BaseException as exc:
+            cancelled, error = _sort(exc)
+            if cancelled:
+                raise
+        finally:
+            self.mailbox.close(error)
+            try:
+                with trio.CancelScope(shield=True):
+                    await self.stopped()
+            except Exception:
+                log.exception("error while an actor let go of what it held")
+            watcher(Exited(self, cancelled, error))
+
+
+def _sort(exc: BaseException) -> tuple[bool, Exception | None]:
+    """(was it a cancellation, the crash). KeyboardInterrupt and its like pass through."""
+    if isinstance(exc, trio.Cancelled):
+        return True, None
+    if isinstance(exc, BaseExceptionGroup):
+        rest = exc.split(trio.Cancelled)[1]
+        if rest is None:
+            return True, None
+        exc = rest
+        while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
+            exc = exc.exceptions[0]
+    if isinstance(exc, Exception):
+        return False, exc
+    raise exc

@@ -1,0 +1,185 @@
+"""The connection: the actor behind one client. It reads requests, sends them on their way, and writes what comes back.
+
+Requests are decided in the order they arrive; none waits for another's answer. Answers and notifications leave through
+one outbox, so their order on the wire is the order in which they were produced.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+from attrs import frozen
+
+from spindle.actors.mailbox import Reply
+from spindle.actors.methods import HANDLERS
+from spindle.actors.subscribers import Event, Overflow, Subscriber
+from spindle.actors.thread.messages import Client
+from spindle.rpc.protocol.catalog import check_experimental, structure_params
+from spindle.rpc.protocol.envelope import Request, RequestId, encode_error, encode_result, parse
+from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
+from spindle.rpc.protocol.initialize import InitializeParams
+from spindle.rpc.transports import Transport
+
+log = logging.getLogger("spindle")
+
+IN_FLIGHT = 4096
+"""Requests of one client that may await their answers; more are refused as overload."""
+
+LAST_WORDS = 1.0
+"""Seconds to write what is left when the client has closed its end."""
+
+TOO_SLOW = "client does not keep up with its notifications"
+
+
+@frozen
+class Session:
+    """What a client has told of itself. None of it before `initialize`."""
+
+    client: Client
+    experimental: bool
+    muted: frozenset[str]
+
+
+class Connection:
+    """One client on one transport."""
+
+    def __init__(self, runtime: Any, transport: Transport) -> None:
+        self.runtime = runtime
+        self.session: Session | None = None
+        self._transport = transport
+        overflow = Overflow.WAIT if transport.kind == "stdio" else Overflow.CLOSE
+        self.subscriber = Subscriber(overflow)
+        self._in_flight = 0
+        self._written = trio.Event()
+        self._tasks: trio.Nursery
+
+    async def run(self) -> None:
+        """Serve the client until it goes away; then its subscriptions end."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._tasks = nursery
+                nursery.start_soon(self._write)
+                await self._read()
+                # what has been answered already still goes out, if the client takes it
+                self.subscriber.outbox.close()
+                with trio.move_on_after(LAST_WORDS):
+                    await self._written.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self.runtime.audience.leave(self.subscriber)
+            self.runtime.registry.leave_all(self.subscriber)
+            self.subscriber.outbox.close()
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                line = await self._transport.receive()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+            if line is None:
+                return
+            message = parse(line)
+            if isinstance(message, Request):
+                self._dispatch(message)
+            elif message is None and line.strip():
+                log.warning("skipped a line that is no message (%d bytes)", len(line))
+
+    async def _write(self) -> None:
+        outbox = self.subscriber.outbox
+        try:
+            while messages := await outbox.take():
+                await self._transport.send([m if isinstance(m, bytes) else m.encode() for m in messages])
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        self._written.set()
+        if outbox.overflowed:
+            log.warning("closing a connection: %s", TOO_SLOW)
+            with trio.move_on_after(2):
+                await self._transport.aclose(1008, TOO_SLOW)
+        if not outbox.closed:
+            self._tasks.cancel_scope.cancel()
+
+    # -- requests
+
+    def _dispatch(self, request: Request) -> None:
+        reply = self._reply(request.id)
+        try:
+            if self._in_flight > IN_FLIGHT:
+                raise overloaded()
+            params = structure_params(request.method, request.params, request.has_params)
+            if request.method == "initialize":
+                assert isinstance(params, InitializeParams)
+                reply.resolve(self._initialize(params))
+                self.runtime.audience.join(self.subscriber)
+                self.runtime.greet(self)
+                return
+            if self.session is None:
+                raise invalid_request("Not initialized")
+            if not self.session.experimental:
+                check_experimental(request.method, params)
+            if (handler := HANDLERS.get(request.method)) is None:
+                raise invalid_request(f"Invalid request: unknown variant `{request.method}`: not served by this server")
+            handler(self, params, reply)
+        except RpcError as error:
+            reply.reject(error)
+        except Exception as error:
+            log.exception("error while handling %s", request.method)
+            reply.reject(internal_error(f"internal error: {error}"))
+
+    def _reply(self, id: RequestId) -> Reply[Any]:
+        self._in_flight += 1
+
+        def resolve(result: object) -> None:
+            self._in_flight -= 1
+            self.subscriber.outbox.put(encode_result(id, result))
+
+        def reject(error: Exception) -> None:
+            self._in_flight -= 1
+            if not isinstance(error, RpcError):
+                log.error("a request failed", exc_info=error)
+                error = internal_error(f"internal error: {error}")
+            self.subscriber.outbox.put(encode_error(id, error))
+
+        return Reply(resolve, reject)
+
+    def _initialize(self, params: InitializeParams) -> object:
+        from spindle.actors.methods.initialize import initialize
+
+        if self.session is not None:
+            raise invalid_request("Already initialized")
+        self.session, response = initialize(self.runtime, params)
+        self.subscriber.muted = self.session.muted
+        return response
+
+    # -- what handlers use
+
+    @property
+    def client(self) -> Client:
+        """Who asks."""
+        assert self.session is not None
+        return self.session.client
+
+    def later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        """Answer with what `work` returns or raises; it runs in a task of the connection."""
+        self._tasks.start_soon(self._answer, reply, work)
+
+    def later_quietly(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Run `work` in a task of the connection; it answers nobody."""
+        self.later(Reply(lambda _: None, lambda error: log.error("background work failed", exc_info=error)), work)
+
+    async def _answer(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            result = await work()
+        except RpcError as error:
+            reply.reject(error)
+        except Exception as error:
+            reply.reject(error)
+        else:
+            reply.resolve(result)
+
+    def notify(self, params: Any) -> None:
+        """Send a notification to this client only."""
+        self.subscriber.deliver(Event(params))

@@ -1,0 +1,227 @@
+"""Threads for trio applications: a block that is the subscription, turns that are streams of typed events.
+
+    async with open_runtime() as runtime:
+        async with start_thread(runtime, cwd=".") as thread:
+            async with thread.turn("Explain this repository") as turn:
+                async for event in turn:
+                    ...
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from spindle.actors.mailbox import Reply, answer
+from spindle.actors.registry import Archive, Leave, Resume, ToThread
+from spindle.actors.subscribers import Event, Overflow, Subscriber
+from spindle.actors.thread.messages import Attach, Client, Detach, InterruptTurn, ReadThread, StartTurn, SteerTurn
+from spindle.actors.thread.opening import FromRollout, NewThread, Opening
+from spindle.actors.turn.user_input import check_input
+from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.items import AgentMessageItem, TextInput, UserInput
+from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadStartParams, ThreadStartResponse
+from spindle.rpc.protocol.turns import ItemCompletedNotification, Turn, TurnCompletedNotification, TurnStartParams
+
+if TYPE_CHECKING:
+    from spindle.actors.runtime import Runtime
+
+
+class SubscriberLagged(Exception):
+    """The events were not taken as fast as the thread produced them, and some are lost; resume the thread to go on."""
+
+
+class TurnFailed(Exception):
+    """The turn ended as failed; `turn` is how, with its error."""
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__(turn.error.message if turn.error else "the turn failed")
+        self.turn = turn
+
+
+class ThreadHandle:
+    """A thread one is subscribed to. `info` is how it was when it was started or resumed."""
+
+    def __init__(self, runtime: Runtime, subscriber: Subscriber, loaded: ThreadStartResponse) -> None:
+        self._runtime, self._subscriber = runtime, subscriber
+        self.info = loaded
+
+    @property
+    def id(self) -> str:
+        """The thread's id."""
+        return self.info.thread.id
+
+    async def read(self, *, include_turns: bool = False) -> Thread:
+        """The thread as it is now. Raises RpcError."""
+
+        def send(reply: Reply[Thread]) -> None:
+            self._runtime.registry.route(ToThread(self.id, ReadThread(reply=reply, include_turns=include_turns)))
+
+        return await answer(send)
+
+    def events(self) -> AsyncGenerator[Any, None]:
+        """Every notification of the thread from now on, as objects of the vocabulary; ends when the thread is closed.
+
+        One task at a time may take them, and a `turn` takes them too. Raises SubscriberLagged.
+        """
+        return _events(self._subscriber)
+
+    @asynccontextmanager
+    async def turn(self, content: str | Sequence[UserInput], **overrides: Any) -> AsyncIterator[TurnHandle]:
+        """Start a turn for the length of the block; `overrides` are the fields of TurnStartParams.
+
+        Leaving the block early, or cancelling it, interrupts the turn and waits until it is recorded. Raises RpcError.
+        """
+        parts = [TextInput(content)] if isinstance(content, str) else list(content)
+        check_input(parts)
+        params = TurnStartParams(thread_id=self.id, input=parts, **overrides)
+
+        def send(reply: Reply[Turn]) -> None:
+            self._runtime.registry.route(ToThread(self.id, StartTurn(reply=reply, params=params)))
+
+        handle = TurnHandle(self._runtime, self._subscriber, self.id, (await answer(send)).id)
+        try:
+            yield handle
+        finally:
+            await handle.close()
+
+    async def run(self, content: str | Sequence[UserInput], **overrides: Any) -> str:
+        """Run a whole turn; returns the agent's last message, "" if it said nothing. Raises TurnFailed, RpcError."""
+        async with self.turn(content, **overrides) as turn:
+            async for _ in turn:
+                pass
+            return turn.text
+
+
+class TurnHandle:
+    """A running turn: iterate it for its events up to `TurnCompletedNotification`; then `result` is set."""
+
+    def __init__(self, runtime: Runtime, subscriber: Subscriber, thread_id: str, id: str) -> None:
+        self._runtime, self._subscriber, self._thread_id = runtime, subscriber, thread_id
+        self._events = _events(subscriber)
+        self.id = id
+        self.result: Turn | None = None
+        self.text = ""
+
+    def __aiter__(self) -> TurnHandle:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self.result is not None:
+            if self.result.status == "failed":
+                raise TurnFailed(self.result)
+            raise StopAsyncIteration
+        while True:
+            event = await anext(self._events)
+            if isinstance(event, TurnCompletedNotification) and event.turn.id == self.id:
+                self.result = event.turn
+            elif isinstance(event, ItemCompletedNotification) and isinstance(event.item, AgentMessageItem):
+                self.text = event.item.text
+            if getattr(event, "turn_id", self.id) == self.id:
+                return event
+
+    async def steer(self, content: str | Sequence[UserInput]) -> None:
+        """Add input to the turn. Raises RpcError if it has ended."""
+        parts = [TextInput(content)] if isinstance(content, str) else list(content)
+        check_input(parts)
+
+        def send(reply: Reply[str]) -> None:
+            message = SteerTurn(reply=reply, content=parts, expected_turn_id=self.id)
+            self._runtime.registry.route(ToThread(self._thread_id, message))
+
+        await answer(send)
+
+    async def interrupt(self) -> None:
+        """End the turn now; its completion is among the events. Raises RpcError if it has ended already."""
+
+        def send(reply: Reply[None]) -> None:
+            self._runtime.registry.route(ToThread(self._thread_id, InterruptTurn(reply=reply, turn_id=self.id)))
+
+        await answer(send)
+
+    async def close(self) -> None:
+        """Interrupt the turn unless it has ended, and wait for its end; shielded, so that a cancelled block ends tidily."""
+        if self.result is None:
+            with trio.CancelScope(shield=True):
+                try:
+                    await self.interrupt()
+                except RpcError:
+                    pass  # it is ending already
+                async for event in self._events:
+                    if isinstance(event, TurnCompletedNotification) and event.turn.id == self.id:
+                        self.result = event.turn
+                        break
+        await self._events.aclose()
+
+
+async def _events(subscriber: Subscriber) -> AsyncGenerator[Any, None]:
+    pending = subscriber.pending
+    while True:
+        if not pending:
+            taken = await subscriber.outbox.take()
+            if not taken:
+                if subscriber.outbox.overflowed:
+                    raise SubscriberLagged
+                return
+            pending.extend(event.params for event in taken if isinstance(event, Event))
+        while pending:
+            yield pending.popleft()
+
+
+CLIENT = Client(originator="spindle", user_agent="spindle")
+
+
+@asynccontextmanager
+async def start_thread(runtime: Runtime, **params: Any) -> AsyncIterator[ThreadHandle]:
+    """Start a thread and be subscribed to it inside the block. `params` are the fields of ThreadStartParams; a path-like
+    `cwd` will do. Leaving the block unsubscribes, and the last subscriber to leave closes the thread. Raises RpcError.
+    """
+    if "cwd" in params:
+        params["cwd"] = os.fspath(params["cwd"])
+    opening = NewThread(params=ThreadStartParams(**params), client=CLIENT)
+    async with _subscribed(runtime, lambda attach: runtime.registry.start(opening, attach), None) as handle:
+        yield handle
+
+
+@asynccontextmanager
+async def resume_thread(runtime: Runtime, thread_id: str, **params: Any) -> AsyncIterator[ThreadHandle]:
+    """Subscribe to a thread inside the block, loading it if it is not loaded. `params` as ThreadResumeParams."""
+    resume = ThreadResumeParams(thread_id=thread_id, **params)
+    opening: Opening = FromRollout(params=resume, client=CLIENT)
+    send = lambda attach: runtime.registry.route(Resume(thread_id, attach, opening))  # noqa: E731
+    async with _subscribed(runtime, send, resume) as handle:
+        yield handle
+
+
+async def archive_thread(runtime: Runtime, thread_id: str) -> None:
+    """Close the thread if it is loaded, and move its rollout to the archive. Raises RpcError."""
+
+    def send(reply: Reply[None]) -> None:
+        runtime.registry.archive(Archive(thread_id, reply))
+
+    await answer(send)
+
+
+@asynccontextmanager
+async def _subscribed(runtime: Runtime, send: Any, params: ThreadResumeParams | None) -> AsyncIterator[ThreadHandle]:
+    subscriber = Subscriber(Overflow.CLOSE)
+
+    def attach(reply: Reply[ThreadStartResponse]) -> None:
+        send(Attach(reply=reply, subscriber=subscriber, params=params))
+
+    try:
+        loaded = await answer(attach)
+        yield ThreadHandle(runtime, subscriber, loaded)
+    finally:
+        subscriber.outbox.close()
+        for thread_id in tuple(subscriber.threads):
+
+            def leave(reply: Reply[Any], thread_id: str = thread_id) -> None:
+                runtime.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber)))
+
+            with trio.CancelScope(shield=True):
+                await answer(leave)

@@ -1,0 +1,62 @@
+"""What a client may ask: one module per noun, one handler per method.
+
+A handler gets the connection, the parameters and the reply. It decides at once and returns; what takes time it hands to
+`connection.later` or to a thread's mailbox. A method without a handler answers as an unknown method does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from spindle.actors.mailbox import Reply
+
+if TYPE_CHECKING:
+    from spindle.actors.connection import Connection
+
+Handler = Callable[["Connection", Any, Reply[Any]], None]
+
+_TABLE = {
+    "thread/start": ("threads", "start"),
+    "thread/resume": ("threads", "resume"),
+    "thread/read": ("threads", "read"),
+    "thread/list": ("threads", "list_"),
+    "thread/loaded/list": ("threads", "loaded_list"),
+    "thread/archive": ("threads", "archive"),
+    "thread/unarchive": ("threads", "unarchive"),
+    "thread/unsubscribe": ("threads", "unsubscribe"),
+    "turn/start": ("turns", "start"),
+    "turn/steer": ("turns", "steer"),
+    "turn/interrupt": ("turns", "interrupt"),
+    "model/list": ("models", "list_"),
+    "mock/experimentalMethod": ("models", "echo"),
+    "account/read": ("accounts", "read"),
+    "account/login/start": ("accounts", "login"),
+    "account/logout": ("accounts", "logout"),
+    "getAuthStatus": ("accounts", "auth_status"),
+    "config/read": ("config", "read"),
+    "configRequirements/read": ("config", "requirements"),
+    "skills/list": ("skills", "list_"),
+}
+
+SERVED = frozenset({"initialize", *_TABLE})
+"""The methods that are answered."""
+
+
+class _Handlers(Mapping[str, Handler]):
+    """The handlers by method; a noun's module is imported when it is first asked for, to keep the start short."""
+
+    def __getitem__(self, method: str) -> Handler:
+        module, name = _TABLE[method]
+        handler: Handler = getattr(import_module(f"spindle.actors.methods.{module}"), name)
+        return handler
+
+    def __iter__(self) -> Any:
+        return iter(_TABLE)
+
+    def __len__(self) -> int:
+        return len(_TABLE)
+
+
+HANDLERS: Mapping[str, Handler] = _Handlers()

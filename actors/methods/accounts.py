@@ -1,0 +1,82 @@
+"""account/* and getAuthStatus: API keys in auth.json. Logins that need a browser are not offered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from spindle.actors.mailbox import Reply
+from spindle.actors.subscribers import Event
+from spindle.rpc.protocol.accounts import (
+    AccountLoginCompletedNotification,
+    AccountUpdatedNotification,
+    ApiKeyAccount,
+    ApiKeyLogin,
+    ApiKeyLoginResponse,
+    GetAccountParams,
+    GetAccountResponse,
+    GetAuthStatusParams,
+    GetAuthStatusResponse,
+    LogoutAccountResponse,
+)
+from spindle.rpc.protocol.errors import invalid_request
+
+if TYPE_CHECKING:
+    from spindle.actors.connection import Connection
+    from spindle.actors.runtime import Runtime
+
+
+def _key_and_need(runtime: Runtime) -> tuple[str | None, bool]:
+    """(the stored API key, whether the provider in use needs OpenAI credentials)"""
+    return runtime.credentials.api_key(), runtime.config().provider.requires_openai_auth
+
+
+def read(connection: Connection, params: GetAccountParams, reply: Reply[Any]) -> None:
+    """account/read"""
+
+    async def work() -> GetAccountResponse:
+        key, needed = await trio.to_thread.run_sync(_key_and_need, connection.runtime)
+        return GetAccountResponse(ApiKeyAccount() if key and needed else None, needed)
+
+    connection.later(reply, work)
+
+
+def auth_status(connection: Connection, params: GetAuthStatusParams, reply: Reply[Any]) -> None:
+    """getAuthStatus"""
+
+    async def work() -> GetAuthStatusResponse:
+        key, needed = await trio.to_thread.run_sync(_key_and_need, connection.runtime)
+        shown = key if needed else None
+        return GetAuthStatusResponse("apikey" if shown else None, shown if params.include_token else None, needed)
+
+    connection.later(reply, work)
+
+
+def login(connection: Connection, params: Any, reply: Reply[Any]) -> None:
+    """account/login/start with an API key; the answer comes before the notifications."""
+    runtime = connection.runtime
+    if not isinstance(params, ApiKeyLogin):
+        raise invalid_request("only logins with an API key are supported")
+
+    async def work() -> None:
+        if await trio.to_thread.run_sync(lambda: runtime.config().forced_login_method) == "chatgpt":
+            raise invalid_request("API key login is disabled. Use ChatGPT login instead.")
+        await trio.to_thread.run_sync(runtime.credentials.login_api_key, params.api_key)
+        reply.resolve(ApiKeyLoginResponse())
+        connection.subscriber.deliver(Event(AccountLoginCompletedNotification(None, True)))
+        runtime.audience.announce(AccountUpdatedNotification("apikey"))
+
+    connection.later(Reply(lambda _: None, reply.reject), work)
+
+
+def logout(connection: Connection, params: object, reply: Reply[Any]) -> None:
+    """account/logout"""
+    runtime = connection.runtime
+
+    async def work() -> None:
+        await trio.to_thread.run_sync(runtime.credentials.logout)
+        reply.resolve(LogoutAccountResponse())
+        runtime.audience.announce(AccountUpdatedNotification(None))
+
+    connection.later(Reply(lambda _: None, reply.reject), work)

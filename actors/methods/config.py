@@ -1,0 +1,35 @@
+"""config/read and configRequirements/read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from spindle.actors.mailbox import Reply
+from spindle.rpc.protocol.config import ConfigReadParams, ConfigRequirementsReadResponse
+from spindle.rpc.protocol.errors import internal_error
+from spindle.storage.config import ConfigError, config_read
+
+if TYPE_CHECKING:
+    from spindle.actors.connection import Connection
+
+
+def read(connection: Connection, params: ConfigReadParams, reply: Reply[Any]) -> None:
+    """config/read"""
+    services = connection.runtime.services
+    cwd = Path(services.cwd, params.cwd) if params.cwd is not None else None
+
+    async def work() -> object:
+        try:
+            return await trio.to_thread.run_sync(lambda: config_read(services.config.load(cwd), params.include_layers))
+        except (ConfigError, OSError) as error:
+            raise internal_error(f"failed to read configuration: {error}") from error
+
+    connection.later(reply, work)
+
+
+def requirements(connection: Connection, params: object, reply: Reply[Any]) -> None:
+    """configRequirements/read: no administrator's requirements are supported, so there are none."""
+    reply.resolve(ConfigRequirementsReadResponse())

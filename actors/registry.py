@@ -1,0 +1,290 @@
+"""The registry: the one authority on which threads are loaded. It alone starts, resumes and archives them.
+
+`Slots` decides; this module carries the decisions out. It never awaits: a message from anywhere is dealt with before the
+call returns (messages that arise on the way wait in a local queue), so there is no moment at which a thread is neither
+loaded nor free. What takes time, the loading and the moving of files, happens in tasks of the supervising nursery.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+from attrs import frozen
+from uuid_utils import uuid7
+
+from spindle.actors.actor import Exited
+from spindle.actors.mailbox import ActorExited, Ask, MailboxFull, Reply
+from spindle.actors.slots import Announce, Effect, Post, Replay, Slots, Stop
+from spindle.actors.subscribers import Subscriber
+from spindle.actors.thread.messages import Attach, Detach, StopThread
+from spindle.actors.thread.opening import Opening
+from spindle.actors.thread.services import Services
+from spindle.actors.thread.thread import ThreadActor
+from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
+from spindle.rpc.protocol.threads import (
+    NotLoadedStatus,
+    SystemErrorStatus,
+    ThreadArchivedNotification,
+    ThreadClosedNotification,
+    ThreadStatus,
+    ThreadStatusChangedNotification,
+    ThreadUnsubscribeStatus,
+)
+from spindle.storage.threads import StoredThreadError, archive
+
+log = logging.getLogger("spindle")
+
+
+class Routed(Protocol):
+    """A message for one thread: what to post if it is loaded, and what to do if it is not."""
+
+    @property
+    def thread_id(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def message(self) -> Ask[object]:
+        """What the thread gets."""
+        ...
+
+    def absent(self, registry: Registry) -> None:
+        """The thread is not loaded."""
+        ...
+
+
+@frozen
+class ToThread:
+    """For a thread that has to be loaded."""
+
+    thread_id: str
+    message: Ask[object]
+
+    def absent(self, registry: Registry) -> None:
+        """Refuse."""
+        self.message.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))
+
+
+@frozen
+class Resume:
+    """Subscribe to a thread, loading it first if it is not loaded."""
+
+    thread_id: str
+    message: Attach
+    opening: Opening
+
+    def absent(self, registry: Registry) -> None:
+        """Load it."""
+        registry.open(self.thread_id, self.opening, self.message)
+
+
+@frozen
+class Leave:
+    """Unsubscribe."""
+
+    thread_id: str
+    message: Detach
+
+    def absent(self, registry: Registry) -> None:
+        """There is nothing to leave."""
+        self.message.reply.resolve("notLoaded")
+
+
+@frozen
+class Archive:
+    """Close the thread if it is loaded, then move its rollout to the archive."""
+
+    thread_id: str
+    reply: Reply[None]
+
+    def absent(self, registry: Registry) -> None:
+        """Move the file."""
+        registry.move(self)
+
+
+class Registry:
+    """Routes by thread id. `nursery` supervises the threads; none of the methods waits."""
+
+    def __init__(self, services: Services, nursery: trio.Nursery) -> None:
+        self._services = services
+        self._nursery = nursery
+        self._slots = Slots()
+        self._actors: dict[str, ThreadActor] = {}
+        self._queue: deque[Callable[[], None]] = deque()
+        self._draining = False
+        self._empty = trio.Event()
+        self._closing = False
+
+    # -- what others ask
+
+    def start(self, opening: Opening, message: Attach) -> str:
+        """Start a new thread; returns its id. `message` is answered when it is loaded."""
+        thread_id = str(uuid7())
+        self._do(lambda: self.open(thread_id, opening, message))
+        return thread_id
+
+    def route(self, routed: Routed) -> None:
+        """Bring a message to its thread, whatever the thread is doing."""
+        self._do(lambda: self._route(routed))
+
+    def archive(self, request: Archive) -> None:
+        """Archive a thread; a loaded one is closed first, and everything else that is sent to it waits meanwhile."""
+        self._do(lambda: self._archive(request))
+
+    def leave_all(self, subscriber: Subscriber) -> None:
+        """The client is gone: unsubscribe it from everything."""
+        for thread_id in list(subscriber.threads):
+            reply: Reply[ThreadUnsubscribeStatus] = Reply(lambda _: None, lambda _: None)
+            self.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber, lost=True)))
+
+    def loaded(self) -> list[str]:
+        """Ids of the loaded threads, ascending."""
+        return self._slots.loaded()
+
+    def is_loaded(self, thread_id: str) -> bool:
+        """Whether the thread is loaded, or on its way in or out."""
+        return thread_id in self._slots
+
+    def status(self, thread_id: str) -> ThreadStatus:
+        """A thread's status, notLoaded included."""
+        actor = self._actors.get(thread_id)
+        return actor.status if actor is not None else NotLoadedStatus()
+
+    async def shut_down(self) -> None:
+        """Stop every thread, interrupting turns, and wait until all are gone. Nothing is loaded afterwards."""
+        self._closing = True
+        for thread_id in self._slots.loaded():
+            self._do(lambda thread_id=thread_id: self._apply(self._slots.close(thread_id)))  # type: ignore[misc]
+        while len(self._slots):
+            self._empty = trio.Event()
+            await self._empty.wait()
+
+    async def idle(self) -> None:
+        """Wait until no turn is running."""
+        for actor in list(self._actors.values()):
+            while actor.turn is not None:
+                await actor.turn.done.wait()
+
+    # -- what threads ask (see thread.Supervisor)
+
+    def started(self, thread_id: str, generation: int) -> None:
+        """The thread is loaded."""
+        self._do(lambda: self._apply(self._slots.started(thread_id, generation)))
+
+    def retire(self, thread_id: str, generation: int, seen: int) -> None:
+        """The thread wants to leave."""
+        self._do(lambda: self._apply(self._slots.retire(thread_id, generation, seen)))
+
+    # -- what messages do when their thread is absent
+
+    def open(self, thread_id: str, opening: Opening, message: Attach) -> None:
+        """Start an incarnation of a thread that is not loaded, with `message` first in its mailbox."""
+        if self._closing:
+            message.reply.reject(invalid_request("the server is shutting down"))
+            return
+        actor = ThreadActor(thread_id, opening, self._services, self)
+        actor.generation = self._slots.open(thread_id, actor.address)
+        self._actors[thread_id] = actor
+        self._post(actor.address.cast, message)
+        self._nursery.start_soon(actor.run, self._exited)
+
+    def move(self, request: Archive) -> None:
+        """Move the rollout of a thread that is not loaded."""
+        generation = self._slots.occupy(request.thread_id)
+        self._nursery.start_soon(self._move, request, generation)
+
+    # -- carrying out
+
+    def _do(self, step: Callable[[], None]) -> None:
+        self._queue.append(step)
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._queue:
+                self._queue.popleft()()
+        finally:
+            self._draining = False
+
+    def _route(self, routed: Routed) -> None:
+        try:
+            effects = self._slots.route(routed.thread_id, routed)
+        except MailboxFull:
+            routed.message.reply.reject(overloaded())
+            return
+        if effects is None:
+            routed.absent(self)
+        else:
+            self._apply(effects)
+
+    def _archive(self, request: Archive) -> None:
+        actor = self._actors.get(request.thread_id)
+        if actor is not None and hasattr(actor, "state") and not actor.state.conversation.stored:
+            request.reply.reject(invalid_request(f"no rollout found for thread id {request.thread_id}"))
+            return
+        self._apply(self._slots.close(request.thread_id))
+        try:
+            effects = self._slots.route(request.thread_id, request)
+        except MailboxFull:
+            request.reply.reject(overloaded())
+            return
+        if effects is None:
+            self.move(request)
+
+    def _apply(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Post(address, routed):
+                    self._post(address.cast, routed.message)  # type: ignore[attr-defined]
+                case Stop(address):
+                    address.cast(StopThread(), urgent=True)
+                case Announce(thread_id, loaded):
+                    if loaded:
+                        audience = self._services.audience
+                        audience.announce(ThreadStatusChangedNotification(thread_id, NotLoadedStatus()))
+                        audience.announce(ThreadClosedNotification(thread_id))
+                case Replay(messages):
+                    for message in messages:
+                        step = self._archive if isinstance(message, Archive) else self._route
+                        self._queue.append(lambda step=step, message=message: step(message))  # type: ignore[misc]
+
+    @staticmethod
+    def _post(cast: Callable[[object], None], message: Ask[object]) -> None:
+        try:
+            cast(message)
+        except MailboxFull:
+            message.reply.reject(overloaded())
+        except ActorExited:
+            message.reply.reject(internal_error("the thread has just ended"))
+
+    def _exited(self, exited: Exited) -> None:
+        actor = exited.actor
+        assert isinstance(actor, ThreadActor)
+        thread_id, error = actor.thread_id, exited.error
+        if error is not None and not isinstance(error, RpcError):
+            log.error("thread %s crashed", thread_id, exc_info=error)
+            self._services.audience.announce(ThreadStatusChangedNotification(thread_id, SystemErrorStatus()))
+        if self._actors.get(thread_id) is actor:
+            del self._actors[thread_id]
+        self._do(lambda: self._apply(self._slots.gone(thread_id, actor.generation)))
+        if not len(self._slots):
+            self._empty.set()
+
+    async def _move(self, request: Archive, generation: int) -> None:
+        try:
+            await trio.to_thread.run_sync(archive, self._services.home, request.thread_id)
+        except StoredThreadError as error:
+            request.reply.reject(invalid_request(str(error)))
+        except OSError as error:
+            request.reply.reject(internal_error(f"failed to archive thread {request.thread_id}: {error}"))
+        else:
+            request.reply.resolve(None)
+            self._services.audience.announce(ThreadArchivedNotification(request.thread_id))
+        finally:
+            self._do(lambda: self._apply(self._slots.gone(request.thread_id, generation)))
+            if not len(self._slots):
+                self._empty.set()

@@ -1,0 +1,36 @@
+"""The repository around a thread's directory, asked of git when the rollout is created."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import trio
+
+from spindle.rpc.protocol.threads import GitInfo
+
+DEADLINE = 5.0
+"""Seconds git may take; a repository that needs longer goes without."""
+
+
+async def read_git(cwd: str) -> GitInfo | None:
+    """Commit, branch and origin of the repository around `cwd`; None outside of one, without git, or past the deadline."""
+    folder = Path(cwd)
+    if not any((place / ".git").exists() for place in (folder, *folder.parents)):
+        return None
+    with trio.move_on_after(DEADLINE):
+        found = GitInfo(
+            await _git(cwd, "rev-parse", "-q", "--verify", "HEAD"),
+            await _git(cwd, "symbolic-ref", "--short", "-q", "HEAD"),
+            await _git(cwd, "remote", "get-url", "origin"),
+        )
+        return found if found != GitInfo() else None
+    return None
+
+
+async def _git(cwd: str, *args: str) -> str | None:
+    try:
+        done = await trio.run_process(["git", *args], cwd=cwd, capture_stdout=True, stderr=subprocess.DEVNULL, check=False)
+    except OSError:
+        return None
+    return done.stdout.decode("utf-8", "replace").strip() or None if done.returncode == 0 else None

@@ -1,0 +1,62 @@
+"""The turn that is running: what its task and the thread's task share. One trio thread, so no locks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field
+
+from spindle.actors.turn.host import Said
+from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
+
+if TYPE_CHECKING:
+    from spindle.actors.turn.answer import Answer
+
+
+@define(eq=False)
+class LiveTurn:
+    """`accepting` is False from the moment the turn has decided to end."""
+
+    id: str
+    params: TurnStartParams
+    first: Said
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    started_at: int = field(factory=lambda: int(time.time()))
+    began: float = field(factory=time.monotonic)
+    accepting: bool = True
+    interrupted: bool = False
+    steered: list[Said] = field(factory=list)
+    answer: Answer | None = None
+    last_message: str | None = None
+    done: trio.Event = field(factory=trio.Event)
+
+    def take_steered(self) -> list[Said]:
+        """The input that was sent since the last call."""
+        steered, self.steered = self.steered, []
+        return steered
+
+    def interrupt(self) -> None:
+        """End it now."""
+        self.interrupted = True
+        self.scope.cancel()
+
+    def duration_ms(self) -> int:
+        """Milliseconds since it began."""
+        return int((time.monotonic() - self.began) * 1000)
+
+    def shown(self) -> Turn:
+        """The turn in progress, without items."""
+        return Turn(self.id, started_at=self.started_at)
+
+    def ended(self, status: TurnStatus, error: TurnError | None) -> Turn:
+        """The turn as `turn/completed` shows it."""
+        return Turn(
+            self.id,
+            status=status,
+            error=error,
+            started_at=self.started_at,
+            completed_at=int(time.time()),
+            duration_ms=self.duration_ms(),
+        )

@@ -1,0 +1,85 @@
+"""What a thread can be told and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from spindle.actors.mailbox import Ask
+from spindle.actors.subscribers import Subscriber
+from spindle.rpc.protocol.items import UserInput
+from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadStartResponse, ThreadUnsubscribeStatus
+from spindle.rpc.protocol.turns import Turn, TurnStartParams
+
+
+@frozen(kw_only=True)
+class Attach(Ask[ThreadStartResponse]):
+    """Subscribe. `params` are those of a resume, None for the thread's own start; answers with the loaded thread."""
+
+    subscriber: Subscriber
+    params: ThreadResumeParams | None = None
+
+
+@frozen(kw_only=True)
+class Detach(Ask[ThreadUnsubscribeStatus]):
+    """Unsubscribe; `lost` if the client did not say so but went away. The last one to leave closes the thread."""
+
+    subscriber: Subscriber
+    lost: bool = False
+
+
+@frozen(kw_only=True)
+class StartTurn(Ask[Turn]):
+    """Start a turn, or join the one that runs; answers with the turn that takes the input."""
+
+    params: TurnStartParams
+
+
+@frozen(kw_only=True)
+class SteerTurn(Ask[str]):
+    """Add input to the running turn, which must be `expected_turn_id`; answers with its id."""
+
+    content: Sequence[UserInput]
+    expected_turn_id: str
+
+
+@frozen(kw_only=True)
+class InterruptTurn(Ask[None]):
+    """End the running turn, which must be `turn_id`; answers before the turn has ended."""
+
+    turn_id: str
+
+
+@frozen(kw_only=True)
+class ReadThread(Ask[Thread]):
+    """Describe the thread."""
+
+    include_turns: bool = False
+
+
+@frozen
+class TurnEnded:
+    """From the turn's task: its record is closed."""
+
+    turn_id: str
+
+
+@frozen
+class LeaveNow:
+    """From the timer set when the last subscriber left; `token` tells which."""
+
+    token: int
+
+
+@frozen
+class StopThread:
+    """From the registry: interrupt what runs, close the record, end."""
+
+
+@frozen(kw_only=True)
+class Client:
+    """Who is behind a request, as the model's provider is told."""
+
+    originator: str
+    user_agent: str

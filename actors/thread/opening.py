@@ -1,0 +1,250 @@
+"""How a thread comes to be loaded: new, from its rollout, or from a history that the client hands over."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define, evolve, frozen
+
+from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.messages import Client
+from spindle.actors.thread.services import Services
+from spindle.actors.thread.settings import ThreadSettings, settings_for
+from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.threads import GitInfo, ThreadResumeParams, ThreadStartParams
+from spindle.storage.agents_md import Instructions, read_instructions
+from spindle.storage.config import Config, ConfigError
+from spindle.storage.rollout.load import load
+from spindle.storage.rollout.lock import WriterBusy, WriterLock
+from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, locate, read_summary
+
+__all__ = ["FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
+
+
+@frozen(kw_only=True)
+class NewThread:
+    """A thread that begins now."""
+
+    params: ThreadStartParams
+    client: Client
+
+
+@frozen(kw_only=True)
+class FromRollout:
+    """A stored thread; `path` where it is known already."""
+
+    params: ThreadResumeParams
+    client: Client
+    path: Path | None = None
+
+
+@frozen(kw_only=True)
+class FromHistory:
+    """A new thread whose conversation the client gives."""
+
+    params: ThreadResumeParams
+    client: Client
+
+
+Opening = NewThread | FromRollout | FromHistory
+
+
+@define(eq=False)
+class OpenedThread:
+    """A thread's state as it begins its life in memory. Times are Unix seconds."""
+
+    settings: ThreadSettings
+    config: Config
+    conversation: Conversation
+    guidance: Instructions
+    client: Client
+    created_at: int
+    updated_at: int
+    source: object
+    cli_version: str
+    preview: str = ""
+    name: str | None = None
+    forked_from_id: str | None = None
+    agent_nickname: str | None = None
+    agent_role: str | None = None
+    git: GitInfo | None = None
+    ephemeral: bool = False
+    raw_events: bool = False
+    new_developer_instructions: str | None = None
+    """Developer instructions that came with a resume and that the model has yet to be told."""
+
+
+async def open_thread(services: Services, thread_id: str, opening: Opening) -> OpenedThread:
+    """Load the thread; disk work is done in a worker thread. Raises RpcError with the reference's words."""
+    try:
+        match opening:
+            case NewThread():
+                return await trio.to_thread.run_sync(_new, services, thread_id, opening)
+            case FromRollout():
+                return await trio.to_thread.run_sync(_from_rollout, services, thread_id, opening)
+            case FromHistory():
+                opened = await trio.to_thread.run_sync(_from_history, services, thread_id, opening)
+                await opened.conversation.begin()
+                try:
+                    opened.conversation.record([("response_item", dict(item)) for item in opening.params.history or ()])
+                    if opened.conversation.journal is not None:
+                        await services.flusher.sync(opened.conversation.journal)
+                finally:
+                    opened.conversation.end()
+                return opened
+    except WriterBusy as error:
+        raise invalid_request(f"thread {thread_id} already has an active writer: {error.holder}") from error
+    except ConfigError as error:
+        raise invalid_request(f"failed to load configuration: {error}") from error
+    except StoredThreadError as error:
+        if isinstance(error, NoRollout):
+            raise invalid_request(str(error)) from error
+        raise invalid_request(f"failed to load rollout: {error}") from error
+    except OSError as error:
+        raise invalid_request(f"failed to load thread {thread_id}: {error}") from error
+
+
+def _configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] | None) -> Config:
+    folder = Path(services.cwd) / cwd if cwd else Path(services.cwd)
+    return services.config.load(folder, list((overrides or {}).items()))
+
+
+def _guidance(services: Services, config: Config, cwd: str) -> Instructions:
+    return read_instructions(
+        services.home,
+        Path(cwd),
+        max_bytes=config.project_doc_max_bytes,
+        fallback_names=config.project_doc_fallback_filenames,
+        root_markers=config.project_root_markers,
+    )
+
+
+def _check_provider(settings: ThreadSettings, config: Config) -> None:
+    if settings.model_provider not in config.providers():
+        raise ConfigError(f"Model provider `{settings.model_provider}` not found")
+
+
+def _meta(services: Services, thread_id: str, settings: ThreadSettings, client: Client, now: datetime.datetime) -> dict[str, Any]:
+    return {
+        "id": thread_id,
+        "timestamp": now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+        "cwd": settings.cwd,
+        "originator": client.originator,
+        "cli_version": services.version,
+        "source": services.source,
+        "model_provider": settings.model_provider,
+        "base_instructions": {"text": settings.base_instructions or services.instructions},
+    }
+
+
+def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread:
+    params, now = opening.params, datetime.datetime.now().astimezone()
+    config = _configure(services, params.cwd, params.config)
+    settings = settings_for(config, params, server_cwd=services.cwd)
+    _check_provider(settings, config)
+    path = None if params.ephemeral else services.home.new_rollout_path(thread_id, now)
+    return OpenedThread(
+        settings=settings,
+        config=config,
+        conversation=Conversation(services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)),
+        guidance=_guidance(services, config, settings.cwd),
+        client=opening.client,
+        created_at=int(now.timestamp()),
+        updated_at=int(now.timestamp()),
+        source=services.source,
+        cli_version=services.version,
+        ephemeral=bool(params.ephemeral),
+        raw_events=params.experimental_raw_events,
+    )
+
+
+def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> OpenedThread:
+    path = opening.path or locate(services.home, thread_id)
+    if path is None:
+        raise NoRollout(thread_id)
+    if path.stat().st_size == 0:
+        raise invalid_request(f"failed to load rollout `{path}` for thread {thread_id}: empty session file")
+    lock = WriterLock(services.home.lock_file(thread_id))
+    lock.acquire()  # a thread that another process is writing to would be stale at once
+    lock.release()
+    summary = read_summary(path, cache=services.summaries)
+    loaded = load(path)
+    replay, params = loaded.replay, opening.params
+    recorded = replay.last_turn_context or {}
+    cwd = params.cwd or recorded.get("cwd") or summary.cwd
+    config = _configure(services, cwd, params.config)
+    context = {"cwd": summary.cwd, **recorded}
+    settings = settings_for(
+        config,
+        params if params.model_provider or summary.model_provider not in config.providers() else _with_provider(params, summary),
+        server_cwd=services.cwd,
+        recorded=context,
+        base_instructions=replay.meta.base_instructions if replay.meta else None,
+    )
+    _check_provider(settings, config)
+    conversation = Conversation(services.home, thread_id, path, dict(replay.meta.raw) if replay.meta else {})
+    conversation.take(loaded)
+    told = recorded.get("developer_instructions")
+    new = params.developer_instructions
+    return OpenedThread(
+        settings=settings,
+        config=config,
+        conversation=conversation,
+        guidance=_guidance(services, config, settings.cwd),
+        client=opening.client,
+        created_at=summary.created_at,
+        updated_at=summary.updated_at,
+        source=summary.source,
+        cli_version=summary.cli_version,
+        preview=summary.preview,
+        name=replay.name or summary.name,
+        forked_from_id=summary.forked_from_id,
+        agent_nickname=summary.agent_nickname,
+        agent_role=summary.agent_role,
+        git=git_info(summary),
+        new_developer_instructions=new if new and new != told else None,
+    )
+
+
+def _with_provider(params: ThreadResumeParams, summary: ThreadSummary) -> ThreadResumeParams:
+    return evolve(params, model_provider=summary.model_provider)
+
+
+def _from_history(services: Services, thread_id: str, opening: FromHistory) -> OpenedThread:
+    params, now = opening.params, datetime.datetime.now().astimezone()
+    if not params.history:
+        raise invalid_request("history must not be empty")
+    config = _configure(services, params.cwd, params.config)
+    settings = settings_for(config, params, server_cwd=services.cwd)
+    _check_provider(settings, config)
+    path = services.home.new_rollout_path(thread_id, now)
+    return OpenedThread(
+        settings=settings,
+        config=config,
+        conversation=Conversation(services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)),
+        guidance=_guidance(services, config, settings.cwd),
+        client=opening.client,
+        created_at=int(now.timestamp()),
+        updated_at=int(now.timestamp()),
+        source=services.source,
+        cli_version=services.version,
+        preview=_preview(params.history),
+    )
+
+
+def _preview(history: Sequence[Mapping[str, Any]]) -> str:
+    for item in history:
+        if item.get("type") == "message" and item.get("role") == "user" and isinstance(parts := item.get("content"), list):
+            return "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict)).strip()
+    return ""
+
+
+def git_info(summary: ThreadSummary) -> GitInfo | None:
+    """The repository state of a stored thread as clients see it."""
+    return None if summary.git is None else GitInfo(summary.git.sha, summary.git.branch, summary.git.origin_url)
+
+

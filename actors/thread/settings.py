@@ -1,0 +1,209 @@
+"""What a thread runs with, where each value comes from, and how it is written into the rollout.
+
+Precedence: the request's own field, its `config` overrides, the last turn recorded in the rollout (on resume), then
+config.toml. The rollout's `turn_context` line spells policies in kebab and snake case where the protocol uses camel case.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, frozen
+
+from spindle.rpc.protocol.converter import structure, unstructure
+from spindle.rpc.protocol.settings import (
+    AskForApproval,
+    DangerFullAccessPolicy,
+    ExternalSandboxPolicy,
+    ReadOnlyPolicy,
+    SandboxPolicy,
+    WorkspaceWritePolicy,
+)
+from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.storage.config import Config
+
+
+@frozen(kw_only=True)
+class ThreadSettings:
+    """The settings in force. `base_instructions` is None for our own; everything but it may change between turns."""
+
+    model: str
+    model_provider: str
+    cwd: str
+    approval_policy: AskForApproval
+    approvals_reviewer: str
+    sandbox: SandboxPolicy
+    service_tier: str | None = None
+    effort: str | None = None
+    summary: str | None = None
+    personality: str | None = None
+    collaboration_mode: Any | None = None
+    base_instructions: str | None = None
+    developer_instructions: str | None = None
+
+    def for_turn(self, params: TurnStartParams, server_cwd: str) -> ThreadSettings:
+        """The settings after a turn's overrides; a relative cwd is taken from `server_cwd`, and need not exist."""
+        changes: dict[str, Any] = {
+            name: value
+            for name, value in (
+                ("model", params.model),
+                ("approval_policy", params.approval_policy),
+                ("approvals_reviewer", params.approvals_reviewer),
+                ("sandbox", params.sandbox_policy),
+                ("service_tier", params.service_tier),
+                ("effort", params.effort),
+                ("summary", params.summary),
+                ("personality", params.personality),
+                ("collaboration_mode", params.collaboration_mode),
+            )
+            if value is not None
+        }
+        if params.cwd is not None:
+            changes["cwd"] = os.path.normpath(os.path.join(server_cwd, params.cwd))
+        return evolve(self, **changes) if changes else self
+
+
+def sandbox_from_mode(mode: str, config: Config) -> SandboxPolicy:
+    """The policy that a `sandbox_mode` of config.toml stands for."""
+    if mode == "danger-full-access":
+        return DangerFullAccessPolicy()
+    if mode == "workspace-write":
+        table = config.sandbox_workspace_write
+        return WorkspaceWritePolicy(
+            writable_roots=tuple(table.writable_roots),
+            network_access=table.network_access,
+            exclude_tmpdir_env_var=table.exclude_tmpdir_env_var,
+            exclude_slash_tmp=table.exclude_slash_tmp,
+        )
+    return ReadOnlyPolicy()
+
+
+def settings_for(
+    config: Config,
+    params: Any,
+    *,
+    server_cwd: str,
+    recorded: Mapping[str, Any] | None = None,
+    base_instructions: str | None = None,
+) -> ThreadSettings:
+    """Settings of a thread that is started, or resumed with the `recorded` last turn_context.
+
+    `params` are ThreadStartParams, ThreadResumeParams or ThreadForkParams. `config` has the params' own overrides in it.
+    """
+    recorded = recorded or {}
+    cwd = params.cwd or recorded.get("cwd")
+    mode = params.sandbox or config.sandbox_mode or "read-only"
+    sandbox = sandbox_from_mode(mode, config)
+    if params.sandbox is None and isinstance(stored := recorded.get("sandbox_policy"), dict):
+        sandbox = sandbox_from_rollout(stored) or sandbox
+    collaboration = recorded.get("collaboration_mode")
+    settings = collaboration.get("settings", {}) if isinstance(collaboration, dict) else {}
+    return ThreadSettings(
+        model=params.model or recorded.get("model") or config.model or DEFAULT_MODEL,
+        model_provider=params.model_provider or config.model_provider or "openai",
+        cwd=os.path.normpath(os.path.join(server_cwd, cwd)) if cwd else server_cwd,
+        approval_policy=params.approval_policy or approval_from_rollout(recorded.get("approval_policy")) or approval_from_rollout(config.approval_policy) or "on-request",
+        approvals_reviewer=params.approvals_reviewer or "user",
+        sandbox=sandbox,
+        service_tier=params.service_tier or config.service_tier,
+        effort=config.model_reasoning_effort or recorded.get("effort") or settings.get("reasoning_effort"),
+        summary=config.model_reasoning_summary,
+        personality=params.personality or config.personality,
+        base_instructions=params.base_instructions or base_instructions or config.instructions,
+        developer_instructions=params.developer_instructions or config.developer_instructions,
+    )
+
+
+DEFAULT_MODEL = "gpt-5.4"
+"""The model where neither request nor config names one."""
+
+
+_ROLLOUT_SANDBOX = {
+    DangerFullAccessPolicy: "danger-full-access",
+    ReadOnlyPolicy: "read-only",
+    ExternalSandboxPolicy: "external-sandbox",
+    WorkspaceWritePolicy: "workspace-write",
+}
+
+
+def sandbox_to_rollout(policy: SandboxPolicy) -> dict[str, Any]:
+    """A policy as `turn_context.sandbox_policy` spells it."""
+    out: dict[str, Any] = {"type": _ROLLOUT_SANDBOX[type(policy)]}
+    if isinstance(policy, WorkspaceWritePolicy):
+        out |= {
+            "writable_roots": list(policy.writable_roots),
+            "network_access": policy.network_access,
+            "exclude_tmpdir_env_var": policy.exclude_tmpdir_env_var,
+            "exclude_slash_tmp": policy.exclude_slash_tmp,
+        }
+    elif isinstance(policy, ReadOnlyPolicy) and policy.network_access:
+        out["network_access"] = True
+    elif isinstance(policy, ExternalSandboxPolicy):
+        out["network_access"] = policy.network_access
+    return out
+
+
+def sandbox_from_rollout(stored: Mapping[str, Any]) -> SandboxPolicy | None:
+    """The reverse; None for a policy this version does not know."""
+    match stored.get("type"):
+        case "danger-full-access":
+            return DangerFullAccessPolicy()
+        case "read-only":
+            return ReadOnlyPolicy(network_access=bool(stored.get("network_access", False)))
+        case "external-sandbox":
+            return ExternalSandboxPolicy(network_access=stored.get("network_access", "restricted"))
+        case "workspace-write":
+            return WorkspaceWritePolicy(
+                writable_roots=tuple(stored.get("writable_roots", ())),
+                network_access=bool(stored.get("network_access", False)),
+                exclude_tmpdir_env_var=bool(stored.get("exclude_tmpdir_env_var", False)),
+                exclude_slash_tmp=bool(stored.get("exclude_slash_tmp", False)),
+            )
+        case _:
+            return None
+
+
+def approval_from_rollout(stored: Any) -> AskForApproval | None:
+    """The approval policy of a `turn_context` line; None where it is absent or unknown."""
+    try:
+        return None if stored is None else structure(stored, AskForApproval)  # type: ignore[arg-type,no-any-return]
+    except ValueError:
+        return None
+
+
+def mode_name(policy: SandboxPolicy) -> str:
+    """The `sandbox_mode` name of a policy, as the model is told."""
+    return _ROLLOUT_SANDBOX[type(policy)]
+
+
+def approval_name(policy: AskForApproval) -> str:
+    """The policy's name, as the model is told."""
+    return policy if isinstance(policy, str) else "granular"
+
+
+def turn_context(settings: ThreadSettings, turn_id: str, date: str, timezone: str) -> dict[str, Any]:
+    """The payload of the `turn_context` line that opens a turn (format of Codex 0.124)."""
+    mode = settings.collaboration_mode
+    out: dict[str, Any] = {
+        "turn_id": turn_id,
+        "cwd": settings.cwd,
+        "current_date": date,
+        "timezone": timezone,
+        "approval_policy": unstructure(settings.approval_policy),
+        "sandbox_policy": sandbox_to_rollout(settings.sandbox),
+        "model": settings.model,
+        "personality": settings.personality,
+        "collaboration_mode": unstructure(mode)
+        if mode is not None
+        else {
+            "mode": "default",
+            "settings": {"model": settings.model, "reasoning_effort": settings.effort, "developer_instructions": None},
+        },
+        "realtime_active": False,
+        "effort": settings.effort,
+        "summary": settings.summary or "auto",
+        "developer_instructions": settings.developer_instructions,
+    }
+    return {key: value for key, value in out.items() if value is not None}

@@ -1,0 +1,274 @@
+"""The task of one turn: it opens the record, runs the turn against the thread, and closes the record however it ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from spindle.actors.thread.git import read_git
+from spindle.actors.thread.live_turn import LiveTurn
+from spindle.actors.thread.messages import TurnEnded
+from spindle.actors.thread.settings import turn_context
+from spindle.actors.turn.answer import Answer
+from spindle.actors.turn.catalogue import ModelInfo, model_info
+from spindle.actors.turn.context import TURN_ABORTED, Told, changes, message, opening, today
+from spindle.actors.turn.host import Entry, Said
+from spindle.actors.turn.loop import TurnPlan, run_turn
+from spindle.actors.turn.user_input import preview_of
+from spindle.rpc.model.interface import ModelError, Usage
+from spindle.rpc.protocol.threads import (
+    ActiveStatus,
+    IdleStatus,
+    SystemErrorStatus,
+    ThreadTokenUsage,
+    ThreadTokenUsageUpdatedNotification,
+    TokenUsageBreakdown,
+)
+from spindle.rpc.protocol.turns import (
+    ErrorNotification,
+    RawResponseItemCompletedNotification,
+    TurnCompletedNotification,
+    TurnError,
+    TurnStartedNotification,
+    TurnStatus,
+    WarningNotification,
+)
+from spindle.storage.rollout.journal import JournalError
+from spindle.storage.rollout.lock import WriterBusy
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.thread import ThreadActor
+
+log = logging.getLogger("spindle")
+
+
+class TurnTask:
+    """Runs `turn` in `thread`; also what the turn sees of the thread (`TurnHost`)."""
+
+    def __init__(self, thread: ThreadActor, turn: LiveTurn) -> None:
+        self._thread, self._turn = thread, turn
+        self._state, self._services = thread.state, thread.services
+        self._conversation = thread.state.conversation
+        self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
+        self._info: ModelInfo = model_info(self._state.settings.model)
+        self._began = False
+        self._synced = 0
+
+    async def run(self) -> None:
+        """The task. The thread hears `TurnEnded` when everything is said and written."""
+        turn, status, error = self._turn, "interrupted", None
+        try:
+            with turn.scope:
+                try:
+                    await self._open()
+                    turn.last_message = await self._converse()
+                    status = "completed"
+                except ModelError as exc:
+                    status, error = "failed", TurnError(exc.message, exc.info, exc.details)
+                except WriterBusy as exc:
+                    text = f"thread {self._thread.thread_id} already has an active writer: {exc.holder}"
+                    status, error = "failed", TurnError(text, "other")
+                except (JournalError, OSError) as exc:
+                    status, error = "failed", TurnError(f"the thread's history could not be saved: {exc}", "other")
+                except Exception as exc:
+                    log.exception("a turn of thread %s failed", self._thread.thread_id)
+                    status, error = "failed", TurnError(f"internal error: {exc}", "other")
+        finally:
+            turn.accepting = False
+            with trio.CancelScope(shield=True):
+                await self._close(status, error)  # type: ignore[arg-type]
+            self._thread.mailbox.post(TurnEnded(turn.id), urgent=True)
+
+    # -- the record
+
+    async def _open(self) -> None:
+        thread, turn, state = self._thread, self._turn, self._state
+        if not self._info.known:
+            text = f"Model metadata for `{self._info.slug}` not found. Defaulting to fallback metadata."
+            thread.emit(WarningNotification(thread.thread_id, text))
+        thread.set_status(ActiveStatus())
+        thread.emit(TurnStartedNotification(thread.thread_id, turn.shown()))
+        conversation = self._conversation
+        if not conversation.stored and (git := await read_git(state.settings.cwd)) is not None:
+            state.git = git
+            members = {"commit_hash": git.sha, "branch": git.branch, "repository_url": git.origin_url}
+            conversation.meta["git"] = {key: value for key, value in members.items() if value is not None}
+        await conversation.begin()
+        self._began = True
+        self.record(*self._opening_entries())
+        state.new_developer_instructions = None
+        if not state.preview:
+            state.preview = preview_of(turn.first.content)
+
+    def _opening_entries(self) -> list[Entry]:
+        turn, state, conversation = self._turn, self._state, self._conversation
+        started = {
+            "type": "task_started",
+            "turn_id": turn.id,
+            "started_at": turn.started_at,
+            "model_context_window": self._info.usable_window,
+            "collaboration_mode_kind": getattr(state.settings.collaboration_mode, "mode", "default"),
+        }
+        entries: list[Entry] = []
+        if conversation.cut_off_turn is not None:
+            entries.append(("event_msg", {"type": "turn_aborted", "turn_id": conversation.cut_off_turn, "reason": "interrupted"}))
+        entries.append(("event_msg", started))
+        if conversation.cut_off_turn is not None:
+            entries.append(("response_item", message("user", TURN_ABORTED)))
+            conversation.cut_off_turn = None
+        date, zone = today()
+        now = Told.of(state.settings, date, zone)
+        if conversation.last_context is None:
+            told = opening(state.settings, now, state.guidance.text)
+        else:
+            told = changes(state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions)
+        entries += [("response_item", item) for item in told]
+        context = turn_context(state.settings, turn.id, date, zone)
+        conversation.last_context = context
+        entries.append(("turn_context", context))
+        return entries
+
+    async def _close(self, status: TurnStatus, error: TurnError | None) -> None:
+        """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""
+        thread, turn, conversation = self._thread, self._turn, self._conversation
+        turn.answer = None
+        if self._began:
+            try:
+                self.record(*self._closing_entries(status, error))
+                if conversation.journal is not None and self._state.config.durability != "os":
+                    await self._services.flusher.sync(conversation.journal)
+            except (JournalError, OSError) as exc:
+                if status != "failed":
+                    status, error = "failed", TurnError(f"the thread's history could not be saved: {exc}", "other")
+            finally:
+                conversation.end()
+            self._state.updated_at = int(time.time())
+        if error is not None:
+            thread.set_status(SystemErrorStatus())
+            thread.emit(ErrorNotification(error, False, thread.thread_id, turn.id))
+        else:
+            thread.set_status(IdleStatus())
+        thread.emit(TurnCompletedNotification(thread.thread_id, turn.ended(status, error)))
+
+    def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
+        turn = self._turn
+        ended: dict[str, Any] = {"turn_id": turn.id, "completed_at": int(time.time()), "duration_ms": turn.duration_ms()}
+        if status == "interrupted":
+            return [
+                ("response_item", message("user", TURN_ABORTED)),
+                ("event_msg", {"type": "turn_aborted", "reason": "interrupted", **ended}),
+            ]
+        entries: list[Entry] = []
+        if error is not None:
+            entries.append(
+                (
+                    "event_msg",
+                    {
+                        "type": "error",
+                        "message": error.message,
+                        "codex_error_info": error.codex_error_info,
+                        "additional_details": error.additional_details,
+                    },
+                )
+            )
+        entries.append(("event_msg", {"type": "task_complete", "last_agent_message": turn.last_message, **ended}))
+        return entries
+
+    async def _converse(self) -> str | None:
+        thread, turn, state = self._thread, self._turn, self._state
+        plan = TurnPlan(
+            thread_id=thread.thread_id,
+            turn_id=turn.id,
+            settings=state.settings,
+            info=self._info,
+            instructions=state.settings.base_instructions or self._services.instructions,
+            originator=state.client.originator,
+            user_agent=state.client.user_agent,
+            output_schema=turn.params.output_schema,
+            client_metadata=turn.params.responsesapi_client_metadata or {},
+        )
+        model = self._services.models.get(state.settings.model_provider, state.config)
+        return await run_turn(self, plan, model, [turn.first])
+
+    # -- TurnHost
+
+    def emit(self, params: object) -> None:
+        """See TurnHost."""
+        self._thread.emit(params)
+
+    def record(self, *entries: Entry) -> None:
+        """See TurnHost."""
+        self._conversation.record(entries)
+        if self._state.raw_events:
+            for kind, payload in entries:
+                if kind == "response_item":
+                    self.emit(RawResponseItemCompletedNotification(self._thread.thread_id, self._turn.id, payload))
+
+    def history(self) -> Sequence[bytes]:
+        """See TurnHost."""
+        return self._conversation.items
+
+    def take_input(self) -> Sequence[Said]:
+        """See TurnHost."""
+        return self._turn.take_steered()
+
+    def partial(self, answer: object | None) -> None:
+        """See TurnHost."""
+        self._turn.answer = answer if isinstance(answer, Answer) else None
+
+    def begun(self) -> None:
+        """See TurnHost."""
+        if (usage := self._conversation.usage) is not None:
+            self.emit(token_usage(self._thread.thread_id, self._turn.id, usage))
+
+    def spend(self, usage: Usage | None) -> None:
+        """See TurnHost."""
+        if usage is None:
+            return
+        last = {
+            "input_tokens": usage.input_tokens,
+            "cached_input_tokens": usage.cached_input_tokens,
+            "output_tokens": usage.output_tokens,
+            "reasoning_output_tokens": usage.reasoning_output_tokens,
+            "total_tokens": usage.total_tokens,
+        }
+        before = (self._conversation.usage or {}).get("total_token_usage") or {}
+        total = {key: value + int(before.get(key) or 0) for key, value in last.items()}
+        info = {"total_token_usage": total, "last_token_usage": last, "model_context_window": self._info.usable_window}
+        self._conversation.usage, self._conversation.usage_turn = info, self._turn.id
+        self.record(("event_msg", {"type": "token_count", "info": info, "rate_limits": None}))
+        self.emit(token_usage(self._thread.thread_id, self._turn.id, info))
+
+    async def room(self) -> None:
+        """See TurnHost."""
+        for subscriber in tuple(self._thread.subscribers):
+            await subscriber.outbox.room()
+
+
+def token_usage(thread_id: str, turn_id: str, info: dict[str, Any]) -> ThreadTokenUsageUpdatedNotification:
+    """The notification of a rollout's `token_count` info."""
+    window = info.get("model_context_window")
+    return ThreadTokenUsageUpdatedNotification(
+        thread_id,
+        turn_id,
+        ThreadTokenUsage(
+            total=_breakdown(info.get("total_token_usage")),
+            last=_breakdown(info.get("last_token_usage")),
+            model_context_window=window if isinstance(window, int) else None,
+        ),
+    )
+
+
+def _breakdown(tokens: Any) -> TokenUsageBreakdown:
+    tokens = tokens if isinstance(tokens, dict) else {}
+    return TokenUsageBreakdown(
+        total_tokens=int(tokens.get("total_tokens") or 0),
+        input_tokens=int(tokens.get("input_tokens") or 0),
+        cached_input_tokens=int(tokens.get("cached_input_tokens") or 0),
+        output_tokens=int(tokens.get("output_tokens") or 0),
+        reasoning_output_tokens=int(tokens.get("reasoning_output_tokens") or 0),
+    )

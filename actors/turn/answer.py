@@ -1,0 +1,166 @@
+"""One answer of the model, as it streams in: response items become thread items, deltas and rollout lines.
+
+An item is recorded before its `item/completed` is said, so whoever has heard of it finds it in the file.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+from spindle.actors.turn.host import Entry, TurnHost
+from spindle.rpc.model.interface import (
+    ItemAdded,
+    ItemDone,
+    ModelEvent,
+    ReasoningDelta,
+    SummaryDelta,
+    SummaryPartAdded,
+    TextDelta,
+)
+from spindle.rpc.protocol.items import AgentMessageItem, ReasoningItem, WebSearchItem
+from spindle.rpc.protocol.turns import (
+    AgentMessageDeltaNotification,
+    ItemCompletedNotification,
+    ItemStartedNotification,
+    ReasoningSummaryPartAddedNotification,
+    ReasoningSummaryTextDeltaNotification,
+    ReasoningTextDeltaNotification,
+)
+
+_SEARCH_ACTIONS = {"search": "search", "open_page": "openPage", "find_in_page": "findInPage"}
+
+
+class Answer:
+    """Feed it the events of one stream; `calls` are the tool calls it asked for, `text` its last message."""
+
+    def __init__(self, host: TurnHost, thread_id: str, turn_id: str) -> None:
+        self._host, self._thread_id, self._turn_id = host, thread_id, turn_id
+        self._open: str | None = None
+        self._text: list[str] = []
+        self.calls: list[dict[str, Any]] = []
+        self.text: str | None = None
+
+    def feed(self, event: ModelEvent) -> None:
+        """Take in one event."""
+        match event:
+            case TextDelta(delta=delta):
+                if self._open is not None:
+                    self._text.append(delta)
+                    self._host.emit(AgentMessageDeltaNotification(self._thread_id, self._turn_id, self._open, delta))
+            case ItemAdded(item=item):
+                self._added(item)
+            case ItemDone(item=item):
+                self._done(item)
+            case SummaryPartAdded(summary_index=index):
+                if self._open is not None:
+                    self._host.emit(ReasoningSummaryPartAddedNotification(self._thread_id, self._turn_id, self._open, index))
+            case SummaryDelta(delta=delta, summary_index=index):
+                if self._open is not None:
+                    self._host.emit(ReasoningSummaryTextDeltaNotification(self._thread_id, self._turn_id, self._open, delta, index))
+            case ReasoningDelta(delta=delta, content_index=index):
+                if self._open is not None:
+                    self._host.emit(ReasoningTextDeltaNotification(self._thread_id, self._turn_id, self._open, delta, index))
+            case _:
+                pass
+
+    def partial(self) -> AgentMessageItem | None:
+        """The message that is being streamed, with its text so far."""
+        return AgentMessageItem(id=self._open, text="".join(self._text)) if self._open is not None and self._text else None
+
+    def _added(self, item: dict[str, Any]) -> None:
+        shown = _shown(item, begun=True)
+        if shown is not None:
+            self._open, self._text = shown.id, []
+            self._started(shown)
+            if isinstance(shown, AgentMessageItem):
+                self._host.partial(self)
+
+    def _done(self, item: dict[str, Any]) -> None:
+        kind = item["type"]
+        if kind.endswith("_call") and kind not in ("web_search_call", "image_generation_call"):
+            self._host.record(("response_item", item))
+            self.calls.append(item)
+            return
+        shown = _shown(item, default_id=self._open)
+        if shown is None:
+            self._host.record(("response_item", item))
+            return
+        if self._open != shown.id:
+            self._started(shown)
+        self._open, self._text = None, []
+        self._host.partial(None)
+        self._host.record(*_entries(item, shown))
+        if isinstance(shown, AgentMessageItem):
+            self.text = shown.text
+        self._host.emit(ItemCompletedNotification(shown, self._thread_id, self._turn_id, _now_ms()))
+
+    def _started(self, shown: AgentMessageItem | ReasoningItem | WebSearchItem) -> None:
+        self._host.emit(ItemStartedNotification(shown, self._thread_id, self._turn_id, _now_ms()))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _shown(
+    item: dict[str, Any], *, begun: bool = False, default_id: str | None = None
+) -> AgentMessageItem | ReasoningItem | WebSearchItem | None:
+    """The thread item of a response item, None for kinds that clients are not shown."""
+    id = item.get("id") or default_id or str(uuid.uuid4())
+    match item["type"]:
+        case "message" if item.get("role") == "assistant":
+            return AgentMessageItem(id=id, text="" if begun else _joined(item.get("content")), phase=item.get("phase"))
+        case "reasoning":
+            return ReasoningItem(id=id, summary=_texts(item.get("summary")), content=_texts(item.get("content")))
+        case "web_search_call":
+            action = None if begun else search_action(item.get("action"))
+            query = (action or {}).get("query") or (action or {}).get("url") or ""
+            return WebSearchItem(id=id, query=query, action=action)
+        case _:
+            return None
+
+
+def search_action(action: Any) -> dict[str, Any] | None:
+    """A web search's action as clients are shown it."""
+    if not isinstance(action, dict):
+        return None
+    match kind := _SEARCH_ACTIONS.get(str(action.get("type")), "other"):
+        case "search":
+            return {"type": kind, "query": action.get("query"), "queries": action.get("queries")}
+        case "openPage":
+            return {"type": kind, "url": action.get("url")}
+        case "findInPage":
+            return {"type": kind, "url": action.get("url"), "pattern": action.get("pattern")}
+        case _:
+            return {"type": kind}
+
+
+def _entries(item: dict[str, Any], shown: AgentMessageItem | ReasoningItem | WebSearchItem) -> list[Entry]:
+    """The rollout lines of a finished item: what clients are shown of it, then what the model is sent back."""
+    events: list[dict[str, Any]]
+    match shown:
+        case AgentMessageItem():
+            events = [{"type": "agent_message", "message": shown.text, "phase": shown.phase, "memory_citation": None}]
+        case ReasoningItem():
+            events = [{"type": "agent_reasoning", "text": text} for text in shown.summary]
+            events += [{"type": "agent_reasoning_raw_content", "text": text} for text in shown.content]
+        case WebSearchItem():
+            events = [{"type": "web_search_end", "call_id": shown.id, "query": shown.query, "action": item.get("action") or {"type": "other"}}]
+    return [*(("event_msg", event) for event in events), ("response_item", stored(item))]
+
+
+def stored(item: dict[str, Any]) -> dict[str, Any]:
+    """The response item as it is kept and sent back: without the ids that only the answer's stream gives a meaning to."""
+    if item["type"] in ("message", "reasoning", "web_search_call"):
+        return {key: value for key, value in item.items() if key not in ("id", "status") or (key == "status" and item["type"] == "web_search_call")}
+    return item
+
+
+def _texts(parts: Any) -> tuple[str, ...]:
+    return tuple(p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str)) if isinstance(parts, list) else ()
+
+
+def _joined(parts: Any) -> str:
+    return "".join(_texts(parts))

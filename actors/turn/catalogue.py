@@ -1,0 +1,61 @@
+"""What is known of models: what a request to each may carry, and what model/list shows.
+
+Facts about the models of Codex 0.124 (names, efforts, windows); descriptions are ours. A model that is not here gets
+the fallback, with which a request carries nothing that only some models accept.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+EFFORTS = {
+    "minimal": "Hardly any reasoning",
+    "low": "Little reasoning, quick answers",
+    "medium": "A balance of speed and depth",
+    "high": "More depth for harder problems",
+    "xhigh": "The most depth, for the hardest problems",
+}
+
+
+@frozen(kw_only=True)
+class ModelInfo:
+    """One model. Windows are tokens; `usable_window` is what is shown to clients, the rest being kept for the answer."""
+
+    slug: str
+    description: str = ""
+    context_window: int = 272_000
+    reasoning: bool = False
+    efforts: tuple[str, ...] = ()
+    default_effort: str = "medium"
+    verbosity: str | None = None
+    parallel_tool_calls: bool = False
+    hidden: bool = False
+    fast_tier: bool = False
+    known: bool = True
+
+    @property
+    def usable_window(self) -> int:
+        """95 % of the context window."""
+        return self.context_window * 95 // 100
+
+
+def _gpt(slug: str, description: str, *, efforts: tuple[str, ...] = ("low", "medium", "high", "xhigh"), **more: bool) -> ModelInfo:
+    return ModelInfo(slug=slug, description=description, reasoning=True, efforts=efforts, verbosity="low", parallel_tool_calls=True, **more)
+
+
+MODELS: tuple[ModelInfo, ...] = (
+    _gpt("gpt-5.4", "General agentic coding", fast_tier=True),
+    _gpt("gpt-5.4-mini", "Smaller and quicker agentic coding"),
+    _gpt("gpt-5.3-codex", "Agentic coding, tuned for it"),
+    _gpt("gpt-5.2", "General work and long-running agents"),
+    _gpt("gpt-5.2-codex", "Agentic coding, an earlier tuning", hidden=True),
+    _gpt("gpt-5.1-codex-max", "Deep and fast reasoning, earlier", hidden=True),
+    _gpt("gpt-5.1-codex-mini", "Cheap and quick, earlier", efforts=("medium", "high"), hidden=True),
+    ModelInfo(slug="offline", description="Built in, needs no network", efforts=("medium",), hidden=True),
+)
+_BY_SLUG = {model.slug: model for model in MODELS}
+
+
+def model_info(slug: str) -> ModelInfo:
+    """The model's entry, or the fallback with `known` False."""
+    return _BY_SLUG.get(slug) or ModelInfo(slug=slug, known=False)

@@ -1,0 +1,136 @@
+"""What the model is told of its surroundings before the user speaks: permissions, guidance, environment.
+
+On the first turn all of it; later only the piece that changed, appended once, so that the history before it stays as it
+was (and a provider's prompt cache keeps working). The envelopes (`<permissions instructions>`, `<environment_context>`,
+`<model_switch>`, `<turn_aborted>`) are those Codex uses, because both read each other's histories; the words are ours.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from spindle.actors.thread.settings import ThreadSettings, approval_name, mode_name, sandbox_to_rollout
+from spindle.rpc.protocol.converter import unstructure
+
+TURN_ABORTED = (
+    "<turn_aborted>\nThe user interrupted the previous turn on purpose. Commands that were running may have done part of their "
+    "work; check the current state before you rely on it.\n</turn_aborted>"
+)
+
+_SANDBOX = {
+    "read-only": "Commands may read files but not change any.",
+    "workspace-write": "Commands may read files, and may change those in the working directory and in the writable roots.",
+    "danger-full-access": "Commands are not sandboxed: they may read and change any file the user may.",
+    "external-sandbox": "Commands run in a sandbox that the host provides.",
+}
+_APPROVAL = {
+    "never": "The user is never asked: a command that would need approval fails, so do not request escalation.",
+    "on-request": "You may request escalation for a command that needs more than the sandbox allows; the user is then asked.",
+    "on-failure": "A command that the sandbox stops is offered to the user to be run without it.",
+    "untrusted": "Every command that is not known to be harmless is shown to the user first.",
+    "granular": "Which kinds of requests the user is asked about is set one by one; the others are refused.",
+}
+
+
+def message(role: str, *texts: str) -> dict[str, Any]:
+    """A response item: a message of text parts."""
+    return {"type": "message", "role": role, "content": [{"type": "input_text", "text": text} for text in texts]}
+
+
+def today() -> tuple[str, str]:
+    """(the local date, the time zone's name)"""
+    now = datetime.datetime.now().astimezone()
+    link = os.path.realpath("/etc/localtime")
+    name = os.environ.get("TZ") or (link.split("/zoneinfo/", 1)[1] if "/zoneinfo/" in link else time.tzname[0])
+    return now.date().isoformat(), name
+
+
+@frozen(kw_only=True)
+class Told:
+    """What the model was last told; comparing two of these says what to tell it next."""
+
+    model: str
+    cwd: str
+    approval: object
+    sandbox: object
+    date: str | None = None
+    timezone: str | None = None
+
+    @classmethod
+    def of(cls, settings: ThreadSettings, date: str, timezone: str) -> Told:
+        """What `settings` amount to today."""
+        return cls(
+            model=settings.model,
+            cwd=settings.cwd,
+            approval=unstructure(settings.approval_policy),
+            sandbox=sandbox_to_rollout(settings.sandbox),
+            date=date,
+            timezone=timezone,
+        )
+
+    @classmethod
+    def recorded(cls, context: Mapping[str, Any]) -> Told:
+        """What the `turn_context` line of a rollout says was told."""
+        return cls(
+            model=str(context.get("model", "")),
+            cwd=str(context.get("cwd", "")),
+            approval=context.get("approval_policy"),
+            sandbox=context.get("sandbox_policy"),
+            date=context.get("current_date"),
+            timezone=context.get("timezone"),
+        )
+
+
+def opening(settings: ThreadSettings, now: Told, guidance: str | None) -> list[dict[str, Any]]:
+    """The messages before the first user input of a thread: developer, then user."""
+    developer = [permissions(settings)]
+    if settings.developer_instructions:
+        developer.append(settings.developer_instructions)
+    user = [guidance] if guidance else []
+    return [message("developer", *developer), message("user", *user, environment(now))]
+
+
+def changes(settings: ThreadSettings, before: Told, now: Told, developer_instructions: str | None = None) -> list[dict[str, Any]]:
+    """The messages that tell of what changed since `before`; `developer_instructions` if they are new."""
+    developer = []
+    if before.model and before.model != now.model:
+        developer.append(
+            f"<model_switch>\nThe user has switched the model: this conversation was held with {before.model} so far and "
+            f"goes on with {now.model}. Continue from where it stands.\n</model_switch>"
+        )
+    if before.approval != now.approval or before.sandbox != now.sandbox:
+        developer.append(permissions(settings))
+    if developer_instructions:
+        developer.append(developer_instructions)
+    out = [message("developer", *developer)] if developer else []
+    date_known = before.date is not None and before.timezone is not None
+    if before.cwd != now.cwd or (date_known and (before.date, before.timezone) != (now.date, now.timezone)):
+        out.append(message("user", environment(now)))
+    return out
+
+
+def permissions(settings: ThreadSettings) -> str:
+    """The text that tells the model of sandbox, network and approvals."""
+    mode, approval = mode_name(settings.sandbox), approval_name(settings.approval_policy)
+    network = "enabled" if getattr(settings.sandbox, "network_access", True) in (True, "enabled") else "restricted"
+    roots = getattr(settings.sandbox, "writable_roots", ())
+    extra = f" Writable roots: {', '.join(f'`{root}`' for root in roots)}." if roots else ""
+    return (
+        f"<permissions instructions>\n`sandbox_mode` is `{mode}`: {_SANDBOX[mode]}{extra} Network access is {network}.\n"
+        f"The approval policy is `{approval}`: {_APPROVAL[approval]}\n</permissions instructions>"
+    )
+
+
+def environment(now: Told) -> str:
+    """The text that tells the model where it is."""
+    shell = os.path.basename(os.environ.get("SHELL") or "bash")
+    return (
+        f"<environment_context>\n  <cwd>{now.cwd}</cwd>\n  <shell>{shell}</shell>\n  <current_date>{now.date}</current_date>\n"
+        f"  <timezone>{now.timezone}</timezone>\n</environment_context>"
+    )

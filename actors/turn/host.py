@@ -1,0 +1,50 @@
+"""What a turn sees of the thread it runs in: a small interface, so that a turn is tested without registry or clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from spindle.rpc.model.interface import Usage
+from spindle.rpc.protocol.items import UserInput
+
+Entry = tuple[str, dict[str, Any]]
+"""A rollout line to be: its type (`response_item`, `event_msg`) and payload."""
+
+
+@frozen
+class Said:
+    """User input that joins the turn, ready for the model: as the client sent it, and as the response item it becomes."""
+
+    content: Sequence[UserInput]
+    item: dict[str, Any]
+
+
+class TurnHost(Protocol):
+    """The thread, as its turn sees it. Only `room` waits."""
+
+    def emit(self, params: object) -> None:
+        """Send a notification to the thread's subscribers."""
+
+    def record(self, *entries: Entry) -> None:
+        """Append to the history; when this returns the lines are in the rollout. Raises JournalError."""
+
+    def history(self) -> Sequence[bytes]:
+        """What the model is sent: every response item so far, each encoded as JSON."""
+
+    def take_input(self) -> Sequence[Said]:
+        """Input that was sent while the turn ran, each once."""
+
+    def begun(self) -> None:
+        """An answer begins: repeat the usage so far to subscribers, as Codex does before each answer but the first."""
+
+    def spend(self, usage: Usage | None) -> None:
+        """Account for one answer's tokens and tell subscribers."""
+
+    def partial(self, answer: object | None) -> None:
+        """Note the answer that is streaming a message (None: no more), for clients that join in the middle."""
+
+    async def room(self) -> None:
+        """Wait for subscribers that turns wait for."""

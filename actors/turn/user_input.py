@@ -1,0 +1,95 @@
+"""User input: from the client's items to the model's message and to the rollout's `user_message` event."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
+from spindle.rpc.protocol.items import ImageInput, LocalImageInput, TextInput, UserInput
+
+MAX_CHARS = 1 << 20
+"""Characters of text that one input may have."""
+
+
+def check_input(content: Sequence[UserInput]) -> None:
+    """Raise RpcError for input that is empty or too long (-32602 with `input_too_large`, counted in characters)."""
+    if not content:
+        raise invalid_request("input must not be empty")
+    chars = sum(len(part.text) for part in content if isinstance(part, TextInput))
+    if chars > MAX_CHARS:
+        raise RpcError(
+            INVALID_PARAMS,
+            f"Input exceeds the maximum length of {MAX_CHARS} characters.",
+            {"input_error_code": "input_too_large", "max_chars": MAX_CHARS, "actual_chars": chars},
+        )
+
+
+async def to_response_item(content: Sequence[UserInput]) -> dict[str, Any]:
+    """The message the model is sent. Local images are read in a worker thread; one that cannot be read becomes a note."""
+    parts: list[dict[str, Any]] = []
+    images = 0
+    for part in content:
+        match part:
+            case TextInput():
+                parts.append(_text(part.text))
+            case ImageInput():
+                images += 1
+                parts += [_text("<image>"), _image(part.url), _text("</image>")]
+            case LocalImageInput():
+                images += 1
+                try:
+                    url = await trio.to_thread.run_sync(_data_url, Path(part.path), abandon_on_cancel=True)
+                except OSError as exc:
+                    parts.append(_text(f"Spindle could not read the local image at `{part.path}`: {exc.strerror or exc}"))
+                else:
+                    parts += [_text(f"<image name=[Image #{images}]>"), _image(url), _text("</image>")]
+            case _:
+                pass  # skills and mentions reach the model by other ways
+    return {"type": "message", "role": "user", "content": parts}
+
+
+def user_message_event(content: Sequence[UserInput]) -> dict[str, Any]:
+    """The payload of the rollout's `user_message` event: all text as one, with the elements' byte ranges moved along."""
+    text, elements = "", []
+    for part in content:
+        if isinstance(part, TextInput):
+            offset = len(text.encode("utf-8", "surrogatepass")) if part.text_elements else 0
+            elements += [
+                {
+                    "byte_range": {"start": e.byte_range.start + offset, "end": e.byte_range.end + offset},
+                    "placeholder": e.placeholder,
+                }
+                for e in part.text_elements
+            ]
+            text += part.text
+    return {
+        "type": "user_message",
+        "message": text,
+        "images": [part.url for part in content if isinstance(part, ImageInput)],
+        "local_images": [part.path for part in content if isinstance(part, LocalImageInput)],
+        "text_elements": elements,
+    }
+
+
+def preview_of(content: Sequence[UserInput]) -> str:
+    """What a thread is shown by: the text of its first input."""
+    return "".join(part.text for part in content if isinstance(part, TextInput)).strip()
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "input_text", "text": text}
+
+
+def _image(url: str) -> dict[str, Any]:
+    return {"type": "input_image", "image_url": url, "detail": "high"}
+
+
+def _data_url(path: Path) -> str:
+    kind = mimetypes.guess_type(path.name)[0] or "image/png"
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
