@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any, cast
 
 import trio
 from attrs import frozen
@@ -79,12 +80,12 @@ def _sort(exc: BaseException) -> tuple[bool, Exception | None]:
     if isinstance(exc, trio.Cancelled):
         return True, None
     if isinstance(exc, BaseExceptionGroup):
-        rest = exc.split(trio.Cancelled)[1]
+        rest: Any = cast("BaseExceptionGroup[BaseException]", exc).split(trio.Cancelled)[1]
         if rest is None:
             return True, None
-        exc = rest
-        while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
-            exc = exc.exceptions[0]
+        while isinstance(rest, BaseExceptionGroup) and len(cast("Any", rest).exceptions) == 1:
+            rest = cast("Any", rest).exceptions[0]
+        exc = cast("BaseException", rest)
     if isinstance(exc, Exception):
         return False, exc
     raise exc

@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
-from attrs import frozen
 
+from spindle.actors.client import Client, Session
 from spindle.actors.mailbox import Reply
 from spindle.actors.methods import HANDLERS
 from spindle.actors.subscribers import Event, Overflow, Subscriber
-from spindle.actors.thread.messages import Client
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import Request, RequestId, encode_error, encode_result, parse
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
@@ -32,15 +31,6 @@ LAST_WORDS = 1.0
 """Seconds to write what is left when the client has closed its end."""
 
 TOO_SLOW = "client does not keep up with its notifications"
-
-
-@frozen
-class Session:
-    """What a client has told of itself. None of it before `initialize`."""
-
-    client: Client
-    experimental: bool
-    muted: frozenset[str]
 
 
 class Connection:
@@ -69,8 +59,7 @@ class Connection:
                     await self._written.wait()
                 nursery.cancel_scope.cancel()
         finally:
-            self.runtime.audience.leave(self.subscriber)
-            self.runtime.registry.leave_all(self.subscriber)
+            self.runtime.leave(self.subscriber)
             self.subscriber.outbox.close()
 
     async def _read(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 
 import trio
 
@@ -70,10 +71,14 @@ async def _end_on_signal(scope: trio.CancelScope) -> None:
         scope.cancel()
 
 
-def _banner(kind: str, listeners: list[trio.SocketListener], url: str) -> None:
+def _banner(kind: str, listeners: Sequence[trio.SocketListener], url: str) -> None:
     if kind != "websocket":
         print(f"listening on: {url}", file=sys.stderr, flush=True)
         return
     host, port = listeners[0].socket.getsockname()[:2]
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    print(f"listening on: ws://{where}\n  readyz: http://{where}/readyz\n  healthz: http://{where}/healthz", file=sys.stderr, flush=True)
+    print(
+        f"listening on: ws://{where}\n  readyz: http://{where}/readyz\n  healthz: http://{where}/healthz",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,25 +1,26 @@
 """Threads for trio applications: a block that is the subscription, turns that are streams of typed events.
 
-    async with open_runtime() as runtime:
-        async with start_thread(runtime, cwd=".") as thread:
-            async with thread.turn("Explain this repository") as turn:
-                async for event in turn:
-                    ...
+async with open_runtime() as runtime:
+    async with start_thread(runtime, cwd=".") as thread:
+        async with thread.turn("Explain this repository") as turn:
+            async for event in turn:
+                ...
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.mailbox import Reply, answer
+from spindle.actors.client import Client
+from spindle.actors.mailbox import ActorExited, Reply, answer
 from spindle.actors.registry import Archive, Leave, Resume, ToThread
 from spindle.actors.subscribers import Event, Overflow, Subscriber
-from spindle.actors.thread.messages import Attach, Client, Detach, InterruptTurn, ReadThread, StartTurn, SteerTurn
+from spindle.actors.thread.messages import Attach, Detach, InterruptTurn, ReadThread, StartTurn, SteerTurn
 from spindle.actors.thread.opening import FromRollout, NewThread, Opening
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.errors import RpcError
@@ -71,7 +72,7 @@ class ThreadHandle:
         return _events(self._subscriber)
 
     @asynccontextmanager
-    async def turn(self, content: str | Sequence[UserInput], **overrides: Any) -> AsyncIterator[TurnHandle]:
+    async def turn(self, content: str | Sequence[UserInput], **overrides: Any) -> AsyncGenerator[TurnHandle]:
         """Start a turn for the length of the block; `overrides` are the fields of TurnStartParams.
 
         Leaving the block early, or cancelling it, interrupts the turn and waits until it is recorded. Raises RpcError.
@@ -83,7 +84,11 @@ class ThreadHandle:
         def send(reply: Reply[Turn]) -> None:
             self._runtime.registry.route(ToThread(self.id, StartTurn(reply=reply, params=params)))
 
-        handle = TurnHandle(self._runtime, self._subscriber, self.id, (await answer(send)).id)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        turn_id = ""
+        with trio.CancelScope(shield=True):  # the answer is near, and without it the turn could not be interrupted
+            turn_id = (await answer(send)).id
+        handle = TurnHandle(self._runtime, self._subscriber, self.id, turn_id)
         try:
             yield handle
         finally:
@@ -144,14 +149,13 @@ class TurnHandle:
         await answer(send)
 
     async def close(self) -> None:
-        """Interrupt the turn unless it has ended, and wait for its end; shielded, so that a cancelled block ends tidily."""
+        """Interrupt the turn unless it has ended, and wait for its end; shielded, so that a cancelled block is tidy."""
         if self.result is None:
             with trio.CancelScope(shield=True):
-                try:
+                with suppress(RpcError, ActorExited):  # it may be ending already
                     await self.interrupt()
-                except RpcError:
-                    pass  # it is ending already
-                async for event in self._events:
+                # a cancelled iteration has ended `_events`; what it had not taken is still in the outbox
+                async for event in _events(self._subscriber):
                     if isinstance(event, TurnCompletedNotification) and event.turn.id == self.id:
                         self.result = event.turn
                         break
@@ -176,23 +180,32 @@ CLIENT = Client(originator="spindle", user_agent="spindle")
 
 
 @asynccontextmanager
-async def start_thread(runtime: Runtime, **params: Any) -> AsyncIterator[ThreadHandle]:
-    """Start a thread and be subscribed to it inside the block. `params` are the fields of ThreadStartParams; a path-like
-    `cwd` will do. Leaving the block unsubscribes, and the last subscriber to leave closes the thread. Raises RpcError.
+async def start_thread(runtime: Runtime, **params: Any) -> AsyncGenerator[ThreadHandle]:
+    """Start a thread and be subscribed to it inside the block.
+
+    `params` are the fields of ThreadStartParams; a path-like `cwd` will do.
+    Leaving the block unsubscribes, and the last subscriber to leave closes the thread. Raises RpcError.
     """
     if "cwd" in params:
         params["cwd"] = os.fspath(params["cwd"])
     opening = NewThread(params=ThreadStartParams(**params), client=CLIENT)
-    async with _subscribed(runtime, lambda attach: runtime.registry.start(opening, attach), None) as handle:
+
+    def send(attach: Attach) -> None:
+        runtime.registry.start(opening, attach)
+
+    async with _subscribed(runtime, send, None) as handle:
         yield handle
 
 
 @asynccontextmanager
-async def resume_thread(runtime: Runtime, thread_id: str, **params: Any) -> AsyncIterator[ThreadHandle]:
+async def resume_thread(runtime: Runtime, thread_id: str, **params: Any) -> AsyncGenerator[ThreadHandle]:
     """Subscribe to a thread inside the block, loading it if it is not loaded. `params` as ThreadResumeParams."""
     resume = ThreadResumeParams(thread_id=thread_id, **params)
     opening: Opening = FromRollout(params=resume, client=CLIENT)
-    send = lambda attach: runtime.registry.route(Resume(thread_id, attach, opening))  # noqa: E731
+
+    def send(attach: Attach) -> None:
+        runtime.registry.route(Resume(thread_id, attach, opening))
+
     async with _subscribed(runtime, send, resume) as handle:
         yield handle
 
@@ -207,8 +220,10 @@ async def archive_thread(runtime: Runtime, thread_id: str) -> None:
 
 
 @asynccontextmanager
-async def _subscribed(runtime: Runtime, send: Any, params: ThreadResumeParams | None) -> AsyncIterator[ThreadHandle]:
-    subscriber = Subscriber(Overflow.CLOSE)
+async def _subscribed(
+    runtime: Runtime, send: Callable[[Attach], None], params: ThreadResumeParams | None
+) -> AsyncGenerator[ThreadHandle]:
+    subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 
     def attach(reply: Reply[ThreadStartResponse]) -> None:
         send(Attach(reply=reply, subscriber=subscriber, params=params))
@@ -223,5 +238,5 @@ async def _subscribed(runtime: Runtime, send: Any, params: ThreadResumeParams | 
             def leave(reply: Reply[Any], thread_id: str = thread_id) -> None:
                 runtime.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber)))
 
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), suppress(RpcError, ActorExited):
                 await answer(leave)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeGuard, TypeVar
 
 import trio
 from attrs import define, field, frozen
@@ -76,6 +76,11 @@ class Ask(Generic[T]):
     reply: Reply[T]
 
 
+def wants_answer(message: object) -> TypeGuard[Ask[Any]]:
+    """Whether somebody waits for an answer to the message."""
+    return isinstance(message, Ask)
+
+
 class _Answer(Generic[T]):
     """An awaitable slot behind a Reply."""
 
@@ -133,7 +138,7 @@ class Mailbox:
         if not urgent and self.accepted - self.seen >= self._capacity:
             raise MailboxFull
         self.accepted += 1
-        if isinstance(message, Ask):
+        if wants_answer(message):
             message.reply.track(self._open)
         self._send.send_nowait(message)
 
@@ -146,7 +151,7 @@ class Mailbox:
     def close(self, reason: Exception | None = None) -> None:
         """Refuse further messages and reject every reply still open with `reason` (ActorExited if None)."""
         self._closed, self._reason = True, reason
-        for reply in list(self._open):
+        for reply in tuple(self._open):
             reply.reject(reason or ActorExited())
         self._open.clear()
         self._send.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 from attrs import frozen
@@ -48,7 +48,7 @@ class Routed(Protocol):
         ...
 
     @property
-    def message(self) -> Ask[object]:
+    def message(self) -> Ask[Any]:
         """What the thread gets."""
         ...
 
@@ -62,7 +62,7 @@ class ToThread:
     """For a thread that has to be loaded."""
 
     thread_id: str
-    message: Ask[object]
+    message: Ask[Any]
 
     def absent(self, registry: Registry) -> None:
         """Refuse."""
@@ -253,7 +253,7 @@ class Registry:
                         self._queue.append(lambda step=step, message=message: step(message))  # type: ignore[misc]
 
     @staticmethod
-    def _post(cast: Callable[[object], None], message: Ask[object]) -> None:
+    def _post(cast: Callable[[object], None], message: Ask[Any]) -> None:
         try:
             cast(message)
         except MailboxFull:
@@ -285,6 +285,7 @@ class Registry:
             request.reply.resolve(None)
             self._services.audience.announce(ThreadArchivedNotification(request.thread_id))
         finally:
+            request.reply.reject(ActorExited())  # cancelled before it began
             self._do(lambda: self._apply(self._slots.gone(request.thread_id, generation)))
             if not len(self._slots):
                 self._empty.set()

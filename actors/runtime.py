@@ -3,42 +3,80 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.registry import Registry
-from spindle.actors.subscribers import Audience
-from spindle.actors.thread.services import Models, Services
-from spindle.actors.turn.loop import default_instructions
-from spindle.rpc.model.interface import Model, Provider
-from spindle.storage.config import Config, ConfigError, ConfigLoader
-from spindle.storage.credentials import CredentialStore
+from spindle.actors.subscribers import Audience, Subscriber
 from spindle.storage.home import Home
-from spindle.storage.rollout.flusher import Flusher
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
     from spindle.actors.embedding import ThreadHandle
+    from spindle.actors.registry import Registry
+    from spindle.actors.thread.services import Services
+    from spindle.rpc.model.interface import Model, Provider
+    from spindle.storage.config import Config
+    from spindle.storage.credentials import CredentialStore
 
 PROTOCOL_VERSION = "0.169.0"
 """The version of the Codex protocol that we tell clients and write into rollouts; SDKs refuse servers below 0.151.0."""
 
 
 class Runtime:
-    """What connections and embedders work with. Open one with `open_runtime`; any number may live in one process."""
+    """What connections and embedders work with. Open one with `open_runtime`; any number may live in one process.
 
-    def __init__(self, services: Services, registry: Registry) -> None:
-        self.services = services
-        self.registry = registry
-        self.audience = services.audience
-        self.credentials = CredentialStore(services.home)
+    The registry and what threads share are made when first used: a daemon answers `initialize` before it loads them.
+    """
+
+    def __init__(self, home: Home, cwd: str, nursery: trio.Nursery, make_services: Callable[[], Services]) -> None:
+        self.home = home
+        self.cwd = cwd
+        self.version = PROTOCOL_VERSION
+        self.audience = Audience()
+        self._nursery = nursery
+        self._make_services = make_services
+
+    @cached_property
+    def services(self) -> Services:
+        """What threads share."""
+        return self._make_services()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry of this runtime's threads."""
+        from spindle.actors.registry import Registry
+
+        return Registry(self.services, self._nursery)
+
+    @cached_property
+    def credentials(self) -> CredentialStore:
+        """The home's credentials."""
+        from spindle.storage.credentials import CredentialStore
+
+        return CredentialStore(self.home)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """A client is gone: it hears of nothing any more, and its subscriptions end."""
+        self.audience.leave(subscriber)
+        if subscriber.threads:
+            self.registry.leave_all(subscriber)
+
+    async def close(self) -> None:
+        """Interrupt and record running turns, end every thread, close the models. Safe to call when nothing was used."""
+        if "registry" in self.__dict__:
+            await self.registry.shut_down()
+        if "services" in self.__dict__:
+            await self.services.models.aclose()
 
     def config(self) -> Config:
         """The configuration outside of any project; the defaults where it is broken. Blocks on the disk."""
+        from spindle.storage.config import ConfigError
+
         try:
             return self.services.config.load(None)
         except (ConfigError, OSError):
@@ -67,13 +105,15 @@ class Runtime:
         connection.later_quietly(lambda: self._greet(connection))
 
     async def _greet(self, connection: Connection) -> None:
+        from spindle.storage.config import ConfigError
+
         try:
-            await trio.to_thread.run_sync(self.services.config.load, Path(self.services.cwd))
+            await trio.to_thread.run_sync(self.services.config.load, Path(self.cwd))
         except (ConfigError, OSError) as error:
             from spindle.rpc.protocol.config import ConfigWarningNotification
 
             summary = "Invalid configuration; using defaults."
-            connection.notify(ConfigWarningNotification(summary, str(error), str(self.services.home.config_file)))
+            connection.notify(ConfigWarningNotification(summary, str(error), str(self.home.config_file)))
 
 
 @asynccontextmanager
@@ -84,7 +124,7 @@ async def open_runtime(
     cwd: str | os.PathLike[str] | None = None,
     config: Sequence[tuple[str, Any]] = (),
     source: str = "vscode",
-) -> AsyncIterator[Runtime]:
+) -> AsyncGenerator[Runtime]:
     """Open a runtime for the length of the block.
 
     home: the Codex home, else `$CODEX_HOME`, else `~/.codex`; created if missing when given here.
@@ -94,40 +134,37 @@ async def open_runtime(
     Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started.
     Raises HomeError.
     """
-    if home is None:
-        resolved = Home.resolve(os.environ)
-    else:
-        resolved = Home(Path(home))
+    resolved = Home.resolve(os.environ) if home is None else Home(Path(home))
     await trio.to_thread.run_sync(lambda: resolved.path.mkdir(parents=True, exist_ok=True))
-    credentials = CredentialStore(resolved)
-    services = Services(
-        home=resolved,
-        config=ConfigLoader(resolved, list(config)),
-        models=Models(_fixed(model) if model is not None else _maker(credentials)),
-        flusher=Flusher(),
-        audience=Audience(),
-        cwd=os.path.abspath(cwd or os.getcwd()),
-        version=PROTOCOL_VERSION,
-        source=source,
-        instructions=default_instructions(),
-    )
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(_close_models, services.models)
-        flushing = await stack.enter_async_context(trio.open_nursery())
-        stack.callback(flushing.cancel_scope.cancel)
-        await flushing.start(services.flusher.run)
-        threads = await stack.enter_async_context(trio.open_nursery())
-        registry = Registry(services, threads)
+    async with trio.open_nursery() as flushing, trio.open_nursery() as threads:
+
+        def make_services() -> Services:
+            from spindle.actors.thread.services import Models, Services
+            from spindle.actors.turn.loop import default_instructions
+            from spindle.storage.config import ConfigLoader
+            from spindle.storage.rollout.flusher import Flusher
+
+            services = Services(
+                home=resolved,
+                config=ConfigLoader(resolved, list(config)),
+                models=Models(_fixed(model) if model is not None else _maker(runtime.credentials)),
+                flusher=Flusher(),
+                audience=runtime.audience,
+                cwd=runtime.cwd,
+                version=runtime.version,
+                source=source,
+                instructions=default_instructions(),
+            )
+            flushing.start_soon(services.flusher.run)
+            return services
+
+        runtime = Runtime(resolved, str(await trio.Path(cwd or ".").absolute()), threads, make_services)
         try:
-            yield Runtime(services, registry)
+            yield runtime
         finally:
             with trio.CancelScope(shield=True):
-                await registry.shut_down()
-
-
-async def _close_models(models: Models) -> None:
-    with trio.CancelScope(shield=True):
-        await models.aclose()
+                await runtime.close()
+            flushing.cancel_scope.cancel()
 
 
 def _fixed(model: Model) -> Callable[[Provider, Config], Model]:

@@ -32,7 +32,7 @@ class Slot:
     generation: int
     address: Address | None
     phase: Phase = "starting"
-    held: deque[object] = field(factory=deque)
+    held: deque[object] = field(factory=lambda: deque[object]())
     announced: bool = False
     """Whether clients have heard of this incarnation, and so must hear of its end."""
 
@@ -121,8 +121,10 @@ class Slots:
     def started(self, thread_id: str, generation: int) -> list[Effect]:
         """The thread is loaded."""
         slot = self._current(thread_id, generation)
-        if slot is not None and slot.phase == "starting":
-            slot.phase, slot.announced = "live", True
+        if slot is not None:
+            slot.announced = True  # even if it has been told to end meanwhile: it answers what it was sent before
+            if slot.phase == "starting":
+                slot.phase = "live"
         return []
 
     def retire(self, thread_id: str, generation: int, seen: int) -> list[Effect]:

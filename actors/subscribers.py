@@ -150,9 +150,13 @@ class Outbox:
 class Subscriber:
     """One client of threads: a connection, or an embedding task. Compared by identity."""
 
-    def __init__(self, overflow: Overflow, *, muted: frozenset[str] = frozenset(), capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, overflow: Overflow, *, muted: frozenset[str] = frozenset(), capacity: int = CAPACITY, one_thread: bool = False
+    ) -> None:
         self.outbox = Outbox(overflow, capacity)
         self.muted = muted
+        self.one_thread = one_thread
+        """Whether the end of its thread is its own end: an embedding task."""
         self.threads: set[str] = set()
         """Ids of the threads it is subscribed to, kept by those threads."""
         self.pending: deque[Any] = deque()

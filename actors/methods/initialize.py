@@ -6,8 +6,7 @@ import platform
 import re
 from typing import TYPE_CHECKING
 
-from spindle.actors.connection import Session
-from spindle.actors.thread.messages import Client
+from spindle.actors.client import Client, Session
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.initialize import InitializeCapabilities, InitializeParams, InitializeResponse, ServerInfo
 
@@ -22,7 +21,7 @@ def initialize(runtime: Runtime, params: InitializeParams) -> tuple[Session, Ini
     info = params.client_info
     if not _HEADER_VALUE.fullmatch(info.name):
         raise invalid_request(f"Invalid clientInfo.name: '{info.name}'. Must be a valid HTTP header value.")
-    agent = user_agent(info.name, info.version, runtime.services.version)
+    agent = user_agent(info.name, info.version, runtime.version)
     capabilities = params.capabilities or InitializeCapabilities()
     session = Session(
         Client(originator=info.name, user_agent=agent),
@@ -31,10 +30,10 @@ def initialize(runtime: Runtime, params: InitializeParams) -> tuple[Session, Ini
     )
     return session, InitializeResponse(
         user_agent=agent,
-        codex_home=str(runtime.services.home.path),
+        codex_home=str(runtime.home.path),
         platform_family="unix",
         platform_os={"Darwin": "macos"}.get(platform.system(), platform.system().lower()),
-        server_info=ServerInfo(name=info.name, version=runtime.services.version),
+        server_info=ServerInfo(name=info.name, version=runtime.version),
     )
 
 

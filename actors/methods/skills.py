@@ -41,7 +41,13 @@ def _entry(home: Home, cwd: str, extra: Any) -> SkillsListEntry:
     return SkillsListEntry(
         cwd,
         [
-            SkillMetadata(name=s.name, description=s.description, short_description=s.short_description, path=str(s.path), scope=scope[s.scope])
+            SkillMetadata(
+                name=s.name,
+                description=s.description,
+                short_description=s.short_description,
+                path=str(s.path),
+                scope=scope[s.scope],
+            )
             for s in found.skills
         ],
         [SkillErrorInfo(str(path), message) for path, message in found.errors],

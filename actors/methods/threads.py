@@ -192,7 +192,9 @@ async def list_stored(runtime: Runtime, params: ThreadListParams) -> ThreadListR
     except OSError as error:
         raise RpcError(INTERNAL_ERROR, f"failed to list threads: {error}") from error
     status = runtime.registry.status
-    return ThreadListResponse([described(row, status=status(row.id)) for row in page.data], page.next_cursor, page.backwards_cursor)
+    return ThreadListResponse(
+        [described(row, status=status(row.id)) for row in page.data], page.next_cursor, page.backwards_cursor
+    )
 
 
 def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: Reply[Any]) -> None:
@@ -212,7 +214,11 @@ def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: R
 def archive(connection: Connection, params: ThreadArchiveParams, reply: Reply[Any]) -> None:
     """thread/archive"""
     id = thread_id(params.thread_id)
-    connection.runtime.registry.archive(Archive(id, mapped(reply, lambda _: ThreadArchiveResponse())))
+    connection.runtime.registry.archive(Archive(id, mapped(reply, _archived)))
+
+
+def _archived(_: None) -> ThreadArchiveResponse:
+    return ThreadArchiveResponse()
 
 
 def unarchive(connection: Connection, params: ThreadUnarchiveParams, reply: Reply[Any]) -> None:
@@ -239,5 +245,3 @@ def unarchive(connection: Connection, params: ThreadUnarchiveParams, reply: Repl
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, StoredThreadError) else str(getattr(error, "strerror", None) or error)
-
-

@@ -45,5 +45,9 @@ def steer(connection: Connection, params: TurnSteerParams, reply: Reply[Any]) ->
 def interrupt(connection: Connection, params: TurnInterruptParams, reply: Reply[Any]) -> None:
     """turn/interrupt"""
     id = thread_id(params.thread_id)
-    out = mapped(reply, lambda _: TurnInterruptResponse())
+    out = mapped(reply, _interrupted)
     connection.runtime.registry.route(ToThread(id, InterruptTurn(reply=out, turn_id=params.turn_id)))
+
+
+def _interrupted(_: None) -> TurnInterruptResponse:
+    return TurnInterruptResponse()

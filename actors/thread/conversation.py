@@ -89,7 +89,7 @@ class Conversation:
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Append lines; response items also become part of what the model is sent. Raises JournalError."""
-        lines = []
+        lines: list[bytes] = []
         for kind, payload in entries:
             if kind == "response_item":
                 encoded = orjson.dumps(payload)

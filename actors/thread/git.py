@@ -30,7 +30,9 @@ async def read_git(cwd: str) -> GitInfo | None:
 
 async def _git(cwd: str, *args: str) -> str | None:
     try:
-        done = await trio.run_process(["git", *args], cwd=cwd, capture_stdout=True, stderr=subprocess.DEVNULL, check=False)
+        done = await trio.run_process(
+            ["git", *args], cwd=cwd, capture_stdout=True, stderr=subprocess.DEVNULL, check=False
+        )
     except OSError:
         return None
     return done.stdout.decode("utf-8", "replace").strip() or None if done.returncode == 0 else None

@@ -27,7 +27,7 @@ class LiveTurn:
     began: float = field(factory=time.monotonic)
     accepting: bool = True
     interrupted: bool = False
-    steered: list[Said] = field(factory=list)
+    steered: list[Said] = field(factory=lambda: list[Said]())
     answer: Answer | None = None
     last_message: str | None = None
     done: trio.Event = field(factory=trio.Event)

@@ -75,11 +75,3 @@ class LeaveNow:
 @frozen
 class StopThread:
     """From the registry: interrupt what runs, close the record, end."""
-
-
-@frozen(kw_only=True)
-class Client:
-    """Who is behind a request, as the model's provider is told."""
-
-    originator: str
-    user_agent: str

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import trio
 from attrs import define, evolve, frozen
 
+from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
-from spindle.actors.thread.messages import Client
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings, settings_for
 from spindle.rpc.protocol.errors import invalid_request
@@ -128,7 +128,9 @@ def _check_provider(settings: ThreadSettings, config: Config) -> None:
         raise ConfigError(f"Model provider `{settings.model_provider}` not found")
 
 
-def _meta(services: Services, thread_id: str, settings: ThreadSettings, client: Client, now: datetime.datetime) -> dict[str, Any]:
+def _meta(
+    services: Services, thread_id: str, settings: ThreadSettings, client: Client, now: datetime.datetime
+) -> dict[str, Any]:
     return {
         "id": thread_id,
         "timestamp": now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
@@ -150,7 +152,9 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
     return OpenedThread(
         settings=settings,
         config=config,
-        conversation=Conversation(services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)),
+        conversation=Conversation(
+            services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)
+        ),
         guidance=_guidance(services, config, settings.cwd),
         client=opening.client,
         created_at=int(now.timestamp()),
@@ -180,7 +184,9 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
     context = {"cwd": summary.cwd, **recorded}
     settings = settings_for(
         config,
-        params if params.model_provider or summary.model_provider not in config.providers() else _with_provider(params, summary),
+        params
+        if params.model_provider or summary.model_provider not in config.providers()
+        else _with_provider(params, summary),
         server_cwd=services.cwd,
         recorded=context,
         base_instructions=replay.meta.base_instructions if replay.meta else None,
@@ -225,7 +231,9 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
     return OpenedThread(
         settings=settings,
         config=config,
-        conversation=Conversation(services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)),
+        conversation=Conversation(
+            services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)
+        ),
         guidance=_guidance(services, config, settings.cwd),
         client=opening.client,
         created_at=int(now.timestamp()),
@@ -238,13 +246,12 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
 
 def _preview(history: Sequence[Mapping[str, Any]]) -> str:
     for item in history:
-        if item.get("type") == "message" and item.get("role") == "user" and isinstance(parts := item.get("content"), list):
-            return "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict)).strip()
+        if item.get("type") == "message" and item.get("role") == "user":
+            parts: Any = item.get("content")
+            return "".join(str(part.get("text", "")) for part in cast("list[dict[str, Any]]", parts or [])).strip()
     return ""
 
 
 def git_info(summary: ThreadSummary) -> GitInfo | None:
     """The repository state of a stored thread as clients see it."""
     return None if summary.git is None else GitInfo(summary.git.sha, summary.git.branch, summary.git.origin_url)
-
-

@@ -19,7 +19,7 @@ class Models:
     """One model client per provider configuration, made when first asked for and shared by all threads."""
 
     make: Callable[[Provider, Config], Model]
-    _made: dict[object, Model] = field(factory=dict)
+    _made: dict[object, Model] = field(factory=lambda: dict[object, Model]())
 
     def get(self, provider_id: str, config: Config) -> Model:
         """The client of a provider. `provider_id` must be one of the config's."""

@@ -96,19 +96,23 @@ def settings_for(
     cwd = params.cwd or recorded.get("cwd")
     mode = params.sandbox or config.sandbox_mode or "read-only"
     sandbox = sandbox_from_mode(mode, config)
-    if params.sandbox is None and isinstance(stored := recorded.get("sandbox_policy"), dict):
+    stored: Any = recorded.get("sandbox_policy")
+    if params.sandbox is None and stored is not None:
         sandbox = sandbox_from_rollout(stored) or sandbox
-    collaboration = recorded.get("collaboration_mode")
-    settings = collaboration.get("settings", {}) if isinstance(collaboration, dict) else {}
+    collaboration: Any = recorded.get("collaboration_mode") or {}
+    collaborating: Any = collaboration.get("settings") or {}
     return ThreadSettings(
         model=params.model or recorded.get("model") or config.model or DEFAULT_MODEL,
         model_provider=params.model_provider or config.model_provider or "openai",
         cwd=os.path.normpath(os.path.join(server_cwd, cwd)) if cwd else server_cwd,
-        approval_policy=params.approval_policy or approval_from_rollout(recorded.get("approval_policy")) or approval_from_rollout(config.approval_policy) or "on-request",
+        approval_policy=params.approval_policy
+        or approval_from_rollout(recorded.get("approval_policy"))
+        or approval_from_rollout(config.approval_policy)
+        or "on-request",
         approvals_reviewer=params.approvals_reviewer or "user",
         sandbox=sandbox,
         service_tier=params.service_tier or config.service_tier,
-        effort=config.model_reasoning_effort or recorded.get("effort") or settings.get("reasoning_effort"),
+        effort=config.model_reasoning_effort or recorded.get("effort") or collaborating.get("reasoning_effort"),
         summary=config.model_reasoning_summary,
         personality=params.personality or config.personality,
         base_instructions=params.base_instructions or base_instructions or config.instructions,
@@ -168,7 +172,7 @@ def sandbox_from_rollout(stored: Mapping[str, Any]) -> SandboxPolicy | None:
 def approval_from_rollout(stored: Any) -> AskForApproval | None:
     """The approval policy of a `turn_context` line; None where it is absent or unknown."""
     try:
-        return None if stored is None else structure(stored, AskForApproval)  # type: ignore[arg-type,no-any-return]
+        return None if stored is None else structure(stored, AskForApproval)  # type: ignore[arg-type]
     except ValueError:
         return None
 

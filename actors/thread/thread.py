@@ -15,7 +15,7 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.actor import Actor
-from spindle.actors.mailbox import Ask
+from spindle.actors.mailbox import wants_answer
 from spindle.actors.subscribers import Event, Subscriber
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
@@ -80,7 +80,8 @@ class ThreadActor(Actor):
         self._supervisor = supervisor
         self._waiting: deque[StartTurn] = deque()
         self._ending = False
-        self._may_leave = False
+        self._may_leave = True
+        """No subscriber is waited for: none has come yet, or the last has left and the delay is over."""
         self._leave_token = 0
 
     # -- life
@@ -94,6 +95,8 @@ class ThreadActor(Actor):
         """Let go of the subscribers and, should a turn have been torn down, of the rollout."""
         for subscriber in self.subscribers:
             subscriber.threads.discard(self.thread_id)
+            if subscriber.one_thread:
+                subscriber.outbox.close()
         if self.turn is not None:
             self.turn.done.set()
         if hasattr(self, "state"):
@@ -104,9 +107,11 @@ class ThreadActor(Actor):
         try:
             await self._dispatch(message)
         except (RpcError, OSError) as error:
-            if not isinstance(message, Ask):
+            if not wants_answer(message):
                 raise
-            message.reply.reject(error if isinstance(error, RpcError) else internal_error(f"thread {self.thread_id}: {error}"))
+            message.reply.reject(
+                error if isinstance(error, RpcError) else internal_error(f"thread {self.thread_id}: {error}")
+            )
         self._consider_leaving()
 
     async def _dispatch(self, message: object) -> None:
@@ -126,7 +131,9 @@ class ThreadActor(Actor):
             case TurnEnded():
                 await self._turn_ended()
             case LeaveNow(token=token):
-                self._may_leave = self._may_leave or token == self._leave_token
+                if token == self._leave_token:
+                    self._may_leave = True
+                    self._interrupt_unwatched()
             case StopThread():
                 self._end()
             case _:
@@ -166,6 +173,8 @@ class ThreadActor(Actor):
             self.set_status(IdleStatus())
         with_turns = params is not None and not params.exclude_turns and params.history is None
         turns = await self._turns() if with_turns else []
+        if message.subscriber.outbox.closed:
+            raise invalid_request("the client has gone away")
         self._subscribe(message.subscriber)
         settings = state.settings
         thread = self.describe(turns)
@@ -215,15 +224,21 @@ class ThreadActor(Actor):
         message.reply.resolve("unsubscribed")
         if self.subscribers:
             return
-        if self.turn is not None and self.state.config.on_unsubscribe == "interrupt":
-            self.turn.interrupt()
+        if not message.lost:
+            self._interrupt_unwatched()
         delay = self.state.config.thread_unload_delay_secs
         seconds = (LOST_CLIENT_DELAY if message.lost else 0.0) if delay is None else float(delay)
         self._leave_token += 1
         if seconds <= 0:
             self._may_leave = True
+            self._interrupt_unwatched()
         else:
             self.nursery.start_soon(self._leave_later, seconds, self._leave_token)
+
+    def _interrupt_unwatched(self) -> None:
+        """Nobody is subscribed any more: end the turn too, if that is what is wanted."""
+        if self.turn is not None and self.state.config.on_unsubscribe == "interrupt":
+            self.turn.interrupt()
 
     async def _leave_later(self, seconds: float, token: int) -> None:
         await trio.sleep(seconds)
@@ -283,15 +298,16 @@ class ThreadActor(Actor):
     # -- turns
 
     async def _start_turn(self, message: StartTurn) -> None:
-        if self.turn is not None and not self.turn.accepting:
+        said = None
+        if self.turn is None or self.turn.accepting:
+            said = await _said(message.params.input)
+        if said is None or (self.turn is not None and not self.turn.accepting):
             self._waiting.append(message)  # it is writing its last lines; the next one starts right after
-            return
-        said = await _said(message.params.input)
-        if self.turn is not None and self.turn.accepting:
+        elif self.turn is not None:
             self.turn.steered.append(said)
             message.reply.resolve(Turn(self.turn.id))
-            return
-        self._begin(message, said)
+        else:
+            self._begin(message, said)
 
     def _begin(self, message: StartTurn, said: Said) -> None:
         turn = self.turn = LiveTurn(str(uuid7()), message.params, said)
@@ -304,11 +320,10 @@ class ThreadActor(Actor):
             ended.done.set()
         if self._ending:
             self.stop()
-        while self._waiting and self.turn is None and not self._ending:
-            message = self._waiting.popleft()
-            self._begin(message, await _said(message.params.input))
-        while self._waiting and not self._ending:
-            await self._start_turn(self._waiting.popleft())
+            return
+        waiting, self._waiting = self._waiting, deque()
+        for message in waiting:
+            await self._start_turn(message)
 
     async def _steer(self, message: SteerTurn) -> None:
         said = await _said(message.content)

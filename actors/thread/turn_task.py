@@ -115,7 +115,9 @@ class TurnTask:
         }
         entries: list[Entry] = []
         if conversation.cut_off_turn is not None:
-            entries.append(("event_msg", {"type": "turn_aborted", "turn_id": conversation.cut_off_turn, "reason": "interrupted"}))
+            entries.append(
+                ("event_msg", {"type": "turn_aborted", "turn_id": conversation.cut_off_turn, "reason": "interrupted"})
+            )
         entries.append(("event_msg", started))
         if conversation.cut_off_turn is not None:
             entries.append(("response_item", message("user", TURN_ABORTED)))
@@ -125,7 +127,9 @@ class TurnTask:
         if conversation.last_context is None:
             told = opening(state.settings, now, state.guidance.text)
         else:
-            told = changes(state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions)
+            told = changes(
+                state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions
+            )
         entries += [("response_item", item) for item in told]
         context = turn_context(state.settings, turn.id, date, zone)
         conversation.last_context = context
@@ -156,7 +160,11 @@ class TurnTask:
 
     def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
         turn = self._turn
-        ended: dict[str, Any] = {"turn_id": turn.id, "completed_at": int(time.time()), "duration_ms": turn.duration_ms()}
+        ended: dict[str, Any] = {
+            "turn_id": turn.id,
+            "completed_at": int(time.time()),
+            "duration_ms": turn.duration_ms(),
+        }
         if status == "interrupted":
             return [
                 ("response_item", message("user", TURN_ABORTED)),
@@ -236,7 +244,7 @@ class TurnTask:
             "reasoning_output_tokens": usage.reasoning_output_tokens,
             "total_tokens": usage.total_tokens,
         }
-        before = (self._conversation.usage or {}).get("total_token_usage") or {}
+        before: Any = (self._conversation.usage or {}).get("total_token_usage") or {}
         total = {key: value + int(before.get(key) or 0) for key, value in last.items()}
         info = {"total_token_usage": total, "last_token_usage": last, "model_context_window": self._info.usable_window}
         self._conversation.usage, self._conversation.usage_turn = info, self._turn.id
@@ -264,7 +272,7 @@ def token_usage(thread_id: str, turn_id: str, info: dict[str, Any]) -> ThreadTok
 
 
 def _breakdown(tokens: Any) -> TokenUsageBreakdown:
-    tokens = tokens if isinstance(tokens, dict) else {}
+    tokens = tokens or {}
     return TokenUsageBreakdown(
         total_tokens=int(tokens.get("total_tokens") or 0),
         input_tokens=int(tokens.get("input_tokens") or 0),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from spindle.actors.turn.host import Entry, TurnHost
 from spindle.rpc.model.interface import (
@@ -55,19 +56,27 @@ class Answer:
                 self._done(item)
             case SummaryPartAdded(summary_index=index):
                 if self._open is not None:
-                    self._host.emit(ReasoningSummaryPartAddedNotification(self._thread_id, self._turn_id, self._open, index))
+                    self._host.emit(
+                        ReasoningSummaryPartAddedNotification(self._thread_id, self._turn_id, self._open, index)
+                    )
             case SummaryDelta(delta=delta, summary_index=index):
                 if self._open is not None:
-                    self._host.emit(ReasoningSummaryTextDeltaNotification(self._thread_id, self._turn_id, self._open, delta, index))
+                    self._host.emit(
+                        ReasoningSummaryTextDeltaNotification(self._thread_id, self._turn_id, self._open, delta, index)
+                    )
             case ReasoningDelta(delta=delta, content_index=index):
                 if self._open is not None:
-                    self._host.emit(ReasoningTextDeltaNotification(self._thread_id, self._turn_id, self._open, delta, index))
+                    self._host.emit(
+                        ReasoningTextDeltaNotification(self._thread_id, self._turn_id, self._open, delta, index)
+                    )
             case _:
                 pass
 
     def partial(self) -> AgentMessageItem | None:
         """The message that is being streamed, with its text so far."""
-        return AgentMessageItem(id=self._open, text="".join(self._text)) if self._open is not None and self._text else None
+        return (
+            AgentMessageItem(id=self._open, text="".join(self._text)) if self._open is not None and self._text else None
+        )
 
     def _added(self, item: dict[str, Any]) -> None:
         shown = _shown(item, begun=True)
@@ -124,8 +133,9 @@ def _shown(
 
 def search_action(action: Any) -> dict[str, Any] | None:
     """A web search's action as clients are shown it."""
-    if not isinstance(action, dict):
+    if not isinstance(action, Mapping):
         return None
+    action = cast("Mapping[str, Any]", action)
     match kind := _SEARCH_ACTIONS.get(str(action.get("type")), "other"):
         case "search":
             return {"type": kind, "query": action.get("query"), "queries": action.get("queries")}
@@ -147,19 +157,37 @@ def _entries(item: dict[str, Any], shown: AgentMessageItem | ReasoningItem | Web
             events = [{"type": "agent_reasoning", "text": text} for text in shown.summary]
             events += [{"type": "agent_reasoning_raw_content", "text": text} for text in shown.content]
         case WebSearchItem():
-            events = [{"type": "web_search_end", "call_id": shown.id, "query": shown.query, "action": item.get("action") or {"type": "other"}}]
+            events = [
+                {
+                    "type": "web_search_end",
+                    "call_id": shown.id,
+                    "query": shown.query,
+                    "action": item.get("action") or {"type": "other"},
+                }
+            ]
     return [*(("event_msg", event) for event in events), ("response_item", stored(item))]
 
 
 def stored(item: dict[str, Any]) -> dict[str, Any]:
     """The response item as it is kept and sent back: without the ids that only the answer's stream gives a meaning to."""
     if item["type"] in ("message", "reasoning", "web_search_call"):
-        return {key: value for key, value in item.items() if key not in ("id", "status") or (key == "status" and item["type"] == "web_search_call")}
+        return {
+            key: value
+            for key, value in item.items()
+            if key not in ("id", "status") or (key == "status" and item["type"] == "web_search_call")
+        }
     return item
 
 
 def _texts(parts: Any) -> tuple[str, ...]:
-    return tuple(p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str)) if isinstance(parts, list) else ()
+    if not isinstance(parts, list):
+        return ()
+    out: list[str] = []
+    for part in cast("list[object]", parts):
+        text = cast("dict[str, object]", part).get("text") if isinstance(part, dict) else None
+        if isinstance(text, str):
+            out.append(text)
+    return tuple(out)
 
 
 def _joined(parts: Any) -> str:

@@ -6,6 +6,8 @@ the fallback, with which a request carries nothing that only some models accept.
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import frozen
 
 EFFORTS = {
@@ -39,8 +41,18 @@ class ModelInfo:
         return self.context_window * 95 // 100
 
 
-def _gpt(slug: str, description: str, *, efforts: tuple[str, ...] = ("low", "medium", "high", "xhigh"), **more: bool) -> ModelInfo:
-    return ModelInfo(slug=slug, description=description, reasoning=True, efforts=efforts, verbosity="low", parallel_tool_calls=True, **more)
+def _gpt(
+    slug: str, description: str, *, efforts: tuple[str, ...] = ("low", "medium", "high", "xhigh"), **more: Any
+) -> ModelInfo:
+    return ModelInfo(
+        slug=slug,
+        description=description,
+        reasoning=True,
+        efforts=efforts,
+        verbosity="low",
+        parallel_tool_calls=True,
+        **more,
+    )
 
 
 MODELS: tuple[ModelInfo, ...] = (

@@ -96,9 +96,11 @@ def opening(settings: ThreadSettings, now: Told, guidance: str | None) -> list[d
     return [message("developer", *developer), message("user", *user, environment(now))]
 
 
-def changes(settings: ThreadSettings, before: Told, now: Told, developer_instructions: str | None = None) -> list[dict[str, Any]]:
+def changes(
+    settings: ThreadSettings, before: Told, now: Told, developer_instructions: str | None = None
+) -> list[dict[str, Any]]:
     """The messages that tell of what changed since `before`; `developer_instructions` if they are new."""
-    developer = []
+    developer: list[str] = []
     if before.model and before.model != now.model:
         developer.append(
             f"<model_switch>\nThe user has switched the model: this conversation was held with {before.model} so far and "

@@ -33,9 +33,11 @@ class TurnHost(Protocol):
 
     def history(self) -> Sequence[bytes]:
         """What the model is sent: every response item so far, each encoded as JSON."""
+        ...
 
     def take_input(self) -> Sequence[Said]:
         """Input that was sent while the turn ran, each once."""
+        ...
 
     def begun(self) -> None:
         """An answer begins: repeat the usage so far to subscribers, as Codex does before each answer but the first."""

@@ -28,7 +28,7 @@ BACKOFF_LIMIT = 20.0
 
 def default_instructions() -> str:
     """Our own base instructions."""
-    return resources.files(__package__).joinpath("instructions.md").read_text(encoding="utf-8")
+    return resources.files("spindle.actors.turn").joinpath("instructions.md").read_text(encoding="utf-8")
 
 
 @frozen(kw_only=True)
@@ -125,7 +125,12 @@ def request(plan: TurnPlan, history: Sequence[bytes]) -> ModelRequest:
             reasoning["summary"] = summary
     text: dict[str, Any] = {"verbosity": info.verbosity} if info.verbosity else {}
     if plan.output_schema is not None:
-        text["format"] = {"type": "json_schema", "strict": True, "schema": plan.output_schema, "name": "codex_output_schema"}
+        text["format"] = {
+            "type": "json_schema",
+            "strict": True,
+            "schema": plan.output_schema,
+            "name": "codex_output_schema",
+        }
     return ModelRequest(
         model=settings.model,
         instructions=plan.instructions,

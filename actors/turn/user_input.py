@@ -46,7 +46,9 @@ async def to_response_item(content: Sequence[UserInput]) -> dict[str, Any]:
                 try:
                     url = await trio.to_thread.run_sync(_data_url, Path(part.path), abandon_on_cancel=True)
                 except OSError as exc:
-                    parts.append(_text(f"Spindle could not read the local image at `{part.path}`: {exc.strerror or exc}"))
+                    parts.append(
+                        _text(f"Spindle could not read the local image at `{part.path}`: {exc.strerror or exc}")
+                    )
                 else:
                     parts += [_text(f"<image name=[Image #{images}]>"), _image(url), _text("</image>")]
             case _:
@@ -56,7 +58,7 @@ async def to_response_item(content: Sequence[UserInput]) -> dict[str, Any]:
 
 def user_message_event(content: Sequence[UserInput]) -> dict[str, Any]:
     """The payload of the rollout's `user_message` event: all text as one, with the elements' byte ranges moved along."""
-    text, elements = "", []
+    text, elements = "", list[dict[str, Any]]()
     for part in content:
         if isinstance(part, TextInput):
             offset = len(text.encode("utf-8", "surrogatepass")) if part.text_elements else 0

@@ -45,7 +45,24 @@ _NAMES = {
     "TurnStartedNotification": "spindle.rpc.protocol.turns",
 }
 
-__all__ = sorted(_NAMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "AgentMessageDeltaNotification",
+    "ItemCompletedNotification",
+    "ItemStartedNotification",
+    "Model",
+    "ModelError",
+    "OfflineModel",
+    "ResponsesModel",
+    "RpcError",
+    "Runtime",
+    "SubscriberLagged",
+    "ThreadHandle",
+    "TurnCompletedNotification",
+    "TurnFailed",
+    "TurnHandle",
+    "TurnStartedNotification",
+    "open_runtime",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -13,13 +13,18 @@ from typing import Any
 
 def parser() -> argparse.ArgumentParser:
     """The options; -c, --enable and --disable are accepted before and after the subcommand, as wrappers write them."""
-    top = argparse.ArgumentParser(prog="spindle", description="Hosts agent threads; speaks the Codex app-server protocol.")
+    top = argparse.ArgumentParser(
+        prog="spindle", description="Hosts agent threads; speaks the Codex app-server protocol."
+    )
     _config_options(top, "before")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     server = commands.add_parser("app-server", help="serve clients on stdio, a WebSocket or a Unix socket")
     _config_options(server, "after")
     server.add_argument(
-        "--listen", metavar="URL", default="stdio://", help="stdio:// (default), ws://IP:PORT (loopback), unix://PATH, off"
+        "--listen",
+        metavar="URL",
+        default="stdio://",
+        help="stdio:// (default), ws://IP:PORT (loopback), unix://PATH, off",
     )
     server.add_argument("--stdio", action="store_true", help="the same as --listen stdio://")
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
@@ -29,9 +34,31 @@ def parser() -> argparse.ArgumentParser:
 
 def _config_options(parser: argparse.ArgumentParser, where: str) -> None:
     add = parser.add_argument
-    add("-c", "--config", metavar="KEY=VALUE", action="append", default=[], dest=f"config_{where}", help="override a key of config.toml")
-    add("--enable", metavar="FEATURE", action="append", default=[], dest=f"enable_{where}", help="the same as -c features.FEATURE=true")
-    add("--disable", metavar="FEATURE", action="append", default=[], dest=f"disable_{where}", help="the same as -c features.FEATURE=false")
+    add(
+        "-c",
+        "--config",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest=f"config_{where}",
+        help="override a key of config.toml",
+    )
+    add(
+        "--enable",
+        metavar="FEATURE",
+        action="append",
+        default=[],
+        dest=f"enable_{where}",
+        help="the same as -c features.FEATURE=true",
+    )
+    add(
+        "--disable",
+        metavar="FEATURE",
+        action="append",
+        default=[],
+        dest=f"disable_{where}",
+        help="the same as -c features.FEATURE=false",
+    )
 
 
 def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
@@ -40,15 +67,17 @@ def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
 
     out = [parse_override(text) for text in (*options.config_before, *options.config_after)]
     for name, value in (("enable", True), ("disable", False)):
-        for feature in (*getattr(options, f"{name}_before"), *getattr(options, f"{name}_after")):
-            out.append((f"features.{feature}", value))
+        features = (*getattr(options, f"{name}_before"), *getattr(options, f"{name}_after"))
+        out.extend((f"features.{feature}", value) for feature in features)
     return out
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code: 0, 1 when it cannot serve, 2 for bad usage."""
     options = parser().parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=os.environ.get("SPINDLE_LOG", "WARNING").upper(), format="%(levelname)s %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=os.environ.get("SPINDLE_LOG", "WARNING").upper(), format="%(levelname)s %(message)s"
+    )
     if options.command == "demo":
         from spindle.demo import main as demo
 
@@ -90,6 +119,6 @@ def app_server(options: argparse.Namespace) -> int:
         trio.run(serve)
     except* (HomeError, OSError) as group:
         code = 1
-        for error in group.exceptions:
-            print(f"spindle: {error}", file=sys.stderr)
+        for reason in group.exceptions:
+            print(f"spindle: {reason}", file=sys.stderr)
     return code

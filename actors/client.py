@@ -1,0 +1,22 @@
+"""Who a client is."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class Client:
+    """Who is behind a request, as the model's provider is told."""
+
+    originator: str
+    user_agent: str
+
+
+@frozen
+class Session:
+    """What a connection's client has told of itself in `initialize`. `muted` are the notifications it opted out of."""
+
+    client: Client
+    experimental: bool
+    muted: frozenset[str]

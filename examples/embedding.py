@@ -1,0 +1,86 @@
+"""Threads inside a trio program: a streamed turn, a second subscriber, and a cancel scope that interrupts.
+
+    python examples/embedding.py
+
+It runs on the built-in offline model. Leave `model` out of `open_runtime`, and the provider in config.toml answers.
+"""
+
+import tempfile
+from pathlib import Path
+
+import trio
+
+import spindle
+from spindle.rpc.model.offline import ScriptedAnswer
+
+MODEL = spindle.OfflineModel(
+    [
+        "A thread is a conversation that is kept.",
+        "Both of you.",
+        ScriptedAnswer(chunks=["This ", "would ", "take ", "hours."], pace=0.2),
+    ]
+)
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        async with spindle.open_runtime(home=home, model=MODEL) as runtime:
+            async with runtime.start_thread(cwd=home) as thread:  # subscribed inside the block
+                await stream(thread)
+                await share(runtime, thread)
+                await cancel(thread)
+                turns = (await thread.read(include_turns=True)).turns
+                print("turns:", ", ".join(turn.status for turn in turns))
+            # the last subscriber has left: the thread closes itself, and its rollout stays
+            async with runtime.resume_thread(thread.id) as again:
+                print(
+                    "resumed with", len(again.info.thread.turns), "turns from", Path(again.info.thread.path or "").name
+                )
+                print("says:", await again.run("Are you still there?"))
+
+
+async def stream(thread: spindle.ThreadHandle) -> None:
+    """A turn is a stream of typed events."""
+    async with thread.turn("What is a thread?") as turn:
+        async for event in turn:
+            match event:
+                case spindle.AgentMessageDeltaNotification(delta=text):
+                    print(text, end="", flush=True)
+                case spindle.TurnCompletedNotification(turn=ended):
+                    print(f"  [{ended.status}]")
+
+
+async def share(runtime: spindle.Runtime, thread: spindle.ThreadHandle) -> None:
+    """Any number of tasks may subscribe to a thread; each hears everything, and none waits for another."""
+
+    async def listen(*, task_status: trio.TaskStatus[None]) -> None:
+        async with runtime.resume_thread(thread.id) as second:
+            task_status.started()
+            async for event in second.events():
+                match event:
+                    case spindle.AgentMessageDeltaNotification(delta=text):
+                        heard.append(text)
+                    case spindle.TurnCompletedNotification():
+                        return
+
+    heard: list[str] = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(listen)
+        print("the first hears: ", await thread.run("Who hears this?"))
+    print("the second hears:", "".join(heard))
+
+
+async def cancel(thread: spindle.ThreadHandle) -> None:
+    """A cancel scope ends the turn, and what was said until then is recorded."""
+    with trio.move_on_after(0.5):
+        async with thread.turn("Do something long") as turn:
+            async for event in turn:
+                match event:
+                    case spindle.AgentMessageDeltaNotification(delta=text):
+                        print(text, end="", flush=True)
+    assert turn.result is not None
+    print(f" [{turn.result.status}]")
+
+
+if __name__ == "__main__":
+    trio.run(main)

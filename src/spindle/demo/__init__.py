@@ -1,0 +1,53 @@
+"""`spindle demo`: a daemon of its own, two clients, and the life of threads on one page.
+
+The daemon is a child process with a home that is thrown away; the clients talk to it as any client does, over its Unix
+socket. Whatever the page says has been checked: the first thing that is not so ends the demo with exit code 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import trio
+
+from spindle.demo.page import Failed, Page
+from spindle.demo.story import show
+
+
+def main() -> int:
+    """Run the demo; 0 only if everything on the page happened."""
+    page = Page()
+    failures: list[BaseException] = []
+    code = 0
+    try:
+        with tempfile.TemporaryDirectory(prefix="spindle-demo-", ignore_cleanup_errors=True) as folder:
+            trio.run(show, page, Path(folder).resolve())
+    except* KeyboardInterrupt:
+        code = 130
+    except* BrokenPipeError:
+        code = 1  # nobody reads the page
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except* Exception as group:
+        code = 1
+        failures.extend(leaves(group))
+    for failure in failures:
+        reason = str(failure) if isinstance(failure, Failed) else repr(failure)
+        page.line("FAILED", f"{page.current}: {reason}", "bold red")
+    if failures and page.daemon_said:
+        page.say(f"\nthe daemon said:\n{page.daemon_said}")
+    if code == 0:
+        page.say(f"\nEverything above was checked. {page.elapsed():.1f} s.\n", "bold")
+    return code
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group, or the exception itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error

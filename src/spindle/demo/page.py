@@ -1,0 +1,69 @@
+"""What the demo writes: a page of steps, each within a deadline."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEADLINE = 15.0
+"""Seconds a step may take. All of them together take two or three."""
+
+
+class Failed(Exception):
+    """Something that the demo shows did not happen."""
+
+
+def check(truth: object, otherwise: str) -> None:
+    """Raise Failed unless it is so."""
+    if not truth:
+        raise Failed(otherwise)
+
+
+class Page:
+    """Standard output: coloured on a terminal, plain elsewhere."""
+
+    def __init__(self) -> None:
+        self.current = "start"
+        self.daemon_said = ""
+        self._begin = time.perf_counter()
+        self._console: Console | None = None
+        if sys.stdout.isatty():
+            from rich.console import Console
+
+            self._console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self._begin
+
+    def say(self, text: str, style: str = "") -> None:
+        """Write text as it is."""
+        if self._console is not None:
+            self._console.print(text, style=style or None, end="")
+        else:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def line(self, mark: str, text: str, style: str) -> None:
+        """Write a line with the time, a mark and a text."""
+        self.say(f"{self.elapsed():5.2f} s ", "dim")
+        self.say(f"{mark:>2} ", style)
+        self.say(f"{text}\n")
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Callable[[str], None]]:
+        """A step of the demo, within its deadline; what the block is given writes a line that says what is done."""
+        self.current = name
+        try:
+            with trio.fail_after(DEADLINE):
+                yield lambda text: self.line("ok", f"{name:22}{text}", "bold green")
+        except trio.TooSlowError as error:
+            raise Failed(f"not within {DEADLINE:.0f} s") from error

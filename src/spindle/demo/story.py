@@ -1,0 +1,221 @@
+"""The demo's story: one thread that two clients share, then many that come and go."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from spindle.demo.daemon import Client, Held, run_client, run_daemon
+from spindle.demo.page import Page, check
+
+THREADS = 200
+AT_ONCE = 32
+MEMORY_GROWTH = 4.0
+"""MiB by which the daemon may be bigger when threads have come and gone a second time. After the first time its
+allocator keeps what it has got."""
+
+SCRIPT = [
+    {"text": "It is a conversation that is kept: each turn is on disk before you are told of it.", "pace": 0.015},
+    {"text": "Both of you. Every subscriber hears the same words at the same time.", "pace": 0.015},
+]
+CONFIG = 'model_provider = "offline"\noffline_script = {script}\n'
+
+
+async def show(page: Page, folder: Path) -> None:
+    """All of it, in order. Raises Failed, maybe in a group."""
+    home, socket = prepare(folder)
+    page.say("spindle demo: the life of threads, in a daemon of its own, on the offline model\n\n", "bold")
+    async with trio.open_nursery() as nursery:
+        with page.step("spindle app-server") as done:
+            process = await nursery.start(run_daemon, page, home, socket)
+            done(f"process {process.pid} listens on a Unix socket")
+        with page.step("initialize") as done:
+            a = await nursery.start(run_client, "A", socket, home)
+            b = await nursery.start(run_client, "B", socket, home)
+            done("clients A and B are connected")
+        await one_thread(page, a, b, home)
+        await many_threads(page, a, b, process.pid)
+        with page.step("SIGTERM") as done:
+            a.leaving = b.leaving = True
+            process.send_signal(signal.SIGTERM)
+            status = await process.wait()
+            check(status == 0, f"exit code {status}")
+            check(not await trio.Path(socket).exists(), "the socket file is still there")
+            done("the daemon ends with exit code 0")
+        nursery.cancel_scope.cancel()
+
+
+def prepare(folder: Path) -> tuple[Path, Path]:
+    """A home and a place for the socket, in `folder`."""
+    home, script = folder / "home", folder / "script.json"
+    home.mkdir()
+    script.write_text(json.dumps(SCRIPT), encoding="utf-8")
+    (home / "config.toml").write_text(CONFIG.format(script=json.dumps(str(script))), encoding="utf-8")
+    return home, folder / "socket"
+
+
+async def one_thread(page: Page, a: Client, b: Client, home: Path) -> None:
+    """A thread with two subscribers, put away, brought back, and let go."""
+    with page.step("thread/start") as done:
+        id = (await a.ask("thread/start", cwd=str(home)))["thread"]["id"]
+        check(await a.ask("thread/loaded/list") == {"data": [id], "nextCursor": None}, "it is not loaded")
+        done(f"A starts thread {id}")
+    with page.step("turn/start") as done:
+        pieces = await turn(page, id, "What is a thread?", a)
+        done(f"a turn, streamed in {pieces} pieces")
+    with page.step("thread/resume") as done:
+        check(turns_of(await b.ask("thread/resume", threadId=id)) == 1, "B does not find the turn")
+        done("B subscribes to the same thread and finds 1 turn")
+    with page.step("turn/start") as done:
+        pieces = await turn(page, id, "Who hears this?", a, b)
+        done(f"one turn, {pieces} pieces, the same for A and B")
+    with page.step("thread/archive") as done:
+        await b.ask("thread/archive", threadId=id)
+        for client in (a, b):
+            await client.hear("thread/archived", id)
+            await closed(client, id, 1)
+        check(rollouts(home) == (0, 1), "the rollout is not in archived_sessions/")
+        done("closed for both, its rollout is in archived_sessions/")
+    with page.step("thread/unarchive") as done:
+        thread = (await a.ask("thread/unarchive", threadId=id))["thread"]
+        await b.hear("thread/unarchived", id)
+        check(thread["status"] == {"type": "notLoaded"} and rollouts(home) == (1, 0), "it is not back")
+        done("back in sessions/, not loaded")
+    with page.step("thread/resume") as done:
+        for client in (a, b):
+            check(turns_of(await client.ask("thread/resume", threadId=id)) == 2, f"{client.name} misses turns")
+        done("read from disk for A and B, with its 2 turns")
+    with page.step("thread/unsubscribe") as done:
+        check(await a.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "A was no subscriber")
+        check((await b.ask("thread/loaded/list"))["data"] == [id], "it went although B is subscribed")
+        done("A leaves; B still has the thread")
+        check(await b.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "B was no subscriber")
+        await closed(b, id, 2)
+        check((await b.ask("thread/loaded/list"))["data"] == [], "it is still loaded")
+        done("the last one, B, leaves: status notLoaded, thread/closed")
+
+
+async def turn(page: Page, id: str, question: str, *clients: Client) -> int:
+    """Let the first of `clients` ask and show the answer as each hears it; returns the number of its pieces."""
+    first = clients[0]
+    kinds = "item/agentMessage/delta", "turn/completed"
+    marks = [[len(client.heard[kind, id]) for kind in kinds] for client in clients]
+    page.say(f"{'':11}{first.name} > {question}\n", "bold cyan")
+    page.say(f"{'':11}{first.name} < ", "bold cyan")
+    started = await first.ask("turn/start", threadId=id, input=[{"type": "text", "text": question}])
+    text = ""
+
+    async def print_pieces() -> None:
+        nonlocal text
+        for position in count(marks[0][0]):
+            piece = (await first.hear("item/agentMessage/delta", id, position))["delta"]
+            text += piece
+            page.say(piece, "cyan")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(print_pieces)
+        ended = (await first.hear("turn/completed", id, marks[0][1]))["turn"]
+        nursery.cancel_scope.cancel()
+    pieces = [params["delta"] for params in first.heard["item/agentMessage/delta", id][marks[0][0] :]]
+    page.say("".join(pieces)[len(text) :] + "\n", "cyan")
+    check(ended["id"] == started["turn"]["id"] and ended["status"] == "completed", f"the turn is {ended['status']}")
+    check(len(pieces) > 1, "the answer was not streamed")
+    check("".join(pieces) == first.answer(id), "the pieces are not the answer")
+    for client, (mark, number) in list(zip(clients, marks, strict=True))[1:]:
+        await client.hear("turn/completed", id, number)
+        heard = [params["delta"] for params in client.heard["item/agentMessage/delta", id][mark:]]
+        page.say(f"{'':11}{client.name} < ", "bold magenta")
+        page.say("".join(heard) + "\n", "magenta")
+        check(heard == pieces, f"{client.name} heard something else")
+    return len(pieces)
+
+
+async def closed(client: Client, id: str, times: int) -> None:
+    """Wait until the thread is closed and see that this is the `times`-th time, and that it was announced."""
+    await client.hear("thread/closed", id, times - 1)
+    check(len(client.heard["thread/closed", id]) == times, f"{client.name} heard thread/closed too often")
+    statuses = [params["status"]["type"] for params in client.heard["thread/status/changed", id]]
+    check(statuses[-1:] == ["notLoaded"], f"{client.name} heard no thread/status/changed notLoaded")
+    check(statuses.count("notLoaded") == times, f"{client.name} heard notLoaded too often")
+
+
+def turns_of(loaded: dict[str, Any]) -> int:
+    """How many completed turns a resumed thread came with."""
+    return sum(turn["status"] == "completed" for turn in loaded["thread"]["turns"])
+
+
+def rollouts(home: Path) -> tuple[int, int]:
+    """How many rollouts are stored, and how many archived."""
+    found = [sum(1 for _ in (home / name).rglob("rollout-*.jsonl")) for name in ("sessions", "archived_sessions")]
+    return found[0], found[1]
+
+
+async def many_threads(page: Page, a: Client, b: Client, pid: int) -> None:
+    """THREADS of them come, take a turn each, and go, twice; and what the daemon holds meanwhile."""
+    held = [Held.by(pid)]
+    for _ in range(2):
+        with page.step(f"{THREADS} threads come") as done:
+            since = time.perf_counter()
+            ids = await come(a, b)
+            check(sorted(ids) == (await a.ask("thread/loaded/list"))["data"], "they are not all loaded")
+            done(f"each is started and runs a turn: {(time.perf_counter() - since) / THREADS * 1000:.1f} ms per thread")
+        held.append(Held.by(pid))
+        with page.step(f"{THREADS} threads go") as done:
+            since = time.perf_counter()
+            await go(ids)
+            check((await a.ask("thread/loaded/list"))["data"] == [], "some are still loaded")
+            done(f"each is closed, none is left: {(time.perf_counter() - since) / THREADS * 1000:.1f} ms per thread")
+        held.append(Held.by(pid))
+    with page.step("the daemon holds") as done:
+        known = [one for one in held if one is not None]
+        if len(known) < len(held):
+            done("cannot be read here: there is no /proc")
+            return
+        before, _, once, _, after = known
+        check(after.children == before.children, f"{after.children} child processes, {before.children} before")
+        check(after.files == before.files, f"{after.files} open files, {before.files} before")
+        check(after.memory <= once.memory + MEMORY_GROWTH, f"{after.memory} MiB, {once.memory} after the first time")
+        done("what it held before; memory does not grow with threads that have gone\n")
+        titles = ("before", f"{THREADS} live", "gone", f"{THREADS} live", "gone")
+        page.say(f"{'':33}" + "".join(f"{title:>12}" for title in titles) + "\n", "bold")
+        for title, name in (("child processes", "children"), ("open files", "files"), ("memory, MiB", "memory")):
+            page.say(f"{'':11}{title:22}" + "".join(f"{getattr(one, name):12}" for one in known) + "\n")
+        page.say("\n")
+
+
+async def come(*clients: Client) -> dict[str, Client]:
+    """Start THREADS threads and run a turn in each; returns their ids and who holds them."""
+    limit = trio.CapacityLimiter(AT_ONCE)
+    ids: dict[str, Client] = {}
+
+    async def one(client: Client, text: str) -> None:
+        async with limit:
+            id = (await client.ask("thread/start"))["thread"]["id"]
+            ids[id] = client
+            await client.ask("turn/start", threadId=id, input=[{"type": "text", "text": text}])
+            ended = (await client.hear("turn/completed", id))["turn"]
+            check(ended["status"] == "completed", f"a turn is {ended['status']}")
+            check(f'"{text}"' in client.answer(id), "a thread got the answer of another")
+
+    async with trio.open_nursery() as nursery:
+        for number in range(THREADS):
+            nursery.start_soon(one, clients[number % len(clients)], f"thread {number}")
+    return ids
+
+
+async def go(ids: dict[str, Client]) -> None:
+    """Let go of the threads."""
+
+    async def one(id: str, client: Client) -> None:
+        await client.ask("thread/unsubscribe", threadId=id)
+        await closed(client, id, 1)
+
+    async with trio.open_nursery() as nursery:
+        for id, client in ids.items():
+            nursery.start_soon(one, id, client)

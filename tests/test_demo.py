@@ -1,0 +1,109 @@
+"""The demo, run as a user runs it: what it shows, how it ends, and that it notices what goes wrong."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from spindle.demo.page import Failed, Page
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+STEPS = [
+    "spindle app-server",
+    "initialize",
+    "thread/start",
+    "turn/start",
+    "thread/resume",
+    "turn/start",
+    "thread/archive",
+    "thread/unarchive",
+    "thread/resume",
+    "thread/unsubscribe",
+    "thread/unsubscribe",
+    "200 threads come",
+    "200 threads go",
+    "200 threads come",
+    "200 threads go",
+    "the daemon holds",
+    "SIGTERM",
+]
+
+
+def run_demo(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo with `folder` for temporary files and a home that must stay untouched."""
+    return subprocess.run(
+        [sys.executable, "-m", "spindle", "demo"],
+        cwd=folder.parent,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(SRC),
+            "TMPDIR": str(folder),
+            "CODEX_HOME": str(folder.parent / "home"),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "tmp"
+    path.mkdir()
+    return path
+
+
+def test_the_demo_shows_the_life_of_threads(folder: Path) -> None:
+    done = run_demo(folder)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    lines = done.stdout.splitlines()
+    marked = [line[8:] for line in lines if line[8:].startswith("ok ")]
+    assert [line[3:25].rstrip() for line in marked] == STEPS
+    text = "It is a conversation that is kept: each turn is on disk before you are told of it."
+    assert f"           A < {text}" in lines
+    text = "Both of you. Every subscriber hears the same words at the same time."
+    assert f"           A < {text}" in lines
+    assert f"           B < {text}" in lines
+    assert lines[-1].startswith("Everything above was checked.")
+    assert "\x1b" not in done.stdout
+    assert all(len(line) <= 100 for line in lines)
+    if Path("/proc/self/statm").exists():
+        figures = {line[11:33].rstrip(): line[33:].split() for line in lines if line[11:33].rstrip() in HELD}
+        assert figures.keys() == HELD
+        assert all(len(values) == 5 for values in figures.values())
+
+
+HELD = {"child processes", "open files", "memory, MiB"}
+
+
+def test_the_demo_leaves_nothing_behind(folder: Path) -> None:
+    done = run_demo(folder)
+    assert done.returncode == 0, done.stdout
+    assert list(folder.iterdir()) == []
+    assert not (folder.parent / "home").exists()
+
+
+def test_a_daemon_that_does_not_start_fails_the_demo(folder: Path) -> None:
+    # The path of the socket is longer than any system allows.
+    deep = folder / ("x" * 120)
+    deep.mkdir()
+    done = run_demo(folder, TMPDIR=str(deep))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "FAILED spindle app-server: the daemon did not get as far as listening\n" in done.stdout
+    assert "Everything" not in done.stdout
+    assert list(deep.iterdir()) == []
+
+
+async def test_a_step_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    import trio
+
+    monkeypatch.setattr("spindle.demo.page.DEADLINE", 0.01)
+    begin = time.monotonic()
+    with pytest.raises(Failed, match="not within"), Page().step("a step"):
+        await trio.sleep_forever()
+    assert time.monotonic() - begin < 5
