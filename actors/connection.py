@@ -79,8 +79,11 @@ class Connection:
     async def _write(self) -> None:
         outbox = self.subscriber.outbox
         try:
-            while messages := await outbox.take():
-                await self._transport.send([m if isinstance(m, bytes) else m.encode() for m in messages])
+            with trio.CancelScope() as sending:
+                # a client that reads nothing at all leaves us in the middle of a send
+                outbox.on_overflow = sending.cancel
+                while messages := await outbox.take():
+                    await self._transport.send([m if isinstance(m, bytes) else m.encode() for m in messages])
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         self._written.set()
@@ -111,6 +114,7 @@ class Connection:
                 check_experimental(request.method, params)
             if (handler := HANDLERS.get(request.method)) is None:
                 raise invalid_request(f"Invalid request: unknown variant `{request.method}`: not served by this server")
+            _ = self.runtime.services  # made here, in trio's thread: handlers use it in worker threads
             handler(self, params, reply)
         except RpcError as error:
             reply.reject(error)

@@ -6,6 +6,9 @@ and recorded. On a socket the first signal lets running turns finish, the second
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import logging
 import signal
 import sys
@@ -28,6 +31,7 @@ async def serve_stdio(runtime: Runtime) -> None:
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, nursery.cancel_scope)
+            nursery.start_soon(tidy, runtime)
             await Connection(runtime, transport).run()
             nursery.cancel_scope.cancel()
     finally:
@@ -49,6 +53,7 @@ async def serve_listener(runtime: Runtime, url: str) -> None:
             await Connection(runtime, transport).run()
 
         await nursery.start(serve_websocket, listeners, handle)
+        nursery.start_soon(tidy, runtime)
         _banner(target.kind, listeners, url)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             await anext(signals)
@@ -58,6 +63,20 @@ async def serve_listener(runtime: Runtime, url: str) -> None:
                 await anext(signals)
                 waiting.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
+
+
+async def tidy(runtime: Runtime) -> None:
+    """Whenever the last thread has gone, give its memory back to the system; cheap then, as little else is alive."""
+    await runtime.in_use.wait()
+    while True:
+        await runtime.registry.emptied()
+        gc.collect()
+        _trim()
+
+
+def _trim() -> None:
+    with contextlib.suppress(OSError, AttributeError):  # not every C library keeps what is freed, or says how to let go
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def _until_idle(runtime: Runtime, scope: trio.CancelScope) -> None:

@@ -26,7 +26,13 @@ from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import AgentMessageItem, TextInput, UserInput
 from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadStartParams, ThreadStartResponse
-from spindle.rpc.protocol.turns import ItemCompletedNotification, Turn, TurnCompletedNotification, TurnStartParams
+from spindle.rpc.protocol.turns import (
+    ItemCompletedNotification,
+    Turn,
+    TurnCompletedNotification,
+    TurnStartedNotification,
+    TurnStartParams,
+)
 
 if TYPE_CHECKING:
     from spindle.actors.runtime import Runtime
@@ -64,12 +70,12 @@ class ThreadHandle:
 
         return await answer(send)
 
-    def events(self) -> AsyncGenerator[Any, None]:
+    def events(self) -> Events:
         """Every notification of the thread from now on, as objects of the vocabulary; ends when the thread is closed.
 
         One task at a time may take them, and a `turn` takes them too. Raises SubscriberLagged.
         """
-        return _events(self._subscriber)
+        return Events(self._subscriber)
 
     @asynccontextmanager
     async def turn(self, content: str | Sequence[UserInput], **overrides: Any) -> AsyncGenerator[TurnHandle]:
@@ -107,7 +113,7 @@ class TurnHandle:
 
     def __init__(self, runtime: Runtime, subscriber: Subscriber, thread_id: str, id: str) -> None:
         self._runtime, self._subscriber, self._thread_id = runtime, subscriber, thread_id
-        self._events = _events(subscriber)
+        self._events = Events(subscriber)
         self.id = id
         self.result: Turn | None = None
         self.text = ""
@@ -122,12 +128,13 @@ class TurnHandle:
             raise StopAsyncIteration
         while True:
             event = await anext(self._events)
-            if isinstance(event, TurnCompletedNotification) and event.turn.id == self.id:
+            if _turn_of(event) not in (None, self.id):
+                continue  # left over from a turn before this one
+            if isinstance(event, TurnCompletedNotification):
                 self.result = event.turn
             elif isinstance(event, ItemCompletedNotification) and isinstance(event.item, AgentMessageItem):
                 self.text = event.item.text
-            if getattr(event, "turn_id", self.id) == self.id:
-                return event
+            return event
 
     async def steer(self, content: str | Sequence[UserInput]) -> None:
         """Add input to the turn. Raises RpcError if it has ended."""
@@ -154,26 +161,43 @@ class TurnHandle:
             with trio.CancelScope(shield=True):
                 with suppress(RpcError, ActorExited):  # it may be ending already
                     await self.interrupt()
-                # a cancelled iteration has ended `_events`; what it had not taken is still in the outbox
-                async for event in _events(self._subscriber):
-                    if isinstance(event, TurnCompletedNotification) and event.turn.id == self.id:
-                        self.result = event.turn
-                        break
-        await self._events.aclose()
+                with suppress(SubscriberLagged):  # then its end is among what was lost
+                    async for event in self._events:
+                        if isinstance(event, TurnCompletedNotification) and event.turn.id == self.id:
+                            self.result = event.turn
+                            break
 
 
-async def _events(subscriber: Subscriber) -> AsyncGenerator[Any, None]:
-    pending = subscriber.pending
-    while True:
-        if not pending:
-            taken = await subscriber.outbox.take()
+def _turn_of(event: Any) -> str | None:
+    """The id of the turn an event belongs to, None for those of the thread."""
+    if isinstance(event, TurnStartedNotification | TurnCompletedNotification):
+        return event.turn.id
+    turn_id: str | None = getattr(event, "turn_id", None)
+    return turn_id
+
+
+class Events:
+    """What reaches a subscriber, event by event; a cancelled or abandoned iteration loses none."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> Any:
+        outbox, pending = self._subscriber.outbox, self._subscriber.pending
+        while not pending:
+            taken = await outbox.take()
             if not taken:
-                if subscriber.outbox.overflowed:
+                if outbox.overflowed:
                     raise SubscriberLagged
-                return
+                raise StopAsyncIteration
             pending.extend(event.params for event in taken if isinstance(event, Event))
-        while pending:
-            yield pending.popleft()
+        return pending.popleft()
+
+    async def aclose(self) -> None:
+        """Nothing has to be released; for `contextlib.aclosing`."""
 
 
 CLIENT = Client(originator="spindle", user_agent="spindle")

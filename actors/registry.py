@@ -116,7 +116,7 @@ class Registry:
         self._actors: dict[str, ThreadActor] = {}
         self._queue: deque[Callable[[], None]] = deque()
         self._draining = False
-        self._empty = trio.Event()
+        self._empty = trio.lowlevel.ParkingLot()
         self._closing = False
 
     # -- what others ask
@@ -160,8 +160,11 @@ class Registry:
         for thread_id in self._slots.loaded():
             self._do(lambda thread_id=thread_id: self._apply(self._slots.close(thread_id)))  # type: ignore[misc]
         while len(self._slots):
-            self._empty = trio.Event()
-            await self._empty.wait()
+            await self._empty.park()
+
+    async def emptied(self) -> None:
+        """Wait until the last loaded thread has gone."""
+        await self._empty.park()
 
     async def idle(self) -> None:
         """Wait until no turn is running."""
@@ -272,7 +275,7 @@ class Registry:
             del self._actors[thread_id]
         self._do(lambda: self._apply(self._slots.gone(thread_id, actor.generation)))
         if not len(self._slots):
-            self._empty.set()
+            self._empty.unpark_all()
 
     async def _move(self, request: Archive, generation: int) -> None:
         try:
@@ -288,4 +291,4 @@ class Registry:
             request.reply.reject(ActorExited())  # cancelled before it began
             self._do(lambda: self._apply(self._slots.gone(request.thread_id, generation)))
             if not len(self._slots):
-                self._empty.set()
+                self._empty.unpark_all()

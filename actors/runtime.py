@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,8 @@ class Runtime:
         self.cwd = cwd
         self.version = PROTOCOL_VERSION
         self.audience = Audience()
+        self.in_use = trio.Event()
+        """Set when the registry has been made."""
         self._nursery = nursery
         self._make_services = make_services
 
@@ -51,6 +54,7 @@ class Runtime:
         """The registry of this runtime's threads."""
         from spindle.actors.registry import Registry
 
+        self.in_use.set()
         return Registry(self.services, self._nursery)
 
     @cached_property
@@ -101,12 +105,13 @@ class Runtime:
         await archive_thread(self, thread_id)
 
     def greet(self, connection: Connection) -> None:
-        """Tell a client that has just initialized what is wrong with the configuration."""
+        """A client has initialized: load what it will need next, and tell it what is wrong with the configuration."""
         connection.later_quietly(lambda: self._greet(connection))
 
     async def _greet(self, connection: Connection) -> None:
         from spindle.storage.config import ConfigError
 
+        await trio.to_thread.run_sync(_load_ahead)
         try:
             await trio.to_thread.run_sync(self.services.config.load, Path(self.cwd))
         except (ConfigError, OSError) as error:
@@ -165,6 +170,17 @@ async def open_runtime(
             with trio.CancelScope(shield=True):
                 await runtime.close()
             flushing.cancel_scope.cancel()
+
+
+def _load_ahead() -> None:
+    """Import, in a worker thread, what the first thread and the first turn would otherwise have to wait for."""
+    for name in (
+        "spindle.actors.registry",
+        "spindle.actors.methods.threads",
+        "spindle.actors.methods.turns",
+        "spindle.rpc.model.responses",
+    ):
+        import_module(name)
 
 
 def _fixed(model: Model) -> Callable[[Provider, Config], Model]:

@@ -7,7 +7,7 @@ become one delta (the same text in fewer messages). What then still does not fit
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from typing import Any, ClassVar, Protocol
 
@@ -106,6 +106,8 @@ class Outbox:
         self._drained = trio.Event()
         self.overflowed = False
         self.closed = False
+        self.on_overflow: Callable[[], None] = lambda: None
+        """Called once, at the moment it overflows: whoever empties it may be stuck with what it took last."""
 
     def put(self, message: Event | bytes) -> None:
         """Add a message; never waits."""
@@ -119,6 +121,7 @@ class Outbox:
             self._merged_at = max(self._capacity, len(messages) + self._capacity // 4)
             if len(messages) > self._capacity and self._overflow is Overflow.CLOSE:
                 self.overflowed = True
+                self.on_overflow()
         self._ready.set()
 
     async def take(self) -> list[Event | bytes]:
@@ -151,7 +154,12 @@ class Subscriber:
     """One client of threads: a connection, or an embedding task. Compared by identity."""
 
     def __init__(
-        self, overflow: Overflow, *, muted: frozenset[str] = frozenset(), capacity: int = CAPACITY, one_thread: bool = False
+        self,
+        overflow: Overflow,
+        *,
+        muted: frozenset[str] = frozenset(),
+        capacity: int = CAPACITY,
+        one_thread: bool = False,
     ) -> None:
         self.outbox = Outbox(overflow, capacity)
         self.muted = muted

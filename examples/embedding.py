@@ -6,6 +6,7 @@ It runs on the built-in offline model. Leave `model` out of `open_runtime`, and 
 """
 
 import tempfile
+from contextlib import aclosing
 from pathlib import Path
 
 import trio
@@ -17,7 +18,7 @@ MODEL = spindle.OfflineModel(
     [
         "A thread is a conversation that is kept.",
         "Both of you.",
-        ScriptedAnswer(chunks=["This ", "would ", "take ", "hours."], pace=0.2),
+        ScriptedAnswer(chunks=["This ", "would ", "take ", "hours."], pace=0.05),
     ]
 )
 
@@ -33,9 +34,8 @@ async def main() -> None:
                 print("turns:", ", ".join(turn.status for turn in turns))
             # the last subscriber has left: the thread closes itself, and its rollout stays
             async with runtime.resume_thread(thread.id) as again:
-                print(
-                    "resumed with", len(again.info.thread.turns), "turns from", Path(again.info.thread.path or "").name
-                )
+                stored = again.info.thread
+                print("resumed with", len(stored.turns), "turns from", Path(stored.path or "").name)
                 print("says:", await again.run("Are you still there?"))
 
 
@@ -54,9 +54,9 @@ async def share(runtime: spindle.Runtime, thread: spindle.ThreadHandle) -> None:
     """Any number of tasks may subscribe to a thread; each hears everything, and none waits for another."""
 
     async def listen(*, task_status: trio.TaskStatus[None]) -> None:
-        async with runtime.resume_thread(thread.id) as second:
+        async with runtime.resume_thread(thread.id) as second, aclosing(second.events()) as events:
             task_status.started()
-            async for event in second.events():
+            async for event in events:
                 match event:
                     case spindle.AgentMessageDeltaNotification(delta=text):
                         heard.append(text)
@@ -71,13 +71,15 @@ async def share(runtime: spindle.Runtime, thread: spindle.ThreadHandle) -> None:
 
 
 async def cancel(thread: spindle.ThreadHandle) -> None:
-    """A cancel scope ends the turn, and what was said until then is recorded."""
-    with trio.move_on_after(0.5):
+    """Cancelling the block interrupts the turn, and leaving it waits until that is recorded."""
+    with trio.CancelScope() as scope:  # or trio.move_on_after(60), or the nursery of whoever wants the answer
         async with thread.turn("Do something long") as turn:
             async for event in turn:
                 match event:
                     case spindle.AgentMessageDeltaNotification(delta=text):
                         print(text, end="", flush=True)
+                        if text == "take ":
+                            scope.cancel()
     assert turn.result is not None
     print(f" [{turn.result.status}]")
 

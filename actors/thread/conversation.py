@@ -30,6 +30,8 @@ class Conversation:
     def __init__(self, home: Home, thread_id: str, path: Path | None, meta: dict[str, Any]) -> None:
         self.path = path
         self.meta = meta
+        self.paginated = meta.get("history_mode") == "paginated"
+        """Whether the rollout stores items the way Codex 0.169 does (see storage/rollout/paginated)."""
         self.items: list[bytes] = []
         self.usage: dict[str, Any] | None = None
         self.usage_turn: str | None = None

@@ -32,6 +32,11 @@ class LiveTurn:
     last_message: str | None = None
     done: trio.Event = field(factory=trio.Event)
 
+    @property
+    def joinable(self) -> bool:
+        """Whether input that comes now would still be said in this turn."""
+        return self.accepting and not self.interrupted
+
     def take_steered(self) -> list[Said]:
         """The input that was sent since the last call."""
         steered, self.steered = self.steered, []

@@ -206,7 +206,7 @@ class ThreadActor(Actor):
             raise invalid_request(
                 f"cannot resume running thread {self.thread_id} with mismatched path: requested `{params.path}`, active `{own}`"
             )
-        if not self.state.ephemeral and not self.state.conversation.stored:
+        if not self.state.ephemeral and not self.state.conversation.stored and self.turn is None:
             raise invalid_request(f"no rollout found for thread id {self.thread_id}")
 
     def _subscribe(self, subscriber: Subscriber) -> None:
@@ -299,9 +299,9 @@ class ThreadActor(Actor):
 
     async def _start_turn(self, message: StartTurn) -> None:
         said = None
-        if self.turn is None or self.turn.accepting:
+        if self.turn is None or self.turn.joinable:
             said = await _said(message.params.input)
-        if said is None or (self.turn is not None and not self.turn.accepting):
+        if said is None or (self.turn is not None and not self.turn.joinable):
             self._waiting.append(message)  # it is writing its last lines; the next one starts right after
         elif self.turn is not None:
             self.turn.steered.append(said)
@@ -319,6 +319,8 @@ class ThreadActor(Actor):
         if ended is not None:
             ended.done.set()
         if self._ending:
+            for message in self._waiting:
+                message.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))
             self.stop()
             return
         waiting, self._waiting = self._waiting, deque()

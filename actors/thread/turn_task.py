@@ -37,8 +37,10 @@ from spindle.rpc.protocol.turns import (
     TurnStatus,
     WarningNotification,
 )
+from spindle.storage.rollout.items import stored_error_info
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy
+from spindle.storage.rollout.paginated import paginated
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
@@ -172,17 +174,10 @@ class TurnTask:
             ]
         entries: list[Entry] = []
         if error is not None:
-            entries.append(
-                (
-                    "event_msg",
-                    {
-                        "type": "error",
-                        "message": error.message,
-                        "codex_error_info": error.codex_error_info,
-                        "additional_details": error.additional_details,
-                    },
-                )
-            )
+            failure = {"message": error.message, "codex_error_info": stored_error_info(error.codex_error_info)}
+            event = {"type": "error", **failure, "additional_details": error.additional_details}
+            entries.append(("event_msg", event))
+            ended["error"] = failure  # where 0.169 looks for it
         entries.append(("event_msg", {"type": "task_complete", "last_agent_message": turn.last_message, **ended}))
         return entries
 
@@ -210,7 +205,11 @@ class TurnTask:
 
     def record(self, *entries: Entry) -> None:
         """See TurnHost."""
-        self._conversation.record(entries)
+        conversation = self._conversation
+        if conversation.paginated:
+            conversation.record(paginated(entries, self._thread.thread_id, self._turn.id))
+        else:
+            conversation.record(entries)
         if self._state.raw_events:
             for kind, payload in entries:
                 if kind == "response_item":
@@ -252,7 +251,11 @@ class TurnTask:
         self.emit(token_usage(self._thread.thread_id, self._turn.id, info))
 
     async def room(self) -> None:
-        """See TurnHost."""
+        """See TurnHost. With durability `item`, also the place where what was recorded reaches the disk."""
+        journal = self._conversation.journal
+        if journal is not None and self._state.config.durability == "item" and self._synced != journal.size:
+            self._synced = journal.size
+            await self._services.flusher.sync(journal)
         for subscriber in tuple(self._thread.subscribers):
             await subscriber.outbox.room()
 

@@ -6,7 +6,7 @@ import random
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -28,7 +28,7 @@ BACKOFF_LIMIT = 20.0
 
 def default_instructions() -> str:
     """Our own base instructions."""
-    return resources.files("spindle.actors.turn").joinpath("instructions.md").read_text(encoding="utf-8")
+    return Path(__file__).with_name("instructions.md").read_text(encoding="utf-8")
 
 
 @frozen(kw_only=True)

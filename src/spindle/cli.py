@@ -7,8 +7,8 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,6 +85,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(app_server(options))
 
 
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for inner in group.exceptions:
+        if isinstance(inner, BaseExceptionGroup):
+            yield from _leaves(cast("BaseExceptionGroup[BaseException]", inner))
+        else:
+            yield inner
+
+
 def app_server(options: argparse.Namespace) -> int:
     """Serve until the client leaves or a signal arrives."""
     import trio
@@ -119,6 +127,6 @@ def app_server(options: argparse.Namespace) -> int:
         trio.run(serve)
     except* (HomeError, OSError) as group:
         code = 1
-        for reason in group.exceptions:
+        for reason in _leaves(group):
             print(f"spindle: {reason}", file=sys.stderr)
     return code

@@ -47,6 +47,22 @@ def error_info(value: object) -> object:
     return value
 
 
+def stored_error_info(value: object) -> object:
+    """The protocol's `codexErrorInfo` in the spelling of rollouts: the inverse of `error_info`."""
+    if isinstance(value, str):
+        return _snake(value)
+    if is_mapping(value):
+        return {
+            _snake(key): {_snake(k): v for k, v in body.items()} if is_mapping(body) else body
+            for key, body in value.items()
+        }
+    return value
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
 def _text_element(value: object) -> Json:
     element = mapping(value)
     bounds = element.get("byte_range", element.get("byteRange"))

@@ -210,7 +210,11 @@ class ShownTurns:
 
     def _completed(self, event: Json) -> None:
         turn = self._ended(event)
-        if turn is not None and turn.end is None:
+        if turn is None:
+            return
+        if error := mapping(event.get("error")):  # 0.169 tells it here
+            self._fail(turn, error)
+        elif turn.end is None:
             turn.end = "completed"
 
     def _aborted(self, event: Json) -> None:
@@ -225,14 +229,16 @@ class ShownTurns:
             return
         named = event.get("turn_id")
         turn = self._by_id.get(named) if isinstance(named, str) else self.current
-        if turn is None:
-            return
+        if turn is not None:
+            self._fail(turn, event)
+
+    def _fail(self, turn: ShownTurn, error: Json) -> None:
         turn.built = None
         turn.end = "failed"
         turn.error = {
-            "message": str(event.get("message", "")),
-            "codexErrorInfo": info,
-            "additionalDetails": event.get("additional_details"),
+            "message": str(error.get("message", "")),
+            "codexErrorInfo": error_info(error.get("codex_error_info")),
+            "additionalDetails": error.get("additional_details"),
         }
 
     def _user_message(self, event: Json) -> None:

@@ -244,11 +244,12 @@ class WebSocket:
             if head[0] & 0xF == 0x1:
                 yield payload
             elif head[0] & 0xF == 0x8:
+                self.socket.sendall(_frame(0x8, payload))
                 return
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.shutdown(socket.SHUT_WR)  # reading ends when the daemon has let go of us
 
     def dispose(self) -> None:
         self._in.close()
@@ -257,7 +258,8 @@ class WebSocket:
 
 def _frame(opcode: int, payload: bytes) -> bytes:
     mask, size = os.urandom(4), len(payload)
-    head = struct.pack("!BB", 0x80 | opcode, 0x80 | size) if size < 126 else struct.pack("!BBH", 0x80 | opcode, 0xFE, size)
+    first = 0x80 | opcode
+    head = struct.pack("!BB", first, 0x80 | size) if size < 126 else struct.pack("!BBH", first, 0xFE, size)
     key = (mask * (size // 4 + 1))[:size]
     return head + mask + (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big")
 

@@ -75,7 +75,7 @@ def test_lines_that_are_no_messages_are_survived(daemon: Daemon) -> None:
 
 
 def test_ids_come_back_with_their_type(client: Client) -> None:
-    ids = ["", "text", 0, -5, 2**63 - 1]
+    ids: list[str | int] = ["", "text", 0, -5, 2**63 - 1]
     client.wire.write([json.dumps({"id": id, "method": "thread/loaded/list", "params": {}}).encode() for id in ids])
     for id in ids:
         assert client.answer(id, since=1) == {"data": [], "nextCursor": None}

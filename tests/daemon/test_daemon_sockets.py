@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +34,6 @@ def http(daemon: Daemon, request: str) -> tuple[int, bytes]:
 def test_two_clients_share_a_thread(unix_daemon: Daemon, endpoint: Endpoint) -> None:
     one, two = unix_daemon.client(), unix_daemon.client()
     thread = one.start_thread()["id"]
-    two.hear("thread/started", "", since=0) if False else None
     one.run_turn(thread, "first")
     two_before = two.now
     assert len(two.call("thread/resume", threadId=thread)["thread"]["turns"]) == 1
@@ -89,13 +90,15 @@ def test_a_client_that_never_reads_is_closed_and_holds_nobody_up(unix_daemon: Da
 
 
 def _request(id: int, method: str, params: dict[str, Any]) -> bytes:
-    import json
-
     return json.dumps({"id": id, "method": method, "params": params}, separators=(",", ":")).encode()
 
 
 def _pieces(client: Client) -> int:
     return sum(message.get("method") == "item/reasoning/summaryTextDelta" for message in client.messages.entries)
+
+
+def _ends(piece: str, message: dict[str, Any]) -> bool:
+    return bool(message.get("params", {}).get("delta") == piece)
 
 
 def _at_length(reader: Client, thread: str) -> Iterator[Sequence[dict[str, Any]]]:
@@ -114,7 +117,7 @@ def _at_length(reader: Client, thread: str) -> Iterator[Sequence[dict[str, Any]]
             }
             for n in range(GROUP)
         ]
-        reader.messages.find(lambda message, end=f"{group}.": message.get("params", {}).get("delta") == end)
+        reader.messages.find(partial(_ends, f"{group}."))
     yield [
         {"type": "response.output_item.done", "item": reasoning},
         {"type": "response.completed", "response": {"id": "r"}},

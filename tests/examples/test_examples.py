@@ -12,7 +12,7 @@ SAYS = {
     "embedding.py": [
         "A thread is a conversation that is kept.  [completed]\n",
         "the first hears:  Both of you.\nthe second hears: Both of you.\n",
-        " [interrupted]\nturns: completed, completed, interrupted\n",
+        "This would take  [interrupted]\nturns: completed, completed, interrupted\n",
         "resumed with 3 turns from rollout-",
         'says: You said: "Are you still there?" I am the offline model and only repeat it.\n',
     ],

@@ -21,7 +21,7 @@ from spindle.demo.story import show
 def main() -> int:
     """Run the demo; 0 only if everything on the page happened."""
     page = Page()
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
     code = 0
     try:
         with tempfile.TemporaryDirectory(prefix="spindle-demo-", ignore_cleanup_errors=True) as folder:
@@ -34,8 +34,7 @@ def main() -> int:
     except* Exception as group:
         code = 1
         failures.extend(leaves(group))
-    for failure in failures:
-        reason = str(failure) if isinstance(failure, Failed) else repr(failure)
+    for reason in dict.fromkeys(str(failure) if isinstance(failure, Failed) else repr(failure) for failure in failures):
         page.line("FAILED", f"{page.current}: {reason}", "bold red")
     if failures and page.daemon_said:
         page.say(f"\nthe daemon said:\n{page.daemon_said}")
@@ -44,10 +43,10 @@ def main() -> int:
     return code
 
 
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions in a group, or the exception itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
+def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    """The exceptions in a group and in the groups inside of it."""
+    for inner in group.exceptions:
+        if isinstance(inner, BaseExceptionGroup):
             yield from leaves(inner)
-    else:
-        yield error
+        else:
+            yield inner

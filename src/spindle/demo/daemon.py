@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -61,7 +61,7 @@ async def run_client(name: str, socket: Path, home: Path, *, task_status: trio.T
 
 
 @asynccontextmanager
-async def open_socket(path: Path) -> AsyncIterator[WebSocketTransport]:
+async def open_socket(path: Path) -> AsyncGenerator[WebSocketTransport, None]:
     """A WebSocket to the server behind a Unix socket. Raises Failed."""
     try:
         transport = await connect(await trio.open_unix_socket(path), "localhost", kind="unix")
@@ -79,6 +79,7 @@ class Client:
     def __init__(self, name: str, transport: WebSocketTransport) -> None:
         self.name = name
         self.leaving = False
+        self._gone = f"the daemon has closed the connection of {name}"
         self.heard: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self._transport = transport
         self._ids = count(1)
@@ -86,8 +87,11 @@ class Client:
         self._news: dict[object, trio.Event] = {}
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Send one message."""
-        await self._transport.send([json.dumps(message).encode()])
+        """Send one message. Raises Failed if the daemon is gone."""
+        try:
+            await self._transport.send([json.dumps(message).encode()])
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise Failed(self._gone) from error
 
     async def ask(self, method: str, **params: Any) -> Any:
         """Send a request and wait for its answer. Raises Failed if it is an error."""
@@ -117,7 +121,7 @@ class Client:
                 self._take(json.loads(data))
         except trio.BrokenResourceError:
             pass
-        check(self.leaving, f"the daemon has closed the connection of {self.name}")
+        check(self.leaving, self._gone)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "method" not in message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ class Page:
         self.current = "start"
         self.daemon_said = ""
         self._begin = time.perf_counter()
+        self._in_line = False
         self._console: Console | None = None
         if sys.stdout.isatty():
             from rich.console import Console
@@ -46,6 +47,7 @@ class Page:
 
     def say(self, text: str, style: str = "") -> None:
         """Write text as it is."""
+        self._in_line = not text.endswith("\n") if text else self._in_line
         if self._console is not None:
             self._console.print(text, style=style or None, end="")
         else:
@@ -53,13 +55,15 @@ class Page:
             sys.stdout.flush()
 
     def line(self, mark: str, text: str, style: str) -> None:
-        """Write a line with the time, a mark and a text."""
+        """Write a line with the time, a mark and a text, below a line that something broke off."""
+        if self._in_line:
+            self.say("\n")
         self.say(f"{self.elapsed():5.2f} s ", "dim")
         self.say(f"{mark:>2} ", style)
         self.say(f"{text}\n")
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Callable[[str], None]]:
+    def step(self, name: str) -> Generator[Callable[[str], None], None, None]:
         """A step of the demo, within its deadline; what the block is given writes a line that says what is done."""
         self.current = name
         try:

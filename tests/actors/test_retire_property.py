@@ -1,0 +1,453 @@
+"""Letting go: whatever clients do, and whenever, the retire protocol keeps its promises.
+
+A real registry with real threads; only the disk is replaced, by a set of names. What clients see is logged as it happens
+(replies and notifications are synchronous calls) and judged from their side. Time is trio's mock clock, the gaps between
+operations cluster on the delay after which a thread is unloaded, and the seed shuffles trio's scheduling.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import hypothesis
+import orjson
+import pytest
+import trio
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from spindle.actors import registry as registry_module
+from spindle.actors.client import Client
+from spindle.actors.mailbox import ActorExited, Reply
+from spindle.actors.registry import Archive, Leave, Registry, Resume, ToThread
+from spindle.actors.slots import Post, Slots
+from spindle.actors.subscribers import Audience, Overflow, Subscriber
+from spindle.actors.thread import thread as thread_module
+from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.messages import Attach, Detach, StartTurn
+from spindle.actors.thread.opening import FromRollout, NewThread, OpenedThread
+from spindle.actors.thread.services import Models, Services
+from spindle.actors.thread.settings import settings_for
+from spindle.actors.thread.thread import LOST_CLIENT_DELAY, ThreadActor
+from spindle.rpc.model.offline import OfflineModel, ScriptedAnswer
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, OVERLOADED, RpcError, invalid_request
+from spindle.rpc.protocol.items import TextInput
+from spindle.rpc.protocol.threads import NotLoadedStatus, ThreadResumeParams, ThreadStartParams
+from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.storage.agents_md import Instructions
+from spindle.storage.config import Config, ConfigLoader
+from spindle.storage.home import Home
+from spindle.storage.rollout.flusher import Flusher
+from spindle.storage.threads import NoRollout
+
+CLIENTS = 3
+DELAY = 5
+US = Client("test", "test")
+
+
+class Violation(AssertionError):
+    """A promise that was not kept."""
+
+
+class Timed(OfflineModel):
+    """Takes as many seconds as it is told."""
+
+    def answer(self, request):
+        said = orjson.loads(request.input[-1])["content"][0]["text"]
+        try:
+            return ScriptedAnswer(chunks=("ok",), delay=float(said))
+        except ValueError:
+            return ScriptedAnswer(chunks=("ok",))
+
+
+class Overheard(Audience):
+    def __init__(self, world):
+        super().__init__()
+        self.world = world
+
+    def announce(self, params):
+        self.world.heard(params)
+
+
+class Member(Subscriber):
+    """One client, until it is lost."""
+
+    def __init__(self, world, number):
+        super().__init__(Overflow.CLOSE)
+        self.world, self.number = world, number
+
+    def deliver(self, event):
+        self.world.heard(event.params)
+
+
+class World:
+    """The registry, what is stored, and the judge of all that is seen of both."""
+
+    def __init__(self, delay: int | None, on_unsubscribe: str, loading: float) -> None:
+        raw: dict[str, Any] = {"on_unsubscribe": on_unsubscribe}
+        if delay is not None:
+            raw |= {"thread_unload_delay_secs": delay}
+        self.config = Config(raw=raw, merged=raw, layers=[], cwd=None, trust=None)
+        self.loading = loading
+        self.patience = 10 * (LOST_CLIENT_DELAY + (delay or 0))
+        self.known: list[str] = []
+        self.archived: set[str] = set()
+        self.clients = [Member(self, number) for number in range(CLIENTS)]
+        self.violations: list[str] = []
+        self.unanswered: dict[int, str] = {}
+        self.asked = 0
+        self.loads: Counter[str] = Counter()
+        """Incarnations that have begun to load."""
+        self.ends: Counter[str] = Counter()
+        """Incarnations that have let go of everything."""
+        self.born: Counter[str] = Counter()
+        """Incarnations that have loaded."""
+        self.closed: Counter[str] = Counter()
+        self.subscribed: dict[str, set[Member]] = defaultdict(set)
+        self.forced: dict[str, set[int]] = defaultdict(set)
+        """The archivings of a thread that are under way; they may end it whoever is subscribed."""
+        self.archivings: Counter[str] = Counter()
+        self.ending = False
+
+    def violated(self, what: str) -> None:
+        self.violations.append(what)
+
+    # -- the disk
+
+    async def open_thread(self, services, thread_id, opening):
+        self.loads[thread_id] += 1
+        if self.loads[thread_id] - self.ends[thread_id] != 1:
+            self.violated(f"{thread_id} is loaded twice at once")
+        await trio.sleep(self.loading)
+        if isinstance(opening, FromRollout) and (thread_id in self.archived or thread_id not in self.known):
+            raise invalid_request(f"no rollout found for thread id {thread_id}")
+        conversation = Conversation(services.home, thread_id, None, {"id": thread_id})
+        conversation.stored = True
+        self.born[thread_id] += 1
+        return OpenedThread(
+            settings=settings_for(self.config, ThreadStartParams(), server_cwd="/"),
+            config=self.config,
+            conversation=conversation,
+            guidance=Instructions(None, ()),
+            client=US,
+            created_at=0,
+            updated_at=0,
+            source="test",
+            cli_version="0",
+        )
+
+    def archive(self, home, thread_id):
+        if thread_id in self.archived or thread_id not in self.known:
+            raise NoRollout(thread_id)
+        if self.loads[thread_id] != self.ends[thread_id]:
+            self.violated(f"{thread_id} is archived while it is loaded")
+        self.archived.add(thread_id)
+
+    async def in_worker(self, work, *args, **kwargs):
+        await trio.sleep(self.loading)
+        return work(*args)
+
+    # -- what is seen
+
+    def heard(self, params: Any) -> None:
+        method = params.METHOD
+        thread_id = getattr(params, "thread_id", None) or params.thread.id
+        if method == "thread/archived":
+            return
+        if self.closed[thread_id] >= self.born[thread_id]:
+            self.violated(f"{method} after the close of {thread_id}")
+        if method == "thread/closed":
+            self.closed[thread_id] += 1
+            if self.loads[thread_id] != self.ends[thread_id]:
+                self.violated(f"{thread_id} is closed before it has ended")
+            if self.subscribed[thread_id] and not self.forced[thread_id] and not self.ending:
+                self.violated(f"{thread_id} closes while subscribed")
+            self.subscribed[thread_id].clear()
+
+    def reply(
+        self,
+        what: str,
+        thread_id: str | None,
+        then: Any = lambda value: None,
+        must: bool = False,
+        asker: Member | None = None,
+    ) -> Reply[Any]:
+        """A reply that has to be settled. `must`: with success, unless an archiving gets in between."""
+        number, before = self.asked, self.archivings[thread_id or ""]
+        self.asked += 1
+        self.unanswered[number] = what
+        innocent = thread_id not in self.archived and not self.forced[thread_id or ""]
+
+        def settled() -> None:
+            del self.unanswered[number]
+            self.forced[thread_id or ""].discard(number)
+
+        def resolved(value: Any) -> None:
+            settled()
+            then(value)
+
+        def rejected(error: Exception) -> None:
+            settled()
+            if not isinstance(error, RpcError) or error.code in (INTERNAL_ERROR, OVERLOADED):
+                dying = isinstance(error, ActorExited) or "just ended" in str(error)
+                self.violated(f"{what} reached a dying actor" if dying else f"{what} failed with {error!r}")
+            elif str(error) == "the client has gone away" and asker is not None and asker.outbox.closed:
+                pass
+            elif must and innocent and before == self.archivings[thread_id or ""]:
+                self.violated(f"{what} was refused: {error}")
+
+        return Reply(resolved, rejected)
+
+    # -- what clients do
+
+    async def run(self, program: list[tuple[Any, ...]]) -> None:
+        home = Home(Path("/nonexistent"))
+        model = Timed()
+        services = Services(
+            home=home,
+            config=ConfigLoader(home),
+            models=Models(lambda provider, config: model),
+            flusher=Flusher(),
+            audience=Overheard(self),
+            cwd="/",
+            version="0",
+        )
+        async with trio.open_nursery() as nursery:
+            self.registry = Registry(services, nursery)
+            for name, *args in program:
+                if name == "wait":
+                    await trio.sleep(args[0])
+                elif name == "steps":
+                    for _ in range(args[0]):
+                        await trio.lowlevel.checkpoint()
+                else:
+                    getattr(self, name)(*args)
+            await trio.sleep(self.patience)
+            for what in self.unanswered.values():
+                self.violated(f"{what} was never answered")
+            for thread_id in self.known:
+                if self.subscribed[thread_id] and not self.registry.is_loaded(thread_id):
+                    self.violated(f"{thread_id} is gone while subscribed")
+                if not self.subscribed[thread_id] and self.registry.is_loaded(thread_id):
+                    self.violated(f"{thread_id} is loaded for nobody")
+            self.ending = True
+            await self.registry.shut_down()
+        if self.loads != self.ends:
+            self.violated("an incarnation has not ended")
+        if +self.closed != +self.born:
+            self.violated(f"closes: {self.closed}, incarnations: {self.born}")
+
+    def start(self, client: int) -> None:
+        member = self.clients[client]
+
+        def loaded(response: Any) -> None:
+            self.subscribed[response.thread.id].add(member)
+
+        message = Attach(reply=self.reply("start", None, loaded), subscriber=member)
+        self.known.append(self.registry.start(NewThread(params=ThreadStartParams(), client=US), message))
+
+    def resume(self, client: int, thread: int) -> None:
+        if not (thread_id := self.pick(thread)):
+            return
+        member = self.clients[client]
+
+        def loaded(response: Any) -> None:
+            if response.thread.status == NotLoadedStatus():
+                self.violated("resumed a thread that is not loaded")
+            self.subscribed[thread_id].add(member)
+
+        params = ThreadResumeParams(thread_id=thread_id)
+        reply = self.reply(f"resume {thread_id} by {client}", thread_id, loaded, must=True, asker=member)
+        opening = FromRollout(params=params, client=US)
+        self.registry.route(Resume(thread_id, Attach(reply=reply, subscriber=member, params=params), opening))
+
+    def unsubscribe(self, client: int, thread: int) -> None:
+        if not (thread_id := self.pick(thread)):
+            return
+        member = self.clients[client]
+        reply = self.reply("unsubscribe", thread_id, lambda _: self.subscribed[thread_id].discard(member), must=True)
+        self.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=member)))
+
+    def breath(self, client: int, thread: int) -> None:
+        """Unsubscribe and resume in one breath."""
+        self.unsubscribe(client, thread)
+        self.resume(client, thread)
+
+    def lose(self, client: int) -> None:
+        """The client goes away without a word, as a connection does."""
+        member = self.clients[client]
+        self.registry.leave_all(member)
+        member.outbox.close()
+        for subscribed in self.subscribed.values():
+            subscribed.discard(member)
+        self.clients[client] = Member(self, client)
+
+    def turn(self, thread: int, seconds: float) -> None:
+        if not (thread_id := self.pick(thread)):
+            return
+        params = TurnStartParams(thread_id=thread_id, input=[TextInput(str(seconds))])
+        self.registry.route(ToThread(thread_id, StartTurn(reply=self.reply("turn", thread_id), params=params)))
+
+    def archiving(self, thread: int) -> None:
+        if not (thread_id := self.pick(thread)):
+            return
+        reply = self.reply("archive", thread_id)
+        self.forced[thread_id].add(self.asked - 1)
+        self.archivings[thread_id] += 1
+        self.registry.archive(Archive(thread_id, reply))
+
+    def unarchiving(self, thread: int) -> None:
+        if thread_id := self.pick(thread):
+            self.archived.discard(thread_id)
+
+    def pick(self, thread: int) -> str | None:
+        return self.known[thread % len(self.known)] if self.known else None
+
+
+def violations(program, *, delay=None, on_unsubscribe="finish", loading=0.0, seed=0) -> list[str]:
+    """Run the program; the promises that were broken."""
+    world = World(delay, on_unsubscribe, loading)
+    stopped = ThreadActor.stopped
+
+    async def counted(actor):
+        await stopped(actor)
+        world.ends[actor.thread_id] += 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thread_module, "open_thread", world.open_thread)
+        patch.setattr(registry_module, "archive", world.archive)
+        patch.setattr(trio, "to_thread", SimpleNamespace(run_sync=world.in_worker))
+        patch.setattr(ThreadActor, "stopped", counted)
+        trio._core._run._r.seed(seed)
+        trio.run(world.run, program, clock=MockClock(autojump_threshold=0))
+    return world.violations
+
+
+clients = st.integers(0, CLIENTS - 1)
+threads = st.integers(0, 1)
+"""Few, so that clients meet."""
+deadlines = [
+    float(base + off) for base in (0, DELAY, LOST_CLIENT_DELAY) for off in (-0.001, 0, 0.001) if base + off > 0
+]
+operations = st.one_of(
+    st.tuples(st.just("resume"), clients, threads),
+    st.tuples(st.just("unsubscribe"), clients, threads),
+    st.tuples(st.just("breath"), clients, threads),
+    st.tuples(st.just("steps"), st.integers(1, 8)),
+    st.tuples(st.just("wait"), st.sampled_from(deadlines)),
+    st.tuples(st.just("turn"), threads, st.sampled_from([0.0, *deadlines])),
+    st.tuples(st.just("lose"), clients),
+    st.tuples(st.just("archiving"), threads),
+    st.tuples(st.just("unarchiving"), threads),
+    st.tuples(st.just("start"), clients),
+)
+programs = st.lists(operations, max_size=30).map(lambda rest: [("start", 0), *rest])
+worlds = st.fixed_dictionaries(
+    {
+        "delay": st.sampled_from([None, 0, DELAY]),
+        "on_unsubscribe": st.sampled_from(["finish", "interrupt"]),
+        "loading": st.sampled_from([0.0, 0.001, float(DELAY)]),
+        "seed": st.integers(0, 2**16),
+    }
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(programs, worlds)
+def test_the_promises_are_kept(program, world):
+    assert violations(program, **world) == []
+
+
+@pytest.mark.parametrize("steps", range(12))
+@pytest.mark.parametrize("between", ["resume", "turn", "archiving"])
+def test_whatever_comes_at_whatever_moment_of_the_end(steps, between):
+    """Every step of the way out, one after the other."""
+    args = {"resume": (0, 0), "turn": (0, 0.0), "archiving": (0,)}[between]
+    for seed in range(5):
+        program = [
+            ("start", 0),
+            ("wait", 1.0),
+            ("unsubscribe", 0, 0),
+            ("steps", steps),
+            (between, *args),
+            ("resume", 1, 0),
+        ]
+        assert violations(program, seed=seed) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_unsubscribe_and_resume_in_one_breath_gives_a_live_thread(seed):
+    for loading in (0.0, 0.001, 1.0):
+        program = [("start", 0), ("wait", 2.0), ("breath", 0, 0), ("breath", 0, 0), ("wait", 1000.0), ("turn", 0, 0.0)]
+        assert violations(program, loading=loading, seed=seed) == []
+
+
+def test_a_thread_that_is_told_to_end_while_it_loads_closes_once():
+    program = [("start", 0), ("wait", 9.0), ("unsubscribe", 0, 0), ("wait", 9.0), ("resume", 0, 0), ("archiving", 0)]
+    assert violations(program, loading=1.0) == []
+
+
+def test_a_client_that_goes_away_before_its_thread_is_there_keeps_nothing_loaded():
+    assert violations([("start", 0), ("lose", 0)], loading=1.0) == []
+    assert violations([("start", 0), ("wait", 2.0), ("unsubscribe", 0, 0), ("resume", 1, 0), ("lose", 1)]) == []
+
+
+def test_a_turn_that_waits_for_another_to_end_is_refused_in_words_when_the_thread_is_archived():
+    program = [("start", 0), ("turn", 0, 0.0), ("unsubscribe", 0, 0), ("turn", 0, 0.0), ("archiving", 0)]
+    assert violations(program, on_unsubscribe="interrupt") == []
+
+
+# -- the guards
+
+
+def retire_without_comparing(self, thread_id, generation, seen):
+    slot = self._current(thread_id, generation)
+    if slot is None or slot.phase != "live" or slot.address is None:
+        return []
+    return self._end(slot)
+
+
+def route_without_holding(self, thread_id, message, original=Slots.route):
+    slot = self._slots.get(thread_id)
+    if slot is None or slot.address is None or isinstance(message, Archive):
+        return original(self, thread_id, message)
+    return [Post(slot.address, message)]
+
+
+GUARDS = {
+    "accepted == seen": ("retire", retire_without_comparing, "closes while subscribed"),
+    "holding while closing": ("route", route_without_holding, "reached a dying actor"),
+}
+
+
+@pytest.fixture(params=list(GUARDS))
+def broken(request, monkeypatch):
+    """The table of slots without one of its guards; what goes wrong then."""
+    method, without, promise = GUARDS[request.param]
+    monkeypatch.setattr(Slots, method, without)
+    return promise
+
+
+def test_without_a_guard_known_programs_break_a_promise(broken):
+    programs = [
+        [("start", 0), ("wait", 1.0), ("unsubscribe", 0, 0), ("steps", steps), ("resume", 0, 0)] for steps in range(12)
+    ]
+    found = [what for program in programs for what in violations(program)]
+    assert any(broken in what for what in found), found
+
+
+def test_without_a_guard_the_property_finds_a_counterexample(broken):
+    def breaks(example):
+        program, world = example
+        return any(broken in what for what in violations(program, **world))
+
+    program, _ = hypothesis.find(
+        st.tuples(programs, worlds),
+        breaks,
+        settings=settings(max_examples=2000, deadline=None, database=None, derandomize=True, phases=[Phase.generate]),
+    )
+    assert program
