@@ -1,401 +1,174 @@
-"""HTTP/1.1 POSTs with streamed answers, over trio and h11.
+"""One provider's HTTP connections: httpx, which keeps them alive, speaks TLS and goes through the proxies of the environment.
 
-Not httpx: its pool looks at every connection for every request, so 64 concurrent answers cost five times the CPU of
-this module (measured), and importing it takes longer than a first answer. What a model needs is little: POST, read
-as it arrives, keep the connection. Proxies are honoured as the environment names them.
+httpx is imported when the first request is made, in a worker thread, because it costs a daemon's start more than
+everything else together.
 """
 
-import base64
-import ipaddress
-import os
-import ssl
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import cast
-from urllib.parse import unquote, urlsplit
+from __future__ import annotations
 
-import h11
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
 import trio
-from attrs import frozen
 
-_READ = 65536
-_HEAD_LIMIT = 131072
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+Header: TypeAlias = tuple[str, str]
+
+_SHARE = 8
+"""Requests one httpx client has under way at most: it looks at all its connections for each request, which makes one
+client for hundreds of streams quadratic."""
+_KEPT_SECONDS = 90.0
 _CONNECT_SECONDS = 30.0
-_SETTLE_SECONDS = 0.05
-_SETTLE_READS = 4
-_KEEP_SECONDS = 90.0
-
-Header = tuple[str, str]
+_LAST_BYTES_SECONDS = 0.02
+_DIRECT = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 class HttpFailure(Exception):
-    """No answer, or an answer cut off: the peer was not reached, went away, or does not speak HTTP/1.1."""
-
-
-class Unreachable(HttpFailure):
-    """No connection could be made."""
+    """The exchange failed below HTTP: no connection, a lost one, or bytes that are no HTTP."""
 
 
 class Idle(HttpFailure):
-    """The peer was silent for longer than allowed."""
+    """Nothing came for as long as the caller was ready to wait."""
 
 
-@frozen
-class Target:
-    """Where a URL leads: what to connect to and what to ask for. `proxy` is the URL of a proxy in between."""
+class Exchange:
+    """A request that is being answered; `status` is known, the body is taken piece by piece."""
 
-    secure: bool
-    host: str
-    port: int
-    path: str
-    authority: str
-    proxy: str | None
-
-    @classmethod
-    def parse(cls, url: str, environ: Mapping[str, str]) -> "Target":
-        """`environ` may name proxies. Raises `ValueError` for anything but http and https URLs with a host."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"not an http or https URL: {url}")
-        secure = parts.scheme == "https"
-        host = parts.hostname.encode("idna").decode() if not parts.hostname.isascii() else parts.hostname
-        named = f"[{host}]" if ":" in host else host
-        port = parts.port or (443 if secure else 80)
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        authority = named if parts.port is None else f"{named}:{port}"
-        return cls(secure, host, port, path, authority, _proxy(parts.scheme, host, environ))
-
-
-@frozen
-class Dialled:
-    """One open connection."""
-
-    stream: trio.abc.Stream
-    socket: trio.SocketStream
-
-
-class Answer:
-    """The head of a response, and its body as it arrives."""
-
-    def __init__(self, connection: h11.Connection, stream: trio.abc.Stream, head: h11.Response, idle: float) -> None:
-        self._connection = connection
-        self._stream = stream
-        self._idle = idle
-        self.status = head.status_code
-        self.ended = False
-
-    async def chunks(self) -> Sequence[bytes]:
-        """What arrived next, all of it; empty at the end of the body. Raises `HttpFailure`."""
-        arrived: list[bytes] = []
-        connection = self._connection
-        while not self.ended:
-            try:
-                event = connection.next_event()
-            except h11.RemoteProtocolError as error:
-                if arrived:
-                    return arrived
-                raise HttpFailure(str(error)) from error
-            if event is h11.NEED_DATA:
-                if arrived:
-                    return arrived
-                connection.receive_data(await _read(self._stream, self._idle))
-            elif isinstance(event, h11.Data):
-                arrived.append(bytes(event.data))
-            else:
-                self.ended = True
-        return arrived
-
-    async def rest(self, limit: int) -> bytes:
-        """The body up to `limit` bytes, or what arrives of it before the peer goes away."""
-        body = bytearray()
-        try:
-            while len(body) < limit and (arrived := await self.chunks()):
-                body += b"".join(arrived)
-        except HttpFailure:
-            pass
-        return bytes(body[:limit])
-
-    async def settle(self, socket: trio.SocketStream) -> bool:
-        """Read the end of a body of which everything that matters was read; whether that left a usable connection.
-
-        The end tends to arrive just after the last event: reading it when the connection is next needed costs no wait.
-        """
-        with trio.move_on_after(_SETTLE_SECONDS):
-            try:
-                for _ in range(_SETTLE_READS):
-                    # What a TLS stream holds decrypted or half read does not show on its socket.
-                    if self.ended or (self._stream is socket and not socket.socket.is_readable()):
-                        break
-                    await self.chunks()
-            except HttpFailure:
-                return False
-        return self.reusable and not socket.socket.is_readable()
+    def __init__(self, response: httpx.Response, done: Callable[[], None]) -> None:
+        self._response = response
+        self._done = done
+        self._chunks: AsyncIterator[bytes] = response.aiter_raw()
 
     @property
-    def reusable(self) -> bool:
-        """Whether the body ended and the connection may carry another request."""
-        return self._connection.our_state is h11.DONE and self._connection.their_state is h11.DONE
+    def status(self) -> int:
+        """The status code."""
+        return self._response.status_code
+
+    async def chunk(self) -> bytes:
+        """The bytes that came next, b"" at the end of the body. Raises HttpFailure."""
+        import httpx
+
+        try:
+            return await anext(self._chunks, b"")
+        except httpx.TimeoutException as error:
+            raise Idle("idle timeout waiting for SSE") from error
+        except httpx.HTTPError as error:
+            raise HttpFailure(_reason(error)) from error
+
+    async def rest(self, limit: int) -> bytes:
+        """The body, at most `limit` bytes of it; what a broken connection leaves out is missing."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while size < limit and (part := await self.chunk()):
+                parts.append(part)
+                size += len(part)
+        except HttpFailure:
+            pass
+        return b"".join(parts)[:limit]
+
+    async def aclose(self, whole: bool = False) -> None:
+        """End the exchange. The connection is kept if all was read; `whole` says that only the body's end mark is missing."""
+        if whole:
+            with trio.move_on_after(_LAST_BYTES_SECONDS):
+                await self.rest(1 << 16)
+        try:
+            with trio.CancelScope(shield=True):
+                await self._response.aclose()
+                # httpx's body is a nest of generators; on a closed connection the next step ends every one of them,
+                # where an abandoned nest would be left to the garbage collector
+                await self.rest(1 << 16)
+        finally:
+            self._done()
 
 
 class Connections:
-    """Connections to one target, the idle ones kept for the next request. No limit: turns never queue."""
+    """Connections to one URL."""
 
-    def __init__(self, target: Target, context: Callable[[], ssl.SSLContext] | None = None) -> None:
-        self._target = target
-        self._make_context = context or default_context
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._pools: list[_Pool] = []
         self._context: ssl.SSLContext | None = None
-        self._idle: deque[_Kept] = deque()  # the least recently used first
-        self._closed = False
-        self._request_target = target.path
-        self._proxy_headers: list[tuple[bytes, bytes]] = []
-        if target.proxy and not target.secure:
-            self._request_target = f"http://{target.authority}{target.path}"
-            self._proxy_headers = _proxy_authorization(target.proxy)
 
-    async def post(self, headers: Sequence[Header], body: bytes, idle: float) -> "Exchange":
-        """Send a request and wait for the head of the response.
+    async def post(self, headers: Sequence[Header], body: bytes, idle: float) -> Exchange:
+        """POST `body`; returns when the head of the answer is there. `idle` bounds each wait for bytes, in seconds.
 
-        `idle` is the longest silence in seconds, while waiting for the head and between reads. `host` and
-        `content-length` are added. An idle connection that the peer has closed meanwhile is replaced unnoticed.
-        Raises `HttpFailure`.
+        Raises HttpFailure; ValueError for a URL or a header that cannot be used.
         """
-        await self._prune()
-        while self._idle and not self._closed:
-            kept = self._idle.pop()
-            dialled = kept.dialled
-            try:
-                usable = await kept.answer.settle(dialled.socket)
-            except BaseException:
-                await _discard(dialled.stream)
-                raise
-            if not usable:
-                await _discard(dialled.stream)  # closed by the peer, or out of step: either way of no use
-                continue
-            try:
-                return await self._send(dialled, headers, body, idle)
-            except _Stale:
-                continue
-        if self._closed:
-            raise Unreachable("the model is closed")
-        try:
-            return await self._send(await self._dial(), headers, body, idle)
-        except _Stale as error:
-            raise HttpFailure("connection closed before message completed") from error
+        if self._context is None:
+            self._context = await trio.to_thread.run_sync(_ssl_context)
+        import httpx
 
-    def give_back(self, dialled: Dialled, answer: Answer) -> bool:
-        """Keep a connection whose exchange is over; False if it has to be closed instead."""
-        if self._closed:
-            return False
-        self._idle.append(_Kept(dialled, answer, trio.current_time() + _KEEP_SECONDS))
-        return True
+        pool = next((pool for pool in self._pools if pool.in_use < _SHARE), None)
+        if pool is None:
+            pool = _Pool(self._open(self._context))
+            self._pools.append(pool)
+        pool.in_use += 1
+        try:
+            return Exchange(await self._send(pool.client, headers, body, idle), pool.free)
+        except BaseException as error:
+            pool.free()
+            if isinstance(error, httpx.ReadTimeout):
+                raise Idle("idle timeout waiting for SSE") from error
+            if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+                raise ValueError(f"{self.url}: {error}") from error
+            if isinstance(error, httpx.HTTPError):
+                raise HttpFailure(_reason(error)) from error
+            raise
+
+    async def _send(
+        self, client: httpx.AsyncClient, headers: Sequence[Header], body: bytes, idle: float
+    ) -> httpx.Response:
+        import httpx
+
+        timeout = httpx.Timeout(idle, connect=min(idle, _CONNECT_SECONDS))
+        request = client.build_request("POST", self.url, content=body, headers=list(headers), timeout=timeout)
+        try:
+            return await client.send(request, stream=True)
+        except httpx.RemoteProtocolError as error:
+            if "without sending a response" not in str(error):
+                raise
+            # a kept connection that the server closed just now; the request was not dealt with
+            return await client.send(request, stream=True)
 
     async def aclose(self) -> None:
-        """Close what is idle and make no more connections."""
-        self._closed = True
-        while self._idle:
-            await _discard(self._idle.pop().dialled.stream)
+        """Close every connection; answers in progress fail."""
+        pools, self._pools = self._pools, []
+        for pool in pools:
+            await pool.client.aclose()
 
-    async def _prune(self) -> None:
-        while self._idle and self._idle[0].until <= trio.current_time():
-            await _discard(self._idle.popleft().dialled.stream)
+    def _open(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        import httpx
 
-    async def _send(self, dialled: Dialled, headers: Sequence[Header], body: bytes, idle: float) -> "Exchange":
-        connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_LIMIT)
-        try:
-            try:
-                start = h11.Request(
-                    method="POST",
-                    target=self._request_target,
-                    headers=[
-                        (b"host", self._target.authority.encode()),
-                        (b"content-length", b"%d" % len(body)),
-                        *self._proxy_headers,
-                        *((name.encode(), value.encode()) for name, value in headers),
-                    ],
-                )
-                head = connection.send(start) or b""
-                connection.send(h11.Data(data=body))
-                connection.send(h11.EndOfMessage())
-            except (h11.LocalProtocolError, UnicodeError) as error:
-                raise HttpFailure(f"not a valid request: {error}") from error
-            broken: BaseException | None = None
-            try:
-                if len(body) < _READ:
-                    await dialled.stream.send_all(head + body)
-                else:  # a copy of a long conversation costs more than a second write
-                    await dialled.stream.send_all(head)
-                    await dialled.stream.send_all(body)
-            except trio.BrokenResourceError as error:
-                broken = error  # a server may refuse early and still have answered
-            silent = True
-            while True:
-                try:
-                    event = connection.next_event()
-                except h11.RemoteProtocolError as error:
-                    if silent:
-                        raise _Stale from error
-                    raise HttpFailure(str(error)) from error
-                if event is h11.NEED_DATA:
-                    try:
-                        data = await _read(dialled.stream, idle)
-                    except HttpFailure as error:
-                        if silent and not isinstance(error, Idle):
-                            raise _Stale from (broken or error)
-                        raise
-                    silent = silent and not data
-                    connection.receive_data(data)
-                elif isinstance(event, h11.Response):
-                    return Exchange(self, dialled, Answer(connection, dialled.stream, event, idle))
-                elif not isinstance(event, h11.InformationalResponse):
-                    raise _Stale
-        except BaseException:
-            await _discard(dialled.stream)
-            raise
-
-    async def _dial(self) -> Dialled:
-        target = self._target
-        try:
-            with trio.fail_after(_CONNECT_SECONDS):
-                if target.proxy is None:
-                    socket = await trio.open_tcp_stream(target.host, target.port)
-                else:
-                    socket = await self._dial_proxy(target.proxy)
-                if not target.secure:
-                    return Dialled(socket, socket)
-                try:
-                    if self._context is None:
-                        # Reading the system's certificates takes tens of milliseconds.
-                        self._context = await trio.to_thread.run_sync(self._make_context)
-                    secured = trio.SSLStream(socket, self._context, server_hostname=target.host, https_compatible=True)
-                    await secured.do_handshake()
-                except BaseException:
-                    await _discard(socket)
-                    raise
-                return Dialled(secured, socket)
-        except trio.TooSlowError as error:
-            raise Unreachable("connect timed out") from error
-        except (OSError, ssl.SSLError, trio.BrokenResourceError) as error:
-            raise Unreachable(_reason(error)) from error
-
-    async def _dial_proxy(self, proxy: str) -> trio.SocketStream:
-        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-        socket = await trio.open_tcp_stream(parts.hostname or "", parts.port or 80)
-        if not self._target.secure:
-            return socket
-        try:
-            there = f"{self._target.host}:{self._target.port}"
-            connection = h11.Connection(h11.CLIENT)
-            auth = _proxy_authorization(proxy)
-            start = h11.Request(method="CONNECT", target=there, headers=[(b"host", there.encode()), *auth])
-            await socket.send_all((connection.send(start) or b"") + (connection.send(h11.EndOfMessage()) or b""))
-            while True:
-                try:
-                    event = connection.next_event()
-                except h11.RemoteProtocolError as error:
-                    raise Unreachable(f"the proxy does not speak HTTP: {error}") from error
-                if event is h11.NEED_DATA:
-                    connection.receive_data(bytes(await socket.receive_some(_READ)))
-                elif isinstance(event, h11.Response):
-                    if 200 <= event.status_code < 300:
-                        return socket
-                    raise Unreachable(f"the proxy refused: {event.status_code}")
-                elif not isinstance(event, h11.InformationalResponse):
-                    raise Unreachable("the proxy closed the connection")
-        except BaseException:
-            await _discard(socket)
-            raise
+        return httpx.AsyncClient(
+            verify=context,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_SHARE, keepalive_expiry=_KEPT_SECONDS),
+            mounts=dict.fromkeys(_DIRECT),
+            headers={"accept-encoding": "identity"},
+        )
 
 
-@frozen
-class Exchange:
-    """One request and its answer; `aclose` when done with it, whether or not the body was read."""
+class _Pool:
+    """An httpx client and how many requests it has under way."""
 
-    _connections: Connections
-    _dialled: Dialled
-    answer: Answer
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.in_use = 0
 
-    async def aclose(self, whole: bool = False) -> None:
-        """Keep the connection if the body was read to its end, or is `whole` but for that end; else drop it."""
-        keep = self.answer.reusable or (whole and not self.answer.ended)
-        if not (keep and self._connections.give_back(self._dialled, self.answer)):
-            await _discard(self._dialled.stream)
+    def free(self) -> None:
+        """A request has ended."""
+        self.in_use -= 1
 
 
-@frozen
-class _Kept:
-    dialled: Dialled
-    answer: Answer
-    until: float
+def _ssl_context() -> ssl.SSLContext:
+    import httpx
 
-
-class _Stale(Exception):
-    """The peer hung up before it answered a byte."""
-
-
-async def _read(stream: trio.abc.Stream, idle: float) -> bytes:
-    try:
-        with trio.move_on_after(idle):
-            return bytes(await stream.receive_some(_READ))
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise HttpFailure(_reason(error)) from error
-    raise Idle("idle timeout waiting for SSE")
+    return httpx.create_ssl_context()
 
 
 def _reason(error: Exception) -> str:
-    cause = error.__cause__
-    if isinstance(cause, BaseExceptionGroup):  # one failure per address that was tried
-        return "; ".join(map(str, cast("BaseExceptionGroup[BaseException]", cause).exceptions))
-    return str(cause or error) or type(error).__name__
-
-
-async def _discard(stream: trio.abc.Stream) -> None:
-    # Forceful: a TLS peer that does not read must not hold up a cancelled turn.
-    await trio.aclose_forcefully(stream)
-
-
-def _proxy(scheme: str, host: str, environ: Mapping[str, str]) -> str | None:
-    names = [f"{scheme}_proxy", "all_proxy"]
-    if scheme == "https":  # upper-case HTTP_PROXY can be set by a client of a CGI program
-        names += ["HTTPS_PROXY", "ALL_PROXY"]
-    proxy = next((environ[name] for name in names if environ.get(name)), None)
-    if proxy is None:
-        return None
-    parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    if parts.scheme not in ("http", ""):
-        return None
-    if not parts.hostname or parts.port == 0:  # reading the port raises ValueError where it is no number
-        raise ValueError(f"not a proxy: {proxy}")
-    if host == "localhost" or _is_loopback(host):
-        return None
-    for entry in (environ.get("no_proxy") or environ.get("NO_PROXY") or "").split(","):
-        suffix = entry.strip().lstrip("*").lstrip(".").lower()
-        if entry.strip() == "*" or (suffix and (host == suffix or host.endswith(f".{suffix}"))):
-            return None
-    return proxy
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _proxy_authorization(proxy: str) -> list[tuple[bytes, bytes]]:
-    parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    if parts.username is None:
-        return []
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return [(b"proxy-authorization", b"Basic " + base64.b64encode(pair.encode()))]
-
-
-def default_context() -> ssl.SSLContext:
-    """TLS as the system trusts it; `SSL_CERT_FILE` and `SSL_CERT_DIR` apply. Blocking: reads certificates."""
-    context = ssl.create_default_context()
-    if not os.environ.get("SSL_CERT_FILE") and not context.cert_store_stats()["x509_ca"]:
-        try:
-            import certifi
-        except ImportError:
-            return context
-        context.load_verify_locations(certifi.where())
-    return context
+    return str(error) or type(error).__name__

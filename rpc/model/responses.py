@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import orjson
 import trio
 
-from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, Target
+from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle
 from spindle.rpc.model.decode import decode
 from spindle.rpc.model.errors import ModelError, disconnected, refused
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
@@ -65,10 +65,7 @@ class ResponsesModel:
         if self._closed:
             raise ModelError("the model is closed")
         if self._connections is None:
-            try:
-                self._connections = Connections(Target.parse(self.url, self._environ))
-            except ValueError as error:
-                raise ModelError(f"model provider {self.provider.name}: {error}") from error
+            self._connections = Connections(self.url)
         headers = self._headers(request)
         try:
             body = encode_body(request)
@@ -79,19 +76,21 @@ class ResponsesModel:
         while True:
             try:
                 exchange = await self._connections.post(headers, body, self._idle_seconds)
+            except ValueError as error:
+                raise ModelError(f"model provider {self.provider.name}: {error}") from error
             except Idle as error:
                 raise disconnected(str(error)) from error
             except HttpFailure as error:
                 if attempt >= retries:
                     raise disconnected(f"error sending request for url ({self.url}): {error}") from error
             else:
-                status = exchange.answer.status
+                status = exchange.status
                 if 200 <= status < 300:
                     return exchange
                 try:
                     said = b""
                     with trio.move_on_after(_ERROR_BODY_SECONDS):
-                        said = await exchange.answer.rest(_ERROR_BODY_LIMIT)
+                        said = await exchange.rest(_ERROR_BODY_LIMIT)
                 finally:
                     await exchange.aclose()
                 if status < 500 or attempt >= retries:
@@ -201,17 +200,15 @@ class _Stream:
             raise ModelError("the stream is closed")
         events: list[ModelEvent] = []
         while not events:
-            chunks: Sequence[bytes] = ()
+            chunk = b""
             failure: ModelError | None
             try:
-                chunks = await self._exchange.answer.chunks()
+                chunk = await self._exchange.chunk()
             except HttpFailure as error:
                 failure = disconnected(str(error))
             else:
-                failure = None if chunks else disconnected("stream closed before response.completed")
-            payloads = [payload for chunk in chunks for payload in self._splitter.feed(chunk)]
-            if failure is not None:
-                payloads = self._splitter.finish()
+                failure = None if chunk else disconnected("stream closed before response.completed")
+            payloads = self._splitter.finish() if failure is not None else self._splitter.feed(chunk)
             self._failure = decode(payloads, events) or failure
             if events and type(events[-1]) is Completed:
                 self._completed, self._failure = True, None

@@ -245,7 +245,8 @@ class World:
         member = self.clients[client]
 
         def loaded(response: Any) -> None:
-            self.subscribed[response.thread.id].add(member)
+            if not member.outbox.closed:
+                self.subscribed[response.thread.id].add(member)
 
         message = Attach(reply=self.reply("start", None, loaded), subscriber=member)
         self.known.append(self.registry.start(NewThread(params=ThreadStartParams(), client=US), message))
@@ -258,7 +259,8 @@ class World:
         def loaded(response: Any) -> None:
             if response.thread.status == NotLoadedStatus():
                 self.violated("resumed a thread that is not loaded")
-            self.subscribed[thread_id].add(member)
+            if not member.outbox.closed:
+                self.subscribed[thread_id].add(member)
 
         params = ThreadResumeParams(thread_id=thread_id)
         reply = self.reply(f"resume {thread_id} by {client}", thread_id, loaded, must=True, asker=member)
