@@ -250,7 +250,7 @@ async def _subscribed(
     subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 
     def attach(reply: Reply[ThreadStartResponse]) -> None:
-        send(Attach(reply=reply, subscriber=subscriber, params=params))
+        send(Attach(reply=reply, subscriber=subscriber, params=params, in_process=True))
 
     try:
         loaded = await answer(attach)

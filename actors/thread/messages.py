@@ -15,10 +15,14 @@ from spindle.rpc.protocol.turns import Turn, TurnStartParams
 
 @frozen(kw_only=True)
 class Attach(Ask[ThreadStartResponse]):
-    """Subscribe. `params` are those of a resume, None for the thread's own start; answers with the loaded thread."""
+    """Subscribe. `params` are those of a resume, None for the thread's own start; answers with the loaded thread.
+
+    On the wire a thread without a turn cannot be resumed, as there is nothing on disk; `in_process` subscribers may join it.
+    """
 
     subscriber: Subscriber
     params: ThreadResumeParams | None = None
+    in_process: bool = False
 
 
 @frozen(kw_only=True)

@@ -168,7 +168,7 @@ class ThreadActor(Actor):
         params, state = message.params, self.state
         cold, self._cold = self._cold and params is not None, False
         if params is not None and not cold:
-            self._check_rejoin(params)
+            self._check_rejoin(params, message.in_process)
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
         with_turns = params is not None and not params.exclude_turns and params.history is None
@@ -198,7 +198,7 @@ class ThreadActor(Actor):
             turn_id = turns[-1].id if turns else state.conversation.usage_turn
             message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", state.conversation.usage)))
 
-    def _check_rejoin(self, params: ThreadResumeParams) -> None:
+    def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
         if params.history is not None:
             raise invalid_request(f"cannot resume thread {self.thread_id} with history while it is already running")
         own = self.state.conversation.path
@@ -206,7 +206,8 @@ class ThreadActor(Actor):
             raise invalid_request(
                 f"cannot resume running thread {self.thread_id} with mismatched path: requested `{params.path}`, active `{own}`"
             )
-        if not self.state.ephemeral and not self.state.conversation.stored and self.turn is None:
+        on_disk = self.state.ephemeral or self.state.conversation.stored or self.turn is not None
+        if not on_disk and not in_process:
             raise invalid_request(f"no rollout found for thread id {self.thread_id}")
 
     def _subscribe(self, subscriber: Subscriber) -> None:
