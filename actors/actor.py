@@ -14,7 +14,7 @@ from typing import Any, cast
 import trio
 from attrs import frozen
 
-from spindle.actors.mailbox import Address, Mailbox
+from spindle.actors.mailbox import ActorExited, Address, Mailbox
 
 log = logging.getLogger("spindle")
 
@@ -48,6 +48,10 @@ class Actor(ABC):
     async def stopped(self) -> None:
         """Called last, shielded, when the nursery is empty: let go of files and locks. Keep it bounded."""
 
+    def refusal(self, error: Exception | None) -> Exception:
+        """What those who still wait for an answer get when the actor has ended with `error`."""
+        return ActorExited(error)
+
     def stop(self) -> None:
         """End after the message at hand; everything in the nursery is cancelled."""
         self._stopping = True
@@ -66,7 +70,7 @@ class Actor(ABC):
             if cancelled:
                 raise
         finally:
-            self.mailbox.close(error)
+            self.mailbox.close(self.refusal(error))
             try:
                 with trio.CancelScope(shield=True):
                     await self.stopped()

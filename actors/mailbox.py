@@ -134,7 +134,7 @@ class Mailbox:
         is not accepted leaves the reply unsettled: the sender still holds it.
         """
         if self._closed:
-            raise ActorExited(self._reason)
+            raise self._reason if isinstance(self._reason, ActorExited) else ActorExited(self._reason)
         if not urgent and self.accepted - self.seen >= self._capacity:
             raise MailboxFull
         self.accepted += 1

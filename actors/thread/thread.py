@@ -91,6 +91,10 @@ class ThreadActor(Actor):
         self.state = await open_thread(self.services, self.thread_id, self._opening)
         self._supervisor.started(self.thread_id, self.generation)
 
+    def refusal(self, error: Exception | None) -> Exception:
+        """A thread that could not be loaded says why."""
+        return error if isinstance(error, RpcError) else super().refusal(error)
+
     async def stopped(self) -> None:
         """Let go of the subscribers and, should a turn have been torn down, of the rollout."""
         for subscriber in self.subscribers:

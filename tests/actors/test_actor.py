@@ -189,7 +189,7 @@ async def test_one_actors_crash_does_not_touch_another():
     assert [exited.actor for exited in exits] == [one, other]
 
 
-@pytest.mark.parametrize(("last", "reason"), [("stop", ActorExited), ("boom", Boom), ("fail", Boom)])
+@pytest.mark.parametrize(("last", "reason"), [("stop", type(None)), ("boom", Boom), ("fail", Boom)])
 async def test_open_questions_are_rejected_at_the_exit(last, reason):
     """Those that were read and those that were not."""
     exits: list[Any] = []
@@ -210,7 +210,8 @@ async def test_open_questions_are_rejected_at_the_exit(last, reason):
         await wait_all_tasks_blocked()
         assert raised == []
         nursery.start_soon(actor.run, exits.append)
-    assert [type(error) for error in raised] == [reason, reason]
+    assert [type(error) for error in raised] == [ActorExited, ActorExited]
+    assert [type(error.reason) for error in raised] == [reason, reason]
     assert len(exits) == 1
     with pytest.raises(ActorExited):
         await actor.address.ask(add(1))

@@ -498,22 +498,21 @@ async def test_an_ephemeral_thread_leaves_nothing(opened, tmp_path):
 
 
 async def test_a_second_task_joins_a_thread_that_has_had_no_turn(opened):
-    async with opened(Scripted(["hello"])) as runtime, runtime.start_thread() as one:
-        async with runtime.resume_thread(one.id) as two:
-            assert await one.run("x") == "hello"
-            events = two.events()
-            seen = [type(await anext(events)).__name__ for _ in range(3)]
-            assert "TurnStartedNotification" in seen
+    async with opened(Scripted(["hello"])) as runtime, runtime.start_thread() as one, runtime.resume_thread(one.id) as two:
+        assert await one.run("x") == "hello"
+        events = two.events()
+        seen = [type(await anext(events)).__name__ for _ in range(3)]
+        assert "TurnStartedNotification" in seen
 
 
 async def test_a_turn_gives_out_nothing_of_the_turns_before_it(opened):
-    async with opened(Scripted(["first"], ["second"])) as runtime, runtime.start_thread() as one:
-        async with runtime.resume_thread(one.id) as two:
-            assert await one.run("a") == "first"
-            async with two.turn("b") as turn:
-                ids = {event.turn.id async for event in turn if hasattr(event, "turn")}
-            assert ids == {turn.id}
-            assert turn.text == "second"
+    model = Scripted(["first"], ["second"])
+    async with opened(model) as runtime, runtime.start_thread() as one, runtime.resume_thread(one.id) as two:
+        assert await one.run("a") == "first"
+        async with two.turn("b") as turn:
+            ids = {event.turn.id async for event in turn if hasattr(event, "turn")}
+        assert ids == {turn.id}
+        assert turn.text == "second"
 
 
 async def test_two_runtimes_in_one_process(opened, tmp_path):
