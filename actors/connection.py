@@ -166,8 +166,6 @@ class Connection:
     async def _answer(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         try:
             result = await work()
-        except RpcError as error:
-            reply.reject(error)
         except Exception as error:
             reply.reject(error)
         else:

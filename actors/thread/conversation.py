@@ -6,7 +6,6 @@ next writes it looks whether others have written in the meantime, and if so read
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,10 +38,8 @@ class Conversation:
         self.cut_off_turn: str | None = None
         self.stored = False
         """Whether the rollout exists."""
-        self.updated_at: int | None = None
         self._lines: list[bytes] | None = [] if path is None else None
         self._journal = None if path is None else Journal(path, home.lock_file(thread_id))
-        self._open = False
         self._written = 0
         self._unanswered: Sequence[bytes] = ()
 
@@ -72,14 +69,13 @@ class Conversation:
         Raises WriterBusy, JournalError.
         """
         if self._journal is None:
-            self._open = True
             if not self.stored:
                 self.stored = True
                 self._append([encode_line("session_meta", self.meta)])
             return False
         journal, new = self._journal, not self.stored
         opened = await trio.to_thread.run_sync(journal.begin, [encode_line("session_meta", self.meta)] if new else [])
-        self._open = self.stored = True
+        self.stored = True
         changed = bool(opened.foreign) or opened.replaced
         if changed:
             self.take(await trio.to_thread.run_sync(load, journal.path))
@@ -103,7 +99,6 @@ class Conversation:
 
     def end(self) -> None:
         """Close the rollout until the next turn."""
-        self._open = False
         if self._journal is not None:
             self._journal.end()
 
@@ -126,13 +121,6 @@ class Conversation:
         else:
             loaded = load(path)  # a turn that writes all the time: rather hold it up once than miss a line
         return loaded.replay.turns(live_turn_id)
-
-    def touched(self) -> int | None:
-        """The rollout's modification time, Unix seconds."""
-        try:
-            return None if self.path is None else int(os.stat(self.path).st_mtime)
-        except OSError:
-            return None
 
     def _append(self, lines: list[bytes]) -> None:
         self._written += 1

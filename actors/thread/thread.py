@@ -6,7 +6,6 @@ two awaits. When the last subscriber has left and nothing runs, the thread asks 
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import Any, Protocol
 
@@ -45,8 +44,6 @@ from spindle.rpc.protocol.threads import (
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import Turn
-
-log = logging.getLogger("spindle")
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""

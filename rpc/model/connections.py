@@ -24,6 +24,7 @@ client for hundreds of streams quadratic."""
 _KEPT_SECONDS = 90.0
 _CONNECT_SECONDS = 30.0
 _LAST_BYTES_SECONDS = 0.02
+_CLOSE_SECONDS = 1.0
 _DIRECT = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
@@ -77,7 +78,7 @@ class Exchange:
             with trio.move_on_after(_LAST_BYTES_SECONDS):
                 await self.rest(1 << 16)
         try:
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
                 await self._response.aclose()
                 # httpx's body is a nest of generators; on a closed connection the next step ends every one of them,
                 # where an abandoned nest would be left to the garbage collector
