@@ -17,7 +17,15 @@ from spindle.actors.mailbox import Reply
 from spindle.actors.methods import HANDLERS
 from spindle.actors.subscribers import Event, Overflow, Subscriber
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
-from spindle.rpc.protocol.envelope import Request, RequestId, encode_error, encode_result, parse
+from spindle.rpc.protocol.envelope import (
+    ErrorResponse,
+    Request,
+    RequestId,
+    Response,
+    encode_error,
+    encode_result,
+    parse,
+)
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
 from spindle.rpc.protocol.initialize import InitializeParams
 from spindle.rpc.transports import Transport
@@ -73,6 +81,9 @@ class Connection:
             message = parse(line)
             if isinstance(message, Request):
                 self._dispatch(message)
+            elif isinstance(message, Response | ErrorResponse):
+                if self.subscriber.threads:
+                    self.runtime.services.questions.settle(message, self.subscriber.threads)
             elif message is None and line.strip():
                 log.warning("skipped a line that is no message (%d bytes)", len(line))
 

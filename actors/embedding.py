@@ -18,6 +18,7 @@ import trio
 
 from spindle.actors.client import Client
 from spindle.actors.mailbox import ActorExited, Reply, answer
+from spindle.actors.questions import Question
 from spindle.actors.registry import Archive, Leave, Resume, ToThread
 from spindle.actors.subscribers import Event, Overflow, Subscriber
 from spindle.actors.thread.messages import Attach, Detach, InterruptTurn, ReadThread, StartTurn, SteerTurn
@@ -172,8 +173,13 @@ def _turn_of(event: Any) -> str | None:
     """The id of the turn an event belongs to, None for those of the thread."""
     if isinstance(event, TurnStartedNotification | TurnCompletedNotification):
         return event.turn.id
-    turn_id: str | None = getattr(event, "turn_id", None)
+    turn_id: str | None = getattr(event.params if isinstance(event, Question) else event, "turn_id", None)
     return turn_id
+
+
+def _seen(event: Event) -> Any:
+    """What an application gets of an event: the notification, or a question that it can answer."""
+    return event if isinstance(event, Question) else event.params
 
 
 class Events:
@@ -193,7 +199,7 @@ class Events:
                 if outbox.overflowed:
                     raise SubscriberLagged
                 raise StopAsyncIteration
-            pending.extend(event.params for event in taken if isinstance(event, Event))
+            pending.extend(_seen(event) for event in taken if isinstance(event, Event))
         return pending.popleft()
 
     async def aclose(self) -> None:

@@ -15,6 +15,7 @@ from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings, settings_for
 from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.threads import GitInfo, ThreadResumeParams, ThreadStartParams
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config, ConfigError
@@ -74,6 +75,7 @@ class OpenedThread:
     git: GitInfo | None = None
     ephemeral: bool = False
     raw_events: bool = False
+    dynamic_tools: Sequence[DynamicToolSpec] = ()
     new_developer_instructions: str | None = None
     """Developer instructions that came with a resume and that the model has yet to be told."""
 
@@ -163,6 +165,7 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
         cli_version=services.version,
         ephemeral=bool(params.ephemeral),
         raw_events=params.experimental_raw_events,
+        dynamic_tools=params.dynamic_tools or (),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
+from spindle.actors.questions import Questions
 from spindle.actors.subscribers import Audience
 from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
@@ -50,4 +51,5 @@ class Services:
     version: str
     source: str = "vscode"
     instructions: str = ""
+    questions: Questions = field(factory=Questions)
     summaries: SummaryCache = field(factory=SummaryCache)

@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 
 from spindle.actors.actor import Actor
 from spindle.actors.mailbox import wants_answer
+from spindle.actors.questions import Question
 from spindle.actors.subscribers import Event, Subscriber
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
@@ -30,13 +31,17 @@ from spindle.actors.thread.messages import (
 )
 from spindle.actors.thread.opening import OpenedThread, Opening, open_thread
 from spindle.actors.thread.services import Services
+from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.threads import (
+    ActiveStatus,
     IdleStatus,
+    ServerRequestResolvedNotification,
     Thread,
+    ThreadActiveFlag,
     ThreadResumeParams,
     ThreadStartedNotification,
     ThreadStartResponse,
@@ -72,6 +77,9 @@ class ThreadActor(Actor):
         self.status: ThreadStatus = IdleStatus()
         self.turn: LiveTurn | None = None
         self.subscribers: dict[Subscriber, None] = {}
+        self.questions: dict[int, Question] = {}
+        """The open ones, oldest first."""
+        self.tools = ThreadTools()
         self._opening: Opening = opening
         self._cold: bool = True
         self._supervisor = supervisor
@@ -198,6 +206,8 @@ class ThreadActor(Actor):
         elif state.conversation.usage is not None and params.history is None:
             turn_id = turns[-1].id if turns else state.conversation.usage_turn
             message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", state.conversation.usage)))
+        for question in self.questions.values():
+            message.subscriber.outbox.put(question)
 
     def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
         if params.history is not None:
@@ -238,14 +248,43 @@ class ThreadActor(Actor):
             self.nursery.start_soon(self._leave_later, seconds, self._leave_token)
 
     def _interrupt_unwatched(self) -> None:
-        """Nobody is subscribed any more: end the turn too, if that is what is wanted."""
-        if self.turn is not None and self.state.config.on_unsubscribe == "interrupt":
+        """Nobody is subscribed any more: end the turn too, if that is what is wanted or nobody is left to answer it."""
+        if self.turn is not None and (self.questions or self.state.config.on_unsubscribe == "interrupt"):
             self.turn.interrupt()
 
     async def _leave_later(self, seconds: float, token: int) -> None:
         await trio.sleep(seconds)
         if token == self._leave_token:
             self.mailbox.post(LeaveNow(token), urgent=True)
+
+    # -- questions
+
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
+        """Put a question to every subscriber, now or to come; returns the first answer. Raises RpcError if it is an error.
+
+        A thread that nobody is going to subscribe to has its turn interrupted instead.
+        """
+        questions = self.services.questions
+        question = questions.put(self.thread_id, params, waiting_on)
+        self.questions[question.id] = question
+        self._show_waiting()
+        try:
+            for subscriber in self.subscribers:
+                subscriber.outbox.put(question)
+            if self._may_leave and not self.subscribers:
+                self._interrupt_unwatched()
+            return await question.wait()
+        finally:
+            questions.close(question)
+            del self.questions[question.id]
+            self.emit(ServerRequestResolvedNotification(self.thread_id, question.id))
+            self._show_waiting()
+
+    def _show_waiting(self) -> None:
+        """Bring the status in line with the open questions."""
+        flags = tuple(dict.fromkeys(q.waiting_on for q in self.questions.values() if q.waiting_on is not None))
+        if isinstance(self.status, ActiveStatus) and tuple(self.status.active_flags) != flags:
+            self.set_status(ActiveStatus(flags))
 
     # -- reading
 

@@ -20,10 +20,12 @@ from spindle.actors.turn.host import Entry, Said
 from spindle.actors.turn.loop import TurnPlan, run_turn
 from spindle.actors.turn.user_input import preview_of
 from spindle.rpc.model.interface import ModelError, Usage
+from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
     IdleStatus,
     SystemErrorStatus,
+    ThreadActiveFlag,
     ThreadTokenUsage,
     ThreadTokenUsageUpdatedNotification,
     TokenUsageBreakdown,
@@ -113,7 +115,7 @@ class TurnTask:
             "turn_id": turn.id,
             "started_at": turn.started_at,
             "model_context_window": self._info.usable_window,
-            "collaboration_mode_kind": getattr(state.settings.collaboration_mode, "mode", "default"),
+            "collaboration_mode_kind": self.mode,
         }
         entries: list[Entry] = []
         if conversation.cut_off_turn is not None:
@@ -192,6 +194,7 @@ class TurnTask:
             originator=state.client.originator,
             user_agent=state.client.user_agent,
             output_schema=turn.params.output_schema,
+            toolbox=thread.tools.toolbox(state, self._info),
             client_metadata=turn.params.responsesapi_client_metadata or {},
         )
         model = self._services.models.get(state.settings.model_provider, state.config)
@@ -199,9 +202,47 @@ class TurnTask:
 
     # -- TurnHost
 
+    @property
+    def thread_id(self) -> str:
+        """See TurnHost."""
+        return self._thread.thread_id
+
+    @property
+    def turn_id(self) -> str:
+        """See TurnHost."""
+        return self._turn.id
+
+    @property
+    def cwd(self) -> str:
+        """See TurnHost."""
+        return self._state.settings.cwd
+
+    @property
+    def sandbox(self) -> SandboxPolicy:
+        """See TurnHost."""
+        return self._state.settings.sandbox
+
+    @property
+    def approval(self) -> AskForApproval:
+        """See TurnHost."""
+        return self._state.settings.approval_policy
+
+    @property
+    def mode(self) -> str:
+        """See TurnHost."""
+        return getattr(self._state.settings.collaboration_mode, "mode", "default")
+
     def emit(self, params: object) -> None:
         """See TurnHost."""
         self._thread.emit(params)
+
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
+        """See TurnHost."""
+        return await self._thread.ask(params, waiting_on)
+
+    def cancel(self) -> None:
+        """See TurnHost."""
+        self._turn.interrupt()
 
     def record(self, *entries: Entry) -> None:
         """See TurnHost."""

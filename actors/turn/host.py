@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
+from spindle.actors.tools.interface import Entry, ToolHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput
 
-Entry = tuple[str, dict[str, Any]]
-"""A rollout line to be: its type (`response_item`, `event_msg`) and payload."""
+__all__ = ["Entry", "Said", "TurnHost"]
 
 
 @frozen
@@ -22,14 +22,8 @@ class Said:
     item: dict[str, Any]
 
 
-class TurnHost(Protocol):
-    """The thread, as its turn sees it. Only `room` waits."""
-
-    def emit(self, params: object) -> None:
-        """Send a notification to the thread's subscribers."""
-
-    def record(self, *entries: Entry) -> None:
-        """Append to the history; when this returns the lines are in the rollout. Raises JournalError."""
+class TurnHost(ToolHost, Protocol):
+    """The thread, as its turn sees it. Only `room` and `ask` wait."""
 
     def history(self) -> Sequence[bytes]:
         """What the model is sent: every response item so far, each encoded as JSON."""
@@ -38,6 +32,9 @@ class TurnHost(Protocol):
     def take_input(self) -> Sequence[Said]:
         """Input that was sent while the turn ran, each once."""
         ...
+
+    def cancel(self) -> None:
+        """End the turn, as the user has answered."""
 
     def begun(self) -> None:
         """An answer begins: repeat the usage so far to subscribers, as Codex does before each answer but the first."""

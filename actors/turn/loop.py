@@ -14,8 +14,10 @@ from attrs import frozen
 
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.turn.answer import Answer
+from spindle.actors.turn.calls import output_item, run_calls
 from spindle.actors.turn.catalogue import ModelInfo
 from spindle.actors.turn.host import Said, TurnHost
+from spindle.actors.turn.toolbox import Toolbox
 from spindle.actors.turn.user_input import user_message_event
 from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelRequest
 from spindle.rpc.protocol.items import UserMessageItem
@@ -42,6 +44,7 @@ class TurnPlan:
     instructions: str
     originator: str
     user_agent: str
+    toolbox: Toolbox
     output_schema: object | None = None
     client_metadata: Mapping[str, str] = {}
 
@@ -58,8 +61,8 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model, first: Sequence
     while True:
         answer = await _sample(host, plan, model)
         last = answer.text if answer.text is not None else last
-        for call in answer.calls:
-            host.record(("response_item", _refused(call)))
+        if answer.calls:
+            await run_calls(answer.calls, plan.toolbox, host)
         steered = host.take_input()
         for said in steered:
             say(host, plan, said)
@@ -111,7 +114,7 @@ async def _sample(host: TurnHost, plan: TurnPlan, model: Model) -> Answer:
                 )
             )
             for call in answer.calls:
-                host.record(("response_item", _refused(call)))
+                host.record(("response_item", output_item(call, "not carried out: the answer it came in broke off")))
         await trio.sleep(min(BACKOFF_LIMIT, BACKOFF * 2 ** (attempt - 1)) * random.uniform(0.9, 1.1))
 
 
@@ -135,7 +138,7 @@ def request(plan: TurnPlan, history: Sequence[bytes]) -> ModelRequest:
         model=settings.model,
         instructions=plan.instructions,
         input=history,
-        tools=(),
+        tools=plan.toolbox.offers,
         parallel_tool_calls=info.parallel_tool_calls,
         reasoning=reasoning,
         include=("reasoning.encrypted_content",) if info.reasoning else (),
@@ -148,14 +151,3 @@ def request(plan: TurnPlan, history: Sequence[bytes]) -> ModelRequest:
         originator=plan.originator,
         user_agent=plan.user_agent,
     )
-
-
-def _refused(call: dict[str, Any]) -> dict[str, Any]:
-    """The output of a call to a tool that was not offered."""
-    custom = call["type"] == "custom_tool_call"
-    name = call.get("name", call["type"])
-    return {
-        "type": "custom_tool_call_output" if custom else "function_call_output",
-        "call_id": call.get("call_id", ""),
-        "output": f"unsupported {'custom tool ' if custom else ''}call: {name}",
-    }

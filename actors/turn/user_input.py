@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from spindle.actors.tools.images import data_url
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.items import ImageInput, LocalImageInput, TextInput, UserInput
 
@@ -44,7 +43,7 @@ async def to_response_item(content: Sequence[UserInput]) -> dict[str, Any]:
             case LocalImageInput():
                 images += 1
                 try:
-                    url = await trio.to_thread.run_sync(_data_url, Path(part.path), abandon_on_cancel=True)
+                    url = await trio.to_thread.run_sync(data_url, Path(part.path), abandon_on_cancel=True)
                 except OSError as exc:
                     parts.append(
                         _text(f"Spindle could not read the local image at `{part.path}`: {exc.strerror or exc}")
@@ -90,8 +89,3 @@ def _text(text: str) -> dict[str, Any]:
 
 def _image(url: str) -> dict[str, Any]:
     return {"type": "input_image", "image_url": url, "detail": "high"}
-
-
-def _data_url(path: Path) -> str:
-    kind = mimetypes.guess_type(path.name)[0] or "image/png"
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

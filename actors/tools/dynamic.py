@@ -1,0 +1,125 @@
+"""Tools that the client itself runs: it describes them in thread/start and is asked by item/tool/call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from attrs import evolve, frozen
+
+from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
+from spindle.rpc.protocol.approvals import DynamicToolCallParams, DynamicToolCallResponse
+from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
+from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.items import DynamicToolCallItem, TextOutput
+from spindle.rpc.protocol.settings import DynamicToolSpec
+from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+
+
+@frozen
+class DynamicTool:
+    """One of the client's tools."""
+
+    spec: DynamicToolSpec
+
+    @property
+    def name(self) -> str:
+        """What it is called by."""
+        return self.spec.name
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace it is called in, if any."""
+        return self.spec.namespace
+
+    @property
+    def offer(self) -> dict[str, Any]:
+        """The function tool, as the client described it."""
+        return {
+            "type": "function",
+            "name": self.spec.name,
+            "description": self.spec.description,
+            "strict": False,
+            "parameters": self.spec.input_schema,
+        }
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Ask the client. An answer that is none fails the call, not the turn."""
+        try:
+            arguments: object = orjson.loads(call.payload)
+        except orjson.JSONDecodeError as error:
+            raise ToolRefused(f"failed to parse function arguments: {error}") from error
+        began = time.monotonic()
+        item = DynamicToolCallItem(
+            id=call.id, namespace=self.spec.namespace, tool=self.spec.name, arguments=arguments, status="inProgress"
+        )
+        host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, time.time_ns() // 1_000_000))
+        answer = _failed("dynamic tool call was aborted")
+        try:
+            answer = await self._ask(call, host, arguments)
+        finally:  # an interrupt leaves no item open
+            done = evolve(
+                item,
+                status="completed" if answer.success else "failed",
+                content_items=answer.content_items,
+                success=answer.success,
+                duration_ms=int((time.monotonic() - began) * 1000),
+            )
+            self._complete(done, host)
+        return _output(answer)
+
+    async def _ask(self, call: Call, host: ToolHost, arguments: object) -> DynamicToolCallResponse:
+        params = DynamicToolCallParams(
+            thread_id=host.thread_id,
+            turn_id=host.turn_id,
+            call_id=call.id,
+            namespace=self.spec.namespace,
+            tool=self.spec.name,
+            arguments=arguments,
+        )
+        try:
+            return structure(await host.ask(params, None), DynamicToolCallResponse)
+        except InvalidValue as error:
+            return _failed(f"dynamic tool response was invalid: {error}")
+        except RpcError as error:
+            return _failed(f"dynamic tool request failed: {error.message}")
+
+    def _complete(self, item: DynamicToolCallItem, host: ToolHost) -> None:
+        milliseconds = item.duration_ms or 0
+        event = {
+            "type": "dynamic_tool_call_response",
+            "call_id": item.id,
+            "turn_id": host.turn_id,
+            "tool": item.tool,
+            "arguments": item.arguments,
+            "content_items": unstructure(item)["contentItems"],
+            "success": bool(item.success),
+            "error": None,
+            "duration": {"secs": milliseconds // 1000, "nanos": milliseconds % 1000 * 1_000_000},
+        }
+        if item.namespace is not None:
+            event["namespace"] = item.namespace
+        host.record(("event_msg", event))
+        host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, time.time_ns() // 1_000_000))
+
+
+def _failed(why: str) -> DynamicToolCallResponse:
+    return DynamicToolCallResponse([TextOutput(why)], success=False)
+
+
+def _output(answer: DynamicToolCallResponse) -> Output:
+    content: Sequence[Any] = answer.content_items
+    match content:
+        case [TextOutput(text=text)]:
+            return text
+        case []:
+            return ""
+        case _:
+            return [
+                {"type": "input_text", "text": part.text}
+                if isinstance(part, TextOutput)
+                else {"type": "input_image", "image_url": part.image_url}
+                for part in content
+            ]

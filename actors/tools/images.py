@@ -1,0 +1,71 @@
+"""view_image: shows the model an image file."""
+
+import base64
+import mimetypes
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import trio
+from attrs import frozen
+
+from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.rpc.protocol.items import ImageViewItem
+from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+
+LARGEST = 32 * 1024 * 1024
+"""Bytes of an image file that is still read."""
+
+
+@frozen
+class _Image:
+    path: str
+
+
+class ViewImage:
+    """The tool."""
+
+    name: ClassVar[str] = "view_image"
+    namespace: ClassVar[str | None] = None
+    offer: ClassVar[dict[str, Any]] = function(
+        name,
+        "Looks at an image file on this machine. Only for a file that the user named and that is not in the conversation "
+        "already.",
+        {"path": {"type": "string", "description": "The file's path."}},
+        ["path"],
+    )
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Read the file in a worker thread."""
+        path = _absolute(host.cwd, call.arguments(_Image).path)
+        url = await trio.to_thread.run_sync(_read, path, abandon_on_cancel=True)
+        item = ImageViewItem(id=call.id, path=str(path))
+        now = time.time_ns() // 1_000_000
+        host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
+        host.record(("event_msg", {"type": "view_image_tool_call", "call_id": call.id, "path": str(path)}))
+        host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
+        return [{"type": "input_image", "image_url": url, "detail": "high"}]
+
+
+def _absolute(cwd: str, path: str) -> Path:
+    return Path(os.path.normpath(os.path.join(cwd, path)))
+
+
+def _read(path: Path) -> str:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ToolRefused(f"image path `{path}` is not a file")
+        if status.st_size > LARGEST:
+            raise ToolRefused(f"image at `{path}` is larger than {LARGEST} bytes")
+        return data_url(path)
+    except OSError as error:
+        raise ToolRefused(f"unable to locate image at `{path}`: {error.strerror} (os error {error.errno})") from error
+
+
+def data_url(path: Path) -> str:
+    """The file as a data URL of the type that its name tells. Blocking; raises OSError."""
+    kind = mimetypes.guess_type(path.name)[0] or "image/png"
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

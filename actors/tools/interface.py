@@ -1,0 +1,121 @@
+"""What a tool is to the turn that calls it, and what the turn is to the tool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import orjson
+from attrs import frozen
+
+from spindle.rpc.protocol.converter import InvalidValue, structure
+from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
+from spindle.rpc.protocol.threads import ThreadActiveFlag
+
+T = TypeVar("T")
+
+Output: TypeAlias = str | Sequence[dict[str, Any]]
+"""What the model gets back: text, or content parts (`input_text`, `input_image`)."""
+
+
+Entry: TypeAlias = tuple[str, dict[str, Any]]
+"""A rollout line to be: its type (`response_item`, `event_msg`) and payload."""
+
+
+class ToolRefused(Exception):
+    """The call cannot be carried out; the text is what the model gets back."""
+
+
+class TurnCancelled(Exception):
+    """The user answered a question by ending the turn."""
+
+
+@frozen(kw_only=True)
+class Call:
+    """One call by the model. `payload` is JSON, or for a `custom` tool whatever its grammar allows."""
+
+    id: str
+    name: str
+    namespace: str | None = None
+    payload: str
+    custom: bool = False
+
+    def arguments(self, cls: type[T]) -> T:
+        """The payload as an object of `cls`. Raises ToolRefused naming what does not fit."""
+        try:
+            return structure(orjson.loads(self.payload), cls)
+        except (orjson.JSONDecodeError, InvalidValue) as error:
+            raise ToolRefused(f"failed to parse function arguments: {error}") from error
+
+
+class ToolHost(Protocol):
+    """The turn, as a tool sees it."""
+
+    @property
+    def thread_id(self) -> str:
+        """The thread's id."""
+        ...
+
+    @property
+    def turn_id(self) -> str:
+        """The turn's id."""
+        ...
+
+    @property
+    def cwd(self) -> str:
+        """The directory the turn works in; absolute."""
+        ...
+
+    @property
+    def sandbox(self) -> SandboxPolicy:
+        """What commands may do."""
+        ...
+
+    @property
+    def approval(self) -> AskForApproval:
+        """When the user is asked."""
+        ...
+
+    @property
+    def mode(self) -> str:
+        """The collaboration mode: `default` or `plan`."""
+        ...
+
+    def emit(self, params: object) -> None:
+        """Send a notification to the thread's subscribers."""
+
+    def record(self, *entries: Entry) -> None:
+        """Append to the history; when this returns the lines are in the rollout. Raises JournalError."""
+
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
+        """Put a question to the clients; returns the first answer's result. Raises RpcError if it is an error."""
+        ...
+
+
+class Tool(Protocol):
+    """Something the model can call."""
+
+    @property
+    def name(self) -> str:
+        """What it is called by."""
+        ...
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace it is called in, if any."""
+        ...
+
+    @property
+    def offer(self) -> dict[str, Any]:
+        """How it is offered to the model: an entry of the request's `tools`."""
+        ...
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Carry a call out. Raises ToolRefused, TurnCancelled; cancelling it leaves nothing half done."""
+        ...
+
+
+def function(name: str, description: str, properties: dict[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    """The offer of a function tool; `properties` are JSON Schemas by name."""
+    parameters = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+    return {"type": "function", "name": name, "description": description, "strict": False, "parameters": parameters}

@@ -1,0 +1,65 @@
+"""update_plan: the model's list of steps, shown to the clients; nothing is kept of it but the call."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from attrs import frozen
+
+from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.rpc.protocol.turns import TurnPlanStep, TurnPlanStepStatus, TurnPlanUpdatedNotification
+
+_SHOWN: dict[str, TurnPlanStepStatus] = {
+    "pending": "pending",
+    "in_progress": "inProgress",
+    "completed": "completed",
+}
+
+
+@frozen
+class _Step:
+    step: str
+    status: Literal["pending", "in_progress", "completed"]
+
+
+@frozen
+class _Plan:
+    plan: Sequence[_Step]
+    explanation: str | None = None
+
+
+class UpdatePlan:
+    """The tool."""
+
+    name: ClassVar[str] = "update_plan"
+    namespace: ClassVar[str | None] = None
+    offer: ClassVar[dict[str, Any]] = function(
+        name,
+        "Shows the user the steps of the task and how far each of them is. Send the whole list each time; keep at most "
+        "one step in progress.",
+        {
+            "explanation": {"type": "string", "description": "Why the plan changed, where that is not obvious."},
+            "plan": {
+                "type": "array",
+                "description": "The steps, in order.",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "status": {"type": "string", "description": "pending, in_progress or completed"},
+                        "step": {"type": "string"},
+                    },
+                    "required": ["step", "status"],
+                    "additionalProperties": False,
+                },
+            },
+        },
+        ["plan"],
+    )
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Show the plan."""
+        if host.mode == "plan":
+            raise ToolRefused("update_plan is a checklist for work in progress and is not allowed in Plan mode")
+        given = call.arguments(_Plan)
+        steps = [TurnPlanStep(step.step, _SHOWN[step.status]) for step in given.plan]
+        host.emit(TurnPlanUpdatedNotification(host.thread_id, host.turn_id, given.explanation, steps))
+        return "Plan updated"

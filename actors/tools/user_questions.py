@@ -1,0 +1,96 @@
+"""request_user_input: the model asks the user, in plan mode."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import orjson
+from attrs import frozen
+
+from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.rpc.protocol.approvals import (
+    ToolRequestUserInputOption,
+    ToolRequestUserInputParams,
+    ToolRequestUserInputQuestion,
+    ToolRequestUserInputResponse,
+)
+from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
+from spindle.rpc.protocol.errors import RpcError
+
+
+@frozen
+class _Question:
+    id: str
+    header: str
+    question: str
+    options: Sequence[ToolRequestUserInputOption] = ()
+
+
+@frozen
+class _Questions:
+    questions: Sequence[_Question]
+
+
+class RequestUserInput:
+    """The tool."""
+
+    name: ClassVar[str] = "request_user_input"
+    namespace: ClassVar[str | None] = None
+    offer: ClassVar[dict[str, Any]] = function(
+        name,
+        "Asks the user one to three short questions and waits for the answers. Only in plan mode.",
+        {
+            "questions": {
+                "type": "array",
+                "description": "One question, or up to three that belong together.",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "header": {"type": "string", "description": "A title of a word or two."},
+                        "id": {"type": "string", "description": "What the answer is found by, in snake_case."},
+                        "options": {
+                            "type": "array",
+                            "description": "Two or three answers that exclude each other, the one you would take first. "
+                            "The user may also write an answer, so do not offer one for that.",
+                            "items": {
+                                "type": "object",
+                                "properties": {
+                                    "description": {"type": "string", "description": "What choosing it means."},
+                                    "label": {"type": "string", "description": "The answer in a few words."},
+                                },
+                                "required": ["label", "description"],
+                                "additionalProperties": False,
+                            },
+                        },
+                        "question": {"type": "string", "description": "The question, one sentence."},
+                    },
+                    "required": ["id", "header", "question", "options"],
+                    "additionalProperties": False,
+                },
+            }
+        },
+        ["questions"],
+    )
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Ask and wait. What is no answer counts as none given."""
+        if host.mode != "plan":
+            raise ToolRefused("request_user_input is unavailable in Default mode")
+        asked = call.arguments(_Questions).questions
+        if any(not question.options for question in asked):
+            raise ToolRefused("request_user_input requires non-empty options for every question")
+        questions = [
+            ToolRequestUserInputQuestion(
+                id=question.id,
+                header=question.header,
+                question=question.question,
+                is_other=True,
+                options=question.options,
+            )
+            for question in asked
+        ]
+        params = ToolRequestUserInputParams(host.thread_id, host.turn_id, call.id, questions)
+        try:
+            given = structure(await host.ask(params, "waitingOnUserInput"), ToolRequestUserInputResponse)
+        except (RpcError, InvalidValue):
+            given = ToolRequestUserInputResponse({})
+        return orjson.dumps(unstructure(given)).decode()

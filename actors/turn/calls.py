@@ -1,0 +1,119 @@
+"""Carrying out the calls of one answer: side by side, their outputs recorded in the order of the calls.
+
+Every call gets exactly one output, whatever happens, because a model refuses a history in which one is missing: a call
+that fails says why, one that an interrupt cuts off says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from spindle.actors.tools.interface import Call, Output, ToolRefused, TurnCancelled
+from spindle.actors.turn.host import TurnHost
+from spindle.actors.turn.toolbox import Toolbox
+from spindle.storage.rollout.journal import JournalError
+
+log = logging.getLogger("spindle")
+
+
+@define(eq=False)
+class _Running:
+    item: dict[str, Any]
+    call: Call
+    output: Output | None = None
+    failure: JournalError | None = None
+    done: trio.Event = field(factory=trio.Event)
+
+
+async def run_calls(items: Sequence[dict[str, Any]], toolbox: Toolbox, host: TurnHost) -> None:
+    """Carry out the calls, response items as the model sent them, and record their outputs.
+
+    Raises JournalError. When it is cancelled, calls that have no output yet are recorded as aborted.
+    """
+    began = time.monotonic()
+    running = [_Running(item, call_of(item)) for item in items]
+    recorded = 0
+    failure: JournalError | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            for entry in running:
+                nursery.start_soon(_run, entry, toolbox, host)
+            for entry in running:
+                await entry.done.wait()
+                failure = entry.failure or _record(entry, host)
+                if failure is not None:  # raised out here it would come as a group
+                    nursery.cancel_scope.cancel()
+                    break
+                recorded += 1
+    finally:
+        if failure is None:
+            aborted = f"aborted by user after {time.monotonic() - began:.1f}s"
+            for entry in running[recorded:]:
+                host.record(("response_item", output_item(entry.item, entry.output or aborted)))
+    if failure is not None:
+        raise failure
+
+
+def _record(entry: _Running, host: TurnHost) -> JournalError | None:
+    assert entry.output is not None
+    try:
+        host.record(("response_item", output_item(entry.item, entry.output)))
+    except JournalError as error:
+        return error
+    return None
+
+
+async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost) -> None:
+    try:
+        entry.output = await _output(entry.call, toolbox, host)
+    except JournalError as error:
+        entry.failure = error
+    entry.done.set()
+
+
+async def _output(call: Call, toolbox: Toolbox, host: TurnHost) -> Output:
+    tool = toolbox.find(call)
+    if tool is None:
+        return unsupported(call)
+    try:
+        return await tool.run(call, host)
+    except ToolRefused as error:
+        return str(error)
+    except TurnCancelled:
+        host.cancel()
+        await trio.sleep_forever()
+        raise AssertionError("unreachable") from None
+    except JournalError:
+        raise
+    except Exception as error:
+        log.exception("the tool %s failed", call.name)
+        return f"internal error: {error}"
+
+
+def call_of(item: dict[str, Any]) -> Call:
+    """The call in a response item of one of the `…_call` types."""
+    custom = item["type"] == "custom_tool_call"
+    return Call(
+        id=str(item.get("call_id") or item.get("id") or ""),
+        name=str(item.get("name") or item["type"]),
+        namespace=item.get("namespace"),
+        payload=str(item.get("input" if custom else "arguments") or ""),
+        custom=custom,
+    )
+
+
+def output_item(call: dict[str, Any], output: Output) -> dict[str, Any]:
+    """The response item that answers a call."""
+    kind = "custom_tool_call_output" if call["type"] == "custom_tool_call" else "function_call_output"
+    return {"type": kind, "call_id": call.get("call_id", ""), "output": output}
+
+
+def unsupported(call: Call) -> str:
+    """What a call of a tool that does not exist is answered with."""
+    return f"unsupported {'custom tool ' if call.custom else ''}call: {call.name}"

@@ -1,0 +1,147 @@
+"""The calls of one answer: run side by side, answered in order, each of them exactly once whatever happens."""
+
+import re
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from spindle.actors.tools.interface import ToolRefused, TurnCancelled
+from spindle.actors.turn.calls import run_calls
+from spindle.actors.turn.toolbox import Toolbox
+from spindle.storage.rollout.journal import JournalError
+
+
+class Host:
+    """What the calls see of the turn."""
+
+    def __init__(self):
+        self.recorded = []
+        self.broken = False
+        self.scope = trio.CancelScope()
+
+    def record(self, *entries):
+        if self.broken:
+            raise JournalError("disk full")
+        self.recorded += [payload for _, payload in entries]
+
+    def cancel(self):
+        self.scope.cancel()
+
+    @property
+    def outputs(self):
+        return [(item["call_id"], item["output"]) for item in self.recorded]
+
+
+class Double:
+    """A tool that waits to be let go, then answers or raises."""
+
+    namespace = None
+
+    def __init__(self, name="tool", answer="done", custom=False, held=False):
+        self.name, self.answer = name, answer
+        self.offer = {"type": "custom" if custom else "function", "name": name}
+        self.go = trio.Event()
+        if not held:
+            self.go.set()
+
+    async def run(self, call, host):
+        await self.go.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def call(id="c", name="tool", **more):
+    return {"type": "function_call", "call_id": id, "name": name, "arguments": "{}", **more}
+
+
+async def test_outputs_are_recorded_in_the_order_of_the_calls():
+    slow, quick = Double("slow", "1", held=True), Double("quick", "2")
+    host = Host()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_calls, [call("a", "slow"), call("b", "quick")], Toolbox([slow, quick]), host)
+        await wait_all_tasks_blocked()
+        assert host.outputs == []
+        slow.go.set()
+    assert host.outputs == [("a", "1"), ("b", "2")]
+
+
+@pytest.mark.parametrize(
+    ("item", "output"),
+    [
+        (call(name="nobody"), "unsupported call: nobody"),
+        (call(namespace="elsewhere"), "unsupported call: tool"),
+        (
+            {"type": "custom_tool_call", "call_id": "c", "name": "tool", "input": ""},
+            "unsupported custom tool call: tool",
+        ),
+        (call(name="grammar"), "unsupported call: grammar"),
+    ],
+)
+async def test_a_call_that_means_no_tool_is_answered_so(item, output):
+    host = Host()
+    await run_calls([item], Toolbox([Double(), Double("grammar", custom=True)]), host)
+    assert host.outputs == [("c", output)]
+
+
+async def test_a_custom_call_gets_a_custom_output():
+    host = Host()
+    item = {"type": "custom_tool_call", "call_id": "c", "name": "tool", "input": "x"}
+    await run_calls([item], Toolbox([Double(custom=True)]), host)
+    assert host.recorded == [{"type": "custom_tool_call_output", "call_id": "c", "output": "done"}]
+
+
+async def test_a_refusal_and_a_fault_are_outputs_and_leave_the_other_calls_alone(caplog):
+    tools = [Double("refuses", ToolRefused("not so")), Double("breaks", ValueError("bug")), Double()]
+    host = Host()
+    await run_calls([call("a", "refuses"), call("b", "breaks"), call("c")], Toolbox(tools), host)
+    assert host.outputs == [("a", "not so"), ("b", "internal error: bug"), ("c", "done")]
+    assert "the tool breaks failed" in caplog.text
+
+
+async def test_an_interrupt_answers_what_is_not_answered_and_keeps_what_is():
+    tools = [Double("first", "1"), Double("held", held=True), Double("third", "3")]
+    host = Host()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            calls = [call("a", "first"), call("b", "held"), call("c", "third")]
+            nursery.start_soon(run_calls, calls, Toolbox(tools), host)
+            await wait_all_tasks_blocked()
+            scope.cancel()
+    assert [id for id, _ in host.outputs] == ["a", "b", "c"]
+    assert host.outputs[0] == ("a", "1")
+    assert re.fullmatch(r"aborted by user after \d+\.\ds", host.outputs[1][1])
+    assert host.outputs[2] == ("c", "3")
+
+
+async def test_an_answer_that_ends_the_turn_aborts_the_other_calls():
+    tools = [Double("asks", TurnCancelled()), Double("held", held=True)]
+    host = Host()
+    with host.scope:
+        await run_calls([call("a", "asks"), call("b", "held")], Toolbox(tools), host)
+    assert host.scope.cancelled_caught
+    assert [output.startswith("aborted by user") for _, output in host.outputs] == [True, True]
+
+
+async def test_a_history_that_cannot_be_saved_ends_it_at_once():
+    held = Double("held", held=True)
+    host = Host()
+    host.broken = True
+    with pytest.raises(JournalError, match="disk full"):
+        await run_calls([call("a"), call("b", "held")], Toolbox([Double(), held]), host)
+
+
+async def test_a_tool_that_cannot_save_ends_it_too():
+    host = Host()
+    with pytest.raises(JournalError, match="gone"):
+        await run_calls([call()], Toolbox([Double(answer=JournalError("gone"))]), host)
+
+
+def test_tools_of_one_namespace_are_offered_together():
+    inner = [Double("a"), Double("b")]
+    for tool in inner:
+        tool.namespace = "space"
+    offers = Toolbox([Double("first"), *inner], others=[{"type": "web_search"}]).offers
+    assert [offer.get("name", offer["type"]) for offer in offers] == ["first", "space", "web_search"]
+    assert [tool["name"] for tool in offers[1]["tools"]] == ["a", "b"]
