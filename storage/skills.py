@@ -1,16 +1,18 @@
 """Skills: folders with a SKILL.md whose front matter names and describes them. Blocks on the disk.
 
-Looked for in `$CODEX_HOME/skills`, in `.agents/skills` and `.codex/skills` of the folders from the project's root to the
-working directory, and in extra roots a client names.
+Looked for in `$CODEX_HOME/skills` (Codex keeps its own in `.system` there), in `.agents/skills` and `.codex/skills` of the
+folders from the project's root to the working directory, and in extra roots a client names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
 
 from attrs import frozen
 
+from spindle.storage.config.editing import edit
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
 
@@ -19,15 +21,18 @@ DEPTH = 6
 MAX_NAME, MAX_DESCRIPTION = 64, 1024
 
 
+Scope: TypeAlias = Literal["user", "repo", "system"]
+
+
 @frozen
 class Skill:
-    """One skill. `scope` is `user` (home, extra roots) or `repo`."""
+    """One skill. `scope` is `user` (home, extra roots), `repo` or `system`."""
 
     name: str
     description: str
     short_description: str | None
     path: Path
-    scope: str
+    scope: Scope
 
 
 @frozen
@@ -44,8 +49,11 @@ def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkill
     repo = [folder / name / "skills" for folder in folders_up(cwd, root) for name in (".agents", ".codex")]
     skills: dict[Path, Skill] = {}
     errors: list[tuple[Path, str]] = []
-    for scope, folder in [*(("repo", f) for f in repo), ("user", home.path / "skills"), *(("user", f) for f in extra)]:
-        for path in _files(folder, DEPTH):
+    own = home.path / "skills"
+    roots: list[tuple[Scope, Path]] = [("repo", folder) for folder in repo]
+    roots += [("user", own), ("system", own / ".system"), *(("user", folder) for folder in extra)]
+    for scope, place in roots:
+        for path in _files(place, DEPTH):
             real = path.resolve()
             if real in skills:
                 continue
@@ -54,6 +62,43 @@ def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkill
             except (OSError, ValueError) as error:
                 errors.append((path, str(error)))
     return FoundSkills(sorted(skills.values(), key=lambda s: (s.name, s.path)), errors)
+
+
+def is_enabled(skill: Skill, switches: object) -> bool:
+    """Whether a skill is on, as the `skills.config` of config.toml has it: entries with `path` or `name`, and `enabled`."""
+    on = True
+    for entry in cast("list[object]", switches) if isinstance(switches, list) else []:
+        match entry:
+            case {"path": str(path), "enabled": bool(enabled)} if path == str(skill.path):
+                on = enabled
+            case {"name": str(name), "enabled": bool(enabled)} if name == skill.name:
+                on = enabled
+            case _:
+                pass
+    return on
+
+
+def switch(home: Home, by: str, which: str, enabled: bool) -> None:
+    """Switch the skill whose `path` or `name` (that is `by`) is `which`: what is on needs no entry in config.toml.
+
+    Blocking. Raises ConfigError, OSError.
+    """
+
+    def change(document: Any) -> None:
+        table = document.setdefault("skills", {})
+        others = [dict(entry) for entry in table.get("config", []) if entry.get(by) != which]
+        table.pop("config", None)
+        if others or not enabled:
+            entries = tomlkit.aot()
+            for entry in [*others, *([] if enabled else [{by: which, "enabled": False}])]:
+                entries.append(tomlkit.item(entry))
+            table["config"] = entries
+        if not table:
+            del document["skills"]
+
+    import tomlkit
+
+    edit(home.config_file, change)
 
 
 def _files(folder: Path, depth: int) -> list[Path]:
@@ -69,7 +114,7 @@ def _files(folder: Path, depth: int) -> list[Path]:
     return out
 
 
-def _read(path: Path, scope: str) -> Skill:
+def _read(path: Path, scope: Scope) -> Skill:
     lines = path.read_text(encoding="utf-8").splitlines()
     if not lines or lines[0].strip() != "---" or "---" not in [line.strip() for line in lines[1:]]:
         raise ValueError("missing YAML frontmatter delimited by ---")

@@ -38,6 +38,7 @@ _TABLE = {
     "config/read": ("config", "read"),
     "configRequirements/read": ("config", "requirements"),
     "skills/list": ("skills", "list_"),
+    "skills/config/write": ("skills", "config_write"),
 }
 
 SERVED = frozenset({"initialize", *_TABLE})

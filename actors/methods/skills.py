@@ -1,43 +1,70 @@
-"""skills/list: the SKILL.md files of the home and of the project."""
+"""skills/*: the SKILL.md files of the home and of the project."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from spindle.actors.mailbox import Reply
+from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.skills import (
     SkillErrorInfo,
     SkillMetadata,
-    SkillScope,
+    SkillsConfigWriteParams,
+    SkillsConfigWriteResponse,
     SkillsListEntry,
     SkillsListParams,
     SkillsListResponse,
 )
-from spindle.storage.home import Home
-from spindle.storage.skills import find_skills
+from spindle.storage.config import ConfigError
+from spindle.storage.skills import is_enabled, switch
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
+    from spindle.actors.runtime import Runtime
 
 
 def list_(connection: Connection, params: SkillsListParams, reply: Reply[Any]) -> None:
-    """skills/list"""
+    """skills/list: what was found before, unless asked to look again."""
     services = connection.runtime.services
     extra = {entry.cwd: entry.extra_user_roots for entry in params.per_cwd_extra_user_roots or ()}
+    for root in (root for roots in extra.values() for root in roots):
+        if not root.startswith("/"):
+            raise invalid_request(f"skills/list perCwdExtraUserRoots extraUserRoots paths must be absolute: {root}")
+    catalog = services.skills
 
     def work() -> SkillsListResponse:
+        if params.force_reload:
+            catalog.forget()
         cwds = params.cwds or (services.cwd,)
-        return SkillsListResponse([_entry(services.home, cwd, extra.get(cwd, ())) for cwd in cwds])
+        return SkillsListResponse([_entry(connection.runtime, cwd, extra.get(cwd, ())) for cwd in cwds])
 
     connection.later(reply, lambda: trio.to_thread.run_sync(work))
 
 
-def _entry(home: Home, cwd: str, extra: Any) -> SkillsListEntry:
-    found = find_skills(home, Path(cwd), [Path(root) for root in extra])
-    scope: dict[str, SkillScope] = {"user": "user", "repo": "repo"}
+def config_write(connection: Connection, params: SkillsConfigWriteParams, reply: Reply[Any]) -> None:
+    """skills/config/write"""
+    by, which = ("path", params.path) if params.path is not None else ("name", params.name)
+    if which is None or (params.path is not None and params.name is not None):
+        raise RpcError(INVALID_PARAMS, "skills/config/write requires exactly one of path or name")
+    services = connection.runtime.services
+
+    def work() -> SkillsConfigWriteResponse:
+        try:
+            switch(services.home, by, which, params.enabled)
+        except (ConfigError, OSError) as error:
+            raise internal_error(f"failed to update skill settings: {error}") from error
+        services.skills.forget()
+        return SkillsConfigWriteResponse(params.enabled)
+
+    connection.later(reply, lambda: trio.to_thread.run_sync(work))
+
+
+def _entry(runtime: Runtime, cwd: str, extra: Sequence[str]) -> SkillsListEntry:
+    found = runtime.services.skills.find(cwd, extra)
+    switches = runtime.config().raw.get("skills", {}).get("config")
     return SkillsListEntry(
         cwd,
         [
@@ -46,7 +73,8 @@ def _entry(home: Home, cwd: str, extra: Any) -> SkillsListEntry:
                 description=s.description,
                 short_description=s.short_description,
                 path=str(s.path),
-                scope=scope[s.scope],
+                scope=s.scope,
+                enabled=is_enabled(s, switches),
             )
             for s in found.skills
         ],

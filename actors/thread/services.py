@@ -7,6 +7,7 @@ from collections.abc import Callable
 from attrs import define, field
 
 from spindle.actors.questions import Questions
+from spindle.actors.skills import SkillCatalog
 from spindle.actors.subscribers import Audience
 from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
@@ -52,4 +53,8 @@ class Services:
     source: str = "vscode"
     instructions: str = ""
     questions: Questions = field(factory=Questions)
+    skills: SkillCatalog = field(init=False)
     summaries: SummaryCache = field(factory=SummaryCache)
+
+    def __attrs_post_init__(self) -> None:
+        self.skills = SkillCatalog(self.home)

@@ -7,6 +7,8 @@ two awaits. When the last subscriber has left and nothing runs, the thread asks 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import trio
@@ -36,6 +38,7 @@ from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
+from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
     IdleStatus,
@@ -341,7 +344,7 @@ class ThreadActor(Actor):
     async def _start_turn(self, message: StartTurn) -> None:
         said = None
         if self.turn is None or self.turn.joinable:
-            said = await _said(message.params.input)
+            said = await self._said(message.params.input)
         if said is None or (self.turn is not None and not self.turn.joinable):
             self._waiting.append(message)  # it is writing its last lines; the next one starts right after
         elif self.turn is not None:
@@ -369,7 +372,7 @@ class ThreadActor(Actor):
             await self._start_turn(message)
 
     async def _steer(self, message: SteerTurn) -> None:
-        said = await _said(message.content)
+        said = await self._said(message.content)
         turn = self.turn
         if turn is None or not turn.accepting or turn.interrupted:
             raise invalid_request("no active turn to steer")
@@ -387,6 +390,12 @@ class ThreadActor(Actor):
         message.reply.resolve(None)
         turn.interrupt()
 
-
-async def _said(content: Any) -> Said:
-    return Said(content, await to_response_item(content))
+    async def _said(self, content: Sequence[UserInput]) -> Said:
+        skills, state = self.services.skills, self.state
+        item = await to_response_item(content)
+        if not any(
+            isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content
+        ):
+            return Said(content, item)
+        find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw)
+        return Said(content, item, await trio.to_thread.run_sync(find))

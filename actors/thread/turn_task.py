@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from spindle.actors.skills import announcement
 from spindle.actors.thread.git import read_git
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
@@ -103,12 +104,19 @@ class TurnTask:
             conversation.meta["git"] = {key: value for key, value in members.items() if value is not None}
         await conversation.begin()
         self._began = True
-        self.record(*self._opening_entries())
+        skills = None
+        if conversation.last_context is None:
+            skills = await trio.to_thread.run_sync(self._skills)
+        self.record(*self._opening_entries(skills))
         state.new_developer_instructions = None
         if not state.preview:
             state.preview = preview_of(turn.first.content)
 
-    def _opening_entries(self) -> list[Entry]:
+    def _skills(self) -> str | None:
+        settings, config = self._state.settings, self._state.config
+        return announcement(self._services.skills.enabled(settings.cwd, config.raw))
+
+    def _opening_entries(self, skills: str | None) -> list[Entry]:
         turn, state, conversation = self._turn, self._state, self._conversation
         started = {
             "type": "task_started",
@@ -129,7 +137,7 @@ class TurnTask:
         date, zone = today()
         now = Told.of(state.settings, date, zone)
         if conversation.last_context is None:
-            told = opening(state.settings, now, state.guidance.text)
+            told = opening(state.settings, now, state.guidance.text, skills)
         else:
             told = changes(
                 state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions

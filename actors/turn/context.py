@@ -87,9 +87,11 @@ class Told:
         )
 
 
-def opening(settings: ThreadSettings, now: Told, guidance: str | None) -> list[dict[str, Any]]:
-    """The messages before the first user input of a thread: developer, then user."""
-    developer = [permissions(settings)]
+def opening(
+    settings: ThreadSettings, now: Told, guidance: str | None, skills: str | None = None
+) -> list[dict[str, Any]]:
+    """The messages before the first user input of a thread: developer, then user. `skills` announces those at hand."""
+    developer = [permissions(settings), *([skills] if skills else [])]
     if settings.developer_instructions:
         developer.append(settings.developer_instructions)
     user = [guidance] if guidance else []

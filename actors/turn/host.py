@@ -16,10 +16,14 @@ __all__ = ["Entry", "Said", "TurnHost"]
 
 @frozen
 class Said:
-    """User input that joins the turn, ready for the model: as the client sent it, and as the response item it becomes."""
+    """User input that joins the turn, ready for the model: as the client sent it, and as the response item it becomes.
+
+    `attached` are more messages that go with it: the skills it mentions.
+    """
 
     content: Sequence[UserInput]
     item: dict[str, Any]
+    attached: Sequence[dict[str, Any]] = ()
 
 
 class TurnHost(ToolHost, Protocol):

@@ -77,6 +77,8 @@ def say(host: TurnHost, plan: TurnPlan, said: Said) -> None:
     host.emit(ItemStartedNotification(item, plan.thread_id, plan.turn_id, now))
     host.record(("response_item", said.item), ("event_msg", user_message_event(said.content)))
     host.emit(ItemCompletedNotification(item, plan.thread_id, plan.turn_id, now))
+    if said.attached:
+        host.record(*(("response_item", message) for message in said.attached))
 
 
 async def _sample(host: TurnHost, plan: TurnPlan, model: Model) -> Answer:

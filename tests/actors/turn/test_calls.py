@@ -1,6 +1,7 @@
 """The calls of one answer: run side by side, answered in order, each of them exactly once whatever happens."""
 
 import re
+from typing import Any
 
 import pytest
 import trio
@@ -14,6 +15,9 @@ from spindle.storage.rollout.journal import JournalError
 
 class Host:
     """What the calls see of the turn."""
+
+    recorded: Any
+    scope: Any
 
     def __init__(self):
         self.recorded = []
@@ -36,7 +40,7 @@ class Host:
 class Double:
     """A tool that waits to be let go, then answers or raises."""
 
-    namespace = None
+    namespace: Any = None
 
     def __init__(self, name="tool", answer="done", custom=False, held=False):
         self.name, self.answer = name, answer
@@ -58,7 +62,7 @@ def call(id="c", name="tool", **more):
 
 async def test_outputs_are_recorded_in_the_order_of_the_calls():
     slow, quick = Double("slow", "1", held=True), Double("quick", "2")
-    host = Host()
+    host: Any = Host()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run_calls, [call("a", "slow"), call("b", "quick")], Toolbox([slow, quick]), host)
         await wait_all_tasks_blocked()
@@ -80,13 +84,13 @@ async def test_outputs_are_recorded_in_the_order_of_the_calls():
     ],
 )
 async def test_a_call_that_means_no_tool_is_answered_so(item, output):
-    host = Host()
+    host: Any = Host()
     await run_calls([item], Toolbox([Double(), Double("grammar", custom=True)]), host)
     assert host.outputs == [("c", output)]
 
 
 async def test_a_custom_call_gets_a_custom_output():
-    host = Host()
+    host: Any = Host()
     item = {"type": "custom_tool_call", "call_id": "c", "name": "tool", "input": "x"}
     await run_calls([item], Toolbox([Double(custom=True)]), host)
     assert host.recorded == [{"type": "custom_tool_call_output", "call_id": "c", "output": "done"}]
@@ -94,7 +98,7 @@ async def test_a_custom_call_gets_a_custom_output():
 
 async def test_a_refusal_and_a_fault_are_outputs_and_leave_the_other_calls_alone(caplog):
     tools = [Double("refuses", ToolRefused("not so")), Double("breaks", ValueError("bug")), Double()]
-    host = Host()
+    host: Any = Host()
     await run_calls([call("a", "refuses"), call("b", "breaks"), call("c")], Toolbox(tools), host)
     assert host.outputs == [("a", "not so"), ("b", "internal error: bug"), ("c", "done")]
     assert "the tool breaks failed" in caplog.text
@@ -102,7 +106,7 @@ async def test_a_refusal_and_a_fault_are_outputs_and_leave_the_other_calls_alone
 
 async def test_an_interrupt_answers_what_is_not_answered_and_keeps_what_is():
     tools = [Double("first", "1"), Double("held", held=True), Double("third", "3")]
-    host = Host()
+    host: Any = Host()
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             calls = [call("a", "first"), call("b", "held"), call("c", "third")]
@@ -117,7 +121,7 @@ async def test_an_interrupt_answers_what_is_not_answered_and_keeps_what_is():
 
 async def test_an_answer_that_ends_the_turn_aborts_the_other_calls():
     tools = [Double("asks", TurnCancelled()), Double("held", held=True)]
-    host = Host()
+    host: Any = Host()
     with host.scope:
         await run_calls([call("a", "asks"), call("b", "held")], Toolbox(tools), host)
     assert host.scope.cancelled_caught
@@ -126,14 +130,14 @@ async def test_an_answer_that_ends_the_turn_aborts_the_other_calls():
 
 async def test_a_history_that_cannot_be_saved_ends_it_at_once():
     held = Double("held", held=True)
-    host = Host()
+    host: Any = Host()
     host.broken = True
     with pytest.raises(JournalError, match="disk full"):
         await run_calls([call("a"), call("b", "held")], Toolbox([Double(), held]), host)
 
 
 async def test_a_tool_that_cannot_save_ends_it_too():
-    host = Host()
+    host: Any = Host()
     with pytest.raises(JournalError, match="gone"):
         await run_calls([call()], Toolbox([Double(answer=JournalError("gone"))]), host)
 

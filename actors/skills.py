@@ -1,0 +1,88 @@
+"""The skills of a runtime: found once for each directory, announced to the model, brought into a turn when mentioned."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
+from spindle.storage.home import Home
+from spindle.storage.skills import FoundSkills, Skill, find_skills, is_enabled
+
+_MENTION = re.compile(r"\$([\w:.-]*\w)")
+
+
+class SkillCatalog:
+    """What has been found stays so until `forget`. Blocks on the disk; may be shared by worker threads."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._found: dict[tuple[str, tuple[str, ...]], FoundSkills] = {}
+        self._lock = threading.Lock()
+
+    def find(self, cwd: str, extra: Sequence[str] = ()) -> FoundSkills:
+        """The skills for threads in `cwd`; `extra` are more folders to look in."""
+        key = cwd, tuple(extra)
+        with self._lock:
+            found = self._found.get(key)
+        if found is None:
+            found = find_skills(self._home, Path(cwd), [Path(root) for root in extra])
+            with self._lock:
+                self._found[key] = found
+        return found
+
+    def forget(self) -> None:
+        """Look at the disk again when next asked."""
+        with self._lock:
+            self._found.clear()
+
+    def enabled(self, cwd: str, settings: Mapping[str, Any]) -> list[Skill]:
+        """The skills that are switched on; `settings` are config.toml's."""
+        switches = _switches(settings)
+        return [skill for skill in self.find(cwd).skills if is_enabled(skill, switches)]
+
+    def mentioned(self, content: Sequence[UserInput], cwd: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The messages that bring in the skills a user input names, as `$name` or as a part of its own, each once.
+
+        A file that cannot be read is passed over.
+        """
+        names = [name for part in content if isinstance(part, TextInput) for name in _MENTION.findall(part.text)]
+        paths = [part.path for part in content if isinstance(part, SkillInput)]
+        if not names and not paths:
+            return []
+        chosen: dict[Path, Skill] = {}
+        for skill in self.enabled(cwd, settings):
+            if skill.name in names or str(skill.path) in paths:
+                chosen[skill.path] = skill
+        return [message for skill in chosen.values() if (message := _message(skill)) is not None]
+
+
+def _switches(settings: Mapping[str, Any]) -> object:
+    table = settings.get("skills")
+    return table.get("config") if isinstance(table, Mapping) else None
+
+
+def _message(skill: Skill) -> dict[str, Any] | None:
+    try:
+        body = skill.path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    text = f"<skill>\n<name>{skill.name}</name>\n<path>{skill.path}</path>\n{body}\n</skill>"
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+
+
+def announcement(skills: Sequence[Skill]) -> str | None:
+    """What the model is told of the skills there are; None where there are none. The bodies stay on disk."""
+    if not skills:
+        return None
+    rows = "\n".join(f"- {skill.name}: {skill.description} (file: {skill.path})" for skill in skills)
+    return (
+        "<skills_instructions>\nA skill is a folder with instructions in its SKILL.md, and perhaps scripts and other files "
+        f"beside it. These are at hand:\n{rows}\nUse a skill when the user names it, with or without a dollar sign, or when "
+        "its description plainly fits the task: read its SKILL.md first, as much of it as the task needs, and take paths in "
+        "it from its folder. Run the scripts it brings rather than write them again. If it cannot be read, say so in a "
+        "sentence and go on without it. A skill holds for the turn in which it is named.\n</skills_instructions>"
+    )

@@ -1,0 +1,72 @@
+"""Changing config.toml: comments and order stay, the file is replaced whole or not at all."""
+
+import os
+
+import pytest
+
+from spindle.storage.config import ConfigError
+from spindle.storage.config.editing import edit
+from spindle.storage.home import Home
+from spindle.storage.skills import switch
+
+
+def set_model(document):
+    document["model"] = "new"
+
+
+def test_what_the_user_wrote_stays(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('# mine\nmodel = "old" # why\n\n[features]\nx = true\n')
+    edit(path, set_model)
+    assert path.read_text() == '# mine\nmodel = "new" # why\n\n[features]\nx = true\n'
+
+
+def test_a_file_that_does_not_exist_is_begun(tmp_path):
+    edit(tmp_path / "deep" / "config.toml", set_model)
+    assert (tmp_path / "deep" / "config.toml").read_text() == 'model = "new"\n'
+
+
+def test_a_file_that_is_no_toml_is_left_alone(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text("model = \n")
+    with pytest.raises(ConfigError):
+        edit(path, set_model)
+    assert path.read_text() == "model = \n"
+
+
+def test_a_change_that_fails_leaves_the_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "config.toml"
+    path.write_text('model = "old"\n')
+
+    def fail(*_):
+        raise OSError("full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="full"):
+        edit(path, set_model)
+    assert path.read_text() == 'model = "old"\n'
+    assert {entry.name for entry in tmp_path.iterdir()} == {"config.toml", "config.toml.lock"}
+
+
+def test_a_link_stays_a_link_and_the_mode_stays(tmp_path):
+    real, link = tmp_path / "real.toml", tmp_path / "config.toml"
+    real.write_text("")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    edit(link, set_model)
+    assert link.is_symlink()
+    assert real.read_text() == 'model = "new"\n'
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_skills_are_switched_off_with_an_entry_and_on_without_one(tmp_path):
+    home = Home(tmp_path)
+    home.config_file.write_text("# mine\n")
+    switch(home, "path", "/a/SKILL.md", False)
+    switch(home, "name", "b", False)
+    switch(home, "name", "b", False)
+    assert home.config_file.read_text().count("[[skills.config]]") == 2
+    switch(home, "path", "/a/SKILL.md", True)
+    assert "/a/SKILL.md" not in home.config_file.read_text()
+    switch(home, "name", "b", True)
+    assert home.config_file.read_text().strip() == "# mine"
