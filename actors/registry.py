@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import trio
@@ -92,6 +92,22 @@ class Leave:
     def absent(self, registry: Registry) -> None:
         """There is nothing to leave."""
         self.message.reply.resolve("notLoaded")
+
+
+@frozen
+class OnStored:
+    """For a loaded thread; for one that is not, `work` on its rollout, during which everything else for it waits.
+
+    `work` answers the message itself, and may raise RpcError.
+    """
+
+    thread_id: str
+    message: Ask[Any]
+    work: Callable[[], Awaitable[None]]
+
+    def absent(self, registry: Registry) -> None:
+        """Work on the file."""
+        registry.occupy(self.thread_id, self.message.reply, self.work)
 
 
 @frozen
@@ -197,8 +213,15 @@ class Registry:
 
     def move(self, request: Archive) -> None:
         """Move the rollout of a thread that is not loaded."""
-        generation = self._slots.occupy(request.thread_id)
-        self._nursery.start_soon(self._move, request, generation)
+        self.occupy(request.thread_id, request.reply, lambda: self._move(request))
+
+    def occupy(self, thread_id: str, reply: Reply[Any], work: Callable[[], Awaitable[None]]) -> None:
+        """Do something to a thread that is not loaded; messages for it are held until it is done."""
+        if self._closing:
+            reply.reject(invalid_request("the server is shutting down"))
+            return
+        generation = self._slots.occupy(thread_id)
+        self._nursery.start_soon(self._occupied, thread_id, generation, reply, work)
 
     # -- carrying out
 
@@ -277,18 +300,25 @@ class Registry:
         if not len(self._slots):
             self._empty.unpark_all()
 
-    async def _move(self, request: Archive, generation: int) -> None:
+    async def _occupied(
+        self, thread_id: str, generation: int, reply: Reply[Any], work: Callable[[], Awaitable[None]]
+    ) -> None:
+        try:
+            await work()
+        except Exception as error:
+            reply.reject(error)
+        finally:
+            reply.reject(ActorExited())  # cancelled before it began
+            self._do(lambda: self._apply(self._slots.gone(thread_id, generation)))
+            if not len(self._slots):
+                self._empty.unpark_all()
+
+    async def _move(self, request: Archive) -> None:
         try:
             await trio.to_thread.run_sync(archive, self._services.home, request.thread_id)
         except StoredThreadError as error:
-            request.reply.reject(invalid_request(str(error)))
+            raise invalid_request(str(error)) from error
         except OSError as error:
-            request.reply.reject(internal_error(f"failed to archive thread {request.thread_id}: {error}"))
-        else:
-            request.reply.resolve(None)
-            self._services.audience.announce(ThreadArchivedNotification(request.thread_id))
-        finally:
-            request.reply.reject(ActorExited())  # cancelled before it began
-            self._do(lambda: self._apply(self._slots.gone(request.thread_id, generation)))
-            if not len(self._slots):
-                self._empty.unpark_all()
+            raise internal_error(f"failed to archive thread {request.thread_id}: {error}") from error
+        request.reply.resolve(None)
+        self._services.audience.announce(ThreadArchivedNotification(request.thread_id))

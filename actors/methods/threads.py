@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
+from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Reply
@@ -183,7 +184,8 @@ async def list_stored(runtime: Runtime, params: ThreadListParams) -> ThreadListR
             search_term=params.search_term,
             default_provider=runtime.config().model_provider,
         )
-        return stored.list_threads(services.home, query, services.summaries)
+        page = stored.list_threads(services.home, query, services.summaries)
+        return evolve(page, data=[stored.with_latest_git(row) for row in page.data])
 
     try:
         page = await trio.to_thread.run_sync(work)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import trio
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
@@ -74,6 +74,10 @@ class OpenedThread:
     git: GitInfo | None = None
     ephemeral: bool = False
     raw_events: bool = False
+    git_set: dict[str, str | None] = field(factory=lambda: dict[str, str | None]())
+    """What a client has set of `git` before the rollout was made."""
+    elicitations: int = 0
+    """Questions that clients are putting to the user outside the server."""
     new_developer_instructions: str | None = None
     """Developer instructions that came with a resume and that the model has yet to be told."""
 

@@ -16,9 +16,11 @@ from uuid_utils import uuid7
 from spindle.actors.actor import Actor
 from spindle.actors.mailbox import wants_answer
 from spindle.actors.subscribers import Event, Subscriber
+from spindle.actors.thread import changes
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
     Attach,
+    Compact,
     Detach,
     InterruptTurn,
     LeaveNow,
@@ -43,7 +45,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStatus,
     ThreadStatusChangedNotification,
 )
-from spindle.rpc.protocol.turns import Turn
+from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
@@ -75,7 +77,7 @@ class ThreadActor(Actor):
         self._opening: Opening = opening
         self._cold: bool = True
         self._supervisor = supervisor
-        self._waiting: deque[StartTurn] = deque()
+        self._waiting: deque[StartTurn | Compact] = deque()
         self._ending = False
         self._may_leave = True
         """No subscriber is waited for: none has come yet, or the last has left and the delay is over."""
@@ -123,6 +125,9 @@ class ThreadActor(Actor):
                 self._detach(message)
             case StartTurn():
                 await self._start_turn(message)
+            case Compact():
+                message.reply.resolve(None)
+                self._start_compaction(message)
             case SteerTurn():
                 await self._steer(message)
             case InterruptTurn():
@@ -137,6 +142,8 @@ class ThreadActor(Actor):
                     self._interrupt_unwatched()
             case StopThread():
                 self._end()
+            case _ if (change := changes.HANDLERS.get(type(message))) is not None:
+                await change(self, message)
             case _:
                 raise TypeError(f"a thread does not understand {message!r}")
 
@@ -309,12 +316,18 @@ class ThreadActor(Actor):
             self.turn.steered.append(said)
             message.reply.resolve(Turn(self.turn.id))
         else:
-            self._begin(message, said)
+            message.reply.resolve(Turn(self._begin(message.params, said).id))
 
-    def _begin(self, message: StartTurn, said: Said) -> None:
-        turn = self.turn = LiveTurn(str(uuid7()), message.params, said)
-        message.reply.resolve(Turn(turn.id))
+    def _start_compaction(self, message: Compact) -> None:
+        if self.turn is None:
+            self._begin(TurnStartParams(thread_id=self.thread_id, input=()), None)
+        else:
+            self._waiting.append(message)
+
+    def _begin(self, params: TurnStartParams, said: Said | None) -> LiveTurn:
+        turn = self.turn = LiveTurn(str(uuid7()), params, said)
         self.nursery.start_soon(TurnTask(self, turn).run)
+        return turn
 
     async def _turn_ended(self) -> None:
         ended, self.turn = self.turn, None
@@ -327,7 +340,10 @@ class ThreadActor(Actor):
             return
         waiting, self._waiting = self._waiting, deque()
         for message in waiting:
-            await self._start_turn(message)
+            if isinstance(message, Compact):
+                self._start_compaction(message)
+            else:
+                await self._start_turn(message)
 
     async def _steer(self, message: SteerTurn) -> None:
         said = await _said(message.content)
@@ -336,6 +352,10 @@ class ThreadActor(Actor):
             raise invalid_request("no active turn to steer")
         if turn.id != message.expected_turn_id:
             raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
+        if turn.first is None:
+            text = "cannot steer a compact turn"
+            info = {"activeTurnNotSteerable": {"turnKind": "compact"}}
+            raise invalid_request(text, TurnError(text, info))
         turn.steered.append(said)
         message.reply.resolve(turn.id)
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.thread.git import read_git
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
-from spindle.actors.thread.settings import turn_context
+from spindle.actors.thread.recording import context_entries, look_at_repository
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.catalogue import ModelInfo, model_info
-from spindle.actors.turn.context import TURN_ABORTED, Told, changes, message, opening, today
+from spindle.actors.turn.compaction import Compacted, compact
+from spindle.actors.turn.context import TURN_ABORTED, Told, message, opening, today
 from spindle.actors.turn.host import Entry, Said
-from spindle.actors.turn.loop import TurnPlan, run_turn
+from spindle.actors.turn.loop import run_turn
+from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
 from spindle.rpc.model.interface import ModelError, Usage
 from spindle.rpc.protocol.threads import (
@@ -95,15 +96,12 @@ class TurnTask:
         thread.set_status(ActiveStatus())
         thread.emit(TurnStartedNotification(thread.thread_id, turn.shown()))
         conversation = self._conversation
-        if not conversation.stored and (git := await read_git(state.settings.cwd)) is not None:
-            state.git = git
-            members = {"commit_hash": git.sha, "branch": git.branch, "repository_url": git.origin_url}
-            conversation.meta["git"] = {key: value for key, value in members.items() if value is not None}
+        await look_at_repository(state)
         await conversation.begin()
         self._began = True
         self.record(*self._opening_entries())
-        state.new_developer_instructions = None
-        if not state.preview:
+        turn.opened.set()
+        if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
 
     def _opening_entries(self) -> list[Entry]:
@@ -124,24 +122,13 @@ class TurnTask:
         if conversation.cut_off_turn is not None:
             entries.append(("response_item", message("user", TURN_ABORTED)))
             conversation.cut_off_turn = None
-        date, zone = today()
-        now = Told.of(state.settings, date, zone)
-        if conversation.last_context is None:
-            told = opening(state.settings, now, state.guidance.text)
-        else:
-            told = changes(
-                state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions
-            )
-        entries += [("response_item", item) for item in told]
-        context = turn_context(state.settings, turn.id, date, zone)
-        conversation.last_context = context
-        entries.append(("turn_context", context))
-        return entries
+        return entries if turn.first is None else [*entries, *context_entries(state, turn.id)]
 
     async def _close(self, status: TurnStatus, error: TurnError | None) -> None:
         """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""
         thread, turn, conversation = self._thread, self._turn, self._conversation
         turn.answer = None
+        turn.opened.set()
         if self._began:
             try:
                 self.record(*self._closing_entries(status, error))
@@ -168,10 +155,9 @@ class TurnTask:
             "duration_ms": turn.duration_ms(),
         }
         if status == "interrupted":
-            return [
-                ("response_item", message("user", TURN_ABORTED)),
-                ("event_msg", {"type": "turn_aborted", "reason": "interrupted", **ended}),
-            ]
+            # an interrupted compaction leaves what the model sees as it was
+            told: list[Entry] = [("response_item", message("user", TURN_ABORTED))] if turn.first is not None else []
+            return [*told, ("event_msg", {"type": "turn_aborted", "reason": "interrupted", **ended})]
         entries: list[Entry] = []
         if error is not None:
             failure = {"message": error.message, "codex_error_info": stored_error_info(error.codex_error_info)}
@@ -191,10 +177,15 @@ class TurnTask:
             instructions=state.settings.base_instructions or self._services.instructions,
             originator=state.client.originator,
             user_agent=state.client.user_agent,
+            compact_prompt=state.config.compact_prompt,
+            compact_at=state.config.model_auto_compact_token_limit or self._info.context_window * 9 // 10,
             output_schema=turn.params.output_schema,
             client_metadata=turn.params.responsesapi_client_metadata or {},
         )
         model = self._services.models.get(state.settings.model_provider, state.config)
+        if turn.first is None:
+            await compact(self, plan, model)
+            return None
         return await run_turn(self, plan, model, [turn.first])
 
     # -- TurnHost
@@ -218,6 +209,32 @@ class TurnTask:
     def history(self) -> Sequence[bytes]:
         """See TurnHost."""
         return self._conversation.items
+
+    def replace_history(self, compacted: Compacted) -> None:
+        """See TurnHost."""
+        conversation = self._conversation
+        context = conversation.last_context
+        self.record(*compacted.entries())
+        conversation.replace(compacted.items, compacted.summary)
+        if compacted.in_turn and context is not None:
+            conversation.last_context = context
+            self.record(("turn_context", context))
+        if conversation.usage is not None:
+            self._account({**conversation.usage, "last_token_usage": compacted.usage()})
+        self.record(("event_msg", {"type": "context_compacted"}))
+
+    def last_summary(self) -> str | None:
+        """See TurnHost."""
+        return self._conversation.summary
+
+    def context(self) -> Sequence[dict[str, Any]]:
+        """See TurnHost."""
+        return opening(self._state.settings, Told.of(self._state.settings, *today()), self._state.guidance.text)
+
+    def context_tokens(self) -> int:
+        """See TurnHost."""
+        last: Any = (self._conversation.usage or {}).get("last_token_usage") or {}
+        return int(last.get("total_tokens") or 0)
 
     def take_input(self) -> Sequence[Said]:
         """See TurnHost."""
@@ -245,7 +262,12 @@ class TurnTask:
         }
         before: Any = (self._conversation.usage or {}).get("total_token_usage") or {}
         total = {key: value + int(before.get(key) or 0) for key, value in last.items()}
-        info = {"total_token_usage": total, "last_token_usage": last, "model_context_window": self._info.usable_window}
+        self._account(
+            {"total_token_usage": total, "last_token_usage": last, "model_context_window": self._info.usable_window}
+        )
+
+    def _account(self, info: dict[str, Any]) -> None:
+        info.pop("turn_id", None)
         self._conversation.usage, self._conversation.usage_turn = info, self._turn.id
         self.record(("event_msg", {"type": "token_count", "info": info, "rate_limits": None}))
         self.emit(token_usage(self._thread.thread_id, self._turn.id, info))

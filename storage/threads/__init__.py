@@ -15,8 +15,9 @@ from spindle.storage.threads.errors import (
 )
 from spindle.storage.threads.listing import ThreadPage, ThreadQuery, list_threads
 from spindle.storage.threads.locate import RolloutName, locate, locate_archived
+from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import read_names, record_name
-from spindle.storage.threads.summary import StoredGit, SummaryCache, ThreadSummary, read_summary
+from spindle.storage.threads.summary import StoredGit, SummaryCache, ThreadSummary, read_summary, with_latest_git
 
 __all__ = [
     "ArchiveConflict",
@@ -32,7 +33,9 @@ __all__ = [
     "ThreadPage",
     "ThreadQuery",
     "ThreadSummary",
+    "append_to_stored",
     "archive",
+    "latest_meta",
     "list_threads",
     "locate",
     "locate_archived",
@@ -40,4 +43,5 @@ __all__ = [
     "read_summary",
     "record_name",
     "unarchive",
+    "with_latest_git",
 ]

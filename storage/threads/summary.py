@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from spindle.storage.home import Home
 from spindle.storage.rollout.lines import Line, decode_line
 from spindle.storage.threads.errors import EmptyRollout, NoSessionMeta
+from spindle.storage.threads.metadata import latest_meta
 from spindle.storage.threads.names import read_names
 
 # Editors put what is open in front of what was asked, under a heading of its own.
@@ -135,7 +136,13 @@ def read_summary(
     if names is None:
         home = _home_of(path)
         names = {} if home is None else cache.names(home) if cache is not None else read_names(home)
-    return summarize(head, path, stat, names, default_provider)
+    return with_latest_git(summarize(head, path, stat, names, default_provider))
+
+
+def with_latest_git(summary: ThreadSummary) -> ThreadSummary:
+    """The summary with the repository as a client has set it since, if one has. Raises OSError."""
+    latest = latest_meta(summary.path, summary.id)
+    return summary if latest is None else evolve(summary, git=_git(latest.get("git")))
 
 
 def summarize(
