@@ -170,6 +170,11 @@ class Registry:
         actor = self._actors.get(thread_id)
         return actor.status if actor is not None else NotLoadedStatus()
 
+    def turn_id(self, thread_id: str) -> str | None:
+        """The id of the turn that is running in a thread, if one is."""
+        actor = self._actors.get(thread_id)
+        return actor.turn.id if actor is not None and actor.turn is not None else None
+
     async def shut_down(self) -> None:
         """Stop every thread, interrupting turns, and wait until all are gone. Nothing is loaded afterwards."""
         self._closing = True

@@ -20,6 +20,7 @@ Handler = Callable[["Connection", Any, Reply[Any]], None]
 _TABLE = {
     "thread/start": ("threads", "start"),
     "thread/resume": ("threads", "resume"),
+    "thread/fork": ("threads", "fork"),
     "thread/read": ("threads", "read"),
     "thread/list": ("threads", "list_"),
     "thread/loaded/list": ("threads", "loaded_list"),

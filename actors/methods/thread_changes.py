@@ -26,7 +26,7 @@ from spindle.actors.thread.messages import (
     SetName,
     UpdateMetadata,
 )
-from spindle.actors.thread.opening import git_info
+from spindle.actors.thread.opened import git_info
 from spindle.actors.thread.recording import git_meta
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.protocol.errors import internal_error, invalid_request
@@ -58,12 +58,17 @@ if TYPE_CHECKING:
     from spindle.actors.runtime import Runtime
 
 
+def _answering(response: Callable[[], object]) -> Callable[[object], object]:
+    """Answers with a response that has nothing to say."""
+    return lambda _done: response()
+
+
 def set_name(connection: Connection, params: ThreadSetNameParams, reply: Reply[Any]) -> None:
     """thread/name/set"""
     id, name = thread_id(params.thread_id), params.name.strip()
     if not name:
         raise invalid_request("thread name must not be empty")
-    rename(connection.runtime, id, name, mapped(reply, lambda _: ThreadSetNameResponse()))
+    rename(connection.runtime, id, name, mapped(reply, _answering(ThreadSetNameResponse)))
 
 
 def rename(runtime: Runtime, id: str, name: str, reply: Reply[None]) -> None:
@@ -123,7 +128,7 @@ def set_memory_mode(connection: Connection, params: ThreadMemoryModeSetParams, r
         meta = meta | {"memory_mode": params.mode}
         stored.append_to_stored(runtime.services.home, path, id, [("session_meta", meta)])
 
-    out = mapped(reply, lambda _: ThreadMemoryModeSetResponse())
+    out = mapped(reply, _answering(ThreadMemoryModeSetResponse))
     _change(runtime, id, SetMemoryMode(reply=out, mode=params.mode), work)
 
 
@@ -172,7 +177,7 @@ def inject_items(connection: Connection, params: ThreadInjectItemsParams, reply:
     """thread/inject_items"""
     id = thread_id(params.thread_id)
     items = check_items(params.items)
-    out = mapped(reply, lambda _: ThreadInjectItemsResponse())
+    out = mapped(reply, _answering(ThreadInjectItemsResponse))
     connection.runtime.registry.route(ToThread(id, InjectItems(reply=out, items=items)))
 
 
@@ -180,7 +185,7 @@ def compact(connection: Connection, params: ThreadCompactStartParams, reply: Rep
     """thread/compact/start"""
     id = thread_id(params.thread_id)
     connection.runtime.registry.route(
-        ToThread(id, Compact(reply=mapped(reply, lambda _: ThreadCompactStartResponse())))
+        ToThread(id, Compact(reply=mapped(reply, _answering(ThreadCompactStartResponse))))
     )
 
 

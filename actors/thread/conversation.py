@@ -57,7 +57,16 @@ class Conversation:
 
     def take(self, loaded: Loaded) -> None:
         """Continue from what a rollout says."""
-        replay = loaded.replay
+        self._continue(loaded.replay)
+        if self._journal is not None:
+            self._journal.expect(loaded.end, loaded.inode)
+
+    def adopt(self, lines: list[bytes], replay: Replay) -> None:
+        """Continue, in memory, from lines that `replay` has taken in."""
+        self._lines = lines
+        self._continue(replay)
+
+    def _continue(self, replay: Replay) -> None:
         self.stored = True
         if replay.meta is not None:
             self.meta = dict(replay.meta.raw)
@@ -70,8 +79,6 @@ class Conversation:
         self.cut_off_turn = turns[-1].id if turns else None
         answered = {id(item) for item in replay.history}
         self._unanswered = [item.json for item in with_aborted_outputs(replay.history) if id(item) not in answered]
-        if self._journal is not None:
-            self._journal.expect(loaded.end, loaded.inode)
 
     async def reload(self) -> None:
         """Read the rollout anew: a line that was appended changes what came before it. Not while it is open."""

@@ -17,7 +17,7 @@ from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy
 
 if TYPE_CHECKING:
-    from spindle.actors.thread.opening import OpenedThread
+    from spindle.actors.thread.opened import OpenedThread
     from spindle.actors.thread.thread import ThreadActor
 
 _GIT_KEYS = {"sha": "commit_hash", "branch": "branch", "origin_url": "repository_url"}

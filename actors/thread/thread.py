@@ -30,7 +30,7 @@ from spindle.actors.thread.messages import (
     StopThread,
     TurnEnded,
 )
-from spindle.actors.thread.opening import OpenedThread, Opening, open_thread
+from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
@@ -179,7 +179,9 @@ class ThreadActor(Actor):
             self._check_rejoin(params, message.in_process)
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
+        fork = self._opening.params if isinstance(self._opening, FromFork) and params is None else None
         with_turns = params is not None and not params.exclude_turns and params.history is None
+        with_turns = with_turns or (fork is not None and not fork.exclude_turns)
         turns = await self._turns() if with_turns else []
         if message.subscriber.outbox.closed:
             raise invalid_request("the client has gone away")
@@ -200,11 +202,11 @@ class ThreadActor(Actor):
                 reasoning_effort=settings.effort,
             )
         )
-        if params is None:
-            self.services.audience.announce(ThreadStartedNotification(thread))
-        elif state.conversation.usage is not None and params.history is None:
+        if state.conversation.usage is not None and (params is None or params.history is None):
             turn_id = turns[-1].id if turns else state.conversation.usage_turn
             message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", state.conversation.usage)))
+        if params is None:
+            self.services.audience.announce(ThreadStartedNotification(thread))
 
     def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
         if params.history is not None:

@@ -20,7 +20,7 @@ from spindle.rpc.protocol.settings import (
     SandboxPolicy,
     ServiceTier,
 )
-from spindle.rpc.protocol.shapes import U32, JsonObject, Tagged, Untagged
+from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, JsonObject, Tagged, Untagged
 from spindle.rpc.protocol.turns import Turn
 
 ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
@@ -122,7 +122,7 @@ class ThreadStartParams:
 
     model: str | None = None
     model_provider: str | None = None
-    service_tier: ServiceTier | None = None
+    service_tier: ServiceTier | Absent | None = ABSENT
     cwd: str | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
@@ -172,7 +172,7 @@ class ThreadResumeParams:
     path: str | None = field(default=None, metadata={"experimental": True})
     model: str | None = None
     model_provider: str | None = None
-    service_tier: ServiceTier | None = None
+    service_tier: ServiceTier | Absent | None = ABSENT
     cwd: str | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
@@ -193,13 +193,18 @@ class ThreadResumeResponse(_LoadedThread):
 
 @frozen(kw_only=True)
 class ThreadForkParams:
-    """Create a thread that begins with the history of another."""
+    """Create a thread that begins with the history of another.
+
+    0.169 adds the two turn ids: the history ends behind `last_turn_id`, or in front of `before_turn_id`.
+    """
 
     thread_id: str
+    last_turn_id: str | None = None
+    before_turn_id: str | None = None
     path: str | None = field(default=None, metadata={"experimental": True})
     model: str | None = None
     model_provider: str | None = None
-    service_tier: ServiceTier | None = None
+    service_tier: ServiceTier | Absent | None = ABSENT
     cwd: str | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
@@ -209,6 +214,7 @@ class ThreadForkParams:
     base_instructions: str | None = None
     developer_instructions: str | None = None
     ephemeral: bool = False
+    thread_source: str | None = None
     exclude_turns: bool = False
     persist_extended_history: bool = field(default=False, metadata=_EXTENDED_HISTORY)
 
