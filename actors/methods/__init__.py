@@ -35,6 +35,7 @@ _TABLE = {
     "thread/compact/start": ("thread_changes", "compact"),
     "thread/increment_elicitation": ("thread_changes", "increment_elicitation"),
     "thread/decrement_elicitation": ("thread_changes", "decrement_elicitation"),
+    "getConversationSummary": ("conversations", "summary"),
     "turn/start": ("turns", "start"),
     "turn/steer": ("turns", "steer"),
     "turn/interrupt": ("turns", "interrupt"),

@@ -16,6 +16,7 @@ from spindle.actors.registry import Archive, Leave, Resume, ToThread
 from spindle.actors.thread.messages import Attach, Detach, ReadThread
 from spindle.actors.thread.opened import git_info
 from spindle.actors.thread.opening import FromFork, FromHistory, FromRollout, NewThread
+from spindle.actors.turn.dynamic_tools import check_dynamic_tools
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
 from spindle.rpc.protocol.threads import (
     NotLoadedStatus,
@@ -70,12 +71,21 @@ def mapped(reply: Reply[Any], change: Any) -> Reply[Any]:
 
 def start(connection: Connection, params: ThreadStartParams, reply: Reply[Any]) -> None:
     """thread/start"""
+    check_permissions(params)
+    check_dynamic_tools(params.dynamic_tools or ())
     opening = NewThread(params=params, client=connection.client)
     connection.runtime.registry.start(opening, Attach(reply=reply, subscriber=connection.subscriber))
 
 
+def check_permissions(params: ThreadStartParams | ThreadResumeParams | ThreadForkParams) -> None:
+    """Raises RpcError if the sandbox is given twice."""
+    if params.permission_profile is not None and params.sandbox is not None:
+        raise invalid_request("`permissionProfile` cannot be combined with `sandbox`")
+
+
 def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]) -> None:
     """thread/resume: of the loaded thread if there is one, else from `history`, `path` or the stored id, in this order."""
+    check_permissions(params)
     registry = connection.runtime.registry
     attach = Attach(reply=reply, subscriber=connection.subscriber, params=params)
     loaded = registry.is_loaded(params.thread_id)
@@ -90,6 +100,7 @@ def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]
 
 def fork(connection: Connection, params: ThreadForkParams, reply: Reply[Any]) -> None:
     """thread/fork: of what is on disk of the thread by now, be it loaded or not; `path` wins over the id."""
+    check_permissions(params)
     registry = connection.runtime.registry
     source = None if params.path else thread_id(params.thread_id)
     check_fork(registry, source, params)
@@ -166,14 +177,18 @@ def described(summary: ThreadSummary, turns: tuple[Any, ...] = (), status: Any =
         session_id=summary.session_id,
         forked_from_id=summary.forked_from_id,
         preview=summary.preview,
+        history_mode=summary.history_mode,  # type: ignore[arg-type]
         model_provider=summary.model_provider,
         created_at=summary.created_at,
         updated_at=summary.updated_at,
+        recency_at=summary.updated_at,
         status=status or NotLoadedStatus(),
         path=str(summary.path),
         cwd=summary.cwd,
         cli_version=summary.cli_version,
+        originator=summary.originator,
         source=summary.source,
+        thread_source=summary.thread_source,
         agent_nickname=summary.agent_nickname,
         agent_role=summary.agent_role,
         git_info=git_info(summary),

@@ -41,7 +41,7 @@ class Conversation:
         self.stored = False
         """Whether the rollout exists."""
         self._lines: list[bytes] | None = [] if path is None else None
-        self._journal = None if path is None else Journal(path, home.lock_file(thread_id))
+        self._journal = None if path is None else Journal(path, home.lock_file(thread_id), numbered=self.paginated)
         self._written = 0
         self._unanswered: Sequence[bytes] = ()
 

@@ -99,12 +99,15 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
     settings = settings_for(config, params, server_cwd=services.cwd)
     check_provider(settings, config)
     path = None if params.ephemeral else services.home.new_rollout_path(thread_id, now)
+    meta = session_meta(services, thread_id, settings, opening.client, now)
+    if params.thread_source is not None:
+        meta["thread_source"] = params.thread_source
+    if params.history_mode == "paginated":
+        meta |= {"session_id": thread_id, "history_mode": "paginated"}
     return OpenedThread(
         settings=settings,
         config=config,
-        conversation=Conversation(
-            services.home, thread_id, path, session_meta(services, thread_id, settings, opening.client, now)
-        ),
+        conversation=Conversation(services.home, thread_id, path, meta),
         guidance=guidance_of(services, config, settings.cwd),
         client=opening.client,
         created_at=int(now.timestamp()),

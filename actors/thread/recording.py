@@ -31,9 +31,7 @@ def context_entries(state: OpenedThread, turn_id: str) -> list[Entry]:
     if conversation.last_context is None:
         told = opening(state.settings, now, state.guidance.text)
     else:
-        told = changes(
-            state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions
-        )
+        told = changes(state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions)
     context = turn_context(state.settings, turn_id, date, zone)
     conversation.last_context = context
     state.new_developer_instructions = None

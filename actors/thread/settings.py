@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from spindle.actors.thread.permissions import policy_of
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.settings import (
     AskForApproval,
@@ -60,6 +61,8 @@ class ThreadSettings:
             )
             if value is not None
         }
+        if params.permission_profile is not None and params.sandbox_policy is None:
+            changes["sandbox"] = policy_of(params.permission_profile)
         if params.service_tier is not ABSENT:
             changes["service_tier"] = params.service_tier
         if params.cwd is not None:
@@ -99,7 +102,9 @@ def settings_for(
     mode = params.sandbox or config.sandbox_mode or "read-only"
     sandbox = sandbox_from_mode(mode, config)
     stored: Any = recorded.get("sandbox_policy")
-    if params.sandbox is None and stored is not None:
+    if params.permission_profile is not None:
+        sandbox = policy_of(params.permission_profile)
+    elif params.sandbox is None and stored is not None:
         sandbox = sandbox_from_rollout(stored) or sandbox
     collaboration: Any = recorded.get("collaboration_mode") or {}
     collaborating: Any = collaboration.get("settings") or {}

@@ -31,6 +31,7 @@ from spindle.actors.thread.messages import (
     TurnEnded,
 )
 from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
+from spindle.actors.thread.permissions import profile_of
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
@@ -195,11 +196,14 @@ class ThreadActor(Actor):
                 model_provider=settings.model_provider,
                 service_tier=settings.service_tier,
                 cwd=settings.cwd,
+                runtime_workspace_roots=(settings.cwd,),
                 instruction_sources=tuple(state.guidance.sources),
                 approval_policy=settings.approval_policy,
                 approvals_reviewer=settings.approvals_reviewer,  # type: ignore[arg-type]
                 sandbox=settings.sandbox,
+                permission_profile=profile_of(settings.sandbox),
                 reasoning_effort=settings.effort,
+                collaboration_mode=settings.collaboration_mode,
             )
         )
         if state.conversation.usage is not None and (params is None or params.history is None):
@@ -260,21 +264,28 @@ class ThreadActor(Actor):
 
     def describe(self, turns: list[Turn] | None = None) -> Thread:
         """The thread as clients see it."""
-        state = self.state
+        state, meta = self.state, self.state.conversation.meta
         return Thread(
             id=self.thread_id,
             session_id=self.thread_id,
             forked_from_id=state.forked_from_id,
             preview=state.preview,
             ephemeral=state.ephemeral,
+            history_mode="paginated" if state.conversation.paginated else "legacy",
             model_provider=state.settings.model_provider,
+            model=state.settings.model,
+            reasoning_effort=state.settings.effort,
             created_at=state.created_at,
             updated_at=state.updated_at,
+            recency_at=state.updated_at,
             status=self.status,
             path=None if state.conversation.path is None else str(state.conversation.path),
             cwd=state.settings.cwd,
             cli_version=state.cli_version,
+            originator=meta.get("originator"),
             source=state.source,
+            can_accept_direct_input=True,
+            thread_source=meta.get("thread_source"),
             agent_nickname=state.agent_nickname,
             agent_role=state.agent_role,
             git_info=state.git,

@@ -115,7 +115,7 @@ _TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("config/batchWrite", "", None),
     ("configRequirements/read", "", None),
     ("account/read", "accounts", "GetAccountParams"),
-    ("getConversationSummary", "", None),
+    ("getConversationSummary", "conversations", "GetConversationSummaryParams"),
     ("gitDiffToRemote", "", None),
     ("getAuthStatus", "accounts", "GetAuthStatusParams"),
     ("fuzzyFileSearch", "", None),

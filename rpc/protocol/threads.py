@@ -12,6 +12,7 @@ from spindle.rpc.protocol.envelope import RequestId
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,
     AskForApproval,
+    CollaborationMode,
     DynamicToolSpec,
     PermissionProfile,
     Personality,
@@ -39,6 +40,7 @@ ThreadSourceKind: TypeAlias = Literal[
     "unknown",
 ]
 ThreadStartSource: TypeAlias = Literal["startup", "clear"]
+ThreadHistoryMode: TypeAlias = Literal["legacy", "paginated"]
 ThreadUnsubscribeStatus: TypeAlias = Literal["notLoaded", "notSubscribed", "unsubscribed"]
 CwdFilter: TypeAlias = Annotated[str | Sequence[str], Untagged("ThreadListCwdFilter")]
 
@@ -93,22 +95,36 @@ class GitInfo:
 class Thread:
     """A thread as clients see it. `source` is a word or an object of the protocol's SessionSource.
 
-    `turns` is filled only where a method says so; `path` is None for an ephemeral thread.
+    `turns` is filled only where a method says so; `path` is None for an ephemeral thread. From 0.169 are `parent_thread_id`,
+    the section, the project, `history_mode` (how the rollout stores items), `model` and `reasoning_effort` (of the loaded
+    thread), `recency_at` (Unix seconds), `originator` (the client that created it), `thread_source` (what a client
+    calls the kind of thread) and `can_accept_direct_input` (None unless it is loaded).
     """
 
     id: str
     session_id: str
     forked_from_id: str | None = None
+    parent_thread_id: str | None = None
     preview: str = ""
     ephemeral: bool = False
+    section: JsonObject | None = None
+    section_entered_at: int | None = None
+    project_id: str | None = None
+    history_mode: ThreadHistoryMode = "legacy"
     model_provider: str
+    model: str | None = None
+    reasoning_effort: ReasoningEffort | None = None
     created_at: int
     updated_at: int
+    recency_at: int | None = None
     status: ThreadStatus
     path: str | None = None
     cwd: str
     cli_version: str
+    originator: str | None = None
     source: object = "unknown"
+    can_accept_direct_input: bool | None = None
+    thread_source: str | None = None
     agent_nickname: str | None = None
     agent_role: str | None = None
     git_info: GitInfo | None = None
@@ -134,7 +150,9 @@ class ThreadStartParams:
     developer_instructions: str | None = None
     personality: Personality | None = None
     ephemeral: bool | None = None
+    history_mode: ThreadHistoryMode | None = None
     session_start_source: ThreadStartSource | None = None
+    thread_source: str | None = None
     dynamic_tools: Sequence[DynamicToolSpec] | None = field(default=None, metadata={"experimental": True})
     mock_experimental_field: str | None = field(default=None, metadata={"experimental": True})
     experimental_raw_events: bool = field(default=False, metadata={"experimental": True})
@@ -150,12 +168,14 @@ class _LoadedThread:
     model_provider: str
     service_tier: ServiceTier | None = None
     cwd: str
+    runtime_workspace_roots: Sequence[str] = ()
     instruction_sources: Sequence[str] = ()
     approval_policy: AskForApproval
     approvals_reviewer: ApprovalsReviewer = "user"
     sandbox: SandboxPolicy
     permission_profile: PermissionProfile | None = None
     reasoning_effort: ReasoningEffort | None = None
+    collaboration_mode: CollaborationMode | None = None
 
 
 @frozen(kw_only=True)

@@ -20,7 +20,7 @@ from spindle.rpc.protocol.settings import (
     SandboxPolicy,
     ServiceTier,
 )
-from spindle.rpc.protocol.shapes import ABSENT, AbsolutePath, Absent
+from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath
 
 TurnStatus: TypeAlias = Literal["completed", "interrupted", "failed", "inProgress"]
 TurnItemsView: TypeAlias = Literal["notLoaded", "summary", "full"]

@@ -36,8 +36,8 @@ class ThreadSummary:
     """A stored thread without its turns.
 
     `created_at` and `updated_at` are Unix seconds, the latter the file's modification time. `source` is JSON in the
-    words of the protocol (`"cli"`, `"appServer"`, `{"subAgent": …}`). `has_user_message` tells whether anybody asked
-    anything.
+    words of the protocol (`"cli"`, `"appServer"`, `{"subAgent": …}`), `history_mode` `"legacy"` or `"paginated"`.
+    `has_user_message` tells whether anybody asked anything.
     """
 
     id: str
@@ -51,7 +51,10 @@ class ThreadSummary:
     path: Path
     cwd: str
     cli_version: str
+    originator: str | None
     source: object
+    thread_source: str | None
+    history_mode: str
     agent_nickname: str | None
     agent_role: str | None
     git: StoredGit | None
@@ -69,7 +72,10 @@ class Head:
     created_at: int | None
     cwd: str
     cli_version: str
+    originator: str | None
     source: object
+    thread_source: str | None
+    history_mode: str
     agent_nickname: str | None
     agent_role: str | None
     git: StoredGit | None
@@ -162,7 +168,10 @@ def summarize(
         path=path,
         cwd=head.cwd,
         cli_version=head.cli_version,
+        originator=head.originator,
         source=head.source,
+        thread_source=head.thread_source,
+        history_mode=head.history_mode,
         agent_nickname=head.agent_nickname,
         agent_role=head.agent_role,
         git=head.git,
@@ -230,6 +239,9 @@ def _head(meta: Mapping[str, Any], asked: str | None) -> Head:
         created_at=_seconds(meta.get("timestamp")),
         cwd=_text(meta, "cwd") or "/",
         cli_version=_text(meta, "cli_version") or "",
+        originator=_text(meta, "originator"),
+        thread_source=_text(meta, "thread_source"),
+        history_mode="paginated" if meta.get("history_mode") == "paginated" else "legacy",
         source=protocol_source(meta.get("source"), nickname, role),
         agent_nickname=nickname,
         agent_role=role,
