@@ -98,6 +98,12 @@ class Runtime:
 
         return resume_thread(self, thread_id, **params)
 
+    def fork_thread(self, thread_id: str, **params: Any) -> AbstractAsyncContextManager[ThreadHandle]:
+        """See `embedding.fork_thread`."""
+        from spindle.actors.embedding import fork_thread
+
+        return fork_thread(self, thread_id, **params)
+
     async def archive_thread(self, thread_id: str) -> None:
         """See `embedding.archive_thread`."""
         from spindle.actors.embedding import archive_thread

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import evolve
+from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Ask, Reply
 from spindle.actors.methods.threads import described, mapped, thread_id
@@ -184,9 +185,8 @@ def inject_items(connection: Connection, params: ThreadInjectItemsParams, reply:
 def compact(connection: Connection, params: ThreadCompactStartParams, reply: Reply[Any]) -> None:
     """thread/compact/start"""
     id = thread_id(params.thread_id)
-    connection.runtime.registry.route(
-        ToThread(id, Compact(reply=mapped(reply, _answering(ThreadCompactStartResponse))))
-    )
+    out = mapped(reply, _answering(ThreadCompactStartResponse))
+    connection.runtime.registry.route(ToThread(id, Compact(reply=out, turn_id=str(uuid7()))))
 
 
 def increment_elicitation(connection: Connection, params: ThreadElicitationParams, reply: Reply[Any]) -> None:

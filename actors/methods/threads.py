@@ -13,6 +13,7 @@ from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Reply
 from spindle.actors.registry import Archive, Leave, Resume, ToThread
+from spindle.actors.thread.forking import check_fork
 from spindle.actors.thread.messages import Attach, Detach, ReadThread
 from spindle.actors.thread.opened import git_info
 from spindle.actors.thread.opening import FromFork, FromHistory, FromRollout, NewThread
@@ -44,7 +45,6 @@ from spindle.storage.threads import StoredThreadError, ThreadQuery, ThreadSummar
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
-    from spindle.actors.registry import Registry
     from spindle.actors.runtime import Runtime
 
 
@@ -106,14 +106,6 @@ def fork(connection: Connection, params: ThreadForkParams, reply: Reply[Any]) ->
     check_fork(registry, source, params)
     opening = FromFork(params=params, client=connection.client, source=source)
     registry.start(opening, Attach(reply=reply, subscriber=connection.subscriber))
-
-
-def check_fork(registry: Registry, source: str | None, params: ThreadForkParams) -> None:
-    """Raises RpcError where the parameters contradict each other, or the history would end inside a turn."""
-    if params.last_turn_id is not None and params.before_turn_id is not None:
-        raise invalid_request("`beforeTurnId` cannot be combined with `lastTurnId`")
-    if source is not None and params.last_turn_id is not None and registry.turn_id(source) == params.last_turn_id:
-        raise invalid_request(f"turn {params.last_turn_id} is still in progress")
 
 
 class _Silent(Reply[Any]):

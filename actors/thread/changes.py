@@ -79,15 +79,15 @@ async def set_memory_mode(thread: ThreadActor, message: SetMemoryMode) -> None:
     """As metadata is, but a rollout is made for it, as Codex does."""
     if thread.state.ephemeral:
         raise invalid_request(f"ephemeral thread does not support memory mode updates: {thread.thread_id}")
-    meta = thread.state.conversation.meta
-    before = meta.get("memory_mode")
+    conversation = thread.state.conversation
+    before = conversation.meta.get("memory_mode")
 
     def restore() -> None:
-        meta.pop("memory_mode", None)
+        conversation.meta.pop("memory_mode", None)
         if before is not None:
-            meta["memory_mode"] = before
+            conversation.meta["memory_mode"] = before
 
-    await _save_meta(thread, lambda: meta.update(memory_mode=message.mode), restore)
+    await _save_meta(thread, lambda: conversation.meta.update(memory_mode=message.mode), restore)
     message.reply.resolve(None)
 
 

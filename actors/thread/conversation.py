@@ -83,7 +83,11 @@ class Conversation:
     async def reload(self) -> None:
         """Read the rollout anew: a line that was appended changes what came before it. Not while it is open."""
         if self._journal is not None:
-            self.take(await trio.to_thread.run_sync(load, self._journal.path))
+            try:
+                self.take(await trio.to_thread.run_sync(load, self._journal.path))
+            except OSError:
+                self._journal.expect(0, -1)  # what is held no longer holds: read it when it is next opened
+                raise
 
     async def begin(self) -> bool:
         """Open the rollout for writing, creating it if it is new; True if others had written to it.

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from attrs import evolve, frozen
@@ -33,6 +33,21 @@ class FromFork:
     params: ThreadForkParams
     client: Client
     source: str | None
+
+
+class Running(Protocol):
+    """Who knows which turns are running: the registry."""
+
+    def turn_id(self, thread_id: str) -> str | None:
+        """The id of the turn that is running in a thread, if one is."""
+
+
+def check_fork(running: Running, source: str | None, params: ThreadForkParams) -> None:
+    """Raises RpcError where the parameters contradict each other, or the history would end inside a turn."""
+    if params.last_turn_id is not None and params.before_turn_id is not None:
+        raise invalid_request("`beforeTurnId` cannot be combined with `lastTurnId`")
+    if source is not None and params.last_turn_id is not None and running.turn_id(source) == params.last_turn_id:
+        raise invalid_request(f"turn {params.last_turn_id} is still in progress")
 
 
 async def open_fork(services: Services, thread_id: str, opening: FromFork) -> OpenedThread:

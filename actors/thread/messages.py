@@ -70,7 +70,9 @@ class ReadThread(Ask[Thread]):
 
 @frozen(kw_only=True)
 class Compact(Ask[None]):
-    """Replace the history by a summary, in a turn of its own; answers before it begins, after the running turn if any."""
+    """Replace the history by a summary, in a turn of its own, `turn_id`; it begins when no other runs, the answer comes now."""
+
+    turn_id: str
 
 
 @frozen(kw_only=True)

@@ -329,16 +329,16 @@ class ThreadActor(Actor):
             self.turn.steered.append(said)
             message.reply.resolve(Turn(self.turn.id))
         else:
-            message.reply.resolve(Turn(self._begin(message.params, said).id))
+            message.reply.resolve(Turn(self._begin(str(uuid7()), message.params, said).id))
 
     def _start_compaction(self, message: Compact) -> None:
         if self.turn is None:
-            self._begin(TurnStartParams(thread_id=self.thread_id, input=()), None)
+            self._begin(message.turn_id, TurnStartParams(thread_id=self.thread_id, input=()), None)
         else:
             self._waiting.append(message)
 
-    def _begin(self, params: TurnStartParams, said: Said | None) -> LiveTurn:
-        turn = self.turn = LiveTurn(str(uuid7()), params, said)
+    def _begin(self, turn_id: str, params: TurnStartParams, said: Said | None) -> LiveTurn:
+        turn = self.turn = LiveTurn(turn_id, params, said)
         self.nursery.start_soon(TurnTask(self, turn).run)
         return turn
 
