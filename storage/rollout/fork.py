@@ -18,8 +18,7 @@ from typing import Any, BinaryIO
 from attrs import evolve, frozen
 
 from spindle.storage.rollout.lines import decode_line, encode_line
-from spindle.storage.rollout.shapes import mapping
-from spindle.storage.rollout.turns import ShownTurns
+from spindle.storage.rollout.shapes import Json, mapping, text_or_none
 
 Check = Callable[[], None]
 """Called between two blocks; raises what should end the work."""
@@ -82,35 +81,68 @@ def cut(parts: Sequence[Segment], check: Check, *, last: str | None, before: str
 
     Blocking; reads all of it, decoding only the lines that open and close turns. Raises UnknownTurn, OSError.
     """
-    shown = ShownTurns()
-    opened: list[tuple[str, int, int]] = []
-    known: set[str] = set()
-    index = -1
+    turns = _Turns()
     for part, (segment, file) in enumerate(_opened(parts)):
         offset = previous = segment.start
         for raw in _lines(file, segment, check):
-            index += 1
+            turns.index += 1
             if _MARKS.search(raw, 0, _HEAD) and (line := decode_line(raw)) is not None and line.type == "event_msg":
-                if line.payload.get("type") == "thread_rolled_back":
-                    shown.drop(int(line.payload.get("num_turns") or 0))
-                else:
-                    shown.feed(line.payload, index, 0, 0, None)
-                id = shown.last_id
-                if id is not None and id not in known:
-                    known.add(id)
-                    # a turn without a mark begins with the message that the model got, one line before the event
-                    opened.append((id, part, offset if line.payload.get("type") != "user_message" else previous))
+                turns.feed(line.payload, part, offset, previous)
             previous = offset
             offset += len(raw)
-    wanted = last if before is None else before
-    places = [place for place, (id, _, _) in enumerate(opened) if id == wanted]
-    if not places or wanted not in {turn.id for turn in shown.turns}:
-        raise UnknownTurn(wanted or "")
-    place = places[0] + (1 if before is None else 0)
-    if place == len(opened):
+    wanted = (last if before is None else before) or ""
+    if wanted not in turns.shown:
+        raise UnknownTurn(wanted)
+    place = turns.ids.index(wanted) + (1 if before is None else 0)
+    if place == len(turns.ids):
         return list(parts)
-    _, part, end = opened[place]
-    return [*parts[:part], evolve(parts[part], end=end)]
+    part = turns.parts[place]
+    return [*parts[:part], evolve(parts[part], end=turns.offsets[place])]
+
+
+class _Turns:
+    """Where turns begin, as `ShownTurns` would have them, in few objects: a history may have a hundred thousand.
+
+    `ids`, `parts` and `offsets` are of every turn in the order they were opened, `shown` the ids not rolled back.
+    """
+
+    def __init__(self) -> None:
+        self.index = -1
+        self.ids: list[str] = []
+        self.parts: list[int] = []
+        self.offsets: list[int] = []
+        self.shown: list[str] = []
+        self._marked: str | None = None
+
+    def feed(self, event: Json, part: int, offset: int, previous: int) -> None:
+        """Take an event of the line at `offset`; `previous` is where the line before it begins."""
+        named = text_or_none(event.get("turn_id"))
+        match event.get("type"):
+            case "task_started" | "turn_started":
+                self._marked = named or f"rollout-{self.index}"
+                self._open(self._marked, part, offset)
+            case "task_complete" | "turn_complete" | "turn_aborted":
+                if named in (None, self._marked):
+                    self._marked = None
+            case "thread_rolled_back":
+                count = event.get("num_turns")
+                if isinstance(count, int) and count > 0:
+                    del self.shown[-count:]
+                    self._marked = None
+            case "user_message" if self._marked is None:
+                # a turn without a mark begins with the message that the model got, one line before the event
+                self._open(f"rollout-{self.index}", part, previous)
+            case "item_completed" if self._marked is None and named not in self.shown[-1:]:
+                if mapping(event.get("item")).get("type") in ("UserMessage", "userMessage"):
+                    self._open(named or f"rollout-{self.index}", part, previous)
+            case _:
+                pass
+
+    def _open(self, id: str, part: int, offset: int) -> None:
+        self.ids.append(id)
+        self.parts.append(part)
+        self.offsets.append(offset)
+        self.shown.append(id)
 
 
 def write_fork(

@@ -4,7 +4,7 @@ import pytest
 
 from spindle.storage.home import Home
 from spindle.storage.rollout.lines import encode_line
-from spindle.storage.threads import append_to_stored, latest_meta, read_summary
+from spindle.storage.threads import StoredGit, append_to_stored, latest_meta, read_summary
 
 
 def meta(id, branch, filler=0):
@@ -22,8 +22,8 @@ def test_the_last_meta_of_the_thread_counts_wherever_it_lies(tmp_path, filler, g
     mention = encode_line("response_item", {"type": "message", "text": "what is a session_meta?"})
     lines = [meta("a", "first", filler), other(gap), meta("a", "second", filler), mention, other(gap), meta("b", "theirs")]
     path.write_bytes(b"".join(lines))
-    assert latest_meta(path, "a")["git"] == {"branch": "second"}
-    assert latest_meta(path, "b")["git"] == {"branch": "theirs"}
+    found = [latest_meta(path, id) for id in ("a", "b")]
+    assert [meta and meta["git"]["branch"] for meta in found] == ["second", "theirs"]
     assert latest_meta(path, "c") is None
 
 
@@ -41,6 +41,6 @@ def test_a_line_appended_to_a_stored_thread_changes_its_summary(tmp_path):
     id = "00000000-0000-4000-8000-000000000000"
     path.write_bytes(meta(id, "first") + b'{"torn')
     append_to_stored(home, path, id, [("session_meta", {"id": id, "git": {"branch": "second"}})])
-    assert read_summary(path).git.branch == "second"
+    assert read_summary(path).git == StoredGit(None, "second", None)
     assert path.read_bytes().count(b"\n") == 2
     assert (path.parent / f"{path.name}.torn").read_bytes() == b'{"torn\n'

@@ -11,6 +11,7 @@ from spindle.actors.registry import ToThread
 from spindle.actors.thread.messages import Compact, SteerTurn
 from spindle.actors.turn.compaction import BYTES_PER_TOKEN, KEPT_TOKENS, PROMPT, SUMMARY_OPENING, user_messages
 from spindle.rpc.model.interface import ModelError
+from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import TextInput
 from spindle.storage.rollout.history import said_by_user
@@ -132,7 +133,7 @@ async def test_a_compaction_waits_for_the_running_turn_and_is_not_steered(opened
 
         with pytest.raises(RpcError) as refused:
             await answer(steer)
-        assert refused.value.data.codex_error_info == {"activeTurnNotSteerable": {"turnKind": "compact"}}
+        assert unstructure(refused.value.data)["codexErrorInfo"] == {"activeTurnNotSteerable": {"turnKind": "compact"}}
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(thread.run, "next")  # is not said to the compaction, but after it

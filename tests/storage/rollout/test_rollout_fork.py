@@ -36,11 +36,10 @@ def source(path, *lines, id="source", **meta):
 
 
 def numbered(path, first, *lines, id="source", **meta):
-    lines = [encode_line("session_meta", {"id": id, "history_mode": "paginated", **meta}), *lines]
-    lines = [orjson.loads(line) for line in lines]
+    head = encode_line("session_meta", {"id": id, "history_mode": "paginated", **meta})
     body = [
         {"timestamp": line["timestamp"], "ordinal": first + place, "type": line["type"], "payload": line["payload"]}
-        for place, line in enumerate(lines)
+        for place, line in enumerate(map(orjson.loads, (head, *lines)))
     ]
     path.write_bytes(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in body))
     return path
