@@ -1,4 +1,4 @@
-"""The registry: the one authority on which threads are loaded. It alone starts, resumes and archives them.
+"""The registry: the one authority on which threads are loaded. It alone starts and resumes them, and has their files moved.
 
 `Slots` decides; this module carries the decisions out. It never awaits: a message from anywhere is dealt with before the
 call returns (messages that arise on the way wait in a local queue), so there is no moment at which a thread is neither
@@ -18,6 +18,7 @@ from uuid_utils import uuid7
 
 from spindle.actors.actor import Exited
 from spindle.actors.mailbox import ActorExited, Ask, MailboxFull, Reply
+from spindle.actors.relocation import Relocation
 from spindle.actors.slots import Announce, Effect, Post, Replay, Slots, Stop
 from spindle.actors.subscribers import Subscriber
 from spindle.actors.thread.messages import Attach, Detach, StopThread
@@ -28,13 +29,11 @@ from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_reques
 from spindle.rpc.protocol.threads import (
     NotLoadedStatus,
     SystemErrorStatus,
-    ThreadArchivedNotification,
     ThreadClosedNotification,
     ThreadStatus,
     ThreadStatusChangedNotification,
     ThreadUnsubscribeStatus,
 )
-from spindle.storage.threads import StoredThreadError, archive
 
 log = logging.getLogger("spindle")
 
@@ -94,18 +93,6 @@ class Leave:
         self.message.reply.resolve("notLoaded")
 
 
-@frozen
-class Archive:
-    """Close the thread if it is loaded, then move its rollout to the archive."""
-
-    thread_id: str
-    reply: Reply[None]
-
-    def absent(self, registry: Registry) -> None:
-        """Move the file."""
-        registry.move(self)
-
-
 class Registry:
     """Routes by thread id. `nursery` supervises the threads; none of the methods waits."""
 
@@ -131,9 +118,9 @@ class Registry:
         """Bring a message to its thread, whatever the thread is doing."""
         self._do(lambda: self._route(routed))
 
-    def archive(self, request: Archive) -> None:
-        """Archive a thread; a loaded one is closed first, and everything else that is sent to it waits meanwhile."""
-        self._do(lambda: self._archive(request))
+    def relocate(self, request: Relocation) -> None:
+        """Archive, bring back or delete a thread; whatever else is sent to it waits meanwhile."""
+        self._do(lambda: self._relocate(request))
 
     def leave_all(self, subscriber: Subscriber) -> None:
         """The client is gone: unsubscribe it from everything."""
@@ -195,11 +182,6 @@ class Registry:
         self._post(actor.address.cast, message)
         self._nursery.start_soon(actor.run, self._exited)
 
-    def move(self, request: Archive) -> None:
-        """Move the rollout of a thread that is not loaded."""
-        generation = self._slots.occupy(request.thread_id)
-        self._nursery.start_soon(self._move, request, generation)
-
     # -- carrying out
 
     def _do(self, step: Callable[[], None]) -> None:
@@ -224,11 +206,13 @@ class Registry:
         else:
             self._apply(effects)
 
-    def _archive(self, request: Archive) -> None:
+    def _relocate(self, request: Relocation) -> None:
         actor = self._actors.get(request.thread_id)
-        if actor is not None and hasattr(actor, "state") and not actor.state.conversation.stored:
-            request.reply.reject(invalid_request(f"no rollout found for thread id {request.thread_id}"))
-            return
+        if actor is not None and self._slots.is_open(request.thread_id):
+            refusal = request.refusal(actor)
+            if refusal is not None:
+                request.reply.reject(refusal)
+                return
         self._apply(self._slots.close(request.thread_id))
         try:
             effects = self._slots.route(request.thread_id, request)
@@ -236,7 +220,8 @@ class Registry:
             request.reply.reject(overloaded())
             return
         if effects is None:
-            self.move(request)
+            generation = self._slots.occupy(request.thread_id)
+            self._nursery.start_soon(self._carry_out, request, generation)
 
     def _apply(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -252,7 +237,7 @@ class Registry:
                         audience.announce(ThreadClosedNotification(thread_id))
                 case Replay(messages):
                     for message in messages:
-                        step = self._archive if isinstance(message, Archive) else self._route
+                        step = self._route if isinstance(message, (ToThread, Resume, Leave)) else self._relocate
                         self._queue.append(lambda step=step, message=message: step(message))  # type: ignore[misc]
 
     @staticmethod
@@ -277,16 +262,11 @@ class Registry:
         if not len(self._slots):
             self._empty.unpark_all()
 
-    async def _move(self, request: Archive, generation: int) -> None:
+    async def _carry_out(self, request: Relocation, generation: int) -> None:
         try:
-            await trio.to_thread.run_sync(archive, self._services.home, request.thread_id)
-        except StoredThreadError as error:
-            request.reply.reject(invalid_request(str(error)))
-        except OSError as error:
-            request.reply.reject(internal_error(f"failed to archive thread {request.thread_id}: {error}"))
-        else:
-            request.reply.resolve(None)
-            self._services.audience.announce(ThreadArchivedNotification(request.thread_id))
+            await request.carry_out(self._services, self.relocate)
+        except Exception as error:
+            request.reply.reject(error)
         finally:
             request.reply.reject(ActorExited())  # cancelled before it began
             self._do(lambda: self._apply(self._slots.gone(request.thread_id, generation)))

@@ -25,6 +25,7 @@ _TABLE = {
     "thread/loaded/list": ("threads", "loaded_list"),
     "thread/archive": ("threads", "archive"),
     "thread/unarchive": ("threads", "unarchive"),
+    "thread/delete": ("threads", "delete"),
     "thread/unsubscribe": ("threads", "unsubscribe"),
     "turn/start": ("turns", "start"),
     "turn/steer": ("turns", "steer"),

@@ -11,10 +11,12 @@ import trio
 from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Reply
-from spindle.actors.registry import Archive, Leave, Resume, ToThread
+from spindle.actors.registry import Leave, Resume, ToThread
+from spindle.actors.relocation import Archive, Delete, Unarchive
 from spindle.actors.thread.messages import Attach, Detach, ReadThread
 from spindle.actors.thread.opening import FromHistory, FromRollout, NewThread, git_info
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
+from spindle.rpc.protocol.removal import ThreadDeleteParams, ThreadDeleteResponse
 from spindle.rpc.protocol.threads import (
     NotLoadedStatus,
     Thread,
@@ -28,7 +30,6 @@ from spindle.rpc.protocol.threads import (
     ThreadReadResponse,
     ThreadResumeParams,
     ThreadStartParams,
-    ThreadUnarchivedNotification,
     ThreadUnarchiveParams,
     ThreadUnarchiveResponse,
     ThreadUnsubscribeParams,
@@ -214,7 +215,7 @@ def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: R
 def archive(connection: Connection, params: ThreadArchiveParams, reply: Reply[Any]) -> None:
     """thread/archive"""
     id = thread_id(params.thread_id)
-    connection.runtime.registry.archive(Archive(id, mapped(reply, _archived)))
+    connection.runtime.registry.relocate(Archive(id, mapped(reply, _archived)))
 
 
 def _archived(_: None) -> ThreadArchiveResponse:
@@ -224,23 +225,14 @@ def _archived(_: None) -> ThreadArchiveResponse:
 def unarchive(connection: Connection, params: ThreadUnarchiveParams, reply: Reply[Any]) -> None:
     """thread/unarchive: the file goes back to the folder of its date."""
     id = thread_id(params.thread_id)
-    runtime = connection.runtime
+    out = mapped(reply, lambda summary: ThreadUnarchiveResponse(described(summary)))
+    connection.runtime.registry.relocate(Unarchive(id, out))
 
-    def work() -> ThreadSummary:
-        path = stored.unarchive(runtime.services.home, id)
-        return read_summary(path, cache=runtime.services.summaries)
 
-    async def run() -> None:
-        try:
-            summary = await trio.to_thread.run_sync(work)
-        except StoredThreadError as error:
-            raise invalid_request(str(error)) from error
-        except OSError as error:
-            raise RpcError(INTERNAL_ERROR, f"failed to unarchive thread {id}: {error}") from error
-        reply.resolve(ThreadUnarchiveResponse(described(summary)))
-        runtime.audience.announce(ThreadUnarchivedNotification(id))
-
-    connection.later(_Silent(reply), run)
+def delete(connection: Connection, params: ThreadDeleteParams, reply: Reply[Any]) -> None:
+    """thread/delete"""
+    id = thread_id(params.thread_id)
+    connection.runtime.registry.relocate(Delete(id, mapped(reply, lambda _: ThreadDeleteResponse())))
 
 
 def _reason(error: Exception) -> str:

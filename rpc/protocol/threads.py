@@ -3,12 +3,14 @@
 Times are Unix seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from attrs import field, frozen
 
 from spindle.rpc.protocol.envelope import RequestId
+from spindle.rpc.protocol.read_states import ThreadReadState
+from spindle.rpc.protocol.sections import ThreadSection
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,
     AskForApproval,
@@ -20,11 +22,11 @@ from spindle.rpc.protocol.settings import (
     SandboxPolicy,
     ServiceTier,
 )
-from spindle.rpc.protocol.shapes import U32, JsonObject, Tagged, Untagged
+from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, JsonObject, Tagged, Untagged
 from spindle.rpc.protocol.turns import Turn
 
 ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
-ThreadSortKey: TypeAlias = Literal["created_at", "updated_at"]
+ThreadSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at", "section_position"]
 SortDirection: TypeAlias = Literal["asc", "desc"]
 ThreadSourceKind: TypeAlias = Literal[
     "cli",
@@ -93,7 +95,8 @@ class GitInfo:
 class Thread:
     """A thread as clients see it. `source` is a word or an object of the protocol's SessionSource.
 
-    `turns` is filled only where a method says so; `path` is None for an ephemeral thread.
+    `turns` is filled only where a method says so; `path` is None for an ephemeral thread. `section_entered_at` tells
+    since when it is in its section.
     """
 
     id: str
@@ -113,6 +116,8 @@ class Thread:
     agent_role: str | None = None
     git_info: GitInfo | None = None
     name: str | None = None
+    section: ThreadSection | None = None
+    section_entered_at: int | None = None
     turns: Sequence[Turn] = ()
 
 
@@ -235,7 +240,10 @@ class ThreadReadResponse:
 
 @frozen(kw_only=True)
 class ThreadListParams:
-    """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring."""
+    """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring.
+
+    `section_id` None lists the threads in no section, `ABSENT` all.
+    """
 
     cursor: str | None = None
     limit: U32 | None = None
@@ -247,15 +255,23 @@ class ThreadListParams:
     cwd: CwdFilter | None = None
     use_state_db_only: bool = False
     search_term: str | None = None
+    excluded_thread_ids: Sequence[str] | None = None
+    section_id: str | Absent | None = ABSENT
+    parent_thread_id: str | None = field(default=None, metadata={"experimental": True})
+    ancestor_thread_id: str | None = field(default=None, metadata={"experimental": True})
 
 
 @frozen
 class ThreadListResponse:
-    """One page, and cursors for the next page and for what has appeared before this one."""
+    """One page, and cursors for the next page and for what has appeared before this one.
+
+    `read_states` by thread id; None where they are not to be had.
+    """
 
     data: Sequence[Thread]
     next_cursor: str | None = None
     backwards_cursor: str | None = None
+    read_states: Mapping[str, ThreadReadState] | None = None
 
 
 @frozen

@@ -13,9 +13,11 @@ from spindle.storage.threads.errors import (
     NoSessionMeta,
     StoredThreadError,
 )
+from spindle.storage.threads.lineage import Lineage, lineage
 from spindle.storage.threads.listing import ThreadPage, ThreadQuery, list_threads
 from spindle.storage.threads.locate import RolloutName, locate, locate_archived
 from spindle.storage.threads.names import read_names, record_name
+from spindle.storage.threads.removal import remove
 from spindle.storage.threads.summary import StoredGit, SummaryCache, ThreadSummary, read_summary
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "NoRollout",
     "NoSessionMeta",
     "StoredThreadError",
+    "Lineage",
     "RolloutName",
     "StoredGit",
     "SummaryCache",
@@ -33,11 +36,13 @@ __all__ = [
     "ThreadQuery",
     "ThreadSummary",
     "archive",
+    "lineage",
     "list_threads",
     "locate",
     "locate_archived",
     "read_names",
     "read_summary",
     "record_name",
+    "remove",
     "unarchive",
 ]

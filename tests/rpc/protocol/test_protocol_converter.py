@@ -129,7 +129,8 @@ def test_members_of_a_thread_keep_the_reference_order() -> None:
     )  # fmt: skip
     assert list(unstructure(thread)) == [
         "id", "sessionId", "forkedFromId", "preview", "ephemeral", "modelProvider", "createdAt", "updatedAt", "status",
-        "path", "cwd", "cliVersion", "source", "agentNickname", "agentRole", "gitInfo", "name", "turns",
+        "path", "cwd", "cliVersion", "source", "agentNickname", "agentRole", "gitInfo", "name",
+        "section", "sectionEnteredAt", "turns",
     ]  # fmt: skip
 
 
