@@ -21,8 +21,9 @@ from spindle.actors.mailbox import ActorExited, Ask, MailboxFull, Reply
 from spindle.actors.relocation import Relocation
 from spindle.actors.slots import Announce, Effect, Post, Replay, Slots, Stop
 from spindle.actors.subscribers import Subscriber
+from spindle.actors.thread.bookkeeping import EndedTurn, keep
 from spindle.actors.thread.messages import Attach, Detach, StopThread
-from spindle.actors.thread.opening import Opening
+from spindle.actors.thread.opening import OpenedThread, Opening
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.thread import ThreadActor
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
@@ -105,6 +106,7 @@ class Registry:
         self._draining = False
         self._empty = trio.lowlevel.ParkingLot()
         self._closing = False
+        self._keeping = 0
 
     # -- what others ask
 
@@ -136,6 +138,11 @@ class Registry:
         """Whether the thread is loaded, or on its way in or out."""
         return thread_id in self._slots
 
+    def loaded_state(self, thread_id: str) -> OpenedThread | None:
+        """What a loaded thread knows of itself; None for one that is loading, or not loaded."""
+        actor = self._actors.get(thread_id)
+        return getattr(actor, "state", None)
+
     def status(self, thread_id: str) -> ThreadStatus:
         """A thread's status, notLoaded included."""
         actor = self._actors.get(thread_id)
@@ -146,7 +153,7 @@ class Registry:
         self._closing = True
         for thread_id in self._slots.loaded():
             self._do(lambda thread_id=thread_id: self._apply(self._slots.close(thread_id)))  # type: ignore[misc]
-        while len(self._slots):
+        while len(self._slots) or self._keeping:
             await self._empty.park()
 
     async def emptied(self) -> None:
@@ -168,6 +175,11 @@ class Registry:
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
         """The thread wants to leave."""
         self._do(lambda: self._apply(self._slots.retire(thread_id, generation, seen)))
+
+    def turn_ended(self, turn: EndedTurn) -> None:
+        """A turn has ended: keep what is to be kept of it, in a task that outlives the thread."""
+        self._keeping += 1
+        self._nursery.start_soon(self._keep, turn)
 
     # -- what messages do when their thread is absent
 
@@ -261,6 +273,14 @@ class Registry:
         self._do(lambda: self._apply(self._slots.gone(thread_id, actor.generation)))
         if not len(self._slots):
             self._empty.unpark_all()
+
+    async def _keep(self, turn: EndedTurn) -> None:
+        try:
+            await keep(self._services, turn)
+        finally:
+            self._keeping -= 1
+            if not self._keeping and self._closing:
+                self._empty.unpark_all()
 
     async def _carry_out(self, request: Relocation, generation: int) -> None:
         try:

@@ -19,6 +19,7 @@ from spindle.rpc.protocol.removal import ThreadDeletedNotification
 from spindle.rpc.protocol.threads import ThreadArchivedNotification, ThreadUnarchivedNotification
 from spindle.storage.rollout.lock import WriterBusy
 from spindle.storage.state import StateUnavailable
+from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads import (
     NoArchivedRollout,
     StoredThreadError,
@@ -79,10 +80,10 @@ class Archive:
 
 @frozen
 class Unarchive:
-    """Move an archived rollout back; the thread is not loaded. Answers with what the rollout says."""
+    """Move an archived rollout back; the thread is not loaded. Answers with what the rollout says, and its section."""
 
     thread_id: str
-    reply: Reply[ThreadSummary]
+    reply: Reply[tuple[ThreadSummary, Placements]]
 
     def refusal(self, thread: ThreadActor) -> Exception | None:
         """What is loaded is not in the archive."""
@@ -95,7 +96,8 @@ class Unarchive:
             return read_summary(unarchive(services.home, self.thread_id), cache=services.summaries)
 
         summary = await _moved("unarchive", self.thread_id, work)
-        self.reply.resolve(summary)
+        where = await services.state.read_or(lambda db: placements(db, self.thread_id), Placements())
+        self.reply.resolve((summary, where))
         services.audience.announce(ThreadUnarchivedNotification(self.thread_id))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import trio
 from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Reply
+from spindle.actors.methods.identity import thread_id
 from spindle.actors.registry import Leave, Resume, ToThread
 from spindle.actors.relocation import Archive, Delete, Unarchive
 from spindle.actors.thread.messages import Attach, Detach, ReadThread
@@ -22,8 +22,6 @@ from spindle.rpc.protocol.threads import (
     Thread,
     ThreadArchiveParams,
     ThreadArchiveResponse,
-    ThreadListParams,
-    ThreadListResponse,
     ThreadLoadedListParams,
     ThreadLoadedListResponse,
     ThreadReadParams,
@@ -37,27 +35,12 @@ from spindle.rpc.protocol.threads import (
 )
 from spindle.storage import threads as stored
 from spindle.storage.rollout.load import load
-from spindle.storage.threads import StoredThreadError, ThreadQuery, ThreadSummary, read_summary
+from spindle.storage.state.sections import Placements, placements
+from spindle.storage.threads import StoredThreadError, ThreadSummary, read_summary
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
     from spindle.actors.runtime import Runtime
-
-
-def thread_id(text: str) -> str:
-    """The id in canonical form. Raises RpcError naming what is wrong, in the words of the reference's UUID parser."""
-    try:
-        return str(uuid.UUID(text.removeprefix("urn:uuid:")))
-    except ValueError:
-        bad = re.search(r"[^0-9a-fA-F-]", text)
-        if bad is not None:
-            detail = (
-                "invalid character: expected an optional prefix of `urn:uuid:` followed by [0-9a-fA-F-], "
-                f"found `{bad.group()}` at {bad.start() + 1}"
-            )
-        else:
-            detail = f"invalid length: expected length 32 for simple format, found {len(text)}"
-        raise invalid_request(f"invalid thread id: {detail}") from None
 
 
 def mapped(reply: Reply[Any], change: Any) -> Reply[Any]:
@@ -79,17 +62,10 @@ def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]
     if params.history is not None and not loaded:
         registry.route(Resume(str(uuid7()), attach, FromHistory(params=params, client=connection.client)))
     elif params.path and not loaded:
-        connection.later(_Silent(reply), lambda: _resume_path(connection, params, attach))
+        connection.quietly(reply, lambda: _resume_path(connection, params, attach))
     else:
         id = thread_id(params.thread_id)
         registry.route(Resume(id, attach, FromRollout(params=params, client=connection.client)))
-
-
-class _Silent(Reply[Any]):
-    """Passes failures on and keeps quiet on success: the thread answers then."""
-
-    def __init__(self, reply: Reply[Any]) -> None:
-        super().__init__(lambda _: None, reply.reject)
 
 
 async def _resume_path(connection: Connection, params: ThreadResumeParams, attach: Attach) -> None:
@@ -136,7 +112,8 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
         raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {_reason(error)}") from error
     if thread is None:
         raise invalid_request(f"thread not loaded: {id}")
-    return ThreadReadResponse(thread)
+    where = await services.state.read_or(lambda db: placements(db, id), Placements())
+    return ThreadReadResponse(where.show(thread))
 
 
 def described(summary: ThreadSummary, turns: tuple[Any, ...] = (), status: Any = None) -> Thread:
@@ -159,42 +136,6 @@ def described(summary: ThreadSummary, turns: tuple[Any, ...] = (), status: Any =
         git_info=git_info(summary),
         name=summary.name,
         turns=turns,
-    )
-
-
-def list_(connection: Connection, params: ThreadListParams, reply: Reply[Any]) -> None:
-    """thread/list"""
-    connection.later(reply, lambda: list_stored(connection.runtime, params))
-
-
-async def list_stored(runtime: Runtime, params: ThreadListParams) -> ThreadListResponse:
-    """One page of stored threads, with the status of those that are loaded."""
-    services = runtime.services
-
-    def work() -> Any:
-        query = ThreadQuery(
-            cursor=params.cursor,
-            limit=params.limit,
-            sort_key=params.sort_key or "created_at",
-            sort_direction=params.sort_direction or "desc",
-            model_providers=params.model_providers,
-            source_kinds=params.source_kinds,
-            archived=bool(params.archived),
-            cwd=(params.cwd,) if isinstance(params.cwd, str) else params.cwd,
-            search_term=params.search_term,
-            default_provider=runtime.config().model_provider,
-        )
-        return stored.list_threads(services.home, query, services.summaries)
-
-    try:
-        page = await trio.to_thread.run_sync(work)
-    except StoredThreadError as error:
-        raise invalid_request(str(error)) from error
-    except OSError as error:
-        raise RpcError(INTERNAL_ERROR, f"failed to list threads: {error}") from error
-    status = runtime.registry.status
-    return ThreadListResponse(
-        [described(row, status=status(row.id)) for row in page.data], page.next_cursor, page.backwards_cursor
     )
 
 
@@ -225,8 +166,12 @@ def _archived(_: None) -> ThreadArchiveResponse:
 def unarchive(connection: Connection, params: ThreadUnarchiveParams, reply: Reply[Any]) -> None:
     """thread/unarchive: the file goes back to the folder of its date."""
     id = thread_id(params.thread_id)
-    out = mapped(reply, lambda summary: ThreadUnarchiveResponse(described(summary)))
-    connection.runtime.registry.relocate(Unarchive(id, out))
+
+    def answer(found: tuple[ThreadSummary, Placements]) -> ThreadUnarchiveResponse:
+        summary, where = found
+        return ThreadUnarchiveResponse(where.show(described(summary)))
+
+    connection.runtime.registry.relocate(Unarchive(id, mapped(reply, answer)))
 
 
 def delete(connection: Connection, params: ThreadDeleteParams, reply: Reply[Any]) -> None:

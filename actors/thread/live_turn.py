@@ -30,6 +30,8 @@ class LiveTurn:
     steered: list[Said] = field(factory=lambda: list[Said]())
     answer: Answer | None = None
     last_message: str | None = None
+    tokens: int = 0
+    """What it has used so far, without what came from the provider's cache."""
     done: trio.Event = field(factory=trio.Event)
 
     @property

@@ -16,6 +16,7 @@ from uuid_utils import uuid7
 from spindle.actors.actor import Actor
 from spindle.actors.mailbox import wants_answer
 from spindle.actors.subscribers import Event, Subscriber
+from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
     Attach,
@@ -44,6 +45,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import Turn
+from spindle.storage.state.sections import Placements, placements
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
@@ -57,6 +59,9 @@ class Supervisor(Protocol):
 
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
         """May the thread, which has seen `seen` messages, leave? If so it is told to stop."""
+
+    def turn_ended(self, turn: EndedTurn) -> None:
+        """A turn has ended and is in the rollout."""
 
 
 class ThreadActor(Actor):
@@ -172,13 +177,14 @@ class ThreadActor(Actor):
             self._check_rejoin(params, message.in_process)
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
+        where = Placements() if params is None else await self._placements()
         with_turns = params is not None and not params.exclude_turns and params.history is None
         turns = await self._turns() if with_turns else []
         if message.subscriber.outbox.closed:
             raise invalid_request("the client has gone away")
         self._subscribe(message.subscriber)
         settings = state.settings
-        thread = self.describe(turns)
+        thread = where.show(self.describe(turns))
         message.reply.resolve(
             ThreadStartResponse(
                 thread=thread,
@@ -247,6 +253,12 @@ class ThreadActor(Actor):
         if token == self._leave_token:
             self.mailbox.post(LeaveNow(token), urgent=True)
 
+    def turn_kept(self, turn: LiveTurn) -> None:
+        """The turn's record is closed: it is there to be read, and has cost something."""
+        if not self.state.ephemeral:
+            ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms())
+            self._supervisor.turn_ended(ended)
+
     # -- reading
 
     def describe(self, turns: list[Turn] | None = None) -> Thread:
@@ -285,8 +297,12 @@ class ThreadActor(Actor):
             turns[-1] = evolve(turns[-1], items=(*turns[-1].items, partial))
         return turns
 
+    async def _placements(self) -> Placements:
+        return await self.services.state.read_or(lambda db: placements(db, self.thread_id), Placements())
+
     async def _read(self, message: ReadThread) -> None:
         turns: list[Turn] = []
+        where = await self._placements()
         if message.include_turns:
             if self.state.ephemeral:
                 raise invalid_request("ephemeral threads do not support includeTurns")
@@ -295,7 +311,7 @@ class ThreadActor(Actor):
                     f"thread {self.thread_id} is not materialized yet; includeTurns is unavailable before first user message"
                 )
             turns = await self._turns()
-        message.reply.resolve(self.describe(turns))
+        message.reply.resolve(where.show(self.describe(turns)))
 
     # -- turns
 

@@ -159,6 +159,8 @@ class TurnTask:
         else:
             thread.set_status(IdleStatus())
         thread.emit(TurnCompletedNotification(thread.thread_id, turn.ended(status, error)))
+        if self._began:
+            thread.turn_kept(turn)
 
     def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
         turn = self._turn
@@ -236,6 +238,7 @@ class TurnTask:
         """See TurnHost."""
         if usage is None:
             return
+        self._turn.tokens += max(0, usage.input_tokens - usage.cached_input_tokens) + usage.output_tokens
         last = {
             "input_tokens": usage.input_tokens,
             "cached_input_tokens": usage.cached_input_tokens,

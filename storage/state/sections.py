@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from uuid_utils import uuid7
 
 from spindle.rpc.protocol.sections import ThreadSection, ThreadSectionAppearance
 from spindle.rpc.protocol.shapes import ABSENT, Absent
+from spindle.rpc.protocol.threads import Thread
 from spindle.storage.state.database import PINNED
+
+PINNED_SECTION: Final = ThreadSection(PINNED, "Pinned")
 
 DEFAULT_LIMIT: Final = 100
 """Sections on a page unless asked otherwise."""
@@ -46,10 +49,19 @@ class Placements:
 
     by_thread: Mapping[str, Placement] = field(factory=lambda: dict[str, Placement]())
 
-    def within(self, section_id: str) -> Sequence[str]:
-        """The threads of a section in their order."""
-        found = [(place.position, id) for id, place in self.by_thread.items() if place.section.id == section_id]
-        return [id for _, id in sorted(found)]
+    def within(self, section_id: str) -> Sequence[tuple[int, str]]:
+        """The places and ids of a section's threads, in their order."""
+        return sorted((place.position, id) for id, place in self.by_thread.items() if place.section.id == section_id)
+
+    def show(self, thread: Thread) -> Thread:
+        """The thread with its section in it."""
+        place = self.by_thread.get(thread.id)
+        return thread if place is None else evolve(thread, section=place.section, section_entered_at=place.entered_at)
+
+
+def pinned_only(cursor: str | None) -> list[ThreadSection]:
+    """The sections of a home in which nothing was ever kept, as `list_sections` tells them."""
+    return [PINNED_SECTION] if (cursor or "") < PINNED else []
 
 
 def list_sections(connection: sqlite3.Connection, cursor: str | None, limit: int) -> list[ThreadSection]:
@@ -118,11 +130,14 @@ def move_thread(
     connection.execute("INSERT INTO placements VALUES (?, ?, ?, ?)", (thread_id, section_id, position, entered))
 
 
-def placements(connection: sqlite3.Connection) -> Placements:
-    """All of them."""
-    sections = {section.id: section for section in list_sections(connection, None, -1)}
-    rows = connection.execute("SELECT thread_id, section_id, position, entered_at FROM placements")
-    return Placements({id: Placement(sections[section], position, at) for id, section, position, at in rows})
+def placements(connection: sqlite3.Connection, thread_id: str | None = None) -> Placements:
+    """All of them, or that of one thread."""
+    rows = connection.execute(
+        "SELECT thread_id, position, entered_at, id, name, appearance FROM placements"
+        " JOIN sections ON id = section_id WHERE ?1 IS NULL OR thread_id = ?1",
+        (thread_id,),
+    )
+    return Placements({id: Placement(_section(*section), position, at) for id, position, at, *section in rows})
 
 
 def _end(connection: sqlite3.Connection, section_id: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import sqlite3
 
 T = TypeVar("T")
+
+log = logging.getLogger("spindle")
 
 
 @define(eq=False)
@@ -44,6 +47,16 @@ class StateStore:
     async def read(self, work: Callable[[sqlite3.Connection], T], default: T) -> T:
         """What `work` returns; `default`, without making a file, where nothing was ever kept. Raises StateUnavailable."""
         return await trio.to_thread.run_sync(self._read, work, default, limiter=self._limiter)
+
+    async def read_or(self, work: Callable[[sqlite3.Connection], T], default: T) -> T:
+        """As `read`, but `default` also where the state is unavailable, which is logged."""
+        from spindle.storage.state.database import StateUnavailable
+
+        try:
+            return await self.read(work, default)
+        except StateUnavailable as error:
+            log.warning("%s", error)
+            return default
 
     async def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` returns, once what it changed is on disk. What `work` raises undoes its changes.

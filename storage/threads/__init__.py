@@ -18,6 +18,7 @@ from spindle.storage.threads.listing import ThreadPage, ThreadQuery, list_thread
 from spindle.storage.threads.locate import RolloutName, locate, locate_archived
 from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.removal import remove
+from spindle.storage.threads.section_listing import PlacedThread, list_section
 from spindle.storage.threads.summary import StoredGit, SummaryCache, ThreadSummary, read_summary
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "NoSessionMeta",
     "StoredThreadError",
     "Lineage",
+    "PlacedThread",
     "RolloutName",
     "StoredGit",
     "SummaryCache",
@@ -37,6 +39,7 @@ __all__ = [
     "ThreadSummary",
     "archive",
     "lineage",
+    "list_section",
     "list_threads",
     "locate",
     "locate_archived",

@@ -43,6 +43,7 @@ class ThreadQuery:
     cwd: Sequence[str] | None = None
     search_term: str | None = None
     default_provider: str = "openai"
+    excluded_ids: frozenset[str] = frozenset()
 
 
 @frozen
@@ -96,6 +97,8 @@ def list_threads(home: Home, query: ThreadQuery, cache: SummaryCache | None = No
     rows: list[tuple[_Place, ThreadSummary]] = []
     for place, path in places(home, query.archived, newest_first, cursor):
         if cursor is not None and not cursor.precedes(place, newest_first):
+            continue
+        if place.thread_id in query.excluded_ids:
             continue
         try:
             stat = os.stat(path)

@@ -43,6 +43,7 @@ from spindle.storage.agents_md import Instructions
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
+from spindle.storage.state import StateUnavailable
 from spindle.storage.threads import Lineage, NoArchivedRollout, NoRollout
 
 CLIENTS = 3
@@ -83,6 +84,20 @@ class Member(Subscriber):
 
     def deliver(self, event):
         self.world.heard(event.params)
+
+
+class KeptNowhere:
+    """A state that cannot be used: threads do without."""
+
+    async def read(self, work, default):
+        await trio.lowlevel.checkpoint()
+        return default
+
+    read_or = read
+
+    async def change(self, work):
+        await trio.lowlevel.checkpoint()
+        raise StateUnavailable("there is no disk")
 
 
 class World:
@@ -246,6 +261,7 @@ class World:
             cwd="/",
             version="0",
         )
+        services.state = KeptNowhere()
         async with trio.open_nursery() as nursery:
             self.registry = Registry(services, nursery)
             for name, *args in program:
