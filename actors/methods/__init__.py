@@ -35,6 +35,7 @@ _TABLE = {
     "thread/goal/set": ("goals", "set_"),
     "thread/goal/get": ("goals", "get"),
     "thread/goal/clear": ("goals", "clear"),
+    "thread/settings/update": ("thread_settings", "update"),
     "thread/unsubscribe": ("threads", "unsubscribe"),
     "turn/start": ("turns", "start"),
     "turn/steer": ("turns", "steer"),

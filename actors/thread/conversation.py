@@ -16,6 +16,7 @@ import trio
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.home import Home
+from spindle.storage.rollout.flusher import Flusher
 from spindle.storage.rollout.history import with_aborted_outputs
 from spindle.storage.rollout.journal import Journal
 from spindle.storage.rollout.lines import decode_line, encode_line
@@ -96,6 +97,19 @@ class Conversation:
             else:
                 lines.append(encode_line(kind, payload))
         self._append(lines)
+
+    async def note(self, flusher: Flusher, *entries: Entry) -> None:
+        """Append lines that are no part of a turn, and bring them to disk; no turn may be running.
+
+        Raises WriterBusy, JournalError.
+        """
+        await self.begin()
+        try:
+            self.record(entries)
+            if self._journal is not None:
+                await flusher.sync(self._journal)
+        finally:
+            self.end()
 
     def end(self) -> None:
         """Close the rollout until the next turn."""

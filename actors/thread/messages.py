@@ -9,6 +9,7 @@ from attrs import frozen
 from spindle.actors.mailbox import Ask
 from spindle.actors.subscribers import Subscriber
 from spindle.rpc.protocol.items import UserInput
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadStartResponse, ThreadUnsubscribeStatus
 from spindle.rpc.protocol.turns import Turn, TurnStartParams
 
@@ -60,6 +61,13 @@ class ReadThread(Ask[Thread]):
     """Describe the thread."""
 
     include_turns: bool = False
+
+
+@frozen(kw_only=True)
+class UpdateSettings(Ask[None]):
+    """Change the settings for the turns that follow; a running one keeps its own."""
+
+    params: ThreadSettingsUpdateParams
 
 
 @frozen

@@ -6,6 +6,7 @@ two awaits. When the last subscriber has left and nothing runs, the thread asks 
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import Any, Protocol
 
@@ -28,13 +29,18 @@ from spindle.actors.thread.messages import (
     SteerTurn,
     StopThread,
     TurnEnded,
+    UpdateSettings,
 )
 from spindle.actors.thread.opening import OpenedThread, Opening, open_thread
 from spindle.actors.thread.services import Services
+from spindle.actors.thread.settings import ThreadSettings
+from spindle.actors.thread.settings_change import applied, changed, shown
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
+from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
 from spindle.rpc.protocol.threads import (
     IdleStatus,
     Thread,
@@ -45,7 +51,12 @@ from spindle.rpc.protocol.threads import (
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import Turn
+from spindle.storage.rollout.journal import JournalError
+from spindle.storage.rollout.lock import WriterBusy
+from spindle.storage.state.goals import StoredGoal, get_goal
 from spindle.storage.state.sections import Placements, placements
+
+log = logging.getLogger("spindle")
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
@@ -82,6 +93,7 @@ class ThreadActor(Actor):
         self._supervisor = supervisor
         self._waiting: deque[StartTurn] = deque()
         self._ending = False
+        self._unkept_settings = False
         self._may_leave = True
         """No subscriber is waited for: none has come yet, or the last has left and the delay is over."""
         self._leave_token = 0
@@ -134,6 +146,8 @@ class ThreadActor(Actor):
                 self._interrupt(message)
             case ReadThread():
                 await self._read(message)
+            case UpdateSettings():
+                await self._update_settings(message)
             case TurnEnded():
                 await self._turn_ended()
             case LeaveNow(token=token):
@@ -177,7 +191,7 @@ class ThreadActor(Actor):
             self._check_rejoin(params, message.in_process)
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
-        where = Placements() if params is None else await self._placements()
+        where, goal = (Placements(), None) if params is None else await self._kept()
         with_turns = params is not None and not params.exclude_turns and params.history is None
         turns = await self._turns() if with_turns else []
         if message.subscriber.outbox.closed:
@@ -204,6 +218,8 @@ class ThreadActor(Actor):
         elif state.conversation.usage is not None and params.history is None:
             turn_id = turns[-1].id if turns else state.conversation.usage_turn
             message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", state.conversation.usage)))
+        if goal is not None:
+            message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=self.thread_id, goal=goal.goal)))
 
     def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
         if params.history is not None:
@@ -297,12 +313,14 @@ class ThreadActor(Actor):
             turns[-1] = evolve(turns[-1], items=(*turns[-1].items, partial))
         return turns
 
-    async def _placements(self) -> Placements:
-        return await self.services.state.read_or(lambda db: placements(db, self.thread_id), Placements())
+    async def _kept(self) -> tuple[Placements, StoredGoal | None]:
+        """What is kept about the thread beside its rollout."""
+        id = self.thread_id
+        return await self.services.state.read_or(lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None))
 
     async def _read(self, message: ReadThread) -> None:
         turns: list[Turn] = []
-        where = await self._placements()
+        where, _ = await self._kept()
         if message.include_turns:
             if self.state.ephemeral:
                 raise invalid_request("ephemeral threads do not support includeTurns")
@@ -312,6 +330,33 @@ class ThreadActor(Actor):
                 )
             turns = await self._turns()
         message.reply.resolve(where.show(self.describe(turns)))
+
+    # -- settings
+
+    async def _update_settings(self, message: UpdateSettings) -> None:
+        state = self.state
+        after = changed(state.settings, message.params, state.config, self.services.cwd)
+        if after == state.settings:
+            message.reply.resolve(None)
+            return
+        if self.turn is None:
+            await self._keep_settings(after)
+        else:
+            self._unkept_settings = True  # the rollout is the turn's until it ends
+        state.settings = after
+        message.reply.resolve(None)
+        self.emit(ThreadSettingsUpdatedNotification(self.thread_id, shown(after)))
+
+    async def _keep_settings(self, settings: ThreadSettings) -> None:
+        conversation = self.state.conversation
+        if not conversation.stored:
+            return  # the first turn will tell
+        try:
+            await conversation.note(self.services.flusher, ("event_msg", applied(settings, self.thread_id)))
+        except WriterBusy as busy:
+            raise invalid_request(f"thread {self.thread_id} already has an active writer: {busy.holder}") from busy
+        except JournalError as error:
+            raise internal_error(f"the thread's settings could not be saved: {error}") from error
 
     # -- turns
 
@@ -336,6 +381,12 @@ class ThreadActor(Actor):
         ended, self.turn = self.turn, None
         if ended is not None:
             ended.done.set()
+        if self._unkept_settings:
+            self._unkept_settings = False
+            try:
+                await self._keep_settings(self.state.settings)
+            except (RpcError, OSError) as error:
+                log.warning("settings of thread %s are in force, but not kept: %s", self.thread_id, error)
         if self._ending:
             for message in self._waiting:
                 message.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))

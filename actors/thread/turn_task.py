@@ -55,8 +55,8 @@ class TurnTask:
         self._thread, self._turn = thread, turn
         self._state, self._services = thread.state, thread.services
         self._conversation = thread.state.conversation
-        self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
-        self._info: ModelInfo = model_info(self._state.settings.model)
+        self._settings = self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
+        self._info: ModelInfo = model_info(self._settings.model)
         self._began = False
         self._synced = 0
 
@@ -95,7 +95,7 @@ class TurnTask:
         thread.set_status(ActiveStatus())
         thread.emit(TurnStartedNotification(thread.thread_id, turn.shown()))
         conversation = self._conversation
-        if not conversation.stored and (git := await read_git(state.settings.cwd)) is not None:
+        if not conversation.stored and (git := await read_git(self._settings.cwd)) is not None:
             state.git = git
             members = {"commit_hash": git.sha, "branch": git.branch, "repository_url": git.origin_url}
             conversation.meta["git"] = {key: value for key, value in members.items() if value is not None}
@@ -113,7 +113,7 @@ class TurnTask:
             "turn_id": turn.id,
             "started_at": turn.started_at,
             "model_context_window": self._info.usable_window,
-            "collaboration_mode_kind": getattr(state.settings.collaboration_mode, "mode", "default"),
+            "collaboration_mode_kind": getattr(self._settings.collaboration_mode, "mode", "default"),
         }
         entries: list[Entry] = []
         if conversation.cut_off_turn is not None:
@@ -125,15 +125,15 @@ class TurnTask:
             entries.append(("response_item", message("user", TURN_ABORTED)))
             conversation.cut_off_turn = None
         date, zone = today()
-        now = Told.of(state.settings, date, zone)
+        now = Told.of(self._settings, date, zone)
         if conversation.last_context is None:
-            told = opening(state.settings, now, state.guidance.text)
+            told = opening(self._settings, now, state.guidance.text)
         else:
             told = changes(
-                state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions
+                self._settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions
             )
         entries += [("response_item", item) for item in told]
-        context = turn_context(state.settings, turn.id, date, zone)
+        context = turn_context(self._settings, turn.id, date, zone)
         conversation.last_context = context
         entries.append(("turn_context", context))
         return entries
@@ -188,15 +188,15 @@ class TurnTask:
         plan = TurnPlan(
             thread_id=thread.thread_id,
             turn_id=turn.id,
-            settings=state.settings,
+            settings=self._settings,
             info=self._info,
-            instructions=state.settings.base_instructions or self._services.instructions,
+            instructions=self._settings.base_instructions or self._services.instructions,
             originator=state.client.originator,
             user_agent=state.client.user_agent,
             output_schema=turn.params.output_schema,
             client_metadata=turn.params.responsesapi_client_metadata or {},
         )
-        model = self._services.models.get(state.settings.model_provider, state.config)
+        model = self._services.models.get(self._settings.model_provider, state.config)
         return await run_turn(self, plan, model, [turn.first])
 
     # -- TurnHost

@@ -261,7 +261,7 @@ class World:
             cwd="/",
             version="0",
         )
-        services.state = KeptNowhere()
+        services.state = KeptNowhere()  # type: ignore[assignment]
         async with trio.open_nursery() as nursery:
             self.registry = Registry(services, nursery)
             for name, *args in program:
