@@ -36,6 +36,8 @@ _TABLE = {
     "thread/goal/get": ("goals", "get"),
     "thread/goal/clear": ("goals", "clear"),
     "thread/settings/update": ("thread_settings", "update"),
+    "thread/search": ("search", "search"),
+    "thread/searchOccurrences": ("search", "occurrences"),
     "thread/unsubscribe": ("threads", "unsubscribe"),
     "turn/start": ("turns", "start"),
     "turn/steer": ("turns", "steer"),

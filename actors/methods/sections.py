@@ -47,9 +47,7 @@ def list_(connection: Connection, params: ThreadSectionListParams, reply: Reply[
     async def run() -> ThreadSectionListResponse:
         state = connection.runtime.services.state
         try:
-            found = await state.read(
-                lambda db: list_sections(db, params.cursor, limit + 1), pinned_only(params.cursor)
-            )
+            found = await state.read(lambda db: list_sections(db, params.cursor, limit + 1), pinned_only(params.cursor))
         except StateUnavailable as error:
             raise internal_error(str(error)) from error
         page = found[:limit]
@@ -106,9 +104,7 @@ def move(connection: Connection, params: ThreadSectionMoveParams, reply: Reply[A
             ephemeral=f"ephemeral thread does not support section moves: {id}",
         )
         now = int(time.time())
-        await _changed(
-            runtime, lambda db: move_thread(db, id, params.section_id, before, now), code=invalid_request
-        )
+        await _changed(runtime, lambda db: move_thread(db, id, params.section_id, before, now), code=invalid_request)
         reply.resolve(ThreadSectionMoveResponse())
         runtime.audience.announce(ThreadSectionChangedNotification(id, params.section_id))
 

@@ -316,7 +316,9 @@ class ThreadActor(Actor):
     async def _kept(self) -> tuple[Placements, StoredGoal | None]:
         """What is kept about the thread beside its rollout."""
         id = self.thread_id
-        return await self.services.state.read_or(lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None))
+        return await self.services.state.read_or(
+            lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None)
+        )
 
     async def _read(self, message: ReadThread) -> None:
         turns: list[Turn] = []

@@ -141,9 +141,7 @@ def placements(connection: sqlite3.Connection, thread_id: str | None = None) -> 
 
 
 def _end(connection: sqlite3.Connection, section_id: str) -> int:
-    (last,) = connection.execute(
-        "SELECT max(position) FROM placements WHERE section_id = ?", (section_id,)
-    ).fetchone()
+    (last,) = connection.execute("SELECT max(position) FROM placements WHERE section_id = ?", (section_id,)).fetchone()
     return (last or 0) + _STEP
 
 
