@@ -38,6 +38,7 @@ _TABLE = {
     "thread/settings/update": ("thread_settings", "update"),
     "thread/search": ("search", "search"),
     "thread/searchOccurrences": ("search", "occurrences"),
+    "thread/revert": ("threads", "revert"),
     "thread/unsubscribe": ("threads", "unsubscribe"),
     "turn/start": ("turns", "start"),
     "turn/steer": ("turns", "steer"),

@@ -41,6 +41,10 @@ def asked(params: ThreadListParams) -> ThreadQuery:
     if len(excluded) > MOST_EXCLUDED:
         raise RpcError(INVALID_PARAMS, f"excludedThreadIds accepts at most {MOST_EXCLUDED} entries")
     ids = frozenset(thread_id(id, what="excluded thread id", code=INVALID_PARAMS) for id in excluded)
+    parent = _relative(params.parent_thread_id, "parent thread id")
+    ancestor = _relative(params.ancestor_thread_id, "ancestor thread id")
+    if parent is not None and ancestor is not None:
+        raise invalid_request("parentThreadId and ancestorThreadId are mutually exclusive")
     by_position = params.sort_key == "section_position"
     if by_position and not isinstance(params.section_id, str):
         raise invalid_request("section-position sorting requires a section filter")
@@ -55,7 +59,13 @@ def asked(params: ThreadListParams) -> ThreadQuery:
         cwd=(params.cwd,) if isinstance(params.cwd, str) else params.cwd,
         search_term=params.search_term,
         excluded_ids=ids,
+        parent_thread_id=parent,
+        ancestor_thread_id=ancestor,
     )
+
+
+def _relative(text: str | None, what: str) -> str | None:
+    return None if text is None else thread_id(text, what=what)
 
 
 async def list_stored(runtime: Runtime, params: ThreadListParams, query: ThreadQuery) -> ThreadListResponse:
@@ -70,7 +80,7 @@ async def list_stored(runtime: Runtime, params: ThreadListParams, query: ThreadQ
             by_position = params.sort_key == "section_position"
             return stored.list_section(services.home, threads, full, services.summaries, by_position=by_position)
         if not isinstance(params.section_id, Absent):
-            full = evolve(full, excluded_ids=full.excluded_ids | where.by_thread.keys())
+            full = evolve(full, excluded_ids={*full.excluded_ids, *where.by_thread})
         return stored.list_threads(services.home, full, services.summaries)
 
     try:

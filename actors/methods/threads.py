@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import trio
 from uuid_utils import uuid7
 
@@ -13,10 +14,15 @@ from spindle.actors.mailbox import Reply
 from spindle.actors.methods.identity import thread_id
 from spindle.actors.registry import Leave, Resume, ToThread
 from spindle.actors.relocation import Archive, Delete, Unarchive
-from spindle.actors.thread.messages import Attach, Detach, ReadThread
+from spindle.actors.thread.messages import Attach, Detach, ReadThread, RevertTurns
 from spindle.actors.thread.opening import FromHistory, FromRollout, NewThread, git_info
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
-from spindle.rpc.protocol.removal import ThreadDeleteParams, ThreadDeleteResponse
+from spindle.rpc.protocol.removal import (
+    ThreadDeleteParams,
+    ThreadDeleteResponse,
+    ThreadRevertParams,
+    ThreadRevertResponse,
+)
 from spindle.rpc.protocol.threads import (
     NotLoadedStatus,
     Thread,
@@ -172,6 +178,18 @@ def unarchive(connection: Connection, params: ThreadUnarchiveParams, reply: Repl
         return ThreadUnarchiveResponse(where.show(described(summary)))
 
     connection.runtime.registry.relocate(Unarchive(id, mapped(reply, answer)))
+
+
+def revert(connection: Connection, params: ThreadRevertParams, reply: Reply[Any]) -> None:
+    """thread/revert"""
+
+    def answer(reverted: tuple[Thread, str | None]) -> ThreadRevertResponse:
+        thread, last = reverted
+        cursor = None if last is None else orjson.dumps({"turnId": last, "includeAnchor": True}).decode()
+        return ThreadRevertResponse(thread, cursor)
+
+    message = RevertTurns(reply=mapped(reply, answer), before_turn_id=params.before_turn_id)
+    connection.runtime.registry.route(ToThread(thread_id(params.thread_id), message))
 
 
 def delete(connection: Connection, params: ThreadDeleteParams, reply: Reply[Any]) -> None:

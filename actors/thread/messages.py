@@ -70,6 +70,13 @@ class UpdateSettings(Ask[None]):
     params: ThreadSettingsUpdateParams
 
 
+@frozen(kw_only=True)
+class RevertTurns(Ask["tuple[Thread, str | None]"]):
+    """Take back a turn and what follows, interrupting what runs; answers with the thread and the last turn left."""
+
+    before_turn_id: str
+
+
 @frozen
 class TurnEnded:
     """From the turn's task: its record is closed."""

@@ -15,7 +15,7 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.actor import Actor
-from spindle.actors.mailbox import wants_answer
+from spindle.actors.mailbox import Ask, wants_answer
 from spindle.actors.subscribers import Event, Subscriber
 from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
@@ -25,6 +25,7 @@ from spindle.actors.thread.messages import (
     InterruptTurn,
     LeaveNow,
     ReadThread,
+    RevertTurns,
     StartTurn,
     SteerTurn,
     StopThread,
@@ -32,6 +33,7 @@ from spindle.actors.thread.messages import (
     UpdateSettings,
 )
 from spindle.actors.thread.opening import OpenedThread, Opening, open_thread
+from spindle.actors.thread.revert import revert
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.thread.settings_change import applied, changed, shown
@@ -40,6 +42,7 @@ from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
+from spindle.rpc.protocol.removal import ThreadRevertedNotification
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
 from spindle.rpc.protocol.threads import (
     IdleStatus,
@@ -94,6 +97,7 @@ class ThreadActor(Actor):
         self._waiting: deque[StartTurn] = deque()
         self._ending = False
         self._unkept_settings = False
+        self._reverting: list[RevertTurns] = []
         self._may_leave = True
         """No subscriber is waited for: none has come yet, or the last has left and the delay is over."""
         self._leave_token = 0
@@ -146,6 +150,8 @@ class ThreadActor(Actor):
                 self._interrupt(message)
             case ReadThread():
                 await self._read(message)
+            case RevertTurns():
+                await self._revert(message)
             case UpdateSettings():
                 await self._update_settings(message)
             case TurnEnded():
@@ -167,7 +173,7 @@ class ThreadActor(Actor):
             self.stop()
 
     def _consider_leaving(self) -> None:
-        if self._may_leave and not self.subscribers and self.turn is None and not self._waiting and not self._ending:
+        if self._may_leave and not self.subscribers and self.turn is None and not self._ending and not self._waiting:
             self._supervisor.retire(self.thread_id, self.generation, self.mailbox.seen)
 
     # -- subscribers
@@ -333,6 +339,18 @@ class ThreadActor(Actor):
             turns = await self._turns()
         message.reply.resolve(where.show(self.describe(turns)))
 
+    # -- taking back
+
+    async def _revert(self, message: RevertTurns) -> None:
+        if self.turn is not None:
+            self.turn.interrupt()
+            self._reverting.append(message)  # dealt with when the turn has closed its record
+            return
+        last = await revert(self, message.before_turn_id)
+        where, _ = await self._kept()
+        message.reply.resolve((where.show(self.describe()), last))
+        self.services.audience.announce(ThreadRevertedNotification(self.thread_id))
+
     # -- settings
 
     async def _update_settings(self, message: UpdateSettings) -> None:
@@ -389,14 +407,18 @@ class ThreadActor(Actor):
                 await self._keep_settings(self.state.settings)
             except (RpcError, OSError) as error:
                 log.warning("settings of thread %s are in force, but not kept: %s", self.thread_id, error)
+        reverting, self._reverting = self._reverting, []
         if self._ending:
-            for message in self._waiting:
+            late: list[Ask[Any]] = [*reverting, *self._waiting]
+            for message in late:
                 message.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))
             self.stop()
             return
+        for request in reverting:
+            await self.handle(request)
         waiting, self._waiting = self._waiting, deque()
-        for message in waiting:
-            await self._start_turn(message)
+        for start in waiting:
+            await self._start_turn(start)
 
     async def _steer(self, message: SteerTurn) -> None:
         said = await _said(message.content)

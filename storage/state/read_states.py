@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from spindle.rpc.protocol.read_states import ThreadReadState, UnreadFromStart, UnreadFromTurn
 
@@ -47,9 +47,13 @@ def turn_ended(connection: sqlite3.Connection, thread_id: str, turn_id: str) -> 
     return _keep(connection, thread_id, True, first, turn_id)
 
 
-def forget_turns(connection: sqlite3.Connection, thread_id: str, last_turn: str | None) -> ThreadReadState:
-    """Turns were taken back and `last_turn` is the last one left: nothing of what is left is unread."""
-    return _keep(connection, thread_id, False, None, last_turn)
+def turns_taken_back(connection: sqlite3.Connection, thread_id: str, left: Sequence[str]) -> ThreadReadState:
+    """Only these turns are left, oldest first: what was unread among them stays so."""
+    row = connection.execute(
+        "SELECT unread, first_unread_turn FROM read_states WHERE thread_id = ?", (thread_id,)
+    ).fetchone()
+    first = row[1] if row is not None and row[0] and row[1] in left else None
+    return _keep(connection, thread_id, first is not None, first, left[-1] if left else None)
 
 
 def _keep(

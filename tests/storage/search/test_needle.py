@@ -57,4 +57,4 @@ def test_the_bytes_never_deny_what_the_text_affirms(text, term):
 
 @pytest.mark.parametrize("term", ["needle", "привет", "😀", "a b", '"', "ß"])
 def test_the_bytes_deny_what_is_not_there(term):
-    assert Needle(term).may_be_in(b'{"text":"something else entirely"}') is (term in ('"', "ß"))
+    assert Needle(term).may_be_in(b'{"text":"something else entirely"}') is (term == '"')
