@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spindle.actors.mailbox import Reply
@@ -34,7 +35,7 @@ def get(connection: Connection, params: ThreadGoalGetParams, reply: Reply[Any]) 
     async def run() -> ThreadGoalGetResponse:
         await _known(runtime, id)
         try:
-            found = await runtime.services.state.read(lambda db: get_goal(db, id), None)
+            found = await runtime.services.state.read(partial(get_goal, thread_id=id), None)
         except StateUnavailable as error:
             raise internal_error(str(error)) from error
         return ThreadGoalGetResponse(None if found is None else found.goal)
@@ -50,7 +51,7 @@ def set_(connection: Connection, params: ThreadGoalSetParams, reply: Reply[Any])
         await _known(runtime, id)
         now = int(time.time())
         try:
-            goal = await runtime.services.state.change(lambda db: set_goal(db, params, id, now))
+            goal = await runtime.services.state.change(partial(set_goal, params=params, thread_id=id, now=now))
         except GoalError as error:
             raise invalid_request(str(error)) from error
         except StateUnavailable as error:
@@ -68,7 +69,7 @@ def clear(connection: Connection, params: ThreadGoalClearParams, reply: Reply[An
     async def run() -> None:
         await _known(runtime, id)
         try:
-            cleared = await runtime.services.state.change(lambda db: clear_goal(db, id))
+            cleared = await runtime.services.state.change(partial(clear_goal, thread_id=id))
         except StateUnavailable as error:
             raise internal_error(str(error)) from error
         reply.resolve(ThreadGoalClearResponse(cleared))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spindle.actors.mailbox import Reply
@@ -36,7 +37,9 @@ def update(connection: Connection, params: ThreadReadStateUpdateParams, reply: R
         )
         unread = isinstance(params.operation, MarkUnread)
         try:
-            state = await runtime.services.state.change(lambda db: mark(db, id, unread, params.expected_revision))
+            state = await runtime.services.state.change(
+                partial(mark, thread_id=id, unread=unread, expected=params.expected_revision)
+            )
         except RevisionConflict as conflict:
             raise invalid_request(str(conflict), ReadStateConflict(conflict.state)) from conflict
         except StateUnavailable as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spindle.actors.mailbox import Reply
@@ -47,7 +48,9 @@ def list_(connection: Connection, params: ThreadSectionListParams, reply: Reply[
     async def run() -> ThreadSectionListResponse:
         state = connection.runtime.services.state
         try:
-            found = await state.read(lambda db: list_sections(db, params.cursor, limit + 1), pinned_only(params.cursor))
+            found = await state.read(
+                partial(list_sections, cursor=params.cursor, limit=limit + 1), pinned_only(params.cursor)
+            )
         except StateUnavailable as error:
             raise internal_error(str(error)) from error
         page = found[:limit]

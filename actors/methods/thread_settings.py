@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 def update(connection: Connection, params: ThreadSettingsUpdateParams, reply: Reply[Any]) -> None:
     """thread/settings/update"""
-    out = mapped(reply, lambda _: ThreadSettingsUpdateResponse())
-    message = UpdateSettings(reply=out, params=params)
+    message = UpdateSettings(reply=mapped(reply, _updated), params=params)
     connection.runtime.registry.route(ToThread(thread_id(params.thread_id), message))
+
+
+def _updated(_: None) -> ThreadSettingsUpdateResponse:
+    return ThreadSettingsUpdateResponse()

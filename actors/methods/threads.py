@@ -165,6 +165,10 @@ def archive(connection: Connection, params: ThreadArchiveParams, reply: Reply[An
     connection.runtime.registry.relocate(Archive(id, mapped(reply, _archived)))
 
 
+def _deleted(_: None) -> ThreadDeleteResponse:
+    return ThreadDeleteResponse()
+
+
 def _archived(_: None) -> ThreadArchiveResponse:
     return ThreadArchiveResponse()
 
@@ -195,7 +199,7 @@ def revert(connection: Connection, params: ThreadRevertParams, reply: Reply[Any]
 def delete(connection: Connection, params: ThreadDeleteParams, reply: Reply[Any]) -> None:
     """thread/delete"""
     id = thread_id(params.thread_id)
-    connection.runtime.registry.relocate(Delete(id, mapped(reply, lambda _: ThreadDeleteResponse())))
+    connection.runtime.registry.relocate(Delete(id, mapped(reply, _deleted)))
 
 
 def _reason(error: Exception) -> str:

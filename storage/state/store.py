@@ -64,6 +64,7 @@ class StateStore:
         Changes that come while a commit is under way are committed together by whoever is first among them. Cancelled
         before its commit has begun, a change is not made; afterwards it is. Raises StateUnavailable.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         job = _Job(work)
         self._waiting.append(job)
         try:
