@@ -60,10 +60,11 @@ def list_section(
     for place, thread in candidates(home, threads, query, cache, descending):
         if after is not None and not after.precedes(place, descending):
             continue
+        if (found := thread()) is None:
+            continue
         if len(rows) == limit:
             return ThreadPage([row for _, row in rows], _write_cursor(rows[-1][0]), _write_cursor(rows[0][0], True))
-        if (found := thread()) is not None:
-            rows.append((place, found))
+        rows.append((place, found))
     first = _write_cursor(rows[0][0], True) if rows else None
     return ThreadPage([row for _, row in rows], None, first)
 
