@@ -176,10 +176,12 @@ class Registry:
         """The thread wants to leave."""
         self._do(lambda: self._apply(self._slots.retire(thread_id, generation, seen)))
 
-    def turn_ended(self, turn: EndedTurn) -> None:
-        """A turn has ended: keep what is to be kept of it, in a task that outlives the thread."""
+    def turn_ended(self, turn: EndedTurn) -> trio.Event:
+        """A turn is ending: keep what is to be kept of it, in a task that outlives the thread."""
         self._keeping += 1
-        self._nursery.start_soon(self._keep, turn)
+        kept = trio.Event()
+        self._nursery.start_soon(self._keep, turn, kept)
+        return kept
 
     # -- what messages do when their thread is absent
 
@@ -274,10 +276,11 @@ class Registry:
         if not len(self._slots):
             self._empty.unpark_all()
 
-    async def _keep(self, turn: EndedTurn) -> None:
+    async def _keep(self, turn: EndedTurn, kept: trio.Event) -> None:
         try:
             await keep(self._services, turn)
         finally:
+            kept.set()
             self._keeping -= 1
             if not self._keeping and self._closing:
                 self._empty.unpark_all()

@@ -74,8 +74,9 @@ class Supervisor(Protocol):
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
         """May the thread, which has seen `seen` messages, leave? If so it is told to stop."""
 
-    def turn_ended(self, turn: EndedTurn) -> None:
-        """A turn has ended and is in the rollout."""
+    def turn_ended(self, turn: EndedTurn) -> trio.Event:
+        """A turn is ending: what is to be kept of it is kept, and told, when the event is set."""
+        ...
 
 
 class ThreadActor(Actor):
@@ -275,11 +276,11 @@ class ThreadActor(Actor):
         if token == self._leave_token:
             self.mailbox.post(LeaveNow(token), urgent=True)
 
-    def turn_kept(self, turn: LiveTurn) -> None:
-        """The turn's record is closed: it is there to be read, and has cost something."""
-        if not self.state.ephemeral:
-            ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms())
-            self._supervisor.turn_ended(ended)
+    def keep_turn(self, turn: LiveTurn) -> trio.Event | None:
+        """The turn is ending: it is there to be read, and has cost something. The event tells when that is kept."""
+        if self.state.ephemeral:
+            return None
+        return self._supervisor.turn_ended(EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms()))
 
     # -- reading
 

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spindle")
 
+KEEPING = 0.1
+"""Seconds the end of a turn may wait for what is kept beside the rollout; that only tells earlier what is kept later."""
+
 
 class TurnTask:
     """Runs `turn` in `thread`; also what the turn sees of the thread (`TurnHost`)."""
@@ -143,6 +146,7 @@ class TurnTask:
         thread, turn, conversation = self._thread, self._turn, self._conversation
         turn.answer = None
         if self._began:
+            kept = thread.keep_turn(turn)  # beside the rollout, and at the same time
             try:
                 self.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
@@ -153,14 +157,15 @@ class TurnTask:
             finally:
                 conversation.end()
             self._state.updated_at = int(time.time())
+            if kept is not None:
+                with trio.move_on_after(KEEPING):
+                    await kept.wait()
         if error is not None:
             thread.set_status(SystemErrorStatus())
             thread.emit(ErrorNotification(error, False, thread.thread_id, turn.id))
         else:
             thread.set_status(IdleStatus())
         thread.emit(TurnCompletedNotification(thread.thread_id, turn.ended(status, error)))
-        if self._began:
-            thread.turn_kept(turn)
 
     def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
         turn = self._turn

@@ -168,6 +168,10 @@ _EXPERIMENTAL: Final = frozenset(
 )
 
 
+EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(("thread/readState/changed", "thread/settings/updated"))
+"""Notifications that only connections with the experimentalApi capability get."""
+
+
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
     {
         name: Method(name, module, params, name not in _WITHOUT_PARAMS, name in _EXPERIMENTAL)
