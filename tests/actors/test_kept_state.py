@@ -31,9 +31,9 @@ async def run(thread, text="hi"):
 
 
 async def update(runtime, thread_id, **params):
-    params = ThreadSettingsUpdateParams(thread_id=thread_id, **params)
+    wanted = ThreadSettingsUpdateParams(thread_id=thread_id, **params)
     return await answer(
-        lambda reply: runtime.registry.route(ToThread(thread_id, UpdateSettings(reply=reply, params=params)))
+        lambda reply: runtime.registry.route(ToThread(thread_id, UpdateSettings(reply=reply, params=wanted)))
     )
 
 
