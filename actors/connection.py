@@ -159,6 +159,10 @@ class Connection:
         """Answer with what `work` returns or raises; it runs in a task of the connection."""
         self._tasks.start_soon(self._answer, reply, work)
 
+    def quietly(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        """As `later`, but only what `work` raises is the answer: otherwise it has answered, or somebody will."""
+        self.later(Reply(lambda _: None, reply.reject), work)
+
     def later_quietly(self, work: Callable[[], Awaitable[object]]) -> None:
         """Run `work` in a task of the connection; it answers nobody."""
         self.later(Reply(lambda _: None, lambda error: log.error("background work failed", exc_info=error)), work)

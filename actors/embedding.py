@@ -19,7 +19,8 @@ from uuid_utils import uuid7
 
 from spindle.actors.client import Client
 from spindle.actors.mailbox import ActorExited, Reply, answer
-from spindle.actors.registry import Archive, Leave, Resume, ToThread
+from spindle.actors.registry import Leave, Resume, ToThread
+from spindle.actors.relocation import Archive
 from spindle.actors.subscribers import Event, Overflow, Subscriber
 from spindle.actors.thread.forking import FromFork, check_fork
 from spindle.actors.thread.messages import (
@@ -329,7 +330,7 @@ async def archive_thread(runtime: Runtime, thread_id: str) -> None:
     """Close the thread if it is loaded, and move its rollout to the archive. Raises RpcError."""
 
     def send(reply: Reply[None]) -> None:
-        runtime.registry.archive(Archive(thread_id, reply))
+        runtime.registry.relocate(Archive(thread_id, reply))
 
     await answer(send)
 

@@ -76,6 +76,7 @@ class Runtime:
             await self.registry.shut_down()
         if "services" in self.__dict__:
             await self.services.models.aclose()
+            await self.services.state.aclose()
 
     def config(self) -> Config:
         """The configuration outside of any project; the defaults where it is broken. Blocks on the disk."""

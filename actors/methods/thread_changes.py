@@ -15,7 +15,8 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Ask, Reply
-from spindle.actors.methods.threads import described, mapped, thread_id
+from spindle.actors.methods.identity import thread_id
+from spindle.actors.methods.threads import described, mapped
 from spindle.actors.registry import OnStored, ToThread
 from spindle.actors.thread.changes import name_event, patched
 from spindle.actors.thread.messages import (

@@ -20,13 +20,16 @@ from spindle.actors.thread.messages import (
     SetMemoryMode,
     SetName,
     UpdateMetadata,
+    UpdateSettings,
 )
 from spindle.actors.thread.recording import context_entries, save, set_git
+from spindle.actors.thread.settings_change import applied, changed, shown
 from spindle.actors.thread.turn_task import token_usage
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.shapes import ABSENT
 from spindle.rpc.protocol.thread_changes import ThreadElicitationResponse, ThreadMetadataGitInfoUpdateParams
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
 from spindle.rpc.protocol.threads import GitInfo, ThreadNameUpdatedNotification
 from spindle.storage.threads import record_name
 
@@ -130,11 +133,24 @@ async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
     state = thread.state
 
     def entries() -> list[Entry]:
-        before = [] if state.conversation.last_context is not None else context_entries(state, str(uuid7()))
+        before = [] if state.conversation.last_context is not None else context_entries(state, state.settings, str(uuid7()))
         return [*before, *(("response_item", dict(item)) for item in message.items)]
 
     await save(thread, entries)
     message.reply.resolve(None)
+
+
+async def update_settings(thread: ThreadActor, message: UpdateSettings) -> None:
+    """For the turns that follow; one that runs keeps its own. A rollout yet to be made learns of them by its first turn."""
+    state, before = thread.state, thread.state.settings
+    after = changed(before, message.params, state.config, thread.services.cwd)
+    if after != before:
+        if state.conversation.stored:
+            await save(thread, lambda: [("event_msg", applied(after, thread.thread_id))])
+        state.settings = after
+    message.reply.resolve(None)
+    if after != before:
+        thread.emit(ThreadSettingsUpdatedNotification(thread.thread_id, shown(after)))
 
 
 async def count_elicitation(thread: ThreadActor, message: CountElicitation) -> None:
@@ -152,6 +168,7 @@ HANDLERS: Mapping[type, Callable[[ThreadActor, Any], Awaitable[None]]] = {
     SetMemoryMode: set_memory_mode,
     RollBack: roll_back,
     InjectItems: inject_items,
+    UpdateSettings: update_settings,
     CountElicitation: count_elicitation,
 }
 """By the type of message."""

@@ -32,6 +32,8 @@ class LiveTurn:
     last_message: str | None = None
     opened: trio.Event = field(factory=trio.Event)
     """Set when the rollout is open and the turn's first lines are in it, or when that has failed."""
+    tokens: int = 0
+    """What it has used so far, without what came from the provider's cache."""
     done: trio.Event = field(factory=trio.Event)
 
     @property

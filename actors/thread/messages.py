@@ -15,6 +15,7 @@ from spindle.rpc.protocol.thread_changes import (
     ThreadMemoryMode,
     ThreadMetadataGitInfoUpdateParams,
 )
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadStartResponse, ThreadUnsubscribeStatus
 from spindle.rpc.protocol.turns import Turn, TurnStartParams
 
@@ -115,6 +116,20 @@ class CountElicitation(Ask[ThreadElicitationResponse]):
     """One question to the user outside the server more (1) or less (-1)."""
 
     step: int
+
+
+@frozen(kw_only=True)
+class UpdateSettings(Ask[None]):
+    """Change the settings for the turns that follow; a running one keeps its own."""
+
+    params: ThreadSettingsUpdateParams
+
+
+@frozen(kw_only=True)
+class RevertTurns(Ask["tuple[Thread, str | None]"]):
+    """Take back a turn and what follows, interrupting what runs; answers with the thread and the last turn left."""
+
+    before_turn_id: str
 
 
 @frozen

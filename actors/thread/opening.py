@@ -23,6 +23,7 @@ from spindle.actors.thread.opened import (
 )
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
+from spindle.actors.thread.settings_change import as_context
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import ThreadResumeParams, ThreadStartParams
 from spindle.storage.config import ConfigError
@@ -131,7 +132,8 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
     summary = read_summary(path, cache=services.summaries)
     loaded = load(path)
     replay, params = loaded.replay, opening.params
-    recorded = replay.last_turn_context or {}
+    told, applied = replay.last_turn_context or {}, as_context(replay.settings_applied or {})
+    recorded = applied | told if replay.told_since else told | applied
     cwd = params.cwd or recorded.get("cwd") or summary.cwd
     config = configure(services, cwd, params.config)
     context = {"cwd": summary.cwd, **recorded}
@@ -147,7 +149,7 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
     check_provider(settings, config)
     conversation = Conversation(services.home, thread_id, path, dict(replay.meta.raw) if replay.meta else {})
     conversation.take(loaded)
-    told = recorded.get("developer_instructions")
+    instructed = recorded.get("developer_instructions")
     new = params.developer_instructions
     return OpenedThread(
         settings=settings,
@@ -165,7 +167,7 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         agent_nickname=summary.agent_nickname,
         agent_role=summary.agent_role,
         git=git_info(summary),
-        new_developer_instructions=new if new and new != told else None,
+        new_developer_instructions=new if new and new != instructed else None,
     )
 
 

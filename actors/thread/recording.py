@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from spindle.actors.thread.git import read_git
-from spindle.actors.thread.settings import turn_context
+from spindle.actors.thread.settings import ThreadSettings, turn_context
 from spindle.actors.turn.context import Told, changes, opening, today
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 _GIT_KEYS = {"sha": "commit_hash", "branch": "branch", "origin_url": "repository_url"}
 
 
-def context_entries(state: OpenedThread, turn_id: str) -> list[Entry]:
+def context_entries(state: OpenedThread, settings: ThreadSettings, turn_id: str) -> list[Entry]:
     """What tells the model of its surroundings, as far as it has not been told; the conversation then counts it as told."""
     conversation = state.conversation
     date, zone = today()
-    now = Told.of(state.settings, date, zone)
+    now = Told.of(settings, date, zone)
     if conversation.last_context is None:
-        told = opening(state.settings, now, state.guidance.text)
+        told = opening(settings, now, state.guidance.text)
     else:
-        told = changes(state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions)
-    context = turn_context(state.settings, turn_id, date, zone)
+        told = changes(settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions)
+    context = turn_context(settings, turn_id, date, zone)
     conversation.last_context = context
     state.new_developer_instructions = None
     return [*(("response_item", item) for item in told), ("turn_context", context)]

@@ -11,6 +11,7 @@ from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
+from spindle.storage.state import StateStore
 from spindle.storage.threads import SummaryCache
 
 
@@ -51,3 +52,7 @@ class Services:
     source: str = "vscode"
     instructions: str = ""
     summaries: SummaryCache = field(factory=SummaryCache)
+    state: StateStore = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.state = StateStore(self.home)

@@ -116,9 +116,14 @@ def settings_for(
         or approval_from_rollout(recorded.get("approval_policy"))
         or approval_from_rollout(config.approval_policy)
         or "on-request",
-        approvals_reviewer=params.approvals_reviewer or config.approvals_reviewer or "user",
+        approvals_reviewer=params.approvals_reviewer
+        or recorded.get("approvals_reviewer")
+        or config.approvals_reviewer
+        or "user",
         sandbox=sandbox,
-        service_tier=config.service_tier if params.service_tier is ABSENT else params.service_tier,
+        service_tier=(recorded.get("service_tier") or config.service_tier)
+        if params.service_tier is ABSENT
+        else params.service_tier,
         effort=config.model_reasoning_effort or recorded.get("effort") or collaborating.get("reasoning_effort"),
         summary=config.model_reasoning_summary,
         personality=getattr(params, "personality", None) or config.personality,

@@ -14,9 +14,10 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.actor import Actor
-from spindle.actors.mailbox import wants_answer
+from spindle.actors.mailbox import Ask, wants_answer
 from spindle.actors.subscribers import Event, Subscriber
 from spindle.actors.thread import changes
+from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
     Attach,
@@ -25,6 +26,7 @@ from spindle.actors.thread.messages import (
     InterruptTurn,
     LeaveNow,
     ReadThread,
+    RevertTurns,
     StartTurn,
     SteerTurn,
     StopThread,
@@ -32,11 +34,14 @@ from spindle.actors.thread.messages import (
 )
 from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
 from spindle.actors.thread.permissions import profile_of
+from spindle.actors.thread.revert import revert
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
+from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
+from spindle.rpc.protocol.removal import ThreadRevertedNotification
 from spindle.rpc.protocol.threads import (
     IdleStatus,
     Thread,
@@ -47,6 +52,8 @@ from spindle.rpc.protocol.threads import (
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
+from spindle.storage.state.goals import StoredGoal, get_goal
+from spindle.storage.state.sections import Placements, placements
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
@@ -60,6 +67,10 @@ class Supervisor(Protocol):
 
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
         """May the thread, which has seen `seen` messages, leave? If so it is told to stop."""
+
+    def turn_ended(self, turn: EndedTurn) -> trio.Event:
+        """A turn is ending: what is to be kept of it is kept, and told, when the event is set."""
+        ...
 
 
 class ThreadActor(Actor):
@@ -80,6 +91,7 @@ class ThreadActor(Actor):
         self._supervisor = supervisor
         self._waiting: deque[StartTurn | Compact] = deque()
         self._ending = False
+        self._reverting: list[RevertTurns] = []
         self._may_leave = True
         """No subscriber is waited for: none has come yet, or the last has left and the delay is over."""
         self._leave_token = 0
@@ -135,6 +147,8 @@ class ThreadActor(Actor):
                 self._interrupt(message)
             case ReadThread():
                 await self._read(message)
+            case RevertTurns():
+                await self._revert(message)
             case TurnEnded():
                 await self._turn_ended()
             case LeaveNow(token=token):
@@ -156,7 +170,7 @@ class ThreadActor(Actor):
             self.stop()
 
     def _consider_leaving(self) -> None:
-        if self._may_leave and not self.subscribers and self.turn is None and not self._waiting and not self._ending:
+        if self._may_leave and not self.subscribers and self.turn is None and not self._ending and not self._waiting:
             self._supervisor.retire(self.thread_id, self.generation, self.mailbox.seen)
 
     # -- subscribers
@@ -181,6 +195,7 @@ class ThreadActor(Actor):
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
         fork = self._opening.params if isinstance(self._opening, FromFork) and params is None else None
+        where, goal = (Placements(), None) if params is None else await self._kept()
         with_turns = params is not None and not params.exclude_turns and params.history is None
         with_turns = with_turns or (fork is not None and not fork.exclude_turns)
         turns = await self._turns() if with_turns else []
@@ -188,7 +203,7 @@ class ThreadActor(Actor):
             raise invalid_request("the client has gone away")
         self._subscribe(message.subscriber)
         settings = state.settings
-        thread = self.describe(turns)
+        thread = where.show(self.describe(turns))
         message.reply.resolve(
             ThreadStartResponse(
                 thread=thread,
@@ -211,6 +226,8 @@ class ThreadActor(Actor):
             message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", state.conversation.usage)))
         if params is None:
             self.services.audience.announce(ThreadStartedNotification(thread))
+        if goal is not None:
+            message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=self.thread_id, goal=goal.goal)))
 
     def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
         if params.history is not None:
@@ -260,6 +277,12 @@ class ThreadActor(Actor):
         if token == self._leave_token:
             self.mailbox.post(LeaveNow(token), urgent=True)
 
+    def keep_turn(self, turn: LiveTurn) -> trio.Event | None:
+        """The turn is ending: it is there to be read, and has cost something. The event tells when that is kept."""
+        if self.state.ephemeral:
+            return None
+        return self._supervisor.turn_ended(EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms()))
+
     # -- reading
 
     def describe(self, turns: list[Turn] | None = None) -> Thread:
@@ -305,8 +328,16 @@ class ThreadActor(Actor):
             turns[-1] = evolve(turns[-1], items=(*turns[-1].items, partial))
         return turns
 
+    async def _kept(self) -> tuple[Placements, StoredGoal | None]:
+        """What is kept about the thread beside its rollout."""
+        id = self.thread_id
+        return await self.services.state.read_or(
+            lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None)
+        )
+
     async def _read(self, message: ReadThread) -> None:
         turns: list[Turn] = []
+        where, _ = await self._kept()
         if message.include_turns:
             if self.state.ephemeral:
                 raise invalid_request("ephemeral threads do not support includeTurns")
@@ -315,7 +346,19 @@ class ThreadActor(Actor):
                     f"thread {self.thread_id} is not materialized yet; includeTurns is unavailable before first user message"
                 )
             turns = await self._turns()
-        message.reply.resolve(self.describe(turns))
+        message.reply.resolve(where.show(self.describe(turns)))
+
+    # -- taking back
+
+    async def _revert(self, message: RevertTurns) -> None:
+        if self.turn is not None:
+            self.turn.interrupt()
+            self._reverting.append(message)  # dealt with when the turn has closed its record
+            return
+        last = await revert(self, message.before_turn_id)
+        where, _ = await self._kept()
+        message.reply.resolve((where.show(self.describe()), last))
+        self.services.audience.announce(ThreadRevertedNotification(self.thread_id))
 
     # -- turns
 
@@ -346,17 +389,21 @@ class ThreadActor(Actor):
         ended, self.turn = self.turn, None
         if ended is not None:
             ended.done.set()
+        reverting, self._reverting = self._reverting, []
         if self._ending:
-            for message in self._waiting:
+            late: list[Ask[Any]] = [*reverting, *self._waiting]
+            for message in late:
                 message.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))
             self.stop()
             return
+        for request in reverting:
+            await self.handle(request)
         waiting, self._waiting = self._waiting, deque()
-        for message in waiting:
-            if isinstance(message, Compact):
-                self._start_compaction(message)
+        for start in waiting:
+            if isinstance(start, Compact):
+                self._start_compaction(start)
             else:
-                await self._start_turn(message)
+                await self._start_turn(start)
 
     async def _steer(self, message: SteerTurn) -> None:
         said = await _said(message.content)

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spindle")
 
+KEEPING = 0.1
+"""Seconds the end of a turn may wait for what is kept beside the rollout; that only tells earlier what is kept later."""
+
 
 class TurnTask:
     """Runs `turn` in `thread`; also what the turn sees of the thread (`TurnHost`)."""
@@ -56,8 +59,8 @@ class TurnTask:
         self._thread, self._turn = thread, turn
         self._state, self._services = thread.state, thread.services
         self._conversation = thread.state.conversation
-        self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
-        self._info: ModelInfo = model_info(self._state.settings.model)
+        self._settings = self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
+        self._info: ModelInfo = model_info(self._settings.model)
         self._began = False
         self._synced = 0
 
@@ -111,7 +114,7 @@ class TurnTask:
             "turn_id": turn.id,
             "started_at": turn.started_at,
             "model_context_window": self._info.usable_window,
-            "collaboration_mode_kind": getattr(state.settings.collaboration_mode, "mode", "default"),
+            "collaboration_mode_kind": getattr(self._settings.collaboration_mode, "mode", "default"),
         }
         entries: list[Entry] = []
         if conversation.cut_off_turn is not None:
@@ -122,7 +125,7 @@ class TurnTask:
         if conversation.cut_off_turn is not None:
             entries.append(("response_item", message("user", TURN_ABORTED)))
             conversation.cut_off_turn = None
-        return entries if turn.first is None else [*entries, *context_entries(state, turn.id)]
+        return entries if turn.first is None else [*entries, *context_entries(state, self._settings, turn.id)]
 
     async def _close(self, status: TurnStatus, error: TurnError | None) -> None:
         """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""
@@ -130,6 +133,7 @@ class TurnTask:
         turn.answer = None
         turn.opened.set()
         if self._began:
+            kept = thread.keep_turn(turn)  # beside the rollout, and at the same time
             try:
                 self.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
@@ -140,6 +144,9 @@ class TurnTask:
             finally:
                 conversation.end()
             self._state.updated_at = int(time.time())
+            if kept is not None:
+                with trio.move_on_after(KEEPING):
+                    await kept.wait()
         if error is not None:
             thread.set_status(SystemErrorStatus())
             thread.emit(ErrorNotification(error, False, thread.thread_id, turn.id))
@@ -172,9 +179,9 @@ class TurnTask:
         plan = TurnPlan(
             thread_id=thread.thread_id,
             turn_id=turn.id,
-            settings=state.settings,
+            settings=self._settings,
             info=self._info,
-            instructions=state.settings.base_instructions or self._services.instructions,
+            instructions=self._settings.base_instructions or self._services.instructions,
             originator=state.client.originator,
             user_agent=state.client.user_agent,
             compact_prompt=state.config.compact_prompt,
@@ -182,7 +189,7 @@ class TurnTask:
             output_schema=turn.params.output_schema,
             client_metadata=turn.params.responsesapi_client_metadata or {},
         )
-        model = self._services.models.get(state.settings.model_provider, state.config)
+        model = self._services.models.get(self._settings.model_provider, state.config)
         if turn.first is None:
             await compact(self, plan, model)
             return None
@@ -229,7 +236,7 @@ class TurnTask:
 
     def context(self) -> Sequence[dict[str, Any]]:
         """See TurnHost."""
-        return opening(self._state.settings, Told.of(self._state.settings, *today()), self._state.guidance.text)
+        return opening(self._settings, Told.of(self._settings, *today()), self._state.guidance.text)
 
     def context_tokens(self) -> int:
         """See TurnHost."""
@@ -253,6 +260,7 @@ class TurnTask:
         """See TurnHost."""
         if usage is None:
             return
+        self._turn.tokens += max(0, usage.input_tokens - usage.cached_input_tokens) + usage.output_tokens
         last = {
             "input_tokens": usage.input_tokens,
             "cached_input_tokens": usage.cached_input_tokens,

@@ -3,12 +3,14 @@
 Times are Unix seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from attrs import field, frozen
 
 from spindle.rpc.protocol.envelope import RequestId
+from spindle.rpc.protocol.read_states import ThreadReadState
+from spindle.rpc.protocol.sections import ThreadSection
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,
     AskForApproval,
@@ -25,7 +27,7 @@ from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, JsonObject, Tagged,
 from spindle.rpc.protocol.turns import Turn
 
 ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
-ThreadSortKey: TypeAlias = Literal["created_at", "updated_at"]
+ThreadSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at", "section_position"]
 SortDirection: TypeAlias = Literal["asc", "desc"]
 ThreadSourceKind: TypeAlias = Literal[
     "cli",
@@ -107,7 +109,7 @@ class Thread:
     parent_thread_id: str | None = None
     preview: str = ""
     ephemeral: bool = False
-    section: JsonObject | None = None
+    section: ThreadSection | None = None
     section_entered_at: int | None = None
     project_id: str | None = None
     history_mode: ThreadHistoryMode = "legacy"
@@ -261,7 +263,10 @@ class ThreadReadResponse:
 
 @frozen(kw_only=True)
 class ThreadListParams:
-    """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring."""
+    """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring.
+
+    `section_id` None lists the threads in no section, `ABSENT` all.
+    """
 
     cursor: str | None = None
     limit: U32 | None = None
@@ -273,15 +278,23 @@ class ThreadListParams:
     cwd: CwdFilter | None = None
     use_state_db_only: bool = False
     search_term: str | None = None
+    excluded_thread_ids: Sequence[str] | None = None
+    section_id: str | Absent | None = ABSENT
+    parent_thread_id: str | None = field(default=None, metadata={"experimental": True})
+    ancestor_thread_id: str | None = field(default=None, metadata={"experimental": True})
 
 
 @frozen
 class ThreadListResponse:
-    """One page, and cursors for the next page and for what has appeared before this one."""
+    """One page, and cursors for the next page and for what has appeared before this one.
+
+    `read_states` by thread id; None where they are not to be had.
+    """
 
     data: Sequence[Thread]
     next_cursor: str | None = None
     backwards_cursor: str | None = None
+    read_states: Mapping[str, ThreadReadState] | None = None
 
 
 @frozen

@@ -78,6 +78,10 @@ class Replay:
         self.meta: SessionMeta | None = None
         self.history: list[StoredItem] = []
         self.last_turn_context: dict[str, Any] | None = None
+        self.settings_applied: dict[str, Any] | None = None
+        """The settings that were last changed between turns."""
+        self.told_since = False
+        """Whether a turn context is newer than they are."""
         self.name: str | None = None
         self._shown = ShownTurns()
         self._index = -1
@@ -147,6 +151,7 @@ class Replay:
     def _turn_context(self, payload: dict[str, Any]) -> None:
         self.last_turn_context = payload
         self._untold = False
+        self.told_since = True
         if self._shown.current is not None:
             self._shown.current.context = payload
 
@@ -170,6 +175,9 @@ class Replay:
                 of = payload.get("thread_id")
                 if self.meta is None or of is None or of == self.meta.id:
                     self.name = text_or_none(payload.get("thread_name"))
+            case "thread_settings_applied":
+                self.settings_applied = mapping(payload.get("thread_settings")) or None
+                self.told_since = False
             case "thread_rolled_back":
                 count = payload.get("num_turns")
                 if isinstance(count, int):

@@ -5,7 +5,7 @@ be shown are read. By change, every file's time has to be asked for, but again o
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, cast
@@ -14,6 +14,7 @@ from attrs import frozen
 
 from spindle.storage.home import Home
 from spindle.storage.threads.errors import InvalidCursor, StoredThreadError
+from spindle.storage.threads.lineage import lineage, parent_of
 from spindle.storage.threads.locate import day_folders, rollouts_in
 from spindle.storage.threads.names import read_names
 from spindle.storage.threads.summary import Head, SummaryCache, ThreadSummary, read_head, summarize
@@ -31,6 +32,8 @@ class ThreadQuery:
 
     `model_providers` None means `default_provider` only, an empty one all; the default provider also stands in for
     rollouts that name none. `source_kinds` None or empty means cli and vscode. `limit` None is 25; 1 to 100 otherwise.
+    `only_ids` None means any. `parent_thread_id` lists what that thread spawned itself, `ancestor_thread_id` also what
+    those spawned in turn; both of any source unless `source_kinds` says otherwise.
     """
 
     cursor: str | None = None
@@ -43,6 +46,10 @@ class ThreadQuery:
     cwd: Sequence[str] | None = None
     search_term: str | None = None
     default_provider: str = "openai"
+    excluded_ids: Collection[str] = ()
+    only_ids: Collection[str] | None = None
+    parent_thread_id: str | None = None
+    ancestor_thread_id: str | None = None
 
 
 @frozen
@@ -92,10 +99,15 @@ def list_threads(home: Home, query: ThreadQuery, cache: SummaryCache | None = No
     cursor = None if query.cursor is None else _parse_cursor(query.cursor)
     limit = DEFAULT_LIMIT if query.limit is None else min(max(query.limit, 1), LARGEST_LIMIT)
     names = cache.names(home) if cache is not None else read_names(home)
+    only = query.only_ids
+    if query.ancestor_thread_id is not None:
+        only = frozenset(lineage(home, query.ancestor_thread_id, cache or SummaryCache()).descendants)
     places = _by_change if query.sort_key != "created_at" else _by_creation
     rows: list[tuple[_Place, ThreadSummary]] = []
     for place, path in places(home, query.archived, newest_first, cursor):
         if cursor is not None and not cursor.precedes(place, newest_first):
+            continue
+        if place.thread_id in query.excluded_ids or (only is not None and place.thread_id not in only):
             continue
         try:
             stat = os.stat(path)
@@ -160,7 +172,12 @@ def _wanted(thread: Head, name: str | None, query: ThreadQuery) -> bool:
     providers = [query.default_provider] if query.model_providers is None else query.model_providers
     if providers and (thread.model_provider or query.default_provider) not in providers:
         return False
-    if source_kinds(thread.source).isdisjoint(query.source_kinds or _INTERACTIVE):
+    if query.parent_thread_id is not None and parent_of(thread) != query.parent_thread_id:
+        return False
+    spawned = query.parent_thread_id is not None or query.ancestor_thread_id is not None
+    if not (spawned and not query.source_kinds) and source_kinds(thread.source).isdisjoint(
+        query.source_kinds or _INTERACTIVE
+    ):
         return False
     if query.cwd is not None and thread.cwd not in query.cwd:
         return False

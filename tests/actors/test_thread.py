@@ -498,7 +498,11 @@ async def test_an_ephemeral_thread_leaves_nothing(opened, tmp_path):
 
 
 async def test_a_second_task_joins_a_thread_that_has_had_no_turn(opened):
-    async with opened(Scripted(["hello"])) as runtime, runtime.start_thread() as one, runtime.resume_thread(one.id) as two:
+    async with (
+        opened(Scripted(["hello"])) as runtime,
+        runtime.start_thread() as one,
+        runtime.resume_thread(one.id) as two,
+    ):
         assert await one.run("x") == "hello"
         events = two.events()
         seen = [type(await anext(events)).__name__ for _ in range(3)]
@@ -634,12 +638,14 @@ async def test_threads_that_came_and_went_leave_neither_tasks_nor_files(opened):
         witness = Witness(runtime)
         await use(runtime)
         await witness.until("thread/closed")
+        await witness.until("thread/readState/changed")
         await wait_all_tasks_blocked()
         tasks, files = trio.lowlevel.current_statistics().tasks_living, len(os.listdir("/dev/fd"))
         async with trio.open_nursery() as nursery:
             for _ in range(threads):
                 nursery.start_soon(use, runtime)
         await witness.until("thread/closed", threads + 1)
+        await witness.until("thread/readState/changed", threads + 1)
         await wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living == tasks
         assert len(os.listdir("/dev/fd")) == files
