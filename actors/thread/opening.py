@@ -162,7 +162,7 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         source=summary.source,
         cli_version=summary.cli_version,
         preview=summary.preview,
-        name=replay.name or summary.name,
+        name=summary.name or replay.name,
         forked_from_id=summary.forked_from_id,
         agent_nickname=summary.agent_nickname,
         agent_role=summary.agent_role,

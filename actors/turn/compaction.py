@@ -94,7 +94,10 @@ def user_messages(history: Sequence[bytes], last_summary: str | None) -> list[by
     room = KEPT_TOKENS * BYTES_PER_TOKEN
     kept: list[bytes] = []
     for raw in reversed(history):
-        if b'"user"' not in raw or room <= 0:
+        if room <= 0:
+            break
+        # the role stands near an end; what lies between may be long
+        if b'"user"' not in raw[:256] and b'"user"' not in raw[-64:]:
             continue
         item = stored(orjson.loads(raw))
         if item is None or not is_user_message(item) or not (said := text_of(item)) or said == last_summary:

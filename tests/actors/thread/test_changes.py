@@ -14,7 +14,7 @@ from spindle.actors.thread.messages import CountElicitation, SetMemoryMode, SetN
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
 from spindle.rpc.protocol.thread_changes import ThreadMetadataGitInfoUpdateParams
 from spindle.storage.rollout import journal
-from spindle.storage.threads import read_names
+from spindle.storage.threads import read_names, record_name
 
 
 def user(text):
@@ -150,6 +150,21 @@ async def test_a_change_that_cannot_be_written_says_so_and_is_not_made(opened, m
         assert (await update(runtime, thread.id, sha="a")).branch is None
 
 
+async def test_a_name_that_another_program_put_into_the_index_counts(opened):
+    async with opened() as runtime:
+        async with runtime.start_thread() as thread:
+            await thread.run("one")
+            await thread.rename("ours")
+        await runtime.registry.emptied()
+        record_name(runtime.home, thread.id, "theirs")
+        async with runtime.resume_thread(thread.id) as again:
+            assert again.info.thread.name == "theirs"
+            (runtime.home.path / "session_index.jsonl").unlink()
+        await runtime.registry.emptied()
+        async with runtime.resume_thread(thread.id) as again:
+            assert again.info.thread.name == "ours"
+
+
 # -- metadata
 
 
@@ -280,6 +295,32 @@ async def test_items_injected_during_a_turn_are_in_its_next_request(opened, scri
             async for _ in turn:
                 pass
         assert "injected" in model.said(1)
+
+
+async def test_a_change_during_a_turn_does_not_wait_for_its_end(opened, scripted, lines):
+    go = trio.Event()
+    model = scripted([go, "late"])
+    async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("one") as turn:
+        await model.waiting.wait()
+        await thread.rename("in between")
+        assert (await update(runtime, thread.id, branch="b")).branch == "b"
+        assert [line["line"] for line in lines(thread)][-2:] == ["event_msg", "session_meta"]
+        go.set()
+        async for _ in turn:
+            pass
+        assert lines(thread)[-1]["type"] == "task_complete"
+
+
+async def test_changes_while_a_turn_begins_or_ends_are_all_saved(opened, lines):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        async with trio.open_nursery() as nursery:
+            for number in range(40):
+                nursery.start_soon(thread.inject, [user(f"item {number}")])
+                await thread.run(f"turn {number}")
+        said = [part["text"] for line in lines(thread) for part in line.get("content", [])]
+        for number in range(40):
+            assert said.count(f"item {number}") == 1
+        assert [line.get("type") for line in lines(thread)].count("task_complete") == 40
 
 
 @pytest.mark.parametrize(
