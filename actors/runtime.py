@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spindle.actors.registry import Registry
     from spindle.actors.thread.services import Services
     from spindle.rpc.model.interface import Model, Provider
+    from spindle.rpc.protocol.threads import ThreadStatus
     from spindle.storage.config import Config
     from spindle.storage.credentials import CredentialStore
 
@@ -76,6 +77,14 @@ class Runtime:
             await self.registry.shut_down()
         if "services" in self.__dict__:
             await self.services.models.aclose()
+
+    def loaded(self) -> list[str]:
+        """Ids of the loaded threads."""
+        return self.registry.loaded() if "registry" in self.__dict__ else []
+
+    def status(self, thread_id: str) -> ThreadStatus | None:
+        """The status of a thread, None as long as none has been loaded in this runtime."""
+        return self.registry.status(thread_id) if "registry" in self.__dict__ else None
 
     def config(self) -> Config:
         """The configuration outside of any project; the defaults where it is broken. Blocks on the disk."""
@@ -161,6 +170,7 @@ async def open_runtime(
                 instructions=default_instructions(),
             )
             flushing.start_soon(services.flusher.run)
+            flushing.start_soon(services.indexing.run)
             return services
 
         runtime = Runtime(resolved, str(await trio.Path(cwd or ".").absolute()), threads, make_services)

@@ -21,7 +21,7 @@ _TABLE = {
     "thread/start": ("threads", "start"),
     "thread/resume": ("threads", "resume"),
     "thread/read": ("threads", "read"),
-    "thread/list": ("threads", "list_"),
+    "thread/list": ("listing", "list_"),
     "thread/loaded/list": ("threads", "loaded_list"),
     "thread/archive": ("threads", "archive"),
     "thread/unarchive": ("threads", "unarchive"),

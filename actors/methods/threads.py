@@ -11,17 +11,15 @@ import trio
 from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Reply
+from spindle.actors.methods.listing import described
 from spindle.actors.registry import Archive, Leave, Resume, ToThread
 from spindle.actors.thread.messages import Attach, Detach, ReadThread
-from spindle.actors.thread.opening import FromHistory, FromRollout, NewThread, git_info
+from spindle.actors.thread.opening import FromHistory, FromRollout, NewThread
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
 from spindle.rpc.protocol.threads import (
-    NotLoadedStatus,
     Thread,
     ThreadArchiveParams,
     ThreadArchiveResponse,
-    ThreadListParams,
-    ThreadListResponse,
     ThreadLoadedListParams,
     ThreadLoadedListResponse,
     ThreadReadParams,
@@ -36,7 +34,7 @@ from spindle.rpc.protocol.threads import (
 )
 from spindle.storage import threads as stored
 from spindle.storage.rollout.load import load
-from spindle.storage.threads import StoredThreadError, ThreadQuery, ThreadSummary, read_summary
+from spindle.storage.threads import StoredThreadError, ThreadSummary, read_summary
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
@@ -123,10 +121,10 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
     services = runtime.services
 
     def work() -> Thread | None:
-        path = stored.locate(services.home, id) or stored.locate_archived(services.home, id)
+        path = services.indexing.locate(id) or services.indexing.locate_archived(id)
         if path is None:
             return None
-        summary = read_summary(path, cache=services.summaries)
+        summary = read_summary(path)
         return described(summary, tuple(load(path).replay.turns()) if include_turns else ())
 
     try:
@@ -136,65 +134,6 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
     if thread is None:
         raise invalid_request(f"thread not loaded: {id}")
     return ThreadReadResponse(thread)
-
-
-def described(summary: ThreadSummary, turns: tuple[Any, ...] = (), status: Any = None) -> Thread:
-    """A stored thread as clients see it."""
-    return Thread(
-        id=summary.id,
-        session_id=summary.session_id,
-        forked_from_id=summary.forked_from_id,
-        preview=summary.preview,
-        model_provider=summary.model_provider,
-        created_at=summary.created_at,
-        updated_at=summary.updated_at,
-        status=status or NotLoadedStatus(),
-        path=str(summary.path),
-        cwd=summary.cwd,
-        cli_version=summary.cli_version,
-        source=summary.source,
-        agent_nickname=summary.agent_nickname,
-        agent_role=summary.agent_role,
-        git_info=git_info(summary),
-        name=summary.name,
-        turns=turns,
-    )
-
-
-def list_(connection: Connection, params: ThreadListParams, reply: Reply[Any]) -> None:
-    """thread/list"""
-    connection.later(reply, lambda: list_stored(connection.runtime, params))
-
-
-async def list_stored(runtime: Runtime, params: ThreadListParams) -> ThreadListResponse:
-    """One page of stored threads, with the status of those that are loaded."""
-    services = runtime.services
-
-    def work() -> Any:
-        query = ThreadQuery(
-            cursor=params.cursor,
-            limit=params.limit,
-            sort_key=params.sort_key or "created_at",
-            sort_direction=params.sort_direction or "desc",
-            model_providers=params.model_providers,
-            source_kinds=params.source_kinds,
-            archived=bool(params.archived),
-            cwd=(params.cwd,) if isinstance(params.cwd, str) else params.cwd,
-            search_term=params.search_term,
-            default_provider=runtime.config().model_provider,
-        )
-        return stored.list_threads(services.home, query, services.summaries)
-
-    try:
-        page = await trio.to_thread.run_sync(work)
-    except StoredThreadError as error:
-        raise invalid_request(str(error)) from error
-    except OSError as error:
-        raise RpcError(INTERNAL_ERROR, f"failed to list threads: {error}") from error
-    status = runtime.registry.status
-    return ThreadListResponse(
-        [described(row, status=status(row.id)) for row in page.data], page.next_cursor, page.backwards_cursor
-    )
 
 
 def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: Reply[Any]) -> None:
@@ -228,7 +167,7 @@ def unarchive(connection: Connection, params: ThreadUnarchiveParams, reply: Repl
 
     def work() -> ThreadSummary:
         path = stored.unarchive(runtime.services.home, id)
-        return read_summary(path, cache=runtime.services.summaries)
+        return read_summary(path)
 
     async def run() -> None:
         try:

@@ -20,7 +20,7 @@ from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config, ConfigError
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
-from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, locate, read_summary
+from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, read_summary
 
 __all__ = ["FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
 
@@ -167,7 +167,7 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
 
 
 def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> OpenedThread:
-    path = opening.path or locate(services.home, thread_id)
+    path = opening.path or services.indexing.locate(thread_id)
     if path is None:
         raise NoRollout(thread_id)
     if path.stat().st_size == 0:
@@ -175,7 +175,7 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
     lock = WriterLock(services.home.lock_file(thread_id))
     lock.acquire()  # a thread that another process is writing to would be stale at once
     lock.release()
-    summary = read_summary(path, cache=services.summaries)
+    summary = read_summary(path)
     loaded = load(path)
     replay, params = loaded.replay, opening.params
     recorded = replay.last_turn_context or {}

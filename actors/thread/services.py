@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import Factory, define, field
 
+from spindle.actors.indexing import Indexing
 from spindle.actors.subscribers import Audience
 from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
-from spindle.storage.threads import SummaryCache
 
 
 @define(eq=False)
@@ -50,4 +50,4 @@ class Services:
     version: str
     source: str = "vscode"
     instructions: str = ""
-    summaries: SummaryCache = field(factory=SummaryCache)
+    indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))

@@ -13,10 +13,11 @@ from spindle.storage.threads.errors import (
     NoSessionMeta,
     StoredThreadError,
 )
-from spindle.storage.threads.listing import ThreadPage, ThreadQuery, list_threads
+from spindle.storage.threads.listing import TooMuchToRead, list_threads
 from spindle.storage.threads.locate import RolloutName, locate, locate_archived
 from spindle.storage.threads.names import read_names, record_name
-from spindle.storage.threads.summary import StoredGit, SummaryCache, ThreadSummary, read_summary
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
+from spindle.storage.threads.summary import StoredGit, ThreadSummary, read_summary
 
 __all__ = [
     "ArchiveConflict",
@@ -28,10 +29,10 @@ __all__ = [
     "StoredThreadError",
     "RolloutName",
     "StoredGit",
-    "SummaryCache",
     "ThreadPage",
     "ThreadQuery",
     "ThreadSummary",
+    "TooMuchToRead",
     "archive",
     "list_threads",
     "locate",
