@@ -185,6 +185,9 @@ async def open_runtime(
 def _load_ahead() -> None:
     """Import, in a worker thread, what the first thread and the first turn would otherwise have to wait for."""
     for name in (
+        # Lists are what most clients ask for first.
+        "spindle.actors.methods.listing",
+        "spindle.storage.index",
         "spindle.actors.registry",
         "spindle.actors.methods.threads",
         "spindle.actors.methods.turns",

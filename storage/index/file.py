@@ -13,7 +13,7 @@ import os
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from spindle.storage.home import Home
@@ -50,6 +50,9 @@ _SEARCH = """
 CREATE VIRTUAL TABLE search USING fts5(text, content='', detail=none, tokenize='trigram case_sensitive 1');
 """
 
+_PATIENCE = 1.0
+"""Seconds to wait for somebody else who is writing; the files are read instead then."""
+
 # What SQLite says when the content of the file is wrong, rather than that it cannot be had just now.
 _DAMAGE = frozenset(
     {
@@ -83,7 +86,7 @@ class Session:
         """How many times it was opened: what was read from an earlier one may be wrong."""
 
     @contextlib.contextmanager
-    def use(self) -> Iterator[sqlite3.Connection]:
+    def use(self) -> Generator[sqlite3.Connection]:
         """The connection, for the length of the block.
 
         Damage that shows in the block is dealt with: the file is thrown away. Raises IndexUnavailable for everything.
@@ -171,7 +174,7 @@ class IndexFile:
             return self._opened()
 
     def _opened(self) -> tuple[sqlite3.Connection, int]:
-        connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, VERSION):
@@ -195,7 +198,7 @@ class IndexFile:
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> Generator[None]:
         """Processes open, make and remove the file one after the other."""
         fd = os.open(self._path.parent / "index.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

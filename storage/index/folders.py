@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 from attrs import frozen
 
-from spindle.storage.index.rows import Known, insert, read_row, replace
+from spindle.storage.index.rows import Known, Values, insert, read_row, replace
 from spindle.storage.threads.locate import rollout_names
 
 _ARCHIVE = "archived_sessions"
@@ -77,7 +77,7 @@ class Folders:
         """Bring the rows of a folder up to date; yields how many files each step has read."""
         names = iter(difference.new)
         while batch := list(islice(names, BATCH)):
-            rows = []
+            rows: list[Values | None] = []
             for file in batch:
                 if check is not None:
                     check()
@@ -178,7 +178,7 @@ def verify(home: Path, rows: Sequence[Known]) -> list[Known]:
 def correct(db: sqlite3.Connection, home: Path, rows: Sequence[Known]) -> None:
     """Read files again and put the rows right."""
     for start in range(0, len(rows), BATCH):
-        fresh: list[tuple[Known, tuple[object, ...] | None]] = []
+        fresh: list[tuple[Known, Values | None]] = []
         for known in rows[start : start + BATCH]:
             folder = db.execute("SELECT folder FROM threads WHERE id = ?", (known.id,)).fetchone()
             if folder is not None:
@@ -189,7 +189,7 @@ def correct(db: sqlite3.Connection, home: Path, rows: Sequence[Known]) -> None:
 
 
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
+def transaction(db: sqlite3.Connection) -> Generator[None]:
     """Write all of the block or nothing."""
     db.execute("BEGIN IMMEDIATE")
     try:

@@ -23,7 +23,7 @@ class Names:
 
     def __init__(self, home: Path) -> None:
         self._path = home / NAMES_FILE
-        self._signature: tuple[int, int, int, int] | None = None
+        self._signature: tuple[int, ...] = ()
 
     def update(self, db: sqlite3.Connection, epoch: int, most: int | None = None) -> bool:
         """Read what has been added; false, and nothing done, if that is more than `most` bytes. Raises OSError."""
@@ -31,8 +31,9 @@ class Names:
             stat = os.stat(self._path)
         except FileNotFoundError:
             stat = None
-        now = (0, 0, 0) if stat is None else (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if self._signature == (epoch, *now):
+        now: tuple[int, int, int] = (0, 0, 0) if stat is None else (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        signature = (epoch, *now)
+        if self._signature == signature:
             return True
         row = db.execute("SELECT inode, size, mtime_ns, offset, tail FROM names_read").fetchone()
         if row is None or row[:3] != now:
@@ -46,7 +47,7 @@ class Names:
                 if most is not None and now[1] - begin > most:
                     return False
                 self._read(db, file, now, begin)
-        self._signature = (epoch, *now)
+        self._signature = signature
         return True
 
     def _read(self, db: sqlite3.Connection, file: BinaryIO, now: tuple[int, int, int], begin: int) -> None:

@@ -87,14 +87,15 @@ class _Inflating(io.RawIOBase):
 
         self._file = file
         self._fault = zstandard.ZstdError
-        self._source = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
+        self._source: Any = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         try:
-            return self._source.readinto(buffer)
+            read: int = self._source.readinto(buffer)
+            return read
         except self._fault as error:
             raise OSError(f"damaged compression: {error}") from error
 
