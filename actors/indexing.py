@@ -59,6 +59,11 @@ class Indexing:
         """What readers have noted of rollouts."""
         return self.index.outlines
 
+    def prepare(self) -> None:
+        """Open the index if there is one, so that the first list need not. Blocks on the disk."""
+        if (self._home.path / "spindle").exists():
+            self.index.prepare()
+
     async def page(
         self, query: ThreadQuery, default_provider: Callable[[], str], watched: Collection[str] = ()
     ) -> ThreadPage:

@@ -18,15 +18,20 @@ from spindle.storage.home import Home
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
     from spindle.actors.embedding import ThreadHandle
+    from spindle.actors.indexing import Indexing
     from spindle.actors.registry import Registry
     from spindle.actors.thread.services import Services
     from spindle.rpc.model.interface import Model, Provider
     from spindle.rpc.protocol.threads import ThreadStatus
-    from spindle.storage.config import Config
+    from spindle.storage.config import Config, ConfigLoader
     from spindle.storage.credentials import CredentialStore
 
 PROTOCOL_VERSION = "0.169.0"
 """The version of the Codex protocol that we tell clients and write into rollouts; SDKs refuse servers below 0.151.0."""
+
+
+LOAD_AHEAD_PAUSE = 0.02
+"""Seconds between two looks whether a client that has just come awaits nothing, and what it may ask next can be loaded."""
 
 
 class Runtime:
@@ -35,7 +40,15 @@ class Runtime:
     The registry and what threads share are made when first used: a daemon answers `initialize` before it loads them.
     """
 
-    def __init__(self, home: Home, cwd: str, nursery: trio.Nursery, make_services: Callable[[], Services]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        cwd: str,
+        nursery: trio.Nursery,
+        make_services: Callable[[], Services],
+        make_indexing: Callable[[], Indexing],
+        config: Sequence[tuple[str, Any]] = (),
+    ) -> None:
         self.home = home
         self.cwd = cwd
         self.version = PROTOCOL_VERSION
@@ -44,11 +57,25 @@ class Runtime:
         """Set when the registry has been made."""
         self._nursery = nursery
         self._make_services = make_services
+        self._make_indexing = make_indexing
+        self._overrides = config
 
     @cached_property
     def services(self) -> Services:
         """What threads share."""
         return self._make_services()
+
+    @cached_property
+    def indexing(self) -> Indexing:
+        """The index of the home's threads."""
+        return self._make_indexing()
+
+    @cached_property
+    def config_loader(self) -> ConfigLoader:
+        """Loads the home's configuration."""
+        from spindle.storage.config import ConfigLoader
+
+        return ConfigLoader(self.home, self._overrides)
 
     @cached_property
     def registry(self) -> Registry:
@@ -91,9 +118,9 @@ class Runtime:
         from spindle.storage.config import ConfigError
 
         try:
-            return self.services.config.load(None)
+            return self.config_loader.load(None)
         except (ConfigError, OSError):
-            return self.services.config.defaults()
+            return self.config_loader.defaults()
 
     def start_thread(self, **params: Any) -> AbstractAsyncContextManager[ThreadHandle]:
         """See `embedding.start_thread`."""
@@ -120,14 +147,21 @@ class Runtime:
     async def _greet(self, connection: Connection) -> None:
         from spindle.storage.config import ConfigError
 
-        await trio.to_thread.run_sync(_load_ahead)
+        loader = self.config_loader
         try:
-            await trio.to_thread.run_sync(self.services.config.load, Path(self.cwd))
+            await trio.to_thread.run_sync(loader.load, Path(self.cwd))
         except (ConfigError, OSError) as error:
             from spindle.rpc.protocol.config import ConfigWarningNotification
 
             summary = "Invalid configuration; using defaults."
             connection.notify(ConfigWarningNotification(summary, str(error), str(self.home.config_file)))
+        # What the client asks at once goes first: imports hold up everything else.
+        await trio.sleep(LOAD_AHEAD_PAUSE)
+        while connection.awaited:  # noqa: ASYNC110 - no answer should have to tell anybody of itself
+            await trio.sleep(LOAD_AHEAD_PAUSE)
+        _ = self.services  # made here, in trio's thread
+        await trio.to_thread.run_sync(_load_ahead)
+        await trio.to_thread.run_sync(self.indexing.prepare)
 
 
 @asynccontextmanager
@@ -155,14 +189,14 @@ async def open_runtime(
         def make_services() -> Services:
             from spindle.actors.thread.services import Models, Services
             from spindle.actors.turn.loop import default_instructions
-            from spindle.storage.config import ConfigLoader
             from spindle.storage.rollout.flusher import Flusher
 
             services = Services(
                 home=resolved,
-                config=ConfigLoader(resolved, list(config)),
+                config=runtime.config_loader,
                 models=Models(_fixed(model) if model is not None else _maker(runtime.credentials)),
                 flusher=Flusher(),
+                indexing=runtime.indexing,
                 audience=runtime.audience,
                 cwd=runtime.cwd,
                 version=runtime.version,
@@ -170,10 +204,17 @@ async def open_runtime(
                 instructions=default_instructions(),
             )
             flushing.start_soon(services.flusher.run)
-            flushing.start_soon(services.indexing.run)
             return services
 
-        runtime = Runtime(resolved, str(await trio.Path(cwd or ".").absolute()), threads, make_services)
+        def make_indexing() -> Indexing:
+            from spindle.actors.indexing import Indexing
+
+            indexing = Indexing(resolved)
+            flushing.start_soon(indexing.run)
+            return indexing
+
+        here = str(await trio.Path(cwd or ".").absolute())
+        runtime = Runtime(resolved, here, threads, make_services, make_indexing, list(config))
         try:
             yield runtime
         finally:

@@ -43,6 +43,9 @@ _TABLE = {
 SERVED = frozenset({"initialize", *_TABLE})
 """The methods that are answered."""
 
+EARLY = frozenset({"thread/list"})
+"""Methods that get by without what threads share, and are answered before it is loaded."""
+
 
 class _Handlers(Mapping[str, Handler]):
     """The handlers by method; a noun's module is imported when it is first asked for, to keep the start short."""

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def list_(connection: Connection, params: ThreadListParams, reply: Reply[Any]) -> None:
     """thread/list"""
-    connection.later(reply, lambda: list_stored(connection.runtime, params))
+    runtime = connection.runtime
+    _ = runtime.indexing, runtime.config_loader  # made here, in trio's thread
+    connection.later(reply, lambda: list_stored(runtime, params))
 
 
 async def list_stored(runtime: Runtime, params: ThreadListParams) -> ThreadListResponse:
@@ -33,7 +35,7 @@ async def list_stored(runtime: Runtime, params: ThreadListParams) -> ThreadListR
         search_term=params.search_term,
     )
     try:
-        page = await runtime.services.indexing.page(query, lambda: runtime.config().model_provider, runtime.loaded())
+        page = await runtime.indexing.page(query, lambda: runtime.config().model_provider, runtime.loaded())
     except StoredThreadError as error:
         raise invalid_request(str(error)) from error
     except OSError as error:

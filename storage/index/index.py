@@ -9,6 +9,7 @@ Everything here blocks on the disk. `page` and `catch_up` may run at the same ti
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -106,6 +107,11 @@ class ThreadIndex:
             ]
             return page_of(page, more=len(rows) > query.rows)
         raise AssertionError("unreachable")
+
+    def prepare(self) -> None:
+        """Open the file ahead of the first look-up. Never raises."""
+        with contextlib.suppress(IndexUnavailable), self._look_up, self._looked_up.use():
+            pass
 
     def locate(self, thread_id: str) -> Path | None:
         """Where the rollout of a thread that is not archived lies, if the index knows. Never raises."""

@@ -35,7 +35,7 @@ class Outlines:
         return found[0] if found is not None else None
 
     def keep_outline(self, path: str | os.PathLike[str], inode: int, size: int, data: bytes) -> None:
-        """Keep `data` as the outline of the first `size` bytes of a rollout; it replaces an outline of fewer bytes.
+        """Keep `data` as the outline of the first `size` bytes of a rollout, in place of an earlier one.
 
         Never raises: what cannot be kept is made again when it is needed.
         """
@@ -43,9 +43,7 @@ class Outlines:
         try:
             with self._mutex, self._session.use() as db:
                 db.execute(
-                    "INSERT INTO outlines VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET size = excluded.size, "
-                    "data = excluded.data WHERE excluded.size >= outlines.size",
-                    (name, inode, size, data),
+                    "INSERT OR REPLACE INTO outlines VALUES(?, ?, ?, ?)", (name, inode, size, data)
                 )
         except IndexUnavailable:
             return

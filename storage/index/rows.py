@@ -14,7 +14,7 @@ from attrs import frozen
 from spindle.storage.index.file import IndexDamaged
 from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.locate import RolloutName
-from spindle.storage.threads.query import Place, source_kinds
+from spindle.storage.threads.query import ALL_KINDS, Place, source_kinds
 from spindle.storage.threads.summary import Head, StoredGit, ThreadSummary, parent_of, read_head, summarize
 
 # The first characters of a first message that can be searched by trigrams; longer messages are looked through besides.
@@ -24,23 +24,7 @@ ACTIVE, ARCHIVED = 0, 1
 UNASKED = 2
 """Added to a shelf for rollouts that are not listed: nobody asked anything, or they cannot be read."""
 
-_KINDS = {
-    kind: 1 << bit
-    for bit, kind in enumerate(
-        (
-            "cli",
-            "vscode",
-            "exec",
-            "appServer",
-            "subAgent",
-            "subAgentReview",
-            "subAgentCompact",
-            "subAgentThreadSpawn",
-            "subAgentOther",
-            "unknown",
-        )
-    )
-}
+_KINDS = {kind: 1 << bit for bit, kind in enumerate(ALL_KINDS)}
 
 _COLUMNS = (
     "folder, file, thread_id, shelf, created, changed, mtime_ns, size, inode, provider, kinds, cwd, parent, long, "
@@ -214,13 +198,15 @@ def _encode(head: Head) -> bytes:
             head.agent_role,
             git,
             head.originator,
+            head.thread_source,
             head.history_mode,
         ]
     )
 
 
 def _decode(data: bytes, provider: str | None, cwd: str, preview: str) -> Head:
-    id, session_id, forked, created_at, version, source, nickname, role, git, originator, mode = orjson.loads(data)
+    id, session_id, forked, created_at, version, source, nickname, role, git, *rest = orjson.loads(data)
+    originator, thread_source, mode = rest
     return Head(
         id=id,
         session_id=session_id,
@@ -236,5 +222,6 @@ def _decode(data: bytes, provider: str | None, cwd: str, preview: str) -> Head:
         preview=preview,
         has_user_message=True,
         originator=originator,
+        thread_source=thread_source,
         history_mode=mode,
     )

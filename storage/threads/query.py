@@ -16,6 +16,18 @@ from spindle.storage.threads.summary import Head, ThreadSummary, parent_of
 DEFAULT_LIMIT = 25
 LARGEST_LIMIT = 100
 INTERACTIVE = frozenset({"cli", "vscode"})
+ALL_KINDS = (
+    "cli",
+    "vscode",
+    "exec",
+    "appServer",
+    "subAgent",
+    "subAgentReview",
+    "subAgentCompact",
+    "subAgentThreadSpawn",
+    "subAgentOther",
+    "unknown",
+)
 _PLAIN = INTERACTIVE | {"exec", "appServer"}
 _SUB_AGENTS = {"review": "subAgentReview", "compact": "subAgentCompact"}
 
@@ -72,8 +84,11 @@ class ThreadQuery:
 
     @property
     def kinds(self) -> Collection[str]:
-        """The kinds of source asked for."""
-        return self.source_kinds or INTERACTIVE
+        """The kinds of source asked for; where only descendants are, they need not be named."""
+        if self.source_kinds:
+            return self.source_kinds
+        family = self.parent_thread_id is not None or self.ancestor_thread_id is not None
+        return ALL_KINDS if family else INTERACTIVE
 
 
 @frozen

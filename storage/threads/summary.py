@@ -19,7 +19,6 @@ from spindle.storage.threads.names import read_name
 _REQUEST_HEADING = "## My request for Codex:"
 # The first question comes after instructions and context, rarely beyond 100 KB; this bounds the reading of odd files.
 _HEAD_LIMIT = 16 * 1024 * 1024
-_NOT_ASKED = ("environment_context", "user_instructions")
 _SOURCES = {"cli": "cli", "vscode": "vscode", "exec": "exec", "mcp": "appServer", "appServer": "appServer"}
 
 
@@ -37,8 +36,9 @@ class ThreadSummary:
     """A stored thread without its turns.
 
     `created_at` and `updated_at` are Unix seconds, the latter the file's modification time. `source` is JSON in the
-    words of the protocol (`"cli"`, `"appServer"`, `{"subAgent": …}`). `has_user_message` tells whether anybody asked
-    anything. `parent_thread_id` is the thread that spawned this one. `path` is the plain name of a compressed file.
+    words of the protocol (`"cli"`, `"appServer"`, `{"subAgent": …}`), `history_mode` `"legacy"` or `"paginated"`.
+    `has_user_message` tells whether anybody asked anything.
+    `parent_thread_id` is the thread that spawned this one, `path` the plain name of a compressed file.
     """
 
     id: str
@@ -52,14 +52,15 @@ class ThreadSummary:
     path: Path
     cwd: str
     cli_version: str
+    originator: str | None
     source: object
+    thread_source: str | None
+    history_mode: str
     agent_nickname: str | None
     agent_role: str | None
     git: StoredGit | None
     name: str | None
-    originator: str | None = None
-    history_mode: str | None = None
-    parent_thread_id: str | None = None
+    parent_thread_id: str | None
 
 
 @frozen
@@ -73,14 +74,15 @@ class Head:
     created_at: int | None
     cwd: str
     cli_version: str
+    originator: str | None
     source: object
+    thread_source: str | None
+    history_mode: str
     agent_nickname: str | None
     agent_role: str | None
     git: StoredGit | None
     preview: str
     has_user_message: bool
-    originator: str | None = None
-    history_mode: str | None = None
 
 
 def read_summary(
@@ -120,13 +122,14 @@ def summarize(head: Head, path: Path, mtime_ns: int, name: str | None, default_p
         path=plain_path(path),
         cwd=head.cwd,
         cli_version=head.cli_version,
+        originator=head.originator,
         source=head.source,
+        thread_source=head.thread_source,
+        history_mode=head.history_mode,
         agent_nickname=head.agent_nickname,
         agent_role=head.agent_role,
         git=head.git,
         name=name,
-        originator=head.originator,
-        history_mode=head.history_mode,
         parent_thread_id=parent_of(head.source),
     )
 
@@ -189,8 +192,7 @@ def _asked(line: Line) -> str | None:
     if line.type != "event_msg":
         return None
     if payload.get("type") == "user_message":
-        # Early versions recorded what they told the model of the surroundings as messages of other kinds.
-        return None if payload.get("kind") in _NOT_ASKED else _text(payload, "message") or ""
+        return _text(payload, "message") or ""
     item: object = payload.get("item")
     if payload.get("type") != "item_completed" or not isinstance(item, dict):
         return None
@@ -213,14 +215,15 @@ def _head(meta: Mapping[str, Any], asked: str | None) -> Head:
         created_at=_seconds(meta.get("timestamp")),
         cwd=_text(meta, "cwd") or "/",
         cli_version=_text(meta, "cli_version") or "",
+        originator=_text(meta, "originator"),
+        thread_source=_text(meta, "thread_source"),
+        history_mode="paginated" if meta.get("history_mode") == "paginated" else "legacy",
         source=protocol_source(meta.get("source"), nickname, role),
         agent_nickname=nickname,
         agent_role=role,
         git=_git(meta.get("git")),
         preview="" if asked is None else asked.rpartition(_REQUEST_HEADING)[2].strip(),
         has_user_message=asked is not None,
-        originator=_text(meta, "originator"),
-        history_mode=_text(meta, "history_mode"),
     )
 
 

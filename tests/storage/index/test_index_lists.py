@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
 from spindle.storage.threads import InvalidCursor, ThreadPage, ThreadQuery, list_threads, record_name
+from spindle.storage.threads.query import ALL_KINDS
 
 Write = Callable[..., Path]
 
@@ -29,7 +30,7 @@ SOURCES: list[object] = [
     {"subagent": {"other": "x"}},
     *({"subagent": {"thread_spawn": {"parent_thread_id": id, "depth": 1}}} for id in IDS[:3]),
 ]
-KINDS = ["cli", "vscode", "exec", "appServer", "subAgent", "subAgentReview", "subAgentThreadSpawn", "subAgentOther", "unknown"]
+KINDS = list(ALL_KINDS)
 
 THREADS = st.fixed_dictionaries(
     {
@@ -138,5 +139,5 @@ def test_descendants_of_a_thread_that_is_its_own_ancestor(write: Write, listed: 
     spawned("one", IDS[0], IDS[1])
     spawned("two", IDS[1], IDS[0])
     spawned("three", IDS[2], IDS[1])
-    assert sorted(listed(ancestor_thread_id=IDS[0], source_kinds=["subAgent"])) == ["three", "two"]
-    assert listed(parent_thread_id=IDS[0], source_kinds=["subAgent"]) == ["two"]
+    assert sorted(listed(ancestor_thread_id=IDS[0])) == ["three", "two"]
+    assert listed(parent_thread_id=IDS[0]) == ["two"]

@@ -35,12 +35,12 @@ def test_it_follows_the_file_and_not_the_name(home: Home, write: Write, index: T
     assert index.outlines.outline(path) is None
 
 
-def test_an_outline_of_more_is_not_replaced_by_one_of_less(write: Write, index: ThreadIndex) -> None:
+def test_the_last_outline_counts(write: Write, index: ThreadIndex) -> None:
     path = write("t")
     inode = path.stat().st_ino
-    for size, data in ((10, b"ten"), (20, b"twenty"), (15, b"fifteen")):
+    for size, data in ((20, b"twenty"), (10, b"ten")):
         index.outlines.keep_outline(path, inode, size, data)
-    assert index.outlines.outline(path) == b"twenty"
+        assert index.outlines.outline(path) == data
 
 
 def test_without_an_index_nothing_is_kept(home: Home, write: Write, index: ThreadIndex) -> None:
