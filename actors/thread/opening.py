@@ -18,6 +18,7 @@ from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import GitInfo, ThreadResumeParams, ThreadStartParams
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config, ConfigError
+from spindle.storage.rollout.compressed import existing, inflate
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
 from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, read_summary
@@ -170,6 +171,7 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
     path = opening.path or services.indexing.locate(thread_id)
     if path is None:
         raise NoRollout(thread_id)
+    path = inflate(existing(path))
     if path.stat().st_size == 0:
         raise invalid_request(f"failed to load rollout `{path}` for thread {thread_id}: empty session file")
     lock = WriterLock(services.home.lock_file(thread_id))
