@@ -31,9 +31,12 @@ HEADS = 500
 
 
 class Indexing:
-    """The index of a runtime's home. `run` is one task of the runtime; without it lists are read from the files."""
+    """The index of a runtime's home.
 
-    def __init__(self, home: Home) -> None:
+    `run` is one task of the runtime, which says by `kept` that there is one; without it lists are read from the files.
+    """
+
+    def __init__(self, home: Home, *, kept: bool = False) -> None:
         self._home = home
         self._index: ThreadIndex | None = None
         self._mutex = threading.Lock()
@@ -42,7 +45,7 @@ class Indexing:
         self._asked = trio.Event()
         self._hurry = trio.Event()
         self._round = trio.Event()
-        self._running = False
+        self._kept = kept
 
     @property
     def index(self) -> ThreadIndex:
@@ -78,7 +81,7 @@ class Indexing:
         heads: int | None = HEADS
         while True:
             caught_up = self._round
-            if not self._running:
+            if not self._kept:
                 heads = None
             page = await trio.to_thread.run_sync(work, heads, limiter=self._one_at_a_time)
             self._asked.set()
@@ -113,7 +116,6 @@ class Indexing:
 
     async def run(self) -> None:
         """Keep the index up to date, from the first list on, until cancelled; then close it."""
-        self._running = True
         try:
             while True:
                 await self._asked.wait()
@@ -122,7 +124,7 @@ class Indexing:
                 with trio.move_on_after(LOOK_AGAIN):
                     await self._hurry.wait()
         finally:
-            self._running = False
+            self._kept = False
             self._round.set()
             if self._index is not None:
                 with trio.CancelScope(shield=True):

@@ -209,7 +209,7 @@ async def open_runtime(
         def make_indexing() -> Indexing:
             from spindle.actors.indexing import Indexing
 
-            indexing = Indexing(resolved)
+            indexing = Indexing(resolved, kept=True)
             flushing.start_soon(indexing.run)
             return indexing
 

@@ -21,9 +21,9 @@ from spindle.storage.home import Home
 from spindle.storage.index.file import IndexDamaged, IndexFile, IndexUnavailable, Session
 from spindle.storage.index.folders import BATCH, Check, Difference, Folders, correct, verify
 from spindle.storage.index.names import Names
-from spindle.storage.index.outlines import Outlines
+from spindle.storage.index.outlines import Outlines, forget_outlines
 from spindle.storage.index.pages import recent, select
-from spindle.storage.index.rows import ACTIVE, ARCHIVED, UNASKED, known_by, known_in, names_of, shown
+from spindle.storage.index.rows import ACTIVE, ARCHIVED, UNASKED, ids_of, known_by, known_in, names_of, shown
 from spindle.storage.threads.query import ThreadPage, ThreadQuery, page_of
 
 log = logging.getLogger("spindle")
@@ -86,8 +86,7 @@ class ThreadIndex:
             suspects = recent(db, shelf + UNASKED, "created", _WATCHED_UNASKED)
             if query.by_change:
                 suspects += recent(db, shelf, "changed", _WATCHED)
-                for id in watched:
-                    suspects += [row for (row,) in db.execute("SELECT id FROM threads WHERE thread_id = ?", (id,))]
+                suspects += ids_of(db, watched)
             if suspects and (wrong := verify(self._home, known_by(db, suspects))):
                 correct(db, self._home, wrong)
             return self._select(db, query)
@@ -175,6 +174,7 @@ class ThreadIndex:
                     check()
                 if wrong := verify(self._home, rows[start : start + BATCH]):
                     correct(db, self._home, wrong)
+        forget_outlines(db)
 
     def close(self) -> None:
         """Close the file. Nothing else may be running."""

@@ -7,10 +7,12 @@ be missing at any time.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 from pathlib import Path
 
 from spindle.storage.index.file import IndexFile, IndexUnavailable, Session
+from spindle.storage.index.folders import transaction
 
 
 class Outlines:
@@ -52,3 +54,11 @@ class Outlines:
         """Let go of the file."""
         with self._mutex:
             self._session.close()
+
+
+def forget_outlines(db: sqlite3.Connection) -> None:
+    """Throw away the outlines of files that the index does not know, such as rollouts that were deleted."""
+    strange = db.execute("SELECT file, inode FROM outlines WHERE file NOT IN (SELECT file FROM threads)").fetchall()
+    if strange:
+        with transaction(db):
+            db.executemany("DELETE FROM outlines WHERE file = ? AND inode = ?", strange)

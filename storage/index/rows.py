@@ -155,13 +155,23 @@ def shown(db: sqlite3.Connection, ids: Sequence[int]) -> list[Shown]:
 
 def known_by(db: sqlite3.Connection, ids: Sequence[int]) -> list[Known]:
     """What is known of the files of these rows, in no order."""
-    marks = ", ".join("?" * len(ids))
     return [
         Known(*row)
         for row in db.execute(
             "SELECT t.id, f.path, t.file, t.mtime_ns, t.size FROM threads t JOIN folders f ON f.id = t.folder "
-            f"WHERE t.id IN ({marks})",
-            ids,
+            "WHERE t.id IN (SELECT value FROM json_each(?))",
+            (orjson.dumps(ids).decode(),),
+        )
+    ]
+
+
+def ids_of(db: sqlite3.Connection, thread_ids: Collection[str]) -> list[int]:
+    """The rows of these threads; no row for one that is not known."""
+    return [
+        id
+        for (id,) in db.execute(
+            "SELECT id FROM threads WHERE thread_id IN (SELECT value FROM json_each(?))",
+            (orjson.dumps(list(thread_ids)).decode(),),
         )
     ]
 

@@ -64,7 +64,7 @@ def provider() -> str:
 
 
 async def test_the_first_page_does_not_wait_for_the_index(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    indexing = Indexing(home)
+    indexing = Indexing(home, kept=True)
     held = Held(indexing, monkeypatch)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(indexing.run)
@@ -81,7 +81,7 @@ async def test_the_first_page_does_not_wait_for_the_index(home: Home, monkeypatc
 
 
 async def test_what_would_read_very_many_files_waits_for_the_index(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    indexing = Indexing(home)
+    indexing = Indexing(home, kept=True)
     held = Held(indexing, monkeypatch)
     found: list[str] = []
 
@@ -91,7 +91,6 @@ async def test_what_would_read_very_many_files_waits_for_the_index(home: Home, m
     async with trio.open_nursery() as nursery:
         async with trio.open_nursery() as searching:
             nursery.start_soon(indexing.run)
-            await trio.testing.wait_all_tasks_blocked()
             searching.start_soon(search)
             with trio.move_on_after(30):
                 while not indexing._hurry.is_set():

@@ -51,3 +51,13 @@ def test_without_an_index_nothing_is_kept(home: Home, write: Write, index: Threa
     assert index.outlines.outline(path) is None
     index.outlines.keep_outline(path, path.stat().st_ino, 1, b"kept")
     assert index.outlines.outline(path) == b"kept"
+
+
+def test_outlines_of_deleted_rollouts_go_away(write: Write, index: ThreadIndex) -> None:
+    kept, gone = write("kept"), write("gone")
+    inodes = {path: path.stat().st_ino for path in (kept, gone)}
+    for path, inode in inodes.items():
+        index.outlines.keep_outline(path, inode, 1, b"data")
+    gone.unlink()
+    index.catch_up()
+    assert [index.outlines.outline(path, inode) for path, inode in inodes.items()] == [b"data", None]
