@@ -13,6 +13,7 @@ import os
 import sqlite3
 import tempfile
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -65,6 +66,8 @@ _DAMAGE = frozenset(
         sqlite3.SQLITE_CONSTRAINT,
     }
 )
+
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 class IndexDamaged(Exception):
@@ -139,7 +142,7 @@ class IndexFile:
             try:
                 return self._connect()
             except (OSError, sqlite3.Error) as error:
-                if self._temporary is not None:
+                if self._temporary is not None or getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
                     raise IndexUnavailable(str(error)) from error
                 log.info("the thread index cannot be kept in the home: %s", error)
             try:
@@ -151,7 +154,7 @@ class IndexFile:
 
     def discard(self, inode: int) -> None:
         """Throw the file away if it is still the one with that inode."""
-        with self._mutex, contextlib.suppress(OSError), self._alone():
+        with self._mutex, contextlib.suppress(OSError, IndexUnavailable), self._alone():
             if self.inode() == inode:
                 self._remove()
 
@@ -166,8 +169,8 @@ class IndexFile:
         with self._alone():
             try:
                 return self._opened()
-            except sqlite3.DatabaseError as error:
-                if (error.sqlite_errorcode & 0xFF) not in _DAMAGE:
+            except (IndexDamaged, sqlite3.DatabaseError) as error:
+                if isinstance(error, sqlite3.DatabaseError) and (error.sqlite_errorcode & 0xFF) not in _DAMAGE:
                     raise
                 log.warning("the thread index cannot be read (%s) and is made anew", error)
             self._remove()
@@ -182,10 +185,7 @@ class IndexFile:
                 self._remove()
                 return self._opened()
             if version == 0:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(f"BEGIN EXCLUSIVE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
-                with contextlib.suppress(sqlite3.OperationalError):  # an SQLite without it scans
-                    connection.executescript(_SEARCH)
+                _make_tables(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA journal_size_limit = 4194304")
             return connection, self.inode()
@@ -199,10 +199,32 @@ class IndexFile:
 
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:
-        """Processes open, make and remove the file one after the other."""
+        """Processes open, make and remove the file one after the other. Raises IndexUnavailable if one takes too long."""
         fd = os.open(self._path.parent / "index.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            end = time.monotonic() + _PATIENCE
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise IndexUnavailable("another process is opening the index") from None
+                    time.sleep(_PATIENCE / 100)
             yield
         finally:
             os.close(fd)
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(f"BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+    except sqlite3.OperationalError as error:
+        if (error.sqlite_errorcode & 0xFF) in _BUSY:
+            # Only one at a time makes tables, so whoever is in the way has known the file with other content.
+            raise IndexDamaged("it was emptied while in use") from error
+        raise
+    with contextlib.suppress(sqlite3.OperationalError):  # an SQLite without it scans
+        db.executescript(_SEARCH)
+    db.execute(f"PRAGMA user_version = {VERSION}")  # last: a file that was not finished is made anew

@@ -1,5 +1,6 @@
 """The index is a cache: whatever happens to its file, lists are right."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
@@ -20,7 +21,9 @@ EXPECTED = [f"t{number:03}" for number in reversed(range(90))]
 def file(home: Home, write: Write) -> Path:
     """The file of an index that has been made and closed."""
     for number in range(90):
-        write(f"t{number:03}", f"2025-01-01T{number // 60:02}-{number % 60:02}-00", cwd="/" + "x" * 500)
+        path = write(f"t{number:03}", f"2025-01-01T{number // 60:02}-{number % 60:02}-00", cwd="/" + "x" * 500)
+    for folder in list(path.parents)[:4]:
+        os.utime(folder, (5, 5))  # long settled
     index = ThreadIndex(home)
     assert listed(index) == EXPECTED
     index.catch_up()
@@ -141,6 +144,37 @@ def test_without_a_place_in_the_home_the_index_is_temporary(home: Home, write: W
     assert listed(index) == ["here"]
     index.close()
     assert (home.path / "spindle").read_text() == "in the way"
+
+
+def test_nobody_waits_for_a_process_that_has_stopped(home: Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spindle.storage.index.file._PATIENCE", 0.01)
+    with (file.parent / "index.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        index = ThreadIndex(home)
+        with pytest.raises(IndexUnavailable):
+            listed(index)
+        index.outlines.keep_outline(file, 1, 1, b"")
+        assert index.locate("x") is None
+    assert listed(index) == EXPECTED
+    index.close()
+
+
+def test_nobody_waits_long_for_somebody_who_writes(
+    home: Home, file: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spindle.storage.index.file._PATIENCE", 0.01)
+    index = ThreadIndex(home)
+    assert listed(index) == EXPECTED
+    writer = sqlite3.connect(file, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    assert listed(index) == EXPECTED
+    write("new")
+    with pytest.raises(IndexUnavailable):
+        listed(index)
+    writer.execute("ROLLBACK")
+    writer.close()
+    assert listed(index) == ["new", *EXPECTED]
+    index.close()
 
 
 def test_stopping_in_the_middle_leaves_what_has_been_done(home: Home, write: Write) -> None:
