@@ -159,8 +159,8 @@ class Runtime:
         await trio.sleep(LOAD_AHEAD_PAUSE)
         while connection.awaited:  # noqa: ASYNC110 - no answer should have to tell anybody of itself
             await trio.sleep(LOAD_AHEAD_PAUSE)
-        _ = self.services  # made here, in trio's thread
         await trio.to_thread.run_sync(_load_ahead)
+        _ = self.services  # made here, in trio's thread: handlers use it in worker threads
         await trio.to_thread.run_sync(self.indexing.prepare)
 
 
