@@ -14,7 +14,7 @@ import trio
 
 from spindle.actors.client import Client, Session
 from spindle.actors.mailbox import Reply
-from spindle.actors.methods import HANDLERS
+from spindle.actors.methods import EARLY, HANDLERS
 from spindle.actors.subscribers import Event, Overflow, Subscriber
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import Request, RequestId, encode_error, encode_result, parse
@@ -114,7 +114,8 @@ class Connection:
                 check_experimental(request.method, params)
             if (handler := HANDLERS.get(request.method)) is None:
                 raise invalid_request(f"Invalid request: unknown variant `{request.method}`: not served by this server")
-            _ = self.runtime.services  # made here, in trio's thread: handlers use it in worker threads
+            if request.method not in EARLY:
+                _ = self.runtime.services  # made here, in trio's thread: handlers use it in worker threads
             handler(self, params, reply)
         except RpcError as error:
             reply.reject(error)
@@ -154,6 +155,11 @@ class Connection:
         """Who asks."""
         assert self.session is not None
         return self.session.client
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the client awaits answers."""
+        return self._in_flight > 0
 
     def later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         """Answer with what `work` returns or raises; it runs in a task of the connection."""

@@ -93,7 +93,7 @@ class Unarchive:
         """Move the file."""
 
         def work() -> ThreadSummary:
-            return read_summary(unarchive(services.home, self.thread_id), cache=services.summaries)
+            return read_summary(unarchive(services.home, self.thread_id))
 
         summary = await _moved("unarchive", self.thread_id, work)
         where = await services.state.read_or(lambda db: placements(db, self.thread_id), Placements())
@@ -125,7 +125,7 @@ class Delete:
         home, id = services.home, self.thread_id
         gone: tuple[str, ...] = ()
         if self.announced:
-            found = await _moved("delete", id, lineage, home, id, services.summaries)
+            found = await _moved("delete", id, lineage, home, id)
             if found.dependants:
                 raise invalid_request(f"cannot delete thread {id}: forked history still references it")
             gone = found.descendants

@@ -22,7 +22,7 @@ _TABLE = {
     "thread/resume": ("threads", "resume"),
     "thread/fork": ("threads", "fork"),
     "thread/read": ("threads", "read"),
-    "thread/list": ("thread_lists", "list_"),
+    "thread/list": ("listing", "list_"),
     "thread/loaded/list": ("threads", "loaded_list"),
     "thread/archive": ("threads", "archive"),
     "thread/unarchive": ("threads", "unarchive"),
@@ -66,6 +66,9 @@ _TABLE = {
 
 SERVED = frozenset({"initialize", *_TABLE})
 """The methods that are answered."""
+
+EARLY = frozenset({"thread/list"})
+"""Methods that get by without what threads share, and are answered before it is loaded."""
 
 
 class _Handlers(Mapping[str, Handler]):

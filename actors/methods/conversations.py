@@ -68,7 +68,7 @@ async def _answer(runtime: Runtime, path: str | None, id: str | None) -> GetConv
 
 
 def _summary(runtime: Runtime, path: Path, mtime: float) -> ConversationSummary:
-    found = stored.read_summary(path, cache=runtime.services.summaries)
+    found = stored.read_summary(path)
     meta, git = stored.latest_meta(path, found.id) or {}, found.git
     return ConversationSummary(
         conversation_id=found.id,

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
-from attrs import evolve
 
 from spindle.actors.mailbox import Reply
 from spindle.actors.methods.identity import thread_id
-from spindle.actors.methods.threads import described
+from spindle.actors.methods.listing import described
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.search import (
     ThreadSearchOccurrence,
@@ -24,7 +23,7 @@ from spindle.rpc.protocol.search import (
 from spindle.storage import threads as stored
 from spindle.storage.search import Occurrence, SearchPage, SearchQuery, find_occurrences, search_threads
 from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads import StoredThreadError, ThreadQuery
+from spindle.storage.threads import StoredThreadError, ThreadPage, ThreadQuery
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
@@ -49,13 +48,11 @@ def search(connection: Connection, params: ThreadSearchParams, reply: Reply[Any]
 async def _search(runtime: Runtime, term: str, query: ThreadQuery) -> ThreadSearchResponse:
     services = runtime.services
 
+    def list_page(page: ThreadQuery) -> ThreadPage:
+        return trio.from_thread.run(services.indexing.page, page, lambda: runtime.config().model_provider)
+
     def work() -> SearchPage:
-        full = evolve(query, default_provider=runtime.config().model_provider)
-        return search_threads(
-            lambda page: stored.list_threads(services.home, page, services.summaries),
-            SearchQuery(term, full),
-            trio.from_thread.check_cancelled,
-        )
+        return search_threads(list_page, SearchQuery(term, query), trio.from_thread.check_cancelled)
 
     try:
         page = await trio.to_thread.run_sync(work)

@@ -16,7 +16,8 @@ from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Ask, Reply
 from spindle.actors.methods.identity import thread_id
-from spindle.actors.methods.threads import described, mapped
+from spindle.actors.methods.listing import described
+from spindle.actors.methods.threads import mapped
 from spindle.actors.registry import OnStored, ToThread
 from spindle.actors.thread.changes import name_event, patched
 from spindle.actors.thread.messages import (
@@ -98,10 +99,10 @@ def update_metadata(connection: Connection, params: ThreadMetadataUpdateParams, 
 
     def work() -> Thread:
         path, meta = _located(runtime, id)
-        summary = stored.read_summary(path, cache=runtime.services.summaries)
+        summary = stored.read_summary(path)
         meta = meta | {"git": git_meta(patched(git_info(summary), git)[0])}
         stored.append_to_stored(home, path, id, [("session_meta", meta)])
-        return described(stored.read_summary(path, cache=runtime.services.summaries))
+        return described(stored.read_summary(path))
 
     message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)
     _change(runtime, id, message, work)

@@ -12,11 +12,11 @@ from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Reply
 from spindle.actors.methods.identity import thread_id
+from spindle.actors.methods.listing import described
 from spindle.actors.registry import Leave, Resume, ToThread
 from spindle.actors.relocation import Archive, Delete, Unarchive
 from spindle.actors.thread.forking import check_fork
 from spindle.actors.thread.messages import Attach, Detach, ReadThread, RevertTurns
-from spindle.actors.thread.opened import git_info
 from spindle.actors.thread.opening import FromFork, FromHistory, FromRollout, NewThread
 from spindle.actors.turn.dynamic_tools import check_dynamic_tools
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
@@ -27,7 +27,6 @@ from spindle.rpc.protocol.removal import (
     ThreadRevertResponse,
 )
 from spindle.rpc.protocol.threads import (
-    NotLoadedStatus,
     Thread,
     ThreadArchiveParams,
     ThreadArchiveResponse,
@@ -43,7 +42,6 @@ from spindle.rpc.protocol.threads import (
     ThreadUnsubscribeParams,
     ThreadUnsubscribeResponse,
 )
-from spindle.storage import threads as stored
 from spindle.storage.rollout.load import load
 from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads import StoredThreadError, ThreadSummary, read_summary
@@ -129,10 +127,10 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
     services = runtime.services
 
     def work() -> Thread | None:
-        path = stored.locate(services.home, id) or stored.locate_archived(services.home, id)
+        path = services.indexing.locate(id) or services.indexing.locate_archived(id)
         if path is None:
             return None
-        summary = read_summary(path, cache=services.summaries)
+        summary = read_summary(path)
         return described(summary, tuple(load(path).replay.turns()) if include_turns else ())
 
     try:
@@ -143,33 +141,6 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
         raise invalid_request(f"thread not loaded: {id}")
     where = await services.state.read_or(lambda db: placements(db, id), Placements())
     return ThreadReadResponse(where.show(thread))
-
-
-def described(summary: ThreadSummary, turns: tuple[Any, ...] = (), status: Any = None) -> Thread:
-    """A stored thread as clients see it."""
-    return Thread(
-        id=summary.id,
-        session_id=summary.session_id,
-        forked_from_id=summary.forked_from_id,
-        preview=summary.preview,
-        history_mode=summary.history_mode,  # type: ignore[arg-type]
-        model_provider=summary.model_provider,
-        created_at=summary.created_at,
-        updated_at=summary.updated_at,
-        recency_at=summary.updated_at,
-        status=status or NotLoadedStatus(),
-        path=str(summary.path),
-        cwd=summary.cwd,
-        cli_version=summary.cli_version,
-        originator=summary.originator,
-        source=summary.source,
-        thread_source=summary.thread_source,
-        agent_nickname=summary.agent_nickname,
-        agent_role=summary.agent_role,
-        git_info=git_info(summary),
-        name=summary.name,
-        turns=turns,
-    )
 
 
 def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: Reply[Any]) -> None:

@@ -72,7 +72,7 @@ def _fork(
     params = opening.params
     source = _source(services, opening)
     try:
-        summary = read_summary(source, cache=services.summaries)
+        summary = read_summary(source)
         parts = segments(source, lambda id: locate(services.home, id) or locate_archived(services.home, id))
         if params.last_turn_id is not None or params.before_turn_id is not None:
             check = trio.from_thread.check_cancelled

@@ -27,9 +27,10 @@ from spindle.actors.thread.settings_change import as_context
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import ThreadResumeParams, ThreadStartParams
 from spindle.storage.config import ConfigError
+from spindle.storage.rollout.compressed import existing, inflate
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
-from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, locate, read_summary
+from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, read_summary
 
 __all__ = ["FromFork", "FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
 
@@ -121,15 +122,16 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
 
 
 def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> OpenedThread:
-    path = opening.path or locate(services.home, thread_id)
+    path = opening.path or services.indexing.locate(thread_id)
     if path is None:
         raise NoRollout(thread_id)
+    path = inflate(existing(path))
     if path.stat().st_size == 0:
         raise invalid_request(f"failed to load rollout `{path}` for thread {thread_id}: empty session file")
     lock = WriterLock(services.home.lock_file(thread_id))
     lock.acquire()  # a thread that another process is writing to would be stale at once
     lock.release()
-    summary = read_summary(path, cache=services.summaries)
+    summary = read_summary(path)
     loaded = load(path)
     replay, params = loaded.replay, opening.params
     told, applied = replay.last_turn_context or {}, as_context(replay.settings_applied or {})

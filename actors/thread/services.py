@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import Factory, define, field
 
+from spindle.actors.indexing import Indexing
 from spindle.actors.subscribers import Audience
 from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
 from spindle.storage.state import StateStore
-from spindle.storage.threads import SummaryCache
 
 
 @define(eq=False)
@@ -51,8 +51,5 @@ class Services:
     version: str
     source: str = "vscode"
     instructions: str = ""
-    summaries: SummaryCache = field(factory=SummaryCache)
-    state: StateStore = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.state = StateStore(self.home)
+    indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
+    state: StateStore = field(default=Factory(lambda self: StateStore(self.home), takes_self=True))

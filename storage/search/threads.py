@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from spindle.storage.search.messages import may_hold, messages
 from spindle.storage.search.needle import Needle, snippet
-from spindle.storage.threads.listing import DEFAULT_LIMIT, LARGEST_LIMIT, ThreadPage, ThreadQuery
+from spindle.storage.threads.query import DEFAULT_LIMIT, LARGEST_LIMIT, ThreadPage, ThreadQuery
 from spindle.storage.threads.summary import ThreadSummary
 
 READ_AT_MOST: Final = 512 * 1024 * 1024

@@ -14,13 +14,14 @@ from spindle.storage.threads.errors import (
     StoredThreadError,
 )
 from spindle.storage.threads.lineage import Lineage, lineage
-from spindle.storage.threads.listing import ThreadPage, ThreadQuery, list_threads
+from spindle.storage.threads.listing import TooMuchToRead, list_threads
 from spindle.storage.threads.locate import RolloutName, locate, locate_archived
 from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import read_names, record_name
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
 from spindle.storage.threads.removal import remove
 from spindle.storage.threads.section_listing import PlacedThread, list_section
-from spindle.storage.threads.summary import StoredGit, SummaryCache, ThreadSummary, read_summary, with_latest_git
+from spindle.storage.threads.summary import StoredGit, ThreadSummary, read_summary
 
 __all__ = [
     "ArchiveConflict",
@@ -34,11 +35,11 @@ __all__ = [
     "PlacedThread",
     "RolloutName",
     "StoredGit",
-    "SummaryCache",
     "ThreadPage",
     "ThreadQuery",
     "ThreadSummary",
     "append_to_stored",
+    "TooMuchToRead",
     "archive",
     "latest_meta",
     "lineage",
@@ -51,5 +52,4 @@ __all__ = [
     "record_name",
     "remove",
     "unarchive",
-    "with_latest_git",
 ]

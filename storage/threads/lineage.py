@@ -1,6 +1,5 @@
 """What hangs on a thread: the threads spawned from it, and the histories that begin in its rollout. Blocks on the disk."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, cast
@@ -11,7 +10,7 @@ from spindle.storage.home import Home
 from spindle.storage.rollout.lines import decode_line
 from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.locate import day_folders, rollouts_in
-from spindle.storage.threads.summary import Head, SummaryCache
+from spindle.storage.threads.summary import Head, parent_of, read_head
 
 
 @frozen
@@ -25,12 +24,12 @@ class Lineage:
     dependants: tuple[str, ...]
 
 
-def lineage(home: Home, thread_id: str, cache: SummaryCache) -> Lineage:
+def lineage(home: Home, thread_id: str) -> Lineage:
     """Look at every thread that is younger than this one, archived ones too. Raises OSError."""
     children: dict[str, list[str]] = defaultdict(list)
     dependants: list[str] = []
-    for head, path in _younger(home, thread_id, cache):
-        if (parent := parent_of(head)) is not None:
+    for head, path in _younger(home, thread_id):
+        if (parent := parent_of(head.source)) is not None:
             children[parent].append(head.id)
         if head.forked_from_id == thread_id and _refers_to(path, thread_id):
             dependants.append(head.id)
@@ -43,23 +42,14 @@ def lineage(home: Home, thread_id: str, cache: SummaryCache) -> Lineage:
     return Lineage(tuple(reversed(found)), tuple(dependants))
 
 
-def parent_of(head: Head) -> str | None:
-    """The thread that spawned a sub-agent's thread."""
-    match head.source:
-        case {"subAgent": {"thread_spawn": {"parent_thread_id": str(parent)}}}:
-            return parent
-        case _:
-            return None
-
-
-def _younger(home: Home, thread_id: str, cache: SummaryCache) -> Iterator[tuple[Head, str]]:
+def _younger(home: Home, thread_id: str) -> Iterator[tuple[Head, str]]:
     for folder in (*day_folders(home.sessions, newest_first=True), home.archived_sessions):
         for name, path in rollouts_in(folder):
             # version 7 ids ascend with time, and nothing can descend from what comes after it
             if _ordered(name.thread_id) and _ordered(thread_id) and name.thread_id <= thread_id:
                 continue
             try:
-                yield cache.head(path, os.stat(path)), path
+                yield read_head(path), path
             except (StoredThreadError, OSError):
                 continue
 

@@ -31,16 +31,16 @@ def append_to_stored(home: Home, path: Path, thread_id: str, lines: Sequence[tup
         journal.end()
 
 
-def latest_meta(path: Path, thread_id: str) -> dict[str, Any] | None:
-    """The payload of the thread's last `session_meta` line, or None where there is none.
+def latest_meta(path: Path, thread_id: str, floor: int = 0) -> dict[str, Any] | None:
+    """The payload of the thread's last `session_meta` line, or None where there is none from byte `floor` on.
 
     Blocking; searches the file from its end. Raises OSError.
     """
     with open(path, "rb", buffering=0) as file:
         fd = file.fileno()
         end = os.fstat(fd).st_size
-        while end > 0:
-            start = max(0, end - _BLOCK)
+        while end > floor:
+            start = max(floor, end - _BLOCK)
             # the overlap catches a mark that lies across two blocks
             block = os.pread(fd, end - start + len(_MARK) - 1, start)
             at = block.rfind(_MARK)

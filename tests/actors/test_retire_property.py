@@ -177,7 +177,7 @@ class World:
     def read_summary(self, path, cache):
         return path
 
-    def lineage(self, home, thread_id, cache):
+    def lineage(self, home, thread_id):
         return Lineage((self.known[1],) if thread_id == self.known[0] and self.spawned else (), ())
 
     def remove(self, home, thread_id, missing_ok):

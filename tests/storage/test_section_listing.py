@@ -1,4 +1,4 @@
-"""Lists of the threads of a section: in its order and by time, page by page."""
+"""Lists of the threads of a section: in its order, page by page."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spindle.storage.home import Home
-from spindle.storage.threads import InvalidCursor, PlacedThread, SummaryCache, ThreadQuery, list_section
+from spindle.storage.threads import InvalidCursor, PlacedThread, ThreadQuery, list_section
 
 
 @pytest.fixture
@@ -38,12 +38,12 @@ def write(home: Home, name: str, *, at: int = 0, archived: bool = False, **meta:
     os.utime(path, (1_000_000 + at, 1_000_000 + at))
 
 
-def pages(home: Home, names: str, *, by_position: bool = True, **query: Any) -> list[str]:
+def pages(home: Home, names: str, **query: Any) -> list[str]:
     threads = [PlacedThread(thread_id(name), place * 10) for place, name in enumerate(names, 1)]
     found: list[str] = []
     cursor = None
     for _ in range(20):
-        page = list_section(home, threads, ThreadQuery(cursor=cursor, **query), SummaryCache(), by_position=by_position)
+        page = list_section(home, threads, ThreadQuery(cursor=cursor, **query))
         found.append("".join(thread.preview for thread in page.data))
         cursor = page.next_cursor
         if cursor is None:
@@ -58,14 +58,6 @@ def test_the_order_is_the_section_s(home: Home) -> None:
     assert pages(home, "cadbe", sort_direction="desc") == ["ebdac"]
     assert pages(home, "cadbe", sort_direction="asc", limit=2) == ["ca", "db", "e"]
     assert pages(home, "cadbe", sort_direction="desc", limit=2) == ["eb", "da", "c"]
-
-
-def test_by_time_threads_of_one_second_are_neither_skipped_nor_repeated(home: Home) -> None:
-    for name, at in zip("abcde", (3, 1, 1, 1, 2), strict=True):
-        write(home, name, at=at)
-    for key in ("created_at", "updated_at", "recency_at"):
-        assert pages(home, "abcde", by_position=False, sort_key=key, limit=2) == ["ae", "dc", "b"]
-        assert pages(home, "abcde", by_position=False, sort_key=key, sort_direction="asc", limit=2) == ["bc", "de", "a"]
 
 
 def test_threads_that_are_not_to_be_shown_are_passed_over(home: Home) -> None:
@@ -88,9 +80,9 @@ def test_the_other_direction_begins_with_the_first_thread_again(home: Home) -> N
     for name in "abc":
         write(home, name)
     threads = [PlacedThread(thread_id(name), place) for place, name in enumerate("abc")]
-    first = list_section(home, threads, ThreadQuery(sort_direction="desc", limit=2), SummaryCache(), by_position=True)
+    first = list_section(home, threads, ThreadQuery(sort_direction="desc", limit=2))
     back = ThreadQuery(sort_direction="asc", cursor=first.backwards_cursor)
-    assert [thread.preview for thread in list_section(home, threads, back, SummaryCache(), by_position=True).data] == [
+    assert [thread.preview for thread in list_section(home, threads, back).data] == [
         "c"
     ]
 
@@ -98,4 +90,4 @@ def test_the_other_direction_begins_with_the_first_thread_again(home: Home) -> N
 @pytest.mark.parametrize("cursor", ["", "x", "|", "1", "1|a|b", "-1|a", "²|a"])
 def test_cursors_of_others_are_refused(home: Home, cursor: str) -> None:
     with pytest.raises(InvalidCursor):
-        list_section(home, [], ThreadQuery(cursor=cursor), SummaryCache(), by_position=True)
+        list_section(home, [], ThreadQuery(cursor=cursor))

@@ -9,7 +9,7 @@ import pytest
 
 from spindle.storage.home import Home
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
-from spindle.storage.threads import NoRollout, SummaryCache, lineage, read_names, record_name, remove
+from spindle.storage.threads import NoRollout, lineage, read_names, record_name, remove
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ def test_descendants_come_before_their_parents(home: Home) -> None:
     write(home, child, archived=True, **spawned_from(root))
     write(home, grandchild, **spawned_from(child))
     write(home, other, forked_from_id=root)
-    found = lineage(home, root, SummaryCache())
+    found = lineage(home, root)
     assert found.descendants == (grandchild, child)
     assert found.dependants == ()
-    assert lineage(home, child, SummaryCache()).descendants == (grandchild,)
-    assert lineage(home, other, SummaryCache()).descendants == ()
+    assert lineage(home, child).descendants == (grandchild,)
+    assert lineage(home, other).descendants == ()
 
 
 def test_a_fork_that_refers_to_the_rollout_depends_on_it(home: Home) -> None:
@@ -81,11 +81,11 @@ def test_a_fork_that_refers_to_the_rollout_depends_on_it(home: Home) -> None:
     write(home, root)
     write(home, copy, forked_from_id=root)
     write(home, reference, forked_from_id=root, history_base={"thread_id": root, "end_ordinal_exclusive": 4})
-    assert lineage(home, root, SummaryCache()).dependants == (reference,)
+    assert lineage(home, root).dependants == (reference,)
 
 
 def test_ids_without_a_time_in_them_are_looked_at_as_well(home: Home) -> None:
     root, child = str(uuid.UUID(int=9, version=4)), str(uuid.UUID(int=1, version=4))
     write(home, root)
     write(home, child, **spawned_from(root))
-    assert lineage(home, root, SummaryCache()).descendants == (child,)
+    assert lineage(home, root).descendants == (child,)

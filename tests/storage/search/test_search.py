@@ -10,7 +10,7 @@ from attrs import evolve
 from spindle.storage.home import Home
 from spindle.storage.search import SearchPage, SearchQuery, find_occurrences, search_threads
 from spindle.storage.search.messages import messages
-from spindle.storage.threads import InvalidCursor, SummaryCache, ThreadQuery, list_threads
+from spindle.storage.threads import InvalidCursor, ThreadQuery, list_threads
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def write(home: Home, number: int, *lines: dict[str, Any]) -> Path:
 
 def search(home: Home, term: str, read_at_most: int = 1 << 30, **query: Any) -> SearchPage:
     wanted = SearchQuery(term, ThreadQuery(**query), read_at_most)
-    return search_threads(lambda page: list_threads(home, page, SummaryCache()), wanted, nothing)
+    return search_threads(lambda page: list_threads(home, page), wanted, nothing)
 
 
 def walk(home: Home, term: str, **options: Any) -> list[list[str]]:
