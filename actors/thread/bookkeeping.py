@@ -39,7 +39,7 @@ async def keep(services: Services, turn: EndedTurn) -> None:
         return state, spend(db, turn.thread_id, turn.tokens, turn.milliseconds, int(time.time()))
 
     try:
-        state, goal = await services.state.change(work)
+        state, goal = await services.state.change(work, durable=False)  # as the rollout tells of the turn itself
     except StateUnavailable as error:
         log.warning("the end of a turn of thread %s is not kept: %s", turn.thread_id, error)
         return

@@ -60,7 +60,6 @@ def open_database(path: Path) -> sqlite3.Connection:
         raise unavailable(path, error) from error
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection)
     except sqlite3.Error as error:
