@@ -11,6 +11,7 @@ import trio
 from attrs import define
 
 from spindle.storage.home import Home
+from spindle.storage.state.errors import StateUnavailable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,8 +52,6 @@ class StateStore:
 
     async def read_or(self, work: Callable[[sqlite3.Connection], T], default: T) -> T:
         """As `read`, but `default` also where the state is unavailable, which is logged."""
-        from spindle.storage.state.database import StateUnavailable
-
         try:
             return await self.read(work, default)
         except StateUnavailable as error:
@@ -110,7 +109,7 @@ class StateStore:
     def _change(self, jobs: list[_Job]) -> None:
         import sqlite3
 
-        from spindle.storage.state.database import StateUnavailable, unavailable
+        from spindle.storage.state.database import unavailable
 
         try:
             connection = self._open()

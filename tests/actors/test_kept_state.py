@@ -14,10 +14,9 @@ from spindle.rpc.protocol.goals import ThreadGoalSetParams
 from spindle.rpc.protocol.read_states import UnreadFromTurn
 from spindle.rpc.protocol.settings import CollaborationMode, CollaborationSettings, WorkspaceWritePolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
-from spindle.storage.state.database import PINNED
 from spindle.storage.state.goals import get_goal, set_goal
 from spindle.storage.state.read_states import read_states
-from spindle.storage.state.sections import move_thread, placements
+from spindle.storage.state.sections import PINNED, move_thread, placements
 
 __all__ = ["opened"]
 
@@ -228,6 +227,17 @@ async def test_a_thread_without_a_turn_can_be_deleted_an_ephemeral_one_not(opene
             with pytest.raises(RpcError, match="not persisted and cannot be deleted"):
                 await delete(runtime, thread.id)
             await run(thread, "it goes on")
+
+
+async def test_a_file_outside_the_home_is_not_deleted(opened, tmp_path):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        await run(thread)
+        state = actor(runtime, thread.id).state
+        inside, state.conversation.path = state.conversation.path, tmp_path / "elsewhere.jsonl"
+        with pytest.raises(RpcError, match="is not in the home and cannot be deleted"):
+            await delete(runtime, thread.id)
+        state.conversation.path = inside
+        await run(thread, "it goes on")
 
 
 async def test_archived_threads_can_be_deleted_and_loaded_ones_are_not_in_the_archive(opened):

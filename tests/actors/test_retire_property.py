@@ -147,6 +147,7 @@ class World:
         ):
             raise invalid_request(f"no rollout found for thread id {thread_id}")
         conversation = Conversation(services.home, thread_id, None, {"id": thread_id})
+        conversation.path = services.home.sessions / thread_id  # nothing is written there
         conversation.stored = True
         self.born[thread_id] += 1
         return OpenedThread(
