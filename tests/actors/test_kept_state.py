@@ -8,6 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 from spindle.actors.mailbox import answer
 from spindle.actors.registry import ToThread
 from spindle.actors.relocation import Delete, Unarchive
+from spindle.actors.thread import turn_task
 from spindle.actors.thread.messages import RevertTurns, UpdateSettings
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.goals import ThreadGoalSetParams
@@ -19,6 +20,12 @@ from spindle.storage.state.read_states import read_states
 from spindle.storage.state.sections import PINNED, move_thread, placements
 
 __all__ = ["opened"]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Turns wait for what is kept of them however slow the disk is."""
+    monkeypatch.setattr(turn_task, "KEEPING", 60.0)
 
 
 async def run(thread, text="hi"):
