@@ -146,7 +146,7 @@ class TurnTask:
         thread, turn, conversation = self._thread, self._turn, self._conversation
         turn.answer = None
         if self._began:
-            kept = thread.keep_turn(turn)  # beside the rollout, and at the same time
+            kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
                 self.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":

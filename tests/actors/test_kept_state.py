@@ -60,15 +60,24 @@ async def read_state(runtime, thread_id):
 # -- the ends of turns
 
 
-async def test_a_turn_that_has_ended_is_unread_before_the_thread_is_idle(opened):
-    async with opened() as runtime:
-        witness = Witness(runtime)
-        async with runtime.start_thread() as thread:
-            turn = await run(thread, "hi")
-            assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turn.id)
-        heard = [method for method, _ in await witness.until("thread/closed")]
+async def test_a_turn_that_has_ended_is_unread_before_the_thread_is_done_with_it(opened):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        async with thread.turn("hi") as turn:
+            heard = [event.METHOD async for event in turn]
+        assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turn.result.id)
         assert heard.count("thread/readState/changed") == 1
-        assert heard.index("thread/readState/changed") < heard.index("thread/status/changed", 2)
+        assert heard[-2:] == ["thread/readState/changed", "turn/completed"]
+
+
+async def test_an_interrupted_turn_is_nothing_to_be_read(opened):
+    model = Scripted(["one", trio.Event()])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        with trio.CancelScope() as scope:
+            async with thread.turn("first"):
+                await model.waiting.wait()
+                scope.cancel()
+                await trio.sleep_forever()
+        assert (await read_state(runtime, thread.id)).first_unread is None
 
 
 async def test_an_active_goal_pays_for_turns_until_its_budget_ends_it(opened):

@@ -95,7 +95,7 @@ class KeptNowhere:
 
     read_or = read
 
-    async def change(self, work):
+    async def change(self, work, *, durable=True):
         await trio.lowlevel.checkpoint()
         raise StateUnavailable("there is no disk")
 
