@@ -114,9 +114,13 @@ class Delete:
     _was_loaded: bool = False
 
     def refusal(self, thread: ThreadActor) -> Exception | None:
-        """An ephemeral thread ends with its last subscriber."""
-        if hasattr(thread, "state") and thread.state.ephemeral:
-            return invalid_request(f"{self.EPHEMERAL}: {self.thread_id}")
+        """An ephemeral thread ends with its last subscriber, and a file outside the home is not ours to delete."""
+        if hasattr(thread, "state"):
+            path = thread.state.conversation.path
+            if path is None:
+                return invalid_request(f"{self.EPHEMERAL}: {self.thread_id}")
+            if not path.is_relative_to(thread.services.home.path):
+                return invalid_request(f"thread {self.thread_id} is not in the home and cannot be deleted: {path}")
         self._was_loaded = True  # and need not have a rollout yet
         return None
 

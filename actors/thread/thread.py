@@ -277,11 +277,12 @@ class ThreadActor(Actor):
         if token == self._leave_token:
             self.mailbox.post(LeaveNow(token), urgent=True)
 
-    def keep_turn(self, turn: LiveTurn) -> trio.Event | None:
+    def keep_turn(self, turn: LiveTurn, unread: bool) -> trio.Event | None:
         """The turn is ending: it is there to be read, and has cost something. The event tells when that is kept."""
         if self.state.ephemeral:
             return None
-        return self._supervisor.turn_ended(EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms()))
+        ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms(), unread, self.emit)
+        return self._supervisor.turn_ended(ended)
 
     # -- reading
 

@@ -133,7 +133,7 @@ class TurnTask:
         turn.answer = None
         turn.opened.set()
         if self._began:
-            kept = thread.keep_turn(turn)  # beside the rollout, and at the same time
+            kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
                 self.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":

@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-PINNED: Final = "01984de2-8f74-7c91-a3b2-5c5e937cf318"
-"""The section every home has; the id is that of Codex 0.169."""
+from spindle.storage.state.errors import StateUnavailable
+from spindle.storage.state.sections import PINNED
 
 _BUSY_SECONDS: Final = 5.0
 
@@ -44,10 +44,6 @@ _VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
 """What each version adds to the one before. Never changed, only added to: files of every version are in use."""
 
 
-class StateUnavailable(Exception):
-    """The state can be neither read nor kept now; the message says why and names the file."""
-
-
 def open_database(path: Path) -> sqlite3.Connection:
     """Open the state, creating it or bringing it up to this version. For one thread; transactions are explicit.
 
@@ -60,7 +56,6 @@ def open_database(path: Path) -> sqlite3.Connection:
         raise unavailable(path, error) from error
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection)
     except sqlite3.Error as error:

@@ -5,13 +5,15 @@ What a change makes of a goal is decided by `changed` and `spent`, which touch n
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
 from spindle.rpc.protocol.goals import ThreadGoal, ThreadGoalSetParams, ThreadGoalStatus
 from spindle.rpc.protocol.shapes import Absent
+
+if TYPE_CHECKING:
+    import sqlite3
 
 LONGEST_OBJECTIVE: Final = 4000
 """Characters."""

@@ -5,11 +5,14 @@ A thread without a row was last changed before anybody counted: it is read, and 
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from spindle.rpc.protocol.read_states import ThreadReadState, UnreadFromStart, UnreadFromTurn
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class RevisionConflict(Exception):

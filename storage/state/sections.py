@@ -5,9 +5,8 @@ Places are numbers far apart, so that most moves write one row; where two have b
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from attrs import evolve, field, frozen
@@ -16,7 +15,12 @@ from uuid_utils import uuid7
 from spindle.rpc.protocol.sections import ThreadSection, ThreadSectionAppearance
 from spindle.rpc.protocol.shapes import ABSENT, Absent
 from spindle.rpc.protocol.threads import Thread
-from spindle.storage.state.database import PINNED
+
+if TYPE_CHECKING:
+    import sqlite3
+
+PINNED: Final = "01984de2-8f74-7c91-a3b2-5c5e937cf318"
+"""The section every home has; the id is that of Codex 0.169."""
 
 PINNED_SECTION: Final = ThreadSection(PINNED, "Pinned")
 

@@ -11,6 +11,7 @@ import trio
 from attrs import define
 
 from spindle.storage.home import Home
+from spindle.storage.state.errors import StateUnavailable
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,6 +26,7 @@ class _Job:
     """One change and what became of it."""
 
     work: Callable[[sqlite3.Connection], Any]
+    durable: bool
     done: bool = False
     result: Any = None
     error: Exception | None = None
@@ -50,22 +52,22 @@ class StateStore:
 
     async def read_or(self, work: Callable[[sqlite3.Connection], T], default: T) -> T:
         """As `read`, but `default` also where the state is unavailable, which is logged."""
-        from spindle.storage.state.database import StateUnavailable
-
         try:
             return await self.read(work, default)
         except StateUnavailable as error:
             log.warning("%s", error)
             return default
 
-    async def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def change(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         """What `work` returns, once what it changed is on disk. What `work` raises undoes its changes.
+
+        Without `durable` it is on disk a little later: the end of the process does it no harm, that of the machine may.
 
         Changes that come while a commit is under way are committed together by whoever is first among them. Cancelled
         before its commit has begun, a change is not made; afterwards it is. Raises StateUnavailable.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        job = _Job(work)
+        job = _Job(work, durable)
         self._waiting.append(job)
         try:
             async with self._turn:
@@ -107,10 +109,12 @@ class StateStore:
     def _change(self, jobs: list[_Job]) -> None:
         import sqlite3
 
-        from spindle.storage.state.database import StateUnavailable, unavailable
+        from spindle.storage.state.database import unavailable
 
         try:
             connection = self._open()
+            full = any(job.durable for job in jobs)
+            connection.execute("PRAGMA synchronous = FULL" if full else "PRAGMA synchronous = NORMAL")
             connection.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 self._run(connection, job)

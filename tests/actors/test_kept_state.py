@@ -8,18 +8,24 @@ from trio.testing import wait_all_tasks_blocked
 from spindle.actors.mailbox import answer
 from spindle.actors.registry import ToThread
 from spindle.actors.relocation import Delete, Unarchive
+from spindle.actors.thread import turn_task
 from spindle.actors.thread.messages import RevertTurns, UpdateSettings
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.goals import ThreadGoalSetParams
 from spindle.rpc.protocol.read_states import UnreadFromTurn
 from spindle.rpc.protocol.settings import CollaborationMode, CollaborationSettings, WorkspaceWritePolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
-from spindle.storage.state.database import PINNED
 from spindle.storage.state.goals import get_goal, set_goal
 from spindle.storage.state.read_states import read_states
-from spindle.storage.state.sections import move_thread, placements
+from spindle.storage.state.sections import PINNED, move_thread, placements
 
 __all__ = ["opened"]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Turns wait for what is kept of them however slow the disk is."""
+    monkeypatch.setattr(turn_task, "KEEPING", 60.0)
 
 
 async def run(thread, text="hi"):
@@ -54,15 +60,24 @@ async def read_state(runtime, thread_id):
 # -- the ends of turns
 
 
-async def test_a_turn_that_has_ended_is_unread_before_the_thread_is_idle(opened):
-    async with opened() as runtime:
-        witness = Witness(runtime)
-        async with runtime.start_thread() as thread:
-            turn = await run(thread, "hi")
-            assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turn.id)
-        heard = [method for method, _ in await witness.until("thread/closed")]
+async def test_a_turn_that_has_ended_is_unread_before_the_thread_is_done_with_it(opened):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        async with thread.turn("hi") as turn:
+            heard = [event.METHOD async for event in turn]
+        assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turn.result.id)
         assert heard.count("thread/readState/changed") == 1
-        assert heard.index("thread/readState/changed") < heard.index("thread/status/changed", 2)
+        assert heard[-2:] == ["thread/readState/changed", "turn/completed"]
+
+
+async def test_an_interrupted_turn_is_nothing_to_be_read(opened):
+    model = Scripted(["one", trio.Event()])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        with trio.CancelScope() as scope:
+            async with thread.turn("first"):
+                await model.waiting.wait()
+                scope.cancel()
+                await trio.sleep_forever()
+        assert (await read_state(runtime, thread.id)).first_unread is None
 
 
 async def test_an_active_goal_pays_for_turns_until_its_budget_ends_it(opened):
@@ -227,6 +242,17 @@ async def test_a_thread_without_a_turn_can_be_deleted_an_ephemeral_one_not(opene
             with pytest.raises(RpcError, match="not persisted and cannot be deleted"):
                 await delete(runtime, thread.id)
             await run(thread, "it goes on")
+
+
+async def test_a_file_outside_the_home_is_not_deleted(opened, tmp_path):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        await run(thread)
+        state = actor(runtime, thread.id).state
+        inside, state.conversation.path = state.conversation.path, tmp_path / "elsewhere.jsonl"
+        with pytest.raises(RpcError, match="is not in the home and cannot be deleted"):
+            await delete(runtime, thread.id)
+        state.conversation.path = inside
+        await run(thread, "it goes on")
 
 
 async def test_archived_threads_can_be_deleted_and_loaded_ones_are_not_in_the_archive(opened):

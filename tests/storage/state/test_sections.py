@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from spindle.rpc.protocol.sections import ThreadSectionAppearance
 from spindle.rpc.protocol.shapes import ABSENT
 from spindle.storage.state import sections as module
-from spindle.storage.state.database import PINNED, open_database
+from spindle.storage.state.database import open_database
 from spindle.storage.state.sections import (
+    PINNED,
     SectionError,
     create_section,
     delete_section,
