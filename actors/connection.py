@@ -14,7 +14,7 @@ import trio
 
 from spindle.actors.client import Client, Session
 from spindle.actors.mailbox import Reply
-from spindle.actors.methods import HANDLERS
+from spindle.actors.methods import EARLY, HANDLERS
 from spindle.actors.subscribers import Event, Overflow, Subscriber
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import (
@@ -125,7 +125,8 @@ class Connection:
                 check_experimental(request.method, params)
             if (handler := HANDLERS.get(request.method)) is None:
                 raise invalid_request(f"Invalid request: unknown variant `{request.method}`: not served by this server")
-            _ = self.runtime.services  # made here, in trio's thread: handlers use it in worker threads
+            if request.method not in EARLY:
+                _ = self.runtime.services  # made here, in trio's thread: handlers use it in worker threads
             handler(self, params, reply)
         except RpcError as error:
             reply.reject(error)
@@ -166,9 +167,18 @@ class Connection:
         assert self.session is not None
         return self.session.client
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the client awaits answers."""
+        return self._in_flight > 0
+
     def later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         """Answer with what `work` returns or raises; it runs in a task of the connection."""
         self._tasks.start_soon(self._answer, reply, work)
+
+    def quietly(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        """As `later`, but only what `work` raises is the answer: otherwise it has answered, or somebody will."""
+        self.later(Reply(lambda _: None, reply.reject), work)
 
     def later_quietly(self, work: Callable[[], Awaitable[object]]) -> None:
         """Run `work` in a task of the connection; it answers nobody."""

@@ -10,23 +10,44 @@ async with open_runtime() as runtime:
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
+from uuid_utils import uuid7
 
 from spindle.actors.client import Client
 from spindle.actors.mailbox import ActorExited, Reply, answer
 from spindle.actors.questions import Question
-from spindle.actors.registry import Archive, Leave, Resume, ToThread
+from spindle.actors.registry import Leave, Resume, ToThread
+from spindle.actors.relocation import Archive
 from spindle.actors.subscribers import Event, Overflow, Subscriber
-from spindle.actors.thread.messages import Attach, Detach, InterruptTurn, ReadThread, StartTurn, SteerTurn
+from spindle.actors.thread.forking import FromFork, check_fork
+from spindle.actors.thread.messages import (
+    Attach,
+    Compact,
+    Detach,
+    InjectItems,
+    InterruptTurn,
+    ReadThread,
+    RollBack,
+    SetName,
+    StartTurn,
+    SteerTurn,
+)
 from spindle.actors.thread.opening import FromRollout, NewThread, Opening
+from spindle.actors.turn.response_items import check_items
 from spindle.actors.turn.user_input import check_input
-from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.items import AgentMessageItem, TextInput, UserInput
-from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadStartParams, ThreadStartResponse
+from spindle.rpc.protocol.threads import (
+    Thread,
+    ThreadForkParams,
+    ThreadResumeParams,
+    ThreadStartParams,
+    ThreadStartResponse,
+)
 from spindle.rpc.protocol.turns import (
     ItemCompletedNotification,
     Turn,
@@ -70,6 +91,58 @@ class ThreadHandle:
             self._runtime.registry.route(ToThread(self.id, ReadThread(reply=reply, include_turns=include_turns)))
 
         return await answer(send)
+
+    async def rename(self, name: str) -> None:
+        """Name the thread; blanks around the name are dropped. Raises RpcError."""
+        name = name.strip()
+        if not name:
+            raise invalid_request("thread name must not be empty")
+
+        def send(reply: Reply[None]) -> None:
+            self._runtime.registry.route(ToThread(self.id, SetName(reply=reply, name=name)))
+
+        await answer(send)
+
+    async def roll_back(self, turns: int = 1) -> Thread:
+        """Take the last `turns` turns back, and return the thread with those that are left.
+
+        Files that they changed stay changed. Raises RpcError, while a turn runs too.
+        """
+        if turns < 1:
+            raise invalid_request("numTurns must be >= 1")
+
+        def send(reply: Reply[Thread]) -> None:
+            self._runtime.registry.route(ToThread(self.id, RollBack(reply=reply, count=turns)))
+
+        return await answer(send)
+
+    async def inject(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """Add items of the Responses API to what the model sees, without a turn. Raises RpcError."""
+        checked = check_items(items)
+
+        def send(reply: Reply[None]) -> None:
+            self._runtime.registry.route(ToThread(self.id, InjectItems(reply=reply, items=checked)))
+
+        await answer(send)
+
+    async def compact(self) -> None:
+        """Have the model replace the history by a summary of it, and wait until it has.
+
+        A running turn is let end first. Raises TurnFailed (the history is then as it was), ActorExited if the thread ends
+        before, RpcError, SubscriberLagged.
+        """
+        turn_id = str(uuid7())
+
+        def send(reply: Reply[None]) -> None:
+            self._runtime.registry.route(ToThread(self.id, Compact(reply=reply, turn_id=turn_id)))
+
+        await answer(send)
+        async for event in self.events():
+            if isinstance(event, TurnCompletedNotification) and event.turn.id == turn_id:
+                if event.turn.status != "completed":
+                    raise TurnFailed(event.turn)
+                return
+        raise ActorExited
 
     def events(self) -> Events:
         """Every notification of the thread from now on, as objects of the vocabulary; ends when the thread is closed.
@@ -240,11 +313,30 @@ async def resume_thread(runtime: Runtime, thread_id: str, **params: Any) -> Asyn
         yield handle
 
 
+@asynccontextmanager
+async def fork_thread(runtime: Runtime, thread_id: str, **params: Any) -> AsyncGenerator[ThreadHandle]:
+    """Start a thread with the history of another and be subscribed to it inside the block.
+
+    `params` are the fields of ThreadForkParams; the turns taken over are in `info.thread.turns`. Raises RpcError.
+    """
+    if "cwd" in params:
+        params["cwd"] = os.fspath(params["cwd"])
+    fork = ThreadForkParams(thread_id=thread_id, **params)
+    check_fork(runtime.registry, thread_id, fork)
+    opening = FromFork(params=fork, client=CLIENT, source=thread_id)
+
+    def send(attach: Attach) -> None:
+        runtime.registry.start(opening, attach)
+
+    async with _subscribed(runtime, send, None) as handle:
+        yield handle
+
+
 async def archive_thread(runtime: Runtime, thread_id: str) -> None:
     """Close the thread if it is loaded, and move its rollout to the archive. Raises RpcError."""
 
     def send(reply: Reply[None]) -> None:
-        runtime.registry.archive(Archive(thread_id, reply))
+        runtime.registry.relocate(Archive(thread_id, reply))
 
     await answer(send)
 

@@ -1,4 +1,4 @@
-"""The registry: the one authority on which threads are loaded. It alone starts, resumes and archives them.
+"""The registry: the one authority on which threads are loaded. It alone starts and resumes them, and has their files moved.
 
 `Slots` decides; this module carries the decisions out. It never awaits: a message from anywhere is dealt with before the
 call returns (messages that arise on the way wait in a local queue), so there is no moment at which a thread is neither
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import trio
@@ -18,23 +18,23 @@ from uuid_utils import uuid7
 
 from spindle.actors.actor import Exited
 from spindle.actors.mailbox import ActorExited, Ask, MailboxFull, Reply
+from spindle.actors.relocation import Relocation
 from spindle.actors.slots import Announce, Effect, Post, Replay, Slots, Stop
 from spindle.actors.subscribers import Subscriber
+from spindle.actors.thread.bookkeeping import EndedTurn, keep
 from spindle.actors.thread.messages import Attach, Detach, StopThread
-from spindle.actors.thread.opening import Opening
+from spindle.actors.thread.opening import OpenedThread, Opening
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.thread import ThreadActor
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
 from spindle.rpc.protocol.threads import (
     NotLoadedStatus,
     SystemErrorStatus,
-    ThreadArchivedNotification,
     ThreadClosedNotification,
     ThreadStatus,
     ThreadStatusChangedNotification,
     ThreadUnsubscribeStatus,
 )
-from spindle.storage.threads import StoredThreadError, archive
 
 log = logging.getLogger("spindle")
 
@@ -95,15 +95,19 @@ class Leave:
 
 
 @frozen
-class Archive:
-    """Close the thread if it is loaded, then move its rollout to the archive."""
+class OnStored:
+    """For a loaded thread; for one that is not, `work` on its rollout, during which everything else for it waits.
+
+    `work` answers the message itself, and may raise RpcError.
+    """
 
     thread_id: str
-    reply: Reply[None]
+    message: Ask[Any]
+    work: Callable[[], Awaitable[None]]
 
     def absent(self, registry: Registry) -> None:
-        """Move the file."""
-        registry.move(self)
+        """Work on the file."""
+        registry.occupy(self.thread_id, self.message.reply, self.work)
 
 
 class Registry:
@@ -118,6 +122,7 @@ class Registry:
         self._draining = False
         self._empty = trio.lowlevel.ParkingLot()
         self._closing = False
+        self._keeping = 0
 
     # -- what others ask
 
@@ -131,9 +136,9 @@ class Registry:
         """Bring a message to its thread, whatever the thread is doing."""
         self._do(lambda: self._route(routed))
 
-    def archive(self, request: Archive) -> None:
-        """Archive a thread; a loaded one is closed first, and everything else that is sent to it waits meanwhile."""
-        self._do(lambda: self._archive(request))
+    def relocate(self, request: Relocation) -> None:
+        """Archive, bring back or delete a thread; whatever else is sent to it waits meanwhile."""
+        self._do(lambda: self._relocate(request))
 
     def leave_all(self, subscriber: Subscriber) -> None:
         """The client is gone: unsubscribe it from everything."""
@@ -149,17 +154,27 @@ class Registry:
         """Whether the thread is loaded, or on its way in or out."""
         return thread_id in self._slots
 
+    def loaded_state(self, thread_id: str) -> OpenedThread | None:
+        """What a loaded thread knows of itself; None for one that is loading, or not loaded."""
+        actor = self._actors.get(thread_id)
+        return getattr(actor, "state", None)
+
     def status(self, thread_id: str) -> ThreadStatus:
         """A thread's status, notLoaded included."""
         actor = self._actors.get(thread_id)
         return actor.status if actor is not None else NotLoadedStatus()
+
+    def turn_id(self, thread_id: str) -> str | None:
+        """The id of the turn that is running in a thread, if one is."""
+        actor = self._actors.get(thread_id)
+        return actor.turn.id if actor is not None and actor.turn is not None else None
 
     async def shut_down(self) -> None:
         """Stop every thread, interrupting turns, and wait until all are gone. Nothing is loaded afterwards."""
         self._closing = True
         for thread_id in self._slots.loaded():
             self._do(lambda thread_id=thread_id: self._apply(self._slots.close(thread_id)))  # type: ignore[misc]
-        while len(self._slots):
+        while len(self._slots) or self._keeping:
             await self._empty.park()
 
     async def emptied(self) -> None:
@@ -182,6 +197,13 @@ class Registry:
         """The thread wants to leave."""
         self._do(lambda: self._apply(self._slots.retire(thread_id, generation, seen)))
 
+    def turn_ended(self, turn: EndedTurn) -> trio.Event:
+        """A turn is ending: keep what is to be kept of it, in a task that outlives the thread."""
+        self._keeping += 1
+        kept = trio.Event()
+        self._nursery.start_soon(self._keep, turn, kept)
+        return kept
+
     # -- what messages do when their thread is absent
 
     def open(self, thread_id: str, opening: Opening, message: Attach) -> None:
@@ -195,10 +217,13 @@ class Registry:
         self._post(actor.address.cast, message)
         self._nursery.start_soon(actor.run, self._exited)
 
-    def move(self, request: Archive) -> None:
-        """Move the rollout of a thread that is not loaded."""
-        generation = self._slots.occupy(request.thread_id)
-        self._nursery.start_soon(self._move, request, generation)
+    def occupy(self, thread_id: str, reply: Reply[Any], work: Callable[[], Awaitable[None]]) -> None:
+        """Do something to a thread that is not loaded; messages for it are held until it is done."""
+        if self._closing:
+            reply.reject(invalid_request("the server is shutting down"))
+            return
+        generation = self._slots.occupy(thread_id)
+        self._nursery.start_soon(self._occupied, thread_id, generation, reply, work)
 
     # -- carrying out
 
@@ -224,11 +249,13 @@ class Registry:
         else:
             self._apply(effects)
 
-    def _archive(self, request: Archive) -> None:
+    def _relocate(self, request: Relocation) -> None:
         actor = self._actors.get(request.thread_id)
-        if actor is not None and hasattr(actor, "state") and not actor.state.conversation.stored:
-            request.reply.reject(invalid_request(f"no rollout found for thread id {request.thread_id}"))
-            return
+        if actor is not None and self._slots.is_open(request.thread_id):
+            refusal = request.refusal(actor)
+            if refusal is not None:
+                request.reply.reject(refusal)
+                return
         self._apply(self._slots.close(request.thread_id))
         try:
             effects = self._slots.route(request.thread_id, request)
@@ -236,7 +263,7 @@ class Registry:
             request.reply.reject(overloaded())
             return
         if effects is None:
-            self.move(request)
+            self.occupy(request.thread_id, request.reply, lambda: request.carry_out(self._services, self.relocate))
 
     def _apply(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -252,7 +279,9 @@ class Registry:
                         audience.announce(ThreadClosedNotification(thread_id))
                 case Replay(messages):
                     for message in messages:
-                        step = self._archive if isinstance(message, Archive) else self._route
+                        step = (
+                            self._route if isinstance(message, ToThread | Resume | Leave | OnStored) else self._relocate
+                        )
                         self._queue.append(lambda step=step, message=message: step(message))  # type: ignore[misc]
 
     @staticmethod
@@ -277,18 +306,24 @@ class Registry:
         if not len(self._slots):
             self._empty.unpark_all()
 
-    async def _move(self, request: Archive, generation: int) -> None:
+    async def _keep(self, turn: EndedTurn, kept: trio.Event) -> None:
         try:
-            await trio.to_thread.run_sync(archive, self._services.home, request.thread_id)
-        except StoredThreadError as error:
-            request.reply.reject(invalid_request(str(error)))
-        except OSError as error:
-            request.reply.reject(internal_error(f"failed to archive thread {request.thread_id}: {error}"))
-        else:
-            request.reply.resolve(None)
-            self._services.audience.announce(ThreadArchivedNotification(request.thread_id))
+            await keep(self._services, turn)
         finally:
-            request.reply.reject(ActorExited())  # cancelled before it began
-            self._do(lambda: self._apply(self._slots.gone(request.thread_id, generation)))
+            kept.set()
+            self._keeping -= 1
+            if not self._keeping and self._closing:
+                self._empty.unpark_all()
+
+    async def _occupied(
+        self, thread_id: str, generation: int, reply: Reply[Any], work: Callable[[], Awaitable[None]]
+    ) -> None:
+        try:
+            await work()
+        except Exception as error:
+            reply.reject(error)
+        finally:
+            reply.reject(ActorExited())  # cancelled before it began
+            self._do(lambda: self._apply(self._slots.gone(thread_id, generation)))
             if not len(self._slots):
                 self._empty.unpark_all()

@@ -18,14 +18,21 @@ from spindle.storage.home import Home
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
     from spindle.actors.embedding import ThreadHandle
+    from spindle.actors.indexing import Indexing
     from spindle.actors.registry import Registry
     from spindle.actors.thread.services import Services
     from spindle.rpc.model.interface import Model, Provider
-    from spindle.storage.config import Config
+    from spindle.rpc.protocol.threads import ThreadStatus
+    from spindle.storage.config import Config, ConfigLoader
     from spindle.storage.credentials import CredentialStore
+    from spindle.storage.state import StateStore
 
 PROTOCOL_VERSION = "0.169.0"
 """The version of the Codex protocol that we tell clients and write into rollouts; SDKs refuse servers below 0.151.0."""
+
+
+LOAD_AHEAD_PAUSE = 0.02
+"""Seconds between two looks whether a client that has just come awaits nothing, and what it may ask next can be loaded."""
 
 
 class Runtime:
@@ -34,7 +41,15 @@ class Runtime:
     The registry and what threads share are made when first used: a daemon answers `initialize` before it loads them.
     """
 
-    def __init__(self, home: Home, cwd: str, nursery: trio.Nursery, make_services: Callable[[], Services]) -> None:
+    def __init__(
+        self,
+        home: Home,
+        cwd: str,
+        nursery: trio.Nursery,
+        make_services: Callable[[], Services],
+        make_indexing: Callable[[], Indexing],
+        config: Sequence[tuple[str, Any]] = (),
+    ) -> None:
         self.home = home
         self.cwd = cwd
         self.version = PROTOCOL_VERSION
@@ -43,11 +58,32 @@ class Runtime:
         """Set when the registry has been made."""
         self._nursery = nursery
         self._make_services = make_services
+        self._make_indexing = make_indexing
+        self._overrides = config
 
     @cached_property
     def services(self) -> Services:
         """What threads share."""
         return self._make_services()
+
+    @cached_property
+    def indexing(self) -> Indexing:
+        """The index of the home's threads."""
+        return self._make_indexing()
+
+    @cached_property
+    def state(self) -> StateStore:
+        """What is kept about the home's threads beside their rollouts."""
+        from spindle.storage.state import StateStore
+
+        return StateStore(self.home)
+
+    @cached_property
+    def config_loader(self) -> ConfigLoader:
+        """Loads the home's configuration."""
+        from spindle.storage.config import ConfigLoader
+
+        return ConfigLoader(self.home, self._overrides)
 
     @cached_property
     def registry(self) -> Registry:
@@ -76,15 +112,25 @@ class Runtime:
             await self.registry.shut_down()
         if "services" in self.__dict__:
             await self.services.models.aclose()
+        if "state" in self.__dict__:
+            await self.state.aclose()
+
+    def loaded(self) -> list[str]:
+        """Ids of the loaded threads."""
+        return self.registry.loaded() if "registry" in self.__dict__ else []
+
+    def status(self, thread_id: str) -> ThreadStatus | None:
+        """The status of a thread, None as long as none has been loaded in this runtime."""
+        return self.registry.status(thread_id) if "registry" in self.__dict__ else None
 
     def config(self) -> Config:
         """The configuration outside of any project; the defaults where it is broken. Blocks on the disk."""
         from spindle.storage.config import ConfigError
 
         try:
-            return self.services.config.load(None)
+            return self.config_loader.load(None)
         except (ConfigError, OSError):
-            return self.services.config.defaults()
+            return self.config_loader.defaults()
 
     def start_thread(self, **params: Any) -> AbstractAsyncContextManager[ThreadHandle]:
         """See `embedding.start_thread`."""
@@ -97,6 +143,12 @@ class Runtime:
         from spindle.actors.embedding import resume_thread
 
         return resume_thread(self, thread_id, **params)
+
+    def fork_thread(self, thread_id: str, **params: Any) -> AbstractAsyncContextManager[ThreadHandle]:
+        """See `embedding.fork_thread`."""
+        from spindle.actors.embedding import fork_thread
+
+        return fork_thread(self, thread_id, **params)
 
     async def archive_thread(self, thread_id: str) -> None:
         """See `embedding.archive_thread`."""
@@ -111,14 +163,21 @@ class Runtime:
     async def _greet(self, connection: Connection) -> None:
         from spindle.storage.config import ConfigError
 
-        await trio.to_thread.run_sync(_load_ahead)
+        loader = self.config_loader
         try:
-            await trio.to_thread.run_sync(self.services.config.load, Path(self.cwd))
+            await trio.to_thread.run_sync(loader.load, Path(self.cwd))
         except (ConfigError, OSError) as error:
             from spindle.rpc.protocol.config import ConfigWarningNotification
 
             summary = "Invalid configuration; using defaults."
             connection.notify(ConfigWarningNotification(summary, str(error), str(self.home.config_file)))
+        # What the client asks at once goes first: imports hold up everything else.
+        await trio.sleep(LOAD_AHEAD_PAUSE)
+        while connection.awaited:  # noqa: ASYNC110 - no answer should have to tell anybody of itself
+            await trio.sleep(LOAD_AHEAD_PAUSE)
+        await trio.to_thread.run_sync(_load_ahead)
+        _ = self.services  # made here, in trio's thread: handlers use it in worker threads
+        await trio.to_thread.run_sync(self.indexing.prepare)
 
 
 @asynccontextmanager
@@ -146,14 +205,15 @@ async def open_runtime(
         def make_services() -> Services:
             from spindle.actors.thread.services import Models, Services
             from spindle.actors.turn.loop import default_instructions
-            from spindle.storage.config import ConfigLoader
             from spindle.storage.rollout.flusher import Flusher
 
             services = Services(
                 home=resolved,
-                config=ConfigLoader(resolved, list(config)),
+                config=runtime.config_loader,
                 models=Models(_fixed(model) if model is not None else _maker(runtime.credentials)),
                 flusher=Flusher(),
+                indexing=runtime.indexing,
+                state=runtime.state,
                 audience=runtime.audience,
                 cwd=runtime.cwd,
                 version=runtime.version,
@@ -163,7 +223,15 @@ async def open_runtime(
             flushing.start_soon(services.flusher.run)
             return services
 
-        runtime = Runtime(resolved, str(await trio.Path(cwd or ".").absolute()), threads, make_services)
+        def make_indexing() -> Indexing:
+            from spindle.actors.indexing import Indexing
+
+            indexing = Indexing(resolved, kept=True)
+            flushing.start_soon(indexing.run)
+            return indexing
+
+        here = str(await trio.Path(cwd or ".").absolute())
+        runtime = Runtime(resolved, here, threads, make_services, make_indexing, list(config))
         try:
             yield runtime
         finally:
@@ -175,6 +243,9 @@ async def open_runtime(
 def _load_ahead() -> None:
     """Import, in a worker thread, what the first thread and the first turn would otherwise have to wait for."""
     for name in (
+        # Lists are what most clients ask for first.
+        "spindle.actors.methods.listing",
+        "spindle.storage.index",
         "spindle.actors.registry",
         "spindle.actors.methods.threads",
         "spindle.actors.methods.turns",

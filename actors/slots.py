@@ -87,6 +87,11 @@ class Slots:
         """Ids of the threads that are loaded or loading, ascending."""
         return sorted(id for id, slot in self._slots.items() if slot.phase != "closing")
 
+    def is_open(self, thread_id: str) -> bool:
+        """Whether the thread takes messages: it is loaded or loading, and has not been told to end."""
+        slot = self._slots.get(thread_id)
+        return slot is not None and slot.phase != "closing"
+
     def open(self, thread_id: str, address: Address | None) -> int:
         """Enter a new incarnation; returns its generation. The id must be absent."""
         if thread_id in self._slots:

@@ -103,11 +103,11 @@ def new_home(endpoint: Endpoint) -> tempfile.TemporaryDirectory[str]:
 
 
 class Daemon:
-    """`spindle app-server` on stdio, with its client; `program` replaces the module that is run."""
+    """`spindle app-server` on stdio, with its client; `program` replaces the module that is run, `command` everything."""
 
-    def __init__(self, home: str, program: str | None = None) -> None:
+    def __init__(self, home: str, program: str | None = None, command: list[str] | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, *(["-c", program] if program else ["-m", "spindle"]), "app-server"],
+            command or [sys.executable, *(["-c", program] if program else ["-m", "spindle"]), "app-server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "CODEX_HOME": home},

@@ -20,12 +20,36 @@ Handler = Callable[["Connection", Any, Reply[Any]], None]
 _TABLE = {
     "thread/start": ("threads", "start"),
     "thread/resume": ("threads", "resume"),
+    "thread/fork": ("threads", "fork"),
     "thread/read": ("threads", "read"),
-    "thread/list": ("threads", "list_"),
+    "thread/list": ("listing", "list_"),
     "thread/loaded/list": ("threads", "loaded_list"),
     "thread/archive": ("threads", "archive"),
     "thread/unarchive": ("threads", "unarchive"),
+    "thread/delete": ("threads", "delete"),
+    "thread/section/move": ("sections", "move"),
+    "threadSection/list": ("sections", "list_"),
+    "threadSection/create": ("sections", "create"),
+    "threadSection/update": ("sections", "update"),
+    "threadSection/delete": ("sections", "delete"),
+    "thread/readState/update": ("read_states", "update"),
+    "thread/goal/set": ("goals", "set_"),
+    "thread/goal/get": ("goals", "get"),
+    "thread/goal/clear": ("goals", "clear"),
+    "thread/settings/update": ("thread_settings", "update"),
+    "thread/search": ("search", "search"),
+    "thread/searchOccurrences": ("search", "occurrences"),
+    "thread/revert": ("threads", "revert"),
     "thread/unsubscribe": ("threads", "unsubscribe"),
+    "thread/name/set": ("thread_changes", "set_name"),
+    "thread/metadata/update": ("thread_changes", "update_metadata"),
+    "thread/memoryMode/set": ("thread_changes", "set_memory_mode"),
+    "thread/rollback": ("thread_changes", "roll_back"),
+    "thread/inject_items": ("thread_changes", "inject_items"),
+    "thread/compact/start": ("thread_changes", "compact"),
+    "thread/increment_elicitation": ("thread_changes", "increment_elicitation"),
+    "thread/decrement_elicitation": ("thread_changes", "decrement_elicitation"),
+    "getConversationSummary": ("conversations", "summary"),
     "turn/start": ("turns", "start"),
     "turn/steer": ("turns", "steer"),
     "turn/interrupt": ("turns", "interrupt"),
@@ -43,6 +67,9 @@ _TABLE = {
 
 SERVED = frozenset({"initialize", *_TABLE})
 """The methods that are answered."""
+
+EARLY = frozenset({"thread/list"})
+"""Methods that get by without what threads share, and are answered before it is loaded."""
 
 
 class _Handlers(Mapping[str, Handler]):

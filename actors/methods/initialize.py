@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from spindle.actors.client import Client, Session
+from spindle.rpc.protocol.catalog import EXPERIMENTAL_NOTIFICATIONS
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.initialize import InitializeCapabilities, InitializeParams, InitializeResponse, ServerInfo
 
@@ -23,10 +24,11 @@ def initialize(runtime: Runtime, params: InitializeParams) -> tuple[Session, Ini
         raise invalid_request(f"Invalid clientInfo.name: '{info.name}'. Must be a valid HTTP header value.")
     agent = user_agent(info.name, info.version, runtime.version)
     capabilities = params.capabilities or InitializeCapabilities()
+    unwanted = frozenset(capabilities.opt_out_notification_methods or ())
     session = Session(
         Client(originator=info.name, user_agent=agent),
         capabilities.experimental_api,
-        frozenset(capabilities.opt_out_notification_methods or ()),
+        unwanted if capabilities.experimental_api else unwanted | EXPERIMENTAL_NOTIFICATIONS,
     )
     return session, InitializeResponse(
         user_agent=agent,

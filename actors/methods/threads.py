@@ -2,61 +2,53 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import trio
 from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Reply
-from spindle.actors.registry import Archive, Leave, Resume, ToThread
-from spindle.actors.thread.messages import Attach, Detach, ReadThread
-from spindle.actors.thread.opening import FromHistory, FromRollout, NewThread, git_info
+from spindle.actors.methods.identity import thread_id
+from spindle.actors.methods.listing import described
+from spindle.actors.registry import Leave, Resume, ToThread
+from spindle.actors.relocation import Archive, Delete, Unarchive
+from spindle.actors.thread.forking import check_fork
+from spindle.actors.thread.messages import Attach, Detach, ReadThread, RevertTurns
+from spindle.actors.thread.opening import FromFork, FromHistory, FromRollout, NewThread
+from spindle.actors.tools.dynamic import check_dynamic_tools
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
+from spindle.rpc.protocol.removal import (
+    ThreadDeleteParams,
+    ThreadDeleteResponse,
+    ThreadRevertParams,
+    ThreadRevertResponse,
+)
 from spindle.rpc.protocol.threads import (
-    NotLoadedStatus,
     Thread,
     ThreadArchiveParams,
     ThreadArchiveResponse,
-    ThreadListParams,
-    ThreadListResponse,
+    ThreadForkParams,
     ThreadLoadedListParams,
     ThreadLoadedListResponse,
     ThreadReadParams,
     ThreadReadResponse,
     ThreadResumeParams,
     ThreadStartParams,
-    ThreadUnarchivedNotification,
     ThreadUnarchiveParams,
     ThreadUnarchiveResponse,
     ThreadUnsubscribeParams,
     ThreadUnsubscribeResponse,
 )
-from spindle.storage import threads as stored
 from spindle.storage.rollout.load import load
-from spindle.storage.threads import StoredThreadError, ThreadQuery, ThreadSummary, read_summary
+from spindle.storage.state.sections import Placements, placements
+from spindle.storage.threads import StoredThreadError, ThreadSummary, read_summary
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
     from spindle.actors.runtime import Runtime
-
-
-def thread_id(text: str) -> str:
-    """The id in canonical form. Raises RpcError naming what is wrong, in the words of the reference's UUID parser."""
-    try:
-        return str(uuid.UUID(text.removeprefix("urn:uuid:")))
-    except ValueError:
-        bad = re.search(r"[^0-9a-fA-F-]", text)
-        if bad is not None:
-            detail = (
-                "invalid character: expected an optional prefix of `urn:uuid:` followed by [0-9a-fA-F-], "
-                f"found `{bad.group()}` at {bad.start() + 1}"
-            )
-        else:
-            detail = f"invalid length: expected length 32 for simple format, found {len(text)}"
-        raise invalid_request(f"invalid thread id: {detail}") from None
 
 
 def mapped(reply: Reply[Any], change: Any) -> Reply[Any]:
@@ -66,29 +58,41 @@ def mapped(reply: Reply[Any], change: Any) -> Reply[Any]:
 
 def start(connection: Connection, params: ThreadStartParams, reply: Reply[Any]) -> None:
     """thread/start"""
+    check_permissions(params)
+    check_dynamic_tools(params.dynamic_tools or ())
     opening = NewThread(params=params, client=connection.client)
     connection.runtime.registry.start(opening, Attach(reply=reply, subscriber=connection.subscriber))
 
 
+def check_permissions(params: ThreadStartParams | ThreadResumeParams | ThreadForkParams) -> None:
+    """Raises RpcError if the sandbox is given twice."""
+    if params.permission_profile is not None and params.sandbox is not None:
+        raise invalid_request("`permissionProfile` cannot be combined with `sandbox`")
+
+
 def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]) -> None:
     """thread/resume: of the loaded thread if there is one, else from `history`, `path` or the stored id, in this order."""
+    check_permissions(params)
     registry = connection.runtime.registry
     attach = Attach(reply=reply, subscriber=connection.subscriber, params=params)
     loaded = registry.is_loaded(params.thread_id)
     if params.history is not None and not loaded:
         registry.route(Resume(str(uuid7()), attach, FromHistory(params=params, client=connection.client)))
     elif params.path and not loaded:
-        connection.later(_Silent(reply), lambda: _resume_path(connection, params, attach))
+        connection.quietly(reply, lambda: _resume_path(connection, params, attach))
     else:
         id = thread_id(params.thread_id)
         registry.route(Resume(id, attach, FromRollout(params=params, client=connection.client)))
 
 
-class _Silent(Reply[Any]):
-    """Passes failures on and keeps quiet on success: the thread answers then."""
-
-    def __init__(self, reply: Reply[Any]) -> None:
-        super().__init__(lambda _: None, reply.reject)
+def fork(connection: Connection, params: ThreadForkParams, reply: Reply[Any]) -> None:
+    """thread/fork: of what is on disk of the thread by now, be it loaded or not; `path` wins over the id."""
+    check_permissions(params)
+    registry = connection.runtime.registry
+    source = None if params.path else thread_id(params.thread_id)
+    check_fork(registry, source, params)
+    opening = FromFork(params=params, client=connection.client, source=source)
+    registry.start(opening, Attach(reply=reply, subscriber=connection.subscriber))
 
 
 async def _resume_path(connection: Connection, params: ThreadResumeParams, attach: Attach) -> None:
@@ -123,10 +127,10 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
     services = runtime.services
 
     def work() -> Thread | None:
-        path = stored.locate(services.home, id) or stored.locate_archived(services.home, id)
+        path = services.indexing.locate(id) or services.indexing.locate_archived(id)
         if path is None:
             return None
-        summary = read_summary(path, cache=services.summaries)
+        summary = read_summary(path)
         return described(summary, tuple(load(path).replay.turns()) if include_turns else ())
 
     try:
@@ -135,66 +139,8 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
         raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {_reason(error)}") from error
     if thread is None:
         raise invalid_request(f"thread not loaded: {id}")
-    return ThreadReadResponse(thread)
-
-
-def described(summary: ThreadSummary, turns: tuple[Any, ...] = (), status: Any = None) -> Thread:
-    """A stored thread as clients see it."""
-    return Thread(
-        id=summary.id,
-        session_id=summary.session_id,
-        forked_from_id=summary.forked_from_id,
-        preview=summary.preview,
-        model_provider=summary.model_provider,
-        created_at=summary.created_at,
-        updated_at=summary.updated_at,
-        status=status or NotLoadedStatus(),
-        path=str(summary.path),
-        cwd=summary.cwd,
-        cli_version=summary.cli_version,
-        source=summary.source,
-        agent_nickname=summary.agent_nickname,
-        agent_role=summary.agent_role,
-        git_info=git_info(summary),
-        name=summary.name,
-        turns=turns,
-    )
-
-
-def list_(connection: Connection, params: ThreadListParams, reply: Reply[Any]) -> None:
-    """thread/list"""
-    connection.later(reply, lambda: list_stored(connection.runtime, params))
-
-
-async def list_stored(runtime: Runtime, params: ThreadListParams) -> ThreadListResponse:
-    """One page of stored threads, with the status of those that are loaded."""
-    services = runtime.services
-
-    def work() -> Any:
-        query = ThreadQuery(
-            cursor=params.cursor,
-            limit=params.limit,
-            sort_key=params.sort_key or "created_at",
-            sort_direction=params.sort_direction or "desc",
-            model_providers=params.model_providers,
-            source_kinds=params.source_kinds,
-            archived=bool(params.archived),
-            cwd=(params.cwd,) if isinstance(params.cwd, str) else params.cwd,
-            search_term=params.search_term,
-            default_provider=runtime.config().model_provider,
-        )
-        return stored.list_threads(services.home, query, services.summaries)
-
-    try:
-        page = await trio.to_thread.run_sync(work)
-    except StoredThreadError as error:
-        raise invalid_request(str(error)) from error
-    except OSError as error:
-        raise RpcError(INTERNAL_ERROR, f"failed to list threads: {error}") from error
-    status = runtime.registry.status
-    return ThreadListResponse(
-        [described(row, status=status(row.id)) for row in page.data], page.next_cursor, page.backwards_cursor
-    )
+    where = await services.state.read_or(lambda db: placements(db, id), Placements())
+    return ThreadReadResponse(where.show(thread))
 
 
 def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: Reply[Any]) -> None:
@@ -214,7 +160,11 @@ def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: R
 def archive(connection: Connection, params: ThreadArchiveParams, reply: Reply[Any]) -> None:
     """thread/archive"""
     id = thread_id(params.thread_id)
-    connection.runtime.registry.archive(Archive(id, mapped(reply, _archived)))
+    connection.runtime.registry.relocate(Archive(id, mapped(reply, _archived)))
+
+
+def _deleted(_: None) -> ThreadDeleteResponse:
+    return ThreadDeleteResponse()
 
 
 def _archived(_: None) -> ThreadArchiveResponse:
@@ -224,23 +174,30 @@ def _archived(_: None) -> ThreadArchiveResponse:
 def unarchive(connection: Connection, params: ThreadUnarchiveParams, reply: Reply[Any]) -> None:
     """thread/unarchive: the file goes back to the folder of its date."""
     id = thread_id(params.thread_id)
-    runtime = connection.runtime
 
-    def work() -> ThreadSummary:
-        path = stored.unarchive(runtime.services.home, id)
-        return read_summary(path, cache=runtime.services.summaries)
+    def answer(found: tuple[ThreadSummary, Placements]) -> ThreadUnarchiveResponse:
+        summary, where = found
+        return ThreadUnarchiveResponse(where.show(described(summary)))
 
-    async def run() -> None:
-        try:
-            summary = await trio.to_thread.run_sync(work)
-        except StoredThreadError as error:
-            raise invalid_request(str(error)) from error
-        except OSError as error:
-            raise RpcError(INTERNAL_ERROR, f"failed to unarchive thread {id}: {error}") from error
-        reply.resolve(ThreadUnarchiveResponse(described(summary)))
-        runtime.audience.announce(ThreadUnarchivedNotification(id))
+    connection.runtime.registry.relocate(Unarchive(id, mapped(reply, answer)))
 
-    connection.later(_Silent(reply), run)
+
+def revert(connection: Connection, params: ThreadRevertParams, reply: Reply[Any]) -> None:
+    """thread/revert"""
+
+    def answer(reverted: tuple[Thread, str | None]) -> ThreadRevertResponse:
+        thread, last = reverted
+        cursor = None if last is None else orjson.dumps({"turnId": last, "includeAnchor": True}).decode()
+        return ThreadRevertResponse(thread, cursor)
+
+    message = RevertTurns(reply=mapped(reply, answer), before_turn_id=params.before_turn_id)
+    connection.runtime.registry.route(ToThread(thread_id(params.thread_id), message))
+
+
+def delete(connection: Connection, params: ThreadDeleteParams, reply: Reply[Any]) -> None:
+    """thread/delete"""
+    id = thread_id(params.thread_id)
+    connection.runtime.registry.relocate(Delete(id, mapped(reply, _deleted)))
 
 
 def _reason(error: Exception) -> str:

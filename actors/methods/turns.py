@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spindle.actors.mailbox import Reply
-from spindle.actors.methods.threads import mapped, thread_id
+from spindle.actors.methods.identity import thread_id
+from spindle.actors.methods.threads import mapped
 from spindle.actors.registry import ToThread
 from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
 from spindle.actors.turn.user_input import check_input

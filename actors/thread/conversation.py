@@ -36,10 +36,12 @@ class Conversation:
         self.usage_turn: str | None = None
         self.last_context: dict[str, Any] | None = None
         self.cut_off_turn: str | None = None
+        self.summary: str | None = None
+        """What the last compaction left in `items` in place of what it took away."""
         self.stored = False
         """Whether the rollout exists."""
         self._lines: list[bytes] | None = [] if path is None else None
-        self._journal = None if path is None else Journal(path, home.lock_file(thread_id))
+        self._journal = None if path is None else Journal(path, home.lock_file(thread_id), numbered=self.paginated)
         self._written = 0
         self._unanswered: Sequence[bytes] = ()
 
@@ -48,20 +50,44 @@ class Conversation:
         """The rollout's journal; None for an ephemeral thread."""
         return self._journal
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the rollout can be appended to: between `begin` and `end`."""
+        return self.stored and (self._journal is None or self._journal.is_open)
+
     def take(self, loaded: Loaded) -> None:
         """Continue from what a rollout says."""
-        replay = loaded.replay
+        self._continue(loaded.replay)
+        if self._journal is not None:
+            self._journal.expect(loaded.end, loaded.inode)
+
+    def adopt(self, lines: list[bytes], replay: Replay) -> None:
+        """Continue, in memory, from lines that `replay` has taken in."""
+        self._lines = lines
+        self._continue(replay)
+
+    def _continue(self, replay: Replay) -> None:
         self.stored = True
+        if replay.meta is not None:
+            self.meta = dict(replay.meta.raw)
         self.items = [item.json for item in replay.completed_history()]
-        self.last_context = replay.last_turn_context
+        self.last_context = replay.told_context
+        self.summary = replay.summary
         self.usage = replay.token_usage
         self.usage_turn = self.usage.get("turn_id") if self.usage else None
         turns = replay.turns() if replay.ended_interrupted else []
         self.cut_off_turn = turns[-1].id if turns else None
         answered = {id(item) for item in replay.history}
         self._unanswered = [item.json for item in with_aborted_outputs(replay.history) if id(item) not in answered]
+
+    async def reload(self) -> None:
+        """Read the rollout anew: a line that was appended changes what came before it. Not while it is open."""
         if self._journal is not None:
-            self._journal.expect(loaded.end, loaded.inode)
+            try:
+                self.take(await trio.to_thread.run_sync(load, self._journal.path))
+            except OSError:
+                self._journal.expect(0, -1)  # what is held no longer holds: read it when it is next opened
+                raise
 
     async def begin(self) -> bool:
         """Open the rollout for writing, creating it if it is new; True if others had written to it.
@@ -96,6 +122,11 @@ class Conversation:
             else:
                 lines.append(encode_line(kind, payload))
         self._append(lines)
+
+    def replace(self, items: Sequence[bytes], summary: str) -> None:
+        """Let the model see these items from now on; a recorded line says so. It has to be told its context again."""
+        self.items, self.summary = list(items), summary
+        self.last_context = None
 
     def end(self) -> None:
         """Close the rollout until the next turn."""

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class LiveTurn:
-    """`accepting` is False from the moment the turn has decided to end."""
+    """`first` is None for a compaction, which takes no input. `accepting` is False once the turn has decided to end."""
 
     id: str
     params: TurnStartParams
-    first: Said
+    first: Said | None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     started_at: int = field(factory=lambda: int(time.time()))
     began: float = field(factory=time.monotonic)
@@ -30,12 +30,16 @@ class LiveTurn:
     steered: list[Said] = field(factory=lambda: list[Said]())
     answer: Answer | None = None
     last_message: str | None = None
+    opened: trio.Event = field(factory=trio.Event)
+    """Set when the rollout is open and the turn's first lines are in it, or when that has failed."""
+    tokens: int = 0
+    """What it has used so far, without what came from the provider's cache."""
     done: trio.Event = field(factory=trio.Event)
 
     @property
     def joinable(self) -> bool:
         """Whether input that comes now would still be said in this turn."""
-        return self.accepting and not self.interrupted
+        return self.first is not None and self.accepting and not self.interrupted
 
     def take_steered(self) -> list[Said]:
         """The input that was sent since the last call."""

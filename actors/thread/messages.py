@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from attrs import frozen
 
 from spindle.actors.mailbox import Ask
 from spindle.actors.subscribers import Subscriber
 from spindle.rpc.protocol.items import UserInput
+from spindle.rpc.protocol.thread_changes import (
+    ThreadElicitationResponse,
+    ThreadMemoryMode,
+    ThreadMetadataGitInfoUpdateParams,
+)
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadStartResponse, ThreadUnsubscribeStatus
 from spindle.rpc.protocol.turns import Turn, TurnStartParams
 
@@ -60,6 +67,69 @@ class ReadThread(Ask[Thread]):
     """Describe the thread."""
 
     include_turns: bool = False
+
+
+@frozen(kw_only=True)
+class Compact(Ask[None]):
+    """Replace the history by a summary, in a turn of its own, `turn_id`; it begins when no other runs, the answer comes now."""
+
+    turn_id: str
+
+
+@frozen(kw_only=True)
+class SetName(Ask[None]):
+    """Name the thread. `name` is trimmed and not empty."""
+
+    name: str
+
+
+@frozen(kw_only=True)
+class UpdateMetadata(Ask[Thread]):
+    """Change what is recorded of the repository; answers with the thread."""
+
+    git: ThreadMetadataGitInfoUpdateParams
+
+
+@frozen(kw_only=True)
+class SetMemoryMode(Ask[None]):
+    """Whether memories may be made from the thread."""
+
+    mode: ThreadMemoryMode
+
+
+@frozen(kw_only=True)
+class RollBack(Ask[Thread]):
+    """Take back the last `count` turns (all, if there are fewer); answers with the thread and its remaining turns."""
+
+    count: int
+
+
+@frozen(kw_only=True)
+class InjectItems(Ask[None]):
+    """Add response items to what the model sees. They have been checked."""
+
+    items: Sequence[Mapping[str, Any]]
+
+
+@frozen(kw_only=True)
+class CountElicitation(Ask[ThreadElicitationResponse]):
+    """One question to the user outside the server more (1) or less (-1)."""
+
+    step: int
+
+
+@frozen(kw_only=True)
+class UpdateSettings(Ask[None]):
+    """Change the settings for the turns that follow; a running one keeps its own."""
+
+    params: ThreadSettingsUpdateParams
+
+
+@frozen(kw_only=True)
+class RevertTurns(Ask["tuple[Thread, str | None]"]):
+    """Take back a turn and what follows, interrupting what runs; answers with the thread and the last turn left."""
+
+    before_turn_id: str
 
 
 @frozen

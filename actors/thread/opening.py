@@ -8,22 +8,32 @@ from pathlib import Path
 from typing import Any, cast
 
 import trio
-from attrs import define, evolve, frozen
+from attrs import evolve, frozen
 
 from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.forking import FromFork, open_fork
+from spindle.actors.thread.opened import (
+    OpenedThread,
+    check_provider,
+    configure,
+    git_info,
+    guidance_of,
+    session_meta,
+    skills_of,
+)
 from spindle.actors.thread.services import Services
-from spindle.actors.thread.settings import ThreadSettings, settings_for
+from spindle.actors.thread.settings import settings_for
+from spindle.actors.thread.settings_change import as_context
 from spindle.rpc.protocol.errors import invalid_request
-from spindle.rpc.protocol.settings import DynamicToolSpec
-from spindle.rpc.protocol.threads import GitInfo, ThreadResumeParams, ThreadStartParams
-from spindle.storage.agents_md import Instructions, read_instructions
-from spindle.storage.config import Config, ConfigError
+from spindle.rpc.protocol.threads import ThreadResumeParams, ThreadStartParams
+from spindle.storage.config import ConfigError
+from spindle.storage.rollout.compressed import existing, inflate
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
-from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, locate, read_summary
+from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, read_summary
 
-__all__ = ["FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
+__all__ = ["FromFork", "FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
 
 
 @frozen(kw_only=True)
@@ -51,33 +61,7 @@ class FromHistory:
     client: Client
 
 
-Opening = NewThread | FromRollout | FromHistory
-
-
-@define(eq=False)
-class OpenedThread:
-    """A thread's state as it begins its life in memory. Times are Unix seconds."""
-
-    settings: ThreadSettings
-    config: Config
-    conversation: Conversation
-    guidance: Instructions
-    client: Client
-    created_at: int
-    updated_at: int
-    source: object
-    cli_version: str
-    preview: str = ""
-    name: str | None = None
-    forked_from_id: str | None = None
-    agent_nickname: str | None = None
-    agent_role: str | None = None
-    git: GitInfo | None = None
-    ephemeral: bool = False
-    raw_events: bool = False
-    dynamic_tools: Sequence[DynamicToolSpec] = ()
-    new_developer_instructions: str | None = None
-    """Developer instructions that came with a resume and that the model has yet to be told."""
+Opening = NewThread | FromRollout | FromHistory | FromFork
 
 
 async def open_thread(services: Services, thread_id: str, opening: Opening) -> OpenedThread:
@@ -88,6 +72,8 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
                 return await trio.to_thread.run_sync(_new, services, thread_id, opening)
             case FromRollout():
                 return await trio.to_thread.run_sync(_from_rollout, services, thread_id, opening)
+            case FromFork():
+                return await open_fork(services, thread_id, opening)
             case FromHistory():
                 opened = await trio.to_thread.run_sync(_from_history, services, thread_id, opening)
                 await opened.conversation.begin()
@@ -110,54 +96,23 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
         raise invalid_request(f"failed to load thread {thread_id}: {error}") from error
 
 
-def _configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] | None) -> Config:
-    folder = Path(services.cwd) / cwd if cwd else Path(services.cwd)
-    return services.config.load(folder, list((overrides or {}).items()))
-
-
-def _guidance(services: Services, config: Config, cwd: str) -> Instructions:
-    return read_instructions(
-        services.home,
-        Path(cwd),
-        max_bytes=config.project_doc_max_bytes,
-        fallback_names=config.project_doc_fallback_filenames,
-        root_markers=config.project_root_markers,
-    )
-
-
-def _check_provider(settings: ThreadSettings, config: Config) -> None:
-    if settings.model_provider not in config.providers():
-        raise ConfigError(f"Model provider `{settings.model_provider}` not found")
-
-
-def _meta(
-    services: Services, thread_id: str, settings: ThreadSettings, client: Client, now: datetime.datetime
-) -> dict[str, Any]:
-    return {
-        "id": thread_id,
-        "timestamp": now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
-        "cwd": settings.cwd,
-        "originator": client.originator,
-        "cli_version": services.version,
-        "source": services.source,
-        "model_provider": settings.model_provider,
-        "base_instructions": {"text": settings.base_instructions or services.instructions},
-    }
-
-
 def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread:
     params, now = opening.params, datetime.datetime.now().astimezone()
-    config = _configure(services, params.cwd, params.config)
+    config = configure(services, params.cwd, params.config)
     settings = settings_for(config, params, server_cwd=services.cwd)
-    _check_provider(settings, config)
+    check_provider(settings, config)
     path = None if params.ephemeral else services.home.new_rollout_path(thread_id, now)
+    meta = session_meta(services, thread_id, settings, opening.client, now)
+    if params.thread_source is not None:
+        meta["thread_source"] = params.thread_source
+    if params.history_mode == "paginated":
+        meta |= {"session_id": thread_id, "history_mode": "paginated"}
     return OpenedThread(
         settings=settings,
         config=config,
-        conversation=Conversation(
-            services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)
-        ),
-        guidance=_guidance(services, config, settings.cwd),
+        conversation=Conversation(services.home, thread_id, path, meta),
+        guidance=guidance_of(services, config, settings.cwd),
+        skills=skills_of(services, config, settings.cwd),
         client=opening.client,
         created_at=int(now.timestamp()),
         updated_at=int(now.timestamp()),
@@ -170,20 +125,22 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
 
 
 def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> OpenedThread:
-    path = opening.path or locate(services.home, thread_id)
+    path = opening.path or services.indexing.locate(thread_id)
     if path is None:
         raise NoRollout(thread_id)
+    path = inflate(existing(path))
     if path.stat().st_size == 0:
         raise invalid_request(f"failed to load rollout `{path}` for thread {thread_id}: empty session file")
     lock = WriterLock(services.home.lock_file(thread_id))
     lock.acquire()  # a thread that another process is writing to would be stale at once
     lock.release()
-    summary = read_summary(path, cache=services.summaries)
+    summary = read_summary(path)
     loaded = load(path)
     replay, params = loaded.replay, opening.params
-    recorded = replay.last_turn_context or {}
+    told, applied = replay.last_turn_context or {}, as_context(replay.settings_applied or {})
+    recorded = applied | told if replay.told_since else told | applied
     cwd = params.cwd or recorded.get("cwd") or summary.cwd
-    config = _configure(services, cwd, params.config)
+    config = configure(services, cwd, params.config)
     context = {"cwd": summary.cwd, **recorded}
     settings = settings_for(
         config,
@@ -194,28 +151,29 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         recorded=context,
         base_instructions=replay.meta.base_instructions if replay.meta else None,
     )
-    _check_provider(settings, config)
+    check_provider(settings, config)
     conversation = Conversation(services.home, thread_id, path, dict(replay.meta.raw) if replay.meta else {})
     conversation.take(loaded)
-    told = recorded.get("developer_instructions")
+    instructed = recorded.get("developer_instructions")
     new = params.developer_instructions
     return OpenedThread(
         settings=settings,
         config=config,
         conversation=conversation,
-        guidance=_guidance(services, config, settings.cwd),
+        guidance=guidance_of(services, config, settings.cwd),
+        skills=skills_of(services, config, settings.cwd),
         client=opening.client,
         created_at=summary.created_at,
         updated_at=summary.updated_at,
         source=summary.source,
         cli_version=summary.cli_version,
         preview=summary.preview,
-        name=replay.name or summary.name,
+        name=summary.name or replay.name,
         forked_from_id=summary.forked_from_id,
         agent_nickname=summary.agent_nickname,
         agent_role=summary.agent_role,
         git=git_info(summary),
-        new_developer_instructions=new if new and new != told else None,
+        new_developer_instructions=new if new and new != instructed else None,
     )
 
 
@@ -227,17 +185,18 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
     params, now = opening.params, datetime.datetime.now().astimezone()
     if not params.history:
         raise invalid_request("history must not be empty")
-    config = _configure(services, params.cwd, params.config)
+    config = configure(services, params.cwd, params.config)
     settings = settings_for(config, params, server_cwd=services.cwd)
-    _check_provider(settings, config)
+    check_provider(settings, config)
     path = services.home.new_rollout_path(thread_id, now)
     return OpenedThread(
         settings=settings,
         config=config,
         conversation=Conversation(
-            services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)
+            services.home, thread_id, path, session_meta(services, thread_id, settings, opening.client, now)
         ),
-        guidance=_guidance(services, config, settings.cwd),
+        guidance=guidance_of(services, config, settings.cwd),
+        skills=skills_of(services, config, settings.cwd),
         client=opening.client,
         created_at=int(now.timestamp()),
         updated_at=int(now.timestamp()),
@@ -253,8 +212,3 @@ def _preview(history: Sequence[Mapping[str, Any]]) -> str:
             parts: Any = item.get("content")
             return "".join(str(part.get("text", "")) for part in cast("list[dict[str, Any]]", parts or [])).strip()
     return ""
-
-
-def git_info(summary: ThreadSummary) -> GitInfo | None:
-    """The repository state of a stored thread as clients see it."""
-    return None if summary.git is None else GitInfo(summary.git.sha, summary.git.branch, summary.git.origin_url)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
+from attrs import Factory, define, field
 
+from spindle.actors.indexing import Indexing
 from spindle.actors.questions import Questions
 from spindle.actors.skills import SkillCatalog
 from spindle.actors.subscribers import Audience
@@ -13,7 +14,7 @@ from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
-from spindle.storage.threads import SummaryCache
+from spindle.storage.state import StateStore
 
 
 @define(eq=False)
@@ -53,8 +54,6 @@ class Services:
     source: str = "vscode"
     instructions: str = ""
     questions: Questions = field(factory=Questions)
-    skills: SkillCatalog = field(init=False)
-    summaries: SummaryCache = field(factory=SummaryCache)
-
-    def __attrs_post_init__(self) -> None:
-        self.skills = SkillCatalog(self.home)
+    skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))
+    indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
+    state: StateStore = field(default=Factory(lambda self: StateStore(self.home), takes_self=True))

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from spindle.actors.thread.permissions import policy_of
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.settings import (
     AskForApproval,
@@ -21,6 +22,7 @@ from spindle.rpc.protocol.settings import (
     SandboxPolicy,
     WorkspaceWritePolicy,
 )
+from spindle.rpc.protocol.shapes import ABSENT
 from spindle.rpc.protocol.turns import TurnStartParams
 from spindle.storage.config import Config
 
@@ -52,7 +54,6 @@ class ThreadSettings:
                 ("approval_policy", params.approval_policy),
                 ("approvals_reviewer", params.approvals_reviewer),
                 ("sandbox", params.sandbox_policy),
-                ("service_tier", params.service_tier),
                 ("effort", params.effort),
                 ("summary", params.summary),
                 ("personality", params.personality),
@@ -60,6 +61,10 @@ class ThreadSettings:
             )
             if value is not None
         }
+        if params.permission_profile is not None and params.sandbox_policy is None:
+            changes["sandbox"] = policy_of(params.permission_profile)
+        if params.service_tier is not ABSENT:
+            changes["service_tier"] = params.service_tier
         if params.cwd is not None:
             changes["cwd"] = os.path.normpath(os.path.join(server_cwd, params.cwd))
         return evolve(self, **changes) if changes else self
@@ -97,7 +102,9 @@ def settings_for(
     mode = params.sandbox or config.sandbox_mode or "read-only"
     sandbox = sandbox_from_mode(mode, config)
     stored: Any = recorded.get("sandbox_policy")
-    if params.sandbox is None and stored is not None:
+    if params.permission_profile is not None:
+        sandbox = policy_of(params.permission_profile)
+    elif params.sandbox is None and stored is not None:
         sandbox = sandbox_from_rollout(stored) or sandbox
     collaboration: Any = recorded.get("collaboration_mode") or {}
     collaborating: Any = collaboration.get("settings") or {}
@@ -109,12 +116,17 @@ def settings_for(
         or approval_from_rollout(recorded.get("approval_policy"))
         or approval_from_rollout(config.approval_policy)
         or "on-request",
-        approvals_reviewer=params.approvals_reviewer or "user",
+        approvals_reviewer=params.approvals_reviewer
+        or recorded.get("approvals_reviewer")
+        or config.approvals_reviewer
+        or "user",
         sandbox=sandbox,
-        service_tier=params.service_tier or config.service_tier,
+        service_tier=(recorded.get("service_tier") or config.service_tier)
+        if params.service_tier is ABSENT
+        else params.service_tier,
         effort=config.model_reasoning_effort or recorded.get("effort") or collaborating.get("reasoning_effort"),
         summary=config.model_reasoning_summary,
-        personality=params.personality or config.personality,
+        personality=getattr(params, "personality", None) or config.personality,
         base_instructions=params.base_instructions or base_instructions or config.instructions,
         developer_instructions=params.developer_instructions or config.developer_instructions,
     )

@@ -16,29 +16,37 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.actor import Actor
-from spindle.actors.mailbox import wants_answer
+from spindle.actors.mailbox import Ask, wants_answer
 from spindle.actors.questions import Question
 from spindle.actors.subscribers import Event, Subscriber
+from spindle.actors.thread import changes
+from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
     Attach,
+    Compact,
     Detach,
     InterruptTurn,
     LeaveNow,
     ReadThread,
+    RevertTurns,
     StartTurn,
     SteerTurn,
     StopThread,
     TurnEnded,
 )
-from spindle.actors.thread.opening import OpenedThread, Opening, open_thread
+from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
+from spindle.actors.thread.permissions import profile_of
+from spindle.actors.thread.revert import revert
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
+from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
+from spindle.rpc.protocol.removal import ThreadRevertedNotification
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
     IdleStatus,
@@ -51,7 +59,9 @@ from spindle.rpc.protocol.threads import (
     ThreadStatus,
     ThreadStatusChangedNotification,
 )
-from spindle.rpc.protocol.turns import Turn
+from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
+from spindle.storage.state.goals import StoredGoal, get_goal
+from spindle.storage.state.sections import Placements, placements
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
@@ -65,6 +75,10 @@ class Supervisor(Protocol):
 
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
         """May the thread, which has seen `seen` messages, leave? If so it is told to stop."""
+
+    def turn_ended(self, turn: EndedTurn) -> trio.Event:
+        """A turn is ending: what is to be kept of it is kept, and told, when the event is set."""
+        ...
 
 
 class ThreadActor(Actor):
@@ -86,8 +100,9 @@ class ThreadActor(Actor):
         self._opening: Opening = opening
         self._cold: bool = True
         self._supervisor = supervisor
-        self._waiting: deque[StartTurn] = deque()
+        self._waiting: deque[StartTurn | Compact] = deque()
         self._ending = False
+        self._reverting: list[RevertTurns] = []
         self._may_leave = True
         """No subscriber is waited for: none has come yet, or the last has left and the delay is over."""
         self._leave_token = 0
@@ -134,12 +149,17 @@ class ThreadActor(Actor):
                 self._detach(message)
             case StartTurn():
                 await self._start_turn(message)
+            case Compact():
+                message.reply.resolve(None)
+                self._start_compaction(message)
             case SteerTurn():
                 await self._steer(message)
             case InterruptTurn():
                 self._interrupt(message)
             case ReadThread():
                 await self._read(message)
+            case RevertTurns():
+                await self._revert(message)
             case TurnEnded():
                 await self._turn_ended()
             case LeaveNow(token=token):
@@ -148,6 +168,8 @@ class ThreadActor(Actor):
                     self._interrupt_unwatched()
             case StopThread():
                 self._end()
+            case _ if (change := changes.HANDLERS.get(type(message))) is not None:
+                await change(self, message)
             case _:
                 raise TypeError(f"a thread does not understand {message!r}")
 
@@ -159,7 +181,7 @@ class ThreadActor(Actor):
             self.stop()
 
     def _consider_leaving(self) -> None:
-        if self._may_leave and not self.subscribers and self.turn is None and not self._waiting and not self._ending:
+        if self._may_leave and not self.subscribers and self.turn is None and not self._ending and not self._waiting:
             self._supervisor.retire(self.thread_id, self.generation, self.mailbox.seen)
 
     # -- subscribers
@@ -183,13 +205,16 @@ class ThreadActor(Actor):
             self._check_rejoin(params, message.in_process)
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
+        fork = self._opening.params if isinstance(self._opening, FromFork) and params is None else None
+        where, goal = (Placements(), None) if params is None else await self._kept()
         with_turns = params is not None and not params.exclude_turns and params.history is None
+        with_turns = with_turns or (fork is not None and not fork.exclude_turns)
         turns = await self._turns() if with_turns else []
         if message.subscriber.outbox.closed:
             raise invalid_request("the client has gone away")
         self._subscribe(message.subscriber)
         settings = state.settings
-        thread = self.describe(turns)
+        thread = where.show(self.describe(turns))
         message.reply.resolve(
             ThreadStartResponse(
                 thread=thread,
@@ -197,18 +222,23 @@ class ThreadActor(Actor):
                 model_provider=settings.model_provider,
                 service_tier=settings.service_tier,
                 cwd=settings.cwd,
+                runtime_workspace_roots=(settings.cwd,),
                 instruction_sources=tuple(state.guidance.sources),
                 approval_policy=settings.approval_policy,
                 approvals_reviewer=settings.approvals_reviewer,  # type: ignore[arg-type]
                 sandbox=settings.sandbox,
+                permission_profile=profile_of(settings.sandbox),
                 reasoning_effort=settings.effort,
+                collaboration_mode=settings.collaboration_mode,
             )
         )
-        if params is None:
-            self.services.audience.announce(ThreadStartedNotification(thread))
-        elif state.conversation.usage is not None and params.history is None:
+        if state.conversation.usage is not None and (params is None or params.history is None):
             turn_id = turns[-1].id if turns else state.conversation.usage_turn
             message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", state.conversation.usage)))
+        if params is None:
+            self.services.audience.announce(ThreadStartedNotification(thread))
+        if goal is not None:
+            message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=self.thread_id, goal=goal.goal)))
         for question in self.questions.values():
             message.subscriber.outbox.put(question)
 
@@ -260,6 +290,13 @@ class ThreadActor(Actor):
         if token == self._leave_token:
             self.mailbox.post(LeaveNow(token), urgent=True)
 
+    def keep_turn(self, turn: LiveTurn, unread: bool) -> trio.Event | None:
+        """The turn is ending: it is there to be read, and has cost something. The event tells when that is kept."""
+        if self.state.ephemeral:
+            return None
+        ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms(), unread, self.emit)
+        return self._supervisor.turn_ended(ended)
+
     # -- questions
 
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
@@ -293,21 +330,28 @@ class ThreadActor(Actor):
 
     def describe(self, turns: list[Turn] | None = None) -> Thread:
         """The thread as clients see it."""
-        state = self.state
+        state, meta = self.state, self.state.conversation.meta
         return Thread(
             id=self.thread_id,
             session_id=self.thread_id,
             forked_from_id=state.forked_from_id,
             preview=state.preview,
             ephemeral=state.ephemeral,
+            history_mode="paginated" if state.conversation.paginated else "legacy",
             model_provider=state.settings.model_provider,
+            model=state.settings.model,
+            reasoning_effort=state.settings.effort,
             created_at=state.created_at,
             updated_at=state.updated_at,
+            recency_at=state.updated_at,
             status=self.status,
             path=None if state.conversation.path is None else str(state.conversation.path),
             cwd=state.settings.cwd,
             cli_version=state.cli_version,
+            originator=meta.get("originator"),
             source=state.source,
+            can_accept_direct_input=True,
+            thread_source=meta.get("thread_source"),
             agent_nickname=state.agent_nickname,
             agent_role=state.agent_role,
             git_info=state.git,
@@ -327,8 +371,16 @@ class ThreadActor(Actor):
             turns[-1] = evolve(turns[-1], items=(*turns[-1].items, partial))
         return turns
 
+    async def _kept(self) -> tuple[Placements, StoredGoal | None]:
+        """What is kept about the thread beside its rollout."""
+        id = self.thread_id
+        return await self.services.state.read_or(
+            lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None)
+        )
+
     async def _read(self, message: ReadThread) -> None:
         turns: list[Turn] = []
+        where, _ = await self._kept()
         if message.include_turns:
             if self.state.ephemeral:
                 raise invalid_request("ephemeral threads do not support includeTurns")
@@ -337,7 +389,19 @@ class ThreadActor(Actor):
                     f"thread {self.thread_id} is not materialized yet; includeTurns is unavailable before first user message"
                 )
             turns = await self._turns()
-        message.reply.resolve(self.describe(turns))
+        message.reply.resolve(where.show(self.describe(turns)))
+
+    # -- taking back
+
+    async def _revert(self, message: RevertTurns) -> None:
+        if self.turn is not None:
+            self.turn.interrupt()
+            self._reverting.append(message)  # dealt with when the turn has closed its record
+            return
+        last = await revert(self, message.before_turn_id)
+        where, _ = await self._kept()
+        message.reply.resolve((where.show(self.describe()), last))
+        self.services.audience.announce(ThreadRevertedNotification(self.thread_id))
 
     # -- turns
 
@@ -351,25 +415,38 @@ class ThreadActor(Actor):
             self.turn.steered.append(said)
             message.reply.resolve(Turn(self.turn.id))
         else:
-            self._begin(message, said)
+            message.reply.resolve(Turn(self._begin(str(uuid7()), message.params, said).id))
 
-    def _begin(self, message: StartTurn, said: Said) -> None:
-        turn = self.turn = LiveTurn(str(uuid7()), message.params, said)
-        message.reply.resolve(Turn(turn.id))
+    def _start_compaction(self, message: Compact) -> None:
+        if self.turn is None:
+            self._begin(message.turn_id, TurnStartParams(thread_id=self.thread_id, input=()), None)
+        else:
+            self._waiting.append(message)
+
+    def _begin(self, turn_id: str, params: TurnStartParams, said: Said | None) -> LiveTurn:
+        turn = self.turn = LiveTurn(turn_id, params, said)
         self.nursery.start_soon(TurnTask(self, turn).run)
+        return turn
 
     async def _turn_ended(self) -> None:
         ended, self.turn = self.turn, None
         if ended is not None:
             ended.done.set()
+        reverting, self._reverting = self._reverting, []
         if self._ending:
-            for message in self._waiting:
+            late: list[Ask[Any]] = [*reverting, *self._waiting]
+            for message in late:
                 message.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))
             self.stop()
             return
+        for request in reverting:
+            await self.handle(request)
         waiting, self._waiting = self._waiting, deque()
-        for message in waiting:
-            await self._start_turn(message)
+        for start in waiting:
+            if isinstance(start, Compact):
+                self._start_compaction(start)
+            else:
+                await self._start_turn(start)
 
     async def _steer(self, message: SteerTurn) -> None:
         said = await self._said(message.content)
@@ -378,6 +455,10 @@ class ThreadActor(Actor):
             raise invalid_request("no active turn to steer")
         if turn.id != message.expected_turn_id:
             raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
+        if turn.first is None:
+            text = "cannot steer a compact turn"
+            info = {"activeTurnNotSteerable": {"turnKind": "compact"}}
+            raise invalid_request(text, TurnError(text, info))
         turn.steered.append(said)
         message.reply.resolve(turn.id)
 

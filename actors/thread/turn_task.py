@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.skills import announcement
-from spindle.actors.thread.git import read_git
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
-from spindle.actors.thread.settings import turn_context
+from spindle.actors.thread.recording import context_entries, look_at_repository
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.catalogue import ModelInfo, model_info
-from spindle.actors.turn.context import TURN_ABORTED, Told, changes, message, opening, today
+from spindle.actors.turn.compaction import Compacted, compact
+from spindle.actors.turn.context import TURN_ABORTED, Told, message, opening, today
 from spindle.actors.turn.host import Entry, Said
-from spindle.actors.turn.loop import TurnPlan, run_turn
+from spindle.actors.turn.loop import run_turn
+from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
 from spindle.rpc.model.interface import ModelError, Usage
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spindle")
 
+KEEPING = 0.1
+"""Seconds the end of a turn may wait for what is kept beside the rollout; that only tells earlier what is kept later."""
+
 
 class TurnTask:
     """Runs `turn` in `thread`; also what the turn sees of the thread (`TurnHost`)."""
@@ -58,8 +61,8 @@ class TurnTask:
         self._thread, self._turn = thread, turn
         self._state, self._services = thread.state, thread.services
         self._conversation = thread.state.conversation
-        self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
-        self._info: ModelInfo = model_info(self._state.settings.model)
+        self._settings = self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
+        self._info: ModelInfo = model_info(self._settings.model)
         self._began = False
         self._synced = 0
 
@@ -98,25 +101,15 @@ class TurnTask:
         thread.set_status(ActiveStatus())
         thread.emit(TurnStartedNotification(thread.thread_id, turn.shown()))
         conversation = self._conversation
-        if not conversation.stored and (git := await read_git(state.settings.cwd)) is not None:
-            state.git = git
-            members = {"commit_hash": git.sha, "branch": git.branch, "repository_url": git.origin_url}
-            conversation.meta["git"] = {key: value for key, value in members.items() if value is not None}
+        await look_at_repository(state)
         await conversation.begin()
         self._began = True
-        skills = None
-        if conversation.last_context is None:
-            skills = await trio.to_thread.run_sync(self._skills)
-        self.record(*self._opening_entries(skills))
-        state.new_developer_instructions = None
-        if not state.preview:
+        self.record(*self._opening_entries())
+        turn.opened.set()
+        if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
 
-    def _skills(self) -> str | None:
-        settings, config = self._state.settings, self._state.config
-        return announcement(self._services.skills.enabled(settings.cwd, config.raw))
-
-    def _opening_entries(self, skills: str | None) -> list[Entry]:
+    def _opening_entries(self) -> list[Entry]:
         turn, state, conversation = self._turn, self._state, self._conversation
         started = {
             "type": "task_started",
@@ -134,25 +127,15 @@ class TurnTask:
         if conversation.cut_off_turn is not None:
             entries.append(("response_item", message("user", TURN_ABORTED)))
             conversation.cut_off_turn = None
-        date, zone = today()
-        now = Told.of(state.settings, date, zone)
-        if conversation.last_context is None:
-            told = opening(state.settings, now, state.guidance.text, skills)
-        else:
-            told = changes(
-                state.settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions
-            )
-        entries += [("response_item", item) for item in told]
-        context = turn_context(state.settings, turn.id, date, zone)
-        conversation.last_context = context
-        entries.append(("turn_context", context))
-        return entries
+        return entries if turn.first is None else [*entries, *context_entries(state, self._settings, turn.id)]
 
     async def _close(self, status: TurnStatus, error: TurnError | None) -> None:
         """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""
         thread, turn, conversation = self._thread, self._turn, self._conversation
         turn.answer = None
+        turn.opened.set()
         if self._began:
+            kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
                 self.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
@@ -163,6 +146,9 @@ class TurnTask:
             finally:
                 conversation.end()
             self._state.updated_at = int(time.time())
+            if kept is not None:
+                with trio.move_on_after(KEEPING):
+                    await kept.wait()
         if error is not None:
             thread.set_status(SystemErrorStatus())
             thread.emit(ErrorNotification(error, False, thread.thread_id, turn.id))
@@ -178,10 +164,9 @@ class TurnTask:
             "duration_ms": turn.duration_ms(),
         }
         if status == "interrupted":
-            return [
-                ("response_item", message("user", TURN_ABORTED)),
-                ("event_msg", {"type": "turn_aborted", "reason": "interrupted", **ended}),
-            ]
+            # an interrupted compaction leaves what the model sees as it was
+            told: list[Entry] = [("response_item", message("user", TURN_ABORTED))] if turn.first is not None else []
+            return [*told, ("event_msg", {"type": "turn_aborted", "reason": "interrupted", **ended})]
         entries: list[Entry] = []
         if error is not None:
             failure = {"message": error.message, "codex_error_info": stored_error_info(error.codex_error_info)}
@@ -196,16 +181,21 @@ class TurnTask:
         plan = TurnPlan(
             thread_id=thread.thread_id,
             turn_id=turn.id,
-            settings=state.settings,
+            settings=self._settings,
             info=self._info,
-            instructions=state.settings.base_instructions or self._services.instructions,
+            instructions=self._settings.base_instructions or self._services.instructions,
             originator=state.client.originator,
             user_agent=state.client.user_agent,
+            compact_prompt=state.config.compact_prompt,
+            compact_at=state.config.model_auto_compact_token_limit or self._info.context_window * 9 // 10,
             output_schema=turn.params.output_schema,
             toolbox=thread.tools.toolbox(state, self._info),
             client_metadata=turn.params.responsesapi_client_metadata or {},
         )
-        model = self._services.models.get(state.settings.model_provider, state.config)
+        model = self._services.models.get(self._settings.model_provider, state.config)
+        if turn.first is None:
+            await compact(self, plan, model)
+            return None
         return await run_turn(self, plan, model, [turn.first])
 
     # -- TurnHost
@@ -223,22 +213,22 @@ class TurnTask:
     @property
     def cwd(self) -> str:
         """See TurnHost."""
-        return self._state.settings.cwd
+        return self._settings.cwd
 
     @property
     def sandbox(self) -> SandboxPolicy:
         """See TurnHost."""
-        return self._state.settings.sandbox
+        return self._settings.sandbox
 
     @property
     def approval(self) -> AskForApproval:
         """See TurnHost."""
-        return self._state.settings.approval_policy
+        return self._settings.approval_policy
 
     @property
     def mode(self) -> str:
         """See TurnHost."""
-        return getattr(self._state.settings.collaboration_mode, "mode", "default")
+        return getattr(self._settings.collaboration_mode, "mode", "default")
 
     def emit(self, params: object) -> None:
         """See TurnHost."""
@@ -268,6 +258,33 @@ class TurnTask:
         """See TurnHost."""
         return self._conversation.items
 
+    def replace_history(self, compacted: Compacted) -> None:
+        """See TurnHost."""
+        conversation = self._conversation
+        context = conversation.last_context
+        self.record(*compacted.entries())
+        conversation.replace(compacted.items, compacted.summary)
+        if compacted.in_turn and context is not None:
+            conversation.last_context = context
+            self.record(("turn_context", context))
+        if conversation.usage is not None:
+            self._account({**conversation.usage, "last_token_usage": compacted.usage()})
+        self.record(("event_msg", {"type": "context_compacted"}))
+
+    def last_summary(self) -> str | None:
+        """See TurnHost."""
+        return self._conversation.summary
+
+    def context(self) -> Sequence[dict[str, Any]]:
+        """See TurnHost."""
+        state, settings = self._state, self._settings
+        return opening(settings, Told.of(settings, *today()), state.guidance.text, state.skills)
+
+    def context_tokens(self) -> int:
+        """See TurnHost."""
+        last: Any = (self._conversation.usage or {}).get("last_token_usage") or {}
+        return int(last.get("total_tokens") or 0)
+
     def take_input(self) -> Sequence[Said]:
         """See TurnHost."""
         return self._turn.take_steered()
@@ -285,6 +302,7 @@ class TurnTask:
         """See TurnHost."""
         if usage is None:
             return
+        self._turn.tokens += max(0, usage.input_tokens - usage.cached_input_tokens) + usage.output_tokens
         last = {
             "input_tokens": usage.input_tokens,
             "cached_input_tokens": usage.cached_input_tokens,
@@ -294,7 +312,12 @@ class TurnTask:
         }
         before: Any = (self._conversation.usage or {}).get("total_token_usage") or {}
         total = {key: value + int(before.get(key) or 0) for key, value in last.items()}
-        info = {"total_token_usage": total, "last_token_usage": last, "model_context_window": self._info.usable_window}
+        self._account(
+            {"total_token_usage": total, "last_token_usage": last, "model_context_window": self._info.usable_window}
+        )
+
+    def _account(self, info: dict[str, Any]) -> None:
+        info.pop("turn_id", None)
         self._conversation.usage, self._conversation.usage_turn = info, self._turn.id
         self.record(("event_msg", {"type": "token_count", "info": info, "rate_limits": None}))
         self.emit(token_usage(self._thread.thread_id, self._turn.id, info))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +13,28 @@ from attrs import evolve, frozen
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
 from spindle.rpc.protocol.approvals import DynamicToolCallParams, DynamicToolCallResponse
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
-from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.items import DynamicToolCallItem, TextOutput
 from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]+")
+
+
+def check_dynamic_tools(tools: Sequence[DynamicToolSpec]) -> None:
+    """Raises RpcError for a name that is blank, reserved, twice there, or not one the Responses API takes."""
+    seen: set[tuple[str | None, str]] = set()
+    for tool in tools:
+        name = tool.name.strip()
+        if not name:
+            raise invalid_request("dynamic tool name must not be empty")
+        if not _NAME.fullmatch(tool.name):
+            raise invalid_request(f"dynamic tool name must match ^[a-zA-Z0-9_-]+$ to match Responses API: {tool.name}")
+        if name == "mcp" or name.startswith("mcp__"):
+            raise invalid_request(f"dynamic tool name is reserved: {name}")
+        if (tool.namespace, name) in seen:
+            raise invalid_request(f"duplicate dynamic tool name: {name}")
+        seen.add((tool.namespace, name))
 
 
 @frozen

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
 from spindle.actors.tools.interface import Entry, ToolHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput
+
+if TYPE_CHECKING:
+    from spindle.actors.turn.compaction import Compacted
 
 __all__ = ["Entry", "Said", "TurnHost"]
 
@@ -31,6 +34,21 @@ class TurnHost(ToolHost, Protocol):
 
     def history(self) -> Sequence[bytes]:
         """What the model is sent: every response item so far, each encoded as JSON."""
+        ...
+
+    def replace_history(self, compacted: Compacted) -> None:
+        """Record a compaction, and let the model see what it leaves from now on. Raises JournalError."""
+
+    def last_summary(self) -> str | None:
+        """The summary that the last compaction left in the history, opening included; None if there was none."""
+        ...
+
+    def context(self) -> Sequence[dict[str, Any]]:
+        """The messages that tell the model of its surroundings, all of them."""
+        ...
+
+    def context_tokens(self) -> int:
+        """How many tokens the history has, as far as answers have told."""
         ...
 
     def take_input(self) -> Sequence[Said]:

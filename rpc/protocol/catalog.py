@@ -1,7 +1,7 @@
 """The methods a client may call: their parameters, and which of them need the experimentalApi capability.
 
-The names are those of Codex 0.124, in its order, because its error for an unknown method lists them. Parameter
-classes are imported when their method is first called.
+The names are those of Codex 0.124, in its order, because its error for an unknown method lists them; what 0.169 adds
+follows. Parameter classes are imported when their method is first called.
 """
 
 from collections.abc import Mapping
@@ -115,13 +115,28 @@ _TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("config/batchWrite", "", None),
     ("configRequirements/read", "", None),
     ("account/read", "accounts", "GetAccountParams"),
-    ("getConversationSummary", "", None),
+    ("getConversationSummary", "conversations", "GetConversationSummaryParams"),
     ("gitDiffToRemote", "", None),
     ("getAuthStatus", "accounts", "GetAuthStatusParams"),
     ("fuzzyFileSearch", "", None),
     ("fuzzyFileSearch/sessionStart", "", None),
     ("fuzzyFileSearch/sessionUpdate", "", None),
     ("fuzzyFileSearch/sessionStop", "", None),
+    # of 0.169
+    ("thread/delete", "removal", "ThreadDeleteParams"),
+    ("thread/revert", "removal", "ThreadRevertParams"),
+    ("thread/goal/set", "goals", "ThreadGoalSetParams"),
+    ("thread/goal/get", "goals", "ThreadGoalGetParams"),
+    ("thread/goal/clear", "goals", "ThreadGoalClearParams"),
+    ("thread/section/move", "sections", "ThreadSectionMoveParams"),
+    ("threadSection/list", "sections", "ThreadSectionListParams"),
+    ("threadSection/create", "sections", "ThreadSectionCreateParams"),
+    ("threadSection/update", "sections", "ThreadSectionUpdateParams"),
+    ("threadSection/delete", "sections", "ThreadSectionDeleteParams"),
+    ("thread/readState/update", "read_states", "ThreadReadStateUpdateParams"),
+    ("thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams"),
+    ("thread/search", "search", "ThreadSearchParams"),
+    ("thread/searchOccurrences", "search", "ThreadSearchOccurrencesParams"),
 )
 
 _WITHOUT_PARAMS: Final = frozenset(
@@ -145,8 +160,16 @@ _EXPERIMENTAL: Final = frozenset(
         "fuzzyFileSearch/sessionStart",
         "fuzzyFileSearch/sessionUpdate",
         "fuzzyFileSearch/sessionStop",
+        "thread/readState/update",
+        "thread/settings/update",
+        "thread/search",
+        "thread/searchOccurrences",
     )
 )
+
+
+EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(("thread/readState/changed", "thread/settings/updated"))
+"""Notifications that only connections with the experimentalApi capability get."""
 
 
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
@@ -155,7 +178,7 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
         for name, module, params in _TABLE
     }
 )
-"""Every method of Codex 0.124 by name, in its order."""
+"""Every method of Codex 0.124 by name, in its order, then those that later versions add."""
 
 
 @cache

@@ -3,15 +3,18 @@
 Times are Unix seconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from attrs import field, frozen
 
 from spindle.rpc.protocol.envelope import RequestId
+from spindle.rpc.protocol.read_states import ThreadReadState
+from spindle.rpc.protocol.sections import ThreadSection
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,
     AskForApproval,
+    CollaborationMode,
     DynamicToolSpec,
     PermissionProfile,
     Personality,
@@ -20,11 +23,11 @@ from spindle.rpc.protocol.settings import (
     SandboxPolicy,
     ServiceTier,
 )
-from spindle.rpc.protocol.shapes import U32, JsonObject, Tagged, Untagged
+from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, JsonObject, Tagged, Untagged
 from spindle.rpc.protocol.turns import Turn
 
 ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
-ThreadSortKey: TypeAlias = Literal["created_at", "updated_at"]
+ThreadSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at", "section_position"]
 SortDirection: TypeAlias = Literal["asc", "desc"]
 ThreadSourceKind: TypeAlias = Literal[
     "cli",
@@ -39,6 +42,7 @@ ThreadSourceKind: TypeAlias = Literal[
     "unknown",
 ]
 ThreadStartSource: TypeAlias = Literal["startup", "clear"]
+ThreadHistoryMode: TypeAlias = Literal["legacy", "paginated"]
 ThreadUnsubscribeStatus: TypeAlias = Literal["notLoaded", "notSubscribed", "unsubscribed"]
 CwdFilter: TypeAlias = Annotated[str | Sequence[str], Untagged("ThreadListCwdFilter")]
 
@@ -93,22 +97,36 @@ class GitInfo:
 class Thread:
     """A thread as clients see it. `source` is a word or an object of the protocol's SessionSource.
 
-    `turns` is filled only where a method says so; `path` is None for an ephemeral thread.
+    `turns` is filled only where a method says so; `path` is None for an ephemeral thread. From 0.169 are `parent_thread_id`,
+    the section, the project, `history_mode` (how the rollout stores items), `model` and `reasoning_effort` (of the loaded
+    thread), `recency_at` (Unix seconds), `originator` (the client that created it), `thread_source` (what a client
+    calls the kind of thread) and `can_accept_direct_input` (None unless it is loaded).
     """
 
     id: str
     session_id: str
     forked_from_id: str | None = None
+    parent_thread_id: str | None = None
     preview: str = ""
     ephemeral: bool = False
+    section: ThreadSection | None = None
+    section_entered_at: int | None = None
+    project_id: str | None = None
+    history_mode: ThreadHistoryMode = "legacy"
     model_provider: str
+    model: str | None = None
+    reasoning_effort: ReasoningEffort | None = None
     created_at: int
     updated_at: int
+    recency_at: int | None = None
     status: ThreadStatus
     path: str | None = None
     cwd: str
     cli_version: str
+    originator: str | None = None
     source: object = "unknown"
+    can_accept_direct_input: bool | None = None
+    thread_source: str | None = None
     agent_nickname: str | None = None
     agent_role: str | None = None
     git_info: GitInfo | None = None
@@ -122,7 +140,7 @@ class ThreadStartParams:
 
     model: str | None = None
     model_provider: str | None = None
-    service_tier: ServiceTier | None = None
+    service_tier: ServiceTier | Absent | None = ABSENT
     cwd: str | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
@@ -134,7 +152,9 @@ class ThreadStartParams:
     developer_instructions: str | None = None
     personality: Personality | None = None
     ephemeral: bool | None = None
+    history_mode: ThreadHistoryMode | None = None
     session_start_source: ThreadStartSource | None = None
+    thread_source: str | None = None
     dynamic_tools: Sequence[DynamicToolSpec] | None = field(default=None, metadata={"experimental": True})
     mock_experimental_field: str | None = field(default=None, metadata={"experimental": True})
     experimental_raw_events: bool = field(default=False, metadata={"experimental": True})
@@ -150,12 +170,14 @@ class _LoadedThread:
     model_provider: str
     service_tier: ServiceTier | None = None
     cwd: str
+    runtime_workspace_roots: Sequence[str] = ()
     instruction_sources: Sequence[str] = ()
     approval_policy: AskForApproval
     approvals_reviewer: ApprovalsReviewer = "user"
     sandbox: SandboxPolicy
     permission_profile: PermissionProfile | None = None
     reasoning_effort: ReasoningEffort | None = None
+    collaboration_mode: CollaborationMode | None = None
 
 
 @frozen(kw_only=True)
@@ -172,7 +194,7 @@ class ThreadResumeParams:
     path: str | None = field(default=None, metadata={"experimental": True})
     model: str | None = None
     model_provider: str | None = None
-    service_tier: ServiceTier | None = None
+    service_tier: ServiceTier | Absent | None = ABSENT
     cwd: str | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
@@ -193,13 +215,18 @@ class ThreadResumeResponse(_LoadedThread):
 
 @frozen(kw_only=True)
 class ThreadForkParams:
-    """Create a thread that begins with the history of another."""
+    """Create a thread that begins with the history of another.
+
+    0.169 adds the two turn ids: the history ends behind `last_turn_id`, or in front of `before_turn_id`.
+    """
 
     thread_id: str
+    last_turn_id: str | None = None
+    before_turn_id: str | None = None
     path: str | None = field(default=None, metadata={"experimental": True})
     model: str | None = None
     model_provider: str | None = None
-    service_tier: ServiceTier | None = None
+    service_tier: ServiceTier | Absent | None = ABSENT
     cwd: str | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
@@ -209,6 +236,7 @@ class ThreadForkParams:
     base_instructions: str | None = None
     developer_instructions: str | None = None
     ephemeral: bool = False
+    thread_source: str | None = None
     exclude_turns: bool = False
     persist_extended_history: bool = field(default=False, metadata=_EXTENDED_HISTORY)
 
@@ -235,7 +263,10 @@ class ThreadReadResponse:
 
 @frozen(kw_only=True)
 class ThreadListParams:
-    """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring."""
+    """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring.
+
+    `section_id` None lists the threads in no section, `ABSENT` all.
+    """
 
     cursor: str | None = None
     limit: U32 | None = None
@@ -247,15 +278,23 @@ class ThreadListParams:
     cwd: CwdFilter | None = None
     use_state_db_only: bool = False
     search_term: str | None = None
+    excluded_thread_ids: Sequence[str] | None = None
+    section_id: str | Absent | None = ABSENT
+    parent_thread_id: str | None = field(default=None, metadata={"experimental": True})
+    ancestor_thread_id: str | None = field(default=None, metadata={"experimental": True})
 
 
 @frozen
 class ThreadListResponse:
-    """One page, and cursors for the next page and for what has appeared before this one."""
+    """One page, and cursors for the next page and for what has appeared before this one.
+
+    `read_states` by thread id; None where they are not to be had.
+    """
 
     data: Sequence[Thread]
     next_cursor: str | None = None
     backwards_cursor: str | None = None
+    read_states: Mapping[str, ThreadReadState] | None = None
 
 
 @frozen

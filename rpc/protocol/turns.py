@@ -20,7 +20,7 @@ from spindle.rpc.protocol.settings import (
     SandboxPolicy,
     ServiceTier,
 )
-from spindle.rpc.protocol.shapes import AbsolutePath
+from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath
 
 TurnStatus: TypeAlias = Literal["completed", "interrupted", "failed", "inProgress"]
 TurnItemsView: TypeAlias = Literal["notLoaded", "summary", "full"]
@@ -72,7 +72,7 @@ class TurnStartParams:
     sandbox_policy: SandboxPolicy | None = None
     permission_profile: PermissionProfile | None = None
     model: str | None = None
-    service_tier: ServiceTier | None = None
+    service_tier: ServiceTier | Absent | None = ABSENT
     effort: ReasoningEffort | None = None
     summary: ReasoningSummary | None = None
     personality: Personality | None = None

@@ -1,4 +1,4 @@
-"""The command line: `spindle app-server`, with the options of `codex app-server`, and `spindle demo`."""
+"""The command line: `spindle app-server`, with the options of `codex app-server`, `spindle index` and `spindle demo`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     )
     server.add_argument("--stdio", action="store_true", help="the same as --listen stdio://")
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
+    commands.add_parser("index", help="bring the index of the home's threads up to date, and show how far it is")
     commands.add_parser("demo", help="show the life of threads on the built-in offline model")
     return top
 
@@ -82,6 +83,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         from spindle.demo import main as demo
 
         sys.exit(demo())
+    if options.command == "index":
+        from spindle.indexing import main as index
+
+        sys.exit(index())
     sys.exit(app_server(options))
 
 

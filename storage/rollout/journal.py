@@ -57,8 +57,10 @@ class _Known:
 class Journal:
     """Appends to one rollout. `append` is for the trio thread; `begin`, `sync` and `end` block: use a worker thread."""
 
-    def __init__(self, path: Path, lock_file: Path) -> None:
+    def __init__(self, path: Path, lock_file: Path, *, numbered: bool = False) -> None:
+        """`numbered`: number the lines of a file that is begun now; one that exists goes on as it is."""
         self.path = path
+        self._numbered = numbered
         self._lock = WriterLock(lock_file)
         self._fd: int | None = None
         self._inode = 0
@@ -240,7 +242,9 @@ class Journal:
         known = self._known
         if known is not None and known.ordinal is not None and known.inode == self._inode and known.end == size:
             return known.ordinal
-        if size == 0 or _ORDINAL not in _read(fd, 0, min(size, 2 * _AFTER_TIMESTAMP)):
+        if size == 0:
+            return 0 if self._numbered else None
+        if _ORDINAL not in _read(fd, 0, min(size, 2 * _AFTER_TIMESTAMP)):
             return None
         start = self._end_of_lines(fd, size - 1)
         last = decode_line(_read(fd, start, size))

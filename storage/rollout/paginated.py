@@ -53,6 +53,8 @@ def _item(name: object, event: Json) -> Json | None:
             item = {"type": "Reasoning", "id": str(uuid.uuid4()), "summary_text": [], "raw_content": []}
             item[_REASONING[str(name)]].append(event["text"])
             return item
+        case "context_compacted":
+            return {"type": "ContextCompaction", "id": str(uuid.uuid4())}
         case "web_search_end":
             return {"type": "WebSearch", "id": event["call_id"], "query": event["query"], "action": event["action"]}
         case _:

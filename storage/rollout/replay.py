@@ -78,6 +78,10 @@ class Replay:
         self.meta: SessionMeta | None = None
         self.history: list[StoredItem] = []
         self.last_turn_context: dict[str, Any] | None = None
+        self.settings_applied: dict[str, Any] | None = None
+        """The settings that were last changed between turns."""
+        self.told_since = False
+        """Whether a turn context is newer than they are."""
         self.name: str | None = None
         self._shown = ShownTurns()
         self._index = -1
@@ -88,6 +92,7 @@ class Replay:
         # how much of the history is what the last compaction put there, and the summary in it
         self._compacted = 0
         self._summary: str | None = None
+        self._untold = False
         self._types: dict[str, Callable[[dict[str, Any]], None]] = {
             "response_item": self._response_item,
             "event_msg": self._event,
@@ -122,6 +127,16 @@ class Replay:
         return None if self._usage is None else {**self._usage, "turn_id": self._usage_turn}
 
     @property
+    def summary(self) -> str | None:
+        """The message that the last compaction left in the history; None if there was none."""
+        return self._summary
+
+    @property
+    def told_context(self) -> dict[str, Any] | None:
+        """The settings that the model knows of: those of the last turn, unless a compaction took them from its history."""
+        return None if self._untold else self.last_turn_context
+
+    @property
     def ended_interrupted(self) -> bool:
         """Whether the last turn was cut off: started, and nothing tells how it ended."""
         turns = self._shown.turns
@@ -135,6 +150,8 @@ class Replay:
 
     def _turn_context(self, payload: dict[str, Any]) -> None:
         self.last_turn_context = payload
+        self._untold = False
+        self.told_since = True
         if self._shown.current is not None:
             self._shown.current.context = payload
 
@@ -158,6 +175,9 @@ class Replay:
                 of = payload.get("thread_id")
                 if self.meta is None or of is None or of == self.meta.id:
                     self.name = text_or_none(payload.get("thread_name"))
+            case "thread_settings_applied":
+                self.settings_applied = mapping(payload.get("thread_settings")) or None
+                self.told_since = False
             case "thread_rolled_back":
                 count = payload.get("num_turns")
                 if isinstance(count, int):
@@ -192,6 +212,7 @@ class Replay:
             if self._summary:
                 self.history.append(said_by_user(self._summary))
         self._compacted = len(self.history)
+        self._untold = True
         for turn in self._shown.turns:
             turn.history_start = None
 

@@ -13,10 +13,15 @@ from spindle.storage.threads.errors import (
     NoSessionMeta,
     StoredThreadError,
 )
-from spindle.storage.threads.listing import ThreadPage, ThreadQuery, list_threads
+from spindle.storage.threads.lineage import Lineage, lineage
+from spindle.storage.threads.listing import TooMuchToRead, list_threads
 from spindle.storage.threads.locate import RolloutName, locate, locate_archived
+from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import read_names, record_name
-from spindle.storage.threads.summary import StoredGit, SummaryCache, ThreadSummary, read_summary
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
+from spindle.storage.threads.removal import remove
+from spindle.storage.threads.section_listing import PlacedThread, list_section
+from spindle.storage.threads.summary import StoredGit, ThreadSummary, read_summary
 
 __all__ = [
     "ArchiveConflict",
@@ -26,18 +31,25 @@ __all__ = [
     "NoRollout",
     "NoSessionMeta",
     "StoredThreadError",
+    "Lineage",
+    "PlacedThread",
     "RolloutName",
     "StoredGit",
-    "SummaryCache",
     "ThreadPage",
     "ThreadQuery",
     "ThreadSummary",
+    "append_to_stored",
+    "TooMuchToRead",
     "archive",
+    "latest_meta",
+    "lineage",
+    "list_section",
     "list_threads",
     "locate",
     "locate_archived",
     "read_names",
     "read_summary",
     "record_name",
+    "remove",
     "unarchive",
 ]

@@ -1,21 +1,23 @@
 """Finding rollout files by name.
 
-They are `rollout-YYYY-MM-DDTHH-MM-SS-<thread id>.jsonl` below `sessions/YYYY/MM/DD`, and flat in the archive.
+They are `rollout-YYYY-MM-DDTHH-MM-SS-<thread id>.jsonl` below `sessions/YYYY/MM/DD`, and flat in the archive; compressed
+ones end in `.jsonl.zst`.
 The time in the name is the local time of the machine that made the thread, in whole seconds.
 """
 
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from attrs import frozen
 
 from spindle.storage.home import Home
+from spindle.storage.rollout.compressed import SUFFIX
 
-_NAME = re.compile(r"rollout-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl")
+_NAME = re.compile(r"rollout-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl(?:\.zst)?")
 
 
 @frozen
@@ -74,13 +76,22 @@ def day_folders(sessions: Path, *, newest_first: bool) -> Iterator[Path]:
 
 
 def rollouts_in(folder: Path) -> list[tuple[RolloutName, str]]:
-    """Every rollout directly in `folder` with its path, in no order. A missing folder is empty."""
+    """Every rollout directly in `folder` with its path, in no order. A missing folder is empty.
+
+    A compressed file beside its plain one is left out.
+    """
     try:
-        names = os.listdir(folder)
+        names = rollout_names(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []
     prefix = f"{folder}{os.sep}"
     return [(parsed, prefix + name) for name in names if (parsed := RolloutName.parse(name)) is not None]
+
+
+def rollout_names(names: Iterable[str]) -> set[str]:
+    """Those of a folder's names that may be rollouts, without compressed ones that have their plain one beside them."""
+    found = {name for name in names if name.startswith("rollout-")}
+    return found - {plain + SUFFIX for plain in found if plain + SUFFIX in found}
 
 
 def _in_folder(folder: Path, thread_id: str) -> Path | None:

@@ -12,44 +12,68 @@ import orjson
 
 from spindle.storage.home import Home
 
-_FILE = "session_index.jsonl"
+NAMES_FILE = "session_index.jsonl"
 
 
 def read_names(home: Home) -> Mapping[str, str]:
     """Thread id -> name, of all named threads. Lines that cannot be read are skipped; no file means no names."""
     try:
-        data = (home.path / _FILE).read_bytes()
+        data = (home.path / NAMES_FILE).read_bytes()
     except FileNotFoundError:
         return {}
     names: dict[str, str] = {}
     for line in data.split(b"\n"):
-        if not line.strip():
-            continue
-        try:
-            entry: Any = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            continue
-        match entry:
-            case {"id": str(thread_id), "thread_name": str(name)} if name.strip():
+        if (entry := parse_entry(line)) is not None:
+            thread_id, name = entry
+            if name:
                 names[thread_id] = name
-            case {"id": str(thread_id)}:
+            else:
                 names.pop(thread_id, None)
-            case _:
-                pass
     return names
+
+
+def read_name(home: Home, thread_id: str) -> str | None:
+    """The name of one thread. Only the lines that mention it are decoded."""
+    try:
+        data = (home.path / NAMES_FILE).read_bytes()
+    except FileNotFoundError:
+        return None
+    end = len(data)
+    while (at := data.rfind(thread_id.encode(), 0, end)) >= 0:
+        start, stop = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
+        entry = parse_entry(data[start : stop if stop >= 0 else len(data)])
+        if entry is not None and entry[0] == thread_id:
+            return entry[1]
+        end = start
+    return None
+
+
+def parse_entry(line: bytes) -> tuple[str, str | None] | None:
+    """The thread id and the name of a line; the name is None where it was taken away. None for anything else."""
+    try:
+        entry: Any = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    match entry:
+        case {"id": str(thread_id), "thread_name": str(name)} if name.strip():
+            return thread_id, name
+        case {"id": str(thread_id)}:
+            return thread_id, None
+        case _:
+            return None
 
 
 def record_name(home: Home, thread_id: str, name: str, now: datetime | None = None) -> None:
     """Append a thread's new name to the index; `now` (UTC) defaults to the clock. Raises OSError."""
     at = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     line = orjson.dumps({"id": thread_id, "thread_name": name, "updated_at": at}) + b"\n"
-    fd = os.open(home.path / _FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(home.path / NAMES_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         size = os.fstat(fd).st_size
         # A line that somebody left unfinished would swallow ours.
         if size and os.pread(fd, 1, size - 1) != b"\n":
             line = b"\n" + line
         if os.write(fd, line) != len(line):
-            raise OSError(f"short write to {home.path / _FILE}")
+            raise OSError(f"short write to {home.path / NAMES_FILE}")
     finally:
         os.close(fd)

@@ -1,23 +1,27 @@
 """What the head of a rollout says about its thread: enough for every list, without reading the conversation."""
 
 import os
-import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from spindle.storage.home import Home
+from spindle.storage.rollout.compressed import existing, is_compressed, open_rollout, plain_path
 from spindle.storage.rollout.lines import Line, decode_line
-from spindle.storage.threads.errors import EmptyRollout, NoSessionMeta
-from spindle.storage.threads.names import read_names
+from spindle.storage.threads.errors import EmptyRollout, NoSessionMeta, StoredThreadError
+from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.metadata import latest_meta
+from spindle.storage.threads.names import read_name
 
 # Editors put what is open in front of what was asked, under a heading of its own.
 _REQUEST_HEADING = "## My request for Codex:"
 # The first question comes after instructions and context, rarely beyond 100 KB; this bounds the reading of odd files.
 _HEAD_LIMIT = 16 * 1024 * 1024
+# How far from its end a file is searched for metadata that was changed after it was begun.
+_TAIL = 256 * 1024
 _SOURCES = {"cli": "cli", "vscode": "vscode", "exec": "exec", "mcp": "appServer", "appServer": "appServer"}
 
 
@@ -35,8 +39,9 @@ class ThreadSummary:
     """A stored thread without its turns.
 
     `created_at` and `updated_at` are Unix seconds, the latter the file's modification time. `source` is JSON in the
-    words of the protocol (`"cli"`, `"appServer"`, `{"subAgent": …}`). `has_user_message` tells whether anybody asked
-    anything.
+    words of the protocol (`"cli"`, `"appServer"`, `{"subAgent": …}`), `history_mode` `"legacy"` or `"paginated"`.
+    `has_user_message` tells whether anybody asked anything.
+    `parent_thread_id` is the thread that spawned this one, `path` the plain name of a compressed file.
     """
 
     id: str
@@ -50,11 +55,15 @@ class ThreadSummary:
     path: Path
     cwd: str
     cli_version: str
+    originator: str | None
     source: object
+    thread_source: str | None
+    history_mode: str
     agent_nickname: str | None
     agent_role: str | None
     git: StoredGit | None
     name: str | None
+    parent_thread_id: str | None
 
 
 @frozen
@@ -68,7 +77,10 @@ class Head:
     created_at: int | None
     cwd: str
     cli_version: str
+    originator: str | None
     source: object
+    thread_source: str | None
+    history_mode: str
     agent_nickname: str | None
     agent_role: str | None
     git: StoredGit | None
@@ -76,73 +88,42 @@ class Head:
     has_user_message: bool
 
 
-class SummaryCache:
-    """Heads already read, and the names, each kept as long as its file is unchanged. May be shared by worker threads.
-
-    Holds at most `size` heads (about 1 KiB each); the ones read longest ago go first.
-    """
-
-    def __init__(self, size: int = 50_000) -> None:
-        self._size = size
-        self._heads: dict[str, tuple[tuple[int, int, int], Head]] = {}
-        self._names: tuple[tuple[int, int, int] | None, Mapping[str, str]] = (None, {})
-        self._lock = threading.Lock()
-
-    def head(self, path: str, stat: os.stat_result) -> Head:
-        """As `read_head`, from memory where the file is the same."""
-        signature = _signature(stat)
-        with self._lock:
-            known = self._heads.get(path)
-        if known is not None and known[0] == signature:
-            return known[1]
-        head = read_head(path)
-        with self._lock:
-            self._heads.pop(path, None)
-            if len(self._heads) >= self._size:
-                del self._heads[next(iter(self._heads))]
-            self._heads[path] = (signature, head)
-        return head
-
-    def names(self, home: Home) -> Mapping[str, str]:
-        """As `read_names`, from memory where the index is the same."""
-        try:
-            signature = _signature(os.stat(home.path / "session_index.jsonl"))
-        except FileNotFoundError:
-            return {}
-        with self._lock:
-            known, names = self._names
-        if known != signature:
-            names = read_names(home)
-            with self._lock:
-                self._names = (signature, names)
-        return names
-
-
 def read_summary(
     path: Path,
     *,
     names: Mapping[str, str] | None = None,
     default_provider: str = "openai",
-    cache: SummaryCache | None = None,
 ) -> ThreadSummary:
-    """Read the head of a rollout.
+    """Read the head of a rollout, plain or compressed.
 
-    `names` are the home's thread names; without them they are looked up in the home the file lies in, if any.
+    `names` are the home's thread names; without them the name is looked up in the home the file lies in, if any.
     `default_provider` stands in for files that name no provider. Raises EmptyRollout, NoSessionMeta, OSError.
     """
+    path = existing(path)
     stat = os.stat(path)
-    head = cache.head(str(path), stat) if cache is not None else read_head(str(path))
-    if names is None:
-        home = _home_of(path)
-        names = {} if home is None else cache.names(home) if cache is not None else read_names(home)
-    return summarize(head, path, stat, names, default_provider)
+    head = with_later_git(read_head(str(path)), path, stat.st_size)
+    home = _home_of(path)
+    if names is not None:
+        name = names.get(head.id)
+    else:
+        name = None if home is None else read_name(home, head.id)
+    return summarize(head, path, stat.st_mtime_ns, name, default_provider)
 
 
-def summarize(
-    head: Head, path: Path, stat: os.stat_result, names: Mapping[str, str], default_provider: str
-) -> ThreadSummary:
-    """Join what the head says with what the file system and the index say."""
-    updated_at = int(stat.st_mtime)
+def with_later_git(head: Head, path: Path, size: int, start: int | None = None) -> Head:
+    """The head with the repository as a client has set it since, looked for from `start` on, else near the end only.
+
+    `size` is the file's. Raises OSError.
+    """
+    if is_compressed(path):
+        return head
+    latest = latest_meta(path, head.id, max(0, size - _TAIL) if start is None else start)
+    return head if latest is None else evolve(head, git=_git(latest.get("git")))
+
+
+def summarize(head: Head, path: Path, mtime_ns: int, name: str | None, default_provider: str) -> ThreadSummary:
+    """Join what the head says with what the file system and the names say."""
+    updated_at = mtime_ns // 1_000_000_000
     return ThreadSummary(
         id=head.id,
         session_id=head.session_id,
@@ -152,26 +133,50 @@ def summarize(
         model_provider=head.model_provider or default_provider,
         created_at=updated_at if head.created_at is None else head.created_at,
         updated_at=updated_at,
-        path=path,
+        path=plain_path(path),
         cwd=head.cwd,
         cli_version=head.cli_version,
+        originator=head.originator,
         source=head.source,
+        thread_source=head.thread_source,
+        history_mode=head.history_mode,
         agent_nickname=head.agent_nickname,
         agent_role=head.agent_role,
         git=head.git,
-        name=names.get(head.id),
+        name=name,
+        parent_thread_id=parent_of(head.source),
     )
 
 
 def read_head(path: str) -> Head:
     """Read lines until the first user message. Raises EmptyRollout, NoSessionMeta, OSError.
 
-    Lines that cannot be decoded are skipped; the first that can must be the session_meta.
+    Lines that cannot be decoded are skipped; the first that can must be the session_meta. A fork that refers to its
+    source's history instead of repeating it (Codex 0.169) has the source's first message.
     """
+    head, base = _own_head(path)
+    seen = {head.id}
+    while not head.has_user_message and base is not None and base not in seen:
+        seen.add(base)
+        home = _home_of(Path(path))
+        source = None if home is None else locate(home, base) or locate_archived(home, base)
+        if source is None:
+            break
+        try:
+            earlier, base = _own_head(str(source))
+        except (StoredThreadError, OSError):
+            break
+        head = evolve(head, preview=earlier.preview, has_user_message=earlier.has_user_message)
+    return head
+
+
+def _own_head(path: str) -> tuple[Head, str | None]:
+    """The head as the file itself has it, and the id of the thread whose history comes before it, if any."""
     meta: Mapping[str, Any] | None = None
     blank = True
     seen = 0
-    with open(path, "rb", buffering=1 << 16) as file:
+    asked: str | None = None
+    with open_rollout(path) as file:
         for raw in file:
             seen += len(raw)
             if meta is None:
@@ -184,14 +189,15 @@ def read_head(path: str) -> Head:
                 meta = line.payload
             elif b"user_message" in raw or b"UserMessage" in raw:
                 line = decode_line(raw)
-                text = None if line is None else _asked(line)
-                if text is not None:
-                    return _head(meta, text)
+                asked = None if line is None else _asked(line)
+                if asked is not None:
+                    break
             if seen > _HEAD_LIMIT:
                 break
     if meta is None:
         raise (EmptyRollout if blank else NoSessionMeta)(Path(path))
-    return _head(meta, None)
+    base: object = meta.get("history_base")
+    return _head(meta, asked), _text(cast("dict[str, object]", base), "thread_id") if isinstance(base, dict) else None
 
 
 def _asked(line: Line) -> str | None:
@@ -223,6 +229,9 @@ def _head(meta: Mapping[str, Any], asked: str | None) -> Head:
         created_at=_seconds(meta.get("timestamp")),
         cwd=_text(meta, "cwd") or "/",
         cli_version=_text(meta, "cli_version") or "",
+        originator=_text(meta, "originator"),
+        thread_source=_text(meta, "thread_source"),
+        history_mode="paginated" if meta.get("history_mode") == "paginated" else "legacy",
         source=protocol_source(meta.get("source"), nickname, role),
         agent_nickname=nickname,
         agent_role=role,
@@ -260,6 +269,14 @@ def protocol_source(stored: object, nickname: str | None = None, role: str | Non
     return {"subAgent": {"thread_spawn": full | told}}
 
 
+def parent_of(source: object) -> str | None:
+    """The thread that spawned the one of this protocol source, if another thread did."""
+    kind = cast("dict[str, object]", source).get("subAgent") if isinstance(source, dict) else None
+    spawn = cast("dict[str, object]", kind).get("thread_spawn") if isinstance(kind, dict) else None
+    parent = cast("dict[str, object]", spawn).get("parent_thread_id") if isinstance(spawn, dict) else None
+    return parent if isinstance(parent, str) else None
+
+
 def _git(stored: object) -> StoredGit | None:
     if not isinstance(stored, dict):
         return None
@@ -281,10 +298,6 @@ def _seconds(stamp: object) -> int | None:
     except ValueError:
         return None
     return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
-
-
-def _signature(stat: os.stat_result) -> tuple[int, int, int]:
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _home_of(path: Path) -> Home | None:

@@ -20,10 +20,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from spindle.actors import registry as registry_module
+from spindle.actors import relocation as relocation_module
 from spindle.actors.client import Client
 from spindle.actors.mailbox import ActorExited, Reply
-from spindle.actors.registry import Archive, Leave, Registry, Resume, ToThread
+from spindle.actors.registry import Leave, Registry, Resume, ToThread
+from spindle.actors.relocation import Archive, Delete, Unarchive
 from spindle.actors.slots import Post, Slots
 from spindle.actors.subscribers import Audience, Overflow, Subscriber
 from spindle.actors.thread import thread as thread_module
@@ -42,7 +43,8 @@ from spindle.storage.agents_md import Instructions
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
-from spindle.storage.threads import NoRollout
+from spindle.storage.state import StateUnavailable
+from spindle.storage.threads import Lineage, NoArchivedRollout, NoRollout
 
 CLIENTS = 3
 DELAY = 5
@@ -84,6 +86,20 @@ class Member(Subscriber):
         self.world.heard(event.params)
 
 
+class KeptNowhere:
+    """A state that cannot be used: threads do without."""
+
+    async def read(self, work, default):
+        await trio.lowlevel.checkpoint()
+        return default
+
+    read_or = read
+
+    async def change(self, work, *, durable=True):
+        await trio.lowlevel.checkpoint()
+        raise StateUnavailable("there is no disk")
+
+
 class World:
     """The registry, what is stored, and the judge of all that is seen of both."""
 
@@ -96,6 +112,9 @@ class World:
         self.patience = 10 * (LOST_CLIENT_DELAY + (delay or 0))
         self.known: list[str] = []
         self.archived: set[str] = set()
+        self.deleted: set[str] = set()
+        self.spawned = False
+        """The second thread counts as spawned from the first, once there was a deletion that has to reckon with it."""
         self.clients = [Member(self, number) for number in range(CLIENTS)]
         self.violations: list[str] = []
         self.unanswered: dict[int, str] = {}
@@ -109,7 +128,7 @@ class World:
         self.closed: Counter[str] = Counter()
         self.subscribed: dict[str, set[Member]] = defaultdict(set)
         self.forced: dict[str, set[int]] = defaultdict(set)
-        """The archivings of a thread that are under way; they may end it whoever is subscribed."""
+        """The archivings and deletions of a thread that are under way; they may end it whoever is subscribed."""
         self.archivings: Counter[str] = Counter()
         self.ending = False
 
@@ -123,9 +142,12 @@ class World:
         if self.loads[thread_id] - self.ends[thread_id] != 1:
             self.violated(f"{thread_id} is loaded twice at once")
         await trio.sleep(self.loading)
-        if isinstance(opening, FromRollout) and (thread_id in self.archived or thread_id not in self.known):
+        if isinstance(opening, FromRollout) and (
+            thread_id in self.archived or thread_id in self.deleted or thread_id not in self.known
+        ):
             raise invalid_request(f"no rollout found for thread id {thread_id}")
         conversation = Conversation(services.home, thread_id, None, {"id": thread_id})
+        conversation.path = services.home.sessions / thread_id  # nothing is written there
         conversation.stored = True
         self.born[thread_id] += 1
         return OpenedThread(
@@ -141,11 +163,34 @@ class World:
         )
 
     def archive(self, home, thread_id):
-        if thread_id in self.archived or thread_id not in self.known:
+        self.moved(thread_id)
+        if thread_id in self.archived or thread_id not in self.known or thread_id in self.deleted:
             raise NoRollout(thread_id)
-        if self.loads[thread_id] != self.ends[thread_id]:
-            self.violated(f"{thread_id} is archived while it is loaded")
         self.archived.add(thread_id)
+
+    def unarchive(self, home, thread_id):
+        self.moved(thread_id)
+        if thread_id not in self.archived:
+            raise NoArchivedRollout(thread_id)
+        self.archived.discard(thread_id)
+        return thread_id
+
+    def read_summary(self, path):
+        return path
+
+    def lineage(self, home, thread_id):
+        return Lineage((self.known[1],) if thread_id == self.known[0] and self.spawned else (), ())
+
+    def remove(self, home, thread_id, missing_ok):
+        self.moved(thread_id)
+        if thread_id in self.deleted and not missing_ok:
+            raise NoRollout(thread_id)
+        self.archived.discard(thread_id)
+        self.deleted.add(thread_id)
+
+    def moved(self, thread_id):
+        if self.loads[thread_id] != self.ends[thread_id]:
+            self.violated(f"the file of {thread_id} is moved while it is loaded")
 
     async def in_worker(self, work, *args, **kwargs):
         await trio.sleep(self.loading)
@@ -156,7 +201,7 @@ class World:
     def heard(self, params: Any) -> None:
         method = params.METHOD
         thread_id = getattr(params, "thread_id", None) or params.thread.id
-        if method == "thread/archived":
+        if method in ("thread/archived", "thread/unarchived", "thread/deleted"):
             return
         if self.closed[thread_id] >= self.born[thread_id]:
             self.violated(f"{method} after the close of {thread_id}")
@@ -180,11 +225,12 @@ class World:
         number, before = self.asked, self.archivings[thread_id or ""]
         self.asked += 1
         self.unanswered[number] = what
-        innocent = thread_id not in self.archived and not self.forced[thread_id or ""]
+        innocent = thread_id not in self.archived and thread_id not in self.deleted and not self.forced[thread_id or ""]
 
         def settled() -> None:
             del self.unanswered[number]
-            self.forced[thread_id or ""].discard(number)
+            for forced in self.forced.values():
+                forced.discard(number)
 
         def resolved(value: Any) -> None:
             settled()
@@ -216,6 +262,7 @@ class World:
             cwd="/",
             version="0",
         )
+        services.state = KeptNowhere()  # type: ignore[assignment]
         async with trio.open_nursery() as nursery:
             self.registry = Registry(services, nursery)
             for name, *args in program:
@@ -300,11 +347,21 @@ class World:
         reply = self.reply("archive", thread_id)
         self.forced[thread_id].add(self.asked - 1)
         self.archivings[thread_id] += 1
-        self.registry.archive(Archive(thread_id, reply))
+        self.registry.relocate(Archive(thread_id, reply))
 
     def unarchiving(self, thread: int) -> None:
         if thread_id := self.pick(thread):
-            self.archived.discard(thread_id)
+            self.registry.relocate(Unarchive(thread_id, self.reply("unarchive", thread_id)))
+
+    def deleting(self, thread: int) -> None:
+        if not (thread_id := self.pick(thread)):
+            return
+        reply = self.reply("delete", thread_id)
+        self.spawned = self.spawned or (thread_id == self.known[0] and len(self.known) > 1)
+        for gone in self.known[:2] if thread_id == self.known[0] else [thread_id]:
+            self.forced[gone].add(self.asked - 1)
+            self.archivings[gone] += 1
+        self.registry.relocate(Delete(thread_id, reply))
 
     def pick(self, thread: int) -> str | None:
         return self.known[thread % len(self.known)] if self.known else None
@@ -321,7 +378,8 @@ def violations(program, *, delay=None, on_unsubscribe="finish", loading=0.0, see
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(thread_module, "open_thread", world.open_thread)
-        patch.setattr(registry_module, "archive", world.archive)
+        for name in ("archive", "unarchive", "remove", "lineage", "read_summary"):
+            patch.setattr(relocation_module, name, getattr(world, name))
         patch.setattr(trio, "to_thread", SimpleNamespace(run_sync=world.in_worker))
         patch.setattr(ThreadActor, "stopped", counted)
         trio._core._run._r.seed(seed)
@@ -345,6 +403,7 @@ operations = st.one_of(
     st.tuples(st.just("lose"), clients),
     st.tuples(st.just("archiving"), threads),
     st.tuples(st.just("unarchiving"), threads),
+    st.tuples(st.just("deleting"), threads),
     st.tuples(st.just("start"), clients),
 )
 programs = st.lists(operations, max_size=30).map(lambda rest: [("start", 0), *rest])
@@ -365,10 +424,10 @@ def test_the_promises_are_kept(program, world):
 
 
 @pytest.mark.parametrize("steps", range(12))
-@pytest.mark.parametrize("between", ["resume", "turn", "archiving"])
+@pytest.mark.parametrize("between", ["resume", "turn", "archiving", "unarchiving", "deleting"])
 def test_whatever_comes_at_whatever_moment_of_the_end(steps, between):
     """Every step of the way out, one after the other."""
-    args = {"resume": (0, 0), "turn": (0, 0.0), "archiving": (0,)}[between]
+    args = {"resume": (0, 0), "turn": (0, 0.0)}.get(between, (0,))
     for seed in range(5):
         program = [
             ("start", 0),

@@ -16,7 +16,6 @@ from spindle.storage.threads import (
     NoRollout,
     NoSessionMeta,
     StoredGit,
-    SummaryCache,
     archive,
     locate,
     locate_archived,
@@ -176,15 +175,3 @@ def test_the_last_name_counts(home: Home) -> None:
     record_name(home, NOBODY, "two")
     assert read_names(home) == {NOBODY: "two", "other": "else"}
     assert read_summary(path).name == "two"
-
-
-def test_the_cache_sees_changes_of_file_and_names(home: Home) -> None:
-    cache = SummaryCache(size=1)
-    path = write(home, thread_id=NOBODY)
-    write(home)
-    assert not read_summary(path, cache=cache).has_user_message
-    with path.open("a") as file:
-        file.write(asked("now"))
-    record_name(home, NOBODY, "named")
-    got = read_summary(path, cache=cache)
-    assert (got.preview, got.name) == ("now", "named")

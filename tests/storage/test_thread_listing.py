@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spindle.storage.home import Home
-from spindle.storage.threads import InvalidCursor, SummaryCache, ThreadQuery, list_threads, record_name
+from spindle.storage.threads import InvalidCursor, ThreadQuery, TooMuchToRead, list_threads, record_name
 
 
 @pytest.fixture
@@ -187,14 +187,6 @@ def test_what_is_no_thread_is_left_out(home: Home) -> None:
 
 def test_a_page_reads_no_more_heads_than_it_needs(home: Home) -> None:
     numbered(home, 20)
-    cache = SummaryCache()
-    reads: list[str] = []
-    original = cache.head
-
-    def head(path: str, stat: os.stat_result) -> Any:
-        reads.append(path)
-        return original(path, stat)
-
-    cache.head = head  # type: ignore[method-assign]
-    assert len(list_threads(home, ThreadQuery(limit=3), cache).data) == 3
-    assert len(reads) == 4
+    assert len(list_threads(home, ThreadQuery(limit=3), heads=4).data) == 3
+    with pytest.raises(TooMuchToRead):
+        list_threads(home, ThreadQuery(limit=3), heads=3)

@@ -24,7 +24,7 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
     assert message.startswith(
         "Invalid request: unknown variant `initialized`, expected one of `initialize`, `thread/start`, "
     )
-    assert message.endswith("`fuzzyFileSearch/sessionUpdate`, `fuzzyFileSearch/sessionStop`")
+    assert "`fuzzyFileSearch/sessionUpdate`, `fuzzyFileSearch/sessionStop`, `thread/delete`, " in message
     assert message.count("`") == 2 * (len(METHODS) + 1)
 
 
@@ -86,6 +86,11 @@ GATED: list[tuple[str, object, str]] = [
         TURN | {"expectedTurnId": "x", "responsesapiClientMetadata": {}},
         "turn/steer.responsesapiClientMetadata",
     ),
+    ("thread/search", {"searchTerm": "x"}, "thread/search"),
+    ("thread/searchOccurrences", {"threadId": "x", "searchTerm": "x"}, "thread/searchOccurrences"),
+    ("thread/settings/update", {"threadId": "x"}, "thread/settings/update"),
+    ("thread/list", {"parentThreadId": "x"}, "thread/list.parentThreadId"),
+    ("thread/list", {"ancestorThreadId": "x"}, "thread/list.ancestorThreadId"),
     (
         "account/login/start",
         {"type": "chatgptAuthTokens", "accessToken": "a", "chatgptAccountId": "b"},
@@ -106,6 +111,9 @@ UNGATED: list[tuple[str, object]] = [
     ("turn/start", TURN | {"outputSchema": {}, "collaborationMode": None, "effort": "low"}),
     ("thread/turns/list", {"threadId": "x"}),
     ("account/login/start", {"type": "chatgpt"}),
+    ("thread/list", {"sectionId": None, "excludedThreadIds": [], "sortKey": "section_position"}),
+    ("threadSection/create", {"name": "x", "appearance": {"icon": "x"}}),
+    ("thread/goal/set", {"threadId": "x", "tokenBudget": None}),
 ]
 
 

@@ -128,8 +128,10 @@ def test_members_of_a_thread_keep_the_reference_order() -> None:
         status=ActiveStatus(),
     )  # fmt: skip
     assert list(unstructure(thread)) == [
-        "id", "sessionId", "forkedFromId", "preview", "ephemeral", "modelProvider", "createdAt", "updatedAt", "status",
-        "path", "cwd", "cliVersion", "source", "agentNickname", "agentRole", "gitInfo", "name", "turns",
+        "id", "sessionId", "forkedFromId", "parentThreadId", "preview", "ephemeral", "section", "sectionEnteredAt",
+        "projectId", "historyMode", "modelProvider", "model", "reasoningEffort", "createdAt", "updatedAt", "recencyAt",
+        "status", "path", "cwd", "cliVersion", "originator", "source", "canAcceptDirectInput", "threadSource",
+        "agentNickname", "agentRole", "gitInfo", "name", "turns",
     ]  # fmt: skip
 
 

@@ -1,0 +1,144 @@
+"""The thread index in trio: lists are answered in a thread of their own, while another one keeps the index up to date.
+
+Until the index has caught up with the files, lists are read from the files as far as that is quick; what would take
+reading very many of them waits for the index, which reads them no more slowly.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import evolve
+
+from spindle.storage.home import Home
+from spindle.storage.threads import ThreadPage, ThreadQuery, TooMuchToRead, list_threads, locate, locate_archived
+
+if TYPE_CHECKING:
+    from spindle.storage.index import Outlines, ThreadIndex
+
+log = logging.getLogger("spindle")
+
+LOOK_AGAIN = 30.0
+"""Seconds after which all files are asked again whether they have changed, if lists are asked for."""
+
+HEADS = 500
+"""How many files a list may open before it waits for the index instead; a page of a plain list is far below."""
+
+
+class Indexing:
+    """The index of a runtime's home.
+
+    `run` is one task of the runtime, which says by `kept` that there is one; without it lists are read from the files.
+    """
+
+    def __init__(self, home: Home, *, kept: bool = False) -> None:
+        self._home = home
+        self._index: ThreadIndex | None = None
+        self._mutex = threading.Lock()
+        self._one_at_a_time = trio.CapacityLimiter(1)
+        self._catching_up = trio.CapacityLimiter(1)
+        self._asked = trio.Event()
+        self._hurry = trio.Event()
+        self._round = trio.Event()
+        self._kept = kept
+
+    @property
+    def index(self) -> ThreadIndex:
+        """The index, made when first used: what needs none does without SQLite. May be called in any thread."""
+        with self._mutex:
+            if self._index is None:
+                from spindle.storage.index import ThreadIndex
+
+                self._index = ThreadIndex(self._home)
+            return self._index
+
+    @property
+    def outlines(self) -> Outlines:
+        """What readers have noted of rollouts."""
+        return self.index.outlines
+
+    def prepare(self) -> None:
+        """Open the index if there is one, so that the first list need not. Blocks on the disk."""
+        if (self._home.path / "spindle").exists():
+            self.index.prepare()
+
+    async def page(
+        self, query: ThreadQuery, default_provider: Callable[[], str], watched: Collection[str] = ()
+    ) -> ThreadPage:
+        """One page of stored threads. `default_provider` is asked in the thread; it may block.
+
+        `watched` are threads that may have been written to just now. Raises InvalidCursor, OSError.
+        """
+
+        def work(heads: int | None) -> ThreadPage | None:
+            return self._page(evolve(query, default_provider=default_provider()), watched, heads)
+
+        heads: int | None = HEADS
+        while True:
+            caught_up = self._round
+            if not self._kept:
+                heads = None
+            page = await trio.to_thread.run_sync(work, heads, limiter=self._one_at_a_time)
+            self._asked.set()
+            if page is not None:
+                return page
+            self._hurry.set()
+            await caught_up.wait()
+            heads = None
+
+    def _page(self, query: ThreadQuery, watched: Collection[str], heads: int | None) -> ThreadPage | None:
+        from spindle.storage.index import IndexUnavailable
+
+        try:
+            page = self.index.page(query, watched)
+        except IndexUnavailable as error:
+            log.info("threads are listed from the files: %s", error)
+            page = None
+        if page is not None:
+            return page
+        try:
+            return list_threads(self._home, query, heads)
+        except TooMuchToRead:
+            return None
+
+    def locate(self, thread_id: str) -> Path | None:
+        """The rollout of a thread that is not archived, or None. Blocks on the disk. Raises OSError."""
+        return self.index.locate(thread_id) or locate(self._home, thread_id)
+
+    def locate_archived(self, thread_id: str) -> Path | None:
+        """The rollout of an archived thread, or None. Blocks on the disk. Raises OSError."""
+        return self.index.locate_archived(thread_id) or locate_archived(self._home, thread_id)
+
+    async def run(self) -> None:
+        """Keep the index up to date, from the first list on, until cancelled; then close it."""
+        try:
+            while True:
+                await self._asked.wait()
+                self._asked, self._hurry = trio.Event(), trio.Event()
+                await self._catch_up()
+                with trio.move_on_after(LOOK_AGAIN):
+                    await self._hurry.wait()
+        finally:
+            self._kept = False
+            self._round.set()
+            if self._index is not None:
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(self._index.close)
+
+    async def _catch_up(self) -> None:
+        from spindle.storage.index import IndexUnavailable
+
+        try:
+            await trio.to_thread.run_sync(
+                self.index.catch_up, trio.from_thread.check_cancelled, limiter=self._catching_up
+            )
+        except (IndexUnavailable, OSError) as error:
+            log.warning("the thread index could not be brought up to date: %s", error)
+        finally:
+            done, self._round = self._round, trio.Event()
+            done.set()

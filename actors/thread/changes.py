@@ -1,0 +1,176 @@
+"""What can be done to a loaded thread outside of turns: naming it, describing it, taking turns back, adding items.
+
+Each handler answers when its change is on disk, and changes what is in memory only then; a refusal changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import evolve
+from uuid_utils import uuid7
+
+from spindle.actors.subscribers import Event
+from spindle.actors.thread.messages import (
+    CountElicitation,
+    InjectItems,
+    RollBack,
+    SetMemoryMode,
+    SetName,
+    UpdateMetadata,
+    UpdateSettings,
+)
+from spindle.actors.thread.recording import context_entries, save, set_git
+from spindle.actors.thread.settings_change import applied, changed, shown
+from spindle.actors.thread.turn_task import token_usage
+from spindle.actors.turn.host import Entry
+from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.rpc.protocol.shapes import ABSENT
+from spindle.rpc.protocol.thread_changes import ThreadElicitationResponse, ThreadMetadataGitInfoUpdateParams
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
+from spindle.rpc.protocol.threads import GitInfo, ThreadNameUpdatedNotification
+from spindle.storage.threads import record_name
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.thread import ThreadActor
+
+
+def patched(git: GitInfo | None, patch: ThreadMetadataGitInfoUpdateParams) -> tuple[GitInfo, dict[str, str | None]]:
+    """(the repository's state with the patch applied, the members that it sets or clears)"""
+    given = {name: getattr(patch, name) for name in ("sha", "branch", "origin_url")}
+    given = {name: value for name, value in given.items() if value is not ABSENT}
+    return evolve(git or GitInfo(), **given), given
+
+
+def name_event(thread_id: str, name: str) -> dict[str, Any]:
+    """The event that names a thread in its rollout."""
+    return {"type": "thread_name_updated", "thread_id": thread_id, "thread_name": name}
+
+
+async def set_name(thread: ThreadActor, message: SetName) -> None:
+    """In the rollout, and in the home's index of names, which Codex reads."""
+    state, id, name = thread.state, thread.thread_id, message.name
+    if not state.ephemeral:
+        await save(thread, lambda: [("event_msg", name_event(id, name))])
+        try:
+            await trio.to_thread.run_sync(record_name, thread.services.home, id, name)
+        except OSError as error:
+            raise internal_error(f"the thread's name could not be saved: {error}") from error
+    state.name = name
+    message.reply.resolve(None)
+    thread.services.audience.announce(ThreadNameUpdatedNotification(id, name))
+
+
+async def update_metadata(thread: ThreadActor, message: UpdateMetadata) -> None:
+    """Another session_meta line in the rollout, the last of which counts; a rollout yet to be made begins with it."""
+    state = thread.state
+    if state.ephemeral:
+        raise invalid_request(f"ephemeral thread does not support metadata updates: {thread.thread_id}")
+    git, given = patched(state.git, message.git)
+    if state.conversation.stored:
+        before = state.git
+        await _save_meta(thread, lambda: set_git(state, git), lambda: set_git(state, before or GitInfo()))
+    else:
+        state.git_set |= given
+        set_git(state, git)
+    message.reply.resolve(thread.describe())
+
+
+async def set_memory_mode(thread: ThreadActor, message: SetMemoryMode) -> None:
+    """As metadata is, but a rollout is made for it, as Codex does."""
+    if thread.state.ephemeral:
+        raise invalid_request(f"ephemeral thread does not support memory mode updates: {thread.thread_id}")
+    conversation = thread.state.conversation
+    before = conversation.meta.get("memory_mode")
+
+    def restore() -> None:
+        conversation.meta.pop("memory_mode", None)
+        if before is not None:
+            conversation.meta["memory_mode"] = before
+
+    await _save_meta(thread, lambda: conversation.meta.update(memory_mode=message.mode), restore)
+    message.reply.resolve(None)
+
+
+async def _save_meta(thread: ThreadActor, apply: Callable[[], object], restore: Callable[[], object]) -> None:
+    conversation = thread.state.conversation
+
+    def entries() -> list[Entry]:
+        apply()
+        return [("session_meta", conversation.meta)]
+
+    try:
+        await save(thread, entries)
+    except BaseException:
+        restore()
+        raise
+
+
+async def roll_back(thread: ThreadActor, message: RollBack) -> None:
+    """Nothing is deleted: a line says how many turns no longer count, and the conversation is read anew."""
+    state, conversation = thread.state, thread.state.conversation
+    if state.ephemeral:
+        raise invalid_request("thread rollback requires a persisted rollout: the thread is ephemeral")
+    if thread.turn is not None:
+        raise invalid_request("cannot roll back while a turn is in progress")
+    if not conversation.stored:
+        raise invalid_request(f"failed to load rollout `{conversation.path}`: no turn has been recorded yet")
+    await save(thread, lambda: [("event_msg", {"type": "thread_rolled_back", "num_turns": message.count})])
+    await conversation.reload()
+    turns = await conversation.turns(None)
+    if (usage := conversation.usage) is not None:
+        turn_id = turns[-1].id if turns else conversation.usage_turn
+        event = Event(token_usage(thread.thread_id, turn_id or "", usage))
+        for subscriber in thread.subscribers:
+            subscriber.deliver(event)
+    message.reply.resolve(thread.describe(turns))
+
+
+async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
+    """The next request to the model has them, be it of a turn that runs already."""
+    state = thread.state
+
+    def entries() -> list[Entry]:
+        before = (
+            [] if state.conversation.last_context is not None else context_entries(state, state.settings, str(uuid7()))
+        )
+        return [*before, *(("response_item", dict(item)) for item in message.items)]
+
+    await save(thread, entries)
+    message.reply.resolve(None)
+
+
+async def update_settings(thread: ThreadActor, message: UpdateSettings) -> None:
+    """For the turns that follow; one that runs keeps its own. A rollout yet to be made learns of them by its first turn."""
+    state, before = thread.state, thread.state.settings
+    after = changed(before, message.params, state.config, thread.services.cwd)
+    if after != before:
+        if state.conversation.stored:
+            await save(thread, lambda: [("event_msg", applied(after, thread.thread_id))])
+        state.settings = after
+    message.reply.resolve(None)
+    if after != before:
+        thread.emit(ThreadSettingsUpdatedNotification(thread.thread_id, shown(after)))
+
+
+async def count_elicitation(thread: ThreadActor, message: CountElicitation) -> None:
+    """Kept in memory: such a question does not outlive the client that put it."""
+    state = thread.state
+    if state.elicitations + message.step < 0:
+        raise invalid_request("out-of-band elicitation count is already zero")
+    state.elicitations += message.step
+    message.reply.resolve(ThreadElicitationResponse(state.elicitations, state.elicitations > 0))
+
+
+HANDLERS: Mapping[type, Callable[[ThreadActor, Any], Awaitable[None]]] = {
+    SetName: set_name,
+    UpdateMetadata: update_metadata,
+    SetMemoryMode: set_memory_mode,
+    RollBack: roll_back,
+    InjectItems: inject_items,
+    UpdateSettings: update_settings,
+    CountElicitation: count_elicitation,
+}
+"""By the type of message."""

@@ -1,0 +1,102 @@
+"""A thread's state as it begins its life in memory, and what every way of coming to it shares."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from spindle.actors.client import Client
+from spindle.actors.skills import announcement
+from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.services import Services
+from spindle.actors.thread.settings import ThreadSettings
+from spindle.rpc.protocol.settings import DynamicToolSpec
+from spindle.rpc.protocol.threads import GitInfo
+from spindle.storage.agents_md import Instructions, read_instructions
+from spindle.storage.config import Config, ConfigError
+from spindle.storage.threads import ThreadSummary
+
+
+@define(eq=False)
+class OpenedThread:
+    """A thread's state as it begins its life in memory. Times are Unix seconds."""
+
+    settings: ThreadSettings
+    config: Config
+    conversation: Conversation
+    guidance: Instructions
+    client: Client
+    created_at: int
+    updated_at: int
+    source: object
+    cli_version: str
+    preview: str = ""
+    name: str | None = None
+    forked_from_id: str | None = None
+    agent_nickname: str | None = None
+    agent_role: str | None = None
+    git: GitInfo | None = None
+    ephemeral: bool = False
+    raw_events: bool = False
+    skills: str | None = None
+    """What the model is told of the skills at hand."""
+    dynamic_tools: Sequence[DynamicToolSpec] = ()
+    git_set: dict[str, str | None] = field(factory=lambda: dict[str, str | None]())
+    """What a client has set of `git` before the rollout was made."""
+    elicitations: int = 0
+    """Questions that clients are putting to the user outside the server."""
+    new_developer_instructions: str | None = None
+    """Developer instructions that came with a resume and that the model has yet to be told."""
+
+
+def configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] | None) -> Config:
+    """The configuration for a directory (relative ones are taken from the server's), with a request's overrides in it."""
+    folder = Path(services.cwd) / cwd if cwd else Path(services.cwd)
+    return services.config.load(folder, list((overrides or {}).items()))
+
+
+def guidance_of(services: Services, config: Config, cwd: str) -> Instructions:
+    """The AGENTS.md files that apply in a directory."""
+    return read_instructions(
+        services.home,
+        Path(cwd),
+        max_bytes=config.project_doc_max_bytes,
+        fallback_names=config.project_doc_fallback_filenames,
+        root_markers=config.project_root_markers,
+    )
+
+
+def skills_of(services: Services, config: Config, cwd: str) -> str | None:
+    """What the model is told of the skills for a directory."""
+    return announcement(services.skills.enabled(cwd, config.raw))
+
+
+def check_provider(settings: ThreadSettings, config: Config) -> None:
+    """Raises ConfigError if the thread's provider is not configured."""
+    if settings.model_provider not in config.providers():
+        raise ConfigError(f"Model provider `{settings.model_provider}` not found")
+
+
+def session_meta(
+    services: Services, thread_id: str, settings: ThreadSettings, client: Client, now: datetime.datetime
+) -> dict[str, Any]:
+    """The session_meta payload of a thread that begins at `now` (format of Codex 0.124)."""
+    return {
+        "id": thread_id,
+        "timestamp": now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+        "cwd": settings.cwd,
+        "originator": client.originator,
+        "cli_version": services.version,
+        "source": services.source,
+        "model_provider": settings.model_provider,
+        "base_instructions": {"text": settings.base_instructions or services.instructions},
+    }
+
+
+def git_info(summary: ThreadSummary) -> GitInfo | None:
+    """The repository state of a stored thread as clients see it."""
+    return None if summary.git is None else GitInfo(summary.git.sha, summary.git.branch, summary.git.origin_url)

@@ -1,0 +1,147 @@
+"""Compaction: the model writes a summary of the conversation, which from then on stands for what it was.
+
+Kept beside the summary is what the user said, newest first up to `KEPT_TOKENS`, as text. The rollout's `compacted` line
+lists both (`replacement_history`, format of Codex 0.124), so that a resume need not read what lies before it; tool calls,
+outputs and images are not repeated. The shown turns stay as they are.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from attrs import frozen
+
+from spindle.actors.turn.host import Entry, TurnHost
+from spindle.actors.turn.sampling import TurnPlan, request, sample
+from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest
+from spindle.rpc.protocol.items import ContextCompactionItem
+from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+from spindle.storage.rollout.history import (
+    is_user_message,
+    said_by_user,
+    stored,
+    text_of,
+    with_aborted_outputs,
+)
+
+KEPT_TOKENS = 20_000
+"""How much of what the user said is kept word by word."""
+BYTES_PER_TOKEN = 4
+"""A rule of thumb, as good as none of the providers' tokenizers for all of them."""
+
+PROMPT = (
+    "The conversation so far is about to be replaced by a summary that you write now. Whoever continues the work will have "
+    "that summary and the user's own messages, nothing else. Say what was asked for and why, what has been done and found "
+    "out, which decisions and constraints hold, which files, names and commands matter, and what remains to be done, most "
+    "urgent first. Be complete about facts and brief about everything else. Answer with the summary alone."
+)
+SUMMARY_OPENING = (
+    "The conversation before this point has been replaced by the following summary, written by the model that held it. Take "
+    "the work up from here and do not repeat what is done already."
+)
+_NO_SUMMARY = "(The model gave no summary.)"
+_CUT = "\n[The rest of this message was left out.]"
+
+
+@frozen
+class Compacted:
+    """A history that a compaction leaves: `items`, each encoded, are what the model sees; `summary` is the last of them."""
+
+    items: Sequence[bytes]
+    summary: str
+    instructions: str
+    in_turn: bool = False
+
+    def entries(self) -> list[Entry]:
+        """The rollout line."""
+        replacement = [orjson.Fragment(item) for item in self.items]
+        return [("compacted", {"message": self.summary, "replacement_history": replacement})]
+
+    def usage(self) -> dict[str, int]:
+        """The context as it is now, estimated: no answer has told its size yet."""
+        size = len(self.instructions.encode()) + sum(map(len, self.items))
+        names = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens")
+        return dict.fromkeys(names, 0) | {"total_tokens": size // BYTES_PER_TOKEN}
+
+
+async def compact(host: TurnHost, plan: TurnPlan, model: Model, *, in_turn: bool = False) -> None:
+    """Replace the history by a summary. `in_turn`: another request follows, which has to find its context in it.
+
+    Raises ModelError and JournalError, and may be cancelled; the history is then as it was.
+    """
+    item = ContextCompactionItem(str(uuid.uuid4()))
+    host.emit(ItemStartedNotification(item, plan.thread_id, plan.turn_id, time.time_ns() // 1_000_000))
+    words = (await _summarize(host, plan, model)).strip()
+    summary = f"{SUMMARY_OPENING}\n{words or _NO_SUMMARY}"
+    kept = user_messages(host.history(), host.last_summary())
+    if in_turn:
+        # where it would stand at the start of a turn: before what was said last
+        kept[-1:-1] = [orjson.dumps(message) for message in host.context()]
+    items = [*kept, said_by_user(summary).json]
+    host.replace_history(Compacted(items, summary, plan.instructions, in_turn))
+    host.emit(ItemCompletedNotification(item, plan.thread_id, plan.turn_id, time.time_ns() // 1_000_000))
+
+
+def user_messages(history: Sequence[bytes], last_summary: str | None) -> list[bytes]:
+    """The texts of what the user said, oldest first, as messages; the oldest is cut short where there is too much.
+
+    The summary that an earlier compaction left looks like a user message and is not one.
+    """
+    room = KEPT_TOKENS * BYTES_PER_TOKEN
+    kept: list[bytes] = []
+    for raw in reversed(history):
+        if room <= 0:
+            break
+        # the role stands near an end; what lies between may be long
+        if b'"user"' not in raw[:256] and b'"user"' not in raw[-64:]:
+            continue
+        item = stored(orjson.loads(raw))
+        if item is None or not is_user_message(item) or not (said := text_of(item)) or said == last_summary:
+            continue
+        size = len(said.encode())
+        if size > room:
+            said = said.encode()[:room].decode("utf-8", "ignore") + _CUT
+        room -= size
+        kept.append(said_by_user(said).json)
+    return kept[::-1]
+
+
+class _Summary:
+    """Takes in the answer without showing it."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.text = ""
+
+    def feed(self, event: ModelEvent) -> None:
+        """The last message counts."""
+        if isinstance(event, ItemDone) and event.item["type"] == "message":
+            item = stored(dict(event.item))
+            self.text = (text_of(item) if item is not None else "") or self.text
+
+
+async def _summarize(host: TurnHost, plan: TurnPlan, model: Model) -> str:
+    prompt = said_by_user(plan.compact_prompt or PROMPT).json
+    history = list(host.history())
+
+    def ask() -> ModelRequest:
+        return request(plan, [*history, prompt])
+
+    while True:
+        try:
+            return (await sample(host, plan, model, ask, _Summary)).text
+        except ModelError as error:
+            if error.info != "contextWindowExceeded" or len(history) < 2:
+                raise
+            history = _shortened(history)
+
+
+def _shortened(history: list[bytes]) -> list[bytes]:
+    """Without its oldest tenth, and without outputs whose calls were in it."""
+    rest = history[max(1, len(history) // 10) :]
+    items = [item for raw in rest if (item := stored(orjson.loads(raw))) is not None]
+    return [item.json for item in with_aborted_outputs(items)]

@@ -1,0 +1,134 @@
+"""Asking the model once: what a turn sends, and how often it sends it again when the stream breaks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import trio
+from attrs import frozen
+
+from spindle.actors.thread.settings import ThreadSettings
+from spindle.actors.turn.calls import output_item
+from spindle.actors.turn.catalogue import ModelInfo
+from spindle.actors.turn.host import TurnHost
+from spindle.actors.turn.toolbox import Toolbox
+from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest
+from spindle.rpc.protocol.turns import ErrorNotification, TurnError
+
+BACKOFF = 0.2
+"""Seconds before the first repeat of a broken stream; doubled each time, at most `BACKOFF_LIMIT`."""
+BACKOFF_LIMIT = 20.0
+
+
+@frozen(kw_only=True)
+class TurnPlan:
+    """What a turn needs to know; nothing in it changes while it runs.
+
+    compact_at: tokens of context from which on the history is compacted before the model is asked again; None for never.
+    """
+
+    thread_id: str
+    turn_id: str
+    settings: ThreadSettings
+    info: ModelInfo
+    instructions: str
+    originator: str
+    user_agent: str
+    toolbox: Toolbox
+    compact_prompt: str | None = None
+    compact_at: int | None = None
+    output_schema: object | None = None
+    client_metadata: Mapping[str, str] = {}
+
+
+class Listener(Protocol):
+    """What takes in the events of one answer; `calls` are the tool calls that it asked for."""
+
+    calls: list[dict[str, Any]]
+
+    def feed(self, event: ModelEvent) -> None:
+        """Take in one event."""
+
+
+L = TypeVar("L", bound=Listener)
+
+
+async def sample(
+    host: TurnHost, plan: TurnPlan, model: Model, ask: Callable[[], ModelRequest], listen: Callable[[], L]
+) -> L:
+    """One answer, repeating broken streams as often as the model's provider allows. What arrived whole stays.
+
+    Raises ModelError.
+    """
+    attempt = 0
+    while True:
+        answer = listen()
+        try:
+            async with model.stream(ask()) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        if isinstance(event, Completed):
+                            host.spend(event.usage)
+                        elif isinstance(event, Created):
+                            host.begun()
+                        else:
+                            answer.feed(event)
+                    await host.room()
+            return answer
+        except ModelError as error:
+            host.partial(None)
+            attempt += 1
+            if not error.retryable or attempt > model.stream_max_retries:
+                raise
+            host.emit(
+                ErrorNotification(
+                    TurnError(
+                        f"Reconnecting... {attempt}/{model.stream_max_retries}",
+                        {"responseStreamDisconnected": {"httpStatusCode": None}},
+                        error.details or error.message,
+                    ),
+                    True,
+                    plan.thread_id,
+                    plan.turn_id,
+                )
+            )
+            for call in answer.calls:
+                host.record(("response_item", output_item(call, "not carried out: the answer it came in broke off")))
+        await trio.sleep(min(BACKOFF_LIMIT, BACKOFF * 2 ** (attempt - 1)) * random.uniform(0.9, 1.1))
+
+
+def request(plan: TurnPlan, history: Sequence[bytes], tools: Sequence[object] = ()) -> ModelRequest:
+    """The request for one answer. A model we know nothing of is sent only what every model accepts."""
+    settings, info = plan.settings, plan.info
+    reasoning: dict[str, Any] | None = None
+    if info.reasoning:
+        reasoning = {"effort": settings.effort or info.default_effort}
+        if (summary := settings.summary or "auto") != "none":
+            reasoning["summary"] = summary
+    text: dict[str, Any] = {"verbosity": info.verbosity} if info.verbosity else {}
+    if plan.output_schema is not None:
+        text["format"] = {
+            "type": "json_schema",
+            "strict": True,
+            "schema": plan.output_schema,
+            "name": "codex_output_schema",
+        }
+    return ModelRequest(
+        model=settings.model,
+        instructions=plan.instructions,
+        input=history,
+        tools=tools,
+        parallel_tool_calls=info.parallel_tool_calls,
+        reasoning=reasoning,
+        include=("reasoning.encrypted_content",) if info.reasoning else (),
+        service_tier="priority" if settings.service_tier == "fast" else settings.service_tier,
+        text=text or None,
+        prompt_cache_key=plan.thread_id,
+        client_metadata=plan.client_metadata,
+        thread_id=plan.thread_id,
+        turn_id=plan.turn_id,
+        originator=plan.originator,
+        user_agent=plan.user_agent,
+    )

@@ -1,0 +1,91 @@
+"""A thread's goal: what it is to achieve over many turns, and what that may cost. From Codex 0.169."""
+
+from typing import ClassVar, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from spindle.rpc.protocol.shapes import ABSENT, Absent
+
+ThreadGoalStatus: TypeAlias = Literal["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]
+ThreadGoalMutationOrigin: TypeAlias = Literal["user", "automatic"]
+
+
+@frozen(kw_only=True)
+class ThreadGoal:
+    """A goal. `time_used_seconds` and `tokens_used` count turns that ran while it was active; times are Unix seconds."""
+
+    thread_id: str
+    objective: str
+    status: ThreadGoalStatus
+    token_budget: int | None = None
+    tokens_used: int = 0
+    time_used_seconds: int = 0
+    created_at: int
+    updated_at: int
+
+
+@frozen
+class ThreadGoalSetParams:
+    """Set a goal or change a part of it. A `token_budget` of None lifts the budget, `ABSENT` leaves it."""
+
+    thread_id: str
+    origin: ThreadGoalMutationOrigin | None = None
+    objective: str | None = None
+    status: ThreadGoalStatus | None = None
+    token_budget: int | Absent | None = ABSENT
+
+
+@frozen
+class ThreadGoalSetResponse:
+    """The goal as it is now."""
+
+    goal: ThreadGoal
+
+
+@frozen
+class ThreadGoalGetParams:
+    """Ask for a thread's goal."""
+
+    thread_id: str
+
+
+@frozen
+class ThreadGoalGetResponse:
+    """The goal, if there is one."""
+
+    goal: ThreadGoal | None = None
+
+
+@frozen
+class ThreadGoalClearParams:
+    """Remove a thread's goal."""
+
+    thread_id: str
+    origin: ThreadGoalMutationOrigin | None = None
+
+
+@frozen
+class ThreadGoalClearResponse:
+    """Whether there was one."""
+
+    cleared: bool
+
+
+@frozen(kw_only=True)
+class ThreadGoalUpdatedNotification:
+    """A goal was set or changed; `turn_id` names the turn whose work did so."""
+
+    METHOD: ClassVar[str] = "thread/goal/updated"
+
+    thread_id: str
+    turn_id: str | None = field(default=None)
+    goal: ThreadGoal
+
+
+@frozen
+class ThreadGoalClearedNotification:
+    """A thread has no goal any more."""
+
+    METHOD: ClassVar[str] = "thread/goal/cleared"
+
+    thread_id: str

@@ -1,0 +1,80 @@
+"""Searching what was said: over all stored threads, and within one. From Codex 0.169."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from attrs import field, frozen
+
+from spindle.rpc.protocol.shapes import U32
+from spindle.rpc.protocol.threads import SortDirection, Thread, ThreadSourceKind
+
+ThreadSearchSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at"]
+
+
+@frozen(kw_only=True)
+class ThreadSearchParams:
+    """Find threads in which `search_term` was said. `limit` counts threads."""
+
+    include_attached_threads: bool = field(default=False, metadata={"experimental": True})
+    current_account_only: bool = False
+    cursor: str | None = None
+    limit: U32 | None = None
+    sort_key: ThreadSearchSortKey | None = None
+    sort_direction: SortDirection | None = None
+    source_kinds: Sequence[ThreadSourceKind] | None = None
+    archived: bool | None = None
+    search_term: str
+
+
+@frozen
+class ThreadSearchResult:
+    """A thread, and a piece of what was said in it around the first match."""
+
+    thread: Thread
+    snippet: str
+
+
+@frozen
+class ThreadSearchResponse:
+    """One page; the cursors are those of `thread/list`."""
+
+    data: Sequence[ThreadSearchResult]
+    next_cursor: str | None = None
+    backwards_cursor: str | None = None
+
+
+@frozen
+class ThreadSearchOccurrencesParams:
+    """Find every place in one thread where `search_term` was said, in any case of letters."""
+
+    thread_id: str
+    search_term: str
+    cursor: str | None = None
+    limit: U32 | None = None
+
+
+@frozen
+class ThreadSearchTextRange:
+    """From `start` up to, but not including, `end`, in UTF-16 code units."""
+
+    start: int
+    end: int
+
+
+@frozen
+class ThreadSearchOccurrence:
+    """One place. `turn_cursor` is a cursor of `thread/turns/list` that begins with the turn."""
+
+    turn_id: str
+    item_id: str
+    snippet: str
+    snippet_match_range: ThreadSearchTextRange
+    turn_cursor: str
+
+
+@frozen
+class ThreadSearchOccurrencesResponse:
+    """One page, in the order in which things were said."""
+
+    data: Sequence[ThreadSearchOccurrence]
+    next_cursor: str | None = None

@@ -1,0 +1,75 @@
+"""Changing what a loaded thread runs with between turns. From Codex 0.169."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from attrs import frozen
+
+from spindle.rpc.protocol.settings import (
+    ApprovalsReviewer,
+    AskForApproval,
+    CollaborationMode,
+    Personality,
+    ReasoningEffort,
+    ReasoningSummary,
+    SandboxPolicy,
+    ServiceTier,
+)
+from spindle.rpc.protocol.shapes import ABSENT, Absent, JsonObject
+
+
+@frozen(kw_only=True)
+class ThreadSettingsUpdateParams:
+    """What to change for the turns that follow; None leaves a setting, but clears the `service_tier`."""
+
+    thread_id: str
+    disabled_plugin_ids: Sequence[str] | None = None
+    cwd: str | None = None
+    environments: Sequence[JsonObject] | None = None
+    approval_policy: AskForApproval | None = None
+    approvals_reviewer: ApprovalsReviewer | None = None
+    sandbox_policy: SandboxPolicy | None = None
+    permissions: str | None = None
+    model: str | None = None
+    service_tier: ServiceTier | Absent | None = ABSENT
+    effort: ReasoningEffort | None = None
+    summary: ReasoningSummary | None = None
+    collaboration_mode: CollaborationMode | None = None
+    multi_agent_mode: str | None = None
+    personality: Personality | None = None
+
+
+@frozen
+class ThreadSettingsUpdateResponse:
+    """The settings are in force."""
+
+
+@frozen(kw_only=True)
+class ThreadSettings:
+    """What the next turn of a thread will run with."""
+
+    disabled_plugin_ids: Sequence[str] = ()
+    cwd: str
+    environments: Sequence[JsonObject] | None = None
+    approval_policy: AskForApproval
+    approvals_reviewer: ApprovalsReviewer
+    sandbox_policy: SandboxPolicy
+    active_permission_profile: JsonObject | None = None
+    model: str
+    model_provider: str
+    service_tier: ServiceTier | None = None
+    effort: ReasoningEffort | None = None
+    summary: ReasoningSummary | None = None
+    collaboration_mode: CollaborationMode
+    multi_agent_mode: Literal["explicitRequestOnly"] = "explicitRequestOnly"
+    personality: Personality | None = None
+
+
+@frozen
+class ThreadSettingsUpdatedNotification:
+    """The settings of a thread have changed."""
+
+    METHOD: ClassVar[str] = "thread/settings/updated"
+
+    thread_id: str
+    thread_settings: ThreadSettings

@@ -1,0 +1,67 @@
+"""`spindle index`: bring the index of the home's threads up to date in the foreground.
+
+Servers do this by themselves, in the background; the command is for those who want to see it done, before they first
+start one on a large home for instance.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from spindle.storage.home import Home, HomeError
+from spindle.storage.index import IndexUnavailable, ThreadIndex
+
+
+def main() -> int:
+    """Index the home that the environment names; returns the exit code."""
+    try:
+        home = Home.resolve(os.environ)
+    except HomeError as error:
+        print(f"spindle: {error}", file=sys.stderr)
+        return 1
+    console = Console(stderr=True)
+    index = ThreadIndex(home)
+    try:
+        if console.is_terminal:
+            read = _with_bar(index, console)
+        else:
+            logging.getLogger("spindle").setLevel(logging.INFO)
+            read = _bring_up_to_date(index)
+    except (IndexUnavailable, OSError) as error:
+        print(f"spindle: the index could not be brought up to date: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("spindle: stopped; what has been indexed is kept", file=sys.stderr)
+        return 130
+    finally:
+        index.close()
+    count, seconds = read
+    print(f"{count} new rollouts read in {seconds:.1f} s", file=sys.stderr)
+    return 0
+
+
+def _bring_up_to_date(index: ThreadIndex, bar: Progress | None = None) -> tuple[int, float]:
+    """How many rollouts were read, and in how many seconds."""
+    count, began = 0, time.monotonic()
+    task = bar.add_task("Reading rollouts", total=None) if bar is not None else None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal count
+        count = done
+        if bar is not None and task is not None:
+            bar.update(task, completed=done, total=total)
+
+    index.catch_up(progress=progress)
+    return count, time.monotonic() - began
+
+
+def _with_bar(index: ThreadIndex, console: Console) -> tuple[int, float]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        return _bring_up_to_date(index, bar)

@@ -1,0 +1,230 @@
+"""The index's file: `$CODEX_HOME/spindle/index.sqlite`, its tables, and what is done when it cannot be used.
+
+It is a cache. A file that is damaged, or of another version, is thrown away and made anew; where none can be kept (a
+read-only home) one is made in the temporary directory and goes away with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+from spindle.storage.home import Home
+
+log = logging.getLogger("spindle")
+
+VERSION = 1
+"""Counts the shapes that the tables have had; a file of another one is made anew."""
+
+_TABLES = """
+CREATE TABLE folders(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, mtime_ns INTEGER NOT NULL);
+CREATE TABLE threads(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    folder INTEGER NOT NULL, file TEXT NOT NULL,
+    thread_id TEXT NOT NULL, shelf INTEGER NOT NULL,
+    created INTEGER NOT NULL, changed INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL, inode INTEGER NOT NULL,
+    provider TEXT, kinds INTEGER NOT NULL, cwd TEXT, parent TEXT, long INTEGER NOT NULL,
+    head BLOB, preview TEXT,
+    UNIQUE(folder, file));
+CREATE INDEX by_thread ON threads(thread_id);
+CREATE INDEX by_creation ON threads(shelf, created, thread_id, provider, kinds, cwd);
+CREATE INDEX by_change ON threads(shelf, changed, thread_id, provider, kinds, cwd);
+CREATE INDEX by_parent ON threads(parent) WHERE parent IS NOT NULL;
+CREATE INDEX long_ones ON threads(id) WHERE long;
+CREATE TABLE names(thread_id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE names_read(inode INTEGER, size INTEGER, mtime_ns INTEGER, offset INTEGER, tail BLOB);
+CREATE TABLE outlines(
+    file TEXT NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY(file, inode)) WITHOUT ROWID;
+"""
+# Substrings of three characters and more are found by their trigrams; SQLite has that tokenizer since 3.34.
+_SEARCH = """
+CREATE VIRTUAL TABLE search USING fts5(text, content='', detail=none, tokenize='trigram case_sensitive 1');
+"""
+
+_PATIENCE = 1.0
+"""Seconds to wait for somebody else who is writing; the files are read instead then."""
+
+# What SQLite says when the content of the file is wrong, rather than that it cannot be had just now.
+_DAMAGE = frozenset(
+    {
+        sqlite3.SQLITE_ERROR,  # tables or columns are missing
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_FORMAT,
+        sqlite3.SQLITE_SCHEMA,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_CONSTRAINT,
+    }
+)
+
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+class IndexDamaged(Exception):
+    """The index says what cannot be; it has to be thrown away."""
+
+
+class IndexUnavailable(Exception):
+    """There is no index just now: locked for too long, no space, no place to keep it. The files have to be read instead."""
+
+
+class Session:
+    """A connection for one thread at a time, opened when first used and again when the file was replaced."""
+
+    def __init__(self, file: IndexFile) -> None:
+        self._file = file
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self.opened = 0
+        """How many times it was opened: what was read from an earlier one may be wrong."""
+
+    @contextlib.contextmanager
+    def use(self) -> Generator[sqlite3.Connection]:
+        """The connection, for the length of the block.
+
+        Damage that shows in the block is dealt with: the file is thrown away. Raises IndexUnavailable for everything.
+        """
+        try:
+            yield self._open()
+        except (IndexDamaged, sqlite3.Error) as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+            inode = self._inode
+            self.close()
+            if isinstance(error, IndexDamaged) or (code & 0xFF) in _DAMAGE:
+                log.warning("the thread index is damaged (%s) and is made anew", error)
+                self._file.discard(inode)
+            raise IndexUnavailable(str(error)) from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None and self._file.inode() == self._inode:
+            return self._connection
+        self.close()
+        self._connection, self._inode = self._file.connect()
+        self.opened += 1
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; it is opened again when used."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+
+class IndexFile:
+    """Where the index is kept. May be shared by threads."""
+
+    def __init__(self, home: Home) -> None:
+        self._path = home.path / "spindle" / "index.sqlite"
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._mutex = threading.Lock()
+
+    def inode(self) -> int:
+        """Tells one file from the next; 0 if there is none."""
+        try:
+            return os.stat(self._path).st_ino
+        except OSError:
+            return 0
+
+    def connect(self) -> tuple[sqlite3.Connection, int]:
+        """A new connection and the inode of its file; the tables are there. Raises IndexUnavailable."""
+        with self._mutex:
+            try:
+                return self._connect()
+            except (OSError, sqlite3.Error) as error:
+                if self._temporary is not None or getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
+                    raise IndexUnavailable(str(error)) from error
+                log.info("the thread index cannot be kept in the home: %s", error)
+            try:
+                self._temporary = tempfile.TemporaryDirectory(prefix="spindle-index-", ignore_cleanup_errors=True)
+                self._path = Path(self._temporary.name) / "index.sqlite"
+                return self._connect()
+            except (OSError, sqlite3.Error) as error:
+                raise IndexUnavailable(str(error)) from error
+
+    def discard(self, inode: int) -> None:
+        """Throw the file away if it is still the one with that inode."""
+        with self._mutex, contextlib.suppress(OSError, IndexUnavailable), self._alone():
+            if self.inode() == inode:
+                self._remove()
+
+    def close(self) -> None:
+        """Remove what was only temporary. All sessions must be closed."""
+        with self._mutex:
+            if self._temporary is not None:
+                self._temporary.cleanup()
+
+    def _connect(self) -> tuple[sqlite3.Connection, int]:
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        with self._alone():
+            try:
+                return self._opened()
+            except (IndexDamaged, sqlite3.DatabaseError) as error:
+                if isinstance(error, sqlite3.DatabaseError) and (error.sqlite_errorcode & 0xFF) not in _DAMAGE:
+                    raise
+                log.warning("the thread index cannot be read (%s) and is made anew", error)
+            self._remove()
+            return self._opened()
+
+    def _opened(self) -> tuple[sqlite3.Connection, int]:
+        connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, VERSION):
+                connection.close()
+                self._remove()
+                return self._opened()
+            if version == 0:
+                _make_tables(connection)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA journal_size_limit = 4194304")
+            return connection, self.inode()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Generator[None]:
+        """Processes open, make and remove the file one after the other. Raises IndexUnavailable if one takes too long."""
+        fd = os.open(self._path.parent / "index.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            end = time.monotonic() + _PATIENCE
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise IndexUnavailable("another process is opening the index") from None
+                    time.sleep(_PATIENCE / 100)
+            yield
+        finally:
+            os.close(fd)
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(f"BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
+    except sqlite3.OperationalError as error:
+        if (error.sqlite_errorcode & 0xFF) in _BUSY:
+            # Only one at a time makes tables, so whoever is in the way has known the file with other content.
+            raise IndexDamaged("it was emptied while in use") from error
+        raise
+    with contextlib.suppress(sqlite3.OperationalError):  # an SQLite without it scans
+        db.executescript(_SEARCH)
+    db.execute(f"PRAGMA user_version = {VERSION}")  # last: a file that was not finished is made anew

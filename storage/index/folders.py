@@ -1,0 +1,202 @@
+"""Noticing what others do: folders whose time has changed are listed again, files are asked for their times.
+
+A folder's modification time changes when a file is added to it, removed from it or renamed; appending to a file changes
+that file's time only.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+
+from attrs import frozen
+
+from spindle.storage.index.rows import Known, Values, insert, read_row, replace, stored_git
+from spindle.storage.threads.locate import rollout_names
+
+_ARCHIVE = "archived_sessions"
+_DIGITS = (4, 2, 2)
+"""Lengths of the names of years, months and days."""
+
+_GRAIN = 100_000_000
+"""Nanoseconds within which two changes of a folder may leave it with the same time."""
+
+_UNLISTED = -1
+"""In the place of a folder's time: it has to be listed again, whatever its time is."""
+
+BATCH = 64
+"""Rows that are written in one transaction."""
+
+Check = Callable[[], object]
+
+
+@frozen
+class Difference:
+    """A folder that has changed: rollouts that are new in it, and rows whose files are gone."""
+
+    id: int
+    path: str
+    mtime_ns: int
+    new: Sequence[str]
+    gone: Sequence[int]
+
+
+class Folders:
+    """The folders of rollouts in one home, as one session sees them."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._known: dict[str, tuple[int, int]] = {}
+        self._children: dict[str, list[str]] = {}
+        self._version = (0, 0)
+
+    def changed(self, db: sqlite3.Connection, epoch: int) -> Iterator[Difference]:
+        """What is different from the rows, newest folders first, the archive last. `epoch` tells connections apart.
+
+        Rows of folders that no longer exist are removed at once.
+        """
+        self._refresh(db, epoch)
+        leaves: list[tuple[str, int]] = []
+        self._walk(db, "sessions", 0, leaves)
+        leaves.sort(reverse=True)
+        self._walk(db, _ARCHIVE, len(_DIGITS), leaves)
+        for path, mtime_ns in leaves:
+            id = self._known[path][0]
+            there = rollout_names(self._list(path))
+            rows = dict(db.execute("SELECT file, id FROM threads WHERE folder = ?", (id,)))
+            new = sorted((name for name in there if name not in rows), reverse=True)
+            gone = [row for name, row in rows.items() if name not in there]
+            yield Difference(id, path, mtime_ns, new, gone)
+
+    def settle(self, db: sqlite3.Connection, difference: Difference, check: Check | None = None) -> Iterator[int]:
+        """Bring the rows of a folder up to date; yields how many files each step has read."""
+        names = iter(difference.new)
+        while batch := list(islice(names, BATCH)):
+            rows: list[Values | None] = []
+            for file in batch:
+                if check is not None:
+                    check()
+                rows.append(read_row(self._home, difference.id, difference.path, file))
+            with transaction(db):
+                insert(db, [row for row in rows if row is not None])
+            yield len(batch)
+        young = time.time_ns() - difference.mtime_ns < _GRAIN
+        mtime_ns = _UNLISTED if young else difference.mtime_ns
+        if not difference.new and not difference.gone and self._known.get(difference.path) == (difference.id, mtime_ns):
+            return
+        with transaction(db):
+            db.executemany("DELETE FROM threads WHERE id = ?", [(id,) for id in difference.gone])
+            db.execute("UPDATE folders SET mtime_ns = ? WHERE id = ?", (mtime_ns, difference.id))
+        self._known[difference.path] = (difference.id, mtime_ns)
+
+    def paths(self) -> list[tuple[int, str]]:
+        """The folders known to hold rollouts, newest first: ids and paths below the home."""
+        leaves = [path for path in self._known if path == _ARCHIVE or path.count("/") == len(_DIGITS)]
+        return [(self._known[path][0], path) for path in sorted(leaves, reverse=True)]
+
+    def _refresh(self, db: sqlite3.Connection, epoch: int) -> None:
+        version = (epoch, db.execute("PRAGMA data_version").fetchone()[0])
+        if version != self._version:
+            self._known, self._children = {}, {}
+            for id, path, mtime_ns in db.execute("SELECT id, path, mtime_ns FROM folders"):
+                self._remember(path, id, mtime_ns)
+            self._version = version
+
+    def _remember(self, path: str, id: int, mtime_ns: int) -> None:
+        if path not in self._known:
+            self._children.setdefault(path.rpartition("/")[0], []).append(path)
+        self._known[path] = (id, mtime_ns)
+
+    def _walk(self, db: sqlite3.Connection, path: str, depth: int, leaves: list[tuple[str, int]]) -> None:
+        try:
+            mtime_ns = os.stat(f"{self._home}{os.sep}{path}").st_mtime_ns
+        except (FileNotFoundError, NotADirectoryError):
+            self._forget(db, path)
+            return
+        known = self._known.get(path)
+        if depth == len(_DIGITS):
+            if known is None:
+                self._add(db, [path])
+            if known is None or known[1] != mtime_ns:
+                leaves.append((path, mtime_ns))
+            return
+        if known is None or known[1] != mtime_ns:
+            digits = _DIGITS[depth]
+            children = [f"{path}/{n}" for n in self._list(path) if len(n) == digits and n.isdecimal()]
+            self._add(db, [p for p in (path, *children) if p not in self._known])
+            if time.time_ns() - mtime_ns >= _GRAIN:
+                db.execute("UPDATE folders SET mtime_ns = ? WHERE path = ?", (mtime_ns, path))
+                self._known[path] = (self._known[path][0], mtime_ns)
+        for child in list(self._children.get(path, ())):
+            self._walk(db, child, depth + 1, leaves)
+
+    def _list(self, path: str) -> list[str]:
+        try:
+            return os.listdir(f"{self._home}{os.sep}{path}")
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _add(self, db: sqlite3.Connection, paths: Sequence[str]) -> None:
+        with transaction(db):
+            db.executemany(
+                "INSERT OR IGNORE INTO folders(path, mtime_ns) VALUES(?, ?)", [(path, _UNLISTED) for path in paths]
+            )
+        for path in paths:
+            self._remember(path, *db.execute("SELECT id, mtime_ns FROM folders WHERE path = ?", (path,)).fetchone())
+
+    def _forget(self, db: sqlite3.Connection, path: str) -> None:
+        gone = [(id, p) for p, (id, _) in self._known.items() if p == path or p.startswith(path + "/")]
+        if not gone:
+            return
+        with transaction(db):
+            db.executemany("DELETE FROM threads WHERE folder = ?", [(id,) for id, _ in gone])
+            db.executemany("DELETE FROM folders WHERE id = ?", [(id,) for id, _ in gone])
+        for _, p in gone:
+            del self._known[p]
+            self._children[p.rpartition("/")[0]].remove(p)
+
+
+def verify(home: Path, rows: Sequence[Known]) -> list[Known]:
+    """Those whose file is gone or has changed since the row was written."""
+    out: list[Known] = []
+    for known in rows:
+        try:
+            stat = os.stat(f"{home}{os.sep}{known.folder}{os.sep}{known.file}")
+        except OSError:
+            out.append(known)
+            continue
+        if stat.st_mtime_ns != known.mtime_ns or stat.st_size != known.size:
+            out.append(known)
+    return out
+
+
+def correct(db: sqlite3.Connection, home: Path, rows: Sequence[Known]) -> None:
+    """Read files again and put the rows right."""
+    for start in range(0, len(rows), BATCH):
+        fresh: list[tuple[Known, Values | None]] = []
+        for known in rows[start : start + BATCH]:
+            row = db.execute("SELECT folder, head, size FROM threads WHERE id = ?", (known.id,)).fetchone()
+            if row is not None:
+                before = None if row[1] is None else (row[2], stored_git(row[1]))
+                fresh.append((known, read_row(home, row[0], known.folder, known.file, before)))
+        with transaction(db):
+            for known, row in fresh:
+                replace(db, known, row)
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[None]:
+    """Write all of the block or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")

@@ -1,0 +1,105 @@
+"""Rollouts that Codex 0.169 has compressed: `rollout-….jsonl.zst`, the same lines in zstd frames.
+
+It compresses what has not changed for a week, and makes the plain file again before it appends. Clients are shown the
+plain name at all times; where both files are there, the plain one counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+SUFFIX = ".zst"
+"""What a compressed rollout's name has behind `.jsonl`."""
+
+_BUFFER = 1 << 16
+
+
+def is_compressed(path: str | os.PathLike[str]) -> bool:
+    """Whether the name is that of a compressed file."""
+    return os.fspath(path).endswith(SUFFIX)
+
+
+def plain_path(path: Path) -> Path:
+    """The name under which a rollout is shown and, once inflated, kept."""
+    return path.with_name(path.name.removesuffix(SUFFIX))
+
+
+def existing(path: Path) -> Path:
+    """The file in which a rollout is: `path`, or its compressed form if only that is there."""
+    if is_compressed(path) or path.exists():
+        return path
+    compressed = path.with_name(path.name + SUFFIX)
+    return compressed if compressed.exists() else path
+
+
+def open_rollout(path: str | os.PathLike[str], buffering: int = _BUFFER) -> BinaryIO:
+    """The plain bytes of a rollout, of either kind, from its beginning; memory is bounded by the buffer.
+
+    A compressed one can only be read forward. Raises OSError, also (on reading) for damaged compression.
+    """
+    if not is_compressed(path):
+        return open(path, "rb", buffering=buffering)
+    return cast("BinaryIO", io.BufferedReader(_Inflating(cast("BinaryIO", open(path, "rb", buffering=0))), buffering))
+
+
+def inflate(path: Path) -> Path:
+    """Make a compressed rollout plain again, durably, and remove the compressed file; return the plain path.
+
+    The modification time is kept. Does nothing for a plain file; if both are there, the plain one is left as it is.
+    Raises OSError.
+    """
+    target = plain_path(path)
+    if target == path:
+        return path
+    if not target.exists():
+        stat = os.stat(path)
+        partial = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        try:
+            with open_rollout(path) as source, open(partial, "xb") as out:
+                shutil.copyfileobj(source, out, 1 << 20)
+                out.flush()
+                os.fsync(out.fileno())
+            os.utime(partial, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+            # Not a rename: if somebody else was faster, theirs may have been appended to already.
+            with contextlib.suppress(FileExistsError):
+                os.link(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    fd = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return target
+
+
+class _Inflating(io.RawIOBase):
+    """Decompresses while it is read; owns `file`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        import zstandard  # late: few homes have such files
+
+        self._file = file
+        self._fault = zstandard.ZstdError
+        self._source: Any = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            read: int = self._source.readinto(buffer)
+            return read
+        except self._fault as error:
+            raise OSError(f"damaged compression: {error}") from error
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

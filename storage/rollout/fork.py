@@ -1,0 +1,284 @@
+"""Writing the rollout of a fork: a session_meta of its own, then the lines of the thread it comes from.
+
+The lines are copied in blocks, so that the size of the source does not matter, into a file beside the target that takes
+the target's name when it is whole and on disk: there is a complete fork or none. A numbered ("paginated") source is
+numbered anew. Codex 0.169 lets a fork refer to its source instead (`history_base` in the session_meta); what such a
+source refers to is copied too, so that our forks need nobody else's file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from attrs import evolve, frozen
+
+from spindle.storage.rollout.lines import decode_line, encode_line
+from spindle.storage.rollout.shapes import Json, mapping, text_or_none
+
+Check = Callable[[], None]
+"""Called between two blocks; raises what should end the work."""
+
+_BLOCK = 1 << 20
+# what a block of lines costs in Python keeps the interpreter busy for about 100 us
+_LINES = 1 << 16
+_DEPTH = 64
+_NUMBER = re.compile(rb'(\{"timestamp":"[^"]*",)(?:"ordinal":\d+,)?')
+# the members that say what a line is stand within this many bytes
+_HEAD = 512
+_MARKS = re.compile(rb"user_message|UserMessage|t(?:ask|urn)_(?:started|complete|aborted)|thread_rolled_back")
+
+
+class UnknownTurn(Exception):
+    """The rollout shows no turn of this id."""
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__(f"turn not found: {turn_id}")
+
+
+@frozen
+class Segment:
+    """A part of a history: the bytes of a rollout from `start` up to `end`, whole lines."""
+
+    path: Path
+    start: int
+    end: int
+
+
+def segments(path: Path, locate: Callable[[str], Path | None]) -> list[Segment]:
+    """The parts that make up a thread's history, oldest first; more than one for a fork that refers to its source.
+
+    `locate` finds the rollout of a thread id. Blocking. Raises OSError, FileNotFoundError if a source is gone.
+    """
+    found: list[Segment] = []
+    end: int | None = None
+    for _ in range(_DEPTH):
+        with open(path, "rb") as file:
+            head = file.readline()
+            whole = _end_of_lines(file.fileno())
+        end = whole if end is None else min(end, whole)
+        line = decode_line(head)
+        payload = line.payload if line is not None and line.type == "session_meta" else {}
+        base = mapping(payload.get("history_base"))
+        numbered = payload.get("history_mode") == "paginated"
+        found.append(Segment(path, len(head) if numbered else 0, end))
+        source = base.get("thread_id")
+        if not isinstance(source, str):
+            return found[::-1]
+        located = locate(source)
+        if located is None:
+            raise FileNotFoundError(f"the history of thread {source}, which {path.name} continues, is missing")
+        path, end = located, base.get("end_byte_offset")
+    raise OSError(f"{path} continues a history that continues others more than {_DEPTH} times")
+
+
+def cut(parts: Sequence[Segment], check: Check, *, last: str | None, before: str | None) -> list[Segment]:
+    """The parts up to the end of turn `last`, or up to the beginning of turn `before`.
+
+    Blocking; reads all of it, decoding only the lines that open and close turns. Raises UnknownTurn, OSError.
+    """
+    turns = _Turns()
+    for part, (segment, file) in enumerate(_opened(parts)):
+        offset = previous = segment.start
+        for raw in _lines(file, segment, check):
+            turns.index += 1
+            if _MARKS.search(raw, 0, _HEAD) and (line := decode_line(raw)) is not None and line.type == "event_msg":
+                turns.feed(line.payload, part, offset, previous)
+            previous = offset
+            offset += len(raw)
+    wanted = (last if before is None else before) or ""
+    if wanted not in turns.shown:
+        raise UnknownTurn(wanted)
+    place = turns.ids.index(wanted) + (1 if before is None else 0)
+    if place == len(turns.ids):
+        return list(parts)
+    part = turns.parts[place]
+    return [*parts[:part], evolve(parts[part], end=turns.offsets[place])]
+
+
+class _Turns:
+    """Where turns begin, as `ShownTurns` would have them, in few objects: a history may have a hundred thousand.
+
+    `ids`, `parts` and `offsets` are of every turn in the order they were opened, `shown` the ids not rolled back.
+    """
+
+    def __init__(self) -> None:
+        self.index = -1
+        self.ids: list[str] = []
+        self.parts: list[int] = []
+        self.offsets: list[int] = []
+        self.shown: list[str] = []
+        self._marked: str | None = None
+
+    def feed(self, event: Json, part: int, offset: int, previous: int) -> None:
+        """Take an event of the line at `offset`; `previous` is where the line before it begins."""
+        named = text_or_none(event.get("turn_id"))
+        match event.get("type"):
+            case "task_started" | "turn_started":
+                self._marked = named or f"rollout-{self.index}"
+                self._open(self._marked, part, offset)
+            case "task_complete" | "turn_complete" | "turn_aborted":
+                if named in (None, self._marked):
+                    self._marked = None
+            case "thread_rolled_back":
+                count = event.get("num_turns")
+                if isinstance(count, int) and count > 0:
+                    del self.shown[-count:]
+                    self._marked = None
+            case "user_message" if self._marked is None:
+                # a turn without a mark begins with the message that the model got, one line before the event
+                self._open(f"rollout-{self.index}", part, previous)
+            case "item_completed" if self._marked is None and named not in self.shown[-1:]:
+                if mapping(event.get("item")).get("type") in ("UserMessage", "userMessage"):
+                    self._open(named or f"rollout-{self.index}", part, previous)
+            case _:
+                pass
+
+    def _open(self, id: str, part: int, offset: int) -> None:
+        self.ids.append(id)
+        self.parts.append(part)
+        self.offsets.append(offset)
+        self.shown.append(id)
+
+
+def write_fork(
+    target: Path,
+    meta: dict[str, Any],
+    parts: Sequence[Segment],
+    close: Callable[[Path], Sequence[bytes]],
+    check: Check,
+) -> None:
+    """Write `meta` and the lines of `parts` to `target`, which must not exist.
+
+    `close` is shown the file before it gets its name, and returns lines that have to follow. Blocking. Raises OSError
+    and what `close` and `check` raise; nothing is left then.
+    """
+    numbered = meta.get("history_mode") == "paginated"
+    _make_folder(target.parent)
+    unfinished = target.with_name(target.name + ".part")
+    try:
+        with open(unfinished, "xb", buffering=0, opener=_private) as out:
+            count = 1
+            _write(out, encode_line("session_meta", meta, ordinal=0 if numbered else None))
+            for segment, file in _opened(parts):
+                if numbered:
+                    count = _copy_numbered(out, file, segment, count, check)
+                else:
+                    _copy(out, file, segment, check)
+            for line in close(unfinished):
+                _write(out, _number(line, count) if numbered else line)
+                count += 1
+            os.fsync(out.fileno())
+        check()
+        os.rename(unfinished, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise
+    _sync_folder(target.parent)
+
+
+def fork_lines(meta: dict[str, Any], parts: Sequence[Segment], check: Check) -> list[bytes]:
+    """The same lines in memory, for a fork that is not kept. Raises OSError."""
+    lines = [encode_line("session_meta", meta)]
+    for segment, file in _opened(parts):
+        lines += _lines(file, segment, check)
+    return lines
+
+
+def _opened(parts: Sequence[Segment]) -> Iterator[tuple[Segment, BinaryIO]]:
+    for segment in parts:
+        with open(segment.path, "rb", buffering=_LINES) as file:
+            file.seek(segment.start)
+            yield segment, file
+
+
+def _lines(file: BinaryIO, segment: Segment, check: Check) -> Iterator[bytes]:
+    left, told = segment.end - segment.start, 0
+    while left > 0 and (raw := file.readline(left)):
+        left -= len(raw)
+        told += len(raw)
+        if told >= _BLOCK:
+            told = 0
+            check()
+        yield raw if raw.endswith(b"\n") else raw + b"\n"
+
+
+def _copy(out: BinaryIO, file: BinaryIO, segment: Segment, check: Check) -> None:
+    offset, last = segment.start, b"\n"
+    while offset < segment.end:
+        block = os.pread(file.fileno(), min(_BLOCK, segment.end - offset), offset)
+        if not block:
+            raise OSError(f"{segment.path} has become shorter while it was read")
+        _write(out, block)
+        offset, last = offset + len(block), block[-1:]
+        check()
+    if last != b"\n":
+        _write(out, b"\n")
+
+
+def _copy_numbered(out: BinaryIO, file: BinaryIO, segment: Segment, count: int, check: Check) -> int:
+    batch: list[bytes] = []
+    size = 0
+    for raw in _lines(file, segment, check):
+        batch.append(_number(raw, count))
+        count += 1
+        size += len(raw)
+        if size >= _LINES:
+            _write(out, b"".join(batch))
+            batch, size = [], 0
+    _write(out, b"".join(batch))
+    return count
+
+
+def _number(raw: bytes, ordinal: int) -> bytes:
+    known = _NUMBER.match(raw)
+    if known is not None:
+        return known[1] + b'"ordinal":%d,' % ordinal + raw[known.end() :]
+    line = decode_line(raw)  # its members come in another order
+    return raw if line is None else encode_line(line.type, line.payload, ordinal=ordinal)
+
+
+def _end_of_lines(fd: int) -> int:
+    """The offset behind the last whole line; a line that lacks only its newline is whole."""
+    size = end = os.fstat(fd).st_size
+    tail = b""
+    while end > 0:
+        start = max(0, end - _LINES)
+        block = os.pread(fd, end - start, start)
+        at = block.rfind(b"\n")
+        if at >= 0:
+            end, tail = start + at + 1, block[at + 1 :] + tail
+            break
+        end, tail = start, block + tail
+    return size if tail and decode_line(tail) is not None else end
+
+
+def _write(out: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[out.write(view) :]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(fd)
+    finally:
+        os.close(fd)

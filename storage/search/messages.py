@@ -1,0 +1,84 @@
+"""The messages of one rollout, as they are shown: what the user said and what the assistant answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from spindle.storage.rollout.lines import decode_line
+from spindle.storage.rollout.shapes import Json, is_mapping, sequence, text
+from spindle.storage.rollout.turns import ShownTurns
+from spindle.storage.search.needle import Needle, collapsed
+
+_BLOCK: Final = 1 << 15
+_EVENT: Final = b'"event_msg"'
+# the type of a line comes before its payload, after a time and perhaps a number
+_TYPE_WITHIN: Final = 128
+_MESSAGES: Final = frozenset({"userMessage", "agentMessage"})
+
+
+@frozen
+class Message:
+    """One message, its text collapsed."""
+
+    turn_id: str
+    item_id: str
+    text: str
+
+
+def may_hold(path: Path, needle: Needle, check: Callable[[], None]) -> tuple[bool, int]:
+    """Whether a message of the rollout may contain the term, and how many bytes were read to tell. Raises OSError."""
+    read = 0
+    kept = b""
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            read += len(block)
+            if needle.may_be_in(kept + block):
+                return True, read
+            kept = block[-needle.overlap :] if needle.overlap else b""
+            check()
+    return False, read
+
+
+def messages(path: Path, check: Callable[[], None]) -> list[Message]:
+    """All of them, oldest first; those of turns that were taken back are not among them. Raises OSError.
+
+    `check` is called now and then, and may raise to end it.
+    """
+    shown = ShownTurns()
+    with open(path, "rb", buffering=_BLOCK) as file:
+        for index, raw in enumerate(file):
+            if index % 64 == 0:
+                check()
+            if _EVENT not in raw[:_TYPE_WITHIN] or (line := decode_line(raw)) is None or line.type != "event_msg":
+                continue
+            count = line.payload.get("num_turns")
+            if line.payload.get("type") == "thread_rolled_back":
+                shown.drop(count if isinstance(count, int) else 0)
+            else:
+                shown.feed(line.payload, index, 0, 0, None)
+                _forget_content(shown)
+    return [
+        Message(turn.id, text(item.get("id")), said)
+        for turn in shown.turns
+        for item in turn.items
+        if item["type"] in _MESSAGES and (said := _said(item))
+    ]
+
+
+def _forget_content(shown: ShownTurns) -> None:
+    """Outputs of tools and the like are not searched: keep of them only that they are there."""
+    if shown.turns and (items := shown.turns[-1].items):
+        item = items[-1]
+        if item["type"] not in _MESSAGES and item["type"] != "reasoning":
+            items[-1] = {"type": item["type"], "id": item.get("id")}
+
+
+def _said(item: Json) -> str:
+    if item["type"] == "agentMessage":
+        return collapsed(text(item.get("text")))
+    parts = [part for part in sequence(item.get("content")) if is_mapping(part) and part.get("type") == "text"]
+    return collapsed("\n".join(text(part.get("text")) for part in parts))

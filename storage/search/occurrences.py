@@ -1,0 +1,70 @@
+"""Every place in one thread where something was said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from spindle.storage.search.messages import Message, messages
+from spindle.storage.search.needle import Needle, Snippet, snippet
+from spindle.storage.threads.errors import InvalidCursor
+
+DEFAULT_LIMIT: Final = 25
+LARGEST_LIMIT: Final = 100
+
+
+@frozen
+class Occurrence:
+    """One place: a message, and the part of it around the match."""
+
+    message: Message
+    snippet: Snippet
+
+
+@frozen
+class OccurrencePage:
+    """One page, in the order in which things were said."""
+
+    data: Sequence[Occurrence]
+    next_cursor: str | None
+
+
+def find_occurrences(
+    path: Path, thread_id: str, term: str, cursor: str | None, limit: int | None, check: Callable[[], None]
+) -> OccurrencePage:
+    """One page of the places in a thread's rollout where the term, which must not be blank, was said.
+
+    A cursor serves for the thread and the term it was given out for. `limit` None is 25; 1 to 100 otherwise.
+    Raises InvalidCursor, OSError.
+    """
+    start = 0 if cursor is None else _parse_cursor(cursor, thread_id, term)
+    count = DEFAULT_LIMIT if limit is None else min(max(limit, 1), LARGEST_LIMIT)
+    needle = Needle(term)
+    places = ((message, match) for message in messages(path, check) for match in needle.matches(message.text))
+    found = list(islice(places, start, start + count + 1))
+    data = [Occurrence(message, snippet(message.text, match)) for message, match in found[:count]]
+    more = len(found) > count
+    return OccurrencePage(data, _write_cursor(thread_id, term, start + count) if more else None)
+
+
+def _write_cursor(thread_id: str, term: str, start: int) -> str:
+    return orjson.dumps({"threadId": thread_id, "searchTerm": term, "nextOccurrence": start}).decode()
+
+
+def _parse_cursor(text: str, thread_id: str, term: str) -> int:
+    try:
+        cursor: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise InvalidCursor(text) from None
+    match cursor:
+        case {"threadId": of, "searchTerm": wanted, "nextOccurrence": int(start)} if start >= 0:
+            if (of, wanted) == (thread_id, term):
+                return start
+        case _:
+            pass
+    raise InvalidCursor(text)

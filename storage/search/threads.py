@@ -1,0 +1,91 @@
+"""Threads in which something was said, in the order of `thread/list`.
+
+A request does a bounded amount of work: when it has read so much that it would take long, it ends its page early, with a
+cursor to go on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from attrs import evolve, frozen
+
+from spindle.storage.search.messages import may_hold, messages
+from spindle.storage.search.needle import Needle, snippet
+from spindle.storage.threads.query import DEFAULT_LIMIT, LARGEST_LIMIT, ThreadPage, ThreadQuery
+from spindle.storage.threads.summary import ThreadSummary
+
+READ_AT_MOST: Final = 512 * 1024 * 1024
+"""Bytes of rollouts that one request reads, the last one to its end."""
+
+
+@frozen
+class SearchQuery:
+    """What to look for. `threads` says which threads, in which order and from where; its limit counts results."""
+
+    term: str
+    threads: ThreadQuery
+    read_at_most: int = READ_AT_MOST
+
+
+@frozen
+class SearchPage:
+    """Threads, each with the surroundings of the first match. The cursors are those of the list of threads."""
+
+    data: Sequence[tuple[ThreadSummary, str]]
+    next_cursor: str | None
+    backwards_cursor: str | None
+
+
+def search_threads(
+    list_page: Callable[[ThreadQuery], ThreadPage], query: SearchQuery, check: Callable[[], None]
+) -> SearchPage:
+    """One page. `list_page` lists threads; `check` is called now and then, and may raise to end the search.
+
+    Rollouts that cannot be read are passed over. Raises what `list_page` raises.
+    """
+    wanted = DEFAULT_LIMIT if query.threads.limit is None else min(max(query.threads.limit, 1), LARGEST_LIMIT)
+    needle = Needle(query.term)
+    found: list[tuple[ThreadSummary, str]] = []
+    here = evolve(query.threads, limit=LARGEST_LIMIT, search_term=None)
+    last: tuple[ThreadQuery, int] | None = (
+        None  # the page of the last result, and how many of its threads come up to it
+    )
+    backwards: str | None = None
+    read = 0
+    while True:
+        page = list_page(here)
+        for place, thread in enumerate(page.data, 1):
+            said, size = _first(thread, needle, check)
+            read += size
+            if said is not None:
+                if len(found) == wanted:
+                    assert last is not None
+                    return SearchPage(found, _after(list_page, *last), backwards)
+                backwards = backwards or page.backwards_cursor
+                found.append((thread, said))
+                last = here, place
+            if read > query.read_at_most:
+                return SearchPage(
+                    found, _after(list_page, *(last if len(found) == wanted and last else (here, place))), backwards
+                )
+        if page.next_cursor is None:
+            return SearchPage(found, None, backwards)
+        here = evolve(here, cursor=page.next_cursor)
+
+
+def _after(list_page: Callable[[ThreadQuery], ThreadPage], page: ThreadQuery, threads: int) -> str | None:
+    return list_page(evolve(page, limit=threads)).next_cursor
+
+
+def _first(thread: ThreadSummary, needle: Needle, check: Callable[[], None]) -> tuple[str | None, int]:
+    try:
+        worthwhile, read = may_hold(thread.path, needle, check)
+        if worthwhile:
+            for message in messages(thread.path, check):
+                if matches := needle.matches(message.text):
+                    return snippet(message.text, matches[0]).text, read
+    except OSError:
+        return None, 0
+    return None, read

@@ -1,0 +1,94 @@
+"""The file behind the state: opening it, its schema, and what can be wrong with it. Blocking."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from spindle.storage.state.errors import StateUnavailable
+from spindle.storage.state.sections import PINNED
+
+_BUSY_SECONDS: Final = 5.0
+
+_VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        "CREATE TABLE sections (id TEXT PRIMARY KEY, name TEXT NOT NULL, appearance TEXT) WITHOUT ROWID",
+        f"INSERT INTO sections (id, name) VALUES ('{PINNED}', 'Pinned')",
+        """CREATE TABLE placements (
+            thread_id TEXT PRIMARY KEY,
+            section_id TEXT NOT NULL REFERENCES sections (id) ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            entered_at INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+        "CREATE UNIQUE INDEX placements_in_order ON placements (section_id, position)",
+        """CREATE TABLE read_states (
+            thread_id TEXT PRIMARY KEY,
+            unread INTEGER NOT NULL,
+            first_unread_turn TEXT,
+            last_turn TEXT,
+            revision TEXT NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE goals (
+            thread_id TEXT PRIMARY KEY,
+            objective TEXT NOT NULL,
+            status TEXT NOT NULL,
+            token_budget INTEGER,
+            tokens_used INTEGER NOT NULL DEFAULT 0,
+            time_used_ms INTEGER NOT NULL DEFAULT 0,
+            created_at INTEGER NOT NULL,
+            updated_at INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+    ),
+)
+"""What each version adds to the one before. Never changed, only added to: files of every version are in use."""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the state, creating it or bringing it up to this version. For one thread; transactions are explicit.
+
+    Raises StateUnavailable, also for a file that a newer version has written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    except (OSError, sqlite3.Error) as error:
+        raise unavailable(path, error) from error
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        _migrate(connection)
+    except sqlite3.Error as error:
+        connection.close()
+        raise unavailable(path, error) from error
+    except StateUnavailable:
+        connection.close()
+        raise
+    return connection
+
+
+def unavailable(path: Path, error: Exception) -> StateUnavailable:
+    """The error as users are told it."""
+    return StateUnavailable(f"the thread state in {path} is not available: {error}")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < len(_VERSIONS):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # somebody else may have done it while we waited
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            for statements in _VERSIONS[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            if version < len(_VERSIONS):
+                connection.execute(f"PRAGMA user_version = {len(_VERSIONS)}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+    if version > len(_VERSIONS):
+        raise StateUnavailable(
+            f"the thread state was written by a newer version: its format is {version}, this one knows {len(_VERSIONS)}"
+        )

@@ -1,0 +1,76 @@
+"""Lines that change what is recorded about a stored thread: a further `session_meta` of its own, or a name.
+
+The last `session_meta` line that carries the thread's id counts, whole (as Codex 0.124 and 0.169 read it); those of other
+ids are of threads it was forked from.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spindle.storage.home import Home
+from spindle.storage.rollout.journal import Journal
+from spindle.storage.rollout.lines import decode_line, encode_line
+
+_MARK = b"session_meta"
+# small enough that a search through one block never holds the interpreter for long
+_BLOCK = 256 * 1024
+
+
+def append_to_stored(home: Home, path: Path, thread_id: str, lines: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Append lines, (type, payload) each, to a rollout that no thread here has loaded, and bring them to the disk.
+
+    Blocking. Raises WriterBusy, JournalError.
+    """
+    journal = Journal(path, home.lock_file(thread_id))
+    journal.begin([encode_line(kind, dict(payload)) for kind, payload in lines])
+    try:
+        journal.sync()
+    finally:
+        journal.end()
+
+
+def latest_meta(path: Path, thread_id: str, floor: int = 0) -> dict[str, Any] | None:
+    """The payload of the thread's last `session_meta` line, or None where there is none from byte `floor` on.
+
+    Blocking; searches the file from its end. Raises OSError.
+    """
+    with open(path, "rb", buffering=0) as file:
+        fd = file.fileno()
+        end = os.fstat(fd).st_size
+        while end > floor:
+            start = max(floor, end - _BLOCK)
+            # the overlap catches a mark that lies across two blocks
+            block = os.pread(fd, end - start + len(_MARK) - 1, start)
+            at = block.rfind(_MARK)
+            while at >= 0:
+                line_start, line = _line_around(fd, start + at)
+                decoded = decode_line(line)
+                if decoded is not None and decoded.type == "session_meta" and decoded.payload.get("id") == thread_id:
+                    return decoded.payload
+                at = block.rfind(_MARK, 0, max(0, line_start - start))
+            end = start
+    return None
+
+
+def _line_around(fd: int, at: int) -> tuple[int, bytes]:
+    """(offset of its first byte, the line) that the byte at `at` is in."""
+    start = at
+    while start > 0:
+        low = max(0, start - _BLOCK)
+        newline = os.pread(fd, start - low, low).rfind(b"\n")
+        if newline >= 0:
+            start = low + newline + 1
+            break
+        start = low
+    parts: list[bytes] = []
+    offset = start
+    while part := os.pread(fd, _BLOCK, offset):
+        newline = part.find(b"\n")
+        if newline >= 0:
+            parts.append(part[:newline])
+            break
+        parts.append(part)
+        offset += len(part)
+    return start, b"".join(parts)

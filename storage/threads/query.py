@@ -1,0 +1,192 @@
+"""What `thread/list` can be asked, the order of threads, and the cursors between pages.
+
+Lists read from the files and lists read from the index share all of this, so that paging may begin on one and go on on the
+other.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+from attrs import frozen
+
+from spindle.storage.threads.errors import InvalidCursor
+from spindle.storage.threads.summary import Head, ThreadSummary, parent_of
+
+DEFAULT_LIMIT = 25
+LARGEST_LIMIT = 100
+INTERACTIVE = frozenset({"cli", "vscode"})
+ALL_KINDS = (
+    "cli",
+    "vscode",
+    "exec",
+    "appServer",
+    "subAgent",
+    "subAgentReview",
+    "subAgentCompact",
+    "subAgentThreadSpawn",
+    "subAgentOther",
+    "unknown",
+)
+_PLAIN = INTERACTIVE | {"exec", "appServer"}
+_SUB_AGENTS = {"review": "subAgentReview", "compact": "subAgentCompact"}
+
+
+@frozen
+class ThreadQuery:
+    """What to list. The members are those of `thread/list`'s params; an empty `cwd` matches nothing.
+
+    `model_providers` None means `default_provider` only, an empty one all; the default provider also stands in for
+    rollouts that name none. `source_kinds` None or empty means cli and vscode. `limit` None is 25; 1 to 100 otherwise.
+    `recency_at` is the same as `updated_at`. `only_ids` None means any. `parent_thread_id` lists what that thread spawned
+    itself, `ancestor_thread_id` also what those spawned in turn.
+    """
+
+    cursor: str | None = None
+    limit: int | None = None
+    sort_key: Literal["created_at", "updated_at", "recency_at"] = "created_at"
+    sort_direction: Literal["asc", "desc"] = "desc"
+    model_providers: Sequence[str] | None = None
+    source_kinds: Sequence[str] | None = None
+    archived: bool = False
+    cwd: Sequence[str] | None = None
+    search_term: str | None = None
+    default_provider: str = "openai"
+    excluded_ids: Collection[str] = ()
+    only_ids: Collection[str] | None = None
+    parent_thread_id: str | None = None
+    ancestor_thread_id: str | None = None
+
+    @property
+    def newest_first(self) -> bool:
+        """Whether the order is descending."""
+        return self.sort_direction == "desc"
+
+    @property
+    def by_change(self) -> bool:
+        """Whether the time of the last change orders the threads, rather than that of their creation."""
+        return self.sort_key != "created_at"
+
+    @property
+    def rows(self) -> int:
+        """How many threads a page holds at most."""
+        return DEFAULT_LIMIT if self.limit is None else min(max(self.limit, 1), LARGEST_LIMIT)
+
+    @property
+    def after(self) -> "Cursor | None":
+        """The cursor, read. Raises InvalidCursor."""
+        return None if self.cursor is None else parse_cursor(self.cursor)
+
+    @property
+    def providers(self) -> Collection[str]:
+        """The providers asked for; empty for all."""
+        return [self.default_provider] if self.model_providers is None else self.model_providers
+
+    @property
+    def kinds(self) -> Collection[str]:
+        """The kinds of source asked for; where only descendants are, they need not be named."""
+        if self.source_kinds:
+            return self.source_kinds
+        family = self.parent_thread_id is not None or self.ancestor_thread_id is not None
+        return ALL_KINDS if family else INTERACTIVE
+
+
+@frozen
+class ThreadPage:
+    """One page. `next_cursor` continues in the same direction, and is None at the end.
+
+    `backwards_cursor` begins the opposite direction, with the first thread of this page again; None for an empty page.
+    """
+
+    data: Sequence[ThreadSummary]
+    next_cursor: str | None
+    backwards_cursor: str | None
+
+
+@frozen(order=True)
+class Place:
+    """Where a thread stands in the order: milliseconds, and its id among those of the same millisecond."""
+
+    millis: int
+    thread_id: str
+
+
+@frozen
+class Cursor:
+    """A place to go on from. Without a thread id it is a bare time, and everything at that time lies behind it."""
+
+    millis: int
+    thread_id: str | None
+    inclusive: bool
+
+    def precedes(self, place: Place, newest_first: bool) -> bool:
+        """Whether `place` is still to come."""
+        if place.millis != self.millis or self.thread_id is None:
+            return place.millis < self.millis if newest_first else place.millis > self.millis
+        if place.thread_id == self.thread_id:
+            return self.inclusive
+        return (place.thread_id < self.thread_id) == newest_first
+
+
+def page_of(rows: Sequence[tuple[Place, ThreadSummary]], *, more: bool) -> ThreadPage:
+    """The page that holds `rows`; `more` tells whether anything follows."""
+    return ThreadPage(
+        data=[summary for _, summary in rows],
+        next_cursor=write_cursor(rows[-1][0], inclusive=False) if more else None,
+        backwards_cursor=write_cursor(rows[0][0], inclusive=True) if rows else None,
+    )
+
+
+def wanted(thread: Head | ThreadSummary, name: str | None, query: ThreadQuery) -> bool:
+    """Whether a thread passes the filters; `ancestor_thread_id` and the ids are not looked at."""
+    if not thread.has_user_message:
+        return False
+    if query.providers and (thread.model_provider or query.default_provider) not in query.providers:
+        return False
+    if source_kinds(thread.source).isdisjoint(query.kinds):
+        return False
+    if query.cwd is not None and thread.cwd not in query.cwd:
+        return False
+    if query.parent_thread_id is not None and parent_of(thread.source) != query.parent_thread_id:
+        return False
+    term = query.search_term
+    return not term or term in thread.preview or (name is not None and term in name)
+
+
+def source_kinds(source: object) -> frozenset[str]:
+    """The `ThreadSourceKind`s a protocol source falls under; sources of other programs count as `unknown`."""
+    if isinstance(source, str):
+        return frozenset({source if source in _PLAIN else "unknown"})
+    if not isinstance(source, dict) or "subAgent" not in source:
+        return frozenset({"unknown"})
+    kind = cast("dict[str, object]", source)["subAgent"]
+    if isinstance(kind, dict):
+        return frozenset({"subAgent", "subAgentThreadSpawn" if "thread_spawn" in kind else "subAgentOther"})
+    return frozenset({"subAgent", _SUB_AGENTS.get(str(kind), "subAgentOther")})
+
+
+def write_cursor(place: Place, *, inclusive: bool) -> str:
+    """The cursor that goes on behind a place, or with it."""
+    seconds, millis = divmod(place.millis, 1000)
+    stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{stamp}.{millis:03}Z|{place.thread_id}" + ("|from" if inclusive else "")
+
+
+def parse_cursor(text: str) -> Cursor:
+    """Read a cursor of ours, or a bare time as other app servers give them out."""
+    stamp, *rest = text.split("|")
+    if len(rest) > 2 or rest[1:] not in ([], ["from"]) or (rest and not rest[0]):
+        raise InvalidCursor(text)
+    # Also the form of file names, with dashes in the time of day.
+    date, separator, time = stamp.partition("T")
+    if separator and time.count("-") == 2 and ":" not in time:
+        stamp = f"{date}T{time.replace('-', ':')}"
+    try:
+        at = datetime.fromisoformat(stamp) if separator else None
+    except ValueError:
+        at = None
+    if at is None:
+        raise InvalidCursor(text)
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    millis = int(at.replace(microsecond=0).timestamp()) * 1000 + at.microsecond // 1000
+    return Cursor(millis, rest[0] if rest else None, inclusive=len(rest) == 2)

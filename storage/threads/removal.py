@@ -1,0 +1,56 @@
+"""Deleting threads for good: every file of theirs. Blocks on the disk."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from spindle.storage.home import Home
+from spindle.storage.rollout.lock import WriterLock
+from spindle.storage.threads.errors import NoRollout
+from spindle.storage.threads.locate import day_folders
+from spindle.storage.threads.names import read_names, record_name
+
+
+def remove(home: Home, thread_id: str, *, missing_ok: bool = False) -> None:
+    """Delete a thread's rollout, archived or not, with the segments and torn tails beside it, its name and its lock.
+
+    The writer's lock is held meanwhile, so that nobody writes on into a file that has no name any more.
+    Raises NoRollout unless `missing_ok`, WriterBusy, OSError; in each case what has not been deleted yet stays.
+    """
+    if not missing_ok and next(_files(home, thread_id), None) is None:
+        raise NoRollout(thread_id)
+    lock = WriterLock(home.lock_file(thread_id))
+    lock.acquire()
+    try:
+        # the rollout itself goes last: what is left of an interrupted deletion can still be found and deleted
+        for path in sorted(_files(home, thread_id), key=lambda path: path.name.endswith(f"{thread_id}.jsonl")):
+            path.unlink(missing_ok=True)
+            _sync(path.parent)
+        if thread_id in read_names(home):
+            record_name(home, thread_id, "")
+        with suppress(FileNotFoundError):
+            lock.path.unlink()  # nobody can want to write to this thread any more
+    finally:
+        lock.release()
+
+
+def _files(home: Home, thread_id: str) -> Iterator[Path]:
+    beginnings = (f"{thread_id}.", f"{thread_id}_")
+    for folder in (*day_folders(home.sessions, newest_first=True), home.archived_sessions):
+        try:
+            names = os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        for name in names:
+            # rollout-YYYY-MM-DDTHH-MM-SS-<id>...
+            if name.startswith("rollout-") and name.startswith(beginnings, len("rollout-YYYY-MM-DDTHH-MM-SS-")):
+                yield folder / name
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

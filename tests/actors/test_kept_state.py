@@ -1,0 +1,268 @@
+"""What threads leave beside their rollouts, settings between turns, turns taken back, and the end of whole threads."""
+
+import pytest
+import trio
+from tests.actors.test_thread import Scripted, Witness, actor, opened, recorded, rollout, start_turn
+from trio.testing import wait_all_tasks_blocked
+
+from spindle.actors.mailbox import answer
+from spindle.actors.registry import ToThread
+from spindle.actors.relocation import Delete, Unarchive
+from spindle.actors.thread import turn_task
+from spindle.actors.thread.messages import RevertTurns, UpdateSettings
+from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.goals import ThreadGoalSetParams
+from spindle.rpc.protocol.read_states import UnreadFromTurn
+from spindle.rpc.protocol.settings import CollaborationMode, CollaborationSettings, WorkspaceWritePolicy
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
+from spindle.storage.state.goals import get_goal, set_goal
+from spindle.storage.state.read_states import read_states
+from spindle.storage.state.sections import PINNED, move_thread, placements
+
+__all__ = ["opened"]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Turns wait for what is kept of them however slow the disk is."""
+    monkeypatch.setattr(turn_task, "KEEPING", 60.0)
+
+
+async def run(thread, text="hi"):
+    """One turn, to its end."""
+    async with thread.turn(text) as turn:
+        async for _ in turn:
+            pass
+    return turn.result
+
+
+async def update(runtime, thread_id, **params):
+    wanted = ThreadSettingsUpdateParams(thread_id=thread_id, **params)
+    return await answer(
+        lambda reply: runtime.registry.route(ToThread(thread_id, UpdateSettings(reply=reply, params=wanted)))
+    )
+
+
+async def revert(runtime, thread_id, turn_id):
+    return await answer(
+        lambda reply: runtime.registry.route(ToThread(thread_id, RevertTurns(reply=reply, before_turn_id=turn_id)))
+    )
+
+
+async def delete(runtime, thread_id):
+    await answer(lambda reply: runtime.registry.relocate(Delete(thread_id, reply)))
+
+
+async def read_state(runtime, thread_id):
+    return (await runtime.services.state.read(lambda db: read_states(db, [thread_id]), {}))[thread_id]
+
+
+# -- the ends of turns
+
+
+async def test_a_turn_that_has_ended_is_unread_before_the_thread_is_done_with_it(opened):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        async with thread.turn("hi") as turn:
+            heard = [event.METHOD async for event in turn]
+        assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turn.result.id)
+        assert heard.count("thread/readState/changed") == 1
+        assert heard[-2:] == ["thread/readState/changed", "turn/completed"]
+
+
+async def test_an_interrupted_turn_is_nothing_to_be_read(opened):
+    model = Scripted(["one", trio.Event()])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        with trio.CancelScope() as scope:
+            async with thread.turn("first"):
+                await model.waiting.wait()
+                scope.cancel()
+                await trio.sleep_forever()
+        assert (await read_state(runtime, thread.id)).first_unread is None
+
+
+async def test_an_active_goal_pays_for_turns_until_its_budget_ends_it(opened):
+    async with opened() as runtime:
+        witness = Witness(runtime)
+        async with runtime.start_thread() as thread:
+            await run(thread, "first, for nothing")
+            state = runtime.services.state
+            params = ThreadGoalSetParams(thread.id, objective="o", token_budget=1)
+            await state.change(lambda db: set_goal(db, params, thread.id, 1))
+            turn = await run(thread, "second")
+            await run(thread, "third, for nothing again")
+            found = await state.read(lambda db: get_goal(db, thread.id), None)
+        assert found is not None
+        told = [params for method, params in await witness.until("thread/closed") if method == "thread/goal/updated"]
+        assert [(each.turn_id, each.goal) for each in told] == [(turn.id, found.goal)]
+        assert found.goal.status == "budgetLimited"
+        assert found.goal.tokens_used >= 1
+
+
+async def test_a_state_that_cannot_be_kept_is_nobody_s_trouble(opened, tmp_path):
+    (tmp_path / "home" / "spindle" / "state.sqlite").mkdir(parents=True)
+    async with opened() as runtime:
+        async with runtime.start_thread() as thread:
+            assert (await run(thread, "hi")).status == "completed"
+        async with runtime.resume_thread(thread.id) as thread:
+            assert thread.info.thread.section is None
+
+
+# -- settings
+
+
+async def test_settings_are_in_force_from_the_next_turn_and_come_back(opened):
+    sandbox = WorkspaceWritePolicy(writable_roots=("/w",), network_access=True, exclude_slash_tmp=True)
+    async with opened() as runtime:
+        async with runtime.start_thread() as thread:
+            await run(thread, "hi")
+            await update(
+                runtime,
+                thread.id,
+                model="other",
+                effort="low",
+                sandbox_policy=sandbox,
+                approvals_reviewer="auto_review",
+                service_tier="flex",
+                cwd="/elsewhere",
+            )
+        async with runtime.resume_thread(thread.id) as thread:
+            info = thread.info
+            assert (info.model, info.reasoning_effort, info.sandbox) == ("other", "low", sandbox)
+            assert (info.approvals_reviewer, info.service_tier, info.cwd) == ("auto_review", "flex", "/elsewhere")
+            await run(thread, "hi again")
+        assert recorded(thread, "thread_settings_applied")[-1]["thread_settings"]["model"] == "other"
+
+
+async def test_what_changes_nothing_is_neither_told_nor_written(opened):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        await run(thread, "hi")
+        before = actor(runtime, thread.id).state.settings
+        await update(runtime, thread.id, model=before.model)
+        assert actor(runtime, thread.id).state.settings is before
+        assert recorded(thread, "thread_settings_applied") == []
+
+
+async def test_a_running_turn_keeps_its_settings_while_the_change_is_written(opened):
+    go = trio.Event()
+    model = Scripted([go, "one"])
+    async with opened(model) as runtime:
+        async with runtime.start_thread() as thread, thread.turn("first") as turn:
+            await model.waiting.wait()
+            await update(runtime, thread.id, model="other")
+            [change] = recorded(thread, "thread_settings_applied")
+            assert change["thread_settings"]["model"] == "other"
+            go.set()
+            async for _ in turn:
+                pass
+            await run(thread, "second")
+        told = [line["payload"]["model"] for line in rollout(thread) if line["type"] == "turn_context"]
+        assert told == ["gpt-5.4", "other"]
+
+
+async def test_a_collaboration_mode_brings_its_model_and_follows_later_ones(opened):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        mode = CollaborationMode("plan", CollaborationSettings("planner", "high"))
+        await update(runtime, thread.id, collaboration_mode=mode)
+        settings = actor(runtime, thread.id).state.settings
+        assert (settings.model, settings.effort) == ("planner", "high")
+        await update(runtime, thread.id, model="other")
+        assert actor(runtime, thread.id).state.settings.collaboration_mode.settings.model == "other"
+        with pytest.raises(RpcError, match="cannot be combined"):
+            await update(runtime, thread.id, permissions=":workspace", sandbox_policy=WorkspaceWritePolicy())
+        with pytest.raises(RpcError, match="unknown permission profile `x`"):
+            await update(runtime, thread.id, permissions="x")
+
+
+# -- taking back
+
+
+async def test_turns_are_taken_back_from_the_model_and_from_what_is_shown(opened):
+    model = Scripted()
+    async with opened(model) as runtime:
+        async with runtime.start_thread() as thread:
+            turns = [await run(thread, text) for text in ("one", "two", "three")]
+            _, last = await revert(runtime, thread.id, turns[1].id)
+            assert last == turns[0].id
+            assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turns[0].id)
+            await run(thread, "four")
+            said = [text for texts in model.heard[-1] for text in texts]
+            assert "two" not in said
+            with pytest.raises(RpcError, match=f"turn not found: {turns[1].id}"):
+                await revert(runtime, thread.id, turns[1].id)
+            await revert(runtime, thread.id, turns[0].id)
+        async with runtime.resume_thread(thread.id) as thread:
+            assert list(thread.info.thread.turns) == []
+
+
+async def test_a_running_turn_is_interrupted_before_it_is_taken_back(opened):
+    model = Scripted(["one", trio.Event()])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        running = await start_turn(runtime, thread.id, "first")
+        await model.waiting.wait()
+        _, last = await revert(runtime, thread.id, running.id)
+        assert last is None
+        assert actor(runtime, thread.id).turn is None
+        assert (await run(thread, "second")).status == "completed"
+
+
+async def test_an_ephemeral_thread_cannot_be_reverted(opened):
+    async with opened() as runtime, runtime.start_thread(ephemeral=True) as thread:
+        turn = await run(thread, "hi")
+        with pytest.raises(RpcError, match="ephemeral"):
+            await revert(runtime, thread.id, turn.id)
+
+
+# -- the end
+
+
+async def test_a_deleted_thread_is_closed_and_nothing_of_it_is_left(opened, tmp_path):
+    model = Scripted(["one", trio.Event()])
+    async with opened(model) as runtime:
+        witness = Witness(runtime)
+        async with runtime.start_thread() as other, runtime.start_thread() as thread:
+            await start_turn(runtime, thread.id, "first")
+            await model.waiting.wait()
+            state = runtime.services.state
+            for id in (thread.id, other.id):
+                await state.change(lambda db, id=id: move_thread(db, id, PINNED, None, 1))
+            await delete(runtime, thread.id)
+            assert not await trio.Path(thread.info.thread.path).exists()
+            await witness.until("thread/deleted")
+            assert [method for method, _ in witness.heard][-2:] == ["thread/closed", "thread/deleted"]
+            assert list((await state.read(placements, None)).by_thread) == [other.id]
+            with pytest.raises(RpcError, match="no rollout found"):
+                await delete(runtime, thread.id)
+
+
+async def test_a_thread_without_a_turn_can_be_deleted_an_ephemeral_one_not(opened):
+    async with opened() as runtime:
+        async with runtime.start_thread() as thread:
+            await delete(runtime, thread.id)
+        async with runtime.start_thread(ephemeral=True) as thread:
+            with pytest.raises(RpcError, match="not persisted and cannot be deleted"):
+                await delete(runtime, thread.id)
+            await run(thread, "it goes on")
+
+
+async def test_a_file_outside_the_home_is_not_deleted(opened, tmp_path):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        await run(thread)
+        state = actor(runtime, thread.id).state
+        inside, state.conversation.path = state.conversation.path, tmp_path / "elsewhere.jsonl"
+        with pytest.raises(RpcError, match="is not in the home and cannot be deleted"):
+            await delete(runtime, thread.id)
+        state.conversation.path = inside
+        await run(thread, "it goes on")
+
+
+async def test_archived_threads_can_be_deleted_and_loaded_ones_are_not_in_the_archive(opened):
+    async with opened() as runtime:
+        async with runtime.start_thread() as thread:
+            await run(thread, "hi")
+            with pytest.raises(RpcError, match="no archived rollout found"):
+                await answer(lambda reply: runtime.registry.relocate(Unarchive(thread.id, reply)))
+        await wait_all_tasks_blocked()
+        await runtime.archive_thread(thread.id)
+        await delete(runtime, thread.id)
+        with pytest.raises(RpcError, match="no archived rollout found"):
+            await answer(lambda reply: runtime.registry.relocate(Unarchive(thread.id, reply)))

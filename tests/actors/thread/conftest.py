@@ -1,0 +1,118 @@
+"""Runtimes in homes of their own, with models that play a script."""
+
+from collections import deque
+from contextlib import aclosing, asynccontextmanager
+
+import orjson
+import pytest
+import trio
+
+from spindle.actors.runtime import open_runtime
+from spindle.actors.subscribers import Event, Overflow, Subscriber
+from spindle.rpc.model.interface import Completed, Created, ItemAdded, ItemDone, TextDelta, Usage
+
+
+class Scripted:
+    """A model whose answers are lists of what to say, events to wait for, errors to raise and raw items; then it says "ok".
+
+    `heard` has the texts of each request's input, `requests` the requests. `tokens` is what every answer says it used.
+    """
+
+    stream_max_retries = 0
+
+    def __init__(self, *answers, tokens=None):
+        self.answers = deque(answers)
+        self.heard = []
+        self.requests = []
+        self.waiting = trio.Event()
+        self.usage = None if tokens is None else Usage(tokens, 0, 0, 0, tokens)
+
+    @asynccontextmanager
+    async def stream(self, request):
+        self.requests.append(request)
+        self.heard.append(
+            [part["text"] for item in map(orjson.loads, request.input) for part in item.get("content", [])]
+        )
+        async with aclosing(self.play(self.answers.popleft() if self.answers else ["ok"])) as batches:
+            yield batches
+
+    async def play(self, answer):
+        said = ""
+        yield [Created("r")]
+        for piece in answer:
+            if isinstance(piece, trio.Event):
+                self.waiting.set()
+                await piece.wait()
+            elif isinstance(piece, Exception):
+                raise piece
+            elif isinstance(piece, dict):
+                yield [ItemDone(piece)]
+            else:
+                if not said:
+                    yield [ItemAdded(self.message(""))]
+                said += piece
+                yield [TextDelta(piece, "m")]
+        yield [ItemDone(self.message(said))] * bool(said) + [Completed("r", self.usage)]
+
+    def said(self, index=-1):
+        """What a request had of the conversation itself, without the context that the thread adds."""
+        return [text for text in self.heard[index] if not text.startswith("<")]
+
+    @staticmethod
+    def message(text):
+        content = [{"type": "output_text", "text": text}]
+        return {"type": "message", "role": "assistant", "id": "m", "content": content}
+
+    async def aclose(self):
+        pass
+
+
+class Witness:
+    """Hears what every connection hears."""
+
+    def __init__(self, runtime):
+        self._subscriber = Subscriber(Overflow.CLOSE)
+        runtime.audience.join(self._subscriber)
+
+    async def next(self, method):
+        """The next notification of this kind."""
+        while True:
+            for event in await self._subscriber.outbox.take():
+                assert isinstance(event, Event)
+                if event.method == method:
+                    return event.params
+
+
+@pytest.fixture
+def scripted():
+    """The class of scripted models."""
+    return Scripted
+
+
+@pytest.fixture
+def witness():
+    """witness(runtime) -> what every connection hears."""
+    return Witness
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """opened(model, **options) -> a runtime to enter, in a home of its own."""
+
+    def open_(model=None, **options):
+        options = {"home": tmp_path / "home", "cwd": tmp_path, **options}
+        return open_runtime(model=Scripted() if model is None else model, **options)
+
+    return open_
+
+
+@pytest.fixture
+def lines():
+    """lines(thread or path) -> the payloads of its rollout, each with the line's type as `line`."""
+
+    def read(thread):
+        path = getattr(getattr(thread, "info", None), "thread", None)
+        with open(thread if path is None else path.path, "rb") as file:
+            return [{"line": line["type"], **line["payload"]} for line in map(orjson.loads, file)]
+
+    return read

@@ -1,0 +1,175 @@
+"""Searching rollouts: what counts as said, pages, the bound on the work, and ending it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from spindle.storage.home import Home
+from spindle.storage.search import SearchPage, SearchQuery, find_occurrences, search_threads
+from spindle.storage.search.messages import messages
+from spindle.storage.threads import InvalidCursor, ThreadQuery, list_threads
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def nothing() -> None:
+    pass
+
+
+def event(**payload: Any) -> dict[str, Any]:
+    return {"timestamp": "", "type": "event_msg", "payload": payload}
+
+
+def turn(id: str, asked: str, *answers: str) -> list[dict[str, Any]]:
+    said = [event(type="agent_message", message=answer) for answer in answers]
+    return [
+        event(type="task_started", turn_id=id),
+        event(type="user_message", message=asked),
+        *said,
+        event(type="task_complete", turn_id=id),
+    ]
+
+
+def write(home: Home, number: int, *lines: dict[str, Any]) -> Path:
+    folder = home.sessions / "2025" / "10" / "20"
+    folder.mkdir(parents=True, exist_ok=True)
+    thread_id = f"019a0000-0000-7000-8000-{number:012}"
+    path = folder / f"rollout-2025-10-20T12-00-{number:02}-{thread_id}.jsonl"
+    head = {"id": thread_id, "timestamp": "2025-10-20T12:00:00Z", "source": "cli"}
+    entries = [{"timestamp": "", "type": "session_meta", "payload": head}, *lines]
+    path.write_text("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
+    return path
+
+
+def search(home: Home, term: str, read_at_most: int = 1 << 30, **query: Any) -> SearchPage:
+    wanted = SearchQuery(term, ThreadQuery(**query), read_at_most)
+    return search_threads(lambda page: list_threads(home, page), wanted, nothing)
+
+
+def walk(home: Home, term: str, **options: Any) -> list[list[str]]:
+    found: list[list[str]] = []
+    cursor = None
+    for _ in range(50):
+        page = search(home, term, cursor=cursor, **options)
+        found.append([snippet for _, snippet in page.data])
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+    raise AssertionError("the pages do not end")
+
+
+def test_messages_are_those_that_are_shown(home: Home) -> None:
+    path = write(
+        home,
+        1,
+        {"timestamp": "", "type": "response_item", "payload": {"type": "message", "role": "user", "content": []}},
+        *turn("a", "first", "one", "two"),
+        event(type="exec_command_end", call_id="c", turn_id="a", command=["x"], stdout="output", exit_code=0),
+        *turn("b", "second", "three"),
+        event(type="thread_rolled_back", num_turns=1),
+        *turn("c", " third\nline ", "four"),
+    )
+    said = [(message.turn_id, message.item_id, message.text) for message in messages(path, nothing)]
+    assert said == [
+        ("a", "item-1", "first"),
+        ("a", "item-2", "one"),
+        ("a", "item-3", "two"),
+        ("c", "item-4", "third line"),
+        ("c", "item-5", "four"),
+    ]
+
+
+def test_stored_items_of_newer_versions_are_messages_too(home: Home) -> None:
+    content = [{"type": "text", "text": "asked"}]
+    path = write(
+        home,
+        1,
+        event(type="task_started", turn_id="a"),
+        event(type="item_completed", turn_id="a", item={"type": "UserMessage", "id": "u", "content": content}),
+        event(
+            type="item_completed",
+            turn_id="a",
+            item={"type": "AgentMessage", "id": "m", "content": [{"type": "Text", "text": "said"}]},
+        ),
+    )
+    assert [(each.item_id, each.text) for each in messages(path, nothing)] == [
+        ("item-1", "asked"),
+        ("item-2", "said"),
+    ]
+
+
+def test_the_newest_thread_comes_first_with_its_first_match(home: Home) -> None:
+    write(home, 1, *turn("a", "about needles", "a NEEDLE"))
+    write(home, 2, *turn("a", "nothing", "of the kind"))
+    write(home, 3, *turn("a", "nothing", "but one needle"))
+    assert walk(home, "needle") == [["but one needle", "about needles"]]
+    assert walk(home, "needle", sort_direction="asc") == [["about needles", "but one needle"]]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+def test_pages_neither_skip_nor_repeat_nor_end_with_an_empty_one(home: Home, limit: int) -> None:
+    for number in range(1, 11):
+        write(home, number, *turn("a", f"needle {number}" if number % 2 else "nothing"))
+    found = walk(home, "needle", limit=limit)
+    assert [snippet for page in found for snippet in page] == [f"needle {number}" for number in (9, 7, 5, 3, 1)]
+    assert all(found)
+    assert [len(page) for page in found[:-1]] == [limit] * (len(found) - 1)
+
+
+def test_a_request_reads_a_bounded_amount_and_the_next_goes_on(home: Home) -> None:
+    for number in range(1, 8):
+        write(home, number, *turn("a", "needle" if number == 1 else "x" * 1000))
+    found = walk(home, "needle", read_at_most=1500)
+    assert len(found) > 2
+    assert [snippet for page in found for snippet in page] == ["needle"]
+
+
+def test_what_cannot_be_read_is_passed_over(home: Home) -> None:
+    write(home, 1, *turn("a", "needle"))
+    broken = write(home, 2, *turn("a", "needle"))
+    broken.write_bytes(broken.read_bytes() + b'{"type":"event_msg","pay')
+    page = search(home, "needle")
+    gone = evolve(page.data[0][0], path=home.path / "gone")
+    wanted = SearchQuery("needle", ThreadQuery())
+    listed = list_threads(home, ThreadQuery())
+    with_gone = evolve(listed, data=[gone, *listed.data])
+    assert len(search_threads(lambda _: with_gone, wanted, nothing).data) == len(page.data) == 2
+
+
+def test_a_search_ends_when_it_is_told_to(home: Home) -> None:
+    write(home, 1, *turn("a", "x" * 100_000))
+    write(home, 2, *turn("a", "needle"))
+
+    def stop() -> None:
+        raise KeyError
+
+    for term in ("needle", "nowhere"):
+        wanted = SearchQuery(term, ThreadQuery())
+        with pytest.raises(KeyError):
+            search_threads(lambda page: list_threads(home, page), wanted, stop)
+
+
+def test_occurrences_come_in_the_order_they_were_said_page_by_page(home: Home) -> None:
+    path = write(home, 1, *turn("a", "x and x", "y"), *turn("b", "none", "X"))
+    places: list[tuple[str, str, int]] = []
+    cursor = None
+    for _ in range(3):
+        page = find_occurrences(path, "t", "x", cursor, 1, nothing)
+        places += [(each.message.turn_id, each.message.item_id, each.snippet.start) for each in page.data]
+        cursor = page.next_cursor
+    assert cursor is None
+    assert places == [("a", "item-1", 0), ("a", "item-1", 6), ("b", "item-4", 0)]
+
+
+def test_a_cursor_serves_for_its_thread_and_its_term_alone(home: Home) -> None:
+    path = write(home, 1, *turn("a", "x and x"))
+    cursor = find_occurrences(path, "t", "x", None, 1, nothing).next_cursor
+    for thread_id, term, given in (("u", "x", cursor), ("t", "y", cursor), ("t", "x", "x"), ("t", "x", "[]")):
+        with pytest.raises(InvalidCursor):
+            find_occurrences(path, thread_id, term, given, 1, nothing)
