@@ -13,6 +13,7 @@ import secrets
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from attrs import define, field, frozen
 
@@ -170,10 +171,8 @@ def _take_owner(fd: int, work: _Work) -> None:
     """Give the new file the owner of the old one, where that is allowed."""
     old, new = os.stat(work.name, dir_fd=work.folder.fd, follow_symlinks=False), os.fstat(fd)
     if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-        try:
+        with suppress(PermissionError):
             os.fchown(fd, old.st_uid, old.st_gid)
-        except PermissionError:
-            pass
 
 
 def _unchanged(effect: Effect, there: Stamp | None) -> None:
@@ -237,10 +236,8 @@ def _clear(transaction: _Transaction) -> None:
     for work in transaction.works:
         for name in (work.fresh, work.kept):
             if name is not None:
-                try:
+                with suppress(OSError):
                     os.unlink(name, dir_fd=work.folder.fd)
-                except OSError:
-                    pass
     for work in reversed(transaction.works):
         work.folder.close()
         if not transaction.finished:

@@ -71,5 +71,5 @@ def _within(path: str, root: str) -> bool:
 def _open_to(path: str, root: str) -> bool:
     if not _within(path, root):
         return False
-    below = os.path.relpath(path, root).split("/")
+    below = os.path.relpath(path, root).casefold().split("/")  # file systems may not tell cases apart
     return not _GUARDED.intersection(below)

@@ -23,18 +23,16 @@ _BARE = (
     "apply_patch verification failed: patch detected without explicit call to apply_patch. "
     'Rerun as ["apply_patch", "<patch>"]'
 )
-_SCRIPT = re.compile(
+_HEAD = re.compile(
     r"""
     \s*
     (?:cd [ \t]+ (?P<folder> (?: '[^'\n]*' | "[^"\n$`\\]*" | (?:\\[^\n] | [^\s'"$`\\;&|<>()*?\[\]{}#!])+ )) (?:[ \t]|\\\n)*
        && (?:\s|\\\n)*)?
     (?:[A-Za-z_]\w*=[\w./:-]*[ \t]+)*
     apply_?patch [ \t]*
-    <<-? [ \t]* (?P<quote>['"]?) (?P<mark>[A-Za-z_][\w-]*) (?P=quote) [ \t]* \n
-    (?P<patch> .*? \n)
-    [ \t]* (?P=mark) \s*
+    << (?P<tabs>-?) [ \t]* (?P<quote>['"]?) (?P<mark>[A-Za-z_][\w-]*) (?P=quote) [ \t]* \n
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE,
 )
 
 
@@ -66,13 +64,23 @@ def in_command(argv: Sequence[str], cwd: str, home: str | None = None) -> PatchC
 def in_script(script: str, cwd: str, home: str | None = None) -> PatchCall | None:
     """The patch in a shell script; None if it does anything else. Raises PatchError as `in_command`."""
     _refuse_bare(script)
-    found = _SCRIPT.fullmatch(script)
-    if found is None:
+    head = _HEAD.match(script)
+    if head is None:
         return None
-    folder = found["folder"]
-    if folder is not None:
-        cwd = os.path.join(cwd, _unquoted(folder, home))
-    return PatchCall(found["patch"], cwd)
+    patch = _document(script[head.end() :], head["mark"], "\t" if head["tabs"] else "")
+    if patch is None:
+        return None
+    folder = head["folder"]
+    return PatchCall(patch, cwd if folder is None else os.path.join(cwd, _unquoted(folder, home)))
+
+
+def _document(text: str, mark: str, indent: str) -> str | None:
+    """The lines up to the end mark; None if there is none or anything follows it."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if line.lstrip(indent).rstrip() == mark if indent else line.rstrip() == mark:
+            return None if "".join(lines[number + 1 :]).strip() else "".join(f"{one}\n" for one in lines[:number])
+    return None
 
 
 def _unquoted(word: str, home: str | None) -> str:

@@ -154,13 +154,13 @@ def _read(target: str, found: Stamp | None, *, opaque: bool) -> Image | None:
         return Image(read_content(fd), mode)
     except (Unreadable, OSError):
         if opaque:
-            return Image(None, mode, _blob(fd))
+            return Image(None, mode, opaque_blob(fd))
         raise
     finally:
         os.close(fd)
 
 
-def _blob(fd: int) -> str:
+def opaque_blob(fd: int) -> str:
     """Git's name for an open file of any kind; none for what is too large or cannot be read."""
     size = os.fstat(fd).st_size
     if size > MAX_BYTES:
@@ -247,13 +247,15 @@ def _changes(world: _World) -> tuple[FileUpdateChange, ...]:
                 pass
             case Image() as before, None:
                 changes.append(FileUpdateChange(file.shown, DeleteChange(), _text(before)))
-            case before, Image() as after if goal is None and (before is None or file.added or not before.content):
+            case before, Image() as after if goal is None and (before is None or file.added or before.content is None):
                 changes.append(FileUpdateChange(file.shown, AddChange(), _text(after)))
             case Image(content=Content() as old), Image(content=Content() as new):
                 diff = unified_diff(old.lines, new.lines, CONTEXT)
                 move = goal.shown if goal else None
                 suffix = f"\n\nMoved to: {move}" if move else ""
                 changes.append(FileUpdateChange(file.shown, UpdateChange(move), diff + suffix))
+            case _:  # an update of what is no text, which is refused before
+                pass
     return tuple(sorted(changes, key=lambda change: change.path))
 
 

@@ -39,7 +39,7 @@ directory."""
 @cache
 def grammar() -> str:
     """The Lark grammar of patches."""
-    return files(__package__).joinpath("grammar.lark").read_text(encoding="utf-8")
+    return files("spindle.actors.tools.patch").joinpath("grammar.lark").read_text(encoding="utf-8")
 
 
 def grammar_tool() -> dict[str, Any]:
@@ -67,4 +67,5 @@ def patch_in_arguments(arguments: str) -> str:
         case {"input": _}:
             raise PatchError("failed to parse function arguments: invalid type for `input`, expected a string")
         case _:
-            raise PatchError("failed to parse function arguments: missing field `input`")
+            line, column = arguments.count("\n") + 1, len(arguments.rpartition("\n")[2].encode())
+            raise PatchError(f"failed to parse function arguments: missing field `input` at line {line} column {column}")
