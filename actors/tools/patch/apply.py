@@ -138,10 +138,9 @@ def _stage(transaction: _Transaction, effect: Effect) -> None:
     folder = open_folder(parent, make=effect.after is not None)
     work = _Work(effect, folder, name)
     transaction.works.append(work)
-    there = stamp(name, folder.fd)
-    _unchanged(effect, there)
     if effect.after is None:
         return
+    there = stamp(name, folder.fd)
     if there is not None and stat.S_ISDIR(there.mode):
         raise IsADirectoryError(21, os.strerror(21))
     work.fresh = _beside("new")

@@ -6,14 +6,13 @@ lines get the line end of the lines around them; and a last line without a newli
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
 from spindle.actors.tools.patch.content import Content
 from spindle.actors.tools.patch.hunks import Chunk, Edit, Op, PatchError
-from spindle.actors.tools.patch.seek import BLOCK, seek
+from spindle.actors.tools.patch.seek import seek
 
 
 @frozen
@@ -29,7 +28,7 @@ def revise(content: Content, chunks: Sequence[Chunk], path: str) -> Content:
     old = content.lines
     new: list[str] = []
     done = 0
-    for place in _place(_bare(old), chunks, path):
+    for place in _place(old, chunks, path):
         new += old[done : place.at]
         done = place.at
         for edit in place.chunk.edits:
@@ -45,14 +44,6 @@ def revise(content: Content, chunks: Sequence[Chunk], path: str) -> Content:
     return Content(tuple(new))
 
 
-def _bare(lines: Sequence[str]) -> list[str]:
-    bare: list[str] = []
-    for at in range(0, len(lines), BLOCK):
-        bare.extend([line.removesuffix("\n").removesuffix("\r") for line in lines[at : at + BLOCK]])
-        time.sleep(0)
-    return bare
-
-
 def _line_end(lines: Sequence[str], at: int) -> str:
     """The end of a line put in before index `at`: that of the line before, else of the nearest one that has an end."""
     for near in (at - 1, at - 2, at):
@@ -61,7 +52,7 @@ def _line_end(lines: Sequence[str], at: int) -> str:
     return "\n"
 
 
-def _place(old: list[str], chunks: Sequence[Chunk], path: str) -> list[_Placed]:
+def _place(old: Sequence[str], chunks: Sequence[Chunk], path: str) -> list[_Placed]:
     """Find every chunk, each after the one before it; in the order of the file."""
     placed: list[_Placed] = []
     start = 0
@@ -83,7 +74,7 @@ def _place(old: list[str], chunks: Sequence[Chunk], path: str) -> list[_Placed]:
     return sorted(placed, key=lambda place: place.at)
 
 
-def _found(old: list[str], chunk: Chunk | None, start: int) -> _Placed | None:
+def _found(old: Sequence[str], chunk: Chunk | None, start: int) -> _Placed | None:
     if chunk is None:
         return None
     at = seek(old, chunk.old, start, at_end=chunk.at_end)

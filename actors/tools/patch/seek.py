@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 BLOCK = 256
 """Lines handled before the interpreter lock is let go for a moment."""
@@ -22,14 +22,19 @@ def plain(line: str) -> str:
     return line.strip().translate(_PLAIN)
 
 
-_FORMS: tuple[Callable[[str], str], ...] = (str.rstrip, str.strip, plain)
+def unended(line: str) -> str:
+    """The line without its line end, if it has one."""
+    return line.removesuffix("\n").removesuffix("\r")
 
 
-def seek(lines: list[str], wanted: list[str], start: int, *, at_end: bool = False) -> int | None:
+_FORMS: tuple[Callable[[str], str], ...] = (unended, str.rstrip, str.strip, plain)
+
+
+def seek(lines: Sequence[str], wanted: Sequence[str], start: int, *, at_end: bool = False) -> int | None:
     """Where `wanted` begins in `lines`, looking from `start` on, or with `at_end` only at the very end. None: nowhere.
 
-    The lines are compared as they are, then without trailing white space, then without any around them, then with
-    typographic characters made plain.
+    The lines are compared as they are but for their ends, then without trailing white space, then without any around
+    them, then with typographic characters made plain.
     """
     if not wanted:
         return start
@@ -37,37 +42,28 @@ def seek(lines: list[str], wanted: list[str], start: int, *, at_end: bool = Fals
     if last < 0:
         return None
     first = last if at_end else start
-    found = _exact(lines, wanted, first, last)
     for form in _FORMS:
+        found = _first(lines, [form(line) for line in wanted], first, last, form)
         if found is not None:
             return found
-        shaped = _in_blocks(lines, first, form)
-        found = _exact(shaped, [form(line) for line in wanted], 0, last - first)
-        found = None if found is None else found + first
-    return found
+    return None
 
 
-def _in_blocks(lines: list[str], first: int, form: Callable[[str], str]) -> list[str]:
-    """The lines from `first` on in that form, made block by block."""
-    shaped: list[str] = []
-    for at in range(first, len(lines), BLOCK):
-        shaped.extend(map(form, lines[at : at + BLOCK]))
-        time.sleep(0)
-    return shaped
-
-
-def _exact(lines: list[str], wanted: list[str], first: int, last: int) -> int | None:
+def _first(lines: Sequence[str], wanted: list[str], first: int, last: int, form: Callable[[str], str]) -> int | None:
+    """The first index from `first` to `last` at which the lines in that form are those wanted; block by block."""
     head, count = wanted[0], len(wanted)
-    for block in range(first, last + 1, BLOCK):
-        at, end = block, min(block + BLOCK, last + 1)
-        while at < end:
+    block = max(BLOCK, count)
+    for base in range(first, last + 1, block):
+        places = min(block, last + 1 - base)
+        shaped = [form(line) for line in lines[base : base + places + count - 1]]
+        at = 0
+        while at < places:
             try:
-                at = lines.index(head, at, end)
+                at = shaped.index(head, at, places)
             except ValueError:
                 break
-            if lines[at : at + count] == wanted:
-                return at
+            if shaped[at : at + count] == wanted:
+                return base + at
             at += 1
-        if block > first:
-            time.sleep(0)
+        time.sleep(0)
     return None

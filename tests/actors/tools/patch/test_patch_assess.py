@@ -14,7 +14,10 @@ from spindle.rpc.protocol.settings import (
     WorkspaceWritePolicy,
 )
 
-NO_TMP = {"exclude_tmpdir_env_var": True, "exclude_slash_tmp": True}
+
+def workspace(*roots: str) -> WorkspaceWritePolicy:
+    """The working directory and these roots, no temporary folders."""
+    return WorkspaceWritePolicy(writable_roots=roots, exclude_tmpdir_env_var=True, exclude_slash_tmp=True)
 
 
 def judged(tree, path, policy, env=None):
@@ -39,29 +42,32 @@ def test_read_only_lets_nothing_through(tree):
 
 @pytest.mark.parametrize("path", ["a", "sub/../b", ".github/x", "sub/.gitignore", "homes/x"])
 def test_the_working_directory_is_writable(path, tree):
-    assert judged(tree, path, WorkspaceWritePolicy(**NO_TMP)) is None
+    assert judged(tree, path, workspace()) is None
 
 
 @pytest.mark.parametrize(
     "path",
-    ["../a", "/etc/x", ".git/hooks/x", "sub/.git/config", ".git", ".GIT/x", ".codex/x", ".agents/x", "home/config.toml", "home"],
+    [
+        *("../a", "/etc/x", ".git/hooks/x", "sub/.git/config", ".git", ".GIT/x", ".codex/x", ".agents/x"),
+        *("home/config.toml", "home"),
+    ],
 )
 def test_what_lies_outside_or_is_guarded_is_not(path, tree):
     real = os.path.realpath(os.path.join(tree.root, path))
-    assert judged(tree, path, WorkspaceWritePolicy(**NO_TMP)) == (real, OUTSIDE)
+    assert judged(tree, path, workspace()) == (real, OUTSIDE)
 
 
 def test_further_roots_and_temporary_folders_are_writable_unless_excluded(tree, tmp_path):
     more, temporary = tmp_path / "more", tmp_path / "temporary"
     env = {"TMPDIR": str(temporary)}
     for path, open_, shut in (
-        (more / "a", WorkspaceWritePolicy(writable_roots=[str(more)], **NO_TMP), WorkspaceWritePolicy(**NO_TMP)),
+        (more / "a", workspace(str(more)), workspace()),
         (
             temporary / "a",
             WorkspaceWritePolicy(exclude_slash_tmp=True),
-            WorkspaceWritePolicy(**NO_TMP),
+            workspace(),
         ),
-        ("/tmp/spindle-never-written", WorkspaceWritePolicy(exclude_tmpdir_env_var=True), WorkspaceWritePolicy(**NO_TMP)),
+        ("/tmp/spindle-never-written", WorkspaceWritePolicy(exclude_tmpdir_env_var=True), workspace()),
     ):
         assert judged(tree, path, open_, env) is None
         assert judged(tree, path, shut, env) == (os.path.realpath(path), OUTSIDE)
@@ -73,7 +79,7 @@ def test_a_link_out_of_the_project_leads_outside(tree, tmp_path):
     (tree.root / "out").symlink_to(outside)
     (tree.root / "file").symlink_to(outside / "b")
     for path, real in (("out/a", outside / "a"), ("file", outside / "b")):
-        assert judged(tree, path, WorkspaceWritePolicy(**NO_TMP)) == (os.path.realpath(real), OUTSIDE)
+        assert judged(tree, path, workspace()) == (os.path.realpath(real), OUTSIDE)
 
 
 def test_both_ends_of_a_move_count(tree, tmp_path):
@@ -82,7 +88,7 @@ def test_both_ends_of_a_move_count(tree, tmp_path):
         tree.write({"d": "a\n"})
         found = assess(
             tree.plan(f"*** Update File: {source}\n*** Move to: {goal}\n@@\n a\n"),
-            WorkspaceWritePolicy(**NO_TMP),
+            workspace(),
             str(tree.root),
             "/h",
             {},

@@ -65,7 +65,7 @@ def test_a_file_that_an_earlier_hunk_removed_is_missing(body, tree):
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"one\n" * 9000 + b"\xff\n", "invalid utf-8 sequence of 1 bytes from index 36000"),
+        (b"three\n" * 6000 + b"\xff\n", "invalid utf-8 sequence of 1 bytes from index 36000"),
         (b"one\n\xe2\x82", "incomplete utf-8 byte sequence from index 4"),
         (b"x" * 40000 + b"\xff", "invalid utf-8 sequence of 1 bytes from index 40000"),
     ],
@@ -103,7 +103,7 @@ def test_what_is_no_ordinary_file_is_refused_without_waiting_for_it(special, tre
 
 @pytest.mark.parametrize("path", ["a\0b", "\udc80"])
 def test_a_path_that_cannot_be_is_refused(path, tree):
-    with pytest.raises(PatchError, match="^apply_patch verification failed: invalid patch: "):
+    with pytest.raises(PatchError, match=r"^apply_patch verification failed: invalid patch: "):
         tree.plan(f"*** Add File: {path}\n+x\n")
 
 
@@ -133,6 +133,13 @@ def test_links_are_written_through_and_deleted_themselves(tree):
     names = ("b.txt", "gone", "m", "moved")
     assert outcome.plan.touched == tuple(os.path.join(os.path.realpath(tree.root), name) for name in names)
     assert [os.path.basename(change.path) for change in outcome.plan.changes] == ["gone", "moved", "through"]
+
+
+def test_a_link_that_the_patch_removes_is_no_longer_followed_by_it(tree):
+    tree.write({"b.txt": "a\n"})
+    (tree.root / "l").symlink_to("b.txt")
+    assert tree.apply("*** Delete File: l\n*** Add File: l\n+x\n").success
+    assert tree.read() == {"b.txt": b"a\n", "l": b"x\n"}
 
 
 def test_the_touched_paths_are_those_that_links_lead_to(tree, tmp_path):

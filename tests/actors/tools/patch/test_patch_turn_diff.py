@@ -123,6 +123,7 @@ def test_a_change_by_another_tool_is_seen_from_the_baseline_on(repository):
 
 
 def test_a_patch_that_failed_shows_nothing(repository):
+    repository.write({"c.txt": "before\n"})
     turn = TurnDiff(str(repository.root))
     outcome = repository.apply("*** Update File: b.txt\n*** Move to: c.txt\n@@\n-two\n+2\n*** Add File: b.txt/x\n+x\n")
     assert not outcome.success
@@ -139,16 +140,17 @@ def test_binary_and_large_files_are_said_to_differ(repository, monkeypatch):
     repository.write({"bin": b"\0\xff\1", "large": "x\n" * 600})
     monkeypatch.setattr(turn_diff, "SHOWN_BYTES", 1000)
     diff = after(repository, "*** Add File: bin\n+x\n*** Delete File: large\n")[-1]
+    binary, large = git_name(b"\0\xff\1"), git_name(b"x\n" * 600)
     assert diff == (
-        f"diff --git a/bin b/bin\nindex {git_name(b"\0\xff\1")}..587be6b4c3f93f93c489c0111bba5596147a26cb\n"
+        f"diff --git a/bin b/bin\nindex {binary}..587be6b4c3f93f93c489c0111bba5596147a26cb\n"
         "--- a/bin\n+++ b/bin\nBinary files differ\n"
         "diff --git a/large b/large\ndeleted file mode 100644\n"
-        f"index {git_name(b"x\n" * 600)}..{ZEROS}\n--- a/large\n+++ /dev/null\nBinary files differ\n"
+        f"index {large}..{ZEROS}\n--- a/large\n+++ /dev/null\nBinary files differ\n"
     )
 
 
 def test_what_is_remembered_of_a_turn_is_bounded(repository, monkeypatch):
-    repository.write({name: "one\n" for name in "cde"})
+    repository.write(dict.fromkeys("cde", "one\n"))
     monkeypatch.setattr(turn_diff, "KEPT_BYTES", 9)
     diff = after(repository, "".join(f"*** Update File: {name}\n@@\n-one\n+two\n" for name in "cde"))[-1]
     assert diff.count("-one\n+two\n") == 2
@@ -186,7 +188,8 @@ def test_git_takes_the_diff(repository, tmp_path):
     diff = after(
         repository,
         "*** Update File: run.sh\n*** Move to: bin/run\n@@\n-b\n+B\n*** Delete File: gone\n*** Update File: crlf\n@@\n-a\n+A\n",
-        "*** Update File: d/m\n@@\n-7\n@@\n-40\n+forty\n*** Add File: n/n\n+x\n*** Update File: b.txt\n*** Move to: e\n@@\n one\n",
+        "*** Update File: d/m\n@@\n-7\n@@\n-40\n+forty\n*** Add File: n/n\n+x\n",
+        "*** Update File: b.txt\n*** Move to: e\n@@\n one\n",
     )[-1]
     changed = repository.read()
     subprocess.run(["git", "-C", root, "reset", "-q", "--hard"], check=True)
