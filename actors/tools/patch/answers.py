@@ -15,18 +15,20 @@ REJECTED = "patch rejected by user"
 
 
 def plain_output(outcome: Outcome) -> str:
-    """The output of a call of the tool, and of a patch in `shell`."""
+    """The output of a call of the tool; also of a patch in `shell` where the grammar tool is offered."""
     return f"Exit code: {outcome.exit_code}\nWall time: {_seconds(outcome)} seconds\nOutput:\n{outcome.output}"
 
 
 def json_output(outcome: Outcome) -> str:
-    """The output of a patch in a command whose results are JSON."""
+    """The output of a patch in `shell_command`, and in `shell` where the grammar tool is not offered."""
     metadata = {"exit_code": outcome.exit_code, "duration_seconds": round(outcome.seconds, 1)}
     return orjson.dumps({"output": outcome.output, "metadata": metadata}).decode()
 
 
 def terminal_output(outcome: Outcome) -> str:
-    """The output of a patch in `exec_command`."""
+    """The output of a patch in `exec_command`; a failure is told as in `shell_command`."""
+    if not outcome.success:
+        return json_output(outcome)
     return f"Wall time: {outcome.seconds:.4f} seconds\nOutput:\n{json_output(outcome)}"
 
 

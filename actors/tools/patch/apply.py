@@ -12,8 +12,8 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 
 from attrs import define, field, frozen
 
@@ -103,15 +103,20 @@ def _carry_out(carried: Plan) -> None:
     transaction = _Transaction()
     try:
         for effect in (*writes, *removals):
-            _step(_stage, transaction, effect)
+            with _naming(effect):
+                _stage(transaction, effect)
         for work in transaction.works:
-            _step(_commit, work, work.effect)
+            with _naming(work.effect):
+                _commit(work)
         transaction.finished = True
     except _Failed as failure:
         left = _roll_back(transaction)
         if left:
             done = "".join(f"\n{path}" for path in left)
             raise _Failed(f"{failure}\nThese files were changed before that, and stay changed:{done}") from None
+        raise
+    except BaseException:
+        _roll_back(transaction)
         raise
     finally:
         _clear(transaction)
@@ -124,9 +129,11 @@ def _differs(effect: Effect) -> bool:
     return before.content is None or before.content != after.content
 
 
-def _step(step: Callable[[object, Effect], None] | Callable[..., None], on: object, effect: Effect) -> None:
+@contextmanager
+def _naming(effect: Effect) -> Generator[None, None, None]:
+    """Tell an error of the system as a failure with this file."""
     try:
-        step(on, effect)
+        yield
     except OSError:
         doing = "write" if effect.after is not None else "delete"
         raise _Failed(f"Failed to {doing} file {effect.shown}") from None
@@ -153,7 +160,8 @@ def _beside(what: str) -> str:
 
 def _write(work: _Work, image: Image, there: Stamp | None) -> None:
     assert work.fresh is not None
-    fd = os.open(work.fresh, _CREATE, 0o666, dir_fd=work.folder.fd)
+    mode = 0o666 if image.mode is None else 0o600  # what may become readable to others does so when it is complete
+    fd = os.open(work.fresh, _CREATE, mode, dir_fd=work.folder.fd)
     try:
         for block in image.content.blocks() if image.content else ():
             while block:
@@ -179,9 +187,9 @@ def _unchanged(effect: Effect, there: Stamp | None) -> None:
         raise _Failed(f"{effect.shown} changed while the patch was applied")
 
 
-def _commit(work: _Work, effect: Effect) -> None:
+def _commit(work: _Work) -> None:
     """Put the new file in place or take the old one away, keeping the old one under another name for the time being."""
-    folder, name = work.folder.fd, work.name
+    effect, folder, name = work.effect, work.folder.fd, work.name
     _unchanged(effect, stamp(name, folder))
     if work.fresh is None:
         kept = _beside("old")
@@ -217,7 +225,10 @@ def _restore(work: _Work) -> None:
 
 
 def _roll_back(transaction: _Transaction) -> list[str]:
-    """Take back what was done, last first; returns the paths for which that was not possible."""
+    """Take back what was done, last first; returns the paths for which that was not possible.
+
+    Where an old file cannot be put back under its name, it is left under the one it was kept by, which is told too.
+    """
     left: list[str] = []
     for work in reversed(transaction.works):
         if work.done:
@@ -226,7 +237,9 @@ def _roll_back(transaction: _Transaction) -> list[str]:
                     raise OSError
                 work.undo()
             except OSError:
-                left.append(work.effect.shown)
+                where = os.path.join(os.path.dirname(work.effect.target), work.kept) if work.kept else None
+                left.append(f"{work.effect.shown} (as it was: {where})" if where else work.effect.shown)
+                work.kept = None
     return left[::-1]
 
 

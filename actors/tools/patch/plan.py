@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 
 from attrs import define, field, frozen
 
@@ -147,9 +146,9 @@ def _read(target: str, found: Stamp | None, *, opaque: bool) -> Image | None:
         fd = os.open(os.path.realpath(target) if found.is_link else target, _READ)
     except OSError:
         if opaque:
-            return Image(None, found.permissions)
+            return Image(None, None)
         raise
-    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    mode = os.fstat(fd).st_mode & 0o777  # writing to a file takes its set-user-id bit away
     try:
         return Image(read_content(fd), mode)
     except (Unreadable, OSError):

@@ -102,6 +102,50 @@ def test_what_could_not_be_taken_back_is_named(tree, monkeypatch):
     assert tree.read() == {"b.txt": b"one\nzwei\n", "c.txt": b"gone\n", "m.txt": b"one\n"}
 
 
+def test_an_old_file_that_cannot_be_put_back_is_not_lost(tree, monkeypatch):
+    tree.write(FILES)
+    planned = tree.plan(BODY)
+    real = os.rename
+
+    def no_second_rename(source, goal, **named):
+        if source == "m.txt":
+            raise PermissionError(1, "Operation not permitted")
+        real(source, goal, **named)
+
+    def no_restoring(source, goal, _real=os.replace, **named):
+        if goal == "c.txt":
+            raise PermissionError(1, "Operation not permitted")
+        _real(source, goal, **named)
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "rename", no_second_rename)
+        context.setattr(os, "replace", no_restoring)
+        outcome = apply(planned)
+    kept = [name for name in tree.read() if name.endswith(".old")]
+    assert tree.read() == {"b.txt": b"one\ntwo\n", kept[0]: b"gone\n", "m.txt": b"one\n"}
+    assert outcome.stderr == (
+        f"Failed to delete file {tree.root}/m.txt\n"
+        "These files were changed before that, and stay changed:\n"
+        f"{tree.root}/c.txt (as it was: {os.path.realpath(tree.root)}/{kept[0]})\n"
+    )
+
+
+def test_a_bug_in_the_middle_is_taken_back_too(tree, monkeypatch):
+    tree.write(FILES)
+    planned = tree.plan(BODY)
+    real = applying._commit
+
+    def buggy(work):
+        if work.name == "m.txt":
+            raise RuntimeError("a bug")
+        real(work)
+
+    monkeypatch.setattr(applying, "_commit", buggy)
+    with pytest.raises(RuntimeError, match="a bug"):
+        apply(planned)
+    assert tree.read() == {name: text.encode() for name, text in FILES.items()}
+
+
 def test_a_file_that_changed_since_is_patched_as_it_is_now(tree):
     tree.write({"b.txt": "one\ntwo\n"})
     planned = tree.plan("*** Update File: b.txt\n@@\n-two\n+zwei\n")
@@ -167,10 +211,10 @@ def test_a_file_that_changes_at_the_last_moment_is_not_overwritten(tree, monkeyp
     )
     real = applying._commit
 
-    def late(work, effect):
+    def late(work):
         if work.name == "z.txt":
             tree.write({"z.txt": "the user's own words\n"})
-        real(work, effect)
+        real(work)
 
     monkeypatch.setattr(applying, "_commit", late)
     assert apply(planned).stderr == f"{tree.root}/z.txt changed while the patch was applied\n"

@@ -115,6 +115,13 @@ def test_the_mode_of_a_file_is_kept_also_when_it_moves(tree):
     assert [(tree.root / name).stat().st_mode & 0o7777 for name in ("run", "new")] == [0o751, 0o751]
 
 
+def test_a_changed_program_no_longer_runs_as_its_owner(tree):
+    tree.write({"run": "a\n"})
+    (tree.root / "run").chmod(0o4755)
+    tree.apply("*** Update File: run\n@@\n-a\n+b\n")
+    assert (tree.root / "run").stat().st_mode & 0o7777 == 0o755
+
+
 def test_a_new_file_gets_the_mode_of_any_new_file(tree):
     tree.apply("*** Add File: a\n+x\n")
     tree.write({"b": "x"})

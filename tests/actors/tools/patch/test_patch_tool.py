@@ -118,5 +118,11 @@ def test_the_events_of_what_did_not_happen(tree):
     failed = applied_event("call", "turn", tree.apply("*** Add File: d/x\n+x\n"))
     assert (failed["status"], failed["success"], failed["stdout"]) == ("failed", False, "")
     assert failed["stderr"] == f"Failed to write file {tree.root}/d/x\n"
+    outcome = evolve(tree.apply("*** Add File: d/x\n+x\n"), seconds=0.04)
+    assert plain_output(outcome) == f"Exit code: 1\nWall time: 0 seconds\nOutput:\n{outcome.stderr}"
+    assert json.loads(terminal_output(outcome)) == {
+        "output": outcome.stderr,
+        "metadata": {"exit_code": 1, "duration_seconds": 0.0},
+    }
     declined = declined_event("call", "turn", planned.changes)
     assert (declined["status"], declined["success"], declined["stderr"]) == ("declined", False, "patch rejected by user")
