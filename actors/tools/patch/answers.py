@@ -1,0 +1,77 @@
+"""What is said about a patch: to the model, to the clients and in the rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from spindle.actors.tools.patch.apply import Outcome
+from spindle.rpc.protocol.items import FileChangeItem, FileUpdateChange, PatchApplyStatus, UpdateChange
+
+REJECTED = "patch rejected by user"
+"""The answer to the model when the user declines."""
+
+
+def plain_output(outcome: Outcome) -> str:
+    """The output of a call of the tool; also of a patch in `shell` where the grammar tool is offered."""
+    return f"Exit code: {outcome.exit_code}\nWall time: {_seconds(outcome)} seconds\nOutput:\n{outcome.output}"
+
+
+def json_output(outcome: Outcome) -> str:
+    """The output of a patch in `shell_command`, and in `shell` where the grammar tool is not offered."""
+    metadata = {"exit_code": outcome.exit_code, "duration_seconds": round(outcome.seconds, 1)}
+    return orjson.dumps({"output": outcome.output, "metadata": metadata}).decode()
+
+
+def terminal_output(outcome: Outcome) -> str:
+    """The output of a patch in `exec_command`; a failure is told as in `shell_command`."""
+    if not outcome.success:
+        return json_output(outcome)
+    return f"Wall time: {outcome.seconds:.4f} seconds\nOutput:\n{json_output(outcome)}"
+
+
+def _seconds(outcome: Outcome) -> str:
+    """Rounded to tenths, whole numbers without a fraction."""
+    return f"{round(outcome.seconds, 1):g}"
+
+
+def file_change(call_id: str, changes: Sequence[FileUpdateChange], status: PatchApplyStatus) -> FileChangeItem:
+    """The item of a patch: `inProgress` when it is announced, and then how it ended."""
+    return FileChangeItem(id=call_id, changes=changes, status=status)
+
+
+def applied_event(call_id: str, turn_id: str, outcome: Outcome) -> dict[str, Any]:
+    """The `patch_apply_end` event of a rollout, for a patch that was carried out or failed."""
+    status = "completed" if outcome.success else "failed"
+    return _event(call_id, turn_id, outcome.plan.changes, status, outcome.stdout, outcome.stderr)
+
+
+def declined_event(call_id: str, turn_id: str, changes: Sequence[FileUpdateChange], why: str = REJECTED) -> dict[str, Any]:
+    """The `patch_apply_end` event of a rollout, for a patch that was not allowed."""
+    return _event(call_id, turn_id, changes, "declined", "", why)
+
+
+def _event(
+    call_id: str, turn_id: str, changes: Sequence[FileUpdateChange], status: str, stdout: str, stderr: str
+) -> dict[str, Any]:
+    return {
+        "type": "patch_apply_end",
+        "call_id": call_id,
+        "turn_id": turn_id,
+        "stdout": stdout,
+        "stderr": stderr,
+        "success": status == "completed",
+        "changes": {change.path: _stored(change) for change in changes},
+        "status": status,
+    }
+
+
+def _stored(change: FileUpdateChange) -> dict[str, Any]:
+    """A change in the spelling of rollouts."""
+    kind = change.kind
+    if isinstance(kind, UpdateChange):
+        diff = change.diff.removesuffix(f"\n\nMoved to: {kind.move_path}") if kind.move_path else change.diff
+        return {"type": "update", "unified_diff": diff, "move_path": kind.move_path}
+    return {"type": kind.type, "content": change.diff}

@@ -1,0 +1,86 @@
+"""The text of a file as lines, kept so that writing it again gives the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import time
+from collections.abc import Iterator
+
+from attrs import frozen
+
+MAX_BYTES = 32 * 2**20
+"""The largest file that is patched; its lines are held in memory."""
+_BLOCK = 32 * 1024
+_LINES = 256
+
+
+class Unreadable(Exception):
+    """A file is no text that can be patched; the message says why, in the words of Codex where it has some."""
+
+
+@frozen
+class Content:
+    """The lines of a text, each with its line end; only the last one may lack it."""
+
+    lines: tuple[str, ...]
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes of the file, a few lines at a time."""
+        for at in range(0, len(self.lines), _LINES):
+            yield "".join(self.lines[at : at + _LINES]).encode()
+
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.lines)
+
+    def blob(self) -> str:
+        """The name git gives this content."""
+        blocks = list(self.blocks())
+        digest = hashlib.sha1(b"blob %d\0" % sum(map(len, blocks)), usedforsecurity=False)
+        for block in blocks:
+            digest.update(block)
+            time.sleep(0)
+        return digest.hexdigest()
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines with their ends. Only a newline ends a line; other separators are text."""
+    return io.StringIO(text, newline="\n").readlines()
+
+
+def read_content(fd: int) -> Content:
+    """Read an open file, in blocks so that other Python threads get their turn. Raises Unreadable and OSError."""
+    found = os.fstat(fd)
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(21, os.strerror(21))
+    if not stat.S_ISREG(found.st_mode):
+        raise Unreadable("not a regular file")
+    lines: list[str] = []
+    rest, read = b"", 0
+    while block := os.read(fd, _BLOCK):
+        read += len(block)
+        if read > MAX_BYTES:
+            raise Unreadable(f"larger than {MAX_BYTES} bytes")
+        cut = block.rfind(b"\n") + 1
+        if cut:
+            whole = rest + block[:cut]
+            rest = block[cut:]
+            lines.extend(split_lines(_decoded(whole, read - len(block) + cut - len(whole))))
+        else:
+            rest += block
+    if rest:
+        lines.append(_decoded(rest, read - len(rest)))
+    return Content(tuple(lines))
+
+
+def _decoded(data: bytes, offset: int) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        at = offset + error.start
+        if error.reason == "unexpected end of data":
+            raise Unreadable(f"incomplete utf-8 byte sequence from index {at}") from None
+        raise Unreadable(f"invalid utf-8 sequence of {error.end - error.start} bytes from index {at}") from None

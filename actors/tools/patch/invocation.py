@@ -1,0 +1,96 @@
+"""Recognising a patch that a model sends as a command instead of as a call of the tool.
+
+Taken are `apply_patch PATCH` as two words, and a script given to a POSIX shell that is one here-document for
+apply_patch and nothing else, at most after `cd FOLDER &&`. Everything else is a command like any other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from spindle.actors.tools.patch.hunks import PatchError
+from spindle.actors.tools.patch.parse import is_patch
+
+_NAMES = frozenset({"apply_patch", "applypatch"})
+_SHELLS = frozenset({"bash", "zsh", "sh"})
+_FLAGS = frozenset({"-lc", "-c"})
+_BARE = (
+    "apply_patch verification failed: patch detected without explicit call to apply_patch. "
+    'Rerun as ["apply_patch", "<patch>"]'
+)
+_HEAD = re.compile(
+    r"""
+    \s*
+    (?:cd [ \t]+ (?P<folder> (?: '[^'\n]*' | "[^"\n$`\\]*" | (?:\\[^\n] | [^\s'"$`\\;&|<>()*?\[\]{}#!])+ )) (?:[ \t]|\\\n)*
+       && (?:\s|\\\n)*)?
+    (?:[A-Za-z_]\w*=[\w./:-]*[ \t]+)*
+    apply_?patch [ \t]*
+    << (?P<tabs>-?) [ \t]* (?P<quote>['"]?) (?P<mark>[A-Za-z_][\w-]*) (?P=quote) [ \t]* \n
+    """,
+    re.VERBOSE,
+)
+
+
+@frozen
+class PatchCall:
+    """A patch found in a command, and the folder that its relative paths start at."""
+
+    patch: str
+    cwd: str
+
+
+def in_command(argv: Sequence[str], cwd: str, home: str | None = None) -> PatchCall | None:
+    """The patch in a command line; None if it is another command.
+
+    `home` is what a leading `~` stands for. Raises PatchError for a patch that nothing is told to apply.
+    """
+    match argv:
+        case [name, patch] if name in _NAMES:
+            return PatchCall(patch, cwd)
+        case [patch]:
+            _refuse_bare(patch)
+        case [shell, flag, script] if os.path.basename(shell) in _SHELLS and flag in _FLAGS:
+            return in_script(script, cwd, home)
+        case _:
+            pass
+    return None
+
+
+def in_script(script: str, cwd: str, home: str | None = None) -> PatchCall | None:
+    """The patch in a shell script; None if it does anything else. Raises PatchError as `in_command`."""
+    _refuse_bare(script)
+    head = _HEAD.match(script)
+    if head is None:
+        return None
+    patch = _document(script[head.end() :], head["mark"], "\t" if head["tabs"] else "")
+    if patch is None:
+        return None
+    folder = head["folder"]
+    return PatchCall(patch, cwd if folder is None else os.path.join(cwd, _unquoted(folder, home)))
+
+
+def _document(text: str, mark: str, indent: str) -> str | None:
+    """The lines up to the end mark; None if there is none or anything follows it."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if line.lstrip(indent).rstrip() == mark if indent else line.rstrip() == mark:
+            return None if "".join(lines[number + 1 :]).strip() else "".join(f"{one}\n" for one in lines[:number])
+    return None
+
+
+def _unquoted(word: str, home: str | None) -> str:
+    """What a shell takes the word to be."""
+    plain = shlex.split(word)[0] if word not in ("''", '""') else ""
+    if home is not None and (word == "~" or word.startswith("~/")):
+        return home + plain[1:]
+    return plain
+
+
+def _refuse_bare(text: str) -> None:
+    if text.lstrip().startswith(("*** Begin Patch", "<<")) and is_patch(text):
+        raise PatchError(_BARE)

@@ -1,0 +1,264 @@
+"""What a patch would do, found out without doing it: every hunk verified against the files as they are.
+
+Hunks see what the hunks before them did, so that a patch may add a file and then change it, or change one twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from attrs import define, field, frozen
+
+from spindle.actors.tools.patch.content import MAX_BYTES, Content, Unreadable, read_content
+from spindle.actors.tools.patch.hunks import AddFile, DeleteFile, Hunk, PatchError, UpdateFile
+from spindle.actors.tools.patch.parse import parse
+from spindle.actors.tools.patch.places import Stamp, absolute, entry, stamp
+from spindle.actors.tools.patch.revise import revise
+from spindle.actors.tools.patch.unified import unified_diff
+from spindle.rpc.protocol.items import AddChange, DeleteChange, FileUpdateChange, UpdateChange
+
+CONTEXT = 1
+"""Lines around each change in the diffs of an item."""
+NO_BLOB = "0" * 40
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+
+
+@frozen
+class Image:
+    """A file: its content (None: no text, then `blob` is git's name for it) and permission bits (None: as for any new file)."""
+
+    content: Content | None
+    mode: int | None
+    blob: str = NO_BLOB
+
+
+@frozen
+class Effect:
+    """What becomes of one file. `target` is its real path, `shown` the path as the patch names it, made absolute."""
+
+    target: str
+    shown: str
+    found: Stamp | None
+    before: Image | None
+    after: Image | None
+    origin: str | None = None
+    """The target it was moved here from."""
+    link: str | None = None
+    """Where it points, if it is a symbolic link; `before` is then what it points to."""
+
+
+@frozen
+class Plan:
+    """A verified patch. `changes` are sorted by path and ready to be shown; `summary` is what the model is told."""
+
+    text: str
+    cwd: str
+    effects: tuple[Effect, ...]
+    changes: tuple[FileUpdateChange, ...]
+    summary: str
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """The real paths of all files that are written or removed, sorted: what has to be allowed."""
+        return tuple(sorted(effect.target for effect in self.effects))
+
+
+def plan(text: str, cwd: str) -> Plan:
+    """Verify a patch whose relative paths start at `cwd` (absolute). Blocking.
+
+    Raises PatchError, whose message is the answer to the model.
+    """
+    try:
+        hunks = parse(text)
+        if hunks:
+            return _planned(text, cwd, hunks)
+    except PatchError as error:
+        raise PatchError(f"apply_patch verification failed: {error}") from None
+    except UnicodeError:
+        raise PatchError("apply_patch verification failed: invalid patch: it is not valid Unicode") from None
+    except ValueError as error:  # a path with a zero byte
+        raise PatchError(f"apply_patch verification failed: invalid patch: {error}") from None
+    raise PatchError("patch rejected: empty patch")
+
+
+def os_error(error: OSError) -> str:
+    """An error of the system in the words Codex uses."""
+    return f"{os.strerror(error.errno or 0)} (os error {error.errno})"
+
+
+@define
+class _File:
+    """A file in the course of planning."""
+
+    shown: str
+    found: Stamp | None
+    before: Image | None
+    after: Image | None
+    link: str | None = None
+    added: bool = False
+    origin: str | None = None
+
+
+@define
+class _World:
+    """The files as the hunks so far would leave them, by real path."""
+
+    files: dict[str, _File] = field(factory=dict[str, _File])
+
+    def writes_to(self, shown: str) -> str:
+        """The real path that writing to this path changes: links are followed, unless an earlier hunk removed them."""
+        here = entry(shown)
+        return here if here in self.files else os.path.realpath(shown)
+
+    def load(self, target: str, shown: str, *, opaque: bool = False) -> _File:
+        """The file with this real path; read from disk the first time. A link is read through, and is itself the file.
+
+        Raises Unreadable and OSError; with `opaque` neither for what is there but is no text.
+        """
+        file = self.files.get(target)
+        if file is None:
+            found = stamp(target)
+            before = _read(target, found, opaque=opaque)
+            link = os.readlink(target) if found and found.is_link else None
+            file = self.files[target] = _File(shown, found, before, before, link)
+        return file
+
+    def lookup(self, target: str, shown: str, doing: str) -> tuple[_File, Image, Content]:
+        """The file, which has to be a text. Raises PatchError, which says what was being done."""
+        try:
+            file = self.load(target, shown)
+            if file.after is None:
+                raise FileNotFoundError(2, os.strerror(2))
+            if file.after.content is None:
+                raise Unreadable("not a text file")
+        except OSError as error:
+            raise PatchError(f"{doing} {shown}: {os_error(error)}") from None
+        except Unreadable as error:
+            raise PatchError(f"{doing} {shown}: {error}") from None
+        return file, file.after, file.after.content
+
+
+def _read(target: str, found: Stamp | None, *, opaque: bool) -> Image | None:
+    if found is None:
+        return None
+    try:
+        fd = os.open(os.path.realpath(target) if found.is_link else target, _READ)
+    except OSError:
+        if opaque:
+            return Image(None, None)
+        raise
+    mode = os.fstat(fd).st_mode & 0o777  # writing to a file takes its set-user-id bit away
+    try:
+        return Image(read_content(fd), mode)
+    except (Unreadable, OSError):
+        if opaque:
+            return Image(None, mode, opaque_blob(fd))
+        raise
+    finally:
+        os.close(fd)
+
+
+def opaque_blob(fd: int) -> str:
+    """Git's name for an open file of any kind; none for what is too large or cannot be read."""
+    size = os.fstat(fd).st_size
+    if size > MAX_BYTES:
+        return NO_BLOB
+    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    try:
+        os.lseek(fd, 0, os.SEEK_SET)
+        while block := os.read(fd, 65536):
+            digest.update(block)
+    except OSError:
+        return NO_BLOB
+    return digest.hexdigest()
+
+
+def _planned(text: str, cwd: str, hunks: tuple[Hunk, ...]) -> Plan:
+    text.encode()
+    world = _World()
+    told: list[tuple[str, str]] = []
+    for hunk in hunks:
+        match hunk:
+            case AddFile():
+                _add(world, hunk, cwd)
+                told.append(("A", hunk.path))
+            case DeleteFile():
+                _delete(world, hunk, cwd)
+                told.append(("D", hunk.path))
+            case UpdateFile():
+                _update(world, hunk, cwd)
+                told.append(("M", hunk.move_to or hunk.path))
+    effects = tuple(
+        Effect(target, file.shown, file.found, file.before, file.after, file.origin, file.link)
+        for target, file in world.files.items()
+    )
+    told.sort(key=lambda line: "AMD".index(line[0]))
+    summary = "".join(["Success. Updated the following files:\n", *(f"{kind} {path}\n" for kind, path in told)])
+    return Plan(text, cwd, effects, _changes(world), summary)
+
+
+def _add(world: _World, hunk: AddFile, cwd: str) -> None:
+    shown = absolute(hunk.path, cwd)
+    file = world.load(world.writes_to(shown), shown, opaque=True)
+    mode = file.after.mode if file.after else None
+    file.after, file.added = Image(Content(tuple(f"{line}\n" for line in hunk.lines)), mode), True
+
+
+def _delete(world: _World, hunk: DeleteFile, cwd: str) -> None:
+    shown = absolute(hunk.path, cwd)
+    file, _, _ = world.lookup(entry(shown), shown, "Failed to read")
+    file.after = None
+
+
+def _update(world: _World, hunk: UpdateFile, cwd: str) -> None:
+    shown = absolute(hunk.path, cwd)
+    doing = "Failed to read file to update"
+    target = world.writes_to(shown)
+    source = entry(shown)
+    goal = world.writes_to(absolute(hunk.move_to, cwd)) if hunk.move_to else target
+    moves = goal != target
+    file, image, content = world.lookup(source if moves else target, shown, doing)
+    revised = Image(revise(content, hunk.chunks, shown), image.mode)
+    if not moves:
+        file.after, file.added = revised, False
+        return
+    moved = world.load(goal, absolute(hunk.move_to or "", cwd), opaque=True)
+    moved.after, moved.added, moved.origin = revised, False, file.origin or source
+    file.after, file.origin = None, None
+
+
+def _changes(world: _World) -> tuple[FileUpdateChange, ...]:
+    """The changes from before all hunks to after them, one for each path."""
+    files = world.files
+    moves = {
+        file.origin: target
+        for target, file in files.items()
+        if file.origin and file.after and files[file.origin].before and not files[file.origin].after
+    }
+    changes: list[FileUpdateChange] = []
+    for target, file in files.items():
+        if target in moves.values():
+            continue
+        goal = files[moves[target]] if target in moves else None
+        match file.before, goal.after if goal else file.after:
+            case None, None:
+                pass
+            case Image() as before, None:
+                changes.append(FileUpdateChange(file.shown, DeleteChange(), _text(before)))
+            case before, Image() as after if goal is None and (before is None or file.added or before.content is None):
+                changes.append(FileUpdateChange(file.shown, AddChange(), _text(after)))
+            case Image(content=Content() as old), Image(content=Content() as new):
+                diff = unified_diff(old.lines, new.lines, CONTEXT)
+                move = goal.shown if goal else None
+                suffix = f"\n\nMoved to: {move}" if move else ""
+                changes.append(FileUpdateChange(file.shown, UpdateChange(move), diff + suffix))
+            case _:  # an update of what is no text, which is refused before
+                pass
+    return tuple(sorted(changes, key=lambda change: change.path))
+
+
+def _text(image: Image) -> str:
+    return image.content.text() if image.content else ""
+
+

@@ -1,0 +1,59 @@
+"""A patch is shown while it is written: whole lines only, not too often, and all of it in the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from spindle.actors.tools.patch.stream import PatchStream
+from spindle.rpc.protocol.items import AddChange, DeleteChange, FileUpdateChange, UpdateChange
+
+PATCH = (
+    "*** Begin Patch\n*** Update File: b.txt\n*** Move to: d.txt\n@@ one\n two\n-three\n+3\n*** End of File\n"
+    "*** Add File: a.txt\n+hello\n+\n*** Delete File: c.txt\n*** Update File: e.txt\n-x\n\n+y\n*** End Patch\n"
+)
+WHOLE = (
+    FileUpdateChange("a.txt", AddChange(), "hello\n\n"),
+    FileUpdateChange(
+        "b.txt", UpdateChange("d.txt"), "@@ one\n two\n-three\n+3\n*** End of File\n\n\nMoved to: d.txt"
+    ),
+    FileUpdateChange("c.txt", DeleteChange(), ""),
+    FileUpdateChange("e.txt", UpdateChange(), "@@\n-x\n \n+y\n"),
+)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 50, 1000])
+@pytest.mark.parametrize("wrap", ["{}", "<<'EOF'\n{}EOF\n", "\n{}"])
+def test_the_last_report_is_the_whole_patch(size, wrap):
+    text = wrap.format(PATCH)
+    stream = PatchStream()
+    reports = [stream.feed(text[at : at + size], float(at)) for at in range(0, len(text), size)]
+    reports.append(stream.finish())
+    shown = [report for report in reports if report is not None]
+    assert shown[-1] == WHOLE
+    paths = {change.path for report in shown for change in report}
+    assert paths == {"a.txt", "b.txt", "c.txt", "e.txt"}
+    assert stream.finish() is None
+
+
+def test_reports_keep_their_distance():
+    stream = PatchStream()
+    assert stream.feed("*** Begin Patch\n", 0.0) is None
+    assert stream.feed("*** Add File: a\n", 0.1) == (FileUpdateChange("a", AddChange(), ""),)
+    assert stream.feed("+one\n", 0.5) is None
+    assert stream.feed("+tw", 0.7) == (FileUpdateChange("a", AddChange(), "one\n"),)
+    assert stream.feed("o", 9.0) is None
+    assert stream.feed("\n*** End Patch", 9.1) == (FileUpdateChange("a", AddChange(), "one\ntwo\n"),)
+    assert stream.finish() is None
+
+
+@pytest.mark.parametrize("text", ["foo\n*** Begin Patch\n*** Add File: a\n", "*** Begin Patch\nfoo\n*** Add File: a\n"])
+def test_what_is_no_patch_is_not_shown(text):
+    stream = PatchStream()
+    assert stream.feed(text, 0.0) is None
+    assert stream.finish() is None
+
+
+def test_what_follows_the_end_is_not_shown():
+    stream = PatchStream()
+    stream.feed("*** Begin Patch\n*** Add File: a\n*** End Patch\n", 0.0)
+    assert stream.feed("*** Add File: b\n", 9.0) is None
