@@ -1,0 +1,276 @@
+"""Starting a command and ending it with everything it started: the side of the runtime.
+
+The work is done by a program of its own (`warden`), which outlives nobody: it and all commands end when this process
+does, however that happens.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import json
+import os
+import pty
+import socket
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import trio
+from attrs import field, frozen
+
+from spindle.actors.tools.commands import warden as program
+
+BLOCK: Final = 32 * 1024
+"""Bytes read at a time: little enough that handling one never holds up other tasks."""
+_LAST_WAIT: Final = 5.0  # seconds that closing waits for the end of a tree
+ROWS, COLUMNS = 24, 80
+
+
+@frozen(kw_only=True)
+class Command:
+    """What to run. Without `tty`, standard input is empty unless `stdin`; `split` keeps standard error apart."""
+
+    argv: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    tty: bool = False
+    stdin: bool = False
+    split: bool = False
+    size: tuple[int, int] = field(default=(ROWS, COLUMNS))
+
+
+class Process:
+    """A command that runs. Use it as an async context manager: the end of the block is the end of its tree."""
+
+    def __init__(self, control: trio.socket.SocketType, ends: _Ends) -> None:
+        self._control, self._ends = control, ends
+        self._received = bytearray()
+        self._reading = trio.Lock()
+        self._over = False
+        self.pid = 0
+        self.status: int | None = None
+        """Exit code, or the number of the signal that ended it, negated; None while it runs."""
+
+    async def __aenter__(self) -> Process:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def read(self) -> bytes:
+        """Some output, of a command that is not `split` both streams as they come; empty at the end."""
+        return await _read(self._ends.output)
+
+    async def read_error(self) -> bytes:
+        """Some of a `split` command's standard error; empty at the end."""
+        return await _read(self._ends.error)
+
+    async def write(self, data: bytes) -> None:
+        """Write to the command's input; waits while it does not read. Raises BrokenResourceError if nobody can."""
+        if self._ends.input is None:
+            raise trio.ClosedResourceError("the command has no standard input")
+        await self._ends.input.send_all(data)
+
+    async def close_input(self) -> None:
+        """End the command's input. A terminal stays open: it has no end of its own."""
+        if self._ends.input is not None and self._ends.input is not self._ends.output:
+            await self._ends.input.aclose()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the command's terminal. Raises OSError if it has none."""
+        assert self._ends.output is not None
+        fcntl.ioctl(self._ends.output.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    async def wait(self) -> int:
+        """Wait for the command itself; returns `status`. What it left running does not count."""
+        while self.status is None:
+            async with self._reading:
+                if self.status is None and not await self._hear():
+                    self.status = -9  # its keeper was killed, and the command with it
+        return self.status
+
+    async def gone(self) -> None:
+        """Wait until nothing is left of the command and of what it started."""
+        while not self._over:
+            async with self._reading:
+                if not self._over:
+                    await self._hear()
+
+    def kill(self) -> None:
+        """Kill the command and all it started. Does not wait; see `gone`."""
+        if not self._over:
+            try:
+                self._control.shutdown(socket.SHUT_WR)
+            except OSError:
+                self._over = True
+
+    async def aclose(self) -> None:
+        """Kill the tree, wait until it is gone, at most some seconds, and let go of the descriptors. Not cancelled."""
+        self.kill()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WAIT):
+            await self.gone()
+        self._control.close()
+        self._ends.close()
+
+    async def _hear(self) -> bool:
+        """Take in one message of the keeper; False at the end."""
+        while b"\n" not in self._received:
+            try:
+                data = await self._control.recv(256)
+            except OSError:
+                data = b""
+            if not data:
+                self._over = True
+                return False
+            self._received += data
+        line, _, rest = bytes(self._received).partition(b"\n")
+        self._received = bytearray(rest)
+        word, _, number = line.partition(b" ")
+        match word:
+            case b"started":
+                self.pid = int(number)
+            case b"exited":
+                self.status = int(number)
+            case _:
+                raise OSError(int(number), os.strerror(int(number)))
+        return True
+
+
+class Warden:
+    """Starts commands. Made by `open_warden`; the program behind it is started with the first command."""
+
+    def __init__(self) -> None:
+        self._lock = trio.Lock()
+        self._requests: trio.socket.SocketType | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    async def start(self, command: Command) -> Process:
+        """Start a command; the caller closes the process. Raises OSError if there is no such program or directory."""
+        ends, theirs = _open_ends(command)
+        ours, keepers = socket.socketpair()
+        control = trio.socket.from_stdlib_socket(ours)
+        process = Process(control, ends)
+        try:
+            try:
+                await self._send(keepers.fileno())
+                await _order(control, command, theirs)
+            finally:
+                keepers.close()
+                for fd in set(theirs):
+                    os.close(fd)
+            if not await process._hear():
+                raise OSError("the process that starts commands has ended")
+        except BaseException:
+            await process.aclose()
+            raise
+        return process
+
+    async def aclose(self) -> None:
+        """End the program; it ends by itself once the last command has. Not cancelled, and bounded."""
+        if self._requests is not None:
+            self._requests.close()
+        if self._child is not None:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(partial(_end, self._child))
+
+    async def _send(self, fd: int) -> None:
+        async with self._lock:
+            if self._requests is None:
+                await self._open()
+            try:
+                await self._pass(fd)
+            except OSError:  # somebody killed the program; its keepers go on without it
+                await self.aclose()
+                await self._open()
+                await self._pass(fd)
+
+    async def _pass(self, fd: int) -> None:
+        assert self._requests is not None
+        await self._requests.sendmsg([b"k"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+
+    async def _open(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._requests = trio.socket.from_stdlib_socket(ours)
+            argv = [sys.executable, "-I", "-S", program.__file__]
+            start = partial(
+                subprocess.Popen, argv, stdin=theirs, stdout=subprocess.DEVNULL, start_new_session=True, cwd="/"
+            )
+            with trio.CancelScope(shield=True):  # or a child would be started that nobody knows of
+                self._child = await trio.to_thread.run_sync(start)
+
+
+@asynccontextmanager
+async def open_warden() -> AsyncIterator[Warden]:
+    """A `Warden` for the block; all its commands have ended when the block has."""
+    warden = Warden()
+    try:
+        yield warden
+    finally:
+        await warden.aclose()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    try:
+        child.wait(_LAST_WAIT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+@frozen
+class _Ends:
+    """Our ends of the command's streams; for a terminal input and output are one."""
+
+    input: trio.lowlevel.FdStream | None
+    output: trio.lowlevel.FdStream | None
+    error: trio.lowlevel.FdStream | None = None
+
+    def close(self) -> None:
+        for stream in {self.input, self.output, self.error}:
+            if stream is not None and stream.fileno() >= 0:
+                stream.close()
+
+
+def _open_ends(command: Command) -> tuple[_Ends, list[int]]:
+    """Streams for a command: ours, and the three descriptors that become its standard streams."""
+    if command.tty:
+        master, slave = pty.openpty()
+        rows, columns = command.size
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        terminal = trio.lowlevel.FdStream(master)
+        return _Ends(terminal, terminal), [slave, slave, slave]
+    read, write = os.pipe()
+    output, theirs = trio.lowlevel.FdStream(read), [write, write]
+    error = None
+    if command.split:
+        read, write = os.pipe()
+        error, theirs[1] = trio.lowlevel.FdStream(read), write
+    if not command.stdin:
+        return _Ends(None, output, error), [os.open(os.devnull, os.O_RDONLY), *theirs]
+    read, write = os.pipe()
+    return _Ends(trio.lowlevel.FdStream(write), output, error), [read, *theirs]
+
+
+async def _order(control: trio.socket.SocketType, command: Command, fds: Sequence[int]) -> None:
+    order = {"argv": list(command.argv), "cwd": command.cwd, "env": dict(command.env), "tty": command.tty}
+    body = json.dumps(order).encode()
+    message = memoryview(program.LENGTH.pack(len(body)) + body)
+    sent = await control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+    while sent < len(message):
+        sent += await control.send(message[sent:])
+
+
+async def _read(stream: trio.lowlevel.FdStream | None) -> bytes:
+    if stream is None:
+        return b""
+    try:
+        return bytes(await stream.receive_some(BLOCK))
+    except (trio.BrokenResourceError, trio.ClosedResourceError):  # Linux says EIO when a terminal has nobody left
+        return b""
