@@ -7,23 +7,15 @@ understood the whole command is unknown. The choice of programs and options is t
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from itertools import pairwise
 
 from attrs import evolve
 
 from spindle.actors.tools.commands import quoting
+from spindle.actors.tools.commands.programs import CONNECTORS, Words, action_of, only_formats
 from spindle.actors.tools.commands.script import plain_commands, shell_script
-from spindle.rpc.protocol.items import CommandAction, ListFilesAction, ReadAction, SearchAction, UnknownAction
-
-Words: TypeAlias = Sequence[str]
-
-_CONNECTORS: Final = frozenset({"&&", "||", "|", ";"})
-_FOLDERS: Final = frozenset({"build", "dist", "node_modules", "src"})  # that say little about a path
-_NUMBER: Final = re.compile(r"\d*")
-_OFFSET: Final = re.compile(r"\+?\d+")
-_RANGE: Final = re.compile(r"(\d+,)?\d+p")
+from spindle.rpc.protocol.items import CommandAction, ReadAction, UnknownAction
 
 
 def command_actions(argv: Words, cwd: str) -> list[CommandAction]:
@@ -37,7 +29,9 @@ def command_actions(argv: Words, cwd: str) -> list[CommandAction]:
 
 
 def _absolute(path: str, cwd: str) -> str:
-    return os.path.normpath(os.path.join(cwd, os.path.expanduser(path) if path.startswith("~/") or path == "~" else path))
+    return os.path.normpath(
+        os.path.join(cwd, os.path.expanduser(path) if path.startswith("~/") or path == "~" else path)
+    )
 
 
 def _of_words(argv: Words) -> list[CommandAction]:
@@ -47,7 +41,7 @@ def _of_words(argv: Words) -> list[CommandAction]:
         words = words[2:]
     parts: list[list[str]] = [[]]
     for word in words:
-        if word in _CONNECTORS:
+        if word in CONNECTORS:
             parts.append([])
         else:
             parts[-1].append(word)
@@ -59,7 +53,7 @@ def _of_script(script: str) -> list[CommandAction]:
     commands = plain_commands(script)
     if commands is None:
         return [UnknownAction(script)]
-    essential = [words for words in commands if not _only_formats(words)]
+    essential = [words for words in commands if not only_formats(words)]
     if not essential:
         return [UnknownAction(script)]
     actions = _in_turn(essential)
@@ -68,9 +62,9 @@ def _of_script(script: str) -> list[CommandAction]:
     if len(actions) == 1 and not isinstance(actions[0], UnknownAction):
         tokens = quoting.split(script)
         tokens = [script] if tokens is None else tokens
-        if len(commands) == 1 and not _CONNECTORS.intersection(tokens):
+        if len(commands) == 1 and not CONNECTORS.intersection(tokens):
             return [evolve(actions[0], command=quoting.join(tokens))]
-        pairs = zip(tokens, tokens[1:], strict=False)
+        pairs = pairwise(tokens)
         if isinstance(actions[0], ReadAction) and "|" in tokens and ("sed", "-n") in pairs:
             return [evolve(actions[0], command=script)]
     return actions
@@ -85,7 +79,7 @@ def _in_turn(commands: Sequence[Words]) -> list[CommandAction]:
             target = _cd_target(words[1:])
             base = base if target is None else os.path.join(base, target)
             continue
-        action = _action(words)
+        action = action_of(words)
         if isinstance(action, ReadAction) and base:
             action = evolve(action, path=os.path.join(base, action.path))
         actions.append(action)
@@ -119,310 +113,3 @@ def _idle(action: CommandAction) -> bool:
         return False
     words = quoting.split(action.command) or [""]
     return action.command == "true" or (words[0] == "nl" and all(word.startswith("-") for word in words[1:]))
-
-
-# ---- what only formats
-
-
-def _only_formats(words: Words) -> bool:
-    """Does the command only form the output of others?"""
-    match words:
-        case ["wc" | "tr" | "cut" | "sort" | "uniq" | "tee" | "column" | "yes" | "printf", *_]:
-            return True
-        case ["xargs", *_]:
-            return not _xargs_changes(words)
-        case ["awk", *args]:
-            return _awk_file(args) is None
-        case ["head" | "tail"]:
-            return True
-        case ["head" | "tail", arg]:
-            return arg.startswith("-")
-        case ["head", "-n" | "-c", count]:
-            return bool(_NUMBER.fullmatch(count))
-        case ["tail", "-n" | "-c", count]:
-            return bool(_OFFSET.fullmatch(count))
-        case ["sed", *args]:
-            return _sed_file(args) is None
-        case _:
-            return False
-
-
-def _xargs_changes(words: Words) -> bool:
-    """Does `xargs` run something that changes files in place?"""
-    at = 1
-    while at < len(words) and words[at].startswith("-"):
-        if words[at] == "--":
-            at += 1
-            break
-        at += 2 if words[at] in ("-E", "-e", "-I", "-L", "-n", "-P", "-s") else 1
-    match words[at:]:
-        case ["perl" | "ruby", *args]:
-            return any(arg.startswith(("-i", "-pi")) for arg in args)
-        case ["sed", *args]:
-            return any(arg.startswith(("-i", "-pi")) or arg == "--in-place" for arg in args)
-        case ["rg", *args]:
-            return "--replace" in args
-        case _:
-            return False
-
-
-# ---- operands
-
-
-def _up_to_connector(args: Words) -> Words:
-    return next((args[:at] for at, arg in enumerate(args) if arg in _CONNECTORS), args)
-
-
-def _without_values(args: Words, valued: frozenset[str]) -> list[str]:
-    """`args` without the `valued` options, their values and ``--name=value``; what follows ``--`` is kept as it is."""
-    kept: list[str] = []
-    at = 0
-    while at < len(args):
-        arg = args[at]
-        if arg == "--":
-            return kept + list(args[at + 1 :])
-        if arg in valued:
-            at += 1
-        elif not (arg.startswith("--") and "=" in arg):
-            kept.append(arg)
-        at += 1
-    return kept
-
-
-def _loose_operands(args: Words, valued: frozenset[str] = frozenset()) -> list[str]:
-    """What does not look like an option, after ``--`` neither."""
-    return [arg for arg in _without_values(args, valued) if not arg.startswith("-")]
-
-
-def _operands(args: Words, valued: frozenset[str] = frozenset()) -> list[str]:
-    """What is not an option; after ``--`` everything."""
-    end = args.index("--") if "--" in args else len(args)
-    return _loose_operands(args[:end], valued) + list(args[end + 1 :])
-
-
-def _short(path: str) -> str:
-    """The last part of a path that says something."""
-    trimmed = path.replace("\\", "/").rstrip("/")
-    parts = [part for part in trimmed.split("/") if part and part not in _FOLDERS]
-    return parts[-1] if parts else trimmed
-
-
-def _first_short(operands: Words, number: int = 0) -> str | None:
-    return _short(operands[number]) if len(operands) > number else None
-
-
-# ---- what each program does
-
-
-def _read(words: Words, path: str | None) -> CommandAction:
-    line = quoting.join(words)
-    return UnknownAction(line) if path is None else ReadAction(line, _short(path), path)
-
-
-def _only(operands: Words) -> str | None:
-    return operands[0] if len(operands) == 1 else None
-
-
-def _lists(*valued: str) -> Callable[[Words], CommandAction]:
-    """A program that lists the directory it is given; `valued` are its options that take a value."""
-
-    def action(words: Words) -> CommandAction:
-        return ListFilesAction(quoting.join(words), _first_short(_operands(words[1:], frozenset(valued))))
-
-    return action
-
-
-def _shows(*valued: str) -> Callable[[Words], CommandAction]:
-    """A program that shows the one file it is given."""
-    return lambda words: _read(words, _only(_operands(words[1:], frozenset(valued))))
-
-
-def _searches(*valued: str) -> Callable[[Words], CommandAction]:
-    """A program that is given a pattern, then paths."""
-
-    def action(words: Words) -> CommandAction:
-        operands = _loose_operands(_up_to_connector(words[1:]), frozenset(valued))
-        return SearchAction(quoting.join(words), operands[0] if operands else None, _first_short(operands, 1))
-
-    return action
-
-
-_RG_VALUED: Final = (
-    *("-g", "--glob", "--iglob", "-t", "--type", "--type-add", "--type-not", "-m", "--max-count"),
-    *("-A", "-B", "-C", "--context", "--max-depth"),
-)
-
-
-def _ripgrep(words: Words) -> CommandAction:
-    args = _up_to_connector(words[1:])
-    if "--files" not in args:
-        return _searches(*_RG_VALUED)(words)
-    return ListFilesAction(quoting.join(words), _first_short(_loose_operands(args, frozenset(_RG_VALUED))))
-
-
-_GREP_PATTERN: Final = ("-e", "--regexp", "-f", "--file")
-_GREP_VALUED: Final = frozenset(
-    {"-m", "--max-count", "-C", "--context", "-A", "--after-context", "-B", "--before-context"}
-)
-
-
-def _grep(words: Words, skip: int = 1) -> CommandAction:
-    args = _up_to_connector(words[skip:])
-    end = args.index("--") if "--" in args else len(args)
-    given = [args[at + 1] for at in range(end - 1) if args[at] in _GREP_PATTERN]
-    before = _skip_pairs(args[:end], _GREP_VALUED.union(_GREP_PATTERN))
-    operands = [arg for arg in before if not arg.startswith("-")] + list(args[end + 1 :])
-    query = given[0] if given else operands[0] if operands else None
-    return SearchAction(quoting.join(words), query, _first_short(operands, 0 if given else 1))
-
-
-def _skip_pairs(args: Words, valued: frozenset[str]) -> list[str]:
-    kept: list[str] = []
-    at = 0
-    while at < len(args):
-        if args[at] in valued:
-            at += 1
-        else:
-            kept.append(args[at])
-        at += 1
-    return kept
-
-
-def _git(words: Words) -> CommandAction:
-    match words:
-        case [_, "grep", *_]:
-            return _grep(words, 2)
-        case [_, "ls-files", *args]:
-            valued = frozenset({"--exclude", "--exclude-from", "--pathspec-from-file"})
-            return ListFilesAction(quoting.join(words), _first_short(_operands(args, valued)))
-        case _:
-            return UnknownAction(quoting.join(words))
-
-
-def _found(words: Words, query: str | None, path: str | None) -> CommandAction:
-    line = quoting.join(words)
-    return ListFilesAction(line, path) if query is None else SearchAction(line, query, path)
-
-
-_FD_VALUED: Final = frozenset({"-t", "--type", "-e", "--extension", "-E", "--exclude", "--search-path"})
-
-
-def _fd(words: Words) -> CommandAction:
-    operands = _loose_operands(_up_to_connector(words[1:]), _FD_VALUED)
-    if len(operands) == 1 and (operands[0] in (".", "..") or "/" in operands[0] or "\\" in operands[0]):
-        return _found(words, None, _short(operands[0]))
-    return _found(words, operands[0] if operands else None, _first_short(operands, 1))
-
-
-def _find(words: Words) -> CommandAction:
-    args = _up_to_connector(words[1:])
-    roots = [arg for arg in args if not arg.startswith("-") and arg not in ("!", "(", ")")]
-    test = next((at for at, arg in enumerate(args) if arg in ("-name", "-iname", "-path", "-regex")), len(args))
-    query = args[test + 1] if test + 1 < len(args) else None
-    return _found(words, query, _first_short(roots))
-
-
-def _end_of_file(count: re.Pattern[str]) -> Callable[[Words], CommandAction]:
-    """`head` or `tail`, with ``-n`` and `count` lines in either spelling or with a file alone."""
-
-    def action(words: Words) -> CommandAction:
-        args = list(words[1:])
-        match args:
-            case ["-n", number, *rest] if count.fullmatch(number):
-                operands = rest
-            case [flag, *rest] if flag.startswith("-n") and flag != "-n" and count.fullmatch(flag[2:]):
-                operands = rest
-            case [_]:
-                operands = args
-            case _:
-                operands = []
-        return _read(words, next((arg for arg in operands if not arg.startswith("-")), None))
-
-    return action
-
-
-def _awk_file(args: Words) -> str | None:
-    valued = frozenset({"-F", "-v", "-f", "--field-separator", "--assign", "--file"})
-    args = _up_to_connector(args)
-    operands = _loose_operands(args, valued)
-    number = 0 if "-f" in args or "--file" in args else 1  # without a script file the first operand is the script
-    return operands[number] if len(operands) > number else None
-
-
-def _sed_file(args: Words) -> str | None:
-    """The file of a `sed -n` that prints a range of lines."""
-    args = _up_to_connector(args)
-    if "-n" not in args:
-        return None
-    scripts = [args[at + 1] for at in range(len(args) - 1) if args[at] in ("-e", "--expression")]
-    plain = [arg for arg in args if not arg.startswith("-")]
-    if not any(_RANGE.fullmatch(script) for script in (*scripts, *plain)):
-        return None
-    operands = _loose_operands(args, frozenset({"-e", "-f", "--expression", "--file"}))
-    if operands and _RANGE.fullmatch(operands[0]):
-        operands = operands[1:]
-    return operands[0] if operands else None
-
-
-def _nl(words: Words) -> CommandAction:
-    operands = _loose_operands(words[1:], frozenset({"-s", "-w", "-v", "-i", "-b"}))
-    return _read(words, operands[0] if operands else None)
-
-
-_WALKS: Final = re.compile(
-    r"os\.walk|os\.listdir|os\.scandir|glob\.i?glob|pathlib\.Path|\.rglob\("
-)
-
-
-def _python(words: Words) -> CommandAction:
-    line = quoting.join(words)
-    args = _up_to_connector(words[1:])
-    script = args[args.index("-c") + 1 :][:1] if "-c" in args else []
-    return ListFilesAction(line, None) if script and _WALKS.search(script[0]) else UnknownAction(line)
-
-
-_EZA: Final = _lists("-I", "--ignore-glob", "--color", "--sort", "--time-style", "--time")
-_BAT: Final = _shows(
-    "--theme", "--language", "--style", "--terminal-width", "--tabs", "--line-range", "--map-syntax"
-)
-_AG: Final = _searches("-G", "-g", "--file-search-regex", "--ignore-dir", "--ignore-file", "--path-to-ignore")
-
-_PROGRAMS: Final[Mapping[str, Callable[[Words], CommandAction]]] = {
-    "ls": _lists("-I", "-w", "--block-size", "--format", "--time-style", "--color", "--quoting-style"),
-    "eza": _EZA,
-    "exa": _EZA,
-    "tree": _lists("-L", "-P", "-I", "--charset", "--filelimit", "--sort"),
-    "du": _lists("-d", "--max-depth", "-B", "--block-size", "--exclude", "--time-style"),
-    "rg": _ripgrep,
-    "rga": _ripgrep,
-    "ripgrep-all": _ripgrep,
-    "git": _git,
-    "fd": _fd,
-    "find": _find,
-    "grep": _grep,
-    "egrep": _grep,
-    "fgrep": _grep,
-    "ag": _AG,
-    "ack": _AG,
-    "pt": _AG,
-    "cat": _shows(),
-    "bat": _BAT,
-    "batcat": _BAT,
-    "less": _shows(
-        *("-p", "-P", "-x", "-y", "-z", "-j", "--pattern", "--prompt", "--tabs", "--shift", "--jump-target")
-    ),
-    "more": _shows(),
-    "head": _end_of_file(_NUMBER),
-    "tail": _end_of_file(_OFFSET),
-    "awk": lambda words: _read(words, _awk_file(words[1:])),
-    "nl": _nl,
-    "sed": lambda words: _read(words, _sed_file(words[1:])),
-}
-_PYTHON: Final = re.compile(r"python([23](\..*)?)?")
-
-
-def _action(words: Words) -> CommandAction:
-    program = _PROGRAMS.get(words[0])
-    if program is not None:
-        return program(words)
-    return _python(words) if _PYTHON.fullmatch(words[0]) else UnknownAction(quoting.join(words))

@@ -6,6 +6,7 @@ policy and the sandbox do. Wordings are the reference's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
@@ -14,7 +15,7 @@ from attrs import frozen
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.rules import Decision, Match, Rules
 from spindle.actors.tools.commands.safety import is_dangerous, is_known_safe
-from spindle.actors.tools.commands.script import heredoc_command, plain_commands, shell_script
+from spindle.actors.tools.commands.script import heredoc_command, is_literal, plain_commands, shell_script
 from spindle.rpc.protocol.settings import (
     AskForApproval,
     DangerFullAccessPolicy,
@@ -30,10 +31,25 @@ RETRY: Final = "command failed; retry without sandbox?"
 _TOO_WIDE: Final = frozenset(
     tuple(line.split())
     for line in (
-        "python3|python3 -|python3 -c|python|python -|python -c|py|py -3|pythonw|pyw|pypy|pypy3|git|bash|bash -lc|sh|sh -c|"
-        "sh -lc|zsh|zsh -lc|/bin/zsh|/bin/zsh -lc|/bin/bash|/bin/bash -lc|pwsh|pwsh -Command|pwsh -c|powershell|"
-        "powershell -Command|powershell -c|env|sudo|node|node -e|perl|perl -e|ruby|ruby -e|php|php -r|lua|lua -e|osascript"
-    ).split("|")
+        *("python3", "python3 -", "python3 -c", "python", "python -", "python -c", "py", "py -3", "pythonw", "pyw"),
+        *(
+            "pypy",
+            "pypy3",
+            "git",
+            "bash",
+            "bash -lc",
+            "sh",
+            "sh -c",
+            "sh -lc",
+            "zsh",
+            "zsh -lc",
+            "/bin/zsh",
+            "/bin/zsh -lc",
+        ),
+        *("/bin/bash", "/bin/bash -lc", "pwsh", "pwsh -Command", "pwsh -c", "powershell", "powershell -Command"),
+        *("powershell -c", "env", "sudo", "node", "node -e", "perl", "perl -e", "ruby", "ruby -e", "php", "php -r"),
+        *("lua", "lua -e", "osascript"),
+    )
 )
 _NAMES: Final = {"untrusted": "UnlessTrusted", "on-failure": "OnFailure", "on-request": "OnRequest", "never": "Never"}
 
@@ -109,8 +125,15 @@ def decide(
     if commands is None and script is not None and (words := heredoc_command(script)):
         commands, complex_script = [words], True
     commands = commands or [list(argv)]
+    literal = not complex_script and (script is None or is_literal(script))
     judged = [
-        _Judged(words, rules.matches(words), _unmatched(words, approval, sandbox, escalated, complex_script))
+        _Judged(
+            words,
+            _matches(words, rules, literal),
+            _unmatched(
+                words, approval, sandbox, escalated, not complex_script and is_known_safe(words, literal=literal)
+            ),
+        )
         for words in commands
     ]
     decision = max(part.decision for part in judged)
@@ -118,7 +141,9 @@ def decide(
         return Forbid(_forbidden(argv, judged))
     if decision is Decision.ALLOW:
         allowed = all(any(m.rule.decision is Decision.ALLOW for m in part.matches) for part in judged)
-        return Run(not (allowed or escalated), None if allowed or escalated else _retry(approval, judged, complex_script))
+        return Run(
+            not (allowed or escalated), None if allowed or escalated else _retry(approval, judged, complex_script)
+        )
     by_rule = any(m.rule.decision is Decision.PROMPT for part in judged for m in part.matches)
     if refused := _refused(approval, by_rule):
         return Forbid(refused)
@@ -128,12 +153,23 @@ def decide(
     return Ask(_prompt_reason(argv, judged) or justification, amendment, not escalated)
 
 
+def _matches(words: Sequence[str], rules: Rules, literal: bool) -> list[Match]:
+    """The rules for a command; an escape does not lead past those that restrict it."""
+    found = rules.matches(words)
+    if not literal:
+        meant = [re.sub(r"\\(.)", r"\1", word) for word in words]
+        found += [
+            match for match in rules.matches(meant) if match not in found and match.rule.decision is not Decision.ALLOW
+        ]
+    return found
+
+
 def _unmatched(
-    words: Sequence[str], approval: AskForApproval, sandbox: SandboxPolicy, escalated: bool, complex_script: bool
+    words: Sequence[str], approval: AskForApproval, sandbox: SandboxPolicy, escalated: bool, safe: bool
 ) -> Decision:
     """What holds for a command that no rule mentions."""
     unconfined = isinstance(sandbox, DangerFullAccessPolicy | ExternalSandboxPolicy)
-    if not complex_script and is_known_safe(words):
+    if safe:
         return Decision.ALLOW
     if is_dangerous(words) and not (approval == "never" and unconfined):
         return Decision.FORBIDDEN if approval == "never" else Decision.PROMPT

@@ -27,6 +27,13 @@ class Deltas:
         self._size = 0
         self._next = -1.0
         self._shown = 0
+        self._hurried = False
+        self._waiting = trio.CancelScope()
+
+    def hurry(self) -> None:
+        """Wait for no room any more: little is to come."""
+        self._hurried = True
+        self._waiting.cancel()
 
     @property
     def due(self) -> float:
@@ -51,4 +58,6 @@ class Deltas:
         self._shown += 1
         self._next = trio.current_time() + QUIET
         self._emit(piece)
-        await self._room()
+        if not self._hurried:
+            with trio.CancelScope() as self._waiting:
+                await self._room()

@@ -49,11 +49,13 @@ class EnvironmentPolicy:
 
 def environment_policy(table: object) -> EnvironmentPolicy:
     """The policy of a `[shell_environment_policy]` table; what is missing or of a wrong type is the default."""
-    given = cast("Mapping[str, Any]", table) if isinstance(table, Mapping) else {}
+    given: Mapping[str, Any] = cast("Mapping[str, Any]", table) if isinstance(table, Mapping) else {}
 
     def texts(name: str) -> list[str]:
         value = given.get(name)
-        return [text for text in cast("list[object]", value) if isinstance(text, str)] if isinstance(value, list) else []
+        return (
+            [text for text in cast("list[object]", value) if isinstance(text, str)] if isinstance(value, list) else []
+        )
 
     inherit, values = given.get("inherit"), given.get("set")
     ignore = given.get("ignore_default_excludes")

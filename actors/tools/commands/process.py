@@ -16,7 +16,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -91,16 +91,20 @@ class Process:
         """Wait for the command itself; returns `status`. What it left running does not count."""
         while self.status is None:
             async with self._reading:
-                if self.status is None and not await self._hear():
+                if not self._settled and not await self.hear():
                     self.status = -9  # its keeper was killed, and the command with it
         return self.status
+
+    @property
+    def _settled(self) -> bool:
+        return self.status is not None
 
     async def gone(self) -> None:
         """Wait until nothing is left of the command and of what it started."""
         while not self._over:
             async with self._reading:
                 if not self._over:
-                    await self._hear()
+                    await self.hear()
 
     def kill(self) -> None:
         """Kill the command and all it started. Does not wait; see `gone`."""
@@ -118,8 +122,8 @@ class Process:
         self._control.close()
         self._ends.close()
 
-    async def _hear(self) -> bool:
-        """Take in one message of the keeper; False at the end."""
+    async def hear(self) -> bool:
+        """Take in one message of the keeper; False at the end. Raises OSError if the command could not be started."""
         while b"\n" not in self._received:
             try:
                 data = await self._control.recv(256)
@@ -164,7 +168,7 @@ class Warden:
                 keepers.close()
                 for fd in set(theirs):
                     os.close(fd)
-            if not await process._hear():
+            if not await process.hear():
                 raise OSError("the process that starts commands has ended")
         except BaseException:
             await process.aclose()
@@ -199,21 +203,22 @@ class Warden:
         with theirs:
             self._requests = trio.socket.from_stdlib_socket(ours)
             argv = [sys.executable, "-I", "-S", program.__file__]
-            start = partial(
-                subprocess.Popen, argv, stdin=theirs, stdout=subprocess.DEVNULL, start_new_session=True, cwd="/"
-            )
             with trio.CancelScope(shield=True):  # or a child would be started that nobody knows of
-                self._child = await trio.to_thread.run_sync(start)
+                self._child = await trio.to_thread.run_sync(partial(_begin, argv, theirs))
 
 
 @asynccontextmanager
-async def open_warden() -> AsyncIterator[Warden]:
+async def open_warden() -> AsyncGenerator[Warden, None]:
     """A `Warden` for the block; all its commands have ended when the block has."""
     warden = Warden()
     try:
         yield warden
     finally:
         await warden.aclose()
+
+
+def _begin(argv: Sequence[str], requests: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, stdin=requests.fileno(), stdout=subprocess.DEVNULL, start_new_session=True, cwd="/")
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -154,8 +154,8 @@ class _Reader:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
                     self._names[name] = self._value(value)
                 case ast.For(target=ast.Name(id=name), iter=values, body=body, orelse=[]):
-                    for value in self._list(values):
-                        self._names[name] = value
+                    for element in self._list(values):
+                        self._names[name] = element
                         self.run(body)
                 case _:
                     raise self._error(statement, "unsupported statement")
@@ -272,7 +272,7 @@ def _pattern(value: object) -> list[list[str]]:
         elif isinstance(part, list) and part and all(isinstance(word, str) for word in cast("list[object]", part)):
             pattern.append(cast("list[str]", part))
         else:
-            kind = "an empty list" if part == [] else type(part).__name__
+            kind = "an empty list" if part == [] else type(part).__name__  # pyright: ignore[reportUnknownArgumentType]
             raise _Invalid(f"invalid pattern element: pattern element must be a string or list of strings (got {kind})")
     if not pattern:
         raise _Invalid("invalid pattern element: pattern cannot be empty")
@@ -303,7 +303,7 @@ def _each_example(value: object) -> Iterator[list[str]]:
     if not isinstance(value, list):
         raise _Invalid("invalid example: examples must be a list")
     for example in cast("list[object]", value):
-        words = quoting.split(example) if isinstance(example, str) else example
+        words: object = quoting.split(example) if isinstance(example, str) else example
         if not isinstance(words, list) or not all(isinstance(word, str) for word in cast("list[object]", words)):
             raise _Invalid("invalid example: example must be a string or list of strings")
         if not words:

@@ -11,12 +11,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from spindle.actors.tools.commands.script import plain_commands, shell_script
+from spindle.actors.tools.commands.script import is_literal, plain_commands, shell_script
 
 Words: TypeAlias = Sequence[str]
 
 _ALWAYS: Final = frozenset(
-    "cat cd cut echo expr false grep head id ls nl paste pwd rev seq stat tail tr true uname uniq wc which whoami".split()
+    (
+        *("cat", "cd", "cut", "echo", "expr", "false", "grep", "head", "id", "ls", "nl", "paste", "pwd", "rev", "seq"),
+        *("stat", "tail", "tr", "true", "uname", "uniq", "wc", "which", "whoami"),
+    )
 )
 _ON_LINUX: Final = frozenset({"numfmt", "tac"})
 _FIND_ACTS: Final = frozenset(
@@ -55,7 +58,7 @@ def _git_looks(args: Words) -> bool:
 
 
 def _sed_prints_lines(args: Words) -> bool:
-    return 2 <= len(args) <= 3 and args[0] == "-n" and bool(_LINES.fullmatch(args[1])) and "-i" not in args
+    return 2 <= len(args) <= 3 and args[0] == "-n" and bool(_LINES.fullmatch(args[1]))
 
 
 _SOMETIMES: Final[Mapping[str, Callable[[Words], bool]]] = {
@@ -67,23 +70,29 @@ _SOMETIMES: Final[Mapping[str, Callable[[Words], bool]]] = {
 }
 
 
-def _looks(words: Words) -> bool:
+def _looks(words: Words, literal: bool) -> bool:
     if not words:
         return False
     program = os.path.basename(words[0])
     if program in _ALWAYS or (program in _ON_LINUX and sys.platform.startswith("linux")):
         return True
     check = _SOMETIMES.get(program)
-    return check is not None and check(words[1:])
+    return literal and check is not None and check(words[1:])
 
 
-def is_known_safe(argv: Words) -> bool:
-    """Does the command, or each of the plain commands a shell is given, only look at things?"""
-    if _looks(argv):
+def is_known_safe(argv: Words, *, literal: bool = True) -> bool:
+    """Does the command, or each of the plain commands a shell is given, only look at things?
+
+    `literal` False: a shell will still change the words (`script.is_literal`), so that options in them count for nothing.
+    """
+    if _looks(argv, literal):
         return True
     script = shell_script(argv)
     commands = plain_commands(script) if script is not None else None
-    return bool(commands) and all(_looks(words) for words in commands or ())
+    if not commands:
+        return False
+    literal = literal and is_literal(script or "")
+    return all(_looks(words, literal) for words in commands)
 
 
 def _destroys(words: Words) -> bool:

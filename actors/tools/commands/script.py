@@ -14,8 +14,10 @@ from typing import Final
 _SHELLS: Final = frozenset({"bash", "zsh", "sh"})
 # words that begin something other than a simple command
 _RESERVED: Final = frozenset(
-    "! { } [ [[ if then else elif fi for while until do done case esac select function "
-    "declare typeset export readonly local unset unsetenv".split()
+    (
+        *("!", "{", "}", "[", "[[", "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case"),
+        *("esac", "select", "function", "declare", "typeset", "export", "readonly", "local", "unset", "unsetenv"),
+    )
 )
 _SPACE: Final = re.compile(r"(?:[ \t]|\\\r?\n)+")
 _OPERATOR: Final = re.compile(r"&&|\|\|(?!\|)|\|(?![|&])|;(?![;&])|\n")
@@ -25,6 +27,7 @@ _PIECE: Final = re.compile(
 )
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*(\[[^\]]*\])?\+?=")
 _RANGE: Final = re.compile(r"\{-?\d+\.\.")
+_ALTERED: Final = re.compile(r"\\|\{[^}]*,")
 _HEREDOC: Final = re.compile(
     r"""\A[ \t]*(?P<words>[^\s'"`$&|;<>(){}\\#!][^'"`$&|;<>()\\\n]*?)[ \t]*<<(?P<dash>-?)[ \t]*"""
     r"""(?P<quote>['"]?)(?P<end>\w+)(?P=quote)[ \t]*\n(?P<body>.*)\Z""",
@@ -90,13 +93,23 @@ def _word(script: str, start: int, *, first: bool) -> tuple[str | None, int]:
     return word, at
 
 
+def is_literal(script: str) -> bool:
+    """Are the words of a plain script what the shell will pass on, but for file names that its patterns match?
+
+    Not if it resolves an escape or spells out braces: ``find . -del\\ete``, ``find . {-delete,.}``.
+    """
+    return not any(_ALTERED.search(piece["bare"]) for piece in _PIECE.finditer(script) if piece.lastgroup == "bare")
+
+
 def heredoc_command(script: str) -> list[str] | None:
     """The words of the one command of `script`, whose input is a here-document; None if there is anything else to it."""
     found = _HEREDOC.match(script)
     if found is None:
         return None
     body = found["body"].split("\n")
-    ends = [number for number, line in enumerate(body) if (line.lstrip("\t") if found["dash"] else line) == found["end"]]
+    ends = [
+        number for number, line in enumerate(body) if (line.lstrip("\t") if found["dash"] else line) == found["end"]
+    ]
     if not ends or any(line.strip() for line in body[ends[0] + 1 :]):
         return None
     if not found["quote"] and re.search(r"\$\(|`", "\n".join(body[: ends[0]])):

@@ -35,7 +35,9 @@ import struct
 import subprocess
 import sys
 import termios
+import traceback
 from collections.abc import Callable
+from typing import Any
 
 LENGTH = struct.Struct("!I")
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
@@ -173,7 +175,7 @@ class Keeper:
                 self._end()
                 return
 
-    def _order(self) -> tuple[dict[str, object], list[int]]:
+    def _order(self) -> tuple[dict[str, Any], list[int]]:
         head, fds, _, _ = socket.recv_fds(self._control, LENGTH.size, 3)
         for fd in fds:
             os.set_inheritable(fd, False)
@@ -194,7 +196,7 @@ class Keeper:
             os._exit(0)
         return data
 
-    def _start(self, order: dict[str, object], fds: list[int]) -> int:
+    def _start(self, order: dict[str, Any], fds: list[int]) -> int:
         """Start the command; returns the error number if that fails."""
         read, write = os.pipe()
         keeper = os.getpid()
@@ -215,7 +217,7 @@ class Keeper:
             self._pid = 0
         return int(failure or 0)
 
-    def _become(self, order: dict[str, object], fds: list[int], keeper: int) -> None:
+    def _become(self, order: dict[str, Any], fds: list[int], keeper: int) -> None:
         """In the child: turn into the command."""
         os.setsid()
         self._prctl(_SET_PDEATHSIG, signal.SIGKILL)
@@ -230,10 +232,7 @@ class Keeper:
         if order["tty"]:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.chdir(str(order["cwd"]))
-        argv, env = order["argv"], order["env"]
-        assert isinstance(argv, list)
-        assert isinstance(env, dict)
-        os.execvpe(argv[0], argv, env)
+        os.execvpe(order["argv"][0], order["argv"], order["env"])
 
     def _reap(self) -> bool:
         """Wait for what has ended; False when no child is left, and so nothing at all."""
@@ -268,7 +267,7 @@ def keep(control: socket.socket, prctl: Prctl) -> None:
     try:
         Keeper(control, prctl).run()
     except BaseException:
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exc()
     finally:
         os._exit(0)
 
