@@ -51,11 +51,10 @@ def environment_policy(table: object) -> EnvironmentPolicy:
     """The policy of a `[shell_environment_policy]` table; what is missing or of a wrong type is the default."""
     given: Mapping[str, Any] = cast("Mapping[str, Any]", table) if isinstance(table, Mapping) else {}
 
-    def texts(name: str) -> list[str]:
+    def texts(name: str) -> tuple[str, ...]:
         value = given.get(name)
-        return (
-            [text for text in cast("list[object]", value) if isinstance(text, str)] if isinstance(value, list) else []
-        )
+        values = cast("list[object]", value) if isinstance(value, list) else []
+        return tuple(text for text in values if isinstance(text, str))
 
     inherit, values = given.get("inherit"), given.get("set")
     ignore = given.get("ignore_default_excludes")
