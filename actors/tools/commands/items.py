@@ -105,7 +105,7 @@ class CommandItem:
 
     def interaction(self, host: CommandHost, stdin: str) -> None:
         """The model wrote `stdin` or polled, in the turn of `host`, which may be a later one."""
-        self.host.emit(
+        host.emit(
             TerminalInteractionNotification(
                 host.thread_id, host.turn_id, self.item.id, self.item.process_id or "", stdin
             )
