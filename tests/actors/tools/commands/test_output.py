@@ -79,7 +79,13 @@ NUMBERS = "".join(f"{number}\n" for number in range(1, 20_001))
     ("text", "limit", "begins", "mark", "ends"),
     [
         (NUMBERS, Limit(50), "Total output lines: 20000\n\n1\n2\n", "36\n3…27174 tokens truncated…984\n", "\n20000\n"),
-        (NUMBERS.replace("\n", " "), Limit(10), "Total output lines: 1\n\n1 2", " 10…27214 tokens truncated…7 1", "20000 "),
+        (
+            NUMBERS.replace("\n", " "),
+            Limit(10),
+            "Total output lines: 1\n\n1 2",
+            " 10…27214 tokens truncated…7 1",
+            "20000 ",
+        ),
         ("hi\n", Limit(0), "Total output lines: 1\n\n", "…1 tokens truncated…", "…"),
         ("aé€😀" * 6 + "\n", Limit(5), "Total output lines: 1\n\naé€😀", "😀…11 tokens truncated…é", "é€😀\n"),
         (NUMBERS, Limit(40, "bytes"), "Total output lines: 20000\n\n1", "…108854 chars truncated…", "\n20000\n"),
@@ -123,7 +129,7 @@ def clock():
 
 
 async def test_the_first_piece_goes_out_at_once_and_the_next_are_gathered(clock):
-    shown = []
+    shown: list[str] = []
     deltas = Deltas(shown.append, nothing)
     assert deltas.due == float("inf")
     await deltas.add("a")
@@ -139,7 +145,7 @@ async def test_the_first_piece_goes_out_at_once_and_the_next_are_gathered(clock)
 
 
 async def test_much_text_does_not_wait_for_the_time(clock):
-    shown = []
+    shown: list[str] = []
     deltas = Deltas(shown.append, nothing)
     await deltas.add("a")
     await deltas.add("b" * PIECE)
@@ -147,7 +153,7 @@ async def test_much_text_does_not_wait_for_the_time(clock):
 
 
 async def test_pieces_are_limited_in_number(clock):
-    shown = []
+    shown: list[str] = []
     deltas = Deltas(shown.append, nothing)
     for _ in range(MOST + 5):
         await deltas.add("a" * PIECE)
@@ -155,7 +161,8 @@ async def test_pieces_are_limited_in_number(clock):
 
 
 async def test_a_reader_waits_for_room_until_it_is_hurried(clock):
-    shown, reached = [], []
+    shown: list[str] = []
+    reached: list[int] = []
     deltas = Deltas(shown.append, trio.sleep_forever)
 
     async def read():

@@ -116,7 +116,7 @@ async def test_what_cannot_be_started_is_an_error_and_the_next_command_runs(ward
 
 
 async def test_signals_and_descriptors_of_the_runtime_are_not_passed_on(warden):
-    script = "import os, signal; print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGPIPE), os.listdir('/dev/fd'))"
+    script = "import os, signal; print(signal.getsignal(signal.SIGINT), os.listdir('/dev/fd'))"
     async with await warden.start(command(sys.executable, "-I", "-c", script)) as process:
         told = await everything(process)
     assert b"default_int_handler" in told
@@ -150,11 +150,11 @@ async def test_the_end_of_the_command_is_not_the_end_of_what_it_left_behind(ward
 
 
 async def test_cancelling_kills_and_waits(warden, fifo):
-    async with trio.open_nursery() as nursery:
-        async with await warden.start(command("sh", "-c", TREE, env={"FIFO": fifo.path})) as process:
-            assert await process.read() == b"ready\n"
-            nursery.cancel_scope.cancel()
-            await process.wait()
+    tree = command("sh", "-c", TREE, env={"FIFO": fifo.path})
+    async with trio.open_nursery() as nursery, await warden.start(tree) as process:
+        assert await process.read() == b"ready\n"
+        nursery.cancel_scope.cancel()
+        await process.wait()
     assert process.status == -signal.SIGKILL
     await fifo.closed()
 
@@ -209,20 +209,24 @@ trio.run(main)
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 async def test_nothing_outlives_the_runtime_even_if_it_is_killed(fifo, how):
-    runtime = subprocess.Popen([sys.executable, "-c", RUNTIME, fifo.path, TREE], stdout=subprocess.PIPE)
+    argv = [sys.executable, "-c", RUNTIME, fifo.path, TREE]
+    runtime = await trio.lowlevel.open_process(argv, stdout=subprocess.PIPE)
+    assert runtime.stdout is not None
     try:
-        assert await trio.to_thread.run_sync(runtime.stdout.readline) == b"started\n"
+        with trio.fail_after(LIMIT):
+            assert (await runtime.stdout.receive_some(100)).startswith(b"started")
         runtime.send_signal(how)
-        await trio.to_thread.run_sync(runtime.wait)
+        await runtime.wait()
         await fifo.closed()
     finally:
         runtime.kill()
-        runtime.wait()
-        runtime.stdout.close()
+        await runtime.wait()
+        await runtime.stdout.aclose()
 
 
 def test_descendants_are_found_with_and_without_the_kernel_s_lists(monkeypatch):
     child = subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE)
+    assert child.stdout is not None
     try:
         grandchild = int(child.stdout.readline())
         assert set(program.descendants(os.getpid())) >= {child.pid, grandchild}

@@ -28,6 +28,7 @@ from spindle.actors.tools.commands.sessions import (
 from spindle.actors.tools.commands.shell import Result, run_shell
 from spindle.actors.tools.commands.truncation import Limit
 from spindle.rpc.protocol.converter import unstructure
+from spindle.rpc.protocol.items import CommandExecutionSource
 from spindle.rpc.protocol.turns import (
     CommandExecutionOutputDeltaNotification,
     ItemCompletedNotification,
@@ -89,7 +90,7 @@ class World:
 
     def item(self, *argv, session=True, host=None):
         number = self.sessions.new_id() if session else None
-        source = "unifiedExecStartup" if session else "agent"
+        source: CommandExecutionSource = "unifiedExecStartup" if session else "agent"
         return CommandItem(host or self.host, "call-1", argv, "/", source=source, process_id=number)
 
     def command(self, script, tty=False):
@@ -242,9 +243,8 @@ async def test_the_longest_unused_session_makes_room_for_a_new_one(clock, world,
     monkeypatch.setattr(sessions_module, "_PROTECTED", 1)
     monkeypatch.setattr(sessions_module, "WARN", 2)
     hosts = [Host() for _ in range(4)]
-    ids = []
-    for host in hosts[:3]:
-        ids.append((await world.background("echo one; read x", "one", tty=True, host=host)).session_id)
+    first = [await world.background("echo one; read x", "one", tty=True, host=host) for host in hosts[:3]]
+    ids = [outcome.session_id for outcome in first]
     assert "you currently have 3 processes open" in world.sessions.warning
     async with trio.open_nursery() as nursery:
         nursery.start_soon(world.sessions.write_stdin, hosts[0], ids[0], "", 5)
@@ -351,7 +351,7 @@ def test_a_declined_command_is_started_and_declined_once(clock):
 def test_the_rollout_line_is_read_back_as_the_item(session):
     host = Host()
     argv = ["/bin/bash", "-lc", "cat a.py && rg foo src && ls"]
-    source = "unifiedExecStartup" if session else "userShell"
+    source: CommandExecutionSource = "unifiedExecStartup" if session else "userShell"
     item = CommandItem(host, "c", argv, "/w", source=source, process_id="1234" if session else None)
     item.start()
     item.complete(0, "text\n", 1.25)
