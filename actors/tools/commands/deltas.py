@@ -14,6 +14,7 @@ import trio
 QUIET: Final = 0.02
 PIECE: Final = 64 * 1024
 """Characters after which a piece goes out at once."""
+_LAST: Final = 16
 MOST: Final = 10_000
 """Pieces shown of one command, as in the reference; the item has the whole output within its cap."""
 
@@ -31,8 +32,9 @@ class Deltas:
         self._waiting = trio.CancelScope()
 
     def hurry(self) -> None:
-        """Wait for no room any more: little is to come."""
+        """Wait for no room any more, for little is to come; if it is much after all, not all of it is shown."""
         self._hurried = True
+        self._shown = max(self._shown, MOST - _LAST)
         self._waiting.cancel()
 
     @property

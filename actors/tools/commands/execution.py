@@ -98,9 +98,9 @@ class Execution:
     async def _until_exit(self, process: Process) -> None:
         status = await process.wait()
         self.exit_code = max(status, -1)
+        self._deltas.hurry()
         with trio.move_on_after(GRACE):
             await self._silent.wait()
-        self._deltas.hurry()
         if not self._linger or self._killed:
             process.kill()
             with trio.move_on_after(_DRAIN):

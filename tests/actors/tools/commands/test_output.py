@@ -177,3 +177,12 @@ async def test_a_reader_waits_for_room_until_it_is_hurried(clock):
         assert (shown, reached) == (["a"], [])
         deltas.hurry()
     assert (shown, reached) == (["a", "b"], [1])
+
+
+async def test_what_comes_without_waiting_for_room_is_limited(clock):
+    shown: list[str] = []
+    deltas = Deltas(shown.append, trio.sleep_forever)
+    deltas.hurry()
+    for _ in range(100):
+        await deltas.add("a" * PIECE)
+    assert len(shown) == 16

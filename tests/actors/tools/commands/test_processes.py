@@ -189,6 +189,16 @@ async def test_a_keeper_that_was_killed_leaves_nothing_either(warden, fifo):
         await fifo.closed()
 
 
+async def test_a_command_dies_with_its_keeper_even_without_a_warden(warden, fifo):
+    script = 'exec 9>"$FIFO"; echo "$PPID"; exec sleep 1000'
+    async with await warden.start(command("sh", "-c", script, env={"FIFO": fifo.path})) as process:
+        keeper = int(await process.read())
+        warden._child.kill()
+        warden._child.wait()
+        os.kill(keeper, signal.SIGKILL)
+        await fifo.closed()
+
+
 RUNTIME = """
 import os, sys, trio
 from spindle.actors.tools.commands.process import Command, open_warden

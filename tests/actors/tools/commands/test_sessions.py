@@ -365,6 +365,27 @@ def test_the_rollout_line_is_read_back_as_the_item(session):
     assert back == shown
 
 
+# ---- output that somebody makes wait
+
+
+async def test_what_was_written_before_the_end_is_shown_to_subscribers_that_make_the_command_wait():
+    shown: list[str] = []
+    first = trio.Event()
+
+    def emit(text):
+        shown.append(text)
+        first.set()
+
+    async with open_warden() as warden, trio.open_nursery() as nursery:
+        script = Command(argv=["sh", "-c", "echo one; read x; echo two"], cwd="/", env={}, stdin=True)
+        execution = Execution(warden, script, emit=emit, room=trio.sleep_forever)
+        await nursery.start(execution.run)
+        await first.wait()
+        await execution.write(b"\n")
+        await execution.exited.wait()
+    assert "".join(shown) == execution.transcript.text() == "one\ntwo\n"
+
+
 # ---- a flood
 
 FLOOD = 50_000_000
