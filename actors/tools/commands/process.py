@@ -17,7 +17,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -156,8 +156,13 @@ class Warden:
 
     async def start(self, command: Command) -> Process:
         """Start a command; the caller closes the process. Raises OSError if there is no such program or directory."""
-        ends, theirs = _open_ends(command)
         ours, keepers = socket.socketpair()
+        try:
+            ends, theirs = _open_ends(command)
+        except OSError:
+            ours.close()
+            keepers.close()
+            raise
         control = trio.socket.from_stdlib_socket(ours)
         process = Process(control, ends)
         try:
@@ -244,23 +249,31 @@ class _Ends:
 
 
 def _open_ends(command: Command) -> tuple[_Ends, list[int]]:
-    """Streams for a command: ours, and the three descriptors that become its standard streams."""
-    if command.tty:
-        master, slave = pty.openpty()
-        rows, columns = command.size
-        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        terminal = trio.lowlevel.FdStream(master)
-        return _Ends(terminal, terminal), [slave, slave, slave]
-    read, write = os.pipe()
-    output, theirs = trio.lowlevel.FdStream(read), [write, write]
-    error = None
-    if command.split:
-        read, write = os.pipe()
-        error, theirs[1] = trio.lowlevel.FdStream(read), write
-    if not command.stdin:
-        return _Ends(None, output, error), [os.open(os.devnull, os.O_RDONLY), *theirs]
-    read, write = os.pipe()
-    return _Ends(trio.lowlevel.FdStream(write), output, error), [read, *theirs]
+    """Streams for a command: ours, and the three descriptors that become its standard streams. Raises OSError."""
+    with ExitStack() as opened:  # closed again if there are no descriptors left for the next
+
+        def pair(fds: tuple[int, int]) -> tuple[int, int]:
+            for fd in fds:
+                opened.callback(os.close, fd)
+            return fds
+
+        if command.tty:
+            master, slave = pair(pty.openpty())
+            rows, columns = command.size
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            terminal = trio.lowlevel.FdStream(master)
+            ends, theirs = _Ends(terminal, terminal), [slave, slave, slave]
+        else:
+            read, write = pair(os.pipe())
+            error_read, error_write = pair(os.pipe()) if command.split else (None, write)
+            if command.stdin:
+                empty, ours = pair(os.pipe())
+            else:
+                empty, ours = os.open(os.devnull, os.O_RDONLY), None
+            ends = _Ends(*(None if fd is None else trio.lowlevel.FdStream(fd) for fd in (ours, read, error_read)))
+            theirs = [empty, write, error_write]
+        opened.pop_all()
+        return ends, theirs
 
 
 async def _order(control: trio.socket.SocketType, command: Command, fds: Sequence[int]) -> None:

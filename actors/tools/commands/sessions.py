@@ -232,6 +232,7 @@ class Sessions:
             session.item.complete(execution.exit_code, execution.transcript.text(), execution.seconds)
         except Exception:
             log.exception("the end of command %s could not be recorded", session.item.item.id)
+        execution.transcript.take()  # the session is kept until its end is told, its output need not be
 
 
 async def _until_exit(execution: Execution, seconds: float) -> None:

@@ -5,6 +5,7 @@ of it is gone.
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -113,6 +114,23 @@ async def test_what_cannot_be_started_is_an_error_and_the_next_command_runs(ward
         await warden.start(command(*argv, cwd=cwd))
     async with await warden.start(command("true")) as process:
         assert await process.wait() == 0
+
+
+async def test_running_out_of_descriptors_is_an_error_that_leaks_none(warden):
+    async with await warden.start(command("true")) as process:
+        await process.wait()
+    before = sorted(os.listdir("/dev/fd"))
+    free = os.dup(0)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for left in range(8):  # two for the keeper and two for each stream
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + left, limits[1]))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                await warden.start(command("true", stdin=True, split=True))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert sorted(os.listdir("/dev/fd")) == before
 
 
 async def test_signals_and_descriptors_of_the_runtime_are_not_passed_on(warden):
