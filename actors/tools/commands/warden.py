@@ -68,7 +68,7 @@ def parents(own: int, group: int) -> dict[int, int]:
         rows = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid="], capture_output=True, check=False).stdout
         for row in rows.splitlines():
             pid, parent, leader = (int(word) for word in row.split())
-            found[pid] = own if leader == group and pid != own else parent
+            found[pid] = own if group and leader == group and pid != own else parent
         return found
     for number in numbers:
         try:
@@ -156,6 +156,7 @@ class Keeper:
         self._control, self._prctl = control, prctl
         self._bell = Bell()
         self._pid = 0  # of the command, until it has been waited for
+        self._group = 0
 
     def run(self) -> None:
         self._prctl(_SET_CHILD_SUBREAPER, 1)
@@ -209,6 +210,7 @@ class Keeper:
             except BaseException:
                 os.write(write, str(errno.EINVAL).encode())
             os._exit(127)
+        self._group = self._pid
         os.close(write)
         failure = os.read(read, 16)  # closed when the program is executed
         os.close(read)
@@ -226,6 +228,7 @@ class Keeper:
         signal.set_wakeup_fd(-1)
         for number in (*_IGNORED, signal.SIGCHLD, getattr(signal, "SIGXFSZ", signal.SIGPIPE)):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in fds]
         for target, fd in enumerate(high):
             os.dup2(fd, target)
@@ -246,13 +249,13 @@ class Keeper:
 
     def _end(self) -> None:
         """Kill everything, however often it takes."""
-        group, pause = self._pid, _PAUSE_MS
-        if group:
+        pause = _PAUSE_MS
+        if self._pid:  # later the number could be somebody else's
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
+                os.killpg(self._pid, signal.SIGKILL)
             select.select([self._bell.fd], [], [], _PAUSE_MS / 1000)  # mostly that was all
         while self._reap():
-            for pid in descendants(os.getpid(), group):
+            for pid in descendants(os.getpid(), self._group):
                 _kill(pid)
             select.select([self._bell.fd], [], [], pause / 1000)
             pause = min(pause * 2, _LONGEST_PAUSE_MS)

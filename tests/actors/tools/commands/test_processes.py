@@ -252,8 +252,12 @@ async def test_nothing_outlives_the_runtime_even_if_it_is_killed(fifo, how):
         await runtime.stdout.aclose()
 
 
+def no_directory(path):
+    raise FileNotFoundError(path)
+
+
 def test_descendants_are_found_with_and_without_the_kernel_s_lists(monkeypatch):
-    child = subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE)
+    child = subprocess.Popen(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE, start_new_session=True)
     assert child.stdout is not None
     try:
         grandchild = int(child.stdout.readline())
@@ -261,6 +265,12 @@ def test_descendants_are_found_with_and_without_the_kernel_s_lists(monkeypatch):
         monkeypatch.setattr(program, "_children", lambda pid: None)
         assert set(program.descendants(os.getpid())) >= {child.pid, grandchild}
         assert program.descendants(child.pid) == [grandchild]
+        table = program.parents(os.getpid(), 0)
+        monkeypatch.setattr(program.os, "listdir", no_directory)
+        told = program.parents(os.getpid(), 0)  # by ps
+        assert table[child.pid] == told[child.pid] == os.getpid()
+        assert table[grandchild] == told[grandchild] == child.pid
+        assert program.parents(os.getpid(), child.pid)[grandchild] == os.getpid()
         os.kill(grandchild, signal.SIGKILL)
     finally:
         child.wait()
