@@ -2,6 +2,7 @@
 
 import errno
 
+import attrs
 import pytest
 
 from spindle.actors.tools.commands.arguments import (
@@ -17,6 +18,7 @@ from spindle.actors.tools.commands.arguments import (
     working_directory,
     write_failure,
 )
+from spindle.actors.tools.commands.offered import EXEC_COMMAND, SHELL, WRITE_STDIN, offered
 from spindle.actors.tools.commands.sessions import UnknownSession
 from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit
 
@@ -79,3 +81,17 @@ def test_limits_directories_and_failures():
     )
     assert os_failure(OSError("plain")) == "plain"
     assert write_failure(UnknownSession("7")) == "write_stdin failed: Unknown process id 7"
+
+
+@pytest.mark.parametrize(("tool", "cls"), [(EXEC_COMMAND, ExecCommand), (WRITE_STDIN, WriteStdin), (SHELL, Shell)])
+def test_what_is_offered_is_what_is_read(tool, cls):
+    parameters = tool["parameters"]
+    assert set(parameters["properties"]) == {attribute.name for attribute in attrs.fields(cls)}
+    needed = {attribute.name for attribute in attrs.fields(cls) if attribute.default is attrs.NOTHING}
+    assert set(parameters["required"]) == needed
+    assert all(schema["description"] for schema in parameters["properties"].values())
+
+
+def test_sessions_or_shell_are_offered():
+    assert [tool["name"] for tool in offered(True)] == ["exec_command", "write_stdin"]
+    assert [tool["name"] for tool in offered(False)] == ["shell"]

@@ -266,7 +266,7 @@ def test_descendants_are_found_with_and_without_the_kernel_s_lists(monkeypatch):
         assert set(program.descendants(os.getpid())) >= {child.pid, grandchild}
         assert program.descendants(child.pid) == [grandchild]
         table = program.parents(os.getpid(), 0)
-        monkeypatch.setattr(program.os, "listdir", no_directory)
+        monkeypatch.setattr(os, "listdir", no_directory)
         told = program.parents(os.getpid(), 0)  # by ps
         assert table[child.pid] == told[child.pid] == os.getpid()
         assert table[grandchild] == told[grandchild] == child.pid
