@@ -96,20 +96,34 @@ def _cd_target(args: Words) -> str | None:
 
 def _simplify(actions: list[CommandAction]) -> list[CommandAction]:
     """Without the parts that say nothing, as long as another part is left: a leading `echo`, `true`, an `nl` of a pipe."""
-    while len(actions) > 1:
-        first = actions[0]
-        if isinstance(first, UnknownAction) and (quoting.split(first.command) or [""])[0] == "echo":
-            actions = actions[1:]
-            continue
-        idle = next((number for number, action in enumerate(actions) if _idle(action)), None)
-        if idle is None:
-            break
-        actions = actions[:idle] + actions[idle + 1 :]
-    return actions
+    left = len(actions)
+    dropped: set[int] = set()
+    first = looked = 0
+    while left > 1:
+        if not _says(actions[first]):
+            drop = first
+        else:
+            looked = max(looked, first)
+            while looked < len(actions) and not _idle(actions[looked]):
+                looked += 1
+            if looked == len(actions):
+                break
+            drop = looked
+            looked += 1
+        dropped.add(drop)
+        left -= 1
+        while first in dropped:
+            first += 1
+    return [action for number, action in enumerate(actions) if number not in dropped]
+
+
+def _says(action: CommandAction) -> bool:
+    return not (isinstance(action, UnknownAction) and f"{action.command} ".startswith("echo "))
 
 
 def _idle(action: CommandAction) -> bool:
     if not isinstance(action, UnknownAction):
         return False
-    words = quoting.split(action.command) or [""]
-    return action.command == "true" or (words[0] == "nl" and all(word.startswith("-") for word in words[1:]))
+    if not f"{action.command} ".startswith("nl "):
+        return action.command == "true"
+    return all(word.startswith("-") for word in (quoting.split(action.command) or [""])[1:])

@@ -10,18 +10,9 @@ import shlex
 from collections.abc import Iterable
 from typing import Final
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9+\-./:@\]_]+")
-_BARE, _SINGLE, _DOUBLE = 1, 2, 4
-_FORBIDDEN: Final = ((_SINGLE, "'^\\"), (_DOUBLE, "`$!^"))
-
-
-def _allowed(char: str) -> int:
-    """The styles in which `char` stands for itself, or can be escaped."""
-    styles = _BARE if _PLAIN.match(char) else 0
-    for style, forbidden in _FORBIDDEN:
-        if char not in forbidden:
-            styles |= style
-    return styles
+_BARE: Final = re.compile(r"[A-Za-z0-9+\-./:@\]_]+")
+_SINGLE: Final = re.compile(r"\^?[^'^\\]*")  # they hold a ^ only at their beginning
+_DOUBLE: Final = re.compile(r"[^`$!^]*")
 
 
 def quote(word: str) -> str:
@@ -29,19 +20,20 @@ def quote(word: str) -> str:
     if not word:
         return "''"
     pieces: list[str] = []
-    while word:
-        styles, end = _BARE | _SINGLE | _DOUBLE, 0
-        if word[0] == "^":  # single quotes hold it only at their beginning
-            styles, end = _SINGLE, 1
-        while end < len(word) and (left := styles & _allowed(word[end])):
-            styles, end = left, end + 1
-        piece, word = word[:end], word[end:]
-        if styles & _BARE:
+    at = 0
+    while at < len(word):
+        bare = _BARE.match(word, at)
+        single, double = _SINGLE.match(word, at), _DOUBLE.match(word, at)
+        ends = [found.end() if found else at for found in (bare, single, double)]
+        end = max(ends)
+        piece = word[at:end]
+        if ends[0] == end:
             pieces.append(piece)
-        elif styles & _SINGLE:
+        elif ends[1] == end:
             pieces.append(f"'{piece}'")
         else:
             pieces.append('"' + re.sub(r'(["\\])', r"\\\1", piece) + '"')
+        at = end
     return "".join(pieces)
 
 

@@ -27,9 +27,8 @@ _PIECE: Final = re.compile(
 )
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*(\[[^\]]*\])?\+?=")
 _RANGE: Final = re.compile(r"\{-?\d+\.\.")
-_ALTERED: Final = re.compile(r"\\|\{[^}]*,")
 _HEREDOC: Final = re.compile(
-    r"""\A[ \t]*(?P<words>[^\s'"`$&|;<>(){}\\#!][^'"`$&|;<>()\\\n]*?)[ \t]*<<(?P<dash>-?)[ \t]*"""
+    r"""\A[ \t]*(?P<words>[^\s'"`$&|;<>(){}\\#!][^'"`$&|;<>()\\\n]*)<<(?P<dash>-?)[ \t]*"""
     r"""(?P<quote>['"]?)(?P<end>\w+)(?P=quote)[ \t]*\n(?P<body>.*)\Z""",
     re.DOTALL,
 )
@@ -98,7 +97,11 @@ def is_literal(script: str) -> bool:
 
     Not if it resolves an escape or spells out braces: ``find . -del\\ete``, ``find . {-delete,.}``.
     """
-    return not any(_ALTERED.search(piece["bare"]) for piece in _PIECE.finditer(script) if piece.lastgroup == "bare")
+    for piece in _PIECE.finditer(script):
+        bare = piece["bare"]
+        if bare is not None and ("\\" in bare or ("{" in bare and "," in bare)):
+            return False
+    return True
 
 
 def heredoc_command(script: str) -> list[str] | None:

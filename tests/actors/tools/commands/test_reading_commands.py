@@ -87,6 +87,25 @@ def test_any_script_is_read_or_refused(script):
 
 
 @pytest.mark.parametrize(
+    "script",
+    [
+        "echo x\n" * 20_000,
+        "true;" * 20_000 + "ls",
+        "cat " + " " * 100_000 + "$x",
+        "echo " + "{" * 100_000,
+        "echo '" + 'it"s $x ' * 20_000 + "'",
+        "echo \"it's" + "$" * 100_000,
+        "a" * 100_000 + " <<E\n" + "x\n" * 50_000,
+    ],
+    ids=lambda script: script[:8],
+)
+def test_long_scripts_are_read_in_one_go(script):
+    """What takes more than one pass over them would not end in time."""
+    assert len(command_actions(bash(script), "/w")) == 1
+    decide(bash(script), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
+
+
+@pytest.mark.parametrize(
     ("script", "commands"),
     [
         ("ls\npwd\n", [["ls"], ["pwd"]]),
