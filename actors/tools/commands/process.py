@@ -153,6 +153,7 @@ class Warden:
         self._lock = trio.Lock()
         self._requests: trio.socket.SocketType | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._holders = 0
 
     async def start(self, command: Command) -> Process:
         """Start a command; the caller closes the process. Raises OSError if there is no such program or directory."""
@@ -180,36 +181,48 @@ class Warden:
             raise
         return process
 
+    async def hold(self) -> None:
+        """Run this in the nursery of each thread that runs commands: with the last of them the program ends too.
+
+        It would start again with the next command, which takes some 25 ms.
+        """
+        self._holders += 1
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                await self.aclose()
+
     async def aclose(self) -> None:
         """End the program; it ends by itself once the last command has. Not cancelled, and bounded."""
-        if self._requests is not None:
-            self._requests.close()
-        if self._child is not None:
+        requests, child = self._requests, self._child
+        self._requests = self._child = None
+        if requests is not None:
+            requests.close()
+        if child is not None:
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(partial(_end, self._child))
+                await trio.to_thread.run_sync(partial(_end, child))
 
     async def _send(self, fd: int) -> None:
         async with self._lock:
-            if self._requests is None:
-                await self._open()
             try:
-                await self._pass(fd)
-            except OSError:  # somebody killed the program; its keepers go on without it
+                await _pass(self._requests or await self._open(), fd)
+            except (OSError, trio.ClosedResourceError):  # somebody killed the program; its keepers go on without it
                 await self.aclose()
-                await self._open()
-                await self._pass(fd)
+                await _pass(await self._open(), fd)
 
-    async def _pass(self, fd: int) -> None:
-        assert self._requests is not None
-        await self._requests.sendmsg([b"k"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
-
-    async def _open(self) -> None:
+    async def _open(self) -> trio.socket.SocketType:
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._requests = trio.socket.from_stdlib_socket(ours)
-            argv = [sys.executable, "-I", "-S", program.__file__]
-            with trio.CancelScope(shield=True):  # or a child would be started that nobody knows of
-                self._child = await trio.to_thread.run_sync(partial(_begin, argv, theirs))
+        argv = [sys.executable, "-I", "-S", program.__file__]
+        with theirs, trio.CancelScope(shield=True):  # or a child would be started that nobody knows of
+            try:
+                child = await trio.to_thread.run_sync(partial(_begin, argv, theirs))
+            except BaseException:
+                ours.close()
+                raise
+        self._requests, self._child = trio.socket.from_stdlib_socket(ours), child
+        return self._requests
 
 
 @asynccontextmanager
@@ -274,6 +287,10 @@ def _open_ends(command: Command) -> tuple[_Ends, list[int]]:
             theirs = [empty, write, error_write]
         opened.pop_all()
         return ends, theirs
+
+
+async def _pass(requests: trio.socket.SocketType, fd: int) -> None:
+    await requests.sendmsg([b"k"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
 
 
 async def _order(control: trio.socket.SocketType, command: Command, fds: Sequence[int]) -> None:

@@ -196,6 +196,26 @@ async def test_a_warden_that_was_killed_is_replaced_and_its_commands_stay(warden
     await fifo.closed()
 
 
+async def test_the_warden_ends_with_the_last_thread_that_holds_it_and_comes_back(warden):
+    async def run():
+        async with await warden.start(command("true")) as process:
+            assert await process.wait() == 0
+        return warden._child.pid
+
+    async with trio.open_nursery() as one:
+        one.start_soon(warden.hold)
+        async with trio.open_nursery() as other:
+            other.start_soon(warden.hold)
+            await wait_all_tasks_blocked()
+            pid = await run()
+            other.cancel_scope.cancel()
+        assert await run() == pid
+        one.cancel_scope.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert await run() != pid
+
+
 async def test_a_keeper_that_was_killed_leaves_nothing_either(warden, fifo):
     script = 'echo "$PPID"; ' + TREE
     async with await warden.start(command("sh", "-c", script, env={"FIFO": fifo.path})) as process:
