@@ -215,13 +215,13 @@ class Warden:
     async def _open(self) -> trio.socket.SocketType:
         ours, theirs = socket.socketpair()
         argv = [sys.executable, "-I", "-S", program.__file__]
-        with theirs, trio.CancelScope(shield=True):  # or a child would be started that nobody knows of
-            try:
-                child = await trio.to_thread.run_sync(partial(_begin, argv, theirs))
-            except BaseException:
-                ours.close()
-                raise
-        self._requests, self._child = trio.socket.from_stdlib_socket(ours), child
+        try:
+            with theirs, trio.CancelScope(shield=True):  # or a child would be started that nobody knows of
+                self._child = await trio.to_thread.run_sync(partial(_begin, argv, theirs))
+        except BaseException:
+            ours.close()
+            raise
+        self._requests = trio.socket.from_stdlib_socket(ours)
         return self._requests
 
 
