@@ -1,0 +1,109 @@
+"""What the model passes to the tools that run commands, and what it is told when that goes wrong."""
+
+import json
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+from attrs import field, frozen
+
+from spindle.actors.tools.commands import quoting
+from spindle.actors.tools.commands.decision import SandboxPermissions
+from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit
+from spindle.rpc.protocol.converter import InvalidValue, structure
+from spindle.rpc.protocol.shapes import I32, USize
+
+T = TypeVar("T")
+_YIELD = {"wire": "yield_time_ms"}
+_MOST = {"wire": "max_output_tokens"}
+_PERMISSIONS = {"wire": "sandbox_permissions"}
+_PREFIX = {"wire": "prefix_rule"}
+_TIMEOUT = {"wire": "timeout_ms"}
+
+
+class BadArguments(Exception):
+    """The arguments do not fit the tool; the text is for the model."""
+
+
+@frozen(kw_only=True)
+class ExecCommand:
+    """`exec_command`: a script that may go on after the call."""
+
+    cmd: str
+    workdir: str | None = None
+    shell: str | None = None
+    login: bool = True
+    tty: bool = False
+    yield_time_ms: USize | None = field(default=None, metadata=_YIELD)
+    max_output_tokens: USize | None = field(default=None, metadata=_MOST)
+    sandbox_permissions: SandboxPermissions = field(default="use_default", metadata=_PERMISSIONS)
+    justification: str | None = None
+    prefix_rule: Sequence[str] | None = field(default=None, metadata=_PREFIX)
+
+
+@frozen(kw_only=True)
+class WriteStdin:
+    """`write_stdin`: keys for a session, or none, to see what it has written."""
+
+    session_id: I32 = field(metadata={"wire": "session_id"})
+    chars: str = ""
+    yield_time_ms: USize | None = field(default=None, metadata=_YIELD)
+    max_output_tokens: USize | None = field(default=None, metadata=_MOST)
+
+
+@frozen(kw_only=True)
+class Shell:
+    """`shell`: a program and its arguments."""
+
+    command: Sequence[str]
+    workdir: str | None = None
+    timeout_ms: USize | None = field(default=None, metadata=_TIMEOUT)
+    sandbox_permissions: SandboxPermissions = field(default="use_default", metadata=_PERMISSIONS)
+    justification: str | None = None
+    prefix_rule: Sequence[str] | None = field(default=None, metadata=_PREFIX)
+
+
+@frozen(kw_only=True)
+class ShellCommand:
+    """`shell_command`: a script."""
+
+    command: str
+    workdir: str | None = None
+    login: bool = True
+    timeout_ms: USize | None = field(default=None, metadata=_TIMEOUT)
+    sandbox_permissions: SandboxPermissions = field(default="use_default", metadata=_PERMISSIONS)
+    justification: str | None = None
+    prefix_rule: Sequence[str] | None = field(default=None, metadata=_PREFIX)
+
+
+def parse_arguments(text: str, cls: type[T]) -> T:
+    """The arguments of a call, as the model wrote them. Raises BadArguments."""
+    try:
+        return structure(json.loads(text), cls)
+    except (InvalidValue, ValueError, RecursionError) as error:
+        raise BadArguments(f"failed to parse function arguments: {error}") from None
+
+
+def output_limit(tokens: int | None) -> Limit:
+    """How much of the output the model asked for."""
+    return DEFAULT_LIMIT if tokens is None else Limit(tokens)
+
+
+def working_directory(cwd: str, workdir: str | None) -> str:
+    """Where the command runs: `workdir`, if it is relative below the turn's `cwd`."""
+    return os.path.normpath(os.path.join(cwd, workdir)) if workdir else cwd
+
+
+def os_failure(error: OSError) -> str:
+    """An error of the system as the model reads it, with its number."""
+    return f"{os.strerror(error.errno)} (os error {error.errno})" if error.errno else str(error)
+
+
+def exec_failure(argv: Sequence[str], reason: str) -> str:
+    """What `exec_command` answers for a command that was not run."""
+    return f"exec_command failed for `{quoting.join(argv)}`: {reason}"
+
+
+def write_failure(reason: object) -> str:
+    """What `write_stdin` answers if nothing was written."""
+    return f"write_stdin failed: {reason}"

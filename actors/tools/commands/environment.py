@@ -1,0 +1,136 @@
+"""The environment a command gets: `shell_environment_policy` of config.toml, what says where it runs, and which shell.
+
+The order of the policy: what is inherited, the default excludes, `exclude`, `set`, `include_only`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from attrs import field, frozen
+
+Inherit: TypeAlias = Literal["all", "core", "none"]
+_CORE: Final = frozenset(
+    {"HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "USER", "USERNAME", "TMPDIR", "TEMP", "TMP"}
+)
+_SECRET: Final = ("*KEY*", "*SECRET*", "*TOKEN*")
+
+NETWORK_DISABLED: Final = "CODEX_SANDBOX_NETWORK_DISABLED"
+_QUIET: Final[Mapping[str, str]] = {
+    "NO_COLOR": "1",
+    "TERM": "dumb",
+    "LANG": "C.UTF-8",
+    "LC_CTYPE": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "COLORTERM": "",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "GH_PAGER": "cat",
+    "CODEX_CI": "1",
+}
+"""Set for `exec_command`, so that programs write plain text and page nothing."""
+
+
+@frozen(kw_only=True)
+class EnvironmentPolicy:
+    """Which variables a command inherits. Patterns have `*` and `?` and do not tell upper from lower case."""
+
+    inherit: Inherit = "all"
+    ignore_default_excludes: bool = True
+    exclude: Sequence[str] = ()
+    set: Mapping[str, str] = field(factory=dict[str, str])
+    include_only: Sequence[str] = ()
+
+
+def environment_policy(table: object) -> EnvironmentPolicy:
+    """The policy of a `[shell_environment_policy]` table; what is missing or of a wrong type is the default."""
+    given: Mapping[str, Any] = cast("Mapping[str, Any]", table) if isinstance(table, Mapping) else {}
+
+    def texts(name: str) -> tuple[str, ...]:
+        value = given.get(name)
+        values = cast("list[object]", value) if isinstance(value, list) else []
+        return tuple(text for text in values if isinstance(text, str))
+
+    inherit, values = given.get("inherit"), given.get("set")
+    ignore = given.get("ignore_default_excludes")
+    return EnvironmentPolicy(
+        inherit=inherit if inherit in ("all", "core", "none") else "all",
+        ignore_default_excludes=ignore if isinstance(ignore, bool) else True,
+        exclude=texts("exclude"),
+        set={str(k): str(v) for k, v in cast("Mapping[object, object]", values).items()}
+        if isinstance(values, Mapping)
+        else {},
+        include_only=texts("include_only"),
+    )
+
+
+def _matcher(patterns: Iterable[str]) -> re.Pattern[str]:
+    """What matches any of `patterns` as a whole; with none, nothing."""
+    parts = (re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".") for pattern in patterns)
+    return re.compile("|".join(f"(?:{part})" for part in parts) or r"(?!)", re.IGNORECASE | re.DOTALL)
+
+
+def command_environment(
+    policy: EnvironmentPolicy,
+    *,
+    thread_id: str,
+    inherited: Mapping[str, str],
+    network: bool = True,
+    quiet: bool = False,
+) -> dict[str, str]:
+    """The environment of one command; `quiet` for those of `exec_command`, `network` False if a sandbox denies it."""
+    match policy.inherit:
+        case "all":
+            env = dict(inherited)
+        case "core":
+            env = {name: value for name, value in inherited.items() if name.upper() in _CORE}
+        case _:
+            env = {}
+    for patterns in (() if policy.ignore_default_excludes else _SECRET, policy.exclude):
+        if patterns:
+            drop = _matcher(patterns)
+            env = {name: value for name, value in env.items() if not drop.fullmatch(name)}
+    env |= policy.set
+    if policy.include_only:
+        keep = _matcher(policy.include_only)
+        env = {name: value for name, value in env.items() if keep.fullmatch(name)}
+    env["CODEX_THREAD_ID"] = thread_id
+    if quiet:
+        env |= _QUIET
+    if not network:
+        env[NETWORK_DISABLED] = "1"
+    return env
+
+
+_SHELLS: Final = ("bash", "zsh", "sh")
+
+
+def user_shell() -> str:
+    """The path of the user's login shell, of a kind whose scripts are understood; otherwise of /bin/sh."""
+    try:
+        shell = pwd.getpwuid(os.getuid()).pw_shell
+    except KeyError:
+        shell = os.environ.get("SHELL", "")
+    return find_shell(shell)
+
+
+def find_shell(wanted: str) -> str:
+    """The path of the shell `wanted`, a path or a name; of one of that name elsewhere; or of /bin/sh."""
+    name = os.path.basename(wanted)
+    if name in _SHELLS:
+        if os.path.isabs(wanted) and os.access(wanted, os.X_OK):
+            return wanted
+        found = f"/bin/{name}" if os.access(f"/bin/{name}", os.X_OK) else shutil.which(name)
+        if found:
+            return found
+    return "/bin/sh"
+
+
+def shell_argv(script: str, *, shell: str | None = None, login: bool = True) -> list[str]:
+    """How `script` is run: by the user's shell unless `shell` names another, as a login shell unless told otherwise."""
+    return [user_shell() if shell is None else find_shell(shell), "-lc" if login else "-c", script]

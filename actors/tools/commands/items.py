@@ -1,0 +1,164 @@
+"""A command as clients see it and as the rollout keeps it: started, its output, completed, in that order and once each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from attrs import evolve
+
+from spindle.actors.tools.commands import quoting
+from spindle.actors.tools.commands.actions import command_actions
+from spindle.rpc.protocol.items import (
+    CommandAction,
+    CommandExecutionItem,
+    CommandExecutionSource,
+    ListFilesAction,
+    ReadAction,
+    SearchAction,
+)
+from spindle.rpc.protocol.turns import (
+    CommandExecutionOutputDeltaNotification,
+    ItemCompletedNotification,
+    ItemStartedNotification,
+    TerminalInteractionNotification,
+)
+
+Entry: TypeAlias = tuple[str, dict[str, Any]]
+_SOURCES: Final[Mapping[CommandExecutionSource, str]] = {
+    "agent": "agent",
+    "userShell": "user_shell",
+    "unifiedExecStartup": "unified_exec_startup",
+    "unifiedExecInteraction": "unified_exec_interaction",
+}
+
+
+class CommandHost(Protocol):
+    """The thread and the turn that a command runs for."""
+
+    @property
+    def thread_id(self) -> str: ...
+
+    @property
+    def turn_id(self) -> str: ...
+
+    def emit(self, params: object) -> None:
+        """Send a notification to the thread's subscribers."""
+
+    def record(self, *entries: Entry) -> None:
+        """Append to the rollout; when this returns the lines are in it."""
+
+    async def room(self) -> None:
+        """Wait for subscribers that may make a command wait."""
+
+
+def parsed_command(action: CommandAction) -> dict[str, Any]:
+    """An action as rollouts write it."""
+    match action:
+        case ReadAction():
+            return {"type": "read", "cmd": action.command, "name": action.name, "path": action.path}
+        case ListFilesAction():
+            return {"type": "list_files", "cmd": action.command, "path": action.path}
+        case SearchAction():
+            return {"type": "search", "cmd": action.command, "query": action.query, "path": action.path}
+        case _:
+            return {"type": "unknown", "cmd": action.command}
+
+
+class CommandItem:
+    """The item of one command. Every method may be called at any time; what comes too late or twice is left out."""
+
+    def __init__(
+        self,
+        host: CommandHost,
+        item_id: str,
+        argv: Sequence[str],
+        cwd: str,
+        *,
+        source: CommandExecutionSource = "agent",
+        process_id: str | None = None,
+    ) -> None:
+        self.host, self.argv = host, list(argv)
+        self.item = CommandExecutionItem(
+            id=item_id,
+            command=quoting.join(argv),
+            cwd=cwd,
+            process_id=process_id,
+            source=source,
+            command_actions=command_actions(argv, cwd),
+        )
+        self._started = self._completed = False
+
+    def start(self) -> None:
+        """Announce the command: before it runs, and before the user is asked whether it may."""
+        if not self._started:
+            self._started = True
+            self.host.emit(ItemStartedNotification(self.item, self.host.thread_id, self.host.turn_id, _now_ms()))
+
+    def delta(self, text: str) -> None:
+        """More output."""
+        if text and self._started and not self._completed:
+            self.host.emit(
+                CommandExecutionOutputDeltaNotification(self.host.thread_id, self.host.turn_id, self.item.id, text)
+            )
+
+    def interaction(self, host: CommandHost, stdin: str) -> None:
+        """The model wrote `stdin` or polled, in the turn of `host`, which may be a later one."""
+        host.emit(
+            TerminalInteractionNotification(
+                host.thread_id, host.turn_id, self.item.id, self.item.process_id or "", stdin
+            )
+        )
+
+    def complete(self, exit_code: int, output: str, seconds: float) -> None:
+        """The command has ended; exit code -1 if by a signal. Recorded, then announced."""
+        self._end("completed" if exit_code == 0 else "failed", exit_code, output, seconds)
+
+    def decline(self, reason: str = "") -> None:
+        """The command does not run; `reason` is shown as its output."""
+        self._end("declined", -1, reason, 0.0)
+
+    def _end(
+        self, status: Literal["completed", "failed", "declined"], exit_code: int, output: str, seconds: float
+    ) -> None:
+        if self._completed:
+            return
+        self.start()
+        self._completed = True
+        self.item = evolve(
+            self.item,
+            status=status,
+            exit_code=exit_code,
+            aggregated_output=output or None,
+            duration_ms=int(seconds * 1000),
+        )
+        self.host.record(("event_msg", self._event(exit_code, output, seconds)))
+        self.host.emit(ItemCompletedNotification(self.item, self.host.thread_id, self.host.turn_id, _now_ms()))
+
+    def _event(self, exit_code: int, output: str, seconds: float) -> dict[str, Any]:
+        """The rollout line, in the form of Codex 0.124 with extended history."""
+        event: dict[str, Any] = {
+            "type": "exec_command_end",
+            "call_id": self.item.id,
+            "process_id": self.item.process_id,
+            "turn_id": self.host.turn_id,
+            "command": self.argv,
+            "cwd": self.item.cwd,
+            "parsed_cmd": [parsed_command(action) for action in self.item.command_actions],
+            "source": _SOURCES[self.item.source],
+            "stdout": "",
+            "stderr": "",
+            "aggregated_output": output,
+            "exit_code": exit_code,
+            "duration": {"secs": int(seconds), "nanos": int(seconds % 1 * 1_000_000_000)},
+            "formatted_output": "",
+            "status": self.item.status,
+        }
+        if event["process_id"] is None:
+            del event["process_id"]
+        return event
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,96 @@
+"""A command's output on its way: decoded as it comes, kept within bounds, passed on in few pieces.
+
+Nothing here waits on a process; `deltas.Deltas` paces what subscribers see.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections import deque
+from typing import Final
+
+OUTPUT_CAP: Final = 1024 * 1024
+"""Bytes of one command's output that are kept: half from its beginning, half from its end."""
+
+_SMALL: Final = 4096
+
+
+def new_decoder() -> codecs.IncrementalDecoder:
+    """UTF-8 in pieces: a character split between two blocks comes whole, invalid bytes become U+FFFD."""
+    return codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+
+def _whole_end(data: bytes) -> bytes:
+    """`data` without the first bytes of a character whose rest is missing."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:
+            continue
+        length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
+        return data[:-back] if length > back else data
+    return data
+
+
+def _whole_start(data: bytes) -> bytes:
+    """`data` without the last bytes of a character whose beginning is missing."""
+    start = 0
+    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:
+        start += 1
+    return data[start:]
+
+
+class HeadTail:
+    """The beginning and the end of a stream of bytes, at most `cap` of them; what falls between is counted."""
+
+    def __init__(self, cap: int = OUTPUT_CAP) -> None:
+        self._head_cap = cap // 2
+        self._tail_cap = cap - self._head_cap
+        self._head = bytearray()
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self.omitted = 0
+
+    def __len__(self) -> int:
+        """Bytes kept."""
+        return len(self._head) + self._tail_size
+
+    def push(self, data: bytes) -> None:
+        """Append `data`, pushing out of the middle what is too much."""
+        room = self._head_cap - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        if not data:
+            return
+        if len(data) >= self._tail_cap:
+            self.omitted += self._tail_size + len(data) - self._tail_cap
+            data = data[len(data) - self._tail_cap :]
+            self._tail.clear()
+            self._tail_size = 0
+        self._tail_size += len(data)
+        if self._tail and len(data) + len(self._tail[-1]) <= _SMALL:
+            data = self._tail.pop() + data  # many small pieces would cost more than their bytes
+        self._tail.append(data)
+        while self._tail_size > self._tail_cap:
+            excess = self._tail_size - self._tail_cap
+            first = self._tail.popleft()
+            if len(first) > excess:
+                self._tail.appendleft(first[excess:])
+            dropped = min(excess, len(first))
+            self._tail_size -= dropped
+            self.omitted += dropped
+
+    def text(self) -> str:
+        """All that is kept, decoded; characters that the gap cut through are left out."""
+        tail = b"".join(self._tail)
+        if not self.omitted:
+            return (bytes(self._head) + tail).decode("utf-8", "replace")
+        return _whole_end(bytes(self._head)).decode("utf-8", "replace") + _whole_start(tail).decode("utf-8", "replace")
+
+    def take(self) -> str:
+        """`text`, and start anew."""
+        text = self.text()
+        self._head.clear()
+        self._tail.clear()
+        self._tail_size = self.omitted = 0
+        return text

@@ -1,0 +1,311 @@
+"""Starting a command and ending it with everything it started: the side of the runtime.
+
+The work is done by a program of its own (`warden`), which outlives nobody: it and all commands end when this process
+does, however that happens.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import json
+import os
+import pty
+import socket
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+import trio
+from attrs import field, frozen
+
+from spindle.actors.tools.commands import warden as program
+
+BLOCK: Final = 32 * 1024
+"""Bytes read at a time: little enough that handling one never holds up other tasks."""
+_LAST_WAIT: Final = 5.0  # seconds that closing waits for the end of a tree
+ROWS, COLUMNS = 24, 80
+
+
+@frozen(kw_only=True)
+class Command:
+    """What to run. Without `tty`, standard input is empty unless `stdin`; `split` keeps standard error apart."""
+
+    argv: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    tty: bool = False
+    stdin: bool = False
+    split: bool = False
+    size: tuple[int, int] = field(default=(ROWS, COLUMNS))
+
+
+class Process:
+    """A command that runs. Use it as an async context manager: the end of the block is the end of its tree."""
+
+    def __init__(self, control: trio.socket.SocketType, ends: _Ends) -> None:
+        self._control, self._ends = control, ends
+        self._received = bytearray()
+        self._reading = trio.Lock()
+        self._over = False
+        self.pid = 0
+        self.status: int | None = None
+        """Exit code, or the number of the signal that ended it, negated; None while it runs."""
+
+    async def __aenter__(self) -> Process:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def read(self) -> bytes:
+        """Some output, of a command that is not `split` both streams as they come; empty at the end."""
+        return await _read(self._ends.output)
+
+    async def read_error(self) -> bytes:
+        """Some of a `split` command's standard error; empty at the end."""
+        return await _read(self._ends.error)
+
+    async def write(self, data: bytes) -> None:
+        """Write to the command's input; waits while it does not read. Raises BrokenResourceError if nobody can."""
+        if self._ends.input is None:
+            raise trio.ClosedResourceError("the command has no standard input")
+        await self._ends.input.send_all(data)
+
+    async def close_input(self) -> None:
+        """End the command's input. A terminal stays open: it has no end of its own."""
+        if self._ends.input is not None and self._ends.input is not self._ends.output:
+            await self._ends.input.aclose()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the command's terminal. Raises OSError if it has none."""
+        assert self._ends.output is not None
+        fcntl.ioctl(self._ends.output.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    async def wait(self) -> int:
+        """Wait for the command itself; returns `status`. What it left running does not count."""
+        while self.status is None:
+            async with self._reading:
+                if not self._settled and not await self.hear():
+                    self.status = -9  # its keeper was killed, and the command with it
+        return self.status
+
+    @property
+    def _settled(self) -> bool:
+        return self.status is not None
+
+    async def gone(self) -> None:
+        """Wait until nothing is left of the command and of what it started."""
+        while not self._over:
+            async with self._reading:
+                if not self._over:
+                    await self.hear()
+
+    def kill(self) -> None:
+        """Kill the command and all it started. Does not wait; see `gone`."""
+        if not self._over:
+            try:
+                self._control.shutdown(socket.SHUT_WR)
+            except OSError:
+                self._over = True
+
+    async def aclose(self) -> None:
+        """Kill the tree, wait until it is gone, at most some seconds, and let go of the descriptors. Not cancelled."""
+        self.kill()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WAIT):
+            await self.gone()
+        self._control.close()
+        self._ends.close()
+
+    async def hear(self) -> bool:
+        """Take in one message of the keeper; False at the end. Raises OSError if the command could not be started."""
+        while b"\n" not in self._received:
+            try:
+                data = await self._control.recv(256)
+            except OSError:
+                data = b""
+            if not data:
+                self._over = True
+                return False
+            self._received += data
+        line, _, rest = bytes(self._received).partition(b"\n")
+        self._received = bytearray(rest)
+        word, _, number = line.partition(b" ")
+        match word:
+            case b"started":
+                self.pid = int(number)
+            case b"exited":
+                self.status = int(number)
+            case _:
+                raise OSError(int(number), os.strerror(int(number)))
+        return True
+
+
+class Warden:
+    """Starts commands. Made by `open_warden`; the program behind it is started with the first command."""
+
+    def __init__(self) -> None:
+        self._lock = trio.Lock()
+        self._requests: trio.socket.SocketType | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._holders = 0
+
+    async def start(self, command: Command) -> Process:
+        """Start a command; the caller closes the process. Raises OSError if there is no such program or directory."""
+        ours, keepers = socket.socketpair()
+        try:
+            ends, theirs = _open_ends(command)
+        except OSError:
+            ours.close()
+            keepers.close()
+            raise
+        control = trio.socket.from_stdlib_socket(ours)
+        process = Process(control, ends)
+        try:
+            try:
+                await self._send(keepers.fileno())
+                await _order(control, command, theirs)
+            finally:
+                keepers.close()
+                for fd in set(theirs):
+                    os.close(fd)
+            if not await process.hear():
+                raise OSError("the process that starts commands has ended")
+        except BaseException:
+            await process.aclose()
+            raise
+        return process
+
+    async def hold(self) -> None:
+        """Run this in the nursery of each thread that runs commands: with the last of them the program ends too.
+
+        It would start again with the next command, which takes some 25 ms.
+        """
+        self._holders += 1
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the program; it ends by itself once the last command has. Not cancelled, and bounded."""
+        requests, child = self._requests, self._child
+        self._requests = self._child = None
+        if requests is not None:
+            requests.close()
+        if child is not None:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(partial(_end, child))
+
+    async def _send(self, fd: int) -> None:
+        async with self._lock:
+            try:
+                await _pass(self._requests or await self._open(), fd)
+            except (OSError, trio.ClosedResourceError):  # somebody killed the program; its keepers go on without it
+                await self.aclose()
+                await _pass(await self._open(), fd)
+
+    async def _open(self) -> trio.socket.SocketType:
+        ours, theirs = socket.socketpair()
+        argv = [sys.executable, "-I", "-S", program.__file__]
+        try:
+            with theirs, trio.CancelScope(shield=True):  # or a child would be started that nobody knows of
+                self._child = await trio.to_thread.run_sync(partial(_begin, argv, theirs))
+        except BaseException:
+            ours.close()
+            raise
+        self._requests = trio.socket.from_stdlib_socket(ours)
+        return self._requests
+
+
+@asynccontextmanager
+async def open_warden() -> AsyncGenerator[Warden, None]:
+    """A `Warden` for the block; all its commands have ended when the block has."""
+    warden = Warden()
+    try:
+        yield warden
+    finally:
+        await warden.aclose()
+
+
+def _begin(argv: Sequence[str], requests: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, stdin=requests.fileno(), stdout=subprocess.DEVNULL, start_new_session=True, cwd="/")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    try:
+        child.wait(_LAST_WAIT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+@frozen
+class _Ends:
+    """Our ends of the command's streams; for a terminal input and output are one."""
+
+    input: trio.lowlevel.FdStream | None
+    output: trio.lowlevel.FdStream | None
+    error: trio.lowlevel.FdStream | None = None
+
+    def close(self) -> None:
+        for stream in {self.input, self.output, self.error}:
+            if stream is not None and stream.fileno() >= 0:
+                stream.close()
+
+
+def _open_ends(command: Command) -> tuple[_Ends, list[int]]:
+    """Streams for a command: ours, and the three descriptors that become its standard streams. Raises OSError."""
+    with ExitStack() as opened:  # closed again if there are no descriptors left for the next
+
+        def pair(fds: tuple[int, int]) -> tuple[int, int]:
+            for fd in fds:
+                opened.callback(os.close, fd)
+            return fds
+
+        if command.tty:
+            master, slave = pair(pty.openpty())
+            rows, columns = command.size
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            terminal = trio.lowlevel.FdStream(master)
+            ends, theirs = _Ends(terminal, terminal), [slave, slave, slave]
+        else:
+            read, write = pair(os.pipe())
+            error_read, error_write = pair(os.pipe()) if command.split else (None, write)
+            if command.stdin:
+                empty, ours = pair(os.pipe())
+            else:
+                empty, ours = os.open(os.devnull, os.O_RDONLY), None
+            ends = _Ends(*(None if fd is None else trio.lowlevel.FdStream(fd) for fd in (ours, read, error_read)))
+            theirs = [empty, write, error_write]
+        opened.pop_all()
+        return ends, theirs
+
+
+async def _pass(requests: trio.socket.SocketType, fd: int) -> None:
+    await requests.sendmsg([b"k"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+
+
+async def _order(control: trio.socket.SocketType, command: Command, fds: Sequence[int]) -> None:
+    order = {"argv": list(command.argv), "cwd": command.cwd, "env": dict(command.env), "tty": command.tty}
+    body = json.dumps(order).encode()
+    message = memoryview(program.LENGTH.pack(len(body)) + body)
+    sent = await control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+    while sent < len(message):
+        sent += await control.send(message[sent:])
+
+
+async def _read(stream: trio.lowlevel.FdStream | None) -> bytes:
+    if stream is None:
+        return b""
+    try:
+        return bytes(await stream.receive_some(BLOCK))
+    except (trio.BrokenResourceError, trio.ClosedResourceError):  # Linux says EIO when a terminal has nobody left
+        return b""

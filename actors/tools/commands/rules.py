@@ -1,0 +1,334 @@
+"""Which commands the user lets run, wants to be asked about, or forbids: `$CODEX_HOME/rules/*.rules`.
+
+The files are Starlark. Of it the part that rules need is read, without ever running anything: calls of `prefix_rule`,
+`network_rule` and `host_executable`, names given to values, lists, sums of them, and `for` over a list. The syntax of that
+part is Python's, so Python's parser reads it.
+"""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from attrs import evolve, field, frozen
+
+from spindle.actors.tools.commands import quoting
+
+Words: TypeAlias = Sequence[str]
+FILE: Final = "default.rules"
+"""Where amendments are written."""
+
+
+class Decision(IntEnum):
+    """What a rule says; of several the greatest holds."""
+
+    ALLOW = 0
+    PROMPT = 1
+    FORBIDDEN = 2
+
+
+_DECISIONS: Final = {"allow": Decision.ALLOW, "prompt": Decision.PROMPT, "forbidden": Decision.FORBIDDEN}
+
+
+class RulesError(Exception):
+    """A file that cannot be read as rules; lines and columns count from 1."""
+
+    def __init__(self, path: str, message: str, start: tuple[int, int], end: tuple[int, int]) -> None:
+        super().__init__(f"{path}:{start[0]}: {message}")
+        self.path, self.message, self.start, self.end = path, message, start, end
+
+
+@frozen
+class Rule:
+    """A command that begins with `pattern`; each of its words has one or more alternatives."""
+
+    pattern: Sequence[Sequence[str]]
+    decision: Decision = Decision.ALLOW
+    justification: str | None = None
+
+    def match(self, words: Words) -> list[str] | None:
+        """The words of the command that the pattern covers, or None."""
+        begin = list(words[: len(self.pattern)])
+        if len(begin) < len(self.pattern):
+            return None
+        return begin if all(word in options for word, options in zip(begin, self.pattern, strict=True)) else None
+
+
+@frozen
+class Match:
+    """A rule that holds for a command, and the words it matched (a program by path is matched by its name)."""
+
+    prefix: Sequence[str]
+    rule: Rule
+
+
+@frozen
+class Rules:
+    """All rules in force."""
+
+    rules: Sequence[Rule] = ()
+    executables: Mapping[str, Sequence[str]] = field(factory=dict[str, Sequence[str]])
+    """The paths that stand for a program's name; a name that is not here is stood for by every path that ends in it."""
+
+    def matches(self, words: Words) -> list[Match]:
+        """The rules that hold for one plain command."""
+        found = self._exact(words)
+        if found or not words or "/" not in words[0]:
+            return found
+        name = os.path.basename(words[0])
+        paths = self.executables.get(name)
+        if paths is not None and words[0] not in paths:
+            return []
+        return self._exact([name, *words[1:]])
+
+    def _exact(self, words: Words) -> list[Match]:
+        return [Match(prefix, rule) for rule in self.rules if (prefix := rule.match(words)) is not None]
+
+    def with_prefix(self, words: Words) -> Rules:
+        """These and the permission for all commands that begin with `words`."""
+        return evolve(self, rules=[*self.rules, Rule([[word] for word in words])])
+
+
+# ---- reading
+
+
+def load_rules(folder: Path) -> Rules:
+    """The rules of all `*.rules` of `folder`, in the order of their names. Blocks. Raises RulesError, OSError."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".rules" and path.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return Rules()
+    rules = Rules()
+    for path in paths:
+        read = parse_rules(path.read_text("utf-8", "replace"), str(path))
+        rules = Rules([*rules.rules, *read.rules], {**rules.executables, **read.executables})
+    return rules
+
+
+def parse_rules(source: str, path: str) -> Rules:
+    """The rules of one file. Raises RulesError, which names the place."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        at = (getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1)
+        raise RulesError(path, f"parse error: {getattr(error, 'msg', error)}", at, at) from None
+    except RecursionError:
+        raise RulesError(path, "parse error: nested too deeply", (1, 1), (1, 1)) from None
+    reader = _Reader(path)
+    reader.run(tree.body)
+    reader.check_examples()
+    return Rules(reader.rules, reader.executables)
+
+
+class _Invalid(Exception):
+    """What a rule says is wrong; the reader adds where."""
+
+
+class _Reader:
+    """Goes through the statements of one file."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._names: dict[str, object] = {"True": True, "False": False, "None": None}
+        self._examples: list[tuple[ast.AST, Rule, list[list[str]], list[list[str]]]] = []
+        self._steps = 0
+        self.rules: list[Rule] = []
+        self.executables: dict[str, list[str]] = {}
+
+    def run(self, statements: Sequence[ast.stmt]) -> None:
+        for statement in statements:
+            self._steps += 1
+            if self._steps > 10_000:
+                raise self._error(statement, "too many steps")
+            match statement:
+                case ast.Expr(value=ast.Call() as call):
+                    self._call(call)
+                case ast.Expr(value=ast.Constant()) | ast.Pass():
+                    pass
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    self._names[name] = self._value(value)
+                case ast.For(target=ast.Name(id=name), iter=values, body=body, orelse=[]):
+                    for element in self._list(values):
+                        self._names[name] = element
+                        self.run(body)
+                case _:
+                    raise self._error(statement, "unsupported statement")
+
+    def check_examples(self) -> None:
+        """Every `match` has to match, and no `not_match` may; the paths of host executables count."""
+        for node, rule, matching, other in self._examples:
+            rules = Rules([rule], self.executables)
+            for words in other:
+                if rules.matches(words):
+                    raise self._error(node, f"expected example to not match the rule: {quoting.join(words)}")
+            missed = [quoting.join(words) for words in matching if not rules.matches(words)]
+            if missed:
+                raise self._error(node, f"expected every example to match the rule; unmatched examples: {missed}")
+
+    def _error(self, node: ast.AST, message: str) -> RulesError:
+        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0) + 1
+        last = (getattr(node, "end_lineno", None) or line, (getattr(node, "end_col_offset", None) or column - 1) + 1)
+        return RulesError(self._path, message, (line, column), last)
+
+    def _value(self, node: ast.expr) -> object:
+        match node:
+            case ast.Constant(value=str() | bool() | int() | None as value):
+                return value
+            case ast.List(elts=parts) | ast.Tuple(elts=parts):
+                return [self._value(part) for part in parts]
+            case ast.Name(id=name):
+                if name not in self._names:
+                    raise self._error(node, f"variable `{name}` not found")
+                return self._names[name]
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                first, second = self._value(left), self._value(right)
+                if isinstance(first, str) and isinstance(second, str):
+                    return first + second
+                if isinstance(first, list) and isinstance(second, list):
+                    return [*cast("list[object]", first), *cast("list[object]", second)]
+                raise self._error(node, "only two strings or two lists can be added")
+            case _:
+                raise self._error(node, "unsupported expression")
+
+    def _list(self, node: ast.expr) -> list[object]:
+        value = self._value(node)
+        if not isinstance(value, list):
+            raise self._error(node, "expected a list")
+        return cast("list[object]", value)
+
+    def _call(self, call: ast.Call) -> None:
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        if name not in _CALLS:
+            raise self._error(call, f"unknown function `{name}`" if name else "unsupported expression")
+        parameters, act = _CALLS[name]
+        given = [(part, None) for part in call.args] + [(word.value, word.arg) for word in call.keywords]
+        arguments: dict[str, object] = {}
+        for number, (node, keyword) in enumerate(given):
+            key = keyword or (parameters[number] if number < len(parameters) else "")
+            if key not in parameters or isinstance(node, ast.Starred):
+                raise self._error(call, f"unexpected parameter `{key}` for call to `{name}`")
+            if key in arguments:
+                raise self._error(call, f"parameter `{key}` is given twice in call to `{name}`")
+            arguments[key] = self._value(node)
+        try:
+            act(self, call, arguments)
+        except _Invalid as error:
+            raise self._error(call, str(error)) from None
+
+    def prefix_rule(self, node: ast.AST, given: Mapping[str, object]) -> None:
+        if "pattern" not in given:
+            raise _Invalid("missing parameter `pattern` for call to `prefix_rule`")
+        rule = Rule(_pattern(given["pattern"]), _decision(given.get("decision", "allow")), _justification(given))
+        self._examples.append((node, rule, _examples(given.get("match")), _examples(given.get("not_match"))))
+        self.rules.append(rule)
+
+    def network_rule(self, node: ast.AST, given: Mapping[str, object]) -> None:
+        """Checked only: what may be reached over the network is not decided by commands."""
+        for name in ("host", "protocol", "decision"):
+            if not isinstance(given.get(name), str):
+                raise _Invalid(f"missing parameter `{name}` for call to `network_rule`")
+        if given["decision"] != "deny":
+            _decision(given["decision"])
+        _justification(given)
+
+    def host_executable(self, node: ast.AST, given: Mapping[str, object]) -> None:
+        name = given.get("name")
+        if not isinstance(name, str) or not name or "/" in name:
+            raise _Invalid(f"host_executable name must be a bare executable name (got {name})")
+        paths = _strings(given.get("paths"), "host_executable paths")
+        for path in paths:
+            if not path.startswith("/") or os.path.basename(path) != name:
+                raise _Invalid(f"host_executable path `{path}` must be absolute and have basename `{name}`")
+        self.executables[name] = paths
+
+
+_Act: TypeAlias = Callable[[_Reader, ast.AST, Mapping[str, object]], None]
+_CALLS: Final[Mapping[str, tuple[tuple[str, ...], _Act]]] = {
+    "prefix_rule": (("pattern", "decision", "match", "not_match", "justification"), _Reader.prefix_rule),
+    "network_rule": (("host", "protocol", "decision", "justification"), _Reader.network_rule),
+    "host_executable": (("name", "paths"), _Reader.host_executable),
+}
+
+
+def _strings(value: object, what: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(part, str) for part in cast("list[object]", value)):
+        raise _Invalid(f"invalid rule: {what} must be strings")
+    return cast("list[str]", value)
+
+
+def _pattern(value: object) -> list[list[str]]:
+    if not isinstance(value, list):
+        raise _Invalid("invalid pattern element: pattern must be a list")
+    pattern: list[list[str]] = []
+    for part in cast("list[object]", value):
+        if isinstance(part, str):
+            pattern.append([part])
+        elif isinstance(part, list) and part and all(isinstance(word, str) for word in cast("list[object]", part)):
+            pattern.append(cast("list[str]", part))
+        else:
+            kind = "an empty list" if part == [] else type(part).__name__  # pyright: ignore[reportUnknownArgumentType]
+            raise _Invalid(f"invalid pattern element: pattern element must be a string or list of strings (got {kind})")
+    if not pattern:
+        raise _Invalid("invalid pattern element: pattern cannot be empty")
+    return pattern
+
+
+def _decision(value: object) -> Decision:
+    decision = _DECISIONS.get(value) if isinstance(value, str) else None
+    if decision is None:
+        raise _Invalid(f"invalid decision: {value}")
+    return decision
+
+
+def _justification(given: Mapping[str, Any]) -> str | None:
+    value = given.get("justification")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise _Invalid("invalid rule: justification cannot be empty")
+    return value
+
+
+def _examples(value: object) -> list[list[str]]:
+    return list(_each_example(value)) if value is not None else []
+
+
+def _each_example(value: object) -> Iterator[list[str]]:
+    if not isinstance(value, list):
+        raise _Invalid("invalid example: examples must be a list")
+    for example in cast("list[object]", value):
+        words: object = quoting.split(example) if isinstance(example, str) else example
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in cast("list[object]", words)):
+            raise _Invalid("invalid example: example must be a string or list of strings")
+        if not words:
+            raise _Invalid("invalid example: example cannot be empty")
+        yield cast("list[str]", words)
+
+
+# ---- writing
+
+
+def allow_prefix(folder: Path, words: Words) -> None:
+    """Append the permission for commands that begin with `words` to `default.rules`, once. Blocks. Raises OSError.
+
+    The file is locked, so that several processes that share a home do not write over each other.
+    """
+    if not words:
+        raise ValueError("a rule needs at least one word")
+    pattern = ", ".join(json.dumps(word, ensure_ascii=False) for word in words)
+    line = f'prefix_rule(pattern=[{pattern}], decision="allow")'
+    folder.mkdir(exist_ok=True)
+    with open(folder / FILE, "a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        text = file.read()
+        if line.encode() in text.split(b"\n"):
+            return
+        separator = b"\n" if text and not text.endswith(b"\n") else b""
+        file.write(separator + line.encode() + b"\n")

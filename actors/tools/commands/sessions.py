@@ -1,0 +1,250 @@
+"""`exec_command` and `write_stdin`: commands that may go on after their call, up to the end of the thread.
+
+A call waits for at most its yield time. A command that has ended by then is answered with its exit code, and the caller
+completes its item (it may want to try again without a sandbox first). One that still runs becomes a session with a number:
+it is polled and written to, and completes its item itself when it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import trio
+from attrs import field, frozen
+
+from spindle.actors.tools.commands.execution import Execution
+from spindle.actors.tools.commands.items import CommandHost, CommandItem
+from spindle.actors.tools.commands.process import Command, Warden
+from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit, shown_to_model, token_count
+
+log = logging.getLogger("spindle")
+
+MOST: Final = 64
+"""Sessions of a thread; for another one the longest unused is ended."""
+WARN: Final = 60
+_PROTECTED: Final = 8  # of the last used, from being ended for another
+_SHORTEST, _SHORTEST_POLL, _LONGEST = 250, 5_000, 30_000
+LONGEST_POLL: Final = 300_000
+"""Milliseconds; `background_terminal_max_timeout` of config.toml."""
+EXEC_YIELD: Final = 10_000
+WRITE_YIELD: Final = 250
+_WRITING: Final = 5.0  # seconds that a terminal may take to accept input
+
+
+class UnknownSession(Exception):
+    """There is no session of this number, or its end has been told already."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"Unknown process id {session_id}")
+
+
+class InputRefused(Exception):
+    """The session cannot be written to; says why."""
+
+
+@frozen
+class Outcome:
+    """What a call is answered. `session_id` is None once the command has ended; then there is an exit code."""
+
+    output: str
+    seconds: float
+    session_id: str | None = None
+    exit_code: int | None = None
+    chunk_id: str = field(factory=lambda: f"{random.getrandbits(24):06x}")
+
+    def text(self, limit: Limit = DEFAULT_LIMIT) -> str:
+        """As the model gets it, the output cut to `limit`."""
+        state = (
+            f"Process exited with code {self.exit_code}"
+            if self.session_id is None
+            else f"Process running with session ID {self.session_id}"
+        )
+        return (
+            f"Chunk ID: {self.chunk_id}\nWall time: {self.seconds:.4f} seconds\n{state}\n"
+            f"Original token count: {token_count(self.output)}\nOutput:\n{shown_to_model(self.output, limit)}"
+        )
+
+
+@frozen(eq=False)
+class Session:
+    """A command with a number."""
+
+    id: str
+    item: CommandItem
+    execution: Execution
+
+
+@frozen
+class Terminal:
+    """A session that runs, as clients list it."""
+
+    item_id: str
+    process_id: str
+    command: str
+    cwd: str
+    os_pid: int | None
+
+
+def exec_yield(milliseconds: int | None) -> float:
+    """Seconds that `exec_command` waits."""
+    return min(max(EXEC_YIELD if milliseconds is None else milliseconds, _SHORTEST), _LONGEST) / 1000
+
+
+def write_yield(milliseconds: int | None, *, poll: bool, longest_poll: int = LONGEST_POLL) -> float:
+    """Seconds that `write_stdin` waits: longer without input, when there is nothing else to do."""
+    wanted = max(WRITE_YIELD if milliseconds is None else milliseconds, _SHORTEST)
+    return (min(max(wanted, _SHORTEST_POLL), longest_poll) if poll else min(wanted, _LONGEST)) / 1000
+
+
+class Sessions:
+    """The sessions of one thread; their commands run in the thread's nursery and end with it."""
+
+    def __init__(
+        self, warden: Warden, nursery: trio.Nursery, *, choose: Callable[[int, int], int] | None = None
+    ) -> None:
+        self._warden, self._nursery = warden, nursery
+        self._choose = choose or random.randint
+        self._sessions: dict[str, Session] = {}  # the last used is last
+        self._reserved: set[str] = set()
+
+    def new_id(self) -> str:
+        """A number for the next command, unlike all in use."""
+        while (chosen := str(self._choose(1_000, 99_999))) in self._reserved:
+            pass
+        self._reserved.add(chosen)
+        return chosen
+
+    def release(self, session_id: str) -> None:
+        """The number is not needed: its command was not run."""
+        self._reserved.discard(session_id)
+
+    async def execute(self, item: CommandItem, command: Command, seconds: float) -> Outcome:
+        """Run `command` for `item`, whose process id is from `new_id`, and wait at most `seconds`.
+
+        Raises OSError if it cannot be started. Cancelled, it kills the command and completes the item.
+        """
+        session_id = item.item.process_id or self.new_id()
+        item.start()
+        execution = Execution(self._warden, command, emit=item.delta, room=item.host.room)
+        try:
+            await self._nursery.start(execution.run)
+            await _until_exit(execution, seconds)
+        except trio.Cancelled:
+            await execution.end()
+            self.release(session_id)
+            item.complete(execution.exit_code, execution.transcript.text(), execution.seconds)
+            raise
+        if execution.exited.is_set():
+            self.release(session_id)
+            return Outcome(execution.unread.take(), execution.elapsed, None, execution.exit_code)
+        session = Session(session_id, item, execution)
+        self._make_room()
+        self._sessions[session_id] = session
+        self._reserved.add(session_id)
+        self._nursery.start_soon(self._complete, session)
+        return Outcome(execution.unread.take(), execution.elapsed, session_id)
+
+    async def write_stdin(self, host: CommandHost, session_id: str, chars: str, seconds: float) -> Outcome:
+        """Write to a session, or only look, and wait at most `seconds`. Raises UnknownSession, InputRefused."""
+        session = self._sessions.pop(session_id, None)
+        if session is None:
+            raise UnknownSession(session_id)
+        self._sessions[session_id] = session
+        execution = session.execution
+        if chars and not execution.command.tty:
+            raise InputRefused("stdin is closed for this session; rerun exec_command with tty=true to keep stdin open")
+        session.item.interaction(host, chars)
+        began = trio.current_time()
+        if chars:
+            await _type(execution, chars)
+        await _until_exit(execution, seconds)
+        waited = trio.current_time() - began
+        if execution.exited.is_set():
+            self._forget(session)
+            return Outcome(execution.unread.take(), waited, None, execution.exit_code)
+        return Outcome(execution.unread.take(), waited, session_id)
+
+    @property
+    def warning(self) -> str | None:
+        """What the model is told when it keeps many sessions."""
+        if len(self._sessions) < WARN:
+            return None
+        return (
+            f"The maximum number of unified exec processes you can keep open is {WARN} and you currently have "
+            f"{len(self._sessions)} processes open. Reuse older processes or close them to prevent automatic pruning of "
+            "old processes"
+        )
+
+    def terminals(self) -> list[Terminal]:
+        """The sessions that run, the longest unused first."""
+        return [
+            Terminal(s.item.item.id, s.id, s.item.item.command, s.item.item.cwd, s.execution.pid)
+            for s in self._running()
+        ]
+
+    async def terminate(self, session_id: str) -> bool:
+        """End one session with all it started; False if it does not run."""
+        session = self._sessions.get(session_id)
+        if session is None or session.execution.exited.is_set():
+            return False
+        await self._end([session])
+        return True
+
+    async def clean(self) -> None:
+        """End all sessions."""
+        await self._end(self._running())
+        for session in list(self._sessions.values()):
+            self._forget(session)
+
+    async def _end(self, sessions: Sequence[Session]) -> None:
+        for session in sessions:
+            session.execution.kill()
+        for session in sessions:
+            await session.execution.end()
+            self._forget(session)
+
+    def _running(self) -> list[Session]:
+        return [session for session in self._sessions.values() if not session.execution.exited.is_set()]
+
+    def _forget(self, session: Session) -> None:
+        if self._sessions.get(session.id) is session:
+            del self._sessions[session.id]
+            self._reserved.discard(session.id)
+
+    def _make_room(self) -> None:
+        """End the longest unused session if there are too many, one whose command has ended before any other."""
+        if len(self._sessions) < MOST:
+            return
+        old = list(self._sessions.values())[:-_PROTECTED]
+        session = next((session for session in old if session.execution.exited.is_set()), old[0])
+        session.execution.kill()
+        self._forget(session)
+
+    async def _complete(self, session: Session) -> None:
+        """Wait for the end of a session and complete its item, also when the thread ends first."""
+        execution = session.execution
+        with trio.CancelScope(shield=True):  # bounded: the execution is cancelled along with us
+            await execution.exited.wait()
+        try:
+            session.item.complete(execution.exit_code, execution.transcript.text(), execution.seconds)
+        except Exception:
+            log.exception("the end of command %s could not be recorded", session.item.item.id)
+        execution.transcript.take()  # the session is kept until its end is told, its output need not be
+
+
+async def _until_exit(execution: Execution, seconds: float) -> None:
+    with trio.move_on_after(seconds):
+        await execution.exited.wait()
+
+
+async def _type(execution: Execution, chars: str) -> None:
+    try:
+        with trio.fail_after(_WRITING):
+            await execution.write(chars.encode())
+    except trio.TooSlowError:
+        raise InputRefused("failed to write to stdin: the command does not read its input") from None
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass  # it is ending; the wait that follows tells

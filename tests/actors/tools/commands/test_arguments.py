@@ -1,0 +1,97 @@
+"""Arguments as models write them, and what models are told."""
+
+import errno
+
+import attrs
+import pytest
+
+from spindle.actors.tools.commands.arguments import (
+    BadArguments,
+    ExecCommand,
+    Shell,
+    ShellCommand,
+    WriteStdin,
+    exec_failure,
+    os_failure,
+    output_limit,
+    parse_arguments,
+    working_directory,
+    write_failure,
+)
+from spindle.actors.tools.commands.offered import EXEC_COMMAND, SHELL, WRITE_STDIN, offered
+from spindle.actors.tools.commands.sessions import UnknownSession
+from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit
+
+
+def test_arguments_are_read_and_what_is_missing_has_a_default():
+    assert parse_arguments('{"cmd": "ls", "surplus": 1}', ExecCommand) == ExecCommand(cmd="ls")
+    assert parse_arguments(
+        '{"cmd":"x","workdir":"w","shell":"sh","login":false,"tty":true,"yield_time_ms":5,"max_output_tokens":6,'
+        '"sandbox_permissions":"require_escalated","justification":"j","prefix_rule":["x"]}',
+        ExecCommand,
+    ) == ExecCommand(
+        cmd="x",
+        workdir="w",
+        shell="sh",
+        login=False,
+        tty=True,
+        yield_time_ms=5,
+        max_output_tokens=6,
+        sandbox_permissions="require_escalated",
+        justification="j",
+        prefix_rule=("x",),
+    )
+    assert parse_arguments('{"session_id": 7, "chars": "\\u0003"}', WriteStdin) == WriteStdin(
+        session_id=7, chars="\x03"
+    )
+    assert parse_arguments('{"command": ["ls"], "timeout_ms": 9}', Shell) == Shell(command=("ls",), timeout_ms=9)
+    assert parse_arguments('{"command": "ls", "login": false}', ShellCommand) == ShellCommand(command="ls", login=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "cls", "message"),
+    [
+        ("{}", ExecCommand, "missing field `cmd`"),
+        ("{", ExecCommand, "failed to parse function arguments: "),
+        ("[" * 100_000, ExecCommand, "failed to parse function arguments: "),
+        ('{"session_id": "7"}', WriteStdin, 'invalid type: string "7", expected i32'),
+        ('{"cmd": "x", "yield_time_ms": -1}', ExecCommand, "invalid value: integer `-1`, expected usize"),
+        (
+            '{"cmd": "x", "sandbox_permissions": "bogus"}',
+            ExecCommand,
+            "unknown variant `bogus`, expected one of `use_default`",
+        ),
+        ('{"command": "ls"}', Shell, 'invalid type: string "ls", expected a sequence'),
+    ],
+)
+def test_what_does_not_fit_is_named(text, cls, message):
+    with pytest.raises(BadArguments) as caught:
+        parse_arguments(text, cls)
+    assert str(caught.value).startswith("failed to parse function arguments: ")
+    assert message in str(caught.value)
+
+
+def test_limits_directories_and_failures():
+    assert output_limit(None) == DEFAULT_LIMIT
+    assert output_limit(5) == Limit(5)
+    assert [working_directory("/w", given) for given in (None, "", "a/../b", "/x")] == ["/w", "/w", "/w/b", "/x"]
+    failure = os_failure(OSError(errno.ENOENT, "whatever"))
+    assert exec_failure(["/bin/bash", "-c", "a b"], failure) == (
+        "exec_command failed for `/bin/bash -c 'a b'`: No such file or directory (os error 2)"
+    )
+    assert os_failure(OSError("plain")) == "plain"
+    assert write_failure(UnknownSession("7")) == "write_stdin failed: Unknown process id 7"
+
+
+@pytest.mark.parametrize(("tool", "cls"), [(EXEC_COMMAND, ExecCommand), (WRITE_STDIN, WriteStdin), (SHELL, Shell)])
+def test_what_is_offered_is_what_is_read(tool, cls):
+    parameters = tool["parameters"]
+    assert set(parameters["properties"]) == {attribute.name for attribute in attrs.fields(cls)}
+    needed = {attribute.name for attribute in attrs.fields(cls) if attribute.default is attrs.NOTHING}
+    assert set(parameters["required"]) == needed
+    assert all(schema["description"] for schema in parameters["properties"].values())
+
+
+def test_sessions_or_shell_are_offered():
+    assert [tool["name"] for tool in offered(True)] == ["exec_command", "write_stdin"]
+    assert [tool["name"] for tool in offered(False)] == ["shell"]

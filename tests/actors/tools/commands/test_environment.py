@@ -1,0 +1,64 @@
+"""Which variables a command gets, and which shell runs it."""
+
+import os
+
+import pytest
+
+from spindle.actors.tools.commands.environment import (
+    EnvironmentPolicy,
+    command_environment,
+    environment_policy,
+    find_shell,
+    shell_argv,
+    user_shell,
+)
+
+INHERITED = {"PATH": "/bin", "HOME": "/h", "FOO": "1", "FOO_KEY": "2", "My_Token": "3", "foot": "4"}
+
+
+def env(**policy):
+    return command_environment(EnvironmentPolicy(**policy), thread_id="t", inherited=INHERITED)
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted"),
+    [
+        ({}, INHERITED),
+        ({"inherit": "core"}, {"PATH": "/bin", "HOME": "/h"}),
+        ({"inherit": "none", "set": {"A": "1", "A_KEY": "2"}}, {"A": "1", "A_KEY": "2"}),
+        ({"ignore_default_excludes": False}, {"PATH": "/bin", "HOME": "/h", "FOO": "1", "foot": "4"}),
+        ({"exclude": ["foo*", "p?th"]}, {"HOME": "/h", "My_Token": "3"}),
+        ({"exclude": ["FOO"], "set": {"FOO": "new"}}, {**INHERITED, "FOO": "new"}),
+        ({"include_only": ["*KEY"], "set": {"A": "1", "B_KEY": "2"}}, {"FOO_KEY": "2", "B_KEY": "2"}),
+        ({"exclude": ["."]}, INHERITED),
+    ],
+)
+def test_the_policy_is_applied_in_its_order(policy, wanted):
+    assert env(**policy) == {**wanted, "CODEX_THREAD_ID": "t"}
+
+
+def test_commands_of_sessions_are_asked_to_write_plain_text_and_the_sandbox_says_so():
+    got = command_environment(
+        EnvironmentPolicy(inherit="none"), thread_id="t", inherited=INHERITED, network=False, quiet=True
+    )
+    assert got["TERM"] == "dumb"
+    assert got["NO_COLOR"] == got["CODEX_CI"] == got["CODEX_SANDBOX_NETWORK_DISABLED"] == "1"
+    assert got["PAGER"] == "cat"
+
+
+def test_the_policy_is_read_from_a_table_that_may_be_wrong():
+    table = {"inherit": "core", "exclude": ["A", 1], "set": {"N": 1}, "include_only": "x", "ignore_default_excludes": 0}
+    assert environment_policy(table) == EnvironmentPolicy(inherit="core", exclude=("A",), set={"N": "1"})
+    assert environment_policy(None) == environment_policy({"inherit": "some"}) == EnvironmentPolicy()
+
+
+def test_shells_are_found_by_path_or_name_and_replaced_by_sh(tmp_path):
+    own = tmp_path / "bash"
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    assert find_shell(str(own)) == str(own)
+    assert find_shell("/nowhere/sh") == "/bin/sh"
+    assert find_shell("fish") == find_shell("") == "/bin/sh"
+    assert os.path.isabs(user_shell())
+    assert shell_argv("ls", shell="sh") == ["/bin/sh", "-lc", "ls"]
+    assert shell_argv("ls", login=False) == [user_shell(), "-c", "ls"]

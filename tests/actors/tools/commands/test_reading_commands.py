@@ -1,0 +1,377 @@
+"""What commands are taken for: read from scripts, quoted, shown to clients, judged safe, and by the user's rules.
+
+`observed.jsonl` holds scripts with what Codex 0.124 made of them: how it spells the script, which actions it shows (null: the
+whole script is unknown), whether it asks before running it under `untrusted`, and which rule it offers. The directory is /w.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spindle.actors.tools.commands import quoting
+from spindle.actors.tools.commands.actions import command_actions
+from spindle.actors.tools.commands.decision import RETRY, Ask, Forbid, Run, decide
+from spindle.actors.tools.commands.rules import Decision, Rules, RulesError, allow_prefix, load_rules, parse_rules
+from spindle.actors.tools.commands.safety import is_dangerous, is_known_safe
+from spindle.actors.tools.commands.script import heredoc_command, is_literal, plain_commands
+from spindle.rpc.protocol.items import ListFilesAction, ReadAction, SearchAction, UnknownAction
+from spindle.rpc.protocol.settings import (
+    DangerFullAccessPolicy,
+    GranularApproval,
+    GranularSettings,
+    ReadOnlyPolicy,
+    WorkspaceWritePolicy,
+)
+
+OBSERVED = [json.loads(line) for line in Path(__file__).with_name("observed.jsonl").read_text().splitlines()]
+KINDS = {"read": ReadAction, "list": ListFilesAction, "search": SearchAction, "unknown": UnknownAction}
+NO_RULES = Rules()
+
+
+def bash(script):
+    return ["/bin/bash", "-c", script]
+
+
+def each(key=lambda row: row["script"]):
+    return pytest.mark.parametrize("row", OBSERVED, ids=key)
+
+
+# ---- as observed
+
+
+def test_the_observations_are_all_there():
+    assert len(OBSERVED) > 500
+    assert sum(row["actions"] is not None for row in OBSERVED) > 200
+    assert sum(row["asked"] for row in OBSERVED) > 200
+
+
+@each()
+def test_actions_are_those_of_the_reference(row, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/u")
+    script = row["script"]
+    wanted = [("unknown", script)] if row["actions"] is None else row["actions"]
+    assert command_actions(bash(script), "/w") == [KINDS[kind](*values) for kind, *values in wanted]
+
+
+@each()
+def test_what_is_asked_about_and_which_rule_is_offered_is_as_in_the_reference(row):
+    verdict = decide(bash(row["script"]), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
+    if row["asked"]:
+        assert isinstance(verdict, Ask)
+        assert (verdict.reason, verdict.amendment) == (None, row["rule"])
+    else:
+        assert verdict == Run(True, Ask(RETRY, row["rule"], False))
+
+
+@each()
+def test_words_are_quoted_as_the_reference_does(row):
+    assert quoting.quote(row["script"]) == row["quoted"]
+
+
+@given(st.lists(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"))))
+def test_quoted_words_are_read_back(words):
+    assert quoting.split(quoting.join(words)) == words
+
+
+# ---- scripts
+
+
+@given(st.text("ab '\"\\$`|&;<>(){}#!~*\n=1", max_size=12))
+def test_any_script_is_read_or_refused(script):
+    commands = plain_commands(script)
+    assert commands is None or all(commands)
+    assert command_actions(bash(script), "/w") is not None
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo x\n" * 20_000,
+        "true;" * 20_000 + "ls",
+        "cat " + " " * 100_000 + "$x",
+        "echo " + "{" * 100_000,
+        "echo '" + 'it"s $x ' * 20_000 + "'",
+        "echo \"it's" + "$" * 100_000,
+        "a" * 100_000 + " <<E\n" + "x\n" * 50_000,
+    ],
+    ids=lambda script: script[:8],
+)
+def test_long_scripts_are_read_in_one_go(script):
+    """What takes more than one pass over them would not end in time."""
+    assert len(command_actions(bash(script), "/w")) == 1
+    decide(bash(script), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
+
+
+@pytest.mark.parametrize(
+    ("script", "commands"),
+    [
+        ("ls\npwd\n", [["ls"], ["pwd"]]),
+        ("ls &&\npwd", [["ls"], ["pwd"]]),
+        ("ls \\\n -a", [["ls", "-a"]]),
+        ("echo 'a\nb'", [["echo", "a\nb"]]),
+        ("ls\n&& pwd", None),
+        ("ls &", None),
+        ("echo {1..3}", None),
+        ("export A=b", None),
+        ("", None),
+    ],
+)
+def test_lines_and_what_goes_beyond_plain_commands(script, commands):
+    assert plain_commands(script) == commands
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("cat <<'E'\n$(x)\nE\n", ["cat"]),
+        ("python3 - <<-E\n\tx\n\tE", ["python3", "-"]),
+        ("cat <<E\n$(x)\nE", None),
+        ("cat <<E\nx\nE\nls", None),
+        ("cat <<E\nx", None),
+        ("a=b cat <<E\nE", None),
+        ("cat <<E > f\nx\nE", None),
+    ],
+)
+def test_a_command_that_is_fed_a_here_document(script, words):
+    assert heredoc_command(script) == words
+
+
+# ---- safe and dangerous
+
+
+@pytest.mark.parametrize(
+    "script", [r"find . -del\ete", "find . {-delete,.}", r"rg --pr\e x y", "git lo\\g --outp{ut,}=x"]
+)
+def test_options_that_the_shell_spells_out_are_not_taken_for_safe(script):
+    assert not is_literal(script)
+    assert not is_known_safe(bash(script))
+    assert isinstance(decide(bash(script), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES), Ask)
+
+
+def test_quoted_patterns_are_safe():
+    assert is_known_safe(bash(r'rg "a\.b" x && find . -name "*.{a,b}"'))
+
+
+@pytest.mark.parametrize(
+    ("argv", "dangerous"),
+    [
+        (["rm", "-f", "x"], True),
+        (["rm", "-rf", "x"], True),
+        (["/bin/rm", "-r", "--force", "x"], True),
+        (["sudo", "rm", "-fr", "x"], True),
+        (["bash", "-lc", "ls && rm -f x"], True),
+        (["rm", "--", "-f"], False),
+        (["rm", "-r", "x"], False),
+        (["bash", "-lc", "echo 'rm -rf x'"], False),
+        (["git", "reset", "--hard"], False),
+    ],
+)
+def test_removing_by_force_is_dangerous(argv, dangerous):
+    assert is_dangerous(argv) is dangerous
+
+
+# ---- rules
+
+RULES = parse_rules(
+    """
+COMMON = ["a", "b"]
+prefix_rule(pattern=["okcmd"], decision="allow")
+prefix_rule(
+    pattern=["askme", COMMON],
+    decision="prompt",
+    justification="ask first",
+    match=["askme a", ["askme", "b", "x"]],
+    not_match=["askme c"],
+)
+prefix_rule(pattern=["askplain"], decision="prompt")
+prefix_rule(pattern=["never", "do"], decision="forbidden", justification="use other")
+for name in ["nope", "nay"]:
+    prefix_rule(pattern=[name], decision="forbidden")
+prefix_rule(pattern=["multi"], decision="prompt", justification="multi j")
+prefix_rule(pattern=["multi", "a", "b"], decision="prompt")
+prefix_rule(pattern=["hosty"], decision="forbidden")
+host_executable(name="hosty", paths=["/usr/bin/hosty"])
+""",
+    "test.rules",
+)
+
+
+def granular(sandbox, rules):
+    return GranularApproval(GranularSettings(sandbox_approval=sandbox, rules=rules, mcp_elicitations=True))
+
+
+def verdict(script, approval="on-request", sandbox=None, **asked):
+    argv = bash(script) if isinstance(script, str) else script
+    return decide(argv, approval=approval, sandbox=sandbox or WorkspaceWritePolicy(), rules=RULES, **asked)
+
+
+@pytest.mark.parametrize(
+    ("script", "wanted"),
+    [
+        ("okcmd x", Run(False)),
+        ("okcmd && ls", Run(True)),
+        ("touch x", Run(True)),
+        ("askme a", Ask("`/bin/bash -c 'askme a'` requires approval: ask first")),
+        ("askplain", Ask("`/bin/bash -c askplain` requires approval by policy")),
+        ("multi a", Ask("`/bin/bash -c 'multi a'` requires approval: multi j")),
+        ("multi a b", Ask("`/bin/bash -c 'multi a b'` requires approval by policy")),
+        ("multi && rm -f q", Ask("`/bin/bash -c 'multi && rm -f q'` requires approval: multi j")),
+        ("rm -rf x", Ask(None, ["rm", "-rf", "x"])),
+        ("never do it", Forbid("`/bin/bash -c 'never do it'` rejected: use other")),
+        (
+            "ls && nope x",
+            Forbid("`/bin/bash -c 'ls && nope x'` rejected: policy forbids commands starting with `nope`"),
+        ),
+        (
+            "askplain; nay",
+            Forbid("`/bin/bash -c 'askplain; nay'` rejected: policy forbids commands starting with `nay`"),
+        ),
+        ("./nope", Forbid("`/bin/bash -c ./nope` rejected: policy forbids commands starting with `nope`")),
+        (
+            "/usr/bin/hosty",
+            Forbid("`/bin/bash -c /usr/bin/hosty` rejected: policy forbids commands starting with `hosty`"),
+        ),
+        ("/opt/hosty", Run(True)),
+        (r"n\ope", Forbid('`/bin/bash -c "n\\\\ope"` rejected: policy forbids commands starting with `nope`')),
+        ("cat <<E\nx\nE", Run(True)),
+        (["bash", "-lc", "nope"], Forbid("`bash -lc nope` rejected: policy forbids commands starting with `nope`")),
+        ([], Forbid("command args are empty")),
+    ],
+)
+def test_verdicts_with_rules_under_on_request(script, wanted):
+    assert verdict(script) == wanted
+
+
+NEVER = "approval required by policy, but AskForApproval is set to Never"
+BLOCKED = Forbid("`/bin/bash -c 'rm -f x'` rejected: blocked by policy")
+
+
+@pytest.mark.parametrize(
+    ("approval", "sandbox", "script", "wanted"),
+    [
+        ("never", ReadOnlyPolicy(), "touch x", Run(True)),
+        ("never", ReadOnlyPolicy(), "askplain", Forbid(NEVER)),
+        ("never", ReadOnlyPolicy(), "rm -f x", BLOCKED),
+        ("never", DangerFullAccessPolicy(), "rm -f x", Run(True)),
+        ("on-request", DangerFullAccessPolicy(), "rm -f x", Ask(None, ["rm", "-f", "x"])),
+        ("on-request", DangerFullAccessPolicy(), "touch x", Run(True)),
+        ("untrusted", DangerFullAccessPolicy(), "touch x", Ask(None, ["touch", "x"])),
+        ("untrusted", ReadOnlyPolicy(), "okcmd && ls", Run(True, Ask(RETRY, None, False))),
+        ("untrusted", ReadOnlyPolicy(), "okcmd && touch x", Ask(None, ["touch", "x"])),
+        ("untrusted", ReadOnlyPolicy(), "cat <<E\nx\nE", Ask(None, None)),
+        ("on-failure", ReadOnlyPolicy(), "touch a && touch b", Run(True, Ask(RETRY, ["touch", "a"], False))),
+        ("on-failure", ReadOnlyPolicy(), "okcmd", Run(False)),
+        (granular(True, True), ReadOnlyPolicy(), "touch x", Run(True, Ask(RETRY, ["touch", "x"], False))),
+        (granular(False, True), ReadOnlyPolicy(), "touch x", Run(True)),
+        (
+            granular(False, True),
+            ReadOnlyPolicy(),
+            "askplain",
+            Ask("`/bin/bash -c askplain` requires approval by policy"),
+        ),
+    ],
+)
+def test_verdicts_by_policy_and_sandbox(approval, sandbox, script, wanted):
+    assert verdict(script, approval, sandbox) == wanted
+
+
+def test_a_granular_policy_names_the_switch_that_forbids():
+    for approval, script, switch in [
+        (granular(True, False), "askplain", "rules"),
+        (granular(False, True), "rm -f x", "sandbox"),
+    ]:
+        refused = verdict(script, approval)
+        assert isinstance(refused, Forbid)
+        assert f"Granular.{switch}" in refused.reason
+
+
+def test_escalation_is_asked_for_under_on_request_only():
+    escalated = {"permissions": "require_escalated", "justification": "I need it"}
+    assert verdict("touch x", **escalated) == Ask("I need it", ["touch", "x"], False)
+    assert verdict("multi", **escalated) == Ask("`/bin/bash -c multi` requires approval: multi j", None, False)
+    assert verdict("ls", **escalated) == Run(False)
+    assert verdict("touch x", sandbox=DangerFullAccessPolicy(), **escalated) == Run(False)
+    for approval, name in [("never", "Never"), ("untrusted", "UnlessTrusted"), ("on-failure", "OnFailure")]:
+        assert verdict("ls", approval, **escalated) == Forbid(
+            f"approval policy is {name}; reject command — you cannot ask for escalated permissions if the approval policy "
+            f"is {name}"
+        )
+    assert isinstance(verdict("ls", permissions="with_additional_permissions"), Forbid)
+
+
+@pytest.mark.parametrize(
+    ("script", "prefix", "offered"),
+    [
+        ("touch x y", ["touch"], ["touch"]),
+        ("touch x && mkdir y", ["touch"], ["touch", "x"]),
+        ("python3 -c 1", ["python3", "-c"], ["python3", "-c", "1"]),
+        ("touch x", [], ["touch", "x"]),
+    ],
+)
+def test_a_proposed_rule_is_offered_if_it_is_narrow_and_suffices(script, prefix, offered):
+    ask = verdict(script, permissions="require_escalated", prefix_rule=prefix)
+    assert isinstance(ask, Ask)
+    assert ask.amendment == offered
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "message"),
+    [
+        ("foo(", 1, "parse error"),
+        ("x = 1\nprefix_rule(pattern=['a'], decision='maybe')", 2, "invalid decision: maybe"),
+        ("prefix_rule(pattern=[])", 1, "pattern cannot be empty"),
+        ("prefix_rule(pattern=[1])", 1, "(got int)"),
+        ("prefix_rule(pattern=[['a', []]])", 1, "pattern element"),
+        ("prefix_rule(decision='allow')", 1, "missing parameter `pattern`"),
+        ("prefix_rule(patern=['a'])", 1, "unexpected parameter `patern`"),
+        ("prefix_rule(['a'], pattern=['a'])", 1, "given twice"),
+        ("\n\nprefix_rule(pattern=['a'], match=['b'])", 3, "unmatched examples"),
+        ("prefix_rule(pattern=['a'], not_match=['a x'])", 1, "expected example to not match"),
+        ("prefix_rule(pattern=['a'], justification=' ')", 1, "justification cannot be empty"),
+        ("import os", 1, "unsupported statement"),
+        ("a = b", 1, "variable `b` not found"),
+        ("__import__('os').system('x')", 1, "unsupported expression"),
+        ("open('x')", 1, "unknown function `open`"),
+        ("a = [1]\n" + "for i in a + a:\n  pass\n" + "b = 'x' * 9", 4, "unsupported expression"),
+        ("(" * 5000, 1, "parse error"),
+        ("host_executable(name='a', paths=['/b'])", 1, "basename `a`"),
+    ],
+)
+def test_what_is_wrong_with_a_rules_file_is_named_with_its_place(source, line, message):
+    with pytest.raises(RulesError) as caught:
+        parse_rules(source, "/home/rules/x.rules")
+    assert caught.value.path == "/home/rules/x.rules"
+    assert caught.value.start[0] == line
+    assert message in str(caught.value)
+    assert f"x.rules:{line}: " in str(caught.value)
+
+
+def test_rules_that_loop_without_end_are_refused():
+    loops = "".join("    " * depth + "for i in L:\n" for depth in range(8)) + "    " * 8 + "pass\n"
+    with pytest.raises(RulesError, match="too many steps"):
+        parse_rules("L = [1, 2, 3, 4, 5, 6, 7, 8]\n" + loops, "x")
+
+
+def test_files_are_read_in_order_and_amendments_are_written_once(tmp_path):
+    folder = tmp_path / "rules"
+    assert load_rules(folder) == Rules()
+    allow_prefix(folder, ["touch", 'a "b"', "é"])
+    allow_prefix(folder, ["touch", 'a "b"', "é"])
+    assert (
+        folder / "default.rules"
+    ).read_text() == 'prefix_rule(pattern=["touch", "a \\"b\\"", "é"], decision="allow")\n'
+    (folder / "a.rules").write_text('prefix_rule(pattern=["x"], decision="forbidden")')
+    (folder / "other.txt").write_text("not rules")
+    assert [rule.decision for rule in load_rules(folder).rules] == [Decision.FORBIDDEN, Decision.ALLOW]
+    allow_prefix(folder, ["y"])
+    (folder / "default.rules").write_text((folder / "default.rules").read_text().rstrip("\n"))
+    allow_prefix(folder, ["z"])
+    assert [rule.pattern[0][0] for rule in load_rules(folder).rules] == ["x", "touch", "y", "z"]
+    with pytest.raises(ValueError, match="at least one word"):
+        allow_prefix(folder, [])
+    (folder / "bad.rules").write_text("x(")
+    with pytest.raises(RulesError, match=r"bad\.rules:1"):
+        load_rules(folder)
