@@ -46,7 +46,8 @@ def arguments(confinement: Confinement, *, tty: bool, proc: bool) -> list[str]:
             words += ["--tmpfs", "/"]
             words += links(MINIMAL)
     words += ["--dev", "/dev"]
-    words += ["--proc", "/proc"] if proc else ["--ro-bind", "/proc", "/proc"] if base.access == "none" else []
+    # Read-only, because root, even in a namespace, could change the settings of the whole machine below /proc/sys.
+    words += ["--proc", "/proc", "--remount-ro", "/proc"] if proc else ["--ro-bind", "/proc", "/proc"]
     hidden: list[str] = []
     pins = [(path, "write") for path in confinement.pinned]
     for path, access in sorted([*((r.path, r.access) for r in rules), *pins], key=lambda rule: rule[0].count("/")):

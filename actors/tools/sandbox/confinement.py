@@ -117,8 +117,8 @@ def of_policy(policy: SandboxPolicy, place: Place, granted: Grants = NOTHING) ->
             roots: list[str] = []
         case WorkspaceWritePolicy(read_only_access=access, network_access=online):
             roots = [place.cwd, *policy.writable_roots, *temporary(place, policy)]
-    entries = [*_readable(access, place), *granted.entries.items()]
-    entries += ((root, "write") for root in roots)
+    entries: list[tuple[str, Access]] = [*_readable(access, place), *granted.entries.items()]
+    entries += [(root, "write") for root in roots]
     return build(entries, place, network=online or granted.network)
 
 

@@ -150,11 +150,9 @@ def arrange_mounts(plan: Plan, cwd: str) -> None:
             set_attributes(path, ATTR_READONLY | ATTR_NOSUID)
         elif access == "none":
             hide(path)
-    try:
-        mount(b"proc", "/proc", b"proc", NOSUID | NODEV | NOEXEC)
-    except PermissionError:
-        # A container may cover parts of its /proc, and then no new one can be had. Landlock guards the old one.
-        set_attributes("/proc", ATTR_READONLY | ATTR_NOSUID)
+    # A container may cover parts of its /proc, and then no new one can be had; Landlock guards the old one.
+    LIBC.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(NOSUID | NODEV | NOEXEC), None)
+    set_attributes("/proc", ATTR_READONLY | ATTR_NOSUID)
     os.chdir(cwd)
 
 

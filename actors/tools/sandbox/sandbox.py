@@ -115,29 +115,28 @@ class Sandbox:
         if machine not in seccomp.MACHINES:
             return Unavailable(f"no table of system calls for {machine}")
         reasons: list[str] = []
-        for name, candidate in self._candidates(machine):
-            reason = _trial(candidate)
+        for candidate in self._candidates(machine):
+            reason = trial(candidate)
             if reason is None:
                 return candidate
-            reasons.append(f"{name}: {reason}")
+            reasons.append(f"{type(candidate).__name__}: {reason}")
         return Unavailable("; ".join(reasons))
 
-    def _candidates(self, machine: str) -> Iterator[tuple[str, Mechanism]]:
+    def _candidates(self, machine: str) -> Iterator[Mechanism]:
         program = next((place for place in bubblewrap.PLACES if os.access(place, os.X_OK)), None)
         if program is not None:
             filters = Filters(machine)
             self._filters.append(filters)
             spares = _works(["env", "--ignore-signal=INT", "env", "--default-signal=INT", "true"]) is None
-            yield "bubblewrap", Bubblewrap(program, filters, True, spares)
-            yield "bubblewrap without /proc", Bubblewrap(program, filters, False, spares)
-        yield "namespaces", Namespaces(machine)
-        yield "Landlock", Landlock(machine)
+            yield Bubblewrap(program, filters, True, spares)
+            yield Bubblewrap(program, filters, False, spares)
+        yield Namespaces(machine)
+        yield Landlock(machine)
 
 
-def _trial(candidate: Mechanism) -> str | None:
-    """Why a mechanism does not work here; None if it does."""
-    argv, env = confine(candidate, TRIAL, ["/bin/sh", "-c", "exit 0"], dict(os.environ))
-    return _works(argv, env)
+def trial(candidate: Mechanism) -> str | None:
+    """Why a mechanism does not work here; None if it does. Blocks."""
+    return _works(*confine(candidate, TRIAL, ["/bin/sh", "-c", "exit 0"], os.environ))
 
 
 def _works(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str | None:
