@@ -22,6 +22,7 @@ from spindle.rpc.protocol.settings import (
 )
 
 Access: TypeAlias = Literal["none", "read", "write"]
+WRITE: Final[Access] = "write"
 ORDER: Final[Mapping[Access, int]] = {"none": 0, "read": 1, "write": 2}
 MINIMAL: Final = (
     ("/Library", "/System", "/bin", "/dev", "/opt/homebrew", "/private/etc", "/private/var/db", "/sbin", "/usr")
@@ -117,9 +118,12 @@ def of_policy(policy: SandboxPolicy, place: Place, granted: Grants = NOTHING) ->
             roots: list[str] = []
         case WorkspaceWritePolicy(read_only_access=access, network_access=online):
             roots = [place.cwd, *policy.writable_roots, *temporary(place, policy)]
-    entries: list[tuple[str, Access]] = [*_readable(access, place), *granted.entries.items()]
-    entries += [(root, "write") for root in roots]
-    return build(entries, place, network=online or granted.network)
+    writing = dict.fromkeys(roots, WRITE)
+    return build(
+        [*_readable(access, place), *granted.entries.items(), *writing.items()],
+        place,
+        network=online or granted.network,
+    )
 
 
 def temporary(place: Place, policy: WorkspaceWritePolicy) -> list[str]:

@@ -220,7 +220,8 @@ def restrict(plan: Plan) -> None:
 def split(path: str, access: str, rules: dict[str, str], given: str = "none") -> Iterator[tuple[str, str]]:
     """The grants that make `rules` hold below `path`: to whole folders where no deeper rule allows less."""
     inside = path.rstrip("/") + "/"
-    deeper = [other for place, other in rules.items() if place.startswith(inside) and place != path]
+    folder = os.path.isdir(path)
+    deeper = [other for place, other in rules.items() if folder and place.startswith(inside) and place != path]
     least = min((access, *deeper), key=ORDER.__getitem__)
     if ORDER[least] > ORDER[given]:
         yield path, least
@@ -253,7 +254,6 @@ def allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def drop_privileges(filter_program: bytes) -> None:
-    prctl(NO_NEW_PRIVS, 1)
     for capability in range(64):
         if LIBC.prctl(DROP_BOUNDING, ctypes.c_ulong(capability), 0, 0, 0) < 0:
             break
@@ -297,6 +297,7 @@ def confined(plan: Plan) -> NoReturn:
     cwd = os.getcwd()
     if plan.namespaces:
         arrange_mounts(plan, cwd)
+    prctl(NO_NEW_PRIVS, 1)
     restrict(plan)
     drop_privileges(plan.filter)
     child = os.fork() if plan.namespaces else 0

@@ -6,7 +6,6 @@ Paths are passed as parameters (`-D NAME=VALUE`), so that no name can break out 
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from spindle.actors.tools.sandbox.confinement import Confinement
@@ -32,11 +31,14 @@ BASE: Final = """\
 (allow pseudo-tty)
 (allow file-read-metadata)
 (allow file-read* (literal "/"))
+"""
+DEVICES: Final = """\
 (allow file-read* file-write-data file-ioctl
   (literal "/dev/null") (literal "/dev/zero") (literal "/dev/tty") (literal "/dev/ptmx"))
 (allow file-read-data (literal "/dev/random") (literal "/dev/urandom") (subpath "/dev/fd"))
 (allow file-read* file-write* (regex #"^/dev/ttys[0-9]+$"))
 """
+"""Comes after the rules, which take writing away from everything."""
 NETWORK: Final = """\
 (allow network-outbound (remote ip))
 (allow network-inbound (local ip))
@@ -67,6 +69,7 @@ def profile(confinement: Confinement) -> tuple[str, dict[str, str]]:
                 lines += [f"(allow file-read* {where})", f"(deny file-write* {where})"]
             case "write":
                 lines += [f"(allow file-read* file-write* {where})"]
+    lines.append(DEVICES)
     # What is protected must not be taken along with a folder around it.
     for number, path in enumerate(confinement.pinned):
         parameters[f"PIN_{number}"] = path
@@ -79,5 +82,4 @@ def profile(confinement: Confinement) -> tuple[str, dict[str, str]]:
 def command(confinement: Confinement, argv: list[str]) -> list[str]:
     """`argv` under sandbox-exec."""
     text, parameters = profile(confinement)
-    assert all(re.fullmatch(r"[A-Z]+_\d+", name) for name in parameters)
     return [PROGRAM, "-p", text, *(f"-D{name}={value}" for name, value in parameters.items()), "--", *argv]

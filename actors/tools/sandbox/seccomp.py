@@ -109,7 +109,12 @@ def program(machine: str, *, network: bool) -> bytes:
     lines += _block(number["unshare"], [_argument(0), (JUMP_SET, 0, 1, NEW_NAMESPACES | NEW_TIME), *_verdicts()])
     lines += _block(
         number["ioctl"],
-        [_argument(1), (JUMP_EQUAL, 1, 0, TERMINAL_REQUESTS[0]), (JUMP_EQUAL, 0, 1, TERMINAL_REQUESTS[1]), *_verdicts()],
+        [
+            _argument(1),
+            (JUMP_EQUAL, 1, 0, TERMINAL_REQUESTS[0]),
+            (JUMP_EQUAL, 0, 1, TERMINAL_REQUESTS[1]),
+            *_verdicts(),
+        ],
     )
     # A pair has no name to be reached by, unless it is of datagrams: those can be sent to any socket file (SOCK_RAW is
     # another word for them).

@@ -6,15 +6,16 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import field, frozen
 
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
-from spindle.actors.tools.sandbox.sandbox import Command, Sandbox, trial
 from spindle.actors.tools.sandbox.mechanism import Bubblewrap, Landlock, Mechanism, Namespaces
+from spindle.actors.tools.sandbox.sandbox import Command, Sandbox, trial
 from spindle.rpc.protocol.settings import SandboxPolicy, WorkspaceWritePolicy
 
 NAMES = ("bubblewrap", "namespaces", "landlock")
@@ -84,7 +85,18 @@ class Confiner:
         confined = confinement or of_policy(policy or self.world.policy(), self.world.place)
         assert confined is not None
         async with self.sandbox.confined(confined, argv, self.world.environment, tty=tty) as command:
-            return start(command, self.world)
+            return run_to_end(command, self.world)
+
+    async def started(
+        self, argv: Sequence[str], env: Mapping[str, str], change: Callable[[list[str]], object] = len, **options: Any
+    ) -> subprocess.CompletedProcess[Any]:
+        """`argv` in the workspace, with its own environment, and with what `change` does to the confined command line."""
+        confined = of_policy(self.world.policy(), self.world.place)
+        assert confined is not None
+        async with self.sandbox.confined(confined, argv, env, tty="stdin" in options) as command:
+            line = list(command.argv)
+            change(line)
+            return run_to_end(Command(line, command.env), self.world, **options)
 
     async def python(self, code: str, policy: SandboxPolicy | None = None) -> subprocess.CompletedProcess[str]:
         return await self.run(sys.executable, "-c", code, policy=policy)
@@ -93,17 +105,10 @@ class Confiner:
         return await self.run("/bin/sh", "-c", script, policy=policy)
 
 
-def start(command: Command, world: World) -> subprocess.CompletedProcess[str]:
-    """Run to the end, with a deadline so that nothing hangs for ever. Everything that was left must have let go of the pipes."""
-    return subprocess.run(
-        command.argv,
-        env=command.env,
-        cwd=world.ws,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-    )
+def run_to_end(command: Command, world: World, **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Run, with a deadline so that nothing hangs for ever; whoever keeps an end of the pipes open is waited for."""
+    given = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": DEADLINE, **options}
+    return subprocess.run(command.argv, env=command.env, cwd=world.ws, **given)
 
 
 @functools.cache
@@ -126,8 +131,8 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.fixture(params=NAMES)
-def confiner(request: pytest.FixtureRequest, world: World) -> Iterator[Confiner]:
+def confiner(request: pytest.FixtureRequest, world: World) -> Confiner:
     mechanism = offered()[request.param]
     if isinstance(mechanism, str):
         pytest.skip(f"no {request.param} here: {mechanism}")
-    yield Confiner(request.param, Sandbox(mechanism), world)
+    return Confiner(request.param, Sandbox(mechanism), world)
