@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
-from spindle.actors.tools.sandbox.protection import HOME_OWN, has_link, metadata_of
+from spindle.actors.tools.sandbox.protection import HOME_OWN, has_link, metadata_of, resolve
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
@@ -118,12 +118,10 @@ def of_policy(policy: SandboxPolicy, place: Place, granted: Grants = NOTHING) ->
             roots: list[str] = []
         case WorkspaceWritePolicy(read_only_access=access, network_access=online):
             roots = [place.cwd, *policy.writable_roots, *temporary(place, policy)]
-    writing = dict.fromkeys(roots, WRITE)
-    return build(
-        [*_readable(access, place), *granted.entries.items(), *writing.items()],
-        place,
-        network=online or granted.network,
-    )
+    entries = list(_readable(access, place))
+    entries.extend(granted.entries.items())
+    entries.extend((root, WRITE) for root in roots)
+    return build(entries, place, network=online or granted.network)
 
 
 def temporary(place: Place, policy: WorkspaceWritePolicy) -> list[str]:
@@ -144,17 +142,17 @@ def _readable(access: ReadOnlyAccess, place: Place) -> list[tuple[str, Access]]:
 def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool) -> Confinement:
     """The table for `entries`, with what nobody may write taken out.
 
-    Missing paths are left out, unless they must not be made. Where one path is named twice, none beats write and write
+    Missing paths are left out, unless they must not be made, and so are those that lead through a link in a folder that may
+    be written. Where one path is named twice, none beats write and write
     beats read. Metadata that an entry names itself is as the entry says.
     """
-    named = list(entries)
-    table: dict[str, Access] = {}
-    for path, access in named:
-        real = os.path.realpath(path)
-        if os.path.lexists(real):
-            table[real] = _merged(table.get(real), access)
-    table.setdefault("/", "none")
-    explicit = {os.path.abspath(path) for path, _ in named}
+    named = [_Named(path, access, *resolve(path)) for path, access in entries]
+    table = _merged(named)
+    # A link that a command may replace would lead the next command's rights wherever it likes.
+    while loose := [one for one in named if one.access != "none" and _may_turn(one, table)]:
+        named = [one for one in named if one not in loose]
+        table = _merged(named)
+    explicit = {os.path.abspath(one.path) for one in named}
     for root in [path for path, access in table.items() if access == "write"]:
         for path in metadata_of(root):
             if path not in explicit:
@@ -175,10 +173,28 @@ def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool)
     return Confinement(tuple(_needed(Rule(path, access) for path, access in ordered)), network)
 
 
-def _merged(old: Access | None, new: Access) -> Access:
-    if old is None or old == new or "none" not in (old, new):
-        return new if old is None or ORDER[new] > ORDER[old] else old
-    return "none"
+@frozen
+class _Named:
+    """A path as it was named, where it leads, and the folders of the links on the way."""
+
+    path: str
+    access: Access
+    real: str
+    links: Sequence[str]
+
+
+def _merged(named: Iterable[_Named]) -> dict[str, Access]:
+    table: dict[str, Access] = {}
+    for one in named:
+        old = table.get(one.real, one.access)
+        if os.path.exists(one.real):
+            table[one.real] = "none" if "none" in (old, one.access) else max(old, one.access, key=ORDER.__getitem__)
+    table.setdefault("/", "none")
+    return table
+
+
+def _may_turn(one: _Named, table: Mapping[str, Access]) -> bool:
+    return any(_deepest(table, folder) == "write" for folder in one.links)
 
 
 def _lower(table: dict[str, Access], path: str) -> None:

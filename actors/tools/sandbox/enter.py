@@ -20,6 +20,7 @@ cannot be set up; the command is then not run.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -44,8 +45,8 @@ FILE_RIGHTS = 1 | 1 << 1 | 1 << 2 | 1 << 14
 """Execute, write, read, truncate: the rights that a rule for a file may carry."""
 READING = 1 | 1 << 2 | 1 << 3
 LISTING = 1 << 3
-ALL_RIGHTS = {3: (1 << 15) - 1}
-"""By Landlock version, what is handled; from 3 on truncation is, and later versions add nothing that matters here."""
+ALL_RIGHTS, TRUNCATE = (1 << 15) - 1, 1 << 14
+"""Everything that Landlock's version 3 knows of files; later ones add nothing that matters here."""
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 TYPED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
 """Signals that a user types, which are for the command, and not for what waits for it at the same terminal."""
@@ -193,9 +194,14 @@ def open_devices() -> None:
 
 
 def restrict(plan: Plan) -> None:
-    """Grant what the rules say, and nothing else; a rule held by a mount needs no second holding."""
-    version = syscall(CREATE_RULESET, "Landlock", None, 0, 1)
-    handled = ALL_RIGHTS[3]
+    """Grant what the rules say, and nothing else. Beside mounts this is a second lock, which an old kernel may lack; only
+    to restrict reading it is needed."""
+    version = LIBC.syscall(CREATE_RULESET, None, 0, 1)
+    if version < (2 if plan.namespaces else 3):
+        if plan.namespaces and plan.rules[0][1] != "none":
+            return
+        raise OSError(errno.EOPNOTSUPP, "this kernel has no Landlock, or one too old")
+    handled = ALL_RIGHTS if version > 2 else ALL_RIGHTS & ~TRUNCATE
     network = 0 if plan.network or version < 4 else 3
     scoped = 3 if version >= 6 else 0
     attributes = (ctypes.c_uint64 * 3)(handled, network, scoped)
@@ -212,7 +218,7 @@ def restrict(plan: Plan) -> None:
             allow(ruleset, "/", LISTING)
         devices = [f"/dev/{name}" for name in DEVICES]
     for path, access in (*grants, *((path, "write") for path in devices), ("/proc", "read")):
-        allow(ruleset, path, READING if access == "read" else handled)
+        allow(ruleset, path, (READING if access == "read" else ALL_RIGHTS) & handled)
     syscall(RESTRICT_SELF, "Landlock", ruleset, 0)
     os.close(ruleset)
 

@@ -27,6 +27,10 @@ HOME_OWN: Final = (
 """Names in the Codex home that no policy and no grant makes writable."""
 
 
+MOST_LINKS: Final = 40
+"""As many links as the kernel follows in one path."""
+
+
 def metadata_of(root: str) -> list[str]:
     """What is protected at a writable `root`: the names, and where a `.git` file (of a worktree or submodule) points.
 
@@ -40,6 +44,26 @@ def metadata_of(root: str) -> list[str]:
         if common is not None:
             paths.append(os.path.normpath(os.path.join(pointed, common)))
     return paths
+
+
+def resolve(path: str) -> tuple[str, list[str]]:
+    """The real path of an absolute `path`, as far as it exists, and the folders of the links on the way."""
+    real, folders = "/", list[str]()
+    waiting = path.split("/")[::-1]
+    while waiting:
+        name = waiting.pop()
+        if name == "..":
+            real = os.path.dirname(real)
+        elif name not in ("", "."):
+            place = os.path.join(real, name)
+            if os.path.islink(place) and len(folders) < MOST_LINKS:
+                folders.append(real)
+                target = os.readlink(place)
+                real = "/" if target.startswith("/") else real
+                waiting += target.split("/")[::-1]
+            else:
+                real = place
+    return real, folders
 
 
 def has_link(root: str) -> bool:

@@ -79,12 +79,9 @@ class Sandbox:
         mechanism = await trio.to_thread.run_sync(self.mechanism)
         if isinstance(mechanism, Unavailable):
             raise SandboxUnavailable(f"no sandbox works here: {mechanism.reason}")
-        held, folder = await trio.to_thread.run_sync(self._prepare, mechanism, confinement)
+        command, held, folder = await trio.to_thread.run_sync(self._prepare, mechanism, confinement, argv, env, tty)
         try:
-            if folder is not None:
-                confinement = evolve(confinement, rules=(*confinement.rules, Rule(folder, "write")))
-                env = {**env, "TMPDIR": folder}
-            yield Command(*confine(mechanism, confinement, argv, env, tty=tty))
+            yield command
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(self._clear, held, folder)
@@ -94,12 +91,17 @@ class Sandbox:
         while self._filters:
             self._filters.pop().close()
 
-    def _prepare(self, mechanism: Mechanism, confinement: Confinement) -> tuple[tuple[str, ...], str | None]:
+    def _prepare(
+        self, mechanism: Mechanism, confinement: Confinement, argv: Sequence[str], env: Mapping[str, str], tty: bool
+    ) -> tuple[Command, tuple[str, ...], str | None]:
         folder = None
         if isinstance(mechanism, Landlock) and confinement.access(os.path.realpath(tempfile.gettempdir())) == "write":
             # Nothing new can be made in the shared one, see docs/sandbox.md.
             folder = os.path.realpath(tempfile.mkdtemp(prefix="spindle-"))
-        return self._masks.hold(masks(mechanism, confinement)), folder
+            confinement = evolve(confinement, rules=(*confinement.rules, Rule(folder, "write")))
+            env = {**env, "TMPDIR": folder}
+        held = self._masks.hold(masks(mechanism, confinement))
+        return Command(*confine(mechanism, confinement, argv, env, tty=tty)), held, folder
 
     def _clear(self, held: tuple[str, ...], folder: str | None) -> None:
         self._masks.release(held)

@@ -79,6 +79,24 @@ def test_roots_are_real_paths_and_missing_ones_are_left_out(world: World) -> Non
     assert not any("link" in rule.path or "missing" in rule.path for rule in found.rules)
 
 
+def test_a_root_behind_a_link_that_a_command_may_replace_is_left_out(world: World) -> None:
+    """Else `ln -sfn / link` in one command would make everything writable to the next."""
+    (world.ws / "link").symlink_to(world.out)
+    (world.root / "hop").symlink_to("ws/link/../out")
+    for root in ("ws/link", "hop"):
+        found = confined(of_policy(world.policy(world.root / root), world.place))
+        assert found.access(str(world.out)) == "read"
+    (world.root / "firm").symlink_to("out")
+    found = confined(of_policy(world.policy(world.root / "firm", world.root / "hop"), world.place))
+    assert found.access(str(world.out)) == "write"
+
+
+def test_a_link_that_leads_to_itself_leads_nowhere(world: World) -> None:
+    (world.root / "loop").symlink_to("loop")
+    found = confined(of_policy(world.policy(world.root / "loop"), world.place))
+    assert found == of_policy(world.policy(), world.place)
+
+
 def test_restricted_reading_leaves_the_roots_and_what_programs_need(world: World) -> None:
     policy = ReadOnlyPolicy(RestrictedReadAccess(True, [str(world.out)]))
     found = confined(of_policy(policy, world.place))
