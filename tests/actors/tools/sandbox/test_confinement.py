@@ -67,9 +67,9 @@ def test_a_workspace_is_written_but_for_its_metadata(world: World) -> None:
 def test_temporary_folders_are_written_unless_excluded(world: World) -> None:
     place = evolve(world.place, tmpdir=str(world.out))
     every = confined(of_policy(WorkspaceWritePolicy(), place))
-    assert (every.access("/tmp/x"), every.access(str(world.out))) == ("write", "write")
+    assert (every.access(os.path.realpath("/tmp/x")), every.access(str(world.out))) == ("write", "write")
     none = confined(of_policy(world.policy(), place))
-    assert (none.access("/tmp/x"), none.access(str(world.out))) == ("read", "read")
+    assert (none.access(os.path.realpath("/tmp/x")), none.access(str(world.out))) == ("read", "read")
 
 
 def test_roots_are_real_paths_and_missing_ones_are_left_out(world: World) -> None:

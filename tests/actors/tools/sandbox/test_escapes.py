@@ -20,6 +20,8 @@ from spindle.actors.tools.sandbox.mechanism import ENTER
 if TYPE_CHECKING:
     from tests.actors.tools.sandbox.conftest import Confiner, World
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attempts are of Linux")
+
 PRELUDE = """
 import ctypes, errno, os, socket, struct, sys
 WS, OUT, HOME, OUTER = os.environ["WS"], os.environ["OUT"], os.environ["CODEX_HOME"], int(os.environ["OUTER"])

@@ -162,7 +162,7 @@ async def test_nothing_is_left_when_the_server_is_killed(confiner: Confiner, wor
         assert await trio.to_thread.run_sync(server.stdout.readline) == "ready\n"
         server.send_signal(signal.SIGKILL)
         with trio.fail_after(60):
-            assert await trio.to_thread.run_sync(server.stdout.read) == ""
+            assert await trio.to_thread.run_sync(server.stdout.read, abandon_on_cancel=True) == ""
     server.stdout.close()
     server.wait()
 
