@@ -1,0 +1,71 @@
+"""The arguments of bubblewrap for a confinement."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from spindle.actors.tools.sandbox.confinement import MINIMAL, Confinement
+
+PLACES: Final = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap", "/run/current-system/sw/bin/bwrap")
+"""Where bubblewrap is looked for: not along PATH, which may lead through folders that commands can write."""
+FILTER_DESCRIPTOR: Final = 9
+
+
+def arguments(confinement: Confinement, *, tty: bool, proc: bool) -> list[str]:
+    """What bubblewrap is told, up to and without the command.
+
+    The seccomp filter is expected at descriptor 9. Without `tty` the command gets a session of its own. `proc` says
+    whether this machine lets a new /proc be mounted. Every path of `confinement.protected` has to exist.
+
+    Without network there is none at all, not even between the commands of a thread. Capabilities are dropped in any
+    case: root in the namespace could otherwise make the read-only mounts writable again.
+    """
+    words = [
+        "--die-with-parent",
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--cap-drop",
+        "ALL",
+    ]
+    if not confinement.network:
+        words.append("--unshare-net")
+    if not tty:
+        words.append("--new-session")
+    words += ["--seccomp", str(FILTER_DESCRIPTOR)]
+    base, *rules = confinement.rules
+    match base.access:
+        case "write":
+            words += ["--bind", "/", "/"]
+        case "read":
+            words += ["--ro-bind", "/", "/"]
+        case "none":
+            words += ["--tmpfs", "/"]
+            words += links(MINIMAL)
+    words += ["--dev", "/dev"]
+    # Read-only, because root, even in a namespace, could change the settings of the whole machine below /proc/sys.
+    words += ["--proc", "/proc", "--remount-ro", "/proc"] if proc else ["--ro-bind", "/proc", "/proc"]
+    hidden: list[str] = []
+    pins = [(path, "write") for path in confinement.pinned]
+    for path, access in sorted([*((r.path, r.access) for r in rules), *pins], key=lambda rule: rule[0].count("/")):
+        if not os.path.lexists(path):
+            continue
+        match access:
+            case "write":
+                words += ["--bind", path, path]
+            case "read":
+                words += ["--ro-bind", path, path]
+            case _ if os.path.isdir(path):
+                words += ["--perms", "000", "--tmpfs", path]
+                hidden += ["--remount-ro", path]
+            case _:
+                words += ["--ro-bind", "/dev/null", path]
+    return [*words, *hidden, *(["--remount-ro", "/"] if base.access == "none" else [])]
+
+
+def links(paths: Sequence[str]) -> list[str]:
+    """The links among `paths`, made anew: the real folders alone would not be found by the names programs know."""
+    return [word for path in paths if os.path.islink(path) for word in ("--symlink", os.readlink(path), path)]

@@ -1,0 +1,227 @@
+"""What a command may touch: one table of paths, worked out from a policy before anything runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from attrs import frozen
+
+from spindle.actors.tools.sandbox.protection import HOME_OWN, has_link, metadata_of, resolve
+from spindle.rpc.protocol.settings import (
+    DangerFullAccessPolicy,
+    ExternalSandboxPolicy,
+    ReadOnlyAccess,
+    ReadOnlyPolicy,
+    RestrictedReadAccess,
+    SandboxPolicy,
+    WorkspaceWritePolicy,
+)
+
+Access: TypeAlias = Literal["none", "read", "write"]
+WRITE: Final[Access] = "write"
+ORDER: Final[Mapping[Access, int]] = {"none": 0, "read": 1, "write": 2}
+MINIMAL: Final = (
+    ("/Library", "/System", "/bin", "/dev", "/opt/homebrew", "/private/etc", "/private/var/db", "/sbin", "/usr")
+    if sys.platform == "darwin"
+    else ("/bin", "/sbin", "/usr", "/etc", "/lib", "/lib64", "/nix/store", "/run/current-system/sw")
+)
+"""What programs need to start, where only listed folders may be read."""
+
+
+@frozen
+class Rule:
+    """`access` to everything below `path` (a real, absolute path) that no deeper rule speaks of."""
+
+    path: str
+    access: Access
+
+
+@frozen
+class Confinement:
+    """What a command may touch.
+
+    `rules` go from shallow to deep, one per path, the first for "/"; the deepest that contains a path decides. A path that
+    may only be read below one that may be written is protected: it cannot be made where it is missing, nor renamed away.
+    `network` means IP sockets; sockets of services on this machine are out of reach either way.
+    """
+
+    rules: tuple[Rule, ...]
+    network: bool
+
+    def access(self, path: str) -> Access:
+        """What a real, absolute path may be used for."""
+        return max((r for r in self.rules if within(path, r.path)), key=lambda r: len(r.path)).access
+
+    @property
+    def protected(self) -> tuple[str, ...]:
+        """The paths that may be read only, below one that may be written."""
+        return tuple(r.path for r in self.rules if r.access == "read" and self.around(r.path) == "write")
+
+    @property
+    def pinned(self) -> tuple[str, ...]:
+        """The writable folders between a writable root and a deeper rule, without either.
+
+        Moving one aside would take what is protected along, and let a copy without protection be put in its place.
+        """
+        found: dict[str, None] = {}
+        known = {r.path for r in self.rules}
+        for rule in self.rules:
+            for parent in map(str, Path(rule.path).parents):
+                if parent in known or self.access(parent) != "write":
+                    break
+                found[parent] = None
+        return tuple(sorted(found))
+
+    def around(self, path: str) -> Access | None:
+        """What the folder that holds `path` may be used for; None above the root."""
+        return None if path == "/" else self.access(os.path.dirname(path))
+
+
+def within(path: str, root: str) -> bool:
+    """Whether `path` is `root` or lies below it; both absolute."""
+    return path == root or root == "/" or path.startswith(root + "/")
+
+
+@frozen
+class Place:
+    """Where a command runs: the thread's `cwd`, the Codex home, and the environment's TMPDIR, if any. Absolute paths."""
+
+    cwd: str
+    home: str
+    tmpdir: str | None = None
+
+
+@frozen
+class Grants:
+    """What is allowed: access by absolute path, and whether the network is open."""
+
+    entries: Mapping[str, Access]
+    network: bool
+
+
+NOTHING: Final = Grants({}, network=False)
+
+
+def of_policy(policy: SandboxPolicy, place: Place, granted: Grants = NOTHING) -> Confinement | None:
+    """What `policy` allows at `place`, and what was `granted` besides.
+
+    None means that the policy wants no sandbox. Reads the file system (links, `.git` files), so not for the trio thread.
+    """
+    match policy:
+        case DangerFullAccessPolicy() | ExternalSandboxPolicy():
+            return None
+        case ReadOnlyPolicy(access=access, network_access=online):
+            roots: list[str] = []
+        case WorkspaceWritePolicy(read_only_access=access, network_access=online):
+            roots = [place.cwd, *policy.writable_roots, *temporary(place, policy)]
+    entries = list(_readable(access, place))
+    entries.extend(granted.entries.items())
+    entries.extend((root, WRITE) for root in roots)
+    return build(entries, place, network=online or granted.network)
+
+
+def temporary(place: Place, policy: WorkspaceWritePolicy) -> list[str]:
+    """The folders for temporary files that `policy` leaves writable."""
+    slash = [] if policy.exclude_slash_tmp else ["/tmp"]
+    variable = [] if policy.exclude_tmpdir_env_var or not place.tmpdir else [place.tmpdir]
+    return [path for path in (*slash, *variable) if os.path.isabs(path)]
+
+
+def _readable(access: ReadOnlyAccess, place: Place) -> list[tuple[str, Access]]:
+    match access:
+        case RestrictedReadAccess(include_platform_defaults=defaults, readable_roots=roots):
+            return [(path, "read") for path in (*(MINIMAL if defaults else ()), *roots, place.cwd)]
+        case _:
+            return [("/", "read")]
+
+
+def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool) -> Confinement:
+    """The table for `entries`, with what nobody may write taken out.
+
+    Missing paths are left out, unless they must not be made, and so are those that lead through a link in a folder that may
+    be written. Where one path is named twice, none beats write and write
+    beats read. Metadata that an entry names itself is as the entry says.
+    """
+    named = [_Named(path, access, *resolve(path)) for path, access in entries]
+    table = _merged(named)
+    # A link that a command may replace would lead the next command's rights wherever it likes.
+    while loose := [one for one in named if one.access != "none" and _may_turn(one, table)]:
+        named = [one for one in named if one not in loose]
+        table = _merged(named)
+    explicit = {os.path.abspath(one.path) for one in named}
+    for root in [path for path, access in table.items() if access == "write"]:
+        for path in metadata_of(root):
+            if path not in explicit:
+                _lower(table, path)
+        if has_link(root):
+            _close(table, root)
+    home = os.path.realpath(place.home)
+    _lower(table, home)
+    for own in (os.path.join(home, name) for name in HOME_OWN):
+        _lower(table, own)
+        for path in [path for path, access in table.items() if access == "write" and within(path, own)]:
+            table[path] = "read"
+    if table["/"] != "write":
+        # What confines the next command: this package, and the interpreter that runs a part of it.
+        for code in (os.path.dirname(os.path.realpath(__file__)), os.path.realpath(sys.base_prefix)):
+            _lower(table, code)
+    ordered = sorted(table.items(), key=lambda item: (item[0] != "/", item[0].count("/"), item[0]))
+    return Confinement(tuple(_needed(Rule(path, access) for path, access in ordered)), network)
+
+
+@frozen
+class _Named:
+    """A path as it was named, where it leads, and the folders of the links on the way."""
+
+    path: str
+    access: Access
+    real: str
+    links: Sequence[str]
+
+
+def _merged(named: Iterable[_Named]) -> dict[str, Access]:
+    table: dict[str, Access] = {}
+    for one in named:
+        old = table.get(one.real, one.access)
+        if os.path.exists(one.real):
+            table[one.real] = "none" if "none" in (old, one.access) else max(old, one.access, key=ORDER.__getitem__)
+    table.setdefault("/", "none")
+    return table
+
+
+def _may_turn(one: _Named, table: Mapping[str, Access]) -> bool:
+    return any(_deepest(table, folder) == "write" for folder in one.links)
+
+
+def _lower(table: dict[str, Access], path: str) -> None:
+    """Make `path` read-only if it could be written; if it is missing, the topmost folder that would have to be made."""
+    real = os.path.realpath(path)
+    while not os.path.lexists(real) and not os.path.lexists(os.path.dirname(real)):
+        real = os.path.dirname(real)
+    if _deepest(table, real) == "write":
+        table[real] = "read"
+
+
+def _deepest(table: Mapping[str, Access], path: str) -> Access:
+    return next(table[place] for place in (path, *map(str, Path(path).parents)) if place in table)
+
+
+def _close(table: dict[str, Access], root: str) -> None:
+    """Let nothing be made directly in `root`: a link there could be replaced, and no mount can hold a link."""
+    table[root] = "read"
+    for entry in os.scandir(root):
+        if not entry.is_symlink():
+            table.setdefault(entry.path, "write")
+
+
+def _needed(rules: Iterable[Rule]) -> Iterable[Rule]:
+    """`rules`, shallow first, without those that only repeat what holds above; a writable root below another stays one."""
+    kept: dict[str, Access] = {}
+    for rule in rules:
+        if rule.path == "/" or rule.access == "write" or rule.access != _deepest(kept, rule.path):
+            kept[rule.path] = rule.access
+            yield rule

@@ -1,0 +1,87 @@
+"""What stays read-only wherever a command may write: what other programs will trust later."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+METADATA: Final = (".git", ".agents", ".codex")
+"""Names at the top of a writable root: hooks, instructions and rules that run or count outside the sandbox later."""
+
+HOME_OWN: Final = (
+    "AGENTS.md",
+    "AGENTS.override.md",
+    "agents",
+    "archived_sessions",
+    "auth.json",
+    "config.toml",
+    "history.jsonl",
+    "hooks.json",
+    "plugins",
+    "prompts",
+    "rules",
+    "sessions",
+    "skills",
+    "thread-writer-locks",
+)
+"""Names in the Codex home that no policy and no grant makes writable."""
+
+
+MOST_LINKS: Final = 40
+"""As many links as the kernel follows in one path."""
+
+
+def metadata_of(root: str) -> list[str]:
+    """What is protected at a writable `root`: the names, and where a `.git` file (of a worktree or submodule) points.
+
+    Of a worktree that is its own folder and the common one, where the hooks and the configuration are.
+    """
+    paths = [os.path.join(root, name) for name in METADATA]
+    pointed = _gitdir(os.path.join(root, ".git"))
+    if pointed is not None:
+        paths.append(pointed)
+        common = _first_line(os.path.join(pointed, "commondir"))
+        if common is not None:
+            paths.append(os.path.normpath(os.path.join(pointed, common)))
+    return paths
+
+
+def resolve(path: str) -> tuple[str, list[str]]:
+    """The real path of an absolute `path`, as far as it exists, and the folders of the links on the way."""
+    real, folders = "/", list[str]()
+    waiting = path.split("/")[::-1]
+    while waiting:
+        name = waiting.pop()
+        if name == "..":
+            real = os.path.dirname(real)
+        elif name not in ("", "."):
+            place = os.path.join(real, name)
+            if os.path.islink(place) and len(folders) < MOST_LINKS:
+                folders.append(real)
+                target = os.readlink(place)
+                real = "/" if target.startswith("/") else real
+                waiting += target.split("/")[::-1]
+            else:
+                real = place
+    return real, folders
+
+
+def has_link(root: str) -> bool:
+    """Whether a protected name at `root` is a symbolic link."""
+    return any(os.path.islink(os.path.join(root, name)) for name in METADATA)
+
+
+def _gitdir(path: str) -> str | None:
+    line = _first_line(path)
+    if line is None or not line.startswith("gitdir:"):
+        return None
+    return os.path.normpath(os.path.join(os.path.dirname(path), line.removeprefix("gitdir:").strip()))
+
+
+def _first_line(path: str) -> str | None:
+    """The first line of a small file; None where there is none to read."""
+    try:
+        with open(path, "rb") as file:
+            return os.fsdecode(file.readline(4096)).strip()
+    except OSError:
+        return None

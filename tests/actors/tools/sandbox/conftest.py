@@ -1,0 +1,138 @@
+"""A small world with a workspace, a home and things outside, and programs run in it, confined by each mechanism."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import field, frozen
+
+from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
+from spindle.actors.tools.sandbox.mechanism import Bubblewrap, Landlock, Mechanism, Namespaces
+from spindle.actors.tools.sandbox.sandbox import Command, Sandbox, trial
+from spindle.rpc.protocol.settings import SandboxPolicy, WorkspaceWritePolicy
+
+NAMES = ("bubblewrap", "namespaces", "landlock")
+DEADLINE = 60
+
+
+@frozen
+class World:
+    """`ws` (with `sub`, and `.git` with a hook) may be written by default; `out` is beside it, `home` is the Codex home."""
+
+    root: Path
+    ws: Path = field(init=False)
+    out: Path = field(init=False)
+    home: Path = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("ws", "out", "home"):
+            object.__setattr__(self, name, self.root / name)
+        for folder in ("ws/sub", "ws/.git/hooks", "out", "home/rules", "home/sessions"):
+            (self.root / folder).mkdir(parents=True)
+        for file in ("ws/file", "ws/.git/config", "out/file", "home/config.toml", "home/auth.json", "home/rules/r"):
+            (self.root / file).write_text("original")
+
+    @property
+    def place(self) -> Place:
+        return Place(str(self.ws), str(self.home))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What attempts find their way by."""
+        own = {"WS": str(self.ws), "OUT": str(self.out), "CODEX_HOME": str(self.home), "OUTER": str(os.getpid())}
+        return {**os.environ, **own}
+
+    def policy(self, *roots: Path, network: bool = False) -> WorkspaceWritePolicy:
+        """Writing in the workspace and below `roots`, not in the shared folders for temporary files (the world is in one)."""
+        return WorkspaceWritePolicy(
+            [str(root) for root in roots], network_access=network, exclude_slash_tmp=True, exclude_tmpdir_env_var=True
+        )
+
+    def seen(self) -> dict[str, str]:
+        """Everything outside the workspace's free part: what is where, with its content."""
+        kept: dict[str, str] = {}
+        for top in (self.out, self.home, self.ws / ".git", self.ws / ".codex", self.ws / ".agents"):
+            if top.is_symlink() or top.is_file():
+                kept[str(top)] = "link" if top.is_symlink() else top.read_text()
+            for path in top.rglob("*"):
+                kept[str(path)] = path.read_text() if path.is_file() else "folder"
+        return kept
+
+
+@frozen
+class Confiner:
+    """Runs programs in a world under one mechanism."""
+
+    name: str
+    sandbox: Sandbox
+    world: World
+
+    @property
+    def mounts(self) -> bool:
+        """Whether the mechanism holds paths by mounts, and has namespaces."""
+        return self.name != "landlock"
+
+    async def run(
+        self, *argv: str, policy: SandboxPolicy | None = None, confinement: Confinement | None = None, tty: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        confined = confinement or of_policy(policy or self.world.policy(), self.world.place)
+        assert confined is not None
+        async with self.sandbox.confined(confined, argv, self.world.environment, tty=tty) as command:
+            return run_to_end(command, self.world)
+
+    async def started(
+        self, argv: Sequence[str], env: Mapping[str, str], change: Callable[[list[str]], object] = len, **options: Any
+    ) -> subprocess.CompletedProcess[Any]:
+        """`argv` in the workspace, with its own environment, and with what `change` does to the confined command line."""
+        confined = of_policy(self.world.policy(), self.world.place)
+        assert confined is not None
+        async with self.sandbox.confined(confined, argv, env, tty="stdin" in options) as command:
+            line = list(command.argv)
+            change(line)
+            return run_to_end(Command(line, command.env), self.world, **options)
+
+    async def python(self, code: str, policy: SandboxPolicy | None = None) -> subprocess.CompletedProcess[str]:
+        return await self.run(sys.executable, "-c", code, policy=policy)
+
+    async def shell(self, script: str, policy: SandboxPolicy | None = None) -> subprocess.CompletedProcess[str]:
+        return await self.run("/bin/sh", "-c", script, policy=policy)
+
+
+def run_to_end(command: Command, world: World, **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Run, with a deadline so that nothing hangs for ever; whoever keeps an end of the pipes open is waited for."""
+    given = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": DEADLINE, **options}
+    return subprocess.run(command.argv, env=command.env, cwd=world.ws, **given)
+
+
+@functools.cache
+def offered() -> Mapping[str, Mechanism | str]:
+    """Each mechanism, or why this machine does not have it."""
+    if sys.platform != "linux":
+        return dict.fromkeys(NAMES, "needs Linux")
+    found: dict[str, Mechanism | str] = {}
+    preferred = Sandbox().mechanism()
+    found["bubblewrap"] = preferred if isinstance(preferred, Bubblewrap) else "not installed, or not working"
+    machine = os.uname().machine
+    for name, candidate in (("namespaces", Namespaces(machine)), ("landlock", Landlock(machine))):
+        found[name] = trial(candidate) or candidate
+    return found
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(Path(os.path.realpath(tmp_path)) / "world")
+
+
+@pytest.fixture(params=NAMES)
+def confiner(request: pytest.FixtureRequest, world: World) -> Confiner:
+    mechanism = offered()[request.param]
+    if isinstance(mechanism, str):
+        pytest.skip(f"no {request.param} here: {mechanism}")
+    return Confiner(request.param, Sandbox(mechanism), world)

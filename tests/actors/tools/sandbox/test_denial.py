@@ -1,0 +1,44 @@
+"""Which failures look like the sandbox's doing."""
+
+from __future__ import annotations
+
+import pytest
+
+from spindle.actors.tools.sandbox.confinement import Confinement, Rule
+from spindle.actors.tools.sandbox.denial import denied
+
+OFFLINE = Confinement((Rule("/", "read"),), network=False)
+ONLINE = Confinement((Rule("/", "read"),), network=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "expected"),
+    [
+        (1, "touch: cannot touch 'g': Read-only file system", True),
+        (2, "OSError: [Errno 30] Read-only file system: 'g'", True),
+        (1, "Error: EROFS: read-only file system, open 'g'", True),
+        (126, "bash: ./x: Permission denied", True),
+        (1, "Operation not permitted", True),
+        (159, "Bad system call", True),
+        (-31, "", True),
+        (6, "curl: (6) Could not resolve host: example.org", True),
+        (1, "npm ERR! code EAI_AGAIN", True),
+        (1, "connect: Network is unreachable", True),
+        (0, "Permission denied", False),
+        (1, "AssertionError", False),
+        (127, "bash: foo: command not found", False),
+        (None, "", False),
+        (137, "Killed", False),
+    ],
+)
+def test_a_denial_is_told_by_code_and_words(code: int | None, output: str, expected: bool) -> None:
+    assert denied(code, output, OFFLINE) is expected
+
+
+def test_an_unreachable_host_is_no_denial_with_the_network_open() -> None:
+    assert not denied(6, "curl: (6) Could not resolve host: example.org", ONLINE)
+    assert denied(1, "Permission denied", ONLINE)
+
+
+def test_without_a_sandbox_nothing_is_denied() -> None:
+    assert not denied(1, "Permission denied", None)

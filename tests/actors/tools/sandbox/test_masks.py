@@ -1,0 +1,55 @@
+"""Empty folders where protected names are missing: made, shared, removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spindle.actors.tools.sandbox.masks import Masks
+
+
+def test_a_mask_is_there_while_somebody_needs_it(tmp_path: Path) -> None:
+    masks, path = Masks(), tmp_path / ".git"
+    first, second = masks.hold([str(path)]), masks.hold([str(path)])
+    assert first == second == (str(path),)
+    masks.release(first)
+    assert path.is_dir()
+    masks.release(second)
+    assert not path.exists()
+
+
+def test_two_runtimes_share_a_mask(tmp_path: Path) -> None:
+    """Removing it would take the mount of the other's command away."""
+    one, two, path = Masks(), Masks(), tmp_path / ".git"
+    first, second = one.hold([str(path)]), two.hold([str(path)])
+    one.release(first)
+    assert path.is_dir()
+    two.release(second)
+    assert not path.exists()
+
+
+def test_what_was_filled_meanwhile_stays(tmp_path: Path) -> None:
+    masks, path = Masks(), tmp_path / ".git"
+    held = masks.hold([str(path)])
+    (path / "HEAD").touch()
+    masks.release(held)
+    assert (path / "HEAD").exists()
+
+
+def test_a_mask_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    masks, path = Masks(), tmp_path / ".git"
+    first = masks.hold([str(path)])
+    path.rmdir()
+    second = masks.hold([str(path)])
+    assert path.is_dir()
+    masks.release(second)
+    masks.release(first)
+    assert not path.exists()
+
+
+def test_what_is_there_already_is_nobodys_mask(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/HEAD").touch()
+    (tmp_path / ".codex").write_text("")
+    masks = Masks()
+    assert masks.hold([str(tmp_path / ".git"), str(tmp_path / ".codex"), str(tmp_path / "no/.git")]) == ()
+    assert (tmp_path / ".codex").is_file()
