@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from attrs import frozen
 
-from spindle.actors.tools.mcp.transport import Json
+from spindle.actors.tools.mcp.shapes import Json, as_object
 from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, DangerFullAccessPolicy, GranularApproval, SandboxPolicy
 from spindle.storage.config.mcp_servers import ApprovalMode
@@ -33,7 +33,7 @@ def asks(annotations: object, mode: ApprovalMode, policy: AskForApproval, sandbo
     """Whether the user is asked before a tool with these annotations is called."""
     if mode == "approve" or (policy == "never" and isinstance(sandbox, DangerFullAccessPolicy)):
         return False
-    return mode == "prompt" or _is_risky(annotations if isinstance(annotations, dict) else {})
+    return mode == "prompt" or _is_risky(as_object(annotations))
 
 
 def may_elicit(policy: AskForApproval) -> bool:
@@ -55,7 +55,7 @@ def question(
     if (description := tool.get("description")) is not None:
         meta["tool_description"] = description
     if isinstance(arguments, dict):
-        members: Mapping[str, Any] = arguments
+        members = as_object(arguments)
         meta["tool_params"] = members
         meta["tool_params_display"] = [
             {"name": name, "value": members[name], "display_name": name} for name in sorted(members)
@@ -76,10 +76,10 @@ def verdict(answer: McpServerElicitationRequestResponse | None, mode: ApprovalMo
         return Verdict(REJECTED)
     if answer.action == "cancel":
         return Verdict(CANCELLED)
-    wanted: object = answer.meta.get("persist") if isinstance(answer.meta, dict) else None
-    if mode == "auto" and (wanted == "session" or wanted == "always"):
-        return Verdict(persist=wanted)
-    return Verdict()
+    wanted: object = as_object(answer.meta).get("persist")
+    if mode != "auto":
+        return Verdict()
+    return Verdict(persist="session" if wanted == "session" else "always" if wanted == "always" else None)
 
 
 def _is_risky(annotations: Mapping[str, object]) -> bool:

@@ -16,7 +16,7 @@ from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.offers import Tool
 from spindle.actors.tools.mcp.results import Outcome, Output, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.transport import Json
+from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ExternalSandboxPolicy, SandboxPolicy
 from spindle.rpc.protocol.turns import (

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from spindle.actors.tools.mcp.schemas import input_schema
 from spindle.actors.tools.mcp.server import Server
-from spindle.actors.tools.mcp.transport import Json
+from spindle.actors.tools.mcp.shapes import Json
 
 _LONGEST: Final = 64
 _HASH: Final = 12

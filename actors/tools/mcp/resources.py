@@ -13,9 +13,9 @@ from spindle.actors.tools.mcp.calls import Call, ItemReporter
 from spindle.actors.tools.mcp.errors import McpError
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.results import Outcome
-from spindle.actors.tools.mcp.server import Server, objects
+from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.transport import Json
+from spindle.actors.tools.mcp.shapes import Json, as_object, objects
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallItem
 
@@ -62,15 +62,16 @@ def resource_tools() -> list[dict[str, Any]]:
 async def call_resource_tool(servers: McpServers, name: str, call: Call, host: CallHost) -> str:
     """Run one of the functions (`RESOURCE_TOOLS`); returns what the model reads, failures included."""
     try:
-        arguments: Any = orjson.loads(call.arguments) if call.arguments.strip() else {}
-        if not isinstance(arguments, dict):
+        given: Any = orjson.loads(call.arguments) if call.arguments.strip() else {}
+        if not isinstance(given, dict):
             raise _Refused("expected an object")
-        work, server = _work(servers, name, cast("Json", arguments))
+        given = as_object(cast("object", given))
+        work, server = _work(servers, name, given)
     except orjson.JSONDecodeError as error:
         return f"failed to parse function arguments: {error}"
     except _Refused as error:
         return f"failed to parse function arguments: {error}"
-    reporter = ItemReporter(host, McpToolCallItem(call.call_id, server, name, "inProgress", arguments))
+    reporter = ItemReporter(host, McpToolCallItem(call.call_id, server, name, "inProgress", given))
     with reporter:
         try:
             said = encode(await work()).decode()

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
-from spindle.actors.tools.mcp.transport import Json
+from spindle.actors.tools.mcp.shapes import Json, as_object
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallError, McpToolCallItem, McpToolCallResult
 
@@ -85,17 +85,16 @@ def aborted(seconds: float) -> str:
 
 def _part(part: object) -> dict[str, Any]:
     if _is_image(part):
-        image = cast("Json", part)
+        image = as_object(part)
         data = str(image.get("data"))
         url = data if data.startswith("data:") else f"data:{image.get('mimeType')};base64,{data}"
         return {"type": "input_image", "image_url": url, "detail": "high"}
-    if isinstance(part, dict) and cast("Json", part).get("type") == "text":
-        return {"type": "input_text", "text": str(cast("Json", part).get("text"))}
-    return {"type": "input_text", "text": encode(cast("object", part)).decode()}
+    given = as_object(part)
+    return {"type": "input_text", "text": str(given.get("text")) if given.get("type") == "text" else encode(given).decode()}
 
 
 def _is_image(part: object) -> bool:
-    return isinstance(part, dict) and cast("Json", part).get("type") == "image"
+    return as_object(part).get("type") == "image"
 
 
 def _content(result: Json) -> list[object]:

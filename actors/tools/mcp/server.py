@@ -8,13 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import trio
 
 from spindle.actors.tools.mcp.errors import BadAnswer, McpError, ServerError, StartupFailed, TransportClosed
 from spindle.actors.tools.mcp.session import Progress, Session
-from spindle.actors.tools.mcp.transport import Json, Transport
+from spindle.actors.tools.mcp.shapes import Json, as_object, objects
+from spindle.actors.tools.mcp.transport import Transport
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.mcp import McpServerStartupState
 from spindle.storage.config import McpServerConfig
@@ -166,7 +167,7 @@ class Server:
                 said = await session.initialize(self._client_info)
                 instructions = said.get("instructions")
                 self.instructions = instructions if isinstance(instructions, str) else None
-                if "tools" in (said.get("capabilities") or {}):
+                if "tools" in as_object(said.get("capabilities")):
                     await self._list_tools()
                 self.state = "ready"
                 self.started.set()
@@ -210,10 +211,3 @@ class Server:
                 await self._list_tools()
             except McpError as error:
                 log.warning("MCP server %s does not list its changed tools: %s", self.config.name, error)
-
-
-def objects(value: object) -> list[Json]:
-    """The members of a JSON array that are objects."""
-    if not isinstance(value, list):
-        return []
-    return [cast("Json", member) for member in cast("list[object]", value) if isinstance(member, dict)]

@@ -13,8 +13,8 @@ from spindle.actors.tools.mcp.errors import UnknownServer
 from spindle.actors.tools.mcp.host import Question, ThreadHost
 from spindle.actors.tools.mcp.offers import Offer, offer
 from spindle.actors.tools.mcp.server import DECLINED, Opener, Server
+from spindle.actors.tools.mcp.shapes import Json
 from spindle.actors.tools.mcp.sharing import SharedServers
-from spindle.actors.tools.mcp.transport import Json
 from spindle.rpc.protocol.mcp import (
     McpFormElicitationParams,
     McpServerStatusUpdatedNotification,

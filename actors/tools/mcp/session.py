@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol, cast
 import trio
 
 from spindle.actors.tools.mcp.errors import BadAnswer, ServerError, TimedOut, TransportClosed
-from spindle.actors.tools.mcp.transport import Json, Transport
+from spindle.actors.tools.mcp.shapes import Json, as_object
+from spindle.actors.tools.mcp.transport import Transport
 
 log = logging.getLogger("spindle")
 
@@ -128,8 +129,7 @@ class Session:
     def _take(self, message: Json, nursery: trio.Nursery) -> None:
         method, number = message.get("method"), message.get("id")
         if isinstance(method, str):
-            params = message.get("params")
-            known = cast("Json", params) if isinstance(params, dict) else dict[str, Any]()
+            known = as_object(message.get("params"))
             if number is None:
                 self._notified(method, known)
             else:
@@ -191,10 +191,8 @@ class Session:
 
 
 def _result(answer: Json) -> Json:
-    error = answer.get("error")
-    if isinstance(error, dict):
-        body = cast("Json", error)
-        raise ServerError(body.get("code"), body.get("message"), body.get("data"))
+    if (error := as_object(answer.get("error"))) or "error" in answer:
+        raise ServerError(error.get("code"), error.get("message"), error.get("data"))
     result = answer.get("result")
     if not isinstance(result, dict):
         raise BadAnswer

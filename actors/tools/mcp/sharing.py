@@ -10,7 +10,7 @@ import trio
 from attrs import define
 
 from spindle.actors.tools.mcp.server import Asker, Opener, Server
-from spindle.actors.tools.mcp.transport import Json
+from spindle.actors.tools.mcp.shapes import Json
 from spindle.storage.config import McpServerConfig
 
 

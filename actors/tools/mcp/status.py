@@ -12,7 +12,7 @@ from spindle.actors.tools.mcp.errors import McpError, UnknownServer
 from spindle.actors.tools.mcp.resources import list_resource_templates, list_resources, read_resource
 from spindle.actors.tools.mcp.server import Opener, Server
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.transport import Json
+from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.mcp import (

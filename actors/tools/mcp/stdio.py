@@ -12,7 +12,7 @@ import trio
 
 from spindle.actors.tools.mcp.child import end_child, environment, start_child
 from spindle.actors.tools.mcp.errors import StartupFailed, TransportClosed
-from spindle.actors.tools.mcp.transport import Json
+from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.transports.lines import LineTransport
 from spindle.storage.config import McpServerConfig

@@ -15,7 +15,7 @@ import orjson
 import trio
 
 from spindle.actors.tools.mcp.errors import McpError, StartupFailed, TransportClosed
-from spindle.actors.tools.mcp.transport import Json
+from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.model.sse import EventSplitter
 from spindle.rpc.protocol.converter import encode
 from spindle.storage.config import McpServerConfig

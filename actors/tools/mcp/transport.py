@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
-Json: TypeAlias = Mapping[str, Any]
+from spindle.actors.tools.mcp.shapes import Json
 
 
 class Transport(Protocol):
