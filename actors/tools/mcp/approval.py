@@ -7,7 +7,7 @@ is never to ask and may do anything is never asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import frozen
 
@@ -55,7 +55,7 @@ def question(
     if (description := tool.get("description")) is not None:
         meta["tool_description"] = description
     if isinstance(arguments, dict):
-        members = as_object(arguments)
+        members = as_object(cast("object", arguments))
         meta["tool_params"] = members
         meta["tool_params_display"] = [
             {"name": name, "value": members[name], "display_name": name} for name in sorted(members)

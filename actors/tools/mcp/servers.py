@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import trio
-from attrs import define
+from attrs import define, field
 
 from spindle.actors.tools.mcp.approval import may_elicit
 from spindle.actors.tools.mcp.errors import UnknownServer
@@ -26,7 +26,9 @@ from spindle.storage.config import McpServerConfig
 @define(eq=False)
 class _Used:
     server: Server
-    scope: trio.CancelScope
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    announced: trio.Event = field(factory=trio.Event)
+    """Set when it has started or failed and clients have been told."""
 
 
 class McpServers:
@@ -69,7 +71,7 @@ class McpServers:
     async def settled(self) -> None:
         """Wait until no server is starting; each has its own time limit."""
         for used in list(self._used.values()):
-            await used.server.started.wait()
+            await used.announced.wait()
 
     def failed_required(self) -> str | None:
         """What a thread that cannot do without them is told of its failed servers; None if there are none."""
@@ -148,29 +150,32 @@ class McpServers:
         else:
             server = Server(config, self._open, self._client_info)
             server.askers.append(self.ask)
-        used = self._used[name] = _Used(server, trio.CancelScope())
+        used = self._used[name] = _Used(server)
         self._nursery.start_soon(self._run, used, config.shared and self._shared is not None)
 
     async def _run(self, used: _Used, is_shared: bool) -> None:
         server = used.server
+        self._host.emit(McpServerStatusUpdatedNotification(server.config.name, "starting"))
         try:
             with used.scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._announce, server)
+                    nursery.start_soon(self._announce, used)
                     if is_shared:
                         await trio.sleep_forever()
                     await server.run()
         finally:
+            used.announced.set()
             if is_shared and self._shared is not None:
                 self._shared.leave(server, self.ask)
         if server.state == "cancelled":
             self._tell(server)
 
-    async def _announce(self, server: Server) -> None:
-        self._host.emit(McpServerStatusUpdatedNotification(server.config.name, "starting"))
+    async def _announce(self, used: _Used) -> None:
+        server = used.server
         await server.started.wait()
         if server.state != "cancelled":
             self._tell(server)
+            used.announced.set()
 
     def _tell(self, server: Server) -> None:
         self._host.emit(McpServerStatusUpdatedNotification(server.config.name, server.state, server.error))
