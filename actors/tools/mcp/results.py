@@ -90,7 +90,10 @@ def _part(part: object) -> dict[str, Any]:
         url = data if data.startswith("data:") else f"data:{image.get('mimeType')};base64,{data}"
         return {"type": "input_image", "image_url": url, "detail": "high"}
     given = as_object(part)
-    return {"type": "input_text", "text": str(given.get("text")) if given.get("type") == "text" else encode(given).decode()}
+    return {
+        "type": "input_text",
+        "text": str(given.get("text")) if given.get("type") == "text" else encode(given).decode(),
+    }
 
 
 def _is_image(part: object) -> bool:

@@ -109,16 +109,6 @@ async def call_tool_directly(servers: McpServers, params: McpServerToolCallParam
     )
 
 
-def check_oauth_login(configs: Configs, name: str) -> None:
-    """mcpServer/oauth/login is refused in words that fit: always, for there is no OAuth. Raises RpcError."""
-    config = configs.get(name)
-    if config is None:
-        raise invalid_request(f"No MCP server named '{name}' found.")
-    if config.url is None:
-        raise invalid_request("OAuth login is only supported for streamable HTTP servers.")
-    raise invalid_request("OAuth login is not supported; configure a bearer_token_env_var.")
-
-
 @asynccontextmanager
 async def _running(
     configs: Sequence[McpServerConfig], open_transport: Opener, client_info: Json

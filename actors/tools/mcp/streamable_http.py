@@ -72,6 +72,8 @@ class HttpTransport:
             if (session := response.headers.get(_SESSION)) is not None:
                 self._headers[_SESSION] = session
             self._nursery.start_soon(self._answered, response, number)
+            if message.get("method") == "notifications/initialized":
+                self._nursery.start_soon(self._listen)
             return
         await self._refused(response)
 
@@ -107,7 +109,6 @@ class HttpTransport:
 
     def settled(self, version: str) -> None:
         self._headers["mcp-protocol-version"] = version
-        self._nursery.start_soon(self._listen)
 
     async def goodbye(self) -> None:
         """Tell the server that the session is over, for as long as a goodbye may take."""

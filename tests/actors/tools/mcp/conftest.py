@@ -3,6 +3,7 @@
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import orjson
@@ -96,13 +97,13 @@ class Host:
 
     thread_id: str = "thread-1"
     turn_id: str = "turn-1"
-    approval_policy: object = "on-request"
-    sandbox_policy: object = attrs.Factory(ReadOnlyPolicy)
-    answers: list = attrs.Factory(list)
-    emitted: list = attrs.Factory(list)
-    recorded: list = attrs.Factory(list)
-    asked: list = attrs.Factory(list)
-    always: list = attrs.Factory(list)
+    approval_policy: Any = "on-request"
+    sandbox_policy: Any = attrs.Factory(ReadOnlyPolicy)
+    answers: list[Any] = attrs.Factory(list)
+    emitted: list[Any] = attrs.Factory(list)
+    recorded: list[Any] = attrs.Factory(list)
+    asked: list[Any] = attrs.Factory(list)
+    always: list[Any] = attrs.Factory(list)
 
     def emit(self, notification):
         self.emitted.append(notification)

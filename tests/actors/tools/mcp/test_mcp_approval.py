@@ -1,5 +1,7 @@
 """When the user is asked before a tool is called, how, and what the answers mean. The table is what Codex 0.124 does."""
 
+from typing import Any
+
 import pytest
 
 from spindle.actors.tools.mcp.approval import Verdict, asks, may_elicit, question, verdict
@@ -13,7 +15,7 @@ from spindle.rpc.protocol.settings import (
     WorkspaceWritePolicy,
 )
 
-ANNOTATIONS = [
+ANNOTATIONS: list[tuple[Any, bool]] = [
     (None, True),
     ({}, True),
     ([], True),

@@ -33,6 +33,7 @@ class Turn:
 
     def start(self, tool="echo", arguments='{"text": "hi"}', namespace="mcp__tiny__", scope=None):
         run = find(self.servers, namespace, tool)
+        assert run is not None
 
         async def work():
             with scope or trio.CancelScope():

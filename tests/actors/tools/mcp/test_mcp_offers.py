@@ -1,6 +1,7 @@
 """What the model is offered: names that fit, and schemas that every model takes. The cases were put to Codex 0.124."""
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -9,9 +10,11 @@ from spindle.actors.tools.mcp.schemas import input_schema
 from spindle.actors.tools.mcp.server import Server
 from spindle.storage.config import McpServerConfig
 
+from .conftest import PlayedOpener
+
 
 def server(name, *tools, instructions=None):
-    made = Server(McpServerConfig(name=name, command="x"), None, {})
+    made = Server(McpServerConfig(name=name, command="x"), PlayedOpener(), {})
     made.tools = tuple({"name": tool, "inputSchema": {}} for tool in tools)
     made.instructions = instructions
     return made
@@ -91,7 +94,7 @@ def test_the_longest_server_name_leaves_room_for_its_tools():
 
 
 STRING = {"type": "string"}
-SCHEMAS = [
+SCHEMAS: list[tuple[Any, Any]] = [
     ({}, {"type": "object", "properties": {}}),
     (None, {"type": "object", "properties": {}}),
     ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": STRING}}),
@@ -115,7 +118,7 @@ SCHEMAS = [
         },
     ),
 ]
-MEMBERS = [
+MEMBERS: list[tuple[Any, Any]] = [
     (True, STRING),
     (False, STRING),
     ({"$ref": "#/$defs/Q"}, STRING),
@@ -157,7 +160,7 @@ def test_the_schema_of_a_member(given, cut):
 
 
 def test_a_schema_without_end_is_cut_off():
-    deep = {}
+    deep: dict[str, Any] = {}
     for _ in range(5000):
         deep = {"properties": {"x": deep}}
     assert input_schema(deep)["type"] == "object"

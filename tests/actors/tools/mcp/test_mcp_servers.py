@@ -170,7 +170,12 @@ async def test_reload_leaves_alone_what_stays(servers, host, opener):
     await wait_all_tasks_blocked()
     assert servers.get("stays") is stays
     assert set(offered(servers)) == {"mcp__changes__", "mcp__new__", "mcp__stays__"}
-    assert sorted(host.statuses()) == [("changes", "ready"), ("changes", "starting"), ("new", "ready"), ("new", "starting")]
+    assert sorted(host.statuses()) == [
+        ("changes", "ready"),
+        ("changes", "starting"),
+        ("new", "ready"),
+        ("new", "starting"),
+    ]
     assert (opener.started, opener.running) == (5, 3)
 
 
@@ -209,16 +214,22 @@ async def test_the_end_of_the_thread_ends_its_servers(host, opener):
     assert opener.running == 0
 
 
-async def test_an_error_of_ours_ends_the_server_and_nothing_else(servers, host, opener, caplog):
+async def test_an_error_of_ours_ends_the_server_and_nothing_else(servers, host, opener, caplog, monkeypatch):
+    def burst(*_):
+        raise RuntimeError("a bug")
+
+    servers.configure(configs("tiny"))
+    tiny = await opener.opened()
+    await tiny.get_ready(ECHO)
     servers.configure(configs("tiny", "other"))
-    first, second = await opener.opened(), await opener.opened()
-    await first.answer("initialize", {"capabilities": {"tools": {}}})
-    await first.hear()
-    await first.answer("tools/list", {"tools": 5})  # no tools
-    await second.get_ready(ECHO)
+    other = await opener.opened()
+    await other.get_ready(ECHO)
     await servers.settled()
+    monkeypatch.setattr(servers.get("tiny"), "notified", burst)
+    await tiny.say(method="notifications/x")
     await wait_all_tasks_blocked()
-    assert [status for _, status in host.statuses()].count("ready") == 2
+    assert "error in the client of MCP server tiny" in caplog.text
+    assert (servers.get("tiny").alive, servers.get("other").alive, opener.running) == (False, True, 1)
 
 
 @pytest.mark.parametrize(
@@ -316,4 +327,3 @@ async def test_a_shared_server_runs_once_and_ends_with_its_last_thread(nursery, 
     await (await opener.opened()).get_ready(WRITE)
     await third.settled()
     assert (opener.started, opener.running) == (2, 1)
-

@@ -1,5 +1,7 @@
 """A session: handshake, answers, time limits, cancellation, what a server asks and says, and its end."""
 
+from typing import Any
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -51,7 +53,7 @@ async def outcome(into, session, *args, **kwargs):
 
 
 async def test_the_handshake(session, played, nursery):
-    found = []
+    found: list[Any] = []
 
     async def shake():
         found.append(await session.initialize(INFO))
@@ -75,7 +77,8 @@ async def test_the_handshake(session, played, nursery):
 
 
 async def test_answers_find_their_requests_in_any_order(session, played, nursery):
-    first, second = [], []
+    first: list[Any] = []
+    second: list[Any] = []
     nursery.start_soon(outcome, first, session, "a", {"_meta": {"k": 1, "progressToken": "mine"}})
     one = await played.hear()
     nursery.start_soon(outcome, second, session, "b")
@@ -91,7 +94,11 @@ async def test_answers_find_their_requests_in_any_order(session, played, nursery
 @pytest.mark.parametrize(
     ("answer", "kind", "text"),
     [
-        ({"error": {"code": -32000, "message": "boom", "data": {"a": 1}}}, ServerError, 'Mcp error: -32000: boom({"a":1})'),
+        (
+            {"error": {"code": -32000, "message": "boom", "data": {"a": 1}}},
+            ServerError,
+            'Mcp error: -32000: boom({"a":1})',
+        ),
         ({"error": {"code": -1, "message": "no"}}, ServerError, "Mcp error: -1: no"),
         ({"error": "odd"}, ServerError, "Mcp error: None: None"),
         ({"result": [1]}, BadAnswer, "Unexpected response type"),
@@ -99,7 +106,7 @@ async def test_answers_find_their_requests_in_any_order(session, played, nursery
     ],
 )
 async def test_answers_that_are_no_results(session, played, nursery, answer, kind, text):
-    found = []
+    found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
     asked = await played.hear()
     await played.say(id=asked["id"], **answer)
@@ -109,7 +116,7 @@ async def test_answers_that_are_no_results(session, played, nursery, answer, kin
 
 
 async def test_what_is_no_message_is_passed_over(session, played, nursery, caplog):
-    found = []
+    found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
     asked = await played.hear()
     await played.write(b"hello\n\n[1]\n\xff\xfe\n" + b'"text"\n')
@@ -121,7 +128,7 @@ async def test_what_is_no_message_is_passed_over(session, played, nursery, caplo
 
 
 async def test_a_request_that_times_out_is_cancelled_at_the_server(session, played, nursery, mock_clock):
-    found = []
+    found: list[Any] = []
     nursery.start_soon(lambda: outcome(found, session, "tools/call", timeout=1.5))
     asked = await played.hear()
     mock_clock.jump(1.4)
@@ -151,7 +158,8 @@ async def test_a_cancelled_request_is_cancelled_at_the_server(session, played, n
 
 
 async def test_the_time_limit_stands_still_while_the_user_is_asked(session, owner, played, nursery, mock_clock):
-    found, later = [], []
+    found: list[Any] = []
+    later: list[Any] = []
     nursery.start_soon(lambda: outcome(found, session, "tools/call", timeout=2))
     await played.hear()
     mock_clock.jump(1)
@@ -176,7 +184,7 @@ async def test_the_time_limit_stands_still_while_the_user_is_asked(session, owne
 
 
 async def test_a_server_that_is_gone_fails_all_that_wait_and_all_that_come(session, played, nursery):
-    found = []
+    found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
     nursery.start_soon(outcome, found, session, "b")
     await played.hear()
@@ -204,7 +212,8 @@ async def test_questions_without_end_are_refused(session, owner, played):
 
 
 async def test_progress_goes_to_the_request_it_is_about(session, owner, played, nursery):
-    found, heard = [], []
+    found: list[Any] = []
+    heard: list[Any] = []
     nursery.start_soon(lambda: outcome(found, session, "a", progress=heard.append))
     asked = await played.hear()
     token = asked["params"]["_meta"]["progressToken"]
@@ -220,7 +229,7 @@ async def test_a_server_that_does_not_read_blocks_nobody_for_longer_than_the_lim
     # Nobody writes: `run` of the transport is not running, as if the pipe were full.
     session = Session(played.transport, owner)
     nursery.start_soon(session.run)
-    found = []
+    found: list[Any] = []
     for _ in range(70):
         nursery.start_soon(lambda: outcome(found, session, "a", timeout=1))
     await wait_all_tasks_blocked()

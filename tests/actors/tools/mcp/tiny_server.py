@@ -12,8 +12,13 @@ import sys
 
 HABIT = sys.argv[1] if len(sys.argv) > 1 else ""
 TOOLS = [
-    {"name": "echo", "description": "says it again", "inputSchema": {}, "annotations": {"readOnlyHint": True}},
-    {"name": "write", "inputSchema": {}, "annotations": {"destructiveHint": True}},
+    {
+        "name": "echo",
+        "description": "says it again",
+        "inputSchema": {"type": "object"},
+        "annotations": {"readOnlyHint": True},
+    },
+    {"name": "write", "inputSchema": {"type": "object"}, "annotations": {"destructiveHint": True}},
 ]
 
 
@@ -47,8 +52,11 @@ def main():
             continue
         method, params = question["method"], question.get("params") or {}
         if method == "initialize":
-            version = params["protocolVersion"]
-            answer = {"protocolVersion": version, "capabilities": {"tools": {}, "resources": {}}, "serverInfo": {}}
+            answer = {
+                "protocolVersion": params["protocolVersion"],
+                "capabilities": {"tools": {}, "resources": {}},
+                "serverInfo": {"name": "tiny", "version": "1"},
+            }
         elif method == "tools/list":
             answer = {"tools": TOOLS}
         elif method == "resources/list":
