@@ -38,6 +38,7 @@ _TABLE = {
     "config/read": ("config", "read"),
     "configRequirements/read": ("config", "requirements"),
     "skills/list": ("skills", "list_"),
+    "mcpServerStatus/list": ("mcp", "list_status"),
 }
 
 SERVED = frozenset({"initialize", *_TABLE})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -134,7 +135,9 @@ def _meta(host: CallHost) -> dict[str, Any]:
 
 
 def _sandbox(policy: SandboxPolicy) -> str:
-    return "none" if isinstance(policy, DangerFullAccessPolicy | ExternalSandboxPolicy) else "sandboxed"
+    if isinstance(policy, DangerFullAccessPolicy | ExternalSandboxPolicy):
+        return "none"
+    return "seatbelt" if sys.platform == "darwin" else "seccomp"
 
 
 def _progress(params: Mapping[str, Any]) -> str:

@@ -7,8 +7,14 @@ from contextlib import AbstractAsyncContextManager
 
 from attrs import frozen
 
+from spindle.actors.tools.mcp.shapes import Json
 from spindle.actors.tools.mcp.transport import Transport
 from spindle.storage.config import McpServerConfig
+
+
+def client_info(version: str) -> Json:
+    """Who we are, as every server is told."""
+    return {"name": "spindle-mcp-client", "title": "Spindle", "version": version}
 
 
 @frozen

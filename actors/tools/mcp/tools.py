@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from spindle.actors.tools.mcp.calls import Call, call_tool
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.resources import RESOURCE_TOOLS, call_resource_tool, resource_tools
-from spindle.actors.tools.mcp.results import Output
+from spindle.actors.tools.mcp.results import Output, fitted
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.shapes import Json
 
-Runner: TypeAlias = Callable[[Call, CallHost], Awaitable[Output]]
+Runner: TypeAlias = Callable[[Call, CallHost], Coroutine[Any, Any, Output]]
 """Runs one call and returns what the model reads of it; failures are told, not raised. See `call_tool`."""
 
 
@@ -31,6 +31,13 @@ def find(servers: McpServers, namespace: str | None, name: str) -> Runner | None
     if namespace is None:
         if name not in RESOURCE_TOOLS or not servers.all():
             return None
-        return lambda call, host: call_resource_tool(servers, name, call, host)
+        return _fitting(lambda call, host: call_resource_tool(servers, name, call, host))
     tool = servers.offer().tools.get((namespace, name))
-    return None if tool is None else lambda call, host: call_tool(servers, tool, call, host)
+    return None if tool is None else _fitting(lambda call, host: call_tool(servers, tool, call, host))
+
+
+def _fitting(run: Runner) -> Runner:
+    async def fitting(call: Call, host: CallHost) -> Output:
+        return fitted(await run(call, host), host.output_bytes)
+
+    return fitting
