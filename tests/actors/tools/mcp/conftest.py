@@ -104,6 +104,8 @@ class Host:
     emitted: list[Any] = attrs.Factory(list)
     recorded: list[Any] = attrs.Factory(list)
     asked: list[Any] = attrs.Factory(list)
+    thinks: float = 0.0
+    """How long the user takes for an answer, in seconds."""
     always: list[Any] = attrs.Factory(list)
 
     def emit(self, notification):
@@ -116,7 +118,7 @@ class Host:
         self.asked.append(question)
         if not self.answers:
             await trio.sleep_forever()
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self.thinks)
         return self.answers.pop(0)
 
     async def allow_always(self, server, tool):

@@ -228,13 +228,18 @@ async def test_a_tool_that_asks_waits_for_the_user(turn):
     assert turn.item().error.message == "aborted by user after 0.0s"
 
 
-async def test_an_accepted_call_is_made(turn):
+async def test_an_accepted_call_is_made_and_the_user_s_time_does_not_count(turn, mock_clock):
     turn.host.answers.append(ACCEPT)
+    turn.host.thinks = 60.0
     turn.start("write")
+    await wait_all_tasks_blocked()
+    mock_clock.jump(60.0)
     asked = await turn.played.hear()
+    mock_clock.jump(0.5)
     await turn.played.say(id=asked["id"], result=HI)
     await turn.output()
-    assert turn.item().status == "completed"
+    item = turn.item()
+    assert (item.status, item.duration_ms) == ("completed", 500)
     turn.start("write")
     await wait_all_tasks_blocked()
     assert len(turn.host.asked) == 2  # once is once

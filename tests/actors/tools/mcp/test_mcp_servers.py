@@ -316,7 +316,14 @@ async def test_a_shared_server_runs_once_and_ends_with_its_last_thread(nursery, 
     await played.say(id=10, method="elicitation/create", params={"message": "x"})
     await wait_all_tasks_blocked()
     assert [question.thread_id for question in hosts[1].asked] == ["thread-1"]
-    await played.say(id=call["id"], result={"content": []})
+    # a question while both of them call
+    nursery.start_soon(first.get("tiny").call_tool, "echo", {}, {}, first.ask)
+    other_call = await played.hear()
+    await played.say(id=11, method="elicitation/create", params={"message": "x"})
+    assert (await played.hear())["result"] == {"action": "decline"}
+    for made in (call, other_call):
+        await played.say(id=made["id"], result={"content": []})
+    await wait_all_tasks_blocked()
     scopes[0].cancel()
     await wait_all_tasks_blocked()
     assert (opener.started, opener.running) == (1, 1)
