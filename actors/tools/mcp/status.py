@@ -74,15 +74,16 @@ async def read_resource_without_thread(
 ) -> McpResourceReadResponse:
     """mcpServer/resource/read without a thread: the server is started for it. Raises RpcError."""
     config = configs.get(server)
-    try:
-        if config is None or not config.enabled:
-            raise UnknownServer(server)
-        async with _running([config], open_transport, client_info) as servers:
-            if servers[0].state == "ready":
-                return McpResourceReadResponse(await read_resource(servers[0], uri))
-            raise McpError(servers[0].error or "")
-    except McpError as error:
-        raise internal_error(str(error)) from error
+    if config is None or not config.enabled:
+        raise internal_error(str(UnknownServer(server)))
+    async with _running([config], open_transport, client_info) as (only,):
+        try:
+            contents, failure = await read_resource(only, uri), None
+        except McpError as error:
+            contents, failure = [], only.error or str(error)
+    if failure is not None:
+        raise internal_error(failure)
+    return McpResourceReadResponse(contents)
 
 
 async def call_tool_directly(servers: McpServers, params: McpServerToolCallParams) -> McpServerToolCallResponse:

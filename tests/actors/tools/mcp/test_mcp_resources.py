@@ -179,6 +179,23 @@ async def test_a_resource_with_and_without_a_thread(servers, opening, tiny):
         assert (caught.value.code, caught.value.message) == (INTERNAL_ERROR, "unknown MCP server 'nope'")
 
 
+@pytest.mark.parametrize(
+    ("habit", "said"),
+    [
+        ("bare", "resources/read failed for `tiny` (mem://a): Mcp error: -32601: no resources/read"),
+        (
+            "short",
+            "MCP client for `tiny` failed to start: MCP startup failed: handshaking with MCP server failed: "
+            "connection closed: initialize response",
+        ),
+    ],
+)
+async def test_a_resource_that_cannot_be_read(opening, tiny, habit, said):
+    with pytest.raises(RpcError) as caught:
+        await read_resource_without_thread({"tiny": tiny(habit)}, "tiny", "mem://a", opening, INFO)
+    assert (caught.value.code, caught.value.message) == (INTERNAL_ERROR, said)
+
+
 def direct(**changes):
     return McpServerToolCallParams(**{"thread_id": "thread-1", "server": "tiny", "tool": "echo"} | changes)
 

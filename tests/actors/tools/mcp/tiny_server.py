@@ -1,7 +1,7 @@
 """A small MCP server on standard input and output, run as a process of its own; the first argument chooses a habit.
 
 `deaf` goes on after the end of its input, `stubborn` after SIGTERM too, `mother` leaves a child behind when it ends,
-`chatty` writes what is no message, `silent` never answers, `short` ends at once.
+`chatty` writes what is no message, `silent` never answers, `short` ends at once, `bare` has no resource to read.
 """
 
 import json
@@ -63,7 +63,7 @@ def main():
             answer = {"resources": [{"uri": "mem://a", "name": "a"}]}
         elif method == "resources/templates/list":
             answer = {"resourceTemplates": [{"uriTemplate": "mem://{x}", "name": "t"}]}
-        elif method == "resources/read":
+        elif method == "resources/read" and HABIT != "bare":
             answer = {"contents": [{"uri": params["uri"], "text": "body"}]}
         elif method == "tools/call":
             answer = call(params)
