@@ -63,6 +63,7 @@ _TABLE = {
     "configRequirements/read": ("config", "requirements"),
     "skills/list": ("skills", "list_"),
     "skills/config/write": ("skills", "config_write"),
+    "mcpServerStatus/list": ("mcp", "list_status"),
 }
 
 SERVED = frozenset({"initialize", *_TABLE})

@@ -4,6 +4,7 @@ from spindle.storage.config.effective import Config, WorkspaceWrite
 from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.loader import ConfigLoader, load
+from spindle.storage.config.mcp_servers import McpServerConfig
 from spindle.storage.config.reading import config_read
 from spindle.storage.config.toml import parse_override
 
@@ -12,6 +13,7 @@ __all__ = [
     "ConfigError",
     "ConfigLoader",
     "Layer",
+    "McpServerConfig",
     "Trust",
     "WorkspaceWrite",
     "config_read",

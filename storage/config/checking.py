@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from spindle.storage.config.known import PROFILE, PROVIDER, TOP, Kind
+from spindle.storage.config.mcp_servers import mcp_faults
+from spindle.storage.config.values import describe
 
 _APPROVALS = ("untrusted", "on-failure", "on-request", "never")
 _NAMES: Mapping[type, str] = {str: "a string", int: "an integer", bool: "a boolean", dict: "a map", list: "a sequence"}
@@ -33,25 +35,7 @@ def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
                     yield (*at, key, member), f"invalid type: {describe(value)}, expected a string"
         if "name" not in provider:
             yield at, "missing field `name`"
-
-
-def describe(value: object) -> str:
-    """A value as an error message names it."""
-    match value:
-        case bool():
-            return f"boolean `{str(value).lower()}`"
-        case int():
-            return f"integer `{value}`"
-        case float():
-            return f"floating point `{value}`"
-        case str():
-            return f'string "{value}"'
-        case list():
-            return "sequence"
-        case None:
-            return "null"
-        case _:
-            return "map"
+    yield from mcp_faults(config.get("mcp_servers"))
 
 
 def _table(

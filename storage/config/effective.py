@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from spindle.rpc.model.provider import Provider
 from spindle.storage.config.layers import Layer, Trust
+from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
 from spindle.storage.config.providers import OPENAI, providers
 
 
@@ -46,6 +47,10 @@ class Config:
     def provider(self) -> Provider:
         """The provider that `model_provider` names."""
         return self._providers[self.model_provider]
+
+    def mcp_servers(self) -> Mapping[str, McpServerConfig]:
+        """Every configured MCP server by name, disabled ones included."""
+        return mcp_servers(self.raw)
 
     def features(self, name: str, default: bool) -> bool:
         """Whether `[features]` switches `name` on."""

@@ -117,7 +117,7 @@ class ConfigLoader:
             for layer in layers:
                 if layer.disabled_reason is None and _has(layer.config, keys):
                     path, place = self._find(layer, keys)
-                    raise ConfigError(reason if path else f"{'.'.join(keys)}: {reason}", path, *(place or ()))
+                    raise ConfigError(reason if place else f"{'.'.join(keys)}: {reason}", path, *(place or ()))
             raise ConfigError(f"{'.'.join(keys)}: {reason}")
 
     def _find(self, layer: Layer, keys: tuple[str, ...]) -> tuple[Path | None, tuple[int, int] | None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,3 +132,14 @@ def test_a_thousand_requests_at_once_get_an_answer_each(client: Client) -> None:
     client.call("thread/loaded/list")
     answers = Counter(message["id"] for message in client.messages.entries[before:] if "id" in message)
     assert [answers[id] for id in ids] == [1] * 1000
+
+
+def test_mcp_servers_are_listed_without_a_thread(daemon: Daemon) -> None:
+    script = Path(__file__).parents[1] / "actors" / "tools" / "mcp" / "tiny_server.py"
+    with (daemon.home / "config.toml").open("a") as config:
+        config.write(f'\n[mcp_servers.tiny]\ncommand = "{sys.executable}"\nargs = ["-S", "-E", "{script}"]\n')
+    client = daemon.client()
+    listed = client.call("mcpServerStatus/list")
+    (tiny,) = listed["data"]
+    assert (tiny["name"], sorted(tiny["tools"]), listed["nextCursor"]) == ("tiny", ["echo", "write"], None)
+    assert client.refusal("mcpServerStatus/list", cursor="x").message == "invalid cursor: x"

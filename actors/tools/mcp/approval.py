@@ -1,0 +1,91 @@
+"""Whether a tool is called at once or the user is asked first, how the question is put, and what an answer means.
+
+The rules are those of Codex 0.124: what a tool says of itself decides, unless the configuration does; only a thread that
+is never to ask and may do anything is never asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from attrs import frozen
+
+from spindle.actors.tools.mcp.shapes import Json, as_object
+from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitationRequestResponse
+from spindle.rpc.protocol.settings import AskForApproval, DangerFullAccessPolicy, GranularApproval, SandboxPolicy
+from spindle.storage.config.mcp_servers import ApprovalMode
+
+Persist: TypeAlias = Literal["session", "always"]
+REJECTED: Final = "user rejected MCP tool call"
+CANCELLED: Final = "user cancelled MCP tool call"
+
+
+@frozen
+class Verdict:
+    """What the user made of a call: `refusal` is None where it may run; `persist` for how long nobody asks again."""
+
+    refusal: str | None = None
+    persist: Persist | None = None
+
+
+def asks(annotations: object, mode: ApprovalMode, policy: AskForApproval, sandbox: SandboxPolicy) -> bool:
+    """Whether the user is asked before a tool with these annotations is called."""
+    if mode == "approve" or (policy == "never" and isinstance(sandbox, DangerFullAccessPolicy)):
+        return False
+    return mode == "prompt" or _is_risky(as_object(annotations))
+
+
+def may_elicit(policy: AskForApproval) -> bool:
+    """Whether a server's own questions reach the user at all."""
+    if isinstance(policy, GranularApproval):
+        return policy.granular.mcp_elicitations
+    return policy != "never"
+
+
+def question(
+    thread_id: str, turn_id: str, server: str, tool: Json, arguments: object, mode: ApprovalMode
+) -> McpFormElicitationParams:
+    """The question whether `tool` of `server` may be called with `arguments`."""
+    meta: dict[str, Any] = {"codex_approval_kind": "mcp_tool_call"}
+    if mode == "auto":
+        meta["persist"] = ["session", "always"]
+    if (title := tool.get("title")) is not None:
+        meta["tool_title"] = title
+    if (description := tool.get("description")) is not None:
+        meta["tool_description"] = description
+    if isinstance(arguments, dict):
+        members = as_object(cast("object", arguments))
+        meta["tool_params"] = members
+        meta["tool_params_display"] = [
+            {"name": name, "value": members[name], "display_name": name} for name in sorted(members)
+        ]
+    return McpFormElicitationParams(
+        thread_id=thread_id,
+        turn_id=turn_id,
+        server_name=server,
+        meta=meta,
+        message=f'Allow the {server} MCP server to run tool "{tool.get("name")}"?',
+        requested_schema={"type": "object", "properties": {}},
+    )
+
+
+def verdict(answer: McpServerElicitationRequestResponse | None, mode: ApprovalMode) -> Verdict:
+    """What an answer means; None is one that was no answer."""
+    if answer is None or answer.action == "decline":
+        return Verdict(REJECTED)
+    if answer.action == "cancel":
+        return Verdict(CANCELLED)
+    wanted: object = as_object(answer.meta).get("persist")
+    if mode != "auto":
+        return Verdict()
+    return Verdict(persist="session" if wanted == "session" else "always" if wanted == "always" else None)
+
+
+def _is_risky(annotations: Mapping[str, object]) -> bool:
+    destructive = annotations.get("destructiveHint")
+    if destructive is True:
+        return True
+    if annotations.get("readOnlyHint") is True:
+        return False
+    return destructive is not False or annotations.get("openWorldHint") is not False

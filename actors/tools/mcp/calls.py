@@ -1,0 +1,152 @@
+"""A call of the model to a tool of a server: the item, the user's approval, the call itself, and what it came to."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import trio
+from attrs import frozen
+
+from spindle.actors.tools.mcp.approval import asks, question, verdict
+from spindle.actors.tools.mcp.errors import McpError
+from spindle.actors.tools.mcp.host import CallHost
+from spindle.actors.tools.mcp.offers import Tool
+from spindle.actors.tools.mcp.results import Outcome, Output, aborted, completed, end_event, error_content, model_output
+from spindle.actors.tools.mcp.servers import McpServers
+from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.protocol.items import McpToolCallItem
+from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ExternalSandboxPolicy, SandboxPolicy
+from spindle.rpc.protocol.turns import (
+    ItemCompletedNotification,
+    ItemStartedNotification,
+    McpToolCallProgressNotification,
+)
+
+
+@frozen
+class Call:
+    """A function call of the model: its id and its arguments, still as text."""
+
+    call_id: str
+    arguments: str
+
+
+async def call_tool(servers: McpServers, tool: Tool, call: Call, host: CallHost) -> Output:
+    """Make the call and return what the model reads of it; failures are told, not raised.
+
+    Cancelled, it leaves a completed item behind that says so; the model then reads `results.aborted_output`.
+    """
+    try:
+        arguments: Any = orjson.loads(call.arguments) if call.arguments.strip() else None
+    except orjson.JSONDecodeError as error:
+        return f"Wall time: 0.0000 seconds\nOutput:\n{error_content(f'err: {error}')}"
+    reporter = ItemReporter(
+        host, McpToolCallItem(call.call_id, tool.server.config.name, tool.name, "inProgress", arguments)
+    )
+    with reporter:
+        refusal = await _refusal(servers, tool, arguments, host)
+        if refusal is not None:
+            reporter.outcome = Outcome(error=refusal, seconds=reporter.seconds)
+        else:
+            reporter.restart()
+            reporter.outcome = await _outcome(servers, tool, arguments, host, reporter)
+    return model_output(reporter.outcome)
+
+
+class ItemReporter:
+    """Shows a call as an item: begun on entering, ended on leaving, with `outcome` or as interrupted."""
+
+    def __init__(self, host: CallHost, item: McpToolCallItem) -> None:
+        self.item = item
+        self.outcome = Outcome(error="no result")
+        self._host = host
+        self._since = trio.current_time()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return trio.current_time() - self._since
+
+    def restart(self) -> None:
+        """Count the time from now on: the user's is not the tool's."""
+        self._since = trio.current_time()
+
+    def __enter__(self) -> None:
+        self._host.emit(ItemStartedNotification(self.item, self._host.thread_id, self._host.turn_id, _now()))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.outcome = Outcome(error=aborted(self.seconds), seconds=self.seconds)
+        ended = completed(self.item, self.outcome)
+        self._host.record(end_event(ended, self.outcome))
+        self._host.emit(ItemCompletedNotification(ended, self._host.thread_id, self._host.turn_id, _now()))
+
+    def progress(self, params: Json) -> None:
+        """Pass on how far the tool says it is; without a message of its own that is a count."""
+        self._host.emit(
+            McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, _progress(params))
+        )
+
+
+async def _refusal(servers: McpServers, tool: Tool, arguments: object, host: CallHost) -> str | None:
+    """Why the call may not be made, after asking where that has to be asked."""
+    name, mode = tool.server.config.name, tool.server.config.approval_mode(tool.name)
+    if not asks(tool.listed.get("annotations"), mode, host.approval_policy, host.sandbox_policy):
+        return None
+    if mode == "auto" and (name, tool.name) in servers.allowed:
+        return None
+    asked = question(host.thread_id, host.turn_id, name, tool.listed, arguments, mode)
+    decided = verdict(await host.ask(asked), mode)
+    if decided.persist is not None:
+        servers.allowed.add((name, tool.name))
+    if decided.persist == "always":
+        await host.allow_always(name, tool.name)
+    return decided.refusal
+
+
+async def _outcome(
+    servers: McpServers, tool: Tool, arguments: object, host: CallHost, reporter: ItemReporter
+) -> Outcome:
+    try:
+        result = await tool.server.call_tool(tool.name, arguments, _meta(host), servers.ask, reporter.progress)
+    except McpError as error:
+        said = (
+            f"tool call error: tool call failed for `{tool.server.config.name}/{tool.name}`\n\nCaused by:\n    {error}"
+        )
+        return Outcome(error=said, seconds=reporter.seconds)
+    return Outcome(result=result, seconds=reporter.seconds)
+
+
+def _meta(host: CallHost) -> dict[str, Any]:
+    """What a server is told of where a call comes from, under the names that servers know from Codex."""
+    return {
+        "x-codex-turn-metadata": {
+            "session_id": host.thread_id,
+            "thread_source": "user",
+            "turn_id": host.turn_id,
+            "sandbox": _sandbox(host.sandbox_policy),
+        },
+        "threadId": host.thread_id,
+    }
+
+
+def _sandbox(policy: SandboxPolicy) -> str:
+    if isinstance(policy, DangerFullAccessPolicy | ExternalSandboxPolicy):
+        return "none"
+    return "seatbelt" if sys.platform == "darwin" else "seccomp"
+
+
+def _progress(params: Mapping[str, Any]) -> str:
+    message = params.get("message")
+    if isinstance(message, str) and message:
+        return message
+    done, total = params.get("progress"), params.get("total")
+    return f"{done}/{total}" if total is not None else f"{done}"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,72 @@
+"""What the servers and their calls see of the thread and the turn."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from spindle.rpc.protocol.mcp import (
+    McpFormElicitationParams,
+    McpServerElicitationRequestResponse,
+    McpUrlElicitationParams,
+)
+from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
+
+Question = McpFormElicitationParams | McpUrlElicitationParams
+
+
+class ThreadHost(Protocol):
+    """The thread, as its servers see it, for as long as they live."""
+
+    @property
+    def thread_id(self) -> str: ...
+
+    @property
+    def turn_id(self) -> str | None:
+        """The turn that runs now."""
+        ...
+
+    @property
+    def approval_policy(self) -> AskForApproval:
+        """The policy in force now."""
+        ...
+
+    def emit(self, notification: object) -> None:
+        """Send a notification to the thread's subscribers."""
+
+    async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
+        """Put a question to the clients; None where the answer was none."""
+        ...
+
+
+class CallHost(Protocol):
+    """The turn, as one call sees it. The settings are those of the turn."""
+
+    @property
+    def thread_id(self) -> str: ...
+
+    @property
+    def turn_id(self) -> str: ...
+
+    @property
+    def approval_policy(self) -> AskForApproval: ...
+
+    @property
+    def sandbox_policy(self) -> SandboxPolicy: ...
+
+    @property
+    def output_bytes(self) -> int:
+        """How much of one output the model is sent; of more, the middle is left out. 12,000 for a model unknown to us."""
+        ...
+
+    def emit(self, notification: object) -> None:
+        """Send a notification to the thread's subscribers."""
+
+    def record(self, *entries: tuple[str, dict[str, Any]]) -> None:
+        """Append to the history; when this returns the lines are in the rollout."""
+
+    async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
+        """Put a question to the clients; None where the answer was none."""
+        ...
+
+    async def allow_always(self, server: str, tool: str) -> None:
+        """Write into the user's configuration that `tool` of `server` may always be called."""

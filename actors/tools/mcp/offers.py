@@ -1,0 +1,101 @@
+"""What the model is offered: a namespace of functions for each server, under names that every model takes.
+
+A name has letters, digits and underscores only, and a namespace and a function together no more than 64 of them. Where
+two names would become the same, or one too long, it ends in a hash of the real one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from spindle.actors.tools.mcp.schemas import input_schema
+from spindle.actors.tools.mcp.server import Server
+from spindle.actors.tools.mcp.shapes import Json
+
+_LONGEST: Final = 64
+_HASH: Final = 12
+_LONGEST_NAMESPACE: Final = _LONGEST - _HASH - 1
+_UNFIT: Final = re.compile(r"[^a-zA-Z0-9_]")
+
+
+@frozen(eq=False)
+class Tool:
+    """A tool of a server that is ready; `listed` is what the server says of it."""
+
+    server: Server
+    listed: Json
+
+    @property
+    def name(self) -> str:
+        """The server's own name for it."""
+        return str(self.listed.get("name"))
+
+
+@frozen
+class Offer:
+    """What goes into a request, and what a call of the model means."""
+
+    namespaces: Sequence[Json]
+    tools: dict[tuple[str, str], Tool]
+
+
+def offer(servers: Sequence[Server]) -> Offer:
+    """The tools of `servers`, sorted by the names the model sees. A server without tools has no namespace."""
+    found: list[Json] = []
+    tools: dict[tuple[str, str], Tool] = {}
+    for namespace, server in sorted(_namespaces(servers).items()):
+        functions: list[dict[str, Any]] = []
+        for name, tool in sorted(_functions(namespace, server).items()):
+            tools[namespace, name] = tool
+            functions.append(
+                {
+                    "type": "function",
+                    "name": name,
+                    "description": tool.listed.get("description") or "",
+                    "strict": False,
+                    "parameters": input_schema(tool.listed.get("inputSchema")),
+                }
+            )
+        description = server.instructions or f"Tools in the {namespace} namespace."
+        found.append({"type": "namespace", "name": namespace, "description": description, "tools": functions})
+    return Offer(found, tools)
+
+
+def _namespaces(servers: Sequence[Server]) -> dict[str, Server]:
+    offering = [server for server in servers if server.tools]
+    plain = {server.config.name: "mcp__" + _fit(server.config.name) for server in offering}
+    taken = Counter(plain.values())
+    named: dict[str, Server] = {}
+    for server in offering:
+        real = server.config.name
+        name = plain[real]
+        if taken[name] > 1 or len(name) + 2 > _LONGEST_NAMESPACE:
+            name = f"{name[: _LONGEST_NAMESPACE - 2 - _HASH - 1]}_{_hash(real)}"
+        named[name + "__"] = server
+    return named
+
+
+def _functions(namespace: str, server: Server) -> dict[str, Tool]:
+    taken = Counter(_fit(str(tool.get("name"))) for tool in server.tools)
+    named: dict[str, Tool] = {}
+    for listed in server.tools:
+        tool = Tool(server, listed)
+        name = _fit(tool.name)
+        if taken[name] > 1 or len(namespace) + len(name) > _LONGEST:
+            name = f"{name[: _LONGEST - len(namespace) - _HASH - 1]}_{_hash(f'{server.config.name}/{tool.name}')}"
+        named[name] = tool
+    return named
+
+
+def _fit(name: str) -> str:
+    return _UNFIT.sub("_", name) or "_"
+
+
+def _hash(name: str) -> str:
+    return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest()[:_HASH]

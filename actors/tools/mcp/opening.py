@@ -1,0 +1,35 @@
+"""From a server's configuration to a transport."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+
+from attrs import frozen
+
+from spindle.actors.tools.mcp.shapes import Json
+from spindle.actors.tools.mcp.transport import Transport
+from spindle.storage.config import McpServerConfig
+
+
+def client_info(version: str) -> Json:
+    """Who we are, as every server is told."""
+    return {"name": "spindle-mcp-client", "title": "Spindle", "version": version}
+
+
+@frozen
+class Opening:
+    """Opens servers for one working directory; `environ` is where a server's variables and tokens are taken from."""
+
+    cwd: str
+    environ: Mapping[str, str]
+
+    def __call__(self, config: McpServerConfig) -> AbstractAsyncContextManager[Transport]:
+        """A transport to the server, which is over at the end of the `async with`. Entering it raises StartupFailed."""
+        if config.url is not None and config.command is None:
+            from spindle.actors.tools.mcp.streamable_http import open_http
+
+            return open_http(config, self.environ)
+        from spindle.actors.tools.mcp.stdio import open_stdio
+
+        return open_stdio(config, self.cwd, self.environ)

@@ -1,0 +1,127 @@
+"""What became of a call, as the model reads it, as clients are shown it and as the rollout keeps it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, cast
+
+from attrs import evolve, frozen
+
+from spindle.actors.tools.mcp.shapes import Json, as_object
+from spindle.rpc.protocol.converter import encode
+from spindle.rpc.protocol.items import McpToolCallError, McpToolCallItem, McpToolCallResult
+
+Output: TypeAlias = str | list[dict[str, Any]]
+"""The `output` of a function_call_output: a text, or a list of `input_text` and `input_image`."""
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """A call that has ended: with a result (in MCP's own shape) or an error, after `seconds`."""
+
+    result: Json | None = None
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the tool or the call failed."""
+        return self.result is None or self.result.get("isError") is True
+
+
+def completed(item: McpToolCallItem, outcome: Outcome) -> McpToolCallItem:
+    """The item of a call that has ended."""
+    result = outcome.result
+    return evolve(
+        item,
+        status="failed" if outcome.failed else "completed",
+        result=None
+        if result is None
+        else McpToolCallResult(_content(result), result.get("structuredContent"), result.get("_meta")),
+        error=None if outcome.error is None else McpToolCallError(outcome.error),
+        duration_ms=int(outcome.seconds * 1000),
+    )
+
+
+def end_event(item: McpToolCallItem, outcome: Outcome) -> tuple[str, dict[str, Any]]:
+    """The rollout line of a call that has ended."""
+    nanoseconds = int(outcome.seconds * 1_000_000_000)
+    return "event_msg", {
+        "type": "mcp_tool_call_end",
+        "call_id": item.id,
+        "invocation": {"server": item.server, "tool": item.tool, "arguments": item.arguments},
+        "duration": {"secs": nanoseconds // 1_000_000_000, "nanos": nanoseconds % 1_000_000_000},
+        "result": {"Err": outcome.error} if outcome.result is None else {"Ok": _kept(outcome.result)},
+    }
+
+
+def model_output(outcome: Outcome) -> Output:
+    """What the model reads of a tool's call. With images it is a list, otherwise a text that holds the content as JSON."""
+    head = f"Wall time: {outcome.seconds:.4f} seconds\nOutput:"
+    if outcome.result is None:
+        return f"{head}\n{error_content(outcome.error or '')}"
+    structured = outcome.result.get("structuredContent")
+    if structured is not None:
+        return f"{head}\n{encode(structured).decode()}"
+    content = _content(outcome.result)
+    if not any(_is_image(part) for part in content):
+        return f"{head}\n{encode(content).decode()}"
+    return [{"type": "input_text", "text": head}, *(_part(part) for part in content)]
+
+
+def fitted(output: Output, limit: int) -> Output:
+    """The output with no text longer than `limit` bytes of UTF-8: the middle of a longer one is left out, and said so."""
+    if isinstance(output, str):
+        return _fitted(output, limit)
+    return [part | {"text": _fitted(part["text"], limit)} if "text" in part else part for part in output]
+
+
+def _fitted(text: str, limit: int) -> str:
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    half = limit // 2
+    head, tail = data[:half].decode(errors="ignore"), data[len(data) - half :].decode(errors="ignore")
+    return f"{head}…{len(text) - len(head) - len(tail)} chars truncated…{tail}"
+
+
+def error_content(message: str) -> str:
+    """A failure in the shape of a tool's content, as JSON."""
+    return encode([{"type": "text", "text": message}]).decode()
+
+
+def aborted_output(seconds: float) -> str:
+    """What the model reads of a call that the user interrupted."""
+    return error_content(aborted(seconds))
+
+
+def aborted(seconds: float) -> str:
+    """Why an interrupted call has no result."""
+    return f"aborted by user after {seconds:.1f}s"
+
+
+def _part(part: object) -> dict[str, Any]:
+    if _is_image(part):
+        image = as_object(part)
+        data = str(image.get("data"))
+        url = data if data.startswith("data:") else f"data:{image.get('mimeType')};base64,{data}"
+        return {"type": "input_image", "image_url": url, "detail": "high"}
+    given = as_object(part)
+    return {
+        "type": "input_text",
+        "text": str(given.get("text")) if given.get("type") == "text" else encode(given).decode(),
+    }
+
+
+def _is_image(part: object) -> bool:
+    return as_object(part).get("type") == "image"
+
+
+def _content(result: Json) -> list[object]:
+    content = result.get("content")
+    return cast("list[object]", content) if isinstance(content, list) else []
+
+
+def _kept(result: Json) -> dict[str, Any]:
+    return {
+        key: result[key] for key in ("content", "structuredContent", "isError", "_meta") if result.get(key) is not None
+    }

@@ -1,0 +1,213 @@
+"""One running server: its start, the tools it lists, requests to it, and whom it may ask."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, Final, TypeAlias
+
+import trio
+
+from spindle.actors.tools.mcp.errors import BadAnswer, McpError, ServerError, StartupFailed, TransportClosed
+from spindle.actors.tools.mcp.session import Progress, Session
+from spindle.actors.tools.mcp.shapes import Json, as_object, objects
+from spindle.actors.tools.mcp.transport import Transport
+from spindle.rpc.protocol.converter import encode
+from spindle.rpc.protocol.mcp import McpServerStartupState
+from spindle.storage.config import McpServerConfig
+
+log = logging.getLogger("spindle")
+
+Asker: TypeAlias = Callable[[str, Json], Awaitable[Json]]
+"""Puts a server's question (its name, the params of elicitation/create) to a user; returns the result for the server."""
+Opener: TypeAlias = Callable[[McpServerConfig], AbstractAsyncContextManager[Transport]]
+
+DECLINED: Final[Json] = {"action": "decline"}
+_NAME: Final = re.compile(r"[a-zA-Z0-9_-]+")
+_PAGES: Final = 1000
+_LOGGED: Final = {"debug": logging.DEBUG, "info": logging.INFO, "notice": logging.INFO}
+
+
+class Server:
+    """A configured server; `run` is its life, from the start of its process to the end of it.
+
+    `state` and `error` change once, when `started` is set. `tools` are as the server lists them, with what the
+    configuration leaves out gone; `revision` grows with each new list.
+    """
+
+    def __init__(self, config: McpServerConfig, open_transport: Opener, client_info: Json) -> None:
+        self.config = config
+        self.state: McpServerStartupState = "starting"
+        self.error: str | None = None
+        """The sentence that clients are shown."""
+        self.reason: str | None = None
+        """Its last part: what went wrong, without naming the server."""
+        self.started = trio.Event()
+        self.tools: Sequence[Json] = ()
+        self.instructions: str | None = None
+        self.revision = 0
+        self.askers: list[Asker] = []
+        self._calling: Counter[Asker] = Counter()
+        self._open = open_transport
+        self._client_info = client_info
+        self._session: Session | None = None
+        self._gone = trio.Event()
+        self._tools_changed = trio.Event()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked something, or may come to be."""
+        return self.state == "starting" or (self.state == "ready" and not self._gone.is_set())
+
+    async def run(self) -> None:
+        """Start, serve until cancelled or until the server is gone, and end its process. Failures are kept, not raised."""
+        deadline = trio.current_time() + self.config.startup_timeout
+        try:
+            if not _NAME.fullmatch(self.config.name):
+                raise StartupFailed(
+                    f"Invalid MCP server name '{self.config.name}': must match pattern ^[a-zA-Z0-9_-]+$"
+                )
+            async with self._open(self.config) as transport, trio.open_nursery() as nursery:
+                self._session = Session(transport, self)
+                nursery.start_soon(self._read, self._session)
+                await self._start(self._session, deadline)
+                if self.state == "ready":
+                    nursery.start_soon(self._follow_tools)
+                    await self._gone.wait()
+                nursery.cancel_scope.cancel()
+        except StartupFailed as error:
+            self._fail(str(error))
+        except Exception as error:
+            log.exception("error in the client of MCP server %s", self.config.name)
+            self._fail(str(error))
+        finally:
+            self._gone.set()
+            self._session = None
+            if not self.started.is_set():
+                self.state = "cancelled"
+                self.started.set()
+
+    async def request(
+        self, method: str, params: Json | None = None, *, timeout: float = math.inf, progress: Progress | None = None
+    ) -> Json:
+        """Ask the server. Raises McpError."""
+        if self._session is None:
+            raise TransportClosed(self.error or "Transport closed")
+        return await self._session.request(method, params, timeout=timeout, progress=progress)
+
+    async def call_tool(
+        self, tool: str, arguments: object, meta: Json, asker: Asker | None = None, progress: Progress | None = None
+    ) -> Json:
+        """Call a tool; `asker` is whom the server may ask meanwhile. Raises McpError."""
+        if arguments is not None and not isinstance(arguments, dict):
+            raise McpError(f"MCP tool arguments must be a JSON object, got {encode(arguments).decode()}")
+        params: dict[str, Any] = {"_meta": meta, "name": tool}
+        if arguments is not None:
+            params["arguments"] = arguments
+        with self._asking(asker):
+            result = await self.request("tools/call", params, timeout=self.config.tool_timeout, progress=progress)
+        if not isinstance(result.get("content"), list):
+            if result.get("structuredContent") is None:
+                raise BadAnswer
+            empty: list[object] = []
+            return {**result, "content": empty}
+        return result
+
+    async def pages(self, method: str, key: str) -> list[Json]:
+        """All that the server lists under `key`, page by page. Raises McpError."""
+        found: list[Json] = []
+        params: dict[str, Any] = {}
+        for _ in range(_PAGES):
+            result = await self.request(method, params, timeout=self.config.tool_timeout)
+            found += objects(result.get(key))
+            cursor = result.get("nextCursor")
+            if not isinstance(cursor, str) or cursor == params.get("cursor"):
+                break
+            params = {"cursor": cursor}
+        return found
+
+    async def answer_elicitation(self, params: Json) -> Json:
+        """The server asks the user of the thread that is calling it; where that is not clear, it is declined."""
+        asker = self._whom_to_ask()
+        return DECLINED if asker is None else await asker(self.config.name, params)
+
+    def notified(self, method: str, params: Json) -> None:
+        """What the server says by itself: log lines go to our log, a new list of tools is fetched."""
+        if method == "notifications/tools/list_changed":
+            self._tools_changed.set()
+        elif method == "notifications/message":
+            level = _LOGGED.get(str(params.get("level")), logging.WARNING)
+            log.log(level, "MCP server %s: %s", self.config.name, str(params.get("data"))[:1000])
+
+    @contextmanager
+    def _asking(self, asker: Asker | None) -> Generator[None]:
+        if asker is None:
+            yield
+            return
+        self._calling[asker] += 1
+        try:
+            yield
+        finally:
+            self._calling[asker] -= 1
+            self._calling += Counter()  # forgets who is at zero
+
+    def _whom_to_ask(self) -> Asker | None:
+        callers = list(self._calling)
+        if len(callers) == 1:
+            return callers[0]
+        return self.askers[0] if not callers and len(self.askers) == 1 else None
+
+    async def _start(self, session: Session, deadline: float) -> None:
+        with trio.CancelScope(deadline=deadline) as scope:
+            try:
+                said = await session.initialize(self._client_info)
+                instructions = said.get("instructions")
+                self.instructions = instructions if isinstance(instructions, str) else None
+                if "tools" in as_object(said.get("capabilities")):
+                    await self._list_tools()
+                self.state = "ready"
+                self.started.set()
+            except TransportClosed:
+                self._fail("handshaking with MCP server failed: connection closed: initialize response")
+            except ServerError as error:
+                said_error = str(error).removeprefix("Mcp error: ")
+                self._fail(f"handshaking with MCP server failed: JSON-RPC error: {said_error}")
+            except McpError as error:
+                self._fail(f"handshaking with MCP server failed: {error}")
+        if scope.cancelled_caught:
+            name, seconds = self.config.name, f"{self.config.startup_timeout:g}"
+            self._fail(
+                f"request timed out after {seconds} seconds",
+                f"MCP client for `{name}` timed out after {seconds} seconds. Add or adjust `startup_timeout_sec` in "
+                f"your config.toml:\n[mcp_servers.{name}]\nstartup_timeout_sec = XX",
+            )
+
+    def _fail(self, reason: str, sentence: str | None = None) -> None:
+        if self.started.is_set():
+            return
+        self.state = "failed"
+        self.reason = reason
+        self.error = sentence or f"MCP client for `{self.config.name}` failed to start: MCP startup failed: {reason}"
+        self.started.set()
+
+    async def _read(self, session: Session) -> None:
+        await session.run()
+        self._gone.set()
+
+    async def _list_tools(self) -> None:
+        tools = {str(tool.get("name")): tool for tool in await self.pages("tools/list", "tools")}
+        self.tools = tuple(tool for name, tool in tools.items() if self.config.offers(name))
+        self.revision += 1
+
+    async def _follow_tools(self) -> None:
+        while True:
+            await self._tools_changed.wait()
+            self._tools_changed = trio.Event()
+            try:
+                await self._list_tools()
+            except McpError as error:
+                log.warning("MCP server %s does not list its changed tools: %s", self.config.name, error)

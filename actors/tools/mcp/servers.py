@@ -1,0 +1,181 @@
+"""The set of servers that one thread uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import trio
+from attrs import define, field
+
+from spindle.actors.tools.mcp.approval import may_elicit
+from spindle.actors.tools.mcp.errors import UnknownServer
+from spindle.actors.tools.mcp.host import Question, ThreadHost
+from spindle.actors.tools.mcp.offers import Offer, offer
+from spindle.actors.tools.mcp.server import DECLINED, Opener, Server
+from spindle.actors.tools.mcp.shapes import Json
+from spindle.actors.tools.mcp.sharing import SharedServers
+from spindle.rpc.protocol.mcp import (
+    McpFormElicitationParams,
+    McpServerStatusUpdatedNotification,
+    McpUrlElicitationParams,
+)
+from spindle.storage.config import McpServerConfig
+
+
+@define(eq=False)
+class _Used:
+    server: Server
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    announced: trio.Event = field(factory=trio.Event)
+    """Set when it has started or failed and clients have been told."""
+
+
+class McpServers:
+    """The servers of a thread. They run in `nursery`, the thread's, and end with it.
+
+    `allowed` are the tools, as (server, tool), that the user allowed for as long as the thread is loaded.
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        host: ThreadHost,
+        open_transport: Opener,
+        client_info: Json,
+        shared: SharedServers | None = None,
+    ) -> None:
+        self.allowed: set[tuple[str, str]] = set()
+        self._nursery = nursery
+        self._host = host
+        self._open = open_transport
+        self._client_info = client_info
+        self._shared = shared
+        self._used: dict[str, _Used] = {}
+        self._offer: tuple[object, Offer] | None = None
+
+    def configure(self, configs: Mapping[str, McpServerConfig]) -> None:
+        """Start what is configured and enabled and not running yet; end what is configured no longer, or otherwise.
+
+        For the start of a thread, and for the first turn after a reload. Returns at once.
+        """
+        wanted = {name: config for name, config in configs.items() if config.enabled}
+        for name, used in list(self._used.items()):
+            if wanted.get(name) != used.server.config or not used.server.alive:
+                del self._used[name]
+                used.scope.cancel()
+        for name, config in wanted.items():
+            if name not in self._used:
+                self._start(name, config)
+
+    async def settled(self) -> None:
+        """Wait until no server is starting; each has its own time limit."""
+        for used in list(self._used.values()):
+            await used.announced.wait()
+
+    def failed_required(self) -> str | None:
+        """What a thread that cannot do without them is told of its failed servers; None if there are none."""
+        failures = [
+            f"{name}: {used.server.reason}"
+            for name, used in self._used.items()
+            if used.server.config.required and used.server.state == "failed"
+        ]
+        return f"required MCP servers failed to initialize: {'; '.join(failures)}" if failures else None
+
+    def all(self) -> Sequence[Server]:
+        """Every server that was started, by name, failed ones included."""
+        return [used.server for _, used in sorted(self._used.items())]
+
+    def get(self, name: str) -> Server:
+        """The server `name`. Raises UnknownServer, also for one that failed to start."""
+        used = self._used.get(name)
+        if used is None or used.server.state not in ("starting", "ready"):
+            raise UnknownServer(name)
+        return used.server
+
+    def offer(self) -> Offer:
+        """What the model is offered now."""
+        ready = [server for server in self.all() if server.state == "ready"]
+        state = [(server, server.revision) for server in ready]
+        if self._offer is None or self._offer[0] != state:
+            self._offer = state, offer(ready)
+        return self._offer[1]
+
+    async def ask(self, server: str, params: Json) -> Json:
+        """Put a server's own question to the user: `elicitation/create` in, its result out."""
+        if not may_elicit(self._host.approval_policy):
+            return DECLINED
+        asked = self._question(server, params)
+        answer = None if asked is None else await self._host.ask(asked)
+        if answer is None:
+            return DECLINED
+        result: dict[str, Any] = {"action": answer.action}
+        if answer.action == "accept":
+            if isinstance(asked, McpFormElicitationParams) or answer.content is not None:
+                result["content"] = {} if answer.content is None else answer.content
+            if answer.meta is not None:
+                result["_meta"] = answer.meta
+        return result
+
+    def _question(self, server: str, params: Json) -> Question | None:
+        thread_id, turn_id, message = self._host.thread_id, self._host.turn_id, str(params.get("message", ""))
+        if params.get("mode", "form") == "form":
+            schema: object = params.get("requestedSchema")
+            return McpFormElicitationParams(
+                thread_id=thread_id,
+                turn_id=turn_id,
+                server_name=server,
+                meta=params.get("_meta"),
+                message=message,
+                requested_schema=cast("Json", schema)
+                if isinstance(schema, dict)
+                else {"type": "object", "properties": {}},
+            )
+        url, elicitation = params.get("url"), params.get("elicitationId")
+        if not isinstance(url, str) or not isinstance(elicitation, str):
+            return None
+        return McpUrlElicitationParams(
+            thread_id=thread_id,
+            turn_id=turn_id,
+            server_name=server,
+            meta=params.get("_meta"),
+            message=message,
+            url=url,
+            elicitation_id=elicitation,
+        )
+
+    def _start(self, name: str, config: McpServerConfig) -> None:
+        if config.shared and self._shared is not None:
+            server = self._shared.take(config, self.ask)
+        else:
+            server = Server(config, self._open, self._client_info)
+            server.askers.append(self.ask)
+        used = self._used[name] = _Used(server)
+        self._nursery.start_soon(self._run, used, config.shared and self._shared is not None)
+
+    async def _run(self, used: _Used, is_shared: bool) -> None:
+        server = used.server
+        self._host.emit(McpServerStatusUpdatedNotification(server.config.name, "starting"))
+        try:
+            with used.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._announce, used)
+                    if is_shared:
+                        await trio.sleep_forever()
+                    await server.run()
+        finally:
+            used.announced.set()
+            if is_shared and self._shared is not None:
+                self._shared.leave(server, self.ask)
+        if server.state == "cancelled":
+            self._tell(server)
+
+    async def _announce(self, used: _Used) -> None:
+        server = used.server
+        await server.started.wait()
+        if server.state != "cancelled":
+            self._tell(server)
+            used.announced.set()
+
+    def _tell(self, server: Server) -> None:
+        self._host.emit(McpServerStatusUpdatedNotification(server.config.name, server.state, server.error))

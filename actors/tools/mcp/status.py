@@ -1,0 +1,143 @@
+"""Servers as clients ask about them: a list with what each offers, a resource, a call, by the client itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import trio
+
+from spindle.actors.tools.mcp.errors import McpError, UnknownServer
+from spindle.actors.tools.mcp.resources import list_resource_templates, list_resources, read_resource
+from spindle.actors.tools.mcp.server import Opener, Server
+from spindle.actors.tools.mcp.servers import McpServers
+from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.protocol.converter import encode
+from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.rpc.protocol.mcp import (
+    ListMcpServerStatusParams,
+    ListMcpServerStatusResponse,
+    McpAuthStatus,
+    McpResourceReadResponse,
+    McpServerStatus,
+    McpServerToolCallParams,
+    McpServerToolCallResponse,
+)
+from spindle.storage.config import McpServerConfig
+
+Configs = Mapping[str, McpServerConfig]
+
+
+async def list_status(
+    configs: Configs, params: ListMcpServerStatusParams, open_transport: Opener, client_info: Json
+) -> ListMcpServerStatusResponse:
+    """mcpServerStatus/list: start the servers of the page asked for, see what they offer, and end them again.
+
+    Raises RpcError for a cursor that leads nowhere. A server that does not start offers nothing.
+    """
+    names = sorted(configs)
+    start = _start(params.cursor, len(names))
+    end = len(names) if params.limit is None else start + max(params.limit, 1)
+    page = [configs[name] for name in names[start:end]]
+    async with _running([config for config in page if config.enabled], open_transport, client_info) as servers:
+        ready = [server for server in servers if server.state == "ready"]
+        resources, templates = dict[str, list[Json]](), dict[str, list[Json]]()
+        if params.detail != "toolsAndAuthOnly":
+            resources, templates = await list_resources(ready), await list_resource_templates(ready)
+        tools = {server.config.name: {str(tool["name"]): tool for tool in server.tools} for server in ready}
+    data = [
+        McpServerStatus(
+            name=config.name,
+            tools=tools.get(config.name, {}),
+            resources=resources.get(config.name, ()),
+            resource_templates=templates.get(config.name, ()),
+            auth_status=_auth(config),
+        )
+        for config in page
+    ]
+    return ListMcpServerStatusResponse(data, str(end) if end < len(names) else None)
+
+
+async def read_resource_of_thread(servers: McpServers, server: str, uri: str) -> McpResourceReadResponse:
+    """mcpServer/resource/read with a thread. Raises RpcError."""
+    try:
+        found = servers.get(server)
+        await found.started.wait()
+        return McpResourceReadResponse(await read_resource(found, uri))
+    except McpError as error:
+        raise internal_error(str(error)) from error
+
+
+async def read_resource_without_thread(
+    configs: Configs, server: str, uri: str, open_transport: Opener, client_info: Json
+) -> McpResourceReadResponse:
+    """mcpServer/resource/read without a thread: the server is started for it. Raises RpcError."""
+    config = configs.get(server)
+    if config is None or not config.enabled:
+        raise internal_error(str(UnknownServer(server)))
+    async with _running([config], open_transport, client_info) as (only,):
+        try:
+            contents, failure = await read_resource(only, uri), None
+        except McpError as error:
+            contents, failure = [], only.error or str(error)
+    if failure is not None:
+        raise internal_error(failure)
+    return McpResourceReadResponse(contents)
+
+
+async def call_tool_directly(servers: McpServers, params: McpServerToolCallParams) -> McpServerToolCallResponse:
+    """mcpServer/tool/call: no item, no approval, for it is the client that calls. Raises RpcError."""
+    try:
+        server = servers.get(params.server)
+        await server.started.wait()
+        meta = params.meta
+        if meta is not None and not isinstance(meta, dict):
+            raise _failed(params, f"MCP tool request _meta must be a JSON object, got {encode(meta).decode()}")
+        sent: dict[str, Any] = {**cast("dict[str, Any]", meta or {}), "threadId": params.thread_id}
+        try:
+            result = await server.call_tool(params.tool, params.arguments, sent, servers.ask)
+        except McpError as error:
+            raise _failed(params, str(error)) from error
+    except McpError as error:
+        raise internal_error(str(error)) from error
+    is_error = result.get("isError")
+    return McpServerToolCallResponse(
+        content=result["content"],
+        structured_content=result.get("structuredContent"),
+        is_error=is_error if isinstance(is_error, bool) else None,
+        meta=result.get("_meta"),
+    )
+
+
+@asynccontextmanager
+async def _running(
+    configs: Sequence[McpServerConfig], open_transport: Opener, client_info: Json
+) -> AsyncGenerator[list[Server]]:
+    """Servers that are started for the block alone; all of them have started or failed when it begins."""
+    servers = [Server(config, open_transport, client_info) for config in configs]
+    async with trio.open_nursery() as nursery:
+        for server in servers:
+            nursery.start_soon(server.run)
+        for server in servers:
+            await server.started.wait()
+        yield servers
+        nursery.cancel_scope.cancel()
+
+
+def _start(cursor: str | None, total: int) -> int:
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit()):
+        raise invalid_request(f"invalid cursor: {cursor}")
+    if int(cursor) > total:
+        raise invalid_request(f"cursor {cursor} exceeds total MCP servers {total}")
+    return int(cursor)
+
+
+def _auth(config: McpServerConfig) -> McpAuthStatus:
+    return "bearerToken" if config.bearer_token_env_var is not None else "unsupported"
+
+
+def _failed(params: McpServerToolCallParams, reason: str) -> McpError:
+    return McpError(f"tool call failed for `{params.server}/{params.tool}`: {reason}")

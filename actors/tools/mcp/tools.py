@@ -1,0 +1,43 @@
+"""MCP as a turn uses it: what goes into a request, and running what the model calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
+
+from spindle.actors.tools.mcp.calls import Call, call_tool
+from spindle.actors.tools.mcp.host import CallHost
+from spindle.actors.tools.mcp.resources import RESOURCE_TOOLS, call_resource_tool, resource_tools
+from spindle.actors.tools.mcp.results import Output, fitted
+from spindle.actors.tools.mcp.servers import McpServers
+from spindle.actors.tools.mcp.shapes import Json
+
+Runner: TypeAlias = Callable[[Call, CallHost], Coroutine[Any, Any, Output]]
+"""Runs one call and returns what the model reads of it; failures are told, not raised. See `call_tool`."""
+
+
+def functions(servers: McpServers) -> list[dict[str, Any]]:
+    """The functions for resources; none where no server was started."""
+    return resource_tools() if servers.all() else []
+
+
+def namespaces(servers: McpServers) -> list[Json]:
+    """The servers' own tools, which stand last in a request. Call it once `servers.settled()` has returned."""
+    return list(servers.offer().namespaces)
+
+
+def find(servers: McpServers, namespace: str | None, name: str) -> Runner | None:
+    """What runs a call of the model to `name` in `namespace`; None if that is no tool of ours."""
+    if namespace is None:
+        if name not in RESOURCE_TOOLS or not servers.all():
+            return None
+        return _fitting(lambda call, host: call_resource_tool(servers, name, call, host))
+    tool = servers.offer().tools.get((namespace, name))
+    return None if tool is None else _fitting(lambda call, host: call_tool(servers, tool, call, host))
+
+
+def _fitting(run: Runner) -> Runner:
+    async def fitting(call: Call, host: CallHost) -> Output:
+        return fitted(await run(call, host), host.output_bytes)
+
+    return fitting

@@ -1,0 +1,216 @@
+"""`[mcp_servers.<name>]`: the MCP servers a thread starts, and what is wrong with their tables.
+
+The keys are those of Codex's config.toml; `shared` is our own. A table with `command` is a server on standard input and
+output, one with `url` is reached over streamable HTTP; keys of the other kind are refused. Unknown keys pass.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from attrs import field, frozen
+
+from spindle.storage.config.values import describe
+
+ApprovalMode: TypeAlias = Literal["auto", "prompt", "approve"]
+Fault: TypeAlias = tuple[tuple[str, ...], str]
+
+STARTUP_SECONDS: Final = 30.0
+TOOL_SECONDS: Final = 120.0
+_MODES: Final = ("auto", "prompt", "approve")
+_STDIO: Final = ("args", "env", "env_vars", "cwd")
+_HTTP: Final = ("url", "bearer_token_env_var", "http_headers", "env_http_headers", "oauth_resource")
+_WORDS: Final[Mapping[type, str]] = {
+    str: "a string",
+    bool: "a boolean",
+    dict: "a map",
+    list: "a sequence",
+    float: "f64",
+}
+
+_KINDS: Final[Mapping[str, type]] = {
+    "command": str,
+    "args": list,
+    "env": dict,
+    "env_vars": list,
+    "cwd": str,
+    "url": str,
+    "bearer_token_env_var": str,
+    "http_headers": dict,
+    "env_http_headers": dict,
+    "oauth_resource": str,
+    "enabled": bool,
+    "required": bool,
+    "startup_timeout_sec": float,
+    "startup_timeout_ms": float,
+    "tool_timeout_sec": float,
+    "enabled_tools": list,
+    "disabled_tools": list,
+    "default_tools_approval_mode": str,
+    "tools": dict,
+    "scopes": list,
+    "shared": bool,
+}
+_OF_STRINGS: Final = ("args", "enabled_tools", "disabled_tools", "scopes", "env", "http_headers", "env_http_headers")
+
+
+@frozen(kw_only=True)
+class McpServerConfig:
+    """One server. Exactly one of `command` and `url` is set; the timeouts are in seconds."""
+
+    name: str
+    command: str | None = None
+    args: Sequence[str] = ()
+    env: Mapping[str, str] = field(factory=dict[str, str])
+    env_vars: Sequence[str] = ()
+    """Names of variables that the server gets from our own environment, beyond the few that every server gets."""
+    cwd: str | None = None
+    url: str | None = None
+    bearer_token_env_var: str | None = None
+    http_headers: Mapping[str, str] = field(factory=dict[str, str])
+    env_http_headers: Mapping[str, str] = field(factory=dict[str, str])
+    """Header name -> the environment variable that holds its value."""
+    enabled: bool = True
+    required: bool = False
+    """Whether a thread fails to start when this server does."""
+    startup_timeout: float = STARTUP_SECONDS
+    tool_timeout: float = TOOL_SECONDS
+    enabled_tools: Sequence[str] | None = None
+    disabled_tools: Sequence[str] = ()
+    default_tools_approval_mode: ApprovalMode = "auto"
+    tool_approval_modes: Mapping[str, ApprovalMode] = field(factory=dict[str, ApprovalMode])
+    shared: bool = False
+    """Whether one process serves all threads of a runtime that configure it alike."""
+
+    def offers(self, tool: str) -> bool:
+        """Whether the allow and deny lists let `tool` through."""
+        return (self.enabled_tools is None or tool in self.enabled_tools) and tool not in self.disabled_tools
+
+    def approval_mode(self, tool: str) -> ApprovalMode:
+        """How calls of `tool` are approved."""
+        return self.tool_approval_modes.get(tool, self.default_tools_approval_mode)
+
+
+def mcp_servers(config: Mapping[str, Any]) -> dict[str, McpServerConfig]:
+    """Every configured server by name, disabled ones included, in the order of their names; `config` has been checked."""
+    tables = cast("dict[str, dict[str, Any]]", config.get("mcp_servers") or {})
+    return {name: _server(name, tables[name]) for name in sorted(tables)}
+
+
+def mcp_faults(tables: object) -> Iterator[Fault]:
+    """What cannot be used of the `mcp_servers` table: keys from the top, and the reason."""
+    if not isinstance(tables, dict):
+        return
+    for name, table in cast("dict[str, object]", tables).items():
+        at = ("mcp_servers", name)
+        if isinstance(table, dict):
+            yield from _table_faults(cast("dict[str, object]", table), at)
+        else:
+            yield at, f"invalid type: {describe(table)}, expected a map"
+
+
+def _table_faults(table: Mapping[str, object], at: tuple[str, ...]) -> Iterator[Fault]:
+    for key, kind in _KINDS.items():
+        value = table.get(key)
+        if value is not None:
+            yield from _value_faults(value, kind, (*at, key))
+    for key in _OF_STRINGS:
+        for member, value in _members(table.get(key)):
+            if not isinstance(value, str):
+                yield (*at, key, member) if isinstance(table[key], dict) else (*at, key), _wrong(value, str)
+    for _, value in _members(table.get("env_vars")):
+        if not isinstance(value, str) and not isinstance(_mapping(value).get("name"), str):
+            yield (*at, "env_vars"), "expected names of variables, or tables with a `name`"
+    if (mode := table.get("default_tools_approval_mode")) is not None and isinstance(mode, str):
+        yield from _mode_faults(mode, (*at, "default_tools_approval_mode"))
+    for tool, settings in _members(table.get("tools")):
+        if not isinstance(settings, dict):
+            yield (*at, "tools", tool), _wrong(settings, dict)
+        elif (mode := cast("dict[str, object]", settings).get("approval_mode")) is not None:
+            yield from _mode_faults(mode, (*at, "tools", tool, "approval_mode"))
+    yield from _transport_faults(table, at)
+
+
+def _transport_faults(table: Mapping[str, object], at: tuple[str, ...]) -> Iterator[Fault]:
+    foreign: Sequence[str]
+    if table.get("command") is not None:
+        transport, foreign = "stdio", _HTTP
+    elif table.get("url") is not None:
+        transport, foreign = "streamable_http", _STDIO
+    else:
+        yield at, "invalid transport: a server has either a `command` or a `url`"
+        return
+    for key in (*foreign, "bearer_token"):
+        if table.get(key) is not None:
+            yield (*at, key), f"{key} is not supported for {transport}"
+
+
+def _value_faults(value: object, kind: type, at: tuple[str, ...]) -> Iterator[Fault]:
+    if kind is float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            yield at, _wrong(value, kind)
+        elif not 0 <= value < float("inf"):
+            yield at, f"invalid value: `{value}`, expected a time that is not negative"
+    elif not isinstance(value, kind):
+        yield at, _wrong(value, kind)
+
+
+def _mode_faults(mode: object, at: tuple[str, ...]) -> Iterator[Fault]:
+    if not isinstance(mode, str):
+        yield at, _wrong(mode, str)
+    elif mode not in _MODES:
+        yield at, f"unknown variant `{mode}`, expected one of `auto`, `prompt`, `approve`"
+
+
+def _server(name: str, table: Mapping[str, Any]) -> McpServerConfig:
+    startup = table.get("startup_timeout_sec")
+    if startup is None and (milliseconds := table.get("startup_timeout_ms")) is not None:
+        startup = milliseconds / 1000
+    enabled = table.get("enabled_tools")
+    return McpServerConfig(
+        name=name,
+        command=table.get("command"),
+        args=tuple(table.get("args") or ()),
+        env=dict(table.get("env") or {}),
+        env_vars=tuple(_env_vars(table.get("env_vars") or ())),
+        cwd=table.get("cwd"),
+        url=table.get("url"),
+        bearer_token_env_var=table.get("bearer_token_env_var"),
+        http_headers=dict(table.get("http_headers") or {}),
+        env_http_headers=dict(table.get("env_http_headers") or {}),
+        enabled=table.get("enabled") is not False,
+        required=bool(table.get("required")),
+        startup_timeout=STARTUP_SECONDS if startup is None else float(startup),
+        tool_timeout=TOOL_SECONDS if table.get("tool_timeout_sec") is None else float(table["tool_timeout_sec"]),
+        enabled_tools=None if enabled is None else tuple(enabled),
+        disabled_tools=tuple(table.get("disabled_tools") or ()),
+        default_tools_approval_mode=table.get("default_tools_approval_mode") or "auto",
+        tool_approval_modes={
+            tool: settings["approval_mode"]
+            for tool, settings in cast("dict[str, dict[str, Any]]", table.get("tools") or {}).items()
+            if settings.get("approval_mode") is not None
+        },
+        shared=bool(table.get("shared")),
+    )
+
+
+def _env_vars(listed: Sequence[Any]) -> Iterator[str]:
+    for entry in listed:
+        if isinstance(entry, str):
+            yield entry
+        elif _mapping(entry).get("source", "local") == "local":  # "remote" ones belong to another machine
+            yield cast(str, _mapping(entry)["name"])
+
+
+def _members(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        yield from cast("dict[str, object]", value).items()
+    elif isinstance(value, list):
+        yield from (("", member) for member in cast("list[object]", value))
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _wrong(value: object, kind: type) -> str:
+    return f"invalid type: {describe(value)}, expected {_WORDS[kind]}"

@@ -1,0 +1,158 @@
+"""Servers in memory, played by the test, and a thread and a turn that note what they are told."""
+
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import orjson
+import pytest
+import trio
+from trio.testing import memory_stream_pair
+
+from spindle.actors.tools.mcp.errors import StartupFailed
+from spindle.actors.tools.mcp.stdio import StdioTransport
+from spindle.rpc.protocol.settings import ReadOnlyPolicy
+from spindle.storage.config import McpServerConfig
+
+ECHO = {"name": "echo", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}}
+WRITE = {"name": "write", "description": "writes", "inputSchema": {"type": "object"}}
+READY = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {}}
+
+
+class Played:
+    """The server's end of a connection."""
+
+    def __init__(self, name="tiny"):
+        ours, theirs = memory_stream_pair()
+        self.stream = theirs
+        self.transport = StdioTransport(name, ours, ours)
+        self._buffer = b""
+
+    async def hear(self):
+        """The next message of the client; None at the end."""
+        while b"\n" not in self._buffer:
+            chunk = await self.stream.receive_some()
+            if not chunk:
+                return None
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return orjson.loads(line)
+
+    async def say(self, **message):
+        await self.write(orjson.dumps({"jsonrpc": "2.0", **message}) + b"\n")
+
+    async def write(self, data):
+        await self.stream.send_all(data)
+
+    async def answer(self, method, result):
+        """Answer the next message, which has to be a request of `method`; returns it."""
+        heard = await self.hear()
+        assert heard["method"] == method
+        await self.say(id=heard["id"], result=result)
+        return heard
+
+    async def get_ready(self, *tools, **said):
+        await self.answer("initialize", READY | said)
+        assert (await self.hear())["method"] == "notifications/initialized"
+        await self.answer("tools/list", {"tools": list(tools)})
+
+    async def end(self):
+        await self.stream.aclose()
+
+
+class PlayedOpener:
+    """Opens played servers; each opening is put into `opened`. A name in `broken` cannot be started."""
+
+    def __init__(self):
+        self.broken = {}
+        self.running = 0
+        self.started = 0
+        self._send, self._opened = trio.open_memory_channel(100)
+
+    @asynccontextmanager
+    async def __call__(self, config):
+        if config.name in self.broken:
+            raise StartupFailed(self.broken[config.name])
+        played = Played(config.name)
+        self.running += 1
+        self.started += 1
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(played.transport.run)
+                self._send.send_nowait(played)
+                yield played.transport
+                nursery.cancel_scope.cancel()
+        finally:
+            self.running -= 1
+
+    async def opened(self):
+        return await self._opened.receive()
+
+
+@attrs.define
+class Host:
+    """A thread and its turn; `answers` are given to questions in turn, an exhausted list waits for ever."""
+
+    thread_id: str = "thread-1"
+    turn_id: str = "turn-1"
+    approval_policy: Any = "on-request"
+    output_bytes: int = 12_000
+    sandbox_policy: Any = attrs.Factory(ReadOnlyPolicy)
+    answers: list[Any] = attrs.Factory(list)
+    emitted: list[Any] = attrs.Factory(list)
+    recorded: list[Any] = attrs.Factory(list)
+    asked: list[Any] = attrs.Factory(list)
+    thinks: float = 0.0
+    """How long the user takes for an answer, in seconds."""
+    always: list[Any] = attrs.Factory(list)
+
+    def emit(self, notification):
+        self.emitted.append(notification)
+
+    def record(self, *entries):
+        self.recorded += entries
+
+    async def ask(self, question):
+        self.asked.append(question)
+        if not self.answers:
+            await trio.sleep_forever()
+        await trio.sleep(self.thinks)
+        return self.answers.pop(0)
+
+    async def allow_always(self, server, tool):
+        self.always.append((server, tool))
+
+    def statuses(self):
+        return [(e.name, e.status) for e in self.emitted if e.METHOD == "mcpServer/startupStatus/updated"]
+
+    def items(self):
+        return [(e.METHOD, e.item) for e in self.emitted if e.METHOD.startswith("item/") and hasattr(e, "item")]
+
+
+@pytest.fixture
+def host():
+    return Host()
+
+
+@pytest.fixture
+def opener():
+    return PlayedOpener()
+
+
+@pytest.fixture
+def played():
+    return Played()
+
+
+@pytest.fixture
+def tiny():
+    """tiny(habit="", **settings) -> the configuration of a real server."""
+
+    def make(habit="", name="tiny", **settings):
+        script = str(Path(__file__).with_name("tiny_server.py"))
+        args = ("-S", "-E", script, *([habit] if habit else []))
+        return McpServerConfig(name=name, command=sys.executable, args=args, **settings)
+
+    return make

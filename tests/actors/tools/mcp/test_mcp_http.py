@@ -1,0 +1,304 @@
+"""A server over streamable HTTP, played on loopback: JSON and event streams, the session, tokens, and its end."""
+
+from collections import deque
+from typing import Any
+
+import attrs
+import h11
+import orjson
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from spindle.actors.tools.mcp.errors import McpError, TransportClosed
+from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.servers import McpServers
+from spindle.storage.config import McpServerConfig
+
+from .conftest import ECHO, READY
+
+
+@attrs.define
+class Request:
+    method: str
+    target: str
+    headers: dict[str, str]
+    json: Any
+
+
+@attrs.define
+class Answer:
+    """`body` is sent in pieces; a piece that is an event is waited for."""
+
+    status: int = 200
+    body: list[Any] = attrs.Factory(list)
+    kind: str = "application/json"
+    headers: dict[str, str] = attrs.Factory(dict)
+
+
+def as_json(message, **headers):
+    return Answer(body=[orjson.dumps({"jsonrpc": "2.0", **message})], headers=headers)
+
+
+def as_events(*pieces):
+    body = [
+        piece if isinstance(piece, trio.Event) else b"event: message\ndata: " + orjson.dumps(piece) + b"\n\n"
+        for piece in pieces
+    ]
+    return Answer(body=body, kind="text/event-stream")
+
+
+class WebServer:
+    """An MCP server: the handshake as usual, calls as `calls` says, GET as `stream` says, all requests kept."""
+
+    def __init__(self):
+        self.requests = []
+        self.calls: deque[Any] = deque()
+        self.stream = Answer(405)
+        self.first = None
+        self.gone = trio.Event()
+        self.port = 0
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    def answer(self, request):
+        if request.method == "GET":
+            return self.stream
+        if request.method == "DELETE":
+            self.gone.set()
+            return Answer(204)
+        message = request.json
+        if self.first is not None:
+            first, self.first = self.first, None
+            return first
+        if "id" not in message or "method" not in message:
+            return Answer(202)
+        if message["method"] == "initialize":
+            return as_json({"id": message["id"], "result": READY}, **{"mcp-session-id": "s-1"})
+        if message["method"] == "tools/list":
+            return as_events({"id": message["id"], "result": {"tools": [ECHO]}})
+        play = self.calls.popleft()
+        return play(message) if callable(play) else play
+
+    async def serve(self, stream):
+        connection = h11.Connection(h11.SERVER)
+        try:
+            async with stream:
+                while await self._exchange(stream, connection):
+                    connection.start_next_cycle()
+        except (trio.BrokenResourceError, h11.ProtocolError):
+            pass
+
+    async def _exchange(self, stream, connection):
+        head: Any = None
+        body = b""
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(await stream.receive_some(65536))
+            elif isinstance(event, h11.Request):
+                head = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                break
+            else:
+                return False
+        headers = {name.decode(): value.decode() for name, value in head.headers}
+        request = Request(head.method.decode(), head.target.decode(), headers, orjson.loads(body) if body else None)
+        self.requests.append(request)
+        answer = self.answer(request)
+        sent = {
+            "content-type": answer.kind,
+            **({} if answer.status in (202, 204) else {"transfer-encoding": "chunked"}),
+        }
+        await stream.send_all(
+            connection.send(h11.Response(status_code=answer.status, headers=list((sent | answer.headers).items())))
+        )
+        for piece in answer.body:
+            if isinstance(piece, trio.Event):
+                await piece.wait()
+            else:
+                await stream.send_all(connection.send(h11.Data(data=piece)))
+        await stream.send_all(connection.send(h11.EndOfMessage()) or b"")
+        return True
+
+    def sent(self, method):
+        return [request for request in self.requests if request.json and request.json.get("method") == method]
+
+
+@pytest.fixture
+async def web(nursery):
+    server = WebServer()
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    server.port = listener.socket.getsockname()[1]
+    nursery.start_soon(trio.serve_listeners, server.serve, [listener])
+    return server
+
+
+@pytest.fixture
+def start(nursery, host, web):
+    """start(**settings) -> the thread's server, once it has started or failed."""
+
+    async def begin(environ=None, **settings):
+        servers = McpServers(nursery, host, Opening("/", environ or {}), {"name": "spindle"})
+        servers.configure({"web": McpServerConfig(name="web", **({"url": web.url} | settings))})
+        await servers.settled()
+        return servers.all()[0]
+
+    return begin
+
+
+def result(text):
+    return lambda message: as_json({"id": message["id"], "result": {"content": [{"type": "text", "text": text}]}})
+
+
+async def test_a_session(web, start):
+    server = await start(
+        {"TOKEN": "t", "VAR": "v"},
+        bearer_token_env_var="TOKEN",
+        http_headers={"x-plain": "p"},
+        env_http_headers={"x-var": "VAR", "x-missing": "MISSING"},
+    )
+    assert (server.state, [tool["name"] for tool in server.tools]) == ("ready", ["echo"])
+    web.calls.append(result("hi"))
+    assert await server.call_tool("echo", {}, {}) == {"content": [{"type": "text", "text": "hi"}]}
+    (first,), (last,) = web.sent("initialize"), web.sent("tools/call")
+    for request in (first, last):
+        assert request.headers["authorization"] == "Bearer t"
+        assert (request.headers["x-plain"], request.headers["x-var"]) == ("p", "v")
+        assert "x-missing" not in request.headers
+        assert request.headers["accept"] == "application/json, text/event-stream"
+    assert "mcp-session-id" not in first.headers
+    assert (last.headers["mcp-session-id"], last.headers["mcp-protocol-version"]) == ("s-1", "2025-06-18")
+
+
+async def test_the_end_of_the_thread_ends_the_session(web, host):
+    async with trio.open_nursery() as thread:
+        servers = McpServers(thread, host, Opening("/", {}), {})
+        servers.configure({"web": McpServerConfig(name="web", url=web.url)})
+        await servers.settled()
+        thread.cancel_scope.cancel()
+    assert web.gone.is_set()
+    assert web.requests[-1].headers["mcp-session-id"] == "s-1"
+
+
+async def test_a_stream_carries_progress_questions_and_the_answer(web, start, nursery, host):
+    server = await start()
+    go = trio.Event()
+    heard: list[Any] = []
+    web.calls.append(
+        lambda message: as_events(
+            {"method": "notifications/progress", "params": {"progressToken": message["id"], "progress": 1}},
+            {"id": 5, "method": "ping"},
+            go,
+            {"id": message["id"], "result": {"content": []}},
+        )
+    )
+    found: list[Any] = []
+
+    async def call():
+        found.append(await server.call_tool("echo", {}, {}, progress=heard.append))
+
+    nursery.start_soon(call)
+    while not any(request.json == {"jsonrpc": "2.0", "id": 5, "result": {}} for request in web.requests):
+        await wait_all_tasks_blocked(0.01)
+    assert (len(heard), found) == (1, [])
+    go.set()
+    while not found:
+        await wait_all_tasks_blocked(0.01)
+    assert found == [{"content": []}]
+
+
+async def test_what_the_server_says_by_itself_comes_by_its_own_stream(web, start):
+    web.stream = as_events({"method": "notifications/tools/list_changed"}, trio.Event())
+    await start()
+    while len(web.sent("tools/list")) < 2:
+        await wait_all_tasks_blocked(0.01)
+    (listening,) = [request for request in web.requests if request.method == "GET"]
+    assert (listening.headers["accept"], listening.headers["mcp-session-id"]) == ("text/event-stream", "s-1")
+
+
+async def test_a_cancelled_call_is_cancelled_at_the_server(web, start, nursery):
+    server = await start()
+    web.calls.append(lambda message: as_events(trio.Event()))
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as inner:
+            inner.start_soon(server.call_tool, "echo", {}, {})
+            while not web.sent("tools/call"):
+                await wait_all_tasks_blocked(0.01)
+            scope.cancel()
+    while not web.sent("notifications/cancelled"):
+        await wait_all_tasks_blocked(0.01)
+    (call,), (cancelled,) = web.sent("tools/call"), web.sent("notifications/cancelled")
+    assert cancelled.json["params"]["requestId"] == call.json["id"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer(500, [b"no luck"]), "HTTP status 500: no luck"),
+        (Answer(500), "HTTP status 500"),
+        (Answer(202), "Mcp error: -32000: the connection ended without an answer"),
+        (as_json({"method": "notifications/x"}), "Mcp error: -32000: the connection ended without an answer"),
+        (Answer(200, [b"hello"]), "Mcp error: -32000: the connection ended without an answer"),
+        (as_events(), "Mcp error: -32000: the connection ended without an answer"),
+    ],
+)
+async def test_calls_that_fail_leave_the_session_in_order(web, start, answer, said):
+    server = await start()
+    web.calls += [answer, result("fine")]
+    with pytest.raises(McpError) as caught:
+        await server.call_tool("echo", {}, {})
+    assert str(caught.value) == said
+    assert (await server.call_tool("echo", {}, {}))["content"][0]["text"] == "fine"
+
+
+async def test_a_session_the_server_has_forgotten_is_over(web, start):
+    server = await start()
+    web.calls.append(Answer(404))
+    with pytest.raises(TransportClosed, match="the server ended the session"):
+        await server.call_tool("echo", {}, {})
+    while server.alive:
+        await wait_all_tasks_blocked(0.01)
+    with pytest.raises(TransportClosed):
+        await server.call_tool("echo", {}, {})
+
+
+async def test_a_server_that_moved_its_path(web, start):
+    web.first = Answer(307, headers={"location": "/mcp/"})
+    server = await start()
+    assert server.state == "ready"
+    assert [request.target for request in web.requests if request.method == "POST"] == ["/mcp", *["/mcp/"] * 3]
+
+
+async def test_our_headers_are_not_taken_elsewhere(web, start):
+    web.first = Answer(307, headers={"location": f"http://localhost:{web.port}/mcp"})
+    server = await start({"T": "t"}, bearer_token_env_var="T")
+    assert server.state == "failed"
+    assert len(web.requests) == 1
+
+
+async def test_a_refused_handshake(web, start):
+    web.first = Answer(401, [b"who are you"])
+    server = await start()
+    assert server.reason == "handshaking with MCP server failed: HTTP status 401: who are you"
+
+
+async def test_nobody_listens(start):
+    server = await start(url="http://127.0.0.1:1/mcp")
+    assert server.reason.startswith("handshaking with MCP server failed: HTTP request failed: http://127.0.0.1:1/mcp: ")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://x/", "http://[::"])
+async def test_urls_of_no_use(start, url):
+    server = await start(url=url)
+    assert server.state == "failed"
+    assert "handshaking with MCP server failed" in server.reason
+
+
+async def test_a_token_that_is_not_there(start):
+    server = await start(bearer_token_env_var="TOKEN")
+    assert server.reason == "Environment variable TOKEN for MCP server 'web' is not set"

@@ -1,0 +1,173 @@
+"""Servers as real processes: how they are started, that none is left, and that a bad one ends as well."""
+
+import logging
+import os
+from pathlib import Path
+
+import orjson
+import pytest
+import trio
+import trio.lowlevel
+
+from spindle.actors.tools.mcp import child
+from spindle.actors.tools.mcp.errors import TransportClosed
+from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.server import Server
+from spindle.actors.tools.mcp.servers import McpServers
+from spindle.storage.config import McpServerConfig
+
+INFO = {"name": "spindle", "version": "1"}
+
+
+@pytest.fixture
+def opening(tmp_path):
+    return Opening(str(tmp_path), {"PATH": os.environ["PATH"], "SECRET": "s", "TOKEN": "t"})
+
+
+@pytest.fixture
+def short_grace(monkeypatch):
+    monkeypatch.setattr(child, "GRACE_SECONDS", 0.05)
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Every process that is started."""
+    started = []
+
+    async def start(*args):
+        started.append(await real(*args))
+        return started[-1]
+
+    real = child.start_child
+    monkeypatch.setattr("spindle.actors.tools.mcp.stdio.start_child", start)
+    return started
+
+
+def alive(groups):
+    """Which of the process groups still have a process that is more than a zombie nobody has fetched yet."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(group) in groups and state != "Z":
+            found.add(int(group))
+    return found
+
+
+def has_children():
+    """Whether this process has any child left, fetched or not."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
+
+
+async def test_where_a_server_runs_and_what_it_is_given(nursery, opening, tiny, tmp_path, host):
+    servers = McpServers(nursery, host, opening, INFO)
+    servers.configure({"tiny": tiny(env={"OWN": "o"}, env_vars=("SECRET", "MISSING"))})
+    await servers.settled()
+    result = await servers.get("tiny").call_tool("echo", {"text": "where"}, {})
+    said = orjson.loads(result["content"][0]["text"])
+    assert said["cwd"] == str(tmp_path)
+    assert said["leads"] is True
+    environment = {name: value for name, value in said["env"].items() if name != "LC_CTYPE"}  # Python sets it itself
+    assert environment == {"PATH": os.environ["PATH"], "SECRET": "s", "OWN": "o"}
+
+
+async def test_a_folder_of_its_own(nursery, opening, tiny, tmp_path, host):
+    (tmp_path / "sub").mkdir()
+    servers = McpServers(nursery, host, opening, INFO)
+    servers.configure({"tiny": tiny(cwd=str(tmp_path / "sub"))})
+    await servers.settled()
+    result = await servers.get("tiny").call_tool("echo", {"text": "where"}, {})
+    assert orjson.loads(result["content"][0]["text"])["cwd"] == str(tmp_path / "sub")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("habit", ["", "deaf", "stubborn", "mother", "chatty", "silent", "short"])
+async def test_no_habit_of_a_server_leaves_a_process_behind(opening, tiny, processes, short_grace, habit, host):
+    async with trio.open_nursery() as thread:
+        servers = McpServers(thread, host, opening, INFO)
+        servers.configure({"tiny": tiny(habit, startup_timeout=0.1 if habit == "silent" else 30.0)})
+        await servers.settled()
+        assert servers.all()[0].state == ("failed" if habit in ("silent", "short") else "ready")
+        thread.cancel_scope.cancel()
+    (process,) = processes
+    # by itself where its input ends, by SIGTERM where it does not care, by SIGKILL where nothing else helps
+    assert process.returncode == {"deaf": -15, "stubborn": -9}.get(habit, 0)
+    assert not alive({process.pid})
+
+
+async def test_a_server_that_is_killed_in_the_middle_of_a_call(nursery, opening, tiny, processes, host):
+    servers = McpServers(nursery, host, opening, INFO)
+    servers.configure({"tiny": tiny()})
+    await servers.settled()
+    server = servers.get("tiny")
+    with pytest.raises(TransportClosed):
+        await server.call_tool("echo", {"text": "die"}, {})
+    await processes[0].wait()
+    with pytest.raises(TransportClosed):
+        await server.call_tool("echo", {"text": "x"}, {})
+
+
+async def test_what_a_server_writes_beside_its_messages_goes_to_the_log(nursery, opening, tiny, caplog, host):
+    caplog.set_level(logging.DEBUG, "spindle")
+    servers = McpServers(nursery, host, opening, INFO)
+    servers.configure({"tiny": tiny("chatty")})
+    await servers.settled()
+    await servers.get("tiny").call_tool("echo", {}, {})
+    lines = [record.getMessage() for record in caplog.records]
+    assert "MCP server tiny: starting up" in lines
+    assert "MCP server tiny wrote what is no message: b'hello'" in lines
+    assert max(map(len, lines)) < 600
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        McpServerConfig(name="tiny", command="/nonexistent/program"),
+        McpServerConfig(name="tiny", command="no-such-program-anywhere"),
+        McpServerConfig(name="tiny", command="true", cwd="/nonexistent"),
+    ],
+)
+async def test_a_program_that_cannot_be_run(opening, config):
+    server = Server(config, opening, INFO)
+    await server.run()
+    assert server.error == (
+        "MCP client for `tiny` failed to start: MCP startup failed: No such file or directory (os error 2)"
+    )
+
+
+async def test_a_null_byte_in_an_argument(opening):
+    server = Server(McpServerConfig(name="tiny", command="true", args=("\0",)), opening, INFO)
+    await server.run()
+    assert server.reason == "embedded null byte"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+async def test_a_hundred_threads_leave_no_process(opening, tiny, processes):
+    from .conftest import Host
+
+    limit = trio.CapacityLimiter(8)
+
+    async def thread(number):
+        async with limit, trio.open_nursery() as own:
+            servers = McpServers(own, Host(thread_id=str(number)), opening, INFO)
+            servers.configure({"tiny": tiny()})
+            if number % 2:
+                await servers.settled()
+                await servers.get("tiny").call_tool("echo", {"text": "x"}, {})
+            else:
+                await trio.lowlevel.checkpoint()  # ends while the server starts
+            own.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(thread, number)
+    assert len(processes) >= 50
+    assert all(process.returncode is not None for process in processes)
+    assert not alive({process.pid for process in processes})
+    assert not has_children()  # not even one that was never handed over

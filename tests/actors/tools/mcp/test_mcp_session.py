@@ -1,0 +1,239 @@
+"""A session: handshake, answers, time limits, cancellation, what a server asks and says, and its end."""
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from spindle.actors.tools.mcp.errors import BadAnswer, ServerError, TimedOut, TransportClosed
+from spindle.actors.tools.mcp.session import Session
+
+INFO = {"name": "spindle", "version": "1"}
+
+
+@pytest.fixture
+def mock_clock():
+    return MockClock()
+
+
+class Owner:
+    def __init__(self):
+        self.said = []
+        self.questions = []
+        self.answered = trio.Event()
+
+    async def answer_elicitation(self, params):
+        self.questions.append(params)
+        await self.answered.wait()
+        return {"action": "accept", "content": {}}
+
+    def notified(self, method, params):
+        self.said.append((method, params))
+
+
+@pytest.fixture
+def owner():
+    return Owner()
+
+
+@pytest.fixture
+def session(played, owner, nursery):
+    nursery.start_soon(played.transport.run)
+    session = Session(played.transport, owner)
+    nursery.start_soon(session.run)
+    return session
+
+
+async def outcome(into, session, *args, **kwargs):
+    try:
+        into.append(await session.request(*args, **kwargs))
+    except Exception as error:
+        into.append(error)
+
+
+async def test_the_handshake(session, played, nursery):
+    found: list[Any] = []
+
+    async def shake():
+        found.append(await session.initialize(INFO))
+
+    nursery.start_soon(shake)
+    asked = await played.hear()
+    assert asked == {
+        "jsonrpc": "2.0",
+        "id": 0,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {"elicitation": {"form": {}}},
+            "clientInfo": INFO,
+        },
+    }
+    await played.say(id=0, result={"protocolVersion": "2025-06-18", "instructions": "x"})
+    assert await played.hear() == {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    await wait_all_tasks_blocked()
+    assert found == [{"protocolVersion": "2025-06-18", "instructions": "x"}]
+
+
+async def test_answers_find_their_requests_in_any_order(session, played, nursery):
+    first: list[Any] = []
+    second: list[Any] = []
+    nursery.start_soon(outcome, first, session, "a", {"_meta": {"k": 1, "progressToken": "mine"}})
+    one = await played.hear()
+    nursery.start_soon(outcome, second, session, "b")
+    two = await played.hear()
+    assert one["params"]["_meta"] == {"k": 1, "progressToken": one["id"]}
+    await played.say(id=99, result={"stray": True})
+    await played.say(id=two["id"], result={"n": 2})
+    await played.say(id=one["id"], result={"n": 1})
+    await wait_all_tasks_blocked()
+    assert (first, second) == ([{"n": 1}], [{"n": 2}])
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "text"),
+    [
+        (
+            {"error": {"code": -32000, "message": "boom", "data": {"a": 1}}},
+            ServerError,
+            'Mcp error: -32000: boom({"a":1})',
+        ),
+        ({"error": {"code": -1, "message": "no"}}, ServerError, "Mcp error: -1: no"),
+        ({"error": "odd"}, ServerError, "Mcp error: None: None"),
+        ({"result": [1]}, BadAnswer, "Unexpected response type"),
+        ({}, BadAnswer, "Unexpected response type"),
+    ],
+)
+async def test_answers_that_are_no_results(session, played, nursery, answer, kind, text):
+    found: list[Any] = []
+    nursery.start_soon(outcome, found, session, "a")
+    asked = await played.hear()
+    await played.say(id=asked["id"], **answer)
+    await wait_all_tasks_blocked()
+    assert type(found[0]) is kind
+    assert str(found[0]) == text
+
+
+async def test_what_is_no_message_is_passed_over(session, played, nursery, caplog):
+    found: list[Any] = []
+    nursery.start_soon(outcome, found, session, "a")
+    asked = await played.hear()
+    await played.write(b"hello\n\n[1]\n\xff\xfe\n" + b'"text"\n')
+    await played.say(id=asked["id"], result={"n": 1})
+    await wait_all_tasks_blocked()
+    assert found == [{"n": 1}]
+    assert len(caplog.records) == 4
+    assert "MCP server tiny wrote what is no message" in caplog.text
+
+
+async def test_a_request_that_times_out_is_cancelled_at_the_server(session, played, nursery, mock_clock):
+    found: list[Any] = []
+    nursery.start_soon(lambda: outcome(found, session, "tools/call", timeout=1.5))
+    asked = await played.hear()
+    mock_clock.jump(1.4)
+    await wait_all_tasks_blocked()
+    assert found == []
+    mock_clock.jump(0.2)
+    assert await played.hear() == {
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": asked["id"], "reason": "timed out"},
+    }
+    assert type(found[0]) is TimedOut
+    assert str(found[0]) == "timed out awaiting tools/call after 1.5s"
+    await played.say(id=asked["id"], result={})  # too late, and harmless
+    await wait_all_tasks_blocked()
+    assert len(found) == 1
+
+
+async def test_a_cancelled_request_is_cancelled_at_the_server(session, played, nursery):
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as inner:
+            inner.start_soon(session.request, "tools/call")
+            asked = await played.hear()
+            scope.cancel()
+    told = await played.hear()
+    assert (told["method"], told["params"]["requestId"]) == ("notifications/cancelled", asked["id"])
+
+
+async def test_the_time_limit_stands_still_while_the_user_is_asked(session, owner, played, nursery, mock_clock):
+    found: list[Any] = []
+    later: list[Any] = []
+    nursery.start_soon(lambda: outcome(found, session, "tools/call", timeout=2))
+    await played.hear()
+    mock_clock.jump(1)
+    await played.say(id="q", method="elicitation/create", params={"message": "who?"})
+    await wait_all_tasks_blocked()
+    assert owner.questions == [{"message": "who?"}]
+    mock_clock.jump(3600)
+    nursery.start_soon(lambda: outcome(later, session, "ping", timeout=1))
+    await played.hear()
+    mock_clock.jump(3600)
+    await wait_all_tasks_blocked()
+    assert (found, later) == ([], [])
+    owner.answered.set()
+    assert await played.hear() == {"jsonrpc": "2.0", "id": "q", "result": {"action": "accept", "content": {}}}
+    mock_clock.jump(0.9)
+    await wait_all_tasks_blocked()
+    assert (found, later) == ([], [])
+    mock_clock.jump(0.2)
+    await wait_all_tasks_blocked()
+    assert isinstance(found[0], TimedOut)
+    assert isinstance(later[0], TimedOut)
+
+
+async def test_a_server_that_is_gone_fails_all_that_wait_and_all_that_come(session, played, nursery):
+    found: list[Any] = []
+    nursery.start_soon(outcome, found, session, "a")
+    nursery.start_soon(outcome, found, session, "b")
+    await played.hear()
+    await played.end()
+    await wait_all_tasks_blocked()
+    await outcome(found, session, "c")
+    assert [str(error) for error in found] == ["Transport closed"] * 3
+    assert all(isinstance(error, TransportClosed) for error in found)
+
+
+async def test_what_a_server_asks(session, played):
+    await played.say(id=1, method="ping")
+    await played.say(id="two", method="roots/list", params={})
+    await played.say(id=3, method="sampling/createMessage", params={})
+    assert await played.hear() == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    assert await played.hear() == {"jsonrpc": "2.0", "id": "two", "result": {"roots": []}}
+    assert (await played.hear())["error"] == {"code": -32601, "message": "sampling/createMessage"}
+
+
+async def test_questions_without_end_are_refused(session, owner, played):
+    for number in range(17):
+        await played.say(id=number, method="elicitation/create", params={})
+    assert (await played.hear())["id"] == 16
+    assert len(owner.questions) == 16
+
+
+async def test_progress_goes_to_the_request_it_is_about(session, owner, played, nursery):
+    found: list[Any] = []
+    heard: list[Any] = []
+    nursery.start_soon(lambda: outcome(found, session, "a", progress=heard.append))
+    asked = await played.hear()
+    token = asked["params"]["_meta"]["progressToken"]
+    for params in ({"progressToken": token, "progress": 1}, {"progressToken": 77, "progress": 2}, {"progress": 3}):
+        await played.say(method="notifications/progress", params=params)
+    await played.say(method="notifications/message", params={"level": "info", "data": "x"})
+    await wait_all_tasks_blocked()
+    assert heard == [{"progressToken": token, "progress": 1}]
+    assert owner.said == [("notifications/message", {"level": "info", "data": "x"})]
+
+
+async def test_a_server_that_does_not_read_blocks_nobody_for_longer_than_the_limit(played, owner, nursery, mock_clock):
+    # Nobody writes: `run` of the transport is not running, as if the pipe were full.
+    session = Session(played.transport, owner)
+    nursery.start_soon(session.run)
+    found: list[Any] = []
+    for _ in range(70):
+        nursery.start_soon(lambda: outcome(found, session, "a", timeout=1))
+    await wait_all_tasks_blocked()
+    mock_clock.jump(1.1)
+    await wait_all_tasks_blocked()
+    assert len(found) == 70
+    assert all(isinstance(error, TimedOut) for error in found)
