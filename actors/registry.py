@@ -159,6 +159,11 @@ class Registry:
         actor = self._actors.get(thread_id)
         return getattr(actor, "state", None)
 
+    def reload_servers(self) -> None:
+        """Have every loaded thread bring its MCP servers in line with the configuration before its next turn."""
+        for actor in self._actors.values():
+            actor.servers.reload()
+
     def status(self, thread_id: str) -> ThreadStatus:
         """A thread's status, notLoaded included."""
         actor = self._actors.get(thread_id)

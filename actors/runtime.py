@@ -112,6 +112,7 @@ class Runtime:
             await self.registry.shut_down()
         if "services" in self.__dict__:
             await self.services.models.aclose()
+            await self.services.warden.aclose()
         if "state" in self.__dict__:
             await self.state.aclose()
 
@@ -215,6 +216,7 @@ async def open_runtime(
                 indexing=runtime.indexing,
                 state=runtime.state,
                 audience=runtime.audience,
+                background=flushing,
                 cwd=runtime.cwd,
                 version=runtime.version,
                 source=source,

@@ -64,6 +64,10 @@ _TABLE = {
     "skills/list": ("skills", "list_"),
     "skills/config/write": ("skills", "config_write"),
     "mcpServerStatus/list": ("mcp", "list_status"),
+    "mcpServer/tool/call": ("mcp", "call_tool"),
+    "mcpServer/resource/read": ("mcp", "read_resource"),
+    "mcpServer/oauth/login": ("mcp", "log_in"),
+    "config/mcpServer/reload": ("mcp", "reload"),
 }
 
 SERVED = frozenset({"initialize", *_TABLE})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -18,6 +18,9 @@ from spindle.rpc.protocol.thread_changes import (
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadStartResponse, ThreadUnsubscribeStatus
 from spindle.rpc.protocol.turns import Turn, TurnStartParams
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.mcp.servers import McpServers
 
 
 @frozen(kw_only=True)
@@ -60,6 +63,13 @@ class InterruptTurn(Ask[None]):
     """End the running turn, which must be `turn_id`; answers before the turn has ended."""
 
     turn_id: str
+
+
+@frozen(kw_only=True)
+class AskServers(Ask[Any]):
+    """Have `work` done with the thread's MCP servers, beside whatever else it does; `work` may raise RpcError."""
+
+    work: Callable[[McpServers], Awaitable[object]]
 
 
 @frozen(kw_only=True)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+import trio
 from attrs import Factory, define, field
 
 from spindle.actors.indexing import Indexing
 from spindle.actors.questions import Questions
 from spindle.actors.skills import SkillCatalog
 from spindle.actors.subscribers import Audience
+from spindle.actors.tools.commands.process import Warden
 from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
 from spindle.storage.state import StateStore
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.mcp.sharing import SharedServers
 
 
 @define(eq=False)
@@ -53,7 +61,20 @@ class Services:
     version: str
     source: str = "vscode"
     instructions: str = ""
+    warden: Warden = field(factory=Warden)
+    background: trio.Nursery | None = None
+    """Where what outlives a thread runs."""
     questions: Questions = field(factory=Questions)
     skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))
     indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
     state: StateStore = field(default=Factory(lambda self: StateStore(self.home), takes_self=True))
+
+    @cached_property
+    def shared_servers(self) -> SharedServers | None:
+        """The MCP servers that threads share; None where nothing outlives a thread."""
+        from spindle.actors.tools.mcp.opening import Opening, client_info
+        from spindle.actors.tools.mcp.sharing import SharedServers
+
+        if self.background is None:
+            return None
+        return SharedServers(self.background, Opening(self.cwd, os.environ, self.warden), client_info(self.version))

@@ -23,6 +23,7 @@ from spindle.actors.thread import changes
 from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
+    AskServers,
     Attach,
     Compact,
     Detach,
@@ -38,6 +39,7 @@ from spindle.actors.thread.messages import (
 from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
 from spindle.actors.thread.permissions import profile_of
 from spindle.actors.thread.revert import revert
+from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turn_task import TurnTask, token_usage
@@ -96,7 +98,8 @@ class ThreadActor(Actor):
         self.subscribers: dict[Subscriber, None] = {}
         self.questions: dict[int, Question] = {}
         """The open ones, oldest first."""
-        self.tools = ThreadTools()
+        self.servers = ThreadServers(self)
+        self.tools = ThreadTools(self.servers)
         self._opening: Opening = opening
         self._cold: bool = True
         self._supervisor = supervisor
@@ -112,6 +115,7 @@ class ThreadActor(Actor):
     async def started(self) -> None:
         """Load the thread. What goes wrong is the answer to whoever asked for it."""
         self.state = await open_thread(self.services, self.thread_id, self._opening)
+        await self.servers.open()
         self._supervisor.started(self.thread_id, self.generation)
 
     def refusal(self, error: Exception | None) -> Exception:
@@ -156,6 +160,8 @@ class ThreadActor(Actor):
                 await self._steer(message)
             case InterruptTurn():
                 self._interrupt(message)
+            case AskServers():
+                self.nursery.start_soon(self.servers.answer, message)
             case ReadThread():
                 await self._read(message)
             case RevertTurns():
@@ -241,6 +247,7 @@ class ThreadActor(Actor):
             message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=self.thread_id, goal=goal.goal)))
         for question in self.questions.values():
             message.subscriber.outbox.put(question)
+        self.servers.announce()
 
     def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
         if params.history is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spindle.actors.thread.opening import OpenedThread
+from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.tools.dynamic import DynamicTool
 from spindle.actors.tools.images import ViewImage
 from spindle.actors.tools.interface import Tool
@@ -15,8 +16,11 @@ from spindle.actors.turn.toolbox import Toolbox
 class ThreadTools:
     """What one thread can do in the world."""
 
+    def __init__(self, servers: ThreadServers) -> None:
+        self._servers = servers
+
     def toolbox(self, state: OpenedThread, info: ModelInfo) -> Toolbox:
         """The tools of a turn that begins now."""
-        tools: list[Tool] = [UpdatePlan(), RequestUserInput(), ViewImage()]
+        tools: list[Tool] = [*self._servers.functions(), UpdatePlan(), RequestUserInput(), ViewImage()]
         tools += [DynamicTool(spec) for spec in state.dynamic_tools]
-        return Toolbox(tools)
+        return Toolbox(tools, source=self._servers)

@@ -178,6 +178,8 @@ class TurnTask:
 
     async def _converse(self) -> str | None:
         thread, turn, state = self._thread, self._turn, self._state
+        if turn.first is not None:
+            await thread.servers.ready()
         plan = TurnPlan(
             thread_id=thread.thread_id,
             turn_id=turn.id,

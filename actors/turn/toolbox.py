@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from spindle.actors.tools.interface import Call, Tool
+
+
+class ToolSource(Protocol):
+    """Tools that may come and go while a turn runs."""
+
+    def offers(self) -> Sequence[dict[str, Any]]:
+        """How they are offered to the model now."""
+        ...
+
+    def find(self, call: Call) -> Tool | None:
+        """The one that a call means, if there is one."""
+        ...
 
 
 class Toolbox:
     """`offered` are shown to the model, in this order, those with a namespace together; `hidden` only work when called.
 
     `others` are offers of tools that the provider runs itself, such as a web search, shown after the function named there.
+    What `source` has is shown last, and may be different with each request.
     """
 
     def __init__(
-        self, offered: Sequence[Tool] = (), hidden: Sequence[Tool] = (), others: Sequence[dict[str, Any]] = ()
+        self,
+        offered: Sequence[Tool] = (),
+        hidden: Sequence[Tool] = (),
+        others: Sequence[dict[str, Any]] = (),
+        source: ToolSource | None = None,
     ) -> None:
         self._tools = {(tool.namespace, tool.name): tool for tool in (*hidden, *offered)}
-        self.offers = [*_offers(offered), *others]
+        self._offers = [*_offers(offered), *others]
+        self._source = source
+
+    @property
+    def offers(self) -> Sequence[dict[str, Any]]:
+        """What the next request offers."""
+        return self._offers if self._source is None else [*self._offers, *self._source.offers()]
 
     def find(self, call: Call) -> Tool | None:
         """The tool that a call means, None for one that does not exist or is called in the wrong way."""
         tool = self._tools.get((call.namespace, call.name))
+        if tool is None and self._source is not None:
+            tool = self._source.find(call)
         return None if tool is None or (tool.offer["type"] == "custom") != call.custom else tool
 
 

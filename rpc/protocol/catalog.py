@@ -92,7 +92,7 @@ _TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("experimentalFeature/enablement/set", "", None),
     ("collaborationMode/list", "", None),
     ("mock/experimentalMethod", "models", "MockExperimentalMethodParams"),
-    ("mcpServer/oauth/login", "", None),
+    ("mcpServer/oauth/login", "mcp", "McpServerOauthLoginParams"),
     ("config/mcpServer/reload", "", None),
     ("mcpServerStatus/list", "mcp", "ListMcpServerStatusParams"),
     ("mcpServer/resource/read", "mcp", "McpResourceReadParams"),

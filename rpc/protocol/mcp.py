@@ -96,6 +96,15 @@ class McpServerToolCallResponse:
 
 
 @frozen
+class McpServerOauthLoginParams:
+    """Parameters of mcpServer/oauth/login."""
+
+    name: str
+    scopes: Sequence[str] | None = None
+    timeout_secs: int | None = None
+
+
+@frozen
 class McpServerRefreshResponse:
     """config/mcpServer/reload was noted."""
 

@@ -5,10 +5,13 @@ output, one with `url` is reached over streamable HTTP; keys of the other kind a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import field, frozen
 
+from spindle.storage.config.editing import edit
+from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.values import describe
 
 ApprovalMode: TypeAlias = Literal["auto", "prompt", "approve"]
@@ -94,6 +97,21 @@ def mcp_servers(config: Mapping[str, Any]) -> dict[str, McpServerConfig]:
     """Every configured server by name, disabled ones included, in the order of their names; `config` has been checked."""
     tables = cast("dict[str, dict[str, Any]]", config.get("mcp_servers") or {})
     return {name: _server(name, tables[name]) for name in sorted(tables)}
+
+
+def approve_tool(file: Path, server: str, tool: str) -> None:
+    """Have `tool` of `server` called unasked from now on, in the config.toml that configures the server. Blocking.
+
+    Raises ConfigError where `file` does not configure it, for half a table would make the whole file unusable; OSError.
+    """
+
+    def change(document: Any) -> None:
+        table = (document.get("mcp_servers") or {}).get(server)
+        if table is None:
+            raise ConfigError(f"MCP server `{server}` is not configured here", file)
+        table.setdefault("tools", {}).setdefault(tool, {})["approval_mode"] = "approve"
+
+    edit(file, change)
 
 
 def mcp_faults(tables: object) -> Iterator[Fault]:

@@ -63,6 +63,21 @@ class Process:
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
+    @property
+    def input(self) -> trio.lowlevel.FdStream | None:
+        """The command's input, if it has any. Closing the process closes it, as the other two."""
+        return self._ends.input
+
+    @property
+    def output(self) -> trio.lowlevel.FdStream | None:
+        """The command's output, for whoever wants the stream itself; see `read`."""
+        return self._ends.output
+
+    @property
+    def error(self) -> trio.lowlevel.FdStream | None:
+        """A `split` command's standard error; likewise."""
+        return self._ends.error
+
     async def read(self) -> bytes:
         """Some output, of a command that is not `split` both streams as they come; empty at the end."""
         return await _read(self._ends.output)
@@ -181,18 +196,24 @@ class Warden:
             raise
         return process
 
-    async def hold(self) -> None:
-        """Run this in the nursery of each thread that runs commands: with the last of them the program ends too.
+    @asynccontextmanager
+    async def held(self) -> AsyncGenerator[None]:
+        """Whoever starts commands holds it meanwhile: the end of the last such block is the end of the program.
 
         It would start again with the next command, which takes some 25 ms.
         """
         self._holders += 1
         try:
-            await trio.sleep_forever()
+            yield
         finally:
             self._holders -= 1
             if not self._holders:
                 await self.aclose()
+
+    async def hold(self) -> None:
+        """`held` as a task: run it in the nursery of each thread that runs commands."""
+        async with self.held():
+            await trio.sleep_forever()
 
     async def aclose(self) -> None:
         """End the program; it ends by itself once the last command has. Not cancelled, and bounded."""

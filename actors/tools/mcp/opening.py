@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from spindle.actors.tools.mcp.shapes import Json
 from spindle.actors.tools.mcp.transport import Transport
 from spindle.storage.config import McpServerConfig
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.commands.process import Warden
 
 
 def client_info(version: str) -> Json:
@@ -19,10 +23,14 @@ def client_info(version: str) -> Json:
 
 @frozen
 class Opening:
-    """Opens servers for one working directory; `environ` is where a server's variables and tokens are taken from."""
+    """Opens servers for one working directory, as children of the runtime's `warden`.
+
+    `environ` is where a server's variables and tokens are taken from.
+    """
 
     cwd: str
     environ: Mapping[str, str]
+    warden: Warden
 
     def __call__(self, config: McpServerConfig) -> AbstractAsyncContextManager[Transport]:
         """A transport to the server, which is over at the end of the `async with`. Entering it raises StartupFailed."""
@@ -32,4 +40,4 @@ class Opening:
             return open_http(config, self.environ)
         from spindle.actors.tools.mcp.stdio import open_stdio
 
-        return open_stdio(config, self.cwd, self.environ)
+        return open_stdio(config, self.cwd, self.environ, self.warden)

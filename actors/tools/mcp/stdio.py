@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import orjson
 import trio
 
+from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp.child import end_child, environment, start_child
 from spindle.actors.tools.mcp.errors import StartupFailed, TransportClosed
 from spindle.actors.tools.mcp.shapes import Json
@@ -74,30 +75,34 @@ class StdioTransport:
 
 
 @asynccontextmanager
-async def open_stdio(config: McpServerConfig, cwd: str, environ: Mapping[str, str]) -> AsyncGenerator[StdioTransport]:
+async def open_stdio(
+    config: McpServerConfig, cwd: str, environ: Mapping[str, str], warden: Warden
+) -> AsyncGenerator[StdioTransport]:
     """Start the server's process and end it afterwards; `cwd` is where it runs unless it is configured otherwise.
 
     Raises StartupFailed where it cannot be run.
     """
     argv = [cast(str, config.command), *config.args]
-    try:
-        process = await start_child(argv, config.cwd or cwd, environment(environ, config.env_vars, config.env))
-    except OSError as error:
-        raise StartupFailed(f"{error.strerror} (os error {error.errno})") from error
-    except ValueError as error:  # a null byte in an argument
-        raise StartupFailed(str(error)) from error
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        transport = StdioTransport(config.name, process.stdout, process.stdin)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(transport.run)
-            nursery.start_soon(_log_errors, config.name, process.stderr)
-            yield transport
-            nursery.cancel_scope.cancel()
-    finally:
-        await end_child(process)
+    env = environment(environ, config.env_vars, config.env)
+    async with warden.held():
+        try:
+            process = await start_child(warden, argv, config.cwd or cwd, env)
+        except OSError as error:
+            raise StartupFailed(f"{error.strerror or error} (os error {error.errno})") from error
+        except ValueError as error:  # a null byte in an argument
+            raise StartupFailed(str(error)) from error
+        try:
+            assert process.input is not None
+            assert process.output is not None
+            assert process.error is not None
+            transport = StdioTransport(config.name, process.output, process.input)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(transport.run)
+                nursery.start_soon(_log_errors, config.name, process.error)
+                yield transport
+                nursery.cancel_scope.cancel()
+        finally:
+            await end_child(process)
 
 
 async def _log_errors(name: str, stream: trio.abc.ReceiveStream) -> None:

@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp.errors import McpError, TransportClosed
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.servers import McpServers
@@ -143,7 +144,7 @@ def start(nursery, host, web):
     """start(**settings) -> the thread's server, once it has started or failed."""
 
     async def begin(environ=None, **settings):
-        servers = McpServers(nursery, host, Opening("/", environ or {}), {"name": "spindle"})
+        servers = McpServers(nursery, host, Opening("/", environ or {}, Warden()), {"name": "spindle"})
         servers.configure({"web": McpServerConfig(name="web", **({"url": web.url} | settings))})
         await servers.settled()
         return servers.all()[0]
@@ -177,7 +178,7 @@ async def test_a_session(web, start):
 
 async def test_the_end_of_the_thread_ends_the_session(web, host):
     async with trio.open_nursery() as thread:
-        servers = McpServers(thread, host, Opening("/", {}), {})
+        servers = McpServers(thread, host, Opening("/", {}, Warden()), {})
         servers.configure({"web": McpServerConfig(name="web", url=web.url)})
         await servers.settled()
         thread.cancel_scope.cancel()

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.lowlevel
 
+from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp import child
 from spindle.actors.tools.mcp.errors import TransportClosed
 from spindle.actors.tools.mcp.opening import Opening
@@ -21,7 +22,7 @@ INFO = {"name": "spindle", "version": "1"}
 
 @pytest.fixture
 def opening(tmp_path):
-    return Opening(str(tmp_path), {"PATH": os.environ["PATH"], "SECRET": "s", "TOKEN": "t"})
+    return Opening(str(tmp_path), {"PATH": os.environ["PATH"], "SECRET": "s", "TOKEN": "t"}, Warden())
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ async def test_no_habit_of_a_server_leaves_a_process_behind(opening, tiny, proce
         thread.cancel_scope.cancel()
     (process,) = processes
     # by itself where its input ends, by SIGTERM where it does not care, by SIGKILL where nothing else helps
-    assert process.returncode == {"deaf": -15, "stubborn": -9}.get(habit, 0)
+    assert process.status == {"deaf": -15, "stubborn": -9}.get(habit, 0)
     assert not alive({process.pid})
 
 
@@ -168,6 +169,6 @@ async def test_a_hundred_threads_leave_no_process(opening, tiny, processes):
         for number in range(100):
             nursery.start_soon(thread, number)
     assert len(processes) >= 50
-    assert all(process.returncode is not None for process in processes)
+    assert all(process.status is not None for process in processes)
     assert not alive({process.pid for process in processes})
     assert not has_children()  # not even one that was never handed over

@@ -3,6 +3,7 @@
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
+from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp.calls import Call
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.resources import call_resource_tool
@@ -23,7 +24,7 @@ INFO = {"name": "spindle", "version": "1"}
 
 @pytest.fixture
 def opening(tmp_path):
-    return Opening(str(tmp_path), {})
+    return Opening(str(tmp_path), {}, Warden())
 
 
 @pytest.fixture

@@ -1,0 +1,258 @@
+"""The MCP servers of a thread, joined to it: what they see of it and of its turns, and what turns and clients see of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import frozen
+
+from spindle.actors.mailbox import ActorExited
+from spindle.actors.thread.opened import configure
+from spindle.actors.tools.interface import Call, Entry, Output, Tool, ToolHost
+from spindle.rpc.protocol.converter import InvalidValue, structure
+from spindle.rpc.protocol.errors import RpcError, internal_error
+from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
+from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
+from spindle.rpc.protocol.turns import WarningNotification
+from spindle.storage.config import Config, ConfigError
+from spindle.storage.config.mcp_servers import approve_tool
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.messages import AskServers
+    from spindle.actors.thread.thread import ThreadActor
+    from spindle.actors.tools.mcp.host import Question
+    from spindle.actors.tools.mcp.servers import McpServers
+    from spindle.actors.tools.mcp.tools import Runner
+    from spindle.storage.home import Home
+
+OUTPUT_BYTES = 12_000
+"""How much of one output the model is sent."""
+
+
+class ThreadServers:
+    """The servers that one thread uses; most threads have none, and then nothing of MCP is even imported."""
+
+    def __init__(self, thread: ThreadActor) -> None:
+        self._thread = thread
+        self._servers: McpServers | None = None
+        self._stale = False
+        self._held: list[object] | None = []
+
+    async def open(self) -> None:
+        """Start what is configured. Raises RpcError if a server that the thread cannot do without does not start."""
+        configs = self._thread.state.config.mcp_servers()
+        if not configs:
+            return
+        servers = await self._loaded()
+        servers.configure(configs)
+        if any(config.required and config.enabled for config in configs.values()):
+            await servers.settled()
+            if (failed := servers.failed_required()) is not None:
+                raise internal_error(f"error creating thread: Fatal error: Failed to initialize session: {failed}")
+
+    def announce(self) -> None:
+        """The thread's first subscriber has its answer: tell what the servers did so far, and from now on at once."""
+        held, self._held = self._held, None
+        for notification in held or ():
+            self._thread.emit(notification)
+
+    def reload(self) -> None:
+        """The next turn uses what is configured then."""
+        self._stale = True
+
+    async def ready(self) -> None:
+        """Before a turn asks the model: bring the servers in line with the configuration, and wait until none is starting."""
+        if self._stale:
+            self._stale = False
+            await self._reload()
+        if self._servers is not None:
+            await self._servers.settled()
+
+    async def _reload(self) -> None:
+        thread, services = self._thread, self._thread.services
+        try:
+            config = await trio.to_thread.run_sync(
+                lambda: configure(services, thread.state.settings.cwd, _overrides(thread.state.config))
+            )
+        except (ConfigError, OSError) as error:
+            thread.emit(WarningNotification(thread.thread_id, f"The MCP servers stay as they were: {error}"))
+            return
+        configs = config.mcp_servers()
+        if configs or self._servers is not None:
+            (await self._loaded()).configure(configs)
+
+    # -- for turns
+
+    def functions(self) -> list[Tool]:
+        """The functions for resources, where there are servers."""
+        if self._servers is None:
+            return []
+        from spindle.actors.tools.mcp.tools import functions
+
+        return [self._tool(None, offer) for offer in functions(self._servers)]
+
+    def offers(self) -> Sequence[dict[str, Any]]:
+        """See ToolSource: one namespace for each server."""
+        if self._servers is None:
+            return ()
+        from spindle.actors.tools.mcp.tools import namespaces
+
+        return [dict(namespace) for namespace in namespaces(self._servers)]
+
+    def find(self, call: Call) -> Tool | None:
+        """See ToolSource."""
+        if call.namespace is None or call.custom:
+            return None
+        return next(
+            (
+                self._tool(call.namespace, offer)
+                for space in self.offers()
+                if space["name"] == call.namespace
+                for offer in space["tools"]
+                if offer["name"] == call.name
+            ),
+            None,
+        )
+
+    def _tool(self, namespace: str | None, offer: dict[str, Any]) -> Tool:
+        from spindle.actors.tools.mcp.tools import find
+
+        assert self._servers is not None
+        run = find(self._servers, namespace, offer["name"])
+        assert run is not None
+        return _Function(offer["name"], namespace, offer, run, self._thread.services.home)
+
+    # -- for clients
+
+    async def answer(self, message: AskServers) -> None:
+        """Answer a client's question, in a task of the thread."""
+        try:
+            message.reply.resolve(await message.work(await self._loaded()))
+        except RpcError as error:
+            message.reply.reject(error)
+        finally:
+            message.reply.reject(ActorExited())  # cancelled: the thread has ended
+
+    # -- for the servers (ThreadHost)
+
+    @property
+    def thread_id(self) -> str:
+        """See ThreadHost."""
+        return self._thread.thread_id
+
+    @property
+    def turn_id(self) -> str | None:
+        """See ThreadHost."""
+        return None if self._thread.turn is None else self._thread.turn.id
+
+    @property
+    def approval_policy(self) -> AskForApproval:
+        """See ThreadHost."""
+        return self._thread.state.settings.approval_policy
+
+    def emit(self, notification: object) -> None:
+        """See ThreadHost."""
+        if self._held is not None:
+            self._held.append(notification)
+        else:
+            self._thread.emit(notification)
+
+    async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
+        """See ThreadHost."""
+        return await _asked(lambda: self._thread.ask(question, "waitingOnApproval"))
+
+    async def _loaded(self) -> McpServers:
+        if self._servers is None:
+            await trio.to_thread.run_sync(_load)
+        if self._servers is None:  # nobody else was quicker
+            from spindle.actors.tools.mcp.opening import Opening, client_info
+            from spindle.actors.tools.mcp.servers import McpServers
+
+            thread, services = self._thread, self._thread.services
+            opening = Opening(thread.state.settings.cwd, os.environ, services.warden)
+            info = client_info(services.version)
+            self._servers = McpServers(thread.nursery, self, opening, info, services.shared_servers)
+        return self._servers
+
+
+def _load() -> None:
+    for name in ("opening", "servers", "stdio", "tools"):
+        import_module(f"spindle.actors.tools.mcp.{name}")
+
+
+def _overrides(config: Config) -> dict[str, Any]:
+    """What the request that loaded the thread overrides."""
+    flags = [layer.config for layer in config.layers if layer.source["type"] == "sessionFlags"]
+    return dict(flags[0]) if flags else {}
+
+
+@frozen
+class _Function:
+    """A function of a server, or one of those for resources, as a turn's tool."""
+
+    name: str
+    namespace: str | None
+    offer: dict[str, Any]
+    _run: Runner
+    _home: Home
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Make the call; failures are told, not raised."""
+        from spindle.actors.tools.mcp.calls import Call as McpCall
+
+        return await self._run(McpCall(call.id, call.payload), _Turn(host, self._home))
+
+
+@frozen
+class _Turn:
+    """The turn as a call sees it (`CallHost`)."""
+
+    _host: ToolHost
+    _home: Home
+
+    @property
+    def thread_id(self) -> str:
+        return self._host.thread_id
+
+    @property
+    def turn_id(self) -> str:
+        return self._host.turn_id
+
+    @property
+    def approval_policy(self) -> AskForApproval:
+        return self._host.approval
+
+    @property
+    def sandbox_policy(self) -> SandboxPolicy:
+        return self._host.sandbox
+
+    @property
+    def output_bytes(self) -> int:
+        return OUTPUT_BYTES
+
+    def emit(self, notification: object) -> None:
+        self._host.emit(notification)
+
+    def record(self, *entries: Entry) -> None:
+        self._host.record(*entries)
+
+    async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
+        return await _asked(lambda: self._host.ask(question, "waitingOnApproval"))
+
+    async def allow_always(self, server: str, tool: str) -> None:
+        try:
+            await trio.to_thread.run_sync(approve_tool, self._home.config_file, server, tool)
+        except (ConfigError, OSError) as error:
+            text = f"`{tool}` of MCP server `{server}` is allowed for this thread only: {error}"
+            self._host.emit(WarningNotification(self._host.thread_id, text))
+
+
+async def _asked(ask: Callable[[], Awaitable[object]]) -> McpServerElicitationRequestResponse | None:
+    try:
+        return structure(await ask(), McpServerElicitationRequestResponse)
+    except (InvalidValue, RpcError):
+        return None
