@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import frozen
 
-from spindle.actors.mailbox import ActorExited
 from spindle.actors.thread.opened import configure
 from spindle.actors.tools.interface import Call, Entry, Output, Tool, ToolHost
 from spindle.rpc.protocol.converter import InvalidValue, structure
@@ -132,10 +131,10 @@ class ThreadServers:
         """Answer a client's question, in a task of the thread."""
         try:
             message.reply.resolve(await message.work(await self._loaded()))
-        except RpcError as error:
+        except Exception as error:  # the connection logs what is no RpcError
             message.reply.reject(error)
         finally:
-            message.reply.reject(ActorExited())  # cancelled: the thread has ended
+            message.reply.reject(internal_error("the thread has just ended"))  # cancelled, if it is not answered yet
 
     # -- for the servers (ThreadHost)
 

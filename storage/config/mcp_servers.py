@@ -106,7 +106,7 @@ def approve_tool(file: Path, server: str, tool: str) -> None:
     """
 
     def change(document: Any) -> None:
-        table = (document.get("mcp_servers") or {}).get(server)
+        table: Any = (document.get("mcp_servers") or {}).get(server)
         if table is None:
             raise ConfigError(f"MCP server `{server}` is not configured here", file)
         table.setdefault("tools", {}).setdefault(tool, {})["approval_mode"] = "approve"

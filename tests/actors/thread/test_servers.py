@@ -1,0 +1,254 @@
+"""MCP servers joined to threads: started with them, called by turns, asked by clients, ended with them."""
+
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import orjson
+import pytest
+import trio
+
+from spindle.actors.mailbox import answer
+from spindle.actors.methods import HANDLERS
+from spindle.actors.questions import Question
+from spindle.actors.registry import ToThread
+from spindle.actors.thread.messages import AskServers
+from spindle.actors.thread.servers import ThreadServers
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError
+from spindle.rpc.protocol.mcp import McpResourceReadParams, McpServerOauthLoginParams, McpServerToolCallParams
+
+TINY = Path(__file__).parents[1] / "tools" / "mcp" / "tiny_server.py"
+
+
+@pytest.fixture
+def configure(tmp_path):
+    """configure(name=habit, more=...) writes the config.toml of the home; returns its path."""
+    (tmp_path / "home").mkdir()
+    file = tmp_path / "home" / "config.toml"
+
+    def write(more="", head="", **servers):
+        text = head
+        for name, habit in servers.items():
+            args = ["-S", "-E", str(TINY), *([habit] if habit else [])]
+            text += f'[mcp_servers.{name}]\ncommand = "{sys.executable}"\nargs = {args}\n{more}\n'
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def call(name, arguments="{}", namespace="mcp__tiny__"):
+    item = {"type": "function_call", "call_id": "c", "name": name, "arguments": arguments}
+    return item | ({} if namespace is None else {"namespace": namespace})
+
+
+async def until(events, wanted):
+    async for event in events:
+        if wanted(event):
+            return event
+    raise AssertionError("the thread has ended")
+
+
+def status(name, state):
+    return lambda event: (
+        getattr(event, "METHOD", "") == "mcpServer/startupStatus/updated"
+        and ((event.name, event.status) == (name, state))
+    )
+
+
+def outputs(request):
+    items = map(orjson.loads, request.input)
+    return [item["output"] for item in items if item["type"] == "function_call_output"]
+
+
+async def ask(runtime, method, params):
+    """What a client is answered."""
+    result = []
+
+    async def work(reply, do):
+        try:
+            reply.resolve(await do())
+        except RpcError as error:
+            reply.reject(error)
+
+    async with trio.open_nursery() as nursery:
+
+        def send(reply):
+            connection = SimpleNamespace(runtime=runtime, later=lambda out, do: nursery.start_soon(work, out, do))
+            HANDLERS[method](connection, params, reply)
+
+        result.append(await answer(send))
+    return result[0]
+
+
+async def refused(runtime, method, params):
+    with pytest.raises((RpcError, ExceptionGroup)) as caught:
+        await ask(runtime, method, params)
+    error = caught.value
+    while isinstance(error, ExceptionGroup):
+        (error,) = error.exceptions
+    assert isinstance(error, RpcError)
+    return error
+
+
+async def test_a_turn_waits_for_the_servers_and_calls_their_tools(opened, scripted, configure, lines):
+    configure(tiny="")
+    model = scripted([call("echo", '{"text": "hi"}')], ["done"])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        async with thread.turn("go") as turn:
+            seen = [event async for event in turn]
+        shown = [event.item for event in seen if hasattr(event, "item") and event.item.type == "mcpToolCall"]
+        assert [(item.tool, item.status) for item in shown] == [("echo", "inProgress"), ("echo", "completed")]
+        tools = model.requests[0].tools
+        names = [tool["name"] for tool in tools]
+        assert names[:3] == ["list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource"]
+        assert names[-1] == "mcp__tiny__"
+        (output,) = outputs(model.requests[1])
+        assert output.startswith("Wall time: ")
+        assert output.endswith('[{"type":"text","text":"hi"}]')
+        assert "mcp_tool_call_end" in [line.get("type") for line in lines(thread)]
+
+
+async def test_what_servers_do_before_the_thread_is_answered_is_told_after(opened, configure):
+    configure(tiny="", more="required = true")
+    async with opened() as runtime, runtime.start_thread() as thread:
+        events = thread.events()
+        assert (await until(events, lambda event: event.METHOD.startswith("mcpServer"))).status == "starting"
+        assert (await until(events, lambda event: event.METHOD.startswith("mcpServer"))).status == "ready"
+
+
+async def test_a_thread_does_not_start_without_a_server_that_it_requires(opened, configure):
+    configure(tiny="short", more="required = true")
+    async with opened() as runtime:
+        with pytest.raises((RpcError, ExceptionGroup)) as caught:
+            async with runtime.start_thread():
+                pass
+        assert "Fatal error: Failed to initialize session: required MCP servers failed to initialize: tiny" in repr(
+            caught.value
+        )
+        assert runtime.loaded() == []
+
+
+@pytest.mark.parametrize(
+    ("action", "persist", "status", "mode"),
+    [
+        ("accept", None, "completed", None),
+        ("accept", "always", "completed", "approve"),
+        ("decline", None, "failed", None),
+        ("nonsense", None, "failed", None),
+    ],
+)
+async def test_the_user_is_asked_about_a_tool_that_changes_things(
+    opened, scripted, configure, action, persist, status, mode
+):
+    file = configure(head='approval_policy = "on-request"\n# mine\n', tiny="")
+    model = scripted([call("write", '{"text": "x"}')], ["done"])
+    async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("go") as turn:
+        async for event in turn:
+            if isinstance(event, Question):
+                event.answer({"action": action, "content": None, "_meta": {"persist": persist}})
+            elif hasattr(event, "item") and event.item.type == "mcpToolCall" and event.item.status != "inProgress":
+                assert event.item.status == status
+    text = file.read_text()
+    tools = tomllib.loads(text)["mcp_servers"]["tiny"].get("tools", {})
+    assert tools.get("write", {}).get("approval_mode") == mode
+    assert "# mine" in text
+
+
+async def test_an_interrupted_call_leaves_its_item_and_its_output(opened, scripted, configure, lines):
+    configure(head='approval_policy = "on-request"\n', tiny="")
+    model = scripted([call("write")], ["after"])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        async with thread.turn("go") as turn:
+            async for event in turn:
+                if isinstance(event, Question):
+                    await turn.interrupt()
+        (end,) = [line for line in lines(thread) if line.get("type") == "mcp_tool_call_end"]
+        assert end["result"]["Err"].startswith("aborted by user")
+        await thread.run("again")
+        assert outputs(model.requests[-1])[0].startswith("aborted by user")
+
+
+async def test_a_reload_reaches_the_next_turn(opened, scripted, configure):
+    configure(tiny="")
+    model = scripted()
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        await thread.run("one")
+        configure(other="")
+        await thread.run("two")
+        await ask(runtime, "config/mcpServer/reload", None)
+        await thread.run("three")
+    assert [request.tools[-1]["name"] for request in model.requests] == ["mcp__tiny__", "mcp__tiny__", "mcp__other__"]
+
+
+async def test_a_client_calls_a_tool_and_reads_a_resource(opened, configure):
+    configure(tiny="")
+    async with opened() as runtime, runtime.start_thread() as thread:
+        params = McpServerToolCallParams(thread.id, "tiny", "echo", {"text": "hi"})
+        assert (await ask(runtime, "mcpServer/tool/call", params)).content == [{"type": "text", "text": "hi"}]
+        for thread_id in (thread.id, None):
+            params = McpResourceReadParams(thread_id, server="tiny", uri="mem://a")
+            assert (await ask(runtime, "mcpServer/resource/read", params)).contents[0]["text"] == "body"
+        params = McpServerToolCallParams(thread.id, "nobody", "echo")
+        assert (await refused(runtime, "mcpServer/tool/call", params)).code == INTERNAL_ERROR
+
+
+async def test_a_question_that_the_thread_does_not_live_to_answer_is_refused(opened):
+    async with opened() as runtime:
+        asked = trio.Event()
+
+        async def work(servers):
+            asked.set()
+            await trio.sleep_forever()
+
+        async def client(thread_id):
+            with pytest.raises(Exception, match="ended"):
+                await answer(
+                    lambda reply: runtime.registry.route(ToThread(thread_id, AskServers(reply=reply, work=work)))
+                )
+
+        async with trio.open_nursery() as nursery:
+            async with runtime.start_thread() as thread:
+                nursery.start_soon(client, thread.id)
+                await asked.wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("nobody", INVALID_REQUEST, "No MCP server named 'nobody' found."),
+        ("tiny", INVALID_REQUEST, "only supported for streamable HTTP"),
+        ("web", INTERNAL_ERROR, "OAuth is not supported"),
+    ],
+)
+async def test_nobody_logs_in_by_oauth(opened, configure, name, code, said):
+    configure(head='[mcp_servers.web]\nurl = "http://127.0.0.1:1/"\n', tiny="")
+    async with opened() as runtime:
+        error = await refused(runtime, "mcpServer/oauth/login", McpServerOauthLoginParams(name))
+        assert error.code == code
+        assert said in error.message
+
+
+async def test_threads_share_what_may_be_shared(opened, configure, witness):
+    configure(tiny="", more="shared = true")
+    async with opened() as runtime:
+        heard = witness(runtime)
+        async with runtime.start_thread() as one, runtime.start_thread() as two:
+            await one.run("x")
+            await two.run("x")
+            shared = runtime.services.shared_servers
+            assert [(entry.users, entry.server.state) for entry in shared._running] == [(2, "ready")]
+        await heard.next("thread/closed")
+        await heard.next("thread/closed")
+        assert shared._running == []
+
+
+async def test_a_thread_without_servers_has_none_to_offer(opened, scripted):
+    model = scripted()
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        await thread.run("x")
+        servers = runtime.registry._actors[thread.id].servers
+        assert isinstance(servers, ThreadServers)
+        assert servers.functions() == []
+        assert "list_mcp_resources" not in [tool["name"] for tool in model.requests[0].tools]
