@@ -53,6 +53,7 @@ _TABLE = {
     "turn/start": ("turns", "start"),
     "turn/steer": ("turns", "steer"),
     "turn/interrupt": ("turns", "interrupt"),
+    "review/start": ("reviews", "start"),
     "model/list": ("models", "list_"),
     "mock/experimentalMethod": ("models", "echo"),
     "account/read": ("accounts", "read"),

@@ -28,6 +28,20 @@ async def read_git(cwd: str) -> GitInfo | None:
     return None
 
 
+class NotARepository(Exception):
+    """There is no repository around the directory that the text names."""
+
+
+async def merge_base(cwd: str, branch: str) -> str | None:
+    """The commit at which HEAD and `branch` parted; None if that cannot be told, or not in time. Raises NotARepository."""
+    with trio.move_on_after(DEADLINE):
+        if await _git(cwd, "rev-parse", "--git-dir") is None:
+            raise NotARepository(f"{cwd} is in no git repository")
+        tip = await _git(cwd, "rev-parse", "-q", "--verify", "--end-of-options", f"{branch}^{{commit}}")
+        return None if tip is None else await _git(cwd, "merge-base", "HEAD", tip)
+    return None
+
+
 async def _git(cwd: str, *args: str) -> str | None:
     try:
         done = await trio.run_process(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import trio
 from attrs import define, field
 
 from spindle.actors.turn.host import Said
+from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
 
 if TYPE_CHECKING:
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class LiveTurn:
-    """`first` is None for a compaction, which takes no input. `accepting` is False once the turn has decided to end."""
+    """`first` is None for a turn that takes no input: a compaction or, with `review`, a review.
+
+    `accepting` is False once the turn has decided to end.
+    """
 
     id: str
     params: TurnStartParams
     first: Said | None
+    review: ReviewTarget | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     started_at: int = field(factory=lambda: int(time.time()))
     began: float = field(factory=time.monotonic)
@@ -35,6 +40,11 @@ class LiveTurn:
     tokens: int = 0
     """What it has used so far, without what came from the provider's cache."""
     done: trio.Event = field(factory=trio.Event)
+
+    @property
+    def kind(self) -> Literal["regular", "compact", "review"]:
+        """What it does, in the protocol's words."""
+        return "regular" if self.first is not None else "compact" if self.review is None else "review"
 
     @property
     def joinable(self) -> bool:

@@ -10,6 +10,7 @@ from attrs import frozen
 from spindle.actors.mailbox import Ask
 from spindle.actors.subscribers import Subscriber
 from spindle.rpc.protocol.items import UserInput
+from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.thread_changes import (
     ThreadElicitationResponse,
     ThreadMemoryMode,
@@ -84,6 +85,14 @@ class Compact(Ask[None]):
     """Replace the history by a summary, in a turn of its own, `turn_id`; it begins when no other runs, the answer comes now."""
 
     turn_id: str
+
+
+@frozen(kw_only=True)
+class Review(Ask[Turn]):
+    """Have a review made, in a turn of its own, `turn_id`; it begins when no other runs, the answer comes now."""
+
+    turn_id: str
+    target: ReviewTarget
 
 
 @frozen(kw_only=True)

@@ -31,6 +31,7 @@ from spindle.actors.thread.messages import (
     LeaveNow,
     ReadThread,
     RevertTurns,
+    Review,
     StartTurn,
     SteerTurn,
     StopThread,
@@ -44,11 +45,13 @@ from spindle.actors.thread.services import Services
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
+from spindle.actors.turn.review import label
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
-from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
+from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput, UserMessageItem
 from spindle.rpc.protocol.removal import ThreadRevertedNotification
+from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
     IdleStatus,
@@ -103,7 +106,7 @@ class ThreadActor(Actor):
         self._opening: Opening = opening
         self._cold: bool = True
         self._supervisor = supervisor
-        self._waiting: deque[StartTurn | Compact] = deque()
+        self._waiting: deque[StartTurn | Compact | Review] = deque()
         self._ending = False
         self._reverting: list[RevertTurns] = []
         self._may_leave = True
@@ -156,6 +159,10 @@ class ThreadActor(Actor):
             case Compact():
                 message.reply.resolve(None)
                 self._start_compaction(message)
+            case Review():
+                shown = UserMessageItem(id=message.turn_id, content=(TextInput(label(message.target)),))
+                message.reply.resolve(Turn(message.turn_id, items=(shown,)))
+                self._start_review(message)
             case SteerTurn():
                 await self._steer(message)
             case InterruptTurn():
@@ -430,8 +437,17 @@ class ThreadActor(Actor):
         else:
             self._waiting.append(message)
 
-    def _begin(self, turn_id: str, params: TurnStartParams, said: Said | None) -> LiveTurn:
-        turn = self.turn = LiveTurn(turn_id, params, said)
+    def _start_review(self, message: Review) -> None:
+        if self.turn is None:
+            params = TurnStartParams(thread_id=self.thread_id, input=())
+            self._begin(message.turn_id, params, None, message.target)
+        else:
+            self._waiting.append(message)
+
+    def _begin(
+        self, turn_id: str, params: TurnStartParams, said: Said | None, review: ReviewTarget | None = None
+    ) -> LiveTurn:
+        turn = self.turn = LiveTurn(turn_id, params, said, review)
         self.nursery.start_soon(TurnTask(self, turn).run)
         return turn
 
@@ -452,6 +468,8 @@ class ThreadActor(Actor):
         for start in waiting:
             if isinstance(start, Compact):
                 self._start_compaction(start)
+            elif isinstance(start, Review):
+                self._start_review(start)
             else:
                 await self._start_turn(start)
 
@@ -463,8 +481,8 @@ class ThreadActor(Actor):
         if turn.id != message.expected_turn_id:
             raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
         if turn.first is None:
-            text = "cannot steer a compact turn"
-            info = {"activeTurnNotSteerable": {"turnKind": "compact"}}
+            text = f"cannot steer a {turn.kind} turn"
+            info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
             raise invalid_request(text, TurnError(text, info))
         turn.steered.append(said)
         message.reply.resolve(turn.id)

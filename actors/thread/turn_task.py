@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
+from attrs import evolve
 
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
@@ -18,6 +19,7 @@ from spindle.actors.turn.compaction import Compacted, compact
 from spindle.actors.turn.context import TURN_ABORTED, Told, message, opening, today
 from spindle.actors.turn.host import Entry, Said
 from spindle.actors.turn.loop import run_turn
+from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
 from spindle.rpc.model.interface import ModelError, Usage
@@ -62,6 +64,9 @@ class TurnTask:
         self._state, self._services = thread.state, thread.services
         self._conversation = thread.state.conversation
         self._settings = self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
+        if turn.review is not None:  # a reviewer asks nobody
+            reviewer = self._state.config.review_model or self._settings.model
+            self._settings = evolve(self._settings, model=reviewer, approval_policy="never")
         self._info: ModelInfo = model_info(self._settings.model)
         self._began = False
         self._synced = 0
@@ -77,6 +82,8 @@ class TurnTask:
                     status = "completed"
                 except ModelError as exc:
                     status, error = "failed", TurnError(exc.message, exc.info, exc.details)
+                except ReviewFailed as exc:
+                    status, error = "failed", TurnError(str(exc), "other")
                 except WriterBusy as exc:
                     text = f"thread {self._thread.thread_id} already has an active writer: {exc.holder}"
                     status, error = "failed", TurnError(text, "other")
@@ -165,7 +172,7 @@ class TurnTask:
         }
         if status == "interrupted":
             # an interrupted compaction leaves what the model sees as it was
-            told: list[Entry] = [("response_item", message("user", TURN_ABORTED))] if turn.first is not None else []
+            told: list[Entry] = [("response_item", message("user", TURN_ABORTED))] if turn.kind != "compact" else []
             return [*told, ("event_msg", {"type": "turn_aborted", "reason": "interrupted", **ended})]
         entries: list[Entry] = []
         if error is not None:
@@ -195,6 +202,8 @@ class TurnTask:
             client_metadata=turn.params.responsesapi_client_metadata or {},
         )
         model = self._services.models.get(self._settings.model_provider, state.config)
+        if turn.review is not None:
+            return await review(self, plan, model, turn.review)
         if turn.first is None:
             await compact(self, plan, model)
             return None
@@ -300,11 +309,13 @@ class TurnTask:
         if (usage := self._conversation.usage) is not None:
             self.emit(token_usage(self._thread.thread_id, self._turn.id, usage))
 
-    def spend(self, usage: Usage | None) -> None:
+    def spend(self, usage: Usage | None, *, aside: bool = False) -> None:
         """See TurnHost."""
         if usage is None:
             return
         self._turn.tokens += max(0, usage.input_tokens - usage.cached_input_tokens) + usage.output_tokens
+        if aside:
+            return
         last = {
             "input_tokens": usage.input_tokens,
             "cached_input_tokens": usage.cached_input_tokens,

@@ -61,8 +61,8 @@ class TurnHost(ToolHost, Protocol):
     def begun(self) -> None:
         """An answer begins: repeat the usage so far to subscribers, as Codex does before each answer but the first."""
 
-    def spend(self, usage: Usage | None) -> None:
-        """Account for one answer's tokens and tell subscribers."""
+    def spend(self, usage: Usage | None, *, aside: bool = False) -> None:
+        """Account for one answer's tokens and tell subscribers; `aside` if they are no part of the thread's context."""
 
     def partial(self, answer: object | None) -> None:
         """Note the answer that is streaming a message (None: no more), for clients that join in the middle."""

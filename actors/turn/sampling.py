@@ -41,6 +41,10 @@ class TurnPlan:
     compact_at: int | None = None
     output_schema: object | None = None
     client_metadata: Mapping[str, str] = {}
+    session: str | None = None
+    """What the provider knows the conversation by, if not by the thread's id."""
+    subagent: str | None = None
+    """What kind of sub-agent asks, if not the thread itself."""
 
 
 class Listener(Protocol):
@@ -125,10 +129,11 @@ def request(plan: TurnPlan, history: Sequence[bytes], tools: Sequence[object] = 
         include=("reasoning.encrypted_content",) if info.reasoning else (),
         service_tier="priority" if settings.service_tier == "fast" else settings.service_tier,
         text=text or None,
-        prompt_cache_key=plan.thread_id,
+        prompt_cache_key=plan.session or plan.thread_id,
         client_metadata=plan.client_metadata,
-        thread_id=plan.thread_id,
+        thread_id=plan.session or plan.thread_id,
         turn_id=plan.turn_id,
         originator=plan.originator,
         user_agent=plan.user_agent,
+        subagent=plan.subagent,
     )

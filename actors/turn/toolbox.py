@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from spindle.actors.tools.interface import Call, Tool
@@ -35,6 +35,7 @@ class Toolbox:
         source: ToolSource | None = None,
     ) -> None:
         self._tools = {(tool.namespace, tool.name): tool for tool in (*hidden, *offered)}
+        self._offered = offered
         self._offers = [*_offers(offered), *others]
         self._source = source
 
@@ -42,6 +43,10 @@ class Toolbox:
     def offers(self) -> Sequence[dict[str, Any]]:
         """What the next request offers."""
         return self._offers if self._source is None else [*self._offers, *self._source.offers()]
+
+    def only(self, names: Collection[str]) -> Toolbox:
+        """A toolbox with those of its functions that are called so, and nothing else."""
+        return Toolbox([tool for tool in self._offered if tool.namespace is None and tool.name in names])
 
     def find(self, call: Call) -> Tool | None:
         """The tool that a call means, None for one that does not exist or is called in the wrong way."""
@@ -61,7 +66,8 @@ def _offers(tools: Iterable[Tool]) -> list[dict[str, Any]]:
         space = spaces.get(tool.namespace)
         if space is None:
             description = f"Tools in the namespace {tool.namespace}."
-            space = {"type": "namespace", "name": tool.namespace, "description": description, "tools": []}
+            functions: list[dict[str, Any]] = []
+            space = {"type": "namespace", "name": tool.namespace, "description": description, "tools": functions}
             spaces[tool.namespace] = space
             offers.append(space)
         space["tools"].append(tool.offer)

@@ -50,6 +50,8 @@ class ModelRequest:
     turn_id: str
     originator: str
     user_agent: str
+    subagent: str | None = None
+    """The kind of sub-agent that asks; None for the thread's own agent."""
 
 
 @frozen

@@ -110,6 +110,8 @@ class ResponsesModel:
             ("originator", request.originator),
             ("user-agent", request.user_agent),
         ]
+        if request.subagent is not None:
+            headers.append(("x-openai-subagent", request.subagent))
         key = self._bearer()
         if key:
             headers.append(("authorization", f"Bearer {key}"))

@@ -67,6 +67,11 @@ class Config:
         return self.raw.get("model")
 
     @property
+    def review_model(self) -> str | None:
+        """The model that reviews; None for the thread's."""
+        return self.raw.get("review_model")
+
+    @property
     def model_provider(self) -> str:
         return self.raw.get("model_provider") or OPENAI
 

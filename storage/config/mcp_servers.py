@@ -106,7 +106,8 @@ def approve_tool(file: Path, server: str, tool: str) -> None:
     """
 
     def change(document: Any) -> None:
-        table: Any = (document.get("mcp_servers") or {}).get(server)
+        servers: Any = document.get("mcp_servers") or {}
+        table: Any = servers.get(server)
         if table is None:
             raise ConfigError(f"MCP server `{server}` is not configured here", file)
         table.setdefault("tools", {}).setdefault(tool, {})["approval_mode"] = "approve"

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
+from spindle.storage.rollout.reviews import review_text
 from spindle.storage.rollout.shapes import Json, is_mapping, mapping, sequence, text
 
 
@@ -251,9 +252,8 @@ def _entered_review(event: Json) -> Json:
 
 
 def _exited_review(event: Json) -> Json:
-    output = mapping(event.get("review_output"))
-    review = event.get("review", output.get("overall_explanation"))
-    return {"type": "exitedReviewMode", "review": text(review) or "Reviewer failed to output a response."}
+    review = text(event.get("review")) or review_text(mapping(event.get("review_output")))
+    return {"type": "exitedReviewMode", "review": review}
 
 
 def _plan(item: Json) -> Json:

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Sequence
 
+from spindle.storage.rollout.reviews import review_text
 from spindle.storage.rollout.shapes import Json
 
 _REASONING = {"agent_reasoning": "summary_text", "agent_reasoning_raw_content": "raw_content"}
@@ -53,6 +54,11 @@ def _item(name: object, event: Json) -> Json | None:
             item = {"type": "Reasoning", "id": str(uuid.uuid4()), "summary_text": [], "raw_content": []}
             item[_REASONING[str(name)]].append(event["text"])
             return item
+        case "entered_review_mode":
+            return {"type": "EnteredReviewMode", "id": str(uuid.uuid4()), "review": event["user_facing_hint"]}
+        case "exited_review_mode":
+            shown = review_text(event["review_output"] or {})
+            return {"type": "ExitedReviewMode", "id": str(uuid.uuid4()), "review": shown}
         case "context_compacted":
             return {"type": "ContextCompaction", "id": str(uuid.uuid4())}
         case "web_search_end":

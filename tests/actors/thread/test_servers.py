@@ -208,10 +208,9 @@ async def test_a_question_that_the_thread_does_not_live_to_answer_is_refused(ope
                     lambda reply: runtime.registry.route(ToThread(thread_id, AskServers(reply=reply, work=work)))
                 )
 
-        async with trio.open_nursery() as nursery:
-            async with runtime.start_thread() as thread:
-                nursery.start_soon(client, thread.id)
-                await asked.wait()
+        async with trio.open_nursery() as nursery, runtime.start_thread() as thread:
+            nursery.start_soon(client, thread.id)
+            await asked.wait()
 
 
 @pytest.mark.parametrize(

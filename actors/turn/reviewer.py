@@ -1,0 +1,132 @@
+"""The turn as a reviewer sees it: a conversation of its own, of which clients see the work and not the words.
+
+What the reviewer does (commands, reasoning) is shown and recorded as items of the thread's turn; what is said between it
+and the model is in no history but its own, and goes when the review has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from spindle.actors.turn.compaction import Compacted
+from spindle.actors.turn.host import Entry, Said, TurnHost
+from spindle.rpc.model.interface import Usage
+from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
+from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
+from spindle.rpc.protocol.threads import ThreadActiveFlag
+from spindle.rpc.protocol.turns import (
+    AgentMessageDeltaNotification,
+    ItemCompletedNotification,
+    ItemStartedNotification,
+)
+
+
+class Reviewer:
+    """A `TurnHost` that stands before the thread's."""
+
+    def __init__(self, host: TurnHost) -> None:
+        self._host = host
+        self._items: list[bytes] = [orjson.dumps(message) for message in host.context()]
+        self._summary: str | None = None
+        self._tokens = 0
+
+    @property
+    def thread_id(self) -> str:
+        """See TurnHost."""
+        return self._host.thread_id
+
+    @property
+    def turn_id(self) -> str:
+        """See TurnHost."""
+        return self._host.turn_id
+
+    @property
+    def cwd(self) -> str:
+        """See TurnHost."""
+        return self._host.cwd
+
+    @property
+    def sandbox(self) -> SandboxPolicy:
+        """See TurnHost."""
+        return self._host.sandbox
+
+    @property
+    def approval(self) -> AskForApproval:
+        """See TurnHost."""
+        return self._host.approval
+
+    @property
+    def mode(self) -> str:
+        """A reviewer plans nothing."""
+        return "default"
+
+    def emit(self, params: object) -> None:
+        """Show what is done; what is said is shown at the end, as the review."""
+        if isinstance(params, AgentMessageDeltaNotification):
+            return
+        if isinstance(params, ItemStartedNotification | ItemCompletedNotification) and isinstance(
+            params.item, AgentMessageItem | ContextCompactionItem
+        ):
+            return
+        self._host.emit(params)
+
+    def record(self, *entries: Entry) -> None:
+        """See TurnHost."""
+        self._items += [orjson.dumps(payload) for kind, payload in entries if kind == "response_item"]
+        shown = [
+            (kind, payload) for kind, payload in entries if kind == "event_msg" and payload["type"] != "agent_message"
+        ]
+        if shown:
+            self._host.record(*shown)
+
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
+        """See TurnHost."""
+        return await self._host.ask(params, waiting_on)
+
+    def history(self) -> Sequence[bytes]:
+        """See TurnHost."""
+        return self._items
+
+    def replace_history(self, compacted: Compacted) -> None:
+        """See TurnHost."""
+        self._items, self._summary = list(compacted.items), compacted.summary
+        self._tokens = compacted.usage()["total_tokens"]
+
+    def last_summary(self) -> str | None:
+        """See TurnHost."""
+        return self._summary
+
+    def context(self) -> Sequence[dict[str, Any]]:
+        """See TurnHost."""
+        return self._host.context()
+
+    def context_tokens(self) -> int:
+        """See TurnHost."""
+        return self._tokens
+
+    def take_input(self) -> Sequence[Said]:
+        """Nobody speaks to a reviewer."""
+        return ()
+
+    def cancel(self) -> None:
+        """See TurnHost."""
+        self._host.cancel()
+
+    def begun(self) -> None:
+        """The usage that is shown is the thread's."""
+
+    def spend(self, usage: Usage | None, *, aside: bool = True) -> None:
+        """See TurnHost."""
+        if usage is not None:
+            self._tokens = usage.total_tokens
+        self._host.spend(usage, aside=aside)
+
+    def partial(self, answer: object | None) -> None:
+        """What is being said is not shown."""
+
+    async def room(self) -> None:
+        """See TurnHost."""
+        await self._host.room()
