@@ -111,8 +111,7 @@ class Runtime:
         if "registry" in self.__dict__:
             await self.registry.shut_down()
         if "services" in self.__dict__:
-            await self.services.models.aclose()
-            await self.services.warden.aclose()
+            await self.services.aclose()
         if "state" in self.__dict__:
             await self.state.aclose()
 

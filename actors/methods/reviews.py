@@ -16,6 +16,7 @@ from spindle.actors.turn.review import checked
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.reviews import ReviewStartParams, ReviewStartResponse
 from spindle.rpc.protocol.threads import ThreadForkParams, ThreadStartResponse
+from spindle.rpc.protocol.turns import Turn
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
@@ -27,7 +28,10 @@ def start(connection: Connection, params: ReviewStartParams, reply: Reply[Any]) 
     registry = connection.runtime.registry
 
     def review(thread: str) -> None:
-        out = mapped(reply, lambda turn: ReviewStartResponse(turn, thread))
+        def response(turn: Turn) -> ReviewStartResponse:
+            return ReviewStartResponse(turn, thread)
+
+        out = mapped(reply, response)
         registry.route(ToThread(thread, Review(reply=out, turn_id=str(uuid7()), target=target)))
 
     def forked(loaded: ThreadStartResponse) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class LiveTurn:
-    """`first` is None for a turn that takes no input: a compaction or, with `review`, a review.
+    """`first` is None for a turn that takes no input: a compaction, a `review`, or a command of the user's own, `script`.
 
     `accepting` is False once the turn has decided to end.
     """
@@ -26,6 +27,7 @@ class LiveTurn:
     id: str
     params: TurnStartParams
     first: Said | None
+    script: str | None = None
     review: ReviewTarget | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     started_at: int = field(factory=lambda: int(time.time()))
@@ -33,6 +35,10 @@ class LiveTurn:
     accepting: bool = True
     interrupted: bool = False
     steered: list[Said] = field(factory=lambda: list[Said]())
+    scripts: list[str] = field(factory=lambda: list[str]())
+    """Commands of the user's own that wait for the turn to take them."""
+    run_script: Callable[[str], None] | None = None
+    """Starts one beside what the turn does."""
     answer: Answer | None = None
     last_message: str | None = None
     opened: trio.Event = field(factory=trio.Event)
@@ -50,6 +56,10 @@ class LiveTurn:
     def joinable(self) -> bool:
         """Whether input that comes now would still be said in this turn."""
         return self.first is not None and self.accepting and not self.interrupted
+
+    def run_beside(self, script: str) -> None:
+        """Run a command of the user's own as a part of the turn."""
+        (self.run_script or self.scripts.append)(script)
 
     def take_steered(self) -> list[Said]:
         """The input that was sent since the last call."""

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from spindle.actors.mailbox import Ask
 from spindle.actors.subscribers import Subscriber
+from spindle.actors.tools.commands.sessions import Terminal
 from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.thread_changes import (
@@ -149,6 +150,35 @@ class RevertTurns(Ask["tuple[Thread, str | None]"]):
     """Take back a turn and what follows, interrupting what runs; answers with the thread and the last turn left."""
 
     before_turn_id: str
+
+
+@frozen(kw_only=True)
+class RunScript(Ask[None]):
+    """Run a command of the user's own, in the turn that runs or in one of its own; answers before it has run."""
+
+    script: str
+
+
+@frozen(kw_only=True)
+class ListTerminals(Ask[list[Terminal]]):
+    """The commands that have outlived their calls."""
+
+
+@frozen(kw_only=True)
+class EndTerminal(Ask[bool]):
+    """End one of them; answers whether it ran."""
+
+    process_id: str
+
+
+@frozen(kw_only=True)
+class EndTerminals(Ask[None]):
+    """End them all."""
+
+
+@frozen
+class Settle:
+    """From something that outlived its turn: there are lines for the rollout."""
 
 
 @frozen

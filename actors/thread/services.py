@@ -14,7 +14,9 @@ from spindle.actors.indexing import Indexing
 from spindle.actors.questions import Questions
 from spindle.actors.skills import SkillCatalog
 from spindle.actors.subscribers import Audience
+from spindle.actors.tools.approvals.rule_book import RuleBook
 from spindle.actors.tools.commands.process import Warden
+from spindle.actors.tools.sandbox.sandbox import Sandbox
 from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
@@ -68,6 +70,10 @@ class Services:
     skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))
     indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
     state: StateStore = field(default=Factory(lambda self: StateStore(self.home), takes_self=True))
+    sandbox: Sandbox = field(factory=Sandbox)
+    rules: RuleBook = field(
+        default=Factory(lambda self: RuleBook(self.home.path / "rules", self.audience.announce), takes_self=True)
+    )
 
     @cached_property
     def shared_servers(self) -> SharedServers | None:
@@ -78,3 +84,9 @@ class Services:
         if self.background is None:
             return None
         return SharedServers(self.background, Opening(self.cwd, os.environ, self.warden), client_info(self.version))
+
+    async def aclose(self) -> None:
+        """Let go of what they hold, when no thread lives any more."""
+        await self.models.aclose()
+        await self.warden.aclose()
+        self.sandbox.close()

@@ -6,8 +6,9 @@ two awaits. When the last subscriber has left and nothing runs, the thread asks 
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from spindle.actors.actor import Actor
 from spindle.actors.mailbox import Ask, wants_answer
 from spindle.actors.questions import Question
 from spindle.actors.subscribers import Event, Subscriber
-from spindle.actors.thread import changes
+from spindle.actors.thread import changes, terminals
 from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
@@ -32,6 +33,8 @@ from spindle.actors.thread.messages import (
     ReadThread,
     RevertTurns,
     Review,
+    RunScript,
+    Settle,
     StartTurn,
     SteerTurn,
     StopThread,
@@ -39,19 +42,19 @@ from spindle.actors.thread.messages import (
 )
 from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
 from spindle.actors.thread.permissions import profile_of
+from spindle.actors.thread.recording import save
 from spindle.actors.thread.revert import revert
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turn_task import TurnTask, token_usage
-from spindle.actors.turn.host import Said
+from spindle.actors.turn.host import Entry, Said
 from spindle.actors.turn.review import label
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput, UserMessageItem
 from spindle.rpc.protocol.removal import ThreadRevertedNotification
-from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
     IdleStatus,
@@ -67,6 +70,10 @@ from spindle.rpc.protocol.threads import (
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
 from spindle.storage.state.goals import StoredGoal, get_goal
 from spindle.storage.state.sections import Placements, placements
+
+log = logging.getLogger("spindle")
+
+_HANDLERS = {**changes.HANDLERS, **terminals.HANDLERS}
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
@@ -102,11 +109,12 @@ class ThreadActor(Actor):
         self.questions: dict[int, Question] = {}
         """The open ones, oldest first."""
         self.servers = ThreadServers(self)
-        self.tools = ThreadTools(self.servers)
+        self.tools = ThreadTools(services, self.servers)
         self._opening: Opening = opening
         self._cold: bool = True
         self._supervisor = supervisor
-        self._waiting: deque[StartTurn | Compact | Review] = deque()
+        self._waiting: deque[StartTurn | Compact | Review | RunScript] = deque()
+        self._unsettled: list[Callable[[], None]] = []
         self._ending = False
         self._reverting: list[RevertTurns] = []
         self._may_leave = True
@@ -134,6 +142,7 @@ class ThreadActor(Actor):
         if self.turn is not None:
             self.turn.done.set()
         if hasattr(self, "state"):
+            await self._settle()
             self.state.conversation.end()
 
     async def handle(self, message: object) -> None:
@@ -173,6 +182,11 @@ class ThreadActor(Actor):
                 await self._read(message)
             case RevertTurns():
                 await self._revert(message)
+            case RunScript():
+                message.reply.resolve(None)
+                self._run_script(message)
+            case Settle():
+                await self._settle()
             case TurnEnded():
                 await self._turn_ended()
             case LeaveNow(token=token):
@@ -181,7 +195,7 @@ class ThreadActor(Actor):
                     self._interrupt_unwatched()
             case StopThread():
                 self._end()
-            case _ if (change := changes.HANDLERS.get(type(message))) is not None:
+            case _ if (change := _HANDLERS.get(type(message))) is not None:
                 await change(self, message)
             case _:
                 raise TypeError(f"a thread does not understand {message!r}")
@@ -310,6 +324,25 @@ class ThreadActor(Actor):
             return None
         ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms(), unread, self.emit)
         return self._supervisor.turn_ended(ended)
+
+    def settle(self, finish: Callable[[], None]) -> None:
+        """Call `finish` as soon as the rollout is open for what it records, at the latest when the thread ends."""
+        self._unsettled.append(finish)
+        self.mailbox.post(Settle(), urgent=True)
+
+    async def _settle(self) -> None:
+        unsettled, self._unsettled = self._unsettled, []
+
+        def finished() -> Sequence[Entry]:
+            for finish in unsettled:
+                finish()
+            return ()
+
+        if unsettled:
+            try:
+                await save(self, finished)
+            except RpcError as error:
+                log.error("thread %s: %s", self.thread_id, error.message)
 
     # -- questions
 
@@ -440,14 +473,21 @@ class ThreadActor(Actor):
     def _start_review(self, message: Review) -> None:
         if self.turn is None:
             params = TurnStartParams(thread_id=self.thread_id, input=())
-            self._begin(message.turn_id, params, None, message.target)
+            self._begin(message.turn_id, params, None, review=message.target)
         else:
             self._waiting.append(message)
 
-    def _begin(
-        self, turn_id: str, params: TurnStartParams, said: Said | None, review: ReviewTarget | None = None
-    ) -> LiveTurn:
-        turn = self.turn = LiveTurn(turn_id, params, said, review)
+    def _run_script(self, message: RunScript) -> None:
+        if self.turn is None:
+            params = TurnStartParams(thread_id=self.thread_id, input=())
+            self._begin(str(uuid7()), params, None, script=message.script)
+        elif self.turn.joinable:
+            self.turn.run_beside(message.script)
+        else:
+            self._waiting.append(message)
+
+    def _begin(self, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
+        turn = self.turn = LiveTurn(turn_id, params, said, **kind)
         self.nursery.start_soon(TurnTask(self, turn).run)
         return turn
 
@@ -466,17 +506,20 @@ class ThreadActor(Actor):
             await self.handle(request)
         waiting, self._waiting = self._waiting, deque()
         for start in waiting:
-            if isinstance(start, Compact):
-                self._start_compaction(start)
-            elif isinstance(start, Review):
-                self._start_review(start)
-            else:
-                await self._start_turn(start)
+            match start:
+                case Compact():
+                    self._start_compaction(start)
+                case Review():
+                    self._start_review(start)
+                case RunScript():
+                    self._run_script(start)
+                case StartTurn():
+                    await self._start_turn(start)
 
     async def _steer(self, message: SteerTurn) -> None:
         said = await self._said(message.content)
         turn = self.turn
-        if turn is None or not turn.accepting or turn.interrupted:
+        if turn is None or not turn.accepting or turn.interrupted or turn.script is not None:
             raise invalid_request("no active turn to steer")
         if turn.id != message.expected_turn_id:
             raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")

@@ -2,25 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import trio
+
 from spindle.actors.thread.opening import OpenedThread
 from spindle.actors.thread.servers import ThreadServers
+from spindle.actors.thread.services import Services
+from spindle.actors.tools.approvals.permissions import RequestPermissions
+from spindle.actors.tools.commands.environment import environment_policy
+from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdinTool
+from spindle.actors.tools.commands.runner import Runner
+from spindle.actors.tools.commands.sessions import LONGEST_POLL
+from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool
 from spindle.actors.tools.dynamic import DynamicTool
 from spindle.actors.tools.images import ViewImage
-from spindle.actors.tools.interface import Tool
+from spindle.actors.tools.interface import Tool, ToolHost
+from spindle.actors.tools.patch.commands import PatchCommands
+from spindle.actors.tools.patch.patch_tools import ApplyPatch
+from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.actors.tools.plan import UpdatePlan
 from spindle.actors.tools.user_questions import RequestUserInput
 from spindle.actors.turn.catalogue import ModelInfo
-from spindle.actors.turn.toolbox import Toolbox
+from spindle.actors.turn.toolbox import Offered, Toolbox
+from spindle.rpc.protocol.settings import DangerFullAccessPolicy
+from spindle.storage.config import Config
 
 
 class ThreadTools:
     """What one thread can do in the world."""
 
-    def __init__(self, servers: ThreadServers) -> None:
+    def __init__(self, services: Services, servers: ThreadServers) -> None:
+        self._services = services
         self._servers = servers
+        self._runner: Runner | None = None
+        self._patches: TurnPatches | None = None
 
-    def toolbox(self, state: OpenedThread, info: ModelInfo) -> Toolbox:
+    def runner(self, nursery: trio.Nursery, config: Config) -> Runner:
+        """What runs the thread's commands, in the thread's `nursery` and the environment that `config` gives them."""
+        services, runner = self._services, self._runner
+        if runner is None:
+            runner = Runner(services.warden, nursery, services.sandbox, services.rules, services.home.path)
+            nursery.start_soon(services.warden.hold)
+            self._runner = runner
+        runner.environment = environment_policy(config.table("shell_environment_policy"))
+        return runner
+
+    @property
+    def running(self) -> Runner | None:
+        """What runs the thread's commands, None if there has been none."""
+        return self._runner
+
+    def toolbox(self, state: OpenedThread, info: ModelInfo, nursery: trio.Nursery) -> Toolbox:
         """The tools of a turn that begins now."""
-        tools: list[Tool] = [*self._servers.functions(), UpdatePlan(), RequestUserInput(), ViewImage()]
-        tools += [DynamicTool(spec) for spec in state.dynamic_tools]
-        return Toolbox(tools, source=self._servers)
+        config = state.config
+        runner = self.runner(nursery, config)
+        patches = self._patches = TurnPatches(str(self._services.home.path), runner.remembered)
+        grammar = info.patch_grammar or config.features("apply_patch_freeform", False)
+        taker = PatchCommands(patches, grammar=grammar)
+        logins = config.raw.get("allow_login_shell") is not False
+        poll = config.raw.get("background_terminal_max_timeout")
+        shell = ShellTool(runner, taker)
+        hidden: list[Tool] = [shell, ShellCommandTool(runner, taker, logins=logins)]
+        offered: list[Offered] = [shell]
+        if config.features("unified_exec", True):
+            longest = poll if isinstance(poll, int) else LONGEST_POLL
+            offered = [ExecCommandTool(runner, taker, logins=logins), WriteStdinTool(runner, longest_poll=longest)]
+        offered += self._servers.functions()
+        offered += [UpdatePlan(), RequestUserInput()]
+        if config.features("request_permissions_tool", False):
+            offered.append(RequestPermissions(runner.remembered, runner.place(state.settings.cwd)))
+        patch = ApplyPatch(patches, custom=grammar)
+        if grammar:
+            offered.append(patch)
+        else:
+            hidden.append(patch)
+        offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
+        offered.append(ViewImage())
+        offered += [DynamicTool(spec) for spec in state.dynamic_tools]
+        return Toolbox(offered, hidden, self._servers)
+
+    async def finish_turn(self, host: ToolHost) -> None:
+        """The turn ends: say what is to be said of it in all."""
+        patches, self._patches = self._patches, None
+        if patches is not None:
+            await patches.finish(host)
+
+
+def web_search(config: Config, *, unconfined: bool) -> Sequence[Mapping[str, Any]]:
+    """The offer of the provider's web search: of pages it knows already, or of the live web, which commands without a
+    sandbox could reach as well."""
+    mode = config.web_search or "cached"
+    if mode == "disabled":
+        return []
+    return [{"type": "web_search", "external_web_access": mode == "live" or unconfined}]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -13,6 +15,7 @@ from attrs import evolve
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
 from spindle.actors.thread.recording import context_entries, look_at_repository
+from spindle.actors.tools.commands.shell_tools import run_users_command
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.catalogue import ModelInfo, model_info
 from spindle.actors.turn.compaction import Compacted, compact
@@ -141,6 +144,7 @@ class TurnTask:
         thread, turn, conversation = self._thread, self._turn, self._conversation
         turn.answer = None
         turn.opened.set()
+        await thread.tools.finish_turn(self)
         if self._began:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
@@ -185,6 +189,9 @@ class TurnTask:
 
     async def _converse(self) -> str | None:
         thread, turn, state = self._thread, self._turn, self._state
+        if turn.script is not None:
+            self.record(("response_item", await self._run_script(turn.script)))
+            return None
         if turn.first is not None:
             await thread.servers.ready()
         plan = TurnPlan(
@@ -198,7 +205,7 @@ class TurnTask:
             compact_prompt=state.config.compact_prompt,
             compact_at=state.config.model_auto_compact_token_limit or self._info.context_window * 9 // 10,
             output_schema=turn.params.output_schema,
-            toolbox=thread.tools.toolbox(state, self._info),
+            toolbox=thread.tools.toolbox(state, self._info, thread.nursery),
             client_metadata=turn.params.responsesapi_client_metadata or {},
         )
         model = self._services.models.get(self._settings.model_provider, state.config)
@@ -207,7 +214,47 @@ class TurnTask:
         if turn.first is None:
             await compact(self, plan, model)
             return None
-        return await run_turn(self, plan, model, [turn.first])
+        last: str | None = None
+        said: Sequence[Said] = [turn.first]
+        while said or turn.scripts:
+            last = await self._beside_commands(partial(run_turn, self, plan, model, said) if said else _nothing) or last
+            said = turn.take_steered()
+        return last
+
+    # -- commands of the user's own
+
+    async def _beside_commands(self, work: Callable[[], Awaitable[str | None]]) -> str | None:
+        """Do `work`, and wait for the commands that the user runs meanwhile. What it raises ends them."""
+        turn, answer, failure = self._turn, None, None
+        async with trio.open_nursery() as nursery:
+
+            def start(script: str) -> None:
+                nursery.start_soon(self._run_beside, script)
+
+            turn.run_script = start
+            while turn.scripts:
+                start(turn.scripts.pop(0))
+            try:
+                answer = await work()
+            except Exception as error:  # raised in here it would come as a group
+                failure = error
+                nursery.cancel_scope.cancel()
+            finally:
+                turn.run_script = None
+        if failure is not None:
+            raise failure
+        return answer
+
+    async def _run_beside(self, script: str) -> None:
+        """What comes of the command is told to the model with the next request."""
+        try:
+            self._turn.steered.append(Said((), await self._run_script(script)))
+        except Exception:
+            log.exception("a command of the user failed in thread %s", self._thread.thread_id)
+
+    async def _run_script(self, script: str) -> dict[str, Any]:
+        runner = self._thread.tools.runner(self._thread.nursery, self._state.config)
+        return message("user", await run_users_command(runner, self, str(uuid.uuid4()), script))
 
     # -- TurnHost
 
@@ -335,14 +382,28 @@ class TurnTask:
         self.record(("event_msg", {"type": "token_count", "info": info, "rate_limits": None}))
         self.emit(token_usage(self._thread.thread_id, self._turn.id, info))
 
-    async def room(self) -> None:
-        """See TurnHost. With durability `item`, also the place where what was recorded reaches the disk."""
+    async def saved(self) -> None:
+        """See TurnHost."""
         journal = self._conversation.journal
         if journal is not None and self._state.config.durability == "item" and self._synced != journal.size:
             self._synced = journal.size
             await self._services.flusher.sync(journal)
+
+    async def room(self) -> None:
+        """See TurnHost."""
         for subscriber in tuple(self._thread.subscribers):
             await subscriber.outbox.room()
+
+    def settle(self, finish: Callable[[], None]) -> None:
+        """See TurnHost."""
+        if self._conversation.is_open:
+            finish()
+        else:
+            self._thread.settle(finish)
+
+
+async def _nothing() -> None:
+    await trio.lowlevel.checkpoint()
 
 
 def token_usage(thread_id: str, turn_id: str, info: dict[str, Any]) -> ThreadTokenUsageUpdatedNotification:

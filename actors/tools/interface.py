@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
 from attrs import frozen
@@ -91,6 +91,12 @@ class ToolHost(Protocol):
         """Put a question to the clients; returns the first answer's result. Raises RpcError if it is an error."""
         ...
 
+    async def room(self) -> None:
+        """Wait for subscribers that turns wait for."""
+
+    def settle(self, finish: Callable[[], None]) -> None:
+        """Call `finish` as soon as `record` can be called: at once in the turn, and after it when the rollout is open again."""
+
 
 class Tool(Protocol):
     """Something the model can call."""
@@ -112,6 +118,15 @@ class Tool(Protocol):
 
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Carry a call out. Raises ToolRefused, TurnCancelled; cancelling it leaves nothing half done."""
+        ...
+
+
+@runtime_checkable
+class Exclusive(Protocol):
+    """A tool of which some calls must not run beside others of the same answer."""
+
+    def exclusive(self, call: Call) -> bool:
+        """Whether this call waits for those before it, and those after it for this one."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Carrying out the calls of one answer: side by side, their outputs recorded in the order of the calls.
+"""Carrying out the calls of one answer: side by side where they may be, their outputs recorded in the order of the calls.
 
 Every call gets exactly one output, whatever happens, because a model refuses a history in which one is missing: a call
 that fails says why, one that an interrupt cuts off says so.
@@ -29,6 +29,8 @@ class _Running:
     output: Output | None = None
     failure: JournalError | None = None
     done: trio.Event = field(factory=trio.Event)
+    after: list[_Running] = field(factory=lambda: list[_Running]())
+    """The calls that have to be done first."""
 
 
 async def run_calls(items: Sequence[dict[str, Any]], toolbox: Toolbox, host: TurnHost) -> None:
@@ -38,6 +40,7 @@ async def run_calls(items: Sequence[dict[str, Any]], toolbox: Toolbox, host: Tur
     """
     began = time.monotonic()
     running = [_Running(item, call_of(item)) for item in items]
+    _put_in_order(running, toolbox)
     recorded = 0
     failure: JournalError | None = None
     try:
@@ -60,6 +63,18 @@ async def run_calls(items: Sequence[dict[str, Any]], toolbox: Toolbox, host: Tur
         raise failure
 
 
+def _put_in_order(running: Sequence[_Running], toolbox: Toolbox) -> None:
+    alone: list[_Running] = []  # the last exclusive call, if there was one
+    beside: list[_Running] = []  # those behind it
+    for entry in running:
+        if toolbox.exclusive(entry.call):
+            entry.after = [*alone, *beside]
+            alone, beside = [entry], []
+        else:
+            entry.after = alone
+            beside.append(entry)
+
+
 def _record(entry: _Running, host: TurnHost) -> JournalError | None:
     assert entry.output is not None
     try:
@@ -70,6 +85,8 @@ def _record(entry: _Running, host: TurnHost) -> JournalError | None:
 
 
 async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost) -> None:
+    for earlier in entry.after:
+        await earlier.done.wait()
     try:
         entry.output = await _output(entry.call, toolbox, host)
     except JournalError as error:

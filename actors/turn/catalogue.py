@@ -34,6 +34,8 @@ class ModelInfo:
     hidden: bool = False
     fast_tier: bool = False
     known: bool = True
+    patch_grammar: bool = False
+    """Whether it writes patches under a grammar."""
 
     @property
     def usable_window(self) -> int:
@@ -51,6 +53,7 @@ def _gpt(
         efforts=efforts,
         verbosity="low",
         parallel_tool_calls=True,
+        patch_grammar=True,
         **more,
     )
 

@@ -21,7 +21,8 @@ __all__ = ["Entry", "Said", "TurnHost"]
 class Said:
     """User input that joins the turn, ready for the model: as the client sent it, and as the response item it becomes.
 
-    `attached` are more messages that go with it: the skills it mentions.
+    `attached` are more messages that go with it: the skills it mentions. `content` is empty for what a command of the user's
+    own has come to.
     """
 
     content: Sequence[UserInput]
@@ -30,7 +31,7 @@ class Said:
 
 
 class TurnHost(ToolHost, Protocol):
-    """The thread, as its turn sees it. Only `room` and `ask` wait."""
+    """The thread, as its turn sees it. Only `ask`, `room` and `saved` wait."""
 
     def history(self) -> Sequence[bytes]:
         """What the model is sent: every response item so far, each encoded as JSON."""
@@ -67,5 +68,5 @@ class TurnHost(ToolHost, Protocol):
     def partial(self, answer: object | None) -> None:
         """Note the answer that is streaming a message (None: no more), for clients that join in the middle."""
 
-    async def room(self) -> None:
-        """Wait for subscribers that turns wait for."""
+    async def saved(self) -> None:
+        """Wait until what was recorded is as safe as the configuration wants it between two items. Raises JournalError."""

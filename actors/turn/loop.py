@@ -59,7 +59,10 @@ def _is_full(host: TurnHost, plan: TurnPlan) -> bool:
 
 
 def say(host: TurnHost, plan: TurnPlan, said: Said) -> None:
-    """Make user input part of the conversation."""
+    """Make user input part of the conversation; what has no content is for the model only."""
+    if not said.content:
+        host.record(("response_item", said.item))
+        return
     item = UserMessageItem(id=str(uuid.uuid4()), content=said.content)
     now = time.time_ns() // 1_000_000
     host.emit(ItemStartedNotification(item, plan.thread_id, plan.turn_id, now))

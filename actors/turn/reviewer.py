@@ -6,7 +6,7 @@ and the model is in no history but its own, and goes when the review has ended.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -127,6 +127,14 @@ class Reviewer:
     def partial(self, answer: object | None) -> None:
         """What is being said is not shown."""
 
+    async def saved(self) -> None:
+        """See TurnHost."""
+        await self._host.saved()
+
     async def room(self) -> None:
         """See TurnHost."""
         await self._host.room()
+
+    def settle(self, finish: Callable[[], None]) -> None:
+        """See TurnHost."""
+        self._host.settle(finish)

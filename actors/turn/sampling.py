@@ -79,6 +79,7 @@ async def sample(
                             host.begun()
                         else:
                             answer.feed(event)
+                    await host.saved()
                     await host.room()
             return answer
         except ModelError as error:

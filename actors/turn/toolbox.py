@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
-from spindle.actors.tools.interface import Call, Tool
+from spindle.actors.tools.interface import Call, Exclusive, Tool
+
+Offered: TypeAlias = Tool | Mapping[str, Any]
+"""A tool, or the offer of one that the provider runs itself, such as a web search."""
 
 
 class ToolSource(Protocol):
@@ -23,20 +26,15 @@ class ToolSource(Protocol):
 class Toolbox:
     """`offered` are shown to the model, in this order, those with a namespace together; `hidden` only work when called.
 
-    `others` are offers of tools that the provider runs itself, such as a web search, shown after the function named there.
     What `source` has is shown last, and may be different with each request.
     """
 
     def __init__(
-        self,
-        offered: Sequence[Tool] = (),
-        hidden: Sequence[Tool] = (),
-        others: Sequence[dict[str, Any]] = (),
-        source: ToolSource | None = None,
+        self, offered: Sequence[Offered] = (), hidden: Sequence[Tool] = (), source: ToolSource | None = None
     ) -> None:
-        self._tools = {(tool.namespace, tool.name): tool for tool in (*hidden, *offered)}
-        self._offered = offered
-        self._offers = [*_offers(offered), *others]
+        self._ours = [tool for tool in offered if not isinstance(tool, Mapping)]
+        self._tools = {(tool.namespace, tool.name): tool for tool in (*hidden, *self._ours)}
+        self._offers = _offers(offered)
         self._source = source
 
     @property
@@ -46,7 +44,7 @@ class Toolbox:
 
     def only(self, names: Collection[str]) -> Toolbox:
         """A toolbox with those of its functions that are called so, and nothing else."""
-        return Toolbox([tool for tool in self._offered if tool.namespace is None and tool.name in names])
+        return Toolbox([tool for tool in self._ours if tool.namespace is None and tool.name in names])
 
     def find(self, call: Call) -> Tool | None:
         """The tool that a call means, None for one that does not exist or is called in the wrong way."""
@@ -55,15 +53,23 @@ class Toolbox:
             tool = self._source.find(call)
         return None if tool is None or (tool.offer["type"] == "custom") != call.custom else tool
 
+    def exclusive(self, call: Call) -> bool:
+        """Whether a call must not run beside others of its answer."""
+        tool: object = self.find(call)
+        return isinstance(tool, Exclusive) and tool.exclusive(call)
 
-def _offers(tools: Iterable[Tool]) -> list[dict[str, Any]]:
+
+def _offers(tools: Iterable[Offered]) -> list[dict[str, Any]]:
     offers: list[dict[str, Any]] = []
     spaces: dict[str, dict[str, Any]] = {}
     for tool in tools:
+        if isinstance(tool, Mapping):
+            offers.append(dict(tool))
+            continue
         if tool.namespace is None:
             offers.append(tool.offer)
             continue
-        space = spaces.get(tool.namespace)
+        space: dict[str, Any] | None = spaces.get(tool.namespace)
         if space is None:
             description = f"Tools in the namespace {tool.namespace}."
             functions: list[dict[str, Any]] = []

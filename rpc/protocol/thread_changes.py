@@ -127,6 +127,51 @@ class ThreadBackgroundTerminalsCleanResponse:
 
 
 @frozen
+class ThreadBackgroundTerminalsListParams:
+    """The commands that outlived their turns. `limit` of them, behind `cursor`."""
+
+    thread_id: str
+    cursor: str | None = None
+    limit: U32 | None = None
+
+
+@frozen(kw_only=True)
+class ThreadBackgroundTerminal:
+    """One of them; `rss_kb` in KiB."""
+
+    item_id: str
+    process_id: str
+    command: str
+    cwd: str
+    os_pid: int | None = None
+    cpu_percent: float | None = None
+    rss_kb: int | None = None
+
+
+@frozen
+class ThreadBackgroundTerminalsListResponse:
+    """A page of them."""
+
+    data: Sequence[ThreadBackgroundTerminal]
+    next_cursor: str | None = None
+
+
+@frozen
+class ThreadBackgroundTerminalsTerminateParams:
+    """End the one with this process id."""
+
+    thread_id: str
+    process_id: str
+
+
+@frozen
+class ThreadBackgroundTerminalsTerminateResponse:
+    """Whether it ran."""
+
+    terminated: bool
+
+
+@frozen
 class ThreadElicitationParams:
     """Count a question put to the user outside the server, up or down; the thread's timeouts wait meanwhile."""
 

@@ -73,9 +73,10 @@ class Run:
 
 @frozen
 class Forbid:
-    """Do not run it, and tell the model why."""
+    """Do not run it, and tell the model why; clients are shown it unless it was asked for in a way that cannot be."""
 
     reason: str
+    shown: bool = True
 
 
 Verdict: TypeAlias = Run | Ask | Forbid
@@ -112,12 +113,14 @@ def decide(
         name = _NAMES[approval] if isinstance(approval, str) else "Granular"
         return Forbid(
             f"approval policy is {name}; reject command — you cannot ask for escalated permissions if the approval "
-            f"policy is {name}"
+            f"policy is {name}",
+            shown=False,
         )
     if permissions == "with_additional_permissions":
         return Forbid(
             "additional permissions are disabled; enable `features.exec_permission_approvals` before using "
-            "`with_additional_permissions`"
+            "`with_additional_permissions`",
+            shown=False,
         )
     script = shell_script(argv)
     commands = plain_commands(script) if script is not None else None
@@ -196,11 +199,23 @@ def _refused(approval: AskForApproval, by_rule: bool) -> str | None:
 
 def _retry(approval: AskForApproval, judged: Sequence[_Judged], complex_script: bool) -> Ask | None:
     """The question after a denial by the sandbox, where the policy lets it be asked."""
+    if not retries(approval):
+        return None
+    return Ask(RETRY, None if complex_script else _amendment(judged, Decision.ALLOW), False)
+
+
+def retries(approval: AskForApproval) -> bool:
+    """Whether what the sandbox has stopped may be tried again without it, once the user agrees or has agreed already."""
     if isinstance(approval, GranularApproval):
-        asks = approval.granular.sandbox_approval
-    else:
-        asks = approval in ("untrusted", "on-failure")
-    return Ask(RETRY, None if complex_script else _amendment(judged, Decision.ALLOW), False) if asks else None
+        return approval.granular.sandbox_approval
+    return approval in ("untrusted", "on-failure")
+
+
+def asks(approval: AskForApproval) -> bool:
+    """Whether the user may be asked to let a command run without a sandbox that this machine does not have."""
+    if isinstance(approval, GranularApproval):
+        return approval.granular.sandbox_approval
+    return approval != "never"
 
 
 def _amendment(judged: Sequence[_Judged], decision: Decision) -> Sequence[str] | None:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, TypeAlias
 
 import trio
 
@@ -20,6 +21,16 @@ _DRAIN: Final = 1.0  # seconds for the rest of the output, once nobody is left t
 _LAST_WAIT: Final = 5.0
 
 
+Around: TypeAlias = Callable[[Command], AbstractAsyncContextManager[Command]]
+"""What is started instead of a command, such as the same in a sandbox, and held as long as anything of it may run."""
+
+
+@asynccontextmanager
+async def plain(command: Command) -> AsyncGenerator[Command]:
+    """The command itself."""
+    yield command
+
+
 class Execution:
     """Start it with ``await nursery.start(execution.run)``, which raises OSError if the command cannot be started."""
 
@@ -31,10 +42,11 @@ class Execution:
         emit: Callable[[str], None],
         room: Callable[[], Awaitable[None]],
         linger: bool = False,
+        around: Around = plain,
     ) -> None:
         """`linger`: what the command leaves running stays until `run` is cancelled; otherwise it ends with the command."""
         self.command = command
-        self._warden, self._linger = warden, linger
+        self._warden, self._linger, self._around = warden, linger, around
         self._deltas = Deltas(emit, room)
         self._process: Process | None = None
         self._silent = trio.Event()  # the output has ended
@@ -54,7 +66,7 @@ class Execution:
         """Run the command to its end. Does not raise but for `task_status`."""
         self._began = trio.current_time()
         try:
-            async with await self._warden.start(self.command) as process:
+            async with self._around(self.command) as command, await self._warden.start(command) as process:
                 self._process = process
                 task_status.started()
                 async with trio.open_nursery() as nursery:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from attrs import evolve
@@ -51,6 +51,9 @@ class CommandHost(Protocol):
 
     async def room(self) -> None:
         """Wait for subscribers that may make a command wait."""
+
+    def settle(self, finish: Callable[[], None]) -> None:
+        """Call `finish` as soon as `record` can be called: at once in a turn, and after it when the rollout is open again."""
 
 
 def parsed_command(action: CommandAction) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
-from spindle.actors.tools.commands.execution import Execution
+from spindle.actors.tools.commands.execution import Around, Execution, plain
 from spindle.actors.tools.commands.items import CommandHost, CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit, shown_to_model, token_count
@@ -121,14 +121,18 @@ class Sessions:
         """The number is not needed: its command was not run."""
         self._reserved.discard(session_id)
 
-    async def execute(self, item: CommandItem, command: Command, seconds: float) -> Outcome:
+    async def execute(
+        self, item: CommandItem, command: Command, seconds: float, *, around: Around = plain
+    ) -> Outcome:
         """Run `command` for `item`, whose process id is from `new_id`, and wait at most `seconds`.
 
-        Raises OSError if it cannot be started. Cancelled, it kills the command and completes the item.
+        Raises OSError if it cannot be started, and what `around` raises. Cancelled, it kills the command and completes
+        the item.
         """
         session_id = item.item.process_id or self.new_id()
+        self._reserved.add(session_id)
         item.start()
-        execution = Execution(self._warden, command, emit=item.delta, room=item.host.room)
+        execution = Execution(self._warden, command, emit=item.delta, room=item.host.room, around=around)
         try:
             await self._nursery.start(execution.run)
             await _until_exit(execution, seconds)
@@ -228,11 +232,15 @@ class Sessions:
         execution = session.execution
         with trio.CancelScope(shield=True):  # bounded: the execution is cancelled along with us
             await execution.exited.wait()
-        try:
-            session.item.complete(execution.exit_code, execution.transcript.text(), execution.seconds)
-        except Exception:
-            log.exception("the end of command %s could not be recorded", session.item.item.id)
-        execution.transcript.take()  # the session is kept until its end is told, its output need not be
+        output = execution.transcript.take()  # the session is kept until its end is told, its output need not be
+
+        def finish() -> None:
+            try:
+                session.item.complete(execution.exit_code, output, execution.seconds)
+            except Exception:
+                log.exception("the end of command %s could not be recorded", session.item.item.id)
+
+        session.item.host.settle(finish)
 
 
 async def _until_exit(execution: Execution, seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 from attrs import frozen
 
-from spindle.actors.tools.commands.execution import Execution
+from spindle.actors.tools.commands.execution import Around, Execution, plain
 from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit, line_count, shown_to_model, truncate_middle
@@ -32,10 +32,14 @@ class Result:
             return f"command timed out after {int(self.seconds * 1000)} milliseconds\n{self.output}"
         return self.output
 
+    def shown(self, limit: Limit = MODEL_LIMIT) -> str:
+        """The output as the model reads it."""
+        return shown_to_model(self._told, limit)
+
     def json(self, limit: Limit = MODEL_LIMIT) -> str:
         """The answer of `shell`."""
         metadata = {"exit_code": self.exit_code, "duration_seconds": round(self.seconds, 1)}
-        answer = {"output": shown_to_model(self._told, limit), "metadata": metadata}
+        answer = {"output": self.shown(limit), "metadata": metadata}
         return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
 
     def text(self, limit: Limit = MODEL_LIMIT) -> str:
@@ -49,15 +53,21 @@ class Result:
 
 
 async def run_shell(
-    warden: Warden, nursery: trio.Nursery, item: CommandItem, command: Command, *, timeout_ms: int | None = None
+    warden: Warden,
+    nursery: trio.Nursery,
+    item: CommandItem,
+    command: Command,
+    *,
+    timeout_ms: int | None = None,
+    around: Around = plain,
 ) -> Result:
     """Run `command` to its end, or kill it after `timeout_ms`. The caller completes the item.
 
     What the command leaves running in the background stays until `nursery` ends. Raises OSError if the command cannot be
-    started. Cancelled, it kills the command and completes the item.
+    started, and what `around` raises. Cancelled, it kills the command and completes the item.
     """
     item.start()
-    execution = Execution(warden, command, emit=item.delta, room=item.host.room, linger=True)
+    execution = Execution(warden, command, emit=item.delta, room=item.host.room, linger=True, around=around)
     timed_out = False
     try:
         await nursery.start(execution.run)

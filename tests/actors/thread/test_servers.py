@@ -101,8 +101,8 @@ async def test_a_turn_waits_for_the_servers_and_calls_their_tools(opened, script
         shown = [event.item for event in seen if hasattr(event, "item") and event.item.type == "mcpToolCall"]
         assert [(item.tool, item.status) for item in shown] == [("echo", "inProgress"), ("echo", "completed")]
         tools = model.requests[0].tools
-        names = [tool["name"] for tool in tools]
-        assert names[:3] == ["list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource"]
+        names = [tool.get("name") for tool in tools]
+        assert names[2:5] == ["list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource"]
         assert names[-1] == "mcp__tiny__"
         (output,) = outputs(model.requests[1])
         assert output.startswith("Wall time: ")
@@ -250,4 +250,4 @@ async def test_a_thread_without_servers_has_none_to_offer(opened, scripted):
         servers = runtime.registry._actors[thread.id].servers
         assert isinstance(servers, ThreadServers)
         assert servers.functions() == []
-        assert "list_mcp_resources" not in [tool["name"] for tool in model.requests[0].tools]
+        assert "list_mcp_resources" not in [tool.get("name") for tool in model.requests[0].tools]

@@ -146,6 +146,6 @@ def test_tools_of_one_namespace_are_offered_together():
     inner = [Double("a"), Double("b")]
     for tool in inner:
         tool.namespace = "space"
-    offers = Toolbox([Double("first"), *inner], others=[{"type": "web_search"}]).offers
+    offers = Toolbox([Double("first"), *inner, {"type": "web_search"}]).offers
     assert [offer.get("name", offer["type"]) for offer in offers] == ["first", "space", "web_search"]
     assert [tool["name"] for tool in offers[1]["tools"]] == ["a", "b"]

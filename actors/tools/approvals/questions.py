@@ -1,0 +1,89 @@
+"""The questions whether a command may run and whether a patch may be applied, and what the answers come to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from spindle.actors.tools.interface import TurnCancelled
+from spindle.rpc.protocol.approvals import (
+    AcceptWithExecpolicyAmendment,
+    ApplyNetworkPolicyAmendment,
+    CommandExecutionApprovalDecision,
+    CommandExecutionRequestApprovalParams,
+    CommandExecutionRequestApprovalResponse,
+    ExecpolicyAmendment,
+    FileChangeApprovalDecision,
+    FileChangeRequestApprovalParams,
+    FileChangeRequestApprovalResponse,
+)
+from spindle.rpc.protocol.converter import InvalidValue, structure
+from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.items import CommandExecutionItem
+from spindle.rpc.protocol.threads import ThreadActiveFlag
+
+
+class Declined(Exception):
+    """The user does not want it."""
+
+
+class Asker(Protocol):
+    """The turn that asks."""
+
+    @property
+    def thread_id(self) -> str: ...
+
+    @property
+    def turn_id(self) -> str: ...
+
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
+        """Put a question to the clients; returns the first answer's result. Raises RpcError if it is an error."""
+        ...
+
+
+async def ask_command(
+    host: Asker, item: CommandExecutionItem, *, reason: str | None, amendment: Sequence[str] | None
+) -> CommandExecutionApprovalDecision:
+    """May the command run? `amendment` are the words of a rule that may be added instead of asking again.
+
+    Raises Declined, also for an answer that is none, and TurnCancelled.
+    """
+    proposed = [AcceptWithExecpolicyAmendment(ExecpolicyAmendment(list(amendment)))] if amendment else []
+    params = CommandExecutionRequestApprovalParams(
+        thread_id=host.thread_id,
+        turn_id=host.turn_id,
+        item_id=item.id,
+        reason=reason,
+        command=item.command,
+        cwd=item.cwd,
+        command_actions=item.command_actions,
+        proposed_execpolicy_amendment=list(amendment) if amendment else None,
+        available_decisions=["accept", *proposed, "cancel"],
+    )
+    decision = cast(
+        "CommandExecutionApprovalDecision",
+        await _decision(host, params, CommandExecutionRequestApprovalResponse),
+    )
+    if isinstance(decision, ApplyNetworkPolicyAmendment):  # nothing about a host was asked
+        raise Declined
+    return decision
+
+
+async def ask_patch(host: Asker, item_id: str, *, reason: str | None) -> FileChangeApprovalDecision:
+    """May the patch be applied? Raises Declined and TurnCancelled as `ask_command` does."""
+    params = FileChangeRequestApprovalParams(
+        thread_id=host.thread_id, turn_id=host.turn_id, item_id=item_id, reason=reason
+    )
+    return cast("FileChangeApprovalDecision", await _decision(host, params, FileChangeRequestApprovalResponse))
+
+
+async def _decision(host: Asker, params: Any, answer: type[Any]) -> object:
+    try:
+        decision = structure(await host.ask(params, "waitingOnApproval"), answer).decision
+    except (RpcError, InvalidValue) as error:
+        raise Declined from error
+    if decision == "decline":
+        raise Declined
+    if decision == "cancel":
+        raise TurnCancelled
+    return decision

@@ -1,0 +1,118 @@
+"""The tools `exec_command` and `write_stdin`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+from spindle.actors.tools.commands.arguments import (
+    ExecCommand,
+    WriteStdin,
+    exec_failure,
+    output_limit,
+    working_directory,
+    write_failure,
+)
+from spindle.actors.tools.commands.environment import shell_argv
+from spindle.actors.tools.commands.execution import Around
+from spindle.actors.tools.commands.offered import EXEC_COMMAND, WRITE_STDIN
+from spindle.actors.tools.commands.process import Command
+from spindle.actors.tools.commands.runner import NotRun, Runner, Wanted
+from spindle.actors.tools.commands.sessions import (
+    LONGEST_POLL,
+    InputRefused,
+    Outcome,
+    UnknownSession,
+    exec_yield,
+    write_yield,
+)
+from spindle.actors.tools.interface import Call, Output, ToolHost
+
+
+class PatchCommands(Protocol):
+    """What takes the commands that are patches. The methods are those of `patch.commands.PatchCommands`."""
+
+    def suspects(self, call: Call) -> bool:
+        """Whether the call may hold a patch; cheap."""
+        ...
+
+    async def take(self, tool: str, argv: list[str], cwd: str, call_id: str, host: ToolHost) -> Output | None:
+        """Apply the patch that the command is, and answer as the tool does; None if it is another command."""
+        ...
+
+
+class ExecCommandTool:
+    """Runs a script; it goes on as a session if it takes longer than the call waits."""
+
+    name: ClassVar[str] = "exec_command"
+    namespace: ClassVar[str | None] = None
+    offer: ClassVar[dict[str, Any]] = EXEC_COMMAND
+
+    def __init__(self, runner: Runner, patches: PatchCommands, *, logins: bool = True) -> None:
+        """`logins`: whether shells may be login shells."""
+        self._runner, self._patches, self._logins = runner, patches, logins
+
+    def exclusive(self, call: Call) -> bool:
+        """A patch is."""
+        return self._patches.suspects(call)
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Run it; what is left running when the call is cancelled is killed."""
+        given, runner = call.arguments(ExecCommand), self._runner
+        cwd = working_directory(host.cwd, given.workdir)
+        argv = shell_argv(given.cmd, shell=given.shell, login=given.login and self._logins)
+        answer = await self._patches.take(self.name, argv, cwd, call.id, host)
+        if answer is not None:
+            return answer
+        wanted = Wanted(
+            argv=argv,
+            cwd=cwd,
+            tty=given.tty,
+            quiet=True,
+            permissions=given.sandbox_permissions,
+            justification=given.justification,
+            prefix_rule=given.prefix_rule,
+        )
+        sessions, seconds = runner.sessions, exec_yield(given.yield_time_ms)
+        session_id = sessions.new_id()
+        item = runner.item(host, call.id, wanted, source="unifiedExecStartup", process_id=session_id)
+
+        async def attempt(command: Command, around: Around) -> Outcome:
+            return await sessions.execute(item, command, seconds, around=around)
+
+        try:
+            outcome = await runner.run(host, item, wanted, attempt)
+        except NotRun as error:
+            sessions.release(session_id)
+            return exec_failure(argv, str(error))
+        except BaseException:
+            sessions.release(session_id)
+            raise
+        if outcome.exit_code is not None:
+            item.complete(outcome.exit_code, outcome.output, outcome.seconds)
+        return _answered(outcome.text(output_limit(given.max_output_tokens)), sessions.warning)
+
+
+class WriteStdinTool:
+    """Writes to a session, or looks what it has written."""
+
+    name: ClassVar[str] = "write_stdin"
+    namespace: ClassVar[str | None] = None
+    offer: ClassVar[dict[str, Any]] = WRITE_STDIN
+
+    def __init__(self, runner: Runner, *, longest_poll: int = LONGEST_POLL) -> None:
+        """`longest_poll`: milliseconds."""
+        self._runner, self._longest_poll = runner, longest_poll
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Write, then wait for more output."""
+        given = call.arguments(WriteStdin)
+        seconds = write_yield(given.yield_time_ms, poll=not given.chars, longest_poll=self._longest_poll)
+        try:
+            outcome = await self._runner.sessions.write_stdin(host, str(given.session_id), given.chars, seconds)
+        except (UnknownSession, InputRefused) as error:
+            return write_failure(error)
+        return outcome.text(output_limit(given.max_output_tokens))
+
+
+def _answered(text: str, warning: str | None) -> str:
+    return text if warning is None else f"Warning: {warning}\n\n{text}"

@@ -1,0 +1,229 @@
+"""How a command comes to run: judged, asked about where that is needed, confined, and tried again without a sandbox.
+
+One `Runner` belongs to a thread, and what it starts ends with the thread. Tools say what is to be run and how it is waited
+for; everything that decides whether and where is here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import trio
+from attrs import evolve, frozen
+
+from spindle.actors.tools.approvals.questions import Declined, ask_command
+from spindle.actors.tools.approvals.remembered import Remembered
+from spindle.actors.tools.approvals.rule_book import RuleBook
+from spindle.actors.tools.commands.arguments import os_failure
+from spindle.actors.tools.commands.decision import Ask, Forbid, SandboxPermissions, asks, decide, retries
+from spindle.actors.tools.commands.environment import EnvironmentPolicy, command_environment
+from spindle.actors.tools.commands.execution import Around, plain
+from spindle.actors.tools.commands.items import CommandItem
+from spindle.actors.tools.commands.process import Command, Warden
+from spindle.actors.tools.commands.sessions import Sessions
+from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
+from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
+from spindle.actors.tools.sandbox.denial import denied
+from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
+from spindle.rpc.protocol.items import CommandExecutionSource
+from spindle.rpc.protocol.settings import ExternalSandboxPolicy
+
+REJECTED = "rejected by user"
+
+
+class NotRun(Exception):
+    """The command was not run, or not to any use; the text says why, and its item is over."""
+
+
+class Ended(Protocol):
+    """What came of an attempt."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it still runs."""
+        ...
+
+    @property
+    def output(self) -> str:
+        """What it has said."""
+        ...
+
+
+E = TypeVar("E", bound=Ended)
+Attempt = Callable[[Command, Around], Awaitable[E]]
+
+
+@frozen(kw_only=True)
+class Wanted:
+    """A command as the model wants it. `cwd` is absolute; `quiet` for a terminal's environment that pages nothing."""
+
+    argv: Sequence[str]
+    cwd: str
+    tty: bool = False
+    quiet: bool = False
+    permissions: SandboxPermissions = "use_default"
+    justification: str | None = None
+    prefix_rule: Sequence[str] | None = None
+
+
+class Runner:
+    """Runs the commands of one thread; `home` is the Codex home."""
+
+    def __init__(
+        self,
+        warden: Warden,
+        nursery: trio.Nursery,
+        sandbox: Sandbox,
+        rules: RuleBook,
+        home: Path,
+        *,
+        remembered: Remembered | None = None,
+        inherited: Mapping[str, str] | None = None,
+    ) -> None:
+        self.warden, self.nursery = warden, nursery
+        self.sessions = Sessions(warden, nursery)
+        self.remembered = Remembered() if remembered is None else remembered
+        self.environment = EnvironmentPolicy()
+        """Of the turn that runs."""
+        self._sandbox, self._rules, self._home = sandbox, rules, home
+        self._inherited = inherited
+
+    @property
+    def inherited(self) -> Mapping[str, str]:
+        """The environment that commands inherit from."""
+        return os.environ if self._inherited is None else self._inherited
+
+    def place(self, cwd: str) -> Place:
+        """Where the sandbox is for a thread that works in `cwd`."""
+        return Place(cwd, str(self._home), self.inherited.get("TMPDIR"))
+
+    def item(
+        self,
+        host: ToolHost,
+        call_id: str,
+        wanted: Wanted,
+        *,
+        source: CommandExecutionSource = "agent",
+        process_id: str | None = None,
+    ) -> CommandItem:
+        """The item of a command."""
+        return CommandItem(host, call_id, wanted.argv, wanted.cwd, source=source, process_id=process_id)
+
+    async def run(self, host: ToolHost, item: CommandItem, wanted: Wanted, attempt: Attempt[E]) -> E:
+        """Run the command if it may run, in the sandbox that it has to run in; the caller completes the item.
+
+        Raises NotRun, with the item completed or declined; ToolRefused without an item; TurnCancelled. Cancelled, it leaves
+        the item completed or declined.
+        """
+        try:
+            return await self._run(host, item, wanted, attempt)
+        except Declined:
+            item.decline()
+            raise NotRun(REJECTED) from None
+        except (TurnCancelled, trio.Cancelled):
+            item.decline()
+            raise
+        except OSError as error:
+            reason = os_failure(error)
+            item.complete(-1, reason, 0.0)
+            raise NotRun(reason) from error
+
+    def command(self, host: ToolHost, wanted: Wanted) -> Command:
+        """What is started where nothing confines it."""
+        outside = isinstance(host.sandbox, ExternalSandboxPolicy) and host.sandbox.network_access == "restricted"
+        env = command_environment(
+            self.environment,
+            thread_id=host.thread_id,
+            inherited=self.inherited,
+            network=not outside,
+            quiet=wanted.quiet,
+        )
+        return Command(argv=wanted.argv, cwd=wanted.cwd, env=env, tty=wanted.tty)
+
+    async def _run(self, host: ToolHost, item: CommandItem, wanted: Wanted, attempt: Attempt[E]) -> E:
+        verdict = decide(
+            wanted.argv,
+            approval=host.approval,
+            sandbox=host.sandbox,
+            rules=await self._rules.current(),
+            permissions=wanted.permissions,
+            justification=wanted.justification,
+            prefix_rule=wanted.prefix_rule,
+        )
+        if isinstance(verdict, Forbid):
+            if not verdict.shown:
+                raise ToolRefused(verdict.reason)
+            item.decline(verdict.reason)
+            raise NotRun(verdict.reason)
+        item.start()
+        if agreed := isinstance(verdict, Ask):
+            await self._ask(host, item, wanted, verdict)
+            retry = Ask() if retries(host.approval) else None  # agreed to already
+        else:
+            retry = verdict.on_denial
+        command = self.command(host, wanted)
+        if not verdict.sandboxed:
+            return await attempt(command, plain)
+        confinement = await trio.to_thread.run_sync(self._confinement, host)
+        if confinement is None:
+            return await attempt(command, plain)
+        await trio.to_thread.run_sync(_look_up, command)
+        try:
+            ended = await attempt(command, self._confined(confinement))
+        except SandboxUnavailable as error:
+            if not asks(host.approval):
+                item.decline(str(error))
+                raise NotRun(str(error)) from None
+            await self._ask(host, item, wanted, Ask(f"{error}; run it without a sandbox?", None, False))
+            return await attempt(command, plain)
+        if retry is None or ended.exit_code is None or not denied(ended.exit_code, ended.output, confinement):
+            return ended
+        if not agreed:
+            await self._ask(host, item, wanted, retry)
+        return await attempt(command, plain)
+
+    async def _ask(self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: Ask) -> None:
+        """Returns when the command may run. Raises Declined, TurnCancelled."""
+        if self.remembered.allows_command(wanted.argv, wanted.cwd, wanted.permissions):
+            return
+        decision = await ask_command(host, item.item, reason=ask.reason, amendment=ask.amendment)
+        match decision:
+            case "accept":
+                pass
+            case "acceptForSession":
+                self.remembered.allow_command(wanted.argv, wanted.cwd, wanted.permissions)
+            case _:
+                words = decision.accept_with_execpolicy_amendment.execpolicy_amendment  # type: ignore[union-attr]
+                if words:
+                    await self._rules.allow(words)
+
+    def _confinement(self, host: ToolHost) -> Confinement | None:
+        return of_policy(host.sandbox, self.place(host.cwd), self.remembered.granted(host.turn_id))
+
+    def _confined(self, confinement: Confinement) -> Around:
+        @asynccontextmanager
+        async def around(command: Command) -> AsyncGenerator[Command]:
+            async with self._sandbox.confined(confinement, command.argv, command.env, tty=command.tty) as inside:
+                yield evolve(command, argv=inside.argv, env=inside.env)
+
+        return around
+
+
+def _look_up(command: Command) -> None:
+    """A missing program is told as one, which the program that confines it could not. Blocks. Raises OSError."""
+    if not os.path.isdir(command.cwd):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command.cwd)
+    name = command.argv[0]
+    found = (
+        os.access(os.path.join(command.cwd, name), os.X_OK)
+        if "/" in name
+        else shutil.which(name, path=command.env.get("PATH"))
+    )
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)

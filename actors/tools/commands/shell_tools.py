@@ -1,0 +1,121 @@
+"""The tools `shell` and `shell_command`, and the commands that the user runs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from spindle.actors.tools.commands.arguments import Shell, ShellCommand, working_directory
+from spindle.actors.tools.commands.environment import shell_argv
+from spindle.actors.tools.commands.exec_tools import PatchCommands
+from spindle.actors.tools.commands.execution import Around
+from spindle.actors.tools.commands.offered import SHELL
+from spindle.actors.tools.commands.process import Command
+from spindle.actors.tools.commands.runner import REJECTED, NotRun, Runner, Wanted
+from spindle.actors.tools.commands.shell import Result, run_shell
+from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
+
+
+class ShellTool:
+    """Runs a program to its end."""
+
+    name: ClassVar[str] = "shell"
+    namespace: ClassVar[str | None] = None
+    offer: ClassVar[dict[str, Any]] = SHELL
+
+    def __init__(self, runner: Runner, patches: PatchCommands) -> None:
+        self._runner, self._patches = runner, patches
+
+    def exclusive(self, call: Call) -> bool:
+        """A patch is."""
+        return self._patches.suspects(call)
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Run it; cancelled, it kills it."""
+        given = call.arguments(Shell)
+        if not given.command:
+            raise ToolRefused("command args are empty")
+        ran = await _run(self._runner, self._patches, self.name, list(given.command), call, host, given)
+        return ran.json() if isinstance(ran, Result) else ran
+
+
+class ShellCommandTool:
+    """Runs a script to its end."""
+
+    name: ClassVar[str] = "shell_command"
+    namespace: ClassVar[str | None] = None
+    offer: ClassVar[dict[str, Any]] = {"type": "function", "name": name}
+    """Never made; models that know the tool call it all the same."""
+
+    def __init__(self, runner: Runner, patches: PatchCommands, *, logins: bool = True) -> None:
+        """`logins`: whether shells may be login shells."""
+        self._runner, self._patches, self._logins = runner, patches, logins
+
+    def exclusive(self, call: Call) -> bool:
+        """A patch is."""
+        return self._patches.suspects(call)
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Run it; cancelled, it kills it."""
+        given = call.arguments(ShellCommand)
+        argv = shell_argv(given.command, login=given.login and self._logins)
+        ran = await _run(self._runner, self._patches, self.name, argv, call, host, given)
+        return ran.text() if isinstance(ran, Result) else ran
+
+
+async def _run(
+    runner: Runner,
+    patches: PatchCommands,
+    tool: str,
+    argv: list[str],
+    call: Call,
+    host: ToolHost,
+    given: Shell | ShellCommand,
+) -> Result | Output:
+    cwd = working_directory(host.cwd, given.workdir)
+    answer = await patches.take(tool, argv, cwd, call.id, host)
+    if answer is not None:
+        return answer
+    wanted = Wanted(
+        argv=argv,
+        cwd=cwd,
+        permissions=given.sandbox_permissions,
+        justification=given.justification,
+        prefix_rule=given.prefix_rule,
+    )
+    item = runner.item(host, call.id, wanted)
+
+    async def attempt(command: Command, around: Around) -> Result:
+        return await run_shell(
+            runner.warden, runner.nursery, item, command, timeout_ms=given.timeout_ms, around=around
+        )
+
+    try:
+        result = await runner.run(host, item, wanted, attempt)
+    except NotRun as error:
+        return f"exec command {REJECTED}" if str(error) == REJECTED else str(error)
+    item.complete(result.exit_code, result.output, result.seconds)
+    return result
+
+
+USER_TIMEOUT = 3_600_000
+"""Milliseconds that a command of the user's own may take."""
+
+
+async def run_users_command(runner: Runner, host: ToolHost, item_id: str, script: str) -> str:
+    """Run a script of the user's own, unasked and unconfined; returns the message that tells the model of it.
+
+    Cancelled, it kills it.
+    """
+    wanted = Wanted(argv=shell_argv(script), cwd=host.cwd)
+    item = runner.item(host, item_id, wanted, source="userShell")
+    try:
+        result = await run_shell(
+            runner.warden, runner.nursery, item, runner.command(host, wanted), timeout_ms=USER_TIMEOUT
+        )
+    except OSError as error:
+        result = Result(-1, f"execution error: {error}", 0.0)
+    item.complete(result.exit_code, result.output, result.seconds)
+    return (
+        f"<user_shell_command>\n<command>\n{script}\n</command>\n<result>\nExit code: {result.exit_code}\n"
+        f"Duration: {result.seconds:.4f} seconds\nOutput:\n{result.shown()}\n</result>\n</user_shell_command>"
+    )

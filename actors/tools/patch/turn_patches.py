@@ -1,0 +1,128 @@
+"""The patches of one turn: planned, asked about where that is needed, shown, applied, and summed up in the turn's diff."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+import trio
+from attrs import evolve
+
+from spindle.actors.tools.approvals.questions import Declined, ask_patch
+from spindle.actors.tools.approvals.remembered import Remembered
+from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
+from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change
+from spindle.actors.tools.patch.apply import Outcome, apply
+from spindle.actors.tools.patch.assess import NeedsApproval, assess
+from spindle.actors.tools.patch.hunks import PatchError
+from spindle.actors.tools.patch.plan import Plan, plan
+from spindle.actors.tools.patch.turn_diff import TurnDiff
+from spindle.rpc.protocol.settings import AskForApproval, GranularApproval, SandboxPolicy, WorkspaceWritePolicy
+from spindle.rpc.protocol.turns import (
+    FileChangeOutputDeltaNotification,
+    ItemCompletedNotification,
+    ItemStartedNotification,
+    TurnDiffUpdatedNotification,
+)
+
+RETRY = "command failed; retry without sandbox?"
+"""What the user is asked under the policy on-failure, in the reference's words."""
+
+
+class TurnPatches:
+    """Applies them one at a time. `home` is the Codex home, `env` is looked at for TMPDIR."""
+
+    def __init__(self, home: str, remembered: Remembered, env: Mapping[str, str] | None = None) -> None:
+        self._home, self._remembered = home, remembered
+        self._env = os.environ if env is None else env
+        self._lock = trio.Lock()
+        self._diff: TurnDiff | None = None
+
+    async def carry_out(self, host: ToolHost, call_id: str, text: str, cwd: str) -> Outcome:
+        """Apply a patch whose relative paths start at `cwd`.
+
+        Raises ToolRefused with what the model is answered if it is not applied, and TurnCancelled. Cancelled, the patch is
+        applied whole or not at all, and its item is completed.
+        """
+        async with self._lock:
+            try:
+                planned = await trio.to_thread.run_sync(plan, text, cwd)
+            except PatchError as error:
+                raise ToolRefused(str(error)) from None
+            needs = await trio.to_thread.run_sync(self._assess, planned, host)
+            asks, reason = _question(needs, host.approval)
+            self._started(host, call_id, planned)
+            try:
+                if asks and not self._remembered.allows_files(planned.touched):
+                    decision = await ask_patch(host, call_id, reason=reason)
+                    if decision == "acceptForSession":
+                        self._remembered.allow_files(planned.touched)
+            except Declined:
+                self._declined(host, call_id, planned)
+                raise ToolRefused(REJECTED) from None
+            except (TurnCancelled, trio.Cancelled):
+                self._declined(host, call_id, planned)
+                raise
+            with trio.CancelScope(shield=True):
+                outcome = await trio.to_thread.run_sync(apply, planned)
+                diff = await trio.to_thread.run_sync(self._record, host.cwd, outcome)
+            self._completed(host, call_id, outcome)
+            host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
+            return outcome
+
+    async def finish(self, host: ToolHost) -> None:
+        """The turn ends: tell what it changed in all, if it changed anything."""
+        if self._diff is not None:
+            diff = await trio.to_thread.run_sync(self._diff.render)
+            host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
+
+    def _assess(self, planned: Plan, host: ToolHost) -> NeedsApproval | None:
+        policy = self._policy(host)
+        return assess(planned, policy, host.cwd, self._home, self._env)
+
+    def _policy(self, host: ToolHost) -> SandboxPolicy:
+        """With the folders in it that the user has granted besides."""
+        policy = host.sandbox
+        if isinstance(policy, WorkspaceWritePolicy):
+            granted = self._remembered.granted(host.turn_id).entries
+            roots = [path for path, access in granted.items() if access == "write"]
+            return evolve(policy, writable_roots=[*policy.writable_roots, *roots])
+        return policy
+
+    def _record(self, cwd: str, outcome: Outcome) -> str:
+        if self._diff is None:
+            self._diff = TurnDiff(cwd)
+        self._diff.record(outcome)
+        return self._diff.render()
+
+    def _started(self, host: ToolHost, call_id: str, planned: Plan) -> None:
+        item = file_change(call_id, planned.changes, "inProgress")
+        host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, _now_ms()))
+
+    def _completed(self, host: ToolHost, call_id: str, outcome: Outcome) -> None:
+        thread_id, turn_id = host.thread_id, host.turn_id
+        host.record(("event_msg", applied_event(call_id, turn_id, outcome)))
+        host.emit(FileChangeOutputDeltaNotification(thread_id, turn_id, call_id, outcome.output))
+        item = file_change(call_id, outcome.plan.changes, "completed" if outcome.success else "failed")
+        host.emit(ItemCompletedNotification(item, thread_id, turn_id, _now_ms()))
+
+    def _declined(self, host: ToolHost, call_id: str, planned: Plan) -> None:
+        host.record(("event_msg", declined_event(call_id, host.turn_id, planned.changes)))
+        item = file_change(call_id, planned.changes, "declined")
+        host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, _now_ms()))
+
+
+def _question(needs: NeedsApproval | None, approval: AskForApproval) -> tuple[bool, str | None]:
+    """(whether the user is asked, with what reason). Raises ToolRefused if that is needed and not wanted."""
+    if approval == "untrusted":
+        return True, None
+    if needs is None:
+        return False, None
+    if approval == "never" or (isinstance(approval, GranularApproval) and not approval.granular.sandbox_approval):
+        raise ToolRefused(needs.rejection())
+    return True, RETRY if approval == "on-failure" else None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
