@@ -59,6 +59,7 @@ _TABLE = {
     "turn/interrupt": ("turns", "interrupt"),
     "review/start": ("reviews", "start"),
     "model/list": ("models", "list_"),
+    "collaborationMode/list": ("models", "modes"),
     "mock/experimentalMethod": ("models", "echo"),
     "account/read": ("accounts", "read"),
     "account/login/start": ("accounts", "login"),

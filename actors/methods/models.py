@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.actors.mailbox import Reply
 from spindle.actors.turn.catalogue import EFFORTS, MODELS, ModelInfo
+from spindle.actors.turn.modes import PRESETS
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.models import (
+    CollaborationModeListParams,
+    CollaborationModeListResponse,
     MockExperimentalMethodParams,
     MockExperimentalMethodResponse,
     Model,
@@ -47,6 +50,11 @@ def _row(info: ModelInfo) -> Model:
         additional_speed_tiers=["fast"] if info.fast_tier else [],
         is_default=info is MODELS[0],
     )
+
+
+def modes(connection: Connection, params: CollaborationModeListParams, reply: Reply[Any]) -> None:
+    """collaborationMode/list"""
+    reply.resolve(CollaborationModeListResponse(PRESETS))
 
 
 def echo(connection: Connection, params: MockExperimentalMethodParams, reply: Reply[Any]) -> None:

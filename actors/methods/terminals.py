@@ -57,9 +57,7 @@ def list_(connection: Connection, params: ThreadBackgroundTerminalsListParams, r
 
 def terminate(connection: Connection, params: ThreadBackgroundTerminalsTerminateParams, reply: Reply[Any]) -> None:
     """thread/backgroundTerminals/terminate"""
-    message = EndTerminal(
-        reply=mapped(reply, ThreadBackgroundTerminalsTerminateResponse), process_id=params.process_id
-    )
+    message = EndTerminal(reply=mapped(reply, ThreadBackgroundTerminalsTerminateResponse), process_id=params.process_id)
     connection.runtime.registry.route(ToThread(thread_id(params.thread_id), message))
 
 

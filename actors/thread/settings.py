@@ -13,9 +13,12 @@ from typing import Any
 from attrs import evolve, frozen
 
 from spindle.actors.thread.permissions import policy_of
+from spindle.actors.turn.modes import filled
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.settings import (
     AskForApproval,
+    CollaborationMode,
+    CollaborationSettings,
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
     ReadOnlyPolicy,
@@ -67,7 +70,20 @@ class ThreadSettings:
             changes["service_tier"] = params.service_tier
         if params.cwd is not None:
             changes["cwd"] = os.path.normpath(os.path.join(server_cwd, params.cwd))
+        if (mode := params.collaboration_mode) is not None:  # it carries a model and an effort of its own
+            changes |= {"model": mode.settings.model, "effort": mode.settings.reasoning_effort}
+            changes["collaboration_mode"] = filled(mode)
+        elif changes and isinstance(self.collaboration_mode, CollaborationMode):
+            changes["collaboration_mode"] = mode_of(evolve(self, **changes))
         return evolve(self, **changes) if changes else self
+
+
+def mode_of(settings: ThreadSettings) -> CollaborationMode:
+    """The collaboration mode in force, with the model and the effort in force."""
+    mode = settings.collaboration_mode
+    if not isinstance(mode, CollaborationMode):
+        return CollaborationMode("default", CollaborationSettings(settings.model, settings.effort))
+    return evolve(mode, settings=evolve(mode.settings, model=settings.model, reasoning_effort=settings.effort))
 
 
 def sandbox_from_mode(mode: str, config: Config) -> SandboxPolicy:
@@ -201,7 +217,6 @@ def approval_name(policy: AskForApproval) -> str:
 
 def turn_context(settings: ThreadSettings, turn_id: str, date: str, timezone: str) -> dict[str, Any]:
     """The payload of the `turn_context` line that opens a turn (format of Codex 0.124)."""
-    mode = settings.collaboration_mode
     out: dict[str, Any] = {
         "turn_id": turn_id,
         "cwd": settings.cwd,
@@ -211,12 +226,7 @@ def turn_context(settings: ThreadSettings, turn_id: str, date: str, timezone: st
         "sandbox_policy": sandbox_to_rollout(settings.sandbox),
         "model": settings.model,
         "personality": settings.personality,
-        "collaboration_mode": unstructure(mode)
-        if mode is not None
-        else {
-            "mode": "default",
-            "settings": {"model": settings.model, "reasoning_effort": settings.effort, "developer_instructions": None},
-        },
+        "collaboration_mode": unstructure(mode_of(settings)),
         "realtime_active": False,
         "effort": settings.effort,
         "summary": settings.summary or "auto",

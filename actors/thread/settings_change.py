@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from spindle.actors.thread.settings import ThreadSettings, sandbox_from_mode, sandbox_to_rollout
+from spindle.actors.thread.settings import ThreadSettings, mode_of, sandbox_from_mode, sandbox_to_rollout
+from spindle.actors.turn.modes import filled
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.settings import (
     CollaborationMode,
-    CollaborationSettings,
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
     ReadOnlyPolicy,
@@ -80,8 +80,9 @@ def changed(
         changes["service_tier"] = params.service_tier
     if mode is not None:  # it carries a model and an effort of its own
         changes |= {"model": mode.settings.model, "effort": mode.settings.reasoning_effort}
+        changes["collaboration_mode"] = filled(mode)
     elif isinstance(settings.collaboration_mode, CollaborationMode):
-        changes["collaboration_mode"] = _mode(evolve(settings, **changes))
+        changes["collaboration_mode"] = mode_of(evolve(settings, **changes))
     return evolve(settings, **changes)
 
 
@@ -97,7 +98,7 @@ def shown(settings: ThreadSettings) -> ShownSettings:
         service_tier=settings.service_tier,
         effort=settings.effort,
         summary=settings.summary,  # type: ignore[arg-type]
-        collaboration_mode=_mode(settings),
+        collaboration_mode=mode_of(settings),
         personality=settings.personality,  # type: ignore[arg-type]
     )
 
@@ -116,7 +117,7 @@ def applied(settings: ThreadSettings, thread_id: str) -> dict[str, Any]:
         "reasoning_effort": settings.effort,
         "reasoning_summary": settings.summary,
         "personality": settings.personality,
-        "collaboration_mode": unstructure(_mode(settings)),
+        "collaboration_mode": unstructure(mode_of(settings)),
     }
     told = {name: value for name, value in kept.items() if value is not None}
     return {"type": APPLIED, "thread_id": thread_id, "thread_settings": told}
@@ -128,13 +129,6 @@ def as_context(kept: Mapping[str, Any]) -> dict[str, Any]:
     context |= {name: kept[old] for old, name in _RENAMED.items() if kept.get(old) is not None}
     policy = kept.get("sandbox_policy") or _policy(kept.get("permission_profile"), str(kept.get("cwd")))
     return context if policy is None else context | {"sandbox_policy": policy}
-
-
-def _mode(settings: ThreadSettings) -> CollaborationMode:
-    mode = settings.collaboration_mode
-    if not isinstance(mode, CollaborationMode):
-        return CollaborationMode("default", CollaborationSettings(settings.model, settings.effort))
-    return evolve(mode, settings=evolve(mode.settings, model=settings.model, reasoning_effort=settings.effort))
 
 
 def _profile(policy: SandboxPolicy, cwd: str) -> dict[str, Any]:

@@ -69,8 +69,9 @@ class TurnTask:
         self._settings = self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
         if turn.review is not None:  # a reviewer asks nobody
             reviewer = self._state.config.review_model or self._settings.model
-            self._settings = evolve(self._settings, model=reviewer, approval_policy="never")
-        self._info: ModelInfo = model_info(self._settings.model)
+            self._settings = evolve(self._settings, model=reviewer, approval_policy="never", collaboration_mode=None)
+        config = self._state.config
+        self._info: ModelInfo = model_info(self._settings.model, config.model_context_window, config.model_verbosity)
         self._began = False
         self._synced = 0
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from spindle.actors.turn.host import Entry, TurnHost
+from spindle.actors.turn.proposed_plan import PlanMessage
 from spindle.rpc.model.interface import (
     ItemAdded,
     ItemDone,
@@ -20,7 +21,7 @@ from spindle.rpc.model.interface import (
     SummaryPartAdded,
     TextDelta,
 )
-from spindle.rpc.protocol.items import AgentMessageItem, ReasoningItem, WebSearchItem
+from spindle.rpc.protocol.items import AgentMessageItem, ImageGenerationItem, ReasoningItem, WebSearchItem
 from spindle.rpc.protocol.turns import (
     AgentMessageDeltaNotification,
     ItemCompletedNotification,
@@ -29,6 +30,8 @@ from spindle.rpc.protocol.turns import (
     ReasoningSummaryTextDeltaNotification,
     ReasoningTextDeltaNotification,
 )
+
+Shown: TypeAlias = AgentMessageItem | ReasoningItem | WebSearchItem | ImageGenerationItem
 
 _SEARCH_ACTIONS = {"search": "search", "open_page": "openPage", "find_in_page": "findInPage"}
 
@@ -40,6 +43,8 @@ class Answer:
         self._host, self._thread_id, self._turn_id = host, thread_id, turn_id
         self._open: str | None = None
         self._text: list[str] = []
+        self._planned: PlanMessage | None = None
+        """The message that is being streamed, in plan mode."""
         self.calls: list[dict[str, Any]] = []
         self.text: str | None = None
 
@@ -47,7 +52,9 @@ class Answer:
         """Take in one event."""
         match event:
             case TextDelta(delta=delta):
-                if self._open is not None:
+                if self._planned is not None:
+                    self._planned.feed(delta)
+                elif self._open is not None:
                     self._text.append(delta)
                     self._host.emit(AgentMessageDeltaNotification(self._thread_id, self._turn_id, self._open, delta))
             case ItemAdded(item=item):
@@ -74,6 +81,8 @@ class Answer:
 
     def partial(self) -> AgentMessageItem | None:
         """The message that is being streamed, with its text so far."""
+        if self._planned is not None:
+            return self._planned.shown
         return (
             AgentMessageItem(id=self._open, text="".join(self._text)) if self._open is not None and self._text else None
         )
@@ -82,7 +91,10 @@ class Answer:
         shown = _shown(item, begun=True)
         if shown is not None:
             self._open, self._text = shown.id, []
-            self._started(shown)
+            if isinstance(shown, AgentMessageItem) and self._host.mode == "plan":
+                self._planned = PlanMessage(self._host, self._thread_id, self._turn_id, shown)
+            else:
+                self._started(shown)
             if isinstance(shown, AgentMessageItem):
                 self._host.partial(self)
 
@@ -96,8 +108,12 @@ class Answer:
         if shown is None:
             self._host.record(("response_item", item))
             return
+        if isinstance(shown, AgentMessageItem) and self._host.mode == "plan":
+            self._done_planning(item, shown)
+            return
         if self._open != shown.id:
-            self._started(shown)
+            begun = _shown(item, begun=True, default_id=shown.id) if isinstance(shown, ImageGenerationItem) else shown
+            self._started(begun or shown)
         self._open, self._text = None, []
         self._host.partial(None)
         self._host.record(*_entries(item, shown))
@@ -105,7 +121,22 @@ class Answer:
             self.text = shown.text
         self._host.emit(ItemCompletedNotification(shown, self._thread_id, self._turn_id, _now_ms()))
 
-    def _started(self, shown: AgentMessageItem | ReasoningItem | WebSearchItem) -> None:
+    def _done_planning(self, item: dict[str, Any], whole: AgentMessageItem) -> None:
+        planned = self._planned or PlanMessage(self._host, self._thread_id, self._turn_id, whole)
+        self._open, self._planned = None, None
+        self._host.partial(None)
+        plan, said = planned.finish(whole.text)
+        if plan is not None:
+            kept = {"type": "Plan", "id": plan.id, "text": plan.text}
+            event = {"type": "item_completed", "thread_id": self._thread_id, "turn_id": self._turn_id, "item": kept}
+            self._host.record(("event_msg", event))
+            self._host.emit(ItemCompletedNotification(plan, self._thread_id, self._turn_id, _now_ms()))
+        self._host.record(*([] if said is None else _events(item, said)), ("response_item", stored(item)))
+        if said is not None:
+            self.text = said.text
+            self._host.emit(ItemCompletedNotification(said, self._thread_id, self._turn_id, _now_ms()))
+
+    def _started(self, shown: Shown) -> None:
         self._host.emit(ItemStartedNotification(shown, self._thread_id, self._turn_id, _now_ms()))
 
 
@@ -113,9 +144,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _shown(
-    item: dict[str, Any], *, begun: bool = False, default_id: str | None = None
-) -> AgentMessageItem | ReasoningItem | WebSearchItem | None:
+def _shown(item: dict[str, Any], *, begun: bool = False, default_id: str | None = None) -> Shown | None:
     """The thread item of a response item, None for kinds that clients are not shown."""
     id = item.get("id") or default_id or str(uuid.uuid4())
     match item["type"]:
@@ -127,6 +156,11 @@ def _shown(
             action = None if begun else search_action(item.get("action"))
             query = (action or {}).get("query") or (action or {}).get("url") or ""
             return WebSearchItem(id=id, query=query, action=action)
+        case "image_generation_call":
+            if begun:
+                return ImageGenerationItem(id=id, status="in_progress")
+            status, result = str(item.get("status") or ""), str(item.get("result") or "")
+            return ImageGenerationItem(id=id, status=status, revised_prompt=item.get("revised_prompt"), result=result)
         case _:
             return None
 
@@ -147,8 +181,12 @@ def search_action(action: Any) -> dict[str, Any] | None:
             return {"type": kind}
 
 
-def _entries(item: dict[str, Any], shown: AgentMessageItem | ReasoningItem | WebSearchItem) -> list[Entry]:
+def _entries(item: dict[str, Any], shown: Shown) -> list[Entry]:
     """The rollout lines of a finished item: what clients are shown of it, then what the model is sent back."""
+    return [*_events(item, shown), ("response_item", stored(item))]
+
+
+def _events(item: dict[str, Any], shown: Shown) -> list[Entry]:
     events: list[dict[str, Any]]
     match shown:
         case AgentMessageItem():
@@ -165,7 +203,17 @@ def _entries(item: dict[str, Any], shown: AgentMessageItem | ReasoningItem | Web
                     "action": item.get("action") or {"type": "other"},
                 }
             ]
-    return [*(("event_msg", event) for event in events), ("response_item", stored(item))]
+        case ImageGenerationItem():
+            events = [
+                {
+                    "type": "image_generation_end",
+                    "call_id": shown.id,
+                    "status": shown.status,
+                    "revised_prompt": shown.revised_prompt,
+                    "result": shown.result,
+                }
+            ]
+    return [("event_msg", event) for event in events]
 
 
 def stored(item: dict[str, Any]) -> dict[str, Any]:

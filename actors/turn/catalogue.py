@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 EFFORTS = {
     "minimal": "Hardly any reasoning",
@@ -71,6 +71,12 @@ MODELS: tuple[ModelInfo, ...] = (
 _BY_SLUG = {model.slug: model for model in MODELS}
 
 
-def model_info(slug: str) -> ModelInfo:
-    """The model's entry, or the fallback with `known` False."""
-    return _BY_SLUG.get(slug) or ModelInfo(slug=slug, known=False)
+def model_info(slug: str, window: int | None = None, verbosity: str | None = None) -> ModelInfo:
+    """The model's entry, or the fallback with `known` False; `window` and `verbosity` where they are configured.
+
+    A model that takes no verbosity is sent none.
+    """
+    info = _BY_SLUG.get(slug) or ModelInfo(slug=slug, known=False)
+    if verbosity is not None and info.verbosity is not None:
+        info = evolve(info, verbosity=verbosity)
+    return info if window is None else evolve(info, context_window=window)

@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
-from spindle.actors.thread.settings import ThreadSettings, approval_name, mode_name, sandbox_to_rollout
+from spindle.actors.thread.settings import ThreadSettings, approval_name, mode_name, mode_of, sandbox_to_rollout
 from spindle.rpc.protocol.converter import unstructure
 
 TURN_ABORTED = (
@@ -59,6 +59,8 @@ class Told:
     cwd: str
     approval: object
     sandbox: object
+    mode: str | None = None
+    """The instructions of the collaboration mode."""
     date: str | None = None
     timezone: str | None = None
 
@@ -70,6 +72,7 @@ class Told:
             cwd=settings.cwd,
             approval=unstructure(settings.approval_policy),
             sandbox=sandbox_to_rollout(settings.sandbox),
+            mode=mode_of(settings).settings.developer_instructions,
             date=date,
             timezone=timezone,
         )
@@ -82,6 +85,7 @@ class Told:
             cwd=str(context.get("cwd", "")),
             approval=context.get("approval_policy"),
             sandbox=context.get("sandbox_policy"),
+            mode=_instructions(context.get("collaboration_mode")),
             date=context.get("current_date"),
             timezone=context.get("timezone"),
         )
@@ -94,6 +98,8 @@ def opening(
     developer = [permissions(settings), *([skills] if skills else [])]
     if settings.developer_instructions:
         developer.append(settings.developer_instructions)
+    if now.mode:
+        developer.append(collaboration(now.mode))
     user = [guidance] if guidance else []
     return [message("developer", *developer), message("user", *user, environment(now))]
 
@@ -112,11 +118,25 @@ def changes(
         developer.append(permissions(settings))
     if developer_instructions:
         developer.append(developer_instructions)
+    if now.mode and now.mode != before.mode:
+        developer.append(collaboration(now.mode))
     out = [message("developer", *developer)] if developer else []
     date_known = before.date is not None and before.timezone is not None
     if before.cwd != now.cwd or (date_known and (before.date, before.timezone) != (now.date, now.timezone)):
         out.append(message("user", environment(now)))
     return out
+
+
+def collaboration(instructions: str) -> str:
+    """The text that tells the model of the collaboration mode."""
+    return f"<collaboration_mode>{instructions}</collaboration_mode>"
+
+
+def _instructions(mode: Any) -> str | None:
+    """The instructions in a recorded collaboration mode."""
+    settings: Any = (mode or {}).get("settings") or {}
+    text: object = settings.get("developer_instructions")
+    return text if isinstance(text, str) else None
 
 
 def permissions(settings: ThreadSettings) -> str:

@@ -92,7 +92,7 @@ _TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("model/list", "models", "ModelListParams"),
     ("experimentalFeature/list", "", None),
     ("experimentalFeature/enablement/set", "", None),
-    ("collaborationMode/list", "", None),
+    ("collaborationMode/list", "models", "CollaborationModeListParams"),
     ("mock/experimentalMethod", "models", "MockExperimentalMethodParams"),
     ("mcpServer/oauth/login", "mcp", "McpServerOauthLoginParams"),
     ("config/mcpServer/reload", "", None),

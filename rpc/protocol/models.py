@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from attrs import field, frozen
 
-from spindle.rpc.protocol.settings import ReasoningEffort
+from spindle.rpc.protocol.settings import ModeKind, ReasoningEffort
 from spindle.rpc.protocol.shapes import U32
 
 InputModality: TypeAlias = Literal["text", "image"]
@@ -71,6 +71,28 @@ class ModelListResponse:
 
     data: Sequence[Model]
     next_cursor: str | None = None
+
+
+@frozen
+class CollaborationModeListParams:
+    """Parameters of collaborationMode/list; there are none."""
+
+
+@frozen
+class CollaborationModeMask:
+    """A preset of a collaboration mode; null leaves a setting as it is. Snake case on the wire."""
+
+    name: str
+    mode: ModeKind | None = None
+    model: str | None = None
+    reasoning_effort: ReasoningEffort | None = field(default=None, metadata={"wire": "reasoning_effort"})
+
+
+@frozen
+class CollaborationModeListResponse:
+    """The presets."""
+
+    data: Sequence[CollaborationModeMask]
 
 
 @frozen

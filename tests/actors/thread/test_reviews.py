@@ -1,6 +1,7 @@
 """Reviews: what the reviewer is sent, what the thread and its clients see of it, and how it ends."""
 
 import subprocess
+from typing import Any
 
 import orjson
 import pytest
@@ -160,7 +161,8 @@ async def test_an_interrupted_review_says_so(opened, scripted):
             steer = lambda reply: SteerTurn(reply=reply, content=[TextInput("x")], expected_turn_id="review")  # noqa: E731
             with pytest.raises(RpcError, match="cannot steer a review turn") as caught:
                 await answer(lambda reply: runtime.registry.route(ToThread(thread.id, steer(reply))))
-            assert caught.value.data.codex_error_info == {"activeTurnNotSteerable": {"turnKind": "review"}}
+            data: Any = caught.value.data
+            assert data.codex_error_info == {"activeTurnNotSteerable": {"turnKind": "review"}}
             await answer(
                 lambda reply: runtime.registry.route(ToThread(thread.id, InterruptTurn(reply=reply, turn_id="review")))
             )
@@ -211,9 +213,9 @@ async def test_a_detached_review_runs_in_a_fork(opened, scripted, witness, tmp_p
         heard = witness(runtime)
         await thread.run("question")
         state = runtime.registry.loaded_state(thread.id)
-        asking = Asking(runtime, heard._subscriber, state.client)
+        asking: Any = Asking(runtime, heard._subscriber, state.client)
         params = ReviewStartParams(thread.id, COMMIT, "detached")
-        response = await answer(lambda reply: start(asking, params, reply))
+        response: Any = await answer(lambda reply: start(asking, params, reply))
         assert response.review_thread_id != thread.id
         started = (await heard.next("thread/started")).thread
         assert (started.id, started.cwd) == (response.review_thread_id, str(tmp_path / "work"))
@@ -226,7 +228,7 @@ async def test_a_detached_review_runs_in_a_fork(opened, scripted, witness, tmp_p
 async def test_a_thread_that_is_not_loaded_is_not_reviewed(opened, witness, delivery):
     id = "01a20c79-7627-71e1-9656-e4eb18944c76"
     async with opened() as runtime:
-        asking = Asking(runtime, witness(runtime)._subscriber, None)
+        asking: Any = Asking(runtime, witness(runtime)._subscriber, None)
         params = ReviewStartParams(id, COMMIT, delivery)
         with pytest.raises(RpcError, match=f"thread not found: {id}"):
             await answer(lambda reply: start(asking, params, reply))

@@ -76,7 +76,7 @@ async def ask(runtime, method, params):
 
         def send(reply):
             connection = SimpleNamespace(runtime=runtime, later=lambda out, do: nursery.start_soon(work, out, do))
-            HANDLERS[method](connection, params, reply)
+            HANDLERS[method](connection, params, reply)  # type: ignore[arg-type]
 
         result.append(await answer(send))
     return result[0]
@@ -188,8 +188,8 @@ async def test_a_client_calls_a_tool_and_reads_a_resource(opened, configure):
         params = McpServerToolCallParams(thread.id, "tiny", "echo", {"text": "hi"})
         assert (await ask(runtime, "mcpServer/tool/call", params)).content == [{"type": "text", "text": "hi"}]
         for thread_id in (thread.id, None):
-            params = McpResourceReadParams(thread_id, server="tiny", uri="mem://a")
-            assert (await ask(runtime, "mcpServer/resource/read", params)).contents[0]["text"] == "body"
+            reading = McpResourceReadParams(thread_id, server="tiny", uri="mem://a")
+            assert (await ask(runtime, "mcpServer/resource/read", reading)).contents[0]["text"] == "body"
         params = McpServerToolCallParams(thread.id, "nobody", "echo")
         assert (await refused(runtime, "mcpServer/tool/call", params)).code == INTERNAL_ERROR
 
