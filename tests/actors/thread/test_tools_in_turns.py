@@ -205,3 +205,16 @@ async def test_the_live_web_is_searched_if_it_is_wanted_or_open_anyway(threads, 
         await thread.run("go")
         [search] = [tool for tool in model.requests[0].tools if tool["type"] == "web_search"]
         assert search["external_web_access"] is live
+
+
+async def test_a_function_of_the_application_is_called_by_the_model(threads, tmp_path):
+    async def double(x: int) -> int:
+        """Doubles."""
+        return 2 * x
+
+    opening, model = threads([call("double", {"x": 21})])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path, tools=[double]) as thread:
+        await thread.run("go")
+        assert model.requests[0].tools[-1]["name"] == "double"
+        items = [json.loads(item) for item in model.requests[-1].input]
+        assert [item["output"] for item in items if item["type"] == "function_call_output"] == ["42"]
