@@ -37,6 +37,7 @@ from spindle.actors.thread.messages import (
     SteerTurn,
 )
 from spindle.actors.thread.opening import FromRollout, NewThread, Opening
+from spindle.actors.tools.functions import function_tools
 from spindle.actors.turn.response_items import check_items
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.errors import RpcError, invalid_request
@@ -283,15 +284,18 @@ CLIENT = Client(originator="spindle", user_agent="spindle")
 
 
 @asynccontextmanager
-async def start_thread(runtime: Runtime, **params: Any) -> AsyncGenerator[ThreadHandle]:
+async def start_thread(
+    runtime: Runtime, *, tools: Sequence[Callable[..., Any]] = (), **params: Any
+) -> AsyncGenerator[ThreadHandle]:
     """Start a thread and be subscribed to it inside the block.
 
-    `params` are the fields of ThreadStartParams; a path-like `cwd` will do.
-    Leaving the block unsubscribes, and the last subscriber to leave closes the thread. Raises RpcError.
+    `params` are the fields of ThreadStartParams; a path-like `cwd` will do. `tools` are functions that the model may call,
+    see `tools.functions`. Leaving the block unsubscribes, and the last subscriber to leave closes the thread.
+    Raises RpcError; TypeError for a function whose signature cannot be told to a model.
     """
     if "cwd" in params:
         params["cwd"] = os.fspath(params["cwd"])
-    opening = NewThread(params=ThreadStartParams(**params), client=CLIENT)
+    opening = NewThread(params=ThreadStartParams(**params), client=CLIENT, functions=function_tools(tools))
 
     def send(attach: Attach) -> None:
         runtime.registry.start(opening, attach)
@@ -301,10 +305,15 @@ async def start_thread(runtime: Runtime, **params: Any) -> AsyncGenerator[Thread
 
 
 @asynccontextmanager
-async def resume_thread(runtime: Runtime, thread_id: str, **params: Any) -> AsyncGenerator[ThreadHandle]:
-    """Subscribe to a thread inside the block, loading it if it is not loaded. `params` as ThreadResumeParams."""
+async def resume_thread(
+    runtime: Runtime, thread_id: str, *, tools: Sequence[Callable[..., Any]] = (), **params: Any
+) -> AsyncGenerator[ThreadHandle]:
+    """Subscribe to a thread inside the block, loading it if it is not loaded. `params` as ThreadResumeParams.
+
+    `tools` as for `start_thread`; a thread that is loaded already keeps those it has.
+    """
     resume = ThreadResumeParams(thread_id=thread_id, **params)
-    opening: Opening = FromRollout(params=resume, client=CLIENT)
+    opening: Opening = FromRollout(params=resume, client=CLIENT, functions=function_tools(tools))
 
     def send(attach: Attach) -> None:
         runtime.registry.route(Resume(thread_id, attach, opening))

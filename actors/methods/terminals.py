@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from spindle.actors.mailbox import Reply
@@ -27,18 +28,23 @@ if TYPE_CHECKING:
     from spindle.actors.connection import Connection
 
 
+def _empty(response: Callable[[], object]) -> Callable[[object], object]:
+    """Answers with a response that has nothing to say."""
+    return lambda _done: response()
+
+
 def shell_command(connection: Connection, params: ThreadShellCommandParams, reply: Reply[Any]) -> None:
     """thread/shellCommand"""
     id = thread_id(params.thread_id)
     if not params.command.strip():
         raise invalid_request("command must not be empty")
-    out = mapped(reply, lambda _done: ThreadShellCommandResponse())
+    out = mapped(reply, _empty(ThreadShellCommandResponse))
     connection.runtime.registry.route(ToThread(id, RunScript(reply=out, script=params.command)))
 
 
 def clean(connection: Connection, params: ThreadBackgroundTerminalsCleanParams, reply: Reply[Any]) -> None:
     """thread/backgroundTerminals/clean"""
-    out = mapped(reply, lambda _done: ThreadBackgroundTerminalsCleanResponse())
+    out = mapped(reply, _empty(ThreadBackgroundTerminalsCleanResponse))
     connection.runtime.registry.route(ToThread(thread_id(params.thread_id), EndTerminals(reply=out)))
 
 

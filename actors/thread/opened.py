@@ -14,6 +14,7 @@ from spindle.actors.skills import announcement
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings
+from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.agents_md import Instructions, read_instructions
@@ -45,6 +46,8 @@ class OpenedThread:
     skills: str | None = None
     """What the model is told of the skills at hand."""
     dynamic_tools: Sequence[DynamicToolSpec] = ()
+    functions: Sequence[Tool] = ()
+    """Tools that the application has which the runtime is embedded in."""
     git_set: dict[str, str | None] = field(factory=lambda: dict[str, str | None]())
     """What a client has set of `git` before the rollout was made."""
     elicitations: int = 0

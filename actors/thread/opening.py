@@ -25,6 +25,7 @@ from spindle.actors.thread.opened import (
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
 from spindle.actors.thread.settings_change import as_context
+from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import ThreadResumeParams, ThreadStartParams
 from spindle.storage.config import ConfigError
@@ -42,6 +43,8 @@ class NewThread:
 
     params: ThreadStartParams
     client: Client
+    functions: Sequence[Tool] = ()
+    """Those of the application that the runtime is embedded in."""
 
 
 @frozen(kw_only=True)
@@ -51,6 +54,7 @@ class FromRollout:
     params: ThreadResumeParams
     client: Client
     path: Path | None = None
+    functions: Sequence[Tool] = ()
 
 
 @frozen(kw_only=True)
@@ -121,6 +125,7 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
         ephemeral=bool(params.ephemeral),
         raw_events=params.experimental_raw_events,
         dynamic_tools=params.dynamic_tools or (),
+        functions=opening.functions,
     )
 
 
@@ -174,6 +179,7 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         agent_role=summary.agent_role,
         git=git_info(summary),
         new_developer_instructions=new if new and new != instructed else None,
+        functions=opening.functions,
     )
 
 

@@ -297,8 +297,8 @@ class ThreadActor(Actor):
         message.reply.resolve("unsubscribed")
         if self.subscribers:
             return
-        if not message.lost:
-            self._interrupt_unwatched()
+        if not message.lost and self.turn is not None and self.state.config.on_unsubscribe == "interrupt":
+            self.turn.interrupt()
         delay = self.state.config.thread_unload_delay_secs
         seconds = (LOST_CLIENT_DELAY if message.lost else 0.0) if delay is None else float(delay)
         self._leave_token += 1

@@ -80,7 +80,7 @@ class ThreadTools:
             hidden.append(patch)
         offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
         offered.append(ViewImage())
-        offered += [DynamicTool(spec) for spec in state.dynamic_tools]
+        offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
         return Toolbox(offered, hidden, self._servers)
 
     async def finish_turn(self, host: ToolHost) -> None:

@@ -249,7 +249,8 @@ class TurnTask:
     async def _run_beside(self, script: str) -> None:
         """What comes of the command is told to the model with the next request."""
         try:
-            self._turn.steered.append(Said((), await self._run_script(script)))
+            told = await self._run_script(script)
+            self._turn.steered.append(Said((), told))
         except Exception:
             log.exception("a command of the user failed in thread %s", self._thread.thread_id)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import orjson
@@ -66,28 +67,7 @@ class DynamicTool:
 
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Ask the client. An answer that is none fails the call, not the turn."""
-        try:
-            arguments: object = orjson.loads(call.payload)
-        except orjson.JSONDecodeError as error:
-            raise ToolRefused(f"failed to parse function arguments: {error}") from error
-        began = time.monotonic()
-        item = DynamicToolCallItem(
-            id=call.id, namespace=self.spec.namespace, tool=self.spec.name, arguments=arguments, status="inProgress"
-        )
-        host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, time.time_ns() // 1_000_000))
-        answer = _failed("dynamic tool call was aborted")
-        try:
-            answer = await self._ask(call, host, arguments)
-        finally:  # an interrupt leaves no item open
-            done = evolve(
-                item,
-                status="completed" if answer.success else "failed",
-                content_items=answer.content_items,
-                success=answer.success,
-                duration_ms=int((time.monotonic() - began) * 1000),
-            )
-            self._complete(done, host)
-        return _output(answer)
+        return await shown(self.spec, call, host, partial(self._ask, call, host))
 
     async def _ask(self, call: Call, host: ToolHost, arguments: object) -> DynamicToolCallResponse:
         params = DynamicToolCallParams(
@@ -101,30 +81,63 @@ class DynamicTool:
         try:
             return structure(await host.ask(params, None), DynamicToolCallResponse)
         except InvalidValue as error:
-            return _failed(f"dynamic tool response was invalid: {error}")
+            return failed(f"dynamic tool response was invalid: {error}")
         except RpcError as error:
-            return _failed(f"dynamic tool request failed: {error.message}")
-
-    def _complete(self, item: DynamicToolCallItem, host: ToolHost) -> None:
-        milliseconds = item.duration_ms or 0
-        event = {
-            "type": "dynamic_tool_call_response",
-            "call_id": item.id,
-            "turn_id": host.turn_id,
-            "tool": item.tool,
-            "arguments": item.arguments,
-            "content_items": unstructure(item)["contentItems"],
-            "success": bool(item.success),
-            "error": None,
-            "duration": {"secs": milliseconds // 1000, "nanos": milliseconds % 1000 * 1_000_000},
-        }
-        if item.namespace is not None:
-            event["namespace"] = item.namespace
-        host.record(("event_msg", event))
-        host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, time.time_ns() // 1_000_000))
+            return failed(f"dynamic tool request failed: {error.message}")
 
 
-def _failed(why: str) -> DynamicToolCallResponse:
+async def shown(
+    spec: DynamicToolSpec,
+    call: Call,
+    host: ToolHost,
+    answering: Callable[[object], Awaitable[DynamicToolCallResponse]],
+) -> Output:
+    """Carry the call out by `answering` to its arguments, as an item that clients are shown. Raises ToolRefused."""
+    try:
+        arguments: object = orjson.loads(call.payload)
+    except orjson.JSONDecodeError as error:
+        raise ToolRefused(f"failed to parse function arguments: {error}") from error
+    began = time.monotonic()
+    item = DynamicToolCallItem(
+        id=call.id, namespace=spec.namespace, tool=spec.name, arguments=arguments, status="inProgress"
+    )
+    host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, time.time_ns() // 1_000_000))
+    answer = failed("dynamic tool call was aborted")
+    try:
+        answer = await answering(arguments)
+    finally:  # an interrupt leaves no item open
+        done = evolve(
+            item,
+            status="completed" if answer.success else "failed",
+            content_items=answer.content_items,
+            success=answer.success,
+            duration_ms=int((time.monotonic() - began) * 1000),
+        )
+        _complete(done, host)
+    return _output(answer)
+
+
+def _complete(item: DynamicToolCallItem, host: ToolHost) -> None:
+    milliseconds = item.duration_ms or 0
+    event = {
+        "type": "dynamic_tool_call_response",
+        "call_id": item.id,
+        "turn_id": host.turn_id,
+        "tool": item.tool,
+        "arguments": item.arguments,
+        "content_items": unstructure(item)["contentItems"],
+        "success": bool(item.success),
+        "error": None,
+        "duration": {"secs": milliseconds // 1000, "nanos": milliseconds % 1000 * 1_000_000},
+    }
+    if item.namespace is not None:
+        event["namespace"] = item.namespace
+    host.record(("event_msg", event))
+    host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, time.time_ns() // 1_000_000))
+
+
+def failed(why: str) -> DynamicToolCallResponse:
+    """An answer that says why there is none."""
     return DynamicToolCallResponse([TextOutput(why)], success=False)
 
 

@@ -71,10 +71,11 @@ def _offers(tools: Iterable[Offered]) -> list[dict[str, Any]]:
             continue
         space: dict[str, Any] | None = spaces.get(tool.namespace)
         if space is None:
-            description = f"Tools in the namespace {tool.namespace}."
-            functions: list[dict[str, Any]] = []
-            space = {"type": "namespace", "name": tool.namespace, "description": description, "tools": functions}
-            spaces[tool.namespace] = space
+            space = spaces[tool.namespace] = _space(tool.namespace)
             offers.append(space)
         space["tools"].append(tool.offer)
     return offers
+
+
+def _space(name: str) -> dict[str, Any]:
+    return {"type": "namespace", "name": name, "description": f"Tools in the namespace {name}.", "tools": []}

@@ -1,7 +1,5 @@
 """request_permissions: the model asks for more than its sandbox allows, for the turn or for the session."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar

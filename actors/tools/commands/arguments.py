@@ -1,28 +1,20 @@
 """What the model passes to the tools that run commands, and what it is told when that goes wrong."""
 
-import json
 import os
 from collections.abc import Sequence
-from typing import TypeVar
 
 from attrs import field, frozen
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.decision import SandboxPermissions
 from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit
-from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.shapes import I32, USize
 
-T = TypeVar("T")
 _YIELD = {"wire": "yield_time_ms"}
 _MOST = {"wire": "max_output_tokens"}
 _PERMISSIONS = {"wire": "sandbox_permissions"}
 _PREFIX = {"wire": "prefix_rule"}
 _TIMEOUT = {"wire": "timeout_ms"}
-
-
-class BadArguments(Exception):
-    """The arguments do not fit the tool; the text is for the model."""
 
 
 @frozen(kw_only=True)
@@ -74,14 +66,6 @@ class ShellCommand:
     sandbox_permissions: SandboxPermissions = field(default="use_default", metadata=_PERMISSIONS)
     justification: str | None = None
     prefix_rule: Sequence[str] | None = field(default=None, metadata=_PREFIX)
-
-
-def parse_arguments(text: str, cls: type[T]) -> T:
-    """The arguments of a call, as the model wrote them. Raises BadArguments."""
-    try:
-        return structure(json.loads(text), cls)
-    except (InvalidValue, ValueError, RecursionError) as error:
-        raise BadArguments(f"failed to parse function arguments: {error}") from None
 
 
 def output_limit(tokens: int | None) -> Limit:

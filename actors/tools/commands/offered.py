@@ -102,8 +102,3 @@ SHELL: Final = _tool(
     },
     ["command"],
 )
-
-
-def offered(unified: bool) -> list[Schema]:
-    """The tools for commands: sessions if `unified` (features.unified_exec), otherwise `shell`."""
-    return [EXEC_COMMAND, WRITE_STDIN] if unified else [SHELL]

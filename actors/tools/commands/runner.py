@@ -31,6 +31,7 @@ from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
 from spindle.actors.tools.sandbox.denial import denied
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
+from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, ExecpolicyAmendment
 from spindle.rpc.protocol.items import CommandExecutionSource
 from spindle.rpc.protocol.settings import ExternalSandboxPolicy
 
@@ -194,14 +195,12 @@ class Runner:
             return
         decision = await ask_command(host, item.item, reason=ask.reason, amendment=ask.amendment)
         match decision:
-            case "accept":
-                pass
             case "acceptForSession":
                 self.remembered.allow_command(wanted.argv, wanted.cwd, wanted.permissions)
+            case AcceptWithExecpolicyAmendment(ExecpolicyAmendment(words)) if words:
+                await self._rules.allow(words)
             case _:
-                words = decision.accept_with_execpolicy_amendment.execpolicy_amendment  # type: ignore[union-attr]
-                if words:
-                    await self._rules.allow(words)
+                pass
 
     def _confinement(self, host: ToolHost) -> Confinement | None:
         return of_policy(host.sandbox, self.place(host.cwd), self.remembered.granted(host.turn_id))

@@ -64,9 +64,7 @@ class TurnPatches:
             except (TurnCancelled, trio.Cancelled):
                 self._declined(host, call_id, planned)
                 raise
-            with trio.CancelScope(shield=True):
-                outcome = await trio.to_thread.run_sync(apply, planned)
-                diff = await trio.to_thread.run_sync(self._record, host.cwd, outcome)
+            outcome, diff = await trio.to_thread.run_sync(self._apply, host.cwd, planned)  # not abandoned if cancelled
             self._completed(host, call_id, outcome)
             host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
             return outcome
@@ -90,11 +88,12 @@ class TurnPatches:
             return evolve(policy, writable_roots=[*policy.writable_roots, *roots])
         return policy
 
-    def _record(self, cwd: str, outcome: Outcome) -> str:
+    def _apply(self, cwd: str, planned: Plan) -> tuple[Outcome, str]:
+        outcome = apply(planned)
         if self._diff is None:
             self._diff = TurnDiff(cwd)
         self._diff.record(outcome)
-        return self._diff.render()
+        return outcome, self._diff.render()
 
     def _started(self, host: ToolHost, call_id: str, planned: Plan) -> None:
         item = file_change(call_id, planned.changes, "inProgress")

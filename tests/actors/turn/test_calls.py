@@ -71,6 +71,32 @@ async def test_outputs_are_recorded_in_the_order_of_the_calls():
     assert host.outputs == [("a", "1"), ("b", "2")]
 
 
+async def test_an_exclusive_call_runs_between_those_before_and_those_behind():
+    began: list[str] = []
+
+    class Noted(Double):
+        def exclusive(self, call):
+            return self.name == "alone"
+
+        async def run(self, call, host):
+            began.append(call.id)
+            return await super().run(call, host)
+
+    side, alone = Noted("side", held=True), Noted("alone", held=True)
+    host: Any = Host()
+    calls = [call("a", "side"), call("b", "side"), call("c", "alone"), call("d", "side"), call("e", "alone")]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run_calls, calls, Toolbox([side, alone]), host)
+        await wait_all_tasks_blocked()
+        assert sorted(began) == ["a", "b"]
+        side.go.set()
+        await wait_all_tasks_blocked()
+        assert began[2:] == ["c"]
+        alone.go.set()
+    assert began[3:] == ["d", "e"]
+    assert [id for id, _ in host.outputs] == ["a", "b", "c", "d", "e"]
+
+
 @pytest.mark.parametrize(
     ("item", "output"),
     [

@@ -6,7 +6,6 @@ import attrs
 import pytest
 
 from spindle.actors.tools.commands.arguments import (
-    BadArguments,
     ExecCommand,
     Shell,
     ShellCommand,
@@ -14,18 +13,22 @@ from spindle.actors.tools.commands.arguments import (
     exec_failure,
     os_failure,
     output_limit,
-    parse_arguments,
     working_directory,
     write_failure,
 )
-from spindle.actors.tools.commands.offered import EXEC_COMMAND, SHELL, WRITE_STDIN, offered
+from spindle.actors.tools.commands.offered import EXEC_COMMAND, SHELL, WRITE_STDIN
 from spindle.actors.tools.commands.sessions import UnknownSession
 from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit
+from spindle.actors.tools.interface import Call, ToolRefused
+
+
+def parsed(text, cls):
+    return Call(id="c", name="tool", payload=text).arguments(cls)
 
 
 def test_arguments_are_read_and_what_is_missing_has_a_default():
-    assert parse_arguments('{"cmd": "ls", "surplus": 1}', ExecCommand) == ExecCommand(cmd="ls")
-    assert parse_arguments(
+    assert parsed('{"cmd": "ls", "surplus": 1}', ExecCommand) == ExecCommand(cmd="ls")
+    assert parsed(
         '{"cmd":"x","workdir":"w","shell":"sh","login":false,"tty":true,"yield_time_ms":5,"max_output_tokens":6,'
         '"sandbox_permissions":"require_escalated","justification":"j","prefix_rule":["x"]}',
         ExecCommand,
@@ -41,11 +44,11 @@ def test_arguments_are_read_and_what_is_missing_has_a_default():
         justification="j",
         prefix_rule=("x",),
     )
-    assert parse_arguments('{"session_id": 7, "chars": "\\u0003"}', WriteStdin) == WriteStdin(
+    assert parsed('{"session_id": 7, "chars": "\\u0003"}', WriteStdin) == WriteStdin(
         session_id=7, chars="\x03"
     )
-    assert parse_arguments('{"command": ["ls"], "timeout_ms": 9}', Shell) == Shell(command=("ls",), timeout_ms=9)
-    assert parse_arguments('{"command": "ls", "login": false}', ShellCommand) == ShellCommand(command="ls", login=False)
+    assert parsed('{"command": ["ls"], "timeout_ms": 9}', Shell) == Shell(command=("ls",), timeout_ms=9)
+    assert parsed('{"command": "ls", "login": false}', ShellCommand) == ShellCommand(command="ls", login=False)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +68,8 @@ def test_arguments_are_read_and_what_is_missing_has_a_default():
     ],
 )
 def test_what_does_not_fit_is_named(text, cls, message):
-    with pytest.raises(BadArguments) as caught:
-        parse_arguments(text, cls)
+    with pytest.raises(ToolRefused) as caught:
+        parsed(text, cls)
     assert str(caught.value).startswith("failed to parse function arguments: ")
     assert message in str(caught.value)
 
@@ -90,8 +93,3 @@ def test_what_is_offered_is_what_is_read(tool, cls):
     needed = {attribute.name for attribute in attrs.fields(cls) if attribute.default is attrs.NOTHING}
     assert set(parameters["required"]) == needed
     assert all(schema["description"] for schema in parameters["properties"].values())
-
-
-def test_sessions_or_shell_are_offered():
-    assert [tool["name"] for tool in offered(True)] == ["exec_command", "write_stdin"]
-    assert [tool["name"] for tool in offered(False)] == ["shell"]

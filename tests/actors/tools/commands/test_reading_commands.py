@@ -297,7 +297,8 @@ def test_escalation_is_asked_for_under_on_request_only():
     for approval, name in [("never", "Never"), ("untrusted", "UnlessTrusted"), ("on-failure", "OnFailure")]:
         assert verdict("ls", approval, **escalated) == Forbid(
             f"approval policy is {name}; reject command — you cannot ask for escalated permissions if the approval policy "
-            f"is {name}"
+            f"is {name}",
+            shown=False,
         )
     assert isinstance(verdict("ls", permissions="with_additional_permissions"), Forbid)
 

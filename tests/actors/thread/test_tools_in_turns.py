@@ -1,0 +1,220 @@
+"""What a thread's tools leave behind: sessions between turns, commands of the user's own, and the end of it all."""
+
+import json
+import os
+
+import pytest
+import trio
+
+from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
+from spindle.rpc.protocol.turns import ItemCompletedNotification, TurnCompletedNotification
+
+FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
+
+
+def call(name, arguments, id="c1"):
+    return {"type": "function_call", "call_id": id, "name": name, "arguments": json.dumps(arguments)}
+
+
+def execute(script, **more):
+    return call("exec_command", {"cmd": script, "login": False, "yield_time_ms": 250, **more})
+
+
+def patch(text, id):
+    return {"type": "custom_tool_call", "call_id": id, "name": "apply_patch", "input": text}
+
+
+async def ask(runtime, thread, message):
+    return await runtime.registry._actors[thread.id].address.ask(message)
+
+
+async def item(events, id):
+    async for event in events:
+        if isinstance(event, ItemCompletedNotification) and event.item.id == id:
+            return event.item
+    raise AssertionError("the thread has ended")
+
+
+@pytest.fixture
+def threads(opened, scripted):
+    """threads(*answers, config) -> a runtime to enter and its model."""
+
+    def open_(*answers, config=FREE):
+        model = scripted(*answers)
+        return opened(model, config=config), model
+
+    return open_
+
+
+async def test_a_session_that_ends_between_turns_is_completed_and_kept(threads, lines, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    opening, _ = threads([execute(f"cat {tmp_path}/fifo")])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        assert not [line for line in lines(thread) if line.get("type") == "exec_command_end"]
+        await trio.to_thread.run_sync((tmp_path / "fifo").write_text, "late\n")
+        ended = await item(thread.events(), "c1")
+        assert (ended.status, ended.aggregated_output) == ("completed", "late\n")
+        [kept] = [line for line in lines(thread) if line.get("type") == "exec_command_end"]
+        assert kept["aggregated_output"] == "late\n"
+
+
+async def test_the_end_of_the_thread_ends_its_sessions_and_keeps_that(threads, witness, lines, tmp_path):
+    opening, _ = threads([execute("sleep 1000")])
+    async with opening as runtime:
+        ended = witness(runtime)
+        async with runtime.start_thread(cwd=tmp_path) as thread:
+            await thread.run("go")
+            [terminal] = await ask(runtime, thread, lambda reply: ListTerminals(reply=reply))
+            os.kill(terminal.os_pid, 0)
+        await ended.next("thread/closed")
+        with pytest.raises(ProcessLookupError):
+            os.kill(terminal.os_pid, 0)
+        [kept] = [line for line in lines(thread) if line.get("type") == "exec_command_end"]
+        assert (kept["status"], kept["exit_code"]) == ("failed", -1)
+
+
+async def test_sessions_are_listed_and_ended(threads, tmp_path):
+    opening, _ = threads([execute("sleep 1000"), {**execute("sleep 1001"), "call_id": "c2"}])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        assert await ask(runtime, thread, lambda reply: ListTerminals(reply=reply)) == []
+        await thread.run("go")
+        first, second = await ask(runtime, thread, lambda reply: ListTerminals(reply=reply))
+        assert {first.item_id, second.item_id} == {"c1", "c2"}
+        end = lambda reply: EndTerminal(reply=reply, process_id=first.process_id)  # noqa: E731
+        assert await ask(runtime, thread, end)
+        assert not await ask(runtime, thread, end)
+        await ask(runtime, thread, lambda reply: EndTerminals(reply=reply))
+        assert await ask(runtime, thread, lambda reply: ListTerminals(reply=reply)) == []
+
+
+async def test_a_command_of_the_users_own_is_a_turn_without_a_question_to_the_model(threads, lines, tmp_path):
+    opening, model = threads()
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await ask(runtime, thread, lambda reply: RunScript(reply=reply, script="echo mine > made; echo hi"))
+        async for event in thread.events():
+            if isinstance(event, TurnCompletedNotification):
+                assert event.turn.status == "completed"
+                break
+        assert (tmp_path / "made").read_text() == "mine\n"
+        assert not model.requests
+        await thread.run("what was that?")
+        [told] = [text for text in model.heard[0] if text.startswith("<user_shell_command>")]
+        assert "Exit code: 0" in told
+        assert "\nhi\n" in told
+        [kept] = [line for line in lines(thread) if line.get("type") == "exec_command_end"]
+        assert kept["source"] == "user_shell"
+
+
+async def test_during_a_turn_it_joins_the_turn_and_the_model_is_told_at_once(threads, tmp_path):
+    go = trio.Event()
+    opening, model = threads(["one", go], ["two"])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("first") as turn:
+        await model.waiting.wait()
+        await ask(runtime, thread, lambda reply: RunScript(reply=reply, script="echo joined"))
+        async for event in turn:
+            if isinstance(event, ItemCompletedNotification) and event.item.type == "commandExecution":
+                assert event.turn_id == turn.id
+                go.set()
+        assert turn.text == "two"
+        assert len(model.requests) == 2
+        assert "\njoined\n" in model.heard[1][-1]
+
+
+async def test_a_turn_waits_for_the_users_command_and_then_tells_the_model(threads, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    go = trio.Event()
+    opening, model = threads(["one", go], ["two"])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("first") as turn:
+        await model.waiting.wait()
+        await ask(runtime, thread, lambda reply: RunScript(reply=reply, script=f"cat {tmp_path}/fifo"))
+        go.set()
+        async for event in turn:
+            if isinstance(event, ItemCompletedNotification) and event.item.type == "agentMessage" and event.item.text == "one":
+                await trio.to_thread.run_sync((tmp_path / "fifo").write_text, "late\n")
+        assert turn.text == "two"
+        assert "\nlate\n" in model.heard[1][-1]
+
+
+async def test_an_interrupt_ends_the_users_command_too(threads, tmp_path):
+    opening, model = threads(["one", trio.Event()])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("first") as turn:
+        await model.waiting.wait()
+        await ask(runtime, thread, lambda reply: RunScript(reply=reply, script="echo began; sleep 1000"))
+        statuses = []
+        async for event in turn:
+            if event.METHOD == "item/commandExecution/outputDelta":
+                await turn.interrupt()
+            if isinstance(event, ItemCompletedNotification) and event.item.type == "commandExecution":
+                statuses.append(event.item.status)
+        assert statuses == ["failed"]
+        assert turn.result is not None
+        assert turn.result.status == "interrupted"
+
+
+async def test_patches_and_commands_of_one_answer_see_what_those_before_them_did(threads, tmp_path):
+    add = "*** Begin Patch\n*** Add File: a.txt\n+one\n*** End Patch\n"
+    more = "*** Begin Patch\n*** Update File: a.txt\n@@\n-one\n+two\n*** End Patch\n"
+    answer = [patch(add, "p1"), execute("cat a.txt"), patch(more, "p2"), {**execute("cat a.txt"), "call_id": "c2"}]
+    opening, model = threads(answer, config=[*FREE, ("features.apply_patch_freeform", True)])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        outputs = {
+            item["call_id"]: item["output"]
+            for item in map(json.loads, model.requests[-1].input)
+            if item["type"].endswith("_output")
+        }
+        assert list(outputs) == ["p1", "c1", "p2", "c2"]
+        assert (outputs["c1"].endswith("one\n"), outputs["c2"].endswith("two\n")) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "offered"),
+    [
+        (
+            [("model", "another")],
+            ["exec_command", "write_stdin", "update_plan", "request_user_input", "web_search", "view_image"],
+        ),
+        (
+            [("model", "another"), ("features.unified_exec", False), ("web_search", "disabled")],
+            ["shell", "update_plan", "request_user_input", "view_image"],
+        ),
+        (
+            [("features.request_permissions_tool", True), ("model", "gpt-5.2")],
+            [
+                *("exec_command", "write_stdin", "update_plan", "request_user_input", "request_permissions"),
+                *("apply_patch", "web_search", "view_image"),
+            ],
+        ),
+    ],
+)
+async def test_the_tools_are_offered_as_configured(threads, tmp_path, config, offered):
+    opening, model = threads(config=config)
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        assert [tool.get("name", tool["type"]) for tool in model.requests[0].tools] == offered
+        assert thread.id
+
+
+@pytest.mark.parametrize(
+    ("config", "live"), [([], False), ([("web_search", "live")], True), ([("sandbox_mode", "danger-full-access")], True)]
+)
+async def test_the_live_web_is_searched_if_it_is_wanted_or_open_anyway(threads, tmp_path, config, live):
+    opening, model = threads(config=config)
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        [search] = [tool for tool in model.requests[0].tools if tool["type"] == "web_search"]
+        assert search["external_web_access"] is live
+
+
+async def test_a_function_of_the_application_is_called_by_the_model(threads, tmp_path):
+    async def double(x: int) -> int:
+        """Doubles."""
+        return 2 * x
+
+    opening, model = threads([call("double", {"x": 21})])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path, tools=[double]) as thread:
+        await thread.run("go")
+        assert model.requests[0].tools[-1]["name"] == "double"
+        items = [json.loads(item) for item in model.requests[-1].input]
+        assert [item["output"] for item in items if item["type"] == "function_call_output"] == ["42"]

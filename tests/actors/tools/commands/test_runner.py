@@ -1,0 +1,281 @@
+"""How a command comes to run: questions, sandbox, the second attempt, and what each end looks like."""
+
+import json
+import os
+import re
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from spindle.actors.tools.approvals.rule_book import RuleBook
+from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdinTool
+from spindle.actors.tools.commands.process import open_warden
+from spindle.actors.tools.commands.runner import Runner
+from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool, run_users_command
+from spindle.actors.tools.interface import ToolRefused, TurnCancelled
+from spindle.actors.tools.sandbox.sandbox import Command, SandboxUnavailable
+from spindle.rpc.protocol.settings import ExternalSandboxPolicy, ReadOnlyPolicy, WorkspaceWritePolicy
+
+
+class Walls:
+    """A sandbox in which every command fails as it would if it wrote; `missing` if this machine has none."""
+
+    def __init__(self):
+        self.confinements = []
+        self.held = 0
+        self.left = trio.Event()
+        self.missing = False
+        self.through = False
+
+    @asynccontextmanager
+    async def confined(self, confinement, argv, env, *, tty=False):
+        self.confinements.append(confinement)
+        if self.missing:
+            raise SandboxUnavailable("no sandbox works here: none")
+        self.held += 1
+        try:
+            blocked = ["sh", "-c", "echo Permission denied; exit 1"]
+            yield Command(argv if self.through else blocked, {**env, "CONFINED": "1"})
+        finally:
+            self.held -= 1
+            self.left.set()
+
+
+class NoPatches:
+    """Takes no command for a patch."""
+
+    def suspects(self, call):
+        return False
+
+    async def take(self, tool, argv, cwd, call_id, host):
+        await trio.lowlevel.checkpoint()
+
+
+class World:
+    def __init__(self, warden, nursery, home, walls):
+        self.home, self.walls, self.nursery = home, walls, nursery
+        self.runner = Runner(warden, nursery, walls, RuleBook(home / "rules", lambda warning: None), home)
+
+    async def shell(self, turn, a_call, *argv, **more):
+        call = a_call("shell", json.dumps({"command": argv, **more}))
+        return await ShellTool(self.runner, NoPatches()).run(call, turn)
+
+    async def execute(self, turn, a_call, script, **more):
+        call = a_call("exec_command", json.dumps({"cmd": script, "login": False, **more}))
+        return await ExecCommandTool(self.runner, NoPatches()).run(call, turn)
+
+
+@pytest.fixture
+async def world(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    async with open_warden() as warden, trio.open_nursery() as nursery:
+        yield World(warden, nursery, home, Walls())
+        nursery.cancel_scope.cancel()
+
+
+def touched(turn):
+    return sorted(os.listdir(turn.cwd))
+
+
+async def test_a_command_runs_unasked_where_nothing_confines_it(world, a_turn, a_call):
+    turn = a_turn()
+    answer = json.loads(await world.shell(turn, a_call, "sh", "-c", "touch x; echo $CONFINED-; exit 3"))
+    assert (answer["output"], answer["metadata"]["exit_code"]) == ("-\n", 3)
+    assert touched(turn) == ["x"]
+    assert turn.statuses == ["inProgress", "failed"]
+    assert turn.entries[-1]["type"] == "exec_command_end"
+    assert not world.walls.confinements
+
+
+async def test_the_policy_decides_what_the_sandbox_allows(world, a_turn, a_call):
+    world.walls.through = True
+    turn = a_turn(sandbox=WorkspaceWritePolicy(exclude_slash_tmp=True))
+    answer = await world.shell(turn, a_call, "sh", "-c", "echo $CONFINED")
+    assert json.loads(answer)["output"] == "1\n"
+    [confinement] = world.walls.confinements
+    assert confinement.access(turn.cwd) == "write"
+    assert confinement.access("/usr") == "read"
+    assert not confinement.network
+    await world.walls.left.wait()
+
+
+async def test_under_never_a_denial_stands(world, a_turn, a_call):
+    turn = a_turn("never", ReadOnlyPolicy())
+    answer = await world.shell(turn, a_call, "touch", "x")
+    assert json.loads(answer)["output"] == "Permission denied\n"
+    assert turn.statuses == ["inProgress", "failed"]
+    assert not turn.asked
+
+
+async def test_what_was_agreed_to_is_tried_without_the_sandbox_unasked(world, a_turn, a_call):
+    turn = a_turn("untrusted", ReadOnlyPolicy())
+    turn.answers.append("accept")
+    await world.shell(turn, a_call, "touch", "x")
+    assert len(world.walls.confinements) == 1
+    assert touched(turn) == ["x"]
+    assert turn.statuses == ["inProgress", "completed"]
+
+
+async def test_on_failure_asks_before_the_second_attempt(world, a_turn, a_call):
+    turn = a_turn("on-failure", ReadOnlyPolicy())
+    turn.answers += ["decline", "accept"]
+    assert await world.shell(turn, a_call, "touch", "x") == "exec command rejected by user"
+    assert touched(turn) == []
+    assert turn.asked[0]["reason"] == "command failed; retry without sandbox?"
+    await world.shell(turn, a_call, "touch", "x")
+    assert touched(turn) == ["x"]
+    assert turn.statuses == ["inProgress", "declined", "inProgress", "completed"]
+
+
+async def test_a_command_declined_is_declined_once_and_does_not_run(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    turn.answers += ["decline", "nonsense"]
+    assert (await world.execute(turn, a_call, "touch x")).endswith(": rejected by user")
+    assert await world.shell(turn, a_call, "touch", "x") == "exec command rejected by user"
+    assert turn.statuses == ["inProgress", "declined"] * 2
+    assert touched(turn) == []
+
+
+async def test_cancel_declines_the_command_and_ends_the_turn(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    turn.answers.append("cancel")
+    with pytest.raises(TurnCancelled):
+        await world.execute(turn, a_call, "touch x")
+    assert turn.statuses == ["inProgress", "declined"]
+
+
+async def test_an_interrupt_while_it_is_asked_about_completes_the_item(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    turn.answers.append(trio.Event())
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.execute, turn, a_call, "touch x")
+            await turn.waiting.wait()
+            scope.cancel()
+    assert turn.statuses == ["inProgress", "declined"]
+    assert touched(turn) == []
+
+
+async def test_accepted_for_the_session_the_same_command_is_not_asked_about_again(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    turn.answers += ["acceptForSession", "decline"]
+    await world.shell(turn, a_call, "touch", "x")
+    await world.shell(turn, a_call, "touch", "x")
+    assert len(turn.asked) == 1
+    assert await world.shell(turn, a_call, "touch", "y") == "exec command rejected by user"
+
+
+async def test_an_amendment_is_a_rule_from_then_on(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    amendment = {"decision": {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["touch"]}}}
+    turn.answers.append(amendment)
+    await world.shell(turn, a_call, "touch", "x")
+    await world.shell(turn, a_call, "touch", "y")
+    assert touched(turn) == ["x", "y"]
+    assert len(turn.asked) == 1
+    assert (world.home / "rules/default.rules").read_text() == 'prefix_rule(pattern=["touch"], decision="allow")\n'
+
+
+async def test_a_rule_forbids_it_and_it_is_shown_as_declined(world, a_turn, a_call):
+    (world.home / "rules").mkdir()
+    (world.home / "rules/a.rules").write_text('prefix_rule(pattern=["touch"], decision="forbidden")')
+    turn = a_turn("on-request")
+    answer = await world.shell(turn, a_call, "touch", "x")
+    assert answer == "`touch x` rejected: policy forbids commands starting with `touch`"
+    assert turn.items[-1][1]["aggregatedOutput"] == answer
+    assert turn.statuses == ["inProgress", "declined"]
+
+
+async def test_escalation_under_never_is_refused_without_an_item(world, a_turn, a_call):
+    turn = a_turn("never")
+    with pytest.raises(ToolRefused, match="approval policy is Never; reject command"):
+        await world.execute(turn, a_call, "touch x", sandbox_permissions="require_escalated")
+    assert not turn.events
+
+
+async def test_escalation_skips_the_sandbox_once_the_user_agrees(world, a_turn, a_call):
+    turn = a_turn("on-request", ReadOnlyPolicy())
+    turn.answers.append("accept")
+    await world.execute(turn, a_call, "touch x", sandbox_permissions="require_escalated", justification="May I?")
+    assert turn.asked[0]["reason"] == "May I?"
+    assert touched(turn) == ["x"]
+    assert not world.walls.confinements
+
+
+async def test_without_a_sandbox_the_user_is_asked_or_the_command_refused(world, a_turn, a_call):
+    world.walls.missing = True
+    turn = a_turn("on-request", ReadOnlyPolicy())
+    turn.answers += ["accept", "decline"]
+    await world.shell(turn, a_call, "touch", "x")
+    assert turn.asked[0]["reason"] == "no sandbox works here: none; run it without a sandbox?"
+    assert touched(turn) == ["x"]
+    assert await world.shell(turn, a_call, "touch", "y") == "exec command rejected by user"
+    turn.approval = "never"
+    assert await world.shell(turn, a_call, "touch", "y") == "no sandbox works here: none"
+    assert turn.statuses[-1] == "declined"
+    assert touched(turn) == ["x"]
+
+
+@pytest.mark.parametrize("sandbox", [None, ReadOnlyPolicy()])
+async def test_what_cannot_be_started_is_a_failed_item(world, a_turn, a_call, sandbox):
+    world.walls.through = True
+    turn = a_turn("never", sandbox)
+    assert await world.shell(turn, a_call, "no-such-program") == "No such file or directory (os error 2)"
+    answer = await world.execute(turn, a_call, "true", workdir="nowhere")
+    assert answer.startswith("exec_command failed for `")
+    assert answer.endswith(" true`: No such file or directory (os error 2)")
+    assert turn.statuses == ["inProgress", "failed"] * 2
+    assert world.walls.held == 0
+
+
+async def test_the_sandbox_is_held_as_long_as_a_session_runs(world, a_turn, a_call):
+    world.walls.through = True
+    turn = a_turn("never", ReadOnlyPolicy())
+    answer = await world.execute(turn, a_call, "read line; echo got $line", tty=True, yield_time_ms=250)
+    [terminal] = world.runner.sessions.terminals()
+    assert f"session ID {terminal.process_id}" in answer
+    assert world.walls.held == 1
+    payload = json.dumps({"session_id": int(terminal.process_id), "chars": "it\n", "yield_time_ms": 30000})
+    answer = await WriteStdinTool(world.runner).run(a_call("write_stdin", payload), turn)
+    assert "Process exited with code 0" in answer
+    assert "got it" in answer
+    await world.walls.left.wait()
+    assert turn.statuses == ["inProgress", "completed"]
+
+
+async def test_writing_to_nobody_is_told(world, a_turn, a_call):
+    call = a_call("write_stdin", '{"session_id": 4242}')
+    answer = await WriteStdinTool(world.runner).run(call, a_turn())
+    assert answer == "write_stdin failed: Unknown process id 4242"
+
+
+async def test_a_number_that_was_not_used_is_given_back(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    turn.answers += ["decline"]
+    await world.execute(turn, a_call, "touch x")
+    assert not world.runner.sessions._reserved
+
+
+async def test_scripts_for_the_shell_answer_with_text(world, a_turn, a_call):
+    call = a_call("shell_command", '{"command": "echo hi; exit 2"}')
+    answer = await ShellCommandTool(world.runner, NoPatches(), logins=False).run(call, a_turn())
+    assert re.fullmatch(r"Exit code: 2\nWall time: [\d.]+ seconds\nOutput:\nhi\n", str(answer))
+
+
+async def test_another_sandbox_without_network_is_told_to_commands(world, a_turn, a_call):
+    script = "echo $CODEX_SANDBOX_NETWORK_DISABLED-$CODEX_THREAD_ID"
+    for policy, shown in ((ExternalSandboxPolicy(), "1-thread\n"), (ExternalSandboxPolicy("enabled"), "-thread\n")):
+        turn = a_turn("never", policy)
+        assert json.loads(await world.shell(turn, a_call, "sh", "-c", script))["output"] == shown
+
+
+async def test_a_command_of_the_users_own_is_told_to_the_model(world, a_turn):
+    turn = a_turn("untrusted", ReadOnlyPolicy())
+    told = await run_users_command(world.runner, turn, "id", "echo hi; exit 3")
+    assert told.startswith("<user_shell_command>\n<command>\necho hi; exit 3\n</command>\n<result>\nExit code: 3\nDuration: ")
+    assert told.endswith(" seconds\nOutput:\nhi\n\n</result>\n</user_shell_command>")
+    [(_, begun), (_, ended)] = turn.items
+    assert (begun["source"], begun["id"], ended["status"]) == ("userShell", "id", "failed")
+    assert not turn.asked
