@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Protocol
 
 import trio
-from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.actor import Actor
@@ -42,6 +41,7 @@ from spindle.actors.thread.messages import (
 )
 from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
 from spindle.actors.thread.permissions import profile_of
+from spindle.actors.thread.reading import all_turns, describe, kept, read
 from spindle.actors.thread.recording import save
 from spindle.actors.thread.revert import revert
 from spindle.actors.thread.servers import ThreadServers
@@ -59,7 +59,6 @@ from spindle.rpc.protocol.threads import (
     ActiveStatus,
     IdleStatus,
     ServerRequestResolvedNotification,
-    Thread,
     ThreadActiveFlag,
     ThreadResumeParams,
     ThreadStartedNotification,
@@ -68,8 +67,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
-from spindle.storage.state.goals import StoredGoal, get_goal
-from spindle.storage.state.sections import Placements, placements
+from spindle.storage.state.sections import Placements
 
 log = logging.getLogger("spindle")
 
@@ -179,7 +177,7 @@ class ThreadActor(Actor):
             case AskServers():
                 self.nursery.start_soon(self.servers.answer, message)
             case ReadThread():
-                await self._read(message)
+                await read(self, message)
             case RevertTurns():
                 await self._revert(message)
             case RunScript():
@@ -233,15 +231,15 @@ class ThreadActor(Actor):
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
         fork = self._opening.params if isinstance(self._opening, FromFork) and params is None else None
-        where, goal = (Placements(), None) if params is None else await self._kept()
+        where, goal = (Placements(), None) if params is None else await kept(self)
         with_turns = params is not None and not params.exclude_turns and params.history is None
         with_turns = with_turns or (fork is not None and not fork.exclude_turns)
-        turns = await self._turns() if with_turns else []
+        turns = await all_turns(self) if with_turns else []
         if message.subscriber.outbox.closed:
             raise invalid_request("the client has gone away")
         self._subscribe(message.subscriber)
         settings = state.settings
-        thread = where.show(self.describe(turns))
+        thread = where.show(describe(self, turns))
         message.reply.resolve(
             ThreadStartResponse(
                 thread=thread,
@@ -373,71 +371,6 @@ class ThreadActor(Actor):
         if isinstance(self.status, ActiveStatus) and tuple(self.status.active_flags) != flags:
             self.set_status(ActiveStatus(flags))
 
-    # -- reading
-
-    def describe(self, turns: list[Turn] | None = None) -> Thread:
-        """The thread as clients see it."""
-        state, meta = self.state, self.state.conversation.meta
-        return Thread(
-            id=self.thread_id,
-            session_id=self.thread_id,
-            forked_from_id=state.forked_from_id,
-            preview=state.preview,
-            ephemeral=state.ephemeral,
-            history_mode="paginated" if state.conversation.paginated else "legacy",
-            model_provider=state.settings.model_provider,
-            model=state.settings.model,
-            reasoning_effort=state.settings.effort,
-            created_at=state.created_at,
-            updated_at=state.updated_at,
-            recency_at=state.updated_at,
-            status=self.status,
-            path=None if state.conversation.path is None else str(state.conversation.path),
-            cwd=state.settings.cwd,
-            cli_version=state.cli_version,
-            originator=meta.get("originator"),
-            source=state.source,
-            can_accept_direct_input=True,
-            thread_source=meta.get("thread_source"),
-            agent_nickname=state.agent_nickname,
-            agent_role=state.agent_role,
-            git_info=state.git,
-            name=state.name,
-            turns=tuple(turns or ()),
-        )
-
-    async def _turns(self) -> list[Turn]:
-        """All turns; the running one with what has been streamed of its next message, under the id its deltas carry."""
-        live = self.turn
-        turns = await self.state.conversation.turns(live.id if live else None)
-        if live is None or live is not self.turn:
-            return turns
-        if not turns or turns[-1].id != live.id:
-            turns = [*turns, live.shown()]
-        if live.answer is not None and (partial := live.answer.partial()) is not None:
-            turns[-1] = evolve(turns[-1], items=(*turns[-1].items, partial))
-        return turns
-
-    async def _kept(self) -> tuple[Placements, StoredGoal | None]:
-        """What is kept about the thread beside its rollout."""
-        id = self.thread_id
-        return await self.services.state.read_or(
-            lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None)
-        )
-
-    async def _read(self, message: ReadThread) -> None:
-        turns: list[Turn] = []
-        where, _ = await self._kept()
-        if message.include_turns:
-            if self.state.ephemeral:
-                raise invalid_request("ephemeral threads do not support includeTurns")
-            if not self.state.conversation.stored:
-                raise invalid_request(
-                    f"thread {self.thread_id} is not materialized yet; includeTurns is unavailable before first user message"
-                )
-            turns = await self._turns()
-        message.reply.resolve(where.show(self.describe(turns)))
-
     # -- taking back
 
     async def _revert(self, message: RevertTurns) -> None:
@@ -446,8 +379,8 @@ class ThreadActor(Actor):
             self._reverting.append(message)  # dealt with when the turn has closed its record
             return
         last = await revert(self, message.before_turn_id)
-        where, _ = await self._kept()
-        message.reply.resolve((where.show(self.describe()), last))
+        where, _ = await kept(self)
+        message.reply.resolve((where.show(describe(self)), last))
         self.services.audience.announce(ThreadRevertedNotification(self.thread_id))
 
     # -- turns

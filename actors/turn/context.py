@@ -11,7 +11,7 @@ import datetime
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
 
@@ -134,7 +134,7 @@ def collaboration(instructions: str) -> str:
 
 def _instructions(mode: Any) -> str | None:
     """The instructions in a recorded collaboration mode."""
-    settings: Any = (mode or {}).get("settings") or {}
+    settings = cast("dict[str, Any]", cast("dict[str, Any]", mode or {}).get("settings") or {})
     text: object = settings.get("developer_instructions")
     return text if isinstance(text, str) else None
 
