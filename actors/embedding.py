@@ -323,16 +323,19 @@ async def resume_thread(
 
 
 @asynccontextmanager
-async def fork_thread(runtime: Runtime, thread_id: str, **params: Any) -> AsyncGenerator[ThreadHandle]:
+async def fork_thread(
+    runtime: Runtime, thread_id: str, *, tools: Sequence[Callable[..., Any]] = (), **params: Any
+) -> AsyncGenerator[ThreadHandle]:
     """Start a thread with the history of another and be subscribed to it inside the block.
 
-    `params` are the fields of ThreadForkParams; the turns taken over are in `info.thread.turns`. Raises RpcError.
+    `params` are the fields of ThreadForkParams; the turns taken over are in `info.thread.turns`. `tools` as for
+    `start_thread`. Raises RpcError.
     """
     if "cwd" in params:
         params["cwd"] = os.fspath(params["cwd"])
     fork = ThreadForkParams(thread_id=thread_id, **params)
     check_fork(runtime.registry, thread_id, fork)
-    opening = FromFork(params=fork, client=CLIENT, source=thread_id)
+    opening = FromFork(params=fork, client=CLIENT, source=thread_id, functions=function_tools(tools))
 
     def send(attach: Attach) -> None:
         runtime.registry.start(opening, attach)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.opened import OpenedThread, check_provider, configure, guidance_of, session_meta, skills_of
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
+from spindle.actors.tools.interface import Tool
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import ThreadForkParams
@@ -33,6 +35,7 @@ class FromFork:
     params: ThreadForkParams
     client: Client
     source: str | None
+    functions: Sequence[Tool] = ()
 
 
 class Running(Protocol):
@@ -122,6 +125,7 @@ def _fork(
         forked_from_id=summary.id,
         ephemeral=path is None,
         new_developer_instructions=new if new and new != told else None,
+        functions=opening.functions,
     )
 
 

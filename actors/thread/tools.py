@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ from spindle.actors.turn.catalogue import ModelInfo
 from spindle.actors.turn.toolbox import Offered, Toolbox
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy
 from spindle.storage.config import Config
+
+log = logging.getLogger("spindle")
 
 
 class ThreadTools:
@@ -87,7 +90,10 @@ class ThreadTools:
         """The turn ends: say what is to be said of it in all."""
         patches, self._patches = self._patches, None
         if patches is not None:
-            await patches.finish(host)
+            try:
+                await patches.finish(host)
+            except Exception:
+                log.exception("the diff of a turn of thread %s could not be told", host.thread_id)
 
 
 def web_search(config: Config, *, unconfined: bool) -> Sequence[Mapping[str, Any]]:

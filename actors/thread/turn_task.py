@@ -206,6 +206,7 @@ class TurnTask:
             compact_prompt=state.config.compact_prompt,
             compact_at=state.config.model_auto_compact_token_limit or self._info.context_window * 9 // 10,
             output_schema=turn.params.output_schema,
+            patch_progress=state.config.features("apply_patch_streaming_events", False),
             toolbox=thread.tools.toolbox(state, self._info, thread.nursery),
             client_metadata=turn.params.responsesapi_client_metadata or {},
         )

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
 
+from spindle.actors.tools.patch.progress import PatchProgress
 from spindle.actors.turn.host import Entry, TurnHost
 from spindle.actors.turn.proposed_plan import PlanMessage
 from spindle.rpc.model.interface import (
@@ -39,7 +40,11 @@ _SEARCH_ACTIONS = {"search": "search", "open_page": "openPage", "find_in_page": 
 class Answer:
     """Feed it the events of one stream; `calls` are the tool calls it asked for, `text` its last message."""
 
-    def __init__(self, host: TurnHost, thread_id: str, turn_id: str) -> None:
+    def __init__(
+        self, host: TurnHost, thread_id: str, turn_id: str, progress: PatchProgress | None = None
+    ) -> None:
+        """`progress` tells of patches while they are written."""
+        self._progress = progress
         self._host, self._thread_id, self._turn_id = host, thread_id, turn_id
         self._open: str | None = None
         self._text: list[str] = []
@@ -50,6 +55,8 @@ class Answer:
 
     def feed(self, event: ModelEvent) -> None:
         """Take in one event."""
+        if self._progress is not None:
+            self._progress.feed(event)
         match event:
             case TextDelta(delta=delta):
                 if self._planned is not None:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from spindle.actors.tools.patch.progress import PatchProgress
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.calls import run_calls
 from spindle.actors.turn.compaction import compact
@@ -40,7 +41,9 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model, first: Sequence
             plan,
             model,
             lambda: request(plan, host.history(), plan.toolbox.offers),
-            lambda: Answer(host, plan.thread_id, plan.turn_id),
+            lambda: Answer(
+                host, plan.thread_id, plan.turn_id, PatchProgress(host) if plan.patch_progress else None
+            ),
         )
         last = answer.text if answer.text is not None else last
         if answer.calls:

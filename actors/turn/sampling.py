@@ -26,6 +26,7 @@ BACKOFF_LIMIT = 20.0
 class TurnPlan:
     """What a turn needs to know; nothing in it changes while it runs.
 
+    patch_progress: patches are told of while the model writes them.
     compact_at: tokens of context from which on the history is compacted before the model is asked again; None for never.
     """
 
@@ -40,6 +41,7 @@ class TurnPlan:
     compact_prompt: str | None = None
     compact_at: int | None = None
     output_schema: object | None = None
+    patch_progress: bool = False
     client_metadata: Mapping[str, str] = {}
     session: str | None = None
     """What the provider knows the conversation by, if not by the thread's id."""

@@ -13,6 +13,7 @@ from spindle.rpc.model.errors import ModelError, disconnected, failed, incomplet
 from spindle.rpc.model.interface import (
     Completed,
     Created,
+    InputDelta,
     ItemAdded,
     ItemDone,
     ModelEvent,
@@ -121,6 +122,11 @@ def _reasoning_delta(data: dict[str, Any]) -> ModelEvent | None:
     return ReasoningDelta(delta, index) if type(delta) is str and type(index) is int else None
 
 
+def _input_delta(data: dict[str, Any]) -> ModelEvent | None:
+    delta, item_id = data.get("delta"), data.get("item_id")
+    return InputDelta(delta, item_id if type(item_id) is str else None) if type(delta) is str else None
+
+
 def _completed(data: dict[str, Any]) -> ModelEvent | ModelError | None:
     response = data.get("response")
     if not isinstance(response, dict):
@@ -169,6 +175,7 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], ModelEvent | ModelError | None
     "response.reasoning_summary_part.added": _summary_part_added,
     "response.reasoning_summary_text.delta": _summary_delta,
     "response.reasoning_text.delta": _reasoning_delta,
+    "response.custom_tool_call_input.delta": _input_delta,
     "response.completed": _completed,
     "response.failed": _failed,
     "response.incomplete": _incomplete,

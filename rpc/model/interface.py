@@ -12,6 +12,7 @@ from spindle.rpc.model.provider import Provider
 __all__ = [
     "Completed",
     "Created",
+    "InputDelta",
     "ItemAdded",
     "ItemDone",
     "Model",
@@ -111,6 +112,14 @@ class ReasoningDelta:
 
 
 @frozen
+class InputDelta:
+    """More of what the model calls a tool with that takes text under a grammar."""
+
+    delta: str
+    item_id: str | None
+
+
+@frozen
 class ItemDone:
     """A whole output item, final. `item` is the raw response item and always has a string `type`."""
 
@@ -126,7 +135,15 @@ class Completed:
 
 
 ModelEvent: TypeAlias = (
-    Created | ItemAdded | TextDelta | SummaryPartAdded | SummaryDelta | ReasoningDelta | ItemDone | Completed
+    Created
+    | ItemAdded
+    | TextDelta
+    | SummaryPartAdded
+    | SummaryDelta
+    | ReasoningDelta
+    | InputDelta
+    | ItemDone
+    | Completed
 )
 
 

@@ -34,6 +34,7 @@ from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
 from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, ExecpolicyAmendment
 from spindle.rpc.protocol.items import CommandExecutionSource
 from spindle.rpc.protocol.settings import ExternalSandboxPolicy
+from spindle.rpc.protocol.turns import WarningNotification
 
 REJECTED = "rejected by user"
 
@@ -198,7 +199,11 @@ class Runner:
             case "acceptForSession":
                 self.remembered.allow_command(wanted.argv, wanted.cwd, wanted.permissions)
             case AcceptWithExecpolicyAmendment(ExecpolicyAmendment(words)) if words:
-                await self._rules.allow(words)
+                try:
+                    await self._rules.allow(words)
+                except OSError as error:
+                    text = f"the rule could not be saved, and holds for this command only: {error}"
+                    host.emit(WarningNotification(host.thread_id, text))
             case _:
                 pass
 

@@ -218,3 +218,9 @@ async def test_a_function_of_the_application_is_called_by_the_model(threads, tmp
         assert model.requests[0].tools[-1]["name"] == "double"
         items = [json.loads(item) for item in model.requests[-1].input]
         assert [item["output"] for item in items if item["type"] == "function_call_output"] == ["42"]
+        async with runtime.fork_thread(thread.id, tools=[double]) as fork:
+            await fork.run("and in the fork?")
+            assert model.requests[-1].tools[-1]["name"] == "double"
+        async with runtime.fork_thread(thread.id) as fork:
+            await fork.run("and without?")
+            assert "double" not in [tool.get("name") for tool in model.requests[-1].tools]

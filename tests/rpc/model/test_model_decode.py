@@ -10,6 +10,7 @@ from spindle.rpc.model.errors import ModelError
 from spindle.rpc.model.interface import (
     Completed,
     Created,
+    InputDelta,
     ItemAdded,
     ItemDone,
     ModelEvent,
@@ -42,6 +43,7 @@ def read(*events: object) -> tuple[list[ModelEvent], ModelError | None]:
         ({"type": "response.reasoning_summary_part.added", "summary_index": 1}, SummaryPartAdded(1)),
         ({"type": "response.reasoning_summary_text.delta", "delta": "s", "summary_index": 0}, SummaryDelta("s", 0)),
         ({"type": "response.reasoning_text.delta", "delta": "t", "content_index": 2}, ReasoningDelta("t", 2)),
+        ({"type": "response.custom_tool_call_input.delta", "delta": "p", "item_id": "i"}, InputDelta("p", "i")),
         (DONE, Completed("r", None)),
     ],
 )

@@ -178,6 +178,16 @@ async def test_an_amendment_is_a_rule_from_then_on(world, a_turn, a_call):
     assert (world.home / "rules/default.rules").read_text() == 'prefix_rule(pattern=["touch"], decision="allow")\n'
 
 
+async def test_an_amendment_that_cannot_be_saved_holds_for_the_command(world, a_turn, a_call):
+    (world.home / "rules").write_text("no folder")
+    turn = a_turn("untrusted")
+    turn.answers.append({"decision": {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["touch"]}}})
+    await world.shell(turn, a_call, "touch", "x")
+    assert touched(turn) == ["x"]
+    [warning] = [event for event in turn.events if event.METHOD == "warning"]
+    assert "the rule could not be saved" in warning.message
+
+
 async def test_a_rule_forbids_it_and_it_is_shown_as_declined(world, a_turn, a_call):
     (world.home / "rules").mkdir()
     (world.home / "rules/a.rules").write_text('prefix_rule(pattern=["touch"], decision="forbidden")')
