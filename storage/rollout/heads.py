@@ -10,7 +10,7 @@ import re
 
 from spindle.storage.rollout.items import SHOWN_AS
 from spindle.storage.rollout.lines import salvage
-from spindle.storage.rollout.scan import HEAD, Found
+from spindle.storage.rollout.scan import Found
 from spindle.storage.rollout.shapes import Json
 
 _STRING = rb'"([^"\\]{0,200})"'
@@ -26,12 +26,12 @@ _ITEM = re.compile(
     + _STRING
     + rb"[,}]"
 )
+_TURN = re.compile(rb'"turn_id":' + _STRING + rb"[,}]")
 _MESSAGE = re.compile(rb'"message":"(?!")')
 _TEXT = re.compile(rb'"text":"(?!")')
 _COUNT = re.compile(rb'"info":(?:null|(\{"))')
 _NAMES_TURN = b'"turn_id":'
 
-# events that say nothing of turns: those that no handler takes are many (outputs as they came, commands that began)
 LOOKED_AT = frozenset(
     kind.encode()
     for kind in (
@@ -52,21 +52,17 @@ LOOKED_AT = frozenset(
         "thread_rolled_back",
     )
 )
+"""The events that mean something for turns; many do not: outputs as they came, commands that began."""
+_CALLS = frozenset(kind.encode() for kind in SHOWN_AS)
 
 
 def light_event(found: Found) -> Json | None:
     """The payload of an event as far as `ShownTurns(light=True)` needs it; None if the line has to be parsed for that.
 
-    `{}` stands for an event without a meaning for turns.
     """
-    raw = found.raw
-    head = HEAD.match(raw)
-    kind = None if head is None else head[2]
-    if head is None or kind is None:
+    raw, kind, at = found.raw, found.subtype, found.head
+    if kind is None or not at:
         return None
-    if kind not in LOOKED_AT:
-        return {}
-    at = head.end()
     match kind:
         case b"user_message":
             return {"type": "user_message"}
@@ -81,12 +77,15 @@ def light_event(found: Found) -> Json | None:
                 return {"type": "token_count", "info": count[1] is not None}
         case b"item_completed":
             if (item := _ITEM.match(raw, at)) is not None:
-                turn, of, id = (word.decode("utf-8", "replace") for word in item.groups())
-                return {"type": "item_completed", "turn_id": turn, "item": {"type": of, "id": id}}
-        case _ if not found.whole and kind.decode() in SHOWN_AS:
+                named, of, id = (word.decode("utf-8", "replace") for word in item.groups())
+                return {"type": "item_completed", "turn_id": named, "item": {"type": of, "id": id}}
+        case b"task_started" | b"turn_started" | b"task_complete" | b"turn_complete" | b"turn_aborted":
+            if (turn := _TURN.match(raw, at)) is not None:
+                return {"type": kind.decode(), "turn_id": turn[1].decode("utf-8", "replace")}
+        case _ if kind in _CALLS:
             if (call := _CALL.match(raw, at)) is not None:
-                id, turn = call[1].decode("utf-8", "replace"), call[2].decode("utf-8", "replace")
-                return {"type": kind.decode(), "call_id": id, "turn_id": turn}
+                id, of = call[1].decode("utf-8", "replace"), call[2].decode("utf-8", "replace")
+                return {"type": kind.decode(), "call_id": id, "turn_id": of}
         case _:
             pass
     return None

@@ -15,7 +15,7 @@ import orjson
 from attrs import define, field, frozen
 
 from spindle.storage.rollout.fold import Fold, SessionMeta
-from spindle.storage.rollout.heads import light_event
+from spindle.storage.rollout.heads import LOOKED_AT, light_event
 from spindle.storage.rollout.lines import salvage
 from spindle.storage.rollout.scan import Found, Scan, read_range
 from spindle.storage.rollout.shapes import Json
@@ -215,7 +215,7 @@ class Skim:
         self._meta: Span | None = None
         # the last compaction: its line, its place, the turns then, whether the last was running and marked
         self._compaction: tuple[Span, int, list[ShownTurn], bool, bool] | None = None
-        self._scan = Scan(fd, wanted=_WANTED)
+        self._scan = Scan(fd, wanted=_WANTED, events=LOOKED_AT)
         if known is not None:
             self._restore(known)
 
@@ -373,7 +373,7 @@ class Skim:
             known.usage_turn,
             known.name,
         )
-        self._scan = Scan(self._fd, known.end, wanted=_WANTED, index=known.place)
+        self._scan = Scan(self._fd, known.end, wanted=_WANTED, events=LOOKED_AT, index=known.place)
         self._scan.skipped = known.skipped
 
 

@@ -94,14 +94,14 @@ class OpenRollout:
         outline = self.outline
         ends, number = outline.ends, first
         shown = self._folding(number)
-        scan = Scan(self._fd, outline.starts[first], ends[last], wanted=_EVENTS, index=outline.places[first])
+        scan = Scan(
+            self._fd, outline.starts[first], ends[last], wanted=_EVENTS, events=LOOKED_AT, index=outline.places[first]
+        )
         for found in scan:
             while found.offset >= ends[number]:
                 yield self._finished(number, shown, own)
                 number += 1
                 shown = self._folding(number)
-            if found.subtype is not None and found.subtype not in LOOKED_AT:
-                continue
             if (stray := foreign.get(found.offset)) is not None and stray.turn != number:
                 if stray.put:
                     shown.passed(stray.took)
@@ -119,11 +119,15 @@ class OpenRollout:
     def _finished(self, number: int, shown: ShownTurns, own: dict[int, list[Stray]]) -> ShownTurn:
         for stray in own.get(number, ()):
             shown.numbered = stray.numbered
-            line = Found(stray.span.start, stray.span.end, stray.place, b"event_msg", None, b"", False)
+            line = self._found(stray)
             shown.feed(self._event(line), stray.place)
         if not shown.turns or shown.turns[0].id != self.outline.ids[number]:
             raise RolloutChanged(str(self.path))
         return shown.turns[0]
+
+    def _found(self, stray: Stray) -> Found:
+        (found,) = Scan(self._fd, stray.span.start, stray.span.end, index=stray.place, in_full=True)
+        return found
 
     def _event(self, found: Found) -> Json:
         return read_event(self._whole(found))

@@ -25,6 +25,7 @@ HEAD = re.compile(
 """How a line opens: its type, and that of the payload where it comes first."""
 
 _GLUED = b'{"timestamp":"'
+_EVENT = b"event_msg"
 _NEWLINE = b"\n"
 
 
@@ -42,12 +43,14 @@ class Found(NamedTuple):
     subtype: bytes | None
     raw: bytes
     whole: bool
+    head: int
+    """How much of `raw` is the head that `HEAD` describes; 0 if it opens otherwise."""
 
 
 class Scan:
     """One pass over the bytes [start, stop) of an open file; iterate over it once.
 
-    wanted: the types that are handed out; all, if None. index: the place of the first line.
+    wanted: the types that are handed out; all, if None. events: of events, the subtypes that are. index: the place of the first line.
     in_full: whether long lines are handed out whole, and not their beginnings.
     Afterwards `end` is the offset behind the last line that counts or is terminated, `index` the place of the next line,
     `skipped` how many lines could not be read. Raises OSError.
@@ -60,12 +63,14 @@ class Scan:
         stop: int | None = None,
         *,
         wanted: frozenset[bytes] | None = None,
+        events: frozenset[bytes] | None = None,
         index: int = 0,
         in_full: bool = False,
     ) -> None:
         self._fd = fd
         self._stop = os.fstat(fd).st_size if stop is None else stop
         self._wanted = wanted
+        self._events = events
         self._in_full = in_full
         self.end = start
         self.index = index
@@ -74,7 +79,7 @@ class Scan:
     def __iter__(self) -> Iterator[Found]:
         buffer = bytearray(BLOCK)
         view = memoryview(buffer)
-        match, wanted, whole = HEAD.match, self._wanted, self._in_full
+        match, wanted, events, whole = HEAD.match, self._wanted, self._events, self._in_full
         base, fill, stop = self.end, 0, self._stop  # `base` is the offset of the buffer's first byte
         while True:
             room = min(BLOCK - fill, stop - base - fill)
@@ -84,12 +89,15 @@ class Scan:
             while (newline := buffer.find(_NEWLINE, start, fill)) >= 0:
                 head = match(buffer, start, newline)
                 if head is not None and buffer[newline - 1] == 125 and buffer.find(_GLUED, head.end(), newline) < 0:
-                    kind = head[1]
-                    if wanted is None or kind in wanted:
+                    kind, subtype = head[1], head[2]
+                    if (wanted is None or kind in wanted) and (
+                        events is None or subtype is None or kind != _EVENT or subtype in events
+                    ):
                         full = whole or newline - start <= WHOLE
                         raw = bytes(view[start : newline if full else start + WHOLE])
                         self.end, self.index = base + newline + 1, index + 1
-                        yield Found(base + start, base + newline + 1, index, kind, head[2], raw, full)
+                        at = head.end() - start
+                        yield Found(base + start, base + newline + 1, index, kind, subtype, raw, full, at)
                     index += 1
                 elif newline > start:
                     odd = self._odd(bytes(view[start:newline]), base + start, base + newline + 1, index)
@@ -126,7 +134,7 @@ class Scan:
             return None
         subtype = line.payload.get("type")
         name = subtype.encode() if isinstance(subtype, str) else None
-        return Found(offset, end, index, line.type.encode(), name, repaired, True)
+        return Found(offset, end, index, line.type.encode(), name, repaired, True, 0)
 
     def _tail(self, raw: bytes, offset: int) -> Iterator[Found]:
         """What stands behind the last newline: a line if it is whole, else torn or still being written."""
@@ -166,7 +174,7 @@ class Scan:
         if head is not None and last == 125 and not glued:
             index, self.index, self.end = self.index, self.index + 1, end
             raw = b"".join(pieces) if self._in_full else beginning[:WHOLE]
-            return Found(offset, end, index, head[1], head[2], raw, self._in_full)
+            return Found(offset, end, index, head[1], head[2], raw, self._in_full, head.end())
         odd = self._odd(b"".join(pieces) if keep else read_range(self._fd, offset, at), offset, end, self.index)
         self.end = end
         if odd is None:
