@@ -22,6 +22,8 @@ _TABLE = {
     "thread/resume": ("threads", "resume"),
     "thread/read": ("threads", "read"),
     "thread/list": ("threads", "list_"),
+    "thread/turns/list": ("turn_pages", "turns_list"),
+    "thread/items/list": ("turn_pages", "items_list"),
     "thread/loaded/list": ("threads", "loaded_list"),
     "thread/archive": ("threads", "archive"),
     "thread/unarchive": ("threads", "unarchive"),

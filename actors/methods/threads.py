@@ -12,8 +12,10 @@ from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Reply
 from spindle.actors.registry import Archive, Leave, Resume, ToThread
+from spindle.actors.streaming import Streamed
 from spindle.actors.thread.messages import Attach, Detach, ReadThread
 from spindle.actors.thread.opening import FromHistory, FromRollout, NewThread, git_info
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
 from spindle.rpc.protocol.threads import (
     NotLoadedStatus,
@@ -35,7 +37,7 @@ from spindle.rpc.protocol.threads import (
     ThreadUnsubscribeResponse,
 )
 from spindle.storage import threads as stored
-from spindle.storage.rollout.load import load
+from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.threads import StoredThreadError, ThreadQuery, ThreadSummary, read_summary
 
 if TYPE_CHECKING:
@@ -61,7 +63,11 @@ def thread_id(text: str) -> str:
 
 def mapped(reply: Reply[Any], change: Any) -> Reply[Any]:
     """A reply that passes `change(answer)` on."""
-    return Reply(lambda value: reply.resolve(change(value)), reply.reject)
+
+    def resolve(value: Any) -> None:
+        reply.resolve(value.map(change) if isinstance(value, Streamed) else change(value))
+
+    return Reply(resolve, reply.reject)
 
 
 def start(connection: Connection, params: ThreadStartParams, reply: Reply[Any]) -> None:
@@ -73,7 +79,7 @@ def start(connection: Connection, params: ThreadStartParams, reply: Reply[Any]) 
 def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]) -> None:
     """thread/resume: of the loaded thread if there is one, else from `history`, `path` or the stored id, in this order."""
     registry = connection.runtime.registry
-    attach = Attach(reply=reply, subscriber=connection.subscriber, params=params)
+    attach = Attach(reply=reply, subscriber=connection.subscriber, params=params, streamed=True)
     loaded = registry.is_loaded(params.thread_id)
     if params.history is not None and not loaded:
         registry.route(Resume(str(uuid7()), attach, FromHistory(params=params, client=connection.client)))
@@ -113,29 +119,31 @@ def read(connection: Connection, params: ThreadReadParams, reply: Reply[Any]) ->
     id, runtime = thread_id(params.thread_id), connection.runtime
     if runtime.registry.is_loaded(id):
         out = mapped(reply, ThreadReadResponse)
-        runtime.registry.route(ToThread(id, ReadThread(reply=out, include_turns=params.include_turns)))
+        runtime.registry.route(ToThread(id, ReadThread(reply=out, include_turns=params.include_turns, streamed=True)))
     else:
         connection.later(reply, lambda: read_stored(runtime, id, params.include_turns))
 
 
-async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadReadResponse:
+async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadReadResponse | Streamed:
     """Read a thread that is not loaded, archived ones too."""
     services = runtime.services
 
-    def work() -> Thread | None:
+    def work() -> tuple[Thread, Snapshot | None] | None:
         path = stored.locate(services.home, id) or stored.locate_archived(services.home, id)
         if path is None:
             return None
         summary = read_summary(path, cache=services.summaries)
-        return described(summary, tuple(load(path).replay.turns()) if include_turns else ())
+        return described(summary), Snapshot.stored(OpenRollout(path, services.outliner)) if include_turns else None
 
     try:
-        thread = await trio.to_thread.run_sync(work)
+        found = await trio.to_thread.run_sync(work)
     except (StoredThreadError, OSError) as error:
         raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {_reason(error)}") from error
-    if thread is None:
+    if found is None:
         raise invalid_request(f"thread not loaded: {id}")
-    return ThreadReadResponse(thread)
+    thread, snapshot = found
+    response = ThreadReadResponse(thread)
+    return response if snapshot is None else Streamed(response, snapshot)
 
 
 def described(summary: ThreadSummary, turns: tuple[Any, ...] = (), status: Any = None) -> Thread:

@@ -18,8 +18,9 @@ from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import GitInfo, ThreadResumeParams, ThreadStartParams
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config, ConfigError
-from spindle.storage.rollout.load import load
+from spindle.storage.rollout.fold import SessionMeta
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
+from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, locate, read_summary
 
 __all__ = ["FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
@@ -153,7 +154,11 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
         settings=settings,
         config=config,
         conversation=Conversation(
-            services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)
+            services.home,
+            thread_id,
+            path,
+            _meta(services, thread_id, settings, opening.client, now),
+            services.outliner,
         ),
         guidance=_guidance(services, config, settings.cwd),
         client=opening.client,
@@ -176,9 +181,22 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
     lock.acquire()  # a thread that another process is writing to would be stale at once
     lock.release()
     summary = read_summary(path, cache=services.summaries)
-    loaded = load(path)
-    replay, params = loaded.replay, opening.params
-    recorded = replay.last_turn_context or {}
+    with OpenRollout(path, services.outliner) as rollout:
+        return _continue(services, thread_id, opening, path, summary, rollout)
+
+
+def _continue(
+    services: Services,
+    thread_id: str,
+    opening: FromRollout,
+    path: Path,
+    summary: ThreadSummary,
+    rollout: OpenRollout,
+) -> OpenedThread:
+    params, outline = opening.params, rollout.outline
+    recorded = rollout.payload(outline.context) or {}
+    raw_meta = rollout.payload(outline.meta) or {}
+    meta = SessionMeta.of(raw_meta)
     cwd = params.cwd or recorded.get("cwd") or summary.cwd
     config = _configure(services, cwd, params.config)
     context = {"cwd": summary.cwd, **recorded}
@@ -189,11 +207,11 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         else _with_provider(params, summary),
         server_cwd=services.cwd,
         recorded=context,
-        base_instructions=replay.meta.base_instructions if replay.meta else None,
+        base_instructions=meta.base_instructions if meta else None,
     )
     _check_provider(settings, config)
-    conversation = Conversation(services.home, thread_id, path, dict(replay.meta.raw) if replay.meta else {})
-    conversation.take(loaded)
+    conversation = Conversation(services.home, thread_id, path, raw_meta, services.outliner)
+    conversation.follow(rollout)
     told = recorded.get("developer_instructions")
     new = params.developer_instructions
     return OpenedThread(
@@ -207,7 +225,7 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         source=summary.source,
         cli_version=summary.cli_version,
         preview=summary.preview,
-        name=replay.name or summary.name,
+        name=outline.name or summary.name,
         forked_from_id=summary.forked_from_id,
         agent_nickname=summary.agent_nickname,
         agent_role=summary.agent_role,
@@ -232,7 +250,11 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
         settings=settings,
         config=config,
         conversation=Conversation(
-            services.home, thread_id, path, _meta(services, thread_id, settings, opening.client, now)
+            services.home,
+            thread_id,
+            path,
+            _meta(services, thread_id, settings, opening.client, now),
+            services.outliner,
         ),
         guidance=_guidance(services, config, settings.cwd),
         client=opening.client,

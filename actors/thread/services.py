@@ -11,6 +11,7 @@ from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
+from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.threads import SummaryCache
 
 
@@ -51,3 +52,4 @@ class Services:
     source: str = "vscode"
     instructions: str = ""
     summaries: SummaryCache = field(factory=SummaryCache)
+    outliner: Outliner = field(factory=Outliner)

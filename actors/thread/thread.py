@@ -10,11 +10,11 @@ from collections import deque
 from typing import Any, Protocol
 
 import trio
-from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.actor import Actor
 from spindle.actors.mailbox import wants_answer
+from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Event, Subscriber
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
@@ -26,24 +26,32 @@ from spindle.actors.thread.messages import (
     StartTurn,
     SteerTurn,
     StopThread,
+    TakeSnapshot,
     TurnEnded,
 )
 from spindle.actors.thread.opening import OpenedThread, Opening, open_thread
 from spindle.actors.thread.services import Services
+from spindle.actors.thread.snapshot import Snapshot
+from spindle.actors.thread.turn_pages import end_cursors, turns_page
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
+from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.threads import (
     IdleStatus,
     Thread,
     ThreadResumeParams,
+    ThreadResumeResponse,
     ThreadStartedNotification,
     ThreadStartResponse,
     ThreadStatus,
     ThreadStatusChangedNotification,
+    ThreadTurnsListParams,
+    ThreadTurnsListResponse,
 )
 from spindle.rpc.protocol.turns import Turn
+from spindle.storage.rollout.reading import RolloutChanged
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
@@ -107,7 +115,7 @@ class ThreadActor(Actor):
         """Deal with one message, then see whether there is a reason to stay. A refusal is the asker's, not the thread's end."""
         try:
             await self._dispatch(message)
-        except (RpcError, OSError) as error:
+        except (RpcError, OSError, RolloutChanged) as error:
             if not wants_answer(message):
                 raise
             message.reply.reject(
@@ -129,6 +137,8 @@ class ThreadActor(Actor):
                 self._interrupt(message)
             case ReadThread():
                 await self._read(message)
+            case TakeSnapshot():
+                message.reply.resolve(await self._snapshot(message.method))
             case TurnEnded():
                 await self._turn_ended()
             case LeaveNow(token=token):
@@ -172,32 +182,63 @@ class ThreadActor(Actor):
             self._check_rejoin(params, message.in_process)
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
-        with_turns = params is not None and not params.exclude_turns and params.history is None
-        turns = await self._turns() if with_turns else []
-        if message.subscriber.outbox.closed:
-            raise invalid_request("the client has gone away")
-        self._subscribe(message.subscriber)
-        settings = state.settings
-        thread = self.describe(turns)
-        message.reply.resolve(
-            ThreadStartResponse(
-                thread=thread,
-                model=settings.model,
-                model_provider=settings.model_provider,
-                service_tier=settings.service_tier,
-                cwd=settings.cwd,
-                instruction_sources=tuple(state.guidance.sources),
-                approval_policy=settings.approval_policy,
-                approvals_reviewer=settings.approvals_reviewer,  # type: ignore[arg-type]
-                sandbox=settings.sandbox,
-                reasoning_effort=settings.effort,
-            )
-        )
+        resumed = params if params is not None and params.history is None else None
+        snapshot = await self._turns() if resumed is not None else Snapshot.of([])
+        try:
+            page = await self._first_page(resumed, snapshot)
+            turns = await _built(snapshot) if not message.streamed and resumed and not resumed.exclude_turns else []
+            if message.subscriber.outbox.closed:
+                raise invalid_request("the client has gone away")
+            self._subscribe(message.subscriber)
+            response = self._loaded(params is not None, turns, snapshot, page)
+            if resumed is None or resumed.exclude_turns or not message.streamed:
+                snapshot.close()
+                message.reply.resolve(response)
+            else:
+                message.reply.resolve(Streamed(response, snapshot))
+        except BaseException:
+            snapshot.close()
+            raise
+        usage = state.conversation.usage
         if params is None:
-            self.services.audience.announce(ThreadStartedNotification(thread))
-        elif state.conversation.usage is not None and params.history is None:
-            turn_id = turns[-1].id if turns else state.conversation.usage_turn
-            message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", state.conversation.usage)))
+            self.services.audience.announce(ThreadStartedNotification(response.thread))
+        elif usage is not None and resumed is not None:
+            turn_id = snapshot.ids[-1] if snapshot.ids else state.conversation.usage_turn
+            message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", usage)))
+
+    async def _first_page(
+        self, params: ThreadResumeParams | None, snapshot: Snapshot
+    ) -> ThreadTurnsListResponse | None:
+        if params is None or (asked := params.initial_turns_page) is None:
+            return None
+        page = ThreadTurnsListParams(self.thread_id, None, asked.limit, asked.sort_direction, asked.items_view)
+        return await trio.to_thread.run_sync(turns_page, snapshot, page)
+
+    def _loaded(
+        self, resumed: bool, turns: list[Turn], snapshot: Snapshot, page: ThreadTurnsListResponse | None
+    ) -> ThreadStartResponse | ThreadResumeResponse:
+        settings, thread = self.state.settings, self.describe(turns)
+        common: dict[str, Any] = {
+            "thread": thread,
+            "model": settings.model,
+            "model_provider": settings.model_provider,
+            "service_tier": settings.service_tier,
+            "cwd": settings.cwd,
+            "instruction_sources": tuple(self.state.guidance.sources),
+            "approval_policy": settings.approval_policy,
+            "approvals_reviewer": settings.approvals_reviewer,
+            "sandbox": settings.sandbox,
+            "reasoning_effort": settings.effort,
+        }
+        if not resumed:
+            return ThreadStartResponse(**common)
+        turns_cursor, items_cursor = end_cursors(snapshot)
+        return ThreadResumeResponse(
+            **common,
+            initial_turns_page=page,
+            turns_backwards_cursor=turns_cursor,
+            items_backwards_cursor=items_cursor,
+        )
 
     def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
         if params.history is not None:
@@ -273,29 +314,39 @@ class ThreadActor(Actor):
             turns=tuple(turns or ()),
         )
 
-    async def _turns(self) -> list[Turn]:
+    async def _turns(self) -> Snapshot:
         """All turns; the running one with what has been streamed of its next message, under the id its deltas carry."""
         live = self.turn
-        turns = await self.state.conversation.turns(live.id if live else None)
-        if live is None or live is not self.turn:
-            return turns
-        if not turns or turns[-1].id != live.id:
-            turns = [*turns, live.shown()]
-        if live.answer is not None and (partial := live.answer.partial()) is not None:
-            turns[-1] = evolve(turns[-1], items=(*turns[-1].items, partial))
-        return turns
+        snapshot = await self.state.conversation.snapshot(live.id if live else None)
+        if live is not None and live is self.turn:
+            if not snapshot.ids or snapshot.ids[-1] != live.id:
+                snapshot.add(unstructure(live.shown()))
+            if live.answer is not None and (partial := live.answer.partial()) is not None:
+                snapshot.partial = unstructure(partial)
+        return snapshot
+
+    async def _snapshot(self, method: str) -> Snapshot:
+        """The turns, for a method that needs them to be on disk."""
+        if self.state.ephemeral:
+            raise invalid_request(f"ephemeral threads do not support {method}")
+        if not self.state.conversation.stored:
+            raise invalid_request(
+                f"thread {self.thread_id} is not materialized yet; {method} is unavailable before first user message"
+            )
+        return await self._turns()
 
     async def _read(self, message: ReadThread) -> None:
-        turns: list[Turn] = []
-        if message.include_turns:
-            if self.state.ephemeral:
-                raise invalid_request("ephemeral threads do not support includeTurns")
-            if not self.state.conversation.stored:
-                raise invalid_request(
-                    f"thread {self.thread_id} is not materialized yet; includeTurns is unavailable before first user message"
-                )
-            turns = await self._turns()
-        message.reply.resolve(self.describe(turns))
+        if not message.include_turns:
+            message.reply.resolve(self.describe())
+            return
+        snapshot = await self._snapshot("includeTurns")
+        if message.streamed:
+            message.reply.resolve(Streamed(self.describe(), snapshot))
+            return
+        try:
+            message.reply.resolve(self.describe(await _built(snapshot)))
+        finally:
+            snapshot.close()
 
     # -- turns
 
@@ -347,6 +398,12 @@ class ThreadActor(Actor):
             raise invalid_request(f"expected active turn id `{message.turn_id}` but found `{turn.id}`")
         message.reply.resolve(None)
         turn.interrupt()
+
+
+async def _built(snapshot: Snapshot) -> list[Turn]:
+    """All turns of a snapshot as objects."""
+    numbers = range(len(snapshot.ids))
+    return await trio.to_thread.run_sync(lambda: [structure(body, Turn) for body in snapshot.read(numbers)])
 
 
 async def _said(content: Any) -> Said:

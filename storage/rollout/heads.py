@@ -57,9 +57,7 @@ _CALLS = frozenset(kind.encode() for kind in SHOWN_AS)
 
 
 def light_event(found: Found) -> Json | None:
-    """The payload of an event as far as `ShownTurns(light=True)` needs it; None if the line has to be parsed for that.
-
-    """
+    """The payload of an event as far as `ShownTurns(light=True)` needs it; None if the line has to be parsed for that."""
     raw, kind, at = found.raw, found.subtype, found.head
     if kind is None or not at:
         return None

@@ -30,10 +30,10 @@ _NEWLINE = b"\n"
 
 
 class Found(NamedTuple):
-    """A line: where it begins, where the next one does, its place among the lines that count, its types, its bytes.
+    """A line: where it and the next one begin, its place among the lines that count, its types, its bytes.
 
-    `raw` is without newline, and repaired if it had to be parsed; `whole` is False where it is only the beginning of a long line. `subtype` is the payload's
-    type, None where it is not known without parsing.
+    `raw` is without newline, and repaired if it had to be parsed; `whole` is False where it is only the beginning of a
+    long line. `subtype` is the payload's type, None where it is not known without parsing.
     """
 
     offset: int
@@ -50,7 +50,8 @@ class Found(NamedTuple):
 class Scan:
     """One pass over the bytes [start, stop) of an open file; iterate over it once.
 
-    wanted: the types that are handed out; all, if None. events: of events, the subtypes that are. index: the place of the first line.
+    wanted: the types that are handed out; all, if None. events: of events, the subtypes that are.
+    index: the place of the first line.
     in_full: whether long lines are handed out whole, and not their beginnings.
     Afterwards `end` is the offset behind the last line that counts or is terminated, `index` the place of the next line,
     `skipped` how many lines could not be read. Raises OSError.

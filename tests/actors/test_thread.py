@@ -498,7 +498,11 @@ async def test_an_ephemeral_thread_leaves_nothing(opened, tmp_path):
 
 
 async def test_a_second_task_joins_a_thread_that_has_had_no_turn(opened):
-    async with opened(Scripted(["hello"])) as runtime, runtime.start_thread() as one, runtime.resume_thread(one.id) as two:
+    async with (
+        opened(Scripted(["hello"])) as runtime,
+        runtime.start_thread() as one,
+        runtime.resume_thread(one.id) as two,
+    ):
         assert await one.run("x") == "hello"
         events = two.events()
         seen = [type(await anext(events)).__name__ for _ in range(3)]

@@ -30,7 +30,9 @@ def event(kind, **members):
 
 
 def message(role, text):
-    return encode_line("response_item", {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]})
+    return encode_line(
+        "response_item", {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]}
+    )
 
 
 @st.composite
@@ -46,7 +48,9 @@ def lines(draw):
         case 4:
             return event("turn_aborted", reason="interrupted", **draw(st.sampled_from([{}, {"turn_id": turn}])))
         case 5 | 6:
-            return message("user", text) + event("user_message", message=text, images=[], local_images=[], text_elements=[])
+            return message("user", text) + event(
+                "user_message", message=text, images=[], local_images=[], text_elements=[]
+            )
         case 7:
             return event("agent_message", message=text, phase=None, memory_citation=None) + message("assistant", text)
         case 8:
@@ -71,14 +75,16 @@ def lines(draw):
             info = draw(st.sampled_from([None, {}, {"total_token_usage": {"total_tokens": 3}}]))
             return event("token_count", info=info, rate_limits=None)
         case 17:
-            return event("error", message="no", codex_error_info=draw(st.sampled_from(["other", "thread_rollback_failed"])))
+            return event(
+                "error", message="no", codex_error_info=draw(st.sampled_from(["other", "thread_rollback_failed"]))
+            )
         case 18:
             return event("thread_name_updated", thread_id=THREAD, thread_name=text)
         case _:
             body = {"call_id": call or "c", "output": text}
-            return encode_line("response_item", {"type": "function_call", "call_id": "c1", "name": "n", "arguments": "{}"}) + (
-                encode_line("response_item", {"type": "function_call_output", **body})
-            )
+            return encode_line(
+                "response_item", {"type": "function_call", "call_id": "c1", "name": "n", "arguments": "{}"}
+            ) + (encode_line("response_item", {"type": "function_call_output", **body}))
 
 
 @st.composite
@@ -135,7 +141,8 @@ def check(path, outliner):
         assert outline.name == loaded.replay.name
         assert outline.cut_off == loaded.replay.ended_interrupted
         again = Outline.decode(outline.encode())
-        assert again is not None and parts(again) == parts(outline)
+        assert again is not None
+        assert parts(again) == parts(outline)
     return outline
 
 
