@@ -109,14 +109,27 @@ class Connection:
                 if isinstance(message, LongMessage):
                     await self._transport.send(batch)
                     batch = []
-                    async with aclosing(message.pieces()) as pieces:
-                        await self._transport.send_pieces(pieces)
+                    await self._send_long(message)
                 else:
                     batch.append(message if isinstance(message, bytes) else message.encode())
             await self._transport.send(batch)
         finally:
             for message in long:
                 message.close()
+
+    async def _send_long(self, message: LongMessage) -> None:
+        failure: Exception | None = None
+        out, made = trio.open_memory_channel[bytes](1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(message.make, out)
+            async with aclosing(message.pieces(made)) as pieces:
+                try:
+                    await self._transport.send_pieces(pieces)
+                except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, RolloutChanged) as error:
+                    failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     # -- requests
 

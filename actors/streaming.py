@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from spindle.actors.thread.snapshot import Body, Snapshot
 from spindle.rpc.protocol.envelope import RequestId, encode_result
+from spindle.storage.rollout.reading import RolloutChanged
 
 PIECE = 256 * 1024
 """Bytes of a piece, about; a turn is never divided."""
@@ -31,24 +32,34 @@ class Streamed:
 
 
 class LongMessage:
-    """A message that is encoded while it is sent. Iterate over `pieces` once, or `close` it."""
+    """A message that is encoded while it is sent: `make` and `pieces` are the two ends of a channel of pieces."""
 
     def __init__(self, id: RequestId, answer: Streamed) -> None:
         self._turns = answer.turns
         # no text can contain it (quotes are escaped there), and what comes before the turns of a thread holds none
         self._head, _, self._tail = encode_result(id, answer.result).partition(_PLACE)
+        self._error: Exception | None = None
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
+    async def make(self, out: trio.MemorySendChannel[bytes]) -> None:
+        """Encode it, a piece ahead of who sends; what goes wrong comes out of `pieces`."""
+        async with out:
+            try:
+                bodies = self._turns.read(range(len(self._turns.ids)))
+                piece, more = await trio.to_thread.run_sync(_next_piece, bodies, self._head + _PLACE[:-1], b"")
+                while more:
+                    await out.send(piece)
+                    piece, more = await trio.to_thread.run_sync(_next_piece, bodies, b"", b",")
+                await out.send(piece + b"]" + self._tail)
+            except (OSError, RolloutChanged) as error:
+                self._error = error
+
+    async def pieces(self, made: trio.MemoryReceiveChannel[bytes]) -> AsyncGenerator[bytes]:
         """The message, in order. Raises OSError, RolloutChanged."""
-        try:
-            bodies = self._turns.read(range(len(self._turns.ids)))
-            piece, more = await trio.to_thread.run_sync(_next_piece, bodies, self._head + _PLACE[:-1], b"")
-            while more:
+        async with made:
+            async for piece in made:
                 yield piece
-                piece, more = await trio.to_thread.run_sync(_next_piece, bodies, b"", b",")
-            yield piece + b"]" + self._tail
-        finally:
-            self.close()
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
         """Let go of what it would be made from."""

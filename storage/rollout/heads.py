@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 
+import orjson
+
 from spindle.storage.rollout.items import SHOWN_AS
 from spindle.storage.rollout.lines import salvage
 from spindle.storage.rollout.scan import Found
-from spindle.storage.rollout.shapes import Json
+from spindle.storage.rollout.shapes import Json, is_mapping
+from spindle.storage.rollout.turns import SHOWN_EVENTS
 
 _STRING = rb'"([^"\\]{0,200})"'
 _CALL = re.compile(
@@ -32,27 +35,9 @@ _TEXT = re.compile(rb'"text":"(?!")')
 _COUNT = re.compile(rb'"info":(?:null|(\{"))')
 _NAMES_TURN = b'"turn_id":'
 
-LOOKED_AT = frozenset(
-    kind.encode()
-    for kind in (
-        *SHOWN_AS,
-        "task_started",
-        "turn_started",
-        "task_complete",
-        "turn_complete",
-        "turn_aborted",
-        "error",
-        "user_message",
-        "agent_message",
-        "agent_reasoning",
-        "agent_reasoning_raw_content",
-        "item_completed",
-        "token_count",
-        "thread_name_updated",
-        "thread_rolled_back",
-    )
-)
+LOOKED_AT = SHOWN_EVENTS | {b"token_count", b"thread_name_updated", b"thread_rolled_back"}
 """The events that mean something for turns; many do not: outputs as they came, commands that began."""
+_SAID: Json = {"type": "user_message"}
 _CALLS = frozenset(kind.encode() for kind in SHOWN_AS)
 
 
@@ -63,16 +48,13 @@ def light_event(found: Found) -> Json | None:
         return None
     match kind:
         case b"user_message":
-            return {"type": "user_message"}
+            return _SAID
         case b"agent_message":
             if _MESSAGE.match(raw, at) and found.whole and raw.find(_NAMES_TURN, at) < 0:
                 return {"type": "agent_message", "message": "…"}
         case b"agent_reasoning" | b"agent_reasoning_raw_content":
             if _TEXT.match(raw, at) and found.whole and raw.find(_NAMES_TURN, at) < 0:
                 return {"type": kind.decode(), "text": "…"}
-        case b"token_count":
-            if (count := _COUNT.match(raw, at)) is not None:
-                return {"type": "token_count", "info": count[1] is not None}
         case b"item_completed":
             if (item := _ITEM.match(raw, at)) is not None:
                 named, of, id = (word.decode("utf-8", "replace") for word in item.groups())
@@ -89,8 +71,20 @@ def light_event(found: Found) -> Json | None:
     return None
 
 
+def counts_tokens(found: Found) -> bool | None:
+    """Whether a `token_count` says how many; None if the line has to be parsed for that."""
+    count = _COUNT.match(found.raw, found.head) if found.head else None
+    return None if count is None else count[1] is not None
+
+
 def read_event(found: Found) -> Json:
     """The whole payload of an event line (`found.raw` must be whole); of one that cannot be read, what is certain."""
+    try:
+        payload: object = orjson.loads(found.raw)["payload"]
+        if is_mapping(payload):
+            return payload
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        pass
     line = salvage(found.raw)
     if line is not None:
         return line.payload

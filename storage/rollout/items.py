@@ -77,6 +77,8 @@ def cut_middle(output: str, limit: int, unit: str, size: int) -> str:
     if len(output) <= limit:
         return output
     half = limit // 2
+    if not half:
+        return f"…{len(output) // size} {unit} truncated…"
     return f"{output[:half]}…{(len(output) - 2 * half) // size} {unit} truncated…{output[-half:]}"
 
 
@@ -87,7 +89,7 @@ def _text_element(value: object) -> Json:
 
 
 def _text_input(words: object, elements: object) -> Json:
-    spans = [_text_element(element) for element in sequence(elements)]
+    spans = [_text_element(element) for element in sequence(elements)] if elements else []
     return {"type": "text", "text": text(words), "text_elements": spans}
 
 

@@ -15,7 +15,7 @@ import orjson
 from attrs import define, field, frozen
 
 from spindle.storage.rollout.fold import Fold, SessionMeta
-from spindle.storage.rollout.heads import LOOKED_AT, light_event
+from spindle.storage.rollout.heads import LOOKED_AT, counts_tokens, light_event
 from spindle.storage.rollout.lines import salvage
 from spindle.storage.rollout.scan import Found, Scan, read_range
 from spindle.storage.rollout.shapes import Json
@@ -225,13 +225,17 @@ class Skim:
         for found in self._scan:
             match found.type:
                 case b"event_msg":
+                    if found.subtype == b"token_count" and (told := counts_tokens(found)) is not None:
+                        if told:
+                            self._fold.spent((found.offset, found.end))
+                        continue
                     event = light_event(found)
                     if event is None:
                         event = self._parsed(found)
                     if event:
                         self._event(event, found, shown.numbered)
                 case b"turn_context":
-                    self._fold.in_context(Span(found.offset, found.end))
+                    self._fold.in_context((found.offset, found.end))
                 case b"compacted":
                     self._compacted(found)
                 case _:
@@ -248,7 +252,7 @@ class Skim:
         match event.get("type"):
             case "token_count":
                 if event.get("info"):
-                    fold.spent(Span(found.offset, found.end))
+                    fold.spent((found.offset, found.end))
             case "thread_name_updated":
                 fold.named(event)
             case "thread_rolled_back":
@@ -305,8 +309,8 @@ class Skim:
             compaction=self._last_compaction(at),
             meta=self._meta,
             meta_id=fold.meta_id,
-            context=fold.context,
-            usage=fold.usage,
+            context=_span_in(fold.context),
+            usage=_span_in(fold.usage),
             usage_turn=fold.usage_turn,
             name=fold.name,
             cut_off=bool(turns) and turns[-1].end is None,
@@ -318,8 +322,8 @@ class Skim:
                     "open": [place for place, turn in enumerate(turns) if turn.end is None],
                     "unmarked": [place for place, turn in enumerate(turns) if not turn.marked],
                     "counts": [turn.numbered for turn in turns],
-                    "before": _runs([_span_out(turn.context_before) for turn in turns]),
-                    "contexts": _runs([_span_out(turn.context) for turn in turns]),
+                    "before": _runs([turn.context_before for turn in turns]),
+                    "contexts": _runs([turn.context for turn in turns]),
                     "reasoning": fold.shown.in_reasoning,
                 }
             ),
@@ -341,8 +345,8 @@ class Skim:
         before, contexts = _unrun(state["before"]), _unrun(state["contexts"])
         last = len(known.ids) - 1
         for place, id in enumerate(known.ids):
-            turn = ShownTurn(id, place not in unmarked, 0, _span_in(before[place]))
-            turn.context = _span_in(contexts[place])
+            turn = ShownTurn(id, place not in unmarked, 0, before[place])
+            turn.context = contexts[place]
             turn.end = None if place in still_open else "completed"
             turn.numbered = state["counts"][place]
             turn.has_user_message = bool(known.spoken[place])
@@ -368,8 +372,8 @@ class Skim:
             self._compaction = of.span, of.place, [*shown.turns[: of.turns], *lost], of.open, of.marked
         self._meta, fold.meta_id = known.meta, known.meta_id
         fold.context, fold.usage, fold.usage_turn, fold.name = (
-            known.context,
-            known.usage,
+            _span_out(known.context),
+            _span_out(known.usage),
             known.usage_turn,
             known.name,
         )

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from spindle.storage.rollout.heads import LOOKED_AT, light_event, read_event
+from spindle.storage.rollout.heads import light_event, read_event
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.outline import Outline, Span, Stray
 from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.rollout.replay import Replay
 from spindle.storage.rollout.scan import Found, Scan, read_range
 from spindle.storage.rollout.shapes import Json
-from spindle.storage.rollout.turns import ShownTurn, ShownTurns
+from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 
 _EVENTS = frozenset({b"event_msg"})
 _HISTORY = frozenset({b"event_msg", b"response_item", b"compacted"})
@@ -95,7 +95,12 @@ class OpenRollout:
         ends, number = outline.ends, first
         shown = self._folding(number)
         scan = Scan(
-            self._fd, outline.starts[first], ends[last], wanted=_EVENTS, events=LOOKED_AT, index=outline.places[first]
+            self._fd,
+            outline.starts[first],
+            ends[last],
+            wanted=_EVENTS,
+            events=SHOWN_EVENTS,
+            index=outline.places[first],
         )
         for found in scan:
             while found.offset >= ends[number]:

@@ -6,8 +6,8 @@ named after the place of its line in the file (`rollout-N`) and taken to have co
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.turns import Turn
@@ -114,19 +114,6 @@ class ShownTurns:
         self._light = light
         self._by_id: dict[str, ShownTurn] = {}
         self._reasoning: tuple[ShownTurn, Json] | None = None
-        self._handlers: dict[str, Callable[[Json], None]] = {
-            "task_started": self._started,
-            "turn_started": self._started,
-            "task_complete": self._completed,
-            "turn_complete": self._completed,
-            "turn_aborted": self._aborted,
-            "error": self._failed,
-            "user_message": self._user_message,
-            "agent_message": self._agent_message,
-            "agent_reasoning": self._reasoned,
-            "agent_reasoning_raw_content": self._reasoned_raw,
-            "item_completed": self._item_completed,
-        }
         self._index = 0
         self._history_length = 0
         self._implicit_start = 0
@@ -144,13 +131,13 @@ class ShownTurns:
         kind = event.get("type")
         if not isinstance(kind, str):
             return
-        handle = self._handlers.get(kind)
+        handle = self.HANDLERS.get(kind)
         if handle is None and kind not in EVENTS:
             return
         self._index, self._history_length, self._implicit_start = index, history_length, implicit_start
         self._context = context
         if handle is not None:
-            handle(event)
+            handle(self, event)
         else:
             item = {"type": SHOWN_AS[kind]} if self._light else EVENTS[kind](event)
             self._put(self._turn_of(event), item, event.get("call_id"))
@@ -315,3 +302,22 @@ class ShownTurns:
             if not isinstance(named, str) or named not in self._by_id:
                 self._open(named if isinstance(named, str) else f"rollout-{self._index}", marked=False)
         self._put(self._turn_of(event), item, item.get("id"))
+
+    HANDLERS: ClassVar[Mapping[str, Callable[[ShownTurns, Json], None]]] = {
+        "task_started": _started,
+        "turn_started": _started,
+        "task_complete": _completed,
+        "turn_complete": _completed,
+        "turn_aborted": _aborted,
+        "error": _failed,
+        "user_message": _user_message,
+        "agent_message": _agent_message,
+        "agent_reasoning": _reasoned,
+        "agent_reasoning_raw_content": _reasoned_raw,
+        "item_completed": _item_completed,
+    }
+    """What to do with each type of event that is no item's end."""
+
+
+SHOWN_EVENTS = frozenset(kind.encode() for kind in (*ShownTurns.HANDLERS, *EVENTS))
+"""The types of the events that turns are made of."""
