@@ -85,7 +85,7 @@ class Conversation:
         self._stand_at(rollout.payload(outline.context), rollout.token_usage, cut_off)
         self._items, self._unanswered = None, ()
         if self._journal is not None:
-            self._journal.expect(outline.end, outline.inode)
+            self._journal.expect(rollout.end, outline.inode)
 
     def _stand_at(self, context: dict[str, Any] | None, usage: dict[str, Any] | None, cut_off: str | None) -> None:
         self.stored = True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from spindle.actors.subscribers import Audience
 from spindle.rpc.model.interface import Model, Provider
@@ -12,7 +13,7 @@ from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
 from spindle.storage.rollout.outlines import Outliner
-from spindle.storage.threads import SummaryCache
+from spindle.storage.threads import SummaryCache, locate, locate_archived
 
 
 @define(eq=False)
@@ -52,4 +53,10 @@ class Services:
     source: str = "vscode"
     instructions: str = ""
     summaries: SummaryCache = field(factory=SummaryCache)
-    outliner: Outliner = field(factory=Outliner)
+    outliner: Outliner = field(
+        default=Factory(lambda services: Outliner(find=_finding(services.home)), takes_self=True)
+    )
+
+
+def _finding(home: Home) -> Callable[[str], Path | None]:
+    return lambda thread_id: locate(home, thread_id) or locate_archived(home, thread_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import closing
 from pathlib import Path
 
 from attrs import frozen
@@ -11,6 +11,7 @@ from spindle.storage.rollout.heads import read_event
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.replay import Replay
 from spindle.storage.rollout.scan import Scan
+from spindle.storage.rollout.source import Source
 
 
 @frozen
@@ -33,8 +34,8 @@ def load(path: Path) -> Loaded:
     Raises OSError.
     """
     replay = Replay()
-    with open(path, "rb", buffering=0) as file:
-        scan = Scan(file.fileno(), in_full=True)
+    with closing(Source(path)) as source:
+        scan = Scan(source, in_full=True)
         skipped = 0
         for found in scan:
             if found.type == b"event_msg":
@@ -45,4 +46,4 @@ def load(path: Path) -> Loaded:
                 skipped += 1
             else:
                 replay.feed(line, found.place)
-        return Loaded(replay, scan.end, os.fstat(file.fileno()).st_ino, skipped + scan.skipped)
+        return Loaded(replay, scan.end, source.inode, skipped + scan.skipped)

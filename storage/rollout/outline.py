@@ -6,7 +6,6 @@ small (some 70 bytes a turn) and may be lost at any time: it is made anew from t
 
 from __future__ import annotations
 
-import os
 import zlib
 from array import array
 from typing import Any
@@ -17,8 +16,9 @@ from attrs import define, field, frozen
 from spindle.storage.rollout.fold import Fold, SessionMeta
 from spindle.storage.rollout.heads import LOOKED_AT, counts_tokens, light_event
 from spindle.storage.rollout.lines import salvage
-from spindle.storage.rollout.scan import Found, Scan, read_range
+from spindle.storage.rollout.scan import Found, Scan
 from spindle.storage.rollout.shapes import Json
+from spindle.storage.rollout.source import Source
 from spindle.storage.rollout.turns import ShownTurn
 
 VERSION = 1
@@ -206,16 +206,16 @@ class _Where:
 class Skim:
     """A pass over a rollout that makes its outline. Blocking; give it a worker thread."""
 
-    def __init__(self, fd: int, known: Outline | None = None) -> None:
-        """Go on where `known` ends, which must be of this file; without it, from the beginning."""
-        self._fd = fd
+    def __init__(self, source: Source, known: Outline | None = None) -> None:
+        """Go on where `known` ends, which must be of this rollout; without it, from the beginning."""
+        self._source = source
         self._fold = Fold(light=True)
         self._strays: list[tuple[ShownTurn, Stray]] = []
         self._owner: ShownTurn | None = None
         self._meta: Span | None = None
         # the last compaction: its line, its place, the turns then, whether the last was running and marked
         self._compaction: tuple[Span, int, list[ShownTurn], bool, bool] | None = None
-        self._scan = Scan(fd, wanted=_WANTED, events=LOOKED_AT)
+        self._scan = Scan(source, wanted=_WANTED, events=LOOKED_AT)
         if known is not None:
             self._restore(known)
 
@@ -243,7 +243,7 @@ class Skim:
         return self._outline()
 
     def _parsed(self, found: Found) -> Json:
-        raw = found.raw if found.whole else read_range(self._fd, found.offset, found.end)
+        raw = found.raw if found.whole else self._source.read(found.offset, found.end)
         line = salvage(raw)
         return {} if line is None else line.payload
 
@@ -276,7 +276,7 @@ class Skim:
             owner.where.end = offset
 
     def _compacted(self, found: Found) -> None:
-        if _contains(self._fd, found, _KEPT_HISTORY):
+        if _contains(self._source, found, _KEPT_HISTORY):
             turns, current = list(self._fold.shown.turns), self._fold.shown.current
             marked = current is not None and current.marked
             span = Span(found.offset, found.end)
@@ -284,6 +284,8 @@ class Skim:
 
     def _session_meta(self, found: Found) -> None:
         meta = SessionMeta.of(self._parsed(found))
+        if found.offset == self._source.own and meta is not None:
+            self._fold.meta_id = meta.id  # what comes before is of another thread, whose history this one continues
         if meta is not None and self._fold.own_meta(meta.id):
             self._meta = Span(found.offset, found.end)
 
@@ -292,10 +294,10 @@ class Skim:
         at = {id(turn): place for place, turn in enumerate(turns)}
         current = fold.shown.current
         return Outline(
-            inode=os.fstat(self._fd).st_ino,
+            inode=self._source.inode,
             end=scan.end,
             place=scan.index,
-            fingerprint=fingerprint(self._fd, scan.end),
+            fingerprint=fingerprint(self._source, scan.end),
             skipped=scan.skipped,
             ids=[turn.id.replace("\n", " ") for turn in turns],
             starts=array("q", [turn.where.start for turn in turns]),
@@ -377,7 +379,7 @@ class Skim:
             known.usage_turn,
             known.name,
         )
-        self._scan = Scan(self._fd, known.end, wanted=_WANTED, events=LOOKED_AT, index=known.place)
+        self._scan = Scan(self._source, known.end, wanted=_WANTED, events=LOOKED_AT, index=known.place)
         self._scan.skipped = known.skipped
 
 
@@ -400,18 +402,18 @@ def _unrun(runs: list[list[Any]]) -> list[Any]:
     return [value for value, times in runs for _ in range(times)]
 
 
-def fingerprint(fd: int, end: int) -> int:
+def fingerprint(source: Source, end: int) -> int:
     """A checksum of the file's beginning and of what stands before `end`: an appended file keeps it. Raises OSError."""
-    first = read_range(fd, 0, min(FINGERPRINT, end))
-    return zlib.crc32(read_range(fd, max(0, end - FINGERPRINT), end), zlib.crc32(first))
+    first = source.read(0, min(FINGERPRINT, end))
+    return zlib.crc32(source.read(max(0, end - FINGERPRINT), end), zlib.crc32(first))
 
 
-def _contains(fd: int, found: Found, words: bytes) -> bool:
+def _contains(source: Source, found: Found, words: bytes) -> bool:
     if found.whole:
         return words in found.raw
     at, before, step = found.offset, b"", 1 << 20
     while at < found.end:
-        block = read_range(fd, at, min(found.end, at + step))
+        block = source.read(at, min(found.end, at + step))
         if not block:
             return False
         if words in before + block:

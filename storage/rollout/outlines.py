@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Protocol
 
 from spindle.storage.rollout.outline import Outline, Skim, fingerprint
+from spindle.storage.rollout.source import Find, Source
 
 _IN_MEMORY = 8
 _WORTH_KEEPING = 256 * 1024
@@ -58,40 +58,42 @@ class Outliner:
     Whoever asks for a file that is being read waits for that reading. The outlines used last stay decoded.
     """
 
-    def __init__(self, kept: Outlines | None = None) -> None:
+    def __init__(self, kept: Outlines | None = None, find: Find | None = None) -> None:
+        """`find` tells where the thread is that another one's rollout continues."""
+        self.find = find
         self._kept = kept if kept is not None else MemoryOutlines()
         self._recent: OrderedDict[Path, Outline] = OrderedDict()
         self._sizes: dict[Path, int] = {}
         self._lock = threading.Lock()
         self._busy: dict[Path, tuple[threading.Lock, int]] = {}
 
-    def of(self, fd: int, path: Path) -> Outline:
-        """The outline of the open file `fd`, which `path` names. Raises OSError."""
+    def of(self, source: Source, path: Path) -> Outline:
+        """The outline of an open rollout, which `path` names. Raises OSError."""
         with self._lock:
             lock, waiting = self._busy.get(path, (threading.Lock(), 0))
             self._busy[path] = lock, waiting + 1
         try:
             with lock:
-                return self._current(fd, path)
+                return self._current(source, path)
         finally:
             with self._lock:
                 lock, waiting = self._busy.pop(path)
                 if waiting > 1:
                     self._busy[path] = lock, waiting - 1
 
-    def _current(self, fd: int, path: Path) -> Outline:
+    def _current(self, source: Source, path: Path) -> Outline:
         with self._lock:
             known = self._recent.get(path)
-        if known is None or not _fits(known, fd):
+        if known is None or not _fits(known, source):
             data = self._kept.outline(path)
             known = None if data is None else Outline.decode(data)
-            if known is not None and _fits(known, fd):
+            if known is not None and _fits(known, source):
                 self._remember(path, known, known.end)
             else:
                 known = None
-        if known is not None and os.fstat(fd).st_size == known.end:
+        if known is not None and source.size == known.end:
             return known
-        outline = Skim(fd, known).run()
+        outline = Skim(source, known).run()
         with self._lock:
             kept = self._sizes.get(path, 0)
         if known is None or outline.end - kept >= _WORTH_KEEPING:
@@ -110,10 +112,9 @@ class Outliner:
                 self._sizes.pop(forgotten, None)
 
 
-def _fits(outline: Outline, fd: int) -> bool:
-    status = os.fstat(fd)
+def _fits(outline: Outline, source: Source) -> bool:
     return (
-        status.st_ino == outline.inode
-        and status.st_size >= outline.end
-        and fingerprint(fd, outline.end) == outline.fingerprint
+        source.inode == outline.inode
+        and source.size >= outline.end
+        and fingerprint(source, outline.end) == outline.fingerprint
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +12,9 @@ from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.outline import Outline, Span, Stray
 from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.rollout.replay import Replay
-from spindle.storage.rollout.scan import Found, Scan, read_range
+from spindle.storage.rollout.scan import Found, Scan
 from spindle.storage.rollout.shapes import Json
+from spindle.storage.rollout.source import Source
 from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 
 _EVENTS = frozenset({b"event_msg"})
@@ -28,16 +28,16 @@ class RolloutChanged(Exception):
 class OpenRollout:
     """A rollout as it was when it was opened: lines that are appended later are not seen. Everything here blocks.
 
-    Opening it raises OSError, and makes or extends its outline.
+    Opening it makes or extends its outline. Raises OSError.
     """
 
     def __init__(self, path: Path, outliner: Outliner) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._source = Source(path, outliner.find)
         try:
-            self.outline: Outline = outliner.of(self._fd, path)
+            self.outline: Outline = outliner.of(self._source, path)
         except BaseException:
-            os.close(self._fd)
+            self._source.close()
             raise
 
     def __enter__(self) -> Self:
@@ -50,15 +50,18 @@ class OpenRollout:
 
     def close(self) -> None:
         """Let go of the file; twice is fine."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._source.close()
+
+    @property
+    def end(self) -> int:
+        """The offset in the file of its own behind the last line."""
+        return self.outline.end - self._source.own
 
     def payload(self, span: Span | None) -> Json | None:
         """The payload of one line that the outline points to. Raises OSError."""
         if span is None:
             return None
-        line = salvage(read_range(self._fd, span.start, span.end))
+        line = salvage(self._source.read(span.start, span.end))
         return None if line is None else line.payload
 
     @property
@@ -95,7 +98,7 @@ class OpenRollout:
         ends, number = outline.ends, first
         shown = self._folding(number)
         scan = Scan(
-            self._fd,
+            self._source,
             outline.starts[first],
             ends[last],
             wanted=_EVENTS,
@@ -131,7 +134,7 @@ class OpenRollout:
         return shown.turns[0]
 
     def _found(self, stray: Stray) -> Found:
-        (found,) = Scan(self._fd, stray.span.start, stray.span.end, index=stray.place, in_full=True)
+        (found,) = Scan(self._source, stray.span.start, stray.span.end, index=stray.place, in_full=True)
         return found
 
     def _event(self, found: Found) -> Json:
@@ -140,7 +143,7 @@ class OpenRollout:
     def _whole(self, found: Found) -> Found:
         if found.whole:
             return found
-        raw = read_range(self._fd, found.offset, found.end)
+        raw = self._source.read(found.offset, found.end)
         return found._replace(raw=raw.removesuffix(b"\n"), whole=True)
 
     # -- what the model is sent
@@ -165,7 +168,7 @@ class OpenRollout:
             if compaction.open and shown.turns:
                 shown.current = shown.turns[-1]
                 shown.current.marked = compaction.marked
-        for found in Scan(self._fd, start, self.outline.end, wanted=_HISTORY, index=place):
+        for found in Scan(self._source, start, self.outline.end, wanted=_HISTORY, index=place):
             if found.type == b"event_msg":
                 event = light_event(found)
                 if event is None:

@@ -7,12 +7,12 @@ found out by whoever reads it (`lines.salvage`). So everybody counts the same li
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from spindle.storage.rollout.lines import decode_line, repair
+from spindle.storage.rollout.source import Source
 
 BLOCK = 64 * 1024
 """Bytes read at a time. Reading lets other threads run, so this also bounds how long they wait for us."""
@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 
 class Scan:
-    """One pass over the bytes [start, stop) of an open file; iterate over it once.
+    """One pass over the bytes [start, stop) of a rollout; iterate over it once.
 
     wanted: the types that are handed out; all, if None. events: of events, the subtypes that are.
     index: the place of the first line.
@@ -59,7 +59,7 @@ class Scan:
 
     def __init__(
         self,
-        fd: int,
+        source: Source,
         start: int = 0,
         stop: int | None = None,
         *,
@@ -68,8 +68,8 @@ class Scan:
         index: int = 0,
         in_full: bool = False,
     ) -> None:
-        self._fd = fd
-        self._stop = os.fstat(fd).st_size if stop is None else stop
+        self._source = source
+        self._stop = source.size if stop is None else stop
         self._wanted = wanted
         self._events = events
         self._in_full = in_full
@@ -84,7 +84,7 @@ class Scan:
         base, fill, stop = self.end, 0, self._stop  # `base` is the offset of the buffer's first byte
         while True:
             room = min(BLOCK - fill, stop - base - fill)
-            count = os.preadv(self._fd, [view[fill : fill + room]], base + fill) if room > 0 else 0
+            count = self._source.read_into(view[fill : fill + room], base + fill) if room > 0 else 0
             fill += count
             start, index = 0, self.index
             while (newline := buffer.find(_NEWLINE, start, fill)) >= 0:
@@ -156,9 +156,9 @@ class Scan:
         at, last = offset + len(beginning), beginning[-1]
         glued = head is not None and beginning.find(_GLUED, head.end()) >= 0
         while True:
-            block = os.pread(self._fd, min(BLOCK, self._stop - at), at) if at < self._stop else b""
+            block = self._source.read(at, min(at + BLOCK, self._stop)) if at < self._stop else b""
             if not block:
-                return next(self._tail(read_range(self._fd, offset, at), offset), None)
+                return next(self._tail(self._source.read(offset, at), offset), None)
             newline = block.find(_NEWLINE)
             piece = block if newline < 0 else block[:newline]
             glued = glued or _GLUED in piece or _GLUED in pieces[-1][-len(_GLUED) :] + piece[: len(_GLUED)]
@@ -176,21 +176,9 @@ class Scan:
             index, self.index, self.end = self.index, self.index + 1, end
             raw = b"".join(pieces) if self._in_full else beginning[:WHOLE]
             return Found(offset, end, index, head[1], head[2], raw, self._in_full, head.end())
-        odd = self._odd(b"".join(pieces) if keep else read_range(self._fd, offset, at), offset, end, self.index)
+        odd = self._odd(b"".join(pieces) if keep else self._source.read(offset, at), offset, end, self.index)
         self.end = end
         if odd is None:
             return False
         self.index += 1
         return odd
-
-
-def read_range(fd: int, start: int, end: int) -> bytes:
-    """The bytes [start, end) of a file, fewer if it ends before. Raises OSError."""
-    parts: list[bytes] = []
-    while start < end:
-        part = os.pread(fd, min(end - start, 1 << 20), start)
-        if not part:
-            break
-        parts.append(part)
-        start += len(part)
-    return b"".join(parts)

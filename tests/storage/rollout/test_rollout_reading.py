@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import attrs
@@ -17,6 +18,7 @@ from spindle.storage.rollout.load import load
 from spindle.storage.rollout.outline import Outline, Skim
 from spindle.storage.rollout.outlines import MemoryOutlines, Outliner
 from spindle.storage.rollout.reading import OpenRollout
+from spindle.storage.rollout.source import Source
 
 THREAD = "00000000-0000-7000-8000-000000000001"
 
@@ -163,10 +165,7 @@ def test_pages_and_history_by_outline_are_those_of_a_full_replay(block, data, cu
         with path.open("ab") as file:
             file.write(data[os.path.getsize(path) :])
         second = check(path, outliner) if not unterminated else outliner_of(path, outliner)
-        file_descriptor = os.open(path, os.O_RDONLY)
-        try:
-            assert parts(Skim(file_descriptor, first).run()) == parts(second)
-        finally:
-            os.close(file_descriptor)
+        with closing(Source(path)) as source:
+            assert parts(Skim(source, first).run()) == parts(second)
         if not unterminated:  # a whole line that only lacks its newline counts already, and ends elsewhere then
             assert parts(second) == parts(outline) | {"inode": second.inode, "skipped": second.skipped}
