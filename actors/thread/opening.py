@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +15,12 @@ from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings, settings_for
-from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.threads import GitInfo, ThreadResumeParams, ThreadStartParams
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config, ConfigError
 from spindle.storage.rollout.fold import SessionMeta
+from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, locate, read_summary
@@ -105,6 +107,8 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
         if isinstance(error, NoRollout):
             raise invalid_request(str(error)) from error
         raise invalid_request(f"failed to load rollout: {error}") from error
+    except JournalError as error:
+        raise internal_error(f"the history of thread {thread_id} could not be saved: {error}") from error
     except OSError as error:
         raise invalid_request(f"failed to load thread {thread_id}: {error}") from error
 
@@ -177,12 +181,22 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         raise NoRollout(thread_id)
     if path.stat().st_size == 0:
         raise invalid_request(f"failed to load rollout `{path}` for thread {thread_id}: empty session file")
-    lock = WriterLock(services.home.lock_file(thread_id))
-    lock.acquire()  # a thread that another process is writing to would be stale at once
-    lock.release()
+    _check_unlocked(services, thread_id)
     summary = read_summary(path, cache=services.summaries)
     with OpenRollout(path, services.outliner) as rollout:
         return _continue(services, thread_id, opening, path, summary, rollout)
+
+
+def _check_unlocked(services: Services, thread_id: str) -> None:
+    """Refuse a thread that another process is writing to: it would be stale at once. Raises WriterBusy, OSError."""
+    lock = WriterLock(services.home.lock_file(thread_id))
+    try:
+        lock.acquire()
+    except OSError as error:
+        # a home that cannot be written to can still be looked at; the first turn will say what is wrong
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+    lock.release()
 
 
 def _continue(
