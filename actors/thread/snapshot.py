@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
 from spindle.storage.rollout.reading import OpenRollout
 
@@ -20,10 +20,10 @@ class Snapshot:
     """
 
     ids: list[str]
-    _rollout: OpenRollout | None = None
-    _live: str | None = None
-    _rest: Sequence[Body] = ()
     partial: Body | None = None
+    _rollout: OpenRollout | None = field(default=None, alias="rollout")
+    _live: str | None = field(default=None, alias="live")
+    _rest: Sequence[Body] = field(default=(), alias="rest")
 
     @classmethod
     def of(cls, turns: Sequence[Body]) -> Snapshot:
@@ -33,7 +33,7 @@ class Snapshot:
     @classmethod
     def stored(cls, rollout: OpenRollout, live_turn_id: str | None = None) -> Snapshot:
         """Of a rollout, which is the snapshot's to close."""
-        return cls(list(rollout.outline.ids), rollout, live_turn_id)
+        return cls(list(rollout.outline.ids), rollout=rollout, live=live_turn_id)
 
     def add(self, turn: Body) -> None:
         """A turn that began, and is not recorded yet."""

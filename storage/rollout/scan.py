@@ -73,7 +73,7 @@ class Scan:
         self._wanted = wanted
         self._events = events
         self._in_full = in_full
-        self.end = start
+        self.end: int = start
         self.index = index
         self.skipped = 0
 

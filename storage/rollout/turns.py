@@ -131,13 +131,14 @@ class ShownTurns:
         kind = event.get("type")
         if not isinstance(kind, str):
             return
-        handle = self.HANDLERS.get(kind)
-        if handle is None and kind not in EVENTS:
+        name = self.HANDLERS.get(kind)
+        if name is None and kind not in EVENTS:
             return
         self._index, self._history_length, self._implicit_start = index, history_length, implicit_start
         self._context = context
-        if handle is not None:
-            handle(self, event)
+        if name is not None:
+            handle: Callable[[Json], None] = getattr(self, name)
+            handle(event)
         else:
             item = {"type": SHOWN_AS[kind]} if self._light else EVENTS[kind](event)
             self._put(self._turn_of(event), item, event.get("call_id"))
@@ -303,20 +304,20 @@ class ShownTurns:
                 self._open(named if isinstance(named, str) else f"rollout-{self._index}", marked=False)
         self._put(self._turn_of(event), item, item.get("id"))
 
-    HANDLERS: ClassVar[Mapping[str, Callable[[ShownTurns, Json], None]]] = {
-        "task_started": _started,
-        "turn_started": _started,
-        "task_complete": _completed,
-        "turn_complete": _completed,
-        "turn_aborted": _aborted,
-        "error": _failed,
-        "user_message": _user_message,
-        "agent_message": _agent_message,
-        "agent_reasoning": _reasoned,
-        "agent_reasoning_raw_content": _reasoned_raw,
-        "item_completed": _item_completed,
+    HANDLERS: ClassVar[Mapping[str, str]] = {
+        "task_started": "_started",
+        "turn_started": "_started",
+        "task_complete": "_completed",
+        "turn_complete": "_completed",
+        "turn_aborted": "_aborted",
+        "error": "_failed",
+        "user_message": "_user_message",
+        "agent_message": "_agent_message",
+        "agent_reasoning": "_reasoned",
+        "agent_reasoning_raw_content": "_reasoned_raw",
+        "item_completed": "_item_completed",
     }
-    """What to do with each type of event that is no item's end."""
+    """The method for each type of event that is no item's end."""
 
 
 SHOWN_EVENTS = frozenset(kind.encode() for kind in (*ShownTurns.HANDLERS, *EVENTS))
