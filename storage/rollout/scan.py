@@ -89,7 +89,7 @@ class Scan:
             start, index = 0, self.index
             while (newline := buffer.find(_NEWLINE, start, fill)) >= 0:
                 head = match(buffer, start, newline)
-                if head is not None and buffer[newline - 1] == 125 and buffer.find(_GLUED, head.end(), newline) < 0:
+                if head is not None and buffer[newline - 1] == 125 and buffer.find(_GLUED, head.end() - 1, newline) < 0:
                     kind, subtype = head[1], head[2]
                     if (wanted is None or kind in wanted) and (
                         events is None or subtype is None or kind != _EVENT or subtype in events
@@ -154,7 +154,7 @@ class Scan:
         keep = self._in_full or head is None
         pieces = [beginning]
         at, last = offset + len(beginning), beginning[-1]
-        glued = head is not None and beginning.find(_GLUED, head.end()) >= 0
+        glued = head is not None and beginning.find(_GLUED, head.end() - 1) >= 0
         while True:
             block = self._source.read(at, min(at + BLOCK, self._stop)) if at < self._stop else b""
             if not block:

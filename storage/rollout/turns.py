@@ -173,8 +173,7 @@ class ShownTurns:
             return []
         keep = max(0, len(self.turns) - count)
         self.turns, dropped = self.turns[:keep], self.turns[keep:]
-        for turn in dropped:
-            self._by_id.pop(turn.id, None)
+        self._by_id = {turn.id: turn for turn in self.turns}
         self.numbered = sum(turn.numbered for turn in self.turns)
         self.current = self._reasoning = None
         return dropped

@@ -73,7 +73,7 @@ def test_a_line_separator_inside_a_text_divides_nothing(path):
 @pytest.mark.parametrize("place", range(14))
 def test_half_a_record_before_the_record_is_passed_over(path, place):
     lines = [*FIRST, *SECOND]
-    for cut in (1, 20, len(lines[place]) // 2, len(lines[place]) - 3):
+    for cut in range(1, len(lines[place]) - 2, 1 if place in (1, 3) else 11):
         path.write_bytes(b"".join([META, *lines[:place], lines[place][:cut], *lines[place:]]))
         assert read(path) == (WHOLE, HISTORY, 0)
 
