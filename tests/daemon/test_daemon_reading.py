@@ -111,3 +111,26 @@ def test_a_rollout_that_is_gone_fails_the_turn_and_is_not_begun_anew(client: Any
     assert "history could not be saved" in ended["error"]["message"]
     assert "is gone" in ended["error"]["message"]
     assert not Path(thread["path"]).exists()
+
+
+def test_rollouts_cut_anywhere_are_gone_on_with(daemon: Daemon, home: Path) -> None:
+    client = daemon.client()
+    thread = client.start_thread()
+    for text in ("first", "zwölf", "third"):
+        client.run_turn(thread["id"], text)
+    client.call("thread/unsubscribe", threadId=thread["id"])
+    path = Path(thread["path"])
+    data = path.read_bytes()
+    head = data.index(b"\n") + 1
+    for number, cut in enumerate(range(head, len(data) + 1, (len(data) - head) // 40)):
+        id = f"00000000-0000-7000-8000-{number:012d}"
+        part = path.with_name(path.name.replace(thread["id"], id))
+        part.write_bytes(data[:cut].replace(thread["id"].encode(), id.encode()))
+        expected = client.call("thread/resume", threadId=id)["thread"]["turns"]
+        ended = client.run_turn(id, "more")
+        assert ended["status"] == "completed"
+        client.call("thread/unsubscribe", threadId=id)
+        turns = client.call("thread/resume", threadId=id)["thread"]["turns"]
+        assert [turn["items"] for turn in turns[:-1]] == [turn["items"] for turn in expected]
+        assert turns[-1]["items"][0]["content"][0]["text"] == "more"
+        client.call("thread/unsubscribe", threadId=id)
