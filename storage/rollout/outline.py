@@ -6,6 +6,7 @@ small (some 70 bytes a turn) and may be lost at any time: it is made anew from t
 
 from __future__ import annotations
 
+import time
 import zlib
 from array import array
 from typing import Any
@@ -25,6 +26,7 @@ VERSION = 1
 FINGERPRINT = 4096
 """Bytes at the beginning and before the end by which a file is recognised."""
 
+_BREATH = 64
 _WANTED = frozenset({b"event_msg", b"turn_context", b"compacted", b"session_meta"})
 _KEPT_HISTORY = b'"replacement_history":['
 
@@ -347,6 +349,8 @@ class Skim:
         before, contexts = _unrun(state["before"]), _unrun(state["contexts"])
         last = len(known.ids) - 1
         for place, id in enumerate(known.ids):
+            if place % _BREATH == 0:
+                time.sleep(0)  # lets other threads run, as reading does elsewhere
             turn = ShownTurn(id, place not in unmarked, 0, before[place])
             turn.context = contexts[place]
             turn.end = None if place in still_open else "completed"
