@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from attrs import define, field
 
@@ -26,12 +26,12 @@ class Snapshot:
     _rest: Sequence[Body] = field(default=(), alias="rest")
 
     @classmethod
-    def of(cls, turns: Sequence[Body]) -> Snapshot:
+    def of(cls, turns: Sequence[Body]) -> Self:
         """Of turns that are in memory."""
         return cls([turn["id"] for turn in turns], rest=turns)
 
     @classmethod
-    def stored(cls, rollout: OpenRollout, live_turn_id: str | None = None) -> Snapshot:
+    def stored(cls, rollout: OpenRollout, live_turn_id: str | None = None) -> Self:
         """Of a rollout, which is the snapshot's to close."""
         return cls(list(rollout.outline.ids), rollout=rollout, live=live_turn_id)
 

@@ -101,9 +101,8 @@ class Scan:
                         yield Found(base + start, base + newline + 1, index, kind, subtype, raw, full, at)
                     index += 1
                 elif newline > start:
-                    odd = self._odd(bytes(view[start:newline]), base + start, base + newline + 1, index)
-                    if odd is not None:
-                        self.end, self.index = base + newline + 1, index + 1
+                    for odd in self._odd(bytes(view[start:newline]), base + start, base + newline + 1, index):
+                        self.end, self.index = odd.end, odd.place + 1
                         if wanted is None or odd.type in wanted:
                             yield odd
                         index += 1
@@ -115,8 +114,9 @@ class Scan:
                 return
             if start == 0 and fill == BLOCK:
                 long = self._long(bytes(view), base)
-                if isinstance(long, Found) and (wanted is None or long.type in wanted):
-                    yield long
+                for found in long or ():
+                    if wanted is None or found.type in wanted:
+                        yield found
                 if long is None or self.end >= stop:
                     return
                 base, fill = self.end, 0
@@ -124,32 +124,37 @@ class Scan:
                 buffer[: fill - start] = buffer[start:fill]
                 base, fill = base + start, fill - start
 
-    def _odd(self, raw: bytes, offset: int, end: int, index: int) -> Found | None:
-        """A line that does not open or end as usual, if it can be read all the same."""
+    def _odd(self, raw: bytes, offset: int, end: int, index: int) -> list[Found]:
+        """A line that does not open or end as usual, if it can be read all the same; two, if a newline is missing."""
         if raw.isspace():
-            return None
+            return []
+        if decode_line(raw) is None:
+            at = raw.find(_GLUED, 1)
+            if at > 0 and decode_line(raw[:at]) is not None:
+                first = self._odd(raw[:at], offset, offset + at, index)
+                return first + self._odd(raw[at:], offset + at, end, index + 1)
         repaired = repair(raw)
         line = None if repaired is None else decode_line(repaired)
         if repaired is None or line is None:
             self.skipped += 1
-            return None
+            return []
         subtype = line.payload.get("type")
         name = subtype.encode() if isinstance(subtype, str) else None
-        return Found(offset, end, index, line.type.encode(), name, repaired, True, 0)
+        return [Found(offset, end, index, line.type.encode(), name, repaired, True, 0)]
 
     def _tail(self, raw: bytes, offset: int) -> Iterator[Found]:
         """What stands behind the last newline: a line if it is whole, else torn or still being written."""
         # only what parses as it stands: whoever appends next completes it or cuts it off by the same rule
-        found = self._odd(raw, offset, offset + len(raw), self.index) if decode_line(raw) else None
-        if found is None:
+        if decode_line(raw) is None:
             self.skipped += not raw.isspace() and 1
             return
-        self.end, self.index = found.end, found.place + 1
-        if self._wanted is None or found.type in self._wanted:
-            yield found
+        for found in self._odd(raw, offset, offset + len(raw), self.index):
+            self.end, self.index = found.end, found.place + 1
+            if self._wanted is None or found.type in self._wanted:
+                yield found
 
-    def _long(self, beginning: bytes, offset: int) -> Found | bool | None:
-        """A line longer than a block: a Found if it counts, False if not, None if it does not end before `stop`."""
+    def _long(self, beginning: bytes, offset: int) -> list[Found] | None:
+        """A line longer than a block, if it counts; None if nothing ends before `stop`."""
         head = HEAD.match(beginning)
         keep = self._in_full or head is None
         pieces = [beginning]
@@ -158,7 +163,7 @@ class Scan:
         while True:
             block = self._source.read(at, min(at + BLOCK, self._stop)) if at < self._stop else b""
             if not block:
-                return next(self._tail(self._source.read(offset, at), offset), None)
+                return list(self._tail(self._source.read(offset, at), offset)) or None
             newline = block.find(_NEWLINE)
             piece = block if newline < 0 else block[:newline]
             glued = glued or _GLUED in piece or _GLUED in pieces[-1][-len(_GLUED) :] + piece[: len(_GLUED)]
@@ -175,10 +180,8 @@ class Scan:
         if head is not None and last == 125 and not glued:
             index, self.index, self.end = self.index, self.index + 1, end
             raw = b"".join(pieces) if self._in_full else beginning[:WHOLE]
-            return Found(offset, end, index, head[1], head[2], raw, self._in_full, head.end())
+            return [Found(offset, end, index, head[1], head[2], raw, self._in_full, head.end())]
         odd = self._odd(b"".join(pieces) if keep else self._source.read(offset, at), offset, end, self.index)
         self.end = end
-        if odd is None:
-            return False
-        self.index += 1
+        self.index += len(odd)
         return odd

@@ -23,7 +23,7 @@ class Guarded(Snapshot):
     """Tells whether it was closed; fails after some turns."""
 
     closed = False
-    fails_at = None
+    fails_at = -1
 
     def read(self, numbers):
         for number in numbers:
@@ -51,7 +51,7 @@ async def test_the_pieces_are_the_message(monkeypatch, count, size):
     pieces = await sent(LongMessage(7, Streamed(RESULT, Snapshot.of(turns(count)))))
     assert orjson.loads(b"".join(pieces)) == {
         "id": 7,
-        "result": RESULT | {"thread": RESULT["thread"] | {"turns": turns(count)}},
+        "result": {**RESULT, "thread": {**RESULT["thread"], "turns": turns(count)}},
     }
     assert all(pieces)
     assert all(piece.decode() for piece in pieces)
@@ -85,14 +85,19 @@ async def test_what_goes_wrong_comes_out_with_the_pieces(monkeypatch):
     monkeypatch.setattr(streaming, "PIECE", 1)
     snapshot = Guarded.of(turns(5))
     snapshot.fails_at = 3
-    message, pieces = LongMessage(7, Streamed(RESULT, snapshot)), []
+    message = LongMessage(7, Streamed(RESULT, snapshot))
+    pieces: list[bytes] = []
     out, made = trio.open_memory_channel(1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(message.make, out)
         with pytest.raises(RolloutChanged):
-            async for piece in message.pieces(made):
-                pieces.append(piece)
+            await collect(message.pieces(made), pieces)
     assert len(pieces) == 3
+
+
+async def collect(source, into):
+    async for one in source:
+        into.append(one)
 
 
 def test_an_answer_that_nobody_takes_lets_go_of_its_file():

@@ -78,6 +78,14 @@ def test_half_a_record_before_the_record_is_passed_over(path, place):
         assert read(path) == (WHOLE, HISTORY, 0)
 
 
+@pytest.mark.parametrize("place", range(13))
+def test_a_missing_newline_between_two_records_costs_neither(path, place):
+    lines = [*FIRST, *SECOND]
+    lines[place] = lines[place].removesuffix(b"\n")
+    path.write_bytes(b"".join([META, *lines]))
+    assert read(path) == (WHOLE, HISTORY, 0)
+
+
 @pytest.mark.parametrize("place", range(14))
 def test_zeros_before_a_record_are_left_out(path, place):
     lines = [*FIRST, *SECOND]

@@ -95,7 +95,9 @@ def damaged(draw):
     line = draw(lines())
     match draw(st.integers(0, 5)):
         case 0:
-            return line[: draw(st.integers(1, len(line) - 1))] + line  # half a record, then the record
+            return line[: draw(st.integers(1, len(line) - 1))] + draw(
+                st.just(line) | lines()
+            )  # half a record, then another
         case 1:
             return line.replace(b"hi", b"\xff\xfe")
         case 2:
