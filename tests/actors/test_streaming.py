@@ -1,5 +1,7 @@
 """Answers that are made while they are sent."""
 
+from typing import Any
+
 import orjson
 import pytest
 import trio
@@ -12,7 +14,7 @@ from spindle.actors.thread.snapshot import Snapshot
 from spindle.storage.rollout.reading import RolloutChanged
 
 # as an answer is: turns last in the thread, and other members behind it that may hold anything
-RESULT = {"thread": {"id": "t", "name": '"turns":[]', "turns": []}, "page": {"turns": []}}
+RESULT: dict[str, Any] = {"thread": {"id": "t", "name": '"turns":[]', "turns": []}, "page": {"turns": []}}
 
 
 def turns(count):
