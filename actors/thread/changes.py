@@ -24,6 +24,7 @@ from spindle.actors.thread.messages import (
 )
 from spindle.actors.thread.recording import context_entries, save, set_git
 from spindle.actors.thread.settings_change import applied, changed, shown
+from spindle.actors.thread.showing import describe
 from spindle.actors.thread.turn_task import token_usage
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
@@ -75,7 +76,7 @@ async def update_metadata(thread: ThreadActor, message: UpdateMetadata) -> None:
     else:
         state.git_set |= given
         set_git(state, git)
-    message.reply.resolve(thread.describe())
+    message.reply.resolve(describe(thread))
 
 
 async def set_memory_mode(thread: ThreadActor, message: SetMemoryMode) -> None:
@@ -125,7 +126,7 @@ async def roll_back(thread: ThreadActor, message: RollBack) -> None:
         event = Event(token_usage(thread.thread_id, turn_id or "", usage))
         for subscriber in thread.subscribers:
             subscriber.deliver(event)
-    message.reply.resolve(thread.describe(turns))
+    message.reply.resolve(describe(thread, turns))
 
 
 async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
@@ -133,7 +134,9 @@ async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
     state = thread.state
 
     def entries() -> list[Entry]:
-        before = [] if state.conversation.last_context is not None else context_entries(state, state.settings, str(uuid7()))
+        before = (
+            [] if state.conversation.last_context is not None else context_entries(state, state.settings, str(uuid7()))
+        )
         return [*before, *(("response_item", dict(item)) for item in message.items)]
 
     await save(thread, entries)

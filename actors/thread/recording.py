@@ -74,7 +74,7 @@ async def save(thread: ThreadActor, entries: Callable[[], Sequence[Entry]]) -> N
     try:
         if ours:
             await look_at_repository(state)
-            await conversation.begin()
+            await conversation.begin(history=False)
         try:
             conversation.record(entries())
             journal = conversation.journal

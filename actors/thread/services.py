@@ -12,6 +12,7 @@ from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
+from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.state import StateStore
 
 
@@ -53,3 +54,4 @@ class Services:
     instructions: str = ""
     indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
     state: StateStore = field(default=Factory(lambda self: StateStore(self.home), takes_self=True))
+    outliner: Outliner = field(default=Factory(lambda self: self.indexing.outliner(), takes_self=True))

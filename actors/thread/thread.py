@@ -10,13 +10,13 @@ from collections import deque
 from typing import Any, Protocol
 
 import trio
-from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.actor import Actor
 from spindle.actors.mailbox import Ask, wants_answer
+from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Event, Subscriber
-from spindle.actors.thread import changes
+from spindle.actors.thread import changes, showing
 from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
@@ -30,10 +30,10 @@ from spindle.actors.thread.messages import (
     StartTurn,
     SteerTurn,
     StopThread,
+    TakeSnapshot,
     TurnEnded,
 )
 from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
-from spindle.actors.thread.permissions import profile_of
 from spindle.actors.thread.revert import revert
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.turn_task import TurnTask, token_usage
@@ -44,16 +44,13 @@ from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.removal import ThreadRevertedNotification
 from spindle.rpc.protocol.threads import (
     IdleStatus,
-    Thread,
     ThreadResumeParams,
     ThreadStartedNotification,
-    ThreadStartResponse,
     ThreadStatus,
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
-from spindle.storage.state.goals import StoredGoal, get_goal
-from spindle.storage.state.sections import Placements, placements
+from spindle.storage.rollout.reading import RolloutChanged
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
@@ -122,7 +119,7 @@ class ThreadActor(Actor):
         """Deal with one message, then see whether there is a reason to stay. A refusal is the asker's, not the thread's end."""
         try:
             await self._dispatch(message)
-        except (RpcError, OSError) as error:
+        except (RpcError, OSError, RolloutChanged) as error:
             if not wants_answer(message):
                 raise
             message.reply.reject(
@@ -146,7 +143,9 @@ class ThreadActor(Actor):
             case InterruptTurn():
                 self._interrupt(message)
             case ReadThread():
-                await self._read(message)
+                await showing.read(self, message)
+            case TakeSnapshot():
+                await showing.take_snapshot(self, message)
             case RevertTurns():
                 await self._revert(message)
             case TurnEnded():
@@ -188,46 +187,60 @@ class ThreadActor(Actor):
         self.services.audience.announce(ThreadStatusChangedNotification(self.thread_id, status))
 
     async def _attach(self, message: Attach) -> None:
-        params, state = message.params, self.state
+        params = message.params
         cold, self._cold = self._cold and params is not None, False
         if params is not None and not cold:
             self._check_rejoin(params, message.in_process)
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
-        fork = self._opening.params if isinstance(self._opening, FromFork) and params is None else None
-        where, goal = (Placements(), None) if params is None else await self._kept()
-        with_turns = params is not None and not params.exclude_turns and params.history is None
-        with_turns = with_turns or (fork is not None and not fork.exclude_turns)
-        turns = await self._turns() if with_turns else []
-        if message.subscriber.outbox.closed:
-            raise invalid_request("the client has gone away")
-        self._subscribe(message.subscriber)
-        settings = state.settings
-        thread = where.show(self.describe(turns))
-        message.reply.resolve(
-            ThreadStartResponse(
-                thread=thread,
-                model=settings.model,
-                model_provider=settings.model_provider,
-                service_tier=settings.service_tier,
-                cwd=settings.cwd,
-                runtime_workspace_roots=(settings.cwd,),
-                instruction_sources=tuple(state.guidance.sources),
-                approval_policy=settings.approval_policy,
-                approvals_reviewer=settings.approvals_reviewer,  # type: ignore[arg-type]
-                sandbox=settings.sandbox,
-                permission_profile=profile_of(settings.sandbox),
-                reasoning_effort=settings.effort,
-                collaboration_mode=settings.collaboration_mode,
-            )
-        )
-        if state.conversation.usage is not None and (params is None or params.history is None):
-            turn_id = turns[-1].id if turns else state.conversation.usage_turn
-            message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", state.conversation.usage)))
-        if params is None:
-            self.services.audience.announce(ThreadStartedNotification(thread))
+        if params is not None and params.history is None:
+            await self._attach_resumed(message, params)
+        else:
+            await self._attach_started(message)
+
+    async def _attach_started(self, message: Attach) -> None:
+        """The thread is new: it begins here, as a fork, or with a history that the client gave."""
+        fork = self._opening.params if isinstance(self._opening, FromFork) else None
+        turns: list[Turn] = []
+        if fork is not None and not fork.exclude_turns:
+            turns = await self.state.conversation.turns(None)
+        self._admit(message.subscriber)
+        shown = showing.describe(self, turns)
+        message.reply.resolve(showing.started(self, shown))
+        if fork is not None:
+            self._tell_usage(message.subscriber, turns[-1].id if turns else None)
+        if message.params is None:
+            self.services.audience.announce(ThreadStartedNotification(shown))
+
+    async def _attach_resumed(self, message: Attach, params: ThreadResumeParams) -> None:
+        """The turns go out while the answer is written, unless the client does without or shares this process."""
+        where, goal = await showing.kept(self)
+        snapshot = await showing.turns_now(self)
+        handed_on = False
+        try:
+            page = await showing.first_page(self, params, snapshot)
+            streamed = message.streamed and not params.exclude_turns
+            turns = [] if streamed or params.exclude_turns else await showing.built(snapshot)
+            self._admit(message.subscriber)
+            answer = showing.resumed(self, where.show(showing.describe(self, turns)), snapshot, page)
+            message.reply.resolve(Streamed(answer, snapshot) if streamed else answer)
+            handed_on = streamed
+        finally:
+            if not handed_on:
+                snapshot.close()
+        self._tell_usage(message.subscriber, snapshot.ids[-1] if snapshot.ids else None)
         if goal is not None:
             message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=self.thread_id, goal=goal.goal)))
+
+    def _admit(self, subscriber: Subscriber) -> None:
+        if subscriber.outbox.closed:
+            raise invalid_request("the client has gone away")
+        self._subscribe(subscriber)
+
+    def _tell_usage(self, subscriber: Subscriber, turn_id: str | None) -> None:
+        conversation = self.state.conversation
+        if (usage := conversation.usage) is not None:
+            subscriber.deliver(Event(token_usage(self.thread_id, turn_id or conversation.usage_turn or "", usage)))
 
     def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
         if params.history is not None:
@@ -286,69 +299,6 @@ class ThreadActor(Actor):
 
     # -- reading
 
-    def describe(self, turns: list[Turn] | None = None) -> Thread:
-        """The thread as clients see it."""
-        state, meta = self.state, self.state.conversation.meta
-        return Thread(
-            id=self.thread_id,
-            session_id=self.thread_id,
-            forked_from_id=state.forked_from_id,
-            preview=state.preview,
-            ephemeral=state.ephemeral,
-            history_mode="paginated" if state.conversation.paginated else "legacy",
-            model_provider=state.settings.model_provider,
-            model=state.settings.model,
-            reasoning_effort=state.settings.effort,
-            created_at=state.created_at,
-            updated_at=state.updated_at,
-            recency_at=state.updated_at,
-            status=self.status,
-            path=None if state.conversation.path is None else str(state.conversation.path),
-            cwd=state.settings.cwd,
-            cli_version=state.cli_version,
-            originator=meta.get("originator"),
-            source=state.source,
-            can_accept_direct_input=True,
-            thread_source=meta.get("thread_source"),
-            agent_nickname=state.agent_nickname,
-            agent_role=state.agent_role,
-            git_info=state.git,
-            name=state.name,
-            turns=tuple(turns or ()),
-        )
-
-    async def _turns(self) -> list[Turn]:
-        """All turns; the running one with what has been streamed of its next message, under the id its deltas carry."""
-        live = self.turn
-        turns = await self.state.conversation.turns(live.id if live else None)
-        if live is None or live is not self.turn:
-            return turns
-        if not turns or turns[-1].id != live.id:
-            turns = [*turns, live.shown()]
-        if live.answer is not None and (partial := live.answer.partial()) is not None:
-            turns[-1] = evolve(turns[-1], items=(*turns[-1].items, partial))
-        return turns
-
-    async def _kept(self) -> tuple[Placements, StoredGoal | None]:
-        """What is kept about the thread beside its rollout."""
-        id = self.thread_id
-        return await self.services.state.read_or(
-            lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None)
-        )
-
-    async def _read(self, message: ReadThread) -> None:
-        turns: list[Turn] = []
-        where, _ = await self._kept()
-        if message.include_turns:
-            if self.state.ephemeral:
-                raise invalid_request("ephemeral threads do not support includeTurns")
-            if not self.state.conversation.stored:
-                raise invalid_request(
-                    f"thread {self.thread_id} is not materialized yet; includeTurns is unavailable before first user message"
-                )
-            turns = await self._turns()
-        message.reply.resolve(where.show(self.describe(turns)))
-
     # -- taking back
 
     async def _revert(self, message: RevertTurns) -> None:
@@ -357,8 +307,8 @@ class ThreadActor(Actor):
             self._reverting.append(message)  # dealt with when the turn has closed its record
             return
         last = await revert(self, message.before_turn_id)
-        where, _ = await self._kept()
-        message.reply.resolve((where.show(self.describe()), last))
+        where, _ = await showing.kept(self)
+        message.reply.resolve((where.show(showing.describe(self)), last))
         self.services.audience.announce(ThreadRevertedNotification(self.thread_id))
 
     # -- turns

@@ -21,7 +21,7 @@ from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
 from spindle.storage.threads.removal import remove
 from spindle.storage.threads.section_listing import PlacedThread, list_section
-from spindle.storage.threads.summary import StoredGit, ThreadSummary, read_summary
+from spindle.storage.threads.summary import StoredGit, ThreadSummary, git_of, read_summary
 
 __all__ = [
     "ArchiveConflict",
@@ -41,6 +41,7 @@ __all__ = [
     "append_to_stored",
     "TooMuchToRead",
     "archive",
+    "git_of",
     "latest_meta",
     "lineage",
     "list_section",

@@ -7,10 +7,10 @@ on both sides of the archive; pagers that were begun earlier go on in between, w
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import hypothesis
 import orjson
@@ -45,7 +45,7 @@ PAGE = 2
 class Wire:
     """A transport in memory."""
 
-    kind = "websocket"
+    kind: Literal["stdio", "websocket", "unix"] = "websocket"
 
     def __init__(self) -> None:
         self.requests, self._incoming = trio.open_memory_channel[bytes](100)
@@ -61,7 +61,7 @@ class Wire:
         for message in messages:
             self._outgoing.send_nowait(orjson.loads(message))
 
-    async def stream(self, pieces: Any) -> None:
+    async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
         self._outgoing.send_nowait(orjson.loads(b"".join([piece async for piece in pieces])))
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
