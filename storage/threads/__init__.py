@@ -4,6 +4,7 @@ Everything here blocks on the disk; callers run it in a worker thread. Nothing n
 """
 
 from spindle.storage.threads.archive import archive, unarchive
+from spindle.storage.threads.codex_database import tell_codex
 from spindle.storage.threads.errors import (
     ArchiveConflict,
     EmptyRollout,
@@ -52,5 +53,6 @@ __all__ = [
     "read_summary",
     "record_name",
     "remove",
+    "tell_codex",
     "unarchive",
 ]
