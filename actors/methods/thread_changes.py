@@ -84,7 +84,7 @@ def rename(runtime: Runtime, id: str, name: str, reply: Reply[None]) -> None:
             raise invalid_request(f"thread not found: {id}")
         stored.append_to_stored(home, path, id, [("event_msg", name_event(id, name))])
         stored.record_name(home, id, name)
-        stored.tell_codex(home, id, {"name": name})
+        stored.tell_codex(home, id, {"name": name, "title": name})
 
     _change(runtime, id, SetName(reply=reply, name=name), work, lambda: _announce_name(runtime, id, name))
 

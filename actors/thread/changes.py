@@ -67,7 +67,7 @@ async def set_name(thread: ThreadActor, message: SetName) -> None:
 
 def _record_name(home: Home, id: str, name: str) -> None:
     record_name(home, id, name)
-    tell_codex(home, id, {"name": name})
+    tell_codex(home, id, {"name": name, "title": name})
 
 
 async def update_metadata(thread: ThreadActor, message: UpdateMetadata) -> None:
