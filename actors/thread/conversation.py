@@ -8,6 +8,7 @@ sent is read from the rollout when something first needs it: a thread that is re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -185,8 +186,11 @@ class Conversation:
         if self._journal is not None:
             self._journal.end()
 
-    async def snapshot(self, live_turn_id: str | None) -> Snapshot:
-        """The shown turns as they are when this returns, yet to be read; to be closed. Raises OSError."""
+    async def snapshot(self, live_turn_id: str | None, *, whole: bool = False) -> Snapshot:
+        """The shown turns as they are when this returns, yet to be read; to be closed. Raises OSError.
+
+        `whole`: all of them are going to be read.
+        """
         if self._journal is None:
             replay = Replay()
             for raw in self._lines or ():
@@ -195,11 +199,11 @@ class Conversation:
             return Snapshot.of([turn.body(turn.id == live_turn_id) for turn in replay.shown.turns])
         if not self.stored:
             return Snapshot.of([])
-        return Snapshot.stored(await self._opened(), live_turn_id)
+        return Snapshot.stored(await self._opened(with_turns=whole), live_turn_id)
 
     async def turns(self, live_turn_id: str | None) -> list[Turn]:
         """The shown turns. Raises OSError."""
-        snapshot = await self.snapshot(live_turn_id)
+        snapshot = await self.snapshot(live_turn_id, whole=True)
         try:
             return await trio.to_thread.run_sync(
                 lambda: [structure(body, Turn) for body in snapshot.read(range(len(snapshot.ids)))]
@@ -207,17 +211,18 @@ class Conversation:
         finally:
             snapshot.close()
 
-    async def _opened(self) -> OpenRollout:
+    async def _opened(self, *, with_turns: bool = False) -> OpenRollout:
         """The rollout, open for reading. When this returns nothing newer has been recorded."""
         assert self._journal is not None
         path = self._journal.path
+        opening = partial(OpenRollout, path, self._outliner, with_turns=with_turns)
         for _ in range(4):
             written = self._written
-            rollout = await trio.to_thread.run_sync(OpenRollout, path, self._outliner)
+            rollout = await trio.to_thread.run_sync(opening)
             if written == self._written:
                 return rollout
             rollout.close()
-        return OpenRollout(path, self._outliner)  # a turn that writes all the time: rather hold it up than miss a line
+        return opening()  # a turn that writes all the time: rather hold it up than miss a line
 
     async def _reading(self, read: Callable[[OpenRollout], T]) -> T:
         rollout = await self._opened()

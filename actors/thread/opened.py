@@ -13,6 +13,7 @@ from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config, ConfigError
@@ -40,6 +41,8 @@ class OpenedThread:
     git: GitInfo | None = None
     ephemeral: bool = False
     raw_events: bool = False
+    turns: Snapshot | None = None
+    """The turns as the rollout had them when it was opened, for whoever it was opened for; to be closed."""
     git_set: dict[str, str | None] = field(factory=lambda: dict[str, str | None]())
     """What a client has set of `git` before the rollout was made."""
     elicitations: int = 0

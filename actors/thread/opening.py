@@ -25,6 +25,7 @@ from spindle.actors.thread.opened import (
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
 from spindle.actors.thread.settings_change import as_context
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.threads import ThreadResumeParams, ThreadStartParams
 from spindle.storage.config import ConfigError
@@ -135,8 +136,18 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         raise invalid_request(f"failed to load rollout `{path}` for thread {thread_id}: empty session file")
     _check_unlocked(services, thread_id)
     summary = read_summary(path)
-    with OpenRollout(path, services.outliner) as rollout:
-        return _continue(services, thread_id, opening, path, summary, rollout)
+    whole = not opening.params.exclude_turns
+    rollout = OpenRollout(path, services.outliner, with_turns=whole)
+    try:
+        opened = _continue(services, thread_id, opening, path, summary, rollout)
+    except BaseException:
+        rollout.close()
+        raise
+    if whole:
+        opened.turns = Snapshot.stored(rollout)
+    else:
+        rollout.close()
+    return opened
 
 
 def _check_unlocked(services: Services, thread_id: str) -> None:

@@ -67,10 +67,13 @@ async def kept(thread: ThreadActor) -> tuple[Placements, StoredGoal | None]:
     return await thread.services.state.read_or(lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None))
 
 
-async def turns_now(thread: ThreadActor) -> Snapshot:
-    """All turns; the running one with what has been streamed of its next message, under the id its deltas carry."""
+async def turns_now(thread: ThreadActor, *, whole: bool = False) -> Snapshot:
+    """All turns; the running one with what has been streamed of its next message, under the id its deltas carry.
+
+    `whole`: all of them are going to be read.
+    """
     live = thread.turn
-    snapshot = await thread.state.conversation.snapshot(live.id if live else None)
+    snapshot = await thread.state.conversation.snapshot(live.id if live else None, whole=whole)
     if live is not None and live is thread.turn:
         if not snapshot.ids or snapshot.ids[-1] != live.id:
             snapshot.add(unstructure(live.shown()))
@@ -138,7 +141,7 @@ async def read(thread: ThreadActor, message: ReadThread) -> None:
     if not message.include_turns:
         message.reply.resolve(where.show(describe(thread)))
         return
-    snapshot = await _on_disk(thread, "includeTurns")
+    snapshot = await _on_disk(thread, "includeTurns", whole=True)
     if message.streamed:
         message.reply.resolve(Streamed(where.show(describe(thread)), snapshot))
         return
@@ -153,7 +156,7 @@ async def take_snapshot(thread: ThreadActor, message: TakeSnapshot) -> None:
     message.reply.resolve(await _on_disk(thread, message.method))
 
 
-async def _on_disk(thread: ThreadActor, method: str) -> Snapshot:
+async def _on_disk(thread: ThreadActor, method: str, *, whole: bool = False) -> Snapshot:
     """The turns, for a method that needs them to be on disk."""
     if thread.state.ephemeral:
         raise invalid_request(f"ephemeral threads do not support {method}")
@@ -161,4 +164,4 @@ async def _on_disk(thread: ThreadActor, method: str) -> Snapshot:
         raise invalid_request(
             f"thread {thread.thread_id} is not materialized yet; {method} is unavailable before first user message"
         )
-    return await turns_now(thread)
+    return await turns_now(thread, whole=whole)

@@ -36,6 +36,7 @@ from spindle.actors.thread.messages import (
 from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
 from spindle.actors.thread.revert import revert
 from spindle.actors.thread.services import Services
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
@@ -114,6 +115,8 @@ class ThreadActor(Actor):
             self.turn.done.set()
         if hasattr(self, "state"):
             self.state.conversation.end()
+            if self.state.turns is not None:
+                self.state.turns.close()
 
     async def handle(self, message: object) -> None:
         """Deal with one message, then see whether there is a reason to stay. A refusal is the asker's, not the thread's end."""
@@ -215,7 +218,7 @@ class ThreadActor(Actor):
     async def _attach_resumed(self, message: Attach, params: ThreadResumeParams) -> None:
         """The turns go out while the answer is written, unless the client does without or shares this process."""
         where, goal = await showing.kept(self)
-        snapshot = await showing.turns_now(self)
+        snapshot = self._turns_as_opened() or await showing.turns_now(self, whole=not params.exclude_turns)
         handed_on = False
         try:
             page = await showing.first_page(self, params, snapshot)
@@ -231,6 +234,14 @@ class ThreadActor(Actor):
         self._tell_usage(message.subscriber, snapshot.ids[-1] if snapshot.ids else None)
         if goal is not None:
             message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=self.thread_id, goal=goal.goal)))
+
+    def _turns_as_opened(self) -> Snapshot | None:
+        """The turns that came with opening the rollout, for the first who asks, if nothing has been added to them."""
+        turns, self.state.turns = self.state.turns, None
+        if turns is not None and self.turn is not None:
+            turns.close()
+            return None
+        return turns
 
     def _admit(self, subscriber: Subscriber) -> None:
         if subscriber.outbox.closed:

@@ -29,7 +29,10 @@ _ITEM = re.compile(
     + _STRING
     + rb"[,}]"
 )
-_TURN = re.compile(rb'"turn_id":' + _STRING + rb"[,}]")
+# 0.169 puts where a turn comes from before its id
+_TURN = re.compile(
+    rb'(?:"turn_attribution":\{[^{}]{0,500}\},)?(?:"root_turn_id":(?:null|"[^"\\]{0,200}"),)?"turn_id":' + _STRING + rb"[,}]"
+)
 _MESSAGE = re.compile(rb'"message":"(?!")')
 _TEXT = re.compile(rb'"text":"(?!")')
 _COUNT = re.compile(rb'"info":(?:null|(\{"))')

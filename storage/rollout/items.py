@@ -349,10 +349,13 @@ NUMBERED = frozenset(
 )
 
 
+_SHOWN_TYPES = {name: camel(name) for name in _NAMED}
+
+
 def shown_type(item: Json) -> str:
     """The type that `completed_item` gives an item."""
     kind = text(item.get("type"))
-    return kind if kind[:1].islower() else camel(kind)
+    return _SHOWN_TYPES.get(kind) or (kind if kind[:1].islower() else camel(kind))
 
 
 def completed_item(item: Json) -> Json:

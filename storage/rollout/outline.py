@@ -15,7 +15,7 @@ import orjson
 from attrs import define, field, frozen
 
 from spindle.storage.rollout.fold import Fold, SessionMeta
-from spindle.storage.rollout.heads import LOOKED_AT, counts_tokens, light_event
+from spindle.storage.rollout.heads import LOOKED_AT, counts_tokens, light_event, read_event
 from spindle.storage.rollout.lines import salvage
 from spindle.storage.rollout.scan import Found, Scan
 from spindle.storage.rollout.shapes import Json
@@ -218,10 +218,14 @@ class _Where:
 class Skim:
     """A pass over a rollout that makes its outline. Blocking; give it a worker thread."""
 
-    def __init__(self, source: Source, known: Outline | None = None) -> None:
-        """Go on where `known` ends, which must be of this rollout; without it, from the beginning."""
+    def __init__(self, source: Source, known: Outline | None = None, *, light: bool = True) -> None:
+        """Go on where `known` ends, which must be of this rollout; without it, from the beginning.
+
+        Unless it is `light`, the turns are put together on the way, in `turns`; only from the beginning.
+        """
         self._source = source
-        self._fold = Fold(light=True)
+        self._light = light
+        self._fold = Fold(light=light)
         self._strays: list[tuple[ShownTurn, Stray]] = []
         self._owner: ShownTurn | None = None
         self._meta: Span | None = None
@@ -241,7 +245,7 @@ class Skim:
                         if told:
                             self._fold.spent((found.offset, found.end))
                         continue
-                    event = light_event(found)
+                    event = light_event(found) if self._light else None
                     if event is None:
                         event = self._parsed(found)
                     if event:
@@ -254,8 +258,15 @@ class Skim:
                     self._session_meta(found)
         return self._outline()
 
+    @property
+    def turns(self) -> list[ShownTurn]:
+        """The turns as they stand."""
+        return self._fold.shown.turns
+
     def _parsed(self, found: Found) -> Json:
         raw = found.raw if found.whole else self._source.read(found.offset, found.end)
+        if not self._light:
+            return read_event(found._replace(raw=raw.removesuffix(b"\n"), whole=True))
         line = salvage(raw)
         return {} if line is None else line.payload
 

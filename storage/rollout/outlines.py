@@ -9,10 +9,13 @@ from typing import Protocol
 
 from spindle.storage.rollout.outline import Outline, Skim, fingerprint
 from spindle.storage.rollout.source import Find, Source
+from spindle.storage.rollout.turns import ShownTurn
 
 _IN_MEMORY = 8
 _WORTH_KEEPING = 256 * 1024
 _BYTES = 32 * 1024 * 1024
+_PUT_TOGETHER = 96 * 1024 * 1024
+"""Size of a rollout up to which its turns may be held in memory all at once."""
 
 
 class Outlines(Protocol):
@@ -67,21 +70,24 @@ class Outliner:
         self._lock = threading.Lock()
         self._busy: dict[Path, tuple[threading.Lock, int]] = {}
 
-    def of(self, source: Source, path: Path) -> Outline:
-        """The outline of an open rollout, which `path` names. Raises OSError."""
+    def of(self, source: Source, path: Path, *, with_turns: bool = False) -> tuple[Outline, list[ShownTurn] | None]:
+        """The outline of an open rollout, which `path` names; and the turns, if they are wanted and came with it.
+
+        They do where the rollout has to be gone over from its beginning and is not large. Raises OSError.
+        """
         with self._lock:
             lock, waiting = self._busy.get(path, (threading.Lock(), 0))
             self._busy[path] = lock, waiting + 1
         try:
             with lock:
-                return self._current(source, path)
+                return self._current(source, path, with_turns and source.size <= _PUT_TOGETHER)
         finally:
             with self._lock:
                 lock, waiting = self._busy.pop(path)
                 if waiting > 1:
                     self._busy[path] = lock, waiting - 1
 
-    def _current(self, source: Source, path: Path) -> Outline:
+    def _current(self, source: Source, path: Path, with_turns: bool) -> tuple[Outline, list[ShownTurn] | None]:
         with self._lock:
             known = self._recent.get(path)
         if known is None or not _fits(known, source):
@@ -92,15 +98,16 @@ class Outliner:
             else:
                 known = None
         if known is not None and source.size == known.end:
-            return known
-        outline = Skim(source, known).run()
+            return known, None
+        skim = Skim(source, known, light=known is not None or not with_turns)
+        outline = skim.run()
         with self._lock:
             kept = self._sizes.get(path, 0)
         if known is None or outline.end - kept >= _WORTH_KEEPING:
             self._kept.keep_outline(path, outline.inode, outline.end, outline.encode())
             kept = outline.end
         self._remember(path, outline, kept)
-        return outline
+        return outline, skim.turns if known is None and with_turns else None
 
     def _remember(self, path: Path, outline: Outline, kept: int) -> None:
         with self._lock:

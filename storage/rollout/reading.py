@@ -28,14 +28,16 @@ class RolloutChanged(Exception):
 class OpenRollout:
     """A rollout as it was when it was opened: lines that are appended later are not seen. Everything here blocks.
 
-    Opening it makes or extends its outline. Raises OSError.
+    Opening it makes or extends its outline; `with_turns` tells that all turns are wanted, which may come with that.
+    Raises OSError.
     """
 
-    def __init__(self, path: Path, outliner: Outliner) -> None:
+    def __init__(self, path: Path, outliner: Outliner, *, with_turns: bool = False) -> None:
         self.path = path
         self._source = Source(path, outliner.find)
         try:
-            self.outline: Outline = outliner.of(self._source, path)
+            self.outline: Outline
+            self.outline, self._turns = outliner.of(self._source, path, with_turns=with_turns)
         except BaseException:
             self._source.close()
             raise
@@ -51,6 +53,7 @@ class OpenRollout:
     def close(self) -> None:
         """Let go of the file; twice is fine."""
         self._source.close()
+        self._turns = None
 
     @property
     def end(self) -> int:
@@ -78,6 +81,10 @@ class OpenRollout:
         Reads the bytes of these turns only, as they are taken, and keeps one turn in memory. Raises OSError,
         RolloutChanged.
         """
+        if self._turns is not None:
+            for number in numbers:
+                yield self._turns[number].body(self._turns[number].id == live_turn_id)
+            return
         at, foreign, own = 0, dict[int, Stray](), dict[int, list[Stray]]()
         for stray in self.outline.strays:
             foreign[stray.span.start] = stray

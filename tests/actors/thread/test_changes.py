@@ -252,7 +252,7 @@ async def test_a_rollback_that_could_not_be_read_back_is_read_before_the_next_tu
         await thread.run("one")
         await thread.run("two")
 
-        def unreadable(path, outliner):
+        def unreadable(path, outliner, **_):
             raise OSError("input/output error")
 
         with monkeypatch.context() as patch:
