@@ -264,10 +264,11 @@ class Skim:
         return self._fold.shown.turns
 
     def _parsed(self, found: Found) -> Json:
-        raw = found.raw if found.whole else self._source.read(found.offset, found.end)
+        if not found.whole:
+            found = found._replace(raw=self._source.read(found.offset, found.end).removesuffix(b"\n"), whole=True)
         if not self._light:
-            return read_event(found._replace(raw=raw.removesuffix(b"\n"), whole=True))
-        line = salvage(raw)
+            return read_event(found)
+        line = salvage(found.raw)
         return {} if line is None else line.payload
 
     def _event(self, event: Json, found: Found, numbered: int) -> None:
