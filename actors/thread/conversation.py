@@ -186,6 +186,12 @@ class Conversation:
         if self._journal is not None:
             self._journal.end()
 
+    async def close(self) -> None:
+        """Nothing more is asked of it: let go of the rollout, and note where its turns are for who opens it next."""
+        self.end()
+        if self._journal is not None and self._outliner.is_long(self._journal.path):
+            await trio.to_thread.run_sync(self._outliner.settle, self._journal.path)
+
     async def snapshot(self, live_turn_id: str | None, *, whole: bool = False) -> Snapshot:
         """The shown turns as they are when this returns, yet to be read; to be closed. Raises OSError.
 

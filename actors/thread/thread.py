@@ -114,7 +114,7 @@ class ThreadActor(Actor):
         if self.turn is not None:
             self.turn.done.set()
         if hasattr(self, "state"):
-            self.state.conversation.end()
+            await self.state.conversation.close()
             if self.state.turns is not None:
                 self.state.turns.close()
 

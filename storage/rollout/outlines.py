@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from spindle.storage.rollout.turns import ShownTurn
 _IN_MEMORY = 8
 _WORTH_KEEPING = 256 * 1024
 _BYTES = 32 * 1024 * 1024
+_MANY_TURNS = 2000
 _PUT_TOGETHER = 96 * 1024 * 1024
 """Size of a rollout up to which its turns may be held in memory all at once."""
 
@@ -86,6 +88,25 @@ class Outliner:
                 lock, waiting = self._busy.pop(path)
                 if waiting > 1:
                     self._busy[path] = lock, waiting - 1
+
+    def is_long(self, path: Path) -> bool:
+        """Whether the rollout is known to have so many turns that `settle` is worth its while. Does not block."""
+        with self._lock:
+            known = self._recent.get(path)
+        return known is not None and len(known.ids) >= _MANY_TURNS
+
+    def settle(self, path: Path) -> None:
+        """Keep the outline as the file is now: to go on from an older one takes a while where there are many turns.
+
+        Never raises: what is not kept is made again.
+        """
+        with suppress(OSError), closing(Source(path, self.find)) as source:
+            outline, _ = self.of(source, path)
+            with self._lock:
+                kept = self._sizes.get(path)
+            if kept != outline.end:
+                self._kept.keep_outline(path, outline.inode, outline.end, outline.encode())
+                self._remember(path, outline, outline.end)
 
     def _current(self, source: Source, path: Path, with_turns: bool) -> tuple[Outline, list[ShownTurn] | None]:
         with self._lock:

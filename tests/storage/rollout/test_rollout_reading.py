@@ -171,3 +171,26 @@ def test_pages_and_history_by_outline_are_those_of_a_full_replay(block, data, cu
             assert parts(Skim(source, first).run()) == parts(second)
         if not unterminated:  # a whole line that only lacks its newline counts already, and ends elsewhere then
             assert parts(second) == parts(outline) | {"inode": second.inode, "skipped": second.skipped}
+
+
+def test_a_long_rollout_is_settled_as_it_is_now(tmp_path, monkeypatch):
+    monkeypatch.setattr("spindle.storage.rollout.outlines._MANY_TURNS", 2)
+    path = tmp_path / "rollout.jsonl"
+    turn = event("task_started", turn_id="{}") + event("task_complete", turn_id="{}")
+    path.write_bytes(rollout([turn.replace(b"{}", b"one")]))
+    kept = MemoryOutlines()
+    outliner = Outliner(kept)
+    OpenRollout(path, outliner).close()
+    assert not outliner.is_long(path)
+    with path.open("ab") as file:
+        file.write(turn.replace(b"{}", b"two"))
+    OpenRollout(path, outliner).close()
+    assert outliner.is_long(path)
+    with path.open("ab") as file:
+        file.write(turn.replace(b"{}", b"three"))
+    outliner.settle(path)
+    settled = Outline.decode(kept.outline(path) or b"")
+    assert settled is not None
+    assert settled.ids == ["one", "two", "three"]
+    path.unlink()
+    outliner.settle(path)
