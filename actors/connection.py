@@ -23,7 +23,7 @@ from spindle.rpc.protocol.envelope import Request, RequestId, encode_error, enco
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
 from spindle.rpc.protocol.initialize import InitializeParams
 from spindle.rpc.transports import Transport
-from spindle.storage.rollout.reading import RolloutChanged
+from spindle.storage.rollout.source import RolloutChanged
 
 log = logging.getLogger("spindle")
 

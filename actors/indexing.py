@@ -16,11 +16,11 @@ import trio
 from attrs import evolve
 
 from spindle.storage.home import Home
-from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.threads import ThreadPage, ThreadQuery, TooMuchToRead, list_threads, locate, locate_archived
 
 if TYPE_CHECKING:
     from spindle.storage.index import ThreadIndex
+    from spindle.storage.rollout.outlines import Outliner
 
 log = logging.getLogger("spindle")
 
@@ -75,6 +75,8 @@ class Indexing:
 
     def outliner(self) -> Outliner:
         """Makes the outlines of rollouts, and keeps them in the index."""
+        from spindle.storage.rollout.outlines import Outliner
+
         return Outliner(_Kept(self), self._find)
 
     def _find(self, thread_id: str) -> Path | None:

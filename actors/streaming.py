@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
 from attrs import evolve, frozen
 
-from spindle.actors.thread.snapshot import Body, Snapshot
 from spindle.rpc.protocol.envelope import RequestId, encode_result
-from spindle.storage.rollout.reading import RolloutChanged
+from spindle.storage.rollout.source import RolloutChanged
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.snapshot import Body, Snapshot
 
 PIECE = 256 * 1024
 """Bytes of a piece, about; a turn is never divided."""

@@ -15,7 +15,8 @@ from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.thread.turn_pages import items_page, turns_page
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
 from spindle.rpc.protocol.threads import ThreadItemsListParams, ThreadTurnsListParams
-from spindle.storage.rollout.reading import OpenRollout, RolloutChanged
+from spindle.storage.rollout.reading import OpenRollout
+from spindle.storage.rollout.source import RolloutChanged
 from spindle.storage.threads import StoredThreadError, read_summary
 
 if TYPE_CHECKING:

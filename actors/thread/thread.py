@@ -51,7 +51,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
-from spindle.storage.rollout.reading import RolloutChanged
+from spindle.storage.rollout.source import RolloutChanged
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""

@@ -14,15 +14,11 @@ from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.rollout.replay import Replay
 from spindle.storage.rollout.scan import Found, Scan
 from spindle.storage.rollout.shapes import Json
-from spindle.storage.rollout.source import Source
+from spindle.storage.rollout.source import RolloutChanged, Source
 from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 
 _EVENTS = frozenset({b"event_msg"})
 _HISTORY = frozenset({b"event_msg", b"response_item", b"compacted"})
-
-
-class RolloutChanged(Exception):
-    """The file is not what its outline says: somebody rewrote it while it was read."""
 
 
 class OpenRollout:

@@ -27,6 +27,10 @@ Find = Callable[[str], Path | None]
 """Where the rollout of a thread is, by its id."""
 
 
+class RolloutChanged(Exception):
+    """The file is not what its outline says: somebody rewrote it while it was read."""
+
+
 class Source:
     """A rollout that is open for reading, as long as it was then. Everything blocks; reading raises OSError.
 

@@ -11,7 +11,7 @@ from spindle.actors import streaming
 from spindle.actors.streaming import LongMessage, Streamed
 from spindle.actors.subscribers import Outbox, Overflow
 from spindle.actors.thread.snapshot import Snapshot
-from spindle.storage.rollout.reading import RolloutChanged
+from spindle.storage.rollout.source import RolloutChanged
 
 # as an answer is: turns last in the thread, and other members behind it that may hold anything
 RESULT: dict[str, Any] = {"thread": {"id": "t", "name": '"turns":[]', "turns": []}, "page": {"turns": []}}
