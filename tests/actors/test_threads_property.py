@@ -303,7 +303,7 @@ async def serve(runtime: Runtime, operations: list[tuple[str, int]]) -> None:
 operations = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 20)), min_size=3, max_size=30)
 
 
-@settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
 @hypothesis.example([("start", 0), ("start", 0), ("start", 0), ("page", 0), ("archive", 2), ("fork", 0), ("page", 0)])
 @given(operations)
 def test_what_is_listed_and_read_is_what_was_done(operations: list[tuple[str, int]]) -> None:
