@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import trio
@@ -15,7 +16,8 @@ import trio
 from spindle.actors.client import Client, Session
 from spindle.actors.mailbox import Reply
 from spindle.actors.methods import EARLY, HANDLERS
-from spindle.actors.subscribers import Event, Overflow, Subscriber
+from spindle.actors.streaming import LongMessage, Streamed
+from spindle.actors.subscribers import Event, Message, Overflow, Subscriber
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import (
     ErrorResponse,
@@ -29,6 +31,7 @@ from spindle.rpc.protocol.envelope import (
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
 from spindle.rpc.protocol.initialize import InitializeParams
 from spindle.rpc.transports import Transport
+from spindle.storage.rollout.source import RolloutChanged
 
 log = logging.getLogger("spindle")
 
@@ -68,7 +71,7 @@ class Connection:
                 nursery.cancel_scope.cancel()
         finally:
             self.runtime.leave(self.subscriber)
-            self.subscriber.outbox.close()
+            self.subscriber.outbox.discard()
 
     async def _read(self) -> None:
         while True:
@@ -94,9 +97,13 @@ class Connection:
                 # a client that reads nothing at all leaves us in the middle of a send
                 outbox.on_overflow = sending.cancel
                 while messages := await outbox.take():
-                    await self._transport.send([m if isinstance(m, bytes) else m.encode() for m in messages])
+                    await self._send(messages)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
+        except (OSError, RolloutChanged) as error:
+            log.error("closing a connection: an answer cannot be finished", exc_info=error)
+            outbox.close()
+            self._tasks.cancel_scope.cancel()
         self._written.set()
         if outbox.overflowed:
             log.warning("closing a connection: %s", TOO_SLOW)
@@ -104,6 +111,36 @@ class Connection:
                 await self._transport.aclose(1008, TOO_SLOW)
         if not outbox.closed:
             self._tasks.cancel_scope.cancel()
+
+    async def _send(self, messages: list[Message]) -> None:
+        batch: list[bytes] = []
+        long = [message for message in messages if isinstance(message, LongMessage)]
+        try:
+            for message in messages:
+                if isinstance(message, LongMessage):
+                    await self._transport.send(batch)
+                    batch = []
+                    await self._send_long(message)
+                else:
+                    batch.append(message if isinstance(message, bytes) else message.encode())
+            await self._transport.send(batch)
+        finally:
+            for message in long:
+                message.close()
+
+    async def _send_long(self, message: LongMessage) -> None:
+        failure: Exception | None = None
+        out, made = trio.open_memory_channel[bytes](1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(message.make, out)
+            async with aclosing(message.pieces(made)) as pieces:
+                try:
+                    await self._transport.send_pieces(pieces)
+                except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, RolloutChanged) as error:
+                    failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     # -- requests
 
@@ -139,7 +176,8 @@ class Connection:
 
         def resolve(result: object) -> None:
             self._in_flight -= 1
-            self.subscriber.outbox.put(encode_result(id, result))
+            message = LongMessage(id, result) if isinstance(result, Streamed) else encode_result(id, result)
+            self.subscriber.outbox.put(message)
 
         def reject(error: Exception) -> None:
             self._in_flight -= 1

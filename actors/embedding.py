@@ -88,10 +88,12 @@ class ThreadHandle:
     async def read(self, *, include_turns: bool = False) -> Thread:
         """The thread as it is now. Raises RpcError."""
 
-        def send(reply: Reply[Thread]) -> None:
-            self._runtime.registry.route(ToThread(self.id, ReadThread(reply=reply, include_turns=include_turns)))
+        def send(reply: Reply[Any]) -> None:
+            message = ReadThread(reply=reply, include_turns=include_turns)
+            self._runtime.registry.route(ToThread(self.id, message))
 
-        return await answer(send)
+        thread: Thread = await answer(send)
+        return thread
 
     async def rename(self, name: str) -> None:
         """Name the thread; blanks around the name are dropped. Raises RpcError."""
@@ -359,7 +361,7 @@ async def _subscribed(
 ) -> AsyncGenerator[ThreadHandle]:
     subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 
-    def attach(reply: Reply[ThreadStartResponse]) -> None:
+    def attach(reply: Reply[Any]) -> None:
         send(Attach(reply=reply, subscriber=subscriber, params=params, in_process=True))
 
     try:

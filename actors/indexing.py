@@ -19,7 +19,8 @@ from spindle.storage.home import Home
 from spindle.storage.threads import ThreadPage, ThreadQuery, TooMuchToRead, list_threads, locate, locate_archived
 
 if TYPE_CHECKING:
-    from spindle.storage.index import Outlines, ThreadIndex
+    from spindle.storage.index import ThreadIndex
+    from spindle.storage.rollout.outlines import Outliner
 
 log = logging.getLogger("spindle")
 
@@ -28,6 +29,21 @@ LOOK_AGAIN = 30.0
 
 HEADS = 500
 """How many files a list may open before it waits for the index instead; a page of a plain list is far below."""
+
+
+class _Kept:
+    """The index's outlines; it is opened when the first one is asked for."""
+
+    def __init__(self, indexing: Indexing) -> None:
+        self._indexing = indexing
+
+    def outline(self, path: Path) -> bytes | None:
+        """See `rollout.outlines.Outlines`."""
+        return self._indexing.index.outlines.outline(path)
+
+    def keep_outline(self, path: Path, inode: int, size: int, data: bytes) -> None:
+        """See `rollout.outlines.Outlines`."""
+        self._indexing.index.outlines.keep_outline(path, inode, size, data)
 
 
 class Indexing:
@@ -57,10 +73,14 @@ class Indexing:
                 self._index = ThreadIndex(self._home)
             return self._index
 
-    @property
-    def outlines(self) -> Outlines:
-        """What readers have noted of rollouts."""
-        return self.index.outlines
+    def outliner(self) -> Outliner:
+        """Makes the outlines of rollouts, and keeps them in the index."""
+        from spindle.storage.rollout.outlines import Outliner
+
+        return Outliner(_Kept(self), self._find)
+
+    def _find(self, thread_id: str) -> Path | None:
+        return self.locate(thread_id) or self.locate_archived(thread_id)
 
     def prepare(self) -> None:
         """Open the index if there is one, so that the first list need not. Blocks on the disk."""

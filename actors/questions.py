@@ -29,7 +29,7 @@ class Question(Event):
         super().__init__(params)
         self.id = id
         self.thread_id = thread_id
-        self.waiting_on = waiting_on
+        self.waiting_on: ThreadActiveFlag | None = waiting_on
         self._settled = trio.Event()
         self._answer: object = None
         self._error: RpcError | None = None

@@ -61,8 +61,11 @@ class SkillCatalog:
 
 
 def _switches(settings: Mapping[str, Any]) -> object:
-    table = settings.get("skills")
-    return table.get("config") if isinstance(table, Mapping) else None
+    match settings.get("skills"):
+        case {"config": switches}:
+            return switches
+        case _:
+            return None
 
 
 def _message(skill: Skill) -> dict[str, Any] | None:

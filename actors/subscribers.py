@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 import trio
 from attrs import evolve
 
+from spindle.actors.streaming import LongMessage
 from spindle.rpc.protocol.envelope import encode_notification
 
 CAPACITY = 4096
@@ -57,7 +58,10 @@ _MERGEABLE = {
 }
 
 
-def merge(messages: Sequence[Event | bytes]) -> Iterator[Event | bytes]:
+Message = Event | bytes | LongMessage
+
+
+def merge(messages: Sequence[Message]) -> Iterator[Message]:
     """The same messages with each run of deltas of one item joined into one."""
     run: list[str] = []
     key: tuple[object, ...] | None = None
@@ -78,8 +82,8 @@ def merge(messages: Sequence[Event | bytes]) -> Iterator[Event | bytes]:
         yield first if len(run) == 1 else Event(evolve(first.params, delta="".join(run)))
 
 
-def _merge_key(message: Event | bytes) -> tuple[object, ...] | None:
-    if isinstance(message, bytes) or (names := _MERGEABLE.get(message.method)) is None:
+def _merge_key(message: Message) -> tuple[object, ...] | None:
+    if not isinstance(message, Event) or (names := _MERGEABLE.get(message.method)) is None:
         return None
     params = message.params
     return (message.method, params.thread_id, *(getattr(params, name) for name in names))
@@ -98,7 +102,7 @@ class Outbox:
     """The messages one subscriber has yet to take."""
 
     def __init__(self, overflow: Overflow, capacity: int = CAPACITY) -> None:
-        self._messages: deque[Event | bytes] = deque()
+        self._messages: deque[Message] = deque()
         self._overflow = overflow
         self._capacity = capacity
         self._merged_at = capacity
@@ -109,9 +113,11 @@ class Outbox:
         self.on_overflow: Callable[[], None] = lambda: None
         """Called once, at the moment it overflows: whoever empties it may be stuck with what it took last."""
 
-    def put(self, message: Event | bytes) -> None:
+    def put(self, message: Message) -> None:
         """Add a message; never waits."""
         if self.closed or self.overflowed:
+            if isinstance(message, LongMessage):
+                message.close()
             return
         messages = self._messages
         messages.append(message)
@@ -124,7 +130,7 @@ class Outbox:
                 self.on_overflow()
         self._ready.set()
 
-    async def take(self) -> list[Event | bytes]:
+    async def take(self) -> list[Message]:
         """Everything waiting, at least one message; an empty list when the outbox is closed or has overflowed."""
         while not self._messages and not self.closed and not self.overflowed:
             self._ready = trio.Event()
@@ -148,6 +154,14 @@ class Outbox:
         self.closed = True
         self._ready.set()
         self._drained.set()
+
+    def discard(self) -> None:
+        """Nobody will take what is left."""
+        self.close()
+        for message in self._messages:
+            if isinstance(message, LongMessage):
+                message.close()
+        self._messages.clear()
 
 
 class Subscriber:

@@ -51,7 +51,8 @@ def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkill
     errors: list[tuple[Path, str]] = []
     own = home.path / "skills"
     roots: list[tuple[Scope, Path]] = [("repo", folder) for folder in repo]
-    roots += [("user", own), ("system", own / ".system"), *(("user", folder) for folder in extra)]
+    roots.extend([("user", own), ("system", own / ".system")])
+    roots.extend([("user", folder) for folder in extra])
     for scope, place in roots:
         for path in _files(place, DEPTH):
             real = path.resolve()
@@ -89,7 +90,7 @@ def switch(home: Home, by: str, which: str, enabled: bool) -> None:
         others = [dict(entry) for entry in table.get("config", []) if entry.get(by) != which]
         table.pop("config", None)
         if others or not enabled:
-            entries = tomlkit.aot()
+            entries: Any = tomlkit.aot()
             for entry in [*others, *([] if enabled else [{by: which, "enabled": False}])]:
                 entries.append(tomlkit.item(entry))
             table["config"] = entries

@@ -23,6 +23,8 @@ _TABLE = {
     "thread/fork": ("threads", "fork"),
     "thread/read": ("threads", "read"),
     "thread/list": ("listing", "list_"),
+    "thread/turns/list": ("turn_pages", "turns_list"),
+    "thread/items/list": ("turn_pages", "items_list"),
     "thread/loaded/list": ("threads", "loaded_list"),
     "thread/archive": ("threads", "archive"),
     "thread/unarchive": ("threads", "unarchive"),

@@ -10,12 +10,13 @@ from spindle.actors.mailbox import Reply
 from spindle.actors.methods.identity import thread_id
 from spindle.actors.methods.threads import mapped
 from spindle.actors.registry import ToThread
+from spindle.actors.streaming import Streamed
 from spindle.actors.thread.messages import Attach, Review
 from spindle.actors.thread.opening import FromFork
 from spindle.actors.turn.review import checked
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.reviews import ReviewStartParams, ReviewStartResponse
-from spindle.rpc.protocol.threads import ThreadForkParams, ThreadStartResponse
+from spindle.rpc.protocol.threads import ThreadForkParams, ThreadResumeResponse, ThreadStartResponse
 from spindle.rpc.protocol.turns import Turn
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def start(connection: Connection, params: ReviewStartParams, reply: Reply[Any]) 
         out = mapped(reply, response)
         registry.route(ToThread(thread, Review(reply=out, turn_id=str(uuid7()), target=target)))
 
-    def forked(loaded: ThreadStartResponse) -> None:
+    def forked(loaded: ThreadStartResponse | ThreadResumeResponse | Streamed) -> None:
+        assert not isinstance(loaded, Streamed)  # only what is asked for on the wire is
         review(loaded.thread.id)
 
     if params.delivery != "detached":

@@ -30,7 +30,7 @@ from spindle.actors.thread.messages import (
     UpdateMetadata,
 )
 from spindle.actors.thread.opened import git_info
-from spindle.actors.thread.recording import git_meta
+from spindle.actors.thread.recording import git_columns, git_meta
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.shapes import ABSENT
@@ -84,6 +84,7 @@ def rename(runtime: Runtime, id: str, name: str, reply: Reply[None]) -> None:
             raise invalid_request(f"thread not found: {id}")
         stored.append_to_stored(home, path, id, [("event_msg", name_event(id, name))])
         stored.record_name(home, id, name)
+        stored.tell_codex(home, id, {"name": name, "title": name})
 
     _change(runtime, id, SetName(reply=reply, name=name), work, lambda: _announce_name(runtime, id, name))
 
@@ -100,8 +101,9 @@ def update_metadata(connection: Connection, params: ThreadMetadataUpdateParams, 
     def work() -> Thread:
         path, meta = _located(runtime, id)
         summary = stored.read_summary(path)
-        meta = meta | {"git": git_meta(patched(git_info(summary), git)[0])}
-        stored.append_to_stored(home, path, id, [("session_meta", meta)])
+        after = patched(git_info(summary), git)[0]
+        stored.append_to_stored(home, path, id, [("session_meta", meta | {"git": git_meta(after)})])
+        stored.tell_codex(home, id, git_columns(after))
         return described(stored.read_summary(path))
 
     message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)

@@ -15,9 +15,11 @@ from spindle.actors.methods.identity import thread_id
 from spindle.actors.methods.listing import described
 from spindle.actors.registry import Leave, Resume, ToThread
 from spindle.actors.relocation import Archive, Delete, Unarchive
+from spindle.actors.streaming import Streamed
 from spindle.actors.thread.forking import check_fork
 from spindle.actors.thread.messages import Attach, Detach, ReadThread, RevertTurns
 from spindle.actors.thread.opening import FromFork, FromHistory, FromRollout, NewThread
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.tools.dynamic import check_dynamic_tools
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
 from spindle.rpc.protocol.removal import (
@@ -42,7 +44,7 @@ from spindle.rpc.protocol.threads import (
     ThreadUnsubscribeParams,
     ThreadUnsubscribeResponse,
 )
-from spindle.storage.rollout.load import load
+from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads import StoredThreadError, ThreadSummary, read_summary
 
@@ -53,7 +55,11 @@ if TYPE_CHECKING:
 
 def mapped(reply: Reply[Any], change: Any) -> Reply[Any]:
     """A reply that passes `change(answer)` on."""
-    return Reply(lambda value: reply.resolve(change(value)), reply.reject)
+
+    def resolve(value: Any) -> None:
+        reply.resolve(value.map(change) if isinstance(value, Streamed) else change(value))
+
+    return Reply(resolve, reply.reject)
 
 
 def start(connection: Connection, params: ThreadStartParams, reply: Reply[Any]) -> None:
@@ -74,7 +80,7 @@ def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]
     """thread/resume: of the loaded thread if there is one, else from `history`, `path` or the stored id, in this order."""
     check_permissions(params)
     registry = connection.runtime.registry
-    attach = Attach(reply=reply, subscriber=connection.subscriber, params=params)
+    attach = Attach(reply=reply, subscriber=connection.subscriber, params=params, streamed=True)
     loaded = registry.is_loaded(params.thread_id)
     if params.history is not None and not loaded:
         registry.route(Resume(str(uuid7()), attach, FromHistory(params=params, client=connection.client)))
@@ -117,30 +123,32 @@ def read(connection: Connection, params: ThreadReadParams, reply: Reply[Any]) ->
     id, runtime = thread_id(params.thread_id), connection.runtime
     if runtime.registry.is_loaded(id):
         out = mapped(reply, ThreadReadResponse)
-        runtime.registry.route(ToThread(id, ReadThread(reply=out, include_turns=params.include_turns)))
+        runtime.registry.route(ToThread(id, ReadThread(reply=out, include_turns=params.include_turns, streamed=True)))
     else:
         connection.later(reply, lambda: read_stored(runtime, id, params.include_turns))
 
 
-async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadReadResponse:
+async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadReadResponse | Streamed:
     """Read a thread that is not loaded, archived ones too."""
     services = runtime.services
 
-    def work() -> Thread | None:
+    def work() -> tuple[Thread, Snapshot | None] | None:
         path = services.indexing.locate(id) or services.indexing.locate_archived(id)
         if path is None:
             return None
         summary = read_summary(path)
-        return described(summary, tuple(load(path).replay.turns()) if include_turns else ())
+        return described(summary), Snapshot.stored(OpenRollout(path, services.outliner)) if include_turns else None
 
     try:
-        thread = await trio.to_thread.run_sync(work)
+        found = await trio.to_thread.run_sync(work)
     except (StoredThreadError, OSError) as error:
         raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {_reason(error)}") from error
-    if thread is None:
+    if found is None:
         raise invalid_request(f"thread not loaded: {id}")
+    thread, snapshot = found
     where = await services.state.read_or(lambda db: placements(db, id), Placements())
-    return ThreadReadResponse(where.show(thread))
+    response = ThreadReadResponse(where.show(thread))
+    return response if snapshot is None else Streamed(response, snapshot)
 
 
 def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: Reply[Any]) -> None:

@@ -22,9 +22,9 @@ from spindle.actors.thread.messages import (
     UpdateMetadata,
     UpdateSettings,
 )
-from spindle.actors.thread.reading import describe
-from spindle.actors.thread.recording import context_entries, save, set_git
+from spindle.actors.thread.recording import context_entries, git_columns, save, set_git
 from spindle.actors.thread.settings_change import applied, changed, shown
+from spindle.actors.thread.showing import describe
 from spindle.actors.thread.turn_task import token_usage
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
@@ -32,7 +32,8 @@ from spindle.rpc.protocol.shapes import ABSENT
 from spindle.rpc.protocol.thread_changes import ThreadElicitationResponse, ThreadMetadataGitInfoUpdateParams
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
 from spindle.rpc.protocol.threads import GitInfo, ThreadNameUpdatedNotification
-from spindle.storage.threads import record_name
+from spindle.storage.home import Home
+from spindle.storage.threads import record_name, tell_codex
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
@@ -56,12 +57,17 @@ async def set_name(thread: ThreadActor, message: SetName) -> None:
     if not state.ephemeral:
         await save(thread, lambda: [("event_msg", name_event(id, name))])
         try:
-            await trio.to_thread.run_sync(record_name, thread.services.home, id, name)
+            await trio.to_thread.run_sync(_record_name, thread.services.home, id, name)
         except OSError as error:
             raise internal_error(f"the thread's name could not be saved: {error}") from error
     state.name = name
     message.reply.resolve(None)
     thread.services.audience.announce(ThreadNameUpdatedNotification(id, name))
+
+
+def _record_name(home: Home, id: str, name: str) -> None:
+    record_name(home, id, name)
+    tell_codex(home, id, {"name": name, "title": name})
 
 
 async def update_metadata(thread: ThreadActor, message: UpdateMetadata) -> None:
@@ -76,6 +82,7 @@ async def update_metadata(thread: ThreadActor, message: UpdateMetadata) -> None:
     else:
         state.git_set |= given
         set_git(state, git)
+    await trio.to_thread.run_sync(tell_codex, thread.services.home, thread.thread_id, git_columns(git))
     message.reply.resolve(describe(thread))
 
 

@@ -1,37 +1,46 @@
 """A thread's conversation: what the model is sent next, and the rollout it is written to.
 
 The rollout is open only while a turn runs. A thread that is loaded but idle holds no descriptor and no lock; when it
-next writes it looks whether others have written in the meantime, and if so reads the conversation anew.
+next writes it looks whether others have written in the meantime, and if so reads the conversation anew. What the model is
+sent is read from the rollout when something first needs it: a thread that is resumed to be looked at never does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import trio
 
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.turn.host import Entry
+from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.home import Home
 from spindle.storage.rollout.history import with_aborted_outputs
 from spindle.storage.rollout.journal import Journal
 from spindle.storage.rollout.lines import decode_line, encode_line
-from spindle.storage.rollout.load import Loaded, load
+from spindle.storage.rollout.load import Loaded
+from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.replay import Replay
+
+T = TypeVar("T")
 
 
 class Conversation:
     """The conversation of one thread. `path` is None for an ephemeral thread, which keeps its lines in memory."""
 
-    def __init__(self, home: Home, thread_id: str, path: Path | None, meta: dict[str, Any]) -> None:
+    def __init__(
+        self, home: Home, thread_id: str, path: Path | None, meta: dict[str, Any], outliner: Outliner | None = None
+    ) -> None:
         self.path = path
         self.meta = meta
         self.paginated = meta.get("history_mode") == "paginated"
         """Whether the rollout stores items the way Codex 0.169 does (see storage/rollout/paginated)."""
-        self.items: list[bytes] = []
         self.usage: dict[str, Any] | None = None
         self.usage_turn: str | None = None
         self.last_context: dict[str, Any] | None = None
@@ -40,6 +49,8 @@ class Conversation:
         """What the last compaction left in `items` in place of what it took away."""
         self.stored = False
         """Whether the rollout exists."""
+        self._outliner = outliner if outliner is not None else Outliner()
+        self._items: list[bytes] | None = []
         self._lines: list[bytes] | None = [] if path is None else None
         self._journal = None if path is None else Journal(path, home.lock_file(thread_id), numbered=self.paginated)
         self._written = 0
@@ -55,8 +66,19 @@ class Conversation:
         """Whether the rollout can be appended to: between `begin` and `end`."""
         return self.stored and (self._journal is None or self._journal.is_open)
 
+    @property
+    def items(self) -> list[bytes]:
+        """What the model is sent, item by item; there from `begin` on."""
+        if self._items is None:
+            raise RuntimeError("the history has not been loaded: begin() does it")
+        return self._items
+
+    @items.setter
+    def items(self, items: list[bytes]) -> None:
+        self._items = items
+
     def take(self, loaded: Loaded) -> None:
-        """Continue from what a rollout says."""
+        """Continue from what a rollout that has been read whole says."""
         self._continue(loaded.replay)
         if self._journal is not None:
             self._journal.expect(loaded.end, loaded.inode)
@@ -67,32 +89,54 @@ class Conversation:
         self._continue(replay)
 
     def _continue(self, replay: Replay) -> None:
-        self.stored = True
-        if replay.meta is not None:
-            self.meta = dict(replay.meta.raw)
-        self.items = [item.json for item in replay.completed_history()]
-        self.last_context = replay.told_context
-        self.summary = replay.summary
-        self.usage = replay.token_usage
-        self.usage_turn = self.usage.get("turn_id") if self.usage else None
-        turns = replay.turns() if replay.ended_interrupted else []
-        self.cut_off_turn = turns[-1].id if turns else None
-        answered = {id(item) for item in replay.history}
-        self._unanswered = [item.json for item in with_aborted_outputs(replay.history) if id(item) not in answered]
+        turns = replay.shown.turns if replay.ended_interrupted else []
+        meta = None if replay.meta is None else replay.meta.raw
+        self._stand_at(meta, replay.told_context, replay.token_usage, turns[-1].id if turns else None)
+        self._take_history(replay)
 
     async def reload(self) -> None:
         """Read the rollout anew: a line that was appended changes what came before it. Not while it is open."""
         if self._journal is not None:
             try:
-                self.take(await trio.to_thread.run_sync(load, self._journal.path))
+                await self._reading(self.follow)
             except OSError:
                 self._journal.expect(0, -1)  # what is held no longer holds: read it when it is next opened
                 raise
 
-    async def begin(self) -> bool:
+    def follow(self, rollout: OpenRollout) -> None:
+        """Continue from what the end of a rollout says; its history is loaded later. Blocking."""
+        outline = rollout.outline
+        cut_off = outline.ids[-1] if outline.cut_off else None
+        context = None if outline.untold else rollout.payload(outline.context)
+        self._stand_at(rollout.payload(outline.meta), context, rollout.token_usage, cut_off)
+        self._items, self._unanswered = None, ()
+        if self._journal is not None:
+            self._journal.expect(rollout.end, outline.inode)
+
+    def _stand_at(
+        self,
+        meta: dict[str, Any] | None,
+        context: dict[str, Any] | None,
+        usage: dict[str, Any] | None,
+        cut_off: str | None,
+    ) -> None:
+        self.stored = True
+        if meta is not None:
+            self.meta = dict(meta)
+        self.last_context, self.cut_off_turn = context, cut_off
+        self.usage, self.usage_turn = usage, usage.get("turn_id") if usage else None
+
+    def _take_history(self, replay: Replay) -> None:
+        self.summary = replay.summary
+        self._items = [item.json for item in replay.completed_history()]
+        answered = {id(item) for item in replay.history}
+        self._unanswered = [item.json for item in with_aborted_outputs(replay.history) if id(item) not in answered]
+
+    async def begin(self, *, history: bool = True) -> bool:
         """Open the rollout for writing, creating it if it is new; True if others had written to it.
 
-        Raises WriterBusy, JournalError.
+        With `history` what the model is sent is loaded too, unless it is already; without, calls that a crash left without
+        an answer stay so. Raises WriterBusy, JournalError, OSError.
         """
         if self._journal is None:
             if not self.stored:
@@ -103,25 +147,34 @@ class Conversation:
         opened = await trio.to_thread.run_sync(journal.begin, [encode_line("session_meta", self.meta)] if new else [])
         self.stored = True
         changed = bool(opened.foreign) or opened.replaced
-        if changed:
-            self.take(await trio.to_thread.run_sync(load, journal.path))
-        if self._unanswered:
-            # the calls that a crash left without an answer get theirs in the file too
-            self._append([encode_line("response_item", orjson.Fragment(item)) for item in self._unanswered])
-            self._unanswered = ()
+        try:
+            if changed:
+                await self._reading(self.follow)
+            if history and self._items is None:
+                self._take_history(await self._reading(OpenRollout.replay))
+            if self._unanswered:
+                # the calls that a crash left without an answer get theirs in the file too
+                self._append([encode_line("response_item", orjson.Fragment(item)) for item in self._unanswered])
+                self._unanswered = ()
+        except BaseException:
+            self.end()
+            raise
         return changed
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Append lines; response items also become part of what the model is sent. Raises JournalError."""
         lines: list[bytes] = []
+        items: list[bytes] = []
         for kind, payload in entries:
             if kind == "response_item":
                 encoded = orjson.dumps(payload)
-                self.items.append(encoded)
+                items.append(encoded)
                 lines.append(encode_line(kind, orjson.Fragment(encoded)))
             else:
                 lines.append(encode_line(kind, payload))
         self._append(lines)
+        if self._items is not None:
+            self._items += items
 
     def replace(self, items: Sequence[bytes], summary: str) -> None:
         """Let the model see these items from now on; a recorded line says so. It has to be told its context again."""
@@ -133,25 +186,56 @@ class Conversation:
         if self._journal is not None:
             self._journal.end()
 
-    async def turns(self, live_turn_id: str | None) -> list[Turn]:
-        """The shown turns, read from the rollout. When this returns nothing newer has been recorded."""
+    async def close(self) -> None:
+        """Nothing more is asked of it: let go of the rollout, and note where its turns are for who opens it next."""
+        self.end()
+        if self._journal is not None and self._outliner.is_long(self._journal.path):
+            await trio.to_thread.run_sync(self._outliner.settle, self._journal.path)
+
+    async def snapshot(self, live_turn_id: str | None, *, whole: bool = False) -> Snapshot:
+        """The shown turns as they are when this returns, yet to be read; to be closed. Raises OSError.
+
+        `whole`: all of them are going to be read.
+        """
         if self._journal is None:
             replay = Replay()
             for raw in self._lines or ():
                 if line := decode_line(raw):
                     replay.feed(line)
-            return replay.turns(live_turn_id)
+            return Snapshot.of([turn.body(turn.id == live_turn_id) for turn in replay.shown.turns])
         if not self.stored:
-            return []
+            return Snapshot.of([])
+        return Snapshot.stored(await self._opened(with_turns=whole), live_turn_id)
+
+    async def turns(self, live_turn_id: str | None) -> list[Turn]:
+        """The shown turns. Raises OSError."""
+        snapshot = await self.snapshot(live_turn_id, whole=True)
+        try:
+            return await trio.to_thread.run_sync(
+                lambda: [structure(body, Turn) for body in snapshot.read(range(len(snapshot.ids)))]
+            )
+        finally:
+            snapshot.close()
+
+    async def _opened(self, *, with_turns: bool = False) -> OpenRollout:
+        """The rollout, open for reading. When this returns nothing newer has been recorded."""
+        assert self._journal is not None
         path = self._journal.path
+        opening = partial(OpenRollout, path, self._outliner, with_turns=with_turns)
         for _ in range(4):
             written = self._written
-            loaded = await trio.to_thread.run_sync(load, path)
+            rollout = await trio.to_thread.run_sync(opening)
             if written == self._written:
-                break
-        else:
-            loaded = load(path)  # a turn that writes all the time: rather hold it up once than miss a line
-        return loaded.replay.turns(live_turn_id)
+                return rollout
+            rollout.close()
+        return opening()  # a turn that writes all the time: rather hold it up than miss a line
+
+    async def _reading(self, read: Callable[[OpenRollout], T]) -> T:
+        rollout = await self._opened()
+        try:
+            return await trio.to_thread.run_sync(read, rollout)
+        finally:
+            rollout.close()
 
     def _append(self, lines: list[bytes]) -> None:
         self._written += 1

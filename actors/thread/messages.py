@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from spindle.actors.mailbox import Ask
+from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Subscriber
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.tools.commands.sessions import Terminal
 from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.reviews import ReviewTarget
@@ -18,7 +20,13 @@ from spindle.rpc.protocol.thread_changes import (
     ThreadMetadataGitInfoUpdateParams,
 )
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
-from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadStartResponse, ThreadUnsubscribeStatus
+from spindle.rpc.protocol.threads import (
+    Thread,
+    ThreadResumeParams,
+    ThreadResumeResponse,
+    ThreadStartResponse,
+    ThreadUnsubscribeStatus,
+)
 from spindle.rpc.protocol.turns import Turn, TurnStartParams
 
 if TYPE_CHECKING:
@@ -26,15 +34,17 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True)
-class Attach(Ask[ThreadStartResponse]):
+class Attach(Ask[ThreadStartResponse | ThreadResumeResponse | Streamed]):
     """Subscribe. `params` are those of a resume, None for the thread's own start; answers with the loaded thread.
 
     On the wire a thread without a turn cannot be resumed, as there is nothing on disk; `in_process` subscribers may join it.
+    `streamed` says that the asker can do with the turns beside the answer, to be read piece by piece.
     """
 
     subscriber: Subscriber
     params: ThreadResumeParams | None = None
     in_process: bool = False
+    streamed: bool = False
 
 
 @frozen(kw_only=True)
@@ -75,10 +85,18 @@ class AskServers(Ask[Any]):
 
 
 @frozen(kw_only=True)
-class ReadThread(Ask[Thread]):
-    """Describe the thread."""
+class ReadThread(Ask[Thread | Streamed]):
+    """Describe the thread; `streamed` as in `Attach`."""
 
     include_turns: bool = False
+    streamed: bool = False
+
+
+@frozen(kw_only=True)
+class TakeSnapshot(Ask[Snapshot]):
+    """The turns as they are now, for the method `method`; the snapshot is the asker's to close."""
+
+    method: str
 
 
 @frozen(kw_only=True)

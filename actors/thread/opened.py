@@ -14,6 +14,7 @@ from spindle.actors.skills import announcement
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.threads import GitInfo
@@ -48,6 +49,8 @@ class OpenedThread:
     dynamic_tools: Sequence[DynamicToolSpec] = ()
     functions: Sequence[Tool] = ()
     """Tools that the application has which the runtime is embedded in."""
+    turns: Snapshot | None = None
+    """The turns as the rollout had them when it was opened, for whoever it was opened for; to be closed."""
     git_set: dict[str, str | None] = field(factory=lambda: dict[str, str | None]())
     """What a client has set of `git` before the rollout was made."""
     elicitations: int = 0

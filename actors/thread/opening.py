@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -25,14 +26,17 @@ from spindle.actors.thread.opened import (
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
 from spindle.actors.thread.settings_change import as_context
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.tools.interface import Tool
-from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.threads import ThreadResumeParams, ThreadStartParams
 from spindle.storage.config import ConfigError
 from spindle.storage.rollout.compressed import existing, inflate
-from spindle.storage.rollout.load import load
+from spindle.storage.rollout.fold import SessionMeta
+from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
-from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, read_summary
+from spindle.storage.rollout.reading import OpenRollout
+from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, git_of, read_summary
 
 __all__ = ["FromFork", "FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
 
@@ -96,6 +100,8 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
         if isinstance(error, NoRollout):
             raise invalid_request(str(error)) from error
         raise invalid_request(f"failed to load rollout: {error}") from error
+    except JournalError as error:
+        raise internal_error(f"the history of thread {thread_id} could not be saved: {error}") from error
     except OSError as error:
         raise invalid_request(f"failed to load thread {thread_id}: {error}") from error
 
@@ -114,7 +120,7 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
     return OpenedThread(
         settings=settings,
         config=config,
-        conversation=Conversation(services.home, thread_id, path, meta),
+        conversation=Conversation(services.home, thread_id, path, meta, services.outliner),
         guidance=guidance_of(services, config, settings.cwd),
         skills=skills_of(services, config, settings.cwd),
         client=opening.client,
@@ -136,14 +142,48 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
     path = inflate(existing(path))
     if path.stat().st_size == 0:
         raise invalid_request(f"failed to load rollout `{path}` for thread {thread_id}: empty session file")
-    lock = WriterLock(services.home.lock_file(thread_id))
-    lock.acquire()  # a thread that another process is writing to would be stale at once
-    lock.release()
+    _check_unlocked(services, thread_id)
     summary = read_summary(path)
-    loaded = load(path)
-    replay, params = loaded.replay, opening.params
-    told, applied = replay.last_turn_context or {}, as_context(replay.settings_applied or {})
-    recorded = applied | told if replay.told_since else told | applied
+    whole = not opening.params.exclude_turns
+    rollout = OpenRollout(path, services.outliner, with_turns=whole)
+    try:
+        opened = _continue(services, thread_id, opening, path, summary, rollout)
+    except BaseException:
+        rollout.close()
+        raise
+    if whole:
+        opened.turns = Snapshot.stored(rollout)
+    else:
+        rollout.close()
+    return opened
+
+
+def _check_unlocked(services: Services, thread_id: str) -> None:
+    """Refuse a thread that another process is writing to: it would be stale at once. Raises WriterBusy, OSError."""
+    lock = WriterLock(services.home.lock_file(thread_id))
+    try:
+        lock.acquire()
+    except OSError as error:
+        # a home that cannot be written to can still be looked at; the first turn will say what is wrong
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+    lock.release()
+
+
+def _continue(
+    services: Services,
+    thread_id: str,
+    opening: FromRollout,
+    path: Path,
+    summary: ThreadSummary,
+    rollout: OpenRollout,
+) -> OpenedThread:
+    params, outline = opening.params, rollout.outline
+    told = rollout.payload(outline.context) or {}
+    changed = as_context((rollout.payload(outline.settings) or {}).get("thread_settings") or {})
+    recorded = changed | told if outline.told_since else told | changed
+    raw_meta = rollout.payload(outline.meta) or {}
+    meta = SessionMeta.of(raw_meta)
     cwd = params.cwd or recorded.get("cwd") or summary.cwd
     config = configure(services, cwd, params.config)
     context = {"cwd": summary.cwd, **recorded}
@@ -154,11 +194,11 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         else _with_provider(params, summary),
         server_cwd=services.cwd,
         recorded=context,
-        base_instructions=replay.meta.base_instructions if replay.meta else None,
+        base_instructions=meta.base_instructions if meta else None,
     )
     check_provider(settings, config)
-    conversation = Conversation(services.home, thread_id, path, dict(replay.meta.raw) if replay.meta else {})
-    conversation.take(loaded)
+    conversation = Conversation(services.home, thread_id, path, raw_meta, services.outliner)
+    conversation.follow(rollout)
     instructed = recorded.get("developer_instructions")
     new = params.developer_instructions
     return OpenedThread(
@@ -173,11 +213,11 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
         source=summary.source,
         cli_version=summary.cli_version,
         preview=summary.preview,
-        name=summary.name or replay.name,
+        name=summary.name or outline.name,
         forked_from_id=summary.forked_from_id,
         agent_nickname=summary.agent_nickname,
         agent_role=summary.agent_role,
-        git=git_info(summary),
+        git=git_info(evolve(summary, git=git_of(raw_meta)) if raw_meta else summary),
         new_developer_instructions=new if new and new != instructed else None,
         functions=opening.functions,
     )
@@ -199,7 +239,11 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
         settings=settings,
         config=config,
         conversation=Conversation(
-            services.home, thread_id, path, session_meta(services, thread_id, settings, opening.client, now)
+            services.home,
+            thread_id,
+            path,
+            session_meta(services, thread_id, settings, opening.client, now),
+            services.outliner,
         ),
         guidance=guidance_of(services, config, settings.cwd),
         skills=skills_of(services, config, settings.cwd),

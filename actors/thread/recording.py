@@ -55,6 +55,11 @@ def set_git(state: OpenedThread, git: GitInfo) -> None:
         state.conversation.meta["git"] = meta
 
 
+def git_columns(git: GitInfo) -> dict[str, str | None]:
+    """The same as Codex's database has it."""
+    return {"git_sha": git.sha, "git_branch": git.branch, "git_origin_url": git.origin_url}
+
+
 def git_meta(git: GitInfo) -> dict[str, str]:
     """The `git` member of a session_meta line."""
     return {key: value for name, key in _GIT_KEYS.items() if (value := getattr(git, name)) is not None}
@@ -74,7 +79,7 @@ async def save(thread: ThreadActor, entries: Callable[[], Sequence[Entry]]) -> N
     try:
         if ours:
             await look_at_repository(state)
-            await conversation.begin()
+            await conversation.begin(history=False)
         try:
             conversation.record(entries())
             journal = conversation.journal

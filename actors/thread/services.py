@@ -21,6 +21,7 @@ from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
+from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.state import StateStore
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Services:
     skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))
     indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
     state: StateStore = field(default=Factory(lambda self: StateStore(self.home), takes_self=True))
+    outliner: Outliner = field(default=Factory(lambda self: self.indexing.outliner(), takes_self=True))
     sandbox: Sandbox = field(factory=Sandbox)
     rules: RuleBook = field(
         default=Factory(lambda self: RuleBook(self.home.path / "rules", self.audience.announce), takes_self=True)

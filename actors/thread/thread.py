@@ -18,8 +18,9 @@ from uuid_utils import uuid7
 from spindle.actors.actor import Actor
 from spindle.actors.mailbox import Ask, wants_answer
 from spindle.actors.questions import Question
+from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Event, Subscriber
-from spindle.actors.thread import changes, terminals
+from spindle.actors.thread import changes, showing, terminals
 from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
@@ -37,15 +38,15 @@ from spindle.actors.thread.messages import (
     StartTurn,
     SteerTurn,
     StopThread,
+    TakeSnapshot,
     TurnEnded,
 )
 from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
-from spindle.actors.thread.permissions import profile_of
-from spindle.actors.thread.reading import all_turns, describe, kept, read
 from spindle.actors.thread.recording import save
 from spindle.actors.thread.revert import revert
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.services import Services
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turn_task import TurnTask, token_usage
 from spindle.actors.turn.host import Entry, Said
@@ -62,12 +63,11 @@ from spindle.rpc.protocol.threads import (
     ThreadActiveFlag,
     ThreadResumeParams,
     ThreadStartedNotification,
-    ThreadStartResponse,
     ThreadStatus,
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
-from spindle.storage.state.sections import Placements
+from spindle.storage.rollout.source import RolloutChanged
 
 log = logging.getLogger("spindle")
 
@@ -141,13 +141,15 @@ class ThreadActor(Actor):
             self.turn.done.set()
         if hasattr(self, "state"):
             await self._settle()
-            self.state.conversation.end()
+            await self.state.conversation.close()
+            if self.state.turns is not None:
+                self.state.turns.close()
 
     async def handle(self, message: object) -> None:
         """Deal with one message, then see whether there is a reason to stay. A refusal is the asker's, not the thread's end."""
         try:
             await self._dispatch(message)
-        except (RpcError, OSError) as error:
+        except (RpcError, OSError, RolloutChanged) as error:
             if not wants_answer(message):
                 raise
             message.reply.reject(
@@ -177,7 +179,9 @@ class ThreadActor(Actor):
             case AskServers():
                 self.nursery.start_soon(self.servers.answer, message)
             case ReadThread():
-                await read(self, message)
+                await showing.read(self, message)
+            case TakeSnapshot():
+                await showing.take_snapshot(self, message)
             case RevertTurns():
                 await self._revert(message)
             case RunScript():
@@ -224,49 +228,71 @@ class ThreadActor(Actor):
         self.services.audience.announce(ThreadStatusChangedNotification(self.thread_id, status))
 
     async def _attach(self, message: Attach) -> None:
-        params, state = message.params, self.state
+        params = message.params
         cold, self._cold = self._cold and params is not None, False
         if params is not None and not cold:
             self._check_rejoin(params, message.in_process)
         elif params is not None and params.history is None:
             self.set_status(IdleStatus())
-        fork = self._opening.params if isinstance(self._opening, FromFork) and params is None else None
-        where, goal = (Placements(), None) if params is None else await kept(self)
-        with_turns = params is not None and not params.exclude_turns and params.history is None
-        with_turns = with_turns or (fork is not None and not fork.exclude_turns)
-        turns = await all_turns(self) if with_turns else []
-        if message.subscriber.outbox.closed:
-            raise invalid_request("the client has gone away")
-        self._subscribe(message.subscriber)
-        settings = state.settings
-        thread = where.show(describe(self, turns))
-        message.reply.resolve(
-            ThreadStartResponse(
-                thread=thread,
-                model=settings.model,
-                model_provider=settings.model_provider,
-                service_tier=settings.service_tier,
-                cwd=settings.cwd,
-                runtime_workspace_roots=(settings.cwd,),
-                instruction_sources=tuple(state.guidance.sources),
-                approval_policy=settings.approval_policy,
-                approvals_reviewer=settings.approvals_reviewer,  # type: ignore[arg-type]
-                sandbox=settings.sandbox,
-                permission_profile=profile_of(settings.sandbox),
-                reasoning_effort=settings.effort,
-                collaboration_mode=settings.collaboration_mode,
-            )
-        )
-        if state.conversation.usage is not None and (params is None or params.history is None):
-            turn_id = turns[-1].id if turns else state.conversation.usage_turn
-            message.subscriber.deliver(Event(token_usage(self.thread_id, turn_id or "", state.conversation.usage)))
-        if params is None:
-            self.services.audience.announce(ThreadStartedNotification(thread))
-        if goal is not None:
-            message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=self.thread_id, goal=goal.goal)))
+        if params is not None and params.history is None:
+            await self._attach_resumed(message, params)
+        else:
+            await self._attach_started(message)
         for question in self.questions.values():
             message.subscriber.outbox.put(question)
         self.servers.announce()
+
+    async def _attach_started(self, message: Attach) -> None:
+        """The thread is new: it begins here, as a fork, or with a history that the client gave."""
+        fork = self._opening.params if isinstance(self._opening, FromFork) else None
+        turns: list[Turn] = []
+        if fork is not None and not fork.exclude_turns:
+            turns = await self.state.conversation.turns(None)
+        self._admit(message.subscriber)
+        shown = showing.describe(self, turns)
+        message.reply.resolve(showing.started(self, shown))
+        if fork is not None:
+            self._tell_usage(message.subscriber, turns[-1].id if turns else None)
+        if message.params is None:
+            self.services.audience.announce(ThreadStartedNotification(shown))
+
+    async def _attach_resumed(self, message: Attach, params: ThreadResumeParams) -> None:
+        """The turns go out while the answer is written, unless the client does without or shares this process."""
+        where, goal = await showing.kept(self)
+        snapshot = self._turns_as_opened() or await showing.turns_now(self, whole=not params.exclude_turns)
+        handed_on = False
+        try:
+            page = await showing.first_page(self, params, snapshot)
+            streamed = message.streamed and not params.exclude_turns
+            turns = [] if streamed or params.exclude_turns else await showing.built(snapshot)
+            self._admit(message.subscriber)
+            answer = showing.resumed(self, where.show(showing.describe(self, turns)), snapshot, page)
+            message.reply.resolve(Streamed(answer, snapshot) if streamed else answer)
+            handed_on = streamed
+        finally:
+            if not handed_on:
+                snapshot.close()
+        self._tell_usage(message.subscriber, snapshot.ids[-1] if snapshot.ids else None)
+        if goal is not None:
+            message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=self.thread_id, goal=goal.goal)))
+
+    def _turns_as_opened(self) -> Snapshot | None:
+        """The turns that came with opening the rollout, for the first who asks, if nothing has been added to them."""
+        turns, self.state.turns = self.state.turns, None
+        if turns is not None and self.turn is not None:
+            turns.close()
+            return None
+        return turns
+
+    def _admit(self, subscriber: Subscriber) -> None:
+        if subscriber.outbox.closed:
+            raise invalid_request("the client has gone away")
+        self._subscribe(subscriber)
+
+    def _tell_usage(self, subscriber: Subscriber, turn_id: str | None) -> None:
+        conversation = self.state.conversation
+        if (usage := conversation.usage) is not None:
+            subscriber.deliver(Event(token_usage(self.thread_id, turn_id or conversation.usage_turn or "", usage)))
 
     def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
         if params.history is not None:
@@ -367,9 +393,10 @@ class ThreadActor(Actor):
 
     def _show_waiting(self) -> None:
         """Bring the status in line with the open questions."""
-        flags = tuple(dict.fromkeys(q.waiting_on for q in self.questions.values() if q.waiting_on is not None))
-        if isinstance(self.status, ActiveStatus) and tuple(self.status.active_flags) != flags:
-            self.set_status(ActiveStatus(flags))
+        flags: list[ThreadActiveFlag] = [q.waiting_on for q in self.questions.values() if q.waiting_on is not None]
+        flags = list(dict.fromkeys(flags))
+        if isinstance(self.status, ActiveStatus) and list(self.status.active_flags) != flags:
+            self.set_status(ActiveStatus(tuple(flags)))
 
     # -- taking back
 
@@ -379,8 +406,8 @@ class ThreadActor(Actor):
             self._reverting.append(message)  # dealt with when the turn has closed its record
             return
         last = await revert(self, message.before_turn_id)
-        where, _ = await kept(self)
-        message.reply.resolve((where.show(describe(self)), last))
+        where, _ = await showing.kept(self)
+        message.reply.resolve((where.show(showing.describe(self)), last))
         self.services.audience.announce(ThreadRevertedNotification(self.thread_id))
 
     # -- turns

@@ -6,7 +6,6 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Any, ClassVar
 
 import trio
 from attrs import frozen
@@ -27,9 +26,9 @@ class _Image:
 class ViewImage:
     """The tool."""
 
-    name: ClassVar[str] = "view_image"
-    namespace: ClassVar[str | None] = None
-    offer: ClassVar[dict[str, Any]] = function(
+    name = "view_image"
+    namespace = None
+    offer = function(
         name,
         "Looks at an image file on this machine. Only for a file that the user named and that is not in the conversation "
         "already.",

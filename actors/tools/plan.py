@@ -1,7 +1,7 @@
 """update_plan: the model's list of steps, shown to the clients; nothing is kept of it but the call."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from attrs import frozen
 
@@ -30,9 +30,9 @@ class _Plan:
 class UpdatePlan:
     """The tool."""
 
-    name: ClassVar[str] = "update_plan"
-    namespace: ClassVar[str | None] = None
-    offer: ClassVar[dict[str, Any]] = function(
+    name = "update_plan"
+    namespace = None
+    offer = function(
         name,
         "Shows the user the steps of the task and how far each of them is. Send the whole list each time; keep at most "
         "one step in progress.",

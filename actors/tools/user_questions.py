@@ -1,7 +1,6 @@
 """request_user_input: the model asks the user, in plan mode."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import orjson
 from attrs import frozen
@@ -33,9 +32,9 @@ class _Questions:
 class RequestUserInput:
     """The tool."""
 
-    name: ClassVar[str] = "request_user_input"
-    namespace: ClassVar[str | None] = None
-    offer: ClassVar[dict[str, Any]] = function(
+    name = "request_user_input"
+    namespace = None
+    offer = function(
         name,
         "Asks the user one to three short questions and waits for the answers. Only in plan mode.",
         {

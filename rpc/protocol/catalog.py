@@ -124,7 +124,11 @@ _TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("fuzzyFileSearch/sessionStart", "", None),
     ("fuzzyFileSearch/sessionUpdate", "", None),
     ("fuzzyFileSearch/sessionStop", "", None),
-    # of 0.169
+)
+
+# what Codex 0.169 has beyond that
+_NEWER: Final[tuple[tuple[str, str, str | None], ...]] = (
+    ("thread/items/list", "threads", "ThreadItemsListParams"),
     ("thread/delete", "removal", "ThreadDeleteParams"),
     ("thread/revert", "removal", "ThreadRevertParams"),
     ("thread/goal/set", "goals", "ThreadGoalSetParams"),
@@ -179,10 +183,12 @@ EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(("thread/readState/changed", "thre
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
     {
         name: Method(name, module, params, name not in _WITHOUT_PARAMS, name in _EXPERIMENTAL)
-        for name, module, params in _TABLE
+        for name, module, params in (*_TABLE, *_NEWER)
     }
 )
-"""Every method of Codex 0.124 by name, in its order, then those that later versions add."""
+"""Every method of Codex 0.124 by name, in its order, and behind them those of Codex 0.169 that are known here."""
+
+_NAMED_IN_ERRORS: Final = tuple(name for name, _, _ in _TABLE)
 
 
 @cache
@@ -202,7 +208,7 @@ def structure_params(method: str, params: object, has_params: bool = True) -> An
     """
     entry = METHODS.get(method)
     if entry is None:
-        raise _invalid(f"unknown variant `{method}`, expected {one_of(tuple(METHODS))}")
+        raise _invalid(f"unknown variant `{method}`, expected {one_of(_NAMED_IN_ERRORS)}")
     if not entry.params_required:
         if params is None or params == {}:
             return None

@@ -24,7 +24,7 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
 )
 from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, JsonObject, Tagged, Untagged
-from spindle.rpc.protocol.turns import Turn
+from spindle.rpc.protocol.turns import Turn, TurnItemsView
 
 ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
 ThreadSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at", "section_position"]
@@ -185,6 +185,24 @@ class ThreadStartResponse(_LoadedThread):
     """The new thread."""
 
 
+@frozen
+class ThreadTurnsListResponse:
+    """One page of turns in the JSON form of `Turn`, as they were read."""
+
+    data: Sequence[JsonObject]
+    next_cursor: str | None = None
+    backwards_cursor: str | None = None
+
+
+@frozen(kw_only=True)
+class InitialTurnsPageParams:
+    """Which page of turns a resume answers with, as in `thread/turns/list`."""
+
+    limit: U32 | None = None
+    sort_direction: SortDirection | None = None
+    items_view: TurnItemsView | None = None
+
+
 @frozen(kw_only=True)
 class ThreadResumeParams:
     """Load a thread, or join one that is loaded. `history` wins over `path`, `path` over `thread_id`."""
@@ -205,12 +223,17 @@ class ThreadResumeParams:
     developer_instructions: str | None = None
     personality: Personality | None = None
     exclude_turns: bool = False
+    initial_turns_page: InitialTurnsPageParams | None = field(default=None, metadata={"experimental": True})
     persist_extended_history: bool = field(default=False, metadata=_EXTENDED_HISTORY)
 
 
 @frozen(kw_only=True)
 class ThreadResumeResponse(_LoadedThread):
-    """The loaded thread, with its turns."""
+    """The loaded thread, with its turns. With the cursors its turns and items are paged through from the end."""
+
+    initial_turns_page: ThreadTurnsListResponse | None = None
+    turns_backwards_cursor: str | None = None
+    items_backwards_cursor: str | None = None
 
 
 @frozen(kw_only=True)
@@ -321,13 +344,39 @@ class ThreadTurnsListParams:
     cursor: str | None = None
     limit: U32 | None = None
     sort_direction: SortDirection | None = None
+    items_view: TurnItemsView | None = None
+    """How much of the items; all of them, if not said."""
+
+
+@frozen(kw_only=True)
+class ThreadItemsListParams:
+    """Page through a thread's items, or one turn's.
+
+    `cursor` is a string, or where a turn is named {"type": "item", "itemId": …}: the page begins behind that item.
+    """
+
+    thread_id: str
+    turn_id: str | None = None
+    cursor: object = None
+    limit: U32 | None = None
+    sort_direction: SortDirection | None = None
+
+
+@frozen(kw_only=True)
+class ThreadItemEntry:
+    """An item, and the turn it is in. Times are Unix milliseconds, where they were recorded."""
+
+    turn_id: str
+    item: JsonObject
+    started_at_ms: int | None = None
+    completed_at_ms: int | None = None
 
 
 @frozen
-class ThreadTurnsListResponse:
-    """One page of turns, with their items."""
+class ThreadItemsListResponse:
+    """One page of items."""
 
-    data: Sequence[Turn]
+    data: Sequence[ThreadItemEntry]
     next_cursor: str | None = None
     backwards_cursor: str | None = None
 

@@ -1,6 +1,6 @@
 """What every transport offers to the JSON-RPC peer above it."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from typing import Final, Literal, Protocol
 
 TransportKind = Literal["stdio", "websocket", "unix"]
@@ -33,6 +33,13 @@ class Transport(Protocol):
         """Write a batch of messages at once; none of them may contain a newline.
 
         Raises trio.BrokenResourceError when the peer is gone, trio.ClosedResourceError after `aclose`.
+        """
+        ...
+
+    async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
+        """Write one message as its pieces come, which are not empty and divide no character; no other comes between.
+
+        Raises as `send` does, and what `pieces` raises: then the transport is unusable, as the message is cut off.
         """
         ...
 

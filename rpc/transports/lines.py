@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from typing import Final
 
 import trio
@@ -106,6 +106,19 @@ class LineTransport:
             await trio.lowlevel.checkpoint_if_cancelled()  # from here on, a cancellation may cut a message in two
             self._broken = True
             await self._send_stream.send_all(b"\n".join((*messages, b"")))
+            self._broken = False
+
+    async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
+        """Write one message as its pieces come, and a newline. Errors as in `Transport`."""
+        async with self._sending:
+            if self._closed:
+                raise trio.ClosedResourceError("this transport was closed")
+            if self._broken:
+                raise trio.BrokenResourceError("an earlier write did not complete")
+            self._broken = True
+            async for piece in pieces:
+                await self._send_stream.send_all(piece)
+            await self._send_stream.send_all(b"\n")
             self._broken = False
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:

@@ -5,7 +5,7 @@ negotiated, so nothing is compressed.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from struct import pack
 from typing import Final
 
@@ -173,6 +173,33 @@ class WebSocketTransport:
             await trio.lowlevel.checkpoint_if_cancelled()  # from here on, a cancellation may cut a frame in two
             await self._write(self._frames(messages))
 
+    async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
+        """Write one message as a text frame and its continuations, one a piece. Errors as in `Transport`."""
+        async with self._writing:
+            if self._closing:
+                raise trio.ClosedResourceError("this WebSocket was closed")
+            if self._broken or self._websocket.state is not ConnectionState.OPEN:
+                raise trio.BrokenResourceError("the peer is gone")
+            whole, first, held = False, True, b""
+            try:
+                async for piece in pieces:
+                    if held:
+                        await self._write(self._fragment(held, first, last=False))
+                        first = False
+                    held = piece
+                    if self._closing:
+                        raise trio.ClosedResourceError("this WebSocket was closed")
+                await self._write(self._fragment(held, first, last=True))
+                whole = True
+            finally:
+                if not whole:  # a cut-off message cannot be taken back
+                    self._broken = True
+
+    def _fragment(self, piece: bytes, first: bool, last: bool) -> bytes:
+        if self._websocket.client:
+            return self._websocket.send(TextMessage(piece.decode(), message_finished=last))
+        return _header(len(piece), opcode=1 if first else 0, final=last) + piece
+
     def _frames(self, messages: Sequence[bytes]) -> bytes:
         if self._websocket.client:  # wsproto masks
             return b"".join(self._websocket.send(TextMessage(message.decode())) for message in messages)
@@ -180,7 +207,7 @@ class WebSocketTransport:
         # which is most of the cost of a small message.
         parts: list[bytes] = []
         for message in messages:
-            parts.append(_text_header(len(message)))
+            parts.append(_header(len(message)))
             parts.append(message)
         return b"".join(parts)
 
@@ -235,13 +262,14 @@ class WebSocketTransport:
                     pass
 
 
-def _text_header(length: int) -> bytes:
-    """The start of an unmasked, final text frame (RFC 6455, section 5.2)."""
+def _header(length: int, opcode: int = 1, final: bool = True) -> bytes:
+    """The start of an unmasked frame: of a text (1) or of its continuation (0) (RFC 6455, section 5.2)."""
+    first = opcode | (0x80 if final else 0)
     if length < 126:
-        return pack("!BB", 0x81, length)
+        return pack("!BB", first, length)
     if length < 65536:
-        return pack("!BBH", 0x81, 126, length)
-    return pack("!BBQ", 0x81, 127, length)
+        return pack("!BBH", first, 126, length)
+    return pack("!BBQ", first, 127, length)
 
 
 async def accept(

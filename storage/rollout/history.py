@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import orjson
 from attrs import frozen
 
-from spindle.storage.rollout.shapes import Json, mapping, sequence, text, text_or_none
+from spindle.storage.rollout.items import cut_middle
+from spindle.storage.rollout.shapes import Json, is_mapping, mapping, sequence, text, text_or_none
 
 # what a call of each type is answered with
 _OUTPUT_OF = {
@@ -45,11 +46,31 @@ class StoredItem:
     json: bytes
 
 
+OUTPUT_LIMIT = 40_000
+"""Characters of a tool's output that the model is sent, about 10,000 tokens. The file keeps all."""
+_CHARACTERS_OF_TOKEN = 4
+
+
+def _cut(payload: Json) -> None:
+    """Leave out the middle of an output that is longer than a model can use."""
+    output = payload.get("output")
+    if isinstance(output, str):
+        payload["output"] = cut_middle(output, OUTPUT_LIMIT, "tokens", _CHARACTERS_OF_TOKEN)
+        return
+    room = OUTPUT_LIMIT
+    for part in sequence(output):
+        if is_mapping(part) and isinstance(part.get("text"), str):
+            part["text"] = cut_middle(part["text"], room, "tokens", _CHARACTERS_OF_TOKEN)
+            room = max(0, room - len(part["text"]))
+
+
 def stored(payload: Json) -> StoredItem | None:
     """A `response_item` payload as it is sent to the model; None for what is never sent. Takes over `payload`."""
     kind = payload.get("type")
     if not isinstance(kind, str) or kind in _NOT_SENT:
         return None
+    if kind in _OUTPUTS:
+        _cut(payload)
     for name in _INTERNAL:
         payload.pop(name, None)
     if kind != "image_generation_call":  # the one type whose id is part of what it says

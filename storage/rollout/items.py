@@ -64,6 +64,25 @@ def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
 
+OUTPUT_LIMIT = 64 * 1024
+"""Characters of a command's output that are shown of a stored command; the file keeps all."""
+
+
+def cut_output(output: str) -> str:
+    """An output with its middle left out where it is longer than `OUTPUT_LIMIT` characters."""
+    return cut_middle(output, OUTPUT_LIMIT, "characters", 1)
+
+
+def cut_middle(output: str, limit: int, unit: str, size: int) -> str:
+    """The first and the last `limit / 2` characters, and between them how many units of `size` characters are left out."""
+    if len(output) <= limit:
+        return output
+    half = limit // 2
+    if not half:
+        return f"…{len(output) // size} {unit} truncated…"
+    return f"{output[:half]}…{(len(output) - 2 * half) // size} {unit} truncated…{output[-half:]}"
+
+
 def _text_element(value: object) -> Json:
     element = mapping(value)
     bounds = element.get("byte_range", element.get("byteRange"))
@@ -71,7 +90,7 @@ def _text_element(value: object) -> Json:
 
 
 def _text_input(words: object, elements: object) -> Json:
-    spans = [_text_element(element) for element in sequence(elements)]
+    spans = [_text_element(element) for element in sequence(elements)] if elements else []
     return {"type": "text", "text": text(words), "text_elements": spans}
 
 
@@ -145,7 +164,7 @@ def _command(event: Json) -> Json:
         "source": camel(text(event.get("source")) or "agent"),
         "status": camel(text(event.get("status")) or ("failed" if event.get("exit_code") else "completed")),
         "commandActions": [_action(value, cwd) for value in sequence(event.get("parsed_cmd"))],
-        "aggregatedOutput": event.get("aggregated_output") or None,
+        "aggregatedOutput": cut_output(text(event.get("aggregated_output"))) or None,
         "exitCode": event.get("exit_code"),
         "durationMs": milliseconds(event.get("duration")),
     }
@@ -278,6 +297,20 @@ EVENTS: Mapping[str, Callable[[Json], Json]] = {
     "context_compacted": _compaction,
 }
 
+SHOWN_AS: Mapping[str, str] = {
+    "exec_command_end": "commandExecution",
+    "patch_apply_end": "fileChange",
+    "mcp_tool_call_end": "mcpToolCall",
+    "dynamic_tool_call_response": "dynamicToolCall",
+    "web_search_end": "webSearch",
+    "image_generation_end": "imageGeneration",
+    "view_image_tool_call": "imageView",
+    "entered_review_mode": "enteredReviewMode",
+    "exited_review_mode": "exitedReviewMode",
+    "context_compacted": "contextCompaction",
+}
+"""What type of item each of `EVENTS` ends."""
+
 
 def _user_item(item: Json) -> Json:
     return {"type": "userMessage", "content": [_user_input(part) for part in sequence(item.get("content"))]}
@@ -314,6 +347,15 @@ _NAMED: Mapping[str, Callable[[Json], Json]] = {
 NUMBERED = frozenset(
     {"userMessage", "agentMessage", "reasoning", "enteredReviewMode", "exitedReviewMode", "contextCompaction"}
 )
+
+
+_SHOWN_TYPES = {name: camel(name) for name in _NAMED}
+
+
+def shown_type(item: Json) -> str:
+    """The type that `completed_item` gives an item."""
+    kind = text(item.get("type"))
+    return _SHOWN_TYPES.get(kind) or (kind if kind[:1].islower() else camel(kind))
 
 
 def completed_item(item: Json) -> Json:

@@ -92,7 +92,7 @@ class Journal:
         """Take the lock, open or create the file, repair its end, and append `lines`. Blocking.
 
         Raises WriterBusy when another process holds the thread; JournalError when the file cannot be opened, repaired
-        or written (the lock is given up again), or when the journal is open already.
+        or written (the lock is given up again), when it is known but gone, or when the journal is open already.
         """
         if self._fd is not None:
             raise JournalError(f"{self.path} is open already")
@@ -145,7 +145,7 @@ class Journal:
         """Bring what was appended to the disk. Blocking.
 
         Raises JournalError, after which nothing more is appended: the kernel may have dropped what it could not write,
-        so trying again could report success for lost lines.
+        so trying again could report success for lost lines. A file that was removed meanwhile is an error too.
         """
         with self._closing:
             if self._broken is not None:
@@ -153,6 +153,9 @@ class Journal:
             if self._fd is None:
                 raise JournalError(f"{self.path} is not open")
             try:
+                if os.fstat(self._fd).st_nlink == 0:
+                    self._broken = "the file was removed"
+                    raise JournalError(f"{self.path} is gone: another program removed it while it was written")
                 _sync_data(self._fd)
             except OSError as error:
                 self._broken = f"sync failed: {error}"
@@ -180,6 +183,9 @@ class Journal:
         try:
             fd = os.open(self.path, flags)
         except FileNotFoundError:
+            if self._known is not None and self._known.end > 0:
+                # a new file would hold the rest of a conversation whose beginning is lost or elsewhere
+                raise JournalError(f"{self.path} is gone: another program has moved or removed it") from None
             fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
             created = True
         self._fd = fd

@@ -67,6 +67,35 @@ def decode_line(data: bytes) -> Line | None:
     )
 
 
+_OPENING = b'{"timestamp":"'
+
+
+def repair(data: bytes) -> bytes | None:
+    """The readable line in `data`, repaired where it can be without guessing; None if there is none.
+
+    A record behind half a record (a writer died, the next did not notice) is taken, NUL bytes (blocks that a crash left
+    unwritten) are left out, and bytes that are no UTF-8 become U+FFFD.
+    """
+    if decode_line(data) is not None:
+        return data
+    data = data.replace(b"\0", b"")
+    at = data.rfind(_OPENING)
+    for start in (0, at) if at > 0 else (0,):
+        for candidate in (data[start:], data[start:].decode("utf-8", "replace").encode()):
+            if decode_line(candidate) is not None:
+                return candidate
+    return None
+
+
+def salvage(data: bytes) -> Line | None:
+    """The line in `data`, repaired if need be; None if it cannot be read."""
+    line = decode_line(data)
+    if line is not None:
+        return line
+    repaired = repair(data)
+    return None if repaired is None else decode_line(repaired)
+
+
 def iter_lines(path: Path, start: int = 0) -> Iterator[tuple[int, Line | None]]:
     """The lines of a file from byte `start` on, each with the offset of its first byte.
 

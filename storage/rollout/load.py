@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import closing
 from pathlib import Path
 
 from attrs import frozen
 
-from spindle.storage.rollout.lines import decode_line
+from spindle.storage.rollout.heads import read_event
+from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.replay import Replay
+from spindle.storage.rollout.scan import Scan
+from spindle.storage.rollout.source import Source
 
 
 @frozen
@@ -31,18 +34,16 @@ def load(path: Path) -> Loaded:
     Raises OSError.
     """
     replay = Replay()
-    offset = skipped = 0
-    with open(path, "rb", buffering=1 << 20) as file:
-        inode = os.fstat(file.fileno()).st_ino
-        for data in file:
-            line = decode_line(data)
-            if line is not None:
-                replay.feed(line)
-            elif not data.endswith(b"\n"):
-                # torn, or still being written: whoever appends next cuts or completes it
+    with closing(Source(path)) as source:
+        scan = Scan(source, in_full=True)
+        skipped = 0
+        for found in scan:
+            if found.type == b"event_msg":
+                line: Line | None = Line("", "event_msg", read_event(found))
+            else:
+                line = salvage(found.raw)
+            if line is None:
                 skipped += 1
-                break
-            elif not data.isspace():
-                skipped += 1
-            offset += len(data)
-    return Loaded(replay, offset, inode, skipped)
+            else:
+                replay.feed(line, found.place)
+        return Loaded(replay, scan.end, source.inode, skipped + scan.skipped)

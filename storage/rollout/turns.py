@@ -6,20 +6,23 @@ named after the place of its line in the file (`rollout-N`) and taken to have co
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
-from spindle.rpc.protocol.converter import InvalidValue, structure
+from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.rollout.items import (
     EVENTS,
     NUMBERED,
+    SHOWN_AS,
     agent_message,
     completed_item,
     error_info,
+    shown_type,
     user_message,
 )
-from spindle.storage.rollout.shapes import Json, mapping
+from spindle.storage.rollout.shapes import Json, mapping, text_or_none
+from spindle.storage.rollout.shown import shown_item
 
 End = Literal["completed", "interrupted", "failed"]
 
@@ -31,26 +34,31 @@ class ShownTurn:
     """One turn while it is put together. `end` is None as long as no line has told how it ended."""
 
     __slots__ = (
-        "built",
         "completed_at",
         "context",
         "context_before",
         "duration_ms",
         "end",
         "error",
+        "has_user_message",
         "history_start",
         "id",
         "items",
         "marked",
+        "numbered",
         "places",
         "started_at",
+        "where",
     )
 
-    def __init__(self, id: str, marked: bool, history_start: int, context_before: Json | None) -> None:
+    def __init__(self, id: str, marked: bool, history_start: int, context_before: Any) -> None:
         self.id = id
         self.marked = marked
         self.items: list[Json] = []
         self.places: dict[str, int] = {}
+        self.numbered = 0
+        """How many numbered items were put into it."""
+        self.has_user_message = False
         self.end: End | None = None if marked else "completed"
         self.error: Json | None = None
         self.started_at: Any = None
@@ -60,91 +68,99 @@ class ShownTurn:
         # settings the model knew of before
         self.history_start: int | None = history_start
         self.context_before = context_before
-        self.context: Json | None = None
-        self.built: tuple[str, Turn] | None = None
+        self.context: Any = None
+        self.where: Any = None
+        """For whoever folds the lines: where they are."""
 
-    @property
-    def has_user_message(self) -> bool:
-        """Whether the user said something in it."""
-        return any(item["type"] == "userMessage" for item in self.items)
-
-    def build(self, live: bool) -> Turn:
-        """The turn as clients see it; one that is not live and never ended was cut off, that is interrupted."""
+    def body(self, live: bool) -> Json:
+        """The turn as clients see it, in JSON; one that is not live and never ended was cut off, that is interrupted."""
         status = self.end or ("inProgress" if live else "interrupted")
-        if self.built is None or self.built[0] != status:
-            self.built = status, self._build(status)
-        return self.built[1]
-
-    def _build(self, status: str) -> Turn:
-        body: Json = {
+        return {
             "id": self.id,
-            "items": self.items,
+            # an item of a kind or form from another version must not hide the rest of the conversation
+            "items": [shown for item in self.items if (shown := shown_item(item)) is not None],
             "status": status,
             "error": self.error if status == "failed" else None,
-            "startedAt": self.started_at,
-            "completedAt": self.completed_at,
-            "durationMs": self.duration_ms,
+            "startedAt": _whole(self.started_at),
+            "completedAt": _whole(self.completed_at),
+            "durationMs": _whole(self.duration_ms),
         }
-        try:
-            return structure(body, Turn)
-        except InvalidValue:
-            # an item of a kind or form from another version must not hide the rest of the conversation
-            return structure(body | {"items": [item for item in self.items if _is_known(item)]}, Turn)
+
+    def build(self, live: bool) -> Turn:
+        """The turn as clients see it; see `body`."""
+        return structure(self.body(live), Turn)
 
 
-def _is_known(item: Json) -> bool:
-    try:
-        structure({"id": "", "items": [item], "status": "completed", "error": None}, Turn)
-    except InvalidValue:
-        return False
-    return True
+def _whole(value: object) -> int | None:
+    return value if type(value) is int else None
 
 
 class ShownTurns:
-    """Folds event payloads into turns. `start` tells, when a turn opens, where the model's history stands then."""
+    """Folds event payloads into turns.
 
-    def __init__(self) -> None:
+    With `light` it keeps count of items without keeping them, and looks only at the members of an event that decide
+    where it belongs: those `heads.light_event` finds.
+    """
+
+    def __init__(self, *, light: bool = False) -> None:
         self.turns: list[ShownTurn] = []
         self.current: ShownTurn | None = None
+        self.numbered = 0
+        """How many items are numbered so far."""
+        self.opened: ShownTurn | None = None
+        """The turn that the last event opened."""
+        self.touched: ShownTurn | None = None
+        """The turn that the last event said something of."""
+        self._light = light
         self._by_id: dict[str, ShownTurn] = {}
-        self._numbered = 0
-        self._reasoning: Json | None = None
-        self._handlers: dict[str, Callable[[Json], None]] = {
-            "task_started": self._started,
-            "turn_started": self._started,
-            "task_complete": self._completed,
-            "turn_complete": self._completed,
-            "turn_aborted": self._aborted,
-            "error": self._failed,
-            "user_message": self._user_message,
-            "agent_message": self._agent_message,
-            "agent_reasoning": self._reasoned,
-            "agent_reasoning_raw_content": self._reasoned_raw,
-            "item_completed": self._item_completed,
-        }
+        self._reasoning: tuple[ShownTurn, Json] | None = None
         self._index = 0
         self._history_length = 0
         self._implicit_start = 0
         self._context: Json | None = None
 
-    def feed(self, event: Json, index: int, history_length: int, implicit_start: int, context: Json | None) -> None:
+    def feed(
+        self, event: Json, index: int, history_length: int = 0, implicit_start: int = 0, context: Any = None
+    ) -> None:
         """Take one `event_msg` payload.
 
         `index` is the place of the line among those of the file, `history_length` that of the model's history so far,
         `implicit_start` where a turn begins in it whose user message is this event, `context` the last turn context.
         """
+        self.opened = self.touched = None
         kind = event.get("type")
         if not isinstance(kind, str):
             return
-        handle = self._handlers.get(kind)
-        if handle is None and kind not in EVENTS:
+        name = self.HANDLERS.get(kind)
+        if name is None and kind not in EVENTS:
             return
         self._index, self._history_length, self._implicit_start = index, history_length, implicit_start
         self._context = context
-        if handle is not None:
+        if name is not None:
+            handle: Callable[[Json], None] = getattr(self, name)
             handle(event)
         else:
-            self._put(self._turn_of(event), EVENTS[kind](event), event.get("call_id"))
+            item = {"type": SHOWN_AS[kind]} if self._light else EVENTS[kind](event)
+            self._put(self._turn_of(event), item, event.get("call_id"))
+
+    def adopt(self, turn: ShownTurn) -> None:
+        """Continue behind a turn that was folded elsewhere."""
+        self.turns.append(turn)
+        self._by_id[turn.id] = turn
+
+    def passed(self, numbered: int) -> None:
+        """Something was put, elsewhere, into another turn, and took up `numbered` numbers."""
+        self.numbered += numbered
+        self._reasoning = None
+
+    @property
+    def in_reasoning(self) -> bool:
+        """Whether reasoning that comes next belongs to the item put last."""
+        return self._reasoning is not None
+
+    def continue_reasoning(self, turn: ShownTurn) -> None:
+        """Reasoning that comes next belongs to an item that `turn` has already."""
+        self._reasoning = turn, {}
 
     @property
     def last_id(self) -> str | None:
@@ -157,9 +173,8 @@ class ShownTurns:
             return []
         keep = max(0, len(self.turns) - count)
         self.turns, dropped = self.turns[:keep], self.turns[keep:]
-        for turn in dropped:
-            self._by_id.pop(turn.id, None)
-        self._numbered = sum(item["type"] in NUMBERED for turn in self.turns for item in turn.items)
+        self._by_id = {turn.id: turn for turn in self.turns}
+        self.numbered = sum(turn.numbered for turn in self.turns)
         self.current = self._reasoning = None
         return dropped
 
@@ -167,7 +182,7 @@ class ShownTurns:
         start = self._history_length if marked else self._implicit_start
         turn = ShownTurn(id, marked, start, self._context)
         self.turns.append(turn)
-        self._by_id[id] = self.current = turn
+        self._by_id[id] = self.current = self.opened = turn
         self._reasoning = None
         return turn
 
@@ -178,11 +193,18 @@ class ShownTurns:
         return self.current or self._open(f"rollout-{self._index}", marked=False)
 
     def _put(self, turn: ShownTurn, item: Json, id: object) -> None:
+        self.touched = turn
         self._reasoning = None
-        turn.built = None
-        if item["type"] in NUMBERED or not isinstance(id, str):
-            self._numbered += 1
-            turn.items.append({**item, "id": f"item-{self._numbered}"})
+        kind = item["type"]
+        if kind == "userMessage":
+            turn.has_user_message = True
+        if kind in NUMBERED or not isinstance(id, str):
+            self.numbered += 1
+            turn.numbered += 1
+            if not self._light:
+                turn.items.append({**item, "id": f"item-{self.numbered}"})
+            return
+        if self._light:
             return
         item = {**item, "id": id}
         place = turn.places.setdefault(id, len(turn.items))
@@ -201,7 +223,7 @@ class ShownTurns:
         turn = self._by_id.get(named) if isinstance(named, str) else self.current
         if turn is None:
             return None
-        turn.built = None
+        self.touched = turn
         turn.completed_at = event.get("completed_at")
         turn.duration_ms = event.get("duration_ms")
         if turn is self.current:
@@ -233,23 +255,23 @@ class ShownTurns:
             self._fail(turn, event)
 
     def _fail(self, turn: ShownTurn, error: Json) -> None:
-        turn.built = None
+        self.touched = turn
         turn.end = "failed"
         turn.error = {
             "message": str(error.get("message", "")),
             "codexErrorInfo": error_info(error.get("codex_error_info")),
-            "additionalDetails": error.get("additional_details"),
+            "additionalDetails": text_or_none(error.get("additional_details")),
         }
 
     def _user_message(self, event: Json) -> None:
         turn = self.current
         if turn is None or not turn.marked:
             turn = self._open(f"rollout-{self._index}", marked=False)
-        self._put(turn, user_message(event), None)
+        self._put(turn, {"type": "userMessage"} if self._light else user_message(event), None)
 
     def _agent_message(self, event: Json) -> None:
         if event.get("message"):
-            self._put(self._turn_of(event), agent_message(event), None)
+            self._put(self._turn_of(event), {"type": "agentMessage"} if self._light else agent_message(event), None)
 
     def _reasoned(self, event: Json) -> None:
         self._add_reasoning(event, "summary")
@@ -263,20 +285,39 @@ class ShownTurns:
         if not isinstance(text, str) or not text:
             return
         turn = self._turn_of(event)
-        item = self._reasoning
-        if item is None:
+        if self._reasoning is None or self._reasoning[0] is not turn:
             self._put(turn, {"type": "reasoning", "summary": [], "content": []}, None)
-            item = self._reasoning = turn.items[-1]
-        item[part].append(text)
-        turn.built = None
+            self._reasoning = turn, {} if self._light else turn.items[-1]
+        self.touched = turn
+        if not self._light:
+            self._reasoning[1][part].append(text)
 
     def _item_completed(self, event: Json) -> None:
         given = mapping(event.get("item"))
         if not given:
             return
-        item = completed_item(given)
+        item = {"type": shown_type(given), "id": given.get("id")} if self._light else completed_item(given)
         if item["type"] == "userMessage" and (self.current is None or not self.current.marked):
             named = event.get("turn_id")
             if not isinstance(named, str) or named not in self._by_id:
                 self._open(named if isinstance(named, str) else f"rollout-{self._index}", marked=False)
         self._put(self._turn_of(event), item, item.get("id"))
+
+    HANDLERS: ClassVar[Mapping[str, str]] = {
+        "task_started": "_started",
+        "turn_started": "_started",
+        "task_complete": "_completed",
+        "turn_complete": "_completed",
+        "turn_aborted": "_aborted",
+        "error": "_failed",
+        "user_message": "_user_message",
+        "agent_message": "_agent_message",
+        "agent_reasoning": "_reasoned",
+        "agent_reasoning_raw_content": "_reasoned_raw",
+        "item_completed": "_item_completed",
+    }
+    """The method for each type of event that is no item's end."""
+
+
+SHOWN_EVENTS = frozenset(kind.encode() for kind in (*ShownTurns.HANDLERS, *EVENTS))
+"""The types of the events that turns are made of."""

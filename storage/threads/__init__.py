@@ -4,6 +4,7 @@ Everything here blocks on the disk; callers run it in a worker thread. Nothing n
 """
 
 from spindle.storage.threads.archive import archive, unarchive
+from spindle.storage.threads.codex_database import tell_codex
 from spindle.storage.threads.errors import (
     ArchiveConflict,
     EmptyRollout,
@@ -21,7 +22,7 @@ from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
 from spindle.storage.threads.removal import remove
 from spindle.storage.threads.section_listing import PlacedThread, list_section
-from spindle.storage.threads.summary import StoredGit, ThreadSummary, read_summary
+from spindle.storage.threads.summary import StoredGit, ThreadSummary, git_of, read_summary
 
 __all__ = [
     "ArchiveConflict",
@@ -41,6 +42,7 @@ __all__ = [
     "append_to_stored",
     "TooMuchToRead",
     "archive",
+    "git_of",
     "latest_meta",
     "lineage",
     "list_section",
@@ -51,5 +53,6 @@ __all__ = [
     "read_summary",
     "record_name",
     "remove",
+    "tell_codex",
     "unarchive",
 ]

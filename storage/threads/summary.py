@@ -118,7 +118,7 @@ def with_later_git(head: Head, path: Path, size: int, start: int | None = None) 
     if is_compressed(path):
         return head
     latest = latest_meta(path, head.id, max(0, size - _TAIL) if start is None else start)
-    return head if latest is None else evolve(head, git=_git(latest.get("git")))
+    return head if latest is None else evolve(head, git=git_of(latest))
 
 
 def summarize(head: Head, path: Path, mtime_ns: int, name: str | None, default_provider: str) -> ThreadSummary:
@@ -235,7 +235,7 @@ def _head(meta: Mapping[str, Any], asked: str | None) -> Head:
         source=protocol_source(meta.get("source"), nickname, role),
         agent_nickname=nickname,
         agent_role=role,
-        git=_git(meta.get("git")),
+        git=git_of(meta),
         preview="" if asked is None else asked.rpartition(_REQUEST_HEADING)[2].strip(),
         has_user_message=asked is not None,
     )
@@ -277,7 +277,9 @@ def parent_of(source: object) -> str | None:
     return parent if isinstance(parent, str) else None
 
 
-def _git(stored: object) -> StoredGit | None:
+def git_of(meta: Mapping[str, Any]) -> StoredGit | None:
+    """The repository that a `session_meta` payload tells of."""
+    stored: object = meta.get("git")
     if not isinstance(stored, dict):
         return None
     members = cast("dict[str, object]", stored)

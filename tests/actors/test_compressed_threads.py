@@ -9,7 +9,7 @@ from spindle.actors.methods.listing import asked, list_stored
 from spindle.actors.methods.threads import read_stored
 from spindle.actors.runtime import open_runtime
 from spindle.rpc.model.offline import OfflineModel
-from spindle.rpc.protocol.threads import ThreadListParams
+from spindle.rpc.protocol.threads import ThreadListParams, ThreadReadResponse
 
 
 def compress(path: Path) -> Path:
@@ -32,10 +32,13 @@ async def test_a_compressed_thread_is_listed_read_and_resumed(tmp_path: Path) ->
         params = ThreadListParams(model_providers=[])
         [listed] = (await list_stored(runtime, params, asked(params))).data
         assert (listed.id, listed.preview, listed.path) == (id, "hello", str(path))
-        assert (await read_stored(runtime, id, include_turns=False)).thread.path == str(path)
+        read = await read_stored(runtime, id, include_turns=False)
+        assert isinstance(read, ThreadReadResponse)
+        assert read.thread.path == str(path)
         assert await compressed.exists()
         async with runtime.resume_thread(id) as thread:
             assert len(thread.info.thread.turns) == 1
             await thread.run("again")
         assert (await path.exists(), await compressed.exists()) == (True, False)
-        assert len((await read_stored(runtime, id, include_turns=True)).thread.turns) == 2
+        async with runtime.resume_thread(id) as thread:
+            assert len(thread.info.thread.turns) == 2

@@ -234,6 +234,7 @@ class WebSocket:
         self.socket.sendall(b"".join(_frame(0x1, message) for message in messages))
 
     def read(self) -> Iterator[bytes]:
+        message = b""
         while len(head := self._in.read(2)) == 2:
             length = head[1]
             if length == 126:
@@ -241,8 +242,11 @@ class WebSocket:
             elif length == 127:
                 (length,) = struct.unpack("!Q", self._in.read(8))
             payload = self._in.read(length)
-            if head[0] & 0xF == 0x1:
-                yield payload
+            if head[0] & 0xF in (0x0, 0x1):
+                message += payload
+                if head[0] & 0x80:
+                    yield message
+                    message = b""
             elif head[0] & 0xF == 0x8:
                 self.socket.sendall(_frame(0x8, payload))
                 return

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 import trio
@@ -46,9 +46,9 @@ class _Request:
 class RequestPermissions:
     """The tool."""
 
-    name: ClassVar[str] = "request_permissions"
-    namespace: ClassVar[str | None] = None
-    offer: ClassVar[dict[str, Any]] = function(
+    name = "request_permissions"
+    namespace = None
+    offer = function(
         name,
         "Asks the user for permissions beyond the sandbox, of which any part may be granted. What is granted holds for the "
         "commands that follow in this turn, or in the whole session if the user says so.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import Protocol
 
 from spindle.actors.tools.commands.arguments import (
     ExecCommand,
@@ -43,9 +43,9 @@ class PatchCommands(Protocol):
 class ExecCommandTool:
     """Runs a script; it goes on as a session if it takes longer than the call waits."""
 
-    name: ClassVar[str] = "exec_command"
-    namespace: ClassVar[str | None] = None
-    offer: ClassVar[dict[str, Any]] = EXEC_COMMAND
+    name = "exec_command"
+    namespace = None
+    offer = EXEC_COMMAND
 
     def __init__(self, runner: Runner, patches: PatchCommands, *, logins: bool = True) -> None:
         """`logins`: whether shells may be login shells."""
@@ -95,9 +95,9 @@ class ExecCommandTool:
 class WriteStdinTool:
     """Writes to a session, or looks what it has written."""
 
-    name: ClassVar[str] = "write_stdin"
-    namespace: ClassVar[str | None] = None
-    offer: ClassVar[dict[str, Any]] = WRITE_STDIN
+    name = "write_stdin"
+    namespace = None
+    offer = WRITE_STDIN
 
     def __init__(self, runner: Runner, *, longest_poll: int = LONGEST_POLL) -> None:
         """`longest_poll`: milliseconds."""

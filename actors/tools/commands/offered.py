@@ -102,3 +102,6 @@ SHELL: Final = _tool(
     },
     ["command"],
 )
+
+SHELL_COMMAND: Final[dict[str, Any]] = {"type": "function", "name": "shell_command"}
+"""Never made; models that know the tool call it all the same."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from spindle.actors.tools.commands.arguments import Shell, ShellCommand, working_directory
 from spindle.actors.tools.commands.environment import shell_argv
 from spindle.actors.tools.commands.exec_tools import PatchCommands
 from spindle.actors.tools.commands.execution import Around
-from spindle.actors.tools.commands.offered import SHELL
+from spindle.actors.tools.commands.offered import SHELL, SHELL_COMMAND
 from spindle.actors.tools.commands.process import Command
 from spindle.actors.tools.commands.runner import REJECTED, NotRun, Runner, Wanted
 from spindle.actors.tools.commands.shell import Result, run_shell
@@ -18,9 +16,9 @@ from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
 class ShellTool:
     """Runs a program to its end."""
 
-    name: ClassVar[str] = "shell"
-    namespace: ClassVar[str | None] = None
-    offer: ClassVar[dict[str, Any]] = SHELL
+    name = "shell"
+    namespace = None
+    offer = SHELL
 
     def __init__(self, runner: Runner, patches: PatchCommands) -> None:
         self._runner, self._patches = runner, patches
@@ -41,9 +39,9 @@ class ShellTool:
 class ShellCommandTool:
     """Runs a script to its end."""
 
-    name: ClassVar[str] = "shell_command"
-    namespace: ClassVar[str | None] = None
-    offer: ClassVar[dict[str, Any]] = {"type": "function", "name": name}
+    name = "shell_command"
+    namespace = None
+    offer = SHELL_COMMAND
     """Never made; models that know the tool call it all the same."""
 
     def __init__(self, runner: Runner, patches: PatchCommands, *, logins: bool = True) -> None:

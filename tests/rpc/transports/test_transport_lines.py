@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,41 @@ def test_stdio_where_both_are_one_open_file(tmp_path: Path) -> None:
     with (tmp_path / "both").open("w+b") as both:
         subprocess.run([sys.executable, "-c", ECHO], stdin=both, stdout=both, check=True, timeout=60)
     assert summary((tmp_path / "both").read_bytes()) == b"0 messages, 0 bytes"
+
+
+async def pieces_of(*parts: bytes | Exception) -> AsyncIterator[bytes]:
+    for part in parts:
+        if isinstance(part, Exception):
+            raise part
+        yield part
+
+
+async def test_a_message_in_pieces_is_one_line_and_nothing_comes_between() -> None:
+    _, transport, sink = pipe()
+    arrived = trio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"a":'
+        await arrived.wait()
+        yield b"1}"
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.send_pieces, slowly())
+        await wait_all_tasks_blocked()
+        nursery.start_soon(transport.send, [b"next"])
+        await wait_all_tasks_blocked()
+        arrived.set()
+    assert await sink.receive_some() == b'{"a":1}\nnext\n'
+
+
+async def test_a_message_whose_pieces_fail_leaves_a_broken_transport() -> None:
+    _, transport, _ = pipe()
+    with pytest.raises(ValueError, match="no more"):
+        await transport.send_pieces(pieces_of(b"{", ValueError("no more")))
+    with pytest.raises(trio.BrokenResourceError):
+        await transport.send([b"{}"])
+    with pytest.raises(trio.BrokenResourceError):
+        await transport.send_pieces(pieces_of(b"{}"))
+    await transport.aclose()
+    with pytest.raises(trio.ClosedResourceError):
+        await transport.send_pieces(pieces_of(b"{}"))

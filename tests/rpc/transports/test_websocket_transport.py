@@ -361,3 +361,79 @@ async def test_a_silent_server_is_given_ten_seconds(autojump_clock: MockClock) -
     with pytest.raises(trio.TooSlowError):
         await connect(here, "localhost", "/")
     assert trio.current_time() == pytest.approx(10)
+
+
+async def pieces_of(*parts: bytes | Exception) -> AsyncIterator[bytes]:
+    for part in parts:
+        if isinstance(part, Exception):
+            raise part
+        yield part
+
+
+async def test_a_message_in_pieces_is_one_message_in_fragments() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await transport.send_pieces(pieces_of(b"one ", "zw\u00f6lf".encode(), b"x" * 70_000))
+    await transport.send([b"next"])
+    events: list[Event] = []
+    while len(events) < 4:
+        events += await peer.events()
+    assert [(event.data, event.message_finished) for event in events if isinstance(event, TextMessage)] == [
+        ("one ", False),
+        ("zw\u00f6lf", False),
+        ("x" * 70_000, True),
+        ("next", True),
+    ]
+
+
+async def test_a_message_of_one_piece_is_one_frame() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await transport.send_pieces(pieces_of(b"all"))
+    assert await peer.events() == [TextMessage("all")]
+
+
+async def test_a_ping_is_answered_between_two_pieces() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    pinged = trio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"a"
+        yield b"b"
+        await pinged.wait()
+        yield b"c"
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(transport.send_pieces, slowly())
+        nursery.start_soon(transport.receive)
+        await peer.send(Ping(b"there?"))
+        await wait_all_tasks_blocked()
+        pinged.set()
+        await wait_all_tasks_blocked()
+        assert [type(event) for event in await peer.events()] == [TextMessage, TextMessage, Pong, TextMessage]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_message_whose_pieces_fail_leaves_a_broken_websocket() -> None:
+    transport, _ = await server_and_peer(memory_stream_pair())
+    with pytest.raises(ValueError, match="no more"):
+        await transport.send_pieces(pieces_of(b"a", b"b", ValueError("no more")))
+    with pytest.raises(trio.BrokenResourceError):
+        await transport.send([b"{}"])
+
+
+async def test_a_client_sends_pieces_too() -> None:
+    here, there = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_one, there)
+        transport = await connect(here, "h")
+        await transport.send_pieces(pieces_of(b"one ", b"two"))
+        assert await transport.receive() == b"one two"
+
+
+async def serve_one(stream: trio.abc.Stream) -> None:
+    request = h11.Connection(h11.SERVER)
+    while not isinstance(event := request.next_event(), h11.Request):
+        request.receive_data(bytes(await stream.receive_some()))
+    transport = await accept(stream, event.target, list(event.headers))
+    message = await transport.receive()
+    assert message is not None
+    await transport.send([message])

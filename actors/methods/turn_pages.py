@@ -1,0 +1,93 @@
+"""thread/turns/list and thread/items/list: a page of what a thread shows, whether it is loaded or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+from attrs import frozen
+
+from spindle.actors.mailbox import Ask, Reply
+from spindle.actors.methods.identity import thread_id
+from spindle.actors.thread.messages import TakeSnapshot
+from spindle.actors.thread.snapshot import Snapshot
+from spindle.actors.thread.turn_pages import items_page, turns_page
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
+from spindle.rpc.protocol.threads import ThreadItemsListParams, ThreadTurnsListParams
+from spindle.storage.rollout.reading import OpenRollout
+from spindle.storage.rollout.source import RolloutChanged
+from spindle.storage.threads import StoredThreadError, read_summary
+
+if TYPE_CHECKING:
+    from spindle.actors.connection import Connection
+    from spindle.actors.registry import Registry
+    from spindle.actors.runtime import Runtime
+
+P = TypeVar("P")
+
+
+def turns_list(connection: Connection, params: ThreadTurnsListParams, reply: Reply[Any]) -> None:
+    """thread/turns/list"""
+    _page(connection, "thread/turns/list", params, turns_page, reply)
+
+
+def items_list(connection: Connection, params: ThreadItemsListParams, reply: Reply[Any]) -> None:
+    """thread/items/list"""
+    _page(connection, "thread/items/list", params, items_page, reply)
+
+
+def _page(
+    connection: Connection, method: str, params: P, read: Callable[[Snapshot, P], Any], reply: Reply[Any]
+) -> None:
+    id, runtime = thread_id(params.thread_id), connection.runtime  # type: ignore[attr-defined]
+
+    def take(snapshot: Snapshot) -> None:
+        connection.later(reply, lambda: _read(snapshot, lambda: read(snapshot, params)))
+
+    def absent() -> None:
+        connection.later(Reply(take, reply.reject), lambda: _stored(runtime, id))
+
+    message = TakeSnapshot(reply=Reply(take, reply.reject), method=method)
+    runtime.registry.route(_LoadedOrStored(id, message, absent))
+
+
+@frozen
+class _LoadedOrStored:
+    """For the thread if it is loaded; else `otherwise` is called."""
+
+    thread_id: str
+    message: Ask[Any]
+    otherwise: Callable[[], None]
+
+    def absent(self, registry: Registry) -> None:
+        """See `registry.Routed`."""
+        self.otherwise()
+
+
+async def _read(snapshot: Snapshot, read: Callable[[], Any]) -> Any:
+    try:
+        return await trio.to_thread.run_sync(read)
+    except (OSError, RolloutChanged) as error:
+        raise RpcError(INTERNAL_ERROR, f"failed to read the thread's history: {error}") from error
+    finally:
+        snapshot.close()
+
+
+async def _stored(runtime: Runtime, id: str) -> Snapshot:
+    services = runtime.services
+
+    def work() -> Snapshot | None:
+        path = services.indexing.locate(id) or services.indexing.locate_archived(id)
+        if path is None:
+            return None
+        read_summary(path)  # refuses what is no rollout
+        return Snapshot.stored(OpenRollout(path, services.outliner))
+
+    try:
+        snapshot = await trio.to_thread.run_sync(work)
+    except (StoredThreadError, OSError) as error:
+        raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {error}") from error
+    if snapshot is None:
+        raise invalid_request(f"thread not loaded: {id}")
+    return snapshot

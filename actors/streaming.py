@@ -1,0 +1,81 @@
+"""Answers that are too large to be made at once: a thread with all its turns. Made in pieces while they are written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import trio
+from attrs import evolve, frozen
+
+from spindle.rpc.protocol.envelope import RequestId, encode_result
+from spindle.storage.rollout.source import RolloutChanged
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.snapshot import Body, Snapshot
+
+PIECE = 256 * 1024
+"""Bytes of a piece, about; a turn is never divided."""
+
+_PLACE = b'"turns":[]'
+
+
+@frozen(eq=False)
+class Streamed:
+    """An answer with a thread in it whose turns, empty there, are those of the snapshot."""
+
+    result: Any
+    turns: Snapshot
+
+    def map(self, change: Callable[[Any], Any]) -> Streamed:
+        """The same turns in another answer."""
+        return evolve(self, result=change(self.result))
+
+
+class LongMessage:
+    """A message that is encoded while it is sent: `make` and `pieces` are the two ends of a channel of pieces."""
+
+    def __init__(self, id: RequestId, answer: Streamed) -> None:
+        self._turns = answer.turns
+        # no text can contain it (quotes are escaped there), and what comes before the turns of a thread holds none
+        self._head, _, self._tail = encode_result(id, answer.result).partition(_PLACE)
+        self._error: Exception | None = None
+
+    async def make(self, out: trio.MemorySendChannel[bytes]) -> None:
+        """Encode it, a piece ahead of who sends; what goes wrong comes out of `pieces`."""
+        async with out:
+            try:
+                bodies = self._turns.read(range(len(self._turns.ids)))
+                piece, more = await trio.to_thread.run_sync(_next_piece, bodies, self._head + _PLACE[:-1], b"")
+                while more:
+                    await out.send(piece)
+                    piece, more = await trio.to_thread.run_sync(_next_piece, bodies, b"", b",")
+                await out.send(piece + b"]" + self._tail)
+            except (OSError, RolloutChanged) as error:
+                self._error = error
+
+    async def pieces(self, made: trio.MemoryReceiveChannel[bytes]) -> AsyncGenerator[bytes]:
+        """The message, in order. Raises OSError, RolloutChanged."""
+        async with made:
+            async for piece in made:
+                yield piece
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Let go of what it would be made from."""
+        self._turns.close()
+
+
+def _next_piece(bodies: Iterator[Body], head: bytes, separator: bytes) -> tuple[bytes, bool]:
+    """The next turns, encoded, and whether there may be more."""
+    parts, size = [head], 0
+    for body in bodies:
+        encoded = orjson.dumps(body)
+        parts += (separator, encoded)
+        separator = b","
+        size += len(encoded)
+        if size >= PIECE:
+            return b"".join(parts), True
+    return b"".join(parts), False

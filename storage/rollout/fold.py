@@ -1,0 +1,124 @@
+"""What every reading of a rollout keeps in the same way: its turns, and what holds beside them as of the last line.
+
+`Replay` reads everything, `outline` only where things are; both are this fold, so they cannot disagree on what a rollback
+takes back. What is kept of a context or of token usage is up to them: the thing itself, or where it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from spindle.storage.rollout.shapes import Json, is_mapping, mapping, text, text_or_none
+from spindle.storage.rollout.turns import ShownTurn, ShownTurns
+
+
+@frozen
+class SessionMeta:
+    """The `session_meta` line of a rollout; `raw` is all of its payload, `source` JSON (mostly a string)."""
+
+    id: str
+    forked_from_id: str | None
+    timestamp: str
+    cwd: str
+    originator: str
+    cli_version: str
+    source: object
+    model_provider: str | None
+    base_instructions: str | None
+    git: dict[str, Any] | None
+    agent_nickname: str | None
+    agent_role: str | None
+    raw: dict[str, Any]
+
+    @classmethod
+    def of(cls, payload: dict[str, Any]) -> SessionMeta | None:
+        """The metadata in a payload, or None where it has no thread id."""
+        id = payload.get("id")
+        if not isinstance(id, str):
+            return None
+        instructions = payload.get("base_instructions")
+        if is_mapping(instructions):
+            instructions = instructions.get("text")
+        return cls(
+            id=id,
+            forked_from_id=text_or_none(payload.get("forked_from_id")),
+            timestamp=text(payload.get("timestamp")),
+            cwd=text(payload.get("cwd")),
+            originator=text(payload.get("originator")),
+            cli_version=text(payload.get("cli_version")),
+            source=payload.get("source", "vscode"),
+            model_provider=text_or_none(payload.get("model_provider")),
+            base_instructions=text_or_none(instructions),
+            git=mapping(payload.get("git")) or None,
+            agent_nickname=text_or_none(payload.get("agent_nickname")),
+            agent_role=text_or_none(payload.get("agent_role")),
+            raw=payload,
+        )
+
+
+class Fold:
+    """The state after the lines so far."""
+
+    def __init__(self, *, light: bool = False) -> None:
+        self.shown = ShownTurns(light=light)
+        self.meta_id: str | None = None
+        self.context: Any = None
+        """The last turn context that still holds."""
+        self.untold = False
+        """Whether a compaction has taken the context from what the model is sent since."""
+        self.settings: Any = None
+        """The settings that were last changed between turns."""
+        self.told_since = False
+        """Whether a turn context is newer than they are."""
+        self.usage: Any = None
+        """The last token count that says something."""
+        self.usage_turn: str | None = None
+        self.name: str | None = None
+
+    def own_meta(self, id: str) -> bool:
+        """Whether a session_meta with this id is the thread's: a fork also has the line of the thread it came from."""
+        if self.meta_id is None:
+            self.meta_id = id
+        return id == self.meta_id
+
+    def in_context(self, context: Any) -> None:
+        """A turn context was written."""
+        self.context = context
+        self.untold, self.told_since = False, True
+        if self.shown.current is not None:
+            self.shown.current.context = context
+
+    def applied(self, settings: Any) -> None:
+        """Settings were changed between turns."""
+        self.settings, self.told_since = settings, False
+
+    def compacted(self) -> None:
+        """What the model is sent has been replaced by a summary."""
+        self.untold = True
+
+    def spent(self, usage: Any) -> None:
+        """Tokens were counted."""
+        self.usage, self.usage_turn = usage, self.shown.last_id
+
+    def named(self, event: Json) -> None:
+        """The thread was given a name. A fork's file repeats lines of its source, whose name is not the fork's."""
+        of = event.get("thread_id")
+        if self.meta_id is None or of is None or of == self.meta_id:
+            self.name = text_or_none(event.get("thread_name"))
+
+    def roll_back(self, event: Json) -> list[ShownTurn]:
+        """The last turns are taken back; returns them, oldest first."""
+        count = event.get("num_turns")
+        dropped = self.shown.drop(count) if isinstance(count, int) else []
+        if dropped:
+            first = dropped[0]
+            if self.shown.turns:
+                self.context = first.context_before
+                if self.usage is not None:
+                    self.usage_turn = self.shown.last_id
+            else:
+                # what opens the thread for the model stays, and with it the settings it tells of
+                self.context = first.context or first.context_before
+        return dropped

@@ -1,0 +1,455 @@
+"""The outline of a rollout: where its turns are, and what holds at its end. Found in one pass, then extended as the file grows.
+
+With it a page of turns is read from the bytes of those turns alone, and a thread goes on from the last compaction. It is
+small (some 70 bytes a turn) and may be lost at any time: it is made anew from the file.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from array import array
+from typing import Any
+
+import orjson
+from attrs import define, field, frozen
+
+from spindle.storage.rollout.fold import Fold, SessionMeta
+from spindle.storage.rollout.heads import LOOKED_AT, counts_tokens, light_event, read_event
+from spindle.storage.rollout.lines import salvage
+from spindle.storage.rollout.scan import Found, Scan
+from spindle.storage.rollout.shapes import Json
+from spindle.storage.rollout.source import Source
+from spindle.storage.rollout.turns import ShownTurn
+
+VERSION = 2
+FINGERPRINT = 4096
+"""Bytes at the beginning and before the end by which a file is recognised."""
+
+_BREATH = 64
+_WANTED = frozenset({b"event_msg", b"turn_context", b"compacted", b"session_meta"})
+_KEPT_HISTORY = b'"replacement_history":['
+
+
+@frozen
+class Span:
+    """Bytes of the file, [start, end)."""
+
+    start: int
+    end: int
+
+
+@frozen
+class Stray:
+    """A line about a turn that stands among those of a later one, or of none.
+
+    turn: whose it is (-1: of a turn that is gone). numbered: how many items were numbered before it. took: how many
+    numbers it took. put: whether it put an item. place: see `scan.Found`.
+    """
+
+    turn: int
+    span: Span
+    place: int
+    numbered: int
+    took: int
+    put: bool
+
+
+@frozen
+class Compaction:
+    """The last compaction that tells all the model is to see: its line, and which turns there were.
+
+    `turns` counts the turns from before it that are still shown; `gone` are those after them that were taken back since,
+    (id, whether the user spoke); `open` is whether the last of all of them was running, `marked` whether by a mark.
+    """
+
+    span: Span
+    place: int
+    turns: int
+    gone: tuple[tuple[str, bool], ...] = ()
+    open: bool = False
+    marked: bool = False
+
+
+@define(eq=False)
+class Outline:
+    """See the module. Turns are numbered from 0, oldest first; the columns have one entry a turn.
+
+    untold, settings, told_since: see `fold.Fold`.
+    starts, ends: the turn's bytes; places: the place of its first line; numbered: how many items were numbered before it;
+    spoken: 1 if the user said something in it.
+    """
+
+    inode: int = 0
+    end: int = 0
+    place: int = 0
+    fingerprint: int = 0
+    skipped: int = 0
+    ids: list[str] = field(factory=lambda: list[str]())
+    starts: array[int] = field(factory=lambda: array("q"))
+    ends: array[int] = field(factory=lambda: array("q"))
+    places: array[int] = field(factory=lambda: array("q"))
+    numbered: array[int] = field(factory=lambda: array("q"))
+    spoken: bytearray = field(factory=bytearray)
+    strays: tuple[Stray, ...] = ()
+    compaction: Compaction | None = None
+    meta: Span | None = None
+    meta_id: str | None = None
+    context: Span | None = None
+    untold: bool = False
+    settings: Span | None = None
+    told_since: bool = False
+    usage: Span | None = None
+    usage_turn: str | None = None
+    name: str | None = None
+    cut_off: bool = False
+    """Whether the last turn started and nothing tells how it ended."""
+    resume: bytes = b""
+    """What a pass needs beside all this to go on where this one ended."""
+
+    def encode(self) -> bytes:
+        """For keeping. `decode` is the inverse."""
+        head = {
+            "version": VERSION,
+            "inode": self.inode,
+            "end": self.end,
+            "place": self.place,
+            "fingerprint": self.fingerprint,
+            "skipped": self.skipped,
+            "turns": len(self.ids),
+            "ids": "\n".join(self.ids),
+            "strays": [[s.turn, s.span.start, s.span.end, s.place, s.numbered, s.took, s.put] for s in self.strays],
+            "compaction": _compaction_out(self.compaction),
+            "meta": _span_out(self.meta),
+            "metaId": self.meta_id,
+            "context": _span_out(self.context),
+            "untold": self.untold,
+            "settings": _span_out(self.settings),
+            "toldSince": self.told_since,
+            "usage": _span_out(self.usage),
+            "usageTurn": self.usage_turn,
+            "name": self.name,
+            "cutOff": self.cut_off,
+            "resume": len(self.resume),
+        }
+        encoded = orjson.dumps(head)
+        columns = (self.starts, self.ends, self.places, self.numbered)
+        body = b"".join((*(column.tobytes() for column in columns), bytes(self.spoken), self.resume))
+        return zlib.compress(len(encoded).to_bytes(8, "little") + encoded + body, 1)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Outline | None:
+        """What `encode` made; None for anything else, another version's included."""
+        try:
+            plain = zlib.decompress(data)
+            size = int.from_bytes(plain[:8], "little")
+            head: Json = orjson.loads(plain[8 : 8 + size])
+            if head["version"] != VERSION:
+                return None
+            count: int = head["turns"]
+            columns: list[array[int]] = []
+            at = 8 + size
+            for _ in range(4):
+                column = array("q")
+                column.frombytes(plain[at : at + 8 * count])
+                columns.append(column)
+                at += 8 * count
+            return cls(
+                inode=head["inode"],
+                end=head["end"],
+                place=head["place"],
+                fingerprint=head["fingerprint"],
+                skipped=head["skipped"],
+                ids=head["ids"].split("\n") if count else [],
+                starts=columns[0],
+                ends=columns[1],
+                places=columns[2],
+                numbered=columns[3],
+                spoken=bytearray(plain[at : at + count]),
+                strays=tuple(Stray(s[0], Span(s[1], s[2]), *s[3:]) for s in head["strays"]),
+                compaction=_compaction_in(head["compaction"]),
+                meta=_span_in(head["meta"]),
+                meta_id=head["metaId"],
+                context=_span_in(head["context"]),
+                untold=head["untold"],
+                settings=_span_in(head["settings"]),
+                told_since=head["toldSince"],
+                usage=_span_in(head["usage"]),
+                usage_turn=head["usageTurn"],
+                name=head["name"],
+                cut_off=head["cutOff"],
+                resume=plain[at + count : at + count + head["resume"]],
+            )
+        except (zlib.error, orjson.JSONDecodeError, KeyError, ValueError, TypeError, IndexError):
+            return None
+
+
+def _span_out(span: Span | None) -> list[int] | None:
+    return None if span is None else [span.start, span.end]
+
+
+def _span_in(value: Any) -> Span | None:
+    return None if value is None else Span(*value)
+
+
+def _compaction_out(of: Compaction | None) -> list[Any] | None:
+    if of is None:
+        return None
+    return [of.span.start, of.span.end, of.place, of.turns, list(of.gone), of.open, of.marked]
+
+
+def _compaction_in(value: Any) -> Compaction | None:
+    if value is None:
+        return None
+    start, end, place, turns, gone, running, marked = value
+    return Compaction(Span(start, end), place, turns, tuple((id, spoke) for id, spoke in gone), running, marked)
+
+
+@define(eq=False)
+class _Where:
+    """Where a turn is, while the pass goes on. `end` is None while its lines may still follow."""
+
+    start: int
+    place: int
+    numbered: int
+    end: int | None = None
+
+
+class Skim:
+    """A pass over a rollout that makes its outline. Blocking; give it a worker thread."""
+
+    def __init__(self, source: Source, known: Outline | None = None, *, light: bool = True) -> None:
+        """Go on where `known` ends, which must be of this rollout; without it, from the beginning.
+
+        Unless it is `light`, the turns are put together on the way, in `turns`; only from the beginning.
+        """
+        self._source = source
+        self._light = light
+        self._fold = Fold(light=light)
+        self._strays: list[tuple[ShownTurn, Stray]] = []
+        self._owner: ShownTurn | None = None
+        self._meta: Span | None = None
+        # the last compaction: its line, its place, the turns then, whether the last was running and marked
+        self._compaction: tuple[Span, int, list[ShownTurn], bool, bool] | None = None
+        self._scan = Scan(source, wanted=_WANTED, events=LOOKED_AT)
+        if known is not None:
+            self._restore(known)
+
+    def run(self) -> Outline:
+        """Read to the end. Raises OSError."""
+        shown = self._fold.shown
+        for found in self._scan:
+            match found.type:
+                case b"event_msg":
+                    if found.subtype == b"token_count" and (told := counts_tokens(found)) is not None:
+                        if told:
+                            self._fold.spent((found.offset, found.end))
+                        continue
+                    event = light_event(found) if self._light else None
+                    if event is None:
+                        event = self._parsed(found)
+                    if event:
+                        self._event(event, found, shown.numbered)
+                case b"turn_context":
+                    self._fold.in_context((found.offset, found.end))
+                case b"compacted":
+                    self._compacted(found)
+                case _:
+                    self._session_meta(found)
+        return self._outline()
+
+    @property
+    def turns(self) -> list[ShownTurn]:
+        """The turns as they stand."""
+        return self._fold.shown.turns
+
+    def _parsed(self, found: Found) -> Json:
+        if not found.whole:
+            found = found._replace(raw=self._source.read(found.offset, found.end).removesuffix(b"\n"), whole=True)
+        if not self._light:
+            return read_event(found)
+        line = salvage(found.raw)
+        return {} if line is None else line.payload
+
+    def _event(self, event: Json, found: Found, numbered: int) -> None:
+        fold, shown = self._fold, self._fold.shown
+        match event.get("type"):
+            case "token_count":
+                if event.get("info"):
+                    fold.spent((found.offset, found.end))
+            case "thread_name_updated":
+                fold.named(event)
+            case "thread_settings_applied":
+                fold.applied((found.offset, found.end))
+            case "thread_rolled_back":
+                if fold.roll_back(event):
+                    self._close(found.offset)
+            case _:
+                shown.feed(event, found.place, context=fold.context)
+                if shown.opened is not None:
+                    self._close(found.offset)
+                    shown.opened.where = _Where(found.offset, found.place, numbered)
+                    self._owner = shown.opened
+                elif (turn := shown.touched) is not None and turn is not self._owner:
+                    took = shown.numbered - numbered
+                    put = event.get("type") not in _ENDS
+                    stray = Stray(-1, Span(found.offset, found.end), found.place, numbered, took, put)
+                    self._strays.append((turn, stray))
+
+    def _close(self, offset: int) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.where.end = offset
+
+    def _compacted(self, found: Found) -> None:
+        self._fold.compacted()
+        if _contains(self._source, found, _KEPT_HISTORY):
+            turns, current = list(self._fold.shown.turns), self._fold.shown.current
+            marked = current is not None and current.marked
+            span = Span(found.offset, found.end)
+            self._compaction = span, found.place, turns, current is not None, marked
+
+    def _session_meta(self, found: Found) -> None:
+        meta = SessionMeta.of(self._parsed(found))
+        if found.offset == self._source.own and meta is not None:
+            self._fold.meta_id = meta.id  # what comes before is of another thread, whose history this one continues
+        if meta is not None and self._fold.own_meta(meta.id):
+            self._meta = Span(found.offset, found.end)
+
+    def _outline(self) -> Outline:
+        fold, scan, turns = self._fold, self._scan, self._fold.shown.turns
+        at = {id(turn): place for place, turn in enumerate(turns)}
+        current = fold.shown.current
+        return Outline(
+            inode=self._source.inode,
+            end=scan.end,
+            place=scan.index,
+            fingerprint=fingerprint(self._source, scan.end),
+            skipped=scan.skipped,
+            ids=[turn.id.replace("\n", " ") for turn in turns],
+            starts=array("q", [turn.where.start for turn in turns]),
+            ends=array("q", [scan.end if turn.where.end is None else turn.where.end for turn in turns]),
+            places=array("q", [turn.where.place for turn in turns]),
+            numbered=array("q", [turn.where.numbered for turn in turns]),
+            spoken=bytearray(turn.has_user_message for turn in turns),
+            strays=tuple(
+                Stray(at.get(id(turn), -1), s.span, s.place, s.numbered, s.took, s.put) for turn, s in self._strays
+            ),
+            compaction=self._last_compaction(at),
+            meta=self._meta,
+            meta_id=fold.meta_id,
+            context=_span_in(fold.context),
+            untold=fold.untold,
+            settings=_span_in(fold.settings),
+            told_since=fold.told_since,
+            usage=_span_in(fold.usage),
+            usage_turn=fold.usage_turn,
+            name=fold.name,
+            cut_off=bool(turns) and turns[-1].end is None,
+            resume=orjson.dumps(
+                {
+                    "numbered": fold.shown.numbered,
+                    "owner": self._owner is not None,
+                    "current": current is not None,
+                    "open": [place for place, turn in enumerate(turns) if turn.end is None],
+                    "unmarked": [place for place, turn in enumerate(turns) if not turn.marked],
+                    "counts": [turn.numbered for turn in turns],
+                    "before": _runs([turn.context_before for turn in turns]),
+                    "contexts": _runs([turn.context for turn in turns]),
+                    "reasoning": fold.shown.in_reasoning,
+                }
+            ),
+        )
+
+    def _last_compaction(self, at: dict[int, int]) -> Compaction | None:
+        if self._compaction is None:
+            return None
+        span, place, turns, running, marked = self._compaction
+        kept = sum(id(turn) in at for turn in turns)
+        gone = tuple((turn.id, turn.has_user_message) for turn in turns[kept:])
+        return Compaction(span, place, kept, gone, running, marked)
+
+    def _restore(self, known: Outline) -> None:
+        """The state in which the pass that made `known` ended."""
+        fold, shown = self._fold, self._fold.shown
+        state: Json = orjson.loads(known.resume)
+        still_open, unmarked = set(state["open"]), set(state["unmarked"])
+        before, contexts = _unrun(state["before"]), _unrun(state["contexts"])
+        last = len(known.ids) - 1
+        for place, id in enumerate(known.ids):
+            if place % _BREATH == 0:
+                time.sleep(0)  # lets other threads run, as reading does elsewhere
+            turn = ShownTurn(id, place not in unmarked, 0, before[place])
+            turn.context = contexts[place]
+            turn.end = None if place in still_open else "completed"
+            turn.numbered = state["counts"][place]
+            turn.has_user_message = bool(known.spoken[place])
+            owned = place == last and state["owner"]
+            turn.where = _Where(
+                known.starts[place], known.places[place], known.numbered[place], None if owned else known.ends[place]
+            )
+            shown.adopt(turn)
+            if owned:
+                self._owner = turn
+        if last >= 0 and state["current"]:
+            shown.current = shown.turns[-1]
+        shown.numbered = state["numbered"]
+        if state["reasoning"] and self._owner is not None:
+            shown.continue_reasoning(self._owner)
+        nobody = ShownTurn("", True, 0, None)
+        self._strays = [(shown.turns[s.turn] if s.turn >= 0 else nobody, s) for s in known.strays]
+        if known.compaction is not None:
+            of = known.compaction
+            lost = [ShownTurn(id, True, 0, None) for id, _ in of.gone]
+            for turn, (_, spoke) in zip(lost, of.gone, strict=True):
+                turn.has_user_message = spoke
+            self._compaction = of.span, of.place, [*shown.turns[: of.turns], *lost], of.open, of.marked
+        self._meta, fold.meta_id = known.meta, known.meta_id
+        fold.untold, fold.told_since, fold.settings = known.untold, known.told_since, _span_out(known.settings)
+        fold.context, fold.usage, fold.usage_turn, fold.name = (
+            _span_out(known.context),
+            _span_out(known.usage),
+            known.usage_turn,
+            known.name,
+        )
+        self._scan = Scan(self._source, known.end, wanted=_WANTED, events=LOOKED_AT, index=known.place)
+        self._scan.skipped = known.skipped
+
+
+# events that tell how a turn ended, and put no item into it
+_ENDS = frozenset({"task_complete", "turn_complete", "turn_aborted", "error"})
+
+
+def _runs(values: list[Any]) -> list[list[Any]]:
+    """Neighbours that are equal, counted: [[value, times], ...]"""
+    runs: list[list[Any]] = []
+    for value in values:
+        if runs and runs[-1][0] == value:
+            runs[-1][1] += 1
+        else:
+            runs.append([value, 1])
+    return runs
+
+
+def _unrun(runs: list[list[Any]]) -> list[Any]:
+    return [value for value, times in runs for _ in range(times)]
+
+
+def fingerprint(source: Source, end: int) -> int:
+    """A checksum of the file's beginning and of what stands before `end`: an appended file keeps it. Raises OSError."""
+    first = source.read(0, min(FINGERPRINT, end))
+    return zlib.crc32(source.read(max(0, end - FINGERPRINT), end), zlib.crc32(first))
+
+
+def _contains(source: Source, found: Found, words: bytes) -> bool:
+    if found.whole:
+        return words in found.raw
+    at, before, step = found.offset, b"", 1 << 20
+    while at < found.end:
+        block = source.read(at, min(found.end, at + step))
+        if not block:
+            return False
+        if words in before + block:
+            return True
+        before, at = block[-len(words) :], at + len(block)
+    return False

@@ -1,0 +1,183 @@
+"""Reading a rollout at the cost of what is asked: some of its turns, what the model still needs, a line here or there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from spindle.storage.rollout.heads import light_event, read_event
+from spindle.storage.rollout.lines import Line, salvage
+from spindle.storage.rollout.outline import Outline, Span, Stray
+from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.replay import Replay
+from spindle.storage.rollout.scan import Found, Scan
+from spindle.storage.rollout.shapes import Json
+from spindle.storage.rollout.source import RolloutChanged, Source
+from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
+
+_EVENTS = frozenset({b"event_msg"})
+_HISTORY = frozenset({b"event_msg", b"response_item", b"compacted"})
+
+
+class OpenRollout:
+    """A rollout as it was when it was opened: lines that are appended later are not seen. Everything here blocks.
+
+    Opening it makes or extends its outline; `with_turns` tells that all turns are wanted, which may come with that.
+    Raises OSError.
+    """
+
+    def __init__(self, path: Path, outliner: Outliner, *, with_turns: bool = False) -> None:
+        self.path = path
+        self._source = Source(path, outliner.find)
+        try:
+            self.outline: Outline
+            self.outline, self._turns = outliner.of(self._source, path, with_turns=with_turns)
+        except BaseException:
+            self._source.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; twice is fine."""
+        self._source.close()
+        self._turns = None
+
+    @property
+    def end(self) -> int:
+        """The offset in the file of its own behind the last line."""
+        return self.outline.end - self._source.own
+
+    def payload(self, span: Span | None) -> Json | None:
+        """The payload of one line that the outline points to. Raises OSError."""
+        if span is None:
+            return None
+        line = salvage(self._source.read(span.start, span.end))
+        return None if line is None else line.payload
+
+    @property
+    def token_usage(self) -> Json | None:
+        """As `Replay.token_usage`. Raises OSError."""
+        count = self.payload(self.outline.usage)
+        return None if count is None else {**count["info"], "turn_id": self.outline.usage_turn}
+
+    # -- turns
+
+    def turns(self, numbers: Sequence[int], live_turn_id: str | None = None) -> Iterator[Json]:
+        """Some turns as clients see them, in JSON; `numbers` ascend.
+
+        Reads the bytes of these turns only, as they are taken, and keeps one turn in memory. Raises OSError,
+        RolloutChanged.
+        """
+        if self._turns is not None:
+            for number in numbers:
+                yield self._turns[number].body(self._turns[number].id == live_turn_id)
+            return
+        at, foreign, own = 0, dict[int, Stray](), dict[int, list[Stray]]()
+        for stray in self.outline.strays:
+            foreign[stray.span.start] = stray
+            own.setdefault(stray.turn, []).append(stray)
+        starts, ends = self.outline.starts, self.outline.ends
+        while at < len(numbers):
+            first = last = numbers[at]
+            at += 1
+            while at < len(numbers) and numbers[at] == last + 1 and ends[last] == starts[last + 1]:
+                last, at = last + 1, at + 1
+            for turn in self._neighbours(first, last, foreign, own):
+                yield turn.body(turn.id == live_turn_id)
+
+    def _neighbours(
+        self, first: int, last: int, foreign: dict[int, Stray], own: dict[int, list[Stray]]
+    ) -> Iterator[ShownTurn]:
+        outline = self.outline
+        ends, number = outline.ends, first
+        shown = self._folding(number)
+        scan = Scan(
+            self._source,
+            outline.starts[first],
+            ends[last],
+            wanted=_EVENTS,
+            events=SHOWN_EVENTS,
+            index=outline.places[first],
+        )
+        for found in scan:
+            while found.offset >= ends[number]:
+                yield self._finished(number, shown, own)
+                number += 1
+                shown = self._folding(number)
+            if (stray := foreign.get(found.offset)) is not None and stray.turn != number:
+                if stray.put:
+                    shown.passed(stray.took)
+                continue
+            shown.feed(self._event(found), found.place)
+        yield self._finished(number, shown, own)
+        if number != last:
+            raise RolloutChanged(str(self.path))
+
+    def _folding(self, number: int) -> ShownTurns:
+        shown = ShownTurns()
+        shown.numbered = self.outline.numbered[number]
+        return shown
+
+    def _finished(self, number: int, shown: ShownTurns, own: dict[int, list[Stray]]) -> ShownTurn:
+        for stray in own.get(number, ()):
+            shown.numbered = stray.numbered
+            line = self._found(stray)
+            shown.feed(self._event(line), stray.place)
+        if not shown.turns or shown.turns[0].id != self.outline.ids[number]:
+            raise RolloutChanged(str(self.path))
+        return shown.turns[0]
+
+    def _found(self, stray: Stray) -> Found:
+        (found,) = Scan(self._source, stray.span.start, stray.span.end, index=stray.place, in_full=True)
+        return found
+
+    def _event(self, found: Found) -> Json:
+        return read_event(self._whole(found))
+
+    def _whole(self, found: Found) -> Found:
+        if found.whole:
+            return found
+        raw = self._source.read(found.offset, found.end)
+        return found._replace(raw=raw.removesuffix(b"\n"), whole=True)
+
+    # -- what the model is sent
+
+    def replay(self) -> Replay:
+        """The model's history, as a `Replay` of the whole file has it; its turns are not to be looked at.
+
+        Reads from the last compaction on that tells all the model is to see. Raises OSError.
+        """
+        replay, start, place = Replay(light=True), 0, 0
+        if (compaction := self.outline.compaction) is not None:
+            start, place = compaction.span.start, compaction.place
+            shown = replay.shown
+            for number in range(compaction.turns):
+                turn = ShownTurn(self.outline.ids[number], True, 0, None)
+                turn.has_user_message = bool(self.outline.spoken[number])
+                shown.adopt(turn)
+            for id, spoke in compaction.gone:
+                turn = ShownTurn(id, True, 0, None)
+                turn.has_user_message = spoke
+                shown.adopt(turn)
+            if compaction.open and shown.turns:
+                shown.current = shown.turns[-1]
+                shown.current.marked = compaction.marked
+        for found in Scan(self._source, start, self.outline.end, wanted=_HISTORY, index=place):
+            if found.type == b"event_msg":
+                event = light_event(found)
+                if event is None:
+                    event = self._event(found)
+                if event:
+                    replay.feed(Line("", "event_msg", event), found.place)
+            elif (line := salvage(self._whole(found).raw)) is not None:
+                replay.feed(line, found.place)
+        return replay

@@ -1,0 +1,114 @@
+"""The bytes of a rollout, wherever they are: a plain file, a compressed one, or one that continues another's.
+
+Codex 0.169 compresses rollouts that nobody touched for a week (`<name>.jsonl.zst`, Zstandard), and its forks of "paginated"
+threads do not copy what they take over: their first line names the thread and how many bytes of its file come before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from spindle.storage.rollout.lines import decode_line
+from spindle.storage.rollout.shapes import mapping
+
+COMPRESSED = ".zst"
+_BASE = b'"history_base":{'
+_FIRST_LINE = 4 * 1024 * 1024
+_DEPTH = 16
+
+Find = Callable[[str], Path | None]
+"""Where the rollout of a thread is, by its id."""
+
+
+class RolloutChanged(Exception):
+    """The file is not what its outline says: somebody rewrote it while it was read."""
+
+
+class Source:
+    """A rollout that is open for reading, as long as it was then. Everything blocks; reading raises OSError.
+
+    `inode` is that of the file that was named, `size` the number of bytes; those before `own` are another file's.
+    """
+
+    def __init__(self, path: Path, find: Find | None = None, depth: int = 0) -> None:
+        """Raises OSError, also for a compressed file that is damaged."""
+        self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._base: Source | None = None
+        self.own = 0
+        try:
+            status = os.fstat(self._file.fileno())
+            self.inode = status.st_ino
+            if path.name.endswith(COMPRESSED):
+                self._file = _inflated(self._file)
+                status = os.fstat(self._file.fileno())
+            self.size = status.st_size
+            if find is not None and depth < _DEPTH:
+                self._continue(find, depth)
+        except BaseException:
+            self.close()
+            raise
+
+    def _continue(self, find: Find, depth: int) -> None:
+        """Put the bytes before ours that the first line asks for, if they are still there."""
+        first = self.read(0, min(self.size, 64 * 1024))
+        if b"\n" not in first:
+            first = self.read(0, min(self.size, _FIRST_LINE))
+        first = first.partition(b"\n")[0]
+        if _BASE not in first or (line := decode_line(first)) is None:
+            return
+        base: dict[str, Any] = mapping(line.payload.get("history_base"))
+        id, end = base.get("thread_id"), base.get("end_byte_offset")
+        if not isinstance(id, str) or type(end) is not int or end < 0 or (path := find(id)) is None:
+            return
+        with suppress(OSError):
+            self._base = Source(path, find, depth + 1)
+            self.own = min(self._base.own + end, self._base.size)
+            self.size += self.own
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill a part of `view` from `offset` on; how many bytes it was, 0 at the end."""
+        if offset < self.own and self._base is not None:
+            return self._base.read_into(view[: self.own - offset], offset)
+        return os.preadv(self._file.fileno(), [view[: max(0, self.size - offset)]], offset - self.own)
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes [start, end), fewer if it ends before."""
+        buffer = bytearray(max(0, min(end, self.size) - start))
+        view, at = memoryview(buffer), 0
+        while at < len(buffer):
+            count = self.read_into(view[at : at + (1 << 20)], start + at)
+            if not count:
+                break
+            at += count
+        return bytes(view[:at])
+
+    def close(self) -> None:
+        """Let go of the files; twice is fine."""
+        self._file.close()
+        if self._base is not None:
+            self._base.close()
+
+
+def _inflated(compressed: BinaryIO) -> BinaryIO:
+    """The content of a compressed file, in a file without a name. Raises OSError."""
+    import zstandard
+
+    plain: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - the source closes it
+    try:
+        with compressed, zstandard.ZstdDecompressor().stream_reader(compressed, read_across_frames=True) as lines:
+            shutil.copyfileobj(lines, plain, 1 << 18)
+        plain.flush()
+    except zstandard.ZstdError as error:
+        plain.close()
+        raise OSError(errno.EIO, f"the compressed rollout cannot be read: {error}") from error
+    except BaseException:
+        plain.close()
+        raise
+    return plain

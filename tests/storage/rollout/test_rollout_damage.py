@@ -1,0 +1,210 @@
+"""Damaged rollouts: what is shown of them, what the model still gets, what the next writer leaves behind."""
+
+import os
+
+import orjson
+import pytest
+
+from spindle.rpc.protocol.converter import unstructure
+from spindle.storage.rollout.journal import Journal, JournalError
+from spindle.storage.rollout.lines import decode_line, encode_line
+from spindle.storage.rollout.load import load
+from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.reading import OpenRollout
+
+THREAD = "00000000-0000-7000-8000-000000000001"
+
+
+def event(kind, **members):
+    return encode_line("event_msg", {"type": kind, **members})
+
+
+def item(role, text):
+    return encode_line(
+        "response_item", {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]}
+    )
+
+
+def turn(id, text, answer):
+    return [
+        event("task_started", turn_id=id, started_at=1),
+        encode_line("turn_context", {"turn_id": id, "cwd": "/"}),
+        item("user", text),
+        event("user_message", message=text, images=[], local_images=[], text_elements=[]),
+        event("agent_message", message=answer, phase=None, memory_citation=None),
+        item("assistant", answer),
+        event("task_complete", turn_id=id, last_agent_message=answer, completed_at=2, duration_ms=3),
+    ]
+
+
+META = encode_line("session_meta", {"id": THREAD, "timestamp": "2025-01-05T12:00:00.000Z", "cwd": "/"})
+FIRST, SECOND = turn("t1", "one 🙂", "eins\u2028zwei"), turn("t2", "two", "zwei")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "rollout.jsonl"
+
+
+def read(path):
+    """(id, status, texts) of each turn; the texts of the history; how many lines could not be read."""
+    with OpenRollout(path, Outliner()) as rollout:
+        turns = list(rollout.turns(range(len(rollout.outline.ids))))
+        assert turns == orjson.loads(orjson.dumps(unstructure(load(path).replay.turns())))
+        shown = [(body["id"], body["status"], [said(entry) for entry in body["items"]]) for body in turns]
+        history = [orjson.loads(entry.json)["content"][0]["text"] for entry in rollout.replay().history]
+        return shown, history, rollout.outline.skipped
+
+
+def said(entry):
+    return entry["text"] if "text" in entry else "".join(part["text"] for part in entry["content"])
+
+
+WHOLE = [("t1", "completed", ["one 🙂", "eins\u2028zwei"]), ("t2", "completed", ["two", "zwei"])]
+HISTORY = ["one 🙂", "eins\u2028zwei", "two", "zwei"]
+
+
+def test_a_line_separator_inside_a_text_divides_nothing(path):
+    path.write_bytes(b"".join([META, *FIRST, *SECOND]))
+    assert "\u2028".encode() in path.read_bytes()
+    assert read(path) == (WHOLE, HISTORY, 0)
+
+
+@pytest.mark.parametrize("place", range(14))
+def test_half_a_record_before_the_record_is_passed_over(path, place):
+    lines = [*FIRST, *SECOND]
+    for cut in range(1, len(lines[place]) - 2, 1 if place in (1, 3) else 11):
+        path.write_bytes(b"".join([META, *lines[:place], lines[place][:cut], *lines[place:]]))
+        assert read(path) == (WHOLE, HISTORY, 0)
+
+
+@pytest.mark.parametrize("place", range(13))
+def test_a_missing_newline_between_two_records_costs_neither(path, place):
+    lines = [*FIRST, *SECOND]
+    lines[place] = lines[place].removesuffix(b"\n")
+    path.write_bytes(b"".join([META, *lines]))
+    assert read(path) == (WHOLE, HISTORY, 0)
+
+
+@pytest.mark.parametrize("place", range(14))
+def test_zeros_before_a_record_are_left_out(path, place):
+    lines = [*FIRST, *SECOND]
+    path.write_bytes(b"".join([META, *lines[:place], b"\0" * 4096, *lines[place:]]))
+    assert read(path) == (WHOLE, HISTORY, 0)
+
+
+def test_bytes_that_are_no_utf_8_are_replaced(path):
+    path.write_bytes(b"".join([META, *FIRST, *SECOND]).replace(b"two", b"t\xff\xfeo"))
+    turns, history, skipped = read(path)
+    assert turns[1] == ("t2", "completed", ["t\ufffd\ufffdo", "zwei"])
+    assert history[2] == "t\ufffd\ufffdo"
+    assert skipped == 0
+
+
+def test_garbage_in_the_middle_costs_only_its_line(path):
+    path.write_bytes(b"".join([META, *FIRST, b"\x01\x02 garbage\n", b'{"no":"line"}\n', b"\n", *SECOND]))
+    assert read(path) == (WHOLE, HISTORY, 2)
+
+
+def test_a_record_that_is_there_twice_is_shown_twice_and_numbered_apart(path):
+    path.write_bytes(b"".join([META, *FIRST, *SECOND[:4], SECOND[3], *SECOND[4:]]))
+    turns, _, _ = read(path)
+    assert turns[1][2] == ["two", "two", "zwei"]
+    with OpenRollout(path, Outliner()) as rollout:
+        (body,) = rollout.turns([1])
+    assert [entry["id"] for entry in body["items"]] == ["item-3", "item-4", "item-5"]
+
+
+def test_two_turns_of_one_id_are_two_turns(path):
+    path.write_bytes(b"".join([META, *FIRST, *[line.replace(b"t2", b"t1") for line in SECOND]]))
+    assert [entry[0] for entry in read(path)[0]] == ["t1", "t1"]
+
+
+def test_what_cannot_be_read_of_an_event_does_not_renumber_the_others(path):
+    broken = FIRST[4].replace(b'"phase":null', b'"phase":nul1')  # opens and ends as it should
+    path.write_bytes(b"".join([META, *FIRST[:4], broken, *FIRST[5:], *SECOND]))
+    turns, history, _ = read(path)
+    assert turns[0][2] == ["one 🙂", "…"]
+    assert history == HISTORY
+
+
+@pytest.mark.parametrize("line", range(15))
+def test_cut_at_any_byte_resumed_appended_to_and_resumed_again(tmp_path, line):
+    lines = [META, *FIRST, *SECOND]
+    start = sum(len(before) for before in lines[:line])
+    whole = b"".join(lines)
+    for cut in range(max(start, len(META)), start + len(lines[line]) + 1):
+        folder = tmp_path / str(cut)
+        folder.mkdir()
+        check_cut(folder, whole[:cut])
+
+
+def check_cut(folder, data):
+    path, third = folder / "rollout.jsonl", turn("t3", "three", "drei")
+    path.write_bytes(data)
+    kept = data.split(b"\n")
+    last = kept.pop()
+    lines = [line + b"\n" for line in kept] + ([last + b"\n"] if decode_line(last) else [])
+    torn = bool(last) and not decode_line(last)
+
+    clean = folder / "clean.jsonl"
+    clean.write_bytes(b"".join(lines))
+    expected = read(clean)
+    assert read(path) == (*expected[:2], int(torn))
+
+    with OpenRollout(path, Outliner()) as rollout:
+        journal = Journal(path, folder / "lock")
+        journal.expect(rollout.end, rollout.outline.inode)
+    opened = journal.begin()
+    assert (opened.foreign, opened.replaced, opened.torn) == ([], False, len(last) if torn else 0)
+    journal.append(third)
+    journal.end()
+
+    assert path.read_bytes() == b"".join([*lines, *third])
+    turns, history, skipped = read(path)
+    assert turns == [*expected[0], ("t3", "completed", ["three", "drei"])]
+    assert history == [*expected[1], "three", "drei"]
+    assert skipped == 0
+
+
+def begun(path):
+    journal = Journal(path, path.with_name("lock"))
+    journal.begin([META])
+    journal.append(FIRST)
+    return journal
+
+
+def test_a_rollout_that_was_removed_between_turns_is_not_begun_anew(path):
+    journal = begun(path)
+    journal.end()
+    path.unlink()
+    with pytest.raises(JournalError, match="is gone: another program has moved or removed it"):
+        journal.begin()
+    assert not path.exists()
+
+
+def test_a_rollout_that_is_removed_while_it_is_written_is_not_called_saved(path):
+    journal = begun(path)
+    path.unlink()
+    with pytest.raises(JournalError, match="removed it while it was written"):
+        journal.sync()
+    with pytest.raises(JournalError):
+        journal.append(SECOND)
+    journal.end()
+
+
+def test_a_full_disk_keeps_whole_lines_only(path, monkeypatch):
+    journal = begun(path)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) // 2]))
+    with pytest.raises(JournalError):
+        journal.append(SECOND)
+    monkeypatch.undo()
+    journal.end()
+    assert path.read_bytes() == b"".join([META, *FIRST])
+
+
+def test_a_folder_in_a_rollouts_place_is_an_error_that_says_so(path):
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        OpenRollout(path, Outliner())

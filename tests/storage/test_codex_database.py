@@ -1,0 +1,65 @@
+"""What Codex's own database is told: the thread's row, the columns there are, and nothing where there is nothing."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from spindle.storage.home import Home
+from spindle.storage.threads import tell_codex
+
+ID = "019a0000-0000-7000-8000-000000000001"
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path)
+
+
+def make(home, version, columns="id TEXT PRIMARY KEY, name TEXT, title TEXT"):
+    with closing(sqlite3.connect(home.path / f"state_{version}.sqlite")) as database, database:
+        database.execute(f"CREATE TABLE threads ({columns})")
+        database.executemany("INSERT INTO threads(id) VALUES(?)", [(ID,), ("other",)])
+
+
+def rows(home, version):
+    with closing(sqlite3.connect(home.path / f"state_{version}.sqlite")) as database:
+        return dict(database.execute("SELECT id, name FROM threads"))
+
+
+def test_the_newest_database_is_told_of_the_one_thread(home):
+    make(home, 5)
+    make(home, 12)
+    tell_codex(home, ID, {"name": "mine"})
+    assert rows(home, 12) == {ID: "mine", "other": None}
+    assert rows(home, 5) == {ID: None, "other": None}
+
+
+def test_columns_that_are_not_there_are_not_told(home):
+    make(home, 5)
+    tell_codex(home, ID, {"name": "mine", "git_branch": "main"})
+    assert rows(home, 5)[ID] == "mine"
+
+
+def test_a_home_that_codex_has_never_seen_stays_as_it_is(home):
+    tell_codex(home, ID, {"name": "mine"})
+    assert list(home.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
+def test_a_database_that_cannot_be_used_is_no_matter(home, content, caplog):
+    path = home.path / "state_5.sqlite"
+    path.write_bytes(content)
+    tell_codex(home, ID, {"name": "mine"})
+    assert path.read_bytes() == content
+    assert ("could not be told" in caplog.text) == bool(content)
+
+
+def test_a_database_that_somebody_is_writing_is_waited_for_no_longer_than_a_moment(home, caplog, monkeypatch):
+    monkeypatch.setattr("spindle.storage.threads.codex_database._PATIENCE", 0.0)
+    make(home, 5)
+    with closing(sqlite3.connect(home.path / "state_5.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        tell_codex(home, ID, {"name": "mine"})
+        other.execute("ROLLBACK")
+    assert "locked" in caplog.text
