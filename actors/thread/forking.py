@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,8 @@ from spindle.actors.thread.settings import settings_for
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import ThreadForkParams
+from spindle.storage.home import Home
+from spindle.storage.rollout.compressed import existing, inflate
 from spindle.storage.rollout.fork import Segment, UnknownTurn, cut, fork_lines, segments, write_fork
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
@@ -73,7 +76,8 @@ def _fork(
     source = _source(services, opening)
     try:
         summary = read_summary(source)
-        parts = segments(source, lambda id: locate(services.home, id) or locate_archived(services.home, id))
+        source = inflate(existing(source))  # its lines are copied as they are
+        parts = segments(source, partial(_plain, services.home))
         if params.last_turn_id is not None or params.before_turn_id is not None:
             check = trio.from_thread.check_cancelled
             parts = cut(parts, check, last=params.last_turn_id, before=params.before_turn_id)
@@ -131,6 +135,11 @@ def _source(services: Services, opening: FromFork) -> Path:
     if found is None:
         raise NoRollout(opening.source or "")
     return found
+
+
+def _plain(home: Home, id: str) -> Path | None:
+    path = locate(home, id) or locate_archived(home, id)
+    return None if path is None else inflate(path)
 
 
 def _write(conversation: Conversation, meta: dict[str, Any], parts: list[Segment]) -> Replay:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -132,7 +133,8 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
     if path is None:
         raise NoRollout(thread_id)
     path = inflate(existing(path))
-    if path.stat().st_size == 0:
+    status = path.stat()
+    if status.st_size == 0 and stat.S_ISREG(status.st_mode):
         raise invalid_request(f"failed to load rollout `{path}` for thread {thread_id}: empty session file")
     _check_unlocked(services, thread_id)
     summary = read_summary(path)

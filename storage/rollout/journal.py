@@ -18,6 +18,7 @@ from attrs import frozen
 
 from spindle.storage.rollout.lines import decode_line, iter_lines
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
+from spindle.storage.rollout.regular import regular
 
 __all__ = ["Journal", "JournalError", "Opened", "WriterBusy"]
 
@@ -181,12 +182,14 @@ class Journal:
         created = False
         flags = os.O_RDWR | os.O_APPEND
         try:
-            fd = os.open(self.path, flags)
+            fd = regular(str(self.path), flags)
         except FileNotFoundError:
             if self._known is not None and self._known.end > 0:
                 # a new file would hold the rest of a conversation whose beginning is lost or elsewhere
                 raise JournalError(f"{self.path} is gone: another program has moved or removed it") from None
-            fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            if self.path.is_symlink():
+                raise  # to nothing; a file under another name is not ours to make
+            fd = regular(str(self.path), flags | os.O_CREAT | os.O_EXCL)
             created = True
         self._fd = fd
         if created:
