@@ -145,6 +145,7 @@ def _located(runtime: Runtime, id: str) -> tuple[Path, dict[str, Any]]:
     path = stored.locate(home, id) or stored.locate_archived(home, id)
     if path is None:
         raise invalid_request(f"thread not found: {id}")
+    stored.read_summary(path)  # refuses what is no rollout
     path = inflate(path)
     meta = stored.latest_meta(path, id)
     if meta is None:

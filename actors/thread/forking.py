@@ -23,6 +23,7 @@ from spindle.rpc.protocol.threads import ThreadForkParams
 from spindle.storage.home import Home
 from spindle.storage.rollout.compressed import existing, inflate
 from spindle.storage.rollout.fork import Segment, UnknownTurn, cut, fork_lines, segments, write_fork
+from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.replay import Replay
@@ -56,7 +57,7 @@ def check_fork(running: Running, source: str | None, params: ThreadForkParams) -
 async def open_fork(services: Services, thread_id: str, opening: FromFork) -> OpenedThread:
     """Write the fork's rollout and load it, in a worker thread that stops when this is cancelled.
 
-    Raises RpcError, StoredThreadError, ConfigError, OSError; no file is left then, nor when it is cancelled.
+    Raises RpcError, StoredThreadError, ConfigError, JournalError, OSError; no file is left then, nor when it is cancelled.
     """
     now = datetime.datetime.now().astimezone()
     path = None if opening.params.ephemeral else services.home.new_rollout_path(thread_id, now)
@@ -153,7 +154,10 @@ def _write(conversation: Conversation, meta: dict[str, Any], parts: list[Segment
         _feed(replay, closing)
         conversation.adopt([*lines, *closing], replay)
         return replay
-    write_fork(conversation.path, meta, parts, lambda path: _closing(load(path).replay), check)
+    try:
+        write_fork(conversation.path, meta, parts, lambda path: _closing(load(path).replay), check)
+    except OSError as error:
+        raise JournalError(f"cannot write {conversation.path}: {error}") from error
     loaded = load(conversation.path)
     conversation.take(loaded)
     return loaded.replay

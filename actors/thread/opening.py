@@ -80,13 +80,7 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
                 return await open_fork(services, thread_id, opening)
             case FromHistory():
                 opened = await trio.to_thread.run_sync(_from_history, services, thread_id, opening)
-                await opened.conversation.begin()
-                try:
-                    opened.conversation.record([("response_item", dict(item)) for item in opening.params.history or ()])
-                    if opened.conversation.journal is not None:
-                        await services.flusher.sync(opened.conversation.journal)
-                finally:
-                    opened.conversation.end()
+                await _save_history(services, opened.conversation, opening.params.history or ())
                 return opened
     except WriterBusy as error:
         raise invalid_request(f"thread {thread_id} already has an active writer: {error.holder}") from error
@@ -245,6 +239,20 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
         cli_version=services.version,
         preview=_preview(params.history),
     )
+
+
+async def _save_history(services: Services, conversation: Conversation, history: Sequence[Mapping[str, Any]]) -> None:
+    await conversation.begin()
+    try:
+        conversation.record([("response_item", dict(item)) for item in history])
+        if conversation.journal is not None:
+            await services.flusher.sync(conversation.journal)
+    except JournalError:
+        if conversation.path is not None:
+            conversation.path.unlink(missing_ok=True)  # nobody has been told of it
+        raise
+    finally:
+        conversation.end()
 
 
 def _preview(history: Sequence[Mapping[str, Any]]) -> str:

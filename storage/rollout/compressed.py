@@ -7,6 +7,7 @@ plain name at all times; where both files are there, the plain one counts.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import shutil
@@ -100,7 +101,7 @@ class _Inflating(io.RawIOBase):
             read: int = self._source.readinto(buffer)
             return read
         except self._fault as error:
-            raise OSError(f"damaged compression: {error}") from error
+            raise OSError(errno.EIO, f"damaged compression: {error}", self._file.name) from error
 
     def close(self) -> None:
         if not self.closed:

@@ -108,7 +108,7 @@ def _inflated(compressed: BinaryIO) -> BinaryIO:
         plain.flush()
     except zstandard.ZstdError as error:
         plain.close()
-        raise OSError(errno.EIO, f"the compressed rollout cannot be read: {error}") from error
+        raise OSError(errno.EIO, f"the compressed rollout cannot be read: {error}", compressed.name) from error
     except BaseException:
         plain.close()
         raise
