@@ -76,7 +76,6 @@ async def save(thread: ThreadActor, entries: Callable[[], Sequence[Entry]]) -> N
     if thread.turn is not None:
         await thread.turn.opened.wait()
     ours = not conversation.is_open
-    instructions = state.new_developer_instructions
     try:
         if ours:
             await look_at_repository(state)
@@ -97,5 +96,4 @@ async def save(thread: ThreadActor, entries: Callable[[], Sequence[Entry]]) -> N
     except WriterBusy as error:
         raise invalid_request(f"thread {thread.thread_id} already has an active writer: {error.holder}") from error
     except (JournalError, OSError) as error:
-        state.new_developer_instructions = instructions
         raise internal_error(f"the thread's history could not be saved: {error}") from error

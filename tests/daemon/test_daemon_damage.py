@@ -425,6 +425,22 @@ def test_items_that_were_not_saved_did_not_tell_the_model_its_context(
     assert "injected" not in told
 
 
+def test_instructions_that_could_not_be_saved_are_told_by_the_next_turn(
+    files: Client, home: Path, limit: Callable[[int], None], endpoint: Endpoint
+) -> None:
+    thread = files.start_thread()
+    files.run_turn(thread["id"], "first")
+    files.call("thread/unsubscribe", threadId=thread["id"])
+    files.hear("thread/closed", thread["id"])
+    files.call("thread/resume", threadId=thread["id"], developerInstructions="Mind the gap.")
+    limit(Path(thread["path"]).stat().st_size)
+    assert files.run_turn(thread["id"], "lost")["status"] == "failed"
+    limit(-1)
+    files.run_turn(thread["id"], "again")
+    told = "".join(part["text"] for entry in endpoint.requests.entries[-1]["input"] for part in entry["content"])
+    assert told.count("Mind the gap.") == 1
+
+
 # -- files that others change
 
 
