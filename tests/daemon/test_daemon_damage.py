@@ -545,9 +545,21 @@ def read_only(launch: Callable[..., Daemon], home: Path) -> Callable[[], Daemon]
     return lambda: launch(prefix=prefix)
 
 
-def test_a_home_that_cannot_be_written_to_can_be_looked_at(read_only: Callable[[], Daemon], home: Path) -> None:
+@pytest.mark.parametrize("used", [False, True])
+def test_a_home_that_cannot_be_written_to_can_be_looked_at(
+    read_only: Callable[[], Daemon], launch: Callable[..., Daemon], home: Path, used: bool
+) -> None:
+    """Also one in which there are an index and a state already."""
     for number in range(2):
         place(home, thread_of(number)).write_bytes(joined(lines(thread_of(number))))
+    if used:
+        earlier = launch()
+        client = earlier.client(experimentalApi=True)
+        client.call("threadSection/create", name="a section", appearance=None)
+        listed(client)
+        client.join()
+        earlier.wait()
+        index(home)
     before = sorted(home.rglob("*"))
     client = read_only().client(experimentalApi=True)
     loaded, stored = thread_of(0), thread_of(1)
