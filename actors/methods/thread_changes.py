@@ -52,6 +52,7 @@ from spindle.rpc.protocol.thread_changes import (
 )
 from spindle.rpc.protocol.threads import Thread, ThreadNameUpdatedNotification
 from spindle.storage import threads as stored
+from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy
 from spindle.storage.threads import StoredThreadError
@@ -82,6 +83,7 @@ def rename(runtime: Runtime, id: str, name: str, reply: Reply[None]) -> None:
         path = stored.locate(home, id)
         if path is None:
             raise invalid_request(f"thread not found: {id}")
+        stored.read_summary(path)  # refuses what is no rollout
         stored.append_to_stored(home, path, id, [("event_msg", name_event(id, name))])
         stored.record_name(home, id, name)
         stored.tell_codex(home, id, {"name": name, "title": name})
@@ -143,6 +145,8 @@ def _located(runtime: Runtime, id: str) -> tuple[Path, dict[str, Any]]:
     path = stored.locate(home, id) or stored.locate_archived(home, id)
     if path is None:
         raise invalid_request(f"thread not found: {id}")
+    stored.read_summary(path)  # refuses what is no rollout
+    path = inflate(path)
     meta = stored.latest_meta(path, id)
     if meta is None:
         raise stored.NoSessionMeta(path)

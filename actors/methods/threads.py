@@ -142,7 +142,7 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
     try:
         found = await trio.to_thread.run_sync(work)
     except (StoredThreadError, OSError) as error:
-        raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {_reason(error)}") from error
+        raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {error}") from error
     if found is None:
         raise invalid_request(f"thread not loaded: {id}")
     thread, snapshot = found

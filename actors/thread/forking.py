@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,10 @@ from spindle.actors.tools.interface import Tool
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import ThreadForkParams
+from spindle.storage.home import Home
+from spindle.storage.rollout.compressed import existing, inflate
 from spindle.storage.rollout.fork import Segment, UnknownTurn, cut, fork_lines, segments, write_fork
+from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.replay import Replay
@@ -56,7 +60,7 @@ def check_fork(running: Running, source: str | None, params: ThreadForkParams) -
 async def open_fork(services: Services, thread_id: str, opening: FromFork) -> OpenedThread:
     """Write the fork's rollout and load it, in a worker thread that stops when this is cancelled.
 
-    Raises RpcError, StoredThreadError, ConfigError, OSError; no file is left then, nor when it is cancelled.
+    Raises RpcError, StoredThreadError, ConfigError, JournalError, OSError; no file is left then, nor when it is cancelled.
     """
     now = datetime.datetime.now().astimezone()
     path = None if opening.params.ephemeral else services.home.new_rollout_path(thread_id, now)
@@ -76,7 +80,8 @@ def _fork(
     source = _source(services, opening)
     try:
         summary = read_summary(source)
-        parts = segments(source, lambda id: locate(services.home, id) or locate_archived(services.home, id))
+        source = inflate(existing(source))  # its lines are copied as they are
+        parts = segments(source, partial(_plain, services.home))
         if params.last_turn_id is not None or params.before_turn_id is not None:
             check = trio.from_thread.check_cancelled
             parts = cut(parts, check, last=params.last_turn_id, before=params.before_turn_id)
@@ -138,6 +143,11 @@ def _source(services: Services, opening: FromFork) -> Path:
     return found
 
 
+def _plain(home: Home, id: str) -> Path | None:
+    path = locate(home, id) or locate_archived(home, id)
+    return None if path is None else inflate(path)
+
+
 def _write(conversation: Conversation, meta: dict[str, Any], parts: list[Segment]) -> Replay:
     """Write the fork where its conversation is kept, and have the conversation continue from it."""
     check = trio.from_thread.check_cancelled
@@ -149,7 +159,10 @@ def _write(conversation: Conversation, meta: dict[str, Any], parts: list[Segment
         _feed(replay, closing)
         conversation.adopt([*lines, *closing], replay)
         return replay
-    write_fork(conversation.path, meta, parts, lambda path: _closing(load(path).replay), check)
+    try:
+        write_fork(conversation.path, meta, parts, lambda path: _closing(load(path).replay), check)
+    except OSError as error:
+        raise JournalError(f"cannot write {conversation.path}: {error}") from error
     loaded = load(conversation.path)
     conversation.take(loaded)
     return loaded.replay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import errno
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -84,13 +85,7 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
                 return await open_fork(services, thread_id, opening)
             case FromHistory():
                 opened = await trio.to_thread.run_sync(_from_history, services, thread_id, opening)
-                await opened.conversation.begin()
-                try:
-                    opened.conversation.record([("response_item", dict(item)) for item in opening.params.history or ()])
-                    if opened.conversation.journal is not None:
-                        await services.flusher.sync(opened.conversation.journal)
-                finally:
-                    opened.conversation.end()
+                await _save_history(services, opened.conversation, opening.params.history or ())
                 return opened
     except WriterBusy as error:
         raise invalid_request(f"thread {thread_id} already has an active writer: {error.holder}") from error
@@ -140,7 +135,8 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
     if path is None:
         raise NoRollout(thread_id)
     path = inflate(existing(path))
-    if path.stat().st_size == 0:
+    status = path.stat()
+    if status.st_size == 0 and stat.S_ISREG(status.st_mode):
         raise invalid_request(f"failed to load rollout `{path}` for thread {thread_id}: empty session file")
     _check_unlocked(services, thread_id)
     summary = read_summary(path)
@@ -254,6 +250,20 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
         cli_version=services.version,
         preview=_preview(params.history),
     )
+
+
+async def _save_history(services: Services, conversation: Conversation, history: Sequence[Mapping[str, Any]]) -> None:
+    await conversation.begin()
+    try:
+        conversation.record([("response_item", dict(item)) for item in history])
+        if conversation.journal is not None:
+            await services.flusher.sync(conversation.journal)
+    except JournalError:
+        if conversation.path is not None:
+            conversation.path.unlink(missing_ok=True)  # nobody has been told of it
+        raise
+    finally:
+        conversation.end()
 
 
 def _preview(history: Sequence[Mapping[str, Any]]) -> str:

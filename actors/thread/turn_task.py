@@ -115,7 +115,12 @@ class TurnTask:
         await look_at_repository(state)
         await conversation.begin()
         self._began = True
-        self.record(*self._opening_entries())
+        instructions = state.new_developer_instructions
+        try:
+            self.record(*self._opening_entries())
+        except JournalError:
+            state.new_developer_instructions = instructions
+            raise
         turn.opened.set()
         if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)

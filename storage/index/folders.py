@@ -16,7 +16,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from spindle.storage.index.rows import Known, Values, insert, read_row, replace, stored_git
+from spindle.storage.index.rows import UNREAD, Known, Values, insert, read_row, replace, stored_git
 from spindle.storage.threads.locate import rollout_names
 
 _ARCHIVE = "archived_sessions"
@@ -161,8 +161,8 @@ class Folders:
             self._children[p.rpartition("/")[0]].remove(p)
 
 
-def verify(home: Path, rows: Sequence[Known]) -> list[Known]:
-    """Those whose file is gone or has changed since the row was written."""
+def verify(home: Path, rows: Sequence[Known], *, unread: bool = False) -> list[Known]:
+    """Those whose file is gone or has changed since the row was written; with `unread`, also those not read so far."""
     out: list[Known] = []
     for known in rows:
         try:
@@ -170,7 +170,8 @@ def verify(home: Path, rows: Sequence[Known]) -> list[Known]:
         except OSError:
             out.append(known)
             continue
-        if stat.st_mtime_ns != known.mtime_ns or stat.st_size != known.size:
+        same = not unread if known.size == UNREAD else stat.st_size == known.size
+        if stat.st_mtime_ns != known.mtime_ns or not same:
             out.append(known)
     return out
 

@@ -172,7 +172,7 @@ class ThreadIndex:
             for start in range(0, len(rows), BATCH):
                 if check is not None:
                     check()
-                if wrong := verify(self._home, rows[start : start + BATCH]):
+                if wrong := verify(self._home, rows[start : start + BATCH], unread=True):
                     correct(db, self._home, wrong)
         forget_outlines(db)
 

@@ -32,6 +32,9 @@ ACTIVE, ARCHIVED = 0, 1
 UNASKED = 2
 """Added to a shelf for rollouts that are not listed: nobody asked anything, or they cannot be read."""
 
+UNREAD = -1
+"""In place of the size of a file that could not be read when its row was written."""
+
 _KINDS = {kind: 1 << bit for bit, kind in enumerate(ALL_KINDS)}
 
 _COLUMNS = (
@@ -92,7 +95,8 @@ def read_row(
 ) -> Values | None:
     """The row of a file as it is now, None if it is not there or its name is none of a rollout's. Raises nothing.
 
-    A file that cannot be read as a thread has a row too, so that it is not read again until it changes. `before`
+    A file that cannot be read as a thread has a row too, so that it is not read again until it changes; one that could
+    not be read at all is `UNREAD`, and is tried again from time to time. `before`
     is how large it was and what was known of its repository then: only what it has grown by is searched for news of that.
     """
     name = RolloutName.parse(file)
@@ -102,6 +106,7 @@ def read_row(
             return None
         created = name.millis
         stat = os.stat(path)
+        size = stat.st_size
     except (OSError, ValueError):
         return None
     try:
@@ -110,13 +115,15 @@ def read_row(
             head = with_later_git(evolve(head, git=before[1]), Path(path), stat.st_size, before[0])
         else:
             head = with_later_git(head, Path(path), stat.st_size)
-    except (OSError, StoredThreadError):
+    except StoredThreadError:
         head = None
+    except OSError:
+        head, size = None, UNREAD
     shelf = (ARCHIVED if folder == "archived_sessions" else ACTIVE) + (
         0 if head is not None and head.has_user_message else UNASKED
     )
     place = (folder_id, file, name.thread_id, shelf, created, stat.st_mtime_ns // 1_000_000)
-    signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    signature = (stat.st_mtime_ns, size, stat.st_ino)
     if head is None:
         return (*place, *signature, None, 0, None, None, 0, None, None)
     kinds, parent, long = mask(source_kinds(head.source)), parent_of(head.source), len(head.preview) > _SEARCHED

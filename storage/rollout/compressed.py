@@ -7,11 +7,14 @@ plain name at all times; where both files are there, the plain one counts.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import shutil
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from spindle.storage.rollout.regular import regular
 
 SUFFIX = ".zst"
 """What a compressed rollout's name has behind `.jsonl`."""
@@ -43,8 +46,9 @@ def open_rollout(path: str | os.PathLike[str], buffering: int = _BUFFER) -> Bina
     A compressed one can only be read forward. Raises OSError, also (on reading) for damaged compression.
     """
     if not is_compressed(path):
-        return open(path, "rb", buffering=buffering)
-    return cast("BinaryIO", io.BufferedReader(_Inflating(cast("BinaryIO", open(path, "rb", buffering=0))), buffering))
+        return open(path, "rb", buffering=buffering, opener=regular)
+    file = cast("BinaryIO", open(path, "rb", buffering=0, opener=regular))  # noqa: SIM115 - the reader closes it
+    return cast("BinaryIO", io.BufferedReader(_Inflating(file), buffering))
 
 
 def inflate(path: Path) -> Path:
@@ -97,7 +101,7 @@ class _Inflating(io.RawIOBase):
             read: int = self._source.readinto(buffer)
             return read
         except self._fault as error:
-            raise OSError(f"damaged compression: {error}") from error
+            raise OSError(errno.EIO, f"damaged compression: {error}", self._file.name) from error
 
     def close(self) -> None:
         if not self.closed:

@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 
 from attrs import evolve, frozen
 
-from spindle.storage.rollout.lines import decode_line, encode_line
+from spindle.storage.rollout.lines import decode_line, encode_line, salvage
+from spindle.storage.rollout.regular import regular
 from spindle.storage.rollout.shapes import Json, mapping, text_or_none
 
 Check = Callable[[], None]
@@ -57,11 +58,11 @@ def segments(path: Path, locate: Callable[[str], Path | None]) -> list[Segment]:
     found: list[Segment] = []
     end: int | None = None
     for _ in range(_DEPTH):
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=regular) as file:
             head = file.readline()
             whole = _end_of_lines(file.fileno())
         end = whole if end is None else min(end, whole)
-        line = decode_line(head)
+        line = salvage(head)
         payload = line.payload if line is not None and line.type == "session_meta" else {}
         base = mapping(payload.get("history_base"))
         numbered = payload.get("history_mode") == "paginated"
@@ -192,7 +193,7 @@ def fork_lines(meta: dict[str, Any], parts: Sequence[Segment], check: Check) -> 
 
 def _opened(parts: Sequence[Segment]) -> Iterator[tuple[Segment, BinaryIO]]:
     for segment in parts:
-        with open(segment.path, "rb", buffering=_LINES) as file:
+        with open(segment.path, "rb", buffering=_LINES, opener=regular) as file:
             file.seek(segment.start)
             yield segment, file
 

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from spindle.storage.rollout.lines import decode_line, iter_lines
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
+from spindle.storage.rollout.regular import regular
 
 __all__ = ["Journal", "JournalError", "Opened", "WriterBusy"]
 
@@ -36,7 +37,8 @@ class Opened:
     """What `begin` found.
 
     foreign: lines (without newline) that others appended since this journal last knew the end of the file.
-    replaced: the file is another one or has shrunk; what was read from it before no longer holds.
+    replaced: the file is another one or has shrunk, or this journal failed when it wrote to it last; what is known of it
+    no longer holds.
     created: the file did not exist.
     torn: bytes of a cut-off last line that were moved to `<rollout>.torn`.
     """
@@ -67,6 +69,7 @@ class Journal:
         self._size = 0
         self._ordinal: int | None = None
         self._broken: str | None = None
+        self._created = False
         self._known: _Known | None = None
         # end() must not close the descriptor under a sync() that runs in another thread: its number may be reused
         self._closing = threading.Lock()
@@ -106,6 +109,7 @@ class Journal:
             if lines:
                 self.append(lines)
         except BaseException as error:
+            self._take_back_creation()
             self.end()
             # the caller does not learn of foreign lines now, so they have to be found again
             self._known = known
@@ -145,7 +149,7 @@ class Journal:
         """Bring what was appended to the disk. Blocking.
 
         Raises JournalError, after which nothing more is appended: the kernel may have dropped what it could not write,
-        so trying again could report success for lost lines. A file that was removed meanwhile is an error too.
+        so trying again could report success for lost lines. A file that was removed or cut meanwhile is an error too.
         """
         with self._closing:
             if self._broken is not None:
@@ -153,9 +157,14 @@ class Journal:
             if self._fd is None:
                 raise JournalError(f"{self.path} is not open")
             try:
-                if os.fstat(self._fd).st_nlink == 0:
+                size = self._size  # looked at first: the trio thread may be appending
+                status = os.fstat(self._fd)
+                if status.st_nlink == 0:
                     self._broken = "the file was removed"
                     raise JournalError(f"{self.path} is gone: another program removed it while it was written")
+                if status.st_size < size:
+                    self._broken = "the file was cut"
+                    raise JournalError(f"{self.path} is not whole: another program cut it while it was written")
                 _sync_data(self._fd)
             except OSError as error:
                 self._broken = f"sync failed: {error}"
@@ -166,7 +175,8 @@ class Journal:
         with self._closing:
             fd, self._fd = self._fd, None
             if fd is not None:
-                self._known = _Known(self._size, self._inode, self._ordinal)
+                # after a failure the caller may count as said what the file does not say, or the other way round
+                self._known = _Known(self._size, -1 if self._broken else self._inode, self._ordinal)
                 with contextlib.suppress(OSError):
                     if os.fstat(fd).st_size != self._size and self._broken is None:
                         # somebody ignored the lock: their lines lie between ours, so only reading it all again helps
@@ -178,16 +188,18 @@ class Journal:
 
     def _open(self) -> Opened:
         self._make_folder(self.path.parent)
-        created = False
+        created = self._created = False
         flags = os.O_RDWR | os.O_APPEND
         try:
-            fd = os.open(self.path, flags)
+            fd = regular(str(self.path), flags)
         except FileNotFoundError:
             if self._known is not None and self._known.end > 0:
                 # a new file would hold the rest of a conversation whose beginning is lost or elsewhere
                 raise JournalError(f"{self.path} is gone: another program has moved or removed it") from None
-            fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-            created = True
+            if self.path.is_symlink():
+                raise  # to nothing; a file under another name is not ours to make
+            fd = regular(str(self.path), flags | os.O_CREAT | os.O_EXCL)
+            created = self._created = True
         self._fd = fd
         if created:
             _sync_folder(self.path.parent)
@@ -260,6 +272,13 @@ class Journal:
         return 1 + max(
             (line.ordinal for _, line in iter_lines(self.path) if line and line.ordinal is not None), default=-1
         )
+
+    def _take_back_creation(self) -> None:
+        """Remove a file that we made and that nothing could be written to: it would count as a damaged one."""
+        if self._fd is not None and self._created:
+            with contextlib.suppress(OSError):
+                if os.fstat(self._fd).st_size == 0:
+                    os.unlink(self.path)
 
     def _fail(self, reason: str, written: int) -> None:
         self._broken = reason

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 
+from spindle.storage.rollout.regular import regular
 from spindle.storage.rollout.shapes import is_mapping
 
 
@@ -104,7 +105,7 @@ def iter_lines(path: Path, start: int = 0) -> Iterator[tuple[int, Line | None]]:
 
     Raises OSError.
     """
-    with open(path, "rb", buffering=1 << 20) as file:
+    with open(path, "rb", buffering=1 << 20, opener=regular) as file:
         file.seek(start)
         offset = start
         for data in file:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from spindle.storage.rollout.lines import decode_line
+from spindle.storage.rollout.regular import regular
 from spindle.storage.rollout.shapes import mapping
 
 COMPRESSED = ".zst"
@@ -39,7 +40,7 @@ class Source:
 
     def __init__(self, path: Path, find: Find | None = None, depth: int = 0) -> None:
         """Raises OSError, also for a compressed file that is damaged."""
-        self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._file: BinaryIO = open(path, "rb", buffering=0, opener=regular)  # noqa: SIM115 - closed by `close`
         self._base: Source | None = None
         self.own = 0
         try:
@@ -107,7 +108,7 @@ def _inflated(compressed: BinaryIO) -> BinaryIO:
         plain.flush()
     except zstandard.ZstdError as error:
         plain.close()
-        raise OSError(errno.EIO, f"the compressed rollout cannot be read: {error}") from error
+        raise OSError(errno.EIO, f"the compressed rollout cannot be read: {error}", compressed.name) from error
     except BaseException:
         plain.close()
         raise

@@ -8,7 +8,8 @@ from typing import Final
 
 from attrs import frozen
 
-from spindle.storage.rollout.lines import decode_line
+from spindle.storage.rollout.lines import Line, salvage
+from spindle.storage.rollout.regular import regular
 from spindle.storage.rollout.shapes import Json, is_mapping, sequence, text
 from spindle.storage.rollout.turns import ShownTurns
 from spindle.storage.search.needle import Needle, collapsed
@@ -17,6 +18,7 @@ _BLOCK: Final = 1 << 15
 _EVENT: Final = b'"event_msg"'
 # the type of a line comes before its payload, after a time and perhaps a number
 _TYPE_WITHIN: Final = 128
+_OPENING: Final = b'{"timestamp":"'
 _MESSAGES: Final = frozenset({"userMessage", "agentMessage"})
 
 
@@ -33,7 +35,7 @@ def may_hold(path: Path, needle: Needle, check: Callable[[], None]) -> tuple[boo
     """Whether a message of the rollout may contain the term, and how many bytes were read to tell. Raises OSError."""
     read = 0
     kept = b""
-    with open(path, "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=regular) as file:
         while block := file.read(_BLOCK):
             read += len(block)
             if needle.may_be_in(kept + block):
@@ -49,11 +51,11 @@ def messages(path: Path, check: Callable[[], None]) -> list[Message]:
     `check` is called now and then, and may raise to end it.
     """
     shown = ShownTurns()
-    with open(path, "rb", buffering=_BLOCK) as file:
+    with open(path, "rb", buffering=_BLOCK, opener=regular) as file:
         for index, raw in enumerate(file):
             if index % 64 == 0:
                 check()
-            if _EVENT not in raw[:_TYPE_WITHIN] or (line := decode_line(raw)) is None or line.type != "event_msg":
+            if (line := _event(raw)) is None:
                 continue
             count = line.payload.get("num_turns")
             if line.payload.get("type") == "thread_rolled_back":
@@ -67,6 +69,14 @@ def messages(path: Path, check: Callable[[], None]) -> list[Message]:
         for item in turn.items
         if item["type"] in _MESSAGES and (said := _said(item))
     ]
+
+
+def _event(raw: bytes) -> Line | None:
+    """The line if it is an event; also behind what damage has put before it."""
+    if _EVENT not in raw[:_TYPE_WITHIN] and raw.startswith(b"{") and raw.find(_OPENING, 1) < 0:
+        return None
+    line = salvage(raw)
+    return line if line is not None and line.type == "event_msg" else None
 
 
 def _forget_content(shown: ShownTurns) -> None:

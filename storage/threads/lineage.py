@@ -8,6 +8,7 @@ from attrs import frozen
 
 from spindle.storage.home import Home
 from spindle.storage.rollout.lines import decode_line
+from spindle.storage.rollout.regular import regular
 from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.locate import day_folders, rollouts_in
 from spindle.storage.threads.summary import Head, parent_of, read_head
@@ -59,7 +60,7 @@ def _ordered(thread_id: str) -> bool:
 
 
 def _refers_to(path: str, thread_id: str) -> bool:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=regular) as file:
         line = decode_line(file.readline())
     base: Any = None if line is None else line.payload.get("history_base")
     return isinstance(base, dict) and cast("dict[str, object]", base).get("thread_id") == thread_id

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from spindle.storage.home import Home
+from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.journal import Journal
-from spindle.storage.rollout.lines import decode_line, encode_line
+from spindle.storage.rollout.lines import encode_line, salvage
+from spindle.storage.rollout.regular import regular
 
 _MARK = b"session_meta"
 # small enough that a search through one block never holds the interpreter for long
@@ -21,9 +23,9 @@ _BLOCK = 256 * 1024
 def append_to_stored(home: Home, path: Path, thread_id: str, lines: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
     """Append lines, (type, payload) each, to a rollout that no thread here has loaded, and bring them to the disk.
 
-    Blocking. Raises WriterBusy, JournalError.
+    A compressed one is made plain first. Blocking. Raises WriterBusy, JournalError, OSError.
     """
-    journal = Journal(path, home.lock_file(thread_id))
+    journal = Journal(inflate(path), home.lock_file(thread_id))
     journal.begin([encode_line(kind, dict(payload)) for kind, payload in lines])
     try:
         journal.sync()
@@ -36,7 +38,7 @@ def latest_meta(path: Path, thread_id: str, floor: int = 0) -> dict[str, Any] | 
 
     Blocking; searches the file from its end. Raises OSError.
     """
-    with open(path, "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=regular) as file:
         fd = file.fileno()
         end = os.fstat(fd).st_size
         while end > floor:
@@ -46,7 +48,7 @@ def latest_meta(path: Path, thread_id: str, floor: int = 0) -> dict[str, Any] | 
             at = block.rfind(_MARK)
             while at >= 0:
                 line_start, line = _line_around(fd, start + at)
-                decoded = decode_line(line)
+                decoded = salvage(line)
                 if decoded is not None and decoded.type == "session_meta" and decoded.payload.get("id") == thread_id:
                     return decoded.payload
                 at = block.rfind(_MARK, 0, max(0, line_start - start))

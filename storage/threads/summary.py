@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from spindle.storage.home import Home
 from spindle.storage.rollout.compressed import existing, is_compressed, open_rollout, plain_path
-from spindle.storage.rollout.lines import Line, decode_line
+from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.threads.errors import EmptyRollout, NoSessionMeta, StoredThreadError
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.metadata import latest_meta
@@ -151,7 +151,7 @@ def summarize(head: Head, path: Path, mtime_ns: int, name: str | None, default_p
 def read_head(path: str) -> Head:
     """Read lines until the first user message. Raises EmptyRollout, NoSessionMeta, OSError.
 
-    Lines that cannot be decoded are skipped; the first that can must be the session_meta. A fork that refers to its
+    Lines that cannot be read are skipped; the first that can must be the session_meta. A fork that refers to its
     source's history instead of repeating it (Codex 0.169) has the source's first message.
     """
     head, base = _own_head(path)
@@ -181,14 +181,14 @@ def _own_head(path: str) -> tuple[Head, str | None]:
             seen += len(raw)
             if meta is None:
                 blank = blank and not raw.strip()
-                line = decode_line(raw)
+                line = salvage(raw)
                 if line is None:
                     continue
                 if line.type != "session_meta" or not isinstance(line.payload.get("id"), str):
                     raise NoSessionMeta(Path(path))
                 meta = line.payload
             elif b"user_message" in raw or b"UserMessage" in raw:
-                line = decode_line(raw)
+                line = salvage(raw)
                 asked = None if line is None else _asked(line)
                 if asked is not None:
                     break

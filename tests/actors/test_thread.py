@@ -1,5 +1,6 @@
 """Threads as their users see them: turns, ends, crashes, and what is left behind."""
 
+import errno
 import functools
 import os
 from collections import deque
@@ -292,6 +293,21 @@ async def test_a_failed_turn_leaves_a_thread_that_works(opened):
         with pytest.raises(TurnFailed, match="no luck"):
             await thread.run("first")
         assert await thread.run("second") == "two"
+
+
+async def test_a_turn_that_does_not_reach_the_disk_fails_and_the_next_one_reads_what_is_there(opened, monkeypatch):
+    def broken(_fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    model = Scripted(["one"], ["two"])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        with monkeypatch.context() as patch:
+            patch.setattr("spindle.storage.rollout.journal._sync_data", broken)
+            with pytest.raises(TurnFailed, match=r"the thread's history could not be saved: .*Input/output error"):
+                await thread.run("first")
+        assert await thread.run("second") == "two"
+        assert model.heard[1].count("first") == model.heard[1].count("one") == 1
+        assert [turn.status for turn in (await thread.read(include_turns=True)).turns] == ["completed", "completed"]
 
 
 # -- the end of threads

@@ -385,12 +385,13 @@ class Client:
 class Daemon:
     """`spindle app-server` in a process group of its own."""
 
-    def __init__(self, home: Path, listen: str) -> None:
+    def __init__(self, home: Path, listen: str, prefix: Sequence[str] = ()) -> None:
+        """`prefix`: a command that runs the daemon."""
         self.home, self.listen = home, listen
         self.clients: list[Client] = []
         self._sockets: list[WebSocket] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "spindle", "app-server", "--listen", listen],
+            [*prefix, sys.executable, "-m", "spindle", "app-server", "--listen", listen],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -508,11 +509,11 @@ def home(endpoint: Endpoint, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def launch(home: Path) -> Iterator[Callable[..., Daemon]]:
-    """launch(listen="stdio://") -> a daemon on `home`, ended with the test at the latest."""
+    """launch(listen="stdio://", prefix=()) -> a daemon on `home`, ended with the test at the latest."""
     daemons: list[Daemon] = []
 
-    def launch(listen: str = "stdio://") -> Daemon:
-        daemons.append(Daemon(home, listen))
+    def launch(listen: str = "stdio://", prefix: Sequence[str] = ()) -> Daemon:
+        daemons.append(Daemon(home, listen, prefix))
         return daemons[-1]
 
     yield launch

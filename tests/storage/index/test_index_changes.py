@@ -1,10 +1,12 @@
 """What others do in the home is seen by the next list."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import zstandard
 
 from spindle.storage.home import Home
@@ -124,6 +126,24 @@ def test_a_file_that_was_replaced_is_read_again(write: Write, listed: Listed) ->
     write("something else", id="00000000-0000-7000-8000-000000000001")
     assert listed() == listed(search_term="something") == ["something else"]
     assert listed(search_term="before") == []
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    write: Write, listed: Listed, index: ThreadIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was at fault, or somebody has changed the mode: neither changes the file's time."""
+    write("one")
+    with monkeypatch.context() as patch:
+        patch.setattr("spindle.storage.index.rows.read_head", broken)
+        assert listed() == []
+        index.catch_up()
+    assert listed() == []
+    index.catch_up()
+    assert listed() == ["one"]
+
+
+def broken(_path: str) -> None:
+    raise OSError(errno.EIO, "Input/output error")
 
 
 def test_a_change_far_down_is_found_by_catching_up(write: Write, listed: Listed, index: ThreadIndex) -> None:

@@ -1,5 +1,6 @@
 """Damaged rollouts: what is shown of them, what the model still gets, what the next writer leaves behind."""
 
+import errno
 import os
 
 import orjson
@@ -202,6 +203,96 @@ def test_a_full_disk_keeps_whole_lines_only(path, monkeypatch):
     monkeypatch.undo()
     journal.end()
     assert path.read_bytes() == b"".join([META, *FIRST])
+
+
+def test_a_full_disk_leaves_no_file_without_a_beginning(path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    journal = Journal(path, path.with_name("lock"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(JournalError, match="No space left"):
+            journal.begin([META])
+    assert not path.exists()
+    assert journal.begin([META]).created
+    journal.end()
+
+
+def test_a_torn_line_that_cannot_be_kept_aside_is_not_cut_off(path, monkeypatch):
+    journal = Journal(path, path.with_name("lock"))
+    path.write_bytes(torn := b"".join([META, *FIRST])[:-5])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(JournalError, match="No space left"):
+            journal.begin([SECOND[0]])
+    assert path.read_bytes() == torn
+    assert journal.begin().torn
+
+
+@pytest.mark.parametrize("failing", ["sync", "append"])
+def test_after_a_failure_the_file_counts_as_unknown(path, monkeypatch, failing):
+    journal = begun(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write" if failing == "append" else "fstat", refuse)
+        with pytest.raises(JournalError, match="Input/output error"):
+            journal.append(SECOND) if failing == "append" else journal.sync()
+    journal.end()
+    assert journal.begin().replaced
+    journal.end()
+    path.unlink()
+    with pytest.raises(JournalError, match="is gone"):
+        journal.begin()
+
+
+def refuse(*_):
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_rollout_that_is_cut_while_it_is_written_is_not_called_saved(path):
+    journal = begun(path)
+    path.write_bytes(META)
+    journal.append(SECOND[:1])
+    with pytest.raises(JournalError, match="cut it while it was written"):
+        journal.sync()
+    journal.end()
+
+
+def test_a_disk_that_does_not_give_back_what_it_has_is_an_error(path, monkeypatch):
+    path.write_bytes(b"".join([META, *FIRST]))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", refuse)
+        with pytest.raises(OSError, match="Input/output error"):
+            OpenRollout(path, Outliner())
+    with OpenRollout(path, Outliner()) as rollout:
+        patched = pytest.MonkeyPatch()
+        patched.setattr(os, "preadv", refuse)
+        try:
+            with pytest.raises(OSError, match="Input/output error"):
+                list(rollout.turns([0]))
+        finally:
+            patched.undo()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_refused_at_once_for_reading_and_writing(path, make):
+    make(path)
+    with pytest.raises(OSError, match="Not a regular file"):
+        OpenRollout(path, Outliner())
+    journal = Journal(path, path.with_name("lock"))
+    with pytest.raises(JournalError, match="Not a regular file"):
+        journal.begin([META])
+
+
+def test_a_link_to_nothing_is_not_written_through(path):
+    path.symlink_to(path.with_name("elsewhere"))
+    with pytest.raises(JournalError, match="No such file"):
+        Journal(path, path.with_name("lock")).begin([META])
+    assert not path.with_name("elsewhere").exists()
 
 
 def test_a_folder_in_a_rollouts_place_is_an_error_that_says_so(path):

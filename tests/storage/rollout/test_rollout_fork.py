@@ -1,5 +1,6 @@
 """The file of a fork, byte by byte."""
 
+import errno
 import os
 
 import orjson
@@ -160,6 +161,23 @@ def test_what_goes_wrong_leaves_no_file(tmp_path):
         assert os.listdir(tmp_path / "2026" / "11") == []
     with pytest.raises(OSError, match="has become shorter"):
         fork(tmp_path, [Segment(path, 0, 10**6)])
+    assert os.listdir(tmp_path / "2026" / "11") == []
+
+
+@pytest.mark.parametrize(("call", "code"), [("write", errno.ENOSPC), ("fsync", errno.EIO), ("rename", errno.EROFS)])
+def test_a_disk_that_fails_leaves_no_file(tmp_path, monkeypatch, call, code):
+    path = source(tmp_path / "s.jsonl", *turn("a", "one"))
+
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    if call == "write":
+        monkeypatch.setattr("spindle.storage.rollout.fork._write", fail)
+    else:
+        (tmp_path / "2026" / "11").mkdir(parents=True)  # folders are synced when they are made
+        monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match=os.strerror(code)):
+        fork(tmp_path, whole(path))
     assert os.listdir(tmp_path / "2026" / "11") == []
 
 
