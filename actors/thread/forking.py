@@ -23,7 +23,7 @@ from spindle.storage.rollout.fork import Segment, UnknownTurn, cut, fork_lines, 
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.replay import Replay
-from spindle.storage.threads import NoRollout, StoredThreadError, locate, locate_archived, read_summary
+from spindle.storage.threads import NoRollout, StoredThreadError, locate, locate_file, read_summary
 
 
 @frozen(kw_only=True)
@@ -73,7 +73,7 @@ def _fork(
     source = _source(services, opening)
     try:
         summary = read_summary(source)
-        parts = segments(source, lambda id: locate(services.home, id) or locate_archived(services.home, id))
+        parts = segments(source, lambda id: locate_file(services.home, id))
         if params.last_turn_id is not None or params.before_turn_id is not None:
             check = trio.from_thread.check_cancelled
             parts = cut(parts, check, last=params.last_turn_id, before=params.before_turn_id)

@@ -24,7 +24,7 @@ _FIRST_LINE = 4 * 1024 * 1024
 _DEPTH = 16
 
 Find = Callable[[str], Path | None]
-"""Where the rollout of a thread is, by its id."""
+"""Where the file of a rollout id is: of a segment's id, or a thread's for its first file."""
 
 
 class RolloutChanged(Exception):

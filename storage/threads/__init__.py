@@ -16,7 +16,7 @@ from spindle.storage.threads.errors import (
 )
 from spindle.storage.threads.lineage import Lineage, lineage
 from spindle.storage.threads.listing import TooMuchToRead, list_threads
-from spindle.storage.threads.locate import RolloutName, locate, locate_archived
+from spindle.storage.threads.locate import RolloutName, locate, locate_archived, locate_file
 from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
@@ -49,6 +49,7 @@ __all__ = [
     "list_threads",
     "locate",
     "locate_archived",
+    "locate_file",
     "read_names",
     "read_summary",
     "record_name",
