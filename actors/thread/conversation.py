@@ -52,7 +52,8 @@ class Conversation:
         self._outliner = outliner if outliner is not None else Outliner()
         self._items: list[bytes] | None = []
         self._lines: list[bytes] | None = [] if path is None else None
-        self._journal = None if path is None else Journal(path, home.lock_file(thread_id), numbered=self.paginated)
+        self._lock_file = home.lock_file(thread_id)
+        self._journal = None if path is None else Journal(path, self._lock_file, numbered=self.paginated)
         self._written = 0
         self._unanswered: Sequence[bytes] = ()
 
@@ -102,6 +103,12 @@ class Conversation:
             except OSError:
                 self._journal.expect(0, -1)  # what is held no longer holds: read it when it is next opened
                 raise
+
+    async def go_on_in(self, path: Path) -> None:
+        """The thread has been reverted: continue from another file. Not while the rollout is open. Raises OSError."""
+        self.path = path
+        self._journal = Journal(path, self._lock_file, numbered=self.paginated)
+        await self.reload()
 
     def follow(self, rollout: OpenRollout) -> None:
         """Continue from what the end of a rollout says; its history is loaded later. Blocking."""

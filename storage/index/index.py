@@ -134,7 +134,7 @@ class ThreadIndex:
                 ).fetchall()
         except IndexUnavailable:
             return None
-        paths = [self._home / folder / file for folder, file in rows]
+        paths: list[Path] = [self._home / folder / file for folder, file in rows]
         found = next((path for path in paths if path.exists()), None)
         if found is None or not may_have_segments(found):
             return found

@@ -39,7 +39,7 @@ class Source:
 
     def __init__(self, path: Path, find: Find | None = None, depth: int = 0) -> None:
         """Raises OSError, also for a compressed file that is damaged."""
-        self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._file: BinaryIO = _raw(path)
         self._base: Source | None = None
         self.own = 0
         try:
@@ -94,6 +94,19 @@ class Source:
         self._file.close()
         if self._base is not None:
             self._base.close()
+
+
+def open_plain(path: Path, buffering: int) -> BinaryIO:
+    """The plain bytes of a rollout of either kind, in a file that has a descriptor. Raises OSError."""
+    if not path.name.endswith(COMPRESSED):
+        return open(path, "rb", buffering=buffering)
+    plain = _inflated(_raw(path))
+    plain.seek(0)
+    return plain
+
+
+def _raw(path: Path) -> BinaryIO:
+    return open(path, "rb", buffering=0)
 
 
 def _inflated(compressed: BinaryIO) -> BinaryIO:

@@ -21,6 +21,7 @@ from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
 from spindle.storage.threads.removal import remove
+from spindle.storage.threads.reverting import Revert, write_segment
 from spindle.storage.threads.section_listing import PlacedThread, list_section
 from spindle.storage.threads.summary import StoredGit, ThreadSummary, git_of, read_summary
 
@@ -34,6 +35,7 @@ __all__ = [
     "StoredThreadError",
     "Lineage",
     "PlacedThread",
+    "Revert",
     "RolloutName",
     "StoredGit",
     "ThreadPage",
@@ -56,4 +58,5 @@ __all__ = [
     "remove",
     "tell_codex",
     "unarchive",
+    "write_segment",
 ]

@@ -4,16 +4,22 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from spindle.storage.home import Home
-from spindle.storage.rollout.lines import encode_line
+from spindle.storage.rollout.compressed import existing, open_rollout
+from spindle.storage.rollout.fork import UnknownTurn
+from spindle.storage.rollout.lines import decode_line, encode_line
+from spindle.storage.rollout.lock import WriterBusy, WriterLock
 from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.threads import (
     ArchiveConflict,
+    Revert,
     RolloutName,
     archive,
     lineage,
@@ -22,7 +28,9 @@ from spindle.storage.threads import (
     locate_file,
     remove,
     unarchive,
+    write_segment,
 )
+from spindle.storage.threads.reverting import CannotRevert
 
 THREAD = "01940000-0000-7000-8000-000000000001"
 FORK = "01949000-0000-7000-8000-000000000009"
@@ -181,3 +189,82 @@ def test_a_fork_of_any_segment_depends_on_the_thread(home: Home, chain: list[Pat
     assert lineage(home, THREAD).dependants == (FORK,)
     assert read(home, fork) == ["one", "three", "six"]
     assert lineage(home, FORK).dependants == ()
+
+
+# -- reverting
+
+NOON = datetime(2025, 1, 9, 12, tzinfo=UTC)
+
+
+def revert(home: Home, path: Path, before: str | None, now: datetime = NOON) -> Path:
+    meta = {"id": THREAD, "cwd": "/", "history_base": "of the file before"}
+    more = [encode_line("event_msg", {"type": "x"})]
+    return write_segment(home, Revert(THREAD, path, meta, before, more), now, lambda: None)
+
+
+def head(path: Path) -> tuple[int | None, object]:
+    line = decode_line(path.read_bytes().splitlines()[0])
+    assert line is not None
+    return line.ordinal, line.payload.get("history_base")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_revert_refers_to_the_file_that_holds_the_turn(home: Home, chain: list[Path], compressed: bool) -> None:
+    sizes = [path.stat().st_size for path in chain]
+    if compressed:
+        for path in chain[:2]:
+            path.with_name(path.name + ".zst").write_bytes(zstandard.ZstdCompressor().compress(path.read_bytes()))
+            path.unlink()
+    made = revert(home, chain[2], "turn-three")
+    header = chain[2].parent.parent / "02" / chain[1].name
+    assert locate(home, THREAD) == made
+    assert read(home, made) == ["one"]
+    ordinal, base = head(made)
+    assert base == {"thread_id": FIRST, "end_ordinal_exclusive": ordinal, "end_byte_offset": len(own_head(header))}
+    assert [decode_line(line).ordinal for line in made.read_bytes().splitlines()] == [5, 6]  # type: ignore[union-attr]
+    again = revert(home, made, "turn-one")
+    assert head(again) == (1, {"thread_id": THREAD, "end_ordinal_exclusive": 1, "end_byte_offset": len(own_head(chain[0]))})
+    assert read(home, again) == []
+    if not compressed:
+        assert [path.stat().st_size for path in chain] == sizes
+
+
+def own_head(path: Path) -> bytes:
+    with open_rollout(existing(path)) as file:
+        return file.readline()
+
+
+def test_a_revert_to_the_beginning_refers_to_nothing(home: Home, chain: list[Path]) -> None:
+    made = revert(home, chain[2], None)
+    assert head(made) == (0, None)
+    assert read(home, made) == []
+
+
+def test_a_clock_that_was_put_back_does_not_bring_back_what_was_reverted(home: Home, chain: list[Path]) -> None:
+    made = revert(home, chain[2], "turn-five", NOON.replace(year=2020))
+    assert locate(home, THREAD) == made
+    assert made.name.startswith("rollout-2025-01-03T12-00-01")
+    assert read(home, made) == ["one", "three"]
+
+
+def test_a_revert_that_cannot_be_leaves_nothing(home: Home, chain: list[Path], tmp_path: Path) -> None:
+    def files() -> list[Path]:
+        return sorted(home.sessions.rglob("*.*"))
+
+    before = files()
+    with pytest.raises(UnknownTurn):
+        revert(home, chain[2], "turn-two")
+    with pytest.raises(CannotRevert, match="by another program"):
+        revert(home, chain[1], "turn-four")
+    elsewhere = tmp_path / "elsewhere" / chain[2].name.replace(SECOND, FORK)
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(chain[2].read_bytes())
+    with pytest.raises(CannotRevert, match="cannot be referred to"):
+        revert(home, elsewhere, "turn-five")
+    lock = WriterLock(home.lock_file(THREAD))
+    lock.acquire()
+    with pytest.raises(WriterBusy):
+        revert(home, chain[2], "turn-five")
+    lock.release()
+    assert files() == before
+    assert locate(home, THREAD) == chain[2]

@@ -33,7 +33,7 @@ def write_rollout(
     folder = home.archived_sessions if archived else home.sessions / stamp[:10].replace("-", "/")
     folder.mkdir(parents=True, exist_ok=True)
     head = {"id": thread_id, "timestamp": "2025-01-05T12:00:00Z", "cwd": "/", "source": "cli", "model_provider": "openai"}
-    lines = [{"timestamp": "", "type": "session_meta", "payload": head | meta}]
+    lines: list[dict[str, Any]] = [{"timestamp": "", "type": "session_meta", "payload": head | meta}]
     if text is not None:
         lines.append({"timestamp": "", "type": "event_msg", "payload": {"type": "user_message", "message": text}})
     if meta.get("history_mode") == "paginated":
