@@ -71,13 +71,17 @@ def _fork(
 ) -> OpenedThread:
     params = opening.params
     source = _source(services, opening)
+
+    def find(rollout_id: str) -> Path | None:
+        return locate_file(services.home, rollout_id)
+
     try:
         summary = read_summary(source)
-        parts = segments(source, lambda id: locate_file(services.home, id))
+        parts = segments(source, find)
         if params.last_turn_id is not None or params.before_turn_id is not None:
             check = trio.from_thread.check_cancelled
             parts = cut(parts, check, last=params.last_turn_id, before=params.before_turn_id)
-        replay = load(source).replay
+        replay = load(source, find).replay
     except UnknownTurn as error:
         raise invalid_request(str(error)) from error
     except (StoredThreadError, OSError) as error:
