@@ -127,12 +127,12 @@ def may_have_segments(path: Path) -> bool:
 
 
 def newest_segment(home: Home, path: Path) -> Path:
-    """The newest file of the thread that has one at `path` below `sessions`: its day and later ones are looked at.
+    """The newest file of the thread that has one at `path`, if that is below `sessions`: its day and later are looked at.
 
     Raises OSError.
     """
     name = RolloutName.parse(path.name)
-    if name is None:
+    if name is None or home.sessions not in path.parents:
         return path
     for folder in day_folders(home.sessions, newest_first=True):
         if "/".join(folder.parts[-3:]) < "/".join(path.parent.parts[-3:]):

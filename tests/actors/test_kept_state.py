@@ -1,5 +1,7 @@
 """What threads leave beside their rollouts, settings between turns, turns taken back, and the end of whole threads."""
 
+from datetime import datetime
+
 import pytest
 import trio
 from tests.actors.test_thread import Scripted, Witness, actor, opened, recorded, rollout, start_turn
@@ -18,6 +20,7 @@ from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.storage.state.goals import get_goal, set_goal
 from spindle.storage.state.read_states import read_states
 from spindle.storage.state.sections import PINNED, move_thread, placements
+from spindle.storage.threads import Revert, write_segment
 
 __all__ = ["opened"]
 
@@ -261,6 +264,24 @@ async def test_a_paginated_thread_that_another_program_reverted_is_not_reverted_
         with pytest.raises(RpcError, match="has been reverted by another program"):
             await revert(runtime, thread.id, turn.id)
         assert stored_at(runtime, thread) == path
+
+
+async def test_a_loaded_thread_goes_on_where_another_program_has_reverted_it(opened):
+    model = Scripted()
+    async with opened(model) as runtime:
+        async with runtime.start_thread(history_mode="paginated") as thread:
+            turns = [await run(thread, text) for text in ("one", "two")]
+            path = stored_at(runtime, thread)
+            meta = dict(actor(runtime, thread.id).state.conversation.meta)
+            other = Revert(thread.id, path, meta, turns[1].id, [])
+            newer = write_segment(runtime.services.home, other, datetime.now(), lambda: None)
+            size = path.stat().st_size
+            await run(thread, "three")
+            assert heard(model) == ["one", "three"]
+            assert stored_at(runtime, thread) == newer
+            assert path.stat().st_size == size
+        async with runtime.resume_thread(thread.id) as thread:
+            assert said(thread.info.thread.turns) == ["one", "three"]
 
 
 async def test_an_ephemeral_thread_cannot_be_reverted(opened):
