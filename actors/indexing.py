@@ -16,7 +16,15 @@ import trio
 from attrs import evolve
 
 from spindle.storage.home import Home
-from spindle.storage.threads import ThreadPage, ThreadQuery, TooMuchToRead, list_threads, locate, locate_archived
+from spindle.storage.threads import (
+    ThreadPage,
+    ThreadQuery,
+    TooMuchToRead,
+    list_threads,
+    locate,
+    locate_archived,
+    locate_file,
+)
 
 if TYPE_CHECKING:
     from spindle.storage.index import ThreadIndex
@@ -77,10 +85,7 @@ class Indexing:
         """Makes the outlines of rollouts, and keeps them in the index."""
         from spindle.storage.rollout.outlines import Outliner
 
-        return Outliner(_Kept(self), self._find)
-
-    def _find(self, thread_id: str) -> Path | None:
-        return self.locate(thread_id) or self.locate_archived(thread_id)
+        return Outliner(_Kept(self), lambda id: locate_file(self._home, id))
 
     def prepare(self) -> None:
         """Open the index if there is one, so that the first list need not. Blocks on the disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -21,6 +22,8 @@ from spindle.rpc.protocol.search import (
     ThreadSearchTextRange,
 )
 from spindle.storage import threads as stored
+from spindle.storage.rollout.compressed import existing
+from spindle.storage.rollout.source import Source
 from spindle.storage.search import Occurrence, SearchPage, SearchQuery, find_occurrences, search_threads
 from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads import StoredThreadError, ThreadPage, ThreadQuery
@@ -52,7 +55,7 @@ async def _search(runtime: Runtime, term: str, query: ThreadQuery) -> ThreadSear
         return trio.from_thread.run(services.indexing.page, page, lambda: runtime.config().model_provider)
 
     def work() -> SearchPage:
-        return search_threads(list_page, SearchQuery(term, query), trio.from_thread.check_cancelled)
+        return search_threads(list_page, SearchQuery(term, query), trio.from_thread.check_cancelled, services.outliner.find)
 
     try:
         page = await trio.to_thread.run_sync(work)
@@ -83,7 +86,8 @@ def occurrences(connection: Connection, params: ThreadSearchOccurrencesParams, r
         if path is None:
             return None
         check = trio.from_thread.check_cancelled
-        page = find_occurrences(path, id, term, params.cursor, params.limit, check)
+        with closing(Source(existing(path), runtime.services.outliner.find)) as source:
+            page = find_occurrences(source, id, term, params.cursor, params.limit, check)
         return ThreadSearchOccurrencesResponse([_shown(each) for each in page.data], page.next_cursor)
 
     async def run() -> ThreadSearchOccurrencesResponse:

@@ -27,6 +27,7 @@ from spindle.storage.rollout.load import Loaded
 from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.replay import Replay
+from spindle.storage.threads.locate import newest_segment
 
 T = TypeVar("T")
 
@@ -52,7 +53,9 @@ class Conversation:
         self._outliner = outliner if outliner is not None else Outliner()
         self._items: list[bytes] | None = []
         self._lines: list[bytes] | None = [] if path is None else None
-        self._journal = None if path is None else Journal(path, home.lock_file(thread_id), numbered=self.paginated)
+        self._home = home
+        self._lock_file = home.lock_file(thread_id)
+        self._journal = None if path is None else self._journal_of(path)
         self._written = 0
         self._unanswered: Sequence[bytes] = ()
 
@@ -103,6 +106,14 @@ class Conversation:
                 self._journal.expect(0, -1)  # what is held no longer holds: read it when it is next opened
                 raise
 
+    async def go_on_in(self, path: Path) -> None:
+        """The thread has been reverted: continue from another file. Not while the rollout is open. Raises OSError."""
+        self.path, self._journal = path, self._journal_of(path)
+        await self.reload()
+
+    def _journal_of(self, path: Path) -> Journal:
+        return Journal(path, self._lock_file, numbered=self.paginated)
+
     def follow(self, rollout: OpenRollout) -> None:
         """Continue from what the end of a rollout says; its history is loaded later. Blocking."""
         outline = rollout.outline
@@ -148,6 +159,8 @@ class Conversation:
         self.stored = True
         changed = bool(opened.foreign) or opened.replaced
         try:
+            if self.paginated and not new and await self._begin_newer(journal.path):
+                changed = True
             if changed:
                 await self._reading(self.follow)
             if history and self._items is None:
@@ -160,6 +173,16 @@ class Conversation:
             self.end()
             raise
         return changed
+
+    async def _begin_newer(self, path: Path) -> bool:
+        """Open the file in which the thread goes on if another program has reverted it meanwhile."""
+        newest = await trio.to_thread.run_sync(newest_segment, self._home, path)
+        if newest == path:
+            return False
+        self.end()
+        self.path, self._journal = newest, self._journal_of(newest)
+        await trio.to_thread.run_sync(self._journal.begin)
+        return True
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Append lines; response items also become part of what the model is sent. Raises JournalError."""

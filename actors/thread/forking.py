@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,14 +21,13 @@ from spindle.actors.tools.interface import Tool
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import ThreadForkParams
-from spindle.storage.home import Home
-from spindle.storage.rollout.compressed import existing, inflate
+from spindle.storage.rollout.compressed import existing
 from spindle.storage.rollout.fork import Segment, UnknownTurn, cut, fork_lines, segments, write_fork
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.replay import Replay
-from spindle.storage.threads import NoRollout, StoredThreadError, locate, locate_archived, read_summary
+from spindle.storage.threads import NoRollout, StoredThreadError, locate, locate_file, read_summary
 
 
 @frozen(kw_only=True)
@@ -78,14 +76,18 @@ def _fork(
 ) -> OpenedThread:
     params = opening.params
     source = _source(services, opening)
+
+    def find(rollout_id: str) -> Path | None:
+        return locate_file(services.home, rollout_id)
+
     try:
         summary = read_summary(source)
-        source = inflate(existing(source))  # its lines are copied as they are
-        parts = segments(source, partial(_plain, services.home))
+        source = existing(source)
+        parts = segments(source, find)
         if params.last_turn_id is not None or params.before_turn_id is not None:
             check = trio.from_thread.check_cancelled
             parts = cut(parts, check, last=params.last_turn_id, before=params.before_turn_id)
-        replay = load(source).replay
+        replay = load(source, find).replay
     except UnknownTurn as error:
         raise invalid_request(str(error)) from error
     except (StoredThreadError, OSError) as error:
@@ -141,11 +143,6 @@ def _source(services: Services, opening: FromFork) -> Path:
     if found is None:
         raise NoRollout(opening.source or "")
     return found
-
-
-def _plain(home: Home, id: str) -> Path | None:
-    path = locate(home, id) or locate_archived(home, id)
-    return None if path is None else inflate(path)
 
 
 def _write(conversation: Conversation, meta: dict[str, Any], parts: list[Segment]) -> Replay:

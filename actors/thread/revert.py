@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import trio
+
 from spindle.actors.thread.recording import save
-from spindle.rpc.protocol.errors import invalid_request
+from spindle.actors.thread.settings_change import applied
+from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.read_states import ThreadReadStateChangedNotification
+from spindle.storage.rollout.fork import UnknownTurn
+from spindle.storage.rollout.lines import encode_line
+from spindle.storage.rollout.lock import WriterBusy
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.read_states import turns_taken_back
+from spindle.storage.threads import Revert, StoredThreadError, tell_codex, write_segment
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
@@ -20,23 +29,51 @@ log = logging.getLogger("spindle")
 async def revert(thread: ThreadActor, before_turn_id: str) -> str | None:
     """End the history before a turn; returns the id of the last turn left. No turn may be running.
 
-    The rollout is only added to: a `thread_rolled_back` line, which Codex understands too. A paginated history would have
-    to be begun anew in a file that refers to this one; that is refused. Raises RpcError.
+    The rollout is only added to: a `thread_rolled_back` line, which Codex understands too. A paginated history goes on in a
+    new file that refers to this one. Raises RpcError.
     """
     conversation, id = thread.state.conversation, thread.thread_id
     if thread.state.ephemeral or conversation.journal is None:
         raise invalid_request(f"ephemeral thread does not support revert: {id}")
-    if conversation.paginated:
-        raise invalid_request(f"thread/revert does not support paginated histories: {id}")
     turns = [turn.id for turn in await conversation.turns(None)]
     if before_turn_id not in turns:
         raise invalid_request(f"turn not found: {before_turn_id}")
     left = turns[: turns.index(before_turn_id)]
-    taken = {"type": "thread_rolled_back", "num_turns": len(turns) - len(left)}
-    await save(thread, lambda: [("event_msg", taken)])
-    await conversation.reload()
+    if conversation.paginated:
+        await _begin_segment(thread, before_turn_id if left else None)
+    else:
+        taken = {"type": "thread_rolled_back", "num_turns": len(turns) - len(left)}
+        await save(thread, lambda: [("event_msg", taken)])
+        await conversation.reload()
     await _keep_read_state(thread, left)
     return left[-1] if left else None
+
+
+async def _begin_segment(thread: ThreadActor, before_turn_id: str | None) -> None:
+    """Have the thread go on in a new file, with the settings that it has now."""
+    state, id = thread.state, thread.thread_id
+    conversation = state.conversation
+    assert conversation.path is not None
+    lines = [encode_line("event_msg", applied(state.settings, id))]
+    wanted = Revert(id, conversation.path, conversation.meta, before_turn_id, lines)
+    now = datetime.datetime.now().astimezone()
+    home = thread.services.home
+
+    def work() -> Path:
+        path = write_segment(home, wanted, now, trio.from_thread.check_cancelled)
+        tell_codex(home, id, {"rollout_path": str(path)})
+        return path
+
+    try:
+        path = await trio.to_thread.run_sync(work)
+        await conversation.go_on_in(path)
+    except (UnknownTurn, StoredThreadError) as error:
+        raise invalid_request(str(error)) from error
+    except WriterBusy as error:
+        raise invalid_request(f"thread {id} already has an active writer: {error.holder}") from error
+    except OSError as error:
+        raise internal_error(f"thread {id} could not be reverted: {error}") from error
+    state.created_at = int(now.timestamp())  # as whoever reads the new file will say
 
 
 async def _keep_read_state(thread: ThreadActor, left: list[str]) -> None:

@@ -16,7 +16,17 @@ from pathlib import Path
 
 from attrs import frozen
 
-from spindle.storage.index.rows import UNREAD, Known, Values, insert, read_row, replace, stored_git
+from spindle.storage.index.rows import (
+    UNREAD,
+    Known,
+    Values,
+    insert,
+    read_row,
+    replace,
+    stored_git,
+    supersede,
+    threads_of,
+)
 from spindle.storage.threads.locate import rollout_names
 
 _ARCHIVE = "archived_sessions"
@@ -82,15 +92,19 @@ class Folders:
                 if check is not None:
                     check()
                 rows.append(read_row(self._home, difference.id, difference.path, file))
+            found = [row for row in rows if row is not None]
             with transaction(db):
-                insert(db, [row for row in rows if row is not None])
+                insert(db, found)
+                supersede(db, {row[2] for row in found})
             yield len(batch)
         young = time.time_ns() - difference.mtime_ns < _GRAIN
         mtime_ns = _UNLISTED if young else difference.mtime_ns
         if not difference.new and not difference.gone and self._known.get(difference.path) == (difference.id, mtime_ns):
             return
         with transaction(db):
+            left = threads_of(db, "id", difference.gone)
             db.executemany("DELETE FROM threads WHERE id = ?", [(id,) for id in difference.gone])
+            supersede(db, left)
             db.execute("UPDATE folders SET mtime_ns = ? WHERE id = ?", (mtime_ns, difference.id))
         self._known[difference.path] = (difference.id, mtime_ns)
 
@@ -154,7 +168,9 @@ class Folders:
         if not gone:
             return
         with transaction(db):
+            left = threads_of(db, "folder", [id for id, _ in gone])
             db.executemany("DELETE FROM threads WHERE folder = ?", [(id,) for id, _ in gone])
+            supersede(db, left)
             db.executemany("DELETE FROM folders WHERE id = ?", [(id,) for id, _ in gone])
         for _, p in gone:
             del self._known[p]
@@ -186,8 +202,10 @@ def correct(db: sqlite3.Connection, home: Path, rows: Sequence[Known]) -> None:
                 before = None if row[1] is None else (row[2], stored_git(row[1]))
                 fresh.append((known, read_row(home, row[0], known.folder, known.file, before)))
         with transaction(db):
+            corrected = threads_of(db, "id", [known.id for known, _ in fresh])
             for known, row in fresh:
                 replace(db, known, row)
+            supersede(db, corrected)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from spindle.storage.index.names import Names
 from spindle.storage.index.outlines import Outlines, forget_outlines
 from spindle.storage.index.pages import recent, select
 from spindle.storage.index.rows import ACTIVE, ARCHIVED, UNASKED, ids_of, known_by, known_in, names_of, shown
+from spindle.storage.threads.locate import locate_archived, may_have_segments, newest_segment
 from spindle.storage.threads.query import ThreadPage, ThreadQuery, page_of
 
 log = logging.getLogger("spindle")
@@ -113,7 +114,10 @@ class ThreadIndex:
             pass
 
     def locate(self, thread_id: str) -> Path | None:
-        """Where the rollout of a thread that is not archived lies, if the index knows. Never raises."""
+        """Where the rollout of a thread that is not archived lies, if the index knows. Never raises.
+
+        Whether a thread has been reverted since, and goes on in a newer file, is asked of the folders.
+        """
         return self._locate(thread_id, archived=False)
 
     def locate_archived(self, thread_id: str) -> Path | None:
@@ -125,13 +129,19 @@ class ThreadIndex:
             with self._look_up, self._looked_up.use() as db:
                 rows = db.execute(
                     "SELECT f.path, t.file FROM threads t JOIN folders f ON f.id = t.folder "
-                    "WHERE t.thread_id = ? AND (f.path = 'archived_sessions') = ? ORDER BY t.file",
+                    "WHERE t.thread_id = ? AND (f.path = 'archived_sessions') = ? ORDER BY t.file DESC",
                     (thread_id.lower(), archived),
                 ).fetchall()
         except IndexUnavailable:
             return None
-        paths = [self._home / folder / file for folder, file in rows]
-        return next((path for path in paths if path.exists()), None)
+        paths: list[Path] = [self._home / folder / file for folder, file in rows]
+        found = next((path for path in paths if path.exists()), None)
+        if found is None or not may_have_segments(found):
+            return found
+        home = Home(self._home)
+        with contextlib.suppress(OSError):
+            return locate_archived(home, thread_id) if archived else newest_segment(home, found)
+        return found
 
     def catch_up(self, check: Check | None = None, progress: Progress | None = None) -> None:
         """Read all that is new, and ask every known file whether it has changed.

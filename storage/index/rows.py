@@ -35,6 +35,9 @@ UNASKED = 2
 UNREAD = -1
 """In place of the size of a file that could not be read when its row was written."""
 
+SUPERSEDED = 4
+"""Added to a shelf for files of threads that go on in a newer segment."""
+
 _KINDS = {kind: 1 << bit for bit, kind in enumerate(ALL_KINDS)}
 
 _COLUMNS = (
@@ -151,6 +154,38 @@ def replace(db: sqlite3.Connection, known: Known, row: Values | None) -> None:
     db.execute("DELETE FROM threads WHERE id = ?", (known.id,))
     if row is not None:
         insert(db, [row])
+
+
+def supersede(db: sqlite3.Connection, thread_ids: Collection[str]) -> None:
+    """Tell which files of these threads are in force, after rows of theirs were added, changed or removed.
+
+    Names of one thread's files sort by age; there is nothing to tell of threads without segments.
+    """
+    db.execute(_SUPERSEDE, (orjson.dumps(list(thread_ids)).decode(),))
+
+
+# column 65 of rollout-YYYY-MM-DDTHH-MM-SS-<thread id>_<segment id>.jsonl
+_SUPERSEDE = f"""
+WITH told AS (
+    SELECT t.id, t.shelf, t.shelf % {SUPERSEDED} + {SUPERSEDED} * (
+        EXISTS (SELECT 1 FROM threads n WHERE n.thread_id = t.thread_id AND n.shelf % 2 = t.shelf % 2 AND n.file > t.file)
+        AND EXISTS (SELECT 1 FROM threads s WHERE s.thread_id = t.thread_id AND substr(s.file, 65, 1) = '_')
+    ) AS shelf_now
+    FROM threads t WHERE t.thread_id IN (SELECT value FROM json_each(?)))
+UPDATE threads SET shelf = (SELECT shelf_now FROM told WHERE told.id = threads.id)
+WHERE id IN (SELECT id FROM told WHERE shelf != shelf_now)
+"""
+
+
+def threads_of(db: sqlite3.Connection, column: str, values: Collection[int]) -> list[str]:
+    """The threads whose rows have one of these values in a column."""
+    return [
+        id
+        for (id,) in db.execute(
+            f"SELECT DISTINCT thread_id FROM threads WHERE {column} IN (SELECT value FROM json_each(?))",
+            (orjson.dumps(list(values)).decode(),),
+        )
+    ]
 
 
 def _has_search(db: sqlite3.Connection) -> bool:

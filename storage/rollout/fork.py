@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 from attrs import evolve, frozen
 
 from spindle.storage.rollout.lines import decode_line, encode_line, salvage
-from spindle.storage.rollout.regular import regular
 from spindle.storage.rollout.shapes import Json, mapping, text_or_none
+from spindle.storage.rollout.source import open_plain
 
 Check = Callable[[], None]
 """Called between two blocks; raises what should end the work."""
@@ -53,12 +53,13 @@ class Segment:
 def segments(path: Path, locate: Callable[[str], Path | None]) -> list[Segment]:
     """The parts that make up a thread's history, oldest first; more than one for a fork that refers to its source.
 
-    `locate` finds the rollout of a thread id. Blocking. Raises OSError, FileNotFoundError if a source is gone.
+    `locate` finds the file of a rollout id (see storage/threads/locate). Blocking. Raises OSError, FileNotFoundError if a
+    source is gone.
     """
     found: list[Segment] = []
     end: int | None = None
     for _ in range(_DEPTH):
-        with open(path, "rb", opener=regular) as file:
+        with open_plain(path, _LINES) as file:
             head = file.readline()
             whole = _end_of_lines(file.fileno())
         end = whole if end is None else min(end, whole)
@@ -152,8 +153,9 @@ def write_fork(
     parts: Sequence[Segment],
     close: Callable[[Path], Sequence[bytes]],
     check: Check,
+    first: int = 0,
 ) -> None:
-    """Write `meta` and the lines of `parts` to `target`, which must not exist.
+    """Write `meta` and the lines of `parts` to `target`, which must not exist; a numbered one is numbered from `first` on.
 
     `close` is shown the file before it gets its name, and returns lines that have to follow. Blocking. Raises OSError
     and what `close` and `check` raise; nothing is left then.
@@ -163,8 +165,8 @@ def write_fork(
     unfinished = target.with_name(target.name + ".part")
     try:
         with open(unfinished, "xb", buffering=0, opener=_private) as out:
-            count = 1
-            _write(out, encode_line("session_meta", meta, ordinal=0 if numbered else None))
+            count = first + 1
+            _write(out, encode_line("session_meta", meta, ordinal=first if numbered else None))
             for segment, file in _opened(parts):
                 if numbered:
                     count = _copy_numbered(out, file, segment, count, check)
@@ -193,7 +195,7 @@ def fork_lines(meta: dict[str, Any], parts: Sequence[Segment], check: Check) -> 
 
 def _opened(parts: Sequence[Segment]) -> Iterator[tuple[Segment, BinaryIO]]:
     for segment in parts:
-        with open(segment.path, "rb", buffering=_LINES, opener=regular) as file:
+        with open_plain(segment.path, _LINES) as file:
             file.seek(segment.start)
             yield segment, file
 

@@ -11,7 +11,7 @@ from spindle.storage.rollout.heads import read_event
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.replay import Replay
 from spindle.storage.rollout.scan import Scan
-from spindle.storage.rollout.source import Source
+from spindle.storage.rollout.source import Find, Source
 
 
 @frozen
@@ -28,13 +28,13 @@ class Loaded:
     skipped: int
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path, find: Find | None = None) -> Loaded:
     """Replay a rollout from its file. Blocking; memory holds what the replay keeps, not the file.
 
-    Raises OSError.
+    `find` tells where the file is that this one continues. Raises OSError.
     """
     replay = Replay()
-    with closing(Source(path)) as source:
+    with closing(Source(path, find)) as source:
         scan = Scan(source, in_full=True)
         skipped = 0
         for found in scan:
@@ -46,4 +46,4 @@ def load(path: Path) -> Loaded:
                 skipped += 1
             else:
                 replay.feed(line, found.place)
-        return Loaded(replay, scan.end, source.inode, skipped + scan.skipped)
+        return Loaded(replay, scan.end - source.own, source.inode, skipped + scan.skipped)

@@ -25,7 +25,7 @@ _FIRST_LINE = 4 * 1024 * 1024
 _DEPTH = 16
 
 Find = Callable[[str], Path | None]
-"""Where the rollout of a thread is, by its id."""
+"""Where the file of a rollout id is: of a segment's id, or a thread's for its first file."""
 
 
 class RolloutChanged(Exception):
@@ -40,7 +40,7 @@ class Source:
 
     def __init__(self, path: Path, find: Find | None = None, depth: int = 0) -> None:
         """Raises OSError, also for a compressed file that is damaged."""
-        self._file: BinaryIO = open(path, "rb", buffering=0, opener=regular)  # noqa: SIM115 - closed by `close`
+        self._file: BinaryIO = _raw(path)
         self._base: Source | None = None
         self.own = 0
         try:
@@ -95,6 +95,19 @@ class Source:
         self._file.close()
         if self._base is not None:
             self._base.close()
+
+
+def open_plain(path: Path, buffering: int) -> BinaryIO:
+    """The plain bytes of a rollout of either kind, in a file that has a descriptor. Raises OSError."""
+    if not path.name.endswith(COMPRESSED):
+        return open(path, "rb", buffering=buffering, opener=regular)
+    plain = _inflated(_raw(path))
+    plain.seek(0)
+    return plain
+
+
+def _raw(path: Path) -> BinaryIO:
+    return open(path, "rb", buffering=0, opener=regular)
 
 
 def _inflated(compressed: BinaryIO) -> BinaryIO:

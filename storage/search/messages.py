@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from attrs import frozen
 
 from spindle.storage.rollout.lines import Line, salvage
-from spindle.storage.rollout.regular import regular
 from spindle.storage.rollout.shapes import Json, is_mapping, sequence, text
+from spindle.storage.rollout.source import Source
 from spindle.storage.rollout.turns import ShownTurns
 from spindle.storage.search.needle import Needle, collapsed
 
@@ -31,38 +30,36 @@ class Message:
     text: str
 
 
-def may_hold(path: Path, needle: Needle, check: Callable[[], None]) -> tuple[bool, int]:
+def may_hold(source: Source, needle: Needle, check: Callable[[], None]) -> tuple[bool, int]:
     """Whether a message of the rollout may contain the term, and how many bytes were read to tell. Raises OSError."""
     read = 0
     kept = b""
-    with open(path, "rb", buffering=0, opener=regular) as file:
-        while block := file.read(_BLOCK):
-            read += len(block)
-            if needle.may_be_in(kept + block):
-                return True, read
-            kept = block[-needle.overlap :] if needle.overlap else b""
-            check()
+    for block in _blocks(source):
+        read += len(block)
+        if needle.may_be_in(kept + block):
+            return True, read
+        kept = block[-needle.overlap :] if needle.overlap else b""
+        check()
     return False, read
 
 
-def messages(path: Path, check: Callable[[], None]) -> list[Message]:
+def messages(source: Source, check: Callable[[], None]) -> list[Message]:
     """All of them, oldest first; those of turns that were taken back are not among them. Raises OSError.
 
     `check` is called now and then, and may raise to end it.
     """
     shown = ShownTurns()
-    with open(path, "rb", buffering=_BLOCK, opener=regular) as file:
-        for index, raw in enumerate(file):
-            if index % 64 == 0:
-                check()
-            if (line := _event(raw)) is None:
-                continue
-            count = line.payload.get("num_turns")
-            if line.payload.get("type") == "thread_rolled_back":
-                shown.drop(count if isinstance(count, int) else 0)
-            else:
-                shown.feed(line.payload, index, 0, 0, None)
-                _forget_content(shown)
+    for index, raw in enumerate(_lines(source)):
+        if index % 64 == 0:
+            check()
+        if (line := _event(raw)) is None:
+            continue
+        count = line.payload.get("num_turns")
+        if line.payload.get("type") == "thread_rolled_back":
+            shown.drop(count if isinstance(count, int) else 0)
+        else:
+            shown.feed(line.payload, index, 0, 0, None)
+            _forget_content(shown)
     return [
         Message(turn.id, text(item.get("id")), said)
         for turn in shown.turns
@@ -77,6 +74,26 @@ def _event(raw: bytes) -> Line | None:
         return None
     line = salvage(raw)
     return line if line is not None and line.type == "event_msg" else None
+
+
+def _blocks(source: Source) -> Iterator[bytes]:
+    at = 0
+    while block := source.read(at, at + _BLOCK):
+        at += len(block)
+        yield block
+
+
+def _lines(source: Source) -> Iterator[bytes]:
+    begun: list[bytes] = []
+    for block in _blocks(source):
+        first, *more = block.split(b"\n")
+        begun.append(first)
+        if more:
+            yield b"".join(begun)
+            yield from more[:-1]
+            begun = [more[-1]]
+    if rest := b"".join(begun):
+        yield rest
 
 
 def _forget_content(shown: ShownTurns) -> None:

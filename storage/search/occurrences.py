@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from attrs import frozen
 
+from spindle.storage.rollout.source import Source
 from spindle.storage.search.messages import Message, messages
 from spindle.storage.search.needle import Needle, Snippet, snippet
 from spindle.storage.threads.errors import InvalidCursor
@@ -35,7 +35,7 @@ class OccurrencePage:
 
 
 def find_occurrences(
-    path: Path, thread_id: str, term: str, cursor: str | None, limit: int | None, check: Callable[[], None]
+    source: Source, thread_id: str, term: str, cursor: str | None, limit: int | None, check: Callable[[], None]
 ) -> OccurrencePage:
     """One page of the places in a thread's rollout where the term, which must not be blank, was said.
 
@@ -45,7 +45,7 @@ def find_occurrences(
     start = 0 if cursor is None else _parse_cursor(cursor, thread_id, term)
     count = DEFAULT_LIMIT if limit is None else min(max(limit, 1), LARGEST_LIMIT)
     needle = Needle(term)
-    places = ((message, match) for message in messages(path, check) for match in needle.matches(message.text))
+    places = ((message, match) for message in messages(source, check) for match in needle.matches(message.text))
     found = list(islice(places, start, start + count + 1))
     data = [Occurrence(message, snippet(message.text, match)) for message, match in found[:count]]
     more = len(found) > count

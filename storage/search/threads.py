@@ -7,10 +7,13 @@ cursor to go on from.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Final
 
 from attrs import evolve, frozen
 
+from spindle.storage.rollout.compressed import existing
+from spindle.storage.rollout.source import Find, Source
 from spindle.storage.search.messages import may_hold, messages
 from spindle.storage.search.needle import Needle, snippet
 from spindle.storage.threads.query import DEFAULT_LIMIT, LARGEST_LIMIT, ThreadPage, ThreadQuery
@@ -39,9 +42,11 @@ class SearchPage:
 
 
 def search_threads(
-    list_page: Callable[[ThreadQuery], ThreadPage], query: SearchQuery, check: Callable[[], None]
+    list_page: Callable[[ThreadQuery], ThreadPage], query: SearchQuery, check: Callable[[], None], find: Find | None = None
 ) -> SearchPage:
     """One page. `list_page` lists threads; `check` is called now and then, and may raise to end the search.
+
+    `find` tells where the files are that others continue.
 
     Rollouts that cannot be read are passed over. Raises what `list_page` raises.
     """
@@ -57,7 +62,7 @@ def search_threads(
     while True:
         page = list_page(here)
         for place, thread in enumerate(page.data, 1):
-            said, size = _first(thread, needle, check)
+            said, size = _first(thread, needle, check, find)
             read += size
             if said is not None:
                 if len(found) == wanted:
@@ -79,11 +84,13 @@ def _after(list_page: Callable[[ThreadQuery], ThreadPage], page: ThreadQuery, th
     return list_page(evolve(page, limit=threads)).next_cursor
 
 
-def _first(thread: ThreadSummary, needle: Needle, check: Callable[[], None]) -> tuple[str | None, int]:
+def _first(
+    thread: ThreadSummary, needle: Needle, check: Callable[[], None], find: Find | None
+) -> tuple[str | None, int]:
     try:
-        worthwhile, read = may_hold(thread.path, needle, check)
-        if worthwhile:
-            for message in messages(thread.path, check):
+        with closing(Source(existing(thread.path), find)) as source:
+            worthwhile, read = may_hold(source, needle, check)
+            for message in messages(source, check) if worthwhile else ():
                 if matches := needle.matches(message.text):
                     return snippet(message.text, matches[0]).text, read
     except OSError:

@@ -16,11 +16,12 @@ from spindle.storage.threads.errors import (
 )
 from spindle.storage.threads.lineage import Lineage, lineage
 from spindle.storage.threads.listing import TooMuchToRead, list_threads
-from spindle.storage.threads.locate import RolloutName, locate, locate_archived
+from spindle.storage.threads.locate import RolloutName, locate, locate_archived, locate_file
 from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
 from spindle.storage.threads.removal import remove
+from spindle.storage.threads.reverting import Revert, write_segment
 from spindle.storage.threads.section_listing import PlacedThread, list_section
 from spindle.storage.threads.summary import StoredGit, ThreadSummary, git_of, read_summary
 
@@ -34,6 +35,7 @@ __all__ = [
     "StoredThreadError",
     "Lineage",
     "PlacedThread",
+    "Revert",
     "RolloutName",
     "StoredGit",
     "ThreadPage",
@@ -49,10 +51,12 @@ __all__ = [
     "list_threads",
     "locate",
     "locate_archived",
+    "locate_file",
     "read_names",
     "read_summary",
     "record_name",
     "remove",
     "tell_codex",
     "unarchive",
+    "write_segment",
 ]

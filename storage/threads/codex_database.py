@@ -1,4 +1,4 @@
-"""Telling Codex of what it would not look for: it keeps names and repositories in a database of its own.
+"""Telling Codex of what it would not look for: it keeps names, repositories and rollouts' places in its database.
 
 Codex reads a rollout's metadata when it first sees the file, and from then on believes its database
 (`$CODEX_HOME/state_<version>.sqlite`, table `threads`). What is in it beside these columns is left alone. Where there is

@@ -2,16 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, cast
 
 from attrs import frozen
 
 from spindle.storage.home import Home
-from spindle.storage.rollout.lines import decode_line
-from spindle.storage.rollout.regular import regular
 from spindle.storage.threads.errors import StoredThreadError
-from spindle.storage.threads.locate import day_folders, rollouts_in
-from spindle.storage.threads.summary import Head, parent_of, read_head
+from spindle.storage.threads.locate import RolloutName, day_folders, locate_all, rollouts_in
+from spindle.storage.threads.summary import Head, history_base, parent_of, read_head
 
 
 @frozen
@@ -29,10 +26,16 @@ def lineage(home: Home, thread_id: str) -> Lineage:
     """Look at every thread that is younger than this one, archived ones too. Raises OSError."""
     children: dict[str, list[str]] = defaultdict(list)
     dependants: list[str] = []
+    files = [path for archived in (False, True) for path in locate_all(home, thread_id, archived=archived)]
+    names = [name for path in files if (name := RolloutName.parse(path.name)) is not None]
+    own = {thread_id} | {name.rollout_id for name in names}
     for head, path in _younger(home, thread_id):
-        if (parent := parent_of(head.source)) is not None:
+        parent = parent_of(head.source)
+        if parent is not None and head.id not in children[parent]:
             children[parent].append(head.id)
-        if head.forked_from_id == thread_id and _refers_to(path, thread_id):
+        # a fork of a fork may refer to the first of them
+        refers = head.forked_from_id is not None and head.id not in dependants and head.id != thread_id
+        if refers and history_base(path) in own:
             dependants.append(head.id)
     found: list[str] = []
     todo = [thread_id]
@@ -57,10 +60,3 @@ def _younger(home: Home, thread_id: str) -> Iterator[tuple[Head, str]]:
 
 def _ordered(thread_id: str) -> bool:
     return thread_id[14:15] == "7"
-
-
-def _refers_to(path: str, thread_id: str) -> bool:
-    with open(path, "rb", opener=regular) as file:
-        line = decode_line(file.readline())
-    base: Any = None if line is None else line.payload.get("history_base")
-    return isinstance(base, dict) and cast("dict[str, object]", base).get("thread_id") == thread_id

@@ -5,13 +5,13 @@ be shown are read. By change, every file's time has to be asked for, but again o
 """
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from spindle.storage.home import Home
 from spindle.storage.threads.errors import StoredThreadError
-from spindle.storage.threads.locate import day_folders, rollouts_in
+from spindle.storage.threads.locate import RolloutName, day_folders, newest_segments, rollouts_in
 from spindle.storage.threads.names import read_names
 from spindle.storage.threads.query import Cursor, Place, ThreadPage, ThreadQuery, page_of, wanted
 from spindle.storage.threads.summary import ThreadSummary, parent_of, read_head, summarize, with_later_git
@@ -35,6 +35,7 @@ def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> Th
         family = _descendants(home, query.ancestor_thread_id)
     names = read_names(home)
     rows: list[tuple[Place, ThreadSummary]] = []
+    newest: dict[str, tuple[str, str]] | None = None
     read = 0
     for place, path in (_by_change if query.by_change else _by_creation)(home, query.archived, newest_first, cursor):
         id = place.thread_id
@@ -55,11 +56,21 @@ def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> Th
         name = names.get(head.id)
         if not wanted(head, name, query):
             continue
+        if head.history_mode == "paginated":
+            newest = newest_segments(home, archived=query.archived) if newest is None else newest
+            if _superseded(path, newest):
+                continue
         if len(rows) == query.rows:
             return page_of(rows, more=True)
         head = with_later_git(head, Path(path), stat.st_size)
         rows.append((place, summarize(head, Path(path), stat.st_mtime_ns, name, query.default_provider)))
     return page_of(rows, more=False)
+
+
+def _superseded(path: str, newest: Mapping[str, tuple[str, str]]) -> bool:
+    """Whether a thread goes on in a newer file than this one."""
+    name = RolloutName.parse(os.path.basename(path))
+    return name is not None and name.age < newest.get(name.thread_id, name.age)
 
 
 def _descendants(home: Home, ancestor: str) -> Collection[str]:

@@ -1,8 +1,11 @@
 """Finding rollout files by name.
 
 They are `rollout-YYYY-MM-DDTHH-MM-SS-<thread id>.jsonl` below `sessions/YYYY/MM/DD`, and flat in the archive; compressed
-ones end in `.jsonl.zst`.
-The time in the name is the local time of the machine that made the thread, in whole seconds.
+ones end in `.jsonl.zst`. The time in the name is the local time of the machine that made the file, in whole seconds.
+
+A "paginated" thread that was reverted goes on in another file, a segment, named `…-<thread id>_<segment id>.jsonl`; the
+newest is in force, and begins with what it keeps of an older one. What a file is referred to by is its rollout id: the
+segment id, or the thread id for the first file.
 """
 
 import os
@@ -15,23 +18,39 @@ from pathlib import Path
 from attrs import frozen
 
 from spindle.storage.home import Home
-from spindle.storage.rollout.compressed import SUFFIX
+from spindle.storage.rollout.compressed import SUFFIX, open_rollout
 
-_NAME = re.compile(r"rollout-(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.jsonl(?:\.zst)?")
+_ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_NAME = re.compile(rf"rollout-(\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\d)-({_ID})(?:_({_ID}))?\.jsonl(?:\.zst)?")
+_ID_AT = len("rollout-YYYY-MM-DDTHH-MM-SS-")
+_SEGMENT_AT = _ID_AT + 36
+# {"timestamp":"2025-01-05T12:00:00.000Z","ordinal":0, -- how the first line of a paginated rollout begins
+_NUMBERED = re.compile(rb'\s*\{\s*"timestamp"\s*:\s*"[^"]{0,64}"\s*,\s*"ordinal"\s*:')
 
 
 @frozen
 class RolloutName:
-    """What a rollout's file name tells: `stamp` as written (`YYYY-MM-DDTHH-MM-SS`) and the thread id."""
+    """What a rollout's file name tells: `stamp` as written (`YYYY-MM-DDTHH-MM-SS`), the thread id, and a segment's id."""
 
     stamp: str
     thread_id: str
+    segment: str | None = None
 
     @classmethod
     def parse(cls, name: str) -> "RolloutName | None":
         """Read a file name; None when it is not a rollout's."""
         match = _NAME.fullmatch(name)
-        return None if match is None else cls(match[1], match[2])
+        return None if match is None else cls(match[1], match[2], match[3])
+
+    @property
+    def rollout_id(self) -> str:
+        """What other rollouts call this file by when they continue it."""
+        return self.segment or self.thread_id
+
+    @property
+    def age(self) -> tuple[str, str]:
+        """Orders the files of one thread; the greatest is the one in force."""
+        return self.stamp, self.segment or ""
 
     @property
     def day(self) -> tuple[str, str, str]:
@@ -47,25 +66,92 @@ class RolloutName:
 
 
 def locate(home: Home, thread_id: str) -> Path | None:
-    """The rollout of a thread that is not archived, or None. Raises OSError if the folders cannot be read.
+    """The rollout of a thread that is not archived, its newest segment, or None. Raises OSError if folders cannot be read.
 
     A version 7 id tells the day, so the common case looks into at most three folders; the rest are walked otherwise.
     """
+    wanted = thread_id.lower()
     tried: set[Path] = set()
-    for day in _likely_days(thread_id):
+    for day in _likely_days(wanted):
         folder = home.sessions / day
         tried.add(folder)
-        if (found := _in_folder(folder, thread_id)) is not None:
-            return found
+        if found := _newest_in(folder, wanted):
+            return newest_segment(home, found) if may_have_segments(found) else found
     for folder in day_folders(home.sessions, newest_first=True):
-        if folder not in tried and (found := _in_folder(folder, thread_id)) is not None:
+        if folder not in tried and (found := _newest_in(folder, wanted)):
             return found
     return None
 
 
 def locate_archived(home: Home, thread_id: str) -> Path | None:
-    """The rollout of an archived thread, or None. Raises OSError if the folder cannot be read."""
-    return _in_folder(home.archived_sessions, thread_id)
+    """The rollout of an archived thread, its newest segment, or None. Raises OSError if the folder cannot be read."""
+    return _newest_in(home.archived_sessions, thread_id.lower())
+
+
+def locate_file(home: Home, rollout_id: str) -> Path | None:
+    """The file of a rollout id, archived or not, or None: what a `history_base` names. Raises OSError."""
+    wanted = rollout_id.lower()
+    likely = [home.sessions / day for day in _likely_days(wanted)]
+    for folder in (*likely, home.archived_sessions):
+        if found := _file_in(folder, wanted):
+            return found
+    for folder in day_folders(home.sessions, newest_first=True):
+        if folder not in likely and (found := _file_in(folder, wanted)):
+            return found
+    return None
+
+
+def locate_all(home: Home, thread_id: str, *, archived: bool) -> list[Path]:
+    """Every file of a thread on one side of the archive, oldest first. Raises OSError."""
+    wanted = thread_id.lower()
+    newest = (locate_archived if archived else locate)(home, wanted)
+    if newest is None:
+        return []
+    if archived:
+        folders: Iterable[Path] = [home.archived_sessions]
+    elif may_have_segments(newest):
+        folders = day_folders(home.sessions, newest_first=False)
+    else:
+        folders = [newest.parent]
+    found = [file for folder in folders for file in rollouts_in(folder, wanted) if file[0].thread_id == wanted]
+    return [Path(path) for _, path in sorted(found, key=lambda file: file[0].age)]
+
+
+def may_have_segments(path: Path) -> bool:
+    """Whether a file belongs to a thread that may have more than one: its lines are numbered. Raises nothing."""
+    try:
+        with open_rollout(path, 512) as file:
+            return _NUMBERED.match(file.read(256)) is not None
+    except OSError:
+        return False
+
+
+def newest_segment(home: Home, path: Path) -> Path:
+    """The newest file of the thread that has one at `path`, if that is below `sessions`: its day and later are looked at.
+
+    Raises OSError.
+    """
+    name = RolloutName.parse(path.name)
+    if name is None or home.sessions not in path.parents:
+        return path
+    for folder in day_folders(home.sessions, newest_first=True):
+        if "/".join(folder.parts[-3:]) < "/".join(path.parent.parts[-3:]):
+            break
+        if found := _newest_in(folder, name.thread_id):
+            return found
+    return path
+
+
+def newest_segments(home: Home, *, archived: bool) -> dict[str, tuple[str, str]]:
+    """The threads that have segments on one side of the archive: thread id -> age of the newest. Raises OSError."""
+    folders = [home.archived_sessions] if archived else day_folders(home.sessions, newest_first=True)
+    files = [file for folder in folders for file in _listed(folder)]
+    segmented = {file[_ID_AT:_SEGMENT_AT] for file in files if file[_SEGMENT_AT : _SEGMENT_AT + 1] == "_"}
+    newest: dict[str, tuple[str, str]] = {}
+    for file in files:
+        if file[_ID_AT:_SEGMENT_AT] in segmented and (name := RolloutName.parse(file)) is not None:
+            newest[name.thread_id] = max(name.age, newest.get(name.thread_id, name.age))
+    return newest
 
 
 def day_folders(sessions: Path, *, newest_first: bool) -> Iterator[Path]:
@@ -75,15 +161,12 @@ def day_folders(sessions: Path, *, newest_first: bool) -> Iterator[Path]:
             yield from _numbered(month, 2, newest_first)
 
 
-def rollouts_in(folder: Path) -> list[tuple[RolloutName, str]]:
+def rollouts_in(folder: Path, holding: str = "") -> list[tuple[RolloutName, str]]:
     """Every rollout directly in `folder` with its path, in no order. A missing folder is empty.
 
-    A compressed file beside its plain one is left out.
+    A compressed file beside its plain one is left out, and what has not `holding` in its name.
     """
-    try:
-        names = rollout_names(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    names = rollout_names(name for name in _listed(folder) if holding in name)
     prefix = f"{folder}{os.sep}"
     return [(parsed, prefix + name) for name in names if (parsed := RolloutName.parse(name)) is not None]
 
@@ -94,20 +177,24 @@ def rollout_names(names: Iterable[str]) -> set[str]:
     return found - {plain + SUFFIX for plain in found if plain + SUFFIX in found}
 
 
-def _in_folder(folder: Path, thread_id: str) -> Path | None:
-    wanted = thread_id.lower()
-    for name, path in rollouts_in(folder):
-        if name.thread_id == wanted:
-            return Path(path)
-    return None
+def _newest_in(folder: Path, thread_id: str) -> Path | None:
+    found = [file for file in rollouts_in(folder, thread_id) if file[0].thread_id == thread_id]
+    return Path(max(found, key=lambda file: file[0].age)[1]) if found else None
+
+
+def _file_in(folder: Path, rollout_id: str) -> Path | None:
+    return next((Path(path) for name, path in rollouts_in(folder, rollout_id) if name.rollout_id == rollout_id), None)
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _numbered(folder: Path, digits: int, newest_first: bool) -> list[Path]:
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    wanted = [name for name in names if len(name) == digits and name.isdecimal()]
+    wanted = [name for name in _listed(folder) if len(name) == digits and name.isdecimal()]
     return [folder / name for name in sorted(wanted, reverse=newest_first)]
 
 

@@ -12,7 +12,7 @@ from spindle.storage.home import Home
 from spindle.storage.rollout.compressed import existing, is_compressed, open_rollout, plain_path
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.threads.errors import EmptyRollout, NoSessionMeta, StoredThreadError
-from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.locate import RolloutName, locate_file
 from spindle.storage.threads.metadata import latest_meta
 from spindle.storage.threads.names import read_name
 
@@ -151,33 +151,47 @@ def summarize(head: Head, path: Path, mtime_ns: int, name: str | None, default_p
 def read_head(path: str) -> Head:
     """Read lines until the first user message. Raises EmptyRollout, NoSessionMeta, OSError.
 
-    Lines that cannot be read are skipped; the first that can must be the session_meta. A fork that refers to its
-    source's history instead of repeating it (Codex 0.169) has the source's first message.
+    Lines that cannot be read are skipped; the first that can must be the session_meta. Where a history begins in
+    another file (Codex 0.169: forks, and segments of threads that were reverted), the first message is found there. A
+    thread that was reverted to its very beginning keeps the first message it ever had.
     """
     head, base = _own_head(path)
-    seen = {head.id}
-    while not head.has_user_message and base is not None and base not in seen:
-        seen.add(base)
-        home = _home_of(Path(path))
-        source = None if home is None else locate(home, base) or locate_archived(home, base)
-        if source is None:
-            break
+    name = RolloutName.parse(os.path.basename(path))
+    if base is None and not head.has_user_message and name is not None and name.segment is not None:
+        base = _Base(name.thread_id, None)
+    seen: set[str] = set()
+    home = None if base is None else _home_of(Path(path))
+    while home is not None and base is not None and base.rollout_id not in seen:
+        seen.add(base.rollout_id)
         try:
-            earlier, base = _own_head(str(source))
+            if (source := locate_file(home, base.rollout_id)) is None:
+                break
+            earlier, base = _own_head(str(source), base.end)
         except (StoredThreadError, OSError):
             break
-        head = evolve(head, preview=earlier.preview, has_user_message=earlier.has_user_message)
+        if earlier.has_user_message:
+            head = evolve(head, preview=earlier.preview, has_user_message=True)
     return head
 
 
-def _own_head(path: str) -> tuple[Head, str | None]:
-    """The head as the file itself has it, and the id of the thread whose history comes before it, if any."""
+@frozen
+class _Base:
+    """The file that a history begins in, and how many of its bytes belong to it; None for all."""
+
+    rollout_id: str
+    end: int | None
+
+
+def _own_head(path: str, end: int | None = None) -> tuple[Head, _Base | None]:
+    """The head as the file itself has it in its first `end` bytes, and what comes before it, if anything."""
     meta: Mapping[str, Any] | None = None
     blank = True
     seen = 0
     asked: str | None = None
     with open_rollout(path) as file:
         for raw in file:
+            if end is not None and seen >= end:
+                break
             seen += len(raw)
             if meta is None:
                 blank = blank and not raw.strip()
@@ -196,8 +210,22 @@ def _own_head(path: str) -> tuple[Head, str | None]:
                 break
     if meta is None:
         raise (EmptyRollout if blank else NoSessionMeta)(Path(path))
+    return _head(meta, asked), _base_of(meta)
+
+
+def history_base(path: str) -> str | None:
+    """The rollout id of the file that the history of the one at `path` begins in, if it is another. Raises OSError."""
+    with open_rollout(path) as file:
+        line = salvage(file.readline())
+    base = None if line is None else _base_of(line.payload)
+    return None if base is None else base.rollout_id
+
+
+def _base_of(meta: Mapping[str, Any]) -> _Base | None:
     base: object = meta.get("history_base")
-    return _head(meta, asked), _text(cast("dict[str, object]", base), "thread_id") if isinstance(base, dict) else None
+    members = cast("dict[str, object]", base) if isinstance(base, dict) else {}
+    id, end = _text(members, "thread_id"), members.get("end_byte_offset")
+    return None if id is None else _Base(id, end if isinstance(end, int) else None)
 
 
 def _asked(line: Line) -> str | None:

@@ -1,5 +1,7 @@
 """What threads leave beside their rollouts, settings between turns, turns taken back, and the end of whole threads."""
 
+from datetime import datetime
+
 import pytest
 import trio
 from tests.actors.test_thread import Scripted, Witness, actor, opened, recorded, rollout, start_turn
@@ -18,6 +20,7 @@ from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.storage.state.goals import get_goal, set_goal
 from spindle.storage.state.read_states import read_states
 from spindle.storage.state.sections import PINNED, move_thread, placements
+from spindle.storage.threads import Revert, write_segment
 
 __all__ = ["opened"]
 
@@ -185,8 +188,7 @@ async def test_turns_are_taken_back_from_the_model_and_from_what_is_shown(opened
             assert last == turns[0].id
             assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turns[0].id)
             await run(thread, "four")
-            said = [text for texts in model.heard[-1] for text in texts]
-            assert "two" not in said
+            assert heard(model) == ["one", "four"]
             with pytest.raises(RpcError, match=f"turn not found: {turns[1].id}"):
                 await revert(runtime, thread.id, turns[1].id)
             await revert(runtime, thread.id, turns[0].id)
@@ -203,6 +205,83 @@ async def test_a_running_turn_is_interrupted_before_it_is_taken_back(opened):
         assert last is None
         assert actor(runtime, thread.id).turn is None
         assert (await run(thread, "second")).status == "completed"
+
+
+async def test_a_paginated_thread_goes_on_in_a_file_that_refers_to_the_one_before(opened):
+    model = Scripted()
+    async with opened(model) as runtime:
+        async with runtime.start_thread(history_mode="paginated") as thread:
+            turns = [await run(thread, text) for text in ("one", "two", "three")]
+            first = stored_at(runtime, thread)
+            size = first.stat().st_size
+            await update(runtime, thread.id, model="another")
+            shown, last = await revert(runtime, thread.id, turns[1].id)
+            assert last == turns[0].id
+            second = stored_at(runtime, thread)
+            assert (shown.path, shown.preview) == (str(second), "one")
+            assert second != first
+            assert first.stat().st_size > size  # the settings; nothing of it is cut away
+            assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turns[0].id)
+            await run(thread, "four")
+            assert heard(model) == ["one", "four"]
+            with pytest.raises(RpcError, match=f"turn not found: {turns[1].id}"):
+                await revert(runtime, thread.id, turns[1].id)
+        async with runtime.resume_thread(thread.id) as thread:
+            assert thread.info.thread.path == str(second)
+            assert thread.info.model == "another"
+            assert said(thread.info.thread.turns) == ["one", "four"]
+            await revert(runtime, thread.id, turns[0].id)
+            await run(thread, "five")
+            assert heard(model) == ["five"]
+        async with runtime.resume_thread(thread.id) as thread:
+            assert said(thread.info.thread.turns) == ["five"]
+
+
+def stored_at(runtime, thread):
+    """The rollout of a loaded thread."""
+    return actor(runtime, thread.id).state.conversation.path
+
+
+def heard(model):
+    """What the user said, as the model was sent it last."""
+    return [text for text in model.heard[-1] if text in WORDS]
+
+
+WORDS = ("one", "two", "three", "four", "five")
+
+
+def said(turns):
+    """What the user said in each."""
+    return [turn.items[0].content[0].text for turn in turns]
+
+
+async def test_a_paginated_thread_that_another_program_reverted_is_not_reverted_again(opened):
+    async with opened() as runtime, runtime.start_thread(history_mode="paginated") as thread:
+        turn = await run(thread, "one")
+        path = stored_at(runtime, thread)
+        line = b'{"timestamp":"","ordinal":0,"type":"session_meta","payload":{"id":"x"}}'
+        path.with_name(f"{path.stem}_{thread.id}.jsonl").write_bytes(line)
+        with pytest.raises(RpcError, match="has been reverted by another program"):
+            await revert(runtime, thread.id, turn.id)
+        assert stored_at(runtime, thread) == path
+
+
+async def test_a_loaded_thread_goes_on_where_another_program_has_reverted_it(opened):
+    model = Scripted()
+    async with opened(model) as runtime:
+        async with runtime.start_thread(history_mode="paginated") as thread:
+            turns = [await run(thread, text) for text in ("one", "two")]
+            path = stored_at(runtime, thread)
+            meta = dict(actor(runtime, thread.id).state.conversation.meta)
+            other = Revert(thread.id, path, meta, turns[1].id, [])
+            newer = write_segment(runtime.services.home, other, datetime.now(), lambda: None)
+            size = path.stat().st_size
+            await run(thread, "three")
+            assert heard(model) == ["one", "three"]
+            assert stored_at(runtime, thread) == newer
+            assert path.stat().st_size == size
+        async with runtime.resume_thread(thread.id) as thread:
+            assert said(thread.info.thread.turns) == ["one", "three"]
 
 
 async def test_an_ephemeral_thread_cannot_be_reverted(opened):

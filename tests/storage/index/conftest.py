@@ -17,17 +17,28 @@ Write = Callable[..., Path]
 
 
 def write_rollout(
-    home: Home, text: str | None, stamp: str = "2025-01-05T12-00-00", *, archived: bool = False, **meta: Any
+    home: Home,
+    text: str | None,
+    stamp: str = "2025-01-05T12-00-00",
+    *,
+    archived: bool = False,
+    segment: str | None = None,
+    **meta: Any,
 ) -> Path:
-    """One rollout; `text` is the first message, None for none. The file's time is that of its name."""
+    """One rollout; `text` is the first message, None for none. The file's time is that of its name.
+
+    With `segment` the file is a segment of that id, and with the history mode "paginated" its lines are numbered.
+    """
     thread_id = meta.pop("id", None) or str(uuid.uuid4())
     folder = home.archived_sessions if archived else home.sessions / stamp[:10].replace("-", "/")
     folder.mkdir(parents=True, exist_ok=True)
     head = {"id": thread_id, "timestamp": "2025-01-05T12:00:00Z", "cwd": "/", "source": "cli", "model_provider": "openai"}
-    lines = [{"timestamp": "", "type": "session_meta", "payload": head | meta}]
+    lines: list[dict[str, Any]] = [{"timestamp": "", "type": "session_meta", "payload": head | meta}]
     if text is not None:
         lines.append({"timestamp": "", "type": "event_msg", "payload": {"type": "user_message", "message": text}})
-    path = folder / f"rollout-{stamp}-{thread_id}.jsonl"
+    if meta.get("history_mode") == "paginated":
+        lines = [{"timestamp": "", "ordinal": place, **line} for place, line in enumerate(lines)]
+    path = folder / f"rollout-{stamp}-{thread_id}{f'_{segment}' if segment else ''}.jsonl"
     path.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
     at = int(stamp[8:10]) * 86400 + int(stamp[11:13]) * 3600 + int(stamp[14:16]) * 60 + int(stamp[17:19])
     os.utime(path, (at, at))

@@ -1,16 +1,21 @@
 """Searching rollouts: what counts as said, pages, the bound on the work, and ending it."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from attrs import evolve
 
 from spindle.storage.home import Home
+from spindle.storage.rollout.lines import encode_line
+from spindle.storage.rollout.source import Source
 from spindle.storage.search import SearchPage, SearchQuery, find_occurrences, search_threads
-from spindle.storage.search.messages import messages
-from spindle.storage.threads import InvalidCursor, ThreadQuery, list_threads
+from spindle.storage.search.messages import Message, messages
+from spindle.storage.search.occurrences import OccurrencePage
+from spindle.storage.threads import InvalidCursor, ThreadQuery, list_threads, locate_file
 
 
 @pytest.fixture
@@ -49,7 +54,17 @@ def write(home: Home, number: int, *lines: dict[str, Any]) -> Path:
 
 def search(home: Home, term: str, read_at_most: int = 1 << 30, **query: Any) -> SearchPage:
     wanted = SearchQuery(term, ThreadQuery(**query), read_at_most)
-    return search_threads(lambda page: list_threads(home, page), wanted, nothing)
+    return search_threads(lambda page: list_threads(home, page), wanted, nothing, lambda id: locate_file(home, id))
+
+
+def said_in(path: Path) -> list[Message]:
+    with closing(Source(path)) as source:
+        return messages(source, nothing)
+
+
+def occurrences(path: Path, thread_id: str, term: str, cursor: str | None, limit: int) -> OccurrencePage:
+    with closing(Source(path)) as source:
+        return find_occurrences(source, thread_id, term, cursor, limit, nothing)
 
 
 def walk(home: Home, term: str, **options: Any) -> list[list[str]]:
@@ -75,7 +90,7 @@ def test_messages_are_those_that_are_shown(home: Home) -> None:
         event(type="thread_rolled_back", num_turns=1),
         *turn("c", " third\nline ", "four"),
     )
-    said = [(message.turn_id, message.item_id, message.text) for message in messages(path, nothing)]
+    said = [(message.turn_id, message.item_id, message.text) for message in said_in(path)]
     assert said == [
         ("a", "item-1", "first"),
         ("a", "item-2", "one"),
@@ -98,7 +113,7 @@ def test_stored_items_of_newer_versions_are_messages_too(home: Home) -> None:
             item={"type": "AgentMessage", "id": "m", "content": [{"type": "Text", "text": "said"}]},
         ),
     )
-    assert [(each.item_id, each.text) for each in messages(path, nothing)] == [
+    assert [(each.item_id, each.text) for each in said_in(path)] == [
         ("item-1", "asked"),
         ("item-2", "said"),
     ]
@@ -160,7 +175,7 @@ def test_occurrences_come_in_the_order_they_were_said_page_by_page(home: Home) -
     places: list[tuple[str, str, int]] = []
     cursor = None
     for _ in range(3):
-        page = find_occurrences(path, "t", "x", cursor, 1, nothing)
+        page = occurrences(path, "t", "x", cursor, 1)
         places += [(each.message.turn_id, each.message.item_id, each.snippet.start) for each in page.data]
         cursor = page.next_cursor
     assert cursor is None
@@ -169,7 +184,28 @@ def test_occurrences_come_in_the_order_they_were_said_page_by_page(home: Home) -
 
 def test_a_cursor_serves_for_its_thread_and_its_term_alone(home: Home) -> None:
     path = write(home, 1, *turn("a", "x and x"))
-    cursor = find_occurrences(path, "t", "x", None, 1, nothing).next_cursor
+    cursor = occurrences(path, "t", "x", None, 1).next_cursor
     for thread_id, term, given in (("u", "x", cursor), ("t", "y", cursor), ("t", "x", "x"), ("t", "x", "[]")):
         with pytest.raises(InvalidCursor):
-            find_occurrences(path, thread_id, term, given, 1, nothing)
+            occurrences(path, thread_id, term, given, 1)
+
+
+def test_what_was_said_before_a_thread_went_on_in_another_file_is_found_and_what_was_taken_back_is_not(home: Home) -> None:
+    first = write(home, 1, *turn("a", "kept"), *turn("b", "taken back"))
+    id = first.stem[-36:]
+    data = first.read_bytes().replace(b'"source"', b'"history_mode": "paginated", "source"')
+    end = data.index(b'{"timestamp": "", "type": "event_msg", "payload": {"type": "task_started", "turn_id": "b"')
+    base = {"thread_id": id, "end_ordinal_exclusive": 4, "end_byte_offset": end}
+    meta = encode_line("session_meta", {"id": id, "source": "cli", "history_mode": "paginated", "history_base": base})
+    later = [json.dumps(line).encode() for line in turn("c", "said later")]
+    first.with_name(f"rollout-2025-10-20T13-00-00-{id}_{id[:-1]}9.jsonl").write_bytes(meta + b"\n".join(later))
+    first.with_name(first.name + ".zst").write_bytes(zstandard.ZstdCompressor().compress(data))
+    first.unlink()
+    assert [walk(home, term) for term in ("kept", "later", "taken")] == [[["kept"]], [["said later"]], [[]]]
+
+
+def test_a_line_of_several_blocks_is_one_line(home: Home) -> None:
+    long = "x" * 100_000 + " end"
+    path = write(home, 1, *turn("a", long, "b"))
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    assert [message.text for message in said_in(path)] == [long, "b"]
