@@ -26,11 +26,6 @@ def opening(tmp_path):
 
 
 @pytest.fixture
-def short_grace(monkeypatch):
-    monkeypatch.setattr(child, "GRACE_SECONDS", 0.05)
-
-
-@pytest.fixture
 def processes(monkeypatch):
     """Every process that is started."""
     started = []
@@ -89,7 +84,9 @@ async def test_a_folder_of_its_own(nursery, opening, tiny, tmp_path, host):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 @pytest.mark.parametrize("habit", ["", "deaf", "stubborn", "mother", "chatty", "silent", "short"])
-async def test_no_habit_of_a_server_leaves_a_process_behind(opening, tiny, processes, short_grace, habit, host):
+async def test_no_habit_of_a_server_leaves_a_process_behind(opening, tiny, processes, monkeypatch, habit, host):
+    # only whoever does not end by itself is cut short
+    monkeypatch.setattr(child, "GRACE_SECONDS", {"deaf": 1.0, "stubborn": 0.05}.get(habit, 60.0))
     async with trio.open_nursery() as thread:
         servers = McpServers(thread, host, opening, INFO)
         servers.configure({"tiny": tiny(habit, startup_timeout=0.1 if habit == "silent" else 30.0)})
