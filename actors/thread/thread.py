@@ -18,9 +18,8 @@ from uuid_utils import uuid7
 from spindle.actors.actor import Actor
 from spindle.actors.mailbox import Ask, wants_answer
 from spindle.actors.questions import Question
-from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Event, Subscriber
-from spindle.actors.thread import changes, showing, terminals
+from spindle.actors.thread import attaching, changes, showing, terminals
 from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import (
@@ -41,19 +40,17 @@ from spindle.actors.thread.messages import (
     TakeSnapshot,
     TurnEnded,
 )
-from spindle.actors.thread.opening import FromFork, OpenedThread, Opening, open_thread
+from spindle.actors.thread.opening import OpenedThread, Opening, open_thread
 from spindle.actors.thread.recording import save
 from spindle.actors.thread.revert import revert
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.services import Services
-from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.thread.tools import ThreadTools
-from spindle.actors.thread.turn_task import TurnTask, token_usage
+from spindle.actors.thread.turn_task import TurnTask
 from spindle.actors.turn.host import Entry, Said
 from spindle.actors.turn.review import label
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
-from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput, UserMessageItem
 from spindle.rpc.protocol.removal import ThreadRevertedNotification
 from spindle.rpc.protocol.threads import (
@@ -61,8 +58,6 @@ from spindle.rpc.protocol.threads import (
     IdleStatus,
     ServerRequestResolvedNotification,
     ThreadActiveFlag,
-    ThreadResumeParams,
-    ThreadStartedNotification,
     ThreadStatus,
     ThreadStatusChangedNotification,
 )
@@ -108,8 +103,9 @@ class ThreadActor(Actor):
         """The open ones, oldest first."""
         self.servers = ThreadServers(self)
         self.tools = ThreadTools(services, self.servers)
-        self._opening: Opening = opening
-        self._cold: bool = True
+        self.opening: Opening = opening
+        self.cold = True
+        """Nobody has joined it since it was loaded."""
         self._supervisor = supervisor
         self._waiting: deque[StartTurn | Compact | Review | RunScript] = deque()
         self._unsettled: list[Callable[[], None]] = []
@@ -123,7 +119,7 @@ class ThreadActor(Actor):
 
     async def started(self) -> None:
         """Load the thread. What goes wrong is the answer to whoever asked for it."""
-        self.state = await open_thread(self.services, self.thread_id, self._opening)
+        self.state = await open_thread(self.services, self.thread_id, self.opening)
         await self.servers.open()
         self._supervisor.started(self.thread_id, self.generation)
 
@@ -160,7 +156,7 @@ class ThreadActor(Actor):
     async def _dispatch(self, message: object) -> None:
         match message:
             case Attach():
-                await self._attach(message)
+                await attaching.attach(self, message)
             case Detach():
                 self._detach(message)
             case StartTurn():
@@ -227,86 +223,7 @@ class ThreadActor(Actor):
         self.status = status
         self.services.audience.announce(ThreadStatusChangedNotification(self.thread_id, status))
 
-    async def _attach(self, message: Attach) -> None:
-        params = message.params
-        cold, self._cold = self._cold and params is not None, False
-        if params is not None and not cold:
-            self._check_rejoin(params, message.in_process)
-        elif params is not None and params.history is None:
-            self.set_status(IdleStatus())
-        if params is not None and params.history is None:
-            await self._attach_resumed(message, params)
-        else:
-            await self._attach_started(message)
-        for question in self.questions.values():
-            message.subscriber.outbox.put(question)
-        self.servers.announce()
-
-    async def _attach_started(self, message: Attach) -> None:
-        """The thread is new: it begins here, as a fork, or with a history that the client gave."""
-        fork = self._opening.params if isinstance(self._opening, FromFork) else None
-        turns: list[Turn] = []
-        if fork is not None and not fork.exclude_turns:
-            turns = await self.state.conversation.turns(None)
-        self._admit(message.subscriber)
-        shown = showing.describe(self, turns)
-        message.reply.resolve(showing.started(self, shown))
-        if fork is not None:
-            self._tell_usage(message.subscriber, turns[-1].id if turns else None)
-        if message.params is None:
-            self.services.audience.announce(ThreadStartedNotification(shown))
-
-    async def _attach_resumed(self, message: Attach, params: ThreadResumeParams) -> None:
-        """The turns go out while the answer is written, unless the client does without or shares this process."""
-        where, goal = await showing.kept(self)
-        snapshot = self._turns_as_opened() or await showing.turns_now(self, whole=not params.exclude_turns)
-        handed_on = False
-        try:
-            page = await showing.first_page(self, params, snapshot)
-            streamed = message.streamed and not params.exclude_turns
-            turns = [] if streamed or params.exclude_turns else await showing.built(snapshot)
-            self._admit(message.subscriber)
-            answer = showing.resumed(self, where.show(showing.describe(self, turns)), snapshot, page)
-            message.reply.resolve(Streamed(answer, snapshot) if streamed else answer)
-            handed_on = streamed
-        finally:
-            if not handed_on:
-                snapshot.close()
-        self._tell_usage(message.subscriber, snapshot.ids[-1] if snapshot.ids else None)
-        if goal is not None:
-            message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=self.thread_id, goal=goal.goal)))
-
-    def _turns_as_opened(self) -> Snapshot | None:
-        """The turns that came with opening the rollout, for the first who asks, if nothing has been added to them."""
-        turns, self.state.turns = self.state.turns, None
-        if turns is not None and self.turn is not None:
-            turns.close()
-            return None
-        return turns
-
-    def _admit(self, subscriber: Subscriber) -> None:
-        if subscriber.outbox.closed:
-            raise invalid_request("the client has gone away")
-        self._subscribe(subscriber)
-
-    def _tell_usage(self, subscriber: Subscriber, turn_id: str | None) -> None:
-        conversation = self.state.conversation
-        if (usage := conversation.usage) is not None:
-            subscriber.deliver(Event(token_usage(self.thread_id, turn_id or conversation.usage_turn or "", usage)))
-
-    def _check_rejoin(self, params: ThreadResumeParams, in_process: bool) -> None:
-        if params.history is not None:
-            raise invalid_request(f"cannot resume thread {self.thread_id} with history while it is already running")
-        own = self.state.conversation.path
-        if params.path is not None and params.path != str(own):
-            raise invalid_request(
-                f"cannot resume running thread {self.thread_id} with mismatched path: requested `{params.path}`, active `{own}`"
-            )
-        on_disk = self.state.ephemeral or self.state.conversation.stored or self.turn is not None
-        if not on_disk and not in_process:
-            raise invalid_request(f"no rollout found for thread id {self.thread_id}")
-
-    def _subscribe(self, subscriber: Subscriber) -> None:
+    def subscribe(self, subscriber: Subscriber) -> None:
         self.subscribers[subscriber] = None
         subscriber.threads.add(self.thread_id)
         self._may_leave = False
