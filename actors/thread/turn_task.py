@@ -111,12 +111,14 @@ class TurnTask:
             thread.emit(WarningNotification(thread.thread_id, text))
         thread.set_status(ActiveStatus())
         thread.emit(TurnStartedNotification(thread.thread_id, turn.shown()))
-        conversation = self._conversation
-        await look_at_repository(state)
-        await conversation.begin()
-        self._began = True
-        self.record(*self._opening_entries())
-        turn.opened.set()
+        try:
+            await look_at_repository(state)
+        finally:  # clients have been told of the turn: interrupted at once, it is on record nevertheless
+            with trio.CancelScope(shield=True):
+                await self._conversation.begin()
+            self._began = True
+            self.record(*self._opening_entries())
+            turn.opened.set()
         if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
 
