@@ -77,7 +77,11 @@ def whole_turn(trace):
             Usage(1000, 0, 0, 0, 1000),  # enough to be compacted
         ],
         ["All is well."],  # the summary
-        [call("again", "exec_command", cmd="echo again", login=False), call("nothing", "no_such_tool")],
+        [
+            call("again", "shell", command=["sh", "-c", f"exec 3>{trace}; echo again"]),
+            call("nothing", "no_such_tool"),
+            call("plan", "update_plan", plan=[{"step": "one", "status": "completed"}]),
+        ],
         ["Done", "."],
     ]
 
@@ -169,7 +173,7 @@ def said(request):
 
 
 def check_history(items, k):
-    """A provider accepts it: each call is answered once, after it was made, and nothing else is."""
+    """A provider accepts it: each call is answered once, after it was made, and nothing else is. What was said is there."""
     calls, outputs = {}, {}
     for item in items:
         if item["type"] in OUTPUTS:
@@ -180,6 +184,8 @@ def check_history(items, k):
             assert item["call_id"] in calls, f"an output before its call, interrupted at step {k}: {items}"
             outputs[item["call_id"]] = item["type"]
     assert outputs == calls, f"calls and outputs, interrupted at step {k}: {items}"
+    heard = [part["text"] for item in items if item["type"] == "message" for part in item["content"]]
+    assert heard.count("go") == 1, f"what was said, interrupted at step {k}: {heard}"
 
 
 def spread(steps, most):
