@@ -21,7 +21,7 @@ from spindle.actors.turn.catalogue import ModelInfo, model_info
 from spindle.actors.turn.compaction import Compacted, compact
 from spindle.actors.turn.context import TURN_ABORTED, Told, message, opening, today
 from spindle.actors.turn.host import Entry, Said
-from spindle.actors.turn.loop import run_turn
+from spindle.actors.turn.loop import run_turn, say
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
@@ -73,6 +73,7 @@ class TurnTask:
         config = self._state.config
         self._info: ModelInfo = model_info(self._settings.model, config.model_context_window, config.model_verbosity)
         self._began = False
+        self._unsaid = turn.first
         self._synced = 0
 
     async def run(self) -> None:
@@ -111,17 +112,19 @@ class TurnTask:
             thread.emit(WarningNotification(thread.thread_id, text))
         thread.set_status(ActiveStatus())
         thread.emit(TurnStartedNotification(thread.thread_id, turn.shown()))
-        conversation = self._conversation
-        await look_at_repository(state)
-        await conversation.begin()
-        self._began = True
-        instructions = state.new_developer_instructions
         try:
-            self.record(*self._opening_entries())
-        except JournalError:
-            state.new_developer_instructions = instructions
-            raise
-        turn.opened.set()
+            await look_at_repository(state)
+        finally:  # clients have been told of the turn: interrupted at once, it is on record nevertheless
+            with trio.CancelScope(shield=True):
+                await self._conversation.begin()
+            self._began = True
+            instructions = state.new_developer_instructions
+            try:
+                self.record(*self._opening_entries())
+            except JournalError:
+                state.new_developer_instructions = instructions
+                raise
+            turn.opened.set()
         if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
 
@@ -154,6 +157,8 @@ class TurnTask:
         if self._began:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
+                if self._unsaid is not None:  # ended while the servers were waited for; the model hears of it next time
+                    say(self, self._unsaid)
                 self.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
                     await self._services.flusher.sync(conversation.journal)
@@ -223,6 +228,7 @@ class TurnTask:
             return None
         last: str | None = None
         said: Sequence[Said] = [turn.first]
+        self._unsaid = None
         while said or turn.scripts:
             last = await self._beside_commands(partial(run_turn, self, plan, model, said) if said else _nothing) or last
             said = turn.take_steered()

@@ -34,7 +34,7 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model, first: Sequence
     if _is_full(host, plan):
         await compact(host, plan, model, in_turn=True)
     for said in first:
-        say(host, plan, said)
+        say(host, said)
     while True:
         answer = await sample(
             host,
@@ -50,7 +50,7 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model, first: Sequence
             await run_calls(answer.calls, plan.toolbox, host)
         steered = host.take_input()
         for said in steered:
-            say(host, plan, said)
+            say(host, said)
         if not answer.calls and not steered:
             return last
         if _is_full(host, plan):
@@ -61,15 +61,15 @@ def _is_full(host: TurnHost, plan: TurnPlan) -> bool:
     return plan.compact_at is not None and host.context_tokens() >= plan.compact_at
 
 
-def say(host: TurnHost, plan: TurnPlan, said: Said) -> None:
+def say(host: TurnHost, said: Said) -> None:
     """Make user input part of the conversation; what has no content is for the model only."""
     if not said.content:
         host.record(("response_item", said.item))
         return
     item = UserMessageItem(id=str(uuid.uuid4()), content=said.content)
     now = time.time_ns() // 1_000_000
-    host.emit(ItemStartedNotification(item, plan.thread_id, plan.turn_id, now))
+    host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
     host.record(("response_item", said.item), ("event_msg", user_message_event(said.content)))
-    host.emit(ItemCompletedNotification(item, plan.thread_id, plan.turn_id, now))
+    host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
     if said.attached:
         host.record(*(("response_item", message) for message in said.attached))

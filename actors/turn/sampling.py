@@ -72,17 +72,7 @@ async def sample(
     while True:
         answer = listen()
         try:
-            async with model.stream(ask()) as batches:
-                async for batch in batches:
-                    for event in batch:
-                        if isinstance(event, Completed):
-                            host.spend(event.usage)
-                        elif isinstance(event, Created):
-                            host.begun()
-                        else:
-                            answer.feed(event)
-                    await host.saved()
-                    await host.room()
+            await _take_in(host, model, ask(), answer)
             return answer
         except ModelError as error:
             host.partial(None)
@@ -101,9 +91,27 @@ async def sample(
                     plan.turn_id,
                 )
             )
-            for call in answer.calls:
-                host.record(("response_item", output_item(call, "not carried out: the answer it came in broke off")))
         await trio.sleep(min(BACKOFF_LIMIT, BACKOFF * 2 ** (attempt - 1)) * random.uniform(0.9, 1.1))
+
+
+async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Listener) -> None:
+    """Feed `answer` with the stream. However that breaks off, what was called in it by then gets its outputs."""
+    try:
+        async with model.stream(asked) as batches:
+            async for batch in batches:
+                for event in batch:
+                    if isinstance(event, Completed):
+                        host.spend(event.usage)
+                    elif isinstance(event, Created):
+                        host.begun()
+                    else:
+                        answer.feed(event)
+                await host.saved()
+                await host.room()
+    except BaseException:  # an interrupt too
+        for call in answer.calls:
+            host.record(("response_item", output_item(call, "not carried out: the answer it came in broke off")))
+        raise
 
 
 def request(plan: TurnPlan, history: Sequence[bytes], tools: Sequence[object] = ()) -> ModelRequest:

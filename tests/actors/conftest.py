@@ -15,7 +15,8 @@ from spindle.rpc.model.interface import Completed, Created, ItemAdded, ItemDone,
 class Scripted:
     """A model whose answers are lists of what to say, events to wait for, errors to raise and raw items; then it says "ok".
 
-    `heard` has the texts of each request's input, `requests` the requests. `tokens` is what every answer says it used.
+    `heard` has the texts of each request's input, `requests` the requests. `tokens` is what an answer says it used, unless
+    there is a usage in it.
     """
 
     stream_max_retries = 0
@@ -37,14 +38,17 @@ class Scripted:
             yield batches
 
     async def play(self, answer):
-        said = ""
+        said, usage = "", self.usage
         yield [Created("r")]
         for piece in answer:
+            await trio.lowlevel.checkpoint()  # as where a network is waited for
             if isinstance(piece, trio.Event):
                 self.waiting.set()
                 await piece.wait()
             elif isinstance(piece, Exception):
                 raise piece
+            elif isinstance(piece, Usage):
+                usage = piece
             elif isinstance(piece, dict):
                 yield [ItemDone(piece)]
             else:
@@ -52,7 +56,7 @@ class Scripted:
                     yield [ItemAdded(self.message(""))]
                 said += piece
                 yield [TextDelta(piece, "m")]
-        yield [ItemDone(self.message(said))] * bool(said) + [Completed("r", self.usage)]
+        yield [ItemDone(self.message(said))] * bool(said) + [Completed("r", usage)]
 
     def said(self, index=-1):
         """What a request had of the conversation itself, without the context that the thread adds."""

@@ -12,6 +12,7 @@ import http.server
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import socketserver
@@ -98,6 +99,15 @@ def message_done(text: str) -> Json:
 def completed() -> Json:
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
     return {"type": "response.completed", "response": {"id": "resp", "usage": usage}}
+
+
+def calls(*calls: tuple[str, Json]) -> Iterable[list[Json]]:
+    """An answer that calls these tools."""
+    items = [
+        {"type": "function_call", "call_id": f"call-{number}", "name": name, "arguments": json.dumps(arguments)}
+        for number, (name, arguments) in enumerate(calls)
+    ]
+    yield [created(), *({"type": "response.output_item.done", "item": item} for item in items), completed()]
 
 
 class Endpoint(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -475,6 +485,37 @@ class Daemon:
                 pipe.close()
 
 
+# -- commands
+
+
+class Trace:
+    """A FIFO that every process of the commands holds open: it ends when the last of them has ended."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._text = b""
+
+    def until(self, text: bytes, times: int = 1) -> None:
+        """Wait until the commands have written this, so many times."""
+        while self._text.count(text) < times:
+            self._text += self._read()
+
+    def end(self) -> None:
+        """Wait until nobody has it open."""
+        while self._read():
+            pass
+
+    def _read(self) -> bytes:
+        readable, _, _ = select.select([self._fd], [], [], DEADLINE)
+        assert readable, "the commands go on"
+        return os.read(self._fd, 4096)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
 CONFIG = """\
 model = "mock-model"
 model_provider = "scripted"
@@ -505,6 +546,13 @@ def home(endpoint: Endpoint, tmp_path: Path) -> Path:
     home.mkdir()
     (home / "config.toml").write_text(CONFIG.format(url=endpoint.url), encoding="utf-8")
     return home
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Iterator[Trace]:
+    made = Trace(tmp_path / "trace")
+    yield made
+    made.close()
 
 
 @pytest.fixture

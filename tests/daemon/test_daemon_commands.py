@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import select
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from .conftest import calls
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from tests.daemon.conftest import Client, Daemon, Endpoint
-
-DEADLINE = 20.0
-"""Seconds after which a test gives up."""
+    from .conftest import Client, Daemon, Endpoint, Trace
 
 
 def hang_up(daemon: Daemon, client: Client, thread: str) -> None:
@@ -35,55 +30,6 @@ def kill(daemon: Daemon, client: Client, thread: str) -> None:
 def leave(daemon: Daemon, client: Client, thread: str) -> None:
     client.call("turn/interrupt", threadId=thread, turnId=client.hear("turn/started", thread)["turn"]["id"])
     client.call("thread/unsubscribe", threadId=thread)
-
-
-class Trace:
-    """A FIFO that every process of the commands holds open: it ends when the last of them has ended."""
-
-    def __init__(self, path: Path) -> None:
-        os.mkfifo(path)
-        self.path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        self._text = b""
-
-    def until(self, text: bytes) -> None:
-        """Wait until the commands have written this."""
-        while text not in self._text:
-            self._text += self._read()
-
-    def end(self) -> None:
-        """Wait until nobody has it open."""
-        while self._read():
-            pass
-
-    def _read(self) -> bytes:
-        readable, _, _ = select.select([self._fd], [], [], DEADLINE)
-        assert readable, "the commands go on"
-        return os.read(self._fd, 4096)
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-@pytest.fixture
-def trace(tmp_path: Path) -> Iterator[Trace]:
-    made = Trace(tmp_path / "trace")
-    yield made
-    made.close()
-
-
-def calls(*calls: tuple[str, dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    """An answer that calls these tools."""
-    usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
-    items = [
-        {"type": "function_call", "call_id": f"call-{number}", "name": name, "arguments": json.dumps(arguments)}
-        for number, (name, arguments) in enumerate(calls)
-    ]
-    yield [
-        {"type": "response.created", "response": {"id": "resp"}},
-        *({"type": "response.output_item.done", "item": item} for item in items),
-        {"type": "response.completed", "response": {"id": "resp", "usage": usage}},
-    ]
 
 
 @pytest.mark.parametrize("end", [hang_up, terminate, kill, leave])

@@ -58,13 +58,14 @@ class TurnPatches:
                     decision = await ask_patch(host, call_id, reason=reason)
                     if decision == "acceptForSession":
                         self._remembered.allow_files(planned.touched)
+                # cancelled before it has begun, or not at all
+                outcome, diff = await trio.to_thread.run_sync(self._apply, host.cwd, planned)
             except Declined:
                 self._declined(host, call_id, planned)
                 raise ToolRefused(REJECTED) from None
             except (TurnCancelled, trio.Cancelled):
                 self._declined(host, call_id, planned)
                 raise
-            outcome, diff = await trio.to_thread.run_sync(self._apply, host.cwd, planned)  # not abandoned if cancelled
             self._completed(host, call_id, outcome)
             host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
             return outcome

@@ -156,6 +156,24 @@ async def test_the_user_is_asked_about_a_tool_that_changes_things(
     assert "# mine" in text
 
 
+async def test_what_was_said_is_kept_by_a_turn_that_is_interrupted_while_servers_start(opened, configure, lines):
+    configure(tiny="silent")
+    async with opened() as runtime, runtime.start_thread() as thread:
+        async with thread.turn("remember this") as turn:
+            seen = []
+            async for event in turn:
+                seen.append(event.METHOD)
+                if event.METHOD == "turn/started":
+                    await turn.interrupt()
+        assert turn.result is not None
+        assert turn.result.status == "interrupted"
+        assert [method for method in seen if method.startswith("item/")] == ["item/started", "item/completed"]
+        kept = [line for line in lines(thread) if line.get("type") == "user_message"]
+        assert [line["message"] for line in kept] == ["remember this"]
+        told = [line for line in lines(thread) if line["line"] == "response_item" and line.get("role") == "user"]
+        assert "remember this" in [part["text"] for item in told for part in item["content"]]
+
+
 async def test_an_interrupted_call_leaves_its_item_and_its_output(opened, scripted, configure, lines):
     configure(head='approval_policy = "on-request"\n', tiny="")
     model = scripted([call("write")], ["after"])

@@ -6,7 +6,9 @@ import os
 import pytest
 import trio
 
+from spindle.actors.embedding import TurnFailed
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
+from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.turns import ItemCompletedNotification, TurnCompletedNotification
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
@@ -224,3 +226,14 @@ async def test_a_function_of_the_application_is_called_by_the_model(threads, tmp
         async with runtime.fork_thread(thread.id) as fork:
             await fork.run("and without?")
             assert "double" not in [tool.get("name") for tool in model.requests[-1].tools]
+
+
+async def test_calls_of_an_answer_that_fails_for_good_are_answered_too(threads, tmp_path):
+    opening, model = threads([execute("echo hi"), ModelError("no more", retryable=False)])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        with pytest.raises(TurnFailed):
+            await thread.run("go")
+        await thread.run("and now?")
+        items = [json.loads(item) for item in model.requests[-1].input]
+        [output] = [item for item in items if item["type"] == "function_call_output"]
+        assert (output["call_id"], output["output"].split(":")[0]) == ("c1", "not carried out")

@@ -109,6 +109,16 @@ async def test_the_user_is_asked_after_the_item_has_begun(a_turn, add, file, app
     assert file.exists()
 
 
+async def test_cancelled_between_its_beginning_and_the_disk_its_item_ends_too(a_turn, add, file):
+    turn = a_turn("never", WORKSPACE)
+    with trio.CancelScope() as scope:
+        turn.emit = lambda params: (turn.events.append(params), scope.cancel())
+        await add(turn)
+    assert scope.cancelled_caught
+    assert turn.statuses == ["inProgress", "declined"]
+    assert not file.exists()
+
+
 async def test_a_patch_declined_is_told_and_kept_as_such(a_turn, add, file):
     turn = a_turn("untrusted", WORKSPACE)
     turn.answers += ["decline", "cancel"]
