@@ -66,8 +66,12 @@ class ThreadTools:
         taker = PatchCommands(patches, grammar=grammar)
         logins = config.raw.get("allow_login_shell") is not False
         poll = config.raw.get("background_terminal_max_timeout")
-        shell = ShellTool(runner, taker)
-        hidden: list[Tool] = [shell, ShellCommandTool(runner, taker, logins=logins)]
+        shell = ShellTool(runner, taker, plain=grammar)
+        hidden: list[Tool] = [
+            shell,
+            ShellCommandTool(runner, taker, logins=logins),
+            ApplyPatch(patches, custom=False),  # models that know it call it all the same
+        ]
         offered: list[Offered] = [shell]
         if config.features("unified_exec", True):
             longest = poll if isinstance(poll, int) else LONGEST_POLL
@@ -76,11 +80,8 @@ class ThreadTools:
         offered += [UpdatePlan(), RequestUserInput()]
         if config.features("request_permissions_tool", False):
             offered.append(RequestPermissions(runner.remembered, runner.place(state.settings.cwd)))
-        patch = ApplyPatch(patches, custom=grammar)
         if grammar:
-            offered.append(patch)
-        else:
-            hidden.append(patch)
+            offered.append(ApplyPatch(patches, custom=True))
         offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
         offered.append(ViewImage())
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]

@@ -152,6 +152,6 @@ def _output(answer: DynamicToolCallResponse) -> Output:
             return [
                 {"type": "input_text", "text": part.text}
                 if isinstance(part, TextOutput)
-                else {"type": "input_image", "image_url": part.image_url}
+                else {"type": "input_image", "image_url": part.image_url, "detail": "high"}
                 for part in content
             ]

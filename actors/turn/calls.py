@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
@@ -20,6 +20,9 @@ from spindle.actors.turn.toolbox import Toolbox
 from spindle.storage.rollout.journal import JournalError
 
 log = logging.getLogger("spindle")
+
+_ABORTED: Mapping[str, str] = dict.fromkeys(("shell", "shell_command"), "Wall time: {} seconds\naborted by user")
+"""What an interrupted call is answered with, where that is not the common sentence: as the tool's own answers begin."""
 
 
 @define(eq=False)
@@ -56,8 +59,9 @@ async def run_calls(items: Sequence[dict[str, Any]], toolbox: Toolbox, host: Tur
                 recorded += 1
     finally:
         if failure is None:
-            aborted = f"aborted by user after {time.monotonic() - began:.1f}s"
+            seconds = f"{time.monotonic() - began:.1f}"
             for entry in running[recorded:]:
+                aborted = _ABORTED.get(entry.call.name, "aborted by user after {}s").format(seconds)
                 host.record(("response_item", output_item(entry.item, entry.output or aborted)))
     if failure is not None:
         raise failure
@@ -133,4 +137,4 @@ def output_item(call: dict[str, Any], output: Output) -> dict[str, Any]:
 
 def unsupported(call: Call) -> str:
     """What a call of a tool that does not exist is answered with."""
-    return f"unsupported {'custom tool ' if call.custom else ''}call: {call.name}"
+    return f"unsupported {'custom tool ' if call.custom else ''}call: {call.namespace or ''}{call.name}"

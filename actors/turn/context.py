@@ -2,7 +2,8 @@
 
 On the first turn all of it; later only the piece that changed, appended once, so that the history before it stays as it
 was (and a provider's prompt cache keeps working). The envelopes (`<permissions instructions>`, `<environment_context>`,
-`<model_switch>`, `<turn_aborted>`) are those Codex uses, because both read each other's histories; the words are ours.
+`# AGENTS.md instructions`, `<model_switch>`, `<turn_aborted>`) are those Codex uses, because both read each other's
+histories; the words are ours.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def opening(
         developer.append(settings.developer_instructions)
     if now.mode:
         developer.append(collaboration(now.mode))
-    user = [guidance] if guidance else []
+    user = [instructions(now.cwd, guidance)] if guidance else []
     return [message("developer", *developer), message("user", *user, environment(now))]
 
 
@@ -125,6 +126,11 @@ def changes(
     if before.cwd != now.cwd or (date_known and (before.date, before.timezone) != (now.date, now.timezone)):
         out.append(message("user", environment(now)))
     return out
+
+
+def instructions(cwd: str, text: str) -> str:
+    """What the AGENTS.md files of `cwd` say, told apart from what the user says."""
+    return f"# AGENTS.md instructions for {cwd}\n\n<INSTRUCTIONS>\n{text}\n</INSTRUCTIONS>"
 
 
 def collaboration(instructions: str) -> str:

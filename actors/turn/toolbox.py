@@ -33,7 +33,7 @@ class Toolbox:
         self, offered: Sequence[Offered] = (), hidden: Sequence[Tool] = (), source: ToolSource | None = None
     ) -> None:
         self._ours = [tool for tool in offered if not isinstance(tool, Mapping)]
-        self._tools = {(tool.namespace, tool.name): tool for tool in (*hidden, *self._ours)}
+        self._tools = {(tool.namespace, tool.name, _custom(tool)): tool for tool in (*hidden, *self._ours)}
         self._offers = _offers(offered)
         self._source = source
 
@@ -48,15 +48,19 @@ class Toolbox:
 
     def find(self, call: Call) -> Tool | None:
         """The tool that a call means, None for one that does not exist or is called in the wrong way."""
-        tool = self._tools.get((call.namespace, call.name))
+        tool = self._tools.get((call.namespace, call.name, call.custom))
         if tool is None and self._source is not None:
             tool = self._source.find(call)
-        return None if tool is None or (tool.offer["type"] == "custom") != call.custom else tool
+        return None if tool is None or _custom(tool) != call.custom else tool
 
     def exclusive(self, call: Call) -> bool:
         """Whether a call must not run beside others of its answer."""
         tool: object = self.find(call)
         return isinstance(tool, Exclusive) and tool.exclusive(call)
+
+
+def _custom(tool: Tool) -> bool:
+    return bool(tool.offer["type"] == "custom")
 
 
 def _offers(tools: Iterable[Offered]) -> list[dict[str, Any]]:

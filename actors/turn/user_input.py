@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from spindle.actors.tools.images import data_url
+from spindle.actors.tools.images import NotAnImage, data_url
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.items import ImageInput, LocalImageInput, TextInput, UserInput
 
@@ -48,6 +48,8 @@ async def to_response_item(content: Sequence[UserInput]) -> dict[str, Any]:
                     parts.append(
                         _text(f"Spindle could not read the local image at `{part.path}`: {exc.strerror or exc}")
                     )
+                except NotAnImage as exc:
+                    parts.append(_text(f"Spindle cannot attach the image at `{part.path}`: {exc}."))
                 else:
                     parts += [_text(f"<image name=[Image #{images}]>"), _image(url), _text("</image>")]
             case _:

@@ -14,14 +14,15 @@ from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
 
 
 class ShellTool:
-    """Runs a program to its end."""
+    """Runs a program to its end. `plain`: its answer is text, as a model expects that writes patches under a grammar."""
 
     name = "shell"
     namespace = None
     offer = SHELL
 
-    def __init__(self, runner: Runner, patches: PatchCommands) -> None:
+    def __init__(self, runner: Runner, patches: PatchCommands, *, plain: bool = False) -> None:
         self._runner, self._patches = runner, patches
+        self._form = Result.text if plain else Result.json
 
     def exclusive(self, call: Call) -> bool:
         """A patch is."""
@@ -33,7 +34,7 @@ class ShellTool:
         if not given.command:
             raise ToolRefused("command args are empty")
         ran = await _run(self._runner, self._patches, self.name, list(given.command), call, host, given)
-        return ran.json() if isinstance(ran, Result) else ran
+        return self._form(ran) if isinstance(ran, Result) else ran
 
 
 class ShellCommandTool:

@@ -3,7 +3,7 @@
 Without one, `.git` could be made in a folder that had none, with hooks in it. The folder is made before the command
 starts and removed after the last command that needed it, if it is still empty. Several programs may work in one folder,
 so each holds a lock (`flock`, shared) on the folders it needs, and removes only what nobody else holds: removing a folder
-takes away every mount on it.
+takes away every mount on it. The sticky bit tells a mask from an empty folder of the user's, and comes with making it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterable
 
 ATTEMPTS = 8
+MODE = 0o755 | stat.S_ISVTX
 
 
 class Masks:
@@ -41,7 +43,7 @@ class Masks:
                 return True
         for _ in range(ATTEMPTS):
             try:
-                os.mkdir(path)
+                os.mkdir(path, MODE)
             except FileExistsError:
                 if path not in self._held and not _is_mask(path):
                     return False
@@ -86,8 +88,9 @@ def _same(descriptor: int, path: str) -> bool:
 
 
 def _is_mask(path: str) -> bool:
-    """Whether what is there may be another program's mask: an empty folder."""
+    """Whether what is there is another program's mask."""
     try:
-        return not os.path.islink(path) and not os.listdir(path)
+        mode = os.lstat(path).st_mode
+        return stat.S_ISDIR(mode) and bool(mode & stat.S_ISVTX) and not os.listdir(path)
     except OSError:
         return False

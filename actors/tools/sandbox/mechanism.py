@@ -68,10 +68,13 @@ Mechanism: TypeAlias = Bubblewrap | Namespaces | Landlock | Seatbelt
 
 
 def masks(mechanism: Mechanism, confinement: Confinement) -> tuple[str, ...]:
-    """The paths that must exist for `mechanism` to protect them: mounts hold nothing that is missing."""
+    """The paths that must exist for `mechanism` to protect them, and go on existing: mounts hold nothing that is missing.
+
+    Those that exist are among them, for they may be masks of a command that is about to end.
+    """
     match mechanism:
         case Bubblewrap() | Namespaces():
-            return tuple(path for path in confinement.protected if not os.path.lexists(path))
+            return confinement.protected
         case _:
             return ()
 

@@ -48,6 +48,18 @@ async def test_the_model_is_asked_with_the_history_and_then_sees_the_summary_ins
         assert context == [3]  # told again, after the summary
 
 
+async def test_the_instructions_of_files_are_told_again_and_not_kept_as_what_the_user_said(opened, scripted, tmp_path):
+    (tmp_path / "AGENTS.md").write_text("Be brief.")
+    model = scripted(["answer"], ["SUMMARY"])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        await thread.run("question")
+        await thread.compact()
+        await thread.run("next")
+        told = f"# AGENTS.md instructions for {tmp_path}\n\n<INSTRUCTIONS>\nBe brief.\n</INSTRUCTIONS>"
+        assert [text for text in model.heard[0] if "Be brief." in text] == [told]
+        assert [text for text in model.heard[2] if "Be brief." in text] == [told]
+
+
 async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines):
     model = scripted(["answer"], ["SUMMARY"], tokens=100)
     async with opened(model) as runtime, runtime.start_thread() as thread:

@@ -237,3 +237,23 @@ async def test_calls_of_an_answer_that_fails_for_good_are_answered_too(threads, 
         items = [json.loads(item) for item in model.requests[-1].input]
         [output] = [item for item in items if item["type"] == "function_call_output"]
         assert (output["call_id"], output["output"].split(":")[0]) == ("c1", "not carried out")
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"), [("gpt-5.2", "Exit code: 0\nWall time: "), ("another", '{"output":"hi\\n","metadata":')]
+)
+async def test_shell_answers_as_the_model_writes_patches(threads, tmp_path, name, begins):
+    opening, model = threads([call("shell", {"command": ["echo", "hi"]})], config=[*FREE, ("model", name)])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        items = [json.loads(item) for item in model.requests[-1].input]
+        [output] = [item["output"] for item in items if item["type"] == "function_call_output"]
+        assert output.startswith(begins)
+
+
+async def test_the_function_apply_patch_works_beside_the_grammar(threads, tmp_path):
+    text = "*** Begin Patch\n*** Add File: a\n+x\n*** End Patch\n"
+    opening, _ = threads([call("apply_patch", {"input": text})], config=[*FREE, ("features.apply_patch_freeform", True)])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        assert (tmp_path / "a").read_text() == "x\n"

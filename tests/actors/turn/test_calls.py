@@ -101,7 +101,7 @@ async def test_an_exclusive_call_runs_between_those_before_and_those_behind():
     ("item", "output"),
     [
         (call(name="nobody"), "unsupported call: nobody"),
-        (call(namespace="elsewhere"), "unsupported call: tool"),
+        (call(namespace="elsewhere"), "unsupported call: elsewheretool"),
         (
             {"type": "custom_tool_call", "call_id": "c", "name": "tool", "input": ""},
             "unsupported custom tool call: tool",
@@ -143,6 +143,24 @@ async def test_an_interrupt_answers_what_is_not_answered_and_keeps_what_is():
     assert host.outputs[0] == ("a", "1")
     assert re.fullmatch(r"aborted by user after \d+\.\ds", host.outputs[1][1])
     assert host.outputs[2] == ("c", "3")
+
+
+async def test_an_interrupted_shell_is_told_in_the_form_of_its_answers():
+    host: Any = Host()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_calls, [call("a", "shell")], Toolbox([Double("shell", held=True)]), host)
+            await wait_all_tasks_blocked()
+            scope.cancel()
+    assert re.fullmatch(r"Wall time: \d+\.\d seconds\naborted by user", host.outputs[0][1])
+
+
+async def test_a_tool_may_have_a_custom_form_beside_the_function():
+    host: Any = Host()
+    custom = {"type": "custom_tool_call", "call_id": "b", "name": "tool", "input": "x"}
+    tools = Toolbox([Double(answer="free", custom=True)], [Double(answer="function")])
+    await run_calls([call("a"), custom], tools, host)
+    assert host.outputs == [("a", "function"), ("b", "free")]
 
 
 async def test_an_answer_that_ends_the_turn_aborts_the_other_calls():

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spindle.actors.tools.sandbox.confinement import Confinement, Rule
 from spindle.actors.tools.sandbox.masks import Masks
+from spindle.actors.tools.sandbox.mechanism import Namespaces
+from spindle.actors.tools.sandbox.sandbox import Sandbox
 
 
 def test_a_mask_is_there_while_somebody_needs_it(tmp_path: Path) -> None:
@@ -49,7 +52,19 @@ def test_a_mask_that_was_removed_is_made_again(tmp_path: Path) -> None:
 def test_what_is_there_already_is_nobodys_mask(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git/HEAD").touch()
+    (tmp_path / ".agents").mkdir()
     (tmp_path / ".codex").write_text("")
     masks = Masks()
-    assert masks.hold([str(tmp_path / ".git"), str(tmp_path / ".codex"), str(tmp_path / "no/.git")]) == ()
+    assert masks.hold([str(tmp_path / name) for name in (".git", ".agents", ".codex", "no/.git")]) == ()
     assert (tmp_path / ".codex").is_file()
+
+
+async def test_a_command_keeps_the_masks_that_an_earlier_one_is_about_to_give_up(tmp_path: Path) -> None:
+    sandbox = Sandbox(Namespaces("x86_64"))
+    confinement = Confinement((Rule("/", "read"), Rule(str(tmp_path), "write"), Rule(str(tmp_path / ".git"), "read")), False)
+    earlier, later = (sandbox.confined(confinement, ["true"], {}) for _ in range(2))
+    await earlier.__aenter__()
+    async with later:
+        await earlier.__aexit__(None, None, None)
+        assert (tmp_path / ".git").is_dir()
+    assert not (tmp_path / ".git").exists()
