@@ -16,15 +16,9 @@ import trio
 from attrs import evolve
 
 from spindle.storage.home import Home
-from spindle.storage.threads import (
-    ThreadPage,
-    ThreadQuery,
-    TooMuchToRead,
-    list_threads,
-    locate,
-    locate_archived,
-    locate_file,
-)
+from spindle.storage.threads.listing import TooMuchToRead, list_threads
+from spindle.storage.threads.locate import locate, locate_archived, locate_file
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
 
 if TYPE_CHECKING:
     from spindle.storage.index import ThreadIndex

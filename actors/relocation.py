@@ -20,16 +20,11 @@ from spindle.rpc.protocol.threads import ThreadArchivedNotification, ThreadUnarc
 from spindle.storage.rollout.lock import WriterBusy
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads import (
-    NoArchivedRollout,
-    StoredThreadError,
-    ThreadSummary,
-    archive,
-    lineage,
-    read_summary,
-    remove,
-    unarchive,
-)
+from spindle.storage.threads.archive import archive, unarchive
+from spindle.storage.threads.errors import NoArchivedRollout, StoredThreadError
+from spindle.storage.threads.lineage import lineage
+from spindle.storage.threads.removal import remove
+from spindle.storage.threads.summary import ThreadSummary, read_summary
 
 if TYPE_CHECKING:
     from spindle.actors.thread.services import Services

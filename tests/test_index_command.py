@@ -11,7 +11,7 @@ import pytest
 from spindle.cli import main
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
-from spindle.storage.threads import ThreadQuery
+from spindle.storage.threads.query import ThreadQuery
 
 
 @pytest.fixture(autouse=True)

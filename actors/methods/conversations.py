@@ -18,9 +18,11 @@ from spindle.rpc.protocol.conversations import (
     GetConversationSummaryResponse,
 )
 from spindle.rpc.protocol.errors import internal_error, invalid_request
-from spindle.storage import threads as stored
 from spindle.storage.rollout.lines import stamp
-from spindle.storage.threads import StoredThreadError
+from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.metadata import latest_meta
+from spindle.storage.threads.summary import read_summary
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
@@ -49,7 +51,7 @@ async def _answer(runtime: Runtime, path: str | None, id: str | None) -> GetConv
         if path is not None:
             found: Path | None = home.path / path
         else:
-            found = stored.locate(home, id or "") or stored.locate_archived(home, id or "")
+            found = locate(home, id or "") or locate_archived(home, id or "")
         if found is None:
             raise invalid_request(f"no rollout found for conversation id {id}")
         try:
@@ -68,8 +70,8 @@ async def _answer(runtime: Runtime, path: str | None, id: str | None) -> GetConv
 
 
 def _summary(runtime: Runtime, path: Path, mtime: float) -> ConversationSummary:
-    found = stored.read_summary(path)
-    meta, git = stored.latest_meta(path, found.id) or {}, found.git
+    found = read_summary(path)
+    meta, git = latest_meta(path, found.id) or {}, found.git
     return ConversationSummary(
         conversation_id=found.id,
         path=str(path),

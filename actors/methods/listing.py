@@ -19,7 +19,9 @@ from spindle.rpc.protocol.threads import GitInfo, NotLoadedStatus, Thread, Threa
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.read_states import initial, read_states
 from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads import StoredThreadError, ThreadPage, ThreadQuery, ThreadSummary
+from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
+from spindle.storage.threads.summary import ThreadSummary
 
 if TYPE_CHECKING:
     import sqlite3

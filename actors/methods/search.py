@@ -21,12 +21,13 @@ from spindle.rpc.protocol.search import (
     ThreadSearchResult,
     ThreadSearchTextRange,
 )
-from spindle.storage import threads as stored
 from spindle.storage.rollout.compressed import existing
 from spindle.storage.rollout.source import Source
 from spindle.storage.search import Occurrence, SearchPage, SearchQuery, find_occurrences, search_threads
 from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads import StoredThreadError, ThreadPage, ThreadQuery
+from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
@@ -82,7 +83,7 @@ def occurrences(connection: Connection, params: ThreadSearchOccurrencesParams, r
     def work() -> ThreadSearchOccurrencesResponse | None:
         home = runtime.services.home
         path = loaded.conversation.path if loaded is not None else None
-        path = path or stored.locate(home, id) or stored.locate_archived(home, id)
+        path = path or locate(home, id) or locate_archived(home, id)
         if path is None:
             return None
         check = trio.from_thread.check_cancelled

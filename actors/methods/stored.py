@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from spindle.rpc.protocol.errors import internal_error, invalid_request
-from spindle.storage import threads as stored
+from spindle.storage.threads.locate import locate, locate_archived
 
 if TYPE_CHECKING:
     from spindle.actors.runtime import Runtime
@@ -31,7 +31,7 @@ async def known(
     home = runtime.services.home
 
     def work() -> bool:
-        return stored.locate(home, id) is not None or (archived and stored.locate_archived(home, id) is not None)
+        return locate(home, id) is not None or (archived and locate_archived(home, id) is not None)
 
     try:
         found = await trio.to_thread.run_sync(work)

@@ -51,11 +51,15 @@ from spindle.rpc.protocol.thread_changes import (
     ThreadSetNameResponse,
 )
 from spindle.rpc.protocol.threads import Thread, ThreadNameUpdatedNotification
-from spindle.storage import threads as stored
 from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy
-from spindle.storage.threads import StoredThreadError
+from spindle.storage.threads.codex_database import tell_codex
+from spindle.storage.threads.errors import NoSessionMeta, StoredThreadError
+from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.metadata import append_to_stored, latest_meta
+from spindle.storage.threads.names import record_name
+from spindle.storage.threads.summary import read_summary
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
@@ -80,13 +84,13 @@ def rename(runtime: Runtime, id: str, name: str, reply: Reply[None]) -> None:
     home = runtime.services.home
 
     def work() -> None:
-        path = stored.locate(home, id)
+        path = locate(home, id)
         if path is None:
             raise invalid_request(f"thread not found: {id}")
-        stored.read_summary(path)  # refuses what is no rollout
-        stored.append_to_stored(home, path, id, [("event_msg", name_event(id, name))])
-        stored.record_name(home, id, name)
-        stored.tell_codex(home, id, {"name": name, "title": name})
+        read_summary(path)  # refuses what is no rollout
+        append_to_stored(home, path, id, [("event_msg", name_event(id, name))])
+        record_name(home, id, name)
+        tell_codex(home, id, {"name": name, "title": name})
 
     _change(runtime, id, SetName(reply=reply, name=name), work, lambda: _announce_name(runtime, id, name))
 
@@ -102,11 +106,11 @@ def update_metadata(connection: Connection, params: ThreadMetadataUpdateParams, 
 
     def work() -> Thread:
         path, meta = _located(runtime, id)
-        summary = stored.read_summary(path)
+        summary = read_summary(path)
         after = patched(git_info(summary), git)[0]
-        stored.append_to_stored(home, path, id, [("session_meta", meta | {"git": git_meta(after)})])
-        stored.tell_codex(home, id, git_columns(after))
-        return described(stored.read_summary(path))
+        append_to_stored(home, path, id, [("session_meta", meta | {"git": git_meta(after)})])
+        tell_codex(home, id, git_columns(after))
+        return described(read_summary(path))
 
     message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)
     _change(runtime, id, message, work)
@@ -133,7 +137,7 @@ def set_memory_mode(connection: Connection, params: ThreadMemoryModeSetParams, r
     def work() -> None:
         path, meta = _located(runtime, id)
         meta = meta | {"memory_mode": params.mode}
-        stored.append_to_stored(runtime.services.home, path, id, [("session_meta", meta)])
+        append_to_stored(runtime.services.home, path, id, [("session_meta", meta)])
 
     out = mapped(reply, _answering(ThreadMemoryModeSetResponse))
     _change(runtime, id, SetMemoryMode(reply=out, mode=params.mode), work)
@@ -142,14 +146,14 @@ def set_memory_mode(connection: Connection, params: ThreadMemoryModeSetParams, r
 def _located(runtime: Runtime, id: str) -> tuple[Path, dict[str, Any]]:
     """The rollout, archived or not, and its session_meta."""
     home = runtime.services.home
-    path = stored.locate(home, id) or stored.locate_archived(home, id)
+    path = locate(home, id) or locate_archived(home, id)
     if path is None:
         raise invalid_request(f"thread not found: {id}")
-    stored.read_summary(path)  # refuses what is no rollout
+    read_summary(path)  # refuses what is no rollout
     path = inflate(path)
-    meta = stored.latest_meta(path, id)
+    meta = latest_meta(path, id)
     if meta is None:
-        raise stored.NoSessionMeta(path)
+        raise NoSessionMeta(path)
     return path, meta
 
 

@@ -33,7 +33,8 @@ from spindle.rpc.protocol.thread_changes import ThreadElicitationResponse, Threa
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
 from spindle.rpc.protocol.threads import GitInfo, ThreadNameUpdatedNotification
 from spindle.storage.home import Home
-from spindle.storage.threads import record_name, tell_codex
+from spindle.storage.threads.codex_database import tell_codex
+from spindle.storage.threads.names import record_name
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor

@@ -20,7 +20,7 @@ from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config, ConfigError
-from spindle.storage.threads import ThreadSummary
+from spindle.storage.threads.summary import ThreadSummary
 
 
 @define(eq=False)

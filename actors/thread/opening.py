@@ -37,7 +37,8 @@ from spindle.storage.rollout.fold import SessionMeta
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
 from spindle.storage.rollout.reading import OpenRollout
-from spindle.storage.threads import NoRollout, StoredThreadError, ThreadSummary, git_of, read_summary
+from spindle.storage.threads.errors import NoRollout, StoredThreadError
+from spindle.storage.threads.summary import ThreadSummary, git_of, read_summary
 
 __all__ = ["FromFork", "FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
 

@@ -18,7 +18,9 @@ from spindle.storage.rollout.lines import encode_line
 from spindle.storage.rollout.lock import WriterBusy
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.read_states import turns_taken_back
-from spindle.storage.threads import Revert, StoredThreadError, tell_codex, write_segment
+from spindle.storage.threads.codex_database import tell_codex
+from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.threads.reverting import Revert, write_segment
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor

@@ -13,7 +13,8 @@ import trio.testing
 from spindle.actors.indexing import HEADS, Indexing
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
-from spindle.storage.threads import InvalidCursor, ThreadPage, ThreadQuery
+from spindle.storage.threads.errors import InvalidCursor
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
 
 COUNT = HEADS + 100
 

@@ -20,7 +20,7 @@ from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.storage.state.goals import get_goal, set_goal
 from spindle.storage.state.read_states import read_states
 from spindle.storage.state.sections import PINNED, move_thread, placements
-from spindle.storage.threads import Revert, write_segment
+from spindle.storage.threads.reverting import Revert, write_segment
 
 __all__ = ["opened"]
 

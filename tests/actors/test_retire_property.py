@@ -44,7 +44,8 @@ from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
 from spindle.storage.state import StateUnavailable
-from spindle.storage.threads import Lineage, NoArchivedRollout, NoRollout
+from spindle.storage.threads.errors import NoArchivedRollout, NoRollout
+from spindle.storage.threads.lineage import Lineage
 
 CLIENTS = 3
 DELAY = 5

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from spindle.storage.home import Home
-from spindle.storage.threads import tell_codex
+from spindle.storage.threads.codex_database import tell_codex
 
 ID = "019a0000-0000-7000-8000-000000000001"
 

@@ -9,21 +9,11 @@ from typing import Any
 import pytest
 
 from spindle.storage.home import Home
-from spindle.storage.threads import (
-    ArchiveConflict,
-    EmptyRollout,
-    NoArchivedRollout,
-    NoRollout,
-    NoSessionMeta,
-    StoredGit,
-    archive,
-    locate,
-    locate_archived,
-    read_names,
-    read_summary,
-    record_name,
-    unarchive,
-)
+from spindle.storage.threads.archive import archive, unarchive
+from spindle.storage.threads.errors import ArchiveConflict, EmptyRollout, NoArchivedRollout, NoRollout, NoSessionMeta
+from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.names import read_names, record_name
+from spindle.storage.threads.summary import StoredGit, read_summary
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 

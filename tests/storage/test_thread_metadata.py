@@ -4,7 +4,8 @@ import pytest
 
 from spindle.storage.home import Home
 from spindle.storage.rollout.lines import encode_line
-from spindle.storage.threads import StoredGit, append_to_stored, latest_meta, read_summary
+from spindle.storage.threads.metadata import append_to_stored, latest_meta
+from spindle.storage.threads.summary import StoredGit, read_summary
 
 
 def meta(id, branch, filler=0):

@@ -9,7 +9,10 @@ import pytest
 
 from spindle.storage.home import Home
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
-from spindle.storage.threads import NoRollout, lineage, read_names, record_name, remove
+from spindle.storage.threads.errors import NoRollout
+from spindle.storage.threads.lineage import lineage
+from spindle.storage.threads.names import read_names, record_name
+from spindle.storage.threads.removal import remove
 
 
 @pytest.fixture

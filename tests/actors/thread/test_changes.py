@@ -14,7 +14,7 @@ from spindle.actors.thread.messages import CountElicitation, SetMemoryMode, SetN
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
 from spindle.rpc.protocol.thread_changes import ThreadMetadataGitInfoUpdateParams
 from spindle.storage.rollout import journal
-from spindle.storage.threads import read_names, record_name
+from spindle.storage.threads.names import read_names, record_name
 
 
 def user(text):

@@ -11,7 +11,8 @@ import zstandard
 
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
-from spindle.storage.threads import ThreadQuery, record_name
+from spindle.storage.threads.names import record_name
+from spindle.storage.threads.query import ThreadQuery
 
 Write = Callable[..., Path]
 Listed = Callable[..., list[str]]

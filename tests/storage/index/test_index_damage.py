@@ -10,7 +10,7 @@ import pytest
 
 from spindle.storage.home import Home
 from spindle.storage.index import IndexUnavailable, ThreadIndex
-from spindle.storage.threads import ThreadQuery
+from spindle.storage.threads.query import ThreadQuery
 
 Write = Callable[..., Path]
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
-from spindle.storage.threads import ThreadQuery, archive, list_threads, unarchive
+from spindle.storage.threads.archive import archive, unarchive
+from spindle.storage.threads.listing import list_threads
+from spindle.storage.threads.query import ThreadQuery
 
 Write = Callable[..., Path]
 

@@ -8,7 +8,8 @@ import pytest
 
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
-from spindle.storage.threads import ThreadQuery, list_threads
+from spindle.storage.threads.listing import list_threads
+from spindle.storage.threads.query import ThreadQuery
 
 Write = Callable[..., Path]
 Rows = Callable[..., list[tuple[str, Path]]]
