@@ -18,10 +18,11 @@ import sys
 from pathlib import Path
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
+from spindle.storage.threads.query import ThreadQuery
 index = ThreadIndex(Home(Path(sys.argv[1])))
 for _ in range(3):
     index.catch_up()
-print(len(index.page(__import__("spindle.storage.threads").storage.threads.ThreadQuery(limit=100)).data))
+print(len(index.page(ThreadQuery(limit=100)).data))
 index.close()
 """
 
