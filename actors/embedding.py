@@ -150,6 +150,8 @@ class ThreadHandle:
     def events(self) -> Events:
         """Every notification of the thread from now on, as objects of the vocabulary; ends when the thread is closed.
 
+        Questions are among them, those of the thread's agents too; what else agents do is told to whoever resumes them.
+
         One task at a time may take them, and a `turn` takes them too. Raises SubscriberLagged.
         """
         return Events(self._subscriber)
@@ -205,6 +207,8 @@ class TurnHandle:
             raise StopAsyncIteration
         while True:
             event = await anext(self._events)
+            if isinstance(event, Question) and event.thread_id != self._thread_id:
+                return event  # an agent's; nobody else is there to answer it
             if _turn_of(event) not in (None, self.id):
                 continue  # left over from a turn before this one
             if isinstance(event, TurnCompletedNotification):

@@ -22,7 +22,7 @@ from spindle.actors.relocation import Relocation
 from spindle.actors.slots import Announce, Effect, Post, Replay, Slots, Stop
 from spindle.actors.subscribers import Subscriber
 from spindle.actors.thread.bookkeeping import EndedTurn, keep
-from spindle.actors.thread.messages import Attach, Detach, StopThread
+from spindle.actors.thread.messages import Attach, Detach, Hold, StopThread
 from spindle.actors.thread.opening import OpenedThread, Opening
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.thread import ThreadActor
@@ -71,10 +71,10 @@ class ToThread:
 
 @frozen
 class Resume:
-    """Subscribe to a thread, loading it first if it is not loaded."""
+    """Subscribe to a thread or hold it, loading it first if it is not loaded."""
 
     thread_id: str
-    message: Attach
+    message: Attach | Hold
     opening: Opening
 
     def absent(self, registry: Registry) -> None:
@@ -126,7 +126,7 @@ class Registry:
 
     # -- what others ask
 
-    def start(self, opening: Opening, message: Attach) -> str:
+    def start(self, opening: Opening, message: Attach | Hold) -> str:
         """Start a new thread; returns its id. `message` is answered when it is loaded."""
         thread_id = str(uuid7())
         self._do(lambda: self.open(thread_id, opening, message))
@@ -192,7 +192,7 @@ class Registry:
             while actor.turn is not None:
                 await actor.turn.done.wait()
 
-    # -- what threads ask (see thread.Supervisor)
+    # -- what threads ask (see supervisor.Supervisor)
 
     def started(self, thread_id: str, generation: int) -> None:
         """The thread is loaded."""
@@ -209,9 +209,21 @@ class Registry:
         self._nursery.start_soon(self._keep, turn, kept)
         return kept
 
+    def hold(self, thread_id: str, message: Hold, opening: Opening) -> None:
+        """A thread wants another to be loaded, as its agent."""
+        self.route(Resume(thread_id, message, opening))
+
+    def tell(self, thread_id: str, message: Ask[Any]) -> None:
+        """A message from one thread to another."""
+        self.route(ToThread(thread_id, message))
+
+    def end(self, thread_id: str) -> None:
+        """A thread ends another."""
+        self._do(lambda: self._apply(self._slots.close(thread_id)))
+
     # -- what messages do when their thread is absent
 
-    def open(self, thread_id: str, opening: Opening, message: Attach) -> None:
+    def open(self, thread_id: str, opening: Opening, message: Attach | Hold) -> None:
         """Start an incarnation of a thread that is not loaded, with `message` first in its mailbox."""
         if self._closing:
             message.reply.reject(invalid_request("the server is shutting down"))

@@ -178,7 +178,7 @@ class Subscriber:
         self.outbox = Outbox(overflow, capacity)
         self.muted = muted
         self.one_thread = one_thread
-        """Whether the end of its thread is its own end: an embedding task."""
+        """Whether its thread's end is its own, and of that thread's agents it hears only questions: an embedding task."""
         self.threads: set[str] = set()
         """Ids of the threads it is subscribed to, kept by those threads."""
         self.pending: deque[Any] = deque()

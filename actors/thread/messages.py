@@ -10,6 +10,7 @@ from attrs import frozen
 from spindle.actors.mailbox import Ask
 from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Subscriber
+from spindle.actors.thread.family import Family, Member
 from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.tools.commands.sessions import Terminal
 from spindle.rpc.protocol.items import UserInput
@@ -49,10 +50,46 @@ class Attach(Ask[ThreadStartResponse | ThreadResumeResponse | Streamed]):
 
 @frozen(kw_only=True)
 class Detach(Ask[ThreadUnsubscribeStatus]):
-    """Unsubscribe; `lost` if the client did not say so but went away. The last one to leave closes the thread."""
+    """Unsubscribe; `lost` if the client did not say so but went away. The last one to leave closes the thread.
+
+    `guest`: only if the subscriber has come as one.
+    """
 
     subscriber: Subscriber
     lost: bool = False
+    guest: bool = False
+
+
+@frozen(kw_only=True)
+class Hold(Ask[None]):
+    """From the thread whose agent this one is, as `member` of its `family`: stay loaded until a `Release`.
+
+    `guests` are subscribed beside the thread's own. `bounds` are the settings that say what an agent may do.
+    """
+
+    family: Family
+    member: Member
+    guests: Sequence[Subscriber]
+    bounds: Mapping[str, Any]
+
+
+@frozen(kw_only=True)
+class Release(Ask[None]):
+    """From the same: it is no agent any more, and its guests leave."""
+
+
+@frozen(kw_only=True)
+class Welcome(Ask[None]):
+    """From the same: one more guest."""
+
+    guest: Subscriber
+
+
+@frozen(kw_only=True)
+class AgentEnded(Ask[None]):
+    """From an agent of this thread: it has come to an end; `text` is what the model is told."""
+
+    text: str
 
 
 @frozen(kw_only=True)

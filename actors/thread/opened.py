@@ -20,6 +20,7 @@ from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config, ConfigError
+from spindle.storage.rollout.journal import JournalError
 from spindle.storage.threads.summary import ThreadSummary
 
 
@@ -101,6 +102,21 @@ def session_meta(
         "model_provider": settings.model_provider,
         "base_instructions": {"text": settings.base_instructions or services.instructions},
     }
+
+
+async def save_history(services: Services, conversation: Conversation, history: Sequence[Mapping[str, Any]]) -> None:
+    """Let a new rollout begin with response items. Raises WriterBusy, JournalError, OSError; there is no file then."""
+    await conversation.begin()
+    try:
+        conversation.record([("response_item", dict(item)) for item in history])
+        if conversation.journal is not None:
+            await services.flusher.sync(conversation.journal)
+    except JournalError:
+        if conversation.path is not None:
+            conversation.path.unlink(missing_ok=True)  # nobody has been told of it
+        raise
+    finally:
+        conversation.end()
 
 
 def git_info(summary: ThreadSummary) -> GitInfo | None:

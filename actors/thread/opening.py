@@ -13,6 +13,7 @@ import trio
 from attrs import evolve, frozen
 
 from spindle.actors.client import Client
+from spindle.actors.thread.agent_opening import AgentThread, open_agent
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.forking import FromFork, open_fork
 from spindle.actors.thread.opened import (
@@ -21,6 +22,7 @@ from spindle.actors.thread.opened import (
     configure,
     git_info,
     guidance_of,
+    save_history,
     session_meta,
     skills_of,
 )
@@ -71,7 +73,7 @@ class FromHistory:
     client: Client
 
 
-Opening = NewThread | FromRollout | FromHistory | FromFork
+Opening = NewThread | FromRollout | FromHistory | FromFork | AgentThread
 
 
 async def open_thread(services: Services, thread_id: str, opening: Opening) -> OpenedThread:
@@ -84,9 +86,11 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
                 return await trio.to_thread.run_sync(_from_rollout, services, thread_id, opening)
             case FromFork():
                 return await open_fork(services, thread_id, opening)
+            case AgentThread():
+                return await open_agent(services, thread_id, opening)
             case FromHistory():
                 opened = await trio.to_thread.run_sync(_from_history, services, thread_id, opening)
-                await _save_history(services, opened.conversation, opening.params.history or ())
+                await save_history(services, opened.conversation, opening.params.history or ())
                 return opened
     except WriterBusy as error:
         raise invalid_request(f"thread {thread_id} already has an active writer: {error.holder}") from error
@@ -251,20 +255,6 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
         cli_version=services.version,
         preview=_preview(params.history),
     )
-
-
-async def _save_history(services: Services, conversation: Conversation, history: Sequence[Mapping[str, Any]]) -> None:
-    await conversation.begin()
-    try:
-        conversation.record([("response_item", dict(item)) for item in history])
-        if conversation.journal is not None:
-            await services.flusher.sync(conversation.journal)
-    except JournalError:
-        if conversation.path is not None:
-            conversation.path.unlink(missing_ok=True)  # nobody has been told of it
-        raise
-    finally:
-        conversation.end()
 
 
 def _preview(history: Sequence[Mapping[str, Any]]) -> str:

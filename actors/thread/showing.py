@@ -24,6 +24,7 @@ from spindle.rpc.protocol.threads import (
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.state.goals import StoredGoal, get_goal
 from spindle.storage.state.sections import Placements, placements
+from spindle.storage.threads.summary import parent_of
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
@@ -51,6 +52,7 @@ def describe(thread: ThreadActor, turns: list[Turn] | None = None) -> Thread:
         cli_version=state.cli_version,
         originator=meta.get("originator"),
         source=state.source,
+        parent_thread_id=parent_of(state.source),
         can_accept_direct_input=True,
         thread_source=meta.get("thread_source"),
         agent_nickname=state.agent_nickname,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 from uuid_utils import uuid7
@@ -19,9 +19,11 @@ from spindle.actors.actor import Actor
 from spindle.actors.mailbox import Ask, wants_answer
 from spindle.actors.questions import Question
 from spindle.actors.subscribers import Event, Subscriber
-from spindle.actors.thread import attaching, changes, showing, terminals
+from spindle.actors.thread import attaching, changes, membership, showing, terminals
+from spindle.actors.thread.agents import ThreadAgents
 from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
+from spindle.actors.thread.membership import Membership
 from spindle.actors.thread.messages import (
     AskServers,
     Attach,
@@ -45,6 +47,7 @@ from spindle.actors.thread.recording import save
 from spindle.actors.thread.revert import revert
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.services import Services
+from spindle.actors.thread.supervisor import Supervisor
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turn_task import TurnTask
 from spindle.actors.turn.host import Entry, Said
@@ -66,24 +69,10 @@ from spindle.storage.rollout.source import RolloutChanged
 
 log = logging.getLogger("spindle")
 
-_HANDLERS = {**changes.HANDLERS, **terminals.HANDLERS}
+_HANDLERS = {**changes.HANDLERS, **terminals.HANDLERS, **membership.HANDLERS}
 
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
-
-
-class Supervisor(Protocol):
-    """What a thread asks of the registry. None of these waits."""
-
-    def started(self, thread_id: str, generation: int) -> None:
-        """The thread is loaded."""
-
-    def retire(self, thread_id: str, generation: int, seen: int) -> None:
-        """May the thread, which has seen `seen` messages, leave? If so it is told to stop."""
-
-    def turn_ended(self, turn: EndedTurn) -> trio.Event:
-        """A turn is ending: what is to be kept of it is kept, and told, when the event is set."""
-        ...
 
 
 class ThreadActor(Actor):
@@ -102,11 +91,13 @@ class ThreadActor(Actor):
         self.questions: dict[int, Question] = {}
         """The open ones, oldest first."""
         self.servers = ThreadServers(self)
-        self.tools = ThreadTools(services, self.servers)
+        self.membership = Membership(self)
+        self.agents = ThreadAgents(self)
+        self.tools = ThreadTools(services, self.servers, self.agents)
         self.opening: Opening = opening
         self.cold = True
         """Nobody has joined it since it was loaded."""
-        self._supervisor = supervisor
+        self.supervisor = supervisor
         self._waiting: deque[StartTurn | Compact | Review | RunScript] = deque()
         self._unsettled: list[Callable[[], None]] = []
         self._ending = False
@@ -121,7 +112,7 @@ class ThreadActor(Actor):
         """Load the thread. What goes wrong is the answer to whoever asked for it."""
         self.state = await open_thread(self.services, self.thread_id, self.opening)
         await self.servers.open()
-        self._supervisor.started(self.thread_id, self.generation)
+        self.supervisor.started(self.thread_id, self.generation)
 
     def refusal(self, error: Exception | None) -> Exception:
         """A thread that could not be loaded says why."""
@@ -131,15 +122,17 @@ class ThreadActor(Actor):
         """Let go of the subscribers and, should a turn have been torn down, of the rollout."""
         for subscriber in self.subscribers:
             subscriber.threads.discard(self.thread_id)
-            if subscriber.one_thread:
+            if subscriber.one_thread and subscriber not in self.membership.guests:
                 subscriber.outbox.close()
         if self.turn is not None:
             self.turn.done.set()
+        self.agents.let_go()
         if hasattr(self, "state"):
             await self._settle()
             await self.state.conversation.close()
             if self.state.turns is not None:
                 self.state.turns.close()
+        self.membership.ended()
 
     async def handle(self, message: object) -> None:
         """Deal with one message, then see whether there is a reason to stay. A refusal is the asker's, not the thread's end."""
@@ -206,8 +199,9 @@ class ThreadActor(Actor):
             self.stop()
 
     def _consider_leaving(self) -> None:
-        if self._may_leave and not self.subscribers and self.turn is None and not self._ending and not self._waiting:
-            self._supervisor.retire(self.thread_id, self.generation, self.mailbox.seen)
+        idle = self.turn is None and not self._waiting and not self.membership.held
+        if self._may_leave and not self.subscribers and idle and not self._ending:
+            self.supervisor.retire(self.thread_id, self.generation, self.mailbox.seen)
 
     # -- subscribers
 
@@ -216,7 +210,8 @@ class ThreadActor(Actor):
         if self.subscribers:
             event = Event(params)
             for subscriber in self.subscribers:
-                subscriber.deliver(event)
+                if not (subscriber.one_thread and subscriber in self.membership.guests):
+                    subscriber.deliver(event)
 
     def set_status(self, status: ThreadStatus) -> None:
         """Change the status and tell everybody, subscribed or not."""
@@ -224,24 +219,36 @@ class ThreadActor(Actor):
         self.services.audience.announce(ThreadStatusChangedNotification(self.thread_id, status))
 
     def subscribe(self, subscriber: Subscriber) -> None:
+        """Let somebody hear of everything from now on, of what the thread's agents do too."""
+        self.membership.guests.discard(subscriber)
         self.subscribers[subscriber] = None
         subscriber.threads.add(self.thread_id)
         self._may_leave = False
         self._leave_token += 1
+        self.agents.joined(subscriber)
 
     def _detach(self, message: Detach) -> None:
-        if message.subscriber not in self.subscribers:
+        subscriber = message.subscriber
+        guest = subscriber in self.membership.guests
+        if subscriber not in self.subscribers or (message.guest and not guest):
             message.reply.resolve("notSubscribed")
             return
-        del self.subscribers[message.subscriber]
-        message.subscriber.threads.discard(self.thread_id)
         message.reply.resolve("unsubscribed")
+        self.unsubscribe([subscriber], lost=message.lost)
+
+    def unsubscribe(self, leaving: Iterable[Subscriber], *, lost: bool) -> None:
+        """Let them go, `lost` if they have gone without a word. Without any left, the thread may leave."""
+        for subscriber in leaving:
+            del self.subscribers[subscriber]
+            self.membership.guests.discard(subscriber)
+            subscriber.threads.discard(self.thread_id)
+            self.agents.left(subscriber, lost=lost)
         if self.subscribers:
             return
-        if not message.lost and self.turn is not None and self.state.config.on_unsubscribe == "interrupt":
+        if not lost and self.turn is not None and self.state.config.on_unsubscribe == "interrupt":
             self.turn.interrupt()
         delay = self.state.config.thread_unload_delay_secs
-        seconds = (LOST_CLIENT_DELAY if message.lost else 0.0) if delay is None else float(delay)
+        seconds = (LOST_CLIENT_DELAY if lost else 0.0) if delay is None else float(delay)
         self._leave_token += 1
         if seconds <= 0:
             self._may_leave = True
@@ -264,7 +271,7 @@ class ThreadActor(Actor):
         if self.state.ephemeral:
             return None
         ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms(), unread, self.emit)
-        return self._supervisor.turn_ended(ended)
+        return self.supervisor.turn_ended(ended)
 
     def settle(self, finish: Callable[[], None]) -> None:
         """Call `finish` as soon as the rollout is open for what it records, at the latest when the thread ends."""
@@ -365,6 +372,8 @@ class ThreadActor(Actor):
 
     def _begin(self, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
         turn = self.turn = LiveTurn(turn_id, params, said, **kind)
+        if said is not None:
+            self.membership.turn_began()
         self.nursery.start_soon(TurnTask(self, turn).run)
         return turn
 

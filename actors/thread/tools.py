@@ -8,9 +8,11 @@ from typing import Any
 
 import trio
 
+from spindle.actors.thread.agents import ThreadAgents
 from spindle.actors.thread.opening import OpenedThread
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.services import Services
+from spindle.actors.tools.agents.tools import agent_tools
 from spindle.actors.tools.approvals.permissions import RequestPermissions
 from spindle.actors.tools.commands.environment import environment_policy
 from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdinTool
@@ -25,7 +27,7 @@ from spindle.actors.tools.patch.patch_tools import ApplyPatch
 from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.actors.tools.plan import UpdatePlan
 from spindle.actors.tools.user_questions import RequestUserInput
-from spindle.actors.turn.catalogue import ModelInfo
+from spindle.actors.turn.catalogue import MODELS, ModelInfo
 from spindle.actors.turn.toolbox import Offered, Toolbox
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy
 from spindle.storage.config import Config
@@ -36,9 +38,10 @@ log = logging.getLogger("spindle")
 class ThreadTools:
     """What one thread can do in the world."""
 
-    def __init__(self, services: Services, servers: ThreadServers) -> None:
+    def __init__(self, services: Services, servers: ThreadServers, agents: ThreadAgents) -> None:
         self._services = services
         self._servers = servers
+        self._agents = agents
         self._runner: Runner | None = None
         self._patches: TurnPatches | None = None
 
@@ -84,6 +87,8 @@ class ThreadTools:
             offered.append(ApplyPatch(patches, custom=True))
         offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
         offered.append(ViewImage())
+        if self._agents.allowed:
+            offered += agent_tools(self._agents, MODELS)
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
         return Toolbox(offered, hidden, self._servers)
 

@@ -177,6 +177,8 @@ class TurnTask:
         else:
             thread.set_status(IdleStatus())
         thread.emit(TurnCompletedNotification(thread.thread_id, turn.ended(status, error)))
+        if turn.kind == "regular":
+            thread.membership.turn_ended(status, error, turn.last_message)
 
     def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
         turn = self._turn
@@ -219,6 +221,8 @@ class TurnTask:
             patch_progress=state.config.features("apply_patch_streaming_events", False),
             toolbox=thread.tools.toolbox(state, self._info, thread.nursery),
             client_metadata=turn.params.responsesapi_client_metadata or {},
+            subagent="collab_spawn" if thread.membership.parent_id is not None else None,
+            parent_thread_id=thread.membership.parent_id,
         )
         model = self._services.models.get(self._settings.model_provider, state.config)
         if turn.review is not None:

@@ -46,7 +46,9 @@ class TurnPlan:
     session: str | None = None
     """What the provider knows the conversation by, if not by the thread's id."""
     subagent: str | None = None
-    """What kind of sub-agent asks, if not the thread itself."""
+    """What kind of sub-agent asks, if not the user's own agent."""
+    parent_thread_id: str | None = None
+    """The thread whose agent asks."""
 
 
 class Listener(Protocol):
@@ -147,4 +149,5 @@ def request(plan: TurnPlan, history: Sequence[bytes], tools: Sequence[object] = 
         originator=plan.originator,
         user_agent=plan.user_agent,
         subagent=plan.subagent,
+        parent_thread_id=plan.parent_thread_id,
     )

@@ -52,7 +52,9 @@ class ModelRequest:
     originator: str
     user_agent: str
     subagent: str | None = None
-    """The kind of sub-agent that asks; None for the thread's own agent."""
+    """The kind of sub-agent that asks; None for the user's own agent."""
+    parent_thread_id: str | None = None
+    """The thread that has started the one that asks."""
 
 
 @frozen

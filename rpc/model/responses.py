@@ -112,6 +112,8 @@ class ResponsesModel:
         ]
         if request.subagent is not None:
             headers.append(("x-openai-subagent", request.subagent))
+        if request.parent_thread_id is not None:
+            headers.append(("x-codex-parent-thread-id", request.parent_thread_id))
         key = self._bearer()
         if key:
             headers.append(("authorization", f"Bearer {key}"))

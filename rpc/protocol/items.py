@@ -17,8 +17,19 @@ CommandExecutionStatus: TypeAlias = Literal["inProgress", "completed", "failed",
 PatchApplyStatus: TypeAlias = Literal["inProgress", "completed", "failed", "declined"]
 McpToolCallStatus: TypeAlias = Literal["inProgress", "completed", "failed"]
 DynamicToolCallStatus: TypeAlias = Literal["inProgress", "completed", "failed"]
-CollabAgentTool: TypeAlias = Literal["spawnAgent", "sendInput", "resumeAgent", "wait", "closeAgent"]
-CollabAgentToolCallStatus: TypeAlias = Literal["inProgress", "completed", "failed"]
+CollabAgentTool: TypeAlias = Literal[
+    "spawnAgent",
+    "sendInput",
+    "resumeAgent",
+    "wait",
+    "closeAgent",
+    # in rollouts of 0.169
+    "sendMessage",
+    "followupTask",
+    "interruptAgent",
+    "listAgents",
+]
+CollabAgentToolCallStatus: TypeAlias = Literal["inProgress", "completed", "failed", "interrupted"]
 CollabAgentStatus: TypeAlias = Literal[
     "pendingInit", "running", "interrupted", "completed", "errored", "shutdown", "notFound"
 ]

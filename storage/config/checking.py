@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from spindle.storage.config.known import PROFILE, PROVIDER, TOP, Kind
+from spindle.storage.config.known import AGENT_ROLE, PROFILE, PROVIDER, TOP, Kind
 from spindle.storage.config.mcp_servers import mcp_faults
 from spindle.storage.config.values import describe
 
@@ -35,6 +35,8 @@ def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
                     yield (*at, key, member), f"invalid type: {describe(value)}, expected a string"
         if "name" not in provider:
             yield at, "missing field `name`"
+    for name, role in _tables(config.get("agents")):
+        yield from _table(role, AGENT_ROLE, ("agents", name))
     yield from mcp_faults(config.get("mcp_servers"))
 
 

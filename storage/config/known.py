@@ -54,6 +54,9 @@ TOP: Final[Mapping[str, Kind]] = {
     "developer_instructions": str,
     "compact_prompt": str,
     "analytics": dict,
+    "agents": dict,
+    "agents.max_threads": int,
+    "agents.max_depth": int,
     "apps": dict,
     "allow_login_shell": bool,
     "mcp_servers": dict,
@@ -84,6 +87,8 @@ PROVIDER: Final[Mapping[str, Kind]] = {
     "stream_idle_timeout_ms": int,
     "requires_openai_auth": bool,
 }
+
+AGENT_ROLE: Final[Mapping[str, Kind]] = {"description": str, "config_file": str, "nickname_candidates": list}
 
 # Shown as null by config/read when unset; the order clients see.
 SHOWN: Final[Sequence[str]] = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from spindle.storage.config.checking import faults
 from spindle.storage.config.effective import Config
@@ -72,6 +72,19 @@ class ConfigLoader:
         if named is not None and named not in known:
             raise ConfigError(f"Model provider `{named}` not found")
         return Config(raw=raw, merged=merged, layers=layers, cwd=cwd, trust=trust)
+
+    def overlay(self, config: Config, file: str) -> tuple[Config, Mapping[str, Any]]:
+        """(`config` with the settings of a file, relative to the home, over it; those settings).
+
+        Raises ConfigError, also where there is no such file; OSError.
+        """
+        path = self.home.path / Path(file).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"there is no file {path}")
+        over = self._read(path)
+        raw = merge(config.raw, over)
+        self._check(raw, [Layer({"type": "user", "file": str(path)}, over)])
+        return evolve(config, raw=raw), over
 
     def defaults(self) -> Config:
         """The settings when nothing is configured, to go on with beside a broken file."""

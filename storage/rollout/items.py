@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
+from spindle.storage.rollout.agents import AGENT_CALL_EVENTS, agent_call, agent_call_item
 from spindle.storage.rollout.reviews import review_text
 from spindle.storage.rollout.shapes import Json, is_mapping, mapping, sequence, text
 
@@ -295,6 +296,7 @@ EVENTS: Mapping[str, Callable[[Json], Json]] = {
     "entered_review_mode": _entered_review,
     "exited_review_mode": _exited_review,
     "context_compacted": _compaction,
+    **dict.fromkeys(AGENT_CALL_EVENTS, agent_call),
 }
 
 SHOWN_AS: Mapping[str, str] = {
@@ -308,6 +310,7 @@ SHOWN_AS: Mapping[str, str] = {
     "entered_review_mode": "enteredReviewMode",
     "exited_review_mode": "exitedReviewMode",
     "context_compacted": "contextCompaction",
+    **dict.fromkeys(AGENT_CALL_EVENTS, "collabAgentToolCall"),
 }
 """What type of item each of `EVENTS` ends."""
 
@@ -341,6 +344,7 @@ _NAMED: Mapping[str, Callable[[Json], Json]] = {
     "EnteredReviewMode": _entered_review,
     "ExitedReviewMode": _exited_review,
     "ContextCompaction": _compaction,
+    "CollabAgentToolCall": agent_call_item,
 }
 
 # what has no call of its own to be named after is numbered through the thread

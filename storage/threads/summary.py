@@ -299,10 +299,20 @@ def protocol_source(stored: object, nickname: str | None = None, role: str | Non
 
 def parent_of(source: object) -> str | None:
     """The thread that spawned the one of this protocol source, if another thread did."""
+    parent = _spawn(source).get("parent_thread_id")
+    return parent if isinstance(parent, str) else None
+
+
+def depth_of(source: object) -> int:
+    """How many threads have spawned one another until the one of this protocol source; 0 if none has."""
+    depth = _spawn(source).get("depth")
+    return depth if isinstance(depth, int) else 0
+
+
+def _spawn(source: object) -> dict[str, object]:
     kind = cast("dict[str, object]", source).get("subAgent") if isinstance(source, dict) else None
     spawn = cast("dict[str, object]", kind).get("thread_spawn") if isinstance(kind, dict) else None
-    parent = cast("dict[str, object]", spawn).get("parent_thread_id") if isinstance(spawn, dict) else None
-    return parent if isinstance(parent, str) else None
+    return cast("dict[str, object]", spawn) if isinstance(spawn, dict) else {}
 
 
 def git_of(meta: Mapping[str, Any]) -> StoredGit | None:

@@ -255,3 +255,18 @@ def test_a_file_is_read_again_when_it_changed(home: Home) -> None:
 
 def test_dates_become_text(home: Home) -> None:
     assert load(home, "when = 2026-01-02\n").raw["when"] == "2026-01-02"
+
+
+def test_a_file_over_the_settings(home: Home) -> None:
+    home.config_file.write_text('model = "one"\n[agents]\nmax_depth = 2\n')
+    (home.path / "role.toml").write_text('model = "two"\n')
+    loader = ConfigLoader(home)
+    config = loader.load()
+    over, own = loader.overlay(config, "role.toml")
+    assert (config.model, over.model, over.table("agents"), own) == ("one", "two", {"max_depth": 2}, {"model": "two"})
+    with pytest.raises(ConfigError, match="there is no file"):
+        loader.overlay(config, "none.toml")
+    (home.path / "role.toml").write_text("model = 1\n")
+    with pytest.raises(ConfigError, match="expected a string") as wrong:
+        ConfigLoader(home).overlay(config, str(home.path / "role.toml"))
+    assert (wrong.value.path, wrong.value.line) == (home.path / "role.toml", 1)

@@ -170,19 +170,22 @@ async def test_patches_and_commands_of_one_answer_see_what_those_before_them_did
         assert (outputs["c1"].endswith("one\n"), outputs["c2"].endswith("two\n")) == (True, True)
 
 
+AGENTS = ["spawn_agent", "send_input", "resume_agent", "wait_agent", "close_agent"]
+
+
 @pytest.mark.parametrize(
     ("config", "offered"),
     [
         (
             [("model", "another")],
-            ["exec_command", "write_stdin", "update_plan", "request_user_input", "web_search", "view_image"],
+            ["exec_command", "write_stdin", "update_plan", "request_user_input", "web_search", "view_image", *AGENTS],
         ),
         (
             [("model", "another"), ("features.unified_exec", False), ("web_search", "disabled")],
-            ["shell", "update_plan", "request_user_input", "view_image"],
+            ["shell", "update_plan", "request_user_input", "view_image", *AGENTS],
         ),
         (
-            [("features.request_permissions_tool", True), ("model", "gpt-5.2")],
+            [("features.request_permissions_tool", True), ("features.multi_agent", False), ("model", "gpt-5.2")],
             [
                 *("exec_command", "write_stdin", "update_plan", "request_user_input", "request_permissions"),
                 *("apply_patch", "web_search", "view_image"),

@@ -1,0 +1,87 @@
+"""How a thread comes to be as another's agent: with settings that it is given, and, as a fork, with what has been said."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import trio
+from attrs import frozen
+
+from spindle.actors.client import Client
+from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.opened import (
+    OpenedThread,
+    check_provider,
+    guidance_of,
+    save_history,
+    session_meta,
+    skills_of,
+)
+from spindle.actors.thread.services import Services
+from spindle.actors.thread.settings import ThreadSettings
+from spindle.actors.tools.agents.interface import AgentName
+from spindle.actors.tools.interface import Tool
+from spindle.storage.config import Config
+from spindle.storage.threads.summary import protocol_source
+
+
+@frozen(kw_only=True)
+class AgentThread:
+    """A thread that begins now as an agent. `history` are response items that it begins with, None for no fork."""
+
+    settings: ThreadSettings
+    config: Config
+    client: Client
+    parent_id: str
+    depth: int
+    name: AgentName
+    ephemeral: bool = False
+    functions: Sequence[Tool] = ()
+    history: Sequence[Mapping[str, Any]] | None = None
+
+
+async def open_agent(services: Services, thread_id: str, opening: AgentThread) -> OpenedThread:
+    """Raises ConfigError, JournalError, OSError."""
+    opened = await trio.to_thread.run_sync(_open, services, thread_id, opening)
+    if opening.history:
+        await save_history(services, opened.conversation, opening.history)
+    return opened
+
+
+def _open(services: Services, thread_id: str, opening: AgentThread) -> OpenedThread:
+    settings, config, now = opening.settings, opening.config, datetime.datetime.now().astimezone()
+    check_provider(settings, config)
+    name = opening.name
+    spawn = {
+        "parent_thread_id": opening.parent_id,
+        "depth": opening.depth,
+        "agent_path": None,
+        "agent_nickname": name.nickname,
+        "agent_role": name.role,
+    }
+    meta = session_meta(services, thread_id, settings, opening.client, now)
+    meta |= {"source": {"subagent": {"thread_spawn": spawn}}, "agent_nickname": name.nickname}
+    if name.role is not None:
+        meta["agent_role"] = name.role
+    if opening.history is not None:
+        meta["forked_from_id"] = opening.parent_id
+    path = None if opening.ephemeral else services.home.new_rollout_path(thread_id, now)
+    return OpenedThread(
+        settings=settings,
+        config=config,
+        conversation=Conversation(services.home, thread_id, path, meta, services.outliner),
+        guidance=guidance_of(services, config, settings.cwd),
+        skills=skills_of(services, config, settings.cwd),
+        client=opening.client,
+        created_at=int(now.timestamp()),
+        updated_at=int(now.timestamp()),
+        source=protocol_source(meta["source"], name.nickname, name.role),
+        cli_version=services.version,
+        forked_from_id=opening.parent_id if opening.history is not None else None,
+        agent_nickname=name.nickname,
+        agent_role=name.role,
+        ephemeral=opening.ephemeral,
+        functions=opening.functions,
+    )

@@ -1,0 +1,64 @@
+"""The roles of agents: ours, and those of `[agents.<name>]` in config.toml, which may set a configuration of their own.
+
+Keys as in Codex: `description`, `config_file` (a TOML file with the keys of config.toml, its path relative to the home),
+`nickname_candidates`. A role of the user's own replaces ours of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from attrs import frozen
+
+from spindle.storage.config import Config
+
+DEFAULT_ROLE = "default"
+
+
+@frozen(kw_only=True)
+class Role:
+    """What kind of agent. `config_file` holds settings that are stronger than its parent's."""
+
+    name: str
+    description: str
+    config_file: str | None = None
+    nicknames: tuple[str, ...] = ()
+
+
+OURS = (
+    Role(name=DEFAULT_ROLE, description="An agent like yourself."),
+    Role(
+        name="explorer",
+        description=(
+            "Answers a specific question about the code, quickly and on good grounds. Ask narrow questions, several "
+            "explorers at once if they do not depend on each other, and do not repeat the search for what one has found."
+        ),
+    ),
+    Role(
+        name="worker",
+        description=(
+            "Carries out a part of the work: a piece of a feature, a fix, a step of a refactoring. Tell it which files are "
+            "its own, and that others are changing the code at the same time, whose changes it must not undo."
+        ),
+    ),
+)
+
+
+def roles(config: Config) -> dict[str, Role]:
+    """The roles by name, the user's first."""
+    own = {
+        name: _role(name, cast("dict[str, Any]", table))
+        for name, table in config.table("agents").items()
+        if isinstance(table, dict)  # the others are limits
+    }
+    return own | {role.name: role for role in OURS if role.name not in own}
+
+
+def _role(name: str, table: Mapping[str, Any]) -> Role:
+    return Role(
+        name=name,
+        description=table.get("description") or "",
+        config_file=table.get("config_file"),
+        nicknames=tuple(table.get("nickname_candidates") or ()),
+    )

@@ -1,0 +1,84 @@
+"""What rollouts say of calls by which one agent starts, feeds, awaits or closes others, as thread items in JSON form.
+
+Codex 0.124 has an event for the end of each kind of call, 0.169 one item ("CollabAgentToolCall"). A status is a word, or
+for `completed` and `errored` an object that holds the agent's last message or the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spindle.storage.rollout.shapes import Json, mapping, sequence, text
+
+_TOOLS: Mapping[str, str] = {
+    "collab_agent_spawn_end": "spawnAgent",
+    "collab_agent_interaction_end": "sendInput",
+    "collab_waiting_end": "wait",
+    "collab_close_end": "closeAgent",
+    "collab_resume_end": "resumeAgent",
+}
+"""By the event's type; the event is told from the others by it alone."""
+
+_STATUSES: Mapping[str, str] = {
+    "pending_init": "pendingInit",
+    "running": "running",
+    "interrupted": "interrupted",
+    "completed": "completed",
+    "errored": "errored",
+    "shutdown": "shutdown",
+    "not_found": "notFound",
+}
+
+AGENT_CALL_EVENTS = tuple(_TOOLS)
+
+
+def agent_state(stored: object) -> Json:
+    """A stored status as the protocol shows it: `{"status", "message"}`; one that is not known counts as not found."""
+    if isinstance(stored, str):
+        return {"status": _STATUSES.get(stored, "notFound"), "message": None}
+    for name, message in mapping(stored).items():
+        if name in _STATUSES:
+            return {"status": _STATUSES[name], "message": message if isinstance(message, str) else None}
+    return {"status": "notFound", "message": None}
+
+
+def agent_call(event: Json) -> Json:
+    """The item that one of `AGENT_CALL_EVENTS` ends, without its id."""
+    receiver = event.get("new_thread_id", event.get("receiver_thread_id"))
+    if event.get("type") == "collab_waiting_end":
+        states = {id: agent_state(status) for id, status in mapping(event.get("statuses")).items()}
+        receivers = list(states)
+    else:
+        receivers = [receiver] if isinstance(receiver, str) else []
+        states = {id: agent_state(event.get("status")) for id in receivers}
+    lost = event.get("type") == "collab_agent_spawn_end" and not receivers
+    bad = lost or any(state["status"] in ("errored", "notFound") for state in states.values())
+    return {
+        "type": "collabAgentToolCall",
+        "tool": _TOOLS.get(text(event.get("type")), "wait"),
+        "status": "failed" if bad else "completed",
+        "senderThreadId": text(event.get("sender_thread_id")),
+        "receiverThreadIds": receivers,
+        "prompt": event.get("prompt"),
+        "model": event.get("model"),
+        "reasoningEffort": event.get("reasoning_effort"),
+        "agentsStates": states,
+    }
+
+
+def agent_call_item(item: Json) -> Json:
+    """The same of an item as 0.169 stores it."""
+    states = {id: agent_state(status) for id, status in mapping(item.get("agents_states")).items()}
+    tool = text(item.get("tool"))
+    head, *rest = tool.split("_")
+    return {
+        "type": "collabAgentToolCall",
+        "tool": head + "".join(part.capitalize() for part in rest),
+        "status": "inProgress" if item.get("status") == "in_progress" else text(item.get("status")) or "completed",
+        "senderThreadId": text(item.get("sender_thread_id")),
+        "receiverThreadIds": [text(id) for id in sequence(item.get("receiver_thread_ids"))],
+        "prompt": item.get("prompt"),
+        "model": item.get("model"),
+        "reasoningEffort": item.get("reasoning_effort"),
+        "agentsStates": states,
+    }

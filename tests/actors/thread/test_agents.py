@@ -1,0 +1,398 @@
+"""Agents as threads: what they begin with, what ties them to the thread that started them, and what becomes of them."""
+
+import json
+from collections import deque
+
+import orjson
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from spindle.actors.embedding import CLIENT
+from spindle.actors.mailbox import answer
+from spindle.actors.questions import Question
+from spindle.actors.registry import Leave, Resume, ToThread
+from spindle.actors.subscribers import Overflow, Subscriber
+from spindle.actors.thread import agent_opening
+from spindle.actors.thread import opening as thread_opening
+from spindle.actors.thread.messages import Attach, Detach, InterruptTurn, ReadThread
+from spindle.actors.thread.opening import FromRollout
+from spindle.rpc.model.interface import ModelError
+from spindle.rpc.protocol.threads import ThreadResumeParams
+
+FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
+
+
+def call(name, arguments, id):
+    return {"type": "function_call", "call_id": id, "name": name, "arguments": json.dumps(arguments)}
+
+
+class Cast:
+    """A scripted model for each part of a play: the root's answers, and those of agents by the first word they are sent.
+
+    An answer may be a function of the outputs that the request has, by call id.
+    """
+
+    stream_max_retries = 0
+
+    def __init__(self, scripted, **parts):
+        self.parts = {name: scripted() for name in parts}
+        self.lines = {name: deque(answers) for name, answers in parts.items()}
+
+    def stream(self, request):
+        items = [orjson.loads(item) for item in request.input]
+        said = [part["text"] for item in items if item.get("role") == "user" for part in item["content"] if "text" in part]
+        words = [text.split()[0] for text in said if not text.startswith(("<", "#"))]
+        name = next((word for word in words if word in self.parts and word != "root"), "root")
+        outputs = {item["call_id"]: item["output"] for item in items if item["type"] == "function_call_output"}
+        answer = self.lines[name].popleft() if self.lines[name] else ["ok"]
+        model = self.parts[name]
+        model.answers.append([piece(outputs) if callable(piece) else piece for piece in answer])
+        return model.stream(request)
+
+    async def aclose(self):
+        pass
+
+
+def agent_of(outputs, id="spawn"):
+    return orjson.loads(outputs[id])["agent_id"]
+
+
+def spawn(message="child do it", id="spawn", **more):
+    return call("spawn_agent", {"message": message, **more}, id)
+
+
+def wait(id="wait", spawned="spawn", **more):
+    return lambda outputs: call("wait_agent", {"targets": [agent_of(outputs, spawned)], **more}, id)
+
+
+def close(id="close", spawned="spawn"):
+    return lambda outputs: call("close_agent", {"target": agent_of(outputs, spawned)}, id)
+
+
+def send(message, id, **more):
+    return lambda outputs: call("send_input", {"target": agent_of(outputs), "message": message, **more}, id)
+
+
+@pytest.fixture
+def play(opened, scripted):
+    """play(config, root=..., child=...) -> (a runtime to enter, the cast)"""
+
+    def play_(config=FREE, **parts):
+        cast = Cast(scripted, **{"root": [], "child": [], **parts})
+        return opened(cast, config=config), cast
+
+    return play_
+
+
+def outputs_of(cast, name="root"):
+    """The outputs in the last request of a part."""
+    items = map(orjson.loads, cast.parts[name].requests[-1].input)
+    return {item["call_id"]: item["output"] for item in items if item["type"] == "function_call_output"}
+
+
+def notices(cast, name="root", index=-1):
+    return [text for text in cast.parts[name].heard[index] if text.startswith("<subagent_notification>")]
+
+
+def notice(id, status):
+    return f"<subagent_notification>\n{orjson.dumps({'agent_path': id, 'status': status}).decode()}\n</subagent_notification>"
+
+
+def loaded(runtime):
+    return runtime.registry.loaded()
+
+
+async def ask(runtime, id, message):
+    return await answer(lambda reply: runtime.registry.route(ToThread(id, message(reply))))
+
+
+async def attach(runtime, id, subscriber):
+    params = ThreadResumeParams(thread_id=id)
+
+    def send_(reply):
+        message = Attach(reply=reply, subscriber=subscriber, params=params)
+        runtime.registry.route(Resume(id, message, FromRollout(params=params, client=CLIENT)))
+
+    await answer(send_)
+
+
+async def leave(runtime, id, subscriber):
+    return await answer(lambda reply: runtime.registry.route(Leave(id, Detach(reply=reply, subscriber=subscriber))))
+
+
+async def test_an_agent_is_a_thread_and_its_end_is_heard_of(play, lines, tmp_path):
+    opening, cast = play(root=[[spawn()], [wait()], ["thanks"]], child=[["found it"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        assert await thread.run("go") == "thanks"
+        spawned = orjson.loads(outputs_of(cast)["spawn"])
+        id = spawned["agent_id"]
+        assert orjson.loads(outputs_of(cast)["wait"]) == {"status": {id: {"completed": "found it"}}, "timed_out": False}
+        assert notices(cast) == [notice(id, {"completed": "found it"})]
+        assert loaded(runtime) == sorted([thread.id, id])
+        [request] = cast.parts["child"].requests
+        assert cast.parts["child"].said() == ["child do it"]
+        assert (request.subagent, request.parent_thread_id) == ("collab_spawn", thread.id)
+        state = runtime.registry.loaded_state(id)
+        source = {"parent_thread_id": thread.id, "depth": 1, "agent_path": None, "agent_role": None}
+        source["agent_nickname"] = spawned["nickname"]
+        assert state.source == {"subAgent": {"thread_spawn": source}}
+        meta = lines(state.conversation.path)[0]
+        assert (meta["source"], meta["agent_nickname"]) == ({"subagent": {"thread_spawn": source}}, spawned["nickname"])
+        read = await thread.read(include_turns=True)
+        tools = [item.tool for turn in read.turns for item in turn.items if item.type == "collabAgentToolCall"]
+        assert tools == ["spawnAgent", "wait"]
+    assert loaded(runtime) == []
+
+
+async def test_an_agent_has_what_its_parent_works_with(play, tmp_path):
+    opening, cast = play(root=[[spawn()], [wait()]])
+    async with opening as runtime:
+        params = {"developer_instructions": "Be brief", "base_instructions": "Base", "sandbox": "read-only"}
+        async with runtime.start_thread(model="gpt-5.2", cwd=tmp_path / "sub", **params) as thread:
+            await thread.run("go", effort="high")
+            own, agent = (runtime.registry.loaded_state(id).settings for id in (thread.id, agent_of(outputs_of(cast))))
+            assert agent == own
+            assert (agent.model, agent.effort, agent.cwd) == ("gpt-5.2", "high", str(tmp_path / "sub"))
+            assert cast.parts["child"].requests[0].instructions == "Base"
+
+
+async def test_a_model_and_a_role_of_its_own(play, tmp_path):
+    (tmp_path / "home").mkdir()
+    own = ['model_reasoning_effort = "low"', 'sandbox_mode = "danger-full-access"', 'developer_instructions = "Read"']
+    (tmp_path / "home/r.toml").write_text("\n".join(own))
+    roles = {"reader": {"config_file": "r.toml", "nickname_candidates": ["Ann"]}, "lost": {"config_file": "no.toml"}}
+    config = [("agents", roles)]
+    reader = spawn(agent_type="reader", model="gpt-5.2", reasoning_effort="high")
+    answers = [[reader], [spawn(agent_type="lost", id="lost")]]
+    opening, cast = play(config, root=answers)
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path, sandbox="read-only") as thread:
+        await thread.run("go")
+        spawned = orjson.loads(outputs_of(cast)["spawn"])
+        settings = runtime.registry.loaded_state(spawned["agent_id"]).settings
+        assert (settings.model, settings.effort, settings.developer_instructions) == ("gpt-5.2", "low", "Read")
+        assert settings.sandbox == runtime.registry.loaded_state(thread.id).settings.sandbox
+        assert spawned["nickname"] == "Ann"
+        assert runtime.registry.loaded_state(spawned["agent_id"]).agent_role == "reader"
+        assert outputs_of(cast)["lost"] == f"collab spawn failed: there is no file {tmp_path}/home/no.toml"
+        assert len(loaded(runtime)) == 2
+
+
+async def test_a_fork_begins_with_what_has_been_said(play, tmp_path):
+    opening, cast = play(root=[["first answer"], [spawn("child go on", fork_context=True)], [wait()]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("hello")
+        await thread.run("again")
+        assert cast.parts["child"].said() == ["hello", "first answer", "again", "child go on"]
+        read = await ask(runtime, agent_of(outputs_of(cast)), lambda reply: ReadThread(reply=reply))
+        assert (read.forked_from_id, read.parent_thread_id) == (thread.id, thread.id)
+
+
+async def test_the_end_of_an_agent_is_told_with_the_next_turn_if_none_runs(play, lines, witness, tmp_path):
+    done = trio.Event()
+    opening, cast = play(root=[[spawn()], ["later"]], child=[[done, "late"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        assert await thread.run("go") == "later"
+        id = agent_of(outputs_of(cast))
+        heard = witness(runtime)
+        done.set()
+        await heard.next("thread/status/changed")
+        await thread.read()  # after what its agent has sent it
+        assert notice(id, {"completed": "late"}) in str(lines(thread)[-1]["content"][0]["text"])
+        await thread.run("and?")
+        assert notices(cast) == [notice(id, {"completed": "late"})]
+
+
+async def test_an_agent_is_fed_and_interrupted_by_its_parent(play, tmp_path):
+    never = trio.Event()
+    answers = [[spawn()], [wait("w1")], [send("child more", "s1")], [send("child now", "s2", interrupt=True)], [wait("w2")]]
+    opening, cast = play(root=answers, child=[["one"], [never, "two"], ["three"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        outputs = outputs_of(cast)
+        assert orjson.loads(outputs["w2"])["status"] == {agent_of(outputs): {"completed": "three"}}
+        assert cast.parts["child"].said()[-1] == "child now"
+        assert orjson.loads(outputs["s1"])["submission_id"] != orjson.loads(outputs["s2"])["submission_id"]
+        assert len(notices(cast)) == 1  # of the first end only
+
+
+async def test_a_failed_agent_says_why(play, tmp_path):
+    opening, cast = play(root=[[spawn()], [wait()]], child=[[ModelError("bad child", "other")]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        outputs = outputs_of(cast)
+        assert orjson.loads(outputs["wait"])["status"] == {agent_of(outputs): {"errored": "bad child"}}
+
+
+async def test_an_interrupted_agent_may_go_on(play, autojump_clock, tmp_path):
+    never = trio.Event()
+    opening, cast = play(root=[[spawn()], [wait()]], child=[[never, "one"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("go") as turn:
+        async for event in turn:
+            if event.METHOD == "item/started" and getattr(event.item, "tool", None) == "wait":
+                [id] = event.item.receiver_thread_ids
+                await cast.parts["child"].waiting.wait()
+                running = runtime.registry.turn_id(id)
+                await ask(runtime, id, lambda reply, running=running: InterruptTurn(reply=reply, turn_id=running))
+        assert orjson.loads(outputs_of(cast)["wait"]) == {"status": {}, "timed_out": True}
+
+
+async def test_a_closed_agent_is_gone_and_can_be_resumed_by_its_parent(play, tmp_path):
+    def resume(id):
+        return lambda outputs: call("resume_agent", {"id": agent_of(outputs)}, id)
+
+    closed = [[spawn()], [wait()], [close("c1")], [wait("w2")], ["ok"]]
+    opening, cast = play(
+        root=[*closed, [resume("r1")], [send("child more", "s1")], [wait("w3")], ["ok"], [close("c2")]],
+        child=[["one"], ["two"]],
+    )
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("close it")
+        outputs = outputs_of(cast)
+        id = agent_of(outputs)
+        assert orjson.loads(outputs["c1"]) == {"previous_status": {"completed": "one"}}
+        assert orjson.loads(outputs["w2"]) == {"status": {id: "not_found"}, "timed_out": False}
+        assert loaded(runtime) == [thread.id]
+        await thread.run("resume it")
+        outputs = outputs_of(cast)
+        assert orjson.loads(outputs["r1"]) == {"status": "pending_init"}
+        assert orjson.loads(outputs["w3"])["status"] == {id: {"completed": "two"}}
+        assert cast.parts["child"].said() == ["child do it", "one", "child more"]
+        assert loaded(runtime) == sorted([thread.id, id])
+        await thread.run("close it again")
+        assert loaded(runtime) == [thread.id]
+
+
+async def test_only_its_own_agents_can_be_resumed(play, tmp_path):
+    opening, cast = play()
+    async with opening as runtime:
+        async with runtime.start_thread(cwd=tmp_path) as other:
+            await other.run("child hi")
+        cast.lines["root"].append([call("resume_agent", {"id": other.id}, "r1")])
+        async with runtime.start_thread(cwd=tmp_path) as thread:
+            await thread.run("go")
+            assert outputs_of(cast)["r1"] == f"agent with id {other.id} not found"
+            assert loaded(runtime) == [thread.id]
+
+
+async def test_the_number_of_agents_is_limited(play, tmp_path):
+    answers = [[spawn(id="a")], [spawn(id="b")], [spawn(id="c")], [close(spawned="a")], [spawn(id="d")]]
+    opening, cast = play([*FREE, ("agents.max_threads", 2)], root=answers)
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        outputs = outputs_of(cast)
+        assert outputs["c"] == "collab spawn failed: agent thread limit reached (max 2)"
+        names = {orjson.loads(outputs[id])["nickname"] for id in "ab"}
+        assert (len(names), len(loaded(runtime)), "agent_id" in outputs["d"]) == (2, 3, True)
+
+
+async def test_agents_start_agents_as_deep_as_they_may_and_are_closed_together(play, tmp_path):
+    config = [*FREE, ("agents.max_depth", 2)]
+    parts = {"child": [[spawn("grandchild deeper", id="deeper")], ["one"]], "grandchild": [["two"]]}
+    opening, cast = play(config, root=[[spawn()], [wait()], ["ok"], [close()]], **parts)
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        assert len(loaded(runtime)) == 3
+        await thread.run("close it")
+        assert loaded(runtime) == [thread.id]
+        offered = {name: [tool.get("name") for tool in part.requests[0].tools] for name, part in cast.parts.items()}
+        assert ["spawn_agent" in offered[name] for name in ("root", "child", "grandchild")] == [True, True, False]
+
+
+async def test_agents_can_be_switched_off(play, tmp_path):
+    opening, cast = play([*FREE, ("features.multi_agent", False)], root=[[spawn()]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        assert outputs_of(cast)["spawn"] == "unsupported call: spawn_agent"
+
+
+async def test_an_interrupted_parent_leaves_its_agents_working(play, tmp_path):
+    done = trio.Event()
+    opening, _ = play(root=[[spawn()], [wait()]], child=[[done, "one"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        async with thread.turn("go") as turn:
+            async for event in turn:
+                if event.METHOD == "item/started" and getattr(event.item, "tool", None) == "wait":
+                    [id] = event.item.receiver_thread_ids
+                    await turn.interrupt()
+        assert turn.result.status == "interrupted"
+        assert runtime.registry.turn_id(id) is not None
+        done.set()
+
+
+async def test_a_spawn_that_is_interrupted_leaves_no_agent(play, tmp_path, monkeypatch):
+    reached, go_on, open_agent = trio.Event(), trio.Event(), agent_opening.open_agent
+
+    async def slow(*given):
+        reached.set()
+        await go_on.wait()
+        return await open_agent(*given)
+
+    monkeypatch.setattr(thread_opening, "open_agent", slow)
+    opening, cast = play(root=[[spawn()]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        async with thread.turn("go") as turn:
+            async for event in turn:
+                if event.METHOD == "item/started" and event.item.type == "collabAgentToolCall":
+                    await reached.wait()
+                    await turn.interrupt()
+                if event.METHOD == "item/completed" and event.item.type == "collabAgentToolCall":
+                    assert (event.item.status, event.item.receiver_thread_ids) == ("failed", [])
+        go_on.set()
+        await thread.run("again")
+        assert (loaded(runtime), cast.parts["child"].requests, notices(cast)) == ([thread.id], [], [])
+
+
+async def test_subscribers_come_to_agents_with_the_thread_and_leave_with_it(play, tmp_path):
+    done = trio.Event()
+    opening, cast = play(root=[[spawn()]], child=[[done, "one"]])
+    async with opening as runtime:
+        async with runtime.start_thread(cwd=tmp_path) as thread:
+            await thread.run("go")
+            id = agent_of(outputs_of(cast))
+            guest, own = Subscriber(Overflow.CLOSE), Subscriber(Overflow.CLOSE)
+            for subscriber in (guest, own):
+                await attach(runtime, thread.id, subscriber)
+            await attach(runtime, id, own)
+            await wait_all_tasks_blocked()
+            assert guest.threads == own.threads == {thread.id, id}
+            for subscriber in (guest, own):
+                assert await leave(runtime, thread.id, subscriber) == "unsubscribed"
+            await wait_all_tasks_blocked()
+            assert (guest.threads, own.threads) == (set(), {id})
+        await wait_all_tasks_blocked()
+        assert (loaded(runtime), own.threads) == ([id], {id})
+        done.set()
+        await wait_all_tasks_blocked()
+        assert loaded(runtime) == [id]  # somebody is subscribed to it
+        assert await leave(runtime, id, own) == "unsubscribed"
+        await runtime.registry.emptied()
+
+
+async def test_an_agent_goes_with_its_parent_when_it_has_done_its_turn(play, tmp_path):
+    done = trio.Event()
+    opening, cast = play(root=[[spawn()]], child=[[done, "one"]])
+    async with opening as runtime:
+        async with runtime.start_thread(cwd=tmp_path) as thread:
+            await thread.run("go")
+            id = agent_of(outputs_of(cast))
+        await wait_all_tasks_blocked()
+        assert loaded(runtime) == [id]
+        done.set()
+        await runtime.registry.emptied()
+    assert len(cast.parts["root"].requests) == 2
+
+
+async def test_an_agents_question_reaches_the_application(play, tmp_path):
+    execute = call("exec_command", {"cmd": "touch x", "sandbox_permissions": "require_escalated", "justification": "j"}, "x")
+    opening, cast = play([("approval_policy", "on-request")], root=[[spawn()], [wait()]], child=[[execute], ["one"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("go") as turn:
+        asked = []
+        async for event in turn:
+            if isinstance(event, Question):
+                asked.append(event.thread_id)
+                event.answer({"decision": "decline"})
+            else:
+                assert getattr(event, "thread_id", thread.id) == thread.id
+        assert asked == [agent_of(outputs_of(cast))]
+        assert turn.result.status == "completed"
