@@ -65,6 +65,11 @@ class ThreadAgents:
         return config.features("multi_agent", True) and self._thread.membership.depth < deepest(config)
 
     @property
+    def working(self) -> bool:
+        """Whether one of them runs a turn: the thread stays for it, to hear what comes of it."""
+        return any(child.status.kind == "running" for child in self._children())
+
+    @property
     def roles(self) -> Mapping[str, Role]:
         """See Agents."""
         return roles(self._thread.state.config)

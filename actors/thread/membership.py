@@ -14,11 +14,12 @@ from attrs import evolve
 from spindle.actors.mailbox import Reply
 from spindle.actors.subscribers import Subscriber
 from spindle.actors.thread.family import Family, Member
-from spindle.actors.thread.messages import AgentEnded, Hold, Release, Welcome
+from spindle.actors.thread.messages import AgentRests, Hold, Release, Welcome
 from spindle.actors.thread.recording import save
 from spindle.actors.tools.agents.interface import AgentStatus
 from spindle.actors.turn.context import message as model_message
 from spindle.actors.turn.host import Said
+from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import IdleStatus
 from spindle.rpc.protocol.turns import TurnError, TurnStatus
 from spindle.storage.threads.summary import depth_of, parent_of
@@ -53,15 +54,17 @@ class Membership:
         return self._member.depth if self._member is not None else depth_of(self._thread.state.source)
 
     def join(self, family: Family, member: Member) -> None:
-        """Somebody has started or resumed the thread as an agent."""
+        """Somebody has started or resumed the thread as an agent. Raises RpcError if it has agents in another family."""
+        if family is not self.family and self.family.children(self._thread.thread_id):
+            raise invalid_request(f"thread {self._thread.thread_id} has agents of its own")
+        self.part()
         self.family, self._member = family, member
 
     def part(self) -> None:
-        """That one does not want it any more."""
+        """That one does not want it any more; its own agents stay what they are."""
         member, self._member = self._member, None
         if member is not None:
             self.family.leave(member)
-            self.family = Family()
 
     def turn_began(self) -> None:
         """A turn runs."""
@@ -86,12 +89,15 @@ class Membership:
         if member is None:
             return
         self.family.become(member, status)
+        if status.kind == "running":
+            return
+        text = None
         if status.final and not member.reported:
             member.reported = True
             told = orjson.dumps({"agent_path": member.id, "status": status.stored()}).decode()
             text = f"<subagent_notification>\n{told}\n</subagent_notification>"
-            reply: Reply[None] = Reply(lambda _: None, lambda _: None)
-            self._thread.supervisor.tell(member.parent_id, AgentEnded(reply=reply, text=text))
+        reply: Reply[None] = Reply(lambda _: None, lambda _: None)
+        self._thread.supervisor.tell(member.parent_id, AgentRests(reply=reply, text=text))
 
 
 async def hold(thread: ThreadActor, message: Hold) -> None:
@@ -129,8 +135,11 @@ async def release(thread: ThreadActor, message: Release) -> None:
     message.reply.resolve(None)
 
 
-async def hear(thread: ThreadActor, message: AgentEnded) -> None:
-    """Tell the model: in the turn that runs, which then asks it once more, or else with the next."""
+async def hear(thread: ThreadActor, message: AgentRests) -> None:
+    """Tell the model, if there is something to tell: in the turn that runs, which then asks it once more, or with the next."""
+    if message.text is None:
+        message.reply.resolve(None)
+        return
     item = model_message("user", message.text)
     if thread.turn is not None and thread.turn.joinable:
         thread.turn.steered.append(Said((), item))
@@ -143,6 +152,6 @@ HANDLERS: Mapping[type, Callable[[ThreadActor, Any], Awaitable[None]]] = {
     Hold: hold,
     Welcome: welcome,
     Release: release,
-    AgentEnded: hear,
+    AgentRests: hear,
 }
 """By the type of message."""

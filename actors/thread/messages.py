@@ -86,10 +86,10 @@ class Welcome(Ask[None]):
 
 
 @frozen(kw_only=True)
-class AgentEnded(Ask[None]):
-    """From an agent of this thread: it has come to an end; `text` is what the model is told."""
+class AgentRests(Ask[None]):
+    """From an agent of this thread: it does nothing any more. `text`, if any, is what the model is told of it."""
 
-    text: str
+    text: str | None
 
 
 @frozen(kw_only=True)

@@ -199,8 +199,8 @@ class ThreadActor(Actor):
             self.stop()
 
     def _consider_leaving(self) -> None:
-        idle = self.turn is None and not self._waiting and not self.membership.held
-        if self._may_leave and not self.subscribers and idle and not self._ending:
+        wanted = self.subscribers or self.turn is not None or self._waiting or self.membership.held or self.agents.working
+        if self._may_leave and not wanted and not self._ending:
             self.supervisor.retire(self.thread_id, self.generation, self.mailbox.seen)
 
     # -- subscribers

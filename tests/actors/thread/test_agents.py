@@ -343,7 +343,7 @@ async def test_a_spawn_that_is_interrupted_leaves_no_agent(play, tmp_path, monke
         assert (loaded(runtime), cast.parts["child"].requests, notices(cast)) == ([thread.id], [], [])
 
 
-async def test_subscribers_come_to_agents_with_the_thread_and_leave_with_it(play, tmp_path):
+async def test_subscribers_come_to_agents_with_the_thread_and_leave_with_it(play, witness, tmp_path):
     done = trio.Event()
     opening, cast = play(root=[[spawn()]], child=[[done, "one"]])
     async with opening as runtime:
@@ -360,16 +360,16 @@ async def test_subscribers_come_to_agents_with_the_thread_and_leave_with_it(play
                 assert await leave(runtime, thread.id, subscriber) == "unsubscribed"
             await wait_all_tasks_blocked()
             assert (guest.threads, own.threads) == (set(), {id})
-        await wait_all_tasks_blocked()
-        assert (loaded(runtime), own.threads) == ([id], {id})
+        closed = witness(runtime)
         done.set()
+        assert (await closed.next("thread/closed")).thread_id == thread.id
         await wait_all_tasks_blocked()
         assert loaded(runtime) == [id]  # somebody is subscribed to it
         assert await leave(runtime, id, own) == "unsubscribed"
         await runtime.registry.emptied()
 
 
-async def test_an_agent_goes_with_its_parent_when_it_has_done_its_turn(play, tmp_path):
+async def test_a_thread_stays_until_its_agents_have_done_their_turns(play, lines, tmp_path):
     done = trio.Event()
     opening, cast = play(root=[[spawn()]], child=[[done, "one"]])
     async with opening as runtime:
@@ -377,10 +377,42 @@ async def test_an_agent_goes_with_its_parent_when_it_has_done_its_turn(play, tmp
             await thread.run("go")
             id = agent_of(outputs_of(cast))
         await wait_all_tasks_blocked()
-        assert loaded(runtime) == [id]
+        assert loaded(runtime) == sorted([thread.id, id])
         done.set()
         await runtime.registry.emptied()
+        assert notice(id, {"completed": "one"}) in lines(thread)[-1]["content"][0]["text"]
     assert len(cast.parts["root"].requests) == 2
+
+
+async def test_without_anybody_to_hear_of_them_agents_are_interrupted_if_turns_are(play, tmp_path):
+    never = trio.Event()
+    config = [*FREE, ("on_unsubscribe", "interrupt"), ("agents.max_depth", 2)]
+    parts = {"child": [[spawn("grandchild deeper", id="deeper")], [never, "one"]], "grandchild": [[never, "two"]]}
+    opening, cast = play(config, root=[[spawn()]], **parts)
+    async with opening as runtime:
+        async with runtime.start_thread(cwd=tmp_path) as thread:
+            await thread.run("go")
+            await cast.parts["grandchild"].waiting.wait()
+            assert len(loaded(runtime)) == 3
+        await runtime.registry.emptied()
+
+
+async def test_agents_of_an_agent_outlive_neither(play, tmp_path):
+    done = trio.Event()
+    config = [*FREE, ("agents.max_depth", 2)]
+    parts = {"child": [[spawn("grandchild deeper", id="deeper")], ["one"]], "grandchild": [[done, "two"]]}
+    opening, cast = play(config, root=[[spawn()], [wait()]], **parts)
+    async with opening as runtime:
+        async with runtime.start_thread(cwd=tmp_path) as thread:
+            await thread.run("go")
+            id = agent_of(outputs_of(cast))
+            own = Subscriber(Overflow.CLOSE)
+            await attach(runtime, id, own)
+        await wait_all_tasks_blocked()
+        assert loaded(runtime) == sorted([id, agent_of(outputs_of(cast, "child"), "deeper")])
+        assert await leave(runtime, id, own) == "unsubscribed"
+        done.set()
+        await runtime.registry.emptied()
 
 
 async def test_an_agents_question_reaches_the_application(play, tmp_path):
