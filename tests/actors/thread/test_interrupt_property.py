@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.mailbox import Reply
 from spindle.actors.questions import Question
@@ -306,4 +307,72 @@ async def test_the_runtime_may_end_at_any_step(running, trace, tmp_path, cancell
     async with running() as (fresh, fresh_model):
         steps, _ = await ended(0)
         ends = [(await ended(k))[1] for k in spread(steps, MOST_ENDS)]
+        assert ends.count("interrupted") > len(ends) / 2
+
+
+class Family:
+    """A model for a thread and one for its agents. An answer may be a function of the agent's id."""
+
+    stream_max_retries = 0
+
+    def __init__(self, scripted):
+        self.root, self.agents = scripted(), scripted()
+
+    def stream(self, request):
+        if request.parent_thread_id is not None:
+            return self.agents.stream(request)
+        answers = self.root.answers
+        if answers and callable(answers[0]):
+            [spawned] = [item["output"] for item in said(request) if item.get("call_id") == "spawn" and "output" in item]
+            answers[0] = answers[0](json.loads(spawned)["agent_id"])
+        return self.root.stream(request)
+
+    async def aclose(self):
+        pass
+
+
+def agents_turn():
+    return [
+        [call("spawn", "spawn_agent", message="look")],
+        lambda id: [call("send", "send_input", target=id, message="look again", interrupt=True)],
+        lambda id: [call("wait", "wait_agent", targets=[id]), "Waiting."],
+        lambda id: [call("close", "close_agent", target=id)],
+        lambda id: [{**call("resume", "resume_agent"), "arguments": json.dumps({"id": id})}],
+        ["Done."],
+    ]
+
+
+async def test_a_turn_with_agents_may_be_interrupted_at_any_step(opened, scripted):
+    model = Family(scripted)
+    async with opened(model, config=CONFIG) as runtime:
+
+        async def interrupted(k):
+            """Returns how many steps there were, and how the turn ended."""
+
+            def interrupt():
+                turn = runtime.registry.turn_id(thread.id)
+                message = InterruptTurn(reply=Reply(lambda _: None, lambda _: None), turn_id=turn or "")
+                runtime.registry.route(ToThread(thread.id, message))
+
+            notes = Notes()
+            with Steps(k, interrupt).watching() as steps:
+                async with runtime.start_thread() as thread:
+                    model.root.answers.extend(agents_turn())
+                    async with thread.turn("go") as turn:
+                        async for event in turn:
+                            notes.take(event)
+                    model.root.answers.clear()
+                    count = steps.count
+                    notes.check(k)
+                    assert await thread.run("and now?") == "ok"
+                    check_history(said(model.root.requests[-1]), k)
+                while len(runtime.registry._slots):
+                    await runtime.registry.emptied()
+                await wait_all_tasks_blocked()
+                assert not steps.tasks, k
+            return count, notes.status
+
+        steps, status = await interrupted(0)
+        assert status == "completed"
+        ends = [(await interrupted(k))[1] for k in spread(steps, MOST_INTERRUPTS)]
         assert ends.count("interrupted") > len(ends) / 2
