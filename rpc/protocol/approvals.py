@@ -68,13 +68,14 @@ CommandExecutionApprovalDecision: TypeAlias = Annotated[
 
 @frozen(kw_only=True)
 class CommandExecutionRequestApprovalParams:
-    """May this command run? What does not apply is left out."""
+    """May this command run? What does not apply is left out. `started_at_ms` is from 0.169, whose clients require it."""
 
     METHOD: ClassVar[str] = "item/commandExecution/requestApproval"
 
     thread_id: str
     turn_id: str
     item_id: str
+    started_at_ms: int
     approval_id: str | None = field(default=None, metadata=_OPTIONAL)
     reason: str | None = field(default=None, metadata=_OPTIONAL)
     network_approval_context: JsonObject | None = field(default=None, metadata=_OPTIONAL)
@@ -105,6 +106,7 @@ class FileChangeRequestApprovalParams:
     thread_id: str
     turn_id: str
     item_id: str
+    started_at_ms: int
     reason: str | None = None
     grant_root: str | None = None
 
@@ -125,6 +127,7 @@ class PermissionsRequestApprovalParams:
     thread_id: str
     turn_id: str
     item_id: str
+    started_at_ms: int
     cwd: str
     reason: str | None = None
     permissions: JsonObject
@@ -183,7 +186,7 @@ class ToolRequestUserInputQuestion:
 
 @frozen
 class ToolRequestUserInputParams:
-    """The agent asks the user."""
+    """The agent asks the user, and waits. `is_blocking` is from 0.169, whose clients require it."""
 
     METHOD: ClassVar[str] = "item/tool/requestUserInput"
 
@@ -191,6 +194,7 @@ class ToolRequestUserInputParams:
     turn_id: str
     item_id: str
     questions: Sequence[ToolRequestUserInputQuestion]
+    is_blocking: bool = True
 
 
 @frozen

@@ -1,6 +1,7 @@
 """request_permissions: the model asks for more than its sandbox allows, for the turn or for the session."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -103,6 +104,7 @@ class RequestPermissions:
             thread_id=host.thread_id,
             turn_id=host.turn_id,
             item_id=call.id,
+            started_at_ms=time.time_ns() // 1_000_000,
             cwd=host.cwd,
             reason=given.reason,
             permissions=asked,

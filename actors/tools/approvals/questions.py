@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -53,6 +54,7 @@ async def ask_command(
         thread_id=host.thread_id,
         turn_id=host.turn_id,
         item_id=item.id,
+        started_at_ms=time.time_ns() // 1_000_000,
         reason=reason,
         command=item.command,
         cwd=item.cwd,
@@ -72,7 +74,11 @@ async def ask_command(
 async def ask_patch(host: Asker, item_id: str, *, reason: str | None) -> FileChangeApprovalDecision:
     """May the patch be applied? Raises Declined and TurnCancelled as `ask_command` does."""
     params = FileChangeRequestApprovalParams(
-        thread_id=host.thread_id, turn_id=host.turn_id, item_id=item_id, reason=reason
+        thread_id=host.thread_id,
+        turn_id=host.turn_id,
+        item_id=item_id,
+        started_at_ms=time.time_ns() // 1_000_000,
+        reason=reason,
     )
     return cast("FileChangeApprovalDecision", await _decision(host, params, FileChangeRequestApprovalResponse))
 

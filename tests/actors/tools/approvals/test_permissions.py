@@ -36,6 +36,7 @@ async def test_what_is_granted_is_told_and_holds(a_turn, a_call, remembered):
         "fileSystem": {"read": None, "write": ["/granted"], "entries": [entry]},
     }
     assert turn.asked[0]["reason"] == "need it"
+    assert turn.asked[0]["startedAtMs"] > 1_700_000_000_000
     assert told == {
         "permissions": {"network": None, "file_system": {"write": ["/granted/in"]}},
         "scope": "session",

@@ -8,6 +8,8 @@ from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import CommandExecutionItem, UnknownAction
 
 ITEM = CommandExecutionItem(id="i", command="touch x", cwd="/w", command_actions=[UnknownAction("touch x")])
+LONG_AGO = 1_700_000_000_000
+"""Milliseconds: what came before was not counted in them."""
 AMENDMENT = {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["touch"]}}
 
 
@@ -15,6 +17,7 @@ async def test_a_command_is_asked_about_with_the_decisions_there_are(a_turn):
     turn = a_turn()
     turn.answers.append("accept")
     assert await ask_command(turn, ITEM, reason="why", amendment=["touch"]) == "accept"
+    assert turn.asked[0].pop("startedAtMs") > LONG_AGO
     assert turn.asked == [
         {
             "threadId": "thread",
@@ -68,8 +71,7 @@ async def test_a_patch_is_asked_about_by_its_item(a_turn):
     turn = a_turn()
     turn.answers += ["acceptForSession", AMENDMENT]
     assert await ask_patch(turn, "i", reason="why") == "acceptForSession"
-    assert turn.asked == [
-        {"threadId": "thread", "turnId": "turn", "itemId": "i", "reason": "why", "grantRoot": None}
-    ]
+    assert turn.asked[0].pop("startedAtMs") > LONG_AGO
+    assert turn.asked == [{"threadId": "thread", "turnId": "turn", "itemId": "i", "reason": "why", "grantRoot": None}]
     with pytest.raises(Declined):
         await ask_patch(turn, "i", reason=None)

@@ -1,0 +1,64 @@
+"""The model's questions to the user: what is asked, and what an answer comes to."""
+
+import json
+
+import pytest
+
+from spindle.actors.tools.interface import ToolRefused
+from spindle.actors.tools.user_questions import RequestUserInput
+from spindle.rpc.protocol.converter import unstructure
+from spindle.rpc.protocol.errors import RpcError
+
+OPTIONS = [{"label": "Yes", "description": "Do it"}, {"label": "No", "description": "Leave it"}]
+QUESTIONS = {"questions": [{"id": "q", "header": "Sure", "question": "Sure?", "options": OPTIONS}]}
+
+
+@pytest.fixture
+def asking(a_turn, a_call):
+    """asking(answer, mode, **arguments) -> (what the model gets, what the clients were asked)"""
+
+    async def asking_(answer, mode="plan", **given):
+        turn, asked = a_turn(), []
+
+        async def ask(params, waiting_on):
+            asked.append((unstructure(params), waiting_on))
+            if isinstance(answer, RpcError):
+                raise answer
+            return answer
+
+        turn.ask, turn.mode = ask, mode
+        return await RequestUserInput().run(a_call("request_user_input", json.dumps(given)), turn), asked
+
+    return asking_
+
+
+async def test_the_user_is_asked_and_answers(asking):
+    output, [(params, waiting_on)] = await asking({"answers": {"q": {"answers": ["Yes"]}}}, **QUESTIONS)
+    assert json.loads(output) == {"answers": {"q": {"answers": ["Yes"]}}}
+    assert waiting_on == "waitingOnUserInput"
+    assert params == {
+        "threadId": "thread",
+        "turnId": "turn",
+        "itemId": "call-1",
+        "questions": [{**QUESTIONS["questions"][0], "isOther": True, "isSecret": False}],
+        "isBlocking": True,
+    }
+
+
+@pytest.mark.parametrize("answer", [RpcError(-1, "no"), {"answers": 3}, None])
+async def test_what_is_no_answer_counts_as_none_given(asking, answer):
+    output, _ = await asking(answer, **QUESTIONS)
+    assert json.loads(output) == {"answers": {}}
+
+
+@pytest.mark.parametrize(
+    ("mode", "given", "words"),
+    [
+        ("default", QUESTIONS, "unavailable in Default mode"),
+        ("plan", {"questions": [{**QUESTIONS["questions"][0], "options": []}]}, "non-empty options"),
+        ("plan", {}, "missing field `questions`"),
+    ],
+)
+async def test_questions_that_are_not_put(asking, mode, given, words):
+    with pytest.raises(ToolRefused, match=words):
+        await asking({}, mode, **given)
