@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import trio
@@ -21,6 +22,7 @@ from spindle.actors.tools.dynamic import DynamicTool
 from spindle.actors.tools.images import ViewImage
 from spindle.actors.tools.interface import Tool, ToolHost
 from spindle.actors.tools.patch.commands import PatchCommands
+from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.patch.patch_tools import ApplyPatch
 from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.actors.tools.plan import UpdatePlan
@@ -46,7 +48,10 @@ class ThreadTools:
         """What runs the thread's commands, in the thread's `nursery` and the environment that `config` gives them."""
         services, runner = self._services, self._runner
         if runner is None:
-            runner = Runner(services.warden, nursery, services.sandbox, services.rules, services.home.path)
+            home = services.home.path
+            runner = Runner(
+                services.warden, nursery, services.sandbox, services.rules, home, programs=partial(programs, home)
+            )
             nursery.start_soon(services.warden.hold)
             self._runner = runner
         runner.environment = environment_policy(config.table("shell_environment_policy"))

@@ -7,6 +7,7 @@ for; everything that decides whether and where is here.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -22,7 +23,12 @@ from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.approvals.rule_book import RuleBook
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.decision import Ask, Forbid, SandboxPermissions, asks, decide, retries
-from spindle.actors.tools.commands.environment import EnvironmentPolicy, command_environment
+from spindle.actors.tools.commands.environment import (
+    EnvironmentPolicy,
+    Programs,
+    command_environment,
+    with_programs,
+)
 from spindle.actors.tools.commands.execution import Around, plain
 from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
@@ -35,6 +41,8 @@ from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, Execpo
 from spindle.rpc.protocol.items import CommandExecutionSource
 from spindle.rpc.protocol.settings import ExternalSandboxPolicy
 from spindle.rpc.protocol.turns import WarningNotification
+
+log = logging.getLogger("spindle")
 
 REJECTED = "rejected by user"
 
@@ -75,7 +83,10 @@ class Wanted:
 
 
 class Runner:
-    """Runs the commands of one thread; `home` is the Codex home."""
+    """Runs the commands of one thread; `home` is the Codex home.
+
+    `programs` makes those that commands are to find on their PATH; it blocks and may raise OSError.
+    """
 
     def __init__(
         self,
@@ -87,6 +98,7 @@ class Runner:
         *,
         remembered: Remembered | None = None,
         inherited: Mapping[str, str] | None = None,
+        programs: Callable[[], Programs] | None = None,
     ) -> None:
         self.warden, self.nursery = warden, nursery
         self.sessions = Sessions(warden, nursery)
@@ -95,6 +107,8 @@ class Runner:
         """Of the turn that runs."""
         self._sandbox, self._rules, self._home = sandbox, rules, home
         self._inherited = inherited
+        self._make_programs = programs
+        self._programs: Programs | None = None
 
     @property
     def inherited(self) -> Mapping[str, str]:
@@ -136,8 +150,14 @@ class Runner:
             item.complete(-1, reason, 0.0)
             raise NotRun(reason) from error
 
-    def command(self, host: ToolHost, wanted: Wanted) -> Command:
+    async def command(self, host: ToolHost, wanted: Wanted) -> Command:
         """What is started where nothing confines it."""
+        if make := self._make_programs:
+            try:
+                self._programs = await trio.to_thread.run_sync(make)
+            except OSError as error:
+                log.warning("commands do without the programs of their own: %s", error)
+            self._make_programs = None
         outside = isinstance(host.sandbox, ExternalSandboxPolicy) and host.sandbox.network_access == "restricted"
         env = command_environment(
             self.environment,
@@ -145,8 +165,10 @@ class Runner:
             inherited=self.inherited,
             network=not outside,
             quiet=wanted.quiet,
+            programs=self._programs,
         )
-        return Command(argv=wanted.argv, cwd=wanted.cwd, env=env, tty=wanted.tty)
+        argv = wanted.argv if self._programs is None else with_programs(wanted.argv, env, self._programs)
+        return Command(argv=argv, cwd=wanted.cwd, env=env, tty=wanted.tty)
 
     async def _run(self, host: ToolHost, item: CommandItem, wanted: Wanted, attempt: Attempt[E]) -> E:
         verdict = decide(
@@ -169,7 +191,7 @@ class Runner:
             retry = Ask() if retries(host.approval) else None  # agreed to already
         else:
             retry = verdict.on_denial
-        command = self.command(host, wanted)
+        command = await self.command(host, wanted)
         if not verdict.sandboxed:
             return await attempt(command, plain)
         confinement = await trio.to_thread.run_sync(self._confinement, host)
@@ -208,7 +230,10 @@ class Runner:
                 pass
 
     def _confinement(self, host: ToolHost) -> Confinement | None:
-        return of_policy(host.sandbox, self.place(host.cwd), self.remembered.granted(host.turn_id))
+        place = self.place(host.cwd)
+        if self._programs is not None:
+            place = evolve(place, programs=self._programs.readable)
+        return of_policy(host.sandbox, place, self.remembered.granted(host.turn_id))
 
     def _confined(self, confinement: Confinement) -> Around:
         @asynccontextmanager

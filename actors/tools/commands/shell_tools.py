@@ -109,7 +109,7 @@ async def run_users_command(runner: Runner, host: ToolHost, item_id: str, script
     item = runner.item(host, item_id, wanted, source="userShell")
     try:
         result = await run_shell(
-            runner.warden, runner.nursery, item, runner.command(host, wanted), timeout_ms=USER_TIMEOUT
+            runner.warden, runner.nursery, item, await runner.command(host, wanted), timeout_ms=USER_TIMEOUT
         )
     except OSError as error:
         result = Result(-1, f"execution error: {error}", 0.0)
