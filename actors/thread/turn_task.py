@@ -21,7 +21,7 @@ from spindle.actors.turn.catalogue import ModelInfo, model_info
 from spindle.actors.turn.compaction import Compacted, compact
 from spindle.actors.turn.context import TURN_ABORTED, Told, message, opening, today
 from spindle.actors.turn.host import Entry, Said
-from spindle.actors.turn.loop import run_turn, say
+from spindle.actors.turn.loop import run_turn, say_input
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
@@ -73,7 +73,6 @@ class TurnTask:
         config = self._state.config
         self._info: ModelInfo = model_info(self._settings.model, config.model_context_window, config.model_verbosity)
         self._began = False
-        self._unsaid = turn.first
         self._synced = 0
 
     async def run(self) -> None:
@@ -157,8 +156,7 @@ class TurnTask:
         if self._began:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
-                if self._unsaid is not None:  # ended while the servers were waited for; the model hears of it next time
-                    say(self, self._unsaid)
+                say_input(self)  # what there was no time for; the model hears of it next time
                 self.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
                     await self._services.flusher.sync(conversation.journal)
@@ -227,11 +225,9 @@ class TurnTask:
             await compact(self, plan, model)
             return None
         last: str | None = None
-        said: Sequence[Said] = [turn.first]
-        self._unsaid = None
-        while said or turn.scripts:
-            last = await self._beside_commands(partial(run_turn, self, plan, model, said) if said else _nothing) or last
-            said = turn.take_steered()
+        while turn.unsaid or turn.scripts:
+            work = partial(run_turn, self, plan, model) if turn.unsaid else _nothing
+            last = await self._beside_commands(work) or last
         return last
 
     # -- commands of the user's own
@@ -262,7 +258,7 @@ class TurnTask:
         """What comes of the command is told to the model with the next request."""
         try:
             told = await self._run_script(script)
-            self._turn.steered.append(Said((), told))
+            self._turn.unsaid.append(Said((), told))
         except Exception:
             log.exception("a command of the user failed in thread %s", self._thread.thread_id)
 
@@ -359,7 +355,7 @@ class TurnTask:
 
     def take_input(self) -> Sequence[Said]:
         """See TurnHost."""
-        return self._turn.take_steered()
+        return self._turn.take_input()
 
     def partial(self, answer: object | None) -> None:
         """See TurnHost."""
