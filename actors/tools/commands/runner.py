@@ -185,12 +185,12 @@ class Runner:
                 raise ToolRefused(verdict.reason)
             item.decline(verdict.reason)
             raise NotRun(verdict.reason)
-        item.start()
         if agreed := isinstance(verdict, Ask):
             await self._ask(host, item, wanted, verdict)
             retry = Ask() if retries(host.approval) else None  # agreed to already
         else:
             retry = verdict.on_denial
+        item.start()
         command = await self.command(host, wanted)
         if not verdict.sandboxed:
             return await attempt(command, plain)
@@ -216,6 +216,7 @@ class Runner:
         """Returns when the command may run. Raises Declined, TurnCancelled."""
         if self.remembered.allows_command(wanted.argv, wanted.cwd, wanted.permissions):
             return
+        item.start(asked=True)
         decision = await ask_command(host, item.item, reason=ask.reason, amendment=ask.amendment)
         match decision:
             case "acceptForSession":

@@ -142,7 +142,20 @@ async def test_a_command_declined_is_declined_once_and_does_not_run(world, a_tur
     assert (await world.execute(turn, a_call, "touch x")).endswith(": rejected by user")
     assert await world.shell(turn, a_call, "touch", "x") == "exec command rejected by user"
     assert turn.statuses == ["inProgress", "declined"] * 2
+    assert {(item["exitCode"], item["durationMs"], item["processId"], item["source"]) for _, item in turn.items} == {
+        (None, None, None, "agent")
+    }
     assert touched(turn) == []
+
+
+async def test_a_command_that_is_asked_about_becomes_a_session_when_it_runs(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    turn.answers += ["acceptForSession"]
+    for _ in range(2):  # the second time nobody is asked
+        await world.execute(turn, a_call, "touch x")
+    sources = [(item["source"], item["processId"] is None) for _, item in turn.items]
+    ran = ("unifiedExecStartup", False)
+    assert sources == [("agent", True), ran, ran, ran]
 
 
 async def test_cancel_declines_the_command_and_ends_the_turn(world, a_turn, a_call):
