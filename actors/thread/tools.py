@@ -67,26 +67,30 @@ class ThreadTools:
         config = state.config
         runner = self.runner(nursery, config)
         patches = self._patches = TurnPatches(str(self._services.home.path), runner.remembered)
-        grammar = info.patch_grammar or config.features("apply_patch_freeform", False)
+        grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
+        runner.output, runner.most_output = info.output, info.most_output
         taker = PatchCommands(patches, grammar=grammar)
         logins = config.raw.get("allow_login_shell") is not False
         poll = config.raw.get("background_terminal_max_timeout")
         shell = ShellTool(runner, taker, plain=grammar)
+        scripts = ShellCommandTool(runner, taker, logins=logins)
         hidden: list[Tool] = [
             shell,
-            ShellCommandTool(runner, taker, logins=logins),
+            scripts,
             ApplyPatch(patches, custom=False),  # models that know it call it all the same
         ]
-        offered: list[Offered] = [shell]
-        if config.features("unified_exec", True):
+        offered: list[Offered] = []
+        if config.features("unified_exec", True) or info.shell == "unified_exec":
             longest = poll if isinstance(poll, int) else LONGEST_POLL
-            offered = [ExecCommandTool(runner, taker, logins=logins), WriteStdinTool(runner, longest_poll=longest)]
+            offered += [ExecCommandTool(runner, taker, logins=logins), WriteStdinTool(runner, longest_poll=longest)]
+        elif info.shell != "disabled":
+            offered.append(scripts if info.shell == "shell_command" else shell)
         offered += self._servers.functions()
         offered += [UpdatePlan(), RequestUserInput()]
         if config.features("request_permissions_tool", False):
             offered.append(RequestPermissions(runner.remembered, runner.place(state.settings.cwd)))
-        if grammar:
-            offered.append(ApplyPatch(patches, custom=True))
+        if grammar or info.patches == "function":
+            offered.append(ApplyPatch(patches, custom=grammar))
         offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
         offered.append(ViewImage())
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]

@@ -70,8 +70,7 @@ class TurnTask:
         if turn.review is not None:  # a reviewer asks nobody
             reviewer = self._state.config.review_model or self._settings.model
             self._settings = evolve(self._settings, model=reviewer, approval_policy="never", collaboration_mode=None)
-        config = self._state.config
-        self._info: ModelInfo = model_info(self._settings.model, config.model_context_window, config.model_verbosity)
+        self._info: ModelInfo = model_info(self._settings.model, self._state.config)
         self._began = False
         self._synced = 0
 
@@ -212,7 +211,7 @@ class TurnTask:
             originator=state.client.originator,
             user_agent=state.client.user_agent,
             compact_prompt=state.config.compact_prompt,
-            compact_at=state.config.model_auto_compact_token_limit or self._info.context_window * 9 // 10,
+            compact_at=self._info.compact_at,
             output_schema=turn.params.output_schema,
             patch_progress=state.config.features("apply_patch_streaming_events", False),
             toolbox=thread.tools.toolbox(state, self._info, thread.nursery),

@@ -33,6 +33,7 @@ from spindle.actors.tools.commands.execution import Around, plain
 from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.sessions import Sessions
+from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
 from spindle.actors.tools.sandbox.denial import denied
@@ -105,6 +106,9 @@ class Runner:
         self.remembered = Remembered() if remembered is None else remembered
         self.environment = EnvironmentPolicy()
         """Of the turn that runs."""
+        self.output: Limit = MODEL_LIMIT
+        self.most_output: Limit | None = None
+        """How much of an output the turn's model is shown where it does not say, and whatever it says."""
         self._sandbox, self._rules, self._home = sandbox, rules, home
         self._inherited = inherited
         self._make_programs = programs
