@@ -77,7 +77,7 @@ def test_an_entry_of_a_catalogue_says_what_a_turn_needs():
     [("big", "Big"), ("big-2026", "Big"), ("bigger-1", "Bigger"), ("ns/big", "Big"), ("a/b/big", None), ("bi", None)],
 )
 def test_a_model_goes_by_the_longest_name_that_begins_its_own(slug, found):
-    info = model_info(slug, config(ENTRY, {"slug": "bigger", "display_name": "Bigger"}))
+    info = model_info(slug, config(ENTRY, {"slug": "bigger", "display_name": "Bigger", "priority": 2}))
     assert (info.slug, info.title, info.known) == (slug, found, found is not None)
 
 
