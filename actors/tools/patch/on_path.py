@@ -18,7 +18,6 @@ from pathlib import Path
 
 import attr
 
-import spindle
 from spindle import actors
 from spindle.actors.tools.commands.environment import Programs
 
@@ -27,17 +26,15 @@ NAMES = ("apply_patch", "applypatch")
 
 def programs(home: Path) -> Programs:
     """The folder, made where it is missing or not as it should be. Blocks. Raises OSError."""
-    packages = tuple(dict.fromkeys(os.path.dirname(_folder(module.__file__)) for module in (spindle, attr)))
+    ours, theirs = Path(actors.__file__).parents[2], Path(attr.__file__).parents[1]
+    packages = tuple(dict.fromkeys(map(os.path.realpath, (ours, theirs))))
     text = _launcher(os.path.realpath(sys.executable), packages).encode()
     folder = home / "spindle" / "commands" / hashlib.sha256(text).hexdigest()[:16]
     for name in NAMES:
         _put(folder / name, text)
-    readable = (str(folder), *packages, _folder(actors.__file__), os.path.realpath(sys.base_prefix))
+    linked = os.path.dirname(os.path.realpath(actors.__file__))  # in a checkout
+    readable = (str(folder), *packages, linked, os.path.realpath(sys.base_prefix))
     return Programs(str(folder), NAMES, readable)
-
-
-def _folder(file: str | None) -> str:
-    return os.path.dirname(os.path.realpath(file or ""))
 
 
 def _launcher(interpreter: str, packages: Sequence[str]) -> str:
