@@ -35,7 +35,9 @@ def list_(connection: Connection, params: ModelListParams, reply: Reply[Any]) ->
     runtime = connection.runtime
 
     async def work() -> ModelListResponse:
-        return _page(models(await trio.to_thread.run_sync(runtime.config)), params)
+        config, lists = await trio.to_thread.run_sync(runtime.config), runtime.services.model_lists
+        await lists.ready(config.model_provider, config)
+        return _page(models(config, lists.entries(config.model_provider, config)), params)
 
     connection.later(reply, work)
 

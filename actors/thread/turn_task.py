@@ -70,7 +70,7 @@ class TurnTask:
         if turn.review is not None:  # a reviewer asks nobody
             reviewer = self._state.config.review_model or self._settings.model
             self._settings = evolve(self._settings, model=reviewer, approval_policy="never", collaboration_mode=None)
-        self._info: ModelInfo = model_info(self._settings.model, self._state.config)
+        self._info = self._known_model()
         self._began = False
         self._synced = 0
 
@@ -104,13 +104,13 @@ class TurnTask:
     # -- the record
 
     async def _open(self) -> None:
-        thread, turn, state = self._thread, self._turn, self._state
-        if not self._info.known:
-            text = f"Model metadata for `{self._info.slug}` not found. Defaulting to fallback metadata."
-            thread.emit(WarningNotification(thread.thread_id, text))
-        thread.set_status(ActiveStatus())
-        thread.emit(TurnStartedNotification(thread.thread_id, turn.shown()))
+        turn, state = self._turn, self._state
         try:
+            try:
+                await self._services.model_lists.ready(self._settings.model_provider, state.config)
+            finally:
+                self._info = self._known_model()
+                self._announce()
             await look_at_repository(state)
         finally:  # clients have been told of the turn: interrupted at once, it is on record nevertheless
             with trio.CancelScope(shield=True):
@@ -125,6 +125,18 @@ class TurnTask:
             turn.opened.set()
         if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
+
+    def _announce(self) -> None:
+        thread = self._thread
+        if not self._info.known:
+            text = f"Model metadata for `{self._info.slug}` not found. Defaulting to fallback metadata."
+            thread.emit(WarningNotification(thread.thread_id, text))
+        thread.set_status(ActiveStatus())
+        thread.emit(TurnStartedNotification(thread.thread_id, self._turn.shown()))
+
+    def _known_model(self) -> ModelInfo:
+        config, settings = self._state.config, self._settings
+        return model_info(settings.model, config, self._services.model_lists.entries(settings.model_provider, config))
 
     def _opening_entries(self) -> list[Entry]:
         turn, state, conversation = self._turn, self._state, self._conversation

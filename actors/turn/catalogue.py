@@ -1,8 +1,8 @@
 """What is known of models: what a request to each may carry, and what model/list shows.
 
-There is one table at a time: the one that `model_catalog_json` names, or else our own, facts about the models of Codex
-0.124 (names, efforts, windows) with descriptions of ours. A model that is not in it gets the fallback, with which a request
-carries nothing that only some models accept.
+There is one table at a time: the one that `model_catalog_json` names; or else our own, facts about the models of Codex
+0.124 (names, efforts, windows) with descriptions of ours, over which goes what the provider says. A model that is not in it
+gets the fallback, with which a request carries nothing that only some models accept.
 """
 
 from __future__ import annotations
@@ -116,16 +116,19 @@ MODELS: Final[Sequence[ModelInfo]] = (
 )
 
 
-def models(config: Config) -> Sequence[ModelInfo]:
-    """The table in force, in the order in which models are to be offered."""
-    if config.model_catalog is None:
-        return MODELS
-    return sorted(map(of_entry, config.model_catalog), key=lambda model: model.priority)
+def models(config: Config, listed: Sequence[Mapping[str, Any]] = ()) -> Sequence[ModelInfo]:
+    """The table in force, in the order in which models are to be offered. `listed` is what the provider says of them."""
+    given = config.model_catalog or listed
+    said = sorted(map(of_entry, given), key=lambda model: model.priority)
+    if config.model_catalog is not None:
+        return said
+    slugs = {model.slug for model in said}
+    return [*said, *(model for model in MODELS if model.slug not in slugs)]
 
 
-def model_info(slug: str, config: Config) -> ModelInfo:
+def model_info(slug: str, config: Config, listed: Sequence[Mapping[str, Any]] = ()) -> ModelInfo:
     """What is known of a model, and what is configured for all; the fallback, `known` False, where nothing is."""
-    info = _find(slug, models(config))
+    info = _find(slug, models(config, listed))
     info = ModelInfo(slug=slug, known=False) if info is None else evolve(info, slug=slug)
     return _configured(info, config)
 

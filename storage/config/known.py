@@ -114,6 +114,7 @@ PROVIDER: Final[Mapping[str, Kind]] = {
     "stream_max_retries": int,
     "stream_idle_timeout_ms": int,
     "requires_openai_auth": bool,
+    "lists_models": bool,
 }
 
 # Shown as null by config/read when unset; the order clients see.
