@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
 
 from spindle.actors.mailbox import Reply
-from spindle.actors.turn.catalogue import EFFORTS, MODELS, ModelInfo
+from spindle.actors.turn.catalogue import ModelInfo, models
 from spindle.actors.turn.modes import PRESETS
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.models import (
     CollaborationModeListParams,
     CollaborationModeListResponse,
+    InputModality,
     MockExperimentalMethodParams,
     MockExperimentalMethodResponse,
     Model,
@@ -23,9 +27,25 @@ if TYPE_CHECKING:
     from spindle.actors.connection import Connection
 
 
+_MODALITIES: Final[Sequence[InputModality]] = ("text", "image")
+
+
 def list_(connection: Connection, params: ModelListParams, reply: Reply[Any]) -> None:
-    """model/list: the table of known models; cursors are decimal offsets."""
-    rows = [model for model in MODELS if params.include_hidden or not model.hidden]
+    """model/list: the models that turns know; cursors are decimal offsets."""
+    runtime = connection.runtime
+
+    async def work() -> ModelListResponse:
+        config, lists = await trio.to_thread.run_sync(runtime.config), runtime.services.model_lists
+        await lists.ready(config.model_provider, config)
+        return _page(models(config, lists.entries(config.model_provider, config)), params)
+
+    connection.later(reply, work)
+
+
+def _page(known: Sequence[ModelInfo], params: ModelListParams) -> ModelListResponse:
+    usable = [model for model in known if model.with_key]
+    default = next((model for model in usable if not model.hidden), None)
+    rows = [model for model in usable if params.include_hidden or not model.hidden]
     offset = 0
     if params.cursor is not None:
         if not (params.cursor.isascii() and params.cursor.isdecimal()):
@@ -34,21 +54,22 @@ def list_(connection: Connection, params: ModelListParams, reply: Reply[Any]) ->
         if offset > len(rows):
             raise invalid_request(f"cursor {offset} exceeds total models {len(rows)}")
     end = len(rows) if params.limit is None else offset + max(1, params.limit)
-    page = [_row(model) for model in rows[offset:end]]
-    reply.resolve(ModelListResponse(page, str(end) if end < len(rows) else None))
+    page = [_row(model, is_default=model is default) for model in rows[offset:end]]
+    return ModelListResponse(page, str(end) if end < len(rows) else None)
 
 
-def _row(info: ModelInfo) -> Model:
+def _row(info: ModelInfo, *, is_default: bool) -> Model:
     return Model(
         id=info.slug,
         model=info.slug,
-        display_name=info.slug,
+        display_name=info.title or info.slug,
         description=info.description,
         hidden=info.hidden,
-        supported_reasoning_efforts=[ReasoningEffortOption(effort, EFFORTS[effort]) for effort in info.efforts],
-        default_reasoning_effort=info.default_effort,
-        additional_speed_tiers=["fast"] if info.fast_tier else [],
-        is_default=info is MODELS[0],
+        supported_reasoning_efforts=[ReasoningEffortOption(*effort) for effort in info.efforts.items()],
+        default_reasoning_effort=info.default_effort or "none",
+        input_modalities=[modality for modality in _MODALITIES if modality in info.modalities],
+        additional_speed_tiers=info.speed_tiers,
+        is_default=is_default,
     )
 
 

@@ -14,10 +14,9 @@ from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.opened import (
     OpenedThread,
     check_provider,
-    guidance_of,
+    open_state,
     save_history,
     session_meta,
-    skills_of,
 )
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings
@@ -68,20 +67,10 @@ def _open(services: Services, thread_id: str, opening: AgentThread) -> OpenedThr
     if opening.history is not None:
         meta["forked_from_id"] = opening.parent_id
     path = None if opening.ephemeral else services.home.new_rollout_path(thread_id, now)
-    return OpenedThread(
-        settings=settings,
-        config=config,
-        conversation=Conversation(services.home, thread_id, path, meta, services.outliner),
-        guidance=guidance_of(services, config, settings.cwd),
-        skills=skills_of(services, config, settings.cwd),
-        client=opening.client,
-        created_at=int(now.timestamp()),
-        updated_at=int(now.timestamp()),
-        source=protocol_source(meta["source"], name.nickname, name.role),
-        cli_version=services.version,
-        forked_from_id=opening.parent_id if opening.history is not None else None,
-        agent_nickname=name.nickname,
-        agent_role=name.role,
-        ephemeral=opening.ephemeral,
-        functions=opening.functions,
-    )
+    conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
+    state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
+    state.source = protocol_source(meta["source"], name.nickname, name.role)
+    state.agent_nickname, state.agent_role = name.nickname, name.role
+    state.forked_from_id = meta.get("forked_from_id")
+    state.ephemeral, state.functions = opening.ephemeral, opening.functions
+    return state

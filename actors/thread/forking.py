@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
-from spindle.actors.thread.opened import OpenedThread, check_provider, configure, guidance_of, session_meta, skills_of
+from spindle.actors.thread.opened import OpenedThread, check_provider, configure, open_state, session_meta
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
 from spindle.actors.tools.interface import Tool
@@ -115,27 +115,17 @@ def _fork(
         meta |= {"session_id": thread_id, "history_mode": "paginated"}
     if params.thread_source is not None:
         meta["thread_source"] = params.thread_source
-    conversation = Conversation(services.home, thread_id, path, meta)
+    conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
     forked = _write(conversation, meta, parts)
     told = recorded.get("developer_instructions")
     new = params.developer_instructions
-    return OpenedThread(
-        settings=settings,
-        config=config,
-        conversation=conversation,
-        guidance=guidance_of(services, config, settings.cwd),
-        skills=skills_of(services, config, settings.cwd),
-        client=opening.client,
-        created_at=int(now.timestamp()),
-        updated_at=int(now.timestamp()),
-        source=services.source,
-        cli_version=services.version,
-        preview=forked.preview,
-        forked_from_id=summary.id,
-        ephemeral=path is None,
-        new_developer_instructions=new if new and new != told else None,
-        functions=opening.functions,
-    )
+    state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
+    state.preview = forked.preview
+    state.forked_from_id = summary.id
+    state.ephemeral = path is None
+    state.new_developer_instructions = new if new and new != told else None
+    state.functions = opening.functions
+    return state
 
 
 def _source(services: Services, opening: FromFork) -> Path:

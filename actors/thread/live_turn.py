@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import trio
-from attrs import define, field
+from attrs import Factory, define, field
 
 from spindle.actors.turn.host import Said
 from spindle.rpc.protocol.reviews import ReviewTarget
@@ -34,7 +34,8 @@ class LiveTurn:
     began: float = field(factory=time.monotonic)
     accepting: bool = True
     interrupted: bool = False
-    steered: list[Said] = field(factory=lambda: list[Said]())
+    unsaid: list[Said] = field(init=False, default=Factory(lambda self: _begins_with(self), takes_self=True))
+    """Input that the turn has still to say, oldest first: what it begins with, and what joins it."""
     scripts: list[str] = field(factory=lambda: list[str]())
     """Commands of the user's own that wait for the turn to take them."""
     run_script: Callable[[str], None] | None = None
@@ -61,10 +62,10 @@ class LiveTurn:
         """Run a command of the user's own as a part of the turn."""
         (self.run_script or self.scripts.append)(script)
 
-    def take_steered(self) -> list[Said]:
-        """The input that was sent since the last call."""
-        steered, self.steered = self.steered, []
-        return steered
+    def take_input(self) -> list[Said]:
+        """The input that is to be said now; whoever takes it says it, at the latest when the turn ends."""
+        unsaid, self.unsaid = self.unsaid, []
+        return unsaid
 
     def interrupt(self) -> None:
         """End it now."""
@@ -89,3 +90,7 @@ class LiveTurn:
             completed_at=int(time.time()),
             duration_ms=self.duration_ms(),
         )
+
+
+def _begins_with(turn: LiveTurn) -> list[Said]:
+    return [] if turn.first is None else [turn.first]

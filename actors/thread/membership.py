@@ -142,7 +142,7 @@ async def hear(thread: ThreadActor, message: AgentRests) -> None:
         return
     item = model_message("user", message.text)
     if thread.turn is not None and thread.turn.joinable:
-        thread.turn.steered.append(Said((), item))
+        thread.turn.unsaid.append(Said((), item))
     else:
         await save(thread, lambda: [("response_item", item)])
     message.reply.resolve(None)

@@ -60,6 +60,24 @@ class OpenedThread:
     """Developer instructions that came with a resume and that the model has yet to be told."""
 
 
+def open_state(
+    services: Services, config: Config, settings: ThreadSettings, conversation: Conversation, client: Client, at: int
+) -> OpenedThread:
+    """The state of a thread that began `at` that second, with what applies in its directory. Blocks on the disk."""
+    return OpenedThread(
+        settings=settings,
+        config=config,
+        conversation=conversation,
+        guidance=guidance_of(services, config, settings.cwd),
+        skills=skills_of(services, config, settings.cwd),
+        client=client,
+        created_at=at,
+        updated_at=at,
+        source=services.source,
+        cli_version=services.version,
+    )
+
+
 def configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] | None) -> Config:
     """The configuration for a directory (relative ones are taken from the server's), with a request's overrides in it."""
     folder = Path(services.cwd) / cwd if cwd else Path(services.cwd)

@@ -21,10 +21,9 @@ from spindle.actors.thread.opened import (
     check_provider,
     configure,
     git_info,
-    guidance_of,
+    open_state,
     save_history,
     session_meta,
-    skills_of,
 )
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
@@ -117,22 +116,13 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
         meta["thread_source"] = params.thread_source
     if params.history_mode == "paginated":
         meta |= {"session_id": thread_id, "history_mode": "paginated"}
-    return OpenedThread(
-        settings=settings,
-        config=config,
-        conversation=Conversation(services.home, thread_id, path, meta, services.outliner),
-        guidance=guidance_of(services, config, settings.cwd),
-        skills=skills_of(services, config, settings.cwd),
-        client=opening.client,
-        created_at=int(now.timestamp()),
-        updated_at=int(now.timestamp()),
-        source=services.source,
-        cli_version=services.version,
-        ephemeral=bool(params.ephemeral),
-        raw_events=params.experimental_raw_events,
-        dynamic_tools=params.dynamic_tools or (),
-        functions=opening.functions,
-    )
+    conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
+    state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
+    state.ephemeral = bool(params.ephemeral)
+    state.raw_events = params.experimental_raw_events
+    state.dynamic_tools = params.dynamic_tools or ()
+    state.functions = opening.functions
+    return state
 
 
 def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> OpenedThread:
@@ -202,26 +192,16 @@ def _continue(
     conversation.follow(rollout)
     instructed = recorded.get("developer_instructions")
     new = params.developer_instructions
-    return OpenedThread(
-        settings=settings,
-        config=config,
-        conversation=conversation,
-        guidance=guidance_of(services, config, settings.cwd),
-        skills=skills_of(services, config, settings.cwd),
-        client=opening.client,
-        created_at=summary.created_at,
-        updated_at=summary.updated_at,
-        source=summary.source,
-        cli_version=summary.cli_version,
-        preview=summary.preview,
-        name=summary.name or outline.name,
-        forked_from_id=summary.forked_from_id,
-        agent_nickname=summary.agent_nickname,
-        agent_role=summary.agent_role,
-        git=git_info(evolve(summary, git=git_of(raw_meta)) if raw_meta else summary),
-        new_developer_instructions=new if new and new != instructed else None,
-        functions=opening.functions,
-    )
+    state = open_state(services, config, settings, conversation, opening.client, summary.created_at)
+    state.updated_at = summary.updated_at
+    state.source, state.cli_version = summary.source, summary.cli_version
+    state.preview, state.name = summary.preview, summary.name or outline.name
+    state.forked_from_id = summary.forked_from_id
+    state.agent_nickname, state.agent_role = summary.agent_nickname, summary.agent_role
+    state.git = git_info(evolve(summary, git=git_of(raw_meta)) if raw_meta else summary)
+    state.new_developer_instructions = new if new and new != instructed else None
+    state.functions = opening.functions
+    return state
 
 
 def _with_provider(params: ThreadResumeParams, summary: ThreadSummary) -> ThreadResumeParams:
@@ -236,25 +216,11 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
     settings = settings_for(config, params, server_cwd=services.cwd)
     check_provider(settings, config)
     path = services.home.new_rollout_path(thread_id, now)
-    return OpenedThread(
-        settings=settings,
-        config=config,
-        conversation=Conversation(
-            services.home,
-            thread_id,
-            path,
-            session_meta(services, thread_id, settings, opening.client, now),
-            services.outliner,
-        ),
-        guidance=guidance_of(services, config, settings.cwd),
-        skills=skills_of(services, config, settings.cwd),
-        client=opening.client,
-        created_at=int(now.timestamp()),
-        updated_at=int(now.timestamp()),
-        source=services.source,
-        cli_version=services.version,
-        preview=_preview(params.history),
-    )
+    meta = session_meta(services, thread_id, settings, opening.client, now)
+    conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
+    state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
+    state.preview = _preview(params.history)
+    return state
 
 
 def _preview(history: Sequence[Mapping[str, Any]]) -> str:

@@ -11,6 +11,7 @@ import trio
 from attrs import Factory, define, field
 
 from spindle.actors.indexing import Indexing
+from spindle.actors.model_lists import ModelLists
 from spindle.actors.questions import Questions
 from spindle.actors.skills import SkillCatalog
 from spindle.actors.subscribers import Audience
@@ -72,6 +73,11 @@ class Services:
     indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
     state: StateStore = field(default=Factory(lambda self: StateStore(self.home), takes_self=True))
     outliner: Outliner = field(default=Factory(lambda self: self.indexing.outliner(), takes_self=True))
+    model_lists: ModelLists = field(
+        default=Factory(
+            lambda self: ModelLists(self.home, self.models, self.version, self.background), takes_self=True
+        )
+    )
     sandbox: Sandbox = field(factory=Sandbox)
     rules: RuleBook = field(
         default=Factory(lambda self: RuleBook(self.home.path / "rules", self.audience.announce), takes_self=True)

@@ -13,6 +13,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from spindle.actors.thread.permissions import policy_of
+from spindle.actors.turn.catalogue import model_info
 from spindle.actors.turn.modes import filled
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.settings import (
@@ -124,8 +125,9 @@ def settings_for(
         sandbox = sandbox_from_rollout(stored) or sandbox
     collaboration: Any = recorded.get("collaboration_mode") or {}
     collaborating: Any = collaboration.get("settings") or {}
+    model = params.model or recorded.get("model") or config.model or DEFAULT_MODEL
     return ThreadSettings(
-        model=params.model or recorded.get("model") or config.model or DEFAULT_MODEL,
+        model=model,
         model_provider=params.model_provider or config.model_provider or "openai",
         cwd=os.path.normpath(os.path.join(server_cwd, cwd)) if cwd else server_cwd,
         approval_policy=params.approval_policy
@@ -143,7 +145,10 @@ def settings_for(
         effort=config.model_reasoning_effort or recorded.get("effort") or collaborating.get("reasoning_effort"),
         summary=config.model_reasoning_summary,
         personality=getattr(params, "personality", None) or config.personality,
-        base_instructions=params.base_instructions or base_instructions or config.instructions,
+        base_instructions=params.base_instructions
+        or base_instructions
+        or config.instructions
+        or model_info(model, config).base_instructions,
         developer_instructions=params.developer_instructions or config.developer_instructions,
     )
 

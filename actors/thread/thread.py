@@ -343,7 +343,7 @@ class ThreadActor(Actor):
         if said is None or (self.turn is not None and not self.turn.joinable):
             self._waiting.append(message)  # it is writing its last lines; the next one starts right after
         elif self.turn is not None:
-            self.turn.steered.append(said)
+            self.turn.unsaid.append(said)
             message.reply.resolve(Turn(self.turn.id))
         else:
             message.reply.resolve(Turn(self._begin(str(uuid7()), message.params, said).id))
@@ -413,7 +413,7 @@ class ThreadActor(Actor):
             text = f"cannot steer a {turn.kind} turn"
             info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
             raise invalid_request(text, TurnError(text, info))
-        turn.steered.append(said)
+        turn.unsaid.append(said)
         message.reply.resolve(turn.id)
 
     def _interrupt(self, message: InterruptTurn) -> None:

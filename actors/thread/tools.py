@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import trio
@@ -20,14 +21,15 @@ from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.commands.sessions import LONGEST_POLL
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool
 from spindle.actors.tools.dynamic import DynamicTool
-from spindle.actors.tools.images import ViewImage
+from spindle.actors.tools.images.view_image import ViewImage
 from spindle.actors.tools.interface import Tool, ToolHost
 from spindle.actors.tools.patch.commands import PatchCommands
+from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.patch.patch_tools import ApplyPatch
 from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.actors.tools.plan import UpdatePlan
 from spindle.actors.tools.user_questions import RequestUserInput
-from spindle.actors.turn.catalogue import MODELS, ModelInfo
+from spindle.actors.turn.catalogue import ModelInfo, models
 from spindle.actors.turn.toolbox import Offered, Toolbox
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy
 from spindle.storage.config import Config
@@ -49,7 +51,10 @@ class ThreadTools:
         """What runs the thread's commands, in the thread's `nursery` and the environment that `config` gives them."""
         services, runner = self._services, self._runner
         if runner is None:
-            runner = Runner(services.warden, nursery, services.sandbox, services.rules, services.home.path)
+            home = services.home.path
+            runner = Runner(
+                services.warden, nursery, services.sandbox, services.rules, home, programs=partial(programs, home)
+            )
             nursery.start_soon(services.warden.hold)
             self._runner = runner
         runner.environment = environment_policy(config.table("shell_environment_policy"))
@@ -65,30 +70,35 @@ class ThreadTools:
         config = state.config
         runner = self.runner(nursery, config)
         patches = self._patches = TurnPatches(str(self._services.home.path), runner.remembered)
-        grammar = info.patch_grammar or config.features("apply_patch_freeform", False)
+        grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
+        runner.output, runner.most_output = info.output, info.most_output
         taker = PatchCommands(patches, grammar=grammar)
         logins = config.raw.get("allow_login_shell") is not False
         poll = config.raw.get("background_terminal_max_timeout")
         shell = ShellTool(runner, taker, plain=grammar)
+        scripts = ShellCommandTool(runner, taker, logins=logins)
         hidden: list[Tool] = [
             shell,
-            ShellCommandTool(runner, taker, logins=logins),
+            scripts,
             ApplyPatch(patches, custom=False),  # models that know it call it all the same
         ]
-        offered: list[Offered] = [shell]
-        if config.features("unified_exec", True):
+        offered: list[Offered] = []
+        if config.features("unified_exec", True) or info.shell == "unified_exec":
             longest = poll if isinstance(poll, int) else LONGEST_POLL
-            offered = [ExecCommandTool(runner, taker, logins=logins), WriteStdinTool(runner, longest_poll=longest)]
+            offered += [ExecCommandTool(runner, taker, logins=logins), WriteStdinTool(runner, longest_poll=longest)]
+        elif info.shell != "disabled":
+            offered.append(scripts if info.shell == "shell_command" else shell)
         offered += self._servers.functions()
         offered += [UpdatePlan(), RequestUserInput()]
         if config.features("request_permissions_tool", False):
             offered.append(RequestPermissions(runner.remembered, runner.place(state.settings.cwd)))
-        if grammar:
-            offered.append(ApplyPatch(patches, custom=True))
+        if grammar or info.patches == "function":
+            offered.append(ApplyPatch(patches, custom=grammar))
         offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
         offered.append(ViewImage())
         if self._agents.allowed:
-            offered += agent_tools(self._agents, MODELS)
+            listed = self._services.model_lists.entries(state.settings.model_provider, config)
+            offered += agent_tools(self._agents, models(config, listed))
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
         return Toolbox(offered, hidden, self._servers)
 

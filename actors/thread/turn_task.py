@@ -21,7 +21,7 @@ from spindle.actors.turn.catalogue import ModelInfo, model_info
 from spindle.actors.turn.compaction import Compacted, compact
 from spindle.actors.turn.context import TURN_ABORTED, Told, message, opening, today
 from spindle.actors.turn.host import Entry, Said
-from spindle.actors.turn.loop import run_turn, say
+from spindle.actors.turn.loop import run_turn, say_input
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
@@ -70,10 +70,8 @@ class TurnTask:
         if turn.review is not None:  # a reviewer asks nobody
             reviewer = self._state.config.review_model or self._settings.model
             self._settings = evolve(self._settings, model=reviewer, approval_policy="never", collaboration_mode=None)
-        config = self._state.config
-        self._info: ModelInfo = model_info(self._settings.model, config.model_context_window, config.model_verbosity)
+        self._info = self._known_model()
         self._began = False
-        self._unsaid = turn.first
         self._synced = 0
 
     async def run(self) -> None:
@@ -106,13 +104,13 @@ class TurnTask:
     # -- the record
 
     async def _open(self) -> None:
-        thread, turn, state = self._thread, self._turn, self._state
-        if not self._info.known:
-            text = f"Model metadata for `{self._info.slug}` not found. Defaulting to fallback metadata."
-            thread.emit(WarningNotification(thread.thread_id, text))
-        thread.set_status(ActiveStatus())
-        thread.emit(TurnStartedNotification(thread.thread_id, turn.shown()))
+        turn, state = self._turn, self._state
         try:
+            try:
+                await self._services.model_lists.ready(self._settings.model_provider, state.config)
+            finally:
+                self._info = self._known_model()
+                self._announce()
             await look_at_repository(state)
         finally:  # clients have been told of the turn: interrupted at once, it is on record nevertheless
             with trio.CancelScope(shield=True):
@@ -127,6 +125,18 @@ class TurnTask:
             turn.opened.set()
         if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
+
+    def _announce(self) -> None:
+        thread = self._thread
+        if not self._info.known:
+            text = f"Model metadata for `{self._info.slug}` not found. Defaulting to fallback metadata."
+            thread.emit(WarningNotification(thread.thread_id, text))
+        thread.set_status(ActiveStatus())
+        thread.emit(TurnStartedNotification(thread.thread_id, self._turn.shown()))
+
+    def _known_model(self) -> ModelInfo:
+        config, settings = self._state.config, self._settings
+        return model_info(settings.model, config, self._services.model_lists.entries(settings.model_provider, config))
 
     def _opening_entries(self) -> list[Entry]:
         turn, state, conversation = self._turn, self._state, self._conversation
@@ -157,8 +167,7 @@ class TurnTask:
         if self._began:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
-                if self._unsaid is not None:  # ended while the servers were waited for; the model hears of it next time
-                    say(self, self._unsaid)
+                say_input(self)  # what there was no time for; the model hears of it next time
                 self.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
                     await self._services.flusher.sync(conversation.journal)
@@ -216,7 +225,7 @@ class TurnTask:
             originator=state.client.originator,
             user_agent=state.client.user_agent,
             compact_prompt=state.config.compact_prompt,
-            compact_at=state.config.model_auto_compact_token_limit or self._info.context_window * 9 // 10,
+            compact_at=self._info.compact_at,
             output_schema=turn.params.output_schema,
             patch_progress=state.config.features("apply_patch_streaming_events", False),
             toolbox=thread.tools.toolbox(state, self._info, thread.nursery),
@@ -231,11 +240,9 @@ class TurnTask:
             await compact(self, plan, model)
             return None
         last: str | None = None
-        said: Sequence[Said] = [turn.first]
-        self._unsaid = None
-        while said or turn.scripts:
-            last = await self._beside_commands(partial(run_turn, self, plan, model, said) if said else _nothing) or last
-            said = turn.take_steered()
+        while turn.unsaid or turn.scripts:
+            work = partial(run_turn, self, plan, model) if turn.unsaid else _nothing
+            last = await self._beside_commands(work) or last
         return last
 
     # -- commands of the user's own
@@ -266,7 +273,7 @@ class TurnTask:
         """What comes of the command is told to the model with the next request."""
         try:
             told = await self._run_script(script)
-            self._turn.steered.append(Said((), told))
+            self._turn.unsaid.append(Said((), told))
         except Exception:
             log.exception("a command of the user failed in thread %s", self._thread.thread_id)
 
@@ -363,7 +370,7 @@ class TurnTask:
 
     def take_input(self) -> Sequence[Said]:
         """See TurnHost."""
-        return self._turn.take_steered()
+        return self._turn.take_input()
 
     def partial(self, answer: object | None) -> None:
         """See TurnHost."""

@@ -53,7 +53,7 @@ class TurnHost(ToolHost, Protocol):
         ...
 
     def take_input(self) -> Sequence[Said]:
-        """Input that was sent while the turn ran, each once."""
+        """The input that waits to be said, each once."""
         ...
 
     def cancel(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 
 from spindle.actors.tools.patch.progress import PatchProgress
@@ -24,17 +23,17 @@ def default_instructions() -> str:
     return Path(__file__).with_name("instructions.md").read_text(encoding="utf-8")
 
 
-async def run_turn(host: TurnHost, plan: TurnPlan, model: Model, first: Sequence[Said]) -> str | None:
-    """Run the turn to its end; returns the last message of the agent.
+async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
+    """Say the input that waits and run the turn to its end; returns the last message of the agent.
 
     Raises ModelError when the model fails for good and JournalError when the history cannot be saved; cancelling it
-    interrupts the turn. Closing the turn's record is the caller's, in each of these cases.
+    interrupts the turn. Closing the turn's record is the caller's, in each of these cases, and so is the input that was
+    not said by then.
     """
     last: str | None = None
     if _is_full(host, plan):
         await compact(host, plan, model, in_turn=True)
-    for said in first:
-        say(host, said)
+    say_input(host)
     while True:
         answer = await sample(
             host,
@@ -48,10 +47,7 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model, first: Sequence
         last = answer.text if answer.text is not None else last
         if answer.calls:
             await run_calls(answer.calls, plan.toolbox, host)
-        steered = host.take_input()
-        for said in steered:
-            say(host, said)
-        if not answer.calls and not steered:
+        if not say_input(host) and not answer.calls:
             return last
         if _is_full(host, plan):
             await compact(host, plan, model, in_turn=True)
@@ -61,8 +57,16 @@ def _is_full(host: TurnHost, plan: TurnPlan) -> bool:
     return plan.compact_at is not None and host.context_tokens() >= plan.compact_at
 
 
-def say(host: TurnHost, said: Said) -> None:
-    """Make user input part of the conversation; what has no content is for the model only."""
+def say_input(host: TurnHost) -> bool:
+    """Make the input that waits part of the conversation; whether there was any."""
+    waiting = host.take_input()
+    for said in waiting:
+        _say(host, said)
+    return bool(waiting)
+
+
+def _say(host: TurnHost, said: Said) -> None:
+    """What has no content is for the model only."""
     if not said.content:
         host.record(("response_item", said.item))
         return

@@ -121,7 +121,7 @@ async def review(host: TurnHost, plan: TurnPlan, model: Model, target: ReviewTar
         words = await prompt(target, host.cwd)
         instructions = await trio.to_thread.run_sync(_instructions)
         answer = await run_turn(
-            Reviewer(host),
+            Reviewer(host, Said([TextInput(words)], message("user", words))),
             evolve(
                 plan,
                 instructions=instructions,
@@ -131,7 +131,6 @@ async def review(host: TurnHost, plan: TurnPlan, model: Model, target: ReviewTar
                 compact_prompt=None,
             ),
             model,
-            [Said([TextInput(words)], message("user", words))],
         )
         output = review_output(answer) if answer else None
     finally:

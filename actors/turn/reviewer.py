@@ -25,10 +25,11 @@ from spindle.rpc.protocol.turns import (
 
 
 class Reviewer:
-    """A `TurnHost` that stands before the thread's."""
+    """A `TurnHost` that stands before the thread's. `task` is all that is said to the reviewer."""
 
-    def __init__(self, host: TurnHost) -> None:
+    def __init__(self, host: TurnHost, task: Said) -> None:
         self._host = host
+        self._unsaid: Sequence[Said] = (task,)
         self._items: list[bytes] = [orjson.dumps(message) for message in host.context()]
         self._summary: str | None = None
         self._tokens = 0
@@ -108,8 +109,9 @@ class Reviewer:
         return self._tokens
 
     def take_input(self) -> Sequence[Said]:
-        """Nobody speaks to a reviewer."""
-        return ()
+        """See TurnHost."""
+        unsaid, self._unsaid = self._unsaid, ()
+        return unsaid
 
     def cancel(self) -> None:
         """See TurnHost."""

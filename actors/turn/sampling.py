@@ -121,8 +121,10 @@ def request(plan: TurnPlan, history: Sequence[bytes], tools: Sequence[object] = 
     settings, info = plan.settings, plan.info
     reasoning: dict[str, Any] | None = None
     if info.reasoning:
-        reasoning = {"effort": settings.effort or info.default_effort}
-        if (summary := settings.summary or "auto") != "none":
+        reasoning = {}
+        if (effort := settings.effort or info.default_effort) is not None:
+            reasoning["effort"] = effort
+        if (summary := settings.summary or info.default_summary) != "none":
             reasoning["summary"] = summary
     text: dict[str, Any] = {"verbosity": info.verbosity} if info.verbosity else {}
     if plan.output_schema is not None:

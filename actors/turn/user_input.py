@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from spindle.actors.tools.images import NotAnImage, data_url
+from spindle.actors.tools.images.files import NotAnImage, data_url
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.items import ImageInput, LocalImageInput, TextInput, UserInput
 

@@ -49,6 +49,11 @@ class Exchange:
         """The status code."""
         return self._response.status_code
 
+    def header(self, name: str) -> str | None:
+        """A header of the answer."""
+        value: str | None = self._response.headers.get(name)
+        return value
+
     async def chunk(self) -> bytes:
         """The bytes that came next, b"" at the end of the body. Raises HttpFailure."""
         import httpx
@@ -100,6 +105,13 @@ class Connections:
 
         Raises HttpFailure; ValueError for a URL or a header that cannot be used.
         """
+        return await self._exchange("POST", headers, body, idle)
+
+    async def get(self, headers: Sequence[Header], idle: float) -> Exchange:
+        """As `post`, without a body."""
+        return await self._exchange("GET", headers, b"", idle)
+
+    async def _exchange(self, method: str, headers: Sequence[Header], body: bytes, idle: float) -> Exchange:
         if self._context is None:
             self._context = await trio.to_thread.run_sync(_ssl_context)
         import httpx
@@ -110,7 +122,7 @@ class Connections:
             self._pools.append(pool)
         pool.in_use += 1
         try:
-            return Exchange(await self._send(pool.client, headers, body, idle), pool.free)
+            return Exchange(await self._send(pool.client, method, headers, body, idle), pool.free)
         except BaseException as error:
             pool.free()
             if isinstance(error, httpx.ReadTimeout):
@@ -122,12 +134,12 @@ class Connections:
             raise
 
     async def _send(
-        self, client: httpx.AsyncClient, headers: Sequence[Header], body: bytes, idle: float
+        self, client: httpx.AsyncClient, method: str, headers: Sequence[Header], body: bytes, idle: float
     ) -> httpx.Response:
         import httpx
 
         timeout = httpx.Timeout(idle, connect=min(idle, _CONNECT_SECONDS))
-        request = client.build_request("POST", self.url, content=body, headers=list(headers), timeout=timeout)
+        request = client.build_request(method, self.url, content=body, headers=list(headers), timeout=timeout)
         try:
             return await client.send(request, stream=True)
         except httpx.RemoteProtocolError as error:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import frozen
 
@@ -15,6 +15,7 @@ __all__ = [
     "InputDelta",
     "ItemAdded",
     "ItemDone",
+    "ListsModels",
     "Model",
     "ModelError",
     "ModelEvent",
@@ -165,4 +166,16 @@ class Model(Protocol):
 
     async def aclose(self) -> None:
         """Release what is kept between requests. Requests in progress may end, new ones are refused."""
+        ...
+
+
+@runtime_checkable
+class ListsModels(Protocol):
+    """A provider that can be asked for its models."""
+
+    async def list_models(self, client_version: str, etag: str | None) -> tuple[Sequence[object], str | None] | None:
+        """(the entries, as they came; the list's etag), or None if it is still the one with this `etag`.
+
+        Some seconds at most. Raises ModelError.
+        """
         ...

@@ -30,3 +30,5 @@ class Provider:
     experimental_bearer_token: str | None = None
     wire_api: str = "responses"
     env_key_instructions: str | None = None
+    lists_models: bool = False
+    """Ours: whether it says at `GET {base_url}/models` what Codex's own provider says there of its models."""

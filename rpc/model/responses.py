@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
+from typing import cast
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -21,6 +22,8 @@ _DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _ERROR_BODY_LIMIT = 1 << 20
 _ERROR_BODY_SECONDS = 10.0
 _BACKOFF_SECONDS = 0.2
+_LIST_SECONDS = 5.0
+_LIST_LIMIT = 8 << 20
 
 
 class ResponsesModel:
@@ -46,7 +49,7 @@ class ResponsesModel:
         self._idle_seconds = provider.stream_idle_timeout_ms / 1000
         self._connections: Connections | None = None
         self._closed = False
-        base = (provider.base_url or _DEFAULT_BASE_URL).rstrip("/")
+        self._base = base = (provider.base_url or _DEFAULT_BASE_URL).rstrip("/")
         query = urlencode(provider.query_params, quote_via=quote)
         self.url = f"{base}/responses" + (f"?{query}" if query else "")
 
@@ -59,6 +62,37 @@ class ResponsesModel:
         self._closed = True
         if self._connections is not None:
             await self._connections.aclose()
+
+    async def list_models(self, client_version: str, etag: str | None) -> tuple[Sequence[object], str | None] | None:
+        """As in `ListsModels`."""
+        headers = [("accept", "application/json"), ("originator", "spindle"), ("user-agent", f"spindle/{client_version}")]
+        if etag is not None:
+            headers.append(("if-none-match", etag))
+        query = urlencode({**self.provider.query_params, "client_version": client_version}, quote_via=quote)
+        connections = Connections(f"{self._base}/models?{query}")
+        try:
+            with trio.fail_after(_LIST_SECONDS):
+                exchange = await connections.get(self._with_own(headers), _LIST_SECONDS)
+                try:
+                    said = await exchange.rest(_LIST_LIMIT)
+                finally:
+                    await exchange.aclose()
+        except (HttpFailure, ValueError, trio.TooSlowError) as error:
+            raise ModelError(f"cannot get {connections.url}: {str(error) or 'no answer in time'}") from error
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+                await connections.aclose()
+        if exchange.status == 304:
+            return None
+        if not 200 <= exchange.status < 300:
+            raise refused(exchange.status, said, connections.url)
+        try:
+            entries: object = orjson.loads(said)["models"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            entries = None
+        if not isinstance(entries, list):
+            raise ModelError(f"{connections.url} has no list of models")
+        return cast("list[object]", entries), exchange.header("etag")
 
     async def open(self, request: ModelRequest) -> Exchange:
         """Send `request` and return the exchange, its answer a success. Raises `ModelError`."""
@@ -99,7 +133,6 @@ class ResponsesModel:
             attempt += 1
 
     def _headers(self, request: ModelRequest) -> list[Header]:
-        provider, environ = self.provider, self._environ
         thread = request.thread_id
         headers = [
             ("accept", "text/event-stream"),
@@ -114,6 +147,11 @@ class ResponsesModel:
             headers.append(("x-openai-subagent", request.subagent))
         if request.parent_thread_id is not None:
             headers.append(("x-codex-parent-thread-id", request.parent_thread_id))
+        return self._with_own(headers)
+
+    def _with_own(self, headers: list[Header]) -> list[Header]:
+        """With the key, and what the provider's settings put in or in place. Raises ModelError for a missing key."""
+        provider, environ = self.provider, self._environ
         key = self._bearer()
         if key:
             headers.append(("authorization", f"Bearer {key}"))

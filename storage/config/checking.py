@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from spindle.storage.config.known import AGENT_ROLE, PROFILE, PROVIDER, TOP, Kind
+from spindle.storage.config.known import AGENT_ROLE, MODEL, PROFILE, PROVIDER, TOP, Kind
 from spindle.storage.config.mcp_servers import mcp_faults
 from spindle.storage.config.values import describe
 
@@ -38,6 +38,22 @@ def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, role in _tables(config.get("agents")):
         yield from _table(role, AGENT_ROLE, ("agents", name))
     yield from mcp_faults(config.get("mcp_servers"))
+
+
+def model_faults(entry: object) -> Iterator[str]:
+    """What is wrong with an entry of a model catalogue, each with its key."""
+    if not isinstance(entry, Mapping):
+        yield f"invalid type: {describe(entry)}, expected a map"
+        return
+    model = cast("Mapping[str, Any]", entry)
+    if "slug" not in model:
+        yield "missing field `slug`"
+    for keys, reason in _table(model, MODEL, ()):
+        yield f"{'.'.join(keys)}: {reason}"
+    levels = model.get("supported_reasoning_levels")
+    for level in cast("list[object]", levels) if isinstance(levels, list) else ():
+        if not isinstance(level, Mapping) or not isinstance(cast("Mapping[str, object]", level).get("effort"), str):
+            yield "supported_reasoning_levels: missing field `effort`"
 
 
 def _table(

@@ -34,6 +34,8 @@ class Config:
     layers: Sequence[Layer]
     cwd: Path | None
     trust: Trust | None
+    model_catalog: Sequence[Mapping[str, Any]] | None = None
+    """The entries of `model_catalog_json`, checked; None where it is not set."""
     _providers: Mapping[str, Provider] = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -119,6 +121,14 @@ class Config:
     def model_auto_compact_token_limit(self) -> int | None:
         """In tokens."""
         return self.raw.get("model_auto_compact_token_limit")
+
+    @property
+    def model_supports_reasoning_summaries(self) -> bool:
+        return self.raw.get("model_supports_reasoning_summaries") is True
+
+    @property
+    def tool_output_token_limit(self) -> int | None:
+        return self.raw.get("tool_output_token_limit")
 
     @property
     def service_tier(self) -> str | None:

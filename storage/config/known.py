@@ -41,6 +41,8 @@ TOP: Final[Mapping[str, Kind]] = {
     "review_model": str,
     "model_context_window": int,
     "model_auto_compact_token_limit": int,
+    "model_catalog_json": str,
+    "model_supports_reasoning_summaries": bool,
     "sandbox_workspace_write": dict,
     "sandbox_workspace_write.writable_roots": list,
     "sandbox_workspace_write.network_access": bool,
@@ -72,6 +74,35 @@ TOP: Final[Mapping[str, Kind]] = {
     "tool_output_token_limit": int,
 }
 
+MODEL: Final[Mapping[str, Kind]] = {
+    "slug": str,
+    "display_name": str,
+    "description": str,
+    "context_window": int,
+    "max_context_window": int,
+    "effective_context_window_percent": int,
+    "auto_compact_token_limit": int,
+    "supports_reasoning_summaries": bool,
+    "supported_reasoning_levels": list,
+    "default_reasoning_level": str,
+    "default_reasoning_summary": str,
+    "support_verbosity": bool,
+    "default_verbosity": str,
+    "supports_parallel_tool_calls": bool,
+    "visibility": str,
+    "supported_in_api": bool,
+    "priority": int,
+    "additional_speed_tiers": list,
+    "input_modalities": list,
+    "apply_patch_tool_type": ("freeform", "function"),
+    "shell_type": ("default", "local", "unified_exec", "disabled", "shell_command"),
+    "truncation_policy": dict,
+    "truncation_policy.mode": ("bytes", "tokens"),
+    "truncation_policy.limit": int,
+    "base_instructions": str,
+}
+"""What is looked at of an entry of `model_catalog_json`."""
+
 PROVIDER: Final[Mapping[str, Kind]] = {
     "name": str,
     "base_url": str,
@@ -86,6 +117,7 @@ PROVIDER: Final[Mapping[str, Kind]] = {
     "stream_max_retries": int,
     "stream_idle_timeout_ms": int,
     "requires_openai_auth": bool,
+    "lists_models": bool,
 }
 
 AGENT_ROLE: Final[Mapping[str, Kind]] = {"description": str, "config_file": str, "nickname_candidates": list}

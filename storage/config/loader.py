@@ -21,6 +21,7 @@ from spindle.storage.config.layers import (
     project_root,
     trust_of,
 )
+from spindle.storage.config.model_catalog import Catalog, CatalogFiles
 from spindle.storage.config.providers import providers
 from spindle.storage.config.toml import find_value, parse_file
 from spindle.storage.home import Home
@@ -49,6 +50,7 @@ class ConfigLoader:
         self.overrides = tuple(overrides)
         self.system_file = system_file
         self._files: dict[Path, _Parsed] = {}
+        self._catalogs = CatalogFiles()
         self._lock = threading.Lock()
 
     def load(self, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
@@ -71,7 +73,8 @@ class ConfigLoader:
         named = raw.get("model_provider")
         if named is not None and named not in known:
             raise ConfigError(f"Model provider `{named}` not found")
-        return Config(raw=raw, merged=merged, layers=layers, cwd=cwd, trust=trust)
+        catalog = self._catalog(raw, layers)
+        return Config(raw=raw, merged=merged, layers=layers, cwd=cwd, trust=trust, model_catalog=catalog)
 
     def overlay(self, config: Config, file: str) -> tuple[Config, Mapping[str, Any]]:
         """(`config` with the settings of a file, relative to the home, over it; those settings).
@@ -92,6 +95,16 @@ class ConfigLoader:
         user = Layer({"type": "user", "file": str(self.home.config_file)}, {})
         nothing: dict[str, Any] = {}
         return Config(raw=nothing, merged=nothing, layers=[user, system], cwd=None, trust=None)
+
+    def _catalog(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Catalog | None:
+        """A relative path starts at the folder of the file it stands in."""
+        named: object = raw.get("model_catalog_json")
+        if not isinstance(named, str):
+            return None
+        counting = [layer for layer in layers if layer.disabled_reason is None]
+        layer = next((one for one in counting if one.config.get("model_catalog_json") == named), None)
+        file, _ = (None, None) if layer is None else self._find(layer, ())
+        return self._catalogs.read((file.parent if file else self.home.path) / Path(named).expanduser())
 
     def _projects(self, cwd: Path | None, settings: Mapping[str, Any]) -> tuple[list[Layer], Trust | None]:
         if cwd is None:

@@ -157,17 +157,19 @@ def _action(value: object, cwd: str) -> Json:
 def _command(event: Json) -> Json:
     cwd = _path(event.get("cwd"))
     command = event.get("command")
+    status = camel(text(event.get("status")) or ("failed" if event.get("exit_code") else "completed"))
+    ran = status != "declined"  # the line has an exit code all the same
     return {
         "type": "commandExecution",
         "command": command if isinstance(command, str) else shlex.join(str(word) for word in sequence(command)),
         "cwd": cwd,
         "processId": event.get("process_id"),
         "source": camel(text(event.get("source")) or "agent"),
-        "status": camel(text(event.get("status")) or ("failed" if event.get("exit_code") else "completed")),
+        "status": status,
         "commandActions": [_action(value, cwd) for value in sequence(event.get("parsed_cmd"))],
         "aggregatedOutput": cut_output(text(event.get("aggregated_output"))) or None,
-        "exitCode": event.get("exit_code"),
-        "durationMs": milliseconds(event.get("duration")),
+        "exitCode": event.get("exit_code") if ran else None,
+        "durationMs": milliseconds(event.get("duration")) if ran else None,
     }
 
 

@@ -7,9 +7,14 @@ import orjson
 import pytest
 import trio
 
+from spindle.actors.mailbox import answer
+from spindle.actors.registry import ToThread
 from spindle.actors.runtime import open_runtime
 from spindle.actors.subscribers import Event, Overflow, Subscriber
+from spindle.actors.thread.messages import StartTurn
 from spindle.rpc.model.interface import Completed, Created, ItemAdded, ItemDone, TextDelta, Usage
+from spindle.rpc.protocol.items import TextInput
+from spindle.rpc.protocol.turns import TurnStartParams
 
 
 class Scripted:
@@ -72,19 +77,39 @@ class Scripted:
 
 
 class Witness:
-    """Hears what every connection hears."""
+    """Hears what every connection hears; `heard` has it all, as (method, params)."""
 
     def __init__(self, runtime):
-        self._subscriber = Subscriber(Overflow.CLOSE)
-        runtime.audience.join(self._subscriber)
+        self.subscriber = Subscriber(Overflow.CLOSE)
+        self.heard = []
+        self._told = 0
+        runtime.audience.join(self.subscriber)
 
     async def next(self, method):
         """The next notification of this kind."""
         while True:
-            for event in await self._subscriber.outbox.take():
-                assert isinstance(event, Event)
-                if event.method == method:
-                    return event.params
+            while self._told < len(self.heard):
+                said, params = self.heard[self._told]
+                self._told += 1
+                if said == method:
+                    return params
+            await self._listen()
+
+    async def until(self, method, times=1):
+        """Everything up to a notification of this kind, or to so many of them."""
+        while sum(said == method for said, _ in self.heard) < times:
+            await self._listen()
+        return self.heard
+
+    async def statuses(self):
+        """The statuses of threads up to a close."""
+        await self.until("thread/closed")
+        return [params.status.type for method, params in self.heard if method == "thread/status/changed"]
+
+    async def _listen(self):
+        for event in await self.subscriber.outbox.take():
+            assert isinstance(event, Event)
+            self.heard.append((event.method, event.params))
 
 
 @pytest.fixture
@@ -120,3 +145,58 @@ def lines():
             return [{"line": line["type"], **line["payload"]} for line in map(orjson.loads, file)]
 
     return read
+
+
+@pytest.fixture
+def recorded(lines):
+    """recorded(thread, type) -> the payloads of this type in its rollout."""
+    return lambda thread, kind: [line for line in lines(thread) if line.get("type") == kind]
+
+
+@pytest.fixture
+def events_of():
+    """events_of(thread, turn id) -> the events of a turn up to its completion."""
+
+    async def collect(thread, turn_id):
+        seen = []
+        async for event in thread.events():
+            own = event.turn.id if hasattr(event, "turn") else getattr(event, "turn_id", None)
+            if own == turn_id:
+                seen.append(event)
+            if event.METHOD == "turn/completed" and own == turn_id:
+                return seen
+        raise AssertionError("the thread has ended")
+
+    return collect
+
+
+@pytest.fixture
+def start_turn():
+    """start_turn(runtime, thread id, text) -> a turn that ends with no block of ours."""
+
+    async def start(runtime, thread_id, text):
+        params = TurnStartParams(thread_id=thread_id, input=[TextInput(text)])
+
+        def send(reply):
+            runtime.registry.route(ToThread(thread_id, StartTurn(reply=reply, params=params)))
+
+        return await answer(send)
+
+    return start
+
+
+@pytest.fixture
+def stored_turns():
+    """stored_turns(runtime, thread id) -> its turns as they are read from the rollout."""
+
+    async def read(runtime, thread_id):
+        async with runtime.resume_thread(thread_id) as thread:
+            return thread.info.thread.turns
+
+    return read
+
+
+@pytest.fixture
+def actor():
+    """actor(runtime, thread id) -> the actor of a loaded thread."""
+    return lambda runtime, thread_id: runtime.registry._actors[thread_id]

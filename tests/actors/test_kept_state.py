@@ -4,7 +4,6 @@ from datetime import datetime
 
 import pytest
 import trio
-from tests.actors.test_thread import Scripted, Witness, actor, opened, recorded, rollout, start_turn
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.mailbox import answer
@@ -21,8 +20,6 @@ from spindle.storage.state.goals import get_goal, set_goal
 from spindle.storage.state.read_states import read_states
 from spindle.storage.state.sections import PINNED, move_thread, placements
 from spindle.storage.threads.reverting import Revert, write_segment
-
-__all__ = ["opened"]
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +69,8 @@ async def test_a_turn_that_has_ended_is_unread_before_the_thread_is_done_with_it
         assert heard[-2:] == ["thread/readState/changed", "turn/completed"]
 
 
-async def test_an_interrupted_turn_is_nothing_to_be_read(opened):
-    model = Scripted(["one", trio.Event()])
+async def test_an_interrupted_turn_is_nothing_to_be_read(opened, scripted):
+    model = scripted(["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         with trio.CancelScope() as scope:
             async with thread.turn("first"):
@@ -83,9 +80,9 @@ async def test_an_interrupted_turn_is_nothing_to_be_read(opened):
         assert (await read_state(runtime, thread.id)).first_unread is None
 
 
-async def test_an_active_goal_pays_for_turns_until_its_budget_ends_it(opened):
-    async with opened() as runtime:
-        witness = Witness(runtime)
+async def test_an_active_goal_pays_for_turns_until_its_budget_ends_it(opened, scripted, witness):
+    async with opened(scripted(tokens=10)) as runtime:
+        seen = witness(runtime)
         async with runtime.start_thread() as thread:
             await run(thread, "first, for nothing")
             state = runtime.services.state
@@ -95,7 +92,7 @@ async def test_an_active_goal_pays_for_turns_until_its_budget_ends_it(opened):
             await run(thread, "third, for nothing again")
             found = await state.read(lambda db: get_goal(db, thread.id), None)
         assert found is not None
-        told = [params for method, params in await witness.until("thread/closed") if method == "thread/goal/updated"]
+        told = [params for method, params in await seen.until("thread/closed") if method == "thread/goal/updated"]
         assert [(each.turn_id, each.goal) for each in told] == [(turn.id, found.goal)]
         assert found.goal.status == "budgetLimited"
         assert found.goal.tokens_used >= 1
@@ -113,7 +110,7 @@ async def test_a_state_that_cannot_be_kept_is_nobody_s_trouble(opened, tmp_path)
 # -- settings
 
 
-async def test_settings_are_in_force_from_the_next_turn_and_come_back(opened):
+async def test_settings_are_in_force_from_the_next_turn_and_come_back(opened, recorded):
     sandbox = WorkspaceWritePolicy(writable_roots=("/w",), network_access=True, exclude_slash_tmp=True)
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
@@ -136,7 +133,7 @@ async def test_settings_are_in_force_from_the_next_turn_and_come_back(opened):
         assert recorded(thread, "thread_settings_applied")[-1]["thread_settings"]["model"] == "other"
 
 
-async def test_what_changes_nothing_is_neither_told_nor_written(opened):
+async def test_what_changes_nothing_is_neither_told_nor_written(opened, recorded, actor):
     async with opened() as runtime, runtime.start_thread() as thread:
         await run(thread, "hi")
         before = actor(runtime, thread.id).state.settings
@@ -145,9 +142,9 @@ async def test_what_changes_nothing_is_neither_told_nor_written(opened):
         assert recorded(thread, "thread_settings_applied") == []
 
 
-async def test_a_running_turn_keeps_its_settings_while_the_change_is_written(opened):
+async def test_a_running_turn_keeps_its_settings_while_the_change_is_written(opened, scripted, lines, recorded):
     go = trio.Event()
-    model = Scripted([go, "one"])
+    model = scripted([go, "one"])
     async with opened(model) as runtime:
         async with runtime.start_thread() as thread, thread.turn("first") as turn:
             await model.waiting.wait()
@@ -158,11 +155,11 @@ async def test_a_running_turn_keeps_its_settings_while_the_change_is_written(ope
             async for _ in turn:
                 pass
             await run(thread, "second")
-        told = [line["payload"]["model"] for line in rollout(thread) if line["type"] == "turn_context"]
+        told = [line["model"] for line in lines(thread) if line["line"] == "turn_context"]
         assert told == ["gpt-5.4", "other"]
 
 
-async def test_a_collaboration_mode_brings_its_model_and_follows_later_ones(opened):
+async def test_a_collaboration_mode_brings_its_model_and_follows_later_ones(opened, actor):
     async with opened() as runtime, runtime.start_thread() as thread:
         mode = CollaborationMode("plan", CollaborationSettings("planner", "high"))
         await update(runtime, thread.id, collaboration_mode=mode)
@@ -179,8 +176,8 @@ async def test_a_collaboration_mode_brings_its_model_and_follows_later_ones(open
 # -- taking back
 
 
-async def test_turns_are_taken_back_from_the_model_and_from_what_is_shown(opened):
-    model = Scripted()
+async def test_turns_are_taken_back_from_the_model_and_from_what_is_shown(opened, scripted):
+    model = scripted()
     async with opened(model) as runtime:
         async with runtime.start_thread() as thread:
             turns = [await run(thread, text) for text in ("one", "two", "three")]
@@ -196,8 +193,8 @@ async def test_turns_are_taken_back_from_the_model_and_from_what_is_shown(opened
             assert list(thread.info.thread.turns) == []
 
 
-async def test_a_running_turn_is_interrupted_before_it_is_taken_back(opened):
-    model = Scripted(["one", trio.Event()])
+async def test_a_running_turn_is_interrupted_before_it_is_taken_back(opened, scripted, start_turn, actor):
+    model = scripted(["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         running = await start_turn(runtime, thread.id, "first")
         await model.waiting.wait()
@@ -207,8 +204,8 @@ async def test_a_running_turn_is_interrupted_before_it_is_taken_back(opened):
         assert (await run(thread, "second")).status == "completed"
 
 
-async def test_a_paginated_thread_goes_on_in_a_file_that_refers_to_the_one_before(opened):
-    model = Scripted()
+async def test_a_paginated_thread_goes_on_in_a_file_that_refers_to_the_one_before(opened, scripted):
+    model = scripted()
     async with opened(model) as runtime:
         async with runtime.start_thread(history_mode="paginated") as thread:
             turns = [await run(thread, text) for text in ("one", "two", "three")]
@@ -239,7 +236,7 @@ async def test_a_paginated_thread_goes_on_in_a_file_that_refers_to_the_one_befor
 
 def stored_at(runtime, thread):
     """The rollout of a loaded thread."""
-    return actor(runtime, thread.id).state.conversation.path
+    return runtime.registry._actors[thread.id].state.conversation.path
 
 
 def heard(model):
@@ -266,8 +263,8 @@ async def test_a_paginated_thread_that_another_program_reverted_is_not_reverted_
         assert stored_at(runtime, thread) == path
 
 
-async def test_a_loaded_thread_goes_on_where_another_program_has_reverted_it(opened):
-    model = Scripted()
+async def test_a_loaded_thread_goes_on_where_another_program_has_reverted_it(opened, scripted, actor):
+    model = scripted()
     async with opened(model) as runtime:
         async with runtime.start_thread(history_mode="paginated") as thread:
             turns = [await run(thread, text) for text in ("one", "two")]
@@ -294,10 +291,10 @@ async def test_an_ephemeral_thread_cannot_be_reverted(opened):
 # -- the end
 
 
-async def test_a_deleted_thread_is_closed_and_nothing_of_it_is_left(opened, tmp_path):
-    model = Scripted(["one", trio.Event()])
+async def test_a_deleted_thread_is_closed_and_nothing_of_it_is_left(opened, scripted, witness, start_turn, tmp_path):
+    model = scripted(["one", trio.Event()])
     async with opened(model) as runtime:
-        witness = Witness(runtime)
+        seen = witness(runtime)
         async with runtime.start_thread() as other, runtime.start_thread() as thread:
             await start_turn(runtime, thread.id, "first")
             await model.waiting.wait()
@@ -306,8 +303,8 @@ async def test_a_deleted_thread_is_closed_and_nothing_of_it_is_left(opened, tmp_
                 await state.change(lambda db, id=id: move_thread(db, id, PINNED, None, 1))
             await delete(runtime, thread.id)
             assert not await trio.Path(thread.info.thread.path).exists()
-            await witness.until("thread/deleted")
-            assert [method for method, _ in witness.heard][-2:] == ["thread/closed", "thread/deleted"]
+            await seen.until("thread/deleted")
+            assert [method for method, _ in seen.heard][-2:] == ["thread/closed", "thread/deleted"]
             assert list((await state.read(placements, None)).by_thread) == [other.id]
             with pytest.raises(RpcError, match="no rollout found"):
                 await delete(runtime, thread.id)
@@ -323,7 +320,7 @@ async def test_a_thread_without_a_turn_can_be_deleted_an_ephemeral_one_not(opene
             await run(thread, "it goes on")
 
 
-async def test_a_file_outside_the_home_is_not_deleted(opened, tmp_path):
+async def test_a_file_outside_the_home_is_not_deleted(opened, actor, tmp_path):
     async with opened() as runtime, runtime.start_thread() as thread:
         await run(thread)
         state = actor(runtime, thread.id).state

@@ -1,6 +1,7 @@
 """The environment a command gets: `shell_environment_policy` of config.toml, what says where it runs, and which shell.
 
-The order of the policy: what is inherited, the default excludes, `exclude`, `set`, `include_only`.
+The order of the policy: what is inherited, the default excludes, `exclude`, `set`, `include_only`. Whatever it says,
+programs of our own are found.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -34,6 +36,15 @@ _QUIET: Final[Mapping[str, str]] = {
     "CODEX_CI": "1",
 }
 """Set for `exec_command`, so that programs write plain text and page nothing."""
+
+
+@frozen
+class Programs:
+    """Programs of our own for commands: their folder, their names, and the paths that have to be readable for them to run."""
+
+    folder: str
+    names: Sequence[str]
+    readable: Sequence[str]
 
 
 @frozen(kw_only=True)
@@ -82,8 +93,12 @@ def command_environment(
     inherited: Mapping[str, str],
     network: bool = True,
     quiet: bool = False,
+    programs: Programs | None = None,
 ) -> dict[str, str]:
-    """The environment of one command; `quiet` for those of `exec_command`, `network` False if a sandbox denies it."""
+    """The environment of one command; `quiet` for those of `exec_command`, `network` False if a sandbox denies it.
+
+    `programs` go to the front of its PATH; where the policy leaves it none, `with_programs` has to do.
+    """
     match policy.inherit:
         case "all":
             env = dict(inherited)
@@ -99,6 +114,8 @@ def command_environment(
     if policy.include_only:
         keep = _matcher(policy.include_only)
         env = {name: value for name, value in env.items() if keep.fullmatch(name)}
+    if programs is not None and "PATH" in env:
+        env["PATH"] = f"{programs.folder}{os.pathsep}{env['PATH']}"
     env["CODEX_THREAD_ID"] = thread_id
     if quiet:
         env |= _QUIET
@@ -134,3 +151,18 @@ def find_shell(wanted: str) -> str:
 def shell_argv(script: str, *, shell: str | None = None, login: bool = True) -> list[str]:
     """How `script` is run: by the user's shell unless `shell` names another, as a login shell unless told otherwise."""
     return [user_shell() if shell is None else find_shell(shell), "-lc" if login else "-c", script]
+
+
+def with_programs(argv: Sequence[str], env: Mapping[str, str], programs: Programs) -> list[str]:
+    """The command line, with a script that names one of the programs put so that it finds it.
+
+    A login shell's profile often sets PATH anew, and a shell that is given none has one of its own. Other scripts stay
+    as they are.
+    """
+    match argv:
+        case [shell, "-lc" | "-c" as flag, script] if os.path.basename(shell) in _SHELLS:
+            if (flag == "-lc" or "PATH" not in env) and any(name in script for name in programs.names):
+                return [shell, flag, f"PATH={shlex.quote(programs.folder)}:$PATH; {script}"]
+        case _:
+            pass
+    return list(argv)

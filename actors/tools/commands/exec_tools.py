@@ -89,7 +89,7 @@ class ExecCommandTool:
             raise
         if outcome.exit_code is not None:
             item.complete(outcome.exit_code, outcome.output, outcome.seconds)
-        return _answered(outcome.text(output_limit(given.max_output_tokens)), sessions.warning)
+        return _answered(outcome.text(output_limit(given.max_output_tokens, runner.most_output)), sessions.warning)
 
 
 class WriteStdinTool:
@@ -111,7 +111,7 @@ class WriteStdinTool:
             outcome = await self._runner.sessions.write_stdin(host, str(given.session_id), given.chars, seconds)
         except (UnknownSession, InputRefused) as error:
             return write_failure(error)
-        return outcome.text(output_limit(given.max_output_tokens))
+        return outcome.text(output_limit(given.max_output_tokens, self._runner.most_output))
 
 
 def _answered(text: str, warning: str | None) -> str:

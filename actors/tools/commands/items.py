@@ -93,11 +93,12 @@ class CommandItem:
         )
         self._started = self._completed = False
 
-    def start(self) -> None:
-        """Announce the command: before it runs, and before the user is asked whether it may."""
+    def start(self, *, asked: bool = False) -> None:
+        """Announce the command: before it runs, or, `asked`, before the user is asked whether it may."""
         if not self._started:
             self._started = True
-            self.host.emit(ItemStartedNotification(self.item, self.host.thread_id, self.host.turn_id, _now_ms()))
+            shown = self._not_running() if asked else self.item
+            self.host.emit(ItemStartedNotification(shown, self.host.thread_id, self.host.turn_id, _now_ms()))
 
     def delta(self, text: str) -> None:
         """More output."""
@@ -120,26 +121,32 @@ class CommandItem:
 
     def decline(self, reason: str = "") -> None:
         """The command does not run; `reason` is shown as its output."""
-        self._end("declined", -1, reason, 0.0)
+        self._end("declined", None, reason, 0.0)
+
+    def _not_running(self) -> CommandExecutionItem:
+        """As long as there is no process there is no session either."""
+        source: CommandExecutionSource = "agent" if self.item.source == "unifiedExecStartup" else self.item.source
+        return evolve(self.item, process_id=None, source=source)
 
     def _end(
-        self, status: Literal["completed", "failed", "declined"], exit_code: int, output: str, seconds: float
+        self, status: Literal["completed", "failed", "declined"], exit_code: int | None, output: str, seconds: float
     ) -> None:
         if self._completed:
             return
-        self.start()
+        ran = exit_code is not None
+        self.start(asked=not ran)
         self._completed = True
         self.item = evolve(
-            self.item,
+            self.item if ran else self._not_running(),
             status=status,
             exit_code=exit_code,
             aggregated_output=output or None,
-            duration_ms=int(seconds * 1000),
+            duration_ms=int(seconds * 1000) if ran else None,
         )
         self.host.record(("event_msg", self._event(exit_code, output, seconds)))
         self.host.emit(ItemCompletedNotification(self.item, self.host.thread_id, self.host.turn_id, _now_ms()))
 
-    def _event(self, exit_code: int, output: str, seconds: float) -> dict[str, Any]:
+    def _event(self, exit_code: int | None, output: str, seconds: float) -> dict[str, Any]:
         """The rollout line, in the form of Codex 0.124 with extended history."""
         event: dict[str, Any] = {
             "type": "exec_command_end",
@@ -153,7 +160,7 @@ class CommandItem:
             "stdout": "",
             "stderr": "",
             "aggregated_output": output,
-            "exit_code": exit_code,
+            "exit_code": -1 if exit_code is None else exit_code,  # readers want one
             "duration": {"secs": int(seconds), "nanos": int(seconds % 1 * 1_000_000_000)},
             "formatted_output": "",
             "status": self.item.status,

@@ -103,5 +103,15 @@ SHELL: Final = _tool(
     ["command"],
 )
 
-SHELL_COMMAND: Final[dict[str, Any]] = {"type": "function", "name": "shell_command"}
-"""Never made; models that know the tool call it all the same."""
+SHELL_COMMAND: Final = _tool(
+    "shell_command",
+    "Runs a script of the user's shell to its end and answers with its output. Set workdir rather than change directories.",
+    {
+        "command": _text("The script."),
+        "workdir": _WORKDIR,
+        "timeout_ms": _number("Milliseconds after which the script is killed."),
+        "login": _flag("Whether the shell is a login shell; it is by default."),
+        **_ESCALATION,
+    },
+    ["command"],
+)

@@ -7,6 +7,7 @@ for; everything that decides whether and where is here.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -22,11 +23,17 @@ from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.approvals.rule_book import RuleBook
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.decision import Ask, Forbid, SandboxPermissions, asks, decide, retries
-from spindle.actors.tools.commands.environment import EnvironmentPolicy, command_environment
+from spindle.actors.tools.commands.environment import (
+    EnvironmentPolicy,
+    Programs,
+    command_environment,
+    with_programs,
+)
 from spindle.actors.tools.commands.execution import Around, plain
 from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.sessions import Sessions
+from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
 from spindle.actors.tools.sandbox.denial import denied
@@ -35,6 +42,8 @@ from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, Execpo
 from spindle.rpc.protocol.items import CommandExecutionSource
 from spindle.rpc.protocol.settings import ExternalSandboxPolicy
 from spindle.rpc.protocol.turns import WarningNotification
+
+log = logging.getLogger("spindle")
 
 REJECTED = "rejected by user"
 
@@ -75,7 +84,10 @@ class Wanted:
 
 
 class Runner:
-    """Runs the commands of one thread; `home` is the Codex home."""
+    """Runs the commands of one thread; `home` is the Codex home.
+
+    `programs` makes those that commands are to find on their PATH; it blocks and may raise OSError.
+    """
 
     def __init__(
         self,
@@ -87,14 +99,20 @@ class Runner:
         *,
         remembered: Remembered | None = None,
         inherited: Mapping[str, str] | None = None,
+        programs: Callable[[], Programs] | None = None,
     ) -> None:
         self.warden, self.nursery = warden, nursery
         self.sessions = Sessions(warden, nursery)
         self.remembered = Remembered() if remembered is None else remembered
         self.environment = EnvironmentPolicy()
         """Of the turn that runs."""
+        self.output: Limit = MODEL_LIMIT
+        self.most_output: Limit | None = None
+        """How much of an output the turn's model is shown where it does not say, and whatever it says."""
         self._sandbox, self._rules, self._home = sandbox, rules, home
         self._inherited = inherited
+        self._make_programs = programs
+        self._programs: Programs | None = None
 
     @property
     def inherited(self) -> Mapping[str, str]:
@@ -136,8 +154,14 @@ class Runner:
             item.complete(-1, reason, 0.0)
             raise NotRun(reason) from error
 
-    def command(self, host: ToolHost, wanted: Wanted) -> Command:
+    async def command(self, host: ToolHost, wanted: Wanted) -> Command:
         """What is started where nothing confines it."""
+        if make := self._make_programs:
+            try:
+                self._programs = await trio.to_thread.run_sync(make)
+            except OSError as error:
+                log.warning("commands do without the programs of their own: %s", error)
+            self._make_programs = None
         outside = isinstance(host.sandbox, ExternalSandboxPolicy) and host.sandbox.network_access == "restricted"
         env = command_environment(
             self.environment,
@@ -145,8 +169,10 @@ class Runner:
             inherited=self.inherited,
             network=not outside,
             quiet=wanted.quiet,
+            programs=self._programs,
         )
-        return Command(argv=wanted.argv, cwd=wanted.cwd, env=env, tty=wanted.tty)
+        argv = wanted.argv if self._programs is None else with_programs(wanted.argv, env, self._programs)
+        return Command(argv=argv, cwd=wanted.cwd, env=env, tty=wanted.tty)
 
     async def _run(self, host: ToolHost, item: CommandItem, wanted: Wanted, attempt: Attempt[E]) -> E:
         verdict = decide(
@@ -163,13 +189,13 @@ class Runner:
                 raise ToolRefused(verdict.reason)
             item.decline(verdict.reason)
             raise NotRun(verdict.reason)
-        item.start()
         if agreed := isinstance(verdict, Ask):
             await self._ask(host, item, wanted, verdict)
             retry = Ask() if retries(host.approval) else None  # agreed to already
         else:
             retry = verdict.on_denial
-        command = self.command(host, wanted)
+        item.start()
+        command = await self.command(host, wanted)
         if not verdict.sandboxed:
             return await attempt(command, plain)
         confinement = await trio.to_thread.run_sync(self._confinement, host)
@@ -194,6 +220,7 @@ class Runner:
         """Returns when the command may run. Raises Declined, TurnCancelled."""
         if self.remembered.allows_command(wanted.argv, wanted.cwd, wanted.permissions):
             return
+        item.start(asked=True)
         decision = await ask_command(host, item.item, reason=ask.reason, amendment=ask.amendment)
         match decision:
             case "acceptForSession":
@@ -208,7 +235,10 @@ class Runner:
                 pass
 
     def _confinement(self, host: ToolHost) -> Confinement | None:
-        return of_policy(host.sandbox, self.place(host.cwd), self.remembered.granted(host.turn_id))
+        place = self.place(host.cwd)
+        if self._programs is not None:
+            place = evolve(place, programs=self._programs.readable)
+        return of_policy(host.sandbox, place, self.remembered.granted(host.turn_id))
 
     def _confined(self, confinement: Confinement) -> Around:
         @asynccontextmanager

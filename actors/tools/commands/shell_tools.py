@@ -22,7 +22,7 @@ class ShellTool:
 
     def __init__(self, runner: Runner, patches: PatchCommands, *, plain: bool = False) -> None:
         self._runner, self._patches = runner, patches
-        self._form = Result.text if plain else Result.json
+        self._plain = plain
 
     def exclusive(self, call: Call) -> bool:
         """A patch is."""
@@ -34,7 +34,9 @@ class ShellTool:
         if not given.command:
             raise ToolRefused("command args are empty")
         ran = await _run(self._runner, self._patches, self.name, list(given.command), call, host, given)
-        return self._form(ran) if isinstance(ran, Result) else ran
+        if not isinstance(ran, Result):
+            return ran
+        return ran.text(self._runner.output) if self._plain else ran.json(self._runner.output)
 
 
 class ShellCommandTool:
@@ -43,7 +45,6 @@ class ShellCommandTool:
     name = "shell_command"
     namespace = None
     offer = SHELL_COMMAND
-    """Never made; models that know the tool call it all the same."""
 
     def __init__(self, runner: Runner, patches: PatchCommands, *, logins: bool = True) -> None:
         """`logins`: whether shells may be login shells."""
@@ -58,7 +59,7 @@ class ShellCommandTool:
         given = call.arguments(ShellCommand)
         argv = shell_argv(given.command, login=given.login and self._logins)
         ran = await _run(self._runner, self._patches, self.name, argv, call, host, given)
-        return ran.text() if isinstance(ran, Result) else ran
+        return ran.text(self._runner.output) if isinstance(ran, Result) else ran
 
 
 async def _run(
@@ -109,7 +110,7 @@ async def run_users_command(runner: Runner, host: ToolHost, item_id: str, script
     item = runner.item(host, item_id, wanted, source="userShell")
     try:
         result = await run_shell(
-            runner.warden, runner.nursery, item, runner.command(host, wanted), timeout_ms=USER_TIMEOUT
+            runner.warden, runner.nursery, item, await runner.command(host, wanted), timeout_ms=USER_TIMEOUT
         )
     except OSError as error:
         result = Result(-1, f"execution error: {error}", 0.0)

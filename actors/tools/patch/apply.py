@@ -9,7 +9,6 @@ for is not touched: what was approved is what is written.
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable, Generator
@@ -155,7 +154,7 @@ def _stage(transaction: _Transaction, effect: Effect) -> None:
 
 
 def _beside(what: str) -> str:
-    return f".apply_patch-{secrets.token_hex(8)}.{what}"
+    return f".apply_patch-{os.urandom(8).hex()}.{what}"
 
 
 def _write(work: _Work, image: Image, there: Stamp | None) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
@@ -15,11 +17,10 @@ from spindle.actors.tools.patch.hunks import AddFile, DeleteFile, Hunk, PatchErr
 from spindle.actors.tools.patch.parse import parse
 from spindle.actors.tools.patch.places import Stamp, absolute, entry, stamp
 from spindle.actors.tools.patch.revise import revise
-from spindle.actors.tools.patch.unified import unified_diff
-from spindle.rpc.protocol.items import AddChange, DeleteChange, FileUpdateChange, UpdateChange
 
-CONTEXT = 1
-"""Lines around each change in the diffs of an item."""
+if TYPE_CHECKING:
+    from spindle.rpc.protocol.items import FileUpdateChange
+
 NO_BLOB = "0" * 40
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -46,17 +47,25 @@ class Effect:
     """The target it was moved here from."""
     link: str | None = None
     """Where it points, if it is a symbolic link; `before` is then what it points to."""
+    added: bool = False
+    """Whether the last that the patch does to it is to add it."""
 
 
 @frozen
 class Plan:
-    """A verified patch. `changes` are sorted by path and ready to be shown; `summary` is what the model is told."""
+    """A verified patch; `summary` is what the model is told."""
 
     text: str
     cwd: str
     effects: tuple[Effect, ...]
-    changes: tuple[FileUpdateChange, ...]
     summary: str
+
+    @cached_property
+    def changes(self) -> tuple[FileUpdateChange, ...]:
+        """What clients are shown, sorted by path. The first time, it blocks as planning does."""
+        from spindle.actors.tools.patch.changes import changes  # a program that shows nothing starts without it
+
+        return changes(self.effects)
 
     @property
     def touched(self) -> tuple[str, ...]:
@@ -190,12 +199,12 @@ def _planned(text: str, cwd: str, hunks: tuple[Hunk, ...]) -> Plan:
                 _update(world, hunk, cwd)
                 told.append(("M", hunk.move_to or hunk.path))
     effects = tuple(
-        Effect(target, file.shown, file.found, file.before, file.after, file.origin, file.link)
+        Effect(target, file.shown, file.found, file.before, file.after, file.origin, file.link, file.added)
         for target, file in world.files.items()
     )
     told.sort(key=lambda line: "AMD".index(line[0]))
     summary = "".join(["Success. Updated the following files:\n", *(f"{kind} {path}\n" for kind, path in told)])
-    return Plan(text, cwd, effects, _changes(world), summary)
+    return Plan(text, cwd, effects, summary)
 
 
 def _add(world: _World, hunk: AddFile, cwd: str) -> None:
@@ -226,39 +235,3 @@ def _update(world: _World, hunk: UpdateFile, cwd: str) -> None:
     moved = world.load(goal, absolute(hunk.move_to or "", cwd), opaque=True)
     moved.after, moved.added, moved.origin = revised, False, file.origin or source
     file.after, file.origin = None, None
-
-
-def _changes(world: _World) -> tuple[FileUpdateChange, ...]:
-    """The changes from before all hunks to after them, one for each path."""
-    files = world.files
-    moves = {
-        file.origin: target
-        for target, file in files.items()
-        if file.origin and file.after and files[file.origin].before and not files[file.origin].after
-    }
-    changes: list[FileUpdateChange] = []
-    for target, file in files.items():
-        if target in moves.values():
-            continue
-        goal = files[moves[target]] if target in moves else None
-        match file.before, goal.after if goal else file.after:
-            case None, None:
-                pass
-            case Image() as before, None:
-                changes.append(FileUpdateChange(file.shown, DeleteChange(), _text(before)))
-            case before, Image() as after if goal is None and (before is None or file.added or before.content is None):
-                changes.append(FileUpdateChange(file.shown, AddChange(), _text(after)))
-            case Image(content=Content() as old), Image(content=Content() as new):
-                diff = unified_diff(old.lines, new.lines, CONTEXT)
-                move = goal.shown if goal else None
-                suffix = f"\n\nMoved to: {move}" if move else ""
-                changes.append(FileUpdateChange(file.shown, UpdateChange(move), diff + suffix))
-            case _:  # an update of what is no text, which is refused before
-                pass
-    return tuple(sorted(changes, key=lambda change: change.path))
-
-
-def _text(image: Image) -> str:
-    return image.content.text() if image.content else ""
-
-

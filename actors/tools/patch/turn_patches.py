@@ -47,7 +47,7 @@ class TurnPatches:
         """
         async with self._lock:
             try:
-                planned = await trio.to_thread.run_sync(plan, text, cwd)
+                planned = await trio.to_thread.run_sync(_planned, text, cwd)
             except PatchError as error:
                 raise ToolRefused(str(error)) from None
             needs = await trio.to_thread.run_sync(self._assess, planned, host)
@@ -91,6 +91,7 @@ class TurnPatches:
 
     def _apply(self, cwd: str, planned: Plan) -> tuple[Outcome, str]:
         outcome = apply(planned)
+        _show(outcome.plan)  # another one, if a file has changed meanwhile
         if self._diff is None:
             self._diff = TurnDiff(cwd)
         self._diff.record(outcome)
@@ -111,6 +112,18 @@ class TurnPatches:
         host.record(("event_msg", declined_event(call_id, host.turn_id, planned.changes)))
         item = file_change(call_id, planned.changes, "declined")
         host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, _now_ms()))
+
+
+def _planned(text: str, cwd: str) -> Plan:
+    """`plan`, with what is shown of it."""
+    planned = plan(text, cwd)
+    _show(planned)
+    return planned
+
+
+def _show(planned: Plan) -> None:
+    """Work out the changes here, in a worker thread, and not where they are told."""
+    _ = planned.changes
 
 
 def _question(needs: NeedsApproval | None, approval: AskForApproval) -> tuple[bool, str | None]:

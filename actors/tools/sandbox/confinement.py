@@ -29,7 +29,7 @@ MINIMAL: Final = (
     if sys.platform == "darwin"
     else ("/bin", "/sbin", "/usr", "/etc", "/lib", "/lib64", "/nix/store", "/run/current-system/sw")
 )
-"""What programs need to start, where only listed folders may be read."""
+"""What programs of the system need to start, where only listed folders may be read."""
 
 
 @frozen
@@ -88,11 +88,20 @@ def within(path: str, root: str) -> bool:
 
 @frozen
 class Place:
-    """Where a command runs: the thread's `cwd`, the Codex home, and the environment's TMPDIR, if any. Absolute paths."""
+    """Where a command runs: the thread's `cwd`, the Codex home, and the environment's TMPDIR, if any. Absolute paths.
+
+    `programs` must be readable for the programs of our own that commands find; they are real paths.
+    """
 
     cwd: str
     home: str
     tmpdir: str | None = None
+    programs: Sequence[str] = ()
+
+    @property
+    def platform(self) -> tuple[str, ...]:
+        """What programs need to start."""
+        return (*MINIMAL, *self.programs)
 
 
 @frozen
@@ -134,7 +143,7 @@ def temporary(place: Place, policy: WorkspaceWritePolicy) -> list[str]:
 def _readable(access: ReadOnlyAccess, place: Place) -> list[tuple[str, Access]]:
     match access:
         case RestrictedReadAccess(include_platform_defaults=defaults, readable_roots=roots):
-            return [(path, "read") for path in (*(MINIMAL if defaults else ()), *roots, place.cwd)]
+            return [(path, "read") for path in (*(place.platform if defaults else ()), *roots, place.cwd)]
         case _:
             return [("/", "read")]
 

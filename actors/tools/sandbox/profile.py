@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from spindle.actors.tools.sandbox.confinement import (
-    MINIMAL,
     NOTHING,
     ORDER,
     Access,
@@ -93,7 +92,7 @@ def _special(value: Mapping[str, Any], place: Place) -> Iterator[str]:
         case "root":
             yield "/"
         case "minimal":
-            yield from MINIMAL
+            yield from place.platform
         case "current_working_directory":
             yield place.cwd
         case "project_roots":

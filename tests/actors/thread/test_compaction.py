@@ -23,18 +23,6 @@ async def start_compaction(runtime, thread_id, turn_id="compaction"):
     await answer(lambda reply: runtime.registry.route(ToThread(thread_id, Compact(reply=reply, turn_id=turn_id))))
 
 
-async def events_of(thread, turn_id):
-    """The events of a turn up to its completion."""
-    seen = []
-    async for event in thread.events():
-        own = event.turn.id if hasattr(event, "turn") else getattr(event, "turn_id", None)
-        if own == turn_id:
-            seen.append(event)
-        if event.METHOD == "turn/completed" and own == turn_id:
-            return seen
-    raise AssertionError("the thread has ended")
-
-
 async def test_the_model_is_asked_with_the_history_and_then_sees_the_summary_instead(opened, scripted):
     model = scripted(["answer"], ["SUMMARY"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
@@ -60,7 +48,7 @@ async def test_the_instructions_of_files_are_told_again_and_not_kept_as_what_the
         assert [text for text in model.heard[2] if "Be brief." in text] == [told]
 
 
-async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines):
+async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines, events_of):
     model = scripted(["answer"], ["SUMMARY"], tokens=100)
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
@@ -106,7 +94,7 @@ async def test_a_second_compaction_does_not_keep_the_first_summary_as_a_users_me
 
 
 @pytest.mark.parametrize("failure", [ModelError("the model is gone"), None])
-async def test_a_failed_or_interrupted_compaction_leaves_the_history_as_it_was(opened, scripted, lines, failure):
+async def test_a_failed_or_interrupted_compaction_leaves_the_history_as_it_was(opened, scripted, lines, failure, events_of):
     model = scripted(["answer"], ["half", trio.Event() if failure is None else failure])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("question")

@@ -1,5 +1,7 @@
 """Forks: what they take over, what becomes of them, and that a fork that fails leaves nothing."""
 
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -211,3 +213,11 @@ async def test_a_fork_is_listed_with_what_it_was_forked_from(opened):
         async with runtime.fork_thread(thread.id, thread_source="automation") as fork:
             row = listed(runtime.home)[fork.id]
             assert (row.forked_from_id, row.preview, row.thread_source) == (thread.id, "one", "automation")
+
+
+async def test_where_the_turns_of_a_fork_are_is_noted_as_for_other_threads(opened):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        await thread.run("one")
+        async with runtime.fork_thread(thread.id) as fork:
+            await fork.read(include_turns=True)
+            assert Path(fork.info.thread.path) in runtime.services.outliner._recent

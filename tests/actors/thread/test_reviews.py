@@ -50,23 +50,11 @@ async def begin(runtime, thread_id, target=COMMIT, turn_id="review"):
     return await answer(lambda reply: runtime.registry.route(ToThread(thread_id, message(reply))))
 
 
-async def events_of(thread, turn_id="review"):
-    """The events of a turn up to its completion."""
-    seen = []
-    async for event in thread.events():
-        own = event.turn.id if hasattr(event, "turn") else getattr(event, "turn_id", None)
-        if own == turn_id:
-            seen.append(event)
-        if event.METHOD == "turn/completed" and own == turn_id:
-            return seen
-    raise AssertionError("the thread has ended")
-
-
 def completed(events):
     return [event.item for event in events if event.METHOD == "item/completed"]
 
 
-async def test_a_review_is_a_turn_of_its_own(opened, scripted, lines):
+async def test_a_review_is_a_turn_of_its_own(opened, scripted, lines, events_of):
     model = scripted(["answer"], [orjson.dumps(FOUND).decode()], tokens=100)
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
@@ -74,7 +62,7 @@ async def test_a_review_is_a_turn_of_its_own(opened, scripted, lines):
         turn = await begin(runtime, thread.id)
         assert [item.content[0].text for item in turn.items] == ["commit 1234567: Tidy"]
         del events
-        seen = await events_of(thread)
+        seen = await events_of(thread, "review")
         assert [(event.METHOD, event.item.type) for event in seen if hasattr(event, "item")] == [
             (method, kind)
             for kind in ("enteredReviewMode", "userMessage", "exitedReviewMode", "agentMessage")
@@ -98,12 +86,12 @@ async def test_a_review_is_a_turn_of_its_own(opened, scripted, lines):
         assert (shown.id, shown.items[2].review) == ("review", TEXT)
 
 
-async def test_the_reviewer_has_a_conversation_of_its_own(opened, scripted):
+async def test_the_reviewer_has_a_conversation_of_its_own(opened, scripted, events_of):
     model = scripted(["answer"], ["fine"], tokens=100)
     async with opened(model) as runtime, runtime.start_thread(approval_policy="on-request") as thread:
         await thread.run("question")
         await begin(runtime, thread.id)
-        await events_of(thread)
+        await events_of(thread, "review")
         first, own = model.requests
         assert own.instructions != first.instructions
         assert own.prompt_cache_key != first.prompt_cache_key
@@ -118,12 +106,12 @@ async def test_the_reviewer_has_a_conversation_of_its_own(opened, scripted):
         assert runtime.registry._actors[thread.id].state.conversation.usage["total_token_usage"]["total_tokens"] == 100
 
 
-async def test_the_thread_goes_on_with_the_review_in_its_history(opened, scripted):
+async def test_the_thread_goes_on_with_the_review_in_its_history(opened, scripted, events_of):
     model = scripted(["answer"], ["fine"], ["next"])
     async with opened(model) as runtime, runtime.start_thread(approval_policy="on-request") as thread:
         await thread.run("question")
         await begin(runtime, thread.id)
-        await events_of(thread)
+        await events_of(thread, "review")
         await thread.run("thanks")
         texts = model.heard[-1]
         assert texts[-2:] == ["fine", "thanks"]
@@ -134,18 +122,18 @@ async def test_the_thread_goes_on_with_the_review_in_its_history(opened, scripte
         assert model.said() == ["question", "answer", "again"]
 
 
-async def test_what_the_reviewer_does_is_shown(opened, scripted, lines):
+async def test_what_the_reviewer_does_is_shown(opened, scripted, lines, events_of):
     plan = {"type": "function_call", "call_id": "c", "name": "update_plan", "arguments": '{"plan": []}'}
     model = scripted([plan], ["fine"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await begin(runtime, thread.id)
-        seen = await events_of(thread)
+        seen = await events_of(thread, "review")
         assert "turn/plan/updated" in [event.METHOD for event in seen]
         assert len(model.requests) == 2
         assert "function_call" not in [line.get("type") for line in lines(thread)]
 
 
-async def test_an_interrupted_review_says_so(opened, scripted):
+async def test_an_interrupted_review_says_so(opened, scripted, events_of):
     held = trio.Event()
     model = scripted([held], ["next"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
@@ -153,7 +141,7 @@ async def test_an_interrupted_review_says_so(opened, scripted):
             seen = []
 
             async def watch():
-                seen.extend(await events_of(thread))
+                seen.extend(await events_of(thread, "review"))
 
             nursery.start_soon(watch)
             await begin(runtime, thread.id)
@@ -173,18 +161,18 @@ async def test_an_interrupted_review_says_so(opened, scripted):
 
 
 @pytest.mark.parametrize("target", [COMMIT, BaseBranchTarget("main")])
-async def test_a_review_that_fails_says_so(opened, scripted, target):
+async def test_a_review_that_fails_says_so(opened, scripted, target, events_of):
     """The model refuses, or there is no repository to find a branch in."""
     model = scripted([ModelError("no", "other", retryable=False)])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await begin(runtime, thread.id, target)
-        seen = await events_of(thread)
+        seen = await events_of(thread, "review")
         assert completed(seen)[-2].review == NO_REVIEW
         assert seen[-1].turn.status == "failed"
         assert len(model.requests) == (target is COMMIT)
 
 
-async def test_a_review_waits_for_the_turn_that_runs(opened, scripted):
+async def test_a_review_waits_for_the_turn_that_runs(opened, scripted, events_of):
     held = trio.Event()
     model = scripted([held], ["fine"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
@@ -195,7 +183,7 @@ async def test_a_review_waits_for_the_turn_that_runs(opened, scripted):
             held.set()
             async for _ in turn:
                 pass
-        await events_of(thread)
+        await events_of(thread, "review")
         assert model.requests[1].subagent == "review"
 
 
@@ -213,7 +201,7 @@ async def test_a_detached_review_runs_in_a_fork(opened, scripted, witness, tmp_p
         heard = witness(runtime)
         await thread.run("question")
         state = runtime.registry.loaded_state(thread.id)
-        asking: Any = Asking(runtime, heard._subscriber, state.client)
+        asking: Any = Asking(runtime, heard.subscriber, state.client)
         params = ReviewStartParams(thread.id, COMMIT, "detached")
         response: Any = await answer(lambda reply: start(asking, params, reply))
         assert response.review_thread_id != thread.id
@@ -221,14 +209,14 @@ async def test_a_detached_review_runs_in_a_fork(opened, scripted, witness, tmp_p
         assert (started.id, started.cwd) == (response.review_thread_id, str(tmp_path / "work"))
         done = await heard.next("turn/completed")
         assert (done.thread_id, done.turn.id) == (response.review_thread_id, response.turn.id)
-        runtime.leave(heard._subscriber)
+        runtime.leave(heard.subscriber)
 
 
 @pytest.mark.parametrize("delivery", ["inline", "detached"])
 async def test_a_thread_that_is_not_loaded_is_not_reviewed(opened, witness, delivery):
     id = "01a20c79-7627-71e1-9656-e4eb18944c76"
     async with opened() as runtime:
-        asking: Any = Asking(runtime, witness(runtime)._subscriber, None)
+        asking: Any = Asking(runtime, witness(runtime).subscriber, None)
         params = ReviewStartParams(id, COMMIT, delivery)
         with pytest.raises(RpcError, match=f"thread not found: {id}"):
             await answer(lambda reply: start(asking, params, reply))

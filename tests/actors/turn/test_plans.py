@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 
-from spindle.actors.turn.catalogue import model_info
 from spindle.actors.turn.modes import PRESETS, filled
 from spindle.actors.turn.proposed_plan import PlanSplitter
 from spindle.rpc.protocol.converter import unstructure
@@ -145,16 +144,3 @@ async def test_an_image_is_an_item(opened, scripted, lines):
         assert [line["call_id"] for line in lines(thread) if line.get("type") == "image_generation_end"] == ["ig"]
         turn = (await thread.read(include_turns=True)).turns[-1]
         assert turn.items[1] == seen[1][1]
-
-
-@pytest.mark.parametrize(
-    ("slug", "window", "verbosity", "expected"),
-    [
-        ("gpt-5.4", None, None, (272_000, "low")),
-        ("gpt-5.4", 1000, "high", (1000, "high")),
-        ("unknown", 1000, "high", (1000, None)),
-    ],
-)
-def test_what_is_configured_of_a_model_counts(slug, window, verbosity, expected):
-    info = model_info(slug, window, verbosity)
-    assert (info.context_window, info.verbosity) == expected

@@ -13,7 +13,7 @@ from spindle.storage.rollout.items import EVENTS
 
 ID = "01a21d2d-61d1-70d0-9353-79f455ec4300"
 OTHER = "01a21d2d-61d1-70d0-9353-79f455ec4301"
-MODELS = [ModelInfo(slug="big", efforts=("low", "high")), ModelInfo(slug="secret", hidden=True)]
+MODELS = [ModelInfo(slug="big", efforts={"low": "", "high": ""}), ModelInfo(slug="secret", hidden=True)]
 
 
 class Agents:

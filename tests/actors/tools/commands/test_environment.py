@@ -6,11 +6,13 @@ import pytest
 
 from spindle.actors.tools.commands.environment import (
     EnvironmentPolicy,
+    Programs,
     command_environment,
     environment_policy,
     find_shell,
     shell_argv,
     user_shell,
+    with_programs,
 )
 
 INHERITED = {"PATH": "/bin", "HOME": "/h", "FOO": "1", "FOO_KEY": "2", "My_Token": "3", "foot": "4"}
@@ -62,3 +64,38 @@ def test_shells_are_found_by_path_or_name_and_replaced_by_sh(tmp_path):
     assert os.path.isabs(user_shell())
     assert shell_argv("ls", shell="sh") == ["/bin/sh", "-lc", "ls"]
     assert shell_argv("ls", login=False) == [user_shell(), "-c", "ls"]
+
+
+OWN = Programs("/own programs", ("apply_patch", "applypatch"), ())
+
+
+@pytest.mark.parametrize(
+    ("policy", "path"),
+    [
+        ({}, "/own programs:/bin"),
+        ({"inherit": "core", "set": {"PATH": "/else"}}, "/own programs:/else"),
+        ({"include_only": ["FOO"]}, None),
+        ({"inherit": "none"}, None),
+    ],
+)
+def test_programs_of_our_own_are_first_on_whatever_path_there_is(policy, path):
+    got = command_environment(EnvironmentPolicy(**policy), thread_id="t", inherited=INHERITED, programs=OWN)
+    assert got.get("PATH") == path
+
+
+@pytest.mark.parametrize(
+    ("argv", "env", "changed"),
+    [
+        (["/bin/bash", "-lc", "apply_patch x"], {"PATH": "/bin"}, True),
+        (["bash", "-lc", "true; applypatch x"], {"PATH": "/bin"}, True),
+        (["sh", "-c", "apply_patch x"], {}, True),
+        (["sh", "-c", "apply_patch x"], {"PATH": "/bin"}, False),
+        (["bash", "-lc", "make"], {"PATH": "/bin"}, False),
+        (["python", "-c", "apply_patch"], {}, False),
+        (["apply_patch", "x"], {}, False),
+    ],
+)
+def test_a_script_that_may_lose_its_path_is_given_the_programs_it_names(argv, env, changed):
+    *rest, script = argv
+    wanted = [*rest, f"PATH='/own programs':$PATH; {script}"] if changed else argv
+    assert with_programs(argv, env, OWN) == wanted

@@ -9,11 +9,13 @@ import pytest
 import trio
 
 from spindle.actors.tools.approvals.rule_book import RuleBook
+from spindle.actors.tools.commands.environment import EnvironmentPolicy
 from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdinTool
 from spindle.actors.tools.commands.process import open_warden
 from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool, run_users_command
 from spindle.actors.tools.interface import ToolRefused, TurnCancelled
+from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.sandbox.sandbox import Command, SandboxUnavailable
 from spindle.rpc.protocol.settings import ExternalSandboxPolicy, ReadOnlyPolicy, WorkspaceWritePolicy
 
@@ -55,7 +57,12 @@ class NoPatches:
 class World:
     def __init__(self, warden, nursery, home, walls):
         self.home, self.walls, self.nursery = home, walls, nursery
-        self.runner = Runner(warden, nursery, walls, RuleBook(home / "rules", lambda warning: None), home)
+        self.warden = warden
+        self.runner = self.a_runner()
+
+    def a_runner(self, **options):
+        rules = RuleBook(self.home / "rules", lambda warning: None)
+        return Runner(self.warden, self.nursery, self.walls, rules, self.home, **options)
 
     async def shell(self, turn, a_call, *argv, **more):
         call = a_call("shell", json.dumps({"command": argv, **more}))
@@ -135,7 +142,20 @@ async def test_a_command_declined_is_declined_once_and_does_not_run(world, a_tur
     assert (await world.execute(turn, a_call, "touch x")).endswith(": rejected by user")
     assert await world.shell(turn, a_call, "touch", "x") == "exec command rejected by user"
     assert turn.statuses == ["inProgress", "declined"] * 2
+    assert {(item["exitCode"], item["durationMs"], item["processId"], item["source"]) for _, item in turn.items} == {
+        (None, None, None, "agent")
+    }
     assert touched(turn) == []
+
+
+async def test_a_command_that_is_asked_about_becomes_a_session_when_it_runs(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    turn.answers += ["acceptForSession"]
+    for _ in range(2):  # the second time nobody is asked
+        await world.execute(turn, a_call, "touch x")
+    sources = [(item["source"], item["processId"] is None) for _, item in turn.items]
+    ran = ("unifiedExecStartup", False)
+    assert sources == [("agent", True), ran, ran, ran]
 
 
 async def test_cancel_declines_the_command_and_ends_the_turn(world, a_turn, a_call):
@@ -289,3 +309,27 @@ async def test_a_command_of_the_users_own_is_told_to_the_model(world, a_turn):
     [(_, begun), (_, ended)] = turn.items
     assert (begun["source"], begun["id"], ended["status"]) == ("userShell", "id", "failed")
     assert not turn.asked
+
+
+async def test_commands_find_the_programs_of_our_own_whatever_their_shell_makes_of_the_path(world, a_turn, a_call):
+    world.runner = world.a_runner(
+        programs=lambda: programs(world.home), inherited={"PATH": os.defpath, "HOME": str(world.home)}
+    )
+    (world.home / ".profile").write_text("PATH=/bin:/usr/bin\n")
+    patch = "apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: {}\n+hi\n*** End Patch\nEOF\n"
+    turn = a_turn()
+    for number, policy in enumerate((EnvironmentPolicy(), EnvironmentPolicy(inherit="none"))):
+        world.runner.environment = policy
+        for login in (True, False):
+            name = f"{number}{login}"
+            answer = await world.execute(turn, a_call, f"true; {patch.format(name)}echo done", login=login)
+            assert f"A {name}\ndone\n" in answer
+    assert len(touched(turn)) == 4
+    assert not any("PATH=" in item["command"] for _, item in turn.items)
+
+
+async def test_commands_do_without_the_programs_where_they_cannot_be_made(world, a_turn, a_call, caplog):
+    (world.home / "spindle").write_text("no folder")
+    world.runner = world.a_runner(programs=lambda: programs(world.home))
+    assert "hi" in await world.execute(a_turn(), a_call, "echo hi")
+    assert "Not a directory" in caplog.text

@@ -347,7 +347,7 @@ def test_a_declined_command_is_started_and_declined_once(clock):
     item.delta("late")
     assert host.names == ["started", "completed"]
     done = host.events[-1].item
-    assert (done.command, done.status, done.exit_code) == ("touch 'x y'", "declined", -1)
+    assert (done.command, done.status, done.exit_code, done.duration_ms) == ("touch 'x y'", "declined", None, None)
 
 
 @pytest.mark.parametrize("session", [True, False])
@@ -366,6 +366,18 @@ def test_the_rollout_line_is_read_back_as_the_item(session):
     assert shown.pop("command") == "/bin/bash -lc 'cat a.py && rg foo src && ls'"
     back.pop("command")
     assert back == shown
+
+
+def test_a_command_that_was_declined_never_had_a_session_and_is_read_back_so():
+    host = Host()
+    item = CommandItem(host, "c", ["ls"], "/w", source="unifiedExecStartup", process_id="1234")
+    item.start(asked=True)
+    item.decline()
+    assert [(event.item.process_id, event.item.source) for event in host.events] == [(None, "agent")] * 2
+    [(_, event)] = host.entries
+    assert event["exit_code"] == -1
+    shown = unstructure(item.item)
+    assert EVENTS[event["type"]](event) == {key: value for key, value in shown.items() if key != "id"}
 
 
 # ---- output that somebody makes wait

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from attrs import evolve
 
+from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.sandbox.confinement import Confinement, Rule, of_policy
 from spindle.actors.tools.sandbox.denial import denied
 from spindle.actors.tools.sandbox.mechanism import Unavailable
@@ -49,6 +51,18 @@ async def test_restricted_reading_hides_the_rest(confiner: Confiner, world: Worl
     assert (done.stdout, done.returncode) == ("originaloriginal", 1), done
     bare = await confiner.shell("cat file", ReadOnlyPolicy(RestrictedReadAccess(False)))
     assert bare.returncode != 0
+
+
+async def test_our_own_programs_run_where_only_listed_folders_may_be_read(confiner: Confiner, world: World) -> None:
+    own = programs(world.home)
+    patch = "*** Begin Patch\n*** Add File: sub/a\n+hi\n*** End Patch"
+    script = f"{own.folder}/apply_patch '{patch}'; echo >>{own.folder}/apply_patch; cat {world.out}/file"
+    policy = evolve(world.policy(), read_only_access=RestrictedReadAccess(True))
+    confinement = of_policy(policy, evolve(world.place, programs=own.readable))
+    done = await confiner.run("/bin/sh", "-c", script, confinement=confinement)
+    assert done.stdout == "Success. Updated the following files:\nA sub/a\n", done
+    assert (world.ws / "sub/a").read_text() == "hi\n"
+    assert programs(world.home) == own
 
 
 async def test_hidden_files_and_folders_are_neither_read_nor_written(confiner: Confiner, world: World) -> None:

@@ -1,31 +1,16 @@
 """view_image: shows the model an image file."""
 
-import base64
-import mimetypes
 import os
-import stat
 import time
 from pathlib import Path
-from typing import Final
 
 import trio
 from attrs import frozen
 
+from spindle.actors.tools.images.files import NotAFile, NotAnImage, data_url
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
 from spindle.rpc.protocol.items import ImageViewItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
-
-LARGEST = 32 * 1024 * 1024
-"""Bytes of an image file that is still read."""
-
-_MARKS: Final = (
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"GIF8", "image/gif"),
-    (8, b"WEBP", "image/webp"),
-)
-"""What models look at: where in the file its mark is, the mark, and the media type. Providers refuse a conversation that
-holds anything else, now and in every later request."""
 
 
 @frozen
@@ -64,26 +49,10 @@ def _absolute(cwd: str, path: str) -> Path:
 
 def _read(path: Path) -> str:
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ToolRefused(f"image path `{path}` is not a file")
-        if status.st_size > LARGEST:
-            raise ToolRefused(f"image at `{path}` is larger than {LARGEST} bytes")
         return data_url(path)
+    except NotAFile as error:
+        raise ToolRefused(f"image path `{path}` {str(error).removeprefix('it ')}") from None
     except NotAnImage as error:
         raise ToolRefused(f"unable to process image at `{path}`: {error}") from None
     except OSError as error:
         raise ToolRefused(f"unable to locate image at `{path}`: {error.strerror} (os error {error.errno})") from error
-
-
-class NotAnImage(Exception):
-    """The file is none that models can look at; the message says what it seems to be."""
-
-
-def data_url(path: Path) -> str:
-    """The file as a data URL of the type that its first bytes tell. Blocking; raises OSError, NotAnImage."""
-    data = path.read_bytes()
-    for at, mark, kind in _MARKS:
-        if data.startswith(mark, at):
-            return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    raise NotAnImage(f"unsupported image `{mimetypes.guess_type(path.name)[0] or 'application/octet-stream'}`")

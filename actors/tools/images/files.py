@@ -1,0 +1,52 @@
+"""An image file as it goes to a model: checked, made smaller if need be, and put into a data URL."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from spindle.actors.tools.images.shrinking import shrunk
+from spindle.actors.tools.images.structure import Damaged, check, media_type
+
+LARGEST: Final = 32 * 1024 * 1024
+"""Bytes of an image file that is still read."""
+
+
+class NotAnImage(Exception):
+    """The file is none that models can look at; the message says what it seems to be, or how it is damaged."""
+
+
+class NotAFile(NotAnImage):
+    """There is something else in its place, or too much of it."""
+
+
+def data_url(path: Path) -> str:
+    """The image in a file as a data URL. Blocks; raises OSError, NotAnImage."""
+    data = _content(path)
+    kind = media_type(data)
+    if kind is None:
+        raise NotAnImage(f"unsupported image `{mimetypes.guess_type(path.name)[0] or 'application/octet-stream'}`")
+    try:
+        size = check(data, kind)
+    except Damaged as error:
+        raise NotAnImage(f"failed to decode image: {error}") from None
+    kind, data = shrunk(data, size) or (kind, data)
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _content(path: Path) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # or a pipe would hold it up for ever
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise NotAFile("it is not a file")
+        if status.st_size > LARGEST:
+            raise NotAFile(f"it is larger than {LARGEST} bytes")
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(LARGEST)
+    finally:
+        os.close(fd)

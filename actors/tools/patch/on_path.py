@@ -1,0 +1,59 @@
+"""`apply_patch` on the PATH of commands: a folder with a launcher for `program`.
+
+It lies in `$CODEX_HOME/spindle/commands/`, named for what is in it, so that it is made once and then only looked at: nothing is
+left over when a runtime is killed, several versions of Spindle can share a home, and commands cannot put anything else in
+its place, because no sandbox lets them write to the home. The launcher names the interpreter and the packages by their paths,
+for a command's environment says nothing reliable of either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import attr
+
+from spindle import actors
+from spindle.actors.tools.commands.environment import Programs
+
+NAMES = ("apply_patch", "applypatch")
+
+
+def programs(home: Path) -> Programs:
+    """The folder, made where it is missing or not as it should be. Blocks. Raises OSError."""
+    ours, theirs = Path(actors.__file__).parents[2], Path(attr.__file__).parents[1]
+    packages = tuple(dict.fromkeys(map(os.path.realpath, (ours, theirs))))
+    text = _launcher(os.path.realpath(sys.executable), packages).encode()
+    folder = home / "spindle" / "commands" / hashlib.sha256(text).hexdigest()[:16]
+    for name in NAMES:
+        _put(folder / name, text)
+    linked = os.path.dirname(os.path.realpath(actors.__file__))  # in a checkout
+    readable = (str(folder), *packages, linked, os.path.realpath(sys.base_prefix))
+    return Programs(str(folder), NAMES, readable)
+
+
+def _launcher(interpreter: str, packages: Sequence[str]) -> str:
+    """The interpreter without its site, which it would spend half of its start on, and the two packages that are needed."""
+    code = f"import sys; sys.path += {list(packages)!r}; from spindle.actors.tools.patch.program import main; main()"
+    return f'#!/bin/sh\nexec {shlex.quote(interpreter)} -I -S -c {shlex.quote(code)} "$@"\n'
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Let this be the file, appearing whole."""
+    with suppress(OSError):
+        if path.read_bytes() == content and os.access(path, os.X_OK):
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        with open(fresh, "xb", opener=lambda name, flags: os.open(name, flags, 0o755)) as file:
+            file.write(content)
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,67 @@
+"""What providers have said of their models, kept in `$CODEX_HOME/spindle/models/`, a file for each provider.
+
+Codex keeps the same in `models_cache.json`, one file that does not say whose list it is (0.124), or says it in a way of its own
+(0.169), so it is left to Codex: either program would take one provider's models for another's. The members are those of
+that file: `fetched_at`, `etag`, `client_version`, `models`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+from attrs import frozen
+
+from spindle.storage.config.checking import model_faults
+from spindle.storage.home import Home
+
+
+@frozen
+class ModelList:
+    """A provider's list, as it was `fetched_at` (Unix seconds)."""
+
+    entries: Sequence[Mapping[str, Any]]
+    etag: str | None
+    fetched_at: float
+
+
+def usable(entries: Sequence[object]) -> list[Mapping[str, Any]]:
+    """The entries that can be used: others are for other programs."""
+    return [cast("Mapping[str, Any]", entry) for entry in entries if next(model_faults(entry), None) is None]
+
+
+def read_list(home: Home, provider: str, version: str) -> ModelList | None:
+    """The list of the provider with this address; None if there is none that `version` of us has kept. Blocks, never raises."""
+    try:
+        value: Any = orjson.loads(_path(home, provider).read_bytes())
+        if value["client_version"] != version:
+            return None
+        fetched_at = datetime.datetime.fromisoformat(value["fetched_at"]).timestamp()
+        return ModelList(usable(value["models"]), value.get("etag"), fetched_at)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep_list(home: Home, provider: str, version: str, kept: ModelList) -> None:
+    """Keep a provider's list; what cannot be kept is asked for again. Blocks, never raises."""
+    fetched_at = datetime.datetime.fromtimestamp(kept.fetched_at, datetime.UTC).isoformat()
+    value = {"fetched_at": fetched_at, "etag": kept.etag, "client_version": version, "models": list(kept.entries)}
+    path = _path(home, provider)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+        fresh.replace(path)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+
+
+def _path(home: Home, provider: str) -> Path:
+    return home.path / "spindle" / "models" / f"{hashlib.sha256(provider.encode()).hexdigest()[:16]}.json"

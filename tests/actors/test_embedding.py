@@ -1,0 +1,115 @@
+"""Threads held by an application: cancelling, lagging, and what is left behind."""
+
+import functools
+import os
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from spindle.actors import embedding
+from spindle.actors.embedding import SubscriberLagged
+from spindle.actors.subscribers import Subscriber
+
+
+async def test_cancelling_a_block_interrupts_and_records_the_turn_before_it_is_left(
+    opened, scripted, witness, recorded
+):
+    model = scripted(["one", trio.Event()])
+    async with opened(model) as runtime:
+        seen = witness(runtime)
+        with trio.CancelScope() as scope:
+            async with runtime.start_thread() as thread:
+                try:
+                    async with thread.turn("first") as turn:
+                        async for event in turn:
+                            if event.METHOD == "item/agentMessage/delta":
+                                await model.waiting.wait()
+                                scope.cancel()
+                finally:
+                    assert len(recorded(thread, "turn_aborted")) == 1
+                    assert turn.result.status == "interrupted"
+        assert scope.cancelled_caught
+        await seen.until("thread/closed")
+        assert runtime.registry.loaded() == []
+
+
+async def test_cancelling_everything_records_the_turn(opened, scripted, recorded):
+    model = scripted(["one", trio.Event()])
+    with trio.CancelScope() as scope:
+        async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("first") as turn:
+            async for event in turn:
+                if event.METHOD == "item/agentMessage/delta":
+                    await model.waiting.wait()
+                    scope.cancel()
+    assert scope.cancelled_caught
+    assert len(recorded(thread, "turn_aborted")) == 1
+
+
+async def test_a_cancelled_start_leaves_no_thread(opened, witness):
+    async with opened() as runtime:
+        seen = witness(runtime)
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+
+                async def start():
+                    async with runtime.start_thread():
+                        raise AssertionError("cancelled before")
+
+                nursery.start_soon(start)
+                await trio.lowlevel.checkpoint()
+                scope.cancel()
+        await seen.until("thread/closed")
+        assert runtime.registry.loaded() == []
+
+
+async def test_an_embedder_that_does_not_look_is_told_that_it_lagged(
+    opened, witness, start_turn, stored_turns, actor, monkeypatch
+):
+    monkeypatch.setattr(embedding, "Subscriber", functools.partial(Subscriber, capacity=4))
+    async with opened() as runtime:
+        seen = witness(runtime)
+        async with runtime.start_thread() as thread:
+            turn = await start_turn(runtime, thread.id, "hi")
+            await actor(runtime, thread.id).turn.done.wait()
+            with pytest.raises(SubscriberLagged):
+                await anext(thread.events())
+        await seen.until("thread/closed")
+        [stored] = await stored_turns(runtime, thread.id)
+        assert (stored.id, stored.status) == (turn.id, "completed")
+
+
+async def test_lagging_does_not_hide_how_a_block_ended(opened, actor, monkeypatch):
+    monkeypatch.setattr(embedding, "Subscriber", functools.partial(Subscriber, capacity=4))
+    async with opened() as runtime, runtime.start_thread() as thread:
+
+        async def use():
+            async with thread.turn("hi"):
+                await actor(runtime, thread.id).turn.done.wait()
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await use()
+
+
+async def test_threads_that_came_and_went_leave_neither_tasks_nor_files(opened, witness):
+    threads = 200
+
+    async def use(runtime):
+        async with runtime.start_thread() as thread:
+            await thread.run("hi")
+
+    async with opened() as runtime:
+        seen = witness(runtime)
+        await use(runtime)
+        await seen.until("thread/closed")
+        await wait_all_tasks_blocked()
+        tasks, files = trio.lowlevel.current_statistics().tasks_living, len(os.listdir("/dev/fd"))
+        async with trio.open_nursery() as nursery:
+            for _ in range(threads):
+                nursery.start_soon(use, runtime)
+        await seen.until("thread/closed", threads + 1)
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
+        assert len(os.listdir("/dev/fd")) == files
+        assert runtime.registry.loaded() == []
