@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve
 
+from spindle.actors.hooks.turn_hooks import Beginning
+from spindle.actors.thread.hooks import first_turn, tell_done, turn_hooks
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
 from spindle.actors.thread.recording import context_entries, look_at_repository
 from spindle.actors.tools.commands.shell_tools import run_users_command
+from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.catalogue import ModelInfo, model_info
 from spindle.actors.turn.compaction import Compacted, compact
@@ -72,6 +75,7 @@ class TurnTask:
             self._settings = evolve(self._settings, model=reviewer, approval_policy="never", collaboration_mode=None)
         config = self._state.config
         self._info: ModelInfo = model_info(self._settings.model, config.model_context_window, config.model_verbosity)
+        self._hooks = turn_hooks(thread, self, self._settings)
         self._began = False
         self._unsaid = turn.first
         self._synced = 0
@@ -219,6 +223,7 @@ class TurnTask:
             patch_progress=state.config.features("apply_patch_streaming_events", False),
             toolbox=thread.tools.toolbox(state, self._info, thread.nursery),
             client_metadata=turn.params.responsesapi_client_metadata or {},
+            hooks=self._hooks,
         )
         model = self._services.models.get(self._settings.model_provider, state.config)
         if turn.review is not None:
@@ -232,6 +237,8 @@ class TurnTask:
         while said or turn.scripts:
             last = await self._beside_commands(partial(run_turn, self, plan, model, said) if said else _nothing) or last
             said = turn.take_steered()
+        if last is not None:
+            await tell_done(thread, turn.id, self._settings.cwd, last)
         return last
 
     # -- commands of the user's own
@@ -309,6 +316,14 @@ class TurnTask:
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
         """See TurnHost."""
         return await self._thread.ask(params, waiting_on)
+
+    async def permission(self, use: Use) -> Permission | None:
+        """See TurnHost."""
+        return None if self._hooks is None else await self._hooks.permission(use)
+
+    def first_turn(self) -> Beginning | None:
+        """See TurnHost."""
+        return first_turn(self._thread)
 
     def cancel(self) -> None:
         """See TurnHost."""

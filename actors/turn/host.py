@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
+from spindle.actors.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import Entry, ToolHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput
@@ -50,6 +51,10 @@ class TurnHost(ToolHost, Protocol):
 
     def context_tokens(self) -> int:
         """How many tokens the history has, as far as answers have told."""
+        ...
+
+    def first_turn(self) -> Beginning | None:
+        """How the thread came to be loaded; asked once, and None from then on."""
         ...
 
     def take_input(self) -> Sequence[Said]:

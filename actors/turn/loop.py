@@ -7,15 +7,20 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+import trio
+
+from spindle.actors.hooks.turn_hooks import Heard, prompt_text
 from spindle.actors.tools.patch.progress import PatchProgress
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.calls import run_calls
 from spindle.actors.turn.compaction import compact
+from spindle.actors.turn.context import message
 from spindle.actors.turn.host import Said, TurnHost
 from spindle.actors.turn.sampling import TurnPlan, request, sample
-from spindle.actors.turn.user_input import user_message_event
+from spindle.actors.turn.user_input import preview_of, user_message_event
 from spindle.rpc.model.interface import Model
-from spindle.rpc.protocol.items import UserMessageItem
+from spindle.rpc.protocol.converter import unstructure
+from spindle.rpc.protocol.items import HookPromptFragment, HookPromptItem, UserMessageItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 
 
@@ -33,8 +38,9 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model, first: Sequence
     last: str | None = None
     if _is_full(host, plan):
         await compact(host, plan, model, in_turn=True)
-    for said in first:
-        say(host, said)
+    if not await _begin(host, plan, first):
+        return None
+    sent_on = False
     while True:
         answer = await sample(
             host,
@@ -47,18 +53,75 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model, first: Sequence
         )
         last = answer.text if answer.text is not None else last
         if answer.calls:
-            await run_calls(answer.calls, plan.toolbox, host)
-        steered = host.take_input()
-        for said in steered:
-            say(host, said)
-        if not answer.calls and not steered:
-            return last
+            await run_calls(answer.calls, plan.toolbox, host, plan.hooks)
+        heard = await hear(host, plan, host.take_input())
+        if not answer.calls and not heard:
+            fragments = () if plan.hooks is None else await plan.hooks.stopping(last, again=sent_on)
+            if not fragments:
+                return last
+            sent_on = True
+            _send_on(host, fragments)
         if _is_full(host, plan):
             await compact(host, plan, model, in_turn=True)
 
 
 def _is_full(host: TurnHost, plan: TurnPlan) -> bool:
     return plan.compact_at is not None and host.context_tokens() >= plan.compact_at
+
+
+async def _begin(host: TurnHost, plan: TurnPlan, first: Sequence[Said]) -> bool:
+    """Take in what the turn begins with; returns whether hooks let it go on."""
+    hooks = plan.hooks
+    if hooks is None:
+        return await hear(host, plan, first)
+    how = host.first_turn()
+    if how is not None:
+        try:
+            heard = await hooks.thread_begins(how)
+        except trio.Cancelled:  # nobody has an objection to what was said
+            if not hooks.any_for("userPromptSubmit"):
+                for said in first:
+                    say(host, said)
+            raise
+        _tell(host, heard)
+        if heard.refused:
+            return False
+    return await hear(host, plan, first)
+
+
+async def hear(host: TurnHost, plan: TurnPlan, input: Sequence[Said]) -> bool:
+    """Make user input part of the conversation, as far as hooks let it; returns whether there is any to answer."""
+    any_heard = False
+    for said in input:
+        if plan.hooks is None or not said.content:
+            say(host, said)
+            any_heard = True
+            continue
+        heard = await plan.hooks.prompted(preview_of(said.content))
+        if not heard.refused:
+            say(host, said)
+            any_heard = True
+        _tell(host, heard)
+    return any_heard
+
+
+def _tell(host: TurnHost, heard: Heard) -> None:
+    if heard.contexts:
+        host.record(*(("response_item", message("developer", context)) for context in heard.contexts))
+
+
+def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
+    """Have the agent go on with what hooks want of it."""
+    item = HookPromptItem(str(uuid.uuid4()), fragments)
+    now = time.time_ns() // 1_000_000
+    kept = {"type": "HookPrompt", "id": item.id, "fragments": unstructure(fragments)}
+    shown = {"type": "item_completed", "thread_id": host.thread_id, "turn_id": host.turn_id, "item": kept}
+    host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
+    host.record(
+        ("response_item", message("user", *map(prompt_text, fragments))),
+        ("event_msg", shown | {"started_at_ms": now, "completed_at_ms": now}),
+    )
+    host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
 
 
 def say(host: TurnHost, said: Said) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.compaction import Compacted
 from spindle.actors.turn.host import Entry, Said, TurnHost
 from spindle.rpc.model.interface import Usage
@@ -85,6 +86,13 @@ class Reviewer:
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
         """See TurnHost."""
         return await self._host.ask(params, waiting_on)
+
+    async def permission(self, use: Use) -> Permission | None:
+        """See TurnHost."""
+        return await self._host.permission(use)
+
+    def first_turn(self) -> None:
+        """A review begins no thread."""
 
     def history(self) -> Sequence[bytes]:
         """See TurnHost."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import frozen
 
+from spindle.actors.hooks.turn_hooks import TurnHooks
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.turn.calls import output_item
 from spindle.actors.turn.catalogue import ModelInfo
@@ -47,6 +48,8 @@ class TurnPlan:
     """What the provider knows the conversation by, if not by the thread's id."""
     subagent: str | None = None
     """What kind of sub-agent asks, if not the thread itself."""
+    hooks: TurnHooks | None = None
+    """None where there are none, and nothing is asked of them."""
 
 
 class Listener(Protocol):
