@@ -4,8 +4,6 @@ The answers and the words are those of Codex 0.124. A program that answers what 
 turn goes on as if it had not been called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, cast
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,14 @@ from spindle.actors.thread.opening import FromRollout, NewThread
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.tools.commands.environment import shell_argv
 from spindle.storage.config.hooks import notify_program
-from spindle.storage.rollout.history import is_user_message, stored, text_of
+from spindle.storage.rollout.history import StoredItem, is_user_message, stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spindle.actors.thread.thread import ThreadActor
+
+_IMAGE_MARK = re.compile(r"<image( name=[^>]*)?>|</image>")
 
 
 def turn_hooks(thread: ThreadActor, host: HookHost, settings: ThreadSettings) -> TurnHooks | None:
@@ -78,4 +81,11 @@ async def tell_done(thread: ThreadActor, turn_id: str, cwd: str, last_message: s
 
 def _said_by_user(history: Sequence[bytes]) -> list[str]:
     items = (stored(orjson.loads(raw)) for raw in history if b'"user"' in raw)
-    return [text_of(item) for item in items if item is not None and is_user_message(item)]
+    return [_words(item) for item in items if item is not None and is_user_message(item)]
+
+
+def _words(item: StoredItem) -> str:
+    """The text of a message, without the marks around its images."""
+    parts = orjson.loads(item.json)["content"]
+    texts = [part.get("text", "") for part in parts]
+    return "".join(text for text in texts if not _IMAGE_MARK.fullmatch(text))

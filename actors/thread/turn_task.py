@@ -227,7 +227,9 @@ class TurnTask:
         )
         model = self._services.models.get(self._settings.model_provider, state.config)
         if turn.review is not None:
-            return await review(self, plan, model, turn.review)
+            report = await review(self, plan, model, turn.review)
+            await tell_done(thread, turn.id, self._settings.cwd, report)
+            return report
         if turn.first is None:
             await compact(self, plan, model)
             return None

@@ -4,8 +4,6 @@ Both have the same form: for each event a list of groups, each with a matcher an
 What a weaker layer says is not replaced by a stronger one: all of it counts.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -101,7 +99,7 @@ def hook_config(config: Config) -> HookConfig:
         if layer.disabled_reason is None:
             for path, events in _sources(layer, warnings):
                 _add(handlers, warnings, path, _SOURCES[layer.source["type"]], events)
-    return HookConfig(handlers, warnings)
+    return HookConfig(tuple(handlers), tuple(warnings))
 
 
 def _sources(layer: Layer, warnings: list[str]) -> list[tuple[str, Mapping[str, object]]]:
