@@ -74,13 +74,15 @@ def test_json_in_another_form_is_a_failure(event, out):
 
 @pytest.mark.parametrize("out", ["plain text\n", '"abc"'])
 def test_plain_text(out):
-    for event in ("sessionStart", "userPromptSubmit"):
-        of = verdict(event, Ended(code=0, out=out))
+    for of in (verdict("sessionStart", Ended(code=0, out=out)), verdict("userPromptSubmit", Ended(code=0, out=out))):
         assert (of.context, entries(of)) == (out.strip(), [("context", out.strip())])
-    for event in ("preToolUse", "postToolUse", "permissionRequest"):
-        of = verdict(event, Ended(code=0, out=out))
-        assert (of.status, of.context, of.entries) == ("completed", None, ())
     fails(verdict("stop", Ended(code=0, out=out)), "hook returned invalid stop hook JSON output")
+
+
+@pytest.mark.parametrize("event", ["preToolUse", "postToolUse", "permissionRequest"])
+def test_plain_text_around_a_tool_says_nothing(event):
+    of = verdict(event, Ended(code=0, out="chatter"))
+    assert (of.status, of.context, of.entries) == ("completed", None, ())
 
 
 @pytest.mark.parametrize("event", ["preToolUse", "permissionRequest", "userPromptSubmit", "stop"])

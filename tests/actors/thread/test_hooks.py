@@ -60,7 +60,7 @@ def home(tmp_path):
     """home(hooks, config="") writes the configuration: (event, command or group) pairs."""
 
     def write(*hooks, config=""):
-        events = {}
+        events: dict[str, list[object]] = {}
         for event, hook in hooks:
             group = hook if isinstance(hook, dict) else {"hooks": [{"type": "command", "command": hook}]}
             events.setdefault(event, []).append(group)
