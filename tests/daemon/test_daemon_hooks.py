@@ -1,9 +1,8 @@
-"""Hooks as clients see them: the list, what is told of a run, and the program that hears of a turn as the daemon ends."""
+"""Hooks as clients see them: the list, and what is told of a run."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,21 +52,3 @@ def test_hooks_are_listed_and_told_of(home: Path, launch: Callable[..., Daemon])
     assert (run["status"], run["entries"]) == ("blocked", [{"kind": "feedback", "text": "no"}])
     assert turn["status"] == "completed"
     assert client.call("thread/read", threadId=thread, includeTurns=True)["thread"]["turns"][0]["items"] == []
-
-
-def test_a_turn_s_end_is_heard_of_although_the_daemon_ends_with_it(
-    home: Path, launch: Callable[..., Daemon], tmp_path: Path
-) -> None:
-    os.mkfifo(tmp_path / "go")
-    config = home / "config.toml"
-    notify = f'notify = ["/bin/sh", "-c", "cat {tmp_path}/go; echo $0 > {tmp_path}/told"]\n'
-    config.write_text(notify + config.read_text())
-    daemon = launch()
-    client = daemon.client()
-    thread = client.start_thread()["id"]
-    client.run_turn(thread, "hello")
-    with (tmp_path / "go").open("w"):  # it runs
-        client.wire.close()
-    assert daemon.wait() == 0
-    told = json.loads((tmp_path / "told").read_text())
-    assert (told["type"], told["thread-id"], told["input-messages"]) == ("agent-turn-complete", thread, ["hello"])

@@ -351,7 +351,8 @@ async def test_what_is_wrong_with_the_configuration_is_told_to_the_first_who_com
         assert [text for text in warnings if "hook" in text] == [
             f"skipping prompt hook in {tmp_path}/home/hooks.json: prompt hooks are not supported yet"
         ]
-        again = await go(thread, "again")
+        async with runtime.resume_thread(thread.id) as joined:
+            again = await go(joined, "again")
         assert not [event for event in again if "skipping" in getattr(event, "message", "")]
 
 
