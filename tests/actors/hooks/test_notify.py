@@ -5,9 +5,10 @@ import os
 import orjson
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.hooks.notify import LAST_WAIT, LONGEST, Notices, TurnDone
+from spindle.actors.hooks.notify import LAST_WAIT, LONGEST, LONGEST_ARGUMENT, Notices, TurnDone
 from spindle.actors.tools.commands.process import open_warden
 
 DONE = TurnDone(thread_id="t", turn_id="u", cwd="/c", client=None, inputs=["a", "b"], last_message=None)
@@ -51,6 +52,13 @@ def test_its_argument():
         "input-messages": ["a", "b"],
         "last-assistant-message": None,
     }
+
+
+def test_the_oldest_inputs_make_way():
+    done = evolve(DONE, inputs=["old" * 10_000, "x" * 100_000, "new"], last_message="m" * 1000)
+    argument = done.argument()
+    assert len(argument) <= LONGEST_ARGUMENT
+    assert orjson.loads(argument)["input-messages"] == ["x" * 100_000, "new"]
 
 
 async def test_it_has_a_moment_more_when_all_ends(fifo, mock_clock, tmp_path):
