@@ -69,6 +69,7 @@ _TABLE = {
     "getAuthStatus": ("accounts", "auth_status"),
     "config/read": ("config", "read"),
     "configRequirements/read": ("config", "requirements"),
+    "hooks/list": ("hooks", "list_"),
     "skills/list": ("skills", "list_"),
     "skills/config/write": ("skills", "config_write"),
     "mcpServerStatus/list": ("mcp", "list_status"),

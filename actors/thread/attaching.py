@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Event, Subscriber
 from spindle.actors.thread import showing
@@ -14,7 +16,7 @@ from spindle.actors.thread.turn_task import token_usage
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.threads import IdleStatus, ThreadResumeParams, ThreadStartedNotification
-from spindle.rpc.protocol.turns import Turn
+from spindle.rpc.protocol.turns import Turn, WarningNotification
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
@@ -35,6 +37,15 @@ async def attach(thread: ThreadActor, message: Attach) -> None:
     for question in thread.questions.values():
         message.subscriber.outbox.put(question)
     thread.servers.announce()
+    _warn(thread)
+
+
+def _warn(thread: ThreadActor) -> None:
+    """Tell the thread's first subscriber what is wrong with the hooks."""
+    hooks = thread.state.hooks
+    thread.state.hooks = evolve(hooks, warnings=()) if hooks.warnings else hooks
+    for warning in hooks.warnings:
+        thread.emit(WarningNotification(thread.thread_id, warning))
 
 
 async def _attach_started(thread: ThreadActor, message: Attach) -> None:

@@ -62,11 +62,6 @@ class LiveTurn:
         """Run a command of the user's own as a part of the turn."""
         (self.run_script or self.scripts.append)(script)
 
-    def take_input(self) -> list[Said]:
-        """The input that is to be said now; whoever takes it says it, at the latest when the turn ends."""
-        unsaid, self.unsaid = self.unsaid, []
-        return unsaid
-
     def interrupt(self) -> None:
         """End it now."""
         self.interrupted = True

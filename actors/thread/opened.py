@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from spindle.actors.client import Client
 from spindle.actors.skills import announcement
@@ -20,6 +20,7 @@ from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config, ConfigError
+from spindle.storage.config.hooks import HookConfig, hook_config
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.threads.summary import ThreadSummary
 
@@ -56,6 +57,10 @@ class OpenedThread:
     """What a client has set of `git` before the rollout was made."""
     elicitations: int = 0
     """Questions that clients are putting to the user outside the server."""
+    hooks: HookConfig = field(default=Factory(lambda self: hook_config(self.config), takes_self=True))
+    """Read where the thread is opened, in a worker thread, and kept as long as it is loaded."""
+    begun: bool = False
+    """Whether hooks have been told that the thread begins."""
     new_developer_instructions: str | None = None
     """Developer instructions that came with a resume and that the model has yet to be told."""
 

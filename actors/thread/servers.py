@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import trio
 from attrs import frozen
 
 from spindle.actors.thread.opened import configure
-from spindle.actors.tools.interface import Call, Entry, Output, Tool, ToolHost
+from spindle.actors.tools.interface import Call, Entry, Output, Permission, Tool, ToolHost, Use
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError, internal_error
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
     from spindle.actors.tools.mcp.host import Question
     from spindle.actors.tools.mcp.servers import McpServers
+    from spindle.actors.tools.mcp.shapes import Json
     from spindle.actors.tools.mcp.tools import Runner
     from spindle.storage.home import Home
 
@@ -199,11 +201,21 @@ class _Function:
     _run: Runner
     _home: Home
 
+    def use(self, call: Call) -> Use | None:
+        """See Hooked. The functions for resources are not told of."""
+        if self.namespace is None:
+            return None
+        try:
+            arguments: object = orjson.loads(call.payload) if call.payload.strip() else {}
+        except orjson.JSONDecodeError:
+            return None
+        return Use(id=call.id, tool=f"{self.namespace}{self.name}", input=arguments)
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Make the call; failures are told, not raised."""
         from spindle.actors.tools.mcp.calls import Call as McpCall
 
-        return await self._run(McpCall(call.id, call.payload), _Turn(host, self._home))
+        return await self._run(McpCall(call.id, call.payload), _Turn(host, self._home, call, self.use(call)))
 
 
 @frozen
@@ -212,6 +224,8 @@ class _Turn:
 
     _host: ToolHost
     _home: Home
+    _call: Call
+    _use: Use | None
 
     @property
     def thread_id(self) -> str:
@@ -241,6 +255,13 @@ class _Turn:
 
     async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
         return await _asked(lambda: self._host.ask(question, "waitingOnApproval"))
+
+    async def permission(self) -> Permission | None:
+        return None if self._use is None else await self._host.permission(self._use)
+
+    def report(self, result: Json) -> None:
+        if self._use is not None:
+            self._call.report(self._use, result)
 
     async def allow_always(self, server: str, tool: str) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import Factory, define, field
 
+from spindle.actors.hooks.notify import Notices
 from spindle.actors.indexing import Indexing
 from spindle.actors.model_lists import ModelLists
 from spindle.actors.questions import Questions
@@ -68,6 +69,7 @@ class Services:
     warden: Warden = field(factory=Warden)
     background: trio.Nursery | None = None
     """Where what outlives a thread runs."""
+    notices: Notices = field(factory=Notices)
     questions: Questions = field(factory=Questions)
     skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))
     indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
@@ -96,5 +98,6 @@ class Services:
     async def aclose(self) -> None:
         """Let go of what they hold, when no thread lives any more."""
         await self.models.aclose()
+        await self.notices.aclose()
         await self.warden.aclose()
         self.sandbox.close()

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve
 
+from spindle.actors.hooks.turn_hooks import Beginning
+from spindle.actors.thread.hooks import first_turn, tell_done, turn_hooks
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
 from spindle.actors.thread.recording import context_entries, look_at_repository
 from spindle.actors.tools.commands.shell_tools import run_users_command
+from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.catalogue import ModelInfo, model_info
 from spindle.actors.turn.compaction import Compacted, compact
 from spindle.actors.turn.context import TURN_ABORTED, Told, message, opening, today
 from spindle.actors.turn.host import Entry, Said
-from spindle.actors.turn.loop import run_turn, say_input
+from spindle.actors.turn.loop import run_turn, say_rest
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
@@ -71,6 +74,7 @@ class TurnTask:
             reviewer = self._state.config.review_model or self._settings.model
             self._settings = evolve(self._settings, model=reviewer, approval_policy="never", collaboration_mode=None)
         self._info = self._known_model()
+        self._hooks = turn_hooks(thread, self, self._settings)
         self._began = False
         self._synced = 0
 
@@ -167,7 +171,7 @@ class TurnTask:
         if self._began:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
-                say_input(self)  # what there was no time for; the model hears of it next time
+                say_rest(self, self._hooks)
                 self.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
                     await self._services.flusher.sync(conversation.journal)
@@ -232,10 +236,13 @@ class TurnTask:
             client_metadata=turn.params.responsesapi_client_metadata or {},
             subagent="collab_spawn" if thread.membership.parent_id is not None else None,
             parent_thread_id=thread.membership.parent_id,
+            hooks=self._hooks,
         )
         model = self._services.models.get(self._settings.model_provider, state.config)
         if turn.review is not None:
-            return await review(self, plan, model, turn.review)
+            report = await review(self, plan, model, turn.review)
+            await tell_done(thread, turn.id, self._settings.cwd, report)
+            return report
         if turn.first is None:
             await compact(self, plan, model)
             return None
@@ -243,6 +250,8 @@ class TurnTask:
         while turn.unsaid or turn.scripts:
             work = partial(run_turn, self, plan, model) if turn.unsaid else _nothing
             last = await self._beside_commands(work) or last
+        if last is not None:
+            await tell_done(thread, turn.id, self._settings.cwd, last)
         return last
 
     # -- commands of the user's own
@@ -321,6 +330,14 @@ class TurnTask:
         """See TurnHost."""
         return await self._thread.ask(params, waiting_on)
 
+    async def permission(self, use: Use) -> Permission | None:
+        """See TurnHost."""
+        return None if self._hooks is None else await self._hooks.permission(use)
+
+    def first_turn(self) -> Beginning | None:
+        """See TurnHost."""
+        return first_turn(self._thread)
+
     def cancel(self) -> None:
         """See TurnHost."""
         self._turn.interrupt()
@@ -368,9 +385,13 @@ class TurnTask:
         last: Any = (self._conversation.usage or {}).get("last_token_usage") or {}
         return int(last.get("total_tokens") or 0)
 
-    def take_input(self) -> Sequence[Said]:
+    def next_input(self) -> Said | None:
         """See TurnHost."""
-        return self._turn.take_input()
+        return self._turn.unsaid[0] if self._turn.unsaid else None
+
+    def input_done(self) -> None:
+        """See TurnHost."""
+        del self._turn.unsaid[0]
 
     def partial(self, answer: object | None) -> None:
         """See TurnHost."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
@@ -31,14 +31,44 @@ class TurnCancelled(Exception):
 
 
 @frozen(kw_only=True)
+class Use:
+    """A use of a tool, as hooks are told of it. `aliases` are more names that it goes by in their matchers."""
+
+    id: str
+    tool: str
+    input: Any
+    aliases: Sequence[str] = ()
+
+    def asking(self, justification: str | None) -> Use:
+        """The same as those are told of it who decide for the user."""
+        return evolve(self, input={**self.input, "description": justification}) if justification else self
+
+
+@frozen
+class Permission:
+    """What hooks answer in the user's place; `reason` says why not."""
+
+    allowed: bool
+    reason: str = ""
+
+
+def _unheard(use: Use, response: object) -> None:
+    """Nobody wants to know."""
+
+
+@frozen(kw_only=True)
 class Call:
-    """One call by the model. `payload` is JSON, or for a `custom` tool whatever its grammar allows."""
+    """One call by the model. `payload` is JSON, or for a `custom` tool whatever its grammar allows.
+
+    `report` is told what came of the use of a tool that the call made, or brought to its end.
+    """
 
     id: str
     name: str
     namespace: str | None = None
     payload: str
     custom: bool = False
+    report: Callable[[Use, object], None] = _unheard
 
     def arguments(self, cls: type[T]) -> T:
         """The payload as an object of `cls`. Raises ToolRefused naming what does not fit."""
@@ -91,6 +121,10 @@ class ToolHost(Protocol):
         """Put a question to the clients; returns the first answer's result. Raises RpcError if it is an error."""
         ...
 
+    async def permission(self, use: Use) -> Permission | None:
+        """What hooks say before the user is asked; None if they leave it to the user."""
+        ...
+
     async def room(self) -> None:
         """Wait for subscribers that turns wait for."""
 
@@ -127,6 +161,15 @@ class Exclusive(Protocol):
 
     def exclusive(self, call: Call) -> bool:
         """Whether this call waits for those before it, and those after it for this one."""
+        ...
+
+
+@runtime_checkable
+class Hooked(Protocol):
+    """A tool whose uses hooks are told of."""
+
+    def use(self, call: Call) -> Use | None:
+        """The use of a tool that the call is; None for one that hooks are not told of, such as one without sense."""
         ...
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from spindle.actors.hooks.turn_hooks import TurnHooks
 from spindle.actors.tools.interface import Call, Output, ToolRefused, TurnCancelled
+from spindle.actors.turn.hooked import run_hooked
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.storage.rollout.journal import JournalError
@@ -36,8 +38,10 @@ class _Running:
     """The calls that have to be done first."""
 
 
-async def run_calls(items: Sequence[dict[str, Any]], toolbox: Toolbox, host: TurnHost) -> None:
-    """Carry out the calls, response items as the model sent them, and record their outputs.
+async def run_calls(
+    items: Sequence[dict[str, Any]], toolbox: Toolbox, host: TurnHost, hooks: TurnHooks | None = None
+) -> None:
+    """Carry out the calls, response items as the model sent them, and record their outputs. `hooks` may prevent some.
 
     Raises JournalError. When it is cancelled, calls that have no output yet are recorded as aborted.
     """
@@ -49,7 +53,7 @@ async def run_calls(items: Sequence[dict[str, Any]], toolbox: Toolbox, host: Tur
     try:
         async with trio.open_nursery() as nursery:
             for entry in running:
-                nursery.start_soon(_run, entry, toolbox, host)
+                nursery.start_soon(_run, entry, toolbox, host, hooks)
             for entry in running:
                 await entry.done.wait()
                 failure = entry.failure or _record(entry, host)
@@ -88,22 +92,27 @@ def _record(entry: _Running, host: TurnHost) -> JournalError | None:
     return None
 
 
-async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost) -> None:
+async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHooks | None) -> None:
     for earlier in entry.after:
         await earlier.done.wait()
     try:
-        entry.output = await _output(entry.call, toolbox, host)
+        entry.output = await _output(entry, toolbox, host, hooks)
     except JournalError as error:
         entry.failure = error
     entry.done.set()
 
 
-async def _output(call: Call, toolbox: Toolbox, host: TurnHost) -> Output:
+async def _output(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHooks | None) -> Output:
+    call = entry.call
     tool = toolbox.find(call)
     if tool is None:
         return unsupported(call)
+
+    def keep(output: Output) -> None:
+        entry.output = output
+
     try:
-        return await tool.run(call, host)
+        return await (tool.run(call, host) if hooks is None else run_hooked(tool, call, host, hooks, keep))
     except ToolRefused as error:
         return str(error)
     except TurnCancelled:

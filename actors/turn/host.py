@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
+from spindle.actors.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import Entry, ToolHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput
@@ -52,9 +53,16 @@ class TurnHost(ToolHost, Protocol):
         """How many tokens the history has, as far as answers have told."""
         ...
 
-    def take_input(self) -> Sequence[Said]:
-        """The input that waits to be said, each once."""
+    def first_turn(self) -> Beginning | None:
+        """How the thread came to be loaded; asked once, and None from then on."""
         ...
+
+    def next_input(self) -> Said | None:
+        """The oldest input that is neither said nor refused yet."""
+        ...
+
+    def input_done(self) -> None:
+        """That one is said now, or refused."""
 
     def cancel(self) -> None:
         """End the turn, as the user has answered."""

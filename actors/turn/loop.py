@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
+from spindle.actors.hooks.turn_hooks import Heard, TurnHooks, prompt_text
 from spindle.actors.tools.patch.progress import PatchProgress
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.calls import run_calls
 from spindle.actors.turn.compaction import compact
+from spindle.actors.turn.context import message
 from spindle.actors.turn.host import Said, TurnHost
 from spindle.actors.turn.sampling import TurnPlan, request, sample
-from spindle.actors.turn.user_input import user_message_event
+from spindle.actors.turn.user_input import preview_of, user_message_event
 from spindle.rpc.model.interface import Model
-from spindle.rpc.protocol.items import UserMessageItem
+from spindle.rpc.protocol.converter import unstructure
+from spindle.rpc.protocol.items import HookPromptFragment, HookPromptItem, UserMessageItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 
 
@@ -33,7 +37,9 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
     last: str | None = None
     if _is_full(host, plan):
         await compact(host, plan, model, in_turn=True)
-    say_input(host)
+    if not await _begin(host, plan):
+        return None
+    sent_on = False
     while True:
         answer = await sample(
             host,
@@ -46,9 +52,14 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
         )
         last = answer.text if answer.text is not None else last
         if answer.calls:
-            await run_calls(answer.calls, plan.toolbox, host)
-        if not say_input(host) and not answer.calls:
-            return last
+            await run_calls(answer.calls, plan.toolbox, host, plan.hooks)
+        heard = await hear(host, plan.hooks)
+        if not answer.calls and not heard:
+            fragments = () if plan.hooks is None else await plan.hooks.stopping(last, again=sent_on)
+            if not fragments:
+                return last
+            sent_on = True
+            _send_on(host, fragments)
         if _is_full(host, plan):
             await compact(host, plan, model, in_turn=True)
 
@@ -57,16 +68,67 @@ def _is_full(host: TurnHost, plan: TurnPlan) -> bool:
     return plan.compact_at is not None and host.context_tokens() >= plan.compact_at
 
 
-def say_input(host: TurnHost) -> bool:
-    """Make the input that waits part of the conversation; whether there was any."""
-    waiting = host.take_input()
-    for said in waiting:
-        _say(host, said)
-    return bool(waiting)
+async def _begin(host: TurnHost, plan: TurnPlan) -> bool:
+    """Take in what the turn begins with; returns whether hooks let it go on."""
+    hooks = plan.hooks
+    how = None if hooks is None else host.first_turn()
+    if hooks is not None and how is not None:
+        heard = await hooks.thread_begins(how)
+        _tell(host, heard)
+        if heard.refused:
+            while host.next_input() is not None:
+                host.input_done()
+            return False
+    return await hear(host, hooks)
+
+
+async def hear(host: TurnHost, hooks: TurnHooks | None) -> bool:
+    """Make the input that waits part of the conversation, as far as hooks let it; whether there is any to answer.
+
+    Cancelled while hooks are asked, it leaves the rest waiting.
+    """
+    any_heard = False
+    while (said := host.next_input()) is not None:
+        heard = await hooks.prompted(preview_of(said.content)) if hooks is not None and said.content else None
+        host.input_done()
+        if heard is None or not heard.refused:
+            _say(host, said)
+            any_heard = True
+        if heard is not None:
+            _tell(host, heard)
+    return any_heard
+
+
+def say_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
+    """The turn ends: say what there was no time for, so that it is not lost; but not what hooks would have to see first."""
+    seen_first = hooks is not None and hooks.any_for("userPromptSubmit")
+    while (said := host.next_input()) is not None:
+        host.input_done()
+        if not said.content or not seen_first:
+            _say(host, said)
+
+
+def _tell(host: TurnHost, heard: Heard) -> None:
+    if heard.contexts:
+        host.record(*(("response_item", message("developer", context)) for context in heard.contexts))
+
+
+def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
+    """Have the agent go on with what hooks want of it."""
+    item = HookPromptItem(str(uuid.uuid4()), fragments)
+    now = time.time_ns() // 1_000_000
+    kept = {"type": "HookPrompt", "id": item.id, "fragments": unstructure(fragments)}
+    shown = {"type": "item_completed", "thread_id": host.thread_id, "turn_id": host.turn_id, "item": kept}
+    host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
+    host.record(
+        ("response_item", message("user", *map(prompt_text, fragments))),
+        ("event_msg", shown | {"started_at_ms": now, "completed_at_ms": now}),
+    )
+    host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
 
 
 def _say(host: TurnHost, said: Said) -> None:
-    """What has no content is for the model only."""
+    """Make input part of the conversation; what has no content is for the model only."""
     if not said.content:
         host.record(("response_item", said.item))
         return

@@ -129,6 +129,7 @@ async def review(host: TurnHost, plan: TurnPlan, model: Model, target: ReviewTar
                 session=str(uuid.uuid4()),
                 subagent="review",
                 compact_prompt=None,
+                hooks=plan.hooks and plan.hooks.for_tools(),
             ),
             model,
         )

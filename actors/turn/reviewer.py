@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.compaction import Compacted
 from spindle.actors.turn.host import Entry, Said, TurnHost
 from spindle.rpc.model.interface import Usage
@@ -29,7 +30,7 @@ class Reviewer:
 
     def __init__(self, host: TurnHost, task: Said) -> None:
         self._host = host
-        self._unsaid: Sequence[Said] = (task,)
+        self._task: Said | None = task
         self._items: list[bytes] = [orjson.dumps(message) for message in host.context()]
         self._summary: str | None = None
         self._tokens = 0
@@ -87,6 +88,13 @@ class Reviewer:
         """See TurnHost."""
         return await self._host.ask(params, waiting_on)
 
+    async def permission(self, use: Use) -> Permission | None:
+        """See TurnHost."""
+        return await self._host.permission(use)
+
+    def first_turn(self) -> None:
+        """A review begins no thread."""
+
     def history(self) -> Sequence[bytes]:
         """See TurnHost."""
         return self._items
@@ -108,10 +116,13 @@ class Reviewer:
         """See TurnHost."""
         return self._tokens
 
-    def take_input(self) -> Sequence[Said]:
+    def next_input(self) -> Said | None:
         """See TurnHost."""
-        unsaid, self._unsaid = self._unsaid, ()
-        return unsaid
+        return self._task
+
+    def input_done(self) -> None:
+        """See TurnHost."""
+        self._task = None
 
     def cancel(self) -> None:
         """See TurnHost."""

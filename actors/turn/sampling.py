@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import frozen
 
+from spindle.actors.hooks.turn_hooks import TurnHooks
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.turn.calls import output_item
 from spindle.actors.turn.catalogue import ModelInfo
@@ -49,6 +50,8 @@ class TurnPlan:
     """What kind of sub-agent asks, if not the user's own agent."""
     parent_thread_id: str | None = None
     """The thread whose agent asks."""
+    hooks: TurnHooks | None = None
+    """None where there are none, and nothing is asked of them."""
 
 
 class Listener(Protocol):

@@ -143,6 +143,7 @@ _NEWER: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("thread/settings/update", "thread_settings", "ThreadSettingsUpdateParams"),
     ("thread/search", "search", "ThreadSearchParams"),
     ("thread/searchOccurrences", "search", "ThreadSearchOccurrencesParams"),
+    ("hooks/list", "hooks", "HooksListParams"),
 )
 
 _WITHOUT_PARAMS: Final = frozenset(

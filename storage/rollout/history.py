@@ -33,6 +33,7 @@ _CONTEXT_OPENINGS = (
     "<user_shell_command>",
     "<skill>",
     "<subagent_notification>",
+    "<hook_prompt ",
 )
 
 

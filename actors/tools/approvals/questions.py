@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
-from spindle.actors.tools.interface import TurnCancelled
+from spindle.actors.tools.interface import Permission, TurnCancelled, Use
 from spindle.rpc.protocol.approvals import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,
@@ -25,7 +25,7 @@ from spindle.rpc.protocol.threads import ThreadActiveFlag
 
 
 class Declined(Exception):
-    """The user does not want it."""
+    """The user does not want it, or a hook in the user's place; then it says why."""
 
 
 class Asker(Protocol):
@@ -40,6 +40,22 @@ class Asker(Protocol):
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
         """Put a question to the clients; returns the first answer's result. Raises RpcError if it is an error."""
         ...
+
+
+class Permitting(Protocol):
+    """The turn, whose hooks may answer for the user."""
+
+    async def permission(self, use: Use) -> Permission | None:
+        """What hooks say before the user is asked; None if they leave it to the user."""
+        ...
+
+
+async def permitted(host: Permitting, use: Use | None) -> bool:
+    """Whether hooks allow it, so that nobody need be asked. Raises Declined if they forbid it."""
+    said = None if use is None else await host.permission(use)
+    if said is not None and not said.allowed:
+        raise Declined(said.reason)
+    return said is not None
 
 
 async def ask_command(

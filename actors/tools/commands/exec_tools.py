@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from spindle.actors.tools.commands.arguments import (
@@ -25,7 +26,7 @@ from spindle.actors.tools.commands.sessions import (
     exec_yield,
     write_yield,
 )
-from spindle.actors.tools.interface import Call, Output, ToolHost
+from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, Use
 
 
 class PatchCommands(Protocol):
@@ -55,6 +56,10 @@ class ExecCommandTool:
         """A patch is."""
         return self._patches.suspects(call)
 
+    def use(self, call: Call) -> Use | None:
+        """See Hooked."""
+        return script_use(call, "cmd")
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Run it; what is left running when the call is cancelled is killed."""
         given, runner = call.arguments(ExecCommand), self._runner
@@ -71,6 +76,7 @@ class ExecCommandTool:
             permissions=given.sandbox_permissions,
             justification=given.justification,
             prefix_rule=given.prefix_rule,
+            use=bash(call.id, given.cmd),
         )
         sessions, seconds = runner.sessions, exec_yield(given.yield_time_ms)
         session_id = sessions.new_id()
@@ -89,7 +95,10 @@ class ExecCommandTool:
             raise
         if outcome.exit_code is not None:
             item.complete(outcome.exit_code, outcome.output, outcome.seconds)
-        return _answered(outcome.text(output_limit(given.max_output_tokens, runner.most_output)), sessions.warning)
+        limit = output_limit(given.max_output_tokens, runner.most_output)
+        if outcome.exit_code is not None:
+            call.report(bash(call.id, given.cmd), outcome.shown(limit))
+        return _answered(outcome.text(limit), sessions.warning)
 
 
 class WriteStdinTool:
@@ -111,7 +120,24 @@ class WriteStdinTool:
             outcome = await self._runner.sessions.write_stdin(host, str(given.session_id), given.chars, seconds)
         except (UnknownSession, InputRefused) as error:
             return write_failure(error)
-        return outcome.text(output_limit(given.max_output_tokens, self._runner.most_output))
+        limit = output_limit(given.max_output_tokens, self._runner.most_output)
+        if outcome.use is not None:
+            call.report(outcome.use, outcome.shown(limit))
+        return outcome.text(limit)
+
+
+def bash(call_id: str, script: str) -> Use:
+    """The use of a shell that a command is."""
+    return Use(id=call_id, tool="Bash", input={"command": script})
+
+
+def script_use(call: Call, member: str) -> Use | None:
+    """The same of a call whose script is that member of its arguments."""
+    try:
+        script: object = call.arguments(Mapping[str, object]).get(member)  # type: ignore[type-abstract]
+    except ToolRefused:
+        return None
+    return bash(call.id, script) if isinstance(script, str) else None
 
 
 def _answered(text: str, warning: str | None) -> str:

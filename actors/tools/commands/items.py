@@ -10,6 +10,7 @@ from attrs import evolve
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.actions import command_actions
+from spindle.actors.tools.interface import Use
 from spindle.rpc.protocol.items import (
     CommandAction,
     CommandExecutionItem,
@@ -92,6 +93,8 @@ class CommandItem:
             command_actions=command_actions(argv, cwd),
         )
         self._started = self._completed = False
+        self.use: Use | None = None
+        """What hooks are told of the command, for whoever sees its end."""
 
     def start(self, *, asked: bool = False) -> None:
         """Announce the command: before it runs, or, `asked`, before the user is asked whether it may."""

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 import trio
 from attrs import evolve, frozen
 
-from spindle.actors.tools.approvals.questions import Declined, ask_command
+from spindle.actors.tools.approvals.questions import Declined, ask_command, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.approvals.rule_book import RuleBook
 from spindle.actors.tools.commands.arguments import os_failure
@@ -34,7 +34,7 @@ from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.sessions import Sessions
 from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit
-from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
+from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
 from spindle.actors.tools.sandbox.denial import denied
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
@@ -72,7 +72,10 @@ Attempt = Callable[[Command, Around], Awaitable[E]]
 
 @frozen(kw_only=True)
 class Wanted:
-    """A command as the model wants it. `cwd` is absolute; `quiet` for a terminal's environment that pages nothing."""
+    """A command as the model wants it. `cwd` is absolute; `quiet` for a terminal's environment that pages nothing.
+
+    `use` is what hooks are told of it.
+    """
 
     argv: Sequence[str]
     cwd: str
@@ -81,6 +84,7 @@ class Wanted:
     permissions: SandboxPermissions = "use_default"
     justification: str | None = None
     prefix_rule: Sequence[str] | None = None
+    use: Use | None = None
 
 
 class Runner:
@@ -133,7 +137,9 @@ class Runner:
         process_id: str | None = None,
     ) -> CommandItem:
         """The item of a command."""
-        return CommandItem(host, call_id, wanted.argv, wanted.cwd, source=source, process_id=process_id)
+        item = CommandItem(host, call_id, wanted.argv, wanted.cwd, source=source, process_id=process_id)
+        item.use = wanted.use
+        return item
 
     async def run(self, host: ToolHost, item: CommandItem, wanted: Wanted, attempt: Attempt[E]) -> E:
         """Run the command if it may run, in the sandbox that it has to run in; the caller completes the item.
@@ -143,9 +149,9 @@ class Runner:
         """
         try:
             return await self._run(host, item, wanted, attempt)
-        except Declined:
-            item.decline()
-            raise NotRun(REJECTED) from None
+        except Declined as error:
+            item.decline(str(error))
+            raise NotRun(str(error) or REJECTED) from None
         except (TurnCancelled, trio.Cancelled):
             item.decline()
             raise
@@ -218,6 +224,8 @@ class Runner:
 
     async def _ask(self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: Ask) -> None:
         """Returns when the command may run. Raises Declined, TurnCancelled."""
+        if await permitted(host, wanted.use and wanted.use.asking(wanted.justification)):
+            return
         if self.remembered.allows_command(wanted.argv, wanted.cwd, wanted.permissions):
             return
         item.start(asked=True)

@@ -19,6 +19,7 @@ from spindle.actors.tools.commands.execution import Around, Execution, plain
 from spindle.actors.tools.commands.items import CommandHost, CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit, shown_to_model, token_count
+from spindle.actors.tools.interface import Use
 
 log = logging.getLogger("spindle")
 
@@ -53,6 +54,8 @@ class Outcome:
     seconds: float
     session_id: str | None = None
     exit_code: int | None = None
+    use: Use | None = None
+    """What hooks are told of the command that has ended, if an earlier call began it."""
     chunk_id: str = field(factory=lambda: f"{random.getrandbits(24):06x}")
 
     def text(self, limit: Limit = DEFAULT_LIMIT) -> str:
@@ -64,8 +67,12 @@ class Outcome:
         )
         return (
             f"Chunk ID: {self.chunk_id}\nWall time: {self.seconds:.4f} seconds\n{state}\n"
-            f"Original token count: {token_count(self.output)}\nOutput:\n{shown_to_model(self.output, limit)}"
+            f"Original token count: {token_count(self.output)}\nOutput:\n{self.shown(limit)}"
         )
+
+    def shown(self, limit: Limit = DEFAULT_LIMIT) -> str:
+        """The output alone, cut to `limit`."""
+        return shown_to_model(self.output, limit)
 
 
 @frozen(eq=False)
@@ -168,7 +175,7 @@ class Sessions:
         waited = trio.current_time() - began
         if execution.exited.is_set():
             self._forget(session)
-            return Outcome(execution.unread.take(), waited, None, execution.exit_code)
+            return Outcome(execution.unread.take(), waited, None, execution.exit_code, session.item.use)
         return Outcome(execution.unread.take(), waited, session_id)
 
     @property

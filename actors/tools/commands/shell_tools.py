@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.arguments import Shell, ShellCommand, working_directory
 from spindle.actors.tools.commands.environment import shell_argv
-from spindle.actors.tools.commands.exec_tools import PatchCommands
+from spindle.actors.tools.commands.exec_tools import PatchCommands, bash, script_use
 from spindle.actors.tools.commands.execution import Around
 from spindle.actors.tools.commands.offered import SHELL, SHELL_COMMAND
 from spindle.actors.tools.commands.process import Command
 from spindle.actors.tools.commands.runner import REJECTED, NotRun, Runner, Wanted
 from spindle.actors.tools.commands.shell import Result, run_shell
-from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
+from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, Use
 
 
 class ShellTool:
@@ -27,6 +28,13 @@ class ShellTool:
     def exclusive(self, call: Call) -> bool:
         """A patch is."""
         return self._patches.suspects(call)
+
+    def use(self, call: Call) -> Use | None:
+        """See Hooked."""
+        try:
+            return bash(call.id, quoting.join(call.arguments(Shell).command))
+        except ToolRefused:
+            return None
 
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Run it; cancelled, it kills it."""
@@ -54,6 +62,10 @@ class ShellCommandTool:
         """A patch is."""
         return self._patches.suspects(call)
 
+    def use(self, call: Call) -> Use | None:
+        """See Hooked."""
+        return script_use(call, "command")
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Run it; cancelled, it kills it."""
         given = call.arguments(ShellCommand)
@@ -75,12 +87,14 @@ async def _run(
     answer = await patches.take(tool, argv, cwd, call.id, host)
     if answer is not None:
         return answer
+    use = bash(call.id, given.command if isinstance(given, ShellCommand) else quoting.join(argv))
     wanted = Wanted(
         argv=argv,
         cwd=cwd,
         permissions=given.sandbox_permissions,
         justification=given.justification,
         prefix_rule=given.prefix_rule,
+        use=use,
     )
     item = runner.item(host, call.id, wanted)
 
@@ -94,6 +108,7 @@ async def _run(
     except NotRun as error:
         return f"exec command {REJECTED}" if str(error) == REJECTED else str(error)
     item.complete(result.exit_code, result.output, result.seconds)
+    call.report(use, result.shown())
     return result
 
 

@@ -54,6 +54,8 @@ async def call_tool(servers: McpServers, tool: Tool, call: Call, host: CallHost)
         else:
             reporter.restart()
             reporter.outcome = await _outcome(servers, tool, arguments, host, reporter)
+    if not reporter.outcome.failed and reporter.outcome.result is not None:
+        host.report(reporter.outcome.result)
     return model_output(reporter.outcome)
 
 
@@ -97,6 +99,8 @@ async def _refusal(servers: McpServers, tool: Tool, arguments: object, host: Cal
     name, mode = tool.server.config.name, tool.server.config.approval_mode(tool.name)
     if not asks(tool.listed.get("annotations"), mode, host.approval_policy, host.sandbox_policy):
         return None
+    if (said := await host.permission()) is not None:
+        return None if said.allowed else said.reason
     if mode == "auto" and (name, tool.name) in servers.allowed:
         return None
     asked = question(host.thread_id, host.turn_id, name, tool.listed, arguments, mode)

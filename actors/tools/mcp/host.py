@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from spindle.actors.tools.interface import Permission
+from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.protocol.mcp import (
     McpFormElicitationParams,
     McpServerElicitationRequestResponse,
@@ -67,6 +69,13 @@ class CallHost(Protocol):
     async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
         """Put a question to the clients; None where the answer was none."""
         ...
+
+    async def permission(self) -> Permission | None:
+        """What hooks say before the user is asked about the call; None if they leave it to the user."""
+        ...
+
+    def report(self, result: Json) -> None:
+        """Tell hooks what the tool gave."""
 
     async def allow_always(self, server: str, tool: str) -> None:
         """Write into the user's configuration that `tool` of `server` may always be called."""

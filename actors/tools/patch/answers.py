@@ -7,11 +7,18 @@ from typing import Any
 
 import orjson
 
+from spindle.actors.tools.interface import Use
 from spindle.actors.tools.patch.apply import Outcome
+from spindle.actors.tools.patch.tool import NAME
 from spindle.rpc.protocol.items import FileChangeItem, FileUpdateChange, PatchApplyStatus, UpdateChange
 
 REJECTED = "patch rejected by user"
 """The answer to the model when the user declines."""
+
+
+def patch_use(call_id: str, text: str) -> Use:
+    """What hooks are told of a patch."""
+    return Use(id=call_id, tool=NAME, input={"command": text}, aliases=("Write", "Edit"))
 
 
 def plain_output(outcome: Outcome) -> str:

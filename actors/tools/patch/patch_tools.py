@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
-from spindle.actors.tools.patch.answers import plain_output
+from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, Use
+from spindle.actors.tools.patch.answers import json_output, patch_use, plain_output
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.tool import NAME, function_tool, grammar_tool, patch_in_arguments
 from spindle.actors.tools.patch.turn_patches import TurnPatches
@@ -25,10 +25,20 @@ class ApplyPatch:
         """Calls before it are done first, and those behind it see what it changed."""
         return True
 
+    def use(self, call: Call) -> Use | None:
+        """See Hooked."""
+        try:
+            return patch_use(call.id, call.payload if call.custom else patch_in_arguments(call.payload))
+        except PatchError:
+            return None
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Apply the patch, whole or not at all."""
         try:
             text = call.payload if call.custom else patch_in_arguments(call.payload)
         except PatchError as error:
             raise ToolRefused(str(error)) from None
-        return plain_output(await self._patches.carry_out(host, call.id, text, host.cwd))
+        outcome = await self._patches.carry_out(host, call.id, text, host.cwd)
+        if outcome.success:
+            call.report(patch_use(call.id, text), json_output(outcome))
+        return plain_output(outcome)

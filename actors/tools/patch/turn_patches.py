@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import trio
 from attrs import evolve
 
-from spindle.actors.tools.approvals.questions import Declined, ask_patch
+from spindle.actors.tools.approvals.questions import Declined, ask_patch, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
-from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change
+from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change, patch_use
 from spindle.actors.tools.patch.apply import Outcome, apply
 from spindle.actors.tools.patch.assess import NeedsApproval, assess
 from spindle.actors.tools.patch.hunks import PatchError
@@ -54,21 +54,26 @@ class TurnPatches:
             asks, reason = _question(needs, host.approval)
             self._started(host, call_id, planned)
             try:
-                if asks and not self._remembered.allows_files(planned.touched):
-                    decision = await ask_patch(host, call_id, reason=reason)
-                    if decision == "acceptForSession":
-                        self._remembered.allow_files(planned.touched)
+                if asks and not await permitted(host, patch_use(call_id, text)):
+                    await self._ask(host, call_id, planned, reason)
                 # cancelled before it has begun, or not at all
                 outcome, diff = await trio.to_thread.run_sync(self._apply, host.cwd, planned)
-            except Declined:
+            except Declined as error:
                 self._declined(host, call_id, planned)
-                raise ToolRefused(REJECTED) from None
+                raise ToolRefused(str(error) or REJECTED) from None
             except (TurnCancelled, trio.Cancelled):
                 self._declined(host, call_id, planned)
                 raise
             self._completed(host, call_id, outcome)
             host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
             return outcome
+
+    async def _ask(self, host: ToolHost, call_id: str, planned: Plan, reason: str | None) -> None:
+        """Returns when the patch may be applied. Raises Declined, TurnCancelled."""
+        if self._remembered.allows_files(planned.touched):
+            return
+        if await ask_patch(host, call_id, reason=reason) == "acceptForSession":
+            self._remembered.allow_files(planned.touched)
 
     async def finish(self, host: ToolHost) -> None:
         """The turn ends: tell what it changed in all, if it changed anything."""

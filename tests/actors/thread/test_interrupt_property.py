@@ -26,7 +26,7 @@ from spindle.rpc.protocol.converter import unstructure
 
 TINY = Path(__file__).parents[1] / "tools" / "mcp" / "tiny_server.py"
 MOST_INTERRUPTS = 60
-"""How many of the steps are tried, evenly spread, of about a hundred; other ones when their number differs."""
+"""How many of the steps are tried, evenly spread, of some three hundred; other ones when their number differs."""
 MOST_ENDS = 10
 """The same for the end of the runtime, which costs a runtime each time."""
 
@@ -42,6 +42,9 @@ EVERYTHING = {
     *("userMessage", "agentMessage", "commandExecution", "fileChange"),
     *("mcpToolCall", "dynamicToolCall", "contextCompaction"),
 }
+HOOKED = ("SessionStart", "PreToolUse", "PermissionRequest", "PostToolUse", "Stop")
+HOOK = "true"
+"""What each of them runs: a process more to be interrupted in, which says nothing."""
 OUTPUTS = {
     "function_call": "function_call_output",
     "custom_tool_call": "custom_tool_call_output",
@@ -150,6 +153,7 @@ class Notes:
 
     def __init__(self):
         self.open, self.begun, self.status = {}, [], None
+        self.hooks = set()
 
     def take(self, event):
         if isinstance(event, Question):
@@ -160,6 +164,10 @@ class Notes:
             self.begun.append(event.item.type)
         elif event.METHOD == "item/completed":
             del self.open[event.item.id]
+        elif event.METHOD == "hook/started":
+            self.hooks.add(event.run.id)
+        elif event.METHOD == "hook/completed":
+            self.hooks.remove(event.run.id)
         elif event.METHOD == "turn/completed":
             self.status = event.turn.status
 
@@ -167,6 +175,7 @@ class Notes:
         assert self.status in ("interrupted", "completed"), k
         left = [kind for kind in self.open.values() if self.status == "completed" or kind not in UNTOLD]
         assert not left, f"begun and not ended, interrupted at step {k}: {left}"
+        assert not self.hooks, f"hooks that have not ended, interrupted at step {k}: {self.hooks}"
 
 
 def said(request):
@@ -209,8 +218,10 @@ def trace(tmp_path):
 def running(opened, scripted, tmp_path):
     """running() -> a runtime to enter, and its model. The MCP server is shared, so a thread more costs no process more."""
     (tmp_path / "home").mkdir()
+    hook = lambda name: f'[[hooks.{name}]]\nhooks = [{{type = "command", command = "{HOOK}"}}]\n'  # noqa: E731
     server = f'command = "{sys.executable}"\nargs = ["-S", "-E", "{TINY}"]\nshared = true\n'
-    (tmp_path / "home" / "config.toml").write_text(f"[mcp_servers.tiny]\n{server}")
+    hooks = "".join(map(hook, HOOKED))
+    (tmp_path / "home" / "config.toml").write_text(f"[mcp_servers.tiny]\n{server}{hooks}")
 
     @asynccontextmanager
     async def run():

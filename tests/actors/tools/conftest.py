@@ -13,7 +13,10 @@ from spindle.rpc.protocol.settings import AskForApproval, DangerFullAccessPolicy
 
 
 class Turn:
-    """Notes what happens. `answers` are given to questions in turn; an event among them is never answered."""
+    """Notes what happens. `answers` are given to questions in turn; an event among them is never answered.
+
+    `permissions` is what hooks say, each time that they are asked; then nothing.
+    """
 
     thread_id, turn_id, mode = "thread", "turn", "default"
 
@@ -23,6 +26,7 @@ class Turn:
         self.sandbox = DangerFullAccessPolicy() if sandbox is None else sandbox
         self.events, self.entries, self.asked = [], [], []
         self.answers = deque[Any]()
+        self.uses, self.permissions = [], deque[Any]()
         self.waiting = trio.Event()
 
     def emit(self, params):
@@ -36,6 +40,10 @@ class Turn:
 
     def settle(self, finish):
         finish()
+
+    async def permission(self, use):
+        self.uses.append(use)
+        return self.permissions.popleft() if self.permissions else None
 
     async def ask(self, params, waiting_on):
         assert waiting_on == "waitingOnApproval"

@@ -14,7 +14,7 @@ from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdin
 from spindle.actors.tools.commands.process import open_warden
 from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool, run_users_command
-from spindle.actors.tools.interface import ToolRefused, TurnCancelled
+from spindle.actors.tools.interface import Permission, ToolRefused, TurnCancelled
 from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.sandbox.sandbox import Command, SandboxUnavailable
 from spindle.rpc.protocol.settings import ExternalSandboxPolicy, ReadOnlyPolicy, WorkspaceWritePolicy
@@ -185,6 +185,26 @@ async def test_accepted_for_the_session_the_same_command_is_not_asked_about_agai
     await world.shell(turn, a_call, "touch", "x")
     assert len(turn.asked) == 1
     assert await world.shell(turn, a_call, "touch", "y") == "exec command rejected by user"
+
+
+async def test_hooks_are_asked_first_also_about_what_the_user_has_agreed_to(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    turn.answers.append("acceptForSession")
+    await world.shell(turn, a_call, "touch", "x")
+    turn.permissions += [Permission(False, "not now"), Permission(True)]
+    assert await world.shell(turn, a_call, "touch", "x") == "not now"
+    await world.shell(turn, a_call, "touch", "y")
+    assert len(turn.asked) == 1
+    assert turn.statuses[-3:] == ["declined", "inProgress", "completed"]
+    assert [use.input for use in turn.uses] == [{"command": f"touch {name}"} for name in "xxy"]
+
+
+async def test_hooks_are_told_why_a_command_should_run(world, a_turn, a_call):
+    turn = a_turn("untrusted")
+    turn.permissions.append(Permission(True))
+    await world.execute(turn, a_call, "touch x", justification="I have to")
+    assert turn.uses[0].input == {"command": "touch x", "description": "I have to"}
+    assert touched(turn) == ["x"]
 
 
 async def test_an_amendment_is_a_rule_from_then_on(world, a_turn, a_call):

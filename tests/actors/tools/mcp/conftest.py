@@ -107,6 +107,9 @@ class Host:
     thinks: float = 0.0
     """How long the user takes for an answer, in seconds."""
     always: list[Any] = attrs.Factory(list)
+    permitted: Any = None
+    """What hooks say."""
+    reports: list[Any] = attrs.Factory(list)
 
     def emit(self, notification):
         self.emitted.append(notification)
@@ -120,6 +123,12 @@ class Host:
             await trio.sleep_forever()
         await trio.sleep(self.thinks)
         return self.answers.pop(0)
+
+    async def permission(self):
+        return self.permitted
+
+    def report(self, result):
+        self.reports.append(result)
 
     async def allow_always(self, server, tool):
         self.always.append((server, tool))

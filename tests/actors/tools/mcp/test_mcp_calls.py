@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from spindle.actors.tools.interface import Permission
 from spindle.actors.tools.mcp.calls import Call
 from spindle.actors.tools.mcp.results import Outcome, aborted_output, fitted, model_output
 from spindle.actors.tools.mcp.servers import McpServers
@@ -260,6 +261,29 @@ async def test_a_refused_call_is_not_made(turn, mock_clock, answer, said):
     assert read == f'Wall time: 0.0000 seconds\nOutput:\n[{{"type":"text","text":"{said}"}}]'
     item = turn.item()
     assert (item.status, item.result, item.error.message, item.duration_ms) == ("failed", None, said, 0)
+
+
+async def test_hooks_answer_for_the_user(turn, mock_clock):
+    turn.host.permitted = Permission(False, "not that tool")
+    turn.start("write")
+    assert "not that tool" in await turn.output()
+    assert turn.item().error.message == "not that tool"
+    turn.host.permitted = Permission(True)
+    turn.start("write")
+    asked = await turn.played.hear()
+    await turn.played.say(id=asked["id"], result=HI)
+    await turn.output()
+    assert turn.item().status == "completed"
+    assert not turn.host.asked
+
+
+async def test_hooks_are_told_of_what_has_succeeded(turn):
+    for result in (HI, HI | {"isError": True}):
+        turn.start()
+        asked = await turn.played.hear()
+        await turn.played.say(id=asked["id"], result=result)
+        await turn.output()
+    assert turn.host.reports == [HI]
 
 
 @pytest.mark.parametrize(("persist", "always"), [("session", []), ("always", [("tiny", "write")])])

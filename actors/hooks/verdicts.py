@@ -1,0 +1,332 @@
+"""What a hook's program says by its exit code and its output, and what that means for the event it was called for.
+
+The answers and the words are those of Codex 0.124. A program that answers what its event has no use for has failed: the
+turn goes on as if it had not been called.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, cast
+
+import orjson
+from attrs import field, frozen
+
+from spindle.rpc.protocol.converter import InvalidValue, structure
+from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName, HookOutputEntry, HookRunStatus
+
+STOPPED: Final = "PostToolUse hook stopped execution"
+DENIED: Final = "PermissionRequest hook denied approval"
+
+_Event = Literal["PreToolUse", "PermissionRequest", "PostToolUse", "SessionStart", "UserPromptSubmit", "Stop"]
+
+
+@frozen(kw_only=True)
+class Ended:
+    """How a program ended: `code` is None if a signal ended it; `failure` says why there is no end of its own."""
+
+    code: int | None = None
+    out: str = ""
+    err: str = ""
+    failure: str | None = None
+
+
+@frozen(kw_only=True)
+class Verdict:
+    """What a hook has to say.
+
+    reason: why the call, the permission or the prompt is refused, or what the agent is to go on with instead of stopping.
+    contexts: what the model is told besides. feedback: what it is told instead of what the tool gave.
+    """
+
+    status: HookRunStatus = "completed"
+    entries: tuple[HookOutputEntry, ...] = ()
+    reason: str | None = None
+    context: str | None = None
+    feedback: str | None = None
+    allowed: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more is to happen."""
+        return self.status == "stopped"
+
+
+@frozen(kw_only=True)
+class _Decision:
+    behavior: Literal["allow", "deny"]
+    message: str | None = None
+    interrupt: bool = False
+    updated_input: object = None
+    updated_permissions: object = None
+
+
+@frozen(kw_only=True)
+class _Specific:
+    hook_event_name: _Event
+    additional_context: str | None = None
+    permission_decision: Literal["allow", "deny", "ask"] | None = None
+    permission_decision_reason: str | None = None
+    updated_input: object = None
+    updated_mcp_output: object = field(default=None, metadata={"wire": "updatedMCPToolOutput"})
+    decision: _Decision | None = None
+
+
+@frozen(kw_only=True)
+class _Answer:
+    goes_on: bool = field(default=True, metadata={"wire": "continue"})
+    stop_reason: str | None = None
+    suppress_output: bool = False
+    system_message: str | None = None
+    decision: Literal["approve", "block"] | None = None
+    reason: str | None = None
+    specific: _Specific | None = field(default=None, metadata={"wire": "hookSpecificOutput"})
+
+
+@frozen
+class _Form:
+    """What the answers to an event may hold besides what all may, and the words for those that are wrong."""
+
+    name: str
+    wanted: str = ""
+    """What standard error is for when the exit code is 2; empty where that code means nothing."""
+    words: frozenset[str] = frozenset()
+    specific: frozenset[str] | None = None
+    text: Literal["context", "ignored", "refused"] = "ignored"
+    """What becomes of output that is no JSON."""
+
+
+_ALWAYS: Final = frozenset(("continue", "stopReason", "suppressOutput", "systemMessage"))
+_DECISION: Final = frozenset(("behavior", "message", "interrupt", "updatedInput", "updatedPermissions"))
+_BLOCK: Final = frozenset(("block",))
+_CONTEXT: Final = frozenset(("additionalContext",))
+_FORMS: Final[Mapping[HookEventName, _Form]] = {
+    "sessionStart": _Form("session start", specific=_CONTEXT, text="context"),
+    "userPromptSubmit": _Form("user prompt submit", "a blocking reason", _BLOCK, _CONTEXT, "context"),
+    "preToolUse": _Form(
+        "pre-tool-use",
+        "a blocking reason",
+        frozenset(("approve", "block")),
+        _CONTEXT | {"permissionDecision", "permissionDecisionReason", "updatedInput"},
+    ),
+    "permissionRequest": _Form("permission-request", "a denial reason", specific=frozenset(("decision",))),
+    "postToolUse": _Form("post-tool-use", "feedback", _BLOCK, _CONTEXT | {"updatedMCPToolOutput"}),
+    "stop": _Form("stop hook", "a continuation prompt", _BLOCK, text="refused"),
+}
+
+
+def verdict(event: HookEventName, ended: Ended) -> Verdict:
+    """What a hook for `event` has said."""
+    form = _FORMS[event]
+    if ended.failure is not None:
+        return _failed(ended.failure)
+    if ended.code is None:
+        return _failed("hook exited without a status code")
+    if ended.code == 2 and form.wanted:
+        said = ended.err.strip()
+        if not said:
+            return _failed(f"{CONFIGURED_AS[event]} hook exited with code 2 but did not write {form.wanted} to stderr")
+        if event == "postToolUse":
+            return Verdict(entries=(HookOutputEntry("feedback", said),), feedback=said)
+        return _blocked((), said)
+    if ended.code != 0:
+        return _failed(f"hook exited with code {ended.code}")
+    out = ended.out.strip()
+    if not out:
+        return Verdict()
+    answer = _answer(form, out)
+    if answer is not None:
+        return _READERS[event](answer)
+    if out[0] in "{[" or form.text == "refused":
+        return _failed(f"hook returned invalid {form.name} JSON output")
+    if form.text == "context":
+        return Verdict(entries=(HookOutputEntry("context", out),), context=out)
+    return Verdict()
+
+
+def _answer(form: _Form, out: str) -> _Answer | None:
+    """The answer, None if it is not in the form that the event asks for."""
+    try:
+        given = orjson.loads(out)
+        answer = structure(given, _Answer)
+    except (orjson.JSONDecodeError, InvalidValue):
+        return None
+    members = cast("dict[str, Any]", given)
+    allowed = _ALWAYS.union(
+        ("decision", "reason") if form.words else (), ("hookSpecificOutput",) if form.specific else ()
+    )
+    inside: dict[str, Any] = members.get("hookSpecificOutput") or {}
+    known = (
+        members.keys() <= allowed
+        and inside.keys() <= {"hookEventName", *(form.specific or ())}
+        and (inside.get("decision") or {}).keys() <= _DECISION
+        and (answer.decision is None or answer.decision in form.words)
+    )
+    return answer if known else None
+
+
+# -- by event
+
+
+def _session_start(answer: _Answer) -> Verdict:
+    entries, context = _told(answer)
+    return _stopped(answer, entries, context) or Verdict(entries=entries, context=context)
+
+
+def _user_prompt(answer: _Answer) -> Verdict:
+    fault = _unexplained("UserPromptSubmit", answer)
+    entries, context = _told(answer, with_context=fault is None)
+    if (stopped := _stopped(answer, entries, context)) is not None:
+        return stopped
+    if fault is not None:
+        return _failed(fault, entries)
+    if answer.decision == "block":
+        return _blocked(entries, answer.reason or "", context)
+    return Verdict(entries=entries, context=context)
+
+
+def _stop(answer: _Answer) -> Verdict:
+    entries, _ = _told(answer)
+    if (stopped := _stopped(answer, entries)) is not None:
+        return stopped
+    if (fault := _unexplained("Stop", answer)) is not None:
+        return _failed(fault, entries)
+    if answer.decision == "block":
+        return _blocked(entries, (answer.reason or "").strip())
+    return Verdict(entries=entries)
+
+
+def _pre_tool_use(answer: _Answer) -> Verdict:
+    entries, _ = _told(answer, with_context=False)
+    specific = answer.specific
+    if specific is not None and (
+        specific.permission_decision or specific.permission_decision_reason or specific.updated_input is not None
+    ):
+        decided, reason = specific.permission_decision == "deny", specific.permission_decision_reason
+        fault = _unsupported_decision(specific)
+    else:
+        decided, reason = answer.decision == "block", answer.reason
+        fault = _unexplained("PreToolUse", answer)
+        if answer.decision == "approve":
+            fault = "PreToolUse hook returned unsupported decision:approve"
+        elif answer.decision is None and reason is not None:
+            fault = "PreToolUse hook returned reason without decision"
+    if specific is not None and specific.additional_context is not None and specific.updated_input is None:
+        fault = "PreToolUse hook returned unsupported additionalContext"
+    if (fault := _unsupported("PreToolUse", answer) or fault) is not None:
+        return _failed(fault, entries)
+    return _blocked(entries, (reason or "").strip()) if decided else Verdict(entries=entries)
+
+
+def _unsupported_decision(specific: _Specific) -> str | None:
+    if specific.updated_input is not None:
+        return "PreToolUse hook returned unsupported updatedInput"
+    match specific.permission_decision:
+        case "deny":
+            if (specific.permission_decision_reason or "").strip():
+                return None
+            return "PreToolUse hook returned permissionDecision:deny without a non-empty permissionDecisionReason"
+        case None:
+            return "PreToolUse hook returned permissionDecisionReason without permissionDecision"
+        case word:
+            return f"PreToolUse hook returned unsupported permissionDecision:{word}"
+
+
+def _permission_request(answer: _Answer) -> Verdict:
+    entries, _ = _told(answer)
+    decision = None if answer.specific is None else answer.specific.decision
+    fault = _unsupported("PermissionRequest", answer)
+    if decision is None:
+        return Verdict(entries=entries) if fault is None else _failed(fault, entries)
+    if fault is None:
+        for name, given in (
+            ("updatedInput", decision.updated_input is not None),
+            ("updatedPermissions", decision.updated_permissions is not None),
+            ("interrupt:true", decision.interrupt),
+        ):
+            if given:
+                fault = f"PermissionRequest hook returned unsupported {name}"
+                break
+    if fault is not None:
+        return _failed(fault, entries)
+    if decision.behavior == "allow":
+        return Verdict(entries=entries, allowed=True)
+    return _blocked(entries, (decision.message or "").strip() or DENIED)
+
+
+def _post_tool_use(answer: _Answer) -> Verdict:
+    fault = _unexplained("PostToolUse", answer)
+    if fault is None and answer.decision is None and answer.goes_on and answer.reason is not None:
+        fault = "PostToolUse hook returned reason without decision"
+    if answer.specific is not None and answer.specific.updated_mcp_output is not None:
+        fault = "PostToolUse hook returned unsupported updatedMCPToolOutput"
+    if answer.suppress_output:
+        fault = "PostToolUse hook returned unsupported suppressOutput"
+    entries, context = _told(answer, with_context=fault is None)
+    if not answer.goes_on:
+        shown = answer.stop_reason or STOPPED
+        feedback = answer.reason if (answer.reason or "").strip() else shown
+        entries = (*entries, HookOutputEntry("stop", shown))
+        return Verdict(status="stopped", entries=entries, context=context, feedback=feedback)
+    if fault is not None:
+        return _failed(fault, entries)
+    if answer.decision == "block":
+        entries = (*entries, HookOutputEntry("feedback", answer.reason or ""))
+        return Verdict(status="blocked", entries=entries, context=context, feedback=answer.reason)
+    return Verdict(entries=entries, context=context)
+
+
+_READERS: Final[Mapping[HookEventName, Callable[[_Answer], Verdict]]] = {
+    "sessionStart": _session_start,
+    "userPromptSubmit": _user_prompt,
+    "preToolUse": _pre_tool_use,
+    "permissionRequest": _permission_request,
+    "postToolUse": _post_tool_use,
+    "stop": _stop,
+}
+
+
+# -- what they share
+
+
+def _told(answer: _Answer, *, with_context: bool = True) -> tuple[tuple[HookOutputEntry, ...], str | None]:
+    entries: list[HookOutputEntry] = []
+    if answer.system_message is not None:
+        entries.append(HookOutputEntry("warning", answer.system_message))
+    context = answer.specific.additional_context if answer.specific is not None and with_context else None
+    if context is not None:
+        entries.append(HookOutputEntry("context", context))
+    return tuple(entries), context
+
+
+def _stopped(answer: _Answer, entries: tuple[HookOutputEntry, ...], context: str | None = None) -> Verdict | None:
+    if answer.goes_on:
+        return None
+    if answer.stop_reason is not None:
+        entries = (*entries, HookOutputEntry("stop", answer.stop_reason))
+    return Verdict(status="stopped", entries=entries, context=context)
+
+
+def _blocked(entries: tuple[HookOutputEntry, ...], reason: str, context: str | None = None) -> Verdict:
+    return Verdict(
+        status="blocked", entries=(*entries, HookOutputEntry("feedback", reason)), reason=reason, context=context
+    )
+
+
+def _failed(why: str, entries: tuple[HookOutputEntry, ...] = ()) -> Verdict:
+    return Verdict(status="failed", entries=(*entries, HookOutputEntry("error", why)))
+
+
+def _unexplained(name: str, answer: _Answer) -> str | None:
+    if answer.decision == "block" and not (answer.reason or "").strip():
+        return f"{name} hook returned decision:block without a non-empty reason"
+    return None
+
+
+def _unsupported(name: str, answer: _Answer) -> str | None:
+    for what, given in (
+        ("continue:false", not answer.goes_on),
+        ("stopReason", answer.stop_reason is not None),
+        ("suppressOutput", answer.suppress_output),
+    ):
+        if given:
+            return f"{name} hook returned unsupported {what}"
+    return None

@@ -1,0 +1,48 @@
+"""A call in the midst of hooks: those that may prevent it, and those that see what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import evolve
+
+from spindle.actors.hooks.turn_hooks import TurnHooks
+from spindle.actors.tools.interface import Call, Hooked, Output, Tool, Use
+from spindle.actors.turn.context import message
+from spindle.actors.turn.host import TurnHost
+
+
+async def run_hooked(
+    tool: Tool, call: Call, host: TurnHost, hooks: TurnHooks, keep: Callable[[Output], None]
+) -> Output:
+    """Carry out a call unless a hook forbids it; returns what the model is told of it, or instead.
+
+    `keep` gets the tool's own output while hooks look at it: should they be cancelled, that is what the call has come to.
+    Raises what the tool raises.
+    """
+    use = tool.use(call) if isinstance(tool, Hooked) else None
+    if use is not None and (reason := await hooks.before(use)) is not None:
+        return _prevented(use, reason)
+    reports: list[tuple[Use, object]] = []
+
+    def report(use: Use, response: object) -> None:
+        reports.append((use, response))
+
+    output = await tool.run(evolve(call, report=report), host)
+    keep(output)
+    for reported, response in reports:
+        after = await hooks.after(reported, response)
+        if after.contexts:
+            host.record(*(("response_item", message("developer", context)) for context in after.contexts))
+        if after.feedback is not None:
+            output = after.feedback
+            keep(output)
+    return output
+
+
+def _prevented(use: Use, reason: str) -> str:
+    match use.input:
+        case {"command": str(command)}:
+            return f"Command blocked by PreToolUse hook: {reason}. Command: {command}"
+        case _:
+            return f"Tool call blocked by PreToolUse hook: {reason}. Tool: {use.tool}"

@@ -1,0 +1,54 @@
+"""Hooks as clients see them: the list, and what is told of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from .conftest import Daemon
+
+
+def test_hooks_are_listed_and_told_of(home: Path, launch: Callable[..., Daemon]) -> None:
+    hook = {"type": "command", "command": "true", "timeout": 7, "statusMessage": "Looking"}
+    group = {"matcher": "Bash", "hooks": [hook]}
+    other = {"hooks": [{"type": "command", "command": "cat >/dev/null; echo no >&2; exit 2"}, {"type": "prompt"}]}
+    file = home / "hooks.json"
+    file.write_text(json.dumps({"hooks": {"PreToolUse": [group], "UserPromptSubmit": [other]}}))
+    client = launch().client()
+    [entry] = client.call("hooks/list", cwds=[str(home)])["data"]
+    first, second = entry.pop("hooks")
+    assert entry == {
+        "cwd": str(home),
+        "warnings": [f"skipping prompt hook in {file}: prompt hooks are not supported yet"],
+        "errors": [],
+    }
+    assert first.pop("currentHash").startswith("sha256:")
+    assert first == {
+        "key": f"{file}:pre_tool_use:0:0",
+        "eventName": "preToolUse",
+        "handlerType": "command",
+        "command": "true",
+        "async": False,
+        "matcher": "Bash",
+        "timeoutSec": 7,
+        "statusMessage": "Looking",
+        "additionalContextLimit": None,
+        "sourcePath": str(file),
+        "source": "user",
+        "pluginId": None,
+        "environmentId": None,
+        "displayOrder": 0,
+        "enabled": True,
+        "isManaged": False,
+        "trustStatus": "trusted",
+    }
+    assert second["displayOrder"] == 1
+    thread = client.start_thread()["id"]
+    turn = client.run_turn(thread, "hello")
+    told = client.hear("hook/completed", thread)
+    run = told["run"]
+    assert (told["turnId"], run["id"]) == (turn["id"], f"user-prompt-submit:1:{file}")
+    assert (run["status"], run["entries"]) == ("blocked", [{"kind": "feedback", "text": "no"}])
+    assert turn["status"] == "completed"
+    assert client.call("thread/read", threadId=thread, includeTurns=True)["thread"]["turns"][0]["items"] == []
