@@ -22,6 +22,7 @@ HOME_OWN: Final = (
     "rules",
     "sessions",
     "skills",
+    "spindle",
     "thread-writer-locks",
 )
 """Names in the Codex home that no policy and no grant makes writable."""
