@@ -61,7 +61,9 @@ class ThreadTools:
         """The tools of a turn that begins now."""
         config = state.config
         runner = self.runner(nursery, config)
-        patches = self._patches = TurnPatches(str(self._services.home.path), runner.remembered)
+        runner.profile = state.settings.profile
+        home = str(self._services.home.path)
+        patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled)
         grammar = info.patch_grammar or config.features("apply_patch_freeform", False)
         taker = PatchCommands(patches, grammar=grammar)
         logins = config.raw.get("allow_login_shell") is not False
@@ -83,7 +85,7 @@ class ThreadTools:
         if grammar:
             offered.append(ApplyPatch(patches, custom=True))
         offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
-        offered.append(ViewImage())
+        offered.append(ViewImage(runner.profiled))
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
         return Toolbox(offered, hidden, self._servers)
 

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from spindle.rpc.model.provider import Provider
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
+from spindle.storage.config.permissions import chosen, named
 from spindle.storage.config.providers import OPENAI, providers
 
 
@@ -36,8 +37,16 @@ class Config:
     trust: Trust | None
     _providers: Mapping[str, Provider] = field(init=False, repr=False, eq=False)
 
+    permission_profile: Mapping[str, Any] | None = field(init=False, repr=False, eq=False)
+    """What `default_permissions` asks for; None where `sandbox_mode` decides."""
+
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_providers", providers(self.raw))
+        object.__setattr__(self, "permission_profile", chosen(self.raw, self.layers))
+
+    def profile(self, name: str) -> Mapping[str, Any]:
+        """The permission profile of a name. Raises ConfigError."""
+        return named(self.raw, name)
 
     def providers(self) -> Mapping[str, Provider]:
         """Every usable provider by id."""

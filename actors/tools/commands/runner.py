@@ -30,10 +30,11 @@ from spindle.actors.tools.commands.sessions import Sessions
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
 from spindle.actors.tools.sandbox.denial import denied
+from spindle.actors.tools.sandbox.profile import ProfileError, of_profile
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
 from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, ExecpolicyAmendment
 from spindle.rpc.protocol.items import CommandExecutionSource
-from spindle.rpc.protocol.settings import ExternalSandboxPolicy
+from spindle.rpc.protocol.settings import ExternalSandboxPolicy, PermissionProfile
 from spindle.rpc.protocol.turns import WarningNotification
 
 REJECTED = "rejected by user"
@@ -93,6 +94,8 @@ class Runner:
         self.remembered = Remembered() if remembered is None else remembered
         self.environment = EnvironmentPolicy()
         """Of the turn that runs."""
+        self.profile: PermissionProfile | None = None
+        """Of the turn that runs; where there is one, it decides instead of the turn's policy."""
         self._sandbox, self._rules, self._home = sandbox, rules, home
         self._inherited = inherited
 
@@ -172,7 +175,11 @@ class Runner:
         command = self.command(host, wanted)
         if not verdict.sandboxed:
             return await attempt(command, plain)
-        confinement = await trio.to_thread.run_sync(self._confinement, host)
+        try:
+            confinement = await trio.to_thread.run_sync(self._confinement, host)
+        except ProfileError as error:
+            item.decline(str(error))
+            raise NotRun(str(error)) from None
         if confinement is None:
             return await attempt(command, plain)
         await trio.to_thread.run_sync(_look_up, command)
@@ -207,7 +214,18 @@ class Runner:
             case _:
                 pass
 
+    def profiled(self, host: ToolHost) -> Confinement | None:
+        """What the permission profile allows, for tools that touch files themselves; None where none says anything.
+
+        Blocks. Raises ProfileError.
+        """
+        if self.profile is None:
+            return None
+        return of_profile(self.profile, self.place(host.cwd), self.remembered.granted(host.turn_id))
+
     def _confinement(self, host: ToolHost) -> Confinement | None:
+        if self.profile is not None:
+            return self.profiled(host)
         return of_policy(host.sandbox, self.place(host.cwd), self.remembered.granted(host.turn_id))
 
     def _confined(self, confinement: Confinement) -> Around:
