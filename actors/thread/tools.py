@@ -68,10 +68,11 @@ class ThreadTools:
         taker = PatchCommands(patches, grammar=grammar)
         logins = config.raw.get("allow_login_shell") is not False
         poll = config.raw.get("background_terminal_max_timeout")
-        shell = ShellTool(runner, taker, plain=grammar)
+        limit = info.output_limit
+        shell = ShellTool(runner, taker, plain=grammar, limit=limit)
         hidden: list[Tool] = [
             shell,
-            ShellCommandTool(runner, taker, logins=logins),
+            ShellCommandTool(runner, taker, logins=logins, limit=limit),
             ApplyPatch(patches, custom=False),  # models that know it call it all the same
         ]
         offered: list[Offered] = [shell]
@@ -87,7 +88,7 @@ class ThreadTools:
         offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
         offered.append(ViewImage(runner.profiled))
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
-        return Toolbox(offered, hidden, self._servers)
+        return Toolbox(offered, hidden, self._servers, limit)
 
     async def finish_turn(self, host: ToolHost) -> None:
         """The turn ends: say what is to be said of it in all."""

@@ -71,7 +71,12 @@ class TurnTask:
             reviewer = self._state.config.review_model or self._settings.model
             self._settings = evolve(self._settings, model=reviewer, approval_policy="never", collaboration_mode=None)
         config = self._state.config
-        self._info: ModelInfo = model_info(self._settings.model, config.model_context_window, config.model_verbosity)
+        self._info: ModelInfo = model_info(
+            self._settings.model,
+            config.model_context_window,
+            config.model_verbosity,
+            config.tool_output_token_limit,
+        )
         self._began = False
         self._unsaid = turn.first
         self._synced = 0

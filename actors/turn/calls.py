@@ -14,6 +14,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from spindle.actors.tools.commands.truncation import fitted
 from spindle.actors.tools.interface import Call, Output, ToolRefused, TurnCancelled
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
@@ -92,7 +93,7 @@ async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost) -> None:
     for earlier in entry.after:
         await earlier.done.wait()
     try:
-        entry.output = await _output(entry.call, toolbox, host)
+        entry.output = fitted(await _output(entry.call, toolbox, host), toolbox.limit)
     except JournalError as error:
         entry.failure = error
     entry.done.set()

@@ -10,6 +10,8 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from spindle.actors.tools.commands.truncation import BYTES_PER_TOKEN, MODEL_LIMIT, Limit
+
 EFFORTS = {
     "minimal": "Hardly any reasoning",
     "low": "Little reasoning, quick answers",
@@ -34,6 +36,8 @@ class ModelInfo:
     hidden: bool = False
     fast_tier: bool = False
     known: bool = True
+    output_limit: Limit = MODEL_LIMIT
+    """How much it is shown of a tool's output."""
     patch_grammar: bool = False
     """Whether it writes patches under a grammar."""
 
@@ -41,6 +45,9 @@ class ModelInfo:
     def usable_window(self) -> int:
         """95 % of the context window."""
         return self.context_window * 95 // 100
+
+
+TOKENS = Limit(10_000)
 
 
 def _gpt(
@@ -59,9 +66,9 @@ def _gpt(
 
 
 MODELS: tuple[ModelInfo, ...] = (
-    _gpt("gpt-5.4", "General agentic coding", fast_tier=True),
-    _gpt("gpt-5.4-mini", "Smaller and quicker agentic coding"),
-    _gpt("gpt-5.3-codex", "Agentic coding, tuned for it"),
+    _gpt("gpt-5.4", "General agentic coding", fast_tier=True, output_limit=TOKENS),
+    _gpt("gpt-5.4-mini", "Smaller and quicker agentic coding", output_limit=TOKENS),
+    _gpt("gpt-5.3-codex", "Agentic coding, tuned for it", output_limit=TOKENS),
     _gpt("gpt-5.2", "General work and long-running agents"),
     _gpt("gpt-5.2-codex", "Agentic coding, an earlier tuning", hidden=True),
     _gpt("gpt-5.1-codex-max", "Deep and fast reasoning, earlier", hidden=True),
@@ -71,12 +78,19 @@ MODELS: tuple[ModelInfo, ...] = (
 _BY_SLUG = {model.slug: model for model in MODELS}
 
 
-def model_info(slug: str, window: int | None = None, verbosity: str | None = None) -> ModelInfo:
-    """The model's entry, or the fallback with `known` False; `window` and `verbosity` where they are configured.
+def model_info(
+    slug: str, window: int | None = None, verbosity: str | None = None, output_tokens: int | None = None
+) -> ModelInfo:
+    """The model's entry, or the fallback with `known` False; the others where they are configured.
 
     A model that takes no verbosity is sent none.
     """
     info = _BY_SLUG.get(slug) or ModelInfo(slug=slug, known=False)
     if verbosity is not None and info.verbosity is not None:
         info = evolve(info, verbosity=verbosity)
+    if output_tokens is not None:
+        unit = info.output_limit.unit
+        info = evolve(
+            info, output_limit=Limit(output_tokens if unit == "tokens" else output_tokens * BYTES_PER_TOKEN, unit)
+        )
     return info if window is None else evolve(info, context_window=window)

@@ -125,6 +125,11 @@ class Config:
         return self.raw.get("model_context_window")
 
     @property
+    def tool_output_token_limit(self) -> int | None:
+        """Tokens of a tool's output that a model is shown."""
+        return self.raw.get("tool_output_token_limit")
+
+    @property
     def model_auto_compact_token_limit(self) -> int | None:
         """In tokens."""
         return self.raw.get("model_auto_compact_token_limit")
