@@ -19,6 +19,12 @@ from spindle.rpc.protocol.envelope import encode_notification
 
 CAPACITY = 4096
 """Messages an outbox holds before it merges."""
+WEIGHT = 512 * 1024
+"""Characters of deltas in an outbox before whoever writes more of them is made to wait."""
+MOST = 32 * 1024 * 1024
+"""Characters of deltas that a subscriber may be behind which turns do not wait for."""
+PATIENCE = 0.25
+"""Seconds that is waited for such a subscriber, which may have stopped reading."""
 
 
 class Notification(Protocol):
@@ -82,6 +88,13 @@ def merge(messages: Sequence[Message]) -> Iterator[Message]:
         yield first if len(run) == 1 else Event(evolve(first.params, delta="".join(run)))
 
 
+def _weight(message: Message) -> int:
+    if isinstance(message, Event) and message.method in _MERGEABLE:
+        delta: str = message.params.delta
+        return len(delta)
+    return 0
+
+
 def _merge_key(message: Message) -> tuple[object, ...] | None:
     if not isinstance(message, Event) or (names := _MERGEABLE.get(message.method)) is None:
         return None
@@ -106,6 +119,8 @@ class Outbox:
         self._overflow = overflow
         self._capacity = capacity
         self._merged_at = capacity
+        self._weight = 0
+        self._stalled = False
         self._ready = trio.Event()
         self._drained = trio.Event()
         self.overflowed = False
@@ -121,14 +136,21 @@ class Outbox:
             return
         messages = self._messages
         messages.append(message)
+        self._weight += _weight(message)
         if len(messages) > self._merged_at:
             self._messages = messages = deque(merge(tuple(messages)))
             # merging again before this many more have come would be quadratic
             self._merged_at = max(self._capacity, len(messages) + self._capacity // 4)
-            if len(messages) > self._capacity and self._overflow is Overflow.CLOSE:
-                self.overflowed = True
-                self.on_overflow()
+            if len(messages) > self._capacity:
+                self._overflows()
+        if self._weight > MOST:
+            self._overflows()
         self._ready.set()
+
+    def _overflows(self) -> None:
+        if self._overflow is Overflow.CLOSE and not self.overflowed:
+            self.overflowed = True
+            self.on_overflow()
 
     async def take(self) -> list[Message]:
         """Everything waiting, at least one message; an empty list when the outbox is closed or has overflowed."""
@@ -140,14 +162,28 @@ class Outbox:
         taken = list(self._messages)
         self._messages.clear()
         self._merged_at = self._capacity
+        self._weight = 0
+        self._stalled = False
         self._drained.set()
         return taken
 
     async def room(self) -> None:
-        """Wait while a subscriber that turns wait for is more than half a capacity behind."""
-        while self._overflow is Overflow.WAIT and not self.closed and len(self._messages) > self._capacity // 2:
-            self._drained = trio.Event()
-            await self._drained.wait()
+        """Wait while much text is on its way to the subscriber, or one that turns wait for is half a capacity behind.
+
+        For one that turns do not wait for, at most a moment, and not again before it has taken something.
+        """
+        while not self.closed and self._behind():
+            if self._drained.is_set():  # several turns may wait
+                self._drained = trio.Event()
+            patience = PATIENCE if self._overflow is Overflow.CLOSE else float("inf")
+            with trio.move_on_after(patience) as waiting:
+                await self._drained.wait()
+            self._stalled = waiting.cancelled_caught
+
+    def _behind(self) -> bool:
+        if self._overflow is Overflow.CLOSE:
+            return self._weight > WEIGHT and not self._stalled and not self.overflowed
+        return self._weight > WEIGHT or len(self._messages) > self._capacity // 2
 
     def close(self) -> None:
         """Take nothing more in; a waiting `take` returns what is left."""

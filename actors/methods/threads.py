@@ -21,6 +21,7 @@ from spindle.actors.thread.messages import Attach, Detach, ReadThread, RevertTur
 from spindle.actors.thread.opening import FromFork, FromHistory, FromRollout, NewThread
 from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.tools.dynamic import check_dynamic_tools
+from spindle.actors.tools.sandbox.profile import ProfileError, check
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
 from spindle.rpc.protocol.removal import (
     ThreadDeleteParams,
@@ -28,6 +29,7 @@ from spindle.rpc.protocol.removal import (
     ThreadRevertParams,
     ThreadRevertResponse,
 )
+from spindle.rpc.protocol.settings import PermissionProfile
 from spindle.rpc.protocol.threads import (
     Thread,
     ThreadArchiveParams,
@@ -72,9 +74,19 @@ def start(connection: Connection, params: ThreadStartParams, reply: Reply[Any]) 
 
 
 def check_permissions(params: ThreadStartParams | ThreadResumeParams | ThreadForkParams) -> None:
-    """Raises RpcError if the sandbox is given twice."""
-    if params.permission_profile is not None and params.sandbox is not None:
-        raise invalid_request("`permissionProfile` cannot be combined with `sandbox`")
+    """Raises RpcError if the sandbox is given twice, or a profile is none."""
+    if params.permission_profile is not None:
+        check_profile(params.permission_profile, "sandbox", params.sandbox)
+
+
+def check_profile(profile: PermissionProfile, other: str, value: object) -> None:
+    """Raises RpcError if `profile` is none, or the sandbox is given by the field `other` as well."""
+    if value is not None:
+        raise invalid_request(f"`permissionProfile` cannot be combined with `{other}`")
+    try:
+        check(profile)
+    except ProfileError as error:
+        raise invalid_request(f"Invalid request: {error}") from None
 
 
 def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]) -> None:

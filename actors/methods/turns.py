@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spindle.actors.mailbox import Reply
 from spindle.actors.methods.identity import thread_id
-from spindle.actors.methods.threads import mapped
+from spindle.actors.methods.threads import check_profile, mapped
 from spindle.actors.registry import ToThread
 from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
 from spindle.actors.turn.user_input import check_input
@@ -28,6 +28,8 @@ def start(connection: Connection, params: TurnStartParams, reply: Reply[Any]) ->
     """turn/start"""
     id = thread_id(params.thread_id)
     check_input(params.input)
+    if params.permission_profile is not None:
+        check_profile(params.permission_profile, "sandboxPolicy", params.sandbox_policy)
     out = mapped(reply, TurnStartResponse)
     connection.runtime.registry.route(ToThread(id, StartTurn(reply=out, params=params)))
 

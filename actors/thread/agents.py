@@ -220,7 +220,7 @@ class ThreadAgents:
 
     def _hold(self, member: Member, reply: Reply[None]) -> Hold:
         settings = self._thread.state.settings
-        bounds = {"approval_policy": settings.approval_policy, "sandbox": settings.sandbox}
+        bounds = {name: getattr(settings, name) for name in ("approval_policy", "sandbox", "profile")}
         guests = tuple(self._thread.subscribers)
         return Hold(reply=reply, family=self._family, member=member, guests=guests, bounds=bounds)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -28,6 +30,11 @@ async def read_git(cwd: str) -> GitInfo | None:
     return None
 
 
+QUIET: Final = ("-c", "protocol.allow=never", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+"""Nothing that a repository's own configuration names is run: a confined command may have made that repository, below
+the folders whose `.git` is protected, and this git is not confined."""
+
+
 class NotARepository(Exception):
     """There is no repository around the directory that the text names."""
 
@@ -45,7 +52,7 @@ async def merge_base(cwd: str, branch: str) -> str | None:
 async def _git(cwd: str, *args: str) -> str | None:
     try:
         done = await trio.run_process(
-            ["git", *args], cwd=cwd, capture_stdout=True, stderr=subprocess.DEVNULL, check=False
+            ["git", *QUIET, *args], cwd=cwd, capture_stdout=True, stderr=subprocess.DEVNULL, check=False
         )
     except OSError:
         return None

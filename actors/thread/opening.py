@@ -27,7 +27,7 @@ from spindle.actors.thread.opened import (
 )
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
-from spindle.actors.thread.settings_change import as_context
+from spindle.actors.thread.settings_change import as_context, follow_on
 from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.errors import internal_error, invalid_request
@@ -172,7 +172,7 @@ def _continue(
     params, outline = opening.params, rollout.outline
     told = rollout.payload(outline.context) or {}
     changed = as_context((rollout.payload(outline.settings) or {}).get("thread_settings") or {})
-    recorded = changed | told if outline.told_since else told | changed
+    recorded = follow_on(changed, told) if outline.told_since else follow_on(told, changed)
     raw_meta = rollout.payload(outline.meta) or {}
     meta = SessionMeta.of(raw_meta)
     cwd = params.cwd or recorded.get("cwd") or summary.cwd

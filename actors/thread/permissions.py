@@ -1,13 +1,14 @@
 """Permission profiles: the protocol's finer spelling of what a sandbox policy says, there and back.
 
-A profile lists what may be read and written, path by path. We enforce policies; of a profile is kept what a policy can
-say, never more than it grants.
+A profile lists what may be read and written, path by path. Where a policy can say the same, the policy is all that is
+kept. Otherwise the profile decides about files and network, and the policy that comes nearest to it without granting more is
+what is shown and judged by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
@@ -41,6 +42,68 @@ def profile_of(policy: SandboxPolicy) -> PermissionProfile | None:
             return _profile(policy.network_access, entries)
 
 
+def split(profile: PermissionProfile) -> tuple[SandboxPolicy, PermissionProfile | None]:
+    """The policy of a profile, and the profile itself if it says more than the policy."""
+    policy = policy_of(profile)
+    return policy, None if _plain(profile_of(policy)) == _plain(profile) else profile
+
+
+def _plain(profile: PermissionProfile | None) -> object:
+    """What is the same however it is spelled: the order of entries, other names of the working directory."""
+    if profile is None:
+        return None
+    files = _members(profile.get("fileSystem"))
+    entries: Sequence[Any] = files.get("entries") or ()
+    network = bool(_members(profile.get("network")).get("enabled"))
+    return network, sorted(
+        repr((_place(_members(_members(e).get("path"))), _members(e).get("access"))) for e in entries
+    )
+
+
+def _place(path: Mapping[str, Any]) -> tuple[str, object]:
+    if path.get("type") != "special":
+        return str(path.get("type")), path.get("path") or path.get("pattern")
+    value = _members(path.get("value"))
+    kind, below = str(value.get("kind")), value.get("subpath")
+    return "special", "current_working_directory" if (kind, below) == ("project_roots", None) else (kind, below)
+
+
+ROLLOUT_KEYS: Final = ("permission_profile", "file_system_sandbox_policy")
+"""What a `turn_context` keeps a profile in."""
+
+
+def to_rollout(profile: PermissionProfile) -> dict[str, Any]:
+    """The members of a `turn_context` that keep a profile, as 0.124 spells them."""
+    files = _members(profile.get("fileSystem"))
+    kept: dict[str, Any] = {"entries": files.get("entries") or []}
+    if files.get("globScanMaxDepth") is not None:
+        kept["glob_scan_max_depth"] = files["globScanMaxDepth"]
+    network = bool(_members(profile.get("network")).get("enabled"))
+    shown, enforced = {"network": {"enabled": network}, "file_system": kept}, {"kind": "restricted", **kept}
+    return dict(zip(ROLLOUT_KEYS, (shown, enforced), strict=True))
+
+
+def from_rollout(context: Mapping[str, Any]) -> PermissionProfile | None:
+    """The reverse; None where the context's `sandbox_policy` says it all."""
+    files = _members(context.get("file_system_sandbox_policy"))
+    if files.get("kind") != "restricted":
+        return None
+    network = _members(_members(context.get("permission_profile")).get("network")).get("enabled")
+    system: dict[str, Any] = {"entries": files.get("entries") or []}
+    if files.get("glob_scan_max_depth") is not None:
+        system["globScanMaxDepth"] = files["glob_scan_max_depth"]
+    return {"network": {"enabled": network is True}, "fileSystem": system}
+
+
+def unreadable(profile: PermissionProfile | None) -> list[str]:
+    """The paths and patterns that a profile hides, as the model is told."""
+    if profile is None:
+        return []
+    entries: Sequence[Any] = _members(profile.get("fileSystem")).get("entries") or ()
+    hidden = [_place(_members(e.get("path")))[1] for e in map(_members, entries) if e.get("access") == "none"]
+    return [str(path) for path in hidden]
+
+
 def policy_of(profile: PermissionProfile) -> SandboxPolicy:
     """The policy that grants what the profile grants, or less where no policy is as fine."""
     network = bool(_members(profile.get("network")).get("enabled"))
@@ -50,7 +113,9 @@ def policy_of(profile: PermissionProfile) -> SandboxPolicy:
     for entry in cast("Sequence[object]", entries if isinstance(entries, list | tuple) else ()):
         place, access = _members(_members(entry).get("path")), str(_members(entry).get("access"))
         if place.get("type") == "special":
-            specials[str(_members(place.get("value")).get("kind"))] = access
+            kind, below = _place(place)[1], _members(place.get("value")).get("subpath")
+            if below is None:
+                specials[str(kind if isinstance(kind, str) else _members(place.get("value")).get("kind"))] = access
         elif place.get("type") == "path":
             paths[str(place.get("path"))] = access
     if specials.get("root") == "write" and network and "none" not in (*specials.values(), *paths.values()):

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from spindle.actors.tools.mcp.tools import Runner
     from spindle.storage.home import Home
 
-OUTPUT_BYTES = 12_000
-"""How much of one output the model is sent."""
-
 
 class ThreadServers:
     """The servers that one thread uses; most threads have none, and then nothing of MCP is even imported."""
@@ -242,10 +239,6 @@ class _Turn:
     @property
     def sandbox_policy(self) -> SandboxPolicy:
         return self._host.sandbox
-
-    @property
-    def output_bytes(self) -> int:
-        return OUTPUT_BYTES
 
     def emit(self, notification: object) -> None:
         self._host.emit(notification)

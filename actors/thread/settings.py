@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from spindle.actors.thread.permissions import policy_of
+from spindle.actors.thread.permissions import from_rollout, split, to_rollout
 from spindle.actors.turn.catalogue import model_info
 from spindle.actors.turn.modes import filled
 from spindle.rpc.protocol.converter import structure, unstructure
@@ -22,6 +22,7 @@ from spindle.rpc.protocol.settings import (
     CollaborationSettings,
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
+    PermissionProfile,
     ReadOnlyPolicy,
     SandboxPolicy,
     WorkspaceWritePolicy,
@@ -33,7 +34,10 @@ from spindle.storage.config import Config
 
 @frozen(kw_only=True)
 class ThreadSettings:
-    """The settings in force. `base_instructions` is None for our own; everything but it may change between turns."""
+    """The settings in force. `base_instructions` is None for our own; everything but it may change between turns.
+
+    `profile`, where there is one, decides what commands may do, and `sandbox` is the policy nearest to it.
+    """
 
     model: str
     model_provider: str
@@ -41,6 +45,7 @@ class ThreadSettings:
     approval_policy: AskForApproval
     approvals_reviewer: str
     sandbox: SandboxPolicy
+    profile: PermissionProfile | None = None
     service_tier: str | None = None
     effort: str | None = None
     summary: str | None = None
@@ -65,8 +70,10 @@ class ThreadSettings:
             )
             if value is not None
         }
-        if params.permission_profile is not None and params.sandbox_policy is None:
-            changes["sandbox"] = policy_of(params.permission_profile)
+        if params.sandbox_policy is not None:
+            changes["profile"] = None
+        elif params.permission_profile is not None:
+            changes["sandbox"], changes["profile"] = split(params.permission_profile)
         if params.service_tier is not ABSENT:
             changes["service_tier"] = params.service_tier
         if params.cwd is not None:
@@ -116,13 +123,7 @@ def settings_for(
     """
     recorded = recorded or {}
     cwd = params.cwd or recorded.get("cwd")
-    mode = params.sandbox or config.sandbox_mode or "read-only"
-    sandbox = sandbox_from_mode(mode, config)
-    stored: Any = recorded.get("sandbox_policy")
-    if params.permission_profile is not None:
-        sandbox = policy_of(params.permission_profile)
-    elif params.sandbox is None and stored is not None:
-        sandbox = sandbox_from_rollout(stored) or sandbox
+    sandbox, profile = _sandbox(config, params, recorded)
     collaboration: Any = recorded.get("collaboration_mode") or {}
     collaborating: Any = collaboration.get("settings") or {}
     model = params.model or recorded.get("model") or config.model or DEFAULT_MODEL
@@ -139,6 +140,7 @@ def settings_for(
         or config.approvals_reviewer
         or "user",
         sandbox=sandbox,
+        profile=profile,
         service_tier=(recorded.get("service_tier") or config.service_tier)
         if params.service_tier is ABSENT
         else params.service_tier,
@@ -151,6 +153,25 @@ def settings_for(
         or model_info(model, config).base_instructions,
         developer_instructions=params.developer_instructions or config.developer_instructions,
     )
+
+
+def _sandbox(
+    config: Config, params: Any, recorded: Mapping[str, Any]
+) -> tuple[SandboxPolicy, PermissionProfile | None]:
+    """What the request says, else the profile of the last turn, else that of config.toml, else the policy of the last turn.
+
+    A profile of config.toml is not undone by the policy of a turn from before it, which knew nothing of it.
+    """
+    if params.permission_profile is not None:
+        return split(params.permission_profile)
+    if params.sandbox is not None:
+        return sandbox_from_mode(params.sandbox, config), None
+    profile = from_rollout(recorded) or config.permission_profile
+    if profile is not None:
+        return split(profile)
+    kept: Any = recorded.get("sandbox_policy")
+    sandbox = None if kept is None else sandbox_from_rollout(kept)
+    return sandbox or sandbox_from_mode(config.sandbox_mode or "read-only", config), None
 
 
 DEFAULT_MODEL = "gpt-5.4"
@@ -229,6 +250,7 @@ def turn_context(settings: ThreadSettings, turn_id: str, date: str, timezone: st
         "timezone": timezone,
         "approval_policy": unstructure(settings.approval_policy),
         "sandbox_policy": sandbox_to_rollout(settings.sandbox),
+        **(to_rollout(settings.profile) if settings.profile is not None else {}),
         "model": settings.model,
         "personality": settings.personality,
         "collaboration_mode": unstructure(mode_of(settings)),

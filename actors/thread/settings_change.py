@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import evolve
 
+from spindle.actors.thread.permissions import ROLLOUT_KEYS, split, to_rollout
 from spindle.actors.thread.settings import ThreadSettings, mode_of, sandbox_from_mode, sandbox_to_rollout
 from spindle.actors.turn.modes import filled
 from spindle.rpc.protocol.converter import unstructure
@@ -20,6 +21,7 @@ from spindle.rpc.protocol.settings import (
     CollaborationMode,
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
+    PermissionProfile,
     ReadOnlyPolicy,
     SandboxPolicy,
     WorkspaceWritePolicy,
@@ -27,7 +29,7 @@ from spindle.rpc.protocol.settings import (
 from spindle.rpc.protocol.shapes import Absent
 from spindle.rpc.protocol.thread_settings import ThreadSettings as ShownSettings
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
-from spindle.storage.config import Config
+from spindle.storage.config import Config, ConfigError
 
 APPLIED: Final = "thread_settings_applied"
 
@@ -70,10 +72,10 @@ def changed(
         "collaboration_mode": mode,
     }
     changes = {name: value for name, value in values.items() if value is not None}
+    if params.sandbox_policy is not None:
+        changes["profile"] = None
     if params.permissions is not None:
-        if params.permissions not in _PROFILES:
-            raise invalid_request(f"unknown permission profile `{params.permissions}`")
-        changes["sandbox"] = sandbox_from_mode(_PROFILES[params.permissions], config)
+        changes["sandbox"], changes["profile"] = _named(params.permissions, config)
     if params.cwd is not None:
         changes["cwd"] = os.path.normpath(os.path.join(server_cwd, params.cwd))
     if not isinstance(params.service_tier, Absent):
@@ -84,6 +86,15 @@ def changed(
     elif isinstance(settings.collaboration_mode, CollaborationMode):
         changes["collaboration_mode"] = mode_of(evolve(settings, **changes))
     return evolve(settings, **changes)
+
+
+def _named(name: str, config: Config) -> tuple[SandboxPolicy, PermissionProfile | None]:
+    if name in _PROFILES:
+        return sandbox_from_mode(_PROFILES[name], config), None
+    try:
+        return split(dict(config.profile(name)))
+    except ConfigError:
+        raise invalid_request(f"unknown permission profile `{name}`") from None
 
 
 def shown(settings: ThreadSettings) -> ShownSettings:
@@ -113,6 +124,7 @@ def applied(settings: ThreadSettings, thread_id: str) -> dict[str, Any]:
         "approvals_reviewer": settings.approvals_reviewer,
         "permission_profile": _profile(settings.sandbox, settings.cwd),
         "sandbox_policy": sandbox_to_rollout(settings.sandbox),
+        **({"profile": to_rollout(settings.profile)} if settings.profile is not None else {}),
         "cwd": settings.cwd,
         "reasoning_effort": settings.effort,
         "reasoning_summary": settings.summary,
@@ -127,8 +139,16 @@ def as_context(kept: Mapping[str, Any]) -> dict[str, Any]:
     """The `thread_settings` of such a line in the words of a `turn_context`; for lines of Codex too."""
     context = {name: kept[name] for name in _SAME if kept.get(name) is not None}
     context |= {name: kept[old] for old, name in _RENAMED.items() if kept.get(old) is not None}
+    context |= kept.get("profile") or {}
     policy = kept.get("sandbox_policy") or _policy(kept.get("permission_profile"), str(kept.get("cwd")))
     return context if policy is None else context | {"sandbox_policy": policy}
+
+
+def follow_on(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+    """What two contexts say together; a policy in the newer one ends the permission profile of the older one."""
+    if "sandbox_policy" in newer:
+        older = {key: value for key, value in older.items() if key not in ROLLOUT_KEYS}
+    return {**older, **newer}
 
 
 def _profile(policy: SandboxPolicy, cwd: str) -> dict[str, Any]:

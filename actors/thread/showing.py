@@ -131,7 +131,7 @@ def _loaded(thread: ThreadActor, shown: Thread) -> dict[str, Any]:
         "approval_policy": settings.approval_policy,
         "approvals_reviewer": settings.approvals_reviewer,
         "sandbox": settings.sandbox,
-        "permission_profile": profile_of(settings.sandbox),
+        "permission_profile": settings.profile or profile_of(settings.sandbox),
         "reasoning_effort": settings.effort,
         "collaboration_mode": settings.collaboration_mode,
     }

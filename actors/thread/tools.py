@@ -69,14 +69,15 @@ class ThreadTools:
         """The tools of a turn that begins now."""
         config = state.config
         runner = self.runner(nursery, config)
-        patches = self._patches = TurnPatches(str(self._services.home.path), runner.remembered)
+        runner.profile = state.settings.profile
+        home = str(self._services.home.path)
+        patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled)
         grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
-        runner.output, runner.most_output = info.output, info.most_output
         taker = PatchCommands(patches, grammar=grammar)
         logins = config.raw.get("allow_login_shell") is not False
         poll = config.raw.get("background_terminal_max_timeout")
-        shell = ShellTool(runner, taker, plain=grammar)
-        scripts = ShellCommandTool(runner, taker, logins=logins)
+        shell = ShellTool(runner, taker, plain=grammar, limit=info.output)
+        scripts = ShellCommandTool(runner, taker, logins=logins, limit=info.output)
         hidden: list[Tool] = [
             shell,
             scripts,
@@ -95,12 +96,12 @@ class ThreadTools:
         if grammar or info.patches == "function":
             offered.append(ApplyPatch(patches, custom=grammar))
         offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
-        offered.append(ViewImage())
+        offered.append(ViewImage(runner.profiled))
         if self._agents.allowed:
             listed = self._services.model_lists.entries(state.settings.model_provider, config)
             offered += agent_tools(self._agents, models(config, listed))
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
-        return Toolbox(offered, hidden, self._servers)
+        return Toolbox(offered, hidden, self._servers, info.output)
 
     async def finish_turn(self, host: ToolHost) -> None:
         """The turn ends: say what is to be said of it in all."""

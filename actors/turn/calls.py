@@ -15,6 +15,7 @@ import trio
 from attrs import define, field
 
 from spindle.actors.hooks.turn_hooks import TurnHooks
+from spindle.actors.tools.commands.truncation import fitted
 from spindle.actors.tools.interface import Call, Output, ToolRefused, TurnCancelled
 from spindle.actors.turn.hooked import run_hooked
 from spindle.actors.turn.host import TurnHost
@@ -96,7 +97,7 @@ async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHoo
     for earlier in entry.after:
         await earlier.done.wait()
     try:
-        entry.output = await _output(entry, toolbox, host, hooks)
+        entry.output = fitted(await _output(entry, toolbox, host, hooks), toolbox.limit)
     except JournalError as error:
         entry.failure = error
     entry.done.set()

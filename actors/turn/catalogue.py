@@ -65,9 +65,7 @@ class ModelInfo:
     """How it is offered `apply_patch`: to be written under a grammar, or as a function; None for not at all."""
     shell: Shell = "default"
     output: Limit = MODEL_LIMIT
-    """How much of an output it is shown where it does not say."""
-    most_output: Limit | None = None
-    """How much of an output it is shown whatever it says; None for that."""
+    """How much it is shown of an output."""
     base_instructions: str | None = None
 
     @property
@@ -98,14 +96,16 @@ def _gpt(slug: str, description: str, *efforts: str, **more: Any) -> ModelInfo:
     return ModelInfo(slug=slug, description=description, efforts=described, **(known | more))
 
 
+_EARLIER: Final[Mapping[str, Any]] = {"default_summary": "auto", "output": MODEL_LIMIT}
+
 MODELS: Final[Sequence[ModelInfo]] = (
     _gpt("gpt-5.4", "General agentic coding", speed_tiers=("fast",)),
     _gpt("gpt-5.4-mini", "Smaller and quicker agentic coding", verbosity="medium"),
     _gpt("gpt-5.3-codex", "Agentic coding, tuned for it"),
-    _gpt("gpt-5.2", "General work and long-running agents", default_summary="auto"),
-    _gpt("gpt-5.2-codex", "Agentic coding, an earlier tuning", default_summary="auto", hidden=True),
-    _gpt("gpt-5.1-codex-max", "Deep and fast reasoning, earlier", default_summary="auto", hidden=True),
-    _gpt("gpt-5.1-codex-mini", "Cheap and quick, earlier", "medium", "high", default_summary="auto", hidden=True),
+    _gpt("gpt-5.2", "General work and long-running agents", **_EARLIER),
+    _gpt("gpt-5.2-codex", "Agentic coding, an earlier tuning", hidden=True, **_EARLIER),
+    _gpt("gpt-5.1-codex-max", "Deep and fast reasoning, earlier", hidden=True, **_EARLIER),
+    _gpt("gpt-5.1-codex-mini", "Cheap and quick, earlier", "medium", "high", hidden=True, **_EARLIER),
     ModelInfo(
         slug="offline",
         description="Built in, needs no network",
@@ -163,7 +163,6 @@ def of_entry(entry: Mapping[str, Any]) -> ModelInfo:
         patches=entry.get("apply_patch_tool_type"),
         shell=entry.get("shell_type") or default.shell,
         output=output,
-        most_output=_with_slack(output),
         base_instructions=entry.get("base_instructions"),
     )
 
@@ -192,10 +191,5 @@ def _configured(info: ModelInfo, config: Config) -> ModelInfo:
         changes["verbosity"] = config.model_verbosity
     if (tokens := config.tool_output_token_limit) is not None:
         output = Limit(tokens) if info.output.unit == "tokens" else Limit(Limit(tokens).size, "bytes")
-        changes |= {"output": output, "most_output": _with_slack(output)}
+        changes["output"] = output
     return evolve(info, **changes)
-
-
-def _with_slack(limit: Limit) -> Limit:
-    """A fifth more, for what stands around an output."""
-    return evolve(limit, amount=limit.amount * 6 // 5)

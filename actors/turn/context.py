@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from attrs import frozen
 
+from spindle.actors.thread.permissions import from_rollout, unreadable
 from spindle.actors.thread.settings import ThreadSettings, approval_name, mode_name, mode_of, sandbox_to_rollout
 from spindle.rpc.protocol.converter import unstructure
 
@@ -72,7 +73,7 @@ class Told:
             model=settings.model,
             cwd=settings.cwd,
             approval=unstructure(settings.approval_policy),
-            sandbox=sandbox_to_rollout(settings.sandbox),
+            sandbox=(sandbox_to_rollout(settings.sandbox), settings.profile),
             mode=mode_of(settings).settings.developer_instructions,
             date=date,
             timezone=timezone,
@@ -85,7 +86,7 @@ class Told:
             model=str(context.get("model", "")),
             cwd=str(context.get("cwd", "")),
             approval=context.get("approval_policy"),
-            sandbox=context.get("sandbox_policy"),
+            sandbox=(context.get("sandbox_policy"), from_rollout(context)),
             mode=_instructions(context.get("collaboration_mode")),
             date=context.get("current_date"),
             timezone=context.get("timezone"),
@@ -150,7 +151,9 @@ def permissions(settings: ThreadSettings) -> str:
     mode, approval = mode_name(settings.sandbox), approval_name(settings.approval_policy)
     network = "enabled" if getattr(settings.sandbox, "network_access", True) in (True, "enabled") else "restricted"
     roots = getattr(settings.sandbox, "writable_roots", ())
+    hidden = unreadable(settings.profile)
     extra = f" Writable roots: {', '.join(f'`{root}`' for root in roots)}." if roots else ""
+    extra += f" Not to be read: {', '.join(f'`{path}`' for path in hidden)}." if hidden else ""
     return (
         f"<permissions instructions>\n`sandbox_mode` is `{mode}`: {_SANDBOX[mode]}{extra} Network access is {network}.\n"
         f"The approval policy is `{approval}`: {_APPROVAL[approval]}\n</permissions instructions>"

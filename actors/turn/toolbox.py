@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit
 from spindle.actors.tools.interface import Call, Exclusive, Tool
 
 Offered: TypeAlias = Tool | Mapping[str, Any]
@@ -26,12 +27,17 @@ class ToolSource(Protocol):
 class Toolbox:
     """`offered` are shown to the model, in this order, those with a namespace together; `hidden` only work when called.
 
-    What `source` has is shown last, and may be different with each request.
+    What `source` has is shown last, and may be different with each request. Of outputs the model gets `limit`.
     """
 
     def __init__(
-        self, offered: Sequence[Offered] = (), hidden: Sequence[Tool] = (), source: ToolSource | None = None
+        self,
+        offered: Sequence[Offered] = (),
+        hidden: Sequence[Tool] = (),
+        source: ToolSource | None = None,
+        limit: Limit = MODEL_LIMIT,
     ) -> None:
+        self.limit = limit
         self._ours = [tool for tool in offered if not isinstance(tool, Mapping)]
         self._tools = {(tool.namespace, tool.name, _custom(tool)): tool for tool in (*hidden, *self._ours)}
         self._offers = _offers(offered)
@@ -44,7 +50,8 @@ class Toolbox:
 
     def only(self, names: Collection[str]) -> Toolbox:
         """A toolbox with those of its functions that are called so, and nothing else."""
-        return Toolbox([tool for tool in self._ours if tool.namespace is None and tool.name in names])
+        kept = [tool for tool in self._ours if tool.namespace is None and tool.name in names]
+        return Toolbox(kept, limit=self.limit)
 
     def find(self, call: Call) -> Tool | None:
         """The tool that a call means, None for one that does not exist or is called in the wrong way."""

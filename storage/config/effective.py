@@ -9,6 +9,7 @@ from attrs import field, frozen
 from spindle.rpc.model.provider import Provider
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
+from spindle.storage.config.permissions import chosen, named
 from spindle.storage.config.providers import OPENAI, providers
 
 
@@ -38,8 +39,16 @@ class Config:
     """The entries of `model_catalog_json`, checked; None where it is not set."""
     _providers: Mapping[str, Provider] = field(init=False, repr=False, eq=False)
 
+    permission_profile: Mapping[str, Any] | None = field(init=False, repr=False, eq=False)
+    """What `default_permissions` asks for; None where `sandbox_mode` decides."""
+
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_providers", providers(self.raw))
+        object.__setattr__(self, "permission_profile", chosen(self.raw, self.layers))
+
+    def profile(self, name: str) -> Mapping[str, Any]:
+        """The permission profile of a name. Raises ConfigError."""
+        return named(self.raw, name)
 
     def providers(self) -> Mapping[str, Provider]:
         """Every usable provider by id."""
@@ -118,6 +127,11 @@ class Config:
         return self.raw.get("model_context_window")
 
     @property
+    def tool_output_token_limit(self) -> int | None:
+        """Tokens of a tool's output that a model is shown."""
+        return self.raw.get("tool_output_token_limit")
+
+    @property
     def model_auto_compact_token_limit(self) -> int | None:
         """In tokens."""
         return self.raw.get("model_auto_compact_token_limit")
@@ -125,10 +139,6 @@ class Config:
     @property
     def model_supports_reasoning_summaries(self) -> bool:
         return self.raw.get("model_supports_reasoning_summaries") is True
-
-    @property
-    def tool_output_token_limit(self) -> int | None:
-        return self.raw.get("tool_output_token_limit")
 
     @property
     def service_tier(self) -> str | None:

@@ -248,3 +248,55 @@ async def test_the_audience_hears_what_it_did_not_mute_and_only_while_it_is_ther
     for member in (muted, gone, there):
         member.outbox.close()
     assert [len(await member.outbox.take()) for member in (muted, gone, there)] == [0, 0, 1]
+
+
+async def test_every_turn_that_waits_for_room_goes_on():
+    outbox, passed = Outbox(Overflow.WAIT, capacity=4), []
+
+    async def turn(number):
+        await outbox.room()
+        passed.append(number)
+
+    for _ in range(100):
+        outbox.put(closed())
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(turn, number)
+            await wait_all_tasks_blocked()
+        await outbox.take()
+    assert sorted(passed) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("overflow", [Overflow.WAIT, Overflow.CLOSE])
+async def test_much_text_on_its_way_makes_its_writer_wait(overflow, mock_clock, monkeypatch):
+    monkeypatch.setattr(subscribers, "WEIGHT", 10)
+    outbox, passed = Outbox(overflow), []
+
+    async def turn():
+        await outbox.room()
+        passed.append(True)
+
+    outbox.put(text("x" * 11))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(turn)
+        await wait_all_tasks_blocked()
+        assert passed == []
+        await outbox.take()
+    assert passed == [True]
+    await outbox.room()
+
+
+async def test_one_that_has_stopped_reading_is_waited_for_once_and_cut_off_in_the_end(autojump_clock, monkeypatch):
+    monkeypatch.setattr(subscribers, "WEIGHT", 10)
+    monkeypatch.setattr(subscribers, "MOST", 100)
+    outbox = Outbox(Overflow.CLOSE)
+    outbox.put(text("x" * 11))
+    await outbox.room()
+    assert trio.current_time() == subscribers.PATIENCE
+    outbox.put(text("x" * 80))
+    await outbox.room()
+    assert trio.current_time() == subscribers.PATIENCE
+    assert not outbox.overflowed
+    outbox.put(text("x" * 10))
+    assert outbox.overflowed
+    await outbox.room()

@@ -68,10 +68,9 @@ class ShellCommand:
     prefix_rule: Sequence[str] | None = field(default=None, metadata=_PREFIX)
 
 
-def output_limit(tokens: int | None, most: Limit | None = None) -> Limit:
-    """How much of the output the model asked for, but `most` at most."""
-    wanted = DEFAULT_LIMIT if tokens is None else Limit(tokens)
-    return wanted if most is None or wanted.size <= most.size else most
+def output_limit(tokens: int | None) -> Limit:
+    """How much of the output the model asked for."""
+    return DEFAULT_LIMIT if tokens is None else Limit(tokens)
 
 
 def working_directory(cwd: str, workdir: str | None) -> str:

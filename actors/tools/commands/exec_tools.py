@@ -95,7 +95,7 @@ class ExecCommandTool:
             raise
         if outcome.exit_code is not None:
             item.complete(outcome.exit_code, outcome.output, outcome.seconds)
-        limit = output_limit(given.max_output_tokens, runner.most_output)
+        limit = output_limit(given.max_output_tokens)
         if outcome.exit_code is not None:
             call.report(bash(call.id, given.cmd), outcome.shown(limit))
         return _answered(outcome.text(limit), sessions.warning)
@@ -120,7 +120,7 @@ class WriteStdinTool:
             outcome = await self._runner.sessions.write_stdin(host, str(given.session_id), given.chars, seconds)
         except (UnknownSession, InputRefused) as error:
             return write_failure(error)
-        limit = output_limit(given.max_output_tokens, self._runner.most_output)
+        limit = output_limit(given.max_output_tokens)
         if outcome.use is not None:
             call.report(outcome.use, outcome.shown(limit))
         return outcome.text(limit)

@@ -33,14 +33,14 @@ from spindle.actors.tools.commands.execution import Around, plain
 from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.sessions import Sessions
-from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
 from spindle.actors.tools.sandbox.denial import denied
+from spindle.actors.tools.sandbox.profile import ProfileError, of_profile
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
 from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, ExecpolicyAmendment
 from spindle.rpc.protocol.items import CommandExecutionSource
-from spindle.rpc.protocol.settings import ExternalSandboxPolicy
+from spindle.rpc.protocol.settings import ExternalSandboxPolicy, PermissionProfile
 from spindle.rpc.protocol.turns import WarningNotification
 
 log = logging.getLogger("spindle")
@@ -110,9 +110,8 @@ class Runner:
         self.remembered = Remembered() if remembered is None else remembered
         self.environment = EnvironmentPolicy()
         """Of the turn that runs."""
-        self.output: Limit = MODEL_LIMIT
-        self.most_output: Limit | None = None
-        """How much of an output the turn's model is shown where it does not say, and whatever it says."""
+        self.profile: PermissionProfile | None = None
+        """Of the turn that runs; where there is one, it decides instead of the turn's policy."""
         self._sandbox, self._rules, self._home = sandbox, rules, home
         self._inherited = inherited
         self._make_programs = programs
@@ -204,7 +203,11 @@ class Runner:
         command = await self.command(host, wanted)
         if not verdict.sandboxed:
             return await attempt(command, plain)
-        confinement = await trio.to_thread.run_sync(self._confinement, host)
+        try:
+            confinement = await trio.to_thread.run_sync(self._confinement, host)
+        except ProfileError as error:
+            item.decline(str(error))
+            raise NotRun(str(error)) from None
         if confinement is None:
             return await attempt(command, plain)
         await trio.to_thread.run_sync(_look_up, command)
@@ -242,11 +245,20 @@ class Runner:
             case _:
                 pass
 
+    def profiled(self, host: ToolHost) -> Confinement | None:
+        """What the permission profile allows, for tools that touch files themselves; None where none says anything.
+
+        Blocks. Raises ProfileError.
+        """
+        return None if self.profile is None else self._confinement(host)
+
     def _confinement(self, host: ToolHost) -> Confinement | None:
-        place = self.place(host.cwd)
+        place, granted = self.place(host.cwd), self.remembered.granted(host.turn_id)
         if self._programs is not None:
             place = evolve(place, programs=self._programs.readable)
-        return of_policy(host.sandbox, place, self.remembered.granted(host.turn_id))
+        if self.profile is not None:
+            return of_profile(self.profile, place, granted)
+        return of_policy(host.sandbox, place, granted)
 
     def _confined(self, confinement: Confinement) -> Around:
         @asynccontextmanager

@@ -11,6 +11,7 @@ from spindle.actors.tools.commands.offered import SHELL, SHELL_COMMAND
 from spindle.actors.tools.commands.process import Command
 from spindle.actors.tools.commands.runner import REJECTED, NotRun, Runner, Wanted
 from spindle.actors.tools.commands.shell import Result, run_shell
+from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, Use
 
 
@@ -21,9 +22,11 @@ class ShellTool:
     namespace = None
     offer = SHELL
 
-    def __init__(self, runner: Runner, patches: PatchCommands, *, plain: bool = False) -> None:
-        self._runner, self._patches = runner, patches
-        self._plain = plain
+    def __init__(
+        self, runner: Runner, patches: PatchCommands, *, plain: bool = False, limit: Limit = MODEL_LIMIT
+    ) -> None:
+        self._runner, self._patches, self._limit = runner, patches, limit
+        self._form = Result.text if plain else Result.json
 
     def exclusive(self, call: Call) -> bool:
         """A patch is."""
@@ -42,9 +45,7 @@ class ShellTool:
         if not given.command:
             raise ToolRefused("command args are empty")
         ran = await _run(self._runner, self._patches, self.name, list(given.command), call, host, given)
-        if not isinstance(ran, Result):
-            return ran
-        return ran.text(self._runner.output) if self._plain else ran.json(self._runner.output)
+        return self._form(ran, self._limit) if isinstance(ran, Result) else ran
 
 
 class ShellCommandTool:
@@ -54,9 +55,11 @@ class ShellCommandTool:
     namespace = None
     offer = SHELL_COMMAND
 
-    def __init__(self, runner: Runner, patches: PatchCommands, *, logins: bool = True) -> None:
+    def __init__(
+        self, runner: Runner, patches: PatchCommands, *, logins: bool = True, limit: Limit = MODEL_LIMIT
+    ) -> None:
         """`logins`: whether shells may be login shells."""
-        self._runner, self._patches, self._logins = runner, patches, logins
+        self._runner, self._patches, self._logins, self._limit = runner, patches, logins, limit
 
     def exclusive(self, call: Call) -> bool:
         """A patch is."""
@@ -71,7 +74,7 @@ class ShellCommandTool:
         given = call.arguments(ShellCommand)
         argv = shell_argv(given.command, login=given.login and self._logins)
         ran = await _run(self._runner, self._patches, self.name, argv, call, host, given)
-        return ran.text(self._runner.output) if isinstance(ran, Result) else ran
+        return ran.text(self._limit) if isinstance(ran, Result) else ran
 
 
 async def _run(
@@ -99,9 +102,7 @@ async def _run(
     item = runner.item(host, call.id, wanted)
 
     async def attempt(command: Command, around: Around) -> Result:
-        return await run_shell(
-            runner.warden, runner.nursery, item, command, timeout_ms=given.timeout_ms, around=around
-        )
+        return await run_shell(runner.warden, runner.nursery, item, command, timeout_ms=given.timeout_ms, around=around)
 
     try:
         result = await runner.run(host, item, wanted, attempt)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
+
+from spindle.actors.tools.interface import Output
 
 BYTES_PER_TOKEN: Final = 4
 Unit: TypeAlias = Literal["tokens", "bytes"]
@@ -31,6 +33,8 @@ DEFAULT_LIMIT: Final = Limit(10_000)
 """Of `exec_command` and `write_stdin` without max_output_tokens."""
 MODEL_LIMIT: Final = Limit(10_000, "bytes")
 """Of the other outputs, for models of which nothing else is known."""
+SLACK: Final = (6, 5)
+"""How much more than its limit a model gets of an output with all that was put around it, as in the reference."""
 
 
 def token_count(text: str) -> int:
@@ -52,6 +56,14 @@ def truncate_middle(text: str, limit: Limit) -> str:
     else:
         missing = f"{len(text) - len(head) - len(tail)} chars"
     return f"{head}…{missing} truncated…{tail}"
+
+
+def fitted(output: Output, limit: Limit) -> Output:
+    """Any tool's output as it is recorded for a model with this limit; of parts each text has it to itself."""
+    most = evolve(limit, amount=limit.amount * SLACK[0] // SLACK[1])
+    if isinstance(output, str):
+        return truncate_middle(output, most)
+    return [part | {"text": truncate_middle(part["text"], most)} if "text" in part else part for part in output]
 
 
 def line_count(text: str) -> int:

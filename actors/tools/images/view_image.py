@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -9,6 +10,8 @@ from attrs import frozen
 
 from spindle.actors.tools.images.files import NotAFile, NotAnImage, data_url
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.actors.tools.sandbox.confinement import Confinement
+from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.rpc.protocol.items import ImageViewItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 
@@ -31,16 +34,29 @@ class ViewImage:
         ["path"],
     )
 
+    def __init__(self, profiled: Callable[[ToolHost], Confinement | None] | None = None) -> None:
+        """`profiled` tells what a permission profile allows; without one every file may be read."""
+        self._profiled = profiled
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Read the file in a worker thread."""
         path = _absolute(host.cwd, call.arguments(_Image).path)
-        url = await trio.to_thread.run_sync(_read, path, abandon_on_cancel=True)
+        url = await trio.to_thread.run_sync(self._read, path, host, abandon_on_cancel=True)
         item = ImageViewItem(id=call.id, path=str(path))
         now = time.time_ns() // 1_000_000
         host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
         host.record(("event_msg", {"type": "view_image_tool_call", "call_id": call.id, "path": str(path)}))
         host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
         return [{"type": "input_image", "image_url": url, "detail": "high"}]
+
+    def _read(self, path: Path, host: ToolHost) -> str:
+        try:
+            confinement = self._profiled(host) if self._profiled is not None else None
+        except ProfileError as error:
+            raise ToolRefused(str(error)) from None
+        if confinement is not None and confinement.access(os.path.realpath(path)) == "none":
+            raise ToolRefused(f"unable to locate image at `{path}`: the permission profile does not let it be read")
+        return _read(path)
 
 
 def _absolute(cwd: str, path: str) -> Path:

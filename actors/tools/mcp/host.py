@@ -55,11 +55,6 @@ class CallHost(Protocol):
     @property
     def sandbox_policy(self) -> SandboxPolicy: ...
 
-    @property
-    def output_bytes(self) -> int:
-        """How much of one output the model is sent; of more, the middle is left out. 12,000 for a model unknown to us."""
-        ...
-
     def emit(self, notification: object) -> None:
         """Send a notification to the thread's subscribers."""
 

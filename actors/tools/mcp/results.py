@@ -68,22 +68,6 @@ def model_output(outcome: Outcome) -> Output:
     return [{"type": "input_text", "text": head}, *(_part(part) for part in content)]
 
 
-def fitted(output: Output, limit: int) -> Output:
-    """The output with no text longer than `limit` bytes of UTF-8: the middle of a longer one is left out, and said so."""
-    if isinstance(output, str):
-        return _fitted(output, limit)
-    return [part | {"text": _fitted(part["text"], limit)} if "text" in part else part for part in output]
-
-
-def _fitted(text: str, limit: int) -> str:
-    data = text.encode()
-    if len(data) <= limit:
-        return text
-    half = limit // 2
-    head, tail = data[:half].decode(errors="ignore"), data[len(data) - half :].decode(errors="ignore")
-    return f"{head}…{len(text) - len(head) - len(tail)} chars truncated…{tail}"
-
-
 def error_content(message: str) -> str:
     """A failure in the shape of a tool's content, as JSON."""
     return encode([{"type": "text", "text": message}]).decode()

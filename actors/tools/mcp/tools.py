@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from spindle.actors.tools.mcp.calls import Call, call_tool
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.resources import RESOURCE_TOOLS, call_resource_tool, resource_tools
-from spindle.actors.tools.mcp.results import Output, fitted
+from spindle.actors.tools.mcp.results import Output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.shapes import Json
 
@@ -31,13 +31,6 @@ def find(servers: McpServers, namespace: str | None, name: str) -> Runner | None
     if namespace is None:
         if name not in RESOURCE_TOOLS or not servers.all():
             return None
-        return _fitting(lambda call, host: call_resource_tool(servers, name, call, host))
+        return lambda call, host: call_resource_tool(servers, name, call, host)
     tool = servers.offer().tools.get((namespace, name))
-    return None if tool is None else _fitting(lambda call, host: call_tool(servers, tool, call, host))
-
-
-def _fitting(run: Runner) -> Runner:
-    async def fitting(call: Call, host: CallHost) -> Output:
-        return fitted(await run(call, host), host.output_bytes)
-
-    return fitting
+    return None if tool is None else lambda call, host: call_tool(servers, tool, call, host)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from spindle.actors.tools.patch.plan import Plan
+from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
@@ -52,6 +53,15 @@ def assess(plan: Plan, policy: SandboxPolicy, cwd: str, home: str, env: Mapping[
                 if _within(path, kept) or not any(_open_to(path, root) for root in roots):
                     return NeedsApproval(path, OUTSIDE)
             return None
+
+
+def assess_confined(plan: Plan, confinement: Confinement) -> NeedsApproval | None:
+    """The same for what a permission profile allows."""
+    for path in plan.touched:
+        guarded = _GUARDED.intersection(path.casefold().split("/"))
+        if confinement.access(path) != "write" or guarded:
+            return NeedsApproval(path, OUTSIDE)
+    return None
 
 
 def writable_roots(policy: WorkspaceWritePolicy, cwd: str, env: Mapping[str, str]) -> Sequence[str]:

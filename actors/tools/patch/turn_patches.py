@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import trio
 from attrs import evolve
@@ -14,10 +14,12 @@ from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change, patch_use
 from spindle.actors.tools.patch.apply import Outcome, apply
-from spindle.actors.tools.patch.assess import NeedsApproval, assess
+from spindle.actors.tools.patch.assess import NeedsApproval, assess, assess_confined
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.plan import Plan, plan
 from spindle.actors.tools.patch.turn_diff import TurnDiff
+from spindle.actors.tools.sandbox.confinement import Confinement
+from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.rpc.protocol.settings import AskForApproval, GranularApproval, SandboxPolicy, WorkspaceWritePolicy
 from spindle.rpc.protocol.turns import (
     FileChangeOutputDeltaNotification,
@@ -31,10 +33,19 @@ RETRY = "command failed; retry without sandbox?"
 
 
 class TurnPatches:
-    """Applies them one at a time. `home` is the Codex home, `env` is looked at for TMPDIR."""
+    """Applies them one at a time. `home` is the Codex home, `env` is looked at for TMPDIR.
 
-    def __init__(self, home: str, remembered: Remembered, env: Mapping[str, str] | None = None) -> None:
-        self._home, self._remembered = home, remembered
+    `profiled` tells what a permission profile allows, None where the turn's policy decides.
+    """
+
+    def __init__(
+        self,
+        home: str,
+        remembered: Remembered,
+        env: Mapping[str, str] | None = None,
+        profiled: Callable[[ToolHost], Confinement | None] | None = None,
+    ) -> None:
+        self._home, self._remembered, self._profiled = home, remembered, profiled
         self._env = os.environ if env is None else env
         self._lock = trio.Lock()
         self._diff: TurnDiff | None = None
@@ -50,7 +61,10 @@ class TurnPatches:
                 planned = await trio.to_thread.run_sync(_planned, text, cwd)
             except PatchError as error:
                 raise ToolRefused(str(error)) from None
-            needs = await trio.to_thread.run_sync(self._assess, planned, host)
+            try:
+                needs = await trio.to_thread.run_sync(self._assess, planned, host)
+            except ProfileError as error:
+                raise ToolRefused(str(error)) from None
             asks, reason = _question(needs, host.approval)
             self._started(host, call_id, planned)
             try:
@@ -82,6 +96,9 @@ class TurnPatches:
             host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
 
     def _assess(self, planned: Plan, host: ToolHost) -> NeedsApproval | None:
+        confinement = self._profiled(host) if self._profiled is not None else None
+        if confinement is not None:
+            return assess_confined(planned, confinement)
         policy = self._policy(host)
         return assess(planned, policy, host.cwd, self._home, self._env)
 

@@ -27,6 +27,9 @@ SCAN_LIMIT: Final = 200_000
 """Entries of folders looked at for one profile; a profile that needs more is refused."""
 
 
+PATTERNS_TAKE: Final = "a file system pattern can only take access away (none)"
+
+
 class ProfileError(Exception):
     """The profile cannot be enforced; the message says which part of it."""
 
@@ -42,6 +45,27 @@ def of_profile(profile: JsonObject, place: Place, granted: Grants = NOTHING) -> 
     if own.network and own.entries.get("/") == "write" and set(own.entries.values()) == {"write"}:
         return None
     return build([*own.entries.items(), *granted.entries.items()], place, network=own.network or granted.network)
+
+
+def check(profile: JsonObject) -> None:
+    """Raises ProfileError if the profile is none, as far as that can be told without looking at any file."""
+    network, files = _table(profile.get("network"), "network"), _table(profile.get("fileSystem"), "fileSystem")
+    if network.get("enabled") not in (None, True, False):
+        raise ProfileError("network.enabled is not a boolean")
+    for entry in _list(files.get("entries"), "fileSystem.entries"):
+        entry = _table(entry, "fileSystem.entries")
+        access, path = _access(entry.get("access")), _table(entry.get("path"), "path")
+        match path.get("type"):
+            case "path":
+                _absolute(path.get("path"))
+            case "special":
+                _table(path.get("value"), "special path")
+            case "glob_pattern" if access == "none":
+                pass
+            case "glob_pattern":
+                raise ProfileError(PATTERNS_TAKE)
+            case other:
+                raise ProfileError(f"unknown kind of file system path {other!r}")
 
 
 def read(profile: JsonObject, place: Place) -> Grants:
@@ -81,7 +105,7 @@ def _paths(path: Mapping[str, Any], access: Access, place: Place, depth: int) ->
             yield from _special(_table(path.get("value"), "special path"), place)
         case "glob_pattern":
             if access != "none":
-                raise ProfileError("a file system pattern can only take access away (none)")
+                raise ProfileError(PATTERNS_TAKE)
             yield from _matches(os.path.join(place.cwd, str(path.get("pattern"))), depth)
         case other:
             raise ProfileError(f"unknown kind of file system path {other!r}")

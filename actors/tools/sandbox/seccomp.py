@@ -36,14 +36,15 @@ MACHINES: Final[Mapping[str, Machine]] = {
         "ioctl": 16, "socket": 41, "connect": 42, "accept": 43, "sendto": 44, "bind": 49, "listen": 50, "socketpair": 53,
         "clone": 56, "ptrace": 101, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166, "init_module": 175,
         "delete_module": 176, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
-        "accept4": 288, "perf_event_open": 298, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
-        "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
+        "accept4": 288, "perf_event_open": 298, "prlimit64": 302, "open_by_handle_at": 304, "setns": 308,
+        "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320,
+        "bpf": 321, "userfaultfd": 323,
     }, x32=True),
     "aarch64": Machine(0xC00000B7, {
         "ioctl": 29, "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "unshare": 97, "kexec_load": 104,
         "init_module": 105, "delete_module": 106, "ptrace": 117, "socket": 198, "socketpair": 199, "bind": 200,
         "listen": 201, "accept": 202, "connect": 203, "sendto": 206, "add_key": 217, "request_key": 218, "keyctl": 219,
-        "clone": 220, "perf_event_open": 241, "accept4": 242, "open_by_handle_at": 265, "setns": 268,
+        "clone": 220, "perf_event_open": 241, "accept4": 242, "open_by_handle_at": 265, "prlimit64": 261, "setns": 268,
         "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273, "bpf": 280,
         "userfaultfd": 282, "kexec_file_load": 294,
     }),
@@ -116,6 +117,9 @@ def program(machine: str, *, network: bool) -> bytes:
             *_verdicts(),
         ],
     )
+    # Setting the limits of another process, which Landlock does not stop.
+    own = [_argument(0), (JUMP_EQUAL, 5, 0, 0), _argument(2), (JUMP_EQUAL, 0, 1, 0), _argument(2, high=True)]
+    lines += _block(number["prlimit64"], [*own, (JUMP_EQUAL, 1, 0, 0), *_verdicts()])
     # A pair has no name to be reached by, unless it is of datagrams: those can be sent to any socket file (SOCK_RAW is
     # another word for them).
     kinds = [_argument(1), (MASK, 0, 0, 0xF), (JUMP_EQUAL, 2, 0, STREAM), (JUMP_EQUAL, 1, 0, SEQPACKET)]

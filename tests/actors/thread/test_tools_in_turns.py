@@ -12,6 +12,7 @@ from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.turns import ItemCompletedNotification, TurnCompletedNotification
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
+OTHER = {"model": "unknown"}
 
 
 def call(name, arguments, id="c1"):
@@ -132,7 +133,11 @@ async def test_a_turn_waits_for_the_users_command_and_then_tells_the_model(threa
         await ask(runtime, thread, lambda reply: RunScript(reply=reply, script=f"cat {tmp_path}/fifo"))
         go.set()
         async for event in turn:
-            if isinstance(event, ItemCompletedNotification) and event.item.type == "agentMessage" and event.item.text == "one":
+            if (
+                isinstance(event, ItemCompletedNotification)
+                and event.item.type == "agentMessage"
+                and event.item.text == "one"
+            ):
                 await trio.to_thread.run_sync((tmp_path / "fifo").write_text, "late\n")
         assert turn.text == "two"
         assert "\nlate\n" in model.heard[1][-1]
@@ -202,7 +207,8 @@ async def test_the_tools_are_offered_as_configured(threads, tmp_path, config, of
 
 
 @pytest.mark.parametrize(
-    ("config", "live"), [([], False), ([("web_search", "live")], True), ([("sandbox_mode", "danger-full-access")], True)]
+    ("config", "live"),
+    [([], False), ([("web_search", "live")], True), ([("sandbox_mode", "danger-full-access")], True)],
 )
 async def test_the_live_web_is_searched_if_it_is_wanted_or_open_anyway(threads, tmp_path, config, live):
     opening, model = threads(config=config)
@@ -256,7 +262,30 @@ async def test_shell_answers_as_the_model_writes_patches(threads, tmp_path, name
 
 async def test_the_function_apply_patch_works_beside_the_grammar(threads, tmp_path):
     text = "*** Begin Patch\n*** Add File: a\n+x\n*** End Patch\n"
-    opening, _ = threads([call("apply_patch", {"input": text})], config=[*FREE, ("features.apply_patch_freeform", True)])
+    opening, _ = threads(
+        [call("apply_patch", {"input": text})], config=[*FREE, ("features.apply_patch_freeform", True)]
+    )
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("go")
         assert (tmp_path / "a").read_text() == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "size", "mark"),
+    [
+        (OTHER, {}, 12_000, "chars truncated"),
+        (OTHER, {"max_output_tokens": 100_000}, 12_000, "chars truncated"),
+        (OTHER, {"max_output_tokens": 1000}, 4_000, "tokens truncated"),
+        ({"model": "gpt-5.4"}, {}, 40_000, "tokens truncated"),
+        ({"model": "gpt-5.4"}, {"max_output_tokens": 100_000}, 48_000, "tokens truncated"),
+        (OTHER | {"config": {"tool_output_token_limit": 500}}, {}, 2_400, "chars truncated"),
+        ({"model": "gpt-5.4", "config": {"tool_output_token_limit": 500}}, {}, 2_400, "tokens truncated"),
+    ],
+)
+async def test_a_long_output_is_cut_to_what_the_model_takes(threads, tmp_path, settings, asked, size, mark):
+    opening, model = threads([execute("yes 0123456789 | head -c 300000", **asked | {"yield_time_ms": 30_000})])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path, **settings) as thread:
+        await thread.run("go")
+    [output] = [item["output"] for item in map(json.loads, model.requests[-1].input) if "output" in item]
+    assert size < len(output.encode()) < size + 250
+    assert mark in output

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from spindle.actors.methods.models import _page
-from spindle.actors.tools.commands.arguments import output_limit
 from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit
 from spindle.actors.turn.catalogue import MODELS, model_info, models
 from spindle.rpc.protocol.converter import unstructure
@@ -46,8 +45,9 @@ def config(*entries, **raw):
         ("gpt-5.4", {"model_context_window": 1000, "model_verbosity": "high"}, {"compact_at": 900, "verbosity": "high"}),
         ("gpt-5.4", {"model_auto_compact_token_limit": 50}, {"compact_at": 50}),
         ("gpt-5.4", {"model_auto_compact_token_limit": 10**9}, {"compact_at": 244_800}),
-        ("gpt-5.4", {"tool_output_token_limit": 100}, {"output": Limit(100), "most_output": Limit(120)}),
-        ("gpt-5.4", {}, {"output": Limit(10_000), "most_output": None}),
+        ("gpt-5.4", {"tool_output_token_limit": 100}, {"output": Limit(100)}),
+        ("gpt-5.4", {}, {"output": Limit(10_000)}),
+        ("gpt-5.2", {}, {"output": MODEL_LIMIT}),
         ("gpt-5.4", {"model_supports_reasoning_summaries": False}, {"reasoning": True}),
         ("unknown", {"model_verbosity": "high"}, {"verbosity": None, "known": False, "output": MODEL_LIMIT}),
         ("unknown", {"model_supports_reasoning_summaries": True}, {"reasoning": True, "default_effort": None}),
@@ -65,7 +65,7 @@ def test_an_entry_of_a_catalogue_says_what_a_turn_needs():
         50_000, 45_000, "high", "freeform", "shell_command",
     )  # fmt: skip
     assert (info.reasoning, info.default_effort, info.default_summary) == (True, "high", "auto")
-    assert (info.output, info.most_output) == (Limit(1000, "bytes"), Limit(1200, "bytes"))
+    assert info.output == Limit(1000, "bytes")
     assert info.parallel_tool_calls
     assert info.base_instructions == "Be big."
     largest = config({**ENTRY, "max_context_window": 60_000}, model_context_window=70_000)
@@ -105,11 +105,6 @@ def test_the_list_shows_what_turns_know():
     assert (rows[2]["displayName"], rows[2]["defaultReasoningEffort"]) == ("Big", "high")
     assert rows[2]["supportedReasoningEfforts"][0] == {"reasoningEffort": "low", "description": "a bit"}
 
-
-def test_a_model_cannot_ask_for_more_output_than_its_limit():
-    assert output_limit(None, None) == Limit(10_000)
-    assert output_limit(None, Limit(120)) == output_limit(500, Limit(120)) == Limit(120)
-    assert output_limit(50, Limit(1200, "bytes")) == Limit(50)
 
 
 async def test_a_catalogue_in_the_home_is_what_turns_go_by(opened, scripted, tmp_path):

@@ -8,7 +8,14 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.deltas import MOST, PIECE, QUIET, Deltas
 from spindle.actors.tools.commands.output import HeadTail, new_decoder
-from spindle.actors.tools.commands.truncation import Limit, line_count, shown_to_model, token_count, truncate_middle
+from spindle.actors.tools.commands.truncation import (
+    Limit,
+    fitted,
+    line_count,
+    shown_to_model,
+    token_count,
+    truncate_middle,
+)
 
 BYTES = st.one_of(st.binary(max_size=60), st.text(max_size=20).map(lambda text: text.encode("utf-8", "surrogatepass")))
 
@@ -186,3 +193,19 @@ async def test_what_comes_without_waiting_for_room_is_limited(clock):
     for _ in range(100):
         await deltas.add("a" * PIECE)
     assert len(shown) == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("x" * 24, "x" * 24),
+        ("a" * 15 + "b" * 15, "a" * 12 + "…6 chars truncated…" + "b" * 12),
+        ("é" * 13, "é" * 6 + "…1 chars truncated…" + "é" * 6),
+        ("€" * 10, "€" * 4 + "…2 chars truncated…" + "€" * 4),
+    ],
+)
+def test_any_output_is_recorded_with_little_more_than_the_models_limit(text, kept):
+    limit = Limit(20, "bytes")
+    assert fitted(text, limit) == kept
+    image = {"type": "input_image", "image_url": "data:" + "A" * 99}
+    assert fitted([{"type": "input_text", "text": text}, image], limit) == [{"type": "input_text", "text": kept}, image]

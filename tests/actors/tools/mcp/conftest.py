@@ -98,7 +98,6 @@ class Host:
     thread_id: str = "thread-1"
     turn_id: str = "turn-1"
     approval_policy: Any = "on-request"
-    output_bytes: int = 12_000
     sandbox_policy: Any = attrs.Factory(ReadOnlyPolicy)
     answers: list[Any] = attrs.Factory(list)
     emitted: list[Any] = attrs.Factory(list)

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from spindle.actors.tools.interface import Permission
 from spindle.actors.tools.mcp.calls import Call
-from spindle.actors.tools.mcp.results import Outcome, aborted_output, fitted, model_output
+from spindle.actors.tools.mcp.results import Outcome, aborted_output, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.tools import find, functions, namespaces
 from spindle.rpc.protocol.converter import unstructure
@@ -322,31 +322,6 @@ def test_images_make_the_output_a_list():
         {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "high"},
         {"type": "input_text", "text": '{"type":"resource","resource":{"uri":"mem://a","text":"x"}}'},
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("x" * 20, "x" * 20),
-        ("a" * 15 + "b" * 15, "a" * 10 + "…10 chars truncated…" + "b" * 10),
-        ("é" * 11, "é" * 5 + "…1 chars truncated…" + "é" * 5),
-        ("€" * 10, "€" * 3 + "…4 chars truncated…" + "€" * 3),
-    ],
-)
-def test_the_middle_of_a_long_output_is_left_out(text, kept):
-    assert fitted(text, 20) == kept
-    image = {"type": "input_image", "image_url": "data:" + "A" * 99}
-    assert fitted([{"type": "input_text", "text": text}, image], 20) == [{"type": "input_text", "text": kept}, image]
-
-
-async def test_the_model_is_sent_no_more_than_it_may_be(turn):
-    turn.start()
-    asked = await turn.played.hear()
-    content = [{"type": "text", "text": "line\n" * 20_000}]
-    await turn.played.say(id=asked["id"], result={"content": content})
-    said = await turn.output()
-    assert len(said) == 12_000 + len("…108058 chars truncated…")
-    assert turn.item().result.content == content
 
 
 async def test_what_a_turn_offers_and_finds(turn, nursery, host, opener):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,10 @@ class World:
     def __attrs_post_init__(self) -> None:
         for name in ("ws", "out", "home"):
             object.__setattr__(self, name, self.root / name)
-        for folder in ("ws/sub", "ws/.git/hooks", "out", "home/rules", "home/sessions"):
+        for folder in ("ws/sub", "ws/.git/hooks", "out", "home/rules", "home/sessions", "home/spindle"):
             (self.root / folder).mkdir(parents=True)
         for file in ("ws/file", "ws/.git/config", "out/file", "home/config.toml", "home/auth.json", "home/rules/r"):
-            (self.root / file).write_text("original")
+            (self.root / file).write_text("# original")
 
     @property
     def place(self) -> Place:
@@ -55,10 +56,11 @@ class World:
             [str(root) for root in roots], network_access=network, exclude_slash_tmp=True, exclude_tmpdir_env_var=True
         )
 
-    def seen(self) -> dict[str, str]:
-        """Everything outside the workspace's free part: what is where, with its content."""
-        kept: dict[str, str] = {}
-        for top in (self.out, self.home, self.ws / ".git", self.ws / ".codex", self.ws / ".agents"):
+    def seen(self, *, home: bool = True) -> dict[str, str]:
+        """Everything outside the workspace's free part: what is where, with its content; `home` as well."""
+        kept = {str(path): "beside" for path in self.root.iterdir()}
+        homes = (self.home,) if home else ()
+        for top in (self.out, *homes, self.ws / ".git", self.ws / ".codex", self.ws / ".agents"):
             if top.is_symlink() or top.is_file():
                 kept[str(top)] = "link" if top.is_symlink() else top.read_text()
             for path in top.rglob("*"):
@@ -136,3 +138,28 @@ def confiner(request: pytest.FixtureRequest, world: World) -> Confiner:
     if isinstance(mechanism, str):
         pytest.skip(f"no {request.param} here: {mechanism}")
     return Confiner(request.param, Sandbox(mechanism), world)
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Servers of this process: TCP, a socket file of each kind, an abstract socket; where they are, as environment."""
+    folder = tmp_path / "sockets"
+    folder.mkdir()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_UNIX) as stream,
+        socket.socket(socket.AF_UNIX) as abstract,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram,
+    ):
+        with monkeypatch.context() as there:
+            there.chdir(folder)  # the path of a socket is short
+            stream.bind("stream")
+            datagram.bind("datagram")
+        name = f"spindle-test-{os.getpid()}-{tmp_path.name}"
+        abstract.bind("\0" + name)
+        for server in (stream, abstract):
+            server.listen()
+        told = {"PORT": str(tcp.getsockname()[1]), "ABSTRACT": name, "SOCKETS": str(folder)}
+        for key, value in told.items():
+            monkeypatch.setenv(key, value)
+        yield told

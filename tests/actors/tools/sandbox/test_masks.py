@@ -61,7 +61,9 @@ def test_what_is_there_already_is_nobodys_mask(tmp_path: Path) -> None:
 
 async def test_a_command_keeps_the_masks_that_an_earlier_one_is_about_to_give_up(tmp_path: Path) -> None:
     sandbox = Sandbox(Namespaces("x86_64"))
-    confinement = Confinement((Rule("/", "read"), Rule(str(tmp_path), "write"), Rule(str(tmp_path / ".git"), "read")), False)
+    confinement = Confinement(
+        (Rule("/", "read"), Rule(str(tmp_path), "write"), Rule(str(tmp_path / ".git"), "read")), False
+    )
     earlier, later = (sandbox.confined(confinement, ["true"], {}) for _ in range(2))
     await earlier.__aenter__()
     async with later:
