@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -15,6 +16,9 @@ from spindle.actors.thread.messages import UpdateSettings
 from spindle.actors.tools.sandbox.sandbox import Sandbox
 from spindle.rpc.protocol.settings import ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
+
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+"""One pixel, as PNG."""
 
 from .conftest import NAMES, World, offered
 
@@ -113,7 +117,7 @@ async def test_a_profile_that_reaches_beyond_the_workspace(sandbox: Sandbox, wor
 
 
 async def test_patches_and_images_keep_to_it(any_sandbox: Sandbox, world: World, scripted: Any) -> None:
-    (world.ws / "secret").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (world.ws / "secret").write_bytes(base64.b64decode(PICTURE))
     written = "*** Begin Patch\n*** Add File: sub/new\n+x\n*** End Patch\n"
     change = [{"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": written}]
     look = [{"type": "function_call", "call_id": "d", "name": "view_image", "arguments": '{"path": "secret"}'}]
