@@ -89,19 +89,21 @@ async def _begin(host: TurnHost, plan: TurnPlan, first: Sequence[Said]) -> bool:
     return await hear(host, plan, first)
 
 
-async def hear(host: TurnHost, plan: TurnPlan, input: Sequence[Said]) -> bool:
+async def hear(host: TurnHost, plan: TurnPlan, inputs: Sequence[Said]) -> bool:
     """Make user input part of the conversation, as far as hooks let it; returns whether there is any to answer."""
-    any_heard = False
-    for said in input:
-        if plan.hooks is None or not said.content:
-            say(host, said)
-            any_heard = True
-            continue
-        heard = await plan.hooks.prompted(preview_of(said.content))
-        if not heard.refused:
-            say(host, said)
-            any_heard = True
-        _tell(host, heard)
+    hooks = plan.hooks
+    unasked = [said for said in inputs if hooks is None or not said.content]
+    for said in unasked:  # first, so that an interrupted hook holds nothing of it back
+        say(host, said)
+    any_heard = bool(unasked)
+    if hooks is not None:
+        for said in inputs:
+            if said.content:
+                heard = await hooks.prompted(preview_of(said.content))
+                if not heard.refused:
+                    say(host, said)
+                    any_heard = True
+                _tell(host, heard)
     return any_heard
 
 
