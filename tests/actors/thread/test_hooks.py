@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from spindle.actors.questions import Question
-from spindle.actors.thread.messages import Compact, Review
+from spindle.actors.thread.messages import Compact, Review, RunScript
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.reviews import CustomTarget
 from spindle.rpc.protocol.turns import TurnCompletedNotification
@@ -181,6 +181,21 @@ async def test_steered_input_that_is_kept_back_asks_for_no_answer(home, threads,
         told = await played(turn)
     assert [status for _, status, _ in runs(told)][-1] == "blocked"
     assert len(model.requests) == 1
+
+
+async def test_what_a_command_of_the_user_s_own_has_come_to_is_not_looked_at(home, threads, tmp_path):
+    home(("UserPromptSubmit", "if grep -q first; then exit 0; fi; echo no >&2; exit 2"))
+    hold = trio.Event()
+    opening, model = threads(["let me ", hold, "see"])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("first") as turn:
+        await model.waiting.wait()
+        await turn.steer("second")
+        await runtime.registry._actors[thread.id].address.ask(lambda reply: RunScript(reply=reply, script="echo mine"))
+        async for event in turn:
+            if getattr(event, "METHOD", "") == "item/completed" and event.item.type == "commandExecution":
+                hold.set()
+    roles = [(role, text.split("\n")[0]) for role, text in conversation(model)]
+    assert roles == [("user", "first"), ("assistant", "let me see"), ("user", "<user_shell_command>")]
 
 
 async def test_a_call_that_is_prevented_has_no_item(home, threads, tmp_path):

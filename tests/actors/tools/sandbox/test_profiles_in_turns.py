@@ -17,14 +17,13 @@ from spindle.actors.tools.sandbox.sandbox import Sandbox
 from spindle.rpc.protocol.settings import ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 
-PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-"""One pixel, as PNG."""
-
 from .conftest import NAMES, World, offered
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs a sandbox that is known to work")
 
 NEVER = [("approval_policy", "never")]
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+"""One pixel, as PNG."""
 SCRIPT = "cat secret; cat sub/.env; echo made > new; echo made > sub/new; echo made > {out}/new; ls; true"
 
 
