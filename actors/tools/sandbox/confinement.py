@@ -175,8 +175,10 @@ def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool)
         for path in [path for path, access in table.items() if access == "write" and within(path, own)]:
             table[path] = "read"
     if table["/"] != "write":
-        # What confines the next command: this package, and the interpreter that runs a part of it.
-        for code in (os.path.dirname(os.path.realpath(__file__)), os.path.realpath(sys.base_prefix)):
+        # What starts and confines the next command: this package, the warden, and the interpreter that runs a part of both.
+        own = os.path.dirname(os.path.realpath(__file__))
+        warden = os.path.join(os.path.dirname(own), "commands", "warden.py")
+        for code in (own, warden, os.path.realpath(sys.base_prefix)):
             _lower(table, code)
     ordered = sorted(table.items(), key=lambda item: (item[0] != "/", item[0].count("/"), item[0]))
     return Confinement(tuple(_needed(Rule(path, access) for path, access in ordered)), network)

@@ -95,17 +95,17 @@ def confine(
                 words = ["env", f"--ignore-signal={TYPED}", *words, "env", f"--default-signal={TYPED}"]
             return ["/bin/sh", "-c", OPEN_FILTER, filters.path(network=confinement.network), *words, *argv], env
         case Namespaces(machine=machine):
-            return [*_entering(machine, confinement, env), "--namespaces", "--", *argv], env
+            return [*_entering(machine, confinement, env, together=False), "--namespaces", "--", *argv], env
         case Landlock(machine=machine):
-            return [*_entering(machine, confinement, env), "--", *argv], env
+            return [*_entering(machine, confinement, env, together=True), "--", *argv], env
         case Seatbelt():
             return seatbelt.command(confinement, list(argv)), {**env, SEATBELT: "seatbelt"}
 
 
-def _entering(machine: str, confinement: Confinement, env: Mapping[str, str]) -> list[str]:
+def _entering(machine: str, confinement: Confinement, env: Mapping[str, str], *, together: bool) -> list[str]:
     # The interpreter itself rather than a link to it in an environment, which a command may be able to replace.
     words = [os.path.realpath(sys.executable), "-I", "-S", ENTER, "--parent", str(os.getpid())]
-    words += ["--filter", seccomp.program(machine, network=confinement.network).hex()]
+    words += ["--filter", seccomp.program(machine, network=confinement.network, together=together).hex()]
     for rule in confinement.rules:
         words += ["--rule", rule.access, rule.path]
     for path in confinement.pinned:

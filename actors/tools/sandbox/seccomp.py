@@ -33,7 +33,9 @@ class Machine:
 # fmt: off
 MACHINES: Final[Mapping[str, Machine]] = {
     "x86_64": Machine(0xC000003E, {
-        "ioctl": 16, "socket": 41, "connect": 42, "accept": 43, "sendto": 44, "bind": 49, "listen": 50, "socketpair": 53,
+        "ioctl": 16, "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "msgget": 68,
+        "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "semtimedop": 220,
+        "socket": 41, "connect": 42, "accept": 43, "sendto": 44, "bind": 49, "listen": 50, "socketpair": 53,
         "clone": 56, "ptrace": 101, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166, "init_module": 175,
         "delete_module": 176, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
         "accept4": 288, "perf_event_open": 298, "prlimit64": 302, "open_by_handle_at": 304, "setns": 308,
@@ -42,7 +44,9 @@ MACHINES: Final[Mapping[str, Machine]] = {
     }, x32=True),
     "aarch64": Machine(0xC00000B7, {
         "ioctl": 29, "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "unshare": 97, "kexec_load": 104,
-        "init_module": 105, "delete_module": 106, "ptrace": 117, "socket": 198, "socketpair": 199, "bind": 200,
+        "init_module": 105, "delete_module": 106, "ptrace": 117, "msgget": 186, "msgctl": 187,
+        "msgrcv": 188, "msgsnd": 189, "semget": 190, "semctl": 191, "semtimedop": 192, "semop": 193, "shmget": 194,
+        "shmctl": 195, "shmat": 196, "socket": 198, "socketpair": 199, "bind": 200,
         "listen": 201, "accept": 202, "connect": 203, "sendto": 206, "add_key": 217, "request_key": 218, "keyctl": 219,
         "clone": 220, "perf_event_open": 241, "accept4": 242, "open_by_handle_at": 265, "prlimit64": 261, "setns": 268,
         "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "finit_module": 273, "bpf": 280,
@@ -63,6 +67,10 @@ REFUSED: Final = (
     "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load",
 )
 """Refused whatever the policy says."""
+REFUSED_TOGETHER: Final = (
+    "shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
+)
+"""Refused where the memory, semaphores and queues of System V are those of the whole machine: in no namespace of their own."""
 REFUSED_OFFLINE: Final = ("connect", "bind", "listen", "accept", "accept4")
 """Refused without network; sockets other than pairs are then of no use."""
 # fmt: on
@@ -88,8 +96,10 @@ class UnknownMachine(Exception):
     """There is no table of calls for this machine; the message names it."""
 
 
-def program(machine: str, *, network: bool) -> bytes:
+def program(machine: str, *, network: bool, together: bool = False) -> bytes:
     """The filter for a `machine` as `os.uname().machine` names it, with or without network.
+
+    `together`: for a command that is in no IPC namespace of its own.
 
     Refused calls fail with EPERM, clone3 with ENOSYS (its flags lie in memory, where a filter cannot look; the C library
     then falls back to clone). A call made in another architecture's numbering ends the process.
@@ -103,7 +113,8 @@ def program(machine: str, *, network: bool) -> bytes:
     lines = [(LOAD, 0, 0, ARCHITECTURE), (JUMP_EQUAL, 1, 0, table.audit), (RETURN, 0, 0, KILL), (LOAD, 0, 0, CALL)]
     if table.x32:
         lines += [(JUMP_AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, UNKNOWN)]
-    for name in REFUSED if network else (*REFUSED, *REFUSED_OFFLINE):
+    refused = (*REFUSED, *(() if network else REFUSED_OFFLINE), *(REFUSED_TOGETHER if together else ()))
+    for name in refused:
         lines += _block(number[name], [(RETURN, 0, 0, REFUSE)])
     lines += _block(number["clone3"], [(RETURN, 0, 0, UNKNOWN)])
     lines += _block(number["clone"], [_argument(0), (JUMP_SET, 0, 1, NEW_NAMESPACES), *_verdicts()])

@@ -2,7 +2,7 @@
 
 Each prints `held: <why>` or `escaped`. They find their way by the environment: WS may be written by default, OUT may not,
 CODEX_HOME is the Codex home, OUTER the process id of the server. Those that need services find them in the folder SOCKETS
-(`stream`, `datagram`), under the name ABSTRACT and at the TCP port PORT.
+(`stream`, `datagram`), under the name ABSTRACT and at the TCP port PORT; SHM and QUEUE are memory and a queue of the server.
 """
 
 from __future__ import annotations
@@ -196,6 +196,12 @@ os.chmod(WS + "/sub/id", 0o4755)
 assert "NoNewPrivs:\\t1" not in open("/proc/self/status").read()
 """,
     ),
+    Attempt("another user", "os.setuid(1)", root=True),
+    Attempt(
+        "another user by su",
+        'assert os.spawnvp(os.P_WAIT, "su", ["su", "nobody", "-s", "/bin/sh", "-c", "true"]) == 0',
+        root=True,
+    ),
     Attempt("a setuid program", 'assert "NoNewPrivs:\\t1" not in open("/proc/self/status").read()'),
 ]
 
@@ -222,6 +228,16 @@ kept = [fd for fd in map(int, os.listdir("/proc/self/fd")) if fd > 2 and os.path
 assert kept
 """,
     ),
+    Attempt(
+        "memory shared by the old calls",
+        """
+libc.shmat.restype = ctypes.c_void_p
+place = libc.shmat(int(os.environ["SHM"]), None, 0)
+assert place and place != ctypes.c_void_p(-1).value, ctypes.get_errno()
+ctypes.memset(place, 1, 1)
+""",
+    ),
+    Attempt("a message queue of the user", "call(libc.mq_open(os.environ['QUEUE'].encode(), os.O_RDWR))"),
     Attempt("io_uring", "call(libc.syscall(425, 4, (ctypes.c_char * 120)()))"),
     Attempt("the keys of the user", "call(libc.syscall(250 if os.uname().machine == 'x86_64' else 219, 0, -3, 0))"),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import os
 import socket
@@ -140,6 +142,22 @@ def confiner(request: pytest.FixtureRequest, world: World) -> Confiner:
     return Confiner(request.param, Sandbox(mechanism), world)
 
 
+@contextlib.contextmanager
+def shared() -> Iterator[dict[str, str]]:
+    """Memory and a message queue, as System V and POSIX have them; nothing where this machine has none."""
+    libc = ctypes.CDLL(None)
+    queue = f"/spindle-test-{os.getpid()}"
+    segment = libc.shmget(0, 4096, 0o600 | 0o1000)
+    opened = libc.mq_open(queue.encode(), os.O_CREAT | os.O_RDWR, 0o600, None)
+    try:
+        yield {"SHM": str(segment), "QUEUE": queue}
+    finally:
+        libc.shmctl(segment, 0, None)
+        if opened >= 0:
+            os.close(opened)
+            libc.mq_unlink(queue.encode())
+
+
 @pytest.fixture
 def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Servers of this process: TCP, a socket file of each kind, an abstract socket; where they are, as environment."""
@@ -150,6 +168,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[s
         socket.socket(socket.AF_UNIX) as stream,
         socket.socket(socket.AF_UNIX) as abstract,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagram,
+        contextlib.ExitStack() as kept,
     ):
         with monkeypatch.context() as there:
             there.chdir(folder)  # the path of a socket is short
@@ -159,7 +178,12 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[s
         abstract.bind("\0" + name)
         for server in (stream, abstract):
             server.listen()
-        told = {"PORT": str(tcp.getsockname()[1]), "ABSTRACT": name, "SOCKETS": str(folder)}
+        told = {
+            "PORT": str(tcp.getsockname()[1]),
+            "ABSTRACT": name,
+            "SOCKETS": str(folder),
+            **kept.enter_context(shared()),
+        }
         for key, value in told.items():
             monkeypatch.setenv(key, value)
         yield told

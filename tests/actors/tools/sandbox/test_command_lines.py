@@ -75,12 +75,14 @@ ALLOWED, REFUSED, UNKNOWN, KILLED = 0x7FFF0000, 0x00050001, 0x00050026, 0x800000
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
-def verdict(machine: str, network: bool, call: int, *arguments: int, audit: int | None = None) -> int:
+def verdict(
+    machine: str, network: bool, call: int, *arguments: int, audit: int | None = None, together: bool = False
+) -> int:
     """What the filter says to a call, by running its program as the kernel would."""
     data = struct.pack(
         "IIQ6Q", call, AUDIT[machine] if audit is None else audit, 0, *arguments, *[0] * (6 - len(arguments))
     )
-    lines = list(struct.iter_unpack("HBBI", seccomp.program(machine, network=network)))
+    lines = list(struct.iter_unpack("HBBI", seccomp.program(machine, network=network, together=together)))
     value: int = 0
     at = 0
     while True:
@@ -113,6 +115,12 @@ def test_the_filter_decides_by_call_and_argument(machine: str, network: bool) ->
         assert says(call) == REFUSED
     for call in ("connect", "bind", "listen", "accept", "accept4"):
         assert says(call) == by_network
+    for call in seccomp.REFUSED_TOGETHER:
+        assert says(call) == ALLOWED
+        assert verdict(machine, network, number[call], together=True) == REFUSED
+    address = 0x7F0000000000
+    assert (says("prlimit64", 0, 7, address), says("prlimit64", 5, 7, 0, address)) == (ALLOWED, ALLOWED)
+    assert (says("prlimit64", 5, 7, address), says("prlimit64", 5, 7, 16)) == (REFUSED, REFUSED)
     assert says("clone3") == UNKNOWN
     assert says("clone", 0x01200011) == ALLOWED
     assert says("clone", 0x10000011) == REFUSED

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from spindle.actors.tools.commands import warden
 from spindle.actors.tools.sandbox.mechanism import ENTER
 
 from .attempts import FILES, OFFLINE, PRIVILEGES, PROCESSES, SERVICES, Attempt, program
@@ -42,6 +43,7 @@ def named(attempts: list[Attempt]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("attempt", attempts, ids=[attempt.name for attempt in attempts])
 
 
+@pytest.mark.usefixtures("services")
 @named([*FILES, *PRIVILEGES, *PROCESSES])
 async def test_what_is_outside_stays_as_it_is(confiner: Confiner, world: World, attempt: Attempt) -> None:
     before = world.seen()
@@ -50,6 +52,7 @@ async def test_what_is_outside_stays_as_it_is(confiner: Confiner, world: World, 
     assert world.seen() == before
 
 
+@pytest.mark.usefixtures("services")
 @named([*FILES, *PRIVILEGES, *PROCESSES])
 def test_the_same_gets_out_without_a_sandbox(world: World, attempt: Attempt) -> None:
     said = free(world, attempt)
@@ -162,9 +165,10 @@ async def test_a_home_in_a_writable_root_keeps_its_own(confiner: Confiner, world
     assert world.seen() == before
 
 
-async def test_what_confines_the_next_command_is_not_changed(confiner: Confiner, world: World) -> None:
+@pytest.mark.parametrize("code", [ENTER, os.path.realpath(warden.__file__)])
+async def test_what_confines_the_next_command_is_not_changed(confiner: Confiner, world: World, code: str) -> None:
     policy = world.policy(Path(ENTER).parents[3])
-    done = await confiner.python(program(f"open({ENTER!r}, 'a').close()"), policy)
+    done = await confiner.python(program(f"open({code!r}, 'a').close()"), policy)
     assert done.stdout.startswith("held:"), done
 
 
