@@ -65,8 +65,9 @@ class World:
         for top in (self.out, *homes, self.ws / ".git", self.ws / ".codex", self.ws / ".agents"):
             if top.is_symlink() or top.is_file():
                 kept[str(top)] = "link" if top.is_symlink() else top.read_text()
-            for path in top.rglob("*"):
-                kept[str(path)] = path.read_text() if path.is_file() else "folder"
+            for folder, folders, files in os.walk(top):  # which does not mind that a mask goes while it looks
+                kept |= {os.path.join(folder, name): "folder" for name in folders}
+                kept |= {os.path.join(folder, name): Path(folder, name).read_text() for name in files}
         return kept
 
 
