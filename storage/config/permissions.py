@@ -12,7 +12,8 @@
 
 The keys are those of Codex's config.toml: paths are absolute, begin with `~`, or are special (`:root`, `:minimal`,
 `:project_roots`, `:tmpdir`, `:slash_tmp`); a table under a path names paths below it; patterns can only take access away.
-What comes out has the form of the protocol's `PermissionProfile`. A special path that is not known grants nothing.
+What comes out has the form of the protocol's `PermissionProfile`. A special path that is not known grants nothing. Later
+versions call `:project_roots` `:workspace_roots` and `none` `deny`, and have built-in profiles; all of that is taken too.
 """
 
 from __future__ import annotations
@@ -26,8 +27,15 @@ from spindle.storage.config.layers import Layer
 
 ACCESS: Final = ("read", "write", "none")
 _PATTERN: Final = frozenset("*?[]")
-_KINDS: Final = {":cwd": "current_working_directory"}
+_KINDS: Final = {":workspace_roots": "project_roots"}
 """Names whose kind is not the name without its colon."""
+_OPEN: Final = (("current_working_directory", "write"), ("slash_tmp", "write"), ("tmpdir", "write"))
+_BUILT_IN: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
+    ":read-only": (("root", "read"),),
+    ":workspace": (("root", "read"), *_OPEN),
+    ":danger-full-access": (("root", "write"),),
+}
+"""The profiles that later versions of Codex have by themselves."""
 
 
 def chosen(raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[str, Any] | None:
@@ -48,6 +56,11 @@ def chosen(raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[str, Any]
 
 def named(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The profile of this name. Raises ConfigError."""
+    if (built_in := _BUILT_IN.get(name)) is not None:
+        entries = [
+            {"path": {"type": "special", "value": {"kind": kind}}, "access": access} for kind, access in built_in
+        ]
+        return {"network": {"enabled": name == ":danger-full-access"}, "fileSystem": {"entries": entries}}
     profiles = raw.get("permissions")
     if not isinstance(profiles, Mapping):
         raise ConfigError("default_permissions requires a `[permissions]` table")
@@ -69,12 +82,13 @@ def named(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _entries(key: str, value: object) -> Iterator[Mapping[str, Any]]:
     if not isinstance(value, Mapping):
-        yield {"path": _path(key, None, value), "access": _access(value)}
+        yield {"path": _path(key, None, _access(value)), "access": _access(value)}
         return
-    for below, access in cast("Mapping[str, Any]", value).items():
+    for below, given in cast("Mapping[str, Any]", value).items():
+        access = _access(given)
         if below != "." and not _below(below):
             raise ConfigError(f"filesystem subpath `{below}` must be a descendant path without `.` or `..` components")
-        yield {"path": _path(key, None if below == "." else below, access), "access": _access(access)}
+        yield {"path": _path(key, None if below == "." else below, access), "access": access}
 
 
 def _path(key: str, below: str | None, access: object) -> dict[str, Any]:
@@ -111,6 +125,8 @@ def _below(path: str) -> bool:
 
 
 def _access(value: object) -> str:
+    if value == "deny":
+        return "none"
     if value not in ACCESS:
         raise ConfigError(f"unknown variant `{value}`, expected one of `read`, `write`, `none`")
     return str(value)

@@ -4,6 +4,7 @@ import tomllib
 
 import pytest
 
+from spindle.actors.thread.permissions import split
 from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.layers import Layer, merge_layers
 from spindle.storage.config.permissions import chosen, named
@@ -63,6 +64,23 @@ def test_a_profile_in_full():
 def test_what_is_no_profile_is_refused(files, said):
     with pytest.raises(ConfigError, match=said):
         named(tomllib.loads(f"[permissions.mine.filesystem]\n{files}"), "mine")
+
+
+def test_the_words_of_later_versions_mean_the_same():
+    text = '[permissions.mine.filesystem]\n"/data/*.pem" = "deny"\n[permissions.mine.filesystem.":workspace_roots"]\n'
+    found = named(tomllib.loads(text + '"." = "write"\n"a" = "deny"\n'), "mine")
+    assert found["fileSystem"]["entries"] == [
+        {"path": {"type": "glob_pattern", "pattern": "/data/*.pem"}, "access": "none"},
+        special("project_roots", "write"),
+        special("project_roots", "none", subpath="a"),
+    ]
+
+
+@pytest.mark.parametrize("name", [":read-only", ":workspace", ":danger-full-access"])
+def test_profiles_that_are_built_in_are_sandbox_modes(name):
+    policy, profile = split(dict(named({}, name)))
+    assert profile is None
+    assert name == {"readOnly": ":read-only", "workspaceWrite": ":workspace"}.get(policy.type, ":danger-full-access")
 
 
 def layers(*texts):

@@ -23,7 +23,7 @@ from spindle.rpc.protocol.items import CommandExecutionItem
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy, SandboxPolicy
 from spindle.rpc.protocol.turns import ItemCompletedNotification
 
-from .attempts import ALL, FILES, TURNS, Attempt, program
+from .attempts import ALL, FILES, SERVICES, TURNS, Attempt, program
 from .conftest import NAMES, World, offered
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attempts are of Linux")
@@ -51,7 +51,7 @@ def command(world: World, attempt: Attempt, home: Path, services: dict[str, str]
 
 def policy(name: str, world: World) -> SandboxPolicy:
     named: dict[str, SandboxPolicy] = {"read-only": ReadOnlyPolicy(), "none": DangerFullAccessPolicy()}
-    return named.get(name) or world.policy()
+    return named.get(name) or world.policy(network=name == "network")
 
 
 class Play:
@@ -117,7 +117,7 @@ def show(title: str, play: Play) -> None:
         sys.stdout.write("\n".join(["", *lines, ""]))
 
 
-@pytest.mark.parametrize("policy_name", ["workspace-write", "read-only"])
+@pytest.mark.parametrize("policy_name", ["workspace-write", "read-only", "network"])
 @pytest.mark.parametrize("name", NAMES)
 async def test_no_turn_gets_out(
     name: str, policy_name: str, root: Path, scripted: Any, services: dict[str, str]
@@ -127,9 +127,10 @@ async def test_no_turn_gets_out(
         pytest.skip(f"no {name} here: {mechanism}")
     play = Play(root, scripted, mechanism, policy_name)
     before = seen_at_home(play.home)
-    await play.run(ALL, services)
+    attempts = SERVICES if policy_name == "network" else ALL
+    await play.run(attempts, services)
     show(f"{name}, {policy_name}", play)
-    assert play.verdicts() == {attempt.name: "held" if attempt.held(name) else "escaped" for attempt in ALL}
+    assert play.verdicts() == {attempt.name: "held" if attempt.held(name) else "escaped" for attempt in attempts}
     assert set(play.changed) <= {attempt.name for attempt in ALL if not attempt.held(name)}
     assert seen_at_home(play.home) == before
 
