@@ -12,7 +12,7 @@ from spindle.actors.thread import showing
 from spindle.actors.thread.messages import Attach
 from spindle.actors.thread.opening import FromFork
 from spindle.actors.thread.snapshot import Snapshot
-from spindle.actors.thread.turn_task import token_usage
+from spindle.actors.thread.usage import token_usage
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.threads import IdleStatus, ThreadResumeParams, ThreadStartedNotification

@@ -25,7 +25,7 @@ from spindle.actors.thread.messages import (
 from spindle.actors.thread.recording import context_entries, git_columns, save, set_git
 from spindle.actors.thread.settings_change import applied, changed, shown
 from spindle.actors.thread.showing import describe
-from spindle.actors.thread.turn_task import token_usage
+from spindle.actors.thread.usage import token_usage
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.shapes import ABSENT

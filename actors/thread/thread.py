@@ -9,17 +9,15 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import trio
-from uuid_utils import uuid7
 
 from spindle.actors.actor import Actor
-from spindle.actors.mailbox import Ask, wants_answer
+from spindle.actors.mailbox import wants_answer
 from spindle.actors.questions import Question
 from spindle.actors.subscribers import Event, Subscriber
-from spindle.actors.thread import attaching, changes, membership, showing, terminals
+from spindle.actors.thread import attaching, changes, membership, showing, terminals, turns
 from spindle.actors.thread.agents import ThreadAgents
 from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.live_turn import LiveTurn
@@ -49,12 +47,10 @@ from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.supervisor import Supervisor
 from spindle.actors.thread.tools import ThreadTools
-from spindle.actors.thread.turn_task import TurnTask
-from spindle.actors.turn.host import Entry, Said
+from spindle.actors.turn.host import Entry
 from spindle.actors.turn.review import label
-from spindle.actors.turn.user_input import to_response_item
-from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
-from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput, UserMessageItem
+from spindle.rpc.protocol.errors import RpcError, internal_error
+from spindle.rpc.protocol.items import TextInput, UserMessageItem
 from spindle.rpc.protocol.removal import ThreadRevertedNotification
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
@@ -64,7 +60,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStatus,
     ThreadStatusChangedNotification,
 )
-from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
+from spindle.rpc.protocol.turns import Turn
 from spindle.storage.rollout.source import RolloutChanged
 
 log = logging.getLogger("spindle")
@@ -98,10 +94,12 @@ class ThreadActor(Actor):
         self.cold = True
         """Nobody has joined it since it was loaded."""
         self.supervisor = supervisor
-        self._waiting: deque[StartTurn | Compact | Review | RunScript] = deque()
+        self.waiting: deque[StartTurn | Compact | Review | RunScript] = deque()
+        """What starts a turn, until the one that runs has ended."""
         self._unsettled: list[Callable[[], None]] = []
-        self._ending = False
-        self._reverting: list[RevertTurns] = []
+        self.ending = False
+        self.reverting: list[RevertTurns] = []
+        """Likewise."""
         self._may_leave = True
         """No subscriber is waited for: none has come yet, or the last has left and the delay is over."""
         self._leave_token = 0
@@ -153,18 +151,18 @@ class ThreadActor(Actor):
             case Detach():
                 self._detach(message)
             case StartTurn():
-                await self._start_turn(message)
+                await turns.start_turn(self, message)
             case Compact():
                 message.reply.resolve(None)
-                self._start_compaction(message)
+                turns.start_compaction(self, message)
             case Review():
                 shown = UserMessageItem(id=message.turn_id, content=(TextInput(label(message.target)),))
                 message.reply.resolve(Turn(message.turn_id, items=(shown,)))
-                self._start_review(message)
+                turns.start_review(self, message)
             case SteerTurn():
-                await self._steer(message)
+                await turns.steer(self, message)
             case InterruptTurn():
-                self._interrupt(message)
+                turns.interrupt(self, message)
             case AskServers():
                 self.nursery.start_soon(self.servers.answer, message)
             case ReadThread():
@@ -175,11 +173,11 @@ class ThreadActor(Actor):
                 await self._revert(message)
             case RunScript():
                 message.reply.resolve(None)
-                self._run_script(message)
+                turns.run_script(self, message)
             case Settle():
                 await self._settle()
             case TurnEnded():
-                await self._turn_ended()
+                await turns.turn_ended(self)
             case LeaveNow(token=token):
                 if token == self._leave_token:
                     self._may_leave = True
@@ -192,15 +190,15 @@ class ThreadActor(Actor):
                 raise TypeError(f"a thread does not understand {message!r}")
 
     def _end(self) -> None:
-        self._ending = True
+        self.ending = True
         if self.turn is not None:
             self.turn.interrupt()
         else:
             self.stop()
 
     def _consider_leaving(self) -> None:
-        wanted = self.subscribers or self.turn is not None or self._waiting or self.membership.held or self.agents.working
-        if self._may_leave and not wanted and not self._ending:
+        wanted = self.subscribers or self.turn is not None or self.waiting or self.membership.held or self.agents.working
+        if self._may_leave and not wanted and not self.ending:
             self.supervisor.retire(self.thread_id, self.generation, self.mailbox.seen)
 
     # -- subscribers
@@ -327,110 +325,9 @@ class ThreadActor(Actor):
     async def _revert(self, message: RevertTurns) -> None:
         if self.turn is not None:
             self.turn.interrupt()
-            self._reverting.append(message)  # dealt with when the turn has closed its record
+            self.reverting.append(message)  # dealt with when the turn has closed its record
             return
         last = await revert(self, message.before_turn_id)
         where, _ = await showing.kept(self)
         message.reply.resolve((where.show(showing.describe(self)), last))
         self.services.audience.announce(ThreadRevertedNotification(self.thread_id))
-
-    # -- turns
-
-    async def _start_turn(self, message: StartTurn) -> None:
-        said = None
-        if self.turn is None or self.turn.joinable:
-            said = await self._said(message.params.input)
-        if said is None or (self.turn is not None and not self.turn.joinable):
-            self._waiting.append(message)  # it is writing its last lines; the next one starts right after
-        elif self.turn is not None:
-            self.turn.unsaid.append(said)
-            message.reply.resolve(Turn(self.turn.id))
-        else:
-            message.reply.resolve(Turn(self._begin(str(uuid7()), message.params, said).id))
-
-    def _start_compaction(self, message: Compact) -> None:
-        if self.turn is None:
-            self._begin(message.turn_id, TurnStartParams(thread_id=self.thread_id, input=()), None)
-        else:
-            self._waiting.append(message)
-
-    def _start_review(self, message: Review) -> None:
-        if self.turn is None:
-            params = TurnStartParams(thread_id=self.thread_id, input=())
-            self._begin(message.turn_id, params, None, review=message.target)
-        else:
-            self._waiting.append(message)
-
-    def _run_script(self, message: RunScript) -> None:
-        if self.turn is None:
-            params = TurnStartParams(thread_id=self.thread_id, input=())
-            self._begin(str(uuid7()), params, None, script=message.script)
-        elif self.turn.joinable:
-            self.turn.run_beside(message.script)
-        else:
-            self._waiting.append(message)
-
-    def _begin(self, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
-        turn = self.turn = LiveTurn(turn_id, params, said, **kind)
-        if said is not None:
-            self.membership.turn_began()
-        self.nursery.start_soon(TurnTask(self, turn).run)
-        return turn
-
-    async def _turn_ended(self) -> None:
-        ended, self.turn = self.turn, None
-        if ended is not None:
-            ended.done.set()
-        reverting, self._reverting = self._reverting, []
-        if self._ending:
-            late: list[Ask[Any]] = [*reverting, *self._waiting]
-            for message in late:
-                message.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))
-            self.stop()
-            return
-        for request in reverting:
-            await self.handle(request)
-        waiting, self._waiting = self._waiting, deque()
-        for start in waiting:
-            match start:
-                case Compact():
-                    self._start_compaction(start)
-                case Review():
-                    self._start_review(start)
-                case RunScript():
-                    self._run_script(start)
-                case StartTurn():
-                    await self._start_turn(start)
-
-    async def _steer(self, message: SteerTurn) -> None:
-        said = await self._said(message.content)
-        turn = self.turn
-        if turn is None or not turn.accepting or turn.interrupted or turn.script is not None:
-            raise invalid_request("no active turn to steer")
-        if turn.id != message.expected_turn_id:
-            raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
-        if turn.first is None:
-            text = f"cannot steer a {turn.kind} turn"
-            info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
-            raise invalid_request(text, TurnError(text, info))
-        turn.unsaid.append(said)
-        message.reply.resolve(turn.id)
-
-    def _interrupt(self, message: InterruptTurn) -> None:
-        turn = self.turn
-        if turn is None or not turn.accepting:
-            raise invalid_request("no active turn to interrupt")
-        if turn.id != message.turn_id:
-            raise invalid_request(f"expected active turn id `{message.turn_id}` but found `{turn.id}`")
-        message.reply.resolve(None)
-        turn.interrupt()
-
-    async def _said(self, content: Sequence[UserInput]) -> Said:
-        skills, state = self.services.skills, self.state
-        item = await to_response_item(content)
-        if not any(
-            isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content
-        ):
-            return Said(content, item)
-        find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw)
-        return Said(content, item, await trio.to_thread.run_sync(find))

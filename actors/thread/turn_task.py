@@ -5,43 +5,34 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import evolve
 
-from spindle.actors.hooks.turn_hooks import Beginning
-from spindle.actors.thread.hooks import first_turn, tell_done, turn_hooks
+from spindle.actors.thread.hooks import tell_done
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
 from spindle.actors.thread.recording import context_entries, look_at_repository
+from spindle.actors.thread.turn_host import ThreadHost
 from spindle.actors.tools.commands.shell_tools import run_users_command
-from spindle.actors.tools.interface import Permission, Use
-from spindle.actors.turn.answer import Answer
-from spindle.actors.turn.catalogue import ModelInfo, model_info
-from spindle.actors.turn.compaction import Compacted, compact
-from spindle.actors.turn.context import TURN_ABORTED, Told, message, opening, today
+from spindle.actors.turn.compaction import compact
+from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.actors.turn.host import Entry, Said
 from spindle.actors.turn.loop import run_turn, say_rest
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
-from spindle.rpc.model.interface import ModelError, Usage
-from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
+from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
     IdleStatus,
     SystemErrorStatus,
-    ThreadActiveFlag,
-    ThreadTokenUsage,
-    ThreadTokenUsageUpdatedNotification,
-    TokenUsageBreakdown,
 )
 from spindle.rpc.protocol.turns import (
     ErrorNotification,
-    RawResponseItemCompletedNotification,
     TurnCompletedNotification,
     TurnError,
     TurnStartedNotification,
@@ -51,7 +42,6 @@ from spindle.rpc.protocol.turns import (
 from spindle.storage.rollout.items import stored_error_info
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy
-from spindle.storage.rollout.paginated import paginated
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
@@ -63,20 +53,19 @@ KEEPING = 0.1
 
 
 class TurnTask:
-    """Runs `turn` in `thread`; also what the turn sees of the thread (`TurnHost`)."""
+    """Runs `turn` in `thread`."""
 
     def __init__(self, thread: ThreadActor, turn: LiveTurn) -> None:
         self._thread, self._turn = thread, turn
         self._state, self._services = thread.state, thread.services
         self._conversation = thread.state.conversation
-        self._settings = self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
+        settings = self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
         if turn.review is not None:  # a reviewer asks nobody
-            reviewer = self._state.config.review_model or self._settings.model
-            self._settings = evolve(self._settings, model=reviewer, approval_policy="never", collaboration_mode=None)
-        self._info = self._known_model()
-        self._hooks = turn_hooks(thread, self, self._settings)
+            reviewer = self._state.config.review_model or settings.model
+            settings = evolve(settings, model=reviewer, approval_policy="never", collaboration_mode=None)
+        self._settings = settings
+        self._host = ThreadHost(thread, turn, settings)
         self._began = False
-        self._synced = 0
 
     async def run(self) -> None:
         """The task. The thread hears `TurnEnded` when everything is said and written."""
@@ -113,7 +102,7 @@ class TurnTask:
             try:
                 await self._services.model_lists.ready(self._settings.model_provider, state.config)
             finally:
-                self._info = self._known_model()
+                self._host.info = self._host.known_model()
                 self._announce()
             await look_at_repository(state)
         finally:  # clients have been told of the turn: interrupted at once, it is on record nevertheless
@@ -122,7 +111,7 @@ class TurnTask:
             self._began = True
             instructions = state.new_developer_instructions
             try:
-                self.record(*self._opening_entries())
+                self._host.record(*self._opening_entries())
             except JournalError:
                 state.new_developer_instructions = instructions
                 raise
@@ -132,15 +121,11 @@ class TurnTask:
 
     def _announce(self) -> None:
         thread = self._thread
-        if not self._info.known:
-            text = f"Model metadata for `{self._info.slug}` not found. Defaulting to fallback metadata."
+        if not self._host.info.known:
+            text = f"Model metadata for `{self._host.info.slug}` not found. Defaulting to fallback metadata."
             thread.emit(WarningNotification(thread.thread_id, text))
         thread.set_status(ActiveStatus())
         thread.emit(TurnStartedNotification(thread.thread_id, self._turn.shown()))
-
-    def _known_model(self) -> ModelInfo:
-        config, settings = self._state.config, self._settings
-        return model_info(settings.model, config, self._services.model_lists.entries(settings.model_provider, config))
 
     def _opening_entries(self) -> list[Entry]:
         turn, state, conversation = self._turn, self._state, self._conversation
@@ -148,8 +133,8 @@ class TurnTask:
             "type": "task_started",
             "turn_id": turn.id,
             "started_at": turn.started_at,
-            "model_context_window": self._info.usable_window,
-            "collaboration_mode_kind": self.mode,
+            "model_context_window": self._host.info.usable_window,
+            "collaboration_mode_kind": self._host.mode,
         }
         entries: list[Entry] = []
         if conversation.cut_off_turn is not None:
@@ -167,12 +152,12 @@ class TurnTask:
         thread, turn, conversation = self._thread, self._turn, self._conversation
         turn.answer = None
         turn.opened.set()
-        await thread.tools.finish_turn(self)
+        await thread.tools.finish_turn(self._host)
         if self._began:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
-                say_rest(self, self._hooks)
-                self.record(*self._closing_entries(status, error))
+                say_rest(self._host, self._host.hooks)
+                self._host.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
                     await self._services.flusher.sync(conversation.journal)
             except (JournalError, OSError) as exc:
@@ -216,7 +201,7 @@ class TurnTask:
     async def _converse(self) -> str | None:
         thread, turn, state = self._thread, self._turn, self._state
         if turn.script is not None:
-            self.record(("response_item", await self._run_script(turn.script)))
+            self._host.record(("response_item", await self._run_script(turn.script)))
             return None
         if turn.first is not None:
             await thread.servers.ready()
@@ -224,31 +209,31 @@ class TurnTask:
             thread_id=thread.thread_id,
             turn_id=turn.id,
             settings=self._settings,
-            info=self._info,
+            info=self._host.info,
             instructions=self._settings.base_instructions or self._services.instructions,
             originator=state.client.originator,
             user_agent=state.client.user_agent,
             compact_prompt=state.config.compact_prompt,
-            compact_at=self._info.compact_at,
+            compact_at=self._host.info.compact_at,
             output_schema=turn.params.output_schema,
             patch_progress=state.config.features("apply_patch_streaming_events", False),
-            toolbox=thread.tools.toolbox(state, self._info, thread.nursery),
+            toolbox=thread.tools.toolbox(state, self._host.info, thread.nursery),
             client_metadata=turn.params.responsesapi_client_metadata or {},
             subagent="collab_spawn" if thread.membership.parent_id is not None else None,
             parent_thread_id=thread.membership.parent_id,
-            hooks=self._hooks,
+            hooks=self._host.hooks,
         )
         model = self._services.models.get(self._settings.model_provider, state.config)
         if turn.review is not None:
-            report = await review(self, plan, model, turn.review)
+            report = await review(self._host, plan, model, turn.review)
             await tell_done(thread, turn.id, self._settings.cwd, report)
             return report
         if turn.first is None:
-            await compact(self, plan, model)
+            await compact(self._host, plan, model)
             return None
         last: str | None = None
         while turn.unsaid or turn.scripts:
-            work = partial(run_turn, self, plan, model) if turn.unsaid else _nothing
+            work = partial(run_turn, self._host, plan, model) if turn.unsaid else _nothing
             last = await self._beside_commands(work) or last
         if last is not None:
             await tell_done(thread, turn.id, self._settings.cwd, last)
@@ -288,190 +273,8 @@ class TurnTask:
 
     async def _run_script(self, script: str) -> dict[str, Any]:
         runner = self._thread.tools.runner(self._thread.nursery, self._state.config)
-        return message("user", await run_users_command(runner, self, str(uuid.uuid4()), script))
-
-    # -- TurnHost
-
-    @property
-    def thread_id(self) -> str:
-        """See TurnHost."""
-        return self._thread.thread_id
-
-    @property
-    def turn_id(self) -> str:
-        """See TurnHost."""
-        return self._turn.id
-
-    @property
-    def cwd(self) -> str:
-        """See TurnHost."""
-        return self._settings.cwd
-
-    @property
-    def sandbox(self) -> SandboxPolicy:
-        """See TurnHost."""
-        return self._settings.sandbox
-
-    @property
-    def approval(self) -> AskForApproval:
-        """See TurnHost."""
-        return self._settings.approval_policy
-
-    @property
-    def mode(self) -> str:
-        """See TurnHost."""
-        return getattr(self._settings.collaboration_mode, "mode", "default")
-
-    def emit(self, params: object) -> None:
-        """See TurnHost."""
-        self._thread.emit(params)
-
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
-        """See TurnHost."""
-        return await self._thread.ask(params, waiting_on)
-
-    async def permission(self, use: Use) -> Permission | None:
-        """See TurnHost."""
-        return None if self._hooks is None else await self._hooks.permission(use)
-
-    def first_turn(self) -> Beginning | None:
-        """See TurnHost."""
-        return first_turn(self._thread)
-
-    def cancel(self) -> None:
-        """See TurnHost."""
-        self._turn.interrupt()
-
-    def record(self, *entries: Entry) -> None:
-        """See TurnHost."""
-        conversation = self._conversation
-        if conversation.paginated:
-            conversation.record(paginated(entries, self._thread.thread_id, self._turn.id))
-        else:
-            conversation.record(entries)
-        if self._state.raw_events:
-            for kind, payload in entries:
-                if kind == "response_item":
-                    self.emit(RawResponseItemCompletedNotification(self._thread.thread_id, self._turn.id, payload))
-
-    def history(self) -> Sequence[bytes]:
-        """See TurnHost."""
-        return self._conversation.items
-
-    def replace_history(self, compacted: Compacted) -> None:
-        """See TurnHost."""
-        conversation = self._conversation
-        context = conversation.last_context
-        self.record(*compacted.entries())
-        conversation.replace(compacted.items, compacted.summary)
-        if compacted.in_turn and context is not None:
-            conversation.last_context = context
-            self.record(("turn_context", context))
-        if conversation.usage is not None:
-            self._account({**conversation.usage, "last_token_usage": compacted.usage()})
-        self.record(("event_msg", {"type": "context_compacted"}))
-
-    def last_summary(self) -> str | None:
-        """See TurnHost."""
-        return self._conversation.summary
-
-    def context(self) -> Sequence[dict[str, Any]]:
-        """See TurnHost."""
-        state, settings = self._state, self._settings
-        return opening(settings, Told.of(settings, *today()), state.guidance.text, state.skills)
-
-    def context_tokens(self) -> int:
-        """See TurnHost."""
-        last: Any = (self._conversation.usage or {}).get("last_token_usage") or {}
-        return int(last.get("total_tokens") or 0)
-
-    def next_input(self) -> Said | None:
-        """See TurnHost."""
-        return self._turn.unsaid[0] if self._turn.unsaid else None
-
-    def input_done(self) -> None:
-        """See TurnHost."""
-        del self._turn.unsaid[0]
-
-    def partial(self, answer: object | None) -> None:
-        """See TurnHost."""
-        self._turn.answer = answer if isinstance(answer, Answer) else None
-
-    def begun(self) -> None:
-        """See TurnHost."""
-        if (usage := self._conversation.usage) is not None:
-            self.emit(token_usage(self._thread.thread_id, self._turn.id, usage))
-
-    def spend(self, usage: Usage | None, *, aside: bool = False) -> None:
-        """See TurnHost."""
-        if usage is None:
-            return
-        self._turn.tokens += max(0, usage.input_tokens - usage.cached_input_tokens) + usage.output_tokens
-        if aside:
-            return
-        last = {
-            "input_tokens": usage.input_tokens,
-            "cached_input_tokens": usage.cached_input_tokens,
-            "output_tokens": usage.output_tokens,
-            "reasoning_output_tokens": usage.reasoning_output_tokens,
-            "total_tokens": usage.total_tokens,
-        }
-        before: Any = (self._conversation.usage or {}).get("total_token_usage") or {}
-        total = {key: value + int(before.get(key) or 0) for key, value in last.items()}
-        self._account(
-            {"total_token_usage": total, "last_token_usage": last, "model_context_window": self._info.usable_window}
-        )
-
-    def _account(self, info: dict[str, Any]) -> None:
-        info.pop("turn_id", None)
-        self._conversation.usage, self._conversation.usage_turn = info, self._turn.id
-        self.record(("event_msg", {"type": "token_count", "info": info, "rate_limits": None}))
-        self.emit(token_usage(self._thread.thread_id, self._turn.id, info))
-
-    async def saved(self) -> None:
-        """See TurnHost."""
-        journal = self._conversation.journal
-        if journal is not None and self._state.config.durability == "item" and self._synced != journal.size:
-            self._synced = journal.size
-            await self._services.flusher.sync(journal)
-
-    async def room(self) -> None:
-        """See TurnHost."""
-        for subscriber in tuple(self._thread.subscribers):
-            await subscriber.outbox.room()
-
-    def settle(self, finish: Callable[[], None]) -> None:
-        """See TurnHost."""
-        if self._conversation.is_open:
-            finish()
-        else:
-            self._thread.settle(finish)
+        return message("user", await run_users_command(runner, self._host, str(uuid.uuid4()), script))
 
 
 async def _nothing() -> None:
     await trio.lowlevel.checkpoint()
-
-
-def token_usage(thread_id: str, turn_id: str, info: dict[str, Any]) -> ThreadTokenUsageUpdatedNotification:
-    """The notification of a rollout's `token_count` info."""
-    window = info.get("model_context_window")
-    return ThreadTokenUsageUpdatedNotification(
-        thread_id,
-        turn_id,
-        ThreadTokenUsage(
-            total=_breakdown(info.get("total_token_usage")),
-            last=_breakdown(info.get("last_token_usage")),
-            model_context_window=window if isinstance(window, int) else None,
-        ),
-    )
-
-
-def _breakdown(tokens: Any) -> TokenUsageBreakdown:
-    tokens = tokens or {}
-    return TokenUsageBreakdown(
-        total_tokens=int(tokens.get("total_tokens") or 0),
-        input_tokens=int(tokens.get("input_tokens") or 0),
-        cached_input_tokens=int(tokens.get("cached_input_tokens") or 0),
-        output_tokens=int(tokens.get("output_tokens") or 0),
-        reasoning_output_tokens=int(tokens.get("reasoning_output_tokens") or 0),
-    )

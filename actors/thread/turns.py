@@ -1,0 +1,139 @@
+"""The turns of a thread, one after the other: how they start, take input, are interrupted, and make way for the next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+from uuid_utils import uuid7
+
+from spindle.actors.mailbox import Ask
+from spindle.actors.thread.live_turn import LiveTurn
+from spindle.actors.thread.messages import Compact, InterruptTurn, Review, RunScript, StartTurn, SteerTurn
+from spindle.actors.thread.turn_task import TurnTask
+from spindle.actors.turn.host import Said
+from spindle.actors.turn.user_input import to_response_item
+from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
+from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.thread import ThreadActor
+
+
+async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
+    """Start a turn, or join the one that runs; behind one that takes no input any more it waits."""
+    said = None
+    if thread.turn is None or thread.turn.joinable:
+        said = await _said(thread, message.params.input)
+    if said is None or (thread.turn is not None and not thread.turn.joinable):
+        thread.waiting.append(message)  # it is writing its last lines; the next one starts right after
+    elif thread.turn is not None:
+        thread.turn.unsaid.append(said)
+        message.reply.resolve(Turn(thread.turn.id))
+    else:
+        message.reply.resolve(Turn(_begin(thread, str(uuid7()), message.params, said).id))
+
+
+def start_compaction(thread: ThreadActor, message: Compact) -> None:
+    """In a turn of its own, when no other runs."""
+    if thread.turn is None:
+        _begin(thread, message.turn_id, TurnStartParams(thread_id=thread.thread_id, input=()), None)
+    else:
+        thread.waiting.append(message)
+
+
+def start_review(thread: ThreadActor, message: Review) -> None:
+    """Likewise."""
+    if thread.turn is None:
+        params = TurnStartParams(thread_id=thread.thread_id, input=())
+        _begin(thread, message.turn_id, params, None, review=message.target)
+    else:
+        thread.waiting.append(message)
+
+
+def run_script(thread: ThreadActor, message: RunScript) -> None:
+    """In the turn that runs, if that takes it, or in one of its own."""
+    if thread.turn is None:
+        params = TurnStartParams(thread_id=thread.thread_id, input=())
+        _begin(thread, str(uuid7()), params, None, script=message.script)
+    elif thread.turn.joinable:
+        thread.turn.run_beside(message.script)
+    else:
+        thread.waiting.append(message)
+
+
+def _begin(thread: ThreadActor, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
+    turn = thread.turn = LiveTurn(turn_id, params, said, **kind)
+    if said is not None:
+        thread.membership.turn_began()
+    thread.nursery.start_soon(TurnTask(thread, turn).run)
+    return turn
+
+
+async def turn_ended(thread: ThreadActor) -> None:
+    """The turn's task has said and written everything: what waited for that comes now, or is refused if the thread ends."""
+    ended, thread.turn = thread.turn, None
+    if ended is not None:
+        ended.done.set()
+    reverting, thread.reverting = thread.reverting, []
+    if thread.ending:
+        late: list[Ask[Any]] = [*reverting, *thread.waiting]
+        for message in late:
+            message.reply.reject(invalid_request(f"thread not found: {thread.thread_id}"))
+        thread.stop()
+        return
+    for request in reverting:
+        await thread.handle(request)
+    waiting, thread.waiting = thread.waiting, deque()
+    for start in waiting:
+        match start:
+            case Compact():
+                start_compaction(thread, start)
+            case Review():
+                start_review(thread, start)
+            case RunScript():
+                run_script(thread, start)
+            case StartTurn():
+                await start_turn(thread, start)
+
+
+async def steer(thread: ThreadActor, message: SteerTurn) -> None:
+    """Add input to the turn that is named. Raises RpcError where it takes none."""
+    said = await _said(thread, message.content)
+    turn = thread.turn
+    if turn is None or not turn.accepting or turn.interrupted or turn.script is not None:
+        raise invalid_request("no active turn to steer")
+    if turn.id != message.expected_turn_id:
+        raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
+    if turn.first is None:
+        text = f"cannot steer a {turn.kind} turn"
+        info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
+        raise invalid_request(text, TurnError(text, info))
+    turn.unsaid.append(said)
+    message.reply.resolve(turn.id)
+
+
+def interrupt(thread: ThreadActor, message: InterruptTurn) -> None:
+    """End the turn that is named. Raises RpcError if it does not run."""
+    turn = thread.turn
+    if turn is None or not turn.accepting:
+        raise invalid_request("no active turn to interrupt")
+    if turn.id != message.turn_id:
+        raise invalid_request(f"expected active turn id `{message.turn_id}` but found `{turn.id}`")
+    message.reply.resolve(None)
+    turn.interrupt()
+
+
+async def _said(thread: ThreadActor, content: Sequence[UserInput]) -> Said:
+    skills, state = thread.services.skills, thread.state
+    item = await to_response_item(content)
+    if not any(
+        isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content
+    ):
+        return Said(content, item)
+    find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw)
+    return Said(content, item, await trio.to_thread.run_sync(find))
