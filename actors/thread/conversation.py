@@ -18,6 +18,7 @@ import trio
 from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.converter import structure
+from spindle.rpc.protocol.packed import packed
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.home import Home
 from spindle.storage.rollout.history import with_aborted_outputs
@@ -190,7 +191,7 @@ class Conversation:
         items: list[bytes] = []
         for kind, payload in entries:
             if kind == "response_item":
-                encoded = orjson.dumps(payload)
+                encoded = packed(orjson.dumps(payload))
                 items.append(encoded)
                 lines.append(encode_line(kind, orjson.Fragment(encoded)))
             else:

@@ -19,6 +19,7 @@ from spindle.actors.turn.host import Entry, TurnHost
 from spindle.actors.turn.sampling import TurnPlan, request, sample
 from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest
 from spindle.rpc.protocol.items import ContextCompactionItem
+from spindle.rpc.protocol.packed import packed
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.storage.rollout.history import (
     is_user_message,
@@ -80,7 +81,7 @@ async def compact(host: TurnHost, plan: TurnPlan, model: Model, *, in_turn: bool
     kept = user_messages(host.history(), host.last_summary())
     if in_turn:
         # where it would stand at the start of a turn: before what was said last
-        kept[-1:-1] = [orjson.dumps(message) for message in host.context()]
+        kept[-1:-1] = [packed(orjson.dumps(message)) for message in host.context()]
     items = [*kept, said_by_user(summary).json]
     host.replace_history(Compacted(items, summary, plan.instructions, in_turn))
     host.emit(ItemCompletedNotification(item, plan.thread_id, plan.turn_id, time.time_ns() // 1_000_000))

@@ -16,6 +16,7 @@ from spindle.actors.turn.compaction import Compacted
 from spindle.actors.turn.host import Entry, Said, TurnHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
+from spindle.rpc.protocol.packed import packed
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.turns import (
@@ -31,7 +32,7 @@ class Reviewer:
     def __init__(self, host: TurnHost, task: Said) -> None:
         self._host = host
         self._task: Said | None = task
-        self._items: list[bytes] = [orjson.dumps(message) for message in host.context()]
+        self._items: list[bytes] = [packed(orjson.dumps(message)) for message in host.context()]
         self._summary: str | None = None
         self._tokens = 0
 
@@ -77,7 +78,7 @@ class Reviewer:
 
     def record(self, *entries: Entry) -> None:
         """See TurnHost."""
-        self._items += [orjson.dumps(payload) for kind, payload in entries if kind == "response_item"]
+        self._items += [packed(orjson.dumps(payload)) for kind, payload in entries if kind == "response_item"]
         shown = [
             (kind, payload) for kind, payload in entries if kind == "event_msg" and payload["type"] != "agent_message"
         ]

@@ -89,6 +89,8 @@ class Exchange:
                 # where an abandoned nest would be left to the garbage collector
                 await self.rest(1 << 16)
         finally:
+            # httpx ties the two in a circle, which would keep the request, body and all, until the collector comes
+            del self._response.stream
             self._done()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import orjson
 from attrs import frozen
 
+from spindle.rpc.protocol.packed import packed
 from spindle.storage.rollout.items import cut_middle
 from spindle.storage.rollout.shapes import Json, is_mapping, mapping, sequence, text, text_or_none
 
@@ -77,14 +78,15 @@ def stored(payload: Json) -> StoredItem | None:
     if kind != "image_generation_call":  # the one type whose id is part of what it says
         payload.pop("id", None)
     return StoredItem(
-        kind, text_or_none(payload.get("call_id")), text_or_none(payload.get("role")), orjson.dumps(payload)
+        kind, text_or_none(payload.get("call_id")), text_or_none(payload.get("role")), packed(orjson.dumps(payload))
     )
 
 
 def said_by_user(words: str) -> StoredItem:
     """A user message of plain text."""
     content = [{"type": "input_text", "text": words}]
-    return StoredItem("message", None, "user", orjson.dumps({"type": "message", "role": "user", "content": content}))
+    item = {"type": "message", "role": "user", "content": content}
+    return StoredItem("message", None, "user", packed(orjson.dumps(item)))
 
 
 def with_aborted_outputs(items: Sequence[StoredItem]) -> list[StoredItem]:
@@ -102,7 +104,7 @@ def with_aborted_outputs(items: Sequence[StoredItem]) -> list[StoredItem]:
         output = _OUTPUT_OF.get(item.type)
         if output is not None and item.call_id is not None and item.call_id not in answered:
             body = {"type": output, "call_id": item.call_id, "output": "aborted"}
-            done.append(StoredItem(output, item.call_id, None, orjson.dumps(body)))
+            done.append(StoredItem(output, item.call_id, None, packed(orjson.dumps(body))))
     return done
 
 

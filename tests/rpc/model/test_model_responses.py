@@ -1,8 +1,11 @@
 """A model behind the Responses API, against a scripted server."""
 
+import contextlib
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 import trio
@@ -398,3 +401,19 @@ async def test_loopback_and_what_no_proxy_names_are_reached_directly(
     server.script = [[WHOLE]]
     await ask(model_of(server, environ={**environ, "http_proxy": "http://127.0.0.1:9"}), make_request())
     assert server.received[0].target == "/v1/responses"
+
+
+@pytest.mark.parametrize("answer", [WHOLE, HEAD + chunk(CREATED), status(500, {"message": "no"})])
+async def test_what_was_sent_is_not_left_to_the_garbage_collector(server: Any, make_request: Make, answer: bytes) -> None:
+    server.script = [[WHOLE], [answer, None]]
+    model = model_of(server)
+    await ask(model, make_request())  # what is made once
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(ModelError):
+            await ask(model, make_request())
+        await trio.testing.wait_all_tasks_blocked()
+        assert [left for left in gc.get_objects() if isinstance(left, httpx.Request)] == []
+    finally:
+        gc.enable()
