@@ -19,7 +19,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 DEADLINE = 60.0
 
@@ -95,7 +95,16 @@ class _Responses(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
 
-def new_home(endpoint: Endpoint) -> tempfile.TemporaryDirectory[str]:
+class Reachable(Protocol):
+    """A model at an address."""
+
+    @property
+    def url(self) -> str:
+        """Where, without the path of the API."""
+        ...
+
+
+def new_home(endpoint: Reachable) -> tempfile.TemporaryDirectory[str]:
     """A Codex home whose model is `endpoint`."""
     folder = tempfile.TemporaryDirectory(prefix="spindle-benchmark-")
     Path(folder.name, "config.toml").write_text(CONFIG.format(url=endpoint.url), encoding="utf-8")

@@ -11,30 +11,22 @@ was shown, kept and told to the model. Needs Linux for /proc.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
-import os
 import re
 import shlex
 import statistics
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from answering import END, HEAD, ModelProcess, chunk, serve
 from driving import DEADLINE, Daemon, Endpoint, new_home
 
 FLOOD, OTHERS, ROUNDS = 50_000_000, 4, 8
 LINE = "0123456789" * 6
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-
-
-def chunk(event: dict[str, Any]) -> bytes:
-    data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def flooding() -> bytes:
@@ -47,46 +39,33 @@ def flooding() -> bytes:
         {"type": "response.output_item.done", "item": item},
         {"type": "response.completed", "response": {"id": "r", "usage": usage}},
     ]
-    return HEAD + b"".join(map(chunk, events)) + b"0\r\n\r\n"
+    return HEAD + b"".join(map(chunk, events)) + END
 
 
-async def serve_model() -> None:
+def serve_model() -> None:
     """Ask for the command where the last word is the user's "flood", otherwise say something short."""
     endpoint = Endpoint()
-    plain = HEAD + b"".join(endpoint.chunks) + b"0\r\n\r\n"
+    plain = HEAD + b"".join(endpoint.chunks) + END
     endpoint.shutdown()
     endpoint.server_close()
     flood = flooding()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                length = head.lower().partition("\r\ncontent-length:")[2].split("\r\n")[0]
-                body = await reader.readexactly(int(length or 0))
-                last = json.loads(body)["input"][-1] if b'"flood"' in body else {}
-                if told := last.get("output"):
-                    sys.stderr.write(f"told {len(told)}\n")
-                    sys.stderr.flush()
-                asked = last.get("role") == "user" and last["content"][-1].get("text") == "flood"
-                writer.write(flood if asked else plain)
-                await writer.drain()
-        writer.close()
+    def answer(method: str, path: str, body: bytes) -> tuple[bytes, bool]:
+        last = json.loads(body)["input"][-1] if b'"flood"' in body else {}
+        if told := last.get("output"):
+            sys.stderr.write(f"told {len(told)}\n")
+            sys.stderr.flush()
+        asked = last.get("role") == "user" and last["content"][-1].get("text") == "flood"
+        return flood if asked else plain, False
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=2**24)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    os._exit(0)
+    serve(answer)
 
 
-class Model:
-    """The model's process. `told`: characters that the command's output had in the last request."""
+class Model(ModelProcess):
+    """The model. `told`: characters that the command's output had in the last request."""
 
     def __init__(self) -> None:
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([sys.executable, __file__, "--model"], stdin=pipe, stdout=pipe, stderr=pipe)
-        assert self.process.stdout is not None
-        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+        super().__init__(__file__)
         self.told = 0
         threading.Thread(target=self._hear, daemon=True).start()
 
@@ -180,10 +159,10 @@ def main() -> None:
     parser.add_argument("--model", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.model:
-        asyncio.run(serve_model())
+        serve_model()
         return
     model = Model()
-    with new_home(model) as home:  # type: ignore[arg-type]  # has a url
+    with new_home(model) as home:
         daemon = Daemon(home, command=shlex.split(options.server) if options.server else None)
         client = Client(daemon)
         client.round(0.5)

@@ -7,23 +7,19 @@ median and the longest of some rounds. `--server COMMAND` measures another app-s
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import json
-import os
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from answering import END, HEAD, ModelProcess, chunk, serve
 from driving import Daemon, new_home
 
 ROUNDS = 15
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 SLEEP = "trap '' TERM; echo ready; sleep 1000 & sleep 1000"
 CALLS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "a command": ("exec_command", {"cmd": SLEEP, "login": False, "yield_time_ms": 30_000}),
@@ -49,17 +45,12 @@ for line in sys.stdin:
 """
 
 
-def chunk(event: dict[str, Any]) -> bytes:
-    data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
 CREATED = chunk({"type": "response.created", "response": {"id": "r"}})
 
 
 def end() -> bytes:
     usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
-    return chunk({"type": "response.completed", "response": {"id": "r", "usage": usage}}) + b"0\r\n\r\n"
+    return chunk({"type": "response.completed", "response": {"id": "r", "usage": usage}}) + END
 
 
 def item(**members: Any) -> bytes:
@@ -93,35 +84,9 @@ def answer(text: str) -> tuple[bytes, bool]:
     return b"", True
 
 
-async def serve_model() -> None:
+def serve_model() -> None:
     """Answer as the user's last words ask."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                length = head.lower().partition("\r\ncontent-length:")[2].split("\r\n")[0]
-                data, hangs = answer(said(json.loads(await reader.readexactly(int(length or 0)))))
-                writer.write(data)
-                await writer.drain()
-                if hangs:
-                    await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**24)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    os._exit(0)
-
-
-class Model:
-    """The model's process."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, __file__, "--model"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+    serve(lambda method, path, body: answer(said(json.loads(body))))
 
 
 def reached(point: str, note: dict[str, Any]) -> bool:
@@ -173,10 +138,10 @@ def main() -> None:
     parser.add_argument("--model", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.model:
-        asyncio.run(serve_model())
+        serve_model()
         return
     points = ["the stream", "the model's silence", *CALLS, "a compaction"]
-    with new_home(Model()) as home:  # type: ignore[arg-type]  # has a url
+    with new_home(ModelProcess(__file__)) as home:
         server = f"\n[mcp_servers.slow]\ncommand = {json.dumps(sys.executable)}\nargs = {json.dumps(['-c', SERVER])}\n"
         with Path(home, "config.toml").open("a") as config:
             config.write(server)

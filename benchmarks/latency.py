@@ -7,9 +7,7 @@ Memory and processor time are those of all processes of the server. Needs Linux 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import itertools
 import math
 import os
 import queue
@@ -18,83 +16,49 @@ import shutil
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from answering import END, HEAD, ModelProcess, serve
 from driving import DEADLINE, Daemon, Endpoint, new_home
 
 SPAWNS, STARTS, LOADED, TURNS = 5, 200, (500, 2000), 100
 AT_ONCE, ROUNDS, WORDS, DELTAS, REPEATS = 64, 10, 4, 5000, 3
 UNLOADED, REQUESTS = 300, 1000
 REST = 0.5
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
 
 Rows = Iterator[tuple[str, str]]
 
 
-async def serve_model() -> None:
-    """Answer a POST below /<words>/ with that many pieces of text, until standard input ends."""
+def serve_model() -> None:
+    """Answer a POST below /<words>/ with that many pieces of text."""
     answers = {}
     for words in (WORDS, DELTAS):
         endpoint = Endpoint(words)
-        answers[str(words)] = HEAD + b"".join(endpoint.chunks) + b"0\r\n\r\n"
+        answers[str(words)] = HEAD + b"".join(endpoint.chunks) + END
         endpoint.shutdown()
         endpoint.server_close()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                length = head.lower().partition("\r\ncontent-length:")[2].split("\r\n")[0]
-                await reader.readexactly(int(length or 0))
-                method, path = head.split(" ", 2)[:2]
-                writer.write(answers[path.split("/")[1]] if method == "POST" else NOT_FOUND)
-                await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=512, limit=2**24)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    os._exit(0)
+    serve(lambda method, path, body: (answers[path.split("/")[1]] if method == "POST" else NOT_FOUND, False))
 
 
-class Model:
-    """The model's process, with the address of one of its answers."""
+class Model(ModelProcess):
+    """The model, with the address of one of its answers."""
 
     def __init__(self) -> None:
-        command = [sys.executable, __file__, "--serve-model"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        self.port = int(self.process.stdout.readline())
+        super().__init__(__file__)
         self.words = WORDS
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/{self.words}"
+        """Where that answer is reached."""
+        return f"{super().url}/{self.words}"
 
 
 class Server(Daemon):
     """A daemon started by any command."""
-
-    def __init__(self, home: str, command: list[str]) -> None:
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "CODEX_HOME": home},
-            cwd=home,
-            start_new_session=True,
-        )
-        self.notifications: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._answers: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
-        self._ids = itertools.count(1)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self.call("initialize", clientInfo={"name": "benchmark", "version": "1"})
 
     def start_thread(self) -> str:
         return str(self.call("thread/start")["thread"]["id"])
@@ -143,8 +107,8 @@ class Bench:
     @contextlib.contextmanager
     def server(self, words: int = WORDS) -> Iterator[Server]:
         self.model.words = words
-        with new_home(cast("Endpoint", self.model)) as home:
-            server = Server(home, self.command)
+        with new_home(self.model) as home:
+            server = Server(home, command=self.command)
             try:
                 yield server
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -264,10 +228,10 @@ def percentiles(seconds: list[float]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", metavar="COMMAND", help="another app-server to measure")
-    parser.add_argument("--serve-model", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--model", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve_model:
-        asyncio.run(serve_model())
+    if options.model:
+        serve_model()
     command = shlex.split(options.server) if options.server else [sys.executable, "-m", "spindle", "app-server"]
     if (found := shutil.which(command[0])) is None:
         parser.error(f"no such command: {command[0]}")
