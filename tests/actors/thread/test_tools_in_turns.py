@@ -8,7 +8,11 @@ import trio
 
 from spindle.actors.embedding import TurnFailed
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
+from spindle.actors.tools.interface import Call
+from spindle.actors.turn.catalogue import ModelInfo
 from spindle.rpc.model.interface import ModelError
+from spindle.rpc.protocol.converter import structure
+from spindle.rpc.protocol.threads import ThreadStartParams
 from spindle.rpc.protocol.turns import ItemCompletedNotification, TurnCompletedNotification
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
@@ -173,6 +177,35 @@ async def test_patches_and_commands_of_one_answer_see_what_those_before_them_did
         }
         assert list(outputs) == ["p1", "c1", "p2", "c2"]
         assert (outputs["c1"].endswith("one\n"), outputs["c2"].endswith("two\n")) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "alone"),
+    [
+        ("exec_command", {"cmd": "ls"}, False),
+        ("write_stdin", {"session_id": 1, "chars": "yes\n"}, True),
+        ("write_stdin", {"session_id": 1}, False),
+        ("write_stdin", {}, False),
+        ("update_plan", {}, True),
+        ("request_user_input", {}, True),
+        ("request_permissions", {}, True),
+        ("view_image", {}, False),
+        ("spawn_agent", {}, True),
+        ("send_input", {}, True),
+        ("wait_agent", {}, False),
+        ("close_agent", {}, True),
+        ("ask_client", {}, True),
+    ],
+)
+async def test_calls_whose_order_may_matter_wait_for_each_other(opened, actor, name, given, alone):
+    spec = {"name": "ask_client", "description": "", "inputSchema": {"type": "object"}}
+    config = [*FREE, ("features.request_permissions_tool", True)]
+    params = structure({"dynamicTools": [spec]}, ThreadStartParams)
+    async with opened(config=config) as runtime, runtime.start_thread(dynamic_tools=params.dynamic_tools) as thread:
+        of = actor(runtime, thread.id)
+        toolbox = of.tools.toolbox(of.state, ModelInfo(slug="any"), of.nursery)
+        asked = Call(id="c1", name=name, payload=json.dumps(given))
+        assert (toolbox.find(asked) is not None, toolbox.exclusive(asked)) == (True, alone)
 
 
 AGENTS = ["spawn_agent", "send_input", "resume_agent", "wait_agent", "close_agent"]

@@ -295,6 +295,11 @@ async def test_the_sandbox_is_held_as_long_as_a_session_runs(world, a_turn, a_ca
     assert turn.statuses == ["inProgress", "completed"]
 
 
+@pytest.mark.parametrize("tool", [ShellTool, ShellCommandTool])
+async def test_an_interrupted_shell_is_told_in_the_form_of_its_answers(world, tool):
+    assert tool(world.runner, NoPatches()).aborted(1.25) == "Wall time: 1.2 seconds\naborted by user"
+
+
 async def test_writing_to_nobody_is_told(world, a_turn, a_call):
     call = a_call("write_stdin", '{"session_id": 4242}')
     answer = await WriteStdinTool(world.runner).run(call, a_turn())
