@@ -322,3 +322,19 @@ async def test_a_long_output_is_cut_to_what_the_model_takes(threads, tmp_path, s
     [output] = [item["output"] for item in map(json.loads, model.requests[-1].input) if "output" in item]
     assert size < len(output.encode()) < size + 250
     assert mark in output
+
+
+async def test_a_long_output_is_the_same_after_a_resume(threads, tmp_path):
+    script = execute("yes 0123456789 | head -c 300000", max_output_tokens=100_000, yield_time_ms=30_000)
+    opening, model = threads([script], ["ok"], ["again"])
+    async with opening as runtime:
+        async with runtime.start_thread(cwd=tmp_path, model="gpt-5.4") as thread:
+            await thread.run("go")
+        async with runtime.resume_thread(thread.id) as thread:
+            await thread.run("and now")
+    before, after = (
+        [item["output"] for item in map(json.loads, request.input) if "output" in item]
+        for request in model.requests[1:]
+    )
+    assert len(before[0]) > 48_000
+    assert before == after
