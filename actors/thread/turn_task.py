@@ -157,6 +157,8 @@ class TurnTask:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
                 say_rest(self._host, self._host.hooks)
+                if error is not None and error.codex_error_info == "contextWindowExceeded" and turn.review is None:
+                    self._host.fill()
                 self._host.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
                     await self._services.flusher.sync(conversation.journal)
