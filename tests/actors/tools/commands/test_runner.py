@@ -216,6 +216,8 @@ async def test_an_amendment_is_a_rule_from_then_on(world, a_turn, a_call):
     assert touched(turn) == ["x", "y"]
     assert len(turn.asked) == 1
     assert (world.home / "rules/default.rules").read_text() == 'prefix_rule(pattern=["touch"], decision="allow")\n'
+    [told] = [entry for entry in turn.entries if entry.get("role") == "developer"]
+    assert told["content"] == [{"type": "input_text", "text": 'Approved command prefix saved:\n- ["touch"]'}]
 
 
 async def test_an_amendment_that_cannot_be_saved_holds_for_the_command(world, a_turn, a_call):
@@ -226,6 +228,7 @@ async def test_an_amendment_that_cannot_be_saved_holds_for_the_command(world, a_
     assert touched(turn) == ["x"]
     [warning] = [event for event in turn.events if event.METHOD == "warning"]
     assert "the rule could not be saved" in warning.message
+    assert not [entry for entry in turn.entries if entry.get("role") == "developer"]
 
 
 async def test_a_rule_forbids_it_and_it_is_shown_as_declined(world, a_turn, a_call):
