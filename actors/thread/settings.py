@@ -146,7 +146,7 @@ def settings_for(
         else params.service_tier,
         effort=config.model_reasoning_effort or recorded.get("effort") or collaborating.get("reasoning_effort"),
         summary=config.model_reasoning_summary,
-        personality=getattr(params, "personality", None) or config.personality,
+        personality=getattr(params, "personality", None) or recorded.get("personality") or config.personality,
         base_instructions=params.base_instructions
         or base_instructions
         or config.instructions

@@ -70,6 +70,22 @@ async def test_turns_build_on_each_other_and_on_what_was_stored(opened, scripted
     assert said == ["first", "one", "second", "two", "third"]
 
 
+async def test_a_manner_of_speaking_is_told_when_it_is_chosen(opened, scripted):
+    model = scripted()
+    async with opened(model) as runtime:
+        async with runtime.start_thread() as thread:
+            await thread.run("one")
+            await thread.run("two", personality="friendly")
+            await thread.run("three")
+        async with runtime.resume_thread(thread.id) as thread:
+            await thread.run("four")
+            await thread.run("five", personality="pragmatic")
+        async with runtime.start_thread(personality="pragmatic") as thread:
+            await thread.run("six")
+    told = [sum(text.startswith("<personality_spec>") for text in heard) for heard in model.heard]
+    assert told == [0, 1, 1, 1, 2, 1]
+
+
 async def test_steering_adds_to_the_running_turn(opened, scripted):
     go = trio.Event()
     model = scripted(["one", go], ["two"])
