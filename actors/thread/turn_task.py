@@ -121,7 +121,7 @@ class TurnTask:
 
     def _announce(self) -> None:
         thread = self._thread
-        if not self._host.info.known:
+        if not self._host.info.known and self._turn.kind != "compact":
             text = f"Model metadata for `{self._host.info.slug}` not found. Defaulting to fallback metadata."
             thread.emit(WarningNotification(thread.thread_id, text))
         thread.set_status(ActiveStatus())

@@ -70,6 +70,22 @@ async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines, eve
         assert [item.type for turn in shown for item in turn.items] == ["userMessage", "agentMessage", "contextCompaction"]
 
 
+async def test_only_a_turn_with_input_warns_of_a_model_that_nothing_is_known_of(opened, scripted, start_turn):
+    async def methods():
+        found = []
+        async for event in thread.events():
+            found.append(event.METHOD)
+            if event.METHOD == "turn/completed":
+                return found
+        raise AssertionError("the thread has ended")
+
+    async with opened(scripted()) as runtime, runtime.start_thread(model="unknown") as thread:
+        await start_turn(runtime, thread.id, "question")
+        assert "warning" in await methods()
+        await start_compaction(runtime, thread.id)
+        assert "warning" not in await methods()
+
+
 async def test_a_compaction_is_resumed(opened, scripted):
     async with opened(scripted(["answer"], ["SUMMARY"])) as runtime, runtime.start_thread() as thread:
         await thread.run("question")

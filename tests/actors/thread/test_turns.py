@@ -86,6 +86,16 @@ async def test_a_manner_of_speaking_is_told_when_it_is_chosen(opened, scripted):
     assert told == [0, 1, 1, 1, 2, 1]
 
 
+async def test_the_effort_of_one_model_is_not_resumed_with_another(opened, scripted):
+    async with opened(scripted()) as runtime:
+        async with runtime.start_thread(model="gpt-5.2") as thread:
+            await thread.run("one", effort="xhigh")
+        async with runtime.resume_thread(thread.id) as again:
+            assert (again.info.model, again.info.reasoning_effort) == ("gpt-5.2", "xhigh")
+        async with runtime.resume_thread(thread.id, model="gpt-5.1-codex-mini") as again:
+            assert (again.info.model, again.info.reasoning_effort) == ("gpt-5.1-codex-mini", None)
+
+
 async def test_steering_adds_to_the_running_turn(opened, scripted):
     go = trio.Event()
     model = scripted(["one", go], ["two"])
