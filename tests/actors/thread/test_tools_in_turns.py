@@ -9,6 +9,7 @@ import trio
 from spindle.actors.embedding import TurnFailed
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
 from spindle.actors.tools.interface import Call
+from spindle.actors.turn import sampling
 from spindle.actors.turn.catalogue import ModelInfo
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.converter import structure
@@ -270,15 +271,36 @@ async def test_a_function_of_the_application_is_called_by_the_model(threads, tmp
             assert "double" not in [tool.get("name") for tool in model.requests[-1].tools]
 
 
-async def test_calls_of_an_answer_that_fails_for_good_are_answered_too(threads, tmp_path):
-    opening, model = threads([execute("echo hi"), ModelError("no more", retryable=False)])
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_what_was_called_in_an_answer_that_breaks_off_is_carried_out(threads, tmp_path, monkeypatch, retries):
+    monkeypatch.setattr(sampling, "BACKOFF", 0)
+    opening, model = threads([execute("echo hi >> made"), ModelError("gone", retryable=True)])
+    model.stream_max_retries = retries
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
-        with pytest.raises(TurnFailed):
+        if retries:
             await thread.run("go")
+        else:
+            with pytest.raises(TurnFailed):
+                await thread.run("go")
+            await thread.run("and now?")
+        assert len(model.requests) == 2
+        items = [json.loads(item) for item in model.requests[-1].input]
+        [output] = [item for item in items if item["type"] == "function_call_output"]
+        assert "Process exited with code 0" in output["output"]
+        assert (tmp_path / "made").read_text() == "hi\n"
+
+
+async def test_an_answer_that_is_interrupted_leaves_its_calls_with_an_output(threads, tmp_path):
+    opening, model = threads([execute("echo hi >> made"), trio.Event()])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        async with thread.turn("go") as turn:
+            await model.waiting.wait()
+            await turn.interrupt()
         await thread.run("and now?")
         items = [json.loads(item) for item in model.requests[-1].input]
         [output] = [item for item in items if item["type"] == "function_call_output"]
-        assert (output["call_id"], output["output"].split(":")[0]) == ("c1", "not carried out")
+        assert output["output"].startswith("not carried out")
+        assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize(
