@@ -70,7 +70,7 @@ async def test_turns_build_on_each_other_and_on_what_was_stored(opened, scripted
     assert said == ["first", "one", "second", "two", "third"]
 
 
-async def test_a_manner_of_speaking_is_told_when_it_is_chosen(opened, scripted):
+async def test_a_manner_of_speaking_is_told_when_it_is_chosen(opened, scripted, actor):
     model = scripted()
     async with opened(model) as runtime:
         async with runtime.start_thread() as thread:
@@ -78,6 +78,7 @@ async def test_a_manner_of_speaking_is_told_when_it_is_chosen(opened, scripted):
             await thread.run("two", personality="friendly")
             await thread.run("three")
         async with runtime.resume_thread(thread.id) as thread:
+            assert actor(runtime, thread.id).state.settings.personality == "friendly"
             await thread.run("four")
             await thread.run("five", personality="pragmatic")
         async with runtime.start_thread(personality="pragmatic") as thread:
