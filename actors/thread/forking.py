@@ -14,7 +14,9 @@ from attrs import evolve, frozen
 
 from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.git import read_git
 from spindle.actors.thread.opened import OpenedThread, check_provider, configure, open_state, session_meta
+from spindle.actors.thread.recording import git_meta
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
 from spindle.actors.tools.interface import Tool
@@ -115,12 +117,15 @@ def _fork(
         meta |= {"session_id": thread_id, "history_mode": "paginated"}
     if params.thread_source is not None:
         meta["thread_source"] = params.thread_source
+    git = trio.from_thread.run(read_git, settings.cwd)
+    if git is not None:
+        meta["git"] = git_meta(git)
     conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
     forked = _write(conversation, meta, parts)
     told = recorded.get("developer_instructions")
     new = params.developer_instructions
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
-    state.preview = forked.preview
+    state.git, state.preview = git, forked.preview
     state.forked_from_id = summary.id
     state.ephemeral = path is None
     state.new_developer_instructions = new if new and new != told else None

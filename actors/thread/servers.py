@@ -117,12 +117,14 @@ class ThreadServers:
         )
 
     def _tool(self, namespace: str | None, offer: dict[str, Any]) -> Tool:
-        from spindle.actors.tools.mcp.tools import find
+        from spindle.actors.tools.mcp.tools import find, side_by_side
 
         assert self._servers is not None
-        run = find(self._servers, namespace, offer["name"])
+        name = str(offer["name"])
+        run = find(self._servers, namespace, name)
         assert run is not None
-        return _Function(offer["name"], namespace, offer, run, self._thread.services.home)
+        parallel = side_by_side(self._servers, namespace, name)
+        return _Function(name, namespace, offer, run, self._thread.services.home, parallel)
 
     # -- for clients
 
@@ -197,6 +199,17 @@ class _Function:
     offer: dict[str, Any]
     _run: Runner
     _home: Home
+    _parallel: bool
+
+    def exclusive(self, call: Call) -> bool:
+        """A server may have a state that the order of calls matters to."""
+        return not self._parallel
+
+    def aborted(self, seconds: float) -> str:
+        """See Abortable."""
+        from spindle.actors.tools.mcp.results import aborted, aborted_output
+
+        return aborted(seconds) if self.namespace is None else aborted_output(seconds)
 
     def use(self, call: Call) -> Use | None:
         """See Hooked. The functions for resources are not told of."""

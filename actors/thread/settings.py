@@ -126,6 +126,7 @@ def settings_for(
     sandbox, profile = _sandbox(config, params, recorded)
     collaboration: Any = recorded.get("collaboration_mode") or {}
     collaborating: Any = collaboration.get("settings") or {}
+    effort = None if params.model else recorded.get("effort") or collaborating.get("reasoning_effort")
     model = params.model or recorded.get("model") or config.model or DEFAULT_MODEL
     return ThreadSettings(
         model=model,
@@ -144,9 +145,9 @@ def settings_for(
         service_tier=(recorded.get("service_tier") or config.service_tier)
         if params.service_tier is ABSENT
         else params.service_tier,
-        effort=config.model_reasoning_effort or recorded.get("effort") or collaborating.get("reasoning_effort"),
+        effort=config.model_reasoning_effort or effort,  # one model's need not be another's
         summary=config.model_reasoning_summary,
-        personality=getattr(params, "personality", None) or config.personality,
+        personality=getattr(params, "personality", None) or recorded.get("personality") or config.personality,
         base_instructions=params.base_instructions
         or base_instructions
         or config.instructions

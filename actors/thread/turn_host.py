@@ -118,7 +118,7 @@ class ThreadHost:
         context = conversation.last_context
         self.record(*compacted.entries())
         conversation.replace(compacted.items, compacted.summary)
-        if compacted.in_turn and context is not None:
+        if compacted.context != "later" and context is not None:
             conversation.last_context = context
             self.record(("turn_context", context))
         if conversation.usage is not None:
@@ -172,6 +172,17 @@ class ThreadHost:
         }
         before: Any = (self._conversation.usage or {}).get("total_token_usage") or {}
         total = {key: value + int(before.get(key) or 0) for key, value in last.items()}
+        self._account(
+            {"total_token_usage": total, "last_token_usage": last, "model_context_window": self.info.usable_window}
+        )
+
+    def fill(self) -> None:
+        """The provider takes no more of the conversation: let the next turn begin with a compaction."""
+        none = dict.fromkeys(
+            ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens"), 0
+        )
+        total = (self._conversation.usage or {}).get("total_token_usage") or none
+        last = none | {"total_tokens": max(self.info.usable_window, self.info.compact_at)}
         self._account(
             {"total_token_usage": total, "last_token_usage": last, "model_context_window": self.info.usable_window}
         )

@@ -121,7 +121,7 @@ class TurnTask:
 
     def _announce(self) -> None:
         thread = self._thread
-        if not self._host.info.known:
+        if not self._host.info.known and self._turn.kind != "compact":
             text = f"Model metadata for `{self._host.info.slug}` not found. Defaulting to fallback metadata."
             thread.emit(WarningNotification(thread.thread_id, text))
         thread.set_status(ActiveStatus())
@@ -157,6 +157,8 @@ class TurnTask:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             try:
                 say_rest(self._host, self._host.hooks)
+                if error is not None and error.codex_error_info == "contextWindowExceeded" and turn.review is None:
+                    self._host.fill()
                 self._host.record(*self._closing_entries(status, error))
                 if conversation.journal is not None and self._state.config.durability != "os":
                     await self._services.flusher.sync(conversation.journal)

@@ -65,6 +65,10 @@ class DynamicTool:
             "parameters": self.spec.input_schema,
         }
 
+    def exclusive(self, call: Call) -> bool:
+        """The client is asked for one thing after the other."""
+        return True
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Ask the client. An answer that is none fails the call, not the turn."""
         return await shown(self.spec, call, host, partial(self._ask, call, host))

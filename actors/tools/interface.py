@@ -173,6 +173,15 @@ class Hooked(Protocol):
         ...
 
 
+@runtime_checkable
+class Abortable(Protocol):
+    """A tool whose interrupted calls are told to the model in the form of its other answers."""
+
+    def aborted(self, seconds: float) -> str:
+        """What an interrupted call is answered with."""
+        ...
+
+
 def function(name: str, description: str, properties: dict[str, Any], required: Sequence[str]) -> dict[str, Any]:
     """The offer of a function tool; `properties` are JSON Schemas by name."""
     parameters = {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}

@@ -55,6 +55,10 @@ class UpdatePlan:
         ["plan"],
     )
 
+    def exclusive(self, call: Call) -> bool:
+        """Of two plans the later one has to be shown last."""
+        return True
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Show the plan."""
         if host.mode == "plan":

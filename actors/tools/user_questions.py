@@ -70,6 +70,10 @@ class RequestUserInput:
         ["questions"],
     )
 
+    def exclusive(self, call: Call) -> bool:
+        """The user is asked one thing after the other."""
+        return True
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Ask and wait. What is no answer counts as none given."""
         if host.mode != "plan":

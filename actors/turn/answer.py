@@ -160,7 +160,7 @@ def _shown(item: dict[str, Any], *, begun: bool = False, default_id: str | None 
         case "reasoning":
             return ReasoningItem(id=id, summary=_texts(item.get("summary")), content=_texts(item.get("content")))
         case "web_search_call":
-            action = None if begun else search_action(item.get("action"))
+            action = {"type": "other"} if begun else search_action(item.get("action"))
             query = (action or {}).get("query") or (action or {}).get("url") or ""
             return WebSearchItem(id=id, query=query, action=action)
         case "image_generation_call":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import trio
@@ -16,16 +16,13 @@ from attrs import define, field
 
 from spindle.actors.hooks.turn_hooks import TurnHooks
 from spindle.actors.tools.commands.truncation import fitted
-from spindle.actors.tools.interface import Call, Output, ToolRefused, TurnCancelled
+from spindle.actors.tools.interface import Abortable, Call, Output, ToolRefused, TurnCancelled
 from spindle.actors.turn.hooked import run_hooked
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.storage.rollout.journal import JournalError
 
 log = logging.getLogger("spindle")
-
-_ABORTED: Mapping[str, str] = dict.fromkeys(("shell", "shell_command"), "Wall time: {} seconds\naborted by user")
-"""What an interrupted call is answered with, where that is not the common sentence: as the tool's own answers begin."""
 
 
 @define(eq=False)
@@ -64,12 +61,16 @@ async def run_calls(
                 recorded += 1
     finally:
         if failure is None:
-            seconds = f"{time.monotonic() - began:.1f}"
+            seconds = time.monotonic() - began
             for entry in running[recorded:]:
-                aborted = _ABORTED.get(entry.call.name, "aborted by user after {}s").format(seconds)
-                host.record(("response_item", output_item(entry.item, entry.output or aborted)))
+                output = entry.output or _aborted(toolbox.find(entry.call), seconds)
+                host.record(("response_item", output_item(entry.item, output)))
     if failure is not None:
         raise failure
+
+
+def _aborted(tool: object, seconds: float) -> str:
+    return tool.aborted(seconds) if isinstance(tool, Abortable) else f"aborted by user after {seconds:.1f}s"
 
 
 def _put_in_order(running: Sequence[_Running], toolbox: Toolbox) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import orjson
 from attrs import frozen
@@ -48,14 +48,18 @@ _NO_SUMMARY = "(The model gave no summary.)"
 _CUT = "\n[The rest of this message was left out.]"
 
 
+Context: TypeAlias = Literal["later", "within", "behind"]
+"""Where a compacted history tells the model of its surroundings: not yet, before what was said last, or at the end."""
+
+
 @frozen
 class Compacted:
-    """A history that a compaction leaves: `items`, each encoded, are what the model sees; `summary` is the last of them."""
+    """A history that a compaction leaves: `items`, each encoded, are what the model sees; `summary` is the text of one."""
 
     items: Sequence[bytes]
     summary: str
     instructions: str
-    in_turn: bool = False
+    context: Context = "later"
 
     def entries(self) -> list[Entry]:
         """The rollout line."""
@@ -69,8 +73,8 @@ class Compacted:
         return dict.fromkeys(names, 0) | {"total_tokens": size // BYTES_PER_TOKEN}
 
 
-async def compact(host: TurnHost, plan: TurnPlan, model: Model, *, in_turn: bool = False) -> None:
-    """Replace the history by a summary. `in_turn`: another request follows, which has to find its context in it.
+async def compact(host: TurnHost, plan: TurnPlan, model: Model, context: Context = "later") -> None:
+    """Replace the history by a summary. Where another request follows in this turn, it has to find its `context` in it.
 
     Raises ModelError and JournalError, and may be cancelled; the history is then as it was.
     """
@@ -79,11 +83,11 @@ async def compact(host: TurnHost, plan: TurnPlan, model: Model, *, in_turn: bool
     words = (await _summarize(host, plan, model)).strip()
     summary = f"{SUMMARY_OPENING}\n{words or _NO_SUMMARY}"
     kept = user_messages(host.history(), host.last_summary())
-    if in_turn:
-        # where it would stand at the start of a turn: before what was said last
-        kept[-1:-1] = [packed(orjson.dumps(message)) for message in host.context()]
-    items = [*kept, said_by_user(summary).json]
-    host.replace_history(Compacted(items, summary, plan.instructions, in_turn))
+    told = [packed(orjson.dumps(message)) for message in host.context()] if context != "later" else []
+    if context == "within":
+        kept[-1:-1] = told
+    items = [*kept, said_by_user(summary).json, *(told if context == "behind" else ())]
+    host.replace_history(Compacted(items, summary, plan.instructions, context))
     host.emit(ItemCompletedNotification(item, plan.thread_id, plan.turn_id, time.time_ns() // 1_000_000))
 
 

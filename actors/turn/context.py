@@ -2,8 +2,8 @@
 
 On the first turn all of it; later only the piece that changed, appended once, so that the history before it stays as it
 was (and a provider's prompt cache keeps working). The envelopes (`<permissions instructions>`, `<environment_context>`,
-`# AGENTS.md instructions`, `<model_switch>`, `<turn_aborted>`) are those Codex uses, because both read each other's
-histories; the words are ours.
+`# AGENTS.md instructions`, `<model_switch>`, `<personality_spec>`, `<turn_aborted>`) are those Codex uses, because both read
+each other's histories; the words are ours.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ _APPROVAL = {
     "granular": "Which kinds of requests the user is asked about is set one by one; the others are refused.",
 }
 
+_PERSONALITY = {
+    "friendly": "Speak warmly and with encouragement, take the user along in what you do, and be patient with questions.",
+    "pragmatic": "Speak plainly and to the point: facts, decisions and what is open, without praise or small talk.",
+}
+
 
 def message(role: str, *texts: str) -> dict[str, Any]:
     """A response item: a message of text parts."""
@@ -63,6 +68,7 @@ class Told:
     sandbox: object
     mode: str | None = None
     """The instructions of the collaboration mode."""
+    personality: str | None = None
     date: str | None = None
     timezone: str | None = None
 
@@ -75,6 +81,7 @@ class Told:
             approval=unstructure(settings.approval_policy),
             sandbox=(sandbox_to_rollout(settings.sandbox), settings.profile),
             mode=mode_of(settings).settings.developer_instructions,
+            personality=settings.personality,
             date=date,
             timezone=timezone,
         )
@@ -88,6 +95,7 @@ class Told:
             approval=context.get("approval_policy"),
             sandbox=(context.get("sandbox_policy"), from_rollout(context)),
             mode=_instructions(context.get("collaboration_mode")),
+            personality=context.get("personality"),
             date=context.get("current_date"),
             timezone=context.get("timezone"),
         )
@@ -102,6 +110,8 @@ def opening(
         developer.append(settings.developer_instructions)
     if now.mode:
         developer.append(collaboration(now.mode))
+    if now.personality in _PERSONALITY:
+        developer.append(personality(now.personality))
     user = [instructions(now.cwd, guidance)] if guidance else []
     return [message("developer", *developer), message("user", *user, environment(now))]
 
@@ -122,6 +132,8 @@ def changes(
         developer.append(developer_instructions)
     if now.mode and now.mode != before.mode:
         developer.append(collaboration(now.mode))
+    if now.personality != before.personality and now.personality in _PERSONALITY:
+        developer.append(personality(now.personality))
     out = [message("developer", *developer)] if developer else []
     date_known = before.date is not None and before.timezone is not None
     if before.cwd != now.cwd or (date_known and (before.date, before.timezone) != (now.date, now.timezone)):
@@ -137,6 +149,14 @@ def instructions(cwd: str, text: str) -> str:
 def collaboration(instructions: str) -> str:
     """The text that tells the model of the collaboration mode."""
     return f"<collaboration_mode>{instructions}</collaboration_mode>"
+
+
+def personality(name: str) -> str:
+    """The text that tells the model how the user wants to be spoken to."""
+    return (
+        f"<personality_spec>\nThe user has chosen how you speak with them. {_PERSONALITY[name]} "
+        "This is about manner alone, not about what you do.\n</personality_spec>"
+    )
 
 
 def _instructions(mode: Any) -> str | None:

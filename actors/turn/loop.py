@@ -36,7 +36,7 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
     """
     last: str | None = None
     if _is_full(host, plan):
-        await compact(host, plan, model, in_turn=True)
+        await compact(host, plan, model, "behind")  # what the turn begins with comes after it
     if not await _begin(host, plan):
         return None
     sent_on = False
@@ -61,7 +61,7 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
             sent_on = True
             _send_on(host, fragments)
         if _is_full(host, plan):
-            await compact(host, plan, model, in_turn=True)
+            await compact(host, plan, model, "within")
 
 
 def _is_full(host: TurnHost, plan: TurnPlan) -> bool:

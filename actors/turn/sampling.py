@@ -11,7 +11,7 @@ from attrs import frozen
 
 from spindle.actors.hooks.turn_hooks import TurnHooks
 from spindle.actors.thread.settings import ThreadSettings
-from spindle.actors.turn.calls import output_item
+from spindle.actors.turn.calls import output_item, run_calls
 from spindle.actors.turn.catalogue import ModelInfo
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
@@ -69,9 +69,10 @@ L = TypeVar("L", bound=Listener)
 async def sample(
     host: TurnHost, plan: TurnPlan, model: Model, ask: Callable[[], ModelRequest], listen: Callable[[], L]
 ) -> L:
-    """One answer, repeating broken streams as often as the model's provider allows. What arrived whole stays.
+    """One answer, repeating broken streams as often as the model's provider allows.
 
-    Raises ModelError.
+    What arrived whole stays, and what was called in it is carried out before the stream is repeated or the failure told:
+    the model has called it, and will read what came of it. Raises ModelError.
     """
     attempt = 0
     while True:
@@ -81,6 +82,7 @@ async def sample(
             return answer
         except ModelError as error:
             host.partial(None)
+            await run_calls(answer.calls, plan.toolbox, host, plan.hooks)
             attempt += 1
             if not error.retryable or attempt > model.stream_max_retries:
                 raise
@@ -100,7 +102,7 @@ async def sample(
 
 
 async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Listener) -> None:
-    """Feed `answer` with the stream. However that breaks off, what was called in it by then gets its outputs."""
+    """Feed `answer` with the stream. Interrupted, it leaves no call without an output."""
     try:
         async with model.stream(asked) as batches:
             async for batch in batches:
@@ -113,7 +115,9 @@ async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Li
                         answer.feed(event)
                 await host.saved()
                 await host.room()
-    except BaseException:  # an interrupt too
+    except ModelError:
+        raise
+    except BaseException:
         for call in answer.calls:
             host.record(("response_item", output_item(call, "not carried out: the answer it came in broke off")))
         raise

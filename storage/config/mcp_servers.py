@@ -51,6 +51,7 @@ _KINDS: Final[Mapping[str, type]] = {
     "default_tools_approval_mode": str,
     "tools": dict,
     "scopes": list,
+    "supports_parallel_tool_calls": bool,
     "shared": bool,
 }
 _OF_STRINGS: Final = ("args", "enabled_tools", "disabled_tools", "scopes", "env", "http_headers", "env_http_headers")
@@ -81,6 +82,8 @@ class McpServerConfig:
     disabled_tools: Sequence[str] = ()
     default_tools_approval_mode: ApprovalMode = "auto"
     tool_approval_modes: Mapping[str, ApprovalMode] = field(factory=dict[str, ApprovalMode])
+    parallel: bool = False
+    """Whether its tools may be called side by side."""
     shared: bool = False
     """Whether one process serves all threads of a runtime that configure it alike."""
 
@@ -208,6 +211,7 @@ def _server(name: str, table: Mapping[str, Any]) -> McpServerConfig:
             for tool, settings in cast("dict[str, dict[str, Any]]", table.get("tools") or {}).items()
             if settings.get("approval_mode") is not None
         },
+        parallel=bool(table.get("supports_parallel_tool_calls")),
         shared=bool(table.get("shared")),
     )
 

@@ -49,7 +49,10 @@ class StoredItem:
 
 
 OUTPUT_LIMIT = 40_000
-"""Characters of a tool's output that the model is sent, about 10,000 tokens. The file keeps all."""
+"""Characters that are left of a long output, about 10,000 tokens. The file keeps all."""
+OUTPUT_KEPT = 48_100
+"""Characters of an output that is no long one: what a turn has cut for a model that takes 10,000 tokens, with a fifth more and
+the mark of the cut, stays as the model has seen it."""
 _CHARACTERS_OF_TOKEN = 4
 
 
@@ -57,13 +60,16 @@ def _cut(payload: Json) -> None:
     """Leave out the middle of an output that is longer than a model can use."""
     output = payload.get("output")
     if isinstance(output, str):
-        payload["output"] = cut_middle(output, OUTPUT_LIMIT, "tokens", _CHARACTERS_OF_TOKEN)
+        if len(output) > OUTPUT_KEPT:
+            payload["output"] = cut_middle(output, OUTPUT_LIMIT, "tokens", _CHARACTERS_OF_TOKEN)
+        return
+    texts = [part for part in sequence(output) if is_mapping(part) and isinstance(part.get("text"), str)]
+    if sum(len(part["text"]) for part in texts) <= OUTPUT_KEPT:
         return
     room = OUTPUT_LIMIT
-    for part in sequence(output):
-        if is_mapping(part) and isinstance(part.get("text"), str):
-            part["text"] = cut_middle(part["text"], room, "tokens", _CHARACTERS_OF_TOKEN)
-            room = max(0, room - len(part["text"]))
+    for part in texts:
+        part["text"] = cut_middle(part["text"], room, "tokens", _CHARACTERS_OF_TOKEN)
+        room = max(0, room - len(part["text"]))
 
 
 def stored(payload: Json) -> StoredItem | None:

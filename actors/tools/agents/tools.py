@@ -23,7 +23,17 @@ WAIT_AT_MOST = 3600.0
 """Seconds; shorter waits would be polling."""
 
 
-class SpawnAgent:
+class _InOrder:
+    """A tool whose calls come one after the other: what is asked of an agent has an order, waiting for it has none."""
+
+    __slots__ = ()
+
+    def exclusive(self, call: Call) -> bool:
+        """See Exclusive."""
+        return True
+
+
+class SpawnAgent(_InOrder):
     """spawn_agent"""
 
     name = "spawn_agent"
@@ -84,7 +94,7 @@ class SpawnAgent:
 
 
 @frozen
-class SendInput:
+class SendInput(_InOrder):
     """send_input"""
 
     agents: Agents
@@ -129,7 +139,7 @@ class WaitAgent:
 
 
 @frozen
-class ResumeAgent:
+class ResumeAgent(_InOrder):
     """resume_agent"""
 
     agents: Agents
@@ -148,7 +158,7 @@ class ResumeAgent:
 
 
 @frozen
-class CloseAgent:
+class CloseAgent(_InOrder):
     """close_agent"""
 
     agents: Agents

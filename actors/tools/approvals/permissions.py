@@ -81,6 +81,10 @@ class RequestPermissions:
     def __init__(self, remembered: Remembered, place: Place) -> None:
         self._remembered, self._place = remembered, place
 
+    def exclusive(self, call: Call) -> bool:
+        """What comes after it in an answer may need what it asks for."""
+        return True
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Ask, unless the policy forbids asking; no answer, and one that is none, grants nothing."""
         given = call.arguments(_Request)

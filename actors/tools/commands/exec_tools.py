@@ -112,6 +112,13 @@ class WriteStdinTool:
         """`longest_poll`: milliseconds."""
         self._runner, self._longest_poll = runner, longest_poll
 
+    def exclusive(self, call: Call) -> bool:
+        """What is written has to arrive in the order of the calls; looking disturbs nobody."""
+        try:
+            return bool(call.arguments(WriteStdin).chars)
+        except ToolRefused:
+            return False
+
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Write, then wait for more output."""
         given = call.arguments(WriteStdin)

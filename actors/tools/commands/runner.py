@@ -7,13 +7,14 @@ for; everything that decides whether and where is here.
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 from attrs import evolve, frozen
@@ -242,6 +243,8 @@ class Runner:
                 except OSError as error:
                     text = f"the rule could not be saved, and holds for this command only: {error}"
                     host.emit(WarningNotification(host.thread_id, text))
+                else:
+                    host.record(("response_item", _saved(words)))
             case _:
                 pass
 
@@ -267,6 +270,12 @@ class Runner:
                 yield evolve(command, argv=inside.argv, env=inside.env)
 
         return around
+
+
+def _saved(words: Sequence[str]) -> dict[str, Any]:
+    """What tells the model that it will not have to ask again; later versions of Codex look for these words."""
+    text = f"Approved command prefix saved:\n- {json.dumps(list(words), ensure_ascii=False)}"
+    return {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": text}]}
 
 
 def _look_up(command: Command) -> None:

@@ -32,6 +32,10 @@ class ShellTool:
         """A patch is."""
         return self._patches.suspects(call)
 
+    def aborted(self, seconds: float) -> str:
+        """See Abortable."""
+        return _aborted(seconds)
+
     def use(self, call: Call) -> Use | None:
         """See Hooked."""
         try:
@@ -65,6 +69,10 @@ class ShellCommandTool:
         """A patch is."""
         return self._patches.suspects(call)
 
+    def aborted(self, seconds: float) -> str:
+        """See Abortable."""
+        return _aborted(seconds)
+
     def use(self, call: Call) -> Use | None:
         """See Hooked."""
         return script_use(call, "command")
@@ -75,6 +83,10 @@ class ShellCommandTool:
         argv = shell_argv(given.command, login=given.login and self._logins)
         ran = await _run(self._runner, self._patches, self.name, argv, call, host, given)
         return ran.text(self._limit) if isinstance(ran, Result) else ran
+
+
+def _aborted(seconds: float) -> str:
+    return f"Wall time: {seconds:.1f} seconds\naborted by user"
 
 
 async def _run(

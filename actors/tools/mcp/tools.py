@@ -34,3 +34,8 @@ def find(servers: McpServers, namespace: str | None, name: str) -> Runner | None
         return lambda call, host: call_resource_tool(servers, name, call, host)
     tool = servers.offer().tools.get((namespace, name))
     return None if tool is None else lambda call, host: call_tool(servers, tool, call, host)
+
+
+def side_by_side(servers: McpServers, namespace: str | None, name: str) -> bool:
+    """Whether a tool that `find` has found may run beside others: those of a server may if its configuration says so."""
+    return namespace is None or servers.offer().tools[namespace, name].server.config.parallel

@@ -10,7 +10,7 @@ from spindle.actors.mailbox import answer
 from spindle.actors.registry import ToThread
 from spindle.actors.thread.messages import Compact, SteerTurn
 from spindle.actors.turn.compaction import BYTES_PER_TOKEN, KEPT_TOKENS, PROMPT, SUMMARY_OPENING, user_messages
-from spindle.rpc.model.interface import ModelError
+from spindle.rpc.model.interface import ModelError, Usage
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import TextInput
@@ -68,6 +68,22 @@ async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines, eve
         ]  # fmt: skip
         shown = (await thread.read(include_turns=True)).turns
         assert [item.type for turn in shown for item in turn.items] == ["userMessage", "agentMessage", "contextCompaction"]
+
+
+async def test_only_a_turn_with_input_warns_of_a_model_that_nothing_is_known_of(opened, scripted, start_turn):
+    async def methods():
+        found = []
+        async for event in thread.events():
+            found.append(event.METHOD)
+            if event.METHOD == "turn/completed":
+                return found
+        raise AssertionError("the thread has ended")
+
+    async with opened(scripted()) as runtime, runtime.start_thread(model="unknown") as thread:
+        await start_turn(runtime, thread.id, "question")
+        assert "warning" in await methods()
+        await start_compaction(runtime, thread.id)
+        assert "warning" not in await methods()
 
 
 async def test_a_compaction_is_resumed(opened, scripted):
@@ -166,6 +182,40 @@ async def test_a_context_that_fills_up_in_the_middle_of_a_turn_is_compacted(open
         await resumed.run("next")
         assert again.said() == ["question", SUMMARY, "fin", "next"]
         assert sum("<environment_context>" in text for text in again.heard[0]) == 1
+
+
+async def test_what_a_turn_begins_with_comes_after_the_compaction_before_it(opened, scripted):
+    model = scripted(["answer", Usage(1000, 0, 0, 0, 1000)], ["SUMMARY"], ["fin"])
+    limit = [("model_auto_compact_token_limit", 900)]
+    async with opened(model, config=limit) as runtime, runtime.start_thread() as thread:
+        await thread.run("question")
+        assert await thread.run("next") == "fin"
+        assert model.said(1) == ["question", "answer", PROMPT]
+        assert model.said(2) == ["question", SUMMARY, "next"]
+        told = [place for place, text in enumerate(model.heard[2]) if "<environment_context>" in text]
+        assert told == [3]  # after the summary, where a turn tells it
+    again = scripted()
+    async with opened(again) as runtime, runtime.resume_thread(thread.id) as resumed:
+        await resumed.run("more")
+        assert again.said() == ["question", SUMMARY, "next", "fin", "more"]
+        assert sum("<environment_context>" in text for text in again.heard[0]) == 1
+
+
+async def test_a_turn_that_did_not_fit_is_followed_by_a_compaction(opened, scripted, lines):
+    full = ModelError("too long", "contextWindowExceeded")
+    model = scripted(["answer"], [full], ["SUMMARY"], ["fits"], tokens=100)
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        await thread.run("question")
+        with pytest.raises(TurnFailed, match="too long"):
+            await thread.run("much more")
+        used = [line["info"] for line in lines(thread) if line.get("type") == "token_count"][-1]
+        assert used["last_token_usage"]["total_tokens"] == used["model_context_window"]
+        assert used["total_token_usage"]["total_tokens"] == 100
+    again = scripted(["SUMMARY"], ["fits"])
+    async with opened(again) as runtime, runtime.resume_thread(thread.id) as resumed:
+        assert await resumed.run("go on") == "fits"
+        assert again.said(0) == ["question", "answer", "much more", PROMPT]
+        assert again.said(1) == ["question", "much more", SUMMARY, "go on"]
 
 
 async def test_a_paginated_rollout_gets_the_compaction_as_an_item(opened, scripted, lines):

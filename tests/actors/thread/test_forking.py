@@ -47,6 +47,18 @@ async def test_a_fork_has_the_turns_and_goes_its_own_way(opened, scripted, lines
             assert again.info.thread.forked_from_id == thread.id
 
 
+async def test_a_fork_knows_the_repository_it_works_in(opened, lines, tmp_path):
+    await trio.run_process(["git", "init", "-q", "-b", "trunk", tmp_path])
+    async with opened() as runtime, runtime.start_thread() as thread:
+        await thread.run("one")
+        await trio.run_process(["git", "-C", tmp_path, "checkout", "-q", "-b", "other"])
+        async with runtime.fork_thread(thread.id) as fork:
+            assert (thread.info.thread.git_info, fork.info.thread.git_info.branch) == (None, "other")
+            assert lines(fork)[0]["git"] == {"branch": "other"}
+        async with runtime.resume_thread(fork.id) as again:
+            assert again.info.thread.git_info.branch == "other"
+
+
 async def test_a_fork_of_a_fork_knows_whom_it_comes_from_and_has_no_name_of_theirs(opened, lines):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")

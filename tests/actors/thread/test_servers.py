@@ -15,6 +15,7 @@ from spindle.actors.questions import Question
 from spindle.actors.registry import ToThread
 from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.servers import ThreadServers
+from spindle.actors.tools.interface import Call
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, RpcError
 from spindle.rpc.protocol.mcp import McpResourceReadParams, McpServerOauthLoginParams, McpServerToolCallParams
 
@@ -185,7 +186,19 @@ async def test_an_interrupted_call_leaves_its_item_and_its_output(opened, script
         (end,) = [line for line in lines(thread) if line.get("type") == "mcp_tool_call_end"]
         assert end["result"]["Err"].startswith("aborted by user")
         await thread.run("again")
-        assert outputs(model.requests[-1])[0].startswith("aborted by user")
+        assert outputs(model.requests[-1])[0].startswith('[{"type":"text","text":"aborted by user after ')
+
+
+@pytest.mark.parametrize(("more", "alone"), [("", True), ("supports_parallel_tool_calls = true", False)])
+async def test_a_servers_tools_are_called_one_after_the_other(opened, actor, configure, more, alone):
+    configure(tiny="", more=more)
+    async with opened() as runtime, runtime.start_thread() as thread:
+        await thread.run("go")
+        servers = actor(runtime, thread.id).servers
+        asked = Call(id="c", namespace="mcp__tiny__", name="echo", payload="{}")
+        assert servers.find(asked).exclusive(asked) is alone
+        resources = next(tool for tool in servers.functions() if tool.name == "list_mcp_resources")
+        assert not resources.exclusive(asked)
 
 
 async def test_a_reload_reaches_the_next_turn(opened, scripted, configure):

@@ -8,7 +8,12 @@ import trio
 
 from spindle.actors.embedding import TurnFailed
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
+from spindle.actors.tools.interface import Call
+from spindle.actors.turn import sampling
+from spindle.actors.turn.catalogue import ModelInfo
 from spindle.rpc.model.interface import ModelError
+from spindle.rpc.protocol.converter import structure
+from spindle.rpc.protocol.threads import ThreadStartParams
 from spindle.rpc.protocol.turns import ItemCompletedNotification, TurnCompletedNotification
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
@@ -175,6 +180,35 @@ async def test_patches_and_commands_of_one_answer_see_what_those_before_them_did
         assert (outputs["c1"].endswith("one\n"), outputs["c2"].endswith("two\n")) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "alone"),
+    [
+        ("exec_command", {"cmd": "ls"}, False),
+        ("write_stdin", {"session_id": 1, "chars": "yes\n"}, True),
+        ("write_stdin", {"session_id": 1}, False),
+        ("write_stdin", {}, False),
+        ("update_plan", {}, True),
+        ("request_user_input", {}, True),
+        ("request_permissions", {}, True),
+        ("view_image", {}, False),
+        ("spawn_agent", {}, True),
+        ("send_input", {}, True),
+        ("wait_agent", {}, False),
+        ("close_agent", {}, True),
+        ("ask_client", {}, True),
+    ],
+)
+async def test_calls_whose_order_may_matter_wait_for_each_other(opened, actor, name, given, alone):
+    spec = {"name": "ask_client", "description": "", "inputSchema": {"type": "object"}}
+    config = [*FREE, ("features.request_permissions_tool", True)]
+    params = structure({"dynamicTools": [spec]}, ThreadStartParams)
+    async with opened(config=config) as runtime, runtime.start_thread(dynamic_tools=params.dynamic_tools) as thread:
+        of = actor(runtime, thread.id)
+        toolbox = of.tools.toolbox(of.state, ModelInfo(slug="any"), of.nursery)
+        asked = Call(id="c1", name=name, payload=json.dumps(given))
+        assert (toolbox.find(asked) is not None, toolbox.exclusive(asked)) == (True, alone)
+
+
 AGENTS = ["spawn_agent", "send_input", "resume_agent", "wait_agent", "close_agent"]
 
 
@@ -237,15 +271,36 @@ async def test_a_function_of_the_application_is_called_by_the_model(threads, tmp
             assert "double" not in [tool.get("name") for tool in model.requests[-1].tools]
 
 
-async def test_calls_of_an_answer_that_fails_for_good_are_answered_too(threads, tmp_path):
-    opening, model = threads([execute("echo hi"), ModelError("no more", retryable=False)])
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_what_was_called_in_an_answer_that_breaks_off_is_carried_out(threads, tmp_path, monkeypatch, retries):
+    monkeypatch.setattr(sampling, "BACKOFF", 0)
+    opening, model = threads([execute("echo hi >> made"), ModelError("gone", retryable=True)])
+    model.stream_max_retries = retries
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
-        with pytest.raises(TurnFailed):
+        if retries:
             await thread.run("go")
+        else:
+            with pytest.raises(TurnFailed):
+                await thread.run("go")
+            await thread.run("and now?")
+        assert len(model.requests) == 2
+        items = [json.loads(item) for item in model.requests[-1].input]
+        [output] = [item for item in items if item["type"] == "function_call_output"]
+        assert "Process exited with code 0" in output["output"]
+        assert (tmp_path / "made").read_text() == "hi\n"
+
+
+async def test_an_answer_that_is_interrupted_leaves_its_calls_with_an_output(threads, tmp_path):
+    opening, model = threads([execute("echo hi >> made"), trio.Event()])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        async with thread.turn("go") as turn:
+            await model.waiting.wait()
+            await turn.interrupt()
         await thread.run("and now?")
         items = [json.loads(item) for item in model.requests[-1].input]
         [output] = [item for item in items if item["type"] == "function_call_output"]
-        assert (output["call_id"], output["output"].split(":")[0]) == ("c1", "not carried out")
+        assert output["output"].startswith("not carried out")
+        assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize(
@@ -289,3 +344,19 @@ async def test_a_long_output_is_cut_to_what_the_model_takes(threads, tmp_path, s
     [output] = [item["output"] for item in map(json.loads, model.requests[-1].input) if "output" in item]
     assert size < len(output.encode()) < size + 250
     assert mark in output
+
+
+async def test_a_long_output_is_the_same_after_a_resume(threads, tmp_path):
+    script = execute("yes 0123456789 | head -c 300000", max_output_tokens=100_000, yield_time_ms=30_000)
+    opening, model = threads([script], ["ok"], ["again"])
+    async with opening as runtime:
+        async with runtime.start_thread(cwd=tmp_path, model="gpt-5.4") as thread:
+            await thread.run("go")
+        async with runtime.resume_thread(thread.id) as thread:
+            await thread.run("and now")
+    before, after = (
+        [item["output"] for item in map(json.loads, request.input) if "output" in item]
+        for request in model.requests[1:]
+    )
+    assert len(before[0]) > 48_000
+    assert before == after

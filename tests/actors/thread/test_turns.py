@@ -70,6 +70,33 @@ async def test_turns_build_on_each_other_and_on_what_was_stored(opened, scripted
     assert said == ["first", "one", "second", "two", "third"]
 
 
+async def test_a_manner_of_speaking_is_told_when_it_is_chosen(opened, scripted, actor):
+    model = scripted()
+    async with opened(model) as runtime:
+        async with runtime.start_thread() as thread:
+            await thread.run("one")
+            await thread.run("two", personality="friendly")
+            await thread.run("three")
+        async with runtime.resume_thread(thread.id) as thread:
+            assert actor(runtime, thread.id).state.settings.personality == "friendly"
+            await thread.run("four")
+            await thread.run("five", personality="pragmatic")
+        async with runtime.start_thread(personality="pragmatic") as thread:
+            await thread.run("six")
+    told = [sum(text.startswith("<personality_spec>") for text in heard) for heard in model.heard]
+    assert told == [0, 1, 1, 1, 2, 1]
+
+
+async def test_the_effort_of_one_model_is_not_resumed_with_another(opened, scripted):
+    async with opened(scripted()) as runtime:
+        async with runtime.start_thread(model="gpt-5.2") as thread:
+            await thread.run("one", effort="xhigh")
+        async with runtime.resume_thread(thread.id) as again:
+            assert (again.info.model, again.info.reasoning_effort) == ("gpt-5.2", "xhigh")
+        async with runtime.resume_thread(thread.id, model="gpt-5.1-codex-mini") as again:
+            assert (again.info.model, again.info.reasoning_effort) == ("gpt-5.1-codex-mini", None)
+
+
 async def test_steering_adds_to_the_running_turn(opened, scripted):
     go = trio.Event()
     model = scripted(["one", go], ["two"])

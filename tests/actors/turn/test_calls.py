@@ -145,14 +145,18 @@ async def test_an_interrupt_answers_what_is_not_answered_and_keeps_what_is():
     assert host.outputs[2] == ("c", "3")
 
 
-async def test_an_interrupted_shell_is_told_in_the_form_of_its_answers():
+async def test_an_interrupted_call_is_told_in_the_form_of_its_answers():
+    class Formed(Double):
+        def aborted(self, seconds):
+            return f"{seconds:.0f} and no more"
+
     host: Any = Host()
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run_calls, [call("a", "shell")], Toolbox([Double("shell", held=True)]), host)
+            nursery.start_soon(run_calls, [call("a")], Toolbox([Formed(held=True)]), host)
             await wait_all_tasks_blocked()
             scope.cancel()
-    assert re.fullmatch(r"Wall time: \d+\.\d seconds\naborted by user", host.outputs[0][1])
+    assert re.fullmatch(r"\d+ and no more", host.outputs[0][1])
 
 
 async def test_a_tool_may_have_a_custom_form_beside_the_function():

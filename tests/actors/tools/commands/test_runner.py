@@ -216,6 +216,8 @@ async def test_an_amendment_is_a_rule_from_then_on(world, a_turn, a_call):
     assert touched(turn) == ["x", "y"]
     assert len(turn.asked) == 1
     assert (world.home / "rules/default.rules").read_text() == 'prefix_rule(pattern=["touch"], decision="allow")\n'
+    [told] = [entry for entry in turn.entries if entry.get("role") == "developer"]
+    assert told["content"] == [{"type": "input_text", "text": 'Approved command prefix saved:\n- ["touch"]'}]
 
 
 async def test_an_amendment_that_cannot_be_saved_holds_for_the_command(world, a_turn, a_call):
@@ -226,6 +228,7 @@ async def test_an_amendment_that_cannot_be_saved_holds_for_the_command(world, a_
     assert touched(turn) == ["x"]
     [warning] = [event for event in turn.events if event.METHOD == "warning"]
     assert "the rule could not be saved" in warning.message
+    assert not [entry for entry in turn.entries if entry.get("role") == "developer"]
 
 
 async def test_a_rule_forbids_it_and_it_is_shown_as_declined(world, a_turn, a_call):
@@ -293,6 +296,11 @@ async def test_the_sandbox_is_held_as_long_as_a_session_runs(world, a_turn, a_ca
     assert "got it" in answer
     await world.walls.left.wait()
     assert turn.statuses == ["inProgress", "completed"]
+
+
+@pytest.mark.parametrize("tool", [ShellTool, ShellCommandTool])
+async def test_an_interrupted_shell_is_told_in_the_form_of_its_answers(world, tool):
+    assert tool(world.runner, NoPatches()).aborted(1.25) == "Wall time: 1.2 seconds\naborted by user"
 
 
 async def test_writing_to_nobody_is_told(world, a_turn, a_call):
