@@ -99,7 +99,7 @@ class ThreadTools:
         offered.append(ViewImage(runner.profiled))
         if self._agents.allowed:
             listed = self._services.model_lists.entries(state.settings.model_provider, config)
-            offered += agent_tools(self._agents, models(config, listed))
+            offered += agent_tools(self._agents, models(config, listed), runner.profiled)
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
         return Toolbox(offered, hidden, self._servers, info.output)
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from spindle.actors.runtime import open_runtime
@@ -132,6 +133,25 @@ async def test_patches_and_images_keep_to_it(any_sandbox: Sandbox, world: World,
         await thread.run("look again", sandbox_policy=ReadOnlyPolicy())
         assert last_output(model)[0]["type"] == "input_image"
     assert not (world.ws / "sub/new").exists()
+
+
+async def test_an_agent_is_given_no_image_that_its_parent_may_not_read(world: World, scripted: Any) -> None:
+    (world.ws / "secret").write_bytes(base64.b64decode(PICTURE))
+    items = [{"type": "local_image", "path": "secret"}, {"type": "text", "text": "look"}]
+
+    def call(name: str, **given: Any) -> list[dict[str, Any]]:
+        arguments = json.dumps({"items": items, **given})
+        return [{"type": "function_call", "call_id": name, "name": name, "arguments": arguments}]
+
+    model = scripted(call("spawn_agent"), call("send_input", target="01a21d2d-61d1-70d0-9353-79f455ec4300"), ["no"])
+    opening = open_runtime(home=world.home, model=model, config=NEVER)
+    asked: dict[str, Any] = {"cwd": world.ws, "model": "gpt-5.4", "permission_profile": strict(world)}
+    async with opening as runtime, runtime.start_thread(**asked) as thread:
+        await thread.run("go")
+        outputs = [item["output"] for item in map(orjson.loads, model.requests[-1].input) if "output" in item]
+        refused = f"unable to locate image at `{world.ws}/secret`: the permission profile does not let it be read"
+        assert set(outputs) == {refused}
+        assert runtime.registry.loaded() == [thread.id]
 
 
 async def test_it_is_kept_and_told_and_ends_with_the_next_policy(
