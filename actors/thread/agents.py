@@ -49,6 +49,9 @@ _OF_ROLE = {
 }
 """The settings that a role's file may change, and what they are called there. What an agent may do is its parent's to say."""
 
+_BOUNDS = ("cwd", "approval_policy", "approvals_reviewer", "sandbox", "profile")
+"""The settings that say what an agent may do, and who is asked."""
+
 _FORKED = ("system", "developer", "user", "assistant")
 
 
@@ -89,7 +92,7 @@ class ThreadAgents:
         member = self._admit(request.role)
         try:
             config, own = await self._configured(request.role)
-            settings = _settings(state.settings, request, own)
+            settings = _settings(self._settings, request, own)
             opening = AgentThread(
                 settings=settings,
                 config=config,
@@ -142,7 +145,7 @@ class ThreadAgents:
         if not await trio.to_thread.run_sync(self._is_ours, id):
             raise ToolRefused(f"agent with id {id} not found")
         member = self._admit(None)
-        params = ThreadResumeParams(thread_id=id, exclude_turns=True)
+        params = ThreadResumeParams(thread_id=id, exclude_turns=True, cwd=self._settings.cwd)
         opening = FromRollout(params=params, client=self._thread.state.client, functions=self._thread.state.functions)
 
         def hold(reply: Reply[None]) -> None:
@@ -190,6 +193,12 @@ class ThreadAgents:
     def _family(self) -> Family:
         return self._thread.membership.family
 
+    @property
+    def _settings(self) -> ThreadSettings:
+        """Those of the turn that asks, which the thread's may have changed since."""
+        turn = self._thread.turn
+        return self._thread.state.settings if turn is None else turn.settings
+
     def _children(self) -> list[Member]:
         return self._family.children(self._thread.thread_id)
 
@@ -219,10 +228,11 @@ class ThreadAgents:
         self._family.leave(member)
 
     def _hold(self, member: Member, reply: Reply[None]) -> Hold:
-        settings = self._thread.state.settings
-        bounds = {name: getattr(settings, name) for name in ("approval_policy", "sandbox", "profile")}
         guests = tuple(self._thread.subscribers)
-        return Hold(reply=reply, family=self._family, member=member, guests=guests, bounds=bounds)
+        return Hold(reply=reply, family=self._family, member=member, guests=guests, bounds=self._bounds())
+
+    def _bounds(self) -> Mapping[str, Any]:
+        return {name: getattr(self._settings, name) for name in _BOUNDS}
 
     async def _configured(self, role: Role | None) -> tuple[Config, Mapping[str, Any]]:
         """(the agent's configuration, what of it is its role's own)"""
@@ -241,7 +251,8 @@ class ThreadAgents:
 
     async def _begin_turn(self, id: str, content: Sequence[UserInput]) -> str:
         params = TurnStartParams(thread_id=id, input=content)
-        turn: Turn = await self._ask(id, lambda reply: StartTurn(reply=reply, params=params))
+        bounds = self._bounds()
+        turn: Turn = await self._ask(id, lambda reply: StartTurn(reply=reply, params=params, bounds=bounds))
         return turn.id
 
     async def _ask(self, id: str, message: Callable[[Reply[T]], Ask[T]]) -> T:

@@ -63,7 +63,7 @@ class TurnTask:
         if turn.review is not None:  # a reviewer asks nobody
             reviewer = self._state.config.review_model or settings.model
             settings = evolve(settings, model=reviewer, approval_policy="never", collaboration_mode=None)
-        self._settings = settings
+        self._settings = turn.settings = settings
         self._host = ThreadHost(thread, turn, settings)
         self._began = False
 
@@ -217,7 +217,7 @@ class TurnTask:
             compact_at=self._host.info.compact_at,
             output_schema=turn.params.output_schema,
             patch_progress=state.config.features("apply_patch_streaming_events", False),
-            toolbox=thread.tools.toolbox(state, self._host.info, thread.nursery),
+            toolbox=thread.tools.toolbox(state, self._settings, self._host.info, thread.nursery),
             client_metadata=turn.params.responsesapi_client_metadata or {},
             subagent="collab_spawn" if thread.membership.parent_id is not None else None,
             parent_thread_id=thread.membership.parent_id,

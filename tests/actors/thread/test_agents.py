@@ -15,9 +15,12 @@ from spindle.actors.registry import Leave, Resume, ToThread
 from spindle.actors.subscribers import Overflow, Subscriber
 from spindle.actors.thread import agent_opening
 from spindle.actors.thread import opening as thread_opening
-from spindle.actors.thread.messages import Attach, Detach, InterruptTurn, ReadThread
+from spindle.actors.thread.messages import Attach, Detach, InterruptTurn, ReadThread, UpdateSettings
 from spindle.actors.thread.opening import FromRollout
+from spindle.actors.thread.turns import OTHER_BOUNDS
 from spindle.rpc.model.interface import ModelError
+from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import ThreadResumeParams
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
@@ -261,6 +264,65 @@ async def test_a_closed_agent_is_gone_and_can_be_resumed_by_its_parent(play, tmp
         assert loaded(runtime) == sorted([thread.id, id])
         await thread.run("close it again")
         assert loaded(runtime) == [thread.id]
+
+
+async def test_an_agent_may_do_what_the_turn_may_that_has_it_do_more(play, tmp_path):
+    (tmp_path / "sub").mkdir()
+
+    def resume(outputs):
+        return call("resume_agent", {"id": agent_of(outputs)}, "resume")
+
+    root = [[spawn()], [wait()], ["ok"], [send("child more", "s1")], [wait("w2")], [close()], ["ok"]]
+    opening, cast = play(root=[*root, [resume], [send("child again", "s2")], [wait("w3")], ["ok"]], child=[])
+    narrow = {"cwd": str(tmp_path / "sub"), "approval_policy": "untrusted", "sandbox_policy": ReadOnlyPolicy()}
+    narrow["approvals_reviewer"] = "auto_review"
+
+    def bounds(runtime, id):
+        settings = runtime.registry.loaded_state(id).settings
+        return settings.cwd, settings.approval_policy, settings.sandbox, settings.approvals_reviewer
+
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        id = agent_of(outputs_of(cast))
+        seen = None
+        async with thread.turn("less", **narrow) as turn:
+            async for event in turn:
+                if event.METHOD == "item/completed" and getattr(event.item, "tool", None) == "wait":
+                    seen = bounds(runtime, id)
+        assert seen == bounds(runtime, thread.id)
+        await thread.run("again", cwd=str(tmp_path), approval_policy="on-request")
+        assert bounds(runtime, id) == bounds(runtime, thread.id)
+        assert bounds(runtime, id)[:2] == (str(tmp_path), "on-request")
+
+
+async def test_a_turn_joins_no_turn_of_an_agent_that_may_do_something_else(play, tmp_path):
+    done = trio.Event()
+    root = [[spawn()], ["ok"], [send("child more", "s1")], [send("child now", "s2", interrupt=True)], [wait()], ["ok"]]
+    opening, cast = play(root=root, child=[[done, "one"], ["two"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        await cast.parts["child"].waiting.wait()
+        await thread.run("less", sandbox_policy=ReadOnlyPolicy())
+        outputs = outputs_of(cast)
+        assert outputs["s1"] == f"collab send failed: {OTHER_BOUNDS}"
+        assert orjson.loads(outputs["wait"])["status"] == {agent_of(outputs): {"completed": "two"}}
+        assert runtime.registry.loaded_state(agent_of(outputs)).settings.sandbox == ReadOnlyPolicy()
+        assert cast.parts["child"].said() == ["child do it", "child now"]
+
+
+async def test_settings_changed_meanwhile_are_not_those_of_the_turn_that_starts_an_agent(play, tmp_path):
+    opening, cast = play([("sandbox_mode", "read-only"), ("approval_policy", "never")], root=[[], [wait()]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        go_on = trio.Event()
+        cast.lines["root"][0].extend([go_on, spawn()])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(thread.run, "go")
+            await cast.parts["root"].waiting.wait()
+            params = ThreadSettingsUpdateParams(thread_id=thread.id, sandbox_policy=DangerFullAccessPolicy())
+            await ask(runtime, thread.id, lambda reply: UpdateSettings(reply=reply, params=params))
+            go_on.set()
+        agent = runtime.registry.loaded_state(agent_of(outputs_of(cast)))
+        assert agent.settings.sandbox == ReadOnlyPolicy()
 
 
 async def test_only_its_own_agents_can_be_resumed(play, tmp_path):
