@@ -158,7 +158,8 @@ class ThreadAgents:
             self._family.leave(member)
             raise ToolRefused(f"agent with id {id} could not be resumed: {_words(error)}") from error
         except BaseException:
-            self._abandon(member)
+            self._family.leave(member)
+            self._tell(id, lambda reply: Release(reply=reply))  # after the Hold; somebody else may be there
             raise
         return member.status
 

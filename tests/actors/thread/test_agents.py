@@ -13,9 +13,10 @@ from spindle.actors.mailbox import answer
 from spindle.actors.questions import Question
 from spindle.actors.registry import Leave, Resume, ToThread
 from spindle.actors.subscribers import Overflow, Subscriber
-from spindle.actors.thread import agent_opening
+from spindle.actors.thread import agent_opening, membership
 from spindle.actors.thread import opening as thread_opening
-from spindle.actors.thread.messages import Attach, Detach, InterruptTurn, ReadThread, UpdateSettings
+from spindle.actors.thread import thread as thread_actor
+from spindle.actors.thread.messages import Attach, Detach, Hold, InterruptTurn, ReadThread, UpdateSettings
 from spindle.actors.thread.opening import FromRollout
 from spindle.actors.thread.turns import OTHER_BOUNDS
 from spindle.rpc.model.interface import ModelError
@@ -490,3 +491,76 @@ async def test_an_agents_question_reaches_the_application(play, tmp_path):
                 assert getattr(event, "thread_id", thread.id) == thread.id
         assert asked == [agent_of(outputs_of(cast))]
         assert turn.result.status == "completed"
+
+
+async def test_an_agent_whose_rollout_cannot_be_closed_is_gone_nevertheless(play, tmp_path, monkeypatch, caplog):
+    opening, cast = play(root=[[spawn()], [wait()], ["ok"], [close()], ["closed"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        id = agent_of(outputs_of(cast))
+
+        async def broken():
+            raise OSError("no more")
+
+        monkeypatch.setattr(runtime.registry.loaded_state(id).conversation, "close", broken)
+        with trio.fail_after(5):
+            assert await thread.run("close it") == "closed"
+        assert loaded(runtime) == [thread.id]
+        assert "no more" in caplog.text
+
+
+async def test_a_resume_that_is_interrupted_takes_the_agent_from_nobody(play, tmp_path, monkeypatch):
+    def resume(outputs):
+        return call("resume_agent", {"id": agent_of(outputs)}, "resume")
+
+    reached, go_on, hold = trio.Event(), trio.Event(), membership.hold
+
+    async def slow(thread, message):
+        reached.set()
+        await go_on.wait()
+        await hold(thread, message)
+
+    opening, cast = play(root=[[spawn()], [wait()], [close()], ["ok"], [resume]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        id = agent_of(outputs_of(cast))
+        own = Subscriber(Overflow.CLOSE)
+        await attach(runtime, id, own)
+        monkeypatch.setitem(thread_actor._HANDLERS, Hold, slow)
+        async with thread.turn("again") as turn:
+            await reached.wait()
+            await turn.interrupt()
+        go_on.set()
+        await wait_all_tasks_blocked()
+        assert (own.threads, loaded(runtime)) == ({id}, sorted([thread.id, id]))
+        assert await leave(runtime, id, own) == "unsubscribed"  # nobody holds it any more
+        await wait_all_tasks_blocked()
+        assert loaded(runtime) == [thread.id]
+
+
+async def test_turns_that_begin_meanwhile_are_waited_for_too(play, tmp_path):
+    asked, done = trio.Event(), trio.Event()
+    opening, cast = play(root=[[asked, spawn()], ["ok"]], child=[[done, "one"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, trio.open_nursery() as nursery:
+        idle, ran = trio.Event(), trio.Event()
+
+        async def run():
+            await thread.run("go")
+            ran.set()
+
+        nursery.start_soon(run)
+        await cast.parts["root"].waiting.wait()
+
+        async def watch():
+            await runtime.registry.idle()
+            idle.set()
+
+        nursery.start_soon(watch)
+        await wait_all_tasks_blocked()
+        asked.set()
+        await cast.parts["child"].waiting.wait()
+        await ran.wait()
+        await wait_all_tasks_blocked()
+        assert not idle.is_set()
+        done.set()
+        await idle.wait()
