@@ -226,7 +226,7 @@ class TurnTask:
         model = self._services.models.get(self._settings.model_provider, state.config)
         if turn.review is not None:
             report = await review(self._host, plan, model, turn.review)
-            await tell_done(thread, turn.id, self._settings.cwd, report)
+            await self._tell_done(report)
             return report
         if turn.first is None:
             await compact(self._host, plan, model)
@@ -236,8 +236,13 @@ class TurnTask:
             work = partial(run_turn, self._host, plan, model) if turn.unsaid else _nothing
             last = await self._beside_commands(work) or last
         if last is not None:
-            await tell_done(thread, turn.id, self._settings.cwd, last)
+            await self._tell_done(last)
         return last
+
+    async def _tell_done(self, last: str) -> None:
+        """Nobody answers what comes now: it is for the next turn."""
+        self._turn.accepting = False
+        await tell_done(self._thread, self._turn.id, self._settings.cwd, last)
 
     # -- commands of the user's own
 
