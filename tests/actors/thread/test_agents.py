@@ -564,3 +564,29 @@ async def test_turns_that_begin_meanwhile_are_waited_for_too(play, tmp_path):
         assert not idle.is_set()
         done.set()
         await idle.wait()
+
+
+@pytest.mark.parametrize("leaving", ["turn", "compaction"])
+async def test_an_agents_question_is_not_lost_between_turns(play, tmp_path, leaving):
+    go_on, never = trio.Event(), trio.Event()
+    execute = call("exec_command", {"cmd": "touch x", "sandbox_permissions": "require_escalated", "justification": "j"}, "x")
+    root = [[spawn()], ["ok"], [never, "long"] if leaving == "turn" else ["summary"], ["after"]]
+    opening, cast = play([("approval_policy", "on-request")], root=root, child=[[go_on, execute], ["one"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        id = agent_of(outputs_of(cast))
+        if leaving == "turn":
+            async with thread.turn("again"):
+                await cast.parts["root"].waiting.wait()
+                go_on.set()
+                while not runtime.registry._actors[id].questions:
+                    await trio.lowlevel.checkpoint()
+        else:
+            go_on.set()
+            while not runtime.registry._actors[id].questions:
+                await trio.lowlevel.checkpoint()
+            await thread.compact()
+        async with thread.turn("third") as turn:
+            questions = [event async for event in turn if isinstance(event, Question)]
+        assert [question.thread_id for question in questions] == [id]
+        questions[0].answer({"decision": "decline"})
