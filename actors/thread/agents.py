@@ -93,6 +93,8 @@ class ThreadAgents:
         try:
             config, own = await self._configured(request.role)
             settings = _settings(self._settings, request, own)
+            said = tuple(state.conversation.items) if request.fork else None
+            history = None if said is None else await trio.to_thread.run_sync(_spoken, said)
             opening = AgentThread(
                 settings=settings,
                 config=config,
@@ -102,7 +104,7 @@ class ThreadAgents:
                 name=member.name,
                 ephemeral=state.ephemeral,
                 functions=state.functions,
-                history=_spoken(state.conversation.items) if request.fork else None,
+                history=history,
             )
 
             def start(reply: Reply[None]) -> None:
@@ -166,10 +168,12 @@ class ThreadAgents:
     async def close(self, id: str) -> None:
         """See Agents."""
         closing = [*self._family.below(id), self._open(id)]
-        for member in closing:
-            self._thread.supervisor.end(member.id)
-        for member in closing:
-            await member.gone.wait()
+        while closing:
+            for member in closing:
+                self._end(member)
+            for member in closing:
+                await member.gone.wait()
+            closing = list(self._family.below(id))  # started meanwhile
 
     # -- who is told of it
 
@@ -184,9 +188,12 @@ class ThreadAgents:
             self._tell(child.id, lambda reply: Detach(reply=reply, subscriber=subscriber, lost=lost, guest=True))
 
     def let_go(self) -> None:
-        """The thread ends: its agents are on their own."""
+        """The thread ends: its agents are on their own, unless it is closed and they with it."""
         for child in self._children():
-            self._tell(child.id, lambda reply: Release(reply=reply))
+            if self._thread.membership.closing:
+                self._end(child)
+            else:
+                self._tell(child.id, lambda reply: Release(reply=reply))
 
     # -- how
 
@@ -225,8 +232,12 @@ class ThreadAgents:
         """The agent is not wanted any more, however far it has come."""
         member.reported = True
         if member.id:
-            self._thread.supervisor.end(member.id)
+            self._end(member)
         self._family.leave(member)
+
+    def _end(self, member: Member) -> None:
+        member.closing = True
+        self._thread.supervisor.end(member.id)
 
     def _hold(self, member: Member, reply: Reply[None]) -> Hold:
         guests = tuple(self._thread.subscribers)
@@ -274,7 +285,7 @@ def _settings(parent: ThreadSettings, request: SpawnRequest, own: Mapping[str, A
 
 
 def _spoken(items: Sequence[bytes]) -> list[dict[str, Any]]:
-    """What has been said in a conversation; its calls and thoughts are the parent's own."""
+    """What has been said in a conversation, which may be long; its calls and thoughts are the parent's own."""
     told = map(orjson.loads, items)
     return [item for item in told if item.get("type") == "message" and item.get("role") in _FORKED]
 

@@ -9,14 +9,14 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.embedding import CLIENT
-from spindle.actors.mailbox import answer
+from spindle.actors.mailbox import Reply, answer
 from spindle.actors.questions import Question
 from spindle.actors.registry import Leave, Resume, ToThread
 from spindle.actors.subscribers import Overflow, Subscriber
 from spindle.actors.thread import agent_opening, membership
 from spindle.actors.thread import opening as thread_opening
 from spindle.actors.thread import thread as thread_actor
-from spindle.actors.thread.messages import Attach, Detach, Hold, InterruptTurn, ReadThread, UpdateSettings
+from spindle.actors.thread.messages import Attach, Detach, Hold, InterruptTurn, ReadThread, UpdateSettings, Welcome
 from spindle.actors.thread.opening import FromRollout
 from spindle.actors.thread.turns import OTHER_BOUNDS
 from spindle.rpc.model.interface import ModelError
@@ -590,3 +590,36 @@ async def test_an_agents_question_is_not_lost_between_turns(play, tmp_path, leav
             questions = [event async for event in turn if isinstance(event, Question)]
         assert [question.thread_id for question in questions] == [id]
         questions[0].answer({"decision": "decline"})
+
+
+async def test_what_an_agent_starts_while_it_is_being_closed_is_closed_too(play, tmp_path, monkeypatch):
+    closing, starting, never, go_on = trio.Event(), trio.Event(), trio.Event(), trio.Event()
+
+    async def slow(thread, message):
+        await go_on.wait()
+
+    monkeypatch.setitem(thread_actor._HANDLERS, Welcome, slow)
+    root = [[spawn()], [closing, close()], ["closed"]]
+    parts = {"child": [[starting, spawn("grandchild deeper", id="deeper")]], "grandchild": [[never, "two"]]}
+    opening, cast = play([*FREE, ("agents.max_depth", 2)], root=root, **parts)
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, trio.open_nursery() as nursery:
+        ran = trio.Event()
+
+        async def run():
+            assert await thread.run("go") == "closed"
+            ran.set()
+
+        nursery.start_soon(run)
+        for part in ("child", "root"):
+            await cast.parts[part].waiting.wait()
+        [id] = [id for id in loaded(runtime) if id != thread.id]
+        nothing = Reply(lambda _: None, lambda _: None)
+        runtime.registry._actors[id].address.cast(Welcome(reply=nothing, guest=Subscriber(Overflow.CLOSE)))
+        closing.set()
+        while id in loaded(runtime):
+            await trio.lowlevel.checkpoint()
+        starting.set()
+        await cast.parts["grandchild"].waiting.wait()
+        go_on.set()
+        await ran.wait()
+        assert loaded(runtime) == [thread.id]
