@@ -613,7 +613,7 @@ async def test_what_an_agent_starts_while_it_is_being_closed_is_closed_too(play,
         for part in ("child", "root"):
             await cast.parts[part].waiting.wait()
         [id] = [id for id in loaded(runtime) if id != thread.id]
-        nothing = Reply(lambda _: None, lambda _: None)
+        nothing: Reply[None] = Reply(lambda _: None, lambda _: None)
         runtime.registry._actors[id].address.cast(Welcome(reply=nothing, guest=Subscriber(Overflow.CLOSE)))
         closing.set()
         while id in loaded(runtime):
