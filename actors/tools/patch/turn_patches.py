@@ -58,12 +58,8 @@ class TurnPatches:
         """
         async with self._lock:
             try:
-                planned = await trio.to_thread.run_sync(_planned, text, cwd)
-            except PatchError as error:
-                raise ToolRefused(str(error)) from None
-            try:
-                needs = await trio.to_thread.run_sync(self._assess, planned, host)
-            except ProfileError as error:
+                planned, needs = await trio.to_thread.run_sync(self._planned, text, cwd, host)
+            except (PatchError, ProfileError) as error:
                 raise ToolRefused(str(error)) from None
             asks, reason = _question(needs, host.approval)
             self._started(host, call_id, planned)
@@ -95,12 +91,17 @@ class TurnPatches:
             diff = await trio.to_thread.run_sync(self._diff.render)
             host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
 
-    def _assess(self, planned: Plan, host: ToolHost) -> NeedsApproval | None:
+    def _planned(self, text: str, cwd: str, host: ToolHost) -> tuple[Plan, NeedsApproval | None]:
+        """The plan, with what is shown of it worked out, and whether it may be carried out."""
         confinement = self._profiled(host) if self._profiled is not None else None
         if confinement is not None:
-            return assess_confined(planned, confinement)
-        policy = self._policy(host)
-        return assess(planned, policy, host.cwd, self._home, self._env)
+            planned = plan(text, cwd, lambda path: confinement.access(path) != "none")
+            needs = assess_confined(planned, confinement)
+        else:
+            planned = plan(text, cwd)
+            needs = assess(planned, self._policy(host), host.cwd, self._home, self._env)
+        _show(planned)
+        return planned, needs
 
     def _policy(self, host: ToolHost) -> SandboxPolicy:
         """With the folders in it that the user has granted besides."""
@@ -134,13 +135,6 @@ class TurnPatches:
         host.record(("event_msg", declined_event(call_id, host.turn_id, planned.changes)))
         item = file_change(call_id, planned.changes, "declined")
         host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, _now_ms()))
-
-
-def _planned(text: str, cwd: str) -> Plan:
-    """`plan`, with what is shown of it."""
-    planned = plan(text, cwd)
-    _show(planned)
-    return planned
 
 
 def _show(planned: Plan) -> None:

@@ -135,6 +135,30 @@ async def test_patches_and_images_keep_to_it(any_sandbox: Sandbox, world: World,
     assert not (world.ws / "sub/new").exists()
 
 
+@pytest.mark.parametrize(
+    ("hunk", "shown"),
+    [
+        ("*** Update File: link\n*** Move to: copy\n@@\n+x\n", "link"),
+        ("*** Update File: secret\n@@\n-SECRET\n+x\n", "secret"),
+        ("*** Update File: secret\n@@\n-WRONG\n+x\n", "secret"),
+    ],
+    ids=["link", "right", "wrong"],
+)
+async def test_a_patch_tells_nothing_of_what_it_may_not_read(
+    world: World, scripted: Any, hunk: str, shown: str
+) -> None:
+    os.symlink(world.ws / "secret", world.ws / "link")
+    written = f"*** Begin Patch\n{hunk}*** End Patch\n"
+    model = scripted([{"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": written}], ["no"])
+    opening = open_runtime(home=world.home, model=model, config=NEVER)
+    asked: dict[str, Any] = {"cwd": world.ws, "model": "gpt-5.4", "permission_profile": strict(world)}
+    async with opening as runtime, runtime.start_thread(**asked) as thread:
+        await thread.run("go")
+    refused = f"Failed to read file to update {world.ws}/{shown}: Permission denied (os error 13)"
+    assert last_output(model) == f"apply_patch verification failed: {refused}"
+    assert not (world.ws / "copy").exists()
+
+
 async def test_an_agent_is_given_no_image_that_its_parent_may_not_read(world: World, scripted: Any) -> None:
     (world.ws / "secret").write_bytes(base64.b64decode(PICTURE))
     items = [{"type": "local_image", "path": "secret"}, {"type": "text", "text": "look"}]
