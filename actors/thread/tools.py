@@ -74,7 +74,7 @@ class ThreadTools:
         runner = self.runner(nursery, config)
         runner.profile = settings.profile
         home = str(self._services.home.path)
-        patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled)
+        patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled, reading=runner.reading)
         grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
         taker = PatchCommands(patches, grammar=grammar)
         logins = config.raw.get("allow_login_shell") is not False
@@ -99,10 +99,10 @@ class ThreadTools:
         if grammar or info.patches == "function":
             offered.append(ApplyPatch(patches, custom=grammar))
         offered += web_search(config, unconfined=isinstance(settings.sandbox, DangerFullAccessPolicy))
-        offered.append(ViewImage(runner.profiled))
+        offered.append(ViewImage(runner.reading))
         if self._agents.allowed:
             listed = self._services.model_lists.entries(settings.model_provider, config)
-            offered += agent_tools(self._agents, models(config, listed), runner.profiled)
+            offered += agent_tools(self._agents, models(config, listed), runner.reading)
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
         return Toolbox(offered, hidden, self._servers, info.output)
 

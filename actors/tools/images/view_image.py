@@ -16,8 +16,8 @@ from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.rpc.protocol.items import ImageViewItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 
-Profiled: TypeAlias = Callable[[ToolHost], Confinement | None]
-"""Tells what a permission profile allows, None where there is none. Blocks. Raises ProfileError."""
+Reading: TypeAlias = Callable[[ToolHost], Confinement | None]
+"""Tells what may be read, None where every file may be. Blocks. Raises ProfileError."""
 
 
 @frozen
@@ -38,9 +38,9 @@ class ViewImage:
         ["path"],
     )
 
-    def __init__(self, profiled: Profiled | None = None) -> None:
-        """Without `profiled` every file may be read."""
-        self._profiled = profiled
+    def __init__(self, reading: Reading | None = None) -> None:
+        """Without `reading` every file may be read."""
+        self._reading = reading
 
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Read the file in a worker thread."""
@@ -54,18 +54,18 @@ class ViewImage:
         return [{"type": "input_image", "image_url": url, "detail": "high"}]
 
     def _read(self, path: Path, host: ToolHost) -> str:
-        check_readable(path, host, self._profiled)
+        check_readable(path, host, self._reading)
         return _read(path)
 
 
-def check_readable(path: Path, host: ToolHost, profiled: Profiled | None) -> None:
-    """Raise ToolRefused if a permission profile does not let the image be read. Blocks."""
+def check_readable(path: Path, host: ToolHost, reading: Reading | None) -> None:
+    """Raise ToolRefused if the turn may not read the image. Blocks."""
     try:
-        confinement = profiled(host) if profiled is not None else None
+        confinement = reading(host) if reading is not None else None
     except ProfileError as error:
         raise ToolRefused(str(error)) from None
     if confinement is not None and confinement.access(os.path.realpath(path)) == "none":
-        raise ToolRefused(f"unable to locate image at `{path}`: the permission profile does not let it be read")
+        raise ToolRefused(f"unable to locate image at `{path}`: the sandbox does not let it be read")
 
 
 def absolute(cwd: str, path: str) -> Path:

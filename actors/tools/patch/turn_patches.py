@@ -35,7 +35,8 @@ RETRY = "command failed; retry without sandbox?"
 class TurnPatches:
     """Applies them one at a time. `home` is the Codex home, `env` is looked at for TMPDIR.
 
-    `profiled` tells what a permission profile allows, None where the turn's policy decides.
+    `profiled` tells what a permission profile allows, None where the turn's policy decides; `reading` what may be read, None
+    where every file may be.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class TurnPatches:
         remembered: Remembered,
         env: Mapping[str, str] | None = None,
         profiled: Callable[[ToolHost], Confinement | None] | None = None,
+        reading: Callable[[ToolHost], Confinement | None] | None = None,
     ) -> None:
-        self._home, self._remembered, self._profiled = home, remembered, profiled
+        self._home, self._remembered, self._profiled, self._reading = home, remembered, profiled, reading
         self._env = os.environ if env is None else env
         self._lock = trio.Lock()
         self._diff: TurnDiff | None = None
@@ -93,12 +95,12 @@ class TurnPatches:
 
     def _planned(self, text: str, cwd: str, host: ToolHost) -> tuple[Plan, NeedsApproval | None]:
         """The plan, with what is shown of it worked out, and whether it may be carried out."""
+        may_read = self._reading(host) if self._reading is not None else None
+        planned = plan(text, cwd, None if may_read is None else lambda path: may_read.access(path) != "none")
         confinement = self._profiled(host) if self._profiled is not None else None
         if confinement is not None:
-            planned = plan(text, cwd, lambda path: confinement.access(path) != "none")
             needs = assess_confined(planned, confinement)
         else:
-            planned = plan(text, cwd)
             needs = assess(planned, self._policy(host), host.cwd, self._home, self._env)
         _show(planned)
         return planned, needs

@@ -14,6 +14,7 @@ import pytest
 
 from spindle.actors.runtime import open_runtime
 from spindle.actors.thread.messages import UpdateSettings
+from spindle.actors.thread.permissions import policy_of
 from spindle.actors.tools.sandbox.sandbox import Sandbox
 from spindle.rpc.protocol.settings import ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
@@ -159,6 +160,24 @@ async def test_a_patch_tells_nothing_of_what_it_may_not_read(
     assert not (world.ws / "copy").exists()
 
 
+async def test_what_a_policy_does_not_let_be_read_is_out_of_reach_of_images_and_patches(
+    world: World, scripted: Any
+) -> None:
+    (world.out / "picture").write_bytes(base64.b64decode(PICTURE))
+    look = {"type": "function_call", "call_id": "d", "name": "view_image"}
+    look["arguments"] = json.dumps({"path": str(world.out / "picture")})
+    written = f"*** Begin Patch\n*** Delete File: {world.out}/picture\n*** End Patch\n"
+    change = {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": written}
+    model = scripted([look], [change], ["no"])
+    opening = open_runtime(home=world.home, model=model, config=NEVER)
+    asked = profile(special("minimal", "read"), path(world.ws, "read"))
+    async with opening as runtime, runtime.start_thread(cwd=world.ws, model="gpt-5.4") as thread:
+        await thread.run("go", sandbox_policy=policy_of(asked))
+        outputs = [item["output"] for item in map(orjson.loads, model.requests[-1].input) if "output" in item]
+    assert "does not let it be read" in outputs[0]
+    assert "Permission denied" in outputs[1]
+
+
 async def test_an_agent_is_given_no_image_that_its_parent_may_not_read(world: World, scripted: Any) -> None:
     (world.ws / "secret").write_bytes(base64.b64decode(PICTURE))
     items = [{"type": "local_image", "path": "secret"}, {"type": "text", "text": "look"}]
@@ -173,7 +192,7 @@ async def test_an_agent_is_given_no_image_that_its_parent_may_not_read(world: Wo
     async with opening as runtime, runtime.start_thread(**asked) as thread:
         await thread.run("go")
         outputs = [item["output"] for item in map(orjson.loads, model.requests[-1].input) if "output" in item]
-        refused = f"unable to locate image at `{world.ws}/secret`: the permission profile does not let it be read"
+        refused = f"unable to locate image at `{world.ws}/secret`: the sandbox does not let it be read"
         assert set(outputs) == {refused}
         assert runtime.registry.loaded() == [thread.id]
 
