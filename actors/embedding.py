@@ -140,12 +140,11 @@ class ThreadHandle:
             self._runtime.registry.route(ToThread(self.id, Compact(reply=reply, turn_id=turn_id)))
 
         await answer(send)
-        async for event in self.events():
-            if isinstance(event, TurnCompletedNotification) and event.turn.id == turn_id:
-                if event.turn.status != "completed":
-                    raise TurnFailed(event.turn)
-                return
-        raise ActorExited
+        turn = await _end_of(turn_id, self.id, self._subscriber)
+        if turn is None:
+            raise ActorExited
+        if turn.status != "completed":
+            raise TurnFailed(turn)
 
     def events(self) -> Events:
         """Every notification of the thread from now on, as objects of the vocabulary; ends when the thread is closed.
@@ -243,10 +242,24 @@ class TurnHandle:
                 with suppress(RpcError, ActorExited):  # it may be ending already
                     await self.interrupt()
                 with suppress(SubscriberLagged):  # then its end is among what was lost
-                    async for event in self._events:
-                        if isinstance(event, TurnCompletedNotification) and event.turn.id == self.id:
-                            self.result = event.turn
-                            break
+                    self.result = await _end_of(self.id, self._thread_id, self._subscriber)
+
+
+async def _end_of(turn_id: str, thread_id: str, subscriber: Subscriber) -> Turn | None:
+    """Pass over events up to the end of a turn, and return how it ended; None if the thread has ended before.
+
+    Questions of agents are left for whoever takes events next, for nobody else is there to answer them.
+    """
+    kept: list[Question] = []
+    try:
+        async for event in Events(subscriber):
+            if isinstance(event, TurnCompletedNotification) and event.turn.id == turn_id:
+                return event.turn
+            if isinstance(event, Question) and event.thread_id != thread_id:
+                kept.append(event)
+        return None
+    finally:
+        subscriber.pending.extendleft(reversed(kept))
 
 
 def _turn_of(event: Any) -> str | None:

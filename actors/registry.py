@@ -188,9 +188,9 @@ class Registry:
 
     async def idle(self) -> None:
         """Wait until no turn is running."""
-        for actor in list(self._actors.values()):
-            while actor.turn is not None:
-                await actor.turn.done.wait()
+        while running := [actor.turn.done for actor in self._actors.values() if actor.turn is not None]:
+            for done in running:
+                await done.wait()
 
     # -- what threads ask (see supervisor.Supervisor)
 

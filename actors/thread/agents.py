@@ -49,6 +49,9 @@ _OF_ROLE = {
 }
 """The settings that a role's file may change, and what they are called there. What an agent may do is its parent's to say."""
 
+_BOUNDS = ("cwd", "approval_policy", "approvals_reviewer", "sandbox", "profile")
+"""The settings that say what an agent may do, and who is asked."""
+
 _FORKED = ("system", "developer", "user", "assistant")
 
 
@@ -89,7 +92,9 @@ class ThreadAgents:
         member = self._admit(request.role)
         try:
             config, own = await self._configured(request.role)
-            settings = _settings(state.settings, request, own)
+            settings = _settings(self._settings, request, own)
+            said = tuple(state.conversation.items) if request.fork else None
+            history = None if said is None else await trio.to_thread.run_sync(_spoken, said)
             opening = AgentThread(
                 settings=settings,
                 config=config,
@@ -99,7 +104,7 @@ class ThreadAgents:
                 name=member.name,
                 ephemeral=state.ephemeral,
                 functions=state.functions,
-                history=_spoken(state.conversation.items) if request.fork else None,
+                history=history,
             )
 
             def start(reply: Reply[None]) -> None:
@@ -142,7 +147,7 @@ class ThreadAgents:
         if not await trio.to_thread.run_sync(self._is_ours, id):
             raise ToolRefused(f"agent with id {id} not found")
         member = self._admit(None)
-        params = ThreadResumeParams(thread_id=id, exclude_turns=True)
+        params = ThreadResumeParams(thread_id=id, exclude_turns=True, cwd=self._settings.cwd)
         opening = FromRollout(params=params, client=self._thread.state.client, functions=self._thread.state.functions)
 
         def hold(reply: Reply[None]) -> None:
@@ -155,17 +160,20 @@ class ThreadAgents:
             self._family.leave(member)
             raise ToolRefused(f"agent with id {id} could not be resumed: {_words(error)}") from error
         except BaseException:
-            self._abandon(member)
+            self._family.leave(member)
+            self._tell(id, lambda reply: Release(reply=reply))  # after the Hold; somebody else may be there
             raise
         return member.status
 
     async def close(self, id: str) -> None:
         """See Agents."""
         closing = [*self._family.below(id), self._open(id)]
-        for member in closing:
-            self._thread.supervisor.end(member.id)
-        for member in closing:
-            await member.gone.wait()
+        while closing:
+            for member in closing:
+                self._end(member)
+            for member in closing:
+                await member.gone.wait()
+            closing = list(self._family.below(id))  # started meanwhile
 
     # -- who is told of it
 
@@ -180,15 +188,24 @@ class ThreadAgents:
             self._tell(child.id, lambda reply: Detach(reply=reply, subscriber=subscriber, lost=lost, guest=True))
 
     def let_go(self) -> None:
-        """The thread ends: its agents are on their own."""
+        """The thread ends: its agents are on their own, unless it is closed and they with it."""
         for child in self._children():
-            self._tell(child.id, lambda reply: Release(reply=reply))
+            if self._thread.membership.closing:
+                self._end(child)
+            else:
+                self._tell(child.id, lambda reply: Release(reply=reply))
 
     # -- how
 
     @property
     def _family(self) -> Family:
         return self._thread.membership.family
+
+    @property
+    def _settings(self) -> ThreadSettings:
+        """Those of the turn that asks, which the thread's may have changed since."""
+        turn = self._thread.turn
+        return self._thread.state.settings if turn is None else turn.settings
 
     def _children(self) -> list[Member]:
         return self._family.children(self._thread.thread_id)
@@ -215,14 +232,19 @@ class ThreadAgents:
         """The agent is not wanted any more, however far it has come."""
         member.reported = True
         if member.id:
-            self._thread.supervisor.end(member.id)
+            self._end(member)
         self._family.leave(member)
 
+    def _end(self, member: Member) -> None:
+        member.closing = True
+        self._thread.supervisor.end(member.id)
+
     def _hold(self, member: Member, reply: Reply[None]) -> Hold:
-        settings = self._thread.state.settings
-        bounds = {name: getattr(settings, name) for name in ("approval_policy", "sandbox", "profile")}
         guests = tuple(self._thread.subscribers)
-        return Hold(reply=reply, family=self._family, member=member, guests=guests, bounds=bounds)
+        return Hold(reply=reply, family=self._family, member=member, guests=guests, bounds=self._bounds())
+
+    def _bounds(self) -> Mapping[str, Any]:
+        return {name: getattr(self._settings, name) for name in _BOUNDS}
 
     async def _configured(self, role: Role | None) -> tuple[Config, Mapping[str, Any]]:
         """(the agent's configuration, what of it is its role's own)"""
@@ -241,7 +263,8 @@ class ThreadAgents:
 
     async def _begin_turn(self, id: str, content: Sequence[UserInput]) -> str:
         params = TurnStartParams(thread_id=id, input=content)
-        turn: Turn = await self._ask(id, lambda reply: StartTurn(reply=reply, params=params))
+        bounds = self._bounds()
+        turn: Turn = await self._ask(id, lambda reply: StartTurn(reply=reply, params=params, bounds=bounds))
         return turn.id
 
     async def _ask(self, id: str, message: Callable[[Reply[T]], Ask[T]]) -> T:
@@ -262,7 +285,7 @@ def _settings(parent: ThreadSettings, request: SpawnRequest, own: Mapping[str, A
 
 
 def _spoken(items: Sequence[bytes]) -> list[dict[str, Any]]:
-    """What has been said in a conversation; its calls and thoughts are the parent's own."""
+    """What has been said in a conversation, which may be long; its calls and thoughts are the parent's own."""
     told = map(orjson.loads, items)
     return [item for item in told if item.get("type") == "message" and item.get("role") in _FORKED]
 

@@ -36,6 +36,8 @@ class Member:
     status: AgentStatus = PENDING
     reported: bool = False
     """Whether its parent has been told that it came to an end; once for each time it was opened."""
+    closing: bool = False
+    """Whether it is being ended, and what it has started with it."""
     gone: trio.Event = field(factory=trio.Event)
 
 

@@ -14,6 +14,7 @@ from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
 
 if TYPE_CHECKING:
+    from spindle.actors.thread.settings import ThreadSettings
     from spindle.actors.turn.answer import Answer
 
 
@@ -42,6 +43,8 @@ class LiveTurn:
     """Starts one beside what the turn does."""
     answer: Answer | None = None
     last_message: str | None = None
+    settings: ThreadSettings = field(init=False)
+    """What it runs with, whatever the thread's settings become meanwhile."""
     opened: trio.Event = field(factory=trio.Event)
     """Set when the rollout is open and the turn's first lines are in it, or when that has failed."""
     tokens: int = 0

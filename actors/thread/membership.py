@@ -44,6 +44,11 @@ class Membership:
         return self._member is not None
 
     @property
+    def closing(self) -> bool:
+        """Whether it is ended as an agent, and not merely left."""
+        return self._member is not None and self._member.closing
+
+    @property
     def parent_id(self) -> str | None:
         """The thread that started it, be it long ago."""
         return self._member.parent_id if self._member is not None else parent_of(self._thread.state.source)

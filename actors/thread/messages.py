@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from spindle.actors.mailbox import Ask
 from spindle.actors.streaming import Streamed
@@ -94,9 +94,13 @@ class AgentRests(Ask[None]):
 
 @frozen(kw_only=True)
 class StartTurn(Ask[Turn]):
-    """Start a turn, or join the one that runs; answers with the turn that takes the input."""
+    """Start a turn, or join the one that runs; answers with the turn that takes the input.
+
+    `bounds`, from a thread whose agent this one is, are as in `Hold`; a turn with others is not joined.
+    """
 
     params: TurnStartParams
+    bounds: Mapping[str, Any] = field(factory=dict[str, Any])
 
 
 @frozen(kw_only=True)

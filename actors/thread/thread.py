@@ -124,13 +124,16 @@ class ThreadActor(Actor):
                 subscriber.outbox.close()
         if self.turn is not None:
             self.turn.done.set()
+            self.turn = None
         self.agents.let_go()
-        if hasattr(self, "state"):
-            await self._settle()
-            await self.state.conversation.close()
-            if self.state.turns is not None:
-                self.state.turns.close()
-        self.membership.ended()
+        try:
+            if hasattr(self, "state"):
+                await self._settle()
+                await self.state.conversation.close()
+                if self.state.turns is not None:
+                    self.state.turns.close()
+        finally:
+            self.membership.ended()
 
     async def handle(self, message: object) -> None:
         """Deal with one message, then see whether there is a reason to stay. A refusal is the asker's, not the thread's end."""

@@ -13,6 +13,7 @@ from spindle.actors.thread.agents import ThreadAgents
 from spindle.actors.thread.opening import OpenedThread
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.services import Services
+from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.tools.agents.tools import agent_tools
 from spindle.actors.tools.approvals.permissions import RequestPermissions
 from spindle.actors.tools.commands.environment import environment_policy
@@ -65,13 +66,15 @@ class ThreadTools:
         """What runs the thread's commands, None if there has been none."""
         return self._runner
 
-    def toolbox(self, state: OpenedThread, info: ModelInfo, nursery: trio.Nursery) -> Toolbox:
-        """The tools of a turn that begins now."""
+    def toolbox(
+        self, state: OpenedThread, settings: ThreadSettings, info: ModelInfo, nursery: trio.Nursery
+    ) -> Toolbox:
+        """The tools of a turn that begins now, with `settings`."""
         config = state.config
         runner = self.runner(nursery, config)
-        runner.profile = state.settings.profile
+        runner.profile = settings.profile
         home = str(self._services.home.path)
-        patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled)
+        patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled, reading=runner.reading)
         grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
         taker = PatchCommands(patches, grammar=grammar)
         logins = config.raw.get("allow_login_shell") is not False
@@ -92,14 +95,14 @@ class ThreadTools:
         offered += self._servers.functions()
         offered += [UpdatePlan(), RequestUserInput()]
         if config.features("request_permissions_tool", False):
-            offered.append(RequestPermissions(runner.remembered, runner.place(state.settings.cwd)))
+            offered.append(RequestPermissions(runner.remembered, runner.place(settings.cwd)))
         if grammar or info.patches == "function":
             offered.append(ApplyPatch(patches, custom=grammar))
-        offered += web_search(config, unconfined=isinstance(state.settings.sandbox, DangerFullAccessPolicy))
-        offered.append(ViewImage(runner.profiled))
+        offered += web_search(config, unconfined=isinstance(settings.sandbox, DangerFullAccessPolicy))
+        offered.append(ViewImage(runner.reading))
         if self._agents.allowed:
-            listed = self._services.model_lists.entries(state.settings.model_provider, config)
-            offered += agent_tools(self._agents, models(config, listed))
+            listed = self._services.model_lists.entries(settings.model_provider, config)
+            offered += agent_tools(self._agents, models(config, listed), runner.reading)
         offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
         return Toolbox(offered, hidden, self._servers, info.output)
 

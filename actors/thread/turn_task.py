@@ -63,7 +63,7 @@ class TurnTask:
         if turn.review is not None:  # a reviewer asks nobody
             reviewer = self._state.config.review_model or settings.model
             settings = evolve(settings, model=reviewer, approval_policy="never", collaboration_mode=None)
-        self._settings = settings
+        self._settings = turn.settings = settings
         self._host = ThreadHost(thread, turn, settings)
         self._began = False
 
@@ -219,7 +219,7 @@ class TurnTask:
             compact_at=self._host.info.compact_at,
             output_schema=turn.params.output_schema,
             patch_progress=state.config.features("apply_patch_streaming_events", False),
-            toolbox=thread.tools.toolbox(state, self._host.info, thread.nursery),
+            toolbox=thread.tools.toolbox(state, self._settings, self._host.info, thread.nursery),
             client_metadata=turn.params.responsesapi_client_metadata or {},
             subagent="collab_spawn" if thread.membership.parent_id is not None else None,
             parent_thread_id=thread.membership.parent_id,
@@ -228,7 +228,7 @@ class TurnTask:
         model = self._services.models.get(self._settings.model_provider, state.config)
         if turn.review is not None:
             report = await review(self._host, plan, model, turn.review)
-            await tell_done(thread, turn.id, self._settings.cwd, report)
+            await self._tell_done(report)
             return report
         if turn.first is None:
             await compact(self._host, plan, model)
@@ -238,8 +238,13 @@ class TurnTask:
             work = partial(run_turn, self._host, plan, model) if turn.unsaid else _nothing
             last = await self._beside_commands(work) or last
         if last is not None:
-            await tell_done(thread, turn.id, self._settings.cwd, last)
+            await self._tell_done(last)
         return last
+
+    async def _tell_done(self, last: str) -> None:
+        """Nobody answers what comes now: it is for the next turn."""
+        self._turn.accepting = False
+        await tell_done(self._thread, self._turn.id, self._settings.cwd, last)
 
     # -- commands of the user's own
 

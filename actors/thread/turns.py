@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
+from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Ask
@@ -23,18 +24,26 @@ from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
 
+OTHER_BOUNDS = "the agent is at work, and what it may do is not what you may do now: wait for it, or interrupt it"
+
 
 async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
-    """Start a turn, or join the one that runs; behind one that takes no input any more it waits."""
+    """Start a turn, or join the one that runs; behind one that takes no input any more it waits.
+
+    Raises RpcError where that may do something else than whoever asks.
+    """
     said = None
     if thread.turn is None or thread.turn.joinable:
         said = await _said(thread, message.params.input)
     if said is None or (thread.turn is not None and not thread.turn.joinable):
         thread.waiting.append(message)  # it is writing its last lines; the next one starts right after
     elif thread.turn is not None:
+        if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
+            raise invalid_request(OTHER_BOUNDS)
         thread.turn.unsaid.append(said)
         message.reply.resolve(Turn(thread.turn.id))
     else:
+        thread.state.settings = evolve(thread.state.settings, **message.bounds)
         message.reply.resolve(Turn(_begin(thread, str(uuid7()), message.params, said).id))
 
 

@@ -111,7 +111,7 @@ async def _output(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: Turn
         return unsupported(call)
 
     def keep(output: Output) -> None:
-        entry.output = output
+        entry.output = fitted(output, toolbox.limit)
 
     try:
         return await (tool.run(call, host) if hooks is None else run_hooked(tool, call, host, hooks, keep))

@@ -76,8 +76,10 @@ async def _begin(host: TurnHost, plan: TurnPlan) -> bool:
         heard = await hooks.thread_begins(how)
         _tell(host, heard)
         if heard.refused:
-            while host.next_input() is not None:
+            while (said := host.next_input()) is not None:
                 host.input_done()
+                if not said.content:
+                    _say(host, said)
             return False
     return await hear(host, hooks)
 

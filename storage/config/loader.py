@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -77,11 +77,11 @@ class ConfigLoader:
         return Config(raw=raw, merged=merged, layers=layers, cwd=cwd, trust=trust, model_catalog=catalog)
 
     def overlay(self, config: Config, file: str) -> tuple[Config, Mapping[str, Any]]:
-        """(`config` with the settings of a file, relative to the home, over it; those settings).
+        """(`config` with the settings of the file of an agent's role over it; those settings).
 
-        Raises ConfigError, also where there is no such file; OSError.
+        The file is relative to the one that names it. Raises ConfigError, also where there is no such file; OSError.
         """
-        path = self.home.path / Path(file).expanduser()
+        path = self._folder(config.layers, lambda table: _names_role(table, file)) / Path(file).expanduser()
         if not path.is_file():
             raise ConfigError(f"there is no file {path}")
         over = self._read(path)
@@ -97,14 +97,17 @@ class ConfigLoader:
         return Config(raw=nothing, merged=nothing, layers=[user, system], cwd=None, trust=None)
 
     def _catalog(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Catalog | None:
-        """A relative path starts at the folder of the file it stands in."""
         named: object = raw.get("model_catalog_json")
         if not isinstance(named, str):
             return None
-        counting = [layer for layer in layers if layer.disabled_reason is None]
-        layer = next((one for one in counting if one.config.get("model_catalog_json") == named), None)
+        folder = self._folder(layers, lambda table: table.get("model_catalog_json") == named)
+        return self._catalogs.read(folder / Path(named).expanduser())
+
+    def _folder(self, layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Path:
+        """Where a relative path starts: at the strongest file that counts and has it; at the home if no file has."""
+        layer = next((one for one in layers if one.disabled_reason is None and says(one.config)), None)
         file, _ = (None, None) if layer is None else self._find(layer, ())
-        return self._catalogs.read((file.parent if file else self.home.path) / Path(named).expanduser())
+        return file.parent if file else self.home.path
 
     def _projects(self, cwd: Path | None, settings: Mapping[str, Any]) -> tuple[list[Layer], Trust | None]:
         if cwd is None:
@@ -187,6 +190,12 @@ def _profile(merged: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(chosen, dict):
         raise ConfigError(f"config profile `{name}` not found")
     return cast("dict[str, Any]", chosen)
+
+
+def _names_role(table: Mapping[str, Any], file: str) -> bool:
+    roles: object = table.get("agents")
+    tables = cast("Mapping[str, object]", roles).values() if isinstance(roles, Mapping) else ()
+    return any(isinstance(role, Mapping) and cast("Mapping[str, object]", role).get("config_file") == file for role in tables)
 
 
 def _has(config: Mapping[str, Any], keys: tuple[str, ...]) -> bool:

@@ -270,3 +270,14 @@ def test_a_file_over_the_settings(home: Home) -> None:
     with pytest.raises(ConfigError, match="expected a string") as wrong:
         ConfigLoader(home).overlay(config, str(home.path / "role.toml"))
     assert (wrong.value.path, wrong.value.line) == (home.path / "role.toml", 1)
+
+
+def test_a_file_over_the_settings_lies_beside_the_one_that_names_it(home: Home, project: Path) -> None:
+    (project / ".codex/config.toml").write_text('[agents.ours]\nconfig_file = "role.toml"\n')
+    (project / ".codex/role.toml").write_text('model = "ours"\n')
+    (home.path / "role.toml").write_text('model = "mine"\n')
+    loads = loader(home, trusting(project) + '[agents.mine]\nconfig_file = "./role.toml"\n')
+    config = loads.load(project)
+    assert [loads.overlay(config, file)[0].model for file in ("role.toml", "./role.toml")] == ["ours", "mine"]
+    loads = loader(home, trusting(project, "untrusted") + '[agents.mine]\nconfig_file = "role.toml"\n')
+    assert loads.overlay(loads.load(project), "role.toml")[0].model == "mine"

@@ -93,7 +93,10 @@ class Agents(Protocol):
         ...
 
     async def send(self, id: str, content: Sequence[UserInput], *, interrupt: bool) -> str:
-        """Give an agent input, ending what it does if `interrupt`; returns the turn's id. Raises ToolRefused."""
+        """Give an agent input, ending what it does if `interrupt`; returns the turn's id.
+
+        What it does about it, it does with the caller's permissions. Raises ToolRefused, also where it is at work with others.
+        """
         ...
 
     async def wait(self, ids: Collection[str], seconds: float) -> Mapping[str, AgentStatus]:

@@ -1,7 +1,7 @@
 """The roles of agents: ours, and those of `[agents.<name>]` in config.toml, which may set a configuration of their own.
 
-Keys as in Codex: `description`, `config_file` (a TOML file with the keys of config.toml, its path relative to the home),
-`nickname_candidates`. A role of the user's own replaces ours of the same name.
+Keys as in Codex: `description`, `config_file` (a TOML file with the keys of config.toml, its path relative to the file that
+names it), `nickname_candidates`. A role of the user's own replaces ours of the same name.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from attrs import frozen
+import trio
+from attrs import evolve, frozen
 
 from spindle.actors.tools.agents import arguments
 from spindle.actors.tools.agents.arguments import agent_id, given, preview
@@ -14,8 +15,10 @@ from spindle.actors.tools.agents.interface import NOT_FOUND, Agents, SpawnReques
 from spindle.actors.tools.agents.items import AgentCall
 from spindle.actors.tools.agents.offers import CLOSE_OFFER, RESUME_OFFER, SEND_OFFER, WAIT_OFFER, spawn_offer
 from spindle.actors.tools.agents.roles import Role
+from spindle.actors.tools.images.view_image import Reading, absolute, check_readable
 from spindle.actors.tools.interface import Call, Output, Tool, ToolHost, ToolRefused
 from spindle.actors.turn.catalogue import ModelInfo
+from spindle.rpc.protocol.items import LocalImageInput, UserInput
 
 WAIT = 30.0
 WAIT_AT_LEAST = 10.0
@@ -39,8 +42,9 @@ class SpawnAgent(_InOrder):
     name = "spawn_agent"
     namespace = None
 
-    def __init__(self, agents: Agents, models: Sequence[ModelInfo]) -> None:
+    def __init__(self, agents: Agents, models: Sequence[ModelInfo], reading: Reading | None = None) -> None:
         self._agents, self._models = agents, [model for model in models if not model.hidden]
+        self._reading = reading
 
     @property
     def offer(self) -> dict[str, Any]:
@@ -50,7 +54,7 @@ class SpawnAgent(_InOrder):
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Start an agent."""
         wanted = call.arguments(arguments.Spawn)
-        content = given(wanted.message, wanted.items)
+        content = await _allowed(given(wanted.message, wanted.items), host, self._reading)
         shown = {"prompt": preview(content), "model": wanted.model or ""}
         effort = wanted.reasoning_effort or "medium"
         with AgentCall(host, call.id, "spawnAgent", (), reasoning_effort=effort, **shown) as item:
@@ -98,6 +102,7 @@ class SendInput(_InOrder):
     """send_input"""
 
     agents: Agents
+    reading: Reading | None = None
     name = "send_input"
     namespace = None
     offer = SEND_OFFER
@@ -105,7 +110,8 @@ class SendInput(_InOrder):
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Give an agent more to do."""
         wanted = call.arguments(arguments.Send)
-        id, content = agent_id(wanted.target), given(wanted.message, wanted.items)
+        id = agent_id(wanted.target)
+        content = await _allowed(given(wanted.message, wanted.items), host, self.reading)
         with AgentCall(host, call.id, "sendInput", [id], prompt=preview(content)) as item:
             item.agents[id], item.names[id] = self.agents.status(id), self.agents.name(id)
             turn = await self.agents.send(id, content, interrupt=wanted.interrupt)
@@ -176,11 +182,23 @@ class CloseAgent(_InOrder):
         return _json({"previous_status": before.stored()})
 
 
-def agent_tools(agents: Agents, models: Sequence[ModelInfo]) -> list[Tool]:
-    """All of them, for a thread that may have agents."""
+async def _allowed(content: Sequence[UserInput], host: ToolHost, reading: Reading | None) -> list[UserInput]:
+    """The input with its images where the caller means them. Raises ToolRefused for one that the caller may not read itself."""
+    checked: list[UserInput] = []
+    for part in content:
+        if isinstance(part, LocalImageInput):
+            path = absolute(host.cwd, part.path)
+            await trio.to_thread.run_sync(check_readable, path, host, reading, abandon_on_cancel=True)
+            part = evolve(part, path=str(path))
+        checked.append(part)
+    return checked
+
+
+def agent_tools(agents: Agents, models: Sequence[ModelInfo], reading: Reading | None = None) -> list[Tool]:
+    """All of them, for a thread that may have agents. `reading` is asked about the images that agents are given."""
     return [
-        SpawnAgent(agents, models),
-        SendInput(agents),
+        SpawnAgent(agents, models, reading),
+        SendInput(agents, reading),
         ResumeAgent(agents),
         WaitAgent(agents),
         CloseAgent(agents),

@@ -35,7 +35,7 @@ from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.sessions import Sessions
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
-from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
+from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy, restricted
 from spindle.actors.tools.sandbox.denial import denied
 from spindle.actors.tools.sandbox.profile import ProfileError, of_profile
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
@@ -254,6 +254,13 @@ class Runner:
         Blocks. Raises ProfileError.
         """
         return None if self.profile is None else self._confinement(host)
+
+    def reading(self, host: ToolHost) -> Confinement | None:
+        """What files may be read, for tools that read them themselves; None where every file may be.
+
+        Blocks. Raises ProfileError.
+        """
+        return self._confinement(host) if self.profile is not None or restricted(host.sandbox) else None
 
     def _confinement(self, host: ToolHost) -> Confinement | None:
         place, granted = self.place(host.cwd), self.remembered.granted(host.turn_id)

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import trio
 from attrs import frozen
@@ -14,6 +15,9 @@ from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.rpc.protocol.items import ImageViewItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+
+Reading: TypeAlias = Callable[[ToolHost], Confinement | None]
+"""Tells what may be read, None where every file may be. Blocks. Raises ProfileError."""
 
 
 @frozen
@@ -34,13 +38,13 @@ class ViewImage:
         ["path"],
     )
 
-    def __init__(self, profiled: Callable[[ToolHost], Confinement | None] | None = None) -> None:
-        """`profiled` tells what a permission profile allows; without one every file may be read."""
-        self._profiled = profiled
+    def __init__(self, reading: Reading | None = None) -> None:
+        """Without `reading` every file may be read."""
+        self._reading = reading
 
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Read the file in a worker thread."""
-        path = _absolute(host.cwd, call.arguments(_Image).path)
+        path = absolute(host.cwd, call.arguments(_Image).path)
         url = await trio.to_thread.run_sync(self._read, path, host, abandon_on_cancel=True)
         item = ImageViewItem(id=call.id, path=str(path))
         now = time.time_ns() // 1_000_000
@@ -50,16 +54,22 @@ class ViewImage:
         return [{"type": "input_image", "image_url": url, "detail": "high"}]
 
     def _read(self, path: Path, host: ToolHost) -> str:
-        try:
-            confinement = self._profiled(host) if self._profiled is not None else None
-        except ProfileError as error:
-            raise ToolRefused(str(error)) from None
-        if confinement is not None and confinement.access(os.path.realpath(path)) == "none":
-            raise ToolRefused(f"unable to locate image at `{path}`: the permission profile does not let it be read")
+        check_readable(path, host, self._reading)
         return _read(path)
 
 
-def _absolute(cwd: str, path: str) -> Path:
+def check_readable(path: Path, host: ToolHost, reading: Reading | None) -> None:
+    """Raise ToolRefused if the turn may not read the image. Blocks."""
+    try:
+        confinement = reading(host) if reading is not None else None
+    except ProfileError as error:
+        raise ToolRefused(str(error)) from None
+    if confinement is not None and confinement.access(os.path.realpath(path)) == "none":
+        raise ToolRefused(f"unable to locate image at `{path}`: the sandbox does not let it be read")
+
+
+def absolute(cwd: str, path: str) -> Path:
+    """The path as it is meant by who works in `cwd`."""
     return Path(os.path.normpath(os.path.join(cwd, path)))
 
 

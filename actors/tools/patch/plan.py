@@ -5,22 +5,26 @@ Hunks see what the hunks before them did, so that a patch may add a file and the
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, field, frozen
 
 from spindle.actors.tools.patch.content import MAX_BYTES, Content, Unreadable, read_content
 from spindle.actors.tools.patch.hunks import AddFile, DeleteFile, Hunk, PatchError, UpdateFile
 from spindle.actors.tools.patch.parse import parse
-from spindle.actors.tools.patch.places import Stamp, absolute, entry, stamp
+from spindle.actors.tools.patch.places import Stamp, absolute, entry, open_folder, stamp
 from spindle.actors.tools.patch.revise import revise
 
 if TYPE_CHECKING:
     from spindle.rpc.protocol.items import FileUpdateChange
 
+Readable: TypeAlias = Callable[[str], bool]
+"""Whether the file with this real path may be read."""
 NO_BLOB = "0" * 40
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -59,6 +63,7 @@ class Plan:
     cwd: str
     effects: tuple[Effect, ...]
     summary: str
+    readable: Readable | None = field(default=None, eq=False, repr=False)
 
     @cached_property
     def changes(self) -> tuple[FileUpdateChange, ...]:
@@ -73,15 +78,15 @@ class Plan:
         return tuple(sorted(effect.target for effect in self.effects))
 
 
-def plan(text: str, cwd: str) -> Plan:
-    """Verify a patch whose relative paths start at `cwd` (absolute). Blocking.
+def plan(text: str, cwd: str, readable: Readable | None = None) -> Plan:
+    """Verify a patch whose relative paths start at `cwd` (absolute), reading only what is `readable`. Blocking.
 
     Raises PatchError, whose message is the answer to the model.
     """
     try:
         hunks = parse(text)
         if hunks:
-            return _planned(text, cwd, hunks)
+            return _planned(text, cwd, hunks, readable)
     except PatchError as error:
         raise PatchError(f"apply_patch verification failed: {error}") from None
     except UnicodeError:
@@ -113,6 +118,7 @@ class _File:
 class _World:
     """The files as the hunks so far would leave them, by real path."""
 
+    readable: Readable | None = None
     files: dict[str, _File] = field(factory=dict[str, _File])
 
     def writes_to(self, shown: str) -> str:
@@ -128,7 +134,7 @@ class _World:
         file = self.files.get(target)
         if file is None:
             found = stamp(target)
-            before = _read(target, found, opaque=opaque)
+            before = _read(target, found, self.readable, opaque=opaque)
             link = os.readlink(target) if found and found.is_link else None
             file = self.files[target] = _File(shown, found, before, before, link)
         return file
@@ -148,11 +154,23 @@ class _World:
         return file, file.after, file.after.content
 
 
-def _read(target: str, found: Stamp | None, *, opaque: bool) -> Image | None:
+def _open(real: str, readable: Readable | None) -> int:
+    if readable is None:
+        return os.open(real, _READ)
+    if not readable(real):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    folder = open_folder(os.path.dirname(real), make=False)  # a link put in the way now would lead elsewhere
+    try:
+        return os.open(os.path.basename(real), _READ, dir_fd=folder.fd)
+    finally:
+        folder.close()
+
+
+def _read(target: str, found: Stamp | None, readable: Readable | None, *, opaque: bool) -> Image | None:
     if found is None:
         return None
     try:
-        fd = os.open(os.path.realpath(target) if found.is_link else target, _READ)
+        fd = _open(os.path.realpath(target) if found.is_link else target, readable)
     except OSError:
         if opaque:
             return Image(None, None)
@@ -183,9 +201,9 @@ def opaque_blob(fd: int) -> str:
     return digest.hexdigest()
 
 
-def _planned(text: str, cwd: str, hunks: tuple[Hunk, ...]) -> Plan:
+def _planned(text: str, cwd: str, hunks: tuple[Hunk, ...], readable: Readable | None) -> Plan:
     text.encode()
-    world = _World()
+    world = _World(readable)
     told: list[tuple[str, str]] = []
     for hunk in hunks:
         match hunk:
@@ -204,7 +222,7 @@ def _planned(text: str, cwd: str, hunks: tuple[Hunk, ...]) -> Plan:
     )
     told.sort(key=lambda line: "AMD".index(line[0]))
     summary = "".join(["Success. Updated the following files:\n", *(f"{kind} {path}\n" for kind, path in told)])
-    return Plan(text, cwd, effects, summary)
+    return Plan(text, cwd, effects, summary, readable)
 
 
 def _add(world: _World, hunk: AddFile, cwd: str) -> None:

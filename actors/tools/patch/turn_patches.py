@@ -35,7 +35,8 @@ RETRY = "command failed; retry without sandbox?"
 class TurnPatches:
     """Applies them one at a time. `home` is the Codex home, `env` is looked at for TMPDIR.
 
-    `profiled` tells what a permission profile allows, None where the turn's policy decides.
+    `profiled` tells what a permission profile allows, None where the turn's policy decides; `reading` what may be read, None
+    where every file may be.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class TurnPatches:
         remembered: Remembered,
         env: Mapping[str, str] | None = None,
         profiled: Callable[[ToolHost], Confinement | None] | None = None,
+        reading: Callable[[ToolHost], Confinement | None] | None = None,
     ) -> None:
-        self._home, self._remembered, self._profiled = home, remembered, profiled
+        self._home, self._remembered, self._profiled, self._reading = home, remembered, profiled, reading
         self._env = os.environ if env is None else env
         self._lock = trio.Lock()
         self._diff: TurnDiff | None = None
@@ -58,12 +60,8 @@ class TurnPatches:
         """
         async with self._lock:
             try:
-                planned = await trio.to_thread.run_sync(_planned, text, cwd)
-            except PatchError as error:
-                raise ToolRefused(str(error)) from None
-            try:
-                needs = await trio.to_thread.run_sync(self._assess, planned, host)
-            except ProfileError as error:
+                planned, needs = await trio.to_thread.run_sync(self._planned, text, cwd, host)
+            except (PatchError, ProfileError) as error:
                 raise ToolRefused(str(error)) from None
             asks, reason = _question(needs, host.approval)
             self._started(host, call_id, planned)
@@ -95,12 +93,17 @@ class TurnPatches:
             diff = await trio.to_thread.run_sync(self._diff.render)
             host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
 
-    def _assess(self, planned: Plan, host: ToolHost) -> NeedsApproval | None:
+    def _planned(self, text: str, cwd: str, host: ToolHost) -> tuple[Plan, NeedsApproval | None]:
+        """The plan, with what is shown of it worked out, and whether it may be carried out."""
+        may_read = self._reading(host) if self._reading is not None else None
+        planned = plan(text, cwd, None if may_read is None else lambda path: may_read.access(path) != "none")
         confinement = self._profiled(host) if self._profiled is not None else None
         if confinement is not None:
-            return assess_confined(planned, confinement)
-        policy = self._policy(host)
-        return assess(planned, policy, host.cwd, self._home, self._env)
+            needs = assess_confined(planned, confinement)
+        else:
+            needs = assess(planned, self._policy(host), host.cwd, self._home, self._env)
+        _show(planned)
+        return planned, needs
 
     def _policy(self, host: ToolHost) -> SandboxPolicy:
         """With the folders in it that the user has granted besides."""
@@ -134,13 +137,6 @@ class TurnPatches:
         host.record(("event_msg", declined_event(call_id, host.turn_id, planned.changes)))
         item = file_change(call_id, planned.changes, "declined")
         host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, _now_ms()))
-
-
-def _planned(text: str, cwd: str) -> Plan:
-    """`plan`, with what is shown of it."""
-    planned = plan(text, cwd)
-    _show(planned)
-    return planned
 
 
 def _show(planned: Plan) -> None:

@@ -9,15 +9,19 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.embedding import CLIENT
-from spindle.actors.mailbox import answer
+from spindle.actors.mailbox import Reply, answer
 from spindle.actors.questions import Question
 from spindle.actors.registry import Leave, Resume, ToThread
 from spindle.actors.subscribers import Overflow, Subscriber
-from spindle.actors.thread import agent_opening
+from spindle.actors.thread import agent_opening, membership
 from spindle.actors.thread import opening as thread_opening
-from spindle.actors.thread.messages import Attach, Detach, InterruptTurn, ReadThread
+from spindle.actors.thread import thread as thread_actor
+from spindle.actors.thread.messages import Attach, Detach, Hold, InterruptTurn, ReadThread, UpdateSettings, Welcome
 from spindle.actors.thread.opening import FromRollout
+from spindle.actors.thread.turns import OTHER_BOUNDS
 from spindle.rpc.model.interface import ModelError
+from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import ThreadResumeParams
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
@@ -263,6 +267,65 @@ async def test_a_closed_agent_is_gone_and_can_be_resumed_by_its_parent(play, tmp
         assert loaded(runtime) == [thread.id]
 
 
+async def test_an_agent_may_do_what_the_turn_may_that_has_it_do_more(play, tmp_path):
+    (tmp_path / "sub").mkdir()
+
+    def resume(outputs):
+        return call("resume_agent", {"id": agent_of(outputs)}, "resume")
+
+    root = [[spawn()], [wait()], ["ok"], [send("child more", "s1")], [wait("w2")], [close()], ["ok"]]
+    opening, cast = play(root=[*root, [resume], [send("child again", "s2")], [wait("w3")], ["ok"]], child=[])
+    narrow = {"cwd": str(tmp_path / "sub"), "approval_policy": "untrusted", "sandbox_policy": ReadOnlyPolicy()}
+    narrow["approvals_reviewer"] = "auto_review"
+
+    def bounds(runtime, id):
+        settings = runtime.registry.loaded_state(id).settings
+        return settings.cwd, settings.approval_policy, settings.sandbox, settings.approvals_reviewer
+
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        id = agent_of(outputs_of(cast))
+        seen = None
+        async with thread.turn("less", **narrow) as turn:
+            async for event in turn:
+                if event.METHOD == "item/completed" and getattr(event.item, "tool", None) == "wait":
+                    seen = bounds(runtime, id)
+        assert seen == bounds(runtime, thread.id)
+        await thread.run("again", cwd=str(tmp_path), approval_policy="on-request")
+        assert bounds(runtime, id) == bounds(runtime, thread.id)
+        assert bounds(runtime, id)[:2] == (str(tmp_path), "on-request")
+
+
+async def test_a_turn_joins_no_turn_of_an_agent_that_may_do_something_else(play, tmp_path):
+    done = trio.Event()
+    root = [[spawn()], ["ok"], [send("child more", "s1")], [send("child now", "s2", interrupt=True)], [wait()], ["ok"]]
+    opening, cast = play(root=root, child=[[done, "one"], ["two"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        await cast.parts["child"].waiting.wait()
+        await thread.run("less", sandbox_policy=ReadOnlyPolicy())
+        outputs = outputs_of(cast)
+        assert outputs["s1"] == f"collab send failed: {OTHER_BOUNDS}"
+        assert orjson.loads(outputs["wait"])["status"] == {agent_of(outputs): {"completed": "two"}}
+        assert runtime.registry.loaded_state(agent_of(outputs)).settings.sandbox == ReadOnlyPolicy()
+        assert cast.parts["child"].said() == ["child do it", "child now"]
+
+
+async def test_settings_changed_meanwhile_are_not_those_of_the_turn_that_starts_an_agent(play, tmp_path):
+    opening, cast = play([("sandbox_mode", "read-only"), ("approval_policy", "never")], root=[[], [wait()]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        go_on = trio.Event()
+        cast.lines["root"][0].extend([go_on, spawn()])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(thread.run, "go")
+            await cast.parts["root"].waiting.wait()
+            params = ThreadSettingsUpdateParams(thread_id=thread.id, sandbox_policy=DangerFullAccessPolicy())
+            await ask(runtime, thread.id, lambda reply: UpdateSettings(reply=reply, params=params))
+            go_on.set()
+        agent = runtime.registry.loaded_state(agent_of(outputs_of(cast)))
+        assert agent.settings.sandbox == ReadOnlyPolicy()
+
+
 async def test_only_its_own_agents_can_be_resumed(play, tmp_path):
     opening, cast = play()
     async with opening as runtime:
@@ -428,3 +491,135 @@ async def test_an_agents_question_reaches_the_application(play, tmp_path):
                 assert getattr(event, "thread_id", thread.id) == thread.id
         assert asked == [agent_of(outputs_of(cast))]
         assert turn.result.status == "completed"
+
+
+async def test_an_agent_whose_rollout_cannot_be_closed_is_gone_nevertheless(play, tmp_path, monkeypatch, caplog):
+    opening, cast = play(root=[[spawn()], [wait()], ["ok"], [close()], ["closed"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        id = agent_of(outputs_of(cast))
+
+        async def broken():
+            raise OSError("no more")
+
+        monkeypatch.setattr(runtime.registry.loaded_state(id).conversation, "close", broken)
+        with trio.fail_after(5):
+            assert await thread.run("close it") == "closed"
+        assert loaded(runtime) == [thread.id]
+        assert "no more" in caplog.text
+
+
+async def test_a_resume_that_is_interrupted_takes_the_agent_from_nobody(play, tmp_path, monkeypatch):
+    def resume(outputs):
+        return call("resume_agent", {"id": agent_of(outputs)}, "resume")
+
+    reached, go_on, hold = trio.Event(), trio.Event(), membership.hold
+
+    async def slow(thread, message):
+        reached.set()
+        await go_on.wait()
+        await hold(thread, message)
+
+    opening, cast = play(root=[[spawn()], [wait()], [close()], ["ok"], [resume]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        id = agent_of(outputs_of(cast))
+        own = Subscriber(Overflow.CLOSE)
+        await attach(runtime, id, own)
+        monkeypatch.setitem(thread_actor._HANDLERS, Hold, slow)
+        async with thread.turn("again") as turn:
+            await reached.wait()
+            await turn.interrupt()
+        go_on.set()
+        await wait_all_tasks_blocked()
+        assert (own.threads, loaded(runtime)) == ({id}, sorted([thread.id, id]))
+        assert await leave(runtime, id, own) == "unsubscribed"  # nobody holds it any more
+        await wait_all_tasks_blocked()
+        assert loaded(runtime) == [thread.id]
+
+
+async def test_turns_that_begin_meanwhile_are_waited_for_too(play, tmp_path):
+    asked, done = trio.Event(), trio.Event()
+    opening, cast = play(root=[[asked, spawn()], ["ok"]], child=[[done, "one"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, trio.open_nursery() as nursery:
+        idle, ran = trio.Event(), trio.Event()
+
+        async def run():
+            await thread.run("go")
+            ran.set()
+
+        nursery.start_soon(run)
+        await cast.parts["root"].waiting.wait()
+
+        async def watch():
+            await runtime.registry.idle()
+            idle.set()
+
+        nursery.start_soon(watch)
+        await wait_all_tasks_blocked()
+        asked.set()
+        await cast.parts["child"].waiting.wait()
+        await ran.wait()
+        await wait_all_tasks_blocked()
+        assert not idle.is_set()
+        done.set()
+        await idle.wait()
+
+
+@pytest.mark.parametrize("leaving", ["turn", "compaction"])
+async def test_an_agents_question_is_not_lost_between_turns(play, tmp_path, leaving):
+    go_on, never = trio.Event(), trio.Event()
+    execute = call("exec_command", {"cmd": "touch x", "sandbox_permissions": "require_escalated", "justification": "j"}, "x")
+    root = [[spawn()], ["ok"], [never, "long"] if leaving == "turn" else ["summary"], ["after"]]
+    opening, cast = play([("approval_policy", "on-request")], root=root, child=[[go_on, execute], ["one"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        id = agent_of(outputs_of(cast))
+        if leaving == "turn":
+            async with thread.turn("again"):
+                await cast.parts["root"].waiting.wait()
+                go_on.set()
+                while not runtime.registry._actors[id].questions:
+                    await trio.lowlevel.checkpoint()
+        else:
+            go_on.set()
+            while not runtime.registry._actors[id].questions:
+                await trio.lowlevel.checkpoint()
+            await thread.compact()
+        async with thread.turn("third") as turn:
+            questions = [event async for event in turn if isinstance(event, Question)]
+        assert [question.thread_id for question in questions] == [id]
+        questions[0].answer({"decision": "decline"})
+
+
+async def test_what_an_agent_starts_while_it_is_being_closed_is_closed_too(play, tmp_path, monkeypatch):
+    closing, starting, never, go_on = trio.Event(), trio.Event(), trio.Event(), trio.Event()
+
+    async def slow(thread, message):
+        await go_on.wait()
+
+    monkeypatch.setitem(thread_actor._HANDLERS, Welcome, slow)
+    root = [[spawn()], [closing, close()], ["closed"]]
+    parts = {"child": [[starting, spawn("grandchild deeper", id="deeper")]], "grandchild": [[never, "two"]]}
+    opening, cast = play([*FREE, ("agents.max_depth", 2)], root=root, **parts)
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, trio.open_nursery() as nursery:
+        ran = trio.Event()
+
+        async def run():
+            assert await thread.run("go") == "closed"
+            ran.set()
+
+        nursery.start_soon(run)
+        for part in ("child", "root"):
+            await cast.parts[part].waiting.wait()
+        [id] = [id for id in loaded(runtime) if id != thread.id]
+        nothing: Reply[None] = Reply(lambda _: None, lambda _: None)
+        runtime.registry._actors[id].address.cast(Welcome(reply=nothing, guest=Subscriber(Overflow.CLOSE)))
+        closing.set()
+        while id in loaded(runtime):
+            await trio.lowlevel.checkpoint()
+        starting.set()
+        await cast.parts["grandchild"].waiting.wait()
+        go_on.set()
+        await ran.wait()
+        assert loaded(runtime) == [thread.id]

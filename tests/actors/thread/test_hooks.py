@@ -8,12 +8,16 @@ from pathlib import Path
 import orjson
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.questions import Question
-from spindle.actors.thread.messages import Compact, Review, RunScript
+from spindle.actors.thread.hooks import tell_done
+from spindle.actors.thread.messages import Compact, Review, RunScript, StartTurn
 from spindle.rpc.protocol.converter import unstructure
+from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.reviews import CustomTarget
-from spindle.rpc.protocol.turns import TurnCompletedNotification
+from spindle.rpc.protocol.turns import TurnCompletedNotification, TurnStartParams
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
 ASKING = [("sandbox_mode", "danger-full-access"), ("approval_policy", "untrusted")]
@@ -145,6 +149,25 @@ async def test_a_thread_that_may_not_begin_asks_no_model(home, threads, lines, t
         assert not [line for line in lines(thread) if line.get("type") == "user_message"]
         await go(thread, "two")
         assert conversation(model) == [("user", "two")]
+
+
+async def test_what_is_for_the_model_alone_outlives_a_beginning_that_is_refused(home, threads, tmp_path):
+    os.mkfifo(tmp_path / "go")
+    home(("SessionStart", f"read _ < {tmp_path}/go; " + answer(**{"continue": False})))
+    opening, model = threads()
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        async with thread.turn("one") as turn:
+            async for event in turn:
+                if getattr(event, "METHOD", "") == "hook/started":
+                    ask = runtime.registry._actors[thread.id].address.ask
+                    await ask(lambda reply: RunScript(reply=reply, script="echo mine"))
+                if getattr(event, "METHOD", "") == "item/completed":
+                    await turn.steer("two")
+                    await trio.to_thread.run_sync((tmp_path / "go").write_text, "\n")
+        assert not model.requests
+        await go(thread, "three")
+    said = [(role, text.split("\n")[0]) for role, text in conversation(model)]
+    assert said == [("user", "<user_shell_command>"), ("user", "three")]
 
 
 async def test_a_prompt_is_let_through_with_a_word_to_the_model(home, threads, tmp_path):
@@ -474,6 +497,42 @@ async def test_the_program_of_notify_is_told_of_completed_turns(home, threads, t
         "input-messages": ["first", "second", "third"],
         "last-assistant-message": "two",
     }
+
+
+async def test_input_that_comes_while_notify_s_program_is_told_is_answered(home, threads, tmp_path, monkeypatch):
+    reached, go_on = trio.Event(), trio.Event()
+
+    async def slow(*given):
+        reached.set()
+        await go_on.wait()
+        await tell_done(*given)
+
+    monkeypatch.setattr("spindle.actors.thread.turn_task.tell_done", slow)
+    home(config='notify = ["/bin/true"]\n')
+    opening, model = threads(["one"], ["two"])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, trio.open_nursery() as nursery:
+        answered = trio.Event()
+
+        async def second():
+            params = TurnStartParams(thread_id=thread.id, input=[TextInput("second")])
+            address = runtime.registry._actors[thread.id].address
+            late = await address.ask(lambda reply: StartTurn(reply=reply, params=params))
+            assert late.id != turn.id
+            async for event in thread.events():
+                if isinstance(event, TurnCompletedNotification):
+                    break
+            answered.set()
+
+        async with thread.turn("first") as turn:
+            await reached.wait()
+            with pytest.raises(RpcError, match="no active turn to steer"):
+                await turn.steer("too late")
+            nursery.start_soon(second)
+            await wait_all_tasks_blocked()
+            go_on.set()
+            await played(turn)
+        await answered.wait()
+    assert conversation(model)[-1] == ("user", "second")
 
 
 async def test_a_program_of_notify_that_is_missing_does_no_harm(home, threads, tmp_path, caplog):

@@ -1,13 +1,14 @@
 """The calls of one answer: run side by side, answered in order, each of them exactly once whatever happens."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.tools.interface import ToolRefused, TurnCancelled
+from spindle.actors.tools.commands.truncation import Limit
+from spindle.actors.tools.interface import ToolRefused, TurnCancelled, Use
 from spindle.actors.turn.calls import run_calls
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.storage.rollout.journal import JournalError
@@ -143,6 +144,29 @@ async def test_an_interrupt_answers_what_is_not_answered_and_keeps_what_is():
     assert host.outputs[0] == ("a", "1")
     assert re.fullmatch(r"aborted by user after \d+\.\ds", host.outputs[1][1])
     assert host.outputs[2] == ("c", "3")
+
+
+async def test_an_output_that_hooks_still_look_at_when_the_turn_is_interrupted_is_cut_too():
+    class Looking:
+        async def before(self, use):
+            return None
+
+        async def after(self, use, response):
+            await trio.sleep_forever()
+
+    class Reporting(Double):
+        async def run(self, call, host):
+            call.report(Use(id=call.id, tool="t", input={}), "")
+            return "x" * 100
+
+    host, hooks = cast("Any", Host()), cast("Any", Looking())
+    tools = Toolbox([Reporting()], limit=Limit(10, "bytes"))
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_calls, [call()], tools, host, hooks)
+            await wait_all_tasks_blocked()
+            scope.cancel()
+    assert host.outputs == [("c", "xxxxxx…88 chars truncated…xxxxxx")]
 
 
 async def test_an_interrupted_call_is_told_in_the_form_of_its_answers():

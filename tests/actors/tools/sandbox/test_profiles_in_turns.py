@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from spindle.actors.runtime import open_runtime
 from spindle.actors.thread.messages import UpdateSettings
+from spindle.actors.thread.permissions import policy_of
 from spindle.actors.tools.sandbox.sandbox import Sandbox
 from spindle.rpc.protocol.settings import ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
@@ -132,6 +134,67 @@ async def test_patches_and_images_keep_to_it(any_sandbox: Sandbox, world: World,
         await thread.run("look again", sandbox_policy=ReadOnlyPolicy())
         assert last_output(model)[0]["type"] == "input_image"
     assert not (world.ws / "sub/new").exists()
+
+
+@pytest.mark.parametrize(
+    ("hunk", "shown"),
+    [
+        ("*** Update File: link\n*** Move to: copy\n@@\n+x\n", "link"),
+        ("*** Update File: secret\n@@\n-SECRET\n+x\n", "secret"),
+        ("*** Update File: secret\n@@\n-WRONG\n+x\n", "secret"),
+    ],
+    ids=["link", "right", "wrong"],
+)
+async def test_a_patch_tells_nothing_of_what_it_may_not_read(
+    world: World, scripted: Any, hunk: str, shown: str
+) -> None:
+    os.symlink(world.ws / "secret", world.ws / "link")
+    written = f"*** Begin Patch\n{hunk}*** End Patch\n"
+    model = scripted([{"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": written}], ["no"])
+    opening = open_runtime(home=world.home, model=model, config=NEVER)
+    asked: dict[str, Any] = {"cwd": world.ws, "model": "gpt-5.4", "permission_profile": strict(world)}
+    async with opening as runtime, runtime.start_thread(**asked) as thread:
+        await thread.run("go")
+    refused = f"Failed to read file to update {world.ws}/{shown}: Permission denied (os error 13)"
+    assert last_output(model) == f"apply_patch verification failed: {refused}"
+    assert not (world.ws / "copy").exists()
+
+
+async def test_what_a_policy_does_not_let_be_read_is_out_of_reach_of_images_and_patches(
+    world: World, scripted: Any
+) -> None:
+    (world.out / "picture").write_bytes(base64.b64decode(PICTURE))
+    look = {"type": "function_call", "call_id": "d", "name": "view_image"}
+    look["arguments"] = json.dumps({"path": str(world.out / "picture")})
+    written = f"*** Begin Patch\n*** Delete File: {world.out}/picture\n*** End Patch\n"
+    change = {"type": "custom_tool_call", "call_id": "c", "name": "apply_patch", "input": written}
+    model = scripted([look], [change], ["no"])
+    opening = open_runtime(home=world.home, model=model, config=NEVER)
+    asked = profile(special("minimal", "read"), path(world.ws, "read"))
+    async with opening as runtime, runtime.start_thread(cwd=world.ws, model="gpt-5.4") as thread:
+        await thread.run("go", sandbox_policy=policy_of(asked))
+        outputs = [item["output"] for item in map(orjson.loads, model.requests[-1].input) if "output" in item]
+    assert "does not let it be read" in outputs[0]
+    assert "Permission denied" in outputs[1]
+
+
+async def test_an_agent_is_given_no_image_that_its_parent_may_not_read(world: World, scripted: Any) -> None:
+    (world.ws / "secret").write_bytes(base64.b64decode(PICTURE))
+    items = [{"type": "local_image", "path": "secret"}, {"type": "text", "text": "look"}]
+
+    def call(name: str, **given: Any) -> list[dict[str, Any]]:
+        arguments = json.dumps({"items": items, **given})
+        return [{"type": "function_call", "call_id": name, "name": name, "arguments": arguments}]
+
+    model = scripted(call("spawn_agent"), call("send_input", target="01a21d2d-61d1-70d0-9353-79f455ec4300"), ["no"])
+    opening = open_runtime(home=world.home, model=model, config=NEVER)
+    asked: dict[str, Any] = {"cwd": world.ws, "model": "gpt-5.4", "permission_profile": strict(world)}
+    async with opening as runtime, runtime.start_thread(**asked) as thread:
+        await thread.run("go")
+        outputs = [item["output"] for item in map(orjson.loads, model.requests[-1].input) if "output" in item]
+        refused = f"unable to locate image at `{world.ws}/secret`: the sandbox does not let it be read"
+        assert set(outputs) == {refused}
+        assert runtime.registry.loaded() == [thread.id]
 
 
 async def test_it_is_kept_and_told_and_ends_with_the_next_policy(
