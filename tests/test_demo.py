@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,10 +56,10 @@ def run_demo(folder: Path, *command: str, **environment: str) -> subprocess.Comp
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "tmp"
-    path.mkdir()
-    return path
+def folder() -> Iterator[Path]:
+    """A short path, for there is a Unix socket below it."""
+    with tempfile.TemporaryDirectory(prefix="d") as path:
+        yield Path(path)
 
 
 def test_the_demo_shows_the_life_of_threads(folder: Path) -> None:

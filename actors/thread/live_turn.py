@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class LiveTurn:
     """`first` is None for a turn that takes no input: a compaction, a `review`, or a command of the user's own, `script`.
 
-    `accepting` is False once the turn has decided to end.
+    `closed` is True once nothing may join it any more; `accepting` is False once it has ended, but for its record.
     """
 
     id: str
@@ -34,6 +34,7 @@ class LiveTurn:
     started_at: int = field(factory=lambda: int(time.time()))
     began: float = field(factory=time.monotonic)
     accepting: bool = True
+    closed: bool = False
     interrupted: bool = False
     unsaid: list[Said] = field(init=False, default=Factory(lambda self: _begins_with(self), takes_self=True))
     """Input that the turn has still to say, oldest first: what it begins with, and what joins it."""
@@ -59,7 +60,7 @@ class LiveTurn:
     @property
     def joinable(self) -> bool:
         """Whether input that comes now would still be said in this turn."""
-        return self.first is not None and self.accepting and not self.interrupted
+        return self.first is not None and self.accepting and not self.closed and not self.interrupted
 
     def run_beside(self, script: str) -> None:
         """Run a command of the user's own as a part of the turn."""

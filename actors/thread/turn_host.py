@@ -92,6 +92,10 @@ class ThreadHost:
         """See TurnHost."""
         return first_turn(self._thread)
 
+    def end(self) -> None:
+        """See TurnHost."""
+        self._turn.closed = True
+
     def cancel(self) -> None:
         """See TurnHost."""
         self._turn.interrupt()

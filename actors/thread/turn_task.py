@@ -234,7 +234,7 @@ class TurnTask:
             await compact(self._host, plan, model)
             return None
         last: str | None = None
-        while turn.unsaid or turn.scripts:
+        while not turn.closed and (turn.unsaid or turn.scripts):
             work = partial(run_turn, self._host, plan, model) if turn.unsaid else _nothing
             last = await self._beside_commands(work) or last
         if last is not None:
@@ -243,7 +243,7 @@ class TurnTask:
 
     async def _tell_done(self, last: str) -> None:
         """Nobody answers what comes now: it is for the next turn."""
-        self._turn.accepting = False
+        self._host.end()
         await tell_done(self._thread, self._turn.id, self._settings.cwd, last)
 
     # -- commands of the user's own

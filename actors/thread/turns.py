@@ -114,7 +114,7 @@ async def steer(thread: ThreadActor, message: SteerTurn) -> None:
     """Add input to the turn that is named. Raises RpcError where it takes none."""
     said = await _said(thread, message.content)
     turn = thread.turn
-    if turn is None or not turn.accepting or turn.interrupted or turn.script is not None:
+    if turn is None or not turn.accepting or turn.closed or turn.interrupted or turn.script is not None:
         raise invalid_request("no active turn to steer")
     if turn.id != message.expected_turn_id:
         raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")

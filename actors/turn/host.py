@@ -64,6 +64,9 @@ class TurnHost(ToolHost, Protocol):
     def input_done(self) -> None:
         """That one is said now, or refused."""
 
+    def end(self) -> None:
+        """Let nothing join the turn any more: what it still does is its last."""
+
     def cancel(self) -> None:
         """End the turn, as the user has answered."""
 

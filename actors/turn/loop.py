@@ -38,6 +38,7 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
     if _is_full(host, plan):
         await compact(host, plan, model, "behind")  # what the turn begins with comes after it
     if not await _begin(host, plan):
+        host.end()
         return None
     sent_on = False
     while True:

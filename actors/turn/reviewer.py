@@ -125,6 +125,10 @@ class Reviewer:
         """See TurnHost."""
         self._task = None
 
+    def end(self) -> None:
+        """See TurnHost."""
+        self._host.end()
+
     def cancel(self) -> None:
         """See TurnHost."""
         self._host.cancel()

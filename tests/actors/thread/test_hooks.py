@@ -170,6 +170,44 @@ async def test_what_is_for_the_model_alone_outlives_a_beginning_that_is_refused(
     assert said == [("user", "<user_shell_command>"), ("user", "three")]
 
 
+@pytest.mark.parametrize("event", ["SessionStart", "UserPromptSubmit"])
+async def test_a_turn_without_input_asks_no_model_for_a_command_of_the_user_s_own(home, threads, tmp_path, event):
+    for name in ("go", "end"):
+        os.mkfifo(tmp_path / name)
+    home((event, f"read _ < {tmp_path}/go; " + answer(**{"continue": False})))
+    opening, model = threads()
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        async with thread.turn("one") as turn:
+            async for event in turn:
+                if getattr(event, "METHOD", "") == "hook/started":
+                    ask = runtime.registry._actors[thread.id].address.ask
+                    await ask(lambda reply: RunScript(reply=reply, script=f"read _ < {tmp_path}/end"))
+                if getattr(event, "METHOD", "") == "item/started" and event.item.type == "commandExecution":
+                    await trio.to_thread.run_sync((tmp_path / "go").write_text, "\n")
+                if getattr(event, "METHOD", "") == "hook/completed":
+                    await wait_all_tasks_blocked()
+                    await trio.to_thread.run_sync((tmp_path / "end").write_text, "\n")
+        assert (turn.result.status, len(model.requests)) == ("completed", 0)
+
+
+async def test_such_a_turn_can_be_interrupted(home, threads, tmp_path):
+    os.mkfifo(tmp_path / "go")
+    home(("UserPromptSubmit", f"read _ < {tmp_path}/go; " + answer(**{"continue": False})))
+    opening, _ = threads()
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        async with thread.turn("one") as turn:
+            async for event in turn:
+                if getattr(event, "METHOD", "") == "hook/started":
+                    ask = runtime.registry._actors[thread.id].address.ask
+                    await ask(lambda reply: RunScript(reply=reply, script="sleep 1000"))
+                if getattr(event, "METHOD", "") == "item/started":
+                    await trio.to_thread.run_sync((tmp_path / "go").write_text, "\n")
+                if getattr(event, "METHOD", "") == "hook/completed":
+                    await wait_all_tasks_blocked()
+                    await turn.interrupt()
+        assert turn.result.status == "interrupted"
+
+
 async def test_a_prompt_is_let_through_with_a_word_to_the_model(home, threads, tmp_path):
     home(("UserPromptSubmit", 'echo "given $(cat)"'))
     opening, model = threads()
