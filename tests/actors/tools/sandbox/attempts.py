@@ -178,7 +178,8 @@ if call(libc.syscall(number, 0x10000000 | 17, 0, 0, 0, 0)) == 0:
     Attempt("capabilities", 'assert "CapEff:\\t0000000000000000" not in open("/proc/self/status").read()', root=True),
     Attempt(
         "capabilities after exec",
-        'said = os.popen("cat /proc/self/status").buffer.read()\n'
+        'import subprocess\n'
+        'said = subprocess.check_output(["cat", "/proc/self/status"])\n'
         'assert b"CapPrm:" in said and b"CapPrm:\\t0000000000000000" not in said',
         root=True,
     ),
