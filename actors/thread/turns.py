@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -97,17 +96,8 @@ async def turn_ended(thread: ThreadActor) -> None:
         return
     for request in reverting:
         await thread.handle(request)
-    waiting, thread.waiting = thread.waiting, deque()
-    for start in waiting:
-        match start:
-            case Compact():
-                start_compaction(thread, start)
-            case Review():
-                start_review(thread, start)
-            case RunScript():
-                run_script(thread, start)
-            case StartTurn():
-                await start_turn(thread, start)
+    for _ in range(len(thread.waiting)):  # what cannot start yet waits again, behind the others
+        await thread.handle(thread.waiting.popleft())
 
 
 async def steer(thread: ThreadActor, message: SteerTurn) -> None:

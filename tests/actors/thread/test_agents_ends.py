@@ -1,5 +1,6 @@
 """How agents end: with their work, with the threads that started them, with who hears of them; and what ends before."""
 
+from typing import Any
 
 import pytest
 import trio
@@ -11,7 +12,10 @@ from spindle.actors.subscribers import Overflow, Subscriber
 from spindle.actors.thread import agent_opening, membership
 from spindle.actors.thread import opening as thread_opening
 from spindle.actors.thread import thread as thread_actor
-from spindle.actors.thread.messages import Hold, Welcome
+from spindle.actors.thread.messages import Hold, InterruptTurn, StartTurn, Welcome
+from spindle.actors.thread.turns import OTHER_BOUNDS
+from spindle.rpc.protocol.items import TextInput
+from spindle.rpc.protocol.turns import TurnStartParams
 
 from .agent_plays import (
     FREE,
@@ -283,3 +287,26 @@ async def test_what_an_agent_starts_while_it_is_being_closed_is_closed_too(play,
         go_on.set()
         await ran.wait()
         assert loaded(runtime) == [thread.id]
+
+
+async def test_a_turn_that_waits_and_may_not_join_is_refused_without_harm(play, tmp_path):
+    never = trio.Event()
+    told: list[Any] = []
+    opening, cast = play(root=[[never, "one"]])
+    async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        async with thread.turn("go") as turn:
+            await cast.parts["root"].waiting.wait()
+
+            def start(text, **bounds):
+                reply = Reply(told.append, told.append)
+                params = TurnStartParams(thread_id=thread.id, input=[TextInput(text)])
+                runtime.registry.tell(thread.id, StartTurn(reply=reply, params=params, bounds=bounds))
+
+            runtime.registry.tell(thread.id, InterruptTurn(reply=Reply(told.append, told.append), turn_id=turn.id))
+            start("next")
+            start("other", cwd="/elsewhere")
+            async for _ in turn:
+                pass
+        assert await thread.run("again") == "ok"
+        assert [type(each).__name__ for each in told] == ["NoneType", "Turn", "RpcError"]
+        assert told[2].message == OTHER_BOUNDS
