@@ -1,0 +1,32 @@
+"""The surroundings of every test: an environment and a user's home of its own, whoever runs the tests and from where.
+
+What a test starts inherits them: daemons, login shells with their profiles, git. So neither a slow profile nor a proxy,
+a key or a git hook's variables of the person who runs the tests decides what comes of them.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# What a process needs to run at all, and what tells pytest, Hypothesis and Python what to do.
+KEPT = {"PATH", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "CI", "VIRTUAL_ENV", "SPINDLE_SHOW_ESCAPES"}
+KEPT_PREFIXES = ("PYTEST_", "PY_", "PYTHON", "HYPOTHESIS_", "COV", "LD_", "DYLD_")
+GIT_CONFIG = "[user]\n\tname = Tests\n\temail = tests@localhost\n[init]\n\tdefaultBranch = main\n"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    home = Path(tempfile.mkdtemp(prefix="spindle-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    (home / ".gitconfig").write_text(GIT_CONFIG)
+    for name in set(os.environ) - KEPT:
+        if not name.startswith(KEPT_PREFIXES):
+            del os.environ[name]
+    os.environ |= {
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
