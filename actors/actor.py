@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, cast
 
 import trio
 from attrs import frozen
 
+from spindle.actors.boundary import sort_out
 from spindle.actors.mailbox import ActorExited, Address, Mailbox
 
 log = logging.getLogger("spindle")
@@ -45,6 +45,9 @@ class Actor(ABC):
     async def handle(self, message: object) -> None:
         """Deal with one message."""
 
+    def handled_last(self) -> None:
+        """Called once, when the actor handles no more messages, for whatever reason; it may be long before it has ended."""
+
     async def stopped(self) -> None:
         """Called last, shielded, when the nursery is empty: let go of files and locks. Keep it bounded."""
 
@@ -61,12 +64,15 @@ class Actor(ABC):
         cancelled, error = False, None
         try:
             async with trio.open_nursery() as self.nursery:
-                await self.started()
-                while not self._stopping:
-                    await self.handle(await self.mailbox.receive())
+                try:
+                    await self.started()
+                    while not self._stopping:
+                        await self.handle(await self.mailbox.receive())
+                finally:
+                    self.handled_last()
                 self.nursery.cancel_scope.cancel()
         except BaseException as exc:
-            cancelled, error = _sort(exc)
+            cancelled, error = sort_out(exc)
             if cancelled:
                 raise
         finally:
@@ -77,19 +83,3 @@ class Actor(ABC):
             except Exception:
                 log.exception("error while an actor let go of what it held")
             watcher(Exited(self, cancelled, error))
-
-
-def _sort(exc: BaseException) -> tuple[bool, Exception | None]:
-    """(was it a cancellation, the crash). KeyboardInterrupt and its like pass through."""
-    if isinstance(exc, trio.Cancelled):
-        return True, None
-    if isinstance(exc, BaseExceptionGroup):
-        rest: Any = cast("BaseExceptionGroup[BaseException]", exc).split(trio.Cancelled)[1]
-        if rest is None:
-            return True, None
-        while isinstance(rest, BaseExceptionGroup) and len(cast("Any", rest).exceptions) == 1:
-            rest = cast("Any", rest).exceptions[0]
-        exc = cast("BaseException", rest)
-    if isinstance(exc, Exception):
-        return False, exc
-    raise exc

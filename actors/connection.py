@@ -15,7 +15,7 @@ import trio
 
 from spindle.actors.client import Client, Session
 from spindle.actors.mailbox import Reply
-from spindle.actors.methods import EARLY, HANDLERS
+from spindle.actors.methods import EARLY, HANDLERS, RELEASING
 from spindle.actors.streaming import LongMessage, Streamed
 from spindle.actors.subscribers import Event, Message, Overflow, Subscriber
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
@@ -35,8 +35,14 @@ from spindle.storage.rollout.source import RolloutChanged
 
 log = logging.getLogger("spindle")
 
-IN_FLIGHT = 4096
-"""Requests of one client that may await their answers; more are refused as overload."""
+IN_FLIGHT = 512
+"""Requests of one client that may await their answers; more are refused as overload, but for those that release something.
+
+Half of what a thread's mailbox holds: however much one client sends to one thread, another client finds room.
+"""
+
+MOST_IN_FLIGHT = 4096
+"""The same with those that release something; nothing more is read before some are answered."""
 
 LAST_WORDS = 1.0
 """Seconds to write what is left when the client has closed its end."""
@@ -54,6 +60,8 @@ class Connection:
         overflow = Overflow.WAIT if transport.kind == "stdio" else Overflow.CLOSE
         self.subscriber = Subscriber(overflow)
         self._in_flight = 0
+        self._room = trio.lowlevel.ParkingLot()
+        self._ended = False
         self._written = trio.Event()
         self._tasks: trio.Nursery
 
@@ -70,6 +78,7 @@ class Connection:
                     await self._written.wait()
                 nursery.cancel_scope.cancel()
         finally:
+            self._ended = True
             self.runtime.leave(self.subscriber)
             self.subscriber.outbox.discard()
 
@@ -84,6 +93,8 @@ class Connection:
             message = parse(line)
             if isinstance(message, Request):
                 self._dispatch(message)
+                while self._in_flight >= MOST_IN_FLIGHT:
+                    await self._room.park()
             elif isinstance(message, Response | ErrorResponse):
                 if self.subscriber.threads:
                     self.runtime.services.questions.settle(message, self.subscriber.threads)
@@ -147,7 +158,7 @@ class Connection:
     def _dispatch(self, request: Request) -> None:
         reply = self._reply(request.id)
         try:
-            if self._in_flight > IN_FLIGHT:
+            if self._in_flight > IN_FLIGHT and request.method not in RELEASING:
                 raise overloaded()
             params = structure_params(request.method, request.params, request.has_params)
             if request.method == "initialize":
@@ -175,18 +186,22 @@ class Connection:
         self._in_flight += 1
 
         def resolve(result: object) -> None:
-            self._in_flight -= 1
+            self._answered()
             message = LongMessage(id, result) if isinstance(result, Streamed) else encode_result(id, result)
             self.subscriber.outbox.put(message)
 
         def reject(error: Exception) -> None:
-            self._in_flight -= 1
+            self._answered()
             if not isinstance(error, RpcError):
                 log.error("a request failed", exc_info=error)
                 error = internal_error(f"internal error: {error}")
             self.subscriber.outbox.put(encode_error(id, error))
 
         return Reply(resolve, reject)
+
+    def _answered(self) -> None:
+        self._in_flight -= 1
+        self._room.unpark_all()
 
     def _initialize(self, params: InitializeParams) -> object:
         from spindle.actors.methods.initialize import initialize
@@ -211,8 +226,11 @@ class Connection:
         return self._in_flight > 0
 
     def later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
-        """Answer with what `work` returns or raises; it runs in a task of the connection."""
-        self._tasks.start_soon(self._answer, reply, work)
+        """Answer with what `work` returns or raises; it runs in a task of the connection, if that has not ended yet."""
+        if self._ended:
+            reply.reject(invalid_request("the client has gone away"))
+        else:
+            self._tasks.start_soon(self._answer, reply, work)
 
     def quietly(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         """As `later`, but only what `work` raises is the answer: otherwise it has answered, or somebody will."""

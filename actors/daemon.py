@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import trio
 
+from spindle.actors.boundary import start_apart
 from spindle.actors.connection import Connection
 from spindle.actors.runtime import Runtime
 from spindle.rpc.transports import Transport
@@ -31,7 +32,7 @@ async def serve_stdio(runtime: Runtime) -> None:
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, nursery.cancel_scope)
-            nursery.start_soon(tidy, runtime)
+            start_apart(nursery, "giving memory back", tidy, runtime)
             await Connection(runtime, transport).run()
             nursery.cancel_scope.cancel()
     finally:
@@ -53,7 +54,7 @@ async def serve_listener(runtime: Runtime, url: str) -> None:
             await Connection(runtime, transport).run()
 
         await nursery.start(serve_websocket, listeners, handle)
-        nursery.start_soon(tidy, runtime)
+        start_apart(nursery, "giving memory back", tidy, runtime)
         _banner(target.kind, listeners, url)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             await anext(signals)

@@ -367,7 +367,7 @@ async def archive_thread(runtime: Runtime, thread_id: str) -> None:
     """Close the thread if it is loaded, and move its rollout to the archive. Raises RpcError."""
 
     def send(reply: Reply[None]) -> None:
-        runtime.registry.relocate(Archive(thread_id, reply))
+        runtime.registry.route(Archive(thread_id, reply))
 
     await answer(send)
 

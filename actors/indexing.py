@@ -158,6 +158,8 @@ class Indexing:
             )
         except (IndexUnavailable, OSError) as error:
             log.warning("the thread index could not be brought up to date: %s", error)
+        except Exception:
+            log.exception("the thread index could not be brought up to date")
         finally:
             done, self._round = self._round, trio.Event()
             done.set()

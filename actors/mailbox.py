@@ -76,6 +76,15 @@ class Ask(Generic[T]):
     reply: Reply[T]
 
 
+class Urgent:
+    """Base of the messages that end or release something: they are never refused for want of room.
+
+    How many there may be is for the sender to bound.
+    """
+
+    __slots__ = ()
+
+
 def wants_answer(message: object) -> TypeGuard[Ask[Any]]:
     """Whether somebody waits for an answer to the message."""
     return isinstance(message, Ask)
@@ -127,15 +136,15 @@ class Mailbox:
         self.accepted = 0
         self.seen = 0
 
-    def post(self, message: object, *, urgent: bool = False) -> None:
-        """Put `message` in without waiting. `urgent` messages (a stop) are let in past the capacity.
+    def post(self, message: object) -> None:
+        """Put `message` in without waiting. `Urgent` ones are let in past the capacity.
 
         Raises ActorExited after the end, MailboxFull when the reader is too far behind. A message with a reply that
         is not accepted leaves the reply unsettled: the sender still holds it.
         """
         if self._closed:
             raise self._reason if isinstance(self._reason, ActorExited) else ActorExited(self._reason)
-        if not urgent and self.accepted - self.seen >= self._capacity:
+        if not isinstance(message, Urgent) and self.accepted - self.seen >= self._capacity:
             raise MailboxFull
         self.accepted += 1
         if wants_answer(message):
@@ -171,9 +180,9 @@ class Address:
         """How many messages the mailbox has ever taken in."""
         return self._mailbox.accepted
 
-    def cast(self, message: object, *, urgent: bool = False) -> None:
+    def cast(self, message: object) -> None:
         """Send without waiting; raises ActorExited or MailboxFull."""
-        self._mailbox.post(message, urgent=urgent)
+        self._mailbox.post(message)
 
     async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
         """Send the message that `message` builds around a Reply, and wait for its answer.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from attrs import define, evolve, field
 
+from spindle.actors.boundary import start_apart
 from spindle.rpc.model.interface import ListsModels, ModelError
 from spindle.storage.home import Home
 from spindle.storage.model_lists import ModelList, keep_list, read_list, usable
@@ -68,11 +69,11 @@ class ModelLists:
         with trio.move_on_after(patience):
             if known.asking is None and not known.looked.is_set():
                 known.asking = trio.Event()
-                self._background.start_soon(self._ask, known, known.asking)
+                start_apart(self._background, "asking for a list of models", self._ask, known, known.asking)
                 await known.looked.wait()
             if known.asking is None and self._is_due(known):
                 known.asking = trio.Event()
-                self._background.start_soon(self._ask, known, known.asking)
+                start_apart(self._background, "asking for a list of models", self._ask, known, known.asking)
             if known.kept is None and known.asking is not None:
                 await known.asking.wait()
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import trio
 from attrs import frozen
 from uuid_utils import uuid7
 
 from spindle.actors.actor import Exited
-from spindle.actors.mailbox import ActorExited, Ask, MailboxFull, Reply
+from spindle.actors.boundary import start_apart
+from spindle.actors.mailbox import ActorExited, Address, Ask, MailboxFull, Reply, Urgent
 from spindle.actors.relocation import Relocation
 from spindle.actors.slots import Announce, Effect, Post, Replay, Slots, Stop
 from spindle.actors.subscribers import Subscriber
@@ -38,9 +40,15 @@ from spindle.rpc.protocol.threads import (
 
 log = logging.getLogger("spindle")
 
+PATIENCE = 15.0
+"""Seconds that threads, and work on the files of others, have to end by themselves when the runtime ends."""
+
+
+M = TypeVar("M", bound=Ask[Any], covariant=True)
+
 
 class Routed(Protocol):
-    """A message for one thread: what to post if it is loaded, and what to do if it is not."""
+    """What is sent to one thread. It may be held, and then says itself, as if it came now, what is to become of it."""
 
     @property
     def thread_id(self) -> str:
@@ -48,8 +56,17 @@ class Routed(Protocol):
         ...
 
     @property
-    def message(self) -> Ask[Any]:
-        """What the thread gets."""
+    def reply(self) -> Reply[Any]:
+        """Where the answer goes."""
+        ...
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it ends or releases something, and so is not refused for want of room."""
+        ...
+
+    def present(self, registry: Registry, address: Address) -> None:
+        """The thread is loaded, or loading, behind `address`."""
         ...
 
     def absent(self, registry: Registry) -> None:
@@ -58,23 +75,40 @@ class Routed(Protocol):
 
 
 @frozen
-class ToThread:
-    """For a thread that has to be loaded."""
+class _Posted(Generic[M]):
+    """What a loaded thread gets as a message."""
 
     thread_id: str
-    message: Ask[Any]
+    message: M
 
-    def absent(self, registry: Registry) -> None:
-        """Refuse."""
-        self.message.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))
+    @property
+    def reply(self) -> Reply[Any]:
+        """See Routed."""
+        return self.message.reply
+
+    @property
+    def urgent(self) -> bool:
+        """See Routed."""
+        return isinstance(self.message, Urgent)
+
+    def present(self, registry: Registry, address: Address) -> None:
+        """See Routed."""
+        registry.post(address, self.message)
 
 
 @frozen
-class Resume:
+class ToThread(_Posted[Ask[Any]]):
+    """For a thread that has to be loaded."""
+
+    def absent(self, registry: Registry) -> None:
+        """Refuse."""
+        self.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))
+
+
+@frozen
+class Resume(_Posted["Attach | Hold"]):
     """Subscribe to a thread or hold it, loading it first if it is not loaded."""
 
-    thread_id: str
-    message: Attach | Hold
     opening: Opening
 
     def absent(self, registry: Registry) -> None:
@@ -83,35 +117,61 @@ class Resume:
 
 
 @frozen
-class Leave:
+class Leave(_Posted[Detach]):
     """Unsubscribe."""
-
-    thread_id: str
-    message: Detach
 
     def absent(self, registry: Registry) -> None:
         """There is nothing to leave."""
-        self.message.reply.resolve("notLoaded")
+        self.reply.resolve("notLoaded")
 
 
 @frozen
-class OnStored:
+class LoadedOrStored(_Posted[Ask[Any]]):
+    """For a loaded thread; for one that is not, `stored` is called, which sees to the answer without waiting for it."""
+
+    stored: Callable[[], object]
+
+    def absent(self, registry: Registry) -> None:
+        """Have it answered from what is stored."""
+        self.stored()
+
+
+@frozen
+class OnStored(_Posted[Ask[Any]]):
     """For a loaded thread; for one that is not, `work` on its rollout, during which everything else for it waits.
 
     `work` answers the message itself, and may raise RpcError.
     """
 
-    thread_id: str
-    message: Ask[Any]
     work: Callable[[], Awaitable[None]]
 
     def absent(self, registry: Registry) -> None:
         """Work on the file."""
-        registry.occupy(self.thread_id, self.message.reply, self.work)
+        registry.occupy(self.thread_id, self.reply, self.work)
+
+
+@frozen
+class Look:
+    """Answers with what a loaded thread knows of itself; None for one that is loading, or not loaded."""
+
+    thread_id: str
+    reply: Reply[OpenedThread | None]
+    urgent: ClassVar[bool] = False
+
+    def present(self, registry: Registry, address: Address) -> None:
+        """Look at it, beside whatever it does."""
+        self.reply.resolve(registry.loaded_state(self.thread_id))
+
+    def absent(self, registry: Registry) -> None:
+        """There is nothing to look at."""
+        self.reply.resolve(None)
 
 
 class Registry:
-    """Routes by thread id. `nursery` supervises the threads; none of the methods waits."""
+    """Routes by thread id. `nursery` supervises the threads; none of the methods waits.
+
+    What goes wrong in one step is that step's alone: whoever sent the message is answered with it.
+    """
 
     def __init__(self, services: Services, nursery: trio.Nursery) -> None:
         self._services = services
@@ -135,10 +195,6 @@ class Registry:
     def route(self, routed: Routed) -> None:
         """Bring a message to its thread, whatever the thread is doing."""
         self._do(lambda: self._route(routed))
-
-    def relocate(self, request: Relocation) -> None:
-        """Archive, bring back or delete a thread; whatever else is sent to it waits meanwhile."""
-        self._do(lambda: self._relocate(request))
 
     def leave_all(self, subscriber: Subscriber) -> None:
         """The client is gone: unsubscribe it from everything."""
@@ -175,10 +231,21 @@ class Registry:
         return actor.turn.id if actor is not None and actor.turn is not None else None
 
     async def shut_down(self) -> None:
-        """Stop every thread, interrupting turns, and wait until all are gone. Nothing is loaded afterwards."""
+        """Stop every thread, interrupting turns, and wait until all are gone. Nothing is loaded afterwards.
+
+        What has not ended within `PATIENCE` is cancelled.
+        """
         self._closing = True
         for thread_id in self._slots.loaded():
-            self._do(lambda thread_id=thread_id: self._apply(self._slots.close(thread_id)))  # type: ignore[misc]
+            self.end(thread_id)
+        with trio.move_on_after(PATIENCE):
+            await self._all_gone()
+        if len(self._slots) or self._keeping:
+            log.warning("threads that did not end by themselves are cancelled: %s", ", ".join(self._slots))
+            self._nursery.cancel_scope.cancel()
+            await self._all_gone()
+
+    async def _all_gone(self) -> None:
         while len(self._slots) or self._keeping:
             await self._empty.park()
 
@@ -202,11 +269,15 @@ class Registry:
         """The thread wants to leave."""
         self._do(lambda: self._apply(self._slots.retire(thread_id, generation, seen)))
 
+    def ending(self, thread_id: str, generation: int) -> None:
+        """The thread handles no more messages."""
+        self._do(lambda: self._slots.ending(thread_id, generation))
+
     def turn_ended(self, turn: EndedTurn) -> trio.Event:
         """A turn is ending: keep what is to be kept of it, in a task that outlives the thread."""
         self._keeping += 1
         kept = trio.Event()
-        self._nursery.start_soon(self._keep, turn, kept)
+        start_apart(self._nursery, f"keeping the end of a turn of thread {turn.thread_id}", self._keep, turn, kept)
         return kept
 
     def hold(self, thread_id: str, message: Hold, opening: Opening) -> None:
@@ -231,7 +302,7 @@ class Registry:
         actor = ThreadActor(thread_id, opening, self._services, self)
         actor.generation = self._slots.open(thread_id, actor.address)
         self._actors[thread_id] = actor
-        self._post(actor.address.cast, message)
+        self.post(actor.address, message)
         self._nursery.start_soon(actor.run, self._exited)
 
     def occupy(self, thread_id: str, reply: Reply[Any], work: Callable[[], Awaitable[None]]) -> None:
@@ -240,7 +311,35 @@ class Registry:
             reply.reject(invalid_request("the server is shutting down"))
             return
         generation = self._slots.occupy(thread_id)
-        self._nursery.start_soon(self._occupied, thread_id, generation, reply, work)
+        start_apart(self._nursery, f"work on thread {thread_id}", self._occupied, thread_id, generation, reply, work)
+
+    def carry_out(self, request: Relocation) -> None:
+        """Move or remove the files of an absent thread."""
+        self.occupy(request.thread_id, request.reply, lambda: request.carry_out(self._services, self.route))
+
+    # -- what messages do when their thread is there
+
+    @staticmethod
+    def post(address: Address, message: Ask[Any]) -> None:
+        """Put `message` into the thread's mailbox, or refuse it."""
+        try:
+            address.cast(message)
+        except MailboxFull:
+            message.reply.reject(overloaded())
+        except ActorExited:
+            message.reply.reject(internal_error("the thread has just ended"))
+
+    def close_for(self, request: Relocation) -> None:
+        """End a thread whose files are to be moved or removed, once it is loaded and nothing is known that forbids it."""
+        thread_id = request.thread_id
+        thread = self.loaded_state(thread_id)
+        refusal = None if thread is None else request.refusal(thread, self._services.home)
+        if refusal is not None:
+            request.reply.reject(refusal)
+            return
+        generation = self._slots.park(thread_id, request)
+        if generation is not None:
+            start_apart(self._nursery, f"looking at thread {thread_id}", self._check, request, generation)
 
     # -- carrying out
 
@@ -251,64 +350,42 @@ class Registry:
         self._draining = True
         try:
             while self._queue:
-                self._queue.popleft()()
+                try:
+                    self._queue.popleft()()
+                except Exception:
+                    log.exception("a step of the registry failed")
         finally:
             self._draining = False
 
     def _route(self, routed: Routed) -> None:
         try:
-            effects = self._slots.route(routed.thread_id, routed)
+            effects = self._slots.route(routed.thread_id, routed, urgent=routed.urgent)
         except MailboxFull:
-            routed.message.reply.reject(overloaded())
+            routed.reply.reject(overloaded())
             return
-        if effects is None:
-            routed.absent(self)
-        else:
-            self._apply(effects)
-
-    def _relocate(self, request: Relocation) -> None:
-        actor = self._actors.get(request.thread_id)
-        if actor is not None and self._slots.is_open(request.thread_id):
-            refusal = request.refusal(actor)
-            if refusal is not None:
-                request.reply.reject(refusal)
-                return
-        self._apply(self._slots.close(request.thread_id))
         try:
-            effects = self._slots.route(request.thread_id, request)
-        except MailboxFull:
-            request.reply.reject(overloaded())
-            return
-        if effects is None:
-            self.occupy(request.thread_id, request.reply, lambda: request.carry_out(self._services, self.relocate))
+            if effects is None:
+                routed.absent(self)
+            else:
+                self._apply(effects)
+        except Exception as error:
+            routed.reply.reject(error)
+            raise
 
     def _apply(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Post(address, routed):
-                    self._post(address.cast, routed.message)  # type: ignore[attr-defined]
+                    routed.present(self, address)
                 case Stop(address):
-                    address.cast(StopThread(), urgent=True)
+                    address.cast(StopThread())
                 case Announce(thread_id, loaded):
                     if loaded:
                         audience = self._services.audience
                         audience.announce(ThreadStatusChangedNotification(thread_id, NotLoadedStatus()))
                         audience.announce(ThreadClosedNotification(thread_id))
                 case Replay(messages):
-                    for message in messages:
-                        step = (
-                            self._route if isinstance(message, ToThread | Resume | Leave | OnStored) else self._relocate
-                        )
-                        self._queue.append(lambda step=step, message=message: step(message))  # type: ignore[misc]
-
-    @staticmethod
-    def _post(cast: Callable[[object], None], message: Ask[Any]) -> None:
-        try:
-            cast(message)
-        except MailboxFull:
-            message.reply.reject(overloaded())
-        except ActorExited:
-            message.reply.reject(internal_error("the thread has just ended"))
+                    self._queue.extendleft(partial(self._route, routed) for routed in reversed(messages))
 
     def _exited(self, exited: Exited) -> None:
         actor = exited.actor
@@ -316,7 +393,8 @@ class Registry:
         thread_id, error = actor.thread_id, exited.error
         if error is not None and not isinstance(error, RpcError):
             log.error("thread %s crashed", thread_id, exc_info=error)
-            self._services.audience.announce(ThreadStatusChangedNotification(thread_id, SystemErrorStatus()))
+            if self._slots.is_announced(thread_id):
+                self._services.audience.announce(ThreadStatusChangedNotification(thread_id, SystemErrorStatus()))
         if self._actors.get(thread_id) is actor:
             del self._actors[thread_id]
         self._do(lambda: self._apply(self._slots.gone(thread_id, actor.generation)))
@@ -331,6 +409,24 @@ class Registry:
             self._keeping -= 1
             if not self._keeping and self._closing:
                 self._empty.unpark_all()
+
+    async def _check(self, request: Relocation, generation: int) -> None:
+        refusal: Exception | None = ActorExited()  # cancelled before it is known
+        try:
+            await request.check(self._services)
+            refusal = None
+        except Exception as error:
+            refusal = error
+        finally:
+            self._do(lambda: self._decide(request, generation, refusal))
+
+    def _decide(self, request: Relocation, generation: int, refusal: Exception | None) -> None:
+        effects = self._slots.unpark(request.thread_id, generation, end=refusal is None)
+        if effects is None:
+            return
+        if refusal is not None:
+            request.reply.reject(refusal)
+        self._apply(effects)
 
     async def _occupied(
         self, thread_id: str, generation: int, reply: Reply[Any], work: Callable[[], Awaitable[None]]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from spindle.actors.boundary import start_apart
 from spindle.actors.subscribers import Audience, Subscriber
 from spindle.storage.home import Home
 
@@ -221,14 +222,14 @@ async def open_runtime(
                 source=source,
                 instructions=default_instructions(),
             )
-            flushing.start_soon(services.flusher.run)
+            start_apart(flushing, "the grouping of disk syncs", services.flusher.run)
             return services
 
         def make_indexing() -> Indexing:
             from spindle.actors.indexing import Indexing
 
             indexing = Indexing(resolved, kept=True)
-            flushing.start_soon(indexing.run)
+            start_apart(flushing, "the index of threads", indexing.run)
             return indexing
 
         here = str(await trio.Path(cwd or ".").absolute())

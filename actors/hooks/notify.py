@@ -67,7 +67,7 @@ class Notices:
     async def tell(
         self, warden: Warden, program: Sequence[str], env: Mapping[str, str], cwd: str, done: TurnDone
     ) -> None:
-        """Run `program` to its end, in `cwd`. A task of its own; does not raise, what goes wrong is logged."""
+        """Run `program` to its end, in `cwd`. A task of its own; a program that cannot be run is logged."""
         scope = trio.CancelScope(shield=True, deadline=trio.current_time() + LONGEST)
         over = self._running[scope] = trio.Event()
         try:
@@ -79,8 +79,6 @@ class Notices:
                     await process.gone()
         except OSError as error:
             log.warning("%s cannot be told of the end of a turn: %s", program[0], error)
-        except Exception:  # or it would be the end of the runtime
-            log.exception("%s cannot be told of the end of a turn", program[0])
         finally:
             del self._running[scope]
             over.set()

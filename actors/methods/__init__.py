@@ -82,6 +82,16 @@ _TABLE = {
 SERVED = frozenset({"initialize", *_TABLE})
 """The methods that are answered."""
 
+RELEASING = frozenset(
+    {
+        "thread/unsubscribe",
+        "turn/interrupt",
+        "thread/backgroundTerminals/clean",
+        "thread/backgroundTerminals/terminate",
+    }
+)
+"""Methods that end or release something; they are not refused because much is under way."""
+
 EARLY = frozenset({"thread/list"})
 """Methods that get by without what threads share, and are answered before it is loaded."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
 
-from spindle.actors.mailbox import Reply
+from spindle.actors.mailbox import Reply, answer
 from spindle.actors.methods.identity import thread_id
 from spindle.actors.methods.listing import described
+from spindle.actors.registry import Look
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.search import (
     ThreadSearchOccurrence,
@@ -76,14 +78,10 @@ def occurrences(connection: Connection, params: ThreadSearchOccurrencesParams, r
     """thread/searchOccurrences: of any stored thread, loaded or not, archived ones too."""
     term = _term(params.search_term, "thread/searchOccurrences")
     id, runtime = thread_id(params.thread_id), connection.runtime
-    loaded = runtime.registry.loaded_state(id)
-    if loaded is not None and loaded.ephemeral:
-        raise invalid_request(f"ephemeral thread does not support search: {id}")
 
-    def work() -> ThreadSearchOccurrencesResponse | None:
+    def work(own: Path | None) -> ThreadSearchOccurrencesResponse | None:
         home = runtime.services.home
-        path = loaded.conversation.path if loaded is not None else None
-        path = path or locate(home, id) or locate_archived(home, id)
+        path = own or locate(home, id) or locate_archived(home, id)
         if path is None:
             return None
         check = trio.from_thread.check_cancelled
@@ -92,8 +90,11 @@ def occurrences(connection: Connection, params: ThreadSearchOccurrencesParams, r
         return ThreadSearchOccurrencesResponse([_shown(each) for each in page.data], page.next_cursor)
 
     async def run() -> ThreadSearchOccurrencesResponse:
+        loaded = await answer(lambda reply: runtime.registry.route(Look(id, reply)))
+        if loaded is not None and loaded.ephemeral:
+            raise invalid_request(f"ephemeral thread does not support search: {id}")
         try:
-            found = await trio.to_thread.run_sync(work)
+            found = await trio.to_thread.run_sync(work, None if loaded is None else loaded.conversation.path)
         except StoredThreadError as error:
             raise invalid_request(str(error)) from error
         except FileNotFoundError:  # a thread without a turn has said nothing yet

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from spindle.actors.mailbox import answer
+from spindle.actors.registry import Look
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.storage.threads.locate import locate, locate_archived
 
@@ -21,7 +23,7 @@ async def known(
     Raises RpcError: `missing` where there is no such thread (nor, unless `archived`, a thread in the archive),
     `ephemeral` for an ephemeral one, `unwritten`, if given, for one of which nothing is on disk yet.
     """
-    thread = runtime.registry.loaded_state(id)
+    thread = await answer(lambda reply: runtime.registry.route(Look(id, reply)))
     if thread is not None:
         if thread.ephemeral:
             raise invalid_request(ephemeral)

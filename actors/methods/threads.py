@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
-from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Reply
 from spindle.actors.methods.identity import thread_id
 from spindle.actors.methods.listing import described
-from spindle.actors.registry import Leave, Resume, ToThread
+from spindle.actors.registry import Leave, LoadedOrStored, Resume, ToThread
 from spindle.actors.relocation import Archive, Delete, Unarchive
 from spindle.actors.streaming import Streamed
 from spindle.actors.thread.forking import check_fork
@@ -94,11 +94,12 @@ def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]
     check_permissions(params)
     registry = connection.runtime.registry
     attach = Attach(reply=reply, subscriber=connection.subscriber, params=params, streamed=True)
-    loaded = registry.is_loaded(params.thread_id)
-    if params.history is not None and not loaded:
-        registry.route(Resume(str(uuid7()), attach, FromHistory(params=params, client=connection.client)))
-    elif params.path and not loaded:
-        connection.quietly(reply, lambda: _resume_path(connection, params, attach))
+    if params.history is not None:
+        given = FromHistory(params=params, client=connection.client)
+        registry.route(LoadedOrStored(params.thread_id, attach, partial(registry.start, given, attach)))
+    elif params.path:
+        later = partial(connection.quietly, reply, lambda: _resume_path(connection, params, attach))
+        registry.route(LoadedOrStored(params.thread_id, attach, later))
     else:
         id = thread_id(params.thread_id)
         registry.route(Resume(id, attach, FromRollout(params=params, client=connection.client)))
@@ -134,11 +135,13 @@ def unsubscribe(connection: Connection, params: ThreadUnsubscribeParams, reply: 
 def read(connection: Connection, params: ThreadReadParams, reply: Reply[Any]) -> None:
     """thread/read: of a loaded thread what it says of itself, else what its rollout says."""
     id, runtime = thread_id(params.thread_id), connection.runtime
-    if runtime.registry.is_loaded(id):
-        out = mapped(reply, ThreadReadResponse)
-        runtime.registry.route(ToThread(id, ReadThread(reply=out, include_turns=params.include_turns, streamed=True)))
-    else:
+
+    def stored() -> None:
         connection.later(reply, lambda: read_stored(runtime, id, params.include_turns))
+
+    out = mapped(reply, ThreadReadResponse)
+    message = ReadThread(reply=out, include_turns=params.include_turns, streamed=True)
+    runtime.registry.route(LoadedOrStored(id, message, stored))
 
 
 async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadReadResponse | Streamed:
@@ -181,7 +184,7 @@ def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: R
 def archive(connection: Connection, params: ThreadArchiveParams, reply: Reply[Any]) -> None:
     """thread/archive"""
     id = thread_id(params.thread_id)
-    connection.runtime.registry.relocate(Archive(id, mapped(reply, _archived)))
+    connection.runtime.registry.route(Archive(id, mapped(reply, _archived)))
 
 
 def _deleted(_: None) -> ThreadDeleteResponse:
@@ -200,7 +203,7 @@ def unarchive(connection: Connection, params: ThreadUnarchiveParams, reply: Repl
         summary, where = found
         return ThreadUnarchiveResponse(where.show(described(summary)))
 
-    connection.runtime.registry.relocate(Unarchive(id, mapped(reply, answer)))
+    connection.runtime.registry.route(Unarchive(id, mapped(reply, answer)))
 
 
 def revert(connection: Connection, params: ThreadRevertParams, reply: Reply[Any]) -> None:
@@ -218,7 +221,7 @@ def revert(connection: Connection, params: ThreadRevertParams, reply: Reply[Any]
 def delete(connection: Connection, params: ThreadDeleteParams, reply: Reply[Any]) -> None:
     """thread/delete"""
     id = thread_id(params.thread_id)
-    connection.runtime.registry.relocate(Delete(id, mapped(reply, _deleted)))
+    connection.runtime.registry.route(Delete(id, mapped(reply, _deleted)))
 
 
 def _reason(error: Exception) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
-from attrs import frozen
 
-from spindle.actors.mailbox import Ask, Reply
+from spindle.actors.mailbox import Reply
 from spindle.actors.methods.identity import thread_id
+from spindle.actors.registry import LoadedOrStored
 from spindle.actors.thread.messages import TakeSnapshot
 from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.thread.turn_pages import items_page, turns_page
@@ -22,7 +22,6 @@ from spindle.storage.threads.summary import read_summary
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
-    from spindle.actors.registry import Registry
     from spindle.actors.runtime import Runtime
 
 P = TypeVar("P")
@@ -50,20 +49,7 @@ def _page(
         connection.later(Reply(take, reply.reject), lambda: _stored(runtime, id))
 
     message = TakeSnapshot(reply=Reply(take, reply.reject), method=method)
-    runtime.registry.route(_LoadedOrStored(id, message, absent))
-
-
-@frozen
-class _LoadedOrStored:
-    """For the thread if it is loaded; else `otherwise` is called."""
-
-    thread_id: str
-    message: Ask[Any]
-    otherwise: Callable[[], None]
-
-    def absent(self, registry: Registry) -> None:
-        """See `registry.Routed`."""
-        self.otherwise()
+    runtime.registry.route(LoadedOrStored(id, message, absent))
 
 
 async def _read(snapshot: Snapshot, read: Callable[[], Any]) -> Any:

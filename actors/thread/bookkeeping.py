@@ -26,7 +26,8 @@ log = logging.getLogger("spindle")
 class EndedTurn:
     """A turn of a stored thread. `tokens` are those that were not read from the provider's cache.
 
-    `unread` is False for one that was interrupted: whoever did so was there. `tell` reaches the thread's subscribers.
+    `unread` is False for one that was interrupted: whoever did so was there. `tell` reaches the thread's subscribers,
+    `announce` every client; once the thread is closed both do nothing.
     """
 
     thread_id: str
@@ -35,6 +36,7 @@ class EndedTurn:
     milliseconds: int
     unread: bool
     tell: Callable[[object], None]
+    announce: Callable[[object], None]
 
 
 async def keep(services: Services, turn: EndedTurn) -> None:
@@ -52,6 +54,4 @@ async def keep(services: Services, turn: EndedTurn) -> None:
     if state is not None:
         turn.tell(ThreadReadStateChangedNotification(turn.thread_id, state))
     if goal is not None:
-        services.audience.announce(
-            ThreadGoalUpdatedNotification(thread_id=turn.thread_id, turn_id=turn.turn_id, goal=goal)
-        )
+        turn.announce(ThreadGoalUpdatedNotification(thread_id=turn.thread_id, turn_id=turn.turn_id, goal=goal))

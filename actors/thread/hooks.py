@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 import trio
 
+from spindle.actors.boundary import start_apart
 from spindle.actors.hooks.notify import TurnDone
 from spindle.actors.hooks.program import Starter
 from spindle.actors.hooks.runs import HookHost
@@ -76,7 +77,8 @@ async def tell_done(thread: ThreadActor, turn_id: str, cwd: str, last_message: s
         last_message=last_message,
     )
     nursery = services.background or thread.nursery
-    nursery.start_soon(services.notices.tell, services.warden, program, dict(os.environ), services.cwd, done)
+    given = services.warden, program, dict(os.environ), services.cwd, done
+    start_apart(nursery, f"{program[0]}, which is told of turns", services.notices.tell, *given)
 
 
 def _said_by_user(history: Sequence[bytes]) -> list[str]:

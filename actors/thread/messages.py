@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from spindle.actors.mailbox import Ask
+from spindle.actors.mailbox import Ask, Urgent
 from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Subscriber
 from spindle.actors.thread.family import Family, Member
@@ -49,7 +49,7 @@ class Attach(Ask[ThreadStartResponse | ThreadResumeResponse | Streamed]):
 
 
 @frozen(kw_only=True)
-class Detach(Ask[ThreadUnsubscribeStatus]):
+class Detach(Urgent, Ask[ThreadUnsubscribeStatus]):
     """Unsubscribe; `lost` if the client did not say so but went away. The last one to leave closes the thread.
 
     `guest`: only if the subscriber has come as one.
@@ -74,7 +74,7 @@ class Hold(Ask[None]):
 
 
 @frozen(kw_only=True)
-class Release(Ask[None]):
+class Release(Urgent, Ask[None]):
     """From the same: it is no agent any more, and its guests leave."""
 
 
@@ -86,7 +86,7 @@ class Welcome(Ask[None]):
 
 
 @frozen(kw_only=True)
-class AgentRests(Ask[None]):
+class AgentRests(Urgent, Ask[None]):
     """From an agent of this thread: it does nothing any more. `text`, if any, is what the model is told of it."""
 
     text: str | None
@@ -112,7 +112,7 @@ class SteerTurn(Ask[str]):
 
 
 @frozen(kw_only=True)
-class InterruptTurn(Ask[None]):
+class InterruptTurn(Urgent, Ask[None]):
     """End the running turn, which must be `turn_id`; answers before the turn has ended."""
 
     turn_id: str
@@ -224,36 +224,36 @@ class ListTerminals(Ask[list[Terminal]]):
 
 
 @frozen(kw_only=True)
-class EndTerminal(Ask[bool]):
+class EndTerminal(Urgent, Ask[bool]):
     """End one of them; answers whether it ran."""
 
     process_id: str
 
 
 @frozen(kw_only=True)
-class EndTerminals(Ask[None]):
+class EndTerminals(Urgent, Ask[None]):
     """End them all."""
 
 
 @frozen
-class Settle:
+class Settle(Urgent):
     """From something that outlived its turn: there are lines for the rollout."""
 
 
 @frozen
-class TurnEnded:
+class TurnEnded(Urgent):
     """From the turn's task: its record is closed."""
 
     turn_id: str
 
 
 @frozen
-class LeaveNow:
+class LeaveNow(Urgent):
     """From the timer set when the last subscriber left; `token` tells which."""
 
     token: int
 
 
 @frozen
-class StopThread:
+class StopThread(Urgent):
     """From the registry: interrupt what runs, close the record, end."""

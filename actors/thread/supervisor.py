@@ -23,6 +23,9 @@ class Supervisor(Protocol):
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
         """May the thread, which has seen `seen` messages, leave? If so it is told to stop."""
 
+    def ending(self, thread_id: str, generation: int) -> None:
+        """The thread handles no more messages: what comes now is for its next incarnation."""
+
     def turn_ended(self, turn: EndedTurn) -> trio.Event:
         """A turn is ending: what is to be kept of it is kept, and told, when the event is set."""
         ...

@@ -67,6 +67,9 @@ log = logging.getLogger("spindle")
 
 _HANDLERS = {**changes.HANDLERS, **terminals.HANDLERS, **membership.HANDLERS}
 
+KEPT = 10.0
+"""Seconds that a thread waits at its end for what is kept of its turns beside the rollout."""
+
 LOST_CLIENT_DELAY = 60.0
 """Seconds a thread waits for a client that went away without a word, unless thread_unload_delay_secs says otherwise."""
 
@@ -103,6 +106,9 @@ class ThreadActor(Actor):
         self._may_leave = True
         """No subscriber is waited for: none has come yet, or the last has left and the delay is over."""
         self._leave_token = 0
+        self._keeping: list[trio.Event] = []
+        """What is still to be kept of turns that have ended."""
+        self._gone = False
 
     # -- life
 
@@ -116,32 +122,50 @@ class ThreadActor(Actor):
         """A thread that could not be loaded says why."""
         return error if isinstance(error, RpcError) else super().refusal(error)
 
+    def handled_last(self) -> None:
+        """What comes from now on is for the next incarnation."""
+        self.supervisor.ending(self.thread_id, self.generation)
+
     async def stopped(self) -> None:
-        """Let go of the subscribers and, should a turn have been torn down, of the rollout."""
-        for subscriber in self.subscribers:
-            subscriber.threads.discard(self.thread_id)
-            if subscriber.one_thread and subscriber not in self.membership.guests:
-                subscriber.outbox.close()
+        """Let go of the subscribers and, should a turn have been torn down, of the rollout.
+
+        What is kept of its turns is said before clients are told that the thread is closed, or not at all.
+        """
         if self.turn is not None:
             self.turn.done.set()
             self.turn = None
-        self.agents.let_go()
         try:
+            self.agents.let_go()
             if hasattr(self, "state"):
                 await self._settle()
                 await self.state.conversation.close()
                 if self.state.turns is not None:
                     self.state.turns.close()
         finally:
+            await self._kept()
+            self._gone = True
+            for subscriber in self.subscribers:
+                subscriber.threads.discard(self.thread_id)
+                if subscriber.one_thread and subscriber not in self.membership.guests:
+                    subscriber.outbox.close()
             self.membership.ended()
 
+    async def _kept(self) -> None:
+        with trio.move_on_after(KEPT) as waiting:
+            for kept in self._keeping:
+                await kept.wait()
+        if waiting.cancelled_caught:
+            log.warning("thread %s is closed before the end of a turn is kept: clients are not notified", self.thread_id)
+
     async def handle(self, message: object) -> None:
-        """Deal with one message, then see whether there is a reason to stay. A refusal is the asker's, not the thread's end."""
+        """Deal with one message, then see whether there is a reason to stay. A failure is the asker's, not the thread's end."""
         try:
             await self._dispatch(message)
-        except (RpcError, OSError, RolloutChanged) as error:
+        except Exception as error:
             if not wants_answer(message):
                 raise
+            if not isinstance(error, RpcError | OSError | RolloutChanged):
+                log.exception("thread %s failed to deal with %s", self.thread_id, type(message).__name__)
             message.reply.reject(
                 error if isinstance(error, RpcError) else internal_error(f"thread {self.thread_id}: {error}")
             )
@@ -208,7 +232,7 @@ class ThreadActor(Actor):
 
     def emit(self, params: Any) -> None:
         """Send a notification to the subscribers."""
-        if self.subscribers:
+        if self.subscribers and not self._gone:
             event = Event(params)
             for subscriber in self.subscribers:
                 if not (subscriber.one_thread and subscriber in self.membership.guests):
@@ -217,7 +241,11 @@ class ThreadActor(Actor):
     def set_status(self, status: ThreadStatus) -> None:
         """Change the status and tell everybody, subscribed or not."""
         self.status = status
-        self.services.audience.announce(ThreadStatusChangedNotification(self.thread_id, status))
+        self._announce(ThreadStatusChangedNotification(self.thread_id, status))
+
+    def _announce(self, params: Any) -> None:
+        if not self._gone:
+            self.services.audience.announce(params)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Let somebody hear of everything from now on, of what the thread's agents do too."""
@@ -265,19 +293,21 @@ class ThreadActor(Actor):
     async def _leave_later(self, seconds: float, token: int) -> None:
         await trio.sleep(seconds)
         if token == self._leave_token:
-            self.mailbox.post(LeaveNow(token), urgent=True)
+            self.mailbox.post(LeaveNow(token))
 
     def keep_turn(self, turn: LiveTurn, unread: bool) -> trio.Event | None:
         """The turn is ending: it is there to be read, and has cost something. The event tells when that is kept."""
         if self.state.ephemeral:
             return None
-        ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms(), unread, self.emit)
-        return self.supervisor.turn_ended(ended)
+        ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms(), unread, self.emit, self._announce)
+        kept = self.supervisor.turn_ended(ended)
+        self._keeping = [each for each in self._keeping if not each.is_set()] + [kept]
+        return kept
 
     def settle(self, finish: Callable[[], None]) -> None:
         """Call `finish` as soon as the rollout is open for what it records, at the latest when the thread ends."""
         self._unsettled.append(finish)
-        self.mailbox.post(Settle(), urgent=True)
+        self.mailbox.post(Settle())
 
     async def _settle(self) -> None:
         unsettled, self._unsettled = self._unsettled, []

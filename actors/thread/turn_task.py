@@ -92,7 +92,7 @@ class TurnTask:
             turn.accepting = False
             with trio.CancelScope(shield=True):
                 await self._close(status, error)  # type: ignore[arg-type]
-            self._thread.mailbox.post(TurnEnded(turn.id), urgent=True)
+            self._thread.mailbox.post(TurnEnded(turn.id))
 
     # -- the record
 

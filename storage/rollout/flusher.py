@@ -6,6 +6,8 @@ from typing import Protocol
 
 import trio
 
+from spindle.storage.rollout.journal import JournalError
+
 
 class Syncable(Protocol):
     """What can be brought to disk, by a blocking call that raises JournalError: a `Journal`. Told apart by identity."""
@@ -64,10 +66,13 @@ class Flusher:
                 await self._wake.wait()
                 self._wake = trio.Event()
                 round_, self._waiting = self._waiting, {}
-                errors = await trio.to_thread.run_sync(_sync_all, list(round_))
-                for (_, waiters), error in zip(round_.items(), errors, strict=True):
+                try:
+                    errors = await trio.to_thread.run_sync(_sync_all, list(round_))
+                except Exception as error:  # no worker thread: the callers fail, and the next round is tried again
+                    errors = [_failed(error)] * len(round_)
+                for (_, waiters), failure in zip(round_.items(), errors, strict=True):
                     for waiter in waiters:
-                        waiter.error = error
+                        waiter.error = failure
                         waiter.done.set()
                 round_ = {}
         finally:
@@ -79,13 +84,17 @@ class Flusher:
                 waiter.done.set()
 
 
+def _failed(error: Exception) -> JournalError:
+    return error if isinstance(error, JournalError) else JournalError(f"cannot sync: {error}")
+
+
 def _sync_all(journals: list[Syncable]) -> list[Exception | None]:
     errors: list[Exception | None] = []
     for journal in journals:
         try:
             journal.sync()
         except Exception as error:
-            errors.append(error)
+            errors.append(_failed(error))
         else:
             errors.append(None)
     return errors

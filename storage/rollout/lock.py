@@ -61,6 +61,22 @@ class WriterLock:
         os.close(fd)
 
 
+def check_free(path: Path) -> None:
+    """Raise WriterBusy if another process holds the lock, as far as this can be told without taking it. Blocking.
+
+    For what is to be refused early; only `acquire` decides. Raises OSError.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        if _pid_of_lock(fd) not in ("", str(os.getpid())):
+            raise WriterBusy(_holder(fd))
+    finally:
+        os.close(fd)
+
+
 def _holder(fd: int) -> str:
     """Who holds the lock on an open file. The kernel knows best; the content may be of an earlier, killed holder."""
     try:

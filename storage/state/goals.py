@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LONGEST_OBJECTIVE: Final = 4000
 """Characters."""
+_MOST: Final = 2**63 - 1
+"""The largest integer that SQLite keeps; a provider may say any number of tokens."""
 
 
 class GoalError(Exception):
@@ -61,7 +63,7 @@ def spent(before: StoredGoal, tokens: int, milliseconds: int, now: int) -> Store
     used = before.time_used_ms + milliseconds
     goal = evolve(
         before.goal,
-        tokens_used=before.goal.tokens_used + tokens,
+        tokens_used=min(before.goal.tokens_used + tokens, _MOST),
         time_used_seconds=used // 1000,
         updated_at=now,
     )

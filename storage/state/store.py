@@ -74,7 +74,12 @@ class StateStore:
                 if not job.done:
                     jobs, self._waiting = self._waiting, []
                     with trio.CancelScope(shield=True):
-                        await trio.to_thread.run_sync(self._change, jobs, limiter=self._limiter)
+                        try:
+                            await trio.to_thread.run_sync(self._change, jobs, limiter=self._limiter)
+                        except Exception as error:  # the others of this commit must not take it for made
+                            for each in jobs:
+                                each.done, each.error = True, StateUnavailable(f"the thread state failed: {error}")
+                            raise
         finally:
             if job in self._waiting:
                 self._waiting.remove(job)
@@ -107,7 +112,6 @@ class StateStore:
             raise unavailable(self.path, error) from error
 
     def _change(self, jobs: list[_Job]) -> None:
-        import sqlite3
 
         from spindle.storage.state.database import unavailable
 
@@ -119,7 +123,7 @@ class StateStore:
             for job in jobs:
                 self._run(connection, job)
             connection.execute("COMMIT")
-        except (sqlite3.Error, StateUnavailable) as error:
+        except Exception as error:
             self._close()  # rolls back
             said = error if isinstance(error, StateUnavailable) else unavailable(self.path, error)
             for job in jobs:

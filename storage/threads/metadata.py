@@ -25,7 +25,10 @@ def append_to_stored(home: Home, path: Path, thread_id: str, lines: Sequence[tup
 
     A compressed one is made plain first. Blocking. Raises WriterBusy, JournalError, OSError.
     """
-    journal = Journal(inflate(path), home.lock_file(thread_id))
+    path = inflate(path)
+    journal = Journal(path, home.lock_file(thread_id))
+    there = os.stat(path)
+    journal.expect(there.st_size, there.st_ino)  # or one that is moved away meanwhile would be begun again, empty
     journal.begin([encode_line(kind, dict(payload)) for kind, payload in lines])
     try:
         journal.sync()

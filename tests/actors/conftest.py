@@ -16,6 +16,8 @@ from spindle.rpc.model.interface import Completed, Created, ItemAdded, ItemDone,
 from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.turns import TurnStartParams
 
+from .talks import Talk
+
 
 class Scripted:
     """A model whose answers are lists of what to say, events to wait for, errors to raise and raw items; then it says "ok".
@@ -122,6 +124,20 @@ def scripted():
 def witness():
     """witness(runtime) -> what every connection hears."""
     return Witness
+
+
+@pytest.fixture
+async def talk(nursery):
+    """talk(runtime) -> an initialized client that pipelines, on a connection of its own."""
+    history = []
+
+    async def begin(runtime):
+        client = Talk(runtime, history, len({each.client for each in history}))
+        nursery.start_soon(client.run)
+        await client.initialize()
+        return client
+
+    return begin
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ async def revert(runtime, thread_id, turn_id):
 
 
 async def delete(runtime, thread_id):
-    await answer(lambda reply: runtime.registry.relocate(Delete(thread_id, reply)))
+    await answer(lambda reply: runtime.registry.route(Delete(thread_id, reply)))
 
 
 async def read_state(runtime, thread_id):
@@ -336,9 +336,9 @@ async def test_archived_threads_can_be_deleted_and_loaded_ones_are_not_in_the_ar
         async with runtime.start_thread() as thread:
             await run(thread, "hi")
             with pytest.raises(RpcError, match="no archived rollout found"):
-                await answer(lambda reply: runtime.registry.relocate(Unarchive(thread.id, reply)))
+                await answer(lambda reply: runtime.registry.route(Unarchive(thread.id, reply)))
         await wait_all_tasks_blocked()
         await runtime.archive_thread(thread.id)
         await delete(runtime, thread.id)
         with pytest.raises(RpcError, match="no archived rollout found"):
-            await answer(lambda reply: runtime.registry.relocate(Unarchive(thread.id, reply)))
+            await answer(lambda reply: runtime.registry.route(Unarchive(thread.id, reply)))

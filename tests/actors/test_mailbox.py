@@ -7,12 +7,17 @@ import trio
 from attrs import frozen
 from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
 
-from spindle.actors.mailbox import ActorExited, Address, Ask, Mailbox, MailboxFull, Reply, answer
+from spindle.actors.mailbox import ActorExited, Address, Ask, Mailbox, MailboxFull, Reply, Urgent, answer
 
 
 @frozen(kw_only=True)
 class Question(Ask[int]):
     number: int = 0
+
+
+@frozen
+class Stop(Urgent):
+    pass
 
 
 def collected():
@@ -44,9 +49,10 @@ async def test_a_full_mailbox_refuses_all_but_urgent_messages_and_counts_only_wh
     mailbox.post(2)
     with pytest.raises(MailboxFull):
         mailbox.post(3)
-    mailbox.post("stop", urgent=True)
+    stop = Stop()
+    mailbox.post(stop)
     assert mailbox.accepted == 3
-    assert [await mailbox.receive() for _ in range(3)] == [1, 2, "stop"]
+    assert [await mailbox.receive() for _ in range(3)] == [1, 2, stop]
     mailbox.post(4)
     assert mailbox.accepted == 4
 
@@ -90,7 +96,7 @@ async def test_the_reason_of_the_end_reaches_those_who_wait_and_those_who_come_l
         mailbox.post("late")
     assert caught.value.reason is reason
     with pytest.raises(ActorExited):
-        mailbox.post("late", urgent=True)
+        mailbox.post(Stop())
 
 
 async def test_a_message_handed_on_belongs_to_its_new_owner():

@@ -169,6 +169,13 @@ class World:
             raise NoRollout(thread_id)
         self.archived.add(thread_id)
 
+    def check_archive(self, home, thread_id):
+        if thread_id in self.archived or thread_id not in self.known or thread_id in self.deleted:
+            raise NoRollout(thread_id)
+
+    def check_free(self, path):
+        pass
+
     def unarchive(self, home, thread_id):
         self.moved(thread_id)
         if thread_id not in self.archived:
@@ -348,11 +355,11 @@ class World:
         reply = self.reply("archive", thread_id)
         self.forced[thread_id].add(self.asked - 1)
         self.archivings[thread_id] += 1
-        self.registry.relocate(Archive(thread_id, reply))
+        self.registry.route(Archive(thread_id, reply))
 
     def unarchiving(self, thread: int) -> None:
         if thread_id := self.pick(thread):
-            self.registry.relocate(Unarchive(thread_id, self.reply("unarchive", thread_id)))
+            self.registry.route(Unarchive(thread_id, self.reply("unarchive", thread_id)))
 
     def deleting(self, thread: int) -> None:
         if not (thread_id := self.pick(thread)):
@@ -362,7 +369,7 @@ class World:
         for gone in self.known[:2] if thread_id == self.known[0] else [thread_id]:
             self.forced[gone].add(self.asked - 1)
             self.archivings[gone] += 1
-        self.registry.relocate(Delete(thread_id, reply))
+        self.registry.route(Delete(thread_id, reply))
 
     def pick(self, thread: int) -> str | None:
         return self.known[thread % len(self.known)] if self.known else None
@@ -379,7 +386,7 @@ def violations(program, *, delay=None, on_unsubscribe="finish", loading=0.0, see
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(thread_module, "open_thread", world.open_thread)
-        for name in ("archive", "unarchive", "remove", "lineage", "read_summary"):
+        for name in ("archive", "check_archive", "check_free", "unarchive", "remove", "lineage", "read_summary"):
             patch.setattr(relocation_module, name, getattr(world, name))
         patch.setattr(trio, "to_thread", SimpleNamespace(run_sync=world.in_worker))
         patch.setattr(ThreadActor, "stopped", counted)
@@ -473,10 +480,10 @@ def retire_without_comparing(self, thread_id, generation, seen):
     return self._end(slot)
 
 
-def route_without_holding(self, thread_id, message, original=Slots.route):
+def route_without_holding(self, thread_id, message, *, urgent=False, original=Slots.route):
     slot = self._slots.get(thread_id)
     if slot is None or slot.address is None or isinstance(message, Archive):
-        return original(self, thread_id, message)
+        return original(self, thread_id, message, urgent=urgent)
     return [Post(slot.address, message)]
 
 

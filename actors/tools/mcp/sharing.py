@@ -9,6 +9,7 @@ from __future__ import annotations
 import trio
 from attrs import define
 
+from spindle.actors.boundary import start_apart
 from spindle.actors.tools.mcp.server import Asker, Opener, Server
 from spindle.actors.tools.mcp.shapes import Json
 from spindle.storage.config import McpServerConfig
@@ -36,7 +37,7 @@ class SharedServers:
         if shared is None:
             shared = _Shared(Server(config, self._open, self._client_info), trio.CancelScope())
             self._running.append(shared)
-            self._nursery.start_soon(self._run, shared)
+            start_apart(self._nursery, f"the shared MCP server {config.name}", self._run, shared)
         shared.users += 1
         shared.server.askers.append(asker)
         return shared.server

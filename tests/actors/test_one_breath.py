@@ -1,0 +1,281 @@
+"""What is sent to a thread that is on its way out is answered as if it had come a moment later, whatever it is."""
+
+import pytest
+import trio
+from attrs import frozen
+from trio.testing import wait_all_tasks_blocked
+
+from spindle.actors import registry as registry_module
+from spindle.actors.mailbox import CAPACITY, Urgent
+from spindle.actors.methods import RELEASING
+from spindle.actors.thread.messages import Settle
+from spindle.actors.thread.thread import ThreadActor
+
+from .talks import Heard, Refused
+
+PAGES = ("thread/turns/list", "thread/items/list")
+
+
+async def stored(client, text="hi"):
+    """A thread with one turn, loaded; its id."""
+    thread = (await client.call("thread/start"))["thread"]["id"]
+    await client.call("turn/start", threadId=thread, input=[{"type": "text", "text": text}])
+    await client.hear("turn/completed", thread)
+    return thread
+
+
+@frozen
+class Hold:
+    """Threads that are letting go stay where they are until `go`."""
+
+    reached: trio.Event
+    go: trio.Event
+
+
+@pytest.fixture
+def letting_go(monkeypatch):
+    """Have threads wait while they let go of what they hold."""
+    hold, stopped = Hold(trio.Event(), trio.Event()), ThreadActor.stopped
+
+    async def slowly(self):
+        hold.reached.set()
+        await hold.go.wait()
+        await stopped(self)
+
+    monkeypatch.setattr(ThreadActor, "stopped", slowly)
+    return hold
+
+
+@pytest.mark.parametrize("method", PAGES)
+async def test_a_page_asked_for_with_the_unsubscribing_comes_from_the_file(opened, talk, letting_go, method):
+    async with opened() as runtime:
+        client = await talk(runtime)
+        thread = await stored(client)
+        leave = client.ask("thread/unsubscribe", threadId=thread)
+        await letting_go.reached.wait()
+        page, read = client.ask(method, threadId=thread), client.ask("thread/read", threadId=thread, includeTurns=True)
+        await wait_all_tasks_blocked()
+        letting_go.go.set()
+        assert (await client.answer(leave))["status"] == "unsubscribed"
+        assert len((await client.answer(page))["data"]) >= 1
+        shown = (await client.answer(read))["thread"]
+        assert (shown["status"], len(shown["turns"])) == ({"type": "notLoaded"}, 1)
+        client.hang_up()
+
+
+async def test_a_resume_with_a_history_or_a_path_means_the_same_a_moment_later(opened, talk, letting_go):
+    message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "given"}]}
+    async with opened() as runtime:
+        client = await talk(runtime)
+        thread = await stored(client)
+        path = (await client.call("thread/read", threadId=thread))["thread"]["path"]
+        client.ask("thread/unsubscribe", threadId=thread)
+        await letting_go.reached.wait()
+        given = client.ask("thread/resume", threadId=thread, history=[message])
+        named = client.ask("thread/resume", threadId=thread, path=path)
+        await wait_all_tasks_blocked()
+        letting_go.go.set()
+        assert (await client.answer(given))["thread"]["id"] != thread
+        assert (await client.answer(named))["thread"]["id"] == thread
+        client.hang_up()
+
+
+async def test_a_client_that_has_gone_meanwhile_is_no_trouble(opened, talk, letting_go, caplog):
+    async with opened() as runtime:
+        client, other = await talk(runtime), await talk(runtime)
+        thread = await stored(client)
+        client.ask("thread/unsubscribe", threadId=thread)
+        await letting_go.reached.wait()
+        for method in (*PAGES, "thread/read", "thread/goal/get"):
+            client.ask(method, threadId=thread)
+        await wait_all_tasks_blocked()
+        client.hang_up()
+        await client.ended.wait()
+        letting_go.go.set()
+        await other.hear("thread/closed", thread)
+        assert await stored(other)
+        other.hang_up()
+    assert "failed" not in caplog.text
+
+
+async def test_what_is_kept_about_a_thread_waits_for_its_deletion(opened, talk):
+    async with opened() as runtime:
+        client = await talk(runtime)
+        thread = await stored(client)
+        deleted = client.ask("thread/delete", threadId=thread)
+        goal = client.ask("thread/goal/set", threadId=thread, objective="none")
+        found = client.ask("thread/searchOccurrences", threadId=thread, searchTerm="hi")
+        await client.answer(deleted)
+        for id in (goal, found):
+            with pytest.raises(Refused, match="thread not found"):
+                await client.answer(id)
+        client.hang_up()
+
+
+async def test_what_comes_while_a_crashed_thread_lets_go_finds_the_next_one(opened, talk, letting_go, actor, caplog):
+    async with opened() as runtime:
+        client = await talk(runtime)
+        thread = await stored(client)
+        actor(runtime, thread).address.cast("what no thread understands")
+        await letting_go.reached.wait()
+        resumed, turn = (
+            client.ask("thread/resume", threadId=thread),
+            client.ask("turn/start", threadId=thread, input=[{"type": "text", "text": "on"}]),
+        )
+        await wait_all_tasks_blocked()
+        letting_go.go.set()
+        assert len((await client.answer(resumed))["thread"]["turns"]) == 1
+        assert (await client.answer(turn))["turn"]["id"]
+        await client.hear("turn/completed", thread, times=2)
+        client.hang_up()
+    assert "crashed" in caplog.text
+
+
+async def test_an_exception_in_what_was_held_is_its_own(opened, talk, letting_go, monkeypatch, caplog):
+    """And is answered, whatever it is; what was held behind it is dealt with."""
+
+    def broken(*args):
+        raise ZeroDivisionError
+
+    async with opened() as runtime:
+        client = await talk(runtime)
+        thread = await stored(client)
+        client.ask("thread/unsubscribe", threadId=thread)
+        await letting_go.reached.wait()
+        one, other = client.ask("thread/read", threadId=thread), client.ask("thread/resume", threadId=thread)
+        await wait_all_tasks_blocked()
+        monkeypatch.setattr(registry_module.LoadedOrStored, "absent", broken)
+        letting_go.go.set()
+        with pytest.raises(Refused, match="internal error"):
+            await client.answer(one)
+        assert (await client.answer(other))["thread"]["id"] == thread
+        client.hang_up()
+    assert "a step of the registry failed" in caplog.text
+
+
+# -- room
+
+
+async def test_a_lost_client_is_let_go_however_full_the_mailbox_is(opened, talk, actor, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "config.toml").write_text("thread_unload_delay_secs = 0\n")
+    async with opened() as runtime:
+        client, other = await talk(runtime), await talk(runtime)
+        thread = await stored(client)
+        gate = Gate()
+        actor(runtime, thread).address.cast(gate)
+        await gate.reached.wait()
+        for _ in range(CAPACITY):
+            actor(runtime, thread).address.cast(gate)
+        for _ in range(2500):
+            client.ask("thread/read", threadId=thread)
+        client.hang_up()
+        await client.ended.wait()
+        gate.go.set()
+        await other.hear("thread/closed", thread)
+        other.hang_up()
+
+
+class Gate:
+    """A message that holds its thread up."""
+
+    def __init__(self):
+        self.reached, self.go = trio.Event(), trio.Event()
+
+
+@pytest.fixture(autouse=True)
+def gates(monkeypatch):
+    """Threads understand a Gate."""
+    dispatch = ThreadActor._dispatch
+
+    async def held(self, message):
+        if isinstance(message, Gate):
+            message.reached.set()
+            await message.go.wait()
+        else:
+            await dispatch(self, message)
+
+    monkeypatch.setattr(ThreadActor, "_dispatch", held)
+
+
+async def test_a_client_leaves_room_for_another_and_may_always_release(opened, talk, actor):
+    async with opened() as runtime:
+        client, other = await talk(runtime), await talk(runtime)
+        thread = await stored(client)
+        gate = Gate()
+        actor(runtime, thread).address.cast(gate)
+        await gate.reached.wait()
+        reads = [client.ask("thread/read", threadId=thread) for _ in range(2500)]
+        leave = client.ask("thread/unsubscribe", threadId=thread)
+        resumed = other.ask("thread/resume", threadId=thread)
+        await wait_all_tasks_blocked()
+        answered = {entry.message["id"]: entry.message for entry in client.history if is_answer(entry, client)}
+        refused = [id for id in reads if id in answered]
+        assert refused == reads[512:]
+        assert {answered[id]["error"]["code"] for id in refused} == {-32001}
+        gate.go.set()
+        assert (await client.answer(leave))["status"] == "unsubscribed"
+        assert (await other.answer(resumed))["thread"]["id"] == thread
+        for id in reads[:512]:
+            await client.answer(id)
+        assert runtime.loaded() == [thread]
+        for each in (client, other):
+            each.hang_up()
+
+
+def is_answer(entry, client):
+    return isinstance(entry, Heard) and entry.client == client.number and "id" in entry.message
+
+
+async def test_more_releases_than_anybody_needs_are_read_as_others_are_answered(opened, talk, actor):
+    async with opened() as runtime:
+        client = await talk(runtime)
+        thread = await stored(client)
+        gate = Gate()
+        actor(runtime, thread).address.cast(gate)
+        await gate.reached.wait()
+        leaves = [client.ask("thread/unsubscribe", threadId=thread) for _ in range(6000)]
+        await wait_all_tasks_blocked()
+        assert client.connection._in_flight == 4096
+        gate.go.set()
+        statuses = [(await client.answer(id))["status"] for id in leaves]
+        assert statuses[0] == "unsubscribed"
+        assert set(statuses[1:]) <= {"notSubscribed", "notLoaded"}
+        client.hang_up()
+
+
+async def test_a_release_is_held_however_much_is_held_already(opened, talk, letting_go):
+    async with opened() as runtime:
+        client = await talk(runtime)
+        thread = await stored(client)
+        client.ask("thread/unsubscribe", threadId=thread)
+        await letting_go.reached.wait()
+        reads = [client.ask("thread/read", threadId=thread) for _ in range(300)]
+        leave = client.ask("thread/unsubscribe", threadId=thread)
+        await wait_all_tasks_blocked()
+        letting_go.go.set()
+        assert (await client.answer(leave))["status"] == "notLoaded"
+        overloaded = 0
+        for id in reads:
+            try:
+                await client.answer(id)
+            except Refused as refused:
+                overloaded += refused.code == -32001
+        assert overloaded == 300 - 256
+        client.hang_up()
+
+
+def test_every_method_that_releases_sends_what_is_never_refused():
+    from spindle.actors.methods import HANDLERS
+    from spindle.actors.thread import messages
+
+    sent = {
+        "thread/unsubscribe": messages.Detach,
+        "turn/interrupt": messages.InterruptTurn,
+        "thread/backgroundTerminals/clean": messages.EndTerminals,
+        "thread/backgroundTerminals/terminate": messages.EndTerminal,
+    }
+    assert sent.keys() == RELEASING
+    assert set(HANDLERS) >= RELEASING
+    ends = (messages.Release, messages.StopThread, messages.LeaveNow, messages.TurnEnded, Settle)
+    assert all(issubclass(kind, Urgent) for kind in (*sent.values(), *ends))
