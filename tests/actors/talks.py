@@ -98,9 +98,13 @@ class Talk:
         self.wire.requests.send_nowait(orjson.dumps({"id": id, "method": method, "params": params}))
         return id
 
+    async def settled(self, id: int) -> Any:
+        """The answer to a request as it was sent."""
+        return await self._first(lambda message: message.get("id") == id and "method" not in message)
+
     async def answer(self, id: int) -> Any:
         """The result of a request; raises Refused."""
-        message = await self._first(lambda message: message.get("id") == id and "method" not in message)
+        message = await self.settled(id)
         if "error" in message:
             raise Refused(message["error"])
         return message["result"]

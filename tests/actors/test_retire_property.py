@@ -21,15 +21,16 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from spindle.actors import relocation as relocation_module
+from spindle.actors import slots as slots_module
 from spindle.actors.client import Client
-from spindle.actors.mailbox import ActorExited, Reply
+from spindle.actors.mailbox import ActorExited, Mailbox, Reply
 from spindle.actors.registry import Leave, Registry, Resume, ToThread
 from spindle.actors.relocation import Archive, Delete, Unarchive
 from spindle.actors.slots import Post, Slots
 from spindle.actors.subscribers import Audience, Overflow, Subscriber
 from spindle.actors.thread import thread as thread_module
 from spindle.actors.thread.conversation import Conversation
-from spindle.actors.thread.messages import Attach, Detach, StartTurn
+from spindle.actors.thread.messages import Attach, Detach, ReadThread, StartTurn
 from spindle.actors.thread.opening import FromRollout, NewThread, OpenedThread
 from spindle.actors.thread.services import Models, Services
 from spindle.actors.thread.settings import settings_for
@@ -52,8 +53,8 @@ DELAY = 5
 US = Client("test", "test")
 
 
-class Violation(AssertionError):
-    """A promise that was not kept."""
+class Fault(Exception):
+    """A crash."""
 
 
 class Timed(OfflineModel):
@@ -104,12 +105,17 @@ class KeptNowhere:
 class World:
     """The registry, what is stored, and the judge of all that is seen of both."""
 
-    def __init__(self, delay: int | None, on_unsubscribe: str, loading: float) -> None:
+    def __init__(
+        self, delay: int | None, on_unsubscribe: str, loading: float, letting_go: float, stop_fails: bool, capacity: int
+    ) -> None:
         raw: dict[str, Any] = {"on_unsubscribe": on_unsubscribe}
         if delay is not None:
             raw |= {"thread_unload_delay_secs": delay}
         self.config = Config(raw=raw, merged=raw, layers=[], cwd=None, trust=None)
         self.loading = loading
+        self.letting_go = letting_go
+        self.stop_fails = stop_fails
+        self.capacity = capacity
         self.patience = 10 * (LOST_CLIENT_DELAY + (delay or 0))
         self.known: list[str] = []
         self.archived: set[str] = set()
@@ -131,6 +137,12 @@ class World:
         self.forced: dict[str, set[int]] = defaultdict(set)
         """The archivings and deletions of a thread that are under way; they may end it whoever is subscribed."""
         self.archivings: Counter[str] = Counter()
+        self.crashes: Counter[str] = Counter()
+        """Incarnations that have crashed, from the moment they handle no more messages."""
+        self.doomed: set[str] = set()
+        """Threads whose incarnation crashes now or next; clients may be subscribed to it at its end."""
+        self.load_fails = False
+        """Whether the next load crashes."""
         self.ending = False
 
     def violated(self, what: str) -> None:
@@ -143,6 +155,10 @@ class World:
         if self.loads[thread_id] - self.ends[thread_id] != 1:
             self.violated(f"{thread_id} is loaded twice at once")
         await trio.sleep(self.loading)
+        if self.load_fails:
+            self.load_fails = False
+            self.doomed.add(thread_id)
+            raise Fault
         if isinstance(opening, FromRollout) and (
             thread_id in self.archived or thread_id in self.deleted or thread_id not in self.known
         ):
@@ -217,9 +233,27 @@ class World:
             self.closed[thread_id] += 1
             if self.loads[thread_id] != self.ends[thread_id]:
                 self.violated(f"{thread_id} is closed before it has ended")
-            if self.subscribed[thread_id] and not self.forced[thread_id] and not self.ending:
+            expected = self.forced[thread_id] or thread_id in self.doomed or self.ending
+            if self.subscribed[thread_id] and not expected:
                 self.violated(f"{thread_id} closes while subscribed")
             self.subscribed[thread_id].clear()
+            self.doomed.discard(thread_id)
+
+    async def stopped(self, actor, stopped):
+        """The end of an incarnation, as long and as bad as this world has it."""
+        await trio.sleep(self.letting_go)
+        try:
+            await stopped(actor)
+        finally:
+            self.ends[actor.thread_id] += 1
+            if actor.thread_id in self.doomed and self.closed[actor.thread_id] == self.born[actor.thread_id]:
+                self.doomed.discard(actor.thread_id)  # it has never loaded, and so is not announced
+        if self.stop_fails:
+            raise Fault
+
+    def handled_last(self, actor):
+        if actor.thread_id in self.doomed:
+            self.crashes[actor.thread_id] += 1
 
     def reply(
         self,
@@ -228,9 +262,15 @@ class World:
         then: Any = lambda value: None,
         must: bool = False,
         asker: Member | None = None,
+        release: bool = False,
+        started: list[str] | None = None,
     ) -> Reply[Any]:
-        """A reply that has to be settled. `must`: with success, unless an archiving gets in between."""
+        """A reply that has to be settled. `must`: with success, unless an archiving gets in between.
+
+        `release`: however little room there is. `started` has the id of the thread once it is known.
+        """
         number, before = self.asked, self.archivings[thread_id or ""]
+        crashes = dict(self.crashes)
         self.asked += 1
         self.unanswered[number] = what
         innocent = thread_id not in self.archived and thread_id not in self.deleted and not self.forced[thread_id or ""]
@@ -246,6 +286,11 @@ class World:
 
         def rejected(error: Exception) -> None:
             settled()
+            id = started[0] if started else thread_id
+            if id is not None and self.crashes[id] != crashes.get(id, 0):
+                return  # it was there when the thread crashed
+            if isinstance(error, RpcError) and error.code == OVERLOADED and self.capacity and not release:
+                return
             if not isinstance(error, RpcError) or error.code in (INTERNAL_ERROR, OVERLOADED):
                 dying = isinstance(error, ActorExited) or "just ended" in str(error)
                 self.violated(f"{what} reached a dying actor" if dying else f"{what} failed with {error!r}")
@@ -303,8 +348,10 @@ class World:
             if not member.outbox.closed:
                 self.subscribed[response.thread.id].add(member)
 
-        message = Attach(reply=self.reply("start", None, loaded), subscriber=member)
-        self.known.append(self.registry.start(NewThread(params=ThreadStartParams(), client=US), message))
+        started: list[str] = []
+        message = Attach(reply=self.reply("start", None, loaded, started=started), subscriber=member)
+        started.append(self.registry.start(NewThread(params=ThreadStartParams(), client=US), message))
+        self.known += started
 
     def resume(self, client: int, thread: int) -> None:
         if not (thread_id := self.pick(thread)):
@@ -326,7 +373,11 @@ class World:
         if not (thread_id := self.pick(thread)):
             return
         member = self.clients[client]
-        reply = self.reply("unsubscribe", thread_id, lambda _: self.subscribed[thread_id].discard(member), must=True)
+
+        def left(_: object) -> None:
+            self.subscribed[thread_id].discard(member)
+
+        reply = self.reply("unsubscribe", thread_id, left, must=True, release=True)
         self.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=member)))
 
     def breath(self, client: int, thread: int) -> None:
@@ -371,25 +422,60 @@ class World:
             self.archivings[gone] += 1
         self.registry.route(Delete(thread_id, reply))
 
+    def flood(self, thread: int) -> None:
+        """More than there is room for."""
+        if not (thread_id := self.pick(thread)):
+            return
+        for number in range(3 * (self.capacity or 1)):
+            reply = self.reply(f"read {number}", thread_id)
+            self.registry.route(ToThread(thread_id, ReadThread(reply=reply)))
+
+    def crash(self, thread: int) -> None:
+        """What no thread understands is the end of it."""
+        thread_id = self.pick(thread)
+        actor = self.registry._actors.get(thread_id or "")
+        if actor is None or thread_id is None or thread_id in self.doomed:
+            return
+        try:
+            actor.nursery.start_soon(self.fail)
+        except (AttributeError, RuntimeError):  # it has not begun, or has ended
+            return
+        self.doomed.add(thread_id)
+
+    async def fail(self) -> None:
+        raise Fault
+
+    def crash_load(self) -> None:
+        self.load_fails = True
+
     def pick(self, thread: int) -> str | None:
         return self.known[thread % len(self.known)] if self.known else None
 
 
-def violations(program, *, delay=None, on_unsubscribe="finish", loading=0.0, seed=0) -> list[str]:
-    """Run the program; the promises that were broken."""
-    world = World(delay, on_unsubscribe, loading)
-    stopped = ThreadActor.stopped
+def violations(
+    program, *, delay=None, on_unsubscribe="finish", loading=0.0, letting_go=0.0, stop_fails=False, capacity=0, seed=0
+) -> list[str]:
+    """Run the program; the promises that were broken. `capacity`: of mailboxes and of what is held, 0 for the real ones."""
+    world = World(delay, on_unsubscribe, loading, letting_go, stop_fails, capacity)
+    stopped, handled_last = ThreadActor.stopped, ThreadActor.handled_last
 
-    async def counted(actor):
-        await stopped(actor)
-        world.ends[actor.thread_id] += 1
+    async def stopped_here(actor):
+        await world.stopped(actor, stopped)
+
+    def handled_last_here(actor):
+        world.handled_last(actor)
+        handled_last(actor)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(thread_module, "open_thread", world.open_thread)
         for name in ("archive", "check_archive", "check_free", "unarchive", "remove", "lineage", "read_summary"):
             patch.setattr(relocation_module, name, getattr(world, name))
         patch.setattr(trio, "to_thread", SimpleNamespace(run_sync=world.in_worker))
-        patch.setattr(ThreadActor, "stopped", counted)
+        patch.setattr(ThreadActor, "stopped", stopped_here)
+        patch.setattr(ThreadActor, "handled_last", handled_last_here)
+        if capacity:
+            patch.setattr(Mailbox.__init__, "__defaults__", (capacity,))
+            patch.setattr(slots_module, "HELD", capacity)
         trio._core._run._r.seed(seed)
         trio.run(world.run, program, clock=MockClock(autojump_threshold=0))
     return world.violations
@@ -413,6 +499,9 @@ operations = st.one_of(
     st.tuples(st.just("unarchiving"), threads),
     st.tuples(st.just("deleting"), threads),
     st.tuples(st.just("start"), clients),
+    st.tuples(st.just("flood"), threads),
+    st.tuples(st.just("crash"), threads),
+    st.tuples(st.just("crash_load")),
 )
 programs = st.lists(operations, max_size=30).map(lambda rest: [("start", 0), *rest])
 worlds = st.fixed_dictionaries(
@@ -420,6 +509,9 @@ worlds = st.fixed_dictionaries(
         "delay": st.sampled_from([None, 0, DELAY]),
         "on_unsubscribe": st.sampled_from(["finish", "interrupt"]),
         "loading": st.sampled_from([0.0, 0.001, float(DELAY)]),
+        "letting_go": st.sampled_from([0.0, 0.0, 0.001, float(DELAY)]),
+        "stop_fails": st.booleans(),
+        "capacity": st.sampled_from([0, 0, 4]),
         "seed": st.integers(0, 2**16),
     }
 )
@@ -432,7 +524,7 @@ def test_the_promises_are_kept(program, world):
 
 
 @pytest.mark.parametrize("steps", range(12))
-@pytest.mark.parametrize("between", ["resume", "turn", "archiving", "unarchiving", "deleting"])
+@pytest.mark.parametrize("between", ["resume", "turn", "archiving", "unarchiving", "deleting", "crash"])
 def test_whatever_comes_at_whatever_moment_of_the_end(steps, between):
     """Every step of the way out, one after the other."""
     args = {"resume": (0, 0), "turn": (0, 0.0)}.get(between, (0,))
@@ -453,6 +545,36 @@ def test_unsubscribe_and_resume_in_one_breath_gives_a_live_thread(seed):
     for loading in (0.0, 0.001, 1.0):
         program = [("start", 0), ("wait", 2.0), ("breath", 0, 0), ("breath", 0, 0), ("wait", 1000.0), ("turn", 0, 0.0)]
         assert violations(program, loading=loading, seed=seed) == []
+
+
+@pytest.mark.parametrize("letting_go", [0.0, 0.001])
+@pytest.mark.parametrize("then", ["resume", "breath", "turn", "archiving", "deleting", "lose", "flood"])
+def test_a_crash_at_whatever_moment(then, letting_go):
+    """And whatever comes at whatever moment of it; the thread can be resumed."""
+    args = {"resume": (0, 0), "breath": (0, 0), "turn": (0, 0.0)}.get(then, (0,))
+    for steps in range(10):
+        program = [
+            ("start", 0),
+            ("wait", 1.0),
+            ("turn", 0, 9.0),
+            ("crash", 0),
+            ("steps", steps + 1),
+            (then, *args),
+            ("resume", 1, 0),
+            ("wait", 1.0),
+            ("resume", 2, 0),
+        ]
+        assert violations(program, letting_go=letting_go, stop_fails=bool(steps % 2), seed=steps) == []
+
+
+@pytest.mark.parametrize("loading", [0.0, 1.0])
+def test_however_full_it_is_a_thread_is_let_go(loading):
+    """Its mailbox, and what is held for it."""
+    program = [
+        ("start", 0), ("flood", 0), ("wait", 2.0), ("flood", 0), ("unsubscribe", 0, 0), ("flood", 0), ("unsubscribe", 0, 0),
+        ("resume", 1, 0), ("wait", 5.0), ("resume", 1, 0), ("flood", 0), ("lose", 1), ("steps", 3), ("flood", 0),
+    ]  # fmt: skip
+    assert violations(program, delay=0, loading=loading, letting_go=1.0, capacity=4) == []
 
 
 def test_a_thread_that_is_told_to_end_while_it_loads_closes_once():
@@ -487,7 +609,17 @@ def route_without_holding(self, thread_id, message, *, urgent=False, original=Sl
     return [Post(slot.address, message)]
 
 
+def live_to_the_end(self, thread_id, generation):
+    """As if a crash were known only when it is over."""
+
+
+def route_as_others(self, thread_id, message, *, urgent=False, original=Slots.route):
+    return original(self, thread_id, message)
+
+
 GUARDS = {
+    "closing once it has crashed": ("ending", live_to_the_end, "reached a dying actor"),
+    "room for what releases": ("route", route_as_others, "unsubscribe failed"),
     "accepted == seen": ("retire", retire_without_comparing, "closes while subscribed"),
     "holding while closing": ("route", route_without_holding, "reached a dying actor"),
 }
@@ -505,7 +637,10 @@ def test_without_a_guard_known_programs_break_a_promise(broken):
     programs = [
         [("start", 0), ("wait", 1.0), ("unsubscribe", 0, 0), ("steps", steps), ("resume", 0, 0)] for steps in range(12)
     ]
-    found = [what for program in programs for what in violations(program)]
+    held = [("unsubscribe", 0, 0), ("steps", 3), ("flood", 0), ("unsubscribe", 1, 0)]
+    crash = [("crash", 0), ("steps", 9), ("turn", 0, 0.0)]
+    programs += [[("start", 0), ("wait", 1.0), *then] for then in (held, crash)]
+    found = [what for program in programs for what in violations(program, letting_go=0.5, capacity=4)]
     assert any(broken in what for what in found), found
 
 
