@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 from attrs import frozen
@@ -156,7 +156,11 @@ class Look:
 
     thread_id: str
     reply: Reply[OpenedThread | None]
-    urgent: ClassVar[bool] = False
+
+    @property
+    def urgent(self) -> bool:
+        """There has to be room for it."""
+        return False
 
     def present(self, registry: Registry, address: Address) -> None:
         """Look at it, beside whatever it does."""

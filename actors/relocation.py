@@ -40,10 +40,13 @@ log = logging.getLogger("spindle")
 class Relocation(ABC):
     """Work on the files of one thread. See `registry.Routed` for how it gets there."""
 
-    urgent: ClassVar[bool] = False
-
     thread_id: str
     reply: Reply[Any]
+
+    @property
+    def urgent(self) -> bool:
+        """There has to be room for it."""
+        return False
 
     def present(self, registry: Registry, address: Address) -> None:
         """Have the thread closed for it, unless it is refused."""

@@ -31,6 +31,10 @@ BEYOND = {
 """What is said of a stored thread, loaded or not."""
 
 
+MARKS = {"completed": b'"task_complete"', "interrupted": b'"turn_aborted"'}
+"""How the end of a turn is recorded. One that failed may have failed to be."""
+
+
 @frozen
 class Wrote:
     """Bytes went into a file, which `inode` identifies."""
@@ -181,8 +185,9 @@ def saved(history: list[Any]) -> list[str]:
             continue
         request = asked.get((entry.client, entry.message.get("id", -1)))
         if entry.message.get("method") == "turn/completed":
-            turn = entry.message["params"]["turn"]["id"].encode()
-            wrong += _unsynced(history[:at], (b'"task_complete"', turn))
+            turn = entry.message["params"]["turn"]
+            if (mark := MARKS.get(turn["status"])) is not None:
+                wrong += _unsynced(history[:at], (mark, turn["id"].encode()))
         elif request is None or "result" not in entry.message:
             continue
         elif request.method == "thread/name/set":
