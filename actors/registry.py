@@ -19,11 +19,12 @@ from uuid_utils import uuid7
 
 from spindle.actors.actor import Exited
 from spindle.actors.boundary import start_apart
-from spindle.actors.mailbox import ActorExited, Address, Ask, MailboxFull, Reply, Urgent
+from spindle.actors.mailbox import ActorExited, Address, Ask, MailboxFull, Reply, Urgent, answer
 from spindle.actors.relocation import Relocation
 from spindle.actors.slots import Announce, Effect, Post, Replay, Slots, Stop
 from spindle.actors.subscribers import Subscriber
-from spindle.actors.thread.bookkeeping import EndedTurn, keep
+from spindle.actors.thread import bookkeeping
+from spindle.actors.thread.bookkeeping import EndedTurn
 from spindle.actors.thread.messages import Attach, Detach, Hold, StopThread
 from spindle.actors.thread.opening import OpenedThread, Opening
 from spindle.actors.thread.services import Services
@@ -151,7 +152,7 @@ class OnStored(_Posted[Ask[Any]]):
 
 
 @frozen
-class Look:
+class _Look:
     """Answers with what a loaded thread knows of itself; None for one that is loading, or not loaded."""
 
     thread_id: str
@@ -218,6 +219,14 @@ class Registry:
         """What a loaded thread knows of itself; None for one that is loading, or not loaded."""
         actor = self._actors.get(thread_id)
         return getattr(actor, "state", None)
+
+    async def look(self, thread_id: str) -> OpenedThread | None:
+        """As `loaded_state`, but of the next incarnation where a thread is on its way out, or its file is worked on."""
+
+        def send(reply: Reply[OpenedThread | None]) -> None:
+            self.route(_Look(thread_id, reply))
+
+        return await answer(send)
 
     def reload_servers(self) -> None:
         """Have every loaded thread bring its MCP servers in line with the configuration before its next turn."""
@@ -407,7 +416,7 @@ class Registry:
 
     async def _keep(self, turn: EndedTurn, kept: trio.Event) -> None:
         try:
-            await keep(self._services, turn)
+            await bookkeeping.keep(self._services, turn)
         finally:
             kept.set()
             self._keeping -= 1

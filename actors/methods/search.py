@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import trio
 
-from spindle.actors.mailbox import Reply, answer
+from spindle.actors.mailbox import Reply
 from spindle.actors.methods.identity import thread_id
 from spindle.actors.methods.listing import described
-from spindle.actors.registry import Look
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.search import (
     ThreadSearchOccurrence,
@@ -90,7 +89,7 @@ def occurrences(connection: Connection, params: ThreadSearchOccurrencesParams, r
         return ThreadSearchOccurrencesResponse([_shown(each) for each in page.data], page.next_cursor)
 
     async def run() -> ThreadSearchOccurrencesResponse:
-        loaded = await answer(lambda reply: runtime.registry.route(Look(id, reply)))
+        loaded = await runtime.registry.look(id)
         if loaded is not None and loaded.ephemeral:
             raise invalid_request(f"ephemeral thread does not support search: {id}")
         try:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from spindle.actors.mailbox import answer
-from spindle.actors.registry import Look
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.storage.threads.locate import locate, locate_archived
 
@@ -23,7 +21,7 @@ async def known(
     Raises RpcError: `missing` where there is no such thread (nor, unless `archived`, a thread in the archive),
     `ephemeral` for an ephemeral one, `unwritten`, if given, for one of which nothing is on disk yet.
     """
-    thread = await answer(lambda reply: runtime.registry.route(Look(id, reply)))
+    thread = await runtime.registry.look(id)
     if thread is not None:
         if thread.ephemeral:
             raise invalid_request(ephemeral)

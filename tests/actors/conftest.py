@@ -2,6 +2,7 @@
 
 from collections import deque
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
@@ -129,7 +130,7 @@ def witness():
 @pytest.fixture
 async def talk(nursery):
     """talk(runtime) -> an initialized client that pipelines, on a connection of its own."""
-    history = []
+    history: list[Any] = []
 
     async def begin(runtime):
         client = Talk(runtime, history, len({each.client for each in history}))

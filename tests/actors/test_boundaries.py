@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import trio
@@ -17,7 +18,7 @@ from spindle.actors.registry import OnStored, ToThread
 from spindle.actors.relocation import Archive
 from spindle.actors.skills import SkillCatalog
 from spindle.actors.subscribers import Overflow, Subscriber
-from spindle.actors.thread import bookkeeping, turn_task
+from spindle.actors.thread import bookkeeping, opening, turn_task
 from spindle.actors.thread import thread as thread_module
 from spindle.actors.thread.messages import Attach, SetName
 from spindle.actors.thread.opening import NewThread
@@ -137,13 +138,13 @@ async def test_what_cannot_be_kept_of_a_turn_is_logged_and_ends_nothing(opened, 
 @pytest.fixture
 def late(monkeypatch):
     """Nothing of a turn's end is kept before it is set; the turn does not wait."""
-    go, whole = trio.Event(), registry_module.keep
+    go, whole = trio.Event(), bookkeeping.keep
 
     async def keep(services, turn):
         await go.wait()
         await whole(services, turn)
 
-    monkeypatch.setattr(registry_module, "keep", keep)
+    monkeypatch.setattr(bookkeeping, "keep", keep)
     monkeypatch.setattr(turn_task, "KEEPING", 0)
     return go
 
@@ -229,7 +230,8 @@ async def test_changes_of_one_commit_all_fail_when_it_fails(tmp_path, once, monk
     """And none is answered as made."""
     from spindle.storage.home import Home
 
-    store, outcomes = StateStore(Home(tmp_path)), []
+    store = StateStore(Home(tmp_path))
+    outcomes: list[Any] = []
     await store.change(lambda db: None)
 
     async def change():
@@ -255,7 +257,7 @@ async def test_changes_of_one_commit_all_fail_when_it_fails(tmp_path, once, monk
     await store.aclose()
 
 
-SERVICES = {
+SERVICES: dict[str, tuple[Any, str, str | None, dict[str, Any]]] = {
     "index": (ThreadIndex, "page", "thread/list", {}),
     "index that catches up": (ThreadIndex, "catch_up", None, {}),
     "state store": (StateStore, "_change", "thread/goal/set", {"objective": "o"}),
@@ -348,14 +350,14 @@ async def routed(runtime, message, outcomes):
 
 
 async def test_the_end_comes_while_a_thread_starts(opened, monkeypatch, slow, hangs):
-    whole = thread_module.open_thread
+    whole = opening.open_thread
 
     async def slowly(*args):
         await slow.wait()
         return await whole(*args)
 
     monkeypatch.setattr(thread_module, "open_thread", slowly)
-    outcomes = []
+    outcomes: list[Any] = []
     async with trio.open_nursery() as outside:
         async with opened() as runtime:
             outside.start_soon(subscribed, runtime.start_thread(), outcomes)
@@ -369,7 +371,7 @@ async def test_the_end_comes_while_a_thread_starts(opened, monkeypatch, slow, ha
 
 
 async def test_the_end_comes_while_a_file_is_worked_on(opened, slow, hangs):
-    outcomes = []
+    outcomes: list[Any] = []
 
     def work(reply):
         return OnStored("absent", SetName(reply=reply, name="x"), slow.wait)
@@ -391,7 +393,7 @@ async def test_the_end_comes_while_a_thread_lets_go(opened, monkeypatch, actor, 
         await stopped(self)
 
     monkeypatch.setattr(ThreadActor, "stopped", slowly)
-    held = []
+    held: list[Any] = []
     async with trio.open_nursery() as outside, opened() as runtime, runtime.start_thread() as thread:
         if crash:
             actor(runtime, thread.id).address.cast("what no thread understands")
@@ -414,7 +416,7 @@ async def shut_down(runtime, end):
 
 async def test_the_end_comes_while_a_thread_is_stuck_in_a_message(opened, monkeypatch, slow):
     monkeypatch.setattr(registry_module, "PATIENCE", 0)
-    outcomes = []
+    outcomes: list[Any] = []
 
     async def stuck(self, message):
         await slow.wait()
@@ -424,10 +426,10 @@ async def test_the_end_comes_while_a_thread_is_stuck_in_a_message(opened, monkey
 
     async with trio.open_nursery() as outside, opened() as runtime:
         client = Subscriber(Overflow.CLOSE)
-        opening = NewThread(params=ThreadStartParams(), client=Client("t", "t"))
+        new = NewThread(params=ThreadStartParams(), client=Client("t", "t"))
 
         def start(reply):
-            runtime.registry.start(opening, Attach(reply=reply, subscriber=client))
+            runtime.registry.start(new, Attach(reply=reply, subscriber=client))
 
         id = (await answer(start)).thread.id
         monkeypatch.setattr(ThreadActor, "_dispatch", stuck)
@@ -441,7 +443,7 @@ async def test_the_end_comes_while_it_is_looked_whether_a_thread_may_be_archived
         await slow.wait()
 
     monkeypatch.setattr(Archive, "check", check)
-    outcomes = []
+    outcomes: list[Any] = []
     async with trio.open_nursery() as outside, opened() as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
         outside.start_soon(routed, runtime, lambda reply: Archive(thread.id, reply), outcomes)

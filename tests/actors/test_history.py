@@ -225,7 +225,7 @@ def answered(id: int, **result: Any) -> Heard:
 
 NAMED = Asked(0, 1, "thread/name/set", {"threadId": "t", "name": "one"})
 LINE = Wrote(7, b'{"type":"thread_name_updated","thread_name":"one"}')
-FAULTS = {
+FAULTS: dict[str, tuple[list[Any], str]] = {
     "no answer": ([NAMED], "answered 0 times"),
     "two answers": ([Asked(0, 1, "x", {}), answered(1), answered(1)], "answered 2 times"),
     "late": ([heard("thread/closed", threadId="t"), heard("thread/started", threadId="t")], "after the close"),

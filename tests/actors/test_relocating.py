@@ -39,6 +39,7 @@ def another_writer():
             [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         held.append(process)
+        assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         return process.pid
 
