@@ -31,5 +31,14 @@ def read(connection: Connection, params: ConfigReadParams, reply: Reply[Any]) ->
 
 
 def requirements(connection: Connection, params: object, reply: Reply[Any]) -> None:
-    """configRequirements/read: no administrator's requirements are supported, so there are none."""
-    reply.resolve(ConfigRequirementsReadResponse())
+    """configRequirements/read"""
+    loader = connection.runtime.config_loader
+
+    async def work() -> object:
+        try:
+            demanded = await trio.to_thread.run_sync(loader.requirements)
+        except (ConfigError, OSError) as error:
+            raise internal_error(f"failed to read configuration layers: {error}") from error
+        return ConfigRequirementsReadResponse(demanded.read())
+
+    connection.later(reply, work)

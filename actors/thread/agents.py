@@ -65,7 +65,8 @@ class ThreadAgents:
     def allowed(self) -> bool:
         """Whether the thread may have agents."""
         config = self._thread.state.config
-        return config.features("multi_agent", True) and self._thread.membership.depth < deepest(config)
+        enabled = config.features("multi_agent", True) and config.table("agents").get("enabled") is not False
+        return enabled and self._thread.membership.depth < deepest(config)
 
     @property
     def working(self) -> bool:

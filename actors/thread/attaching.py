@@ -41,10 +41,12 @@ async def attach(thread: ThreadActor, message: Attach) -> None:
 
 
 def _warn(thread: ThreadActor) -> None:
-    """Tell the thread's first subscriber what is wrong with the hooks."""
+    """Tell the thread's first subscriber what is wrong with the settings and the hooks."""
     hooks = thread.state.hooks
+    warnings = [*thread.state.warnings, *hooks.warnings]
+    thread.state.warnings = ()
     thread.state.hooks = evolve(hooks, warnings=()) if hooks.warnings else hooks
-    for warning in hooks.warnings:
+    for warning in warnings:
         thread.emit(WarningNotification(thread.thread_id, warning))
 
 

@@ -13,6 +13,7 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.subscribers import Event
+from spindle.actors.thread.allowed import check
 from spindle.actors.thread.messages import (
     CountElicitation,
     InjectItems,
@@ -155,6 +156,7 @@ async def update_settings(thread: ThreadActor, message: UpdateSettings) -> None:
     """For the turns that follow; one that runs keeps its own. A rollout yet to be made learns of them by its first turn."""
     state, before = thread.state, thread.state.settings
     after = changed(before, message.params, state.config, thread.services.cwd)
+    check(after, state.config.requirements)
     if after != before:
         if state.conversation.stored:
             await save(thread, lambda: [("event_msg", applied(after, thread.thread_id))])

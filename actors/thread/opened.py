@@ -11,6 +11,7 @@ from attrs import Factory, define, field
 
 from spindle.actors.client import Client
 from spindle.actors.skills import announcement
+from spindle.actors.thread.allowed import held
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings
@@ -59,6 +60,8 @@ class OpenedThread:
     """Questions that clients are putting to the user outside the server."""
     hooks: HookConfig = field(default=Factory(lambda self: hook_config(self.config), takes_self=True))
     """Read where the thread is opened, in a worker thread, and kept as long as it is loaded."""
+    warnings: Sequence[str] = ()
+    """What the first subscriber is to know of the settings."""
     begun: bool = False
     """Whether hooks have been told that the thread begins."""
     new_developer_instructions: str | None = None
@@ -68,7 +71,11 @@ class OpenedThread:
 def open_state(
     services: Services, config: Config, settings: ThreadSettings, conversation: Conversation, client: Client, at: int
 ) -> OpenedThread:
-    """The state of a thread that began `at` that second, with what applies in its directory. Blocks on the disk."""
+    """The state of a thread that began `at` that second, with what applies in its directory. Blocks on the disk.
+
+    Every thread comes this way, so this is where settings are held to what is allowed.
+    """
+    settings, fallen = held(settings, config.requirements)
     return OpenedThread(
         settings=settings,
         config=config,
@@ -80,6 +87,7 @@ def open_state(
         updated_at=at,
         source=services.source,
         cli_version=services.version,
+        warnings=fallen,
     )
 
 

@@ -138,8 +138,7 @@ def settings_for(
         or "on-request",
         approvals_reviewer=params.approvals_reviewer
         or recorded.get("approvals_reviewer")
-        or config.approvals_reviewer
-        or "user",
+        or config.approvals_reviewer,
         sandbox=sandbox,
         profile=profile,
         service_tier=(recorded.get("service_tier") or config.service_tier)

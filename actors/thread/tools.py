@@ -77,29 +77,18 @@ class ThreadTools:
         patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled, reading=runner.reading)
         grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
         taker = PatchCommands(patches, grammar=grammar)
-        logins = config.raw.get("allow_login_shell") is not False
-        poll = config.raw.get("background_terminal_max_timeout")
-        shell = ShellTool(runner, taker, plain=grammar, limit=info.output)
-        scripts = ShellCommandTool(runner, taker, logins=logins, limit=info.output)
-        hidden: list[Tool] = [
-            shell,
-            scripts,
-            ApplyPatch(patches, custom=False),  # models that know it call it all the same
-        ]
-        offered: list[Offered] = []
-        if config.features("unified_exec", True) or info.shell == "unified_exec":
-            longest = poll if isinstance(poll, int) else LONGEST_POLL
-            offered += [ExecCommandTool(runner, taker, logins=logins), WriteStdinTool(runner, longest_poll=longest)]
-        elif info.shell != "disabled":
-            offered.append(scripts if info.shell == "shell_command" else shell)
+        offered, hidden = _shells(config, info, runner, taker, grammar)
+        hidden.append(ApplyPatch(patches, custom=False))  # models that know it call it all the same
         offered += self._servers.functions()
-        offered += [UpdatePlan(), RequestUserInput()]
+        offered += [UpdatePlan()] if config.offers_tool("update_plan") else []
+        offered += [RequestUserInput()] if config.offers_tool("experimental_request_user_input") else []
         if config.features("request_permissions_tool", False):
             offered.append(RequestPermissions(runner.remembered, runner.place(settings.cwd)))
         if grammar or info.patches == "function":
             offered.append(ApplyPatch(patches, custom=grammar))
         offered += web_search(config, unconfined=isinstance(settings.sandbox, DangerFullAccessPolicy))
-        offered.append(ViewImage(runner.reading))
+        if config.offers_tool("view_image") and config.features("view_image", True):
+            offered.append(ViewImage(runner.reading))
         if self._agents.allowed:
             listed = self._services.model_lists.entries(settings.model_provider, config)
             offered += agent_tools(self._agents, models(config, listed), runner.reading)
@@ -116,10 +105,40 @@ class ThreadTools:
                 log.exception("the diff of a turn of thread %s could not be told", host.thread_id)
 
 
+def _shells(
+    config: Config, info: ModelInfo, runner: Runner, taker: PatchCommands, grammar: bool
+) -> tuple[list[Offered], list[Tool]]:
+    """(the tools that run commands as `info` has the model offered them, those that it may call all the same)
+
+    Where `features.shell_tool` is off there are none, so that a call to one runs nothing.
+    """
+    if not config.features("shell_tool", True):
+        return [], []
+    logins, poll = config.allow_login_shell, config.raw.get("background_terminal_max_timeout")
+    shell = ShellTool(runner, taker, plain=grammar, limit=info.output)
+    scripts = ShellCommandTool(runner, taker, logins=logins, limit=info.output)
+    offered: list[Offered] = []
+    if config.features("unified_exec", True) or info.shell == "unified_exec":
+        longest = poll if isinstance(poll, int) else LONGEST_POLL
+        offered = [ExecCommandTool(runner, taker, logins=logins), WriteStdinTool(runner, longest_poll=longest)]
+    elif info.shell != "disabled":
+        offered = [scripts if info.shell == "shell_command" else shell]
+    return offered, [shell, scripts]
+
+
 def web_search(config: Config, *, unconfined: bool) -> Sequence[Mapping[str, Any]]:
     """The offer of the provider's web search: of pages it knows already, or of the live web, which commands without a
-    sandbox could reach as well."""
-    mode = config.web_search or "cached"
+    sandbox could reach as well, where it is allowed. `[tools.web_search]` says which pages, how much, and from where."""
+    mode, allowed = config.web_search, config.requirements.web_search_modes
     if mode == "disabled":
         return []
-    return [{"type": "web_search", "external_web_access": mode == "live" or unconfined}]
+    live = mode == "live" or (unconfined and (allowed is None or "live" in allowed))
+    offer: dict[str, Any] = {"type": "web_search", "external_web_access": live}
+    wanted = config.web_search_options
+    if (domains := wanted.get("allowed_domains")) is not None:
+        offer["filters"] = {"allowed_domains": domains}
+    if (location := wanted.get("location")) is not None:
+        offer["user_location"] = {"type": "approximate", **location}
+    if (size := wanted.get("context_size")) is not None:
+        offer["search_context_size"] = size
+    return [offer]

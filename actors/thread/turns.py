@@ -11,6 +11,7 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.mailbox import Ask
+from spindle.actors.thread.allowed import check
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import Compact, InterruptTurn, Review, RunScript, StartTurn, SteerTurn
 from spindle.actors.thread.turn_task import TurnTask
@@ -29,8 +30,10 @@ OTHER_BOUNDS = "the agent is at work, and what it may do is not what you may do 
 async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
     """Start a turn, or join the one that runs; behind one that takes no input any more it waits.
 
-    Raises RpcError where that may do something else than whoever asks.
+    Raises RpcError where that may do something else than whoever asks, or what is asked for is not allowed.
     """
+    state = thread.state
+    check(state.settings.for_turn(message.params, thread.services.cwd), state.config.requirements)
     said = None
     if thread.turn is None or thread.turn.joinable:
         said = await _said(thread, message.params.input)

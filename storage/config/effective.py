@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from spindle.rpc.model.provider import Provider
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
 from spindle.storage.config.permissions import chosen, named
 from spindle.storage.config.providers import OPENAI, providers
+from spindle.storage.config.requirements import NOTHING, Requirements
+
+FORMER_NAMES: Final[Mapping[str, Sequence[str]]] = {
+    "multi_agent": ("collab",),
+    "unified_exec": ("experimental_use_unified_exec_tool",),
+}
+"""Features that have been called otherwise."""
 
 
 @frozen
@@ -37,6 +44,8 @@ class Config:
     trust: Trust | None
     model_catalog: Sequence[Mapping[str, Any]] | None = None
     """The entries of `model_catalog_json`, checked; None where it is not set."""
+    requirements: Requirements = NOTHING
+    """What the administrator demands. Features, web search, login shells and MCP servers are held to it here."""
     _providers: Mapping[str, Provider] = field(init=False, repr=False, eq=False)
 
     permission_profile: Mapping[str, Any] | None = field(init=False, repr=False, eq=False)
@@ -60,13 +69,29 @@ class Config:
         return self._providers[self.model_provider]
 
     def mcp_servers(self) -> Mapping[str, McpServerConfig]:
-        """Every configured MCP server by name, disabled ones included."""
-        return mcp_servers(self.raw)
+        """Every configured MCP server by name, disabled ones included; one that is not allowed is disabled."""
+        allows = self.requirements.allows_server
+        return {
+            name: server if allows(name, server.command, server.url) else evolve(server, enabled=False)
+            for name, server in mcp_servers(self.raw).items()
+        }
 
     def features(self, name: str, default: bool) -> bool:
-        """Whether `[features]` switches `name` on."""
-        value = self.table("features").get(name)
-        return value if isinstance(value, bool) else default
+        """Whether `[features]` switches `name` on, which may go by an older name; a requirement decides."""
+        for switches in (self.requirements.features, self.table("features")):
+            for called in (name, *FORMER_NAMES.get(name, ())):
+                value: object = switches.get(called)
+                if isinstance(value, dict):
+                    value = cast("dict[str, object]", value).get("enabled")
+                if isinstance(value, bool):
+                    return value
+        former = self.raw.get("experimental_use_unified_exec_tool") if name == "unified_exec" else None
+        return former if isinstance(former, bool) else default
+
+    def offers_tool(self, name: str) -> bool:
+        """Whether `[tools]` lets the model have a tool."""
+        value = self.table("tools").get(name)
+        return (cast("dict[str, object]", value).get("enabled") if isinstance(value, dict) else value) is not False
 
     def table(self, key: str) -> Mapping[str, Any]:
         """A table of the settings, empty where it is not set."""
@@ -92,8 +117,9 @@ class Config:
         return self.raw.get("approval_policy")
 
     @property
-    def approvals_reviewer(self) -> str | None:
-        return self.raw.get("approvals_reviewer")
+    def approvals_reviewer(self) -> str:
+        """Who is asked: the user, whatever is wanted, because there is no other reviewer."""
+        return "user"
 
     @property
     def sandbox_mode(self) -> str | None:
@@ -149,8 +175,23 @@ class Config:
         return self.raw.get("personality")
 
     @property
-    def web_search(self) -> str | None:
-        return self.raw.get("web_search")
+    def allow_login_shell(self) -> bool:
+        """Whether commands may run in a login shell."""
+        return self.requirements.allow_login_shell is not False and self.raw.get("allow_login_shell") is not False
+
+    @property
+    def web_search(self) -> str:
+        """`disabled`, `cached` or `live`, whichever is wanted and allowed."""
+        off = self.table("tools").get("web_search") is False
+        wanted: str = self.raw.get("web_search") or ("disabled" if off else "cached")
+        allowed = self.requirements.web_search_modes
+        return wanted if allowed is None or wanted in allowed else "disabled"
+
+    @property
+    def web_search_options(self) -> Mapping[str, Any]:
+        """`[tools.web_search]`: `allowed_domains`, `context_size` and `location`, as far as they are set."""
+        value = self.table("tools").get("web_search")
+        return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
     @property
     def instructions(self) -> str | None:

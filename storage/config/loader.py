@@ -23,6 +23,7 @@ from spindle.storage.config.layers import (
 )
 from spindle.storage.config.model_catalog import Catalog, CatalogFiles
 from spindle.storage.config.providers import providers
+from spindle.storage.config.requirements import Requirements, requirements
 from spindle.storage.config.toml import find_value, parse_file
 from spindle.storage.home import Home
 
@@ -40,7 +41,8 @@ class _Parsed:
 class ConfigLoader:
     """Loads the settings of one home. Blocks on the disk; may be shared by worker threads.
 
-    `overrides` hold for every load: the command line's `-c key=value`, parsed (`parse_override`).
+    `overrides` hold for every load: the command line's `-c key=value`, parsed (`parse_override`). Beside `system_file`
+    lies `requirements.toml`.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class ConfigLoader:
         self.home = home
         self.overrides = tuple(overrides)
         self.system_file = system_file
+        self.requirements_file = system_file.with_name("requirements.toml")
         self._files: dict[Path, _Parsed] = {}
         self._catalogs = CatalogFiles()
         self._lock = threading.Lock()
@@ -59,6 +62,7 @@ class ConfigLoader:
         A profile counts more than the files and less than overrides. Raises ConfigError, which names the file and the
         place; OSError for a file that exists and cannot be read.
         """
+        demanded = self.requirements()
         user = self._read(self.home.config_file)
         flags = nest([*self.overrides, *overrides])
         system = Layer({"type": "system", "file": str(self.system_file)}, self._read(self.system_file))
@@ -74,7 +78,13 @@ class ConfigLoader:
         if named is not None and named not in known:
             raise ConfigError(f"Model provider `{named}` not found")
         catalog = self._catalog(raw, layers)
-        return Config(raw=raw, merged=merged, layers=layers, cwd=cwd, trust=trust, model_catalog=catalog)
+        return Config(raw=raw, merged=merged, layers=layers, cwd=cwd, trust=trust, model_catalog=catalog, requirements=demanded)
+
+    def requirements(self) -> Requirements:
+        """What the administrator demands. Raises ConfigError, OSError."""
+        path = self.requirements_file
+        table = self._read(path)
+        return requirements(path, table, lambda keys: self._place(path, keys))
 
     def overlay(self, config: Config, file: str) -> tuple[Config, Mapping[str, Any]]:
         """(`config` with the settings of the file of an agent's role over it; those settings).
@@ -156,8 +166,11 @@ class ConfigLoader:
             path = Path(folder) / "config.toml"
         else:
             return None, None
+        return path, self._place(path, keys)
+
+    def _place(self, path: Path, keys: tuple[str, ...]) -> tuple[int, int] | None:
         parsed = self._files.get(path)
-        return path, None if parsed is None else find_value(parsed.data, keys)
+        return None if parsed is None else find_value(parsed.data, keys)
 
     def _read(self, path: Path) -> Mapping[str, Any]:
         try:

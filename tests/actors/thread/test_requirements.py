@@ -1,0 +1,244 @@
+"""An administrator's requirements hold on every way in, and what config.toml forbids is not offered and does not run."""
+
+import json
+
+import pytest
+
+from spindle.actors.mailbox import answer
+from spindle.actors.registry import ToThread
+from spindle.actors.thread.allowed import required_mode
+from spindle.actors.thread.messages import StartTurn, UpdateSettings
+from spindle.actors.thread.settings import settings_for
+from spindle.rpc.protocol.converter import structure
+from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
+from spindle.rpc.protocol.threads import ThreadStartParams
+from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.storage.config import ConfigLoader
+from spindle.storage.home import Home
+
+DEMANDED = 'allowed_sandbox_modes = ["read-only"]\nallowed_approval_policies = ["on-request"]\n'
+WANTED = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
+WRITES_A = {"fileSystem": {"entries": [{"path": {"type": "path", "path": "/a"}, "access": "write"}]}}
+ROOT = {"path": {"type": "special", "value": {"kind": "root"}}, "access": "write"}
+
+
+def call(name, arguments):
+    return {"type": "function_call", "call_id": "c1", "name": name, "arguments": json.dumps(arguments)}
+
+
+@pytest.fixture
+def demanding(opened, tmp_path):
+    """demanding(runtime, config, text) -> None; from now on the runtime's threads are held to the requirements in `text`."""
+
+    def demand(runtime, config=WANTED, text=DEMANDED):
+        (tmp_path / "etc").mkdir(exist_ok=True)
+        (tmp_path / "etc" / "requirements.toml").write_text(text)
+        runtime.config_loader = ConfigLoader(runtime.home, config, system_file=tmp_path / "etc" / "config.toml")
+
+    return demand
+
+
+def ruled(thread):
+    return thread.info.approval_policy, thread.info.sandbox.type
+
+
+async def warnings(thread, count):
+    found = []
+    async for event in thread.events():
+        if event.METHOD == "warning":
+            found.append(event.message)
+            if len(found) == count:
+                return found
+    raise AssertionError("the thread has ended")
+
+
+async def test_a_configured_thread_falls_back_to_what_is_allowed_and_says_so(opened, demanding):
+    async with opened() as runtime:
+        demanding(runtime)
+        async with runtime.start_thread() as thread:
+            assert ruled(thread) == ("on-request", "readOnly")
+            policy, mode = await warnings(thread, 2)
+    assert "`approval_policy`: `never` is not in the allowed set [on-request] (set by /" in policy
+    assert "falling back to required value read-only" in mode
+    assert "`danger-full-access` is not in the allowed set [read-only]" in mode
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"sandbox": "danger-full-access", "approval_policy": "never"},
+        {"sandbox": "workspace-write"},
+        {"config": {"sandbox_mode": "danger-full-access", "approval_policy": "never"}},
+        {"permission_profile": {"fileSystem": {"entries": [ROOT]}}},
+        {"permission_profile": WRITES_A},
+    ],
+)
+async def test_neither_parameters_nor_overrides_get_around_it(opened, demanding, params):
+    async with opened() as runtime:
+        demanding(runtime, [])
+        async with runtime.start_thread(**params) as thread:
+            assert ruled(thread) == ("on-request", "readOnly")
+            settings = runtime.registry._actors[thread.id].state.settings
+            assert (settings.profile, required_mode(settings)) == (None, "read-only")
+
+
+async def test_what_a_thread_ran_with_before_does_not_get_around_it(opened, demanding):
+    async with opened(config=WANTED) as runtime, runtime.start_thread() as thread:
+        assert ruled(thread) == ("never", "dangerFullAccess")
+        await thread.run("go")
+    async with opened() as runtime:
+        demanding(runtime)
+        async with runtime.resume_thread(thread.id) as resumed:
+            assert ruled(resumed) == ("on-request", "readOnly")
+        async with runtime.fork_thread(thread.id) as fork:
+            assert ruled(fork) == ("on-request", "readOnly")
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"sandboxPolicy": {"type": "dangerFullAccess"}}, "`danger-full-access` is not in the allowed set [read-only]"),
+        ({"approvalPolicy": "never"}, "`never` is not in the allowed set [on-request]"),
+        ({"permissionProfile": WRITES_A}, "`workspace-write` is not in the allowed set [read-only]"),
+    ],
+)
+async def test_a_turn_that_asks_for_more_is_refused(opened, demanding, params, named):
+    async with opened() as runtime:
+        demanding(runtime, [])
+        async with runtime.start_thread() as thread:
+            given = structure({"threadId": thread.id, "input": [], **params}, TurnStartParams)
+            with pytest.raises(RpcError) as refused:
+                await answer(lambda r: runtime.registry.route(ToThread(thread.id, StartTurn(reply=r, params=given))))
+            assert (refused.value.code, named in refused.value.message) == (-32600, True)
+            assert (await thread.run("go")).strip() == "ok"
+            settings = runtime.registry._actors[thread.id].state.settings
+            assert (settings.approval_policy, required_mode(settings)) == ("on-request", "read-only")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"sandboxPolicy": {"type": "dangerFullAccess"}}, {"approvalPolicy": "never"}, {"permissions": ":workspace"}],
+)
+async def test_a_change_of_settings_that_asks_for_more_is_refused(opened, demanding, params):
+    async with opened() as runtime:
+        demanding(runtime, [])
+        async with runtime.start_thread() as thread:
+            given = structure({"threadId": thread.id, **params}, ThreadSettingsUpdateParams)
+            actor = runtime.registry._actors[thread.id]
+            before = actor.state.settings
+            with pytest.raises(RpcError, match="is not in the allowed set"):
+                await actor.address.ask(lambda r: UpdateSettings(reply=r, params=given))
+            assert actor.state.settings == before
+
+
+async def test_an_unsupported_requirement_lets_no_thread_start(opened, demanding):
+    async with opened() as runtime:
+        demanding(runtime, [], 'enforce_residency = "us"')
+        with pytest.raises(RpcError, match="`enforce_residency`: this requirement is not supported"):
+            async with runtime.start_thread():
+                pass
+
+
+@pytest.mark.parametrize(
+    ("entries", "mode"),
+    [
+        ([ROOT], "danger-full-access"),
+        ([{"path": {"type": "path", "path": "/"}, "access": "write"}], "danger-full-access"),
+        (WRITES_A["fileSystem"]["entries"], "workspace-write"),
+        ([{**ROOT, "access": "read"}], "read-only"),
+    ],
+)
+def test_a_profile_needs_the_mode_that_grants_as_much(entries, mode, tmp_path):
+    params = structure({"permissionProfile": {"fileSystem": {"entries": entries}}}, ThreadStartParams)
+    loaded = ConfigLoader(Home(tmp_path), system_file=tmp_path / "none").load()
+    assert required_mode(settings_for(loaded, params, server_cwd="/")) == mode
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        call("exec_command", {"cmd": "touch {}", "login": False}),
+        call("shell_command", {"command": "touch {}"}),
+        call("shell", {"command": ["touch", "{}"]}),
+    ],
+)
+async def test_without_the_shell_tool_none_is_offered_and_a_call_runs_nothing(opened, scripted, tmp_path, called):
+    marker = tmp_path / "ran"
+    model = scripted([json.loads(json.dumps(called).replace("{}", str(marker)))])
+    config = [*WANTED, ("features.shell_tool", False)]
+    async with opened(model, config=config) as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+        names = {tool.get("name") for tool in model.requests[0].tools}
+        assert names.isdisjoint({"exec_command", "write_stdin", "shell", "shell_command"})
+        [told] = [json.loads(item) for item in model.requests[1].input if b"function_call_output" in item]
+        assert "unsupported call" in told["output"]
+    assert not marker.exists()
+
+
+async def test_the_shell_tool_is_there_otherwise(opened, scripted, tmp_path):
+    marker = tmp_path / "ran"
+    model = scripted([call("exec_command", {"cmd": f"touch {marker}", "login": False})])
+    async with opened(model, config=WANTED) as runtime, runtime.start_thread(cwd=tmp_path) as thread:
+        await thread.run("go")
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "missing"),
+    [
+        (("agents.enabled", False), "spawn_agent"),
+        (("features.collab", False), "spawn_agent"),
+        (("features.view_image", False), "view_image"),
+        (("tools.view_image", False), "view_image"),
+        (("tools.experimental_request_user_input.enabled", False), "request_user_input"),
+        (("tools.update_plan.enabled", False), "update_plan"),
+        (("tools.web_search", False), "web_search"),
+        (("features.experimental_use_unified_exec_tool", False), "exec_command"),
+        (("experimental_use_unified_exec_tool", False), "exec_command"),
+    ],
+)
+async def test_a_tool_that_is_switched_off_is_not_offered(opened, scripted, config, missing):
+    model = scripted()
+    async with opened(model) as runtime:
+        async with runtime.start_thread() as thread:
+            await thread.run("go")
+        async with runtime.start_thread(config={config[0]: config[1]}) as thread:
+            await thread.run("go")
+    before, after = ({tool.get("name", tool["type"]) for tool in request.tools} for request in model.requests)
+    assert (missing in before, missing in after) == (True, False)
+
+
+async def test_a_search_of_the_web_is_limited_as_configured(opened, scripted):
+    config = {
+        "tools.web_search.allowed_domains": ["example.com"],
+        "tools.web_search.context_size": "high",
+        "tools.web_search.location": {"country": "DE", "city": "Bonn"},
+    }
+    model = scripted()
+    async with opened(model) as runtime, runtime.start_thread(config=config) as thread:
+        await thread.run("go")
+    [search] = [tool for tool in model.requests[0].tools if tool["type"] == "web_search"]
+    assert search == {
+        "type": "web_search",
+        "external_web_access": False,
+        "filters": {"allowed_domains": ["example.com"]},
+        "user_location": {"type": "approximate", "country": "DE", "city": "Bonn"},
+        "search_context_size": "high",
+    }
+
+
+async def test_where_only_cached_pages_are_allowed_full_access_does_not_open_the_web(opened, scripted, demanding):
+    model = scripted()
+    async with opened(model) as runtime:
+        demanding(runtime, WANTED, 'allowed_web_search_modes = ["cached"]')
+        async with runtime.start_thread() as thread:
+            await thread.run("go")
+    [search] = [tool for tool in model.requests[0].tools if tool["type"] == "web_search"]
+    assert search["external_web_access"] is False
+
+
+async def test_who_is_asked_is_the_user_whatever_the_configuration_says(opened):
+    async with opened(config=[("approvals_reviewer", "auto_review")]) as runtime, runtime.start_thread() as thread:
+        assert thread.info.approvals_reviewer == "user"
+
