@@ -109,7 +109,9 @@ def guidance_of(services: Services, config: Config, cwd: str) -> Instructions:
 
 
 def skills_of(services: Services, config: Config, cwd: str) -> str | None:
-    """What the model is told of the skills for a directory."""
+    """What the model is told of the skills for a directory; nothing where `skills.include_instructions` is off."""
+    if config.table("skills").get("include_instructions") is False:
+        return None
     return announcement(services.skills.enabled(cwd, config.raw))
 
 

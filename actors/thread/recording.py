@@ -9,7 +9,7 @@ from attrs import evolve
 
 from spindle.actors.thread.git import read_git
 from spindle.actors.thread.settings import ThreadSettings, turn_context
-from spindle.actors.turn.context import Told, changes, opening, today
+from spindle.actors.turn.context import Included, Told, changes, opening, today
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.threads import GitInfo
@@ -27,11 +27,12 @@ def context_entries(state: OpenedThread, settings: ThreadSettings, turn_id: str)
     """What tells the model of its surroundings, as far as it has not been told; the conversation then counts it as told."""
     conversation = state.conversation
     date, zone = today()
-    now = Told.of(settings, date, zone)
+    now, included = Told.of(settings, date, zone), Included.of(state.config)
     if conversation.last_context is None:
-        told = opening(settings, now, state.guidance.text, state.skills)
+        told = opening(settings, now, state.guidance.text, state.skills, included)
     else:
-        told = changes(settings, Told.recorded(conversation.last_context), now, state.new_developer_instructions)
+        before = Told.recorded(conversation.last_context)
+        told = changes(settings, before, now, state.new_developer_instructions, included)
     context = turn_context(settings, turn_id, date, zone)
     conversation.last_context = context
     state.new_developer_instructions = None

@@ -14,7 +14,7 @@ from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.catalogue import ModelInfo, model_info
 from spindle.actors.turn.compaction import Compacted
-from spindle.actors.turn.context import Told, opening, today
+from spindle.actors.turn.context import Included, Told, opening, today
 from spindle.actors.turn.host import Entry, Said
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
@@ -136,7 +136,8 @@ class ThreadHost:
     def context(self) -> Sequence[dict[str, Any]]:
         """See TurnHost."""
         state, settings = self._state, self.settings
-        return opening(settings, Told.of(settings, *today()), state.guidance.text, state.skills)
+        now, included = Told.of(settings, *today()), Included.of(state.config)
+        return opening(settings, now, state.guidance.text, state.skills, included)
 
     def context_tokens(self) -> int:
         """See TurnHost."""

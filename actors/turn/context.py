@@ -14,11 +14,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, cast
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from spindle.actors.thread.permissions import from_rollout, unreadable
 from spindle.actors.thread.settings import ThreadSettings, approval_name, mode_name, mode_of, sandbox_to_rollout
 from spindle.rpc.protocol.converter import unstructure
+from spindle.storage.config import Config
 
 TURN_ABORTED = (
     "<turn_aborted>\nThe user interrupted the previous turn on purpose. Commands that were running may have done part of their "
@@ -101,23 +102,47 @@ class Told:
         )
 
 
+@frozen
+class Included:
+    """What config.toml has the model told; the attributes are its keys."""
+
+    include_permissions_instructions: bool = True
+    include_collaboration_mode_instructions: bool = True
+    include_environment_context: bool = True
+
+    @classmethod
+    def of(cls, config: Config) -> Included:
+        """What its keys say."""
+        return cls(*(config.raw.get(attribute.name) is not False for attribute in fields(cls)))
+
+
 def opening(
-    settings: ThreadSettings, now: Told, guidance: str | None, skills: str | None = None
+    settings: ThreadSettings,
+    now: Told,
+    guidance: str | None,
+    skills: str | None = None,
+    included: Included = Included(),
 ) -> list[dict[str, Any]]:
     """The messages before the first user input of a thread: developer, then user. `skills` announces those at hand."""
-    developer = [permissions(settings), *([skills] if skills else [])]
+    developer = [permissions(settings)] if included.include_permissions_instructions else []
+    developer += [skills] if skills else []
     if settings.developer_instructions:
         developer.append(settings.developer_instructions)
-    if now.mode:
+    if now.mode and included.include_collaboration_mode_instructions:
         developer.append(collaboration(now.mode))
     if now.personality in _PERSONALITY:
         developer.append(personality(now.personality))
     user = [instructions(now.cwd, guidance)] if guidance else []
-    return [message("developer", *developer), message("user", *user, environment(now))]
+    user += [environment(now)] if included.include_environment_context else []
+    return [message(role, *texts) for role, texts in (("developer", developer), ("user", user)) if texts]
 
 
 def changes(
-    settings: ThreadSettings, before: Told, now: Told, developer_instructions: str | None = None
+    settings: ThreadSettings,
+    before: Told,
+    now: Told,
+    developer_instructions: str | None = None,
+    included: Included = Included(),
 ) -> list[dict[str, Any]]:
     """The messages that tell of what changed since `before`; `developer_instructions` if they are new."""
     developer: list[str] = []
@@ -126,17 +151,18 @@ def changes(
             f"<model_switch>\nThe user has switched the model: this conversation was held with {before.model} so far and "
             f"goes on with {now.model}. Continue from where it stands.\n</model_switch>"
         )
-    if before.approval != now.approval or before.sandbox != now.sandbox:
+    if included.include_permissions_instructions and (before.approval, before.sandbox) != (now.approval, now.sandbox):
         developer.append(permissions(settings))
     if developer_instructions:
         developer.append(developer_instructions)
-    if now.mode and now.mode != before.mode:
+    if included.include_collaboration_mode_instructions and now.mode and now.mode != before.mode:
         developer.append(collaboration(now.mode))
     if now.personality != before.personality and now.personality in _PERSONALITY:
         developer.append(personality(now.personality))
     out = [message("developer", *developer)] if developer else []
     date_known = before.date is not None and before.timezone is not None
-    if before.cwd != now.cwd or (date_known and (before.date, before.timezone) != (now.date, now.timezone)):
+    moved = before.cwd != now.cwd or (date_known and (before.date, before.timezone) != (now.date, now.timezone))
+    if moved and included.include_environment_context:
         out.append(message("user", environment(now)))
     return out
 

@@ -44,6 +44,8 @@ class Config:
     trust: Trust | None
     model_catalog: Sequence[Mapping[str, Any]] | None = None
     """The entries of `model_catalog_json`, checked; None where it is not set."""
+    texts: Mapping[str, str] = field(factory=dict[str, str])
+    """Key -> what the file says that it names (`texts.FILES`)."""
     requirements: Requirements = NOTHING
     """What the administrator demands. Features, web search, login shells and MCP servers are held to it here."""
     _providers: Mapping[str, Provider] = field(init=False, repr=False, eq=False)
@@ -195,7 +197,8 @@ class Config:
 
     @property
     def instructions(self) -> str | None:
-        return self.raw.get("instructions")
+        """The base instructions; the text of a file comes first."""
+        return self.texts.get("model_instructions_file") or self.raw.get("instructions")
 
     @property
     def developer_instructions(self) -> str | None:
@@ -203,7 +206,8 @@ class Config:
 
     @property
     def compact_prompt(self) -> str | None:
-        return self.raw.get("compact_prompt")
+        """What the model is asked for a compaction; the text of a file comes last."""
+        return self.raw.get("compact_prompt") or self.texts.get("experimental_compact_prompt_file")
 
     @property
     def forced_login_method(self) -> Literal["chatgpt", "api"] | None:

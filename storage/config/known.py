@@ -24,6 +24,10 @@ PROFILE: Final[Mapping[str, Kind]] = {
     "personality": ("none", "friendly", "pragmatic"),
     "chatgpt_base_url": str,
     "model_instructions_file": str,
+    "experimental_compact_prompt_file": str,
+    "include_permissions_instructions": bool,
+    "include_collaboration_mode_instructions": bool,
+    "include_environment_context": bool,
     "features": dict,
     "tools": dict,
 }
@@ -57,6 +61,7 @@ TOP: Final[Mapping[str, Kind]] = {
     "compact_prompt": str,
     "analytics": dict,
     "agents": dict,
+    "agents.enabled": bool,
     "agents.max_threads": int,
     "agents.max_depth": int,
     "apps": dict,

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -24,6 +25,7 @@ from spindle.storage.config.layers import (
 from spindle.storage.config.model_catalog import Catalog, CatalogFiles
 from spindle.storage.config.providers import providers
 from spindle.storage.config.requirements import Requirements, requirements
+from spindle.storage.config.texts import FILES, TextFiles
 from spindle.storage.config.toml import find_value, parse_file
 from spindle.storage.home import Home
 
@@ -54,6 +56,7 @@ class ConfigLoader:
         self.requirements_file = system_file.with_name("requirements.toml")
         self._files: dict[Path, _Parsed] = {}
         self._catalogs = CatalogFiles()
+        self._texts = TextFiles()
         self._lock = threading.Lock()
 
     def load(self, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
@@ -77,8 +80,16 @@ class ConfigLoader:
         named = raw.get("model_provider")
         if named is not None and named not in known:
             raise ConfigError(f"Model provider `{named}` not found")
-        catalog = self._catalog(raw, layers)
-        return Config(raw=raw, merged=merged, layers=layers, cwd=cwd, trust=trust, model_catalog=catalog, requirements=demanded)
+        return Config(
+            raw=raw,
+            merged=merged,
+            layers=layers,
+            cwd=cwd,
+            trust=trust,
+            model_catalog=self._catalog(raw, layers),
+            texts=self._said(raw, layers),
+            requirements=demanded,
+        )
 
     def requirements(self) -> Requirements:
         """What the administrator demands. Raises ConfigError, OSError."""
@@ -96,8 +107,9 @@ class ConfigLoader:
             raise ConfigError(f"there is no file {path}")
         over = self._read(path)
         raw = merge(config.raw, over)
-        self._check(raw, [Layer({"type": "user", "file": str(path)}, over)])
-        return evolve(config, raw=raw), over
+        layers = [Layer({"type": "user", "file": str(path)}, over), *config.layers]
+        self._check(raw, layers)
+        return evolve(config, raw=raw, texts=self._said(raw, layers)), over
 
     def defaults(self) -> Config:
         """The settings when nothing is configured, to go on with beside a broken file."""
@@ -112,6 +124,15 @@ class ConfigLoader:
             return None
         folder = self._folder(layers, lambda table: table.get("model_catalog_json") == named)
         return self._catalogs.read(folder / Path(named).expanduser())
+
+    def _said(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[str, str]:
+        said: dict[str, str] = {}
+        for key, what in FILES.items():
+            named: object = raw.get(key)
+            if isinstance(named, str):
+                folder = self._folder(layers, partial(_names, key, named))
+                said[key] = self._texts.read(Path(os.path.normpath(folder / Path(named).expanduser())), what)
+        return said
 
     def _folder(self, layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Path:
         """Where a relative path starts: at the strongest file that counts and has it; at the home if no file has."""
@@ -203,6 +224,12 @@ def _profile(merged: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(chosen, dict):
         raise ConfigError(f"config profile `{name}` not found")
     return cast("dict[str, Any]", chosen)
+
+
+def _names(key: str, file: str, table: Mapping[str, Any]) -> bool:
+    profiles: object = table.get("profiles")
+    tables = cast("Mapping[str, object]", profiles).values() if isinstance(profiles, Mapping) else ()
+    return any(isinstance(one, Mapping) and cast("Mapping[str, object]", one).get(key) == file for one in (table, *tables))
 
 
 def _names_role(table: Mapping[str, Any], file: str) -> bool:

@@ -1,0 +1,51 @@
+"""Texts that config.toml keeps in files of their own: `model_instructions_file` and `experimental_compact_prompt_file`."""
+
+import os
+import stat
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from spindle.storage.config.errors import ConfigError
+
+LONGEST: Final = 1 << 20
+"""Bytes that such a text may have."""
+
+FILES: Final[Mapping[str, str]] = {
+    "model_instructions_file": "model instructions file",
+    "experimental_compact_prompt_file": "experimental compact prompt file",
+}
+"""Key -> what the file it names is."""
+
+_Signature: TypeAlias = tuple[int, int, int]
+
+
+class TextFiles:
+    """Reads such files, each again only when it has changed. Blocks on the disk; may be shared by worker threads."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[_Signature, str]] = {}
+        self._lock = threading.Lock()
+
+    def read(self, path: Path, what: str) -> str:
+        """The text without blanks around it. Raises ConfigError, with `what` the file is, where there is none."""
+        try:
+            found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > LONGEST:
+                raise ConfigError(f"{what} {path} is no regular file of at most {LONGEST} bytes")
+            signature = (found.st_mtime_ns, found.st_size, found.st_ino)
+            with self._lock:
+                known = self._known.get(path)
+            if known is not None and known[0] == signature:
+                return known[1]
+            text = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"failed to read {what} {path}: {error.strerror} (os error {error.errno})") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"failed to read {what} {path}: the file is not UTF-8") from None
+        if not text:
+            raise ConfigError(f"{what} is empty: {path}")
+        with self._lock:
+            self._known[path] = (signature, text)
+        return text
