@@ -79,7 +79,7 @@ class ModelLists:
 
     def _of(self, provider_id: str, config: Config) -> _Known | None:
         provider = config.providers().get(provider_id)
-        if provider is None or not provider.lists_models or config.model_catalog is not None:
+        if provider is None or not provider.lists_models or not provider.base_url or config.model_catalog is not None:
             return None
         key = repr(provider)
         if key not in self._known:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spindle.rpc.model.interface import Model, Provider
     from spindle.rpc.protocol.threads import ThreadStatus
     from spindle.storage.config import Config, ConfigLoader
+    from spindle.storage.config.notes import Note
     from spindle.storage.credentials import CredentialStore
     from spindle.storage.state import StateStore
 
@@ -165,13 +166,26 @@ class Runtime:
         from spindle.storage.config import ConfigError
 
         loader = self.config_loader
+
+        def look() -> Sequence[Note]:
+            config = loader.load(Path(self.cwd))
+            config.check()
+            config.check_provider(config.model_provider)
+            return config.notes
+
         try:
-            await trio.to_thread.run_sync(loader.load, Path(self.cwd))
+            notes = await trio.to_thread.run_sync(look)
         except (ConfigError, OSError) as error:
             from spindle.rpc.protocol.config import ConfigWarningNotification
 
             summary = "Invalid configuration; using defaults."
             connection.notify(ConfigWarningNotification(summary, str(error), str(self.home.config_file)))
+        else:
+            if notes:
+                from spindle.actors.thread.config_notes import warning_of
+
+                for note in notes:
+                    connection.notify(warning_of(note))
         # What the client asks at once goes first: imports hold up everything else.
         await trio.sleep(LOAD_AHEAD_PAUSE)
         while connection.awaited:  # noqa: ASYNC110 - no answer should have to tell anybody of itself
@@ -262,7 +276,7 @@ def _fixed(model: Model) -> Callable[[Provider, Config], Model]:
 
 def _maker(credentials: CredentialStore) -> Callable[[Provider, Config], Model]:
     def make(provider: Provider, config: Config) -> Model:
-        if provider.base_url is None and provider.name == "Offline":
+        if provider.is_offline:
             from spindle.rpc.model.offline import OfflineModel
 
             return OfflineModel.from_file(Path(config.offline_script)) if config.offline_script else OfflineModel()

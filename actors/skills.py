@@ -41,8 +41,13 @@ class SkillCatalog:
 
     def enabled(self, cwd: str, settings: Mapping[str, Any]) -> list[Skill]:
         """The skills that are switched on; `settings` are config.toml's."""
+        match settings.get("skills"):
+            case {"bundled": {"enabled": False}}:
+                left_out = "system"
+            case _:
+                left_out = None
         switches = _switches(settings)
-        return [skill for skill in self.find(cwd).skills if is_enabled(skill, switches)]
+        return [skill for skill in self.find(cwd).skills if skill.scope != left_out and is_enabled(skill, switches)]
 
     def mentioned(self, content: Sequence[UserInput], cwd: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The messages that bring in the skills a user input names, as `$name` or as a part of its own, each once.

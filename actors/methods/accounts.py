@@ -60,8 +60,11 @@ def login(connection: Connection, params: Any, reply: Reply[Any]) -> None:
         raise invalid_request("only logins with an API key are supported")
 
     async def work() -> None:
-        if await trio.to_thread.run_sync(lambda: runtime.config().forced_login_method) == "chatgpt":
+        config = await trio.to_thread.run_sync(runtime.config)
+        if config.forced_login_method == "chatgpt":
             raise invalid_request("API key login is disabled. Use ChatGPT login instead.")
+        if (store := config.raw.get("cli_auth_credentials_store")) not in (None, "file", "auto"):
+            raise invalid_request(f'`cli_auth_credentials_store = "{store}"` is not supported: keys are kept in a file')
         await trio.to_thread.run_sync(runtime.credentials.login_api_key, params.api_key)
         reply.resolve(ApiKeyLoginResponse())
         connection.subscriber.deliver(Event(AccountLoginCompletedNotification(None, True)))

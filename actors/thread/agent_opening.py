@@ -13,7 +13,6 @@ from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.opened import (
     OpenedThread,
-    check_provider,
     open_state,
     save_history,
     session_meta,
@@ -51,7 +50,7 @@ async def open_agent(services: Services, thread_id: str, opening: AgentThread) -
 
 def _open(services: Services, thread_id: str, opening: AgentThread) -> OpenedThread:
     settings, config, now = opening.settings, opening.config, datetime.datetime.now().astimezone()
-    check_provider(settings, config)
+    config.check_provider(settings.model_provider)
     name = opening.name
     spawn = {
         "parent_thread_id": opening.parent_id,
@@ -69,6 +68,7 @@ def _open(services: Services, thread_id: str, opening: AgentThread) -> OpenedThr
     path = None if opening.ephemeral else services.home.new_rollout_path(thread_id, now)
     conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
+    state.warnings, state.notes = (), ()  # its parent's clients know them
     state.source = protocol_source(meta["source"], name.nickname, name.role)
     state.agent_nickname, state.agent_role = name.nickname, name.role
     state.forked_from_id = meta.get("forked_from_id")

@@ -9,6 +9,7 @@ from attrs import evolve
 from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Event, Subscriber
 from spindle.actors.thread import showing
+from spindle.actors.thread.config_notes import warning_of
 from spindle.actors.thread.messages import Attach
 from spindle.actors.thread.opening import FromFork
 from spindle.actors.thread.snapshot import Snapshot
@@ -44,7 +45,9 @@ def _warn(thread: ThreadActor) -> None:
     """Tell the thread's first subscriber what is wrong with the settings and the hooks."""
     hooks = thread.state.hooks
     warnings = [*thread.state.warnings, *hooks.warnings]
-    thread.state.warnings = ()
+    for note in thread.state.notes:
+        thread.emit(warning_of(note))
+    thread.state.warnings, thread.state.notes = (), ()
     thread.state.hooks = evolve(hooks, warnings=()) if hooks.warnings else hooks
     for warning in warnings:
         thread.emit(WarningNotification(thread.thread_id, warning))

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.git import read_git
-from spindle.actors.thread.opened import OpenedThread, check_provider, configure, open_state, session_meta
+from spindle.actors.thread.opened import OpenedThread, configure, open_state, session_meta
 from spindle.actors.thread.recording import git_meta
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
@@ -110,7 +110,7 @@ def _fork(
         recorded=recorded,
         base_instructions=replay.meta.base_instructions if replay.meta else None,
     )
-    check_provider(settings, config)
+    config.check_provider(settings.model_provider)
     meta = session_meta(services, thread_id, settings, opening.client, now)
     meta["forked_from_id"] = summary.id
     if replay.meta is not None and replay.meta.raw.get("history_mode") == "paginated":

@@ -20,8 +20,9 @@ from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.settings import DynamicToolSpec
 from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.agents_md import Instructions, read_instructions
-from spindle.storage.config import Config, ConfigError
+from spindle.storage.config import Config
 from spindle.storage.config.hooks import HookConfig, hook_config
+from spindle.storage.config.notes import Note, summary
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.threads.summary import ThreadSummary
 
@@ -62,6 +63,8 @@ class OpenedThread:
     """Read where the thread is opened, in a worker thread, and kept as long as it is loaded."""
     warnings: Sequence[str] = ()
     """What the first subscriber is to know of the settings."""
+    notes: Sequence[Note] = ()
+    """Those settings without effect that clients have not been notified of when they connected."""
     begun: bool = False
     """Whether hooks have been told that the thread begins."""
     new_developer_instructions: str | None = None
@@ -87,14 +90,20 @@ def open_state(
         updated_at=at,
         source=services.source,
         cli_version=services.version,
-        warnings=fallen,
+        warnings=[*fallen, *([summary(config.notes)] if config.notes else [])],
+        notes=[note for note in config.notes if note.path not in (services.home.config_file, services.config.system_file)],
     )
 
 
 def configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] | None) -> Config:
-    """The configuration for a directory (relative ones are taken from the server's), with a request's overrides in it."""
+    """The configuration for a directory (relative ones are taken from the server's), with a request's overrides in it.
+
+    Raises ConfigError, also where something in force is not supported.
+    """
     folder = Path(services.cwd) / cwd if cwd else Path(services.cwd)
-    return services.config.load(folder, list((overrides or {}).items()))
+    config = services.config.load(folder, list((overrides or {}).items()))
+    config.check()
+    return config
 
 
 def guidance_of(services: Services, config: Config, cwd: str) -> Instructions:
@@ -113,12 +122,6 @@ def skills_of(services: Services, config: Config, cwd: str) -> str | None:
     if config.table("skills").get("include_instructions") is False:
         return None
     return announcement(services.skills.enabled(cwd, config.raw))
-
-
-def check_provider(settings: ThreadSettings, config: Config) -> None:
-    """Raises ConfigError if the thread's provider is not configured."""
-    if settings.model_provider not in config.providers():
-        raise ConfigError(f"Model provider `{settings.model_provider}` not found")
 
 
 def session_meta(

@@ -18,7 +18,6 @@ from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.forking import FromFork, open_fork
 from spindle.actors.thread.opened import (
     OpenedThread,
-    check_provider,
     configure,
     git_info,
     open_state,
@@ -109,7 +108,7 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
     params, now = opening.params, datetime.datetime.now().astimezone()
     config = configure(services, params.cwd, params.config)
     settings = settings_for(config, params, server_cwd=services.cwd)
-    check_provider(settings, config)
+    config.check_provider(settings.model_provider)
     path = None if params.ephemeral else services.home.new_rollout_path(thread_id, now)
     meta = session_meta(services, thread_id, settings, opening.client, now)
     if params.thread_source is not None:
@@ -187,7 +186,7 @@ def _continue(
         recorded=context,
         base_instructions=meta.base_instructions if meta else None,
     )
-    check_provider(settings, config)
+    config.check_provider(settings.model_provider)
     conversation = Conversation(services.home, thread_id, path, raw_meta, services.outliner)
     conversation.follow(rollout)
     instructed = recorded.get("developer_instructions")
@@ -214,7 +213,7 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
         raise invalid_request("history must not be empty")
     config = configure(services, params.cwd, params.config)
     settings = settings_for(config, params, server_cwd=services.cwd)
-    check_provider(settings, config)
+    config.check_provider(settings.model_provider)
     path = services.home.new_rollout_path(thread_id, now)
     meta = session_meta(services, thread_id, settings, opening.client, now)
     conversation = Conversation(services.home, thread_id, path, meta, services.outliner)

@@ -138,7 +138,8 @@ def web_search(config: Config, *, unconfined: bool) -> Sequence[Mapping[str, Any
     if (domains := wanted.get("allowed_domains")) is not None:
         offer["filters"] = {"allowed_domains": domains}
     if (location := wanted.get("location")) is not None:
-        offer["user_location"] = {"type": "approximate", **location}
+        where = {key: location[key] for key in ("country", "region", "city", "timezone") if key in location}
+        offer["user_location"] = {"type": "approximate", **where}
     if (size := wanted.get("context_size")) is not None:
         offer["search_context_size"] = size
     return [offer]

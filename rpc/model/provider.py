@@ -32,3 +32,8 @@ class Provider:
     env_key_instructions: str | None = None
     lists_models: bool = False
     """Ours: whether it says at `GET {base_url}/models` what Codex's own provider says there of its models."""
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether the built-in model that needs no network answers for it."""
+        return self.base_url is None and self.name == "Offline"

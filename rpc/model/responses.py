@@ -18,7 +18,6 @@ from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
 from spindle.rpc.model.provider import Provider
 from spindle.rpc.model.sse import EventSplitter
 
-_DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _ERROR_BODY_LIMIT = 1 << 20
 _ERROR_BODY_SECONDS = 10.0
 _BACKOFF_SECONDS = 0.2
@@ -30,7 +29,8 @@ class ResponsesModel:
     """A `Model` over HTTP.
 
     `api_key` is asked per request, and only for a provider that requires OpenAI credentials; a key configured for
-    the provider itself comes first. `environ` holds the variables that the provider's settings name.
+    the provider itself comes first. `environ` holds the variables that the provider's settings name. Raises ValueError for
+    a provider without `base_url`: no other host is asked in its place.
     """
 
     def __init__(
@@ -41,6 +41,8 @@ class ResponsesModel:
         environ: Mapping[str, str] | None = None,
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
     ) -> None:
+        if not provider.base_url:
+            raise ValueError(f"the provider {provider.name} has no base_url")
         self.provider = provider
         self.stream_max_retries = provider.stream_max_retries
         self._api_key = api_key
@@ -49,7 +51,7 @@ class ResponsesModel:
         self._idle_seconds = provider.stream_idle_timeout_ms / 1000
         self._connections: Connections | None = None
         self._closed = False
-        self._base = base = (provider.base_url or _DEFAULT_BASE_URL).rstrip("/")
+        self._base = base = provider.base_url.rstrip("/")
         query = urlencode(provider.query_params, quote_via=quote)
         self.url = f"{base}/responses" + (f"?{query}" if query else "")
 

@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
 from spindle.rpc.model.provider import Provider
+from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
+from spindle.storage.config.notes import Note
 from spindle.storage.config.permissions import chosen, named
 from spindle.storage.config.providers import OPENAI, providers
 from spindle.storage.config.requirements import NOTHING, Requirements
+
+Scope: TypeAlias = tuple[str, str] | None
+"""What a refusal is about: a table of one name, which may not be in use, or all of the settings."""
+SCOPED: Final = ("model_providers", "permissions")
 
 FORMER_NAMES: Final[Mapping[str, Sequence[str]]] = {
     "multi_agent": ("collab",),
@@ -48,6 +54,10 @@ class Config:
     """Key -> what the file says that it names (`texts.FILES`)."""
     requirements: Requirements = NOTHING
     """What the administrator demands. Features, web search, login shells and MCP servers are held to it here."""
+    notes: Sequence[Note] = ()
+    """Settings that have no effect."""
+    refusals: Mapping[Scope, ConfigError] = field(factory=dict[Scope, ConfigError])
+    """What is wrong with asking for what is not supported: with a provider, with a permission profile, or (None) at all."""
     _providers: Mapping[str, Provider] = field(init=False, repr=False, eq=False)
 
     permission_profile: Mapping[str, Any] | None = field(init=False, repr=False, eq=False)
@@ -57,9 +67,31 @@ class Config:
         object.__setattr__(self, "_providers", providers(self.raw))
         object.__setattr__(self, "permission_profile", chosen(self.raw, self.layers))
 
+    def check(self) -> None:
+        """Raises ConfigError where no thread can run with these settings, because something in force is not supported."""
+        self._refuse(None)
+        if self.permission_profile is not None:
+            self._refuse(("permissions", str(self.raw["default_permissions"])))
+
+    def check_provider(self, name: str) -> None:
+        """Raises ConfigError where no thread can be answered by this provider."""
+        provider = self._providers.get(name)
+        if provider is None:
+            raise ConfigError(f"Model provider `{name}` not found")
+        self._refuse(("model_providers", name))
+        if not provider.base_url and not provider.is_offline:
+            raise ConfigError(f"Model provider `{name}` has no `base_url`")
+        if provider.requires_openai_auth and self.forced_login_method == "chatgpt":
+            raise ConfigError('`forced_login_method = "chatgpt"`: only logins with an API key are supported')
+
     def profile(self, name: str) -> Mapping[str, Any]:
         """The permission profile of a name. Raises ConfigError."""
+        self._refuse(("permissions", name))
         return named(self.raw, name)
+
+    def _refuse(self, scope: Scope) -> None:
+        if (error := self.refusals.get(scope)) is not None:
+            raise ConfigError(error.reason, error.path, error.line, error.column)
 
     def providers(self) -> Mapping[str, Provider]:
         """Every usable provider by id."""

@@ -77,6 +77,9 @@ TOP: Final[Mapping[str, Kind]] = {
     "shell_environment_policy": dict,
     "skills": dict,
     "tool_output_token_limit": int,
+    "tools.web_search.allowed_domains": list,
+    "tools.web_search.context_size": ("low", "medium", "high"),
+    "tools.web_search.location": dict,
 }
 
 MODEL: Final[Mapping[str, Kind]] = {

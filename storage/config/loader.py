@@ -10,8 +10,9 @@ from typing import Any, TypeAlias, cast
 from attrs import evolve, frozen
 
 from spindle.storage.config.checking import faults
-from spindle.storage.config.effective import Config
+from spindle.storage.config.effective import SCOPED, Config, Scope
 from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.keys import Standing, judged
 from spindle.storage.config.layers import (
     Layer,
     Trust,
@@ -23,10 +24,11 @@ from spindle.storage.config.layers import (
     trust_of,
 )
 from spindle.storage.config.model_catalog import Catalog, CatalogFiles
+from spindle.storage.config.notes import Note, notes
 from spindle.storage.config.providers import providers
 from spindle.storage.config.requirements import Requirements, requirements
 from spindle.storage.config.texts import FILES, TextFiles
-from spindle.storage.config.toml import find_value, parse_file
+from spindle.storage.config.toml import find_key, find_value, parse_file
 from spindle.storage.home import Home
 
 SYSTEM_FILE = Path("/etc/codex/config.toml")
@@ -55,6 +57,7 @@ class ConfigLoader:
         self.system_file = system_file
         self.requirements_file = system_file.with_name("requirements.toml")
         self._files: dict[Path, _Parsed] = {}
+        self._notes: dict[Path, tuple[Mapping[str, Any], Sequence[Note]]] = {}
         self._catalogs = CatalogFiles()
         self._texts = TextFiles()
         self._lock = threading.Lock()
@@ -89,13 +92,15 @@ class ConfigLoader:
             model_catalog=self._catalog(raw, layers),
             texts=self._said(raw, layers),
             requirements=demanded,
+            notes=[note for layer in layers if layer.disabled_reason is None for note in self._noted(layer)],
+            refusals=self._refusals(raw, layers),
         )
 
     def requirements(self) -> Requirements:
         """What the administrator demands. Raises ConfigError, OSError."""
         path = self.requirements_file
         table = self._read(path)
-        return requirements(path, table, lambda keys: self._place(path, keys))
+        return requirements(path, table, lambda keys: self._place(path, keys, find=find_key))
 
     def overlay(self, config: Config, file: str) -> tuple[Config, Mapping[str, Any]]:
         """(`config` with the settings of the file of an agent's role over it; those settings).
@@ -109,7 +114,9 @@ class ConfigLoader:
         raw = merge(config.raw, over)
         layers = [Layer({"type": "user", "file": str(path)}, over), *config.layers]
         self._check(raw, layers)
-        return evolve(config, raw=raw, texts=self._said(raw, layers)), over
+        changed = evolve(config, raw=raw, texts=self._said(raw, layers), refusals=self._refusals(raw, layers))
+        changed.check()
+        return changed, over
 
     def defaults(self) -> Config:
         """The settings when nothing is configured, to go on with beside a broken file."""
@@ -172,6 +179,37 @@ class ConfigLoader:
         said = "is marked as untrusted" if trust == "untrusted" else "is not marked as trusted"
         return f"{root} {said} in {self.home.config_file}; its .codex folders count once it is trusted."
 
+    def _noted(self, layer: Layer) -> Sequence[Note]:
+        """What is to be known of a layer. Of a file it is found out once and again when the file changes."""
+        path, _ = self._find(layer, ())
+        if path is None:
+            return notes(layer.config, None, lambda keys: None)
+        with self._lock:
+            known = self._notes.get(path)
+        if known is None or known[0] is not layer.config:
+            known = layer.config, notes(layer.config, path, partial(self._place, path, find=find_key))
+            with self._lock:
+                self._notes[path] = known
+        return known[1]
+
+    def _refusals(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[Scope, ConfigError]:
+        """What is refused of the settings in force, one error for each scope."""
+        found: dict[Scope, ConfigError] = {}
+        for keys, standing in judged(raw):
+            if standing is Standing.REFUSED and keys[0] != "profiles":
+                scope = (keys[0], keys[1]) if keys[0] in SCOPED else None
+                found.setdefault(scope, self._refusal(keys, raw, layers))
+        return found
+
+    def _refusal(self, keys: tuple[str, ...], raw: Mapping[str, Any], layers: Sequence[Layer]) -> ConfigError:
+        reason = f"`{'.'.join(keys)}` is not supported, so what it asks for cannot be kept to"
+        for at in (keys, ("profiles", str(raw.get("profile")), *keys)):
+            for layer in layers:
+                if layer.disabled_reason is None and _has(layer.config, at):
+                    path, _ = self._find(layer, ())
+                    return ConfigError(reason, path, *((path and self._place(path, at, find=find_key)) or ()))
+        return ConfigError(reason)
+
     def _check(self, merged: Mapping[str, Any], layers: Sequence[Layer]) -> None:
         for keys, reason in faults(merged):
             for layer in layers:
@@ -189,9 +227,15 @@ class ConfigLoader:
             return None, None
         return path, self._place(path, keys)
 
-    def _place(self, path: Path, keys: tuple[str, ...]) -> tuple[int, int] | None:
+    def _place(
+        self,
+        path: Path,
+        keys: tuple[str, ...],
+        *,
+        find: Callable[[bytes, tuple[str, ...]], tuple[int, int] | None] = find_value,
+    ) -> tuple[int, int] | None:
         parsed = self._files.get(path)
-        return None if parsed is None else find_value(parsed.data, keys)
+        return None if parsed is None else find(parsed.data, keys)
 
     def _read(self, path: Path) -> Mapping[str, Any]:
         try:

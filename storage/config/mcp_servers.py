@@ -30,7 +30,7 @@ _WORDS: Final[Mapping[type, str]] = {
     float: "f64",
 }
 
-_KINDS: Final[Mapping[str, type]] = {
+KEYS: Final[Mapping[str, type]] = {
     "command": str,
     "args": list,
     "env": dict,
@@ -131,7 +131,7 @@ def mcp_faults(tables: object) -> Iterator[Fault]:
 
 
 def _table_faults(table: Mapping[str, object], at: tuple[str, ...]) -> Iterator[Fault]:
-    for key, kind in _KINDS.items():
+    for key, kind in KEYS.items():
         value = table.get(key)
         if value is not None:
             yield from _value_faults(value, kind, (*at, key))

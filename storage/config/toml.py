@@ -61,9 +61,30 @@ def find_value(data: bytes, keys: tuple[str, ...]) -> tuple[int, int] | None:
     table: tuple[str, ...] = ()
     for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
         if (header := _HEADER.fullmatch(line)) is not None:
-            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            table = _parts(header[1])
             continue
         name, equals, value = line.partition("=")
-        if equals and (*table, *(part.strip().strip("\"'") for part in name.split("."))) == keys:
+        if equals and (*table, *_parts(name)) == keys:
             return number, len(name) + len(equals) + len(value) - len(value.lstrip()) + 1
     return None
+
+
+def find_key(data: bytes, keys: tuple[str, ...]) -> tuple[int, int] | None:
+    """Line and column (from 1) where a key is first named, be it before a value or in a table's header."""
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
+        header = _HEADER.fullmatch(line)
+        if header is not None:
+            table = named = _parts(header[1])
+        else:
+            name, equals, _ = line.partition("=")
+            if not equals:
+                continue
+            named = (*table, *_parts(name))
+        if named[: len(keys)] == keys:
+            return number, len(line) - len(line.lstrip()) + 1
+    return None
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))

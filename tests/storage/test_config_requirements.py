@@ -59,7 +59,7 @@ def test_demands_are_read_as_the_protocol_has_them(demanding):
     [
         ('enforce_residency = "us"', 1, "`enforce_residency`: this requirement is not supported"),
         ('\nallowed_sandbox_mode = ["read-only"]', 2, "`allowed_sandbox_mode`: this requirement is not supported"),
-        ("[rules]\nprefix_rules = []", None, "`rules`: this requirement is not supported"),
+        ("[rules]\nprefix_rules = []", 1, "`rules`: this requirement is not supported"),
         ('allowed_sandbox_modes = ["workspace-write"]', 1, "must include `read-only`"),
         ('allowed_sandbox_modes = ["read-only", "bogus"]', 1, "unknown variant `bogus`"),
         ("allowed_sandbox_modes = 1", 1, "invalid type: integer `1`, expected a sequence"),
@@ -67,8 +67,8 @@ def test_demands_are_read_as_the_protocol_has_them(demanding):
         ("allowed_approval_policies = [{other = 1}]", 1, "unknown approval policy"),
         ('allowed_approvals_reviewers = ["auto_review"]', 1, "must include `user`"),
         ("allow_login_shell = 1", 1, "expected a boolean"),
-        ("[features]\nshell_tool = 1", None, "shell_tool: invalid type"),
-        ('[mcp_servers.docs]\ncommand = "x"', None, "docs: expected an `identity`"),
+        ("[features]\nshell_tool = 1", 1, "shell_tool: invalid type"),
+        ('[mcp_servers.docs]\ncommand = "x"', 1, "docs: expected an `identity`"),
         ("broken = [", 1, ""),
     ],
 )

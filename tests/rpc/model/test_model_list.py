@@ -67,5 +67,5 @@ async def test_an_answer_that_does_not_come_is_not_waited_for(server: Any, monke
 
 
 def test_who_can_be_asked() -> None:
-    assert isinstance(ResponsesModel(Provider("p")), ListsModels)
+    assert isinstance(ResponsesModel(Provider("p", base_url="http://127.0.0.1:1")), ListsModels)
     assert not isinstance(OfflineModel(), ListsModels)

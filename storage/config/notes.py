@@ -1,0 +1,68 @@
+"""What a user is to know of a configuration that is in force all the same: settings that have no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from attrs import frozen
+
+from spindle.storage.config.keys import Standing, judged
+
+MOST: Final = 20
+"""Settings of one file that are named; of more than these it is only said that there are more."""
+
+Place: TypeAlias = tuple[int, int]
+"""Line and column, from 1."""
+
+
+@frozen(kw_only=True)
+class Note:
+    """A setting that has no effect. `path` is its file, None for overrides; `place` is where it begins, if that is known."""
+
+    text: str
+    path: Path | None = None
+    place: Place | None = None
+
+    @property
+    def where(self) -> str:
+        """The file and the line."""
+        if self.path is None:
+            return "overrides"
+        return f"{self.path}" if self.place is None else f"{self.path}:{self.place[0]}"
+
+
+def notes(
+    table: Mapping[str, Any], path: Path | None, find: Callable[[tuple[str, ...]], Place | None]
+) -> Sequence[Note]:
+    """What is to be known of one layer; `find` says where a key is."""
+    found = list(islice(_texts(table), MOST + 1))
+    told = [Note(text=text, path=path, place=find(keys)) for keys, text in found[:MOST]]
+    if len(found) > MOST:
+        told.append(Note(text="There are more settings that are ignored.", path=path))
+    return tuple(told)
+
+
+def summary(notes: Sequence[Note]) -> str:
+    """All of it in one text, for a thread's client."""
+    return "\n".join(["Some settings have no effect:", *(f"  {note.where}: {note.text}" for note in notes)])
+
+
+def _texts(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for keys, standing in judged(table):
+        if standing is Standing.UNKNOWN:
+            yield keys, f"`{'.'.join(keys)}` is not a known setting and is ignored. Check its spelling."
+        elif standing is Standing.UNSERVED:
+            yield keys, f"`{'.'.join(keys)}` is not supported and is ignored."
+    for at, layer in (((), table), *((("profiles", name), one) for name, one in _profiles(table))):
+        if (reviewer := layer.get("approvals_reviewer")) not in (None, "user"):
+            key = ".".join((*at, "approvals_reviewer"))
+            yield (*at, "approvals_reviewer"), f'`{key} = "{reviewer}"` is not supported: the user is asked.'
+
+
+def _profiles(table: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    profiles: Any = table.get("profiles")
+    if isinstance(profiles, Mapping):
+        yield from ((str(name), one) for name, one in profiles.items() if isinstance(one, Mapping))

@@ -1,0 +1,52 @@
+"""What a client is told of its configuration, and what is refused, against a daemon on stdio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.daemon.conftest import Client, Daemon, Endpoint
+
+
+def notified(client: Client, method: str, since: int = 0) -> list[dict[str, Any]]:
+    """The params of all such notifications up to the answer to one more request."""
+    client.call("thread/loaded/list")
+    return [message["params"] for message in client.messages.entries[since:] if message.get("method") == method]
+
+
+def test_settings_without_effect_are_told_with_their_place(daemon: Daemon) -> None:
+    file = daemon.home / "config.toml"
+    text = file.read_text()
+    file.write_text(f'no_such = 1\napprovals_reviewer = "auto_review"\n{text}')
+    client = daemon.client()
+    for line, name in ((1, "`no_such` is not a known setting"), (2, '`approvals_reviewer = "auto_review"` is not')):
+        [said] = [
+            client.messages.find(
+                lambda message, name=name: (  # type: ignore[misc]
+                    message.get("method") == "configWarning" and message["params"]["summary"].startswith(name)
+                )
+            )["params"]
+        ]
+        at = {"line": line, "column": 1}
+        assert (said["path"], said["range"]) == (str(file), {"start": at, "end": at})
+    since = client.now
+    started = client.call("thread/start", config={"tools.bogus": 1})
+    assert started["approvalsReviewer"] == "user"
+    warning = client.hear("warning", started["thread"]["id"], since=since)["message"]
+    assert f"{file}:1: `no_such` is not a known setting" in warning
+    assert "overrides: `tools.bogus` is not a known setting" in warning
+    [own] = notified(client, "configWarning", since)
+    assert own["summary"].startswith("`tools.bogus` is not a known setting")
+    assert "path" not in own
+
+
+def test_a_misspelt_key_of_a_provider_sends_nothing_anywhere(daemon: Daemon, endpoint: Endpoint) -> None:
+    file = daemon.home / "config.toml"
+    file.write_text(file.read_text().replace("base_url", "base_uri"))
+    client = daemon.client()
+    refused = client.refusal("thread/start")
+    assert refused.code == -32600
+    assert refused.message.startswith(f"failed to load configuration: {file}:")
+    assert "base_uri` is not supported, so what it asks for cannot be kept to" in refused.message
+    assert client.call("config/read")["config"]["model_providers"]
+    assert endpoint.requests.entries == []

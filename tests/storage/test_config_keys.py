@@ -1,0 +1,234 @@
+"""Every key of the reference is served, refused or harmless, as the documentation says; no other is passed over."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from spindle.storage.config import Config, ConfigError, ConfigLoader
+from spindle.storage.config.keys import KEYS, STRICT, Standing, judged
+from spindle.storage.home import Home
+
+HERE = Path(__file__).parent
+REFERENCE = (HERE / "config_keys.txt").read_text(encoding="utf-8").split()
+"""What Codex 0.124 to 0.171 have in their configuration: in tables that are not a client's own, each key; `*` is any name."""
+ROOT = HERE.parents[1]
+LISTS = ("storage/config/known.py", "storage/config/keys.py")
+
+
+def load(tmp_path: Path, text: str, *overrides: tuple[str, object]) -> Config:
+    (tmp_path / "config.toml").write_text(text)
+    return ConfigLoader(Home(tmp_path), overrides, system_file=tmp_path / "none").load()
+
+
+def texts(config: Config) -> list[str]:
+    return [f"{note.where.removeprefix(str(note.path))}{note.text}" for note in config.notes]
+
+
+def test_every_key_of_the_reference_has_a_standing():
+    assert len(REFERENCE) > 400
+    assert [key for key in REFERENCE if key not in KEYS] == []
+
+
+def test_what_is_said_to_be_served_is_read_by_code():
+    code = "\n".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("actors", "storage", "rpc")
+        for path in (ROOT / folder).rglob("*.py")
+        if str(path.relative_to(ROOT)) not in LISTS
+    )
+    words = set(re.findall(r"\w+", code))
+    served = [key for key, standing in KEYS.items() if standing is Standing.SERVED]
+    assert [key for key in served if key.rpartition(".")[2] not in words] == []
+
+
+def test_the_documentation_says_the_same():
+    page = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
+    listed = {}
+    for standing in Standing:
+        section = page.partition(f"\n## {standing.value.capitalize()}\n")[2].partition("\n## ")[0]
+        for line in section.splitlines():
+            if line.startswith("| `"):
+                listed |= dict.fromkeys(re.findall(r"`([^`]+)`", line.split("|")[1]), standing)
+    assert listed == dict(KEYS)
+
+
+def test_a_key_that_is_unknown_or_not_supported_is_noted_with_its_place(tmp_path: Path):
+    config = load(
+        tmp_path,
+        'model = "m"\nno_such = 1\n[features]\n  nosuch = true\n  memories = true\n[otel]\nexporter = "none"\n'
+        '[profiles.p]\nmodle = "m"\n[agents]\nmax = 3\n',
+    )
+    assert texts(config) == [
+        ":2`no_such` is not a known setting and is ignored. Check its spelling.",
+        ":4`features.nosuch` is not a known setting and is ignored. Check its spelling.",
+        ":5`features.memories` is not supported and is ignored.",
+        ":6`otel` is not supported and is ignored.",
+        ":9`profiles.p.modle` is not a known setting and is ignored. Check its spelling.",
+        ":11`agents.max` is not a known setting and is ignored. Check its spelling.",
+    ]
+    assert config.notes[1].place == (4, 3)
+    assert {note.path for note in config.notes} == {tmp_path / "config.toml"}
+    config.check()
+
+
+def test_overrides_are_looked_at_as_files_are(tmp_path: Path):
+    config = load(tmp_path, "", ("no_such", 1), ("tools.bogus", 2), ("features.shell_tool", False))
+    assert texts(config) == [
+        "overrides`no_such` is not a known setting and is ignored. Check its spelling.",
+        "overrides`tools.bogus` is not a known setting and is ignored. Check its spelling.",
+    ]
+
+
+def test_many_unknown_keys_are_not_told_one_by_one(tmp_path: Path):
+    notes = load(tmp_path, "".join(f"k{i} = 1\n" for i in range(1000))).notes
+    assert (len(notes), notes[-1].text) == (21, "There are more settings that are ignored.")
+
+
+def test_a_file_is_looked_at_again_when_it_changes(tmp_path: Path):
+    (tmp_path / "config.toml").write_text("no_such = 1\n")
+    loader = ConfigLoader(Home(tmp_path), system_file=tmp_path / "none")
+    first = loader.load().notes
+    assert loader.load().notes[0] is first[0]
+    (tmp_path / "config.toml").write_text("\nother = 1\n")
+    assert [note.place for note in loader.load().notes] == [(2, 1)]
+
+
+def test_a_home_as_it_is_found_in_the_world_has_nothing_to_be_told(tmp_path: Path):
+    config = load(
+        tmp_path,
+        """
+model = "gpt-5.4"
+personality = "pragmatic"
+file_opener = "vscode"
+notify = ["notify-send"]
+check_for_update_on_startup = false
+[history]
+persistence = "none"
+[analytics]
+enabled = false
+[tui]
+theme = "dark"
+[tui.model_availability_nux]
+"gpt-5.5" = 4
+[notice.model_migrations]
+"gpt-5.3" = "gpt-5.4"
+[projects."/home/me/work"]
+trust_level = "trusted"
+[marketplaces.openai]
+source = "https://example.com"
+[plugins."github@openai"]
+enabled = true
+[apps.mail]
+enabled = false
+[mcp_servers.docs]
+command = "docs"
+args = ["--stdio"]
+env = { TOKEN = "x" }
+[mcp_servers.docs.tools.search]
+approval_mode = "approve"
+[features]
+goals = true
+apps = true
+memories = false
+[model_providers.mine]
+name = "Mine"
+base_url = "http://127.0.0.1:1/v1"
+http_headers = { "X-Any" = "1" }
+supports_websockets = true
+[shell_environment_policy]
+inherit = "core"
+set = { ANY = "1" }
+[hooks]
+Stop = []
+[sandbox_workspace_write]
+network_access = true
+""",
+    )
+    assert config.notes == []
+    assert config.refusals == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[shell_environment_policy]\nexlude = ['*TOKEN*']", 2),
+        ("[shell_environment_policy]\nfilters = []\n[shell_environment_policy.other]", 3),
+        ("[tools.web_search]\nallowed_domain = ['example.com']", 2),
+        ("[sandbox_workspace_write]\nexclude_tmp = true", 2),
+        ("[features]\nnetwork_proxy = true", 2),
+        ("[features.network_proxy]\nenabled = true", 1),
+        ("profile = 'p'\n[profiles.p.features]\ncredential_masking = true", 3),
+    ],
+)
+def test_a_restriction_that_cannot_be_kept_is_refused_with_its_place(tmp_path: Path, text: str, line: int):
+    config = load(tmp_path, text)
+    with pytest.raises(ConfigError, match="is not supported, so what it asks for cannot be kept to") as caught:
+        config.check()
+    assert (caught.value.path, caught.value.line) == (tmp_path / "config.toml", line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[features]\nnetwork_proxy = false",
+        "[features.network_proxy]\nenabled = false",
+        "[profiles.p.features]\nnetwork_proxy = true",
+        "sandbox_mode = 'read-only'\n[permissions.p]\nextends = 'q'",
+        "[model_providers.p]\nname = 'P'\nbase_uri = 'http://127.0.0.1:1'",
+    ],
+)
+def test_what_is_not_in_use_refuses_nothing(tmp_path: Path, text: str):
+    config = load(tmp_path, text)
+    config.check()
+    config.check_provider("openai")
+
+
+@pytest.mark.parametrize("key", ["network.domains = { 'example.com' = 'allow' }", "extends = ':workspace'", "other = 1"])
+def test_a_permission_profile_that_cannot_be_kept_to_is_refused_where_it_is_used(tmp_path: Path, key: str):
+    profiles = f"[permissions.p]\nnetwork.enabled = true\n{key}\n"
+    chosen = load(tmp_path, f"default_permissions = 'p'\n{profiles}")
+    with pytest.raises(ConfigError, match=r"config.toml:4:1: `permissions.p"):
+        chosen.check()
+    named = load(tmp_path, f"default_permissions = ':read-only'\n{profiles}")
+    named.check()
+    with pytest.raises(ConfigError, match=r"config.toml:4:1: `permissions.p"):
+        named.profile("p")
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ("base_uri = 'http://127.0.0.1:1'", r"config.toml:3:1: `model_providers.p.base_uri` is not supported"),
+        ("base_url = 'http://x'\nauth = { command = 'x' }", r"config.toml:4:1: `model_providers.p.auth` is not supported"),
+        ("", "`p` has no `base_url`"),
+    ],
+)
+def test_a_provider_that_cannot_be_asked_as_it_is_configured_is_refused(tmp_path: Path, table: str, fault: str):
+    config = load(tmp_path, f"[model_providers.p]\nname = 'P'\n{table}\n")
+    config.check()
+    with pytest.raises(ConfigError, match=fault):
+        config.check_provider("p")
+
+
+def test_an_api_key_is_not_used_where_another_login_is_demanded(tmp_path: Path):
+    config = load(tmp_path, "forced_login_method = 'chatgpt'\n[model_providers.p]\nname = 'P'\nbase_url = 'http://x'")
+    config.check_provider("p")
+    with pytest.raises(ConfigError, match="forced_login_method"):
+        config.check_provider("openai")
+
+
+def test_the_user_is_asked_and_told_of_it(tmp_path: Path):
+    config = load(tmp_path, 'approvals_reviewer = "auto_review"')
+    assert config.approvals_reviewer == "user"
+    assert texts(config) == [':1`approvals_reviewer = "auto_review"` is not supported: the user is asked.']
+    assert load(tmp_path, 'approvals_reviewer = "user"').notes == []
+
+
+def test_a_table_that_is_strict_refuses_what_it_does_not_know():
+    for table in STRICT:
+        value: object = {"no_such": 1}
+        for part in reversed(table.replace("*", "any").split(".")):
+            value = {part: value}
+        assert isinstance(value, dict)
+        assert [standing for _, standing in judged(value)] == [Standing.REFUSED]
