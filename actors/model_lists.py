@@ -50,7 +50,12 @@ class ModelLists:
     """The lists of one runtime's providers. Without a nursery nobody is asked."""
 
     def __init__(
-        self, home: Home, models: Models, version: str, background: trio.Nursery | None, now: Callable[[], float] = time.time
+        self,
+        home: Home,
+        models: Models,
+        version: str,
+        background: trio.Nursery | None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._home, self._models, self._version = home, models, version
         self._background, self._now = background, now

@@ -41,13 +41,9 @@ class SkillCatalog:
 
     def enabled(self, cwd: str, settings: Mapping[str, Any]) -> list[Skill]:
         """The skills that are switched on; `settings` are config.toml's."""
-        match settings.get("skills"):
-            case {"bundled": {"enabled": False}}:
-                left_out = "system"
-            case _:
-                left_out = None
-        switches = _switches(settings)
-        return [skill for skill in self.find(cwd).skills if skill.scope != left_out and is_enabled(skill, switches)]
+        switches, bundled = _switches(settings), _has_bundled(settings)
+        found = self.find(cwd).skills
+        return [one for one in found if (bundled or one.scope != "system") and is_enabled(one, switches)]
 
     def mentioned(self, content: Sequence[UserInput], cwd: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The messages that bring in the skills a user input names, as `$name` or as a part of its own, each once.
@@ -71,6 +67,14 @@ def _switches(settings: Mapping[str, Any]) -> object:
             return switches
         case _:
             return None
+
+
+def _has_bundled(settings: Mapping[str, Any]) -> bool:
+    match settings.get("skills"):
+        case {"bundled": {"enabled": False}}:
+            return False
+        case _:
+            return True
 
 
 def _message(skill: Skill) -> dict[str, Any] | None:

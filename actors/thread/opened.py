@@ -91,7 +91,9 @@ def open_state(
         source=services.source,
         cli_version=services.version,
         warnings=[*fallen, *([summary(config.notes)] if config.notes else [])],
-        notes=[note for note in config.notes if note.path not in (services.home.config_file, services.config.system_file)],
+        notes=[
+            note for note in config.notes if note.path not in (services.home.config_file, services.config.system_file)
+        ],
     )
 
 

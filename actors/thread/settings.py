@@ -136,9 +136,7 @@ def settings_for(
         or approval_from_rollout(recorded.get("approval_policy"))
         or approval_from_rollout(config.approval_policy)
         or "on-request",
-        approvals_reviewer=params.approvals_reviewer
-        or recorded.get("approvals_reviewer")
-        or config.approvals_reviewer,
+        approvals_reviewer=params.approvals_reviewer or recorded.get("approvals_reviewer") or config.approvals_reviewer,
         sandbox=sandbox,
         profile=profile,
         service_tier=(recorded.get("service_tier") or config.service_tier)

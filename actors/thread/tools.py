@@ -66,9 +66,7 @@ class ThreadTools:
         """What runs the thread's commands, None if there has been none."""
         return self._runner
 
-    def toolbox(
-        self, state: OpenedThread, settings: ThreadSettings, info: ModelInfo, nursery: trio.Nursery
-    ) -> Toolbox:
+    def toolbox(self, state: OpenedThread, settings: ThreadSettings, info: ModelInfo, nursery: trio.Nursery) -> Toolbox:
         """The tools of a turn that begins now, with `settings`."""
         config = state.config
         runner = self.runner(nursery, config)

@@ -133,9 +133,7 @@ def interrupt(thread: ThreadActor, message: InterruptTurn) -> None:
 async def _said(thread: ThreadActor, content: Sequence[UserInput]) -> Said:
     skills, state = thread.services.skills, thread.state
     item = await to_response_item(content)
-    if not any(
-        isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content
-    ):
+    if not any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content):
         return Said(content, item)
     find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw)
     return Said(content, item, await trio.to_thread.run_sync(find))

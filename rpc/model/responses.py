@@ -67,7 +67,11 @@ class ResponsesModel:
 
     async def list_models(self, client_version: str, etag: str | None) -> tuple[Sequence[object], str | None] | None:
         """As in `ListsModels`."""
-        headers = [("accept", "application/json"), ("originator", "spindle"), ("user-agent", f"spindle/{client_version}")]
+        headers = [
+            ("accept", "application/json"),
+            ("originator", "spindle"),
+            ("user-agent", f"spindle/{client_version}"),
+        ]
         if etag is not None:
             headers.append(("if-none-match", etag))
         query = urlencode({**self.provider.query_params, "client_version": client_version}, quote_via=quote)

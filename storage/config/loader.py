@@ -99,6 +99,8 @@ class ConfigLoader:
     def requirements(self) -> Requirements:
         """What the administrator demands. Raises ConfigError, OSError."""
         path = self.requirements_file
+        if (older := path.with_name("managed_config.toml")).exists():
+            raise ConfigError("this older form of an administrator's demands is not supported; use requirements.toml", older)
         table = self._read(path)
         return requirements(path, table, lambda keys: self._place(path, keys, find=find_key))
 
@@ -273,13 +275,17 @@ def _profile(merged: Mapping[str, Any]) -> Mapping[str, Any]:
 def _names(key: str, file: str, table: Mapping[str, Any]) -> bool:
     profiles: object = table.get("profiles")
     tables = cast("Mapping[str, object]", profiles).values() if isinstance(profiles, Mapping) else ()
-    return any(isinstance(one, Mapping) and cast("Mapping[str, object]", one).get(key) == file for one in (table, *tables))
+    return any(
+        isinstance(one, Mapping) and cast("Mapping[str, object]", one).get(key) == file for one in (table, *tables)
+    )
 
 
 def _names_role(table: Mapping[str, Any], file: str) -> bool:
     roles: object = table.get("agents")
     tables = cast("Mapping[str, object]", roles).values() if isinstance(roles, Mapping) else ()
-    return any(isinstance(role, Mapping) and cast("Mapping[str, object]", role).get("config_file") == file for role in tables)
+    return any(
+        isinstance(role, Mapping) and cast("Mapping[str, object]", role).get("config_file") == file for role in tables
+    )
 
 
 def _has(config: Mapping[str, Any], keys: tuple[str, ...]) -> bool:

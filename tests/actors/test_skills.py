@@ -53,6 +53,15 @@ def test_what_is_switched_off_is_neither_announced_nor_brought_in(home, tmp_path
     assert catalog.mentioned([TextInput("$singer")], str(tmp_path), off) == []
 
 
+def test_those_that_came_with_codex_can_be_left_out(home, tmp_path):
+    write(home, "singer")
+    write(home, ".system/dancer")
+    catalog = SkillCatalog(home)
+    assert {skill.scope for skill in catalog.enabled(str(tmp_path), {})} == {"user", "system"}
+    off = {"skills": {"bundled": {"enabled": False}}}
+    assert [skill.scope for skill in catalog.enabled(str(tmp_path), off)] == ["user"]
+
+
 def test_a_file_that_is_gone_is_passed_over(home, tmp_path):
     path = write(home, "singer")
     catalog = SkillCatalog(home)

@@ -50,3 +50,16 @@ def test_a_misspelt_key_of_a_provider_sends_nothing_anywhere(daemon: Daemon, end
     assert "base_uri` is not supported, so what it asks for cannot be kept to" in refused.message
     assert client.call("config/read")["config"]["model_providers"]
     assert endpoint.requests.entries == []
+
+
+def test_a_key_is_not_kept_in_a_file_where_another_store_is_asked_for(daemon: Daemon) -> None:
+    file = daemon.home / "config.toml"
+    text = file.read_text()
+    file.write_text(f'cli_auth_credentials_store = "keyring"\n{text}')
+    client = daemon.client()
+    refused = client.refusal("account/login/start", type="apiKey", apiKey="sk-1")
+    assert "`cli_auth_credentials_store = \"keyring\"` is not supported" in refused.message
+    assert not (daemon.home / "auth.json").exists()
+    file.write_text(text)
+    client.call("account/login/start", type="apiKey", apiKey="sk-1")
+    assert (daemon.home / "auth.json").exists()

@@ -44,7 +44,7 @@ def test_what_is_said_to_be_served_is_read_by_code():
 
 def test_the_documentation_says_the_same():
     page = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
-    listed = {}
+    listed: dict[str, Standing] = {}
     for standing in Standing:
         section = page.partition(f"\n## {standing.value.capitalize()}\n")[2].partition("\n## ")[0]
         for line in section.splitlines():
@@ -184,7 +184,9 @@ def test_what_is_not_in_use_refuses_nothing(tmp_path: Path, text: str):
     config.check_provider("openai")
 
 
-@pytest.mark.parametrize("key", ["network.domains = { 'example.com' = 'allow' }", "extends = ':workspace'", "other = 1"])
+@pytest.mark.parametrize(
+    "key", ["network.domains = { 'example.com' = 'allow' }", "extends = ':workspace'", "other = 1"]
+)
 def test_a_permission_profile_that_cannot_be_kept_to_is_refused_where_it_is_used(tmp_path: Path, key: str):
     profiles = f"[permissions.p]\nnetwork.enabled = true\n{key}\n"
     chosen = load(tmp_path, f"default_permissions = 'p'\n{profiles}")
@@ -200,7 +202,10 @@ def test_a_permission_profile_that_cannot_be_kept_to_is_refused_where_it_is_used
     ("table", "fault"),
     [
         ("base_uri = 'http://127.0.0.1:1'", r"config.toml:3:1: `model_providers.p.base_uri` is not supported"),
-        ("base_url = 'http://x'\nauth = { command = 'x' }", r"config.toml:4:1: `model_providers.p.auth` is not supported"),
+        (
+            "base_url = 'http://x'\nauth = { command = 'x' }",
+            r"config.toml:4:1: `model_providers.p.auth` is not supported",
+        ),
         ("", "`p` has no `base_url`"),
     ],
 )

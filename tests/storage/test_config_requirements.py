@@ -118,3 +118,10 @@ def test_servers_that_are_not_listed_are_disabled(demanding):
         .mcp_servers()
     )
     assert {name: server.enabled for name, server in servers.items()} == {"a": True, "b": False, "c": False}
+
+
+def test_the_older_form_of_demands_is_not_passed_over(demanding, tmp_path):
+    loader = demanding("")
+    (tmp_path / "etc" / "managed_config.toml").write_text('sandbox_mode = "read-only"')
+    with pytest.raises(ConfigError, match=r"managed_config\.toml: this older form"):
+        loader.load()

@@ -241,4 +241,3 @@ async def test_where_only_cached_pages_are_allowed_full_access_does_not_open_the
 async def test_who_is_asked_is_the_user_whatever_the_configuration_says(opened):
     async with opened(config=[("approvals_reviewer", "auto_review")]) as runtime, runtime.start_thread() as thread:
         assert thread.info.approvals_reviewer == "user"
-
