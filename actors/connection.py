@@ -44,6 +44,12 @@ Half of what a thread's mailbox holds: however much one client sends to one thre
 MOST_IN_FLIGHT = 4096
 """The same with those that release something; nothing more is read before some are answered."""
 
+BATCH = 1024 * 1024
+"""Bytes that are written at once: what is being written is beside what waits in the outbox."""
+
+AT_WORK = 16
+"""Requests of one client that are worked on side by side in tasks of its connection; the others wait."""
+
 LAST_WORDS = 1.0
 """Seconds to write what is left when the client has closed its end."""
 
@@ -64,6 +70,7 @@ class Connection:
         self._ended = False
         self._written = trio.Event()
         self._tasks: trio.Nursery
+        self._at_work = trio.Semaphore(AT_WORK)
 
     async def run(self) -> None:
         """Serve the client until it goes away; then its subscriptions end."""
@@ -84,6 +91,7 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
+            await self.subscriber.outbox.answers_taken()
             try:
                 line = await self._transport.receive()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -107,7 +115,7 @@ class Connection:
             with trio.CancelScope() as sending:
                 # a client that reads nothing at all leaves us in the middle of a send
                 outbox.on_overflow = sending.cancel
-                while messages := await outbox.take():
+                while messages := await outbox.take(BATCH):
                     await self._send(messages)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
@@ -226,11 +234,8 @@ class Connection:
         return self._in_flight > 0
 
     def later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
-        """Answer with what `work` returns or raises; it runs in a task of the connection, if that has not ended yet."""
-        if self._ended:
-            reply.reject(invalid_request("the client has gone away"))
-        else:
-            self._tasks.start_soon(self._answer, reply, work)
+        """Answer with what `work` returns or raises, unless the connection has ended; `AT_WORK` of them run at a time."""
+        self._start(self._answer_in_turn, reply, work)
 
     def quietly(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         """As `later`, but only what `work` raises is the answer: otherwise it has answered, or somebody will."""
@@ -238,7 +243,19 @@ class Connection:
 
     def later_quietly(self, work: Callable[[], Awaitable[object]]) -> None:
         """Run `work` in a task of the connection; it answers nobody."""
-        self.later(Reply(lambda _: None, lambda error: log.error("background work failed", exc_info=error)), work)
+        reply: Reply[object] = Reply(lambda _: None, lambda error: log.error("background work failed", exc_info=error))
+        self._start(self._answer, reply, work)
+
+    def _start(self, task: Callable[..., Awaitable[None]], reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        if self._ended:
+            reply.reject(invalid_request("the client has gone away"))
+        else:
+            self._tasks.start_soon(task, reply, work)
+
+    async def _answer_in_turn(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        async with self._at_work:
+            await self.subscriber.outbox.answers_taken()
+            await self._answer(reply, work)
 
     async def _answer(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         try:

@@ -9,7 +9,8 @@ import orjson
 import trio
 from attrs import evolve, frozen
 
-from spindle.rpc.protocol.envelope import RequestId, encode_result
+from spindle.rpc.protocol.envelope import RequestId, encode_error, encode_result
+from spindle.rpc.protocol.errors import RpcError, internal_error
 from spindle.storage.rollout.source import RolloutChanged
 
 if TYPE_CHECKING:
@@ -34,26 +35,38 @@ class Streamed:
 
 
 class LongMessage:
-    """A message that is encoded while it is sent: `make` and `pieces` are the two ends of a channel of pieces."""
+    """A message that is encoded while it is sent: `make` and `pieces` are the two ends of a channel of pieces.
+
+    Until then it holds no file. Turns that cannot be read when it begins to be sent make it the error that says so.
+    """
 
     def __init__(self, id: RequestId, answer: Streamed) -> None:
+        self._id = id
         self._turns = answer.turns
         # no text can contain it (quotes are escaped there), and what comes before the turns of a thread holds none
         self._head, _, self._tail = encode_result(id, answer.result).partition(_PLACE)
         self._error: Exception | None = None
+        self.weight = len(self._head) + len(self._tail) + answer.turns.weight
+        """About the bytes it takes until it is sent."""
 
     async def make(self, out: trio.MemorySendChannel[bytes]) -> None:
         """Encode it, a piece ahead of who sends; what goes wrong comes out of `pieces`."""
         async with out:
+            begun = False
             try:
                 bodies = self._turns.read(range(len(self._turns.ids)))
                 piece, more = await trio.to_thread.run_sync(_next_piece, bodies, self._head + _PLACE[:-1], b"")
                 while more:
+                    begun = True
                     await out.send(piece)
                     piece, more = await trio.to_thread.run_sync(_next_piece, bodies, b"", b",")
+                begun = True
                 await out.send(piece + b"]" + self._tail)
             except (OSError, RolloutChanged) as error:
-                self._error = error
+                if begun:
+                    self._error = error
+                else:
+                    await out.send(encode_error(self._id, unreadable(error)))
 
     async def pieces(self, made: trio.MemoryReceiveChannel[bytes]) -> AsyncGenerator[bytes]:
         """The message, in order. Raises OSError, RolloutChanged."""
@@ -64,8 +77,13 @@ class LongMessage:
             raise self._error
 
     def close(self) -> None:
-        """Let go of what it would be made from."""
+        """Let go of what is at hand to make it from; it is made from the file all the same."""
         self._turns.close()
+
+
+def unreadable(error: OSError | RolloutChanged) -> RpcError:
+    """What a request for turns is answered with when they cannot be read."""
+    return internal_error(f"failed to read the thread's history: {error}")
 
 
 def _next_piece(bodies: Iterator[Body], head: bytes, separator: bytes) -> tuple[bytes, bool]:

@@ -7,22 +7,29 @@ become one delta (the same text in fewer messages). What then still does not fit
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 from typing import Any, ClassVar, Protocol
 
 import trio
-from attrs import evolve
+from attrs import define, evolve
 
 from spindle.actors.streaming import LongMessage
+from spindle.actors.weighing import weigh, weigh_text
 from spindle.rpc.protocol.envelope import encode_notification
 
 CAPACITY = 4096
-"""Messages an outbox holds before it merges."""
+"""Notifications an outbox holds before it merges."""
 WEIGHT = 512 * 1024
-"""Characters of deltas in an outbox before whoever writes more of them is made to wait."""
+"""Bytes of notifications in an outbox before whoever writes more of them is made to wait."""
 MOST = 32 * 1024 * 1024
-"""Characters of deltas that a subscriber may be behind which turns do not wait for."""
+"""Bytes of notifications, beside the largest, that a subscriber may be behind which turns do not wait for."""
+ANSWERS = 256
+"""Answers in an outbox before no more requests are read."""
+ANSWERS_WEIGHT = 4 * 1024 * 1024
+"""Bytes of answers in an outbox before no more requests are read."""
+MOST_ANSWERS = 64 * 1024 * 1024
+"""Bytes of answers, beside the largest, to requests read before, that a client may be behind which turns do not wait for."""
 PATIENCE = 0.25
 """Seconds that is waited for such a subscriber, which may have stopped reading."""
 
@@ -36,10 +43,14 @@ class Notification(Protocol):
 class Event:
     """One notification on its way to any number of subscribers; encoded at most once."""
 
-    __slots__ = ("_encoded", "params")
+    __slots__ = ("_encoded", "mergeable", "params", "weight")
 
     def __init__(self, params: Any) -> None:
         self.params = params
+        self.mergeable = params.METHOD in _MERGEABLE
+        """Whether it is a delta that those behind it may be joined to."""
+        self.weight = weigh_text(params.delta) if self.mergeable else weigh(params)
+        """About the bytes it takes; of a delta, its text."""
         self._encoded: bytes | None = None
 
     @property
@@ -67,7 +78,7 @@ _MERGEABLE = {
 Message = Event | bytes | LongMessage
 
 
-def merge(messages: Sequence[Message]) -> Iterator[Message]:
+def merge(messages: Iterable[Message]) -> Iterator[Message]:
     """The same messages with each run of deltas of one item joined into one."""
     run: list[str] = []
     key: tuple[object, ...] | None = None
@@ -88,13 +99,6 @@ def merge(messages: Sequence[Message]) -> Iterator[Message]:
         yield first if len(run) == 1 else Event(evolve(first.params, delta="".join(run)))
 
 
-def _weight(message: Message) -> int:
-    if isinstance(message, Event) and message.method in _MERGEABLE:
-        delta: str = message.params.delta
-        return len(delta)
-    return 0
-
-
 def _merge_key(message: Message) -> tuple[object, ...] | None:
     if not isinstance(message, Event) or (names := _MERGEABLE.get(message.method)) is None:
         return None
@@ -112,15 +116,21 @@ class Overflow(Enum):
 
 
 class Outbox:
-    """The messages one subscriber has yet to take."""
+    """The messages one subscriber has yet to take: notifications, and answers to what it has asked.
+
+    Each of the two has bounds in messages and in bytes. Behind with notifications, the subscriber has its `Overflow`; behind
+    with answers, no more of its requests are read (`answers_taken`).
+    """
 
     def __init__(self, overflow: Overflow, capacity: int = CAPACITY) -> None:
         self._messages: deque[Message] = deque()
         self._overflow = overflow
         self._capacity = capacity
         self._merged_at = capacity
-        self._weight = 0
+        self._notifications = _Load()
+        self._answers = _Load()
         self._stalled = False
+        self._taking = False
         self._ready = trio.Event()
         self._drained = trio.Event()
         self.overflowed = False
@@ -130,40 +140,75 @@ class Outbox:
 
     def put(self, message: Message) -> None:
         """Add a message; never waits."""
+        if isinstance(message, LongMessage) and (not self._taking or self._messages or self.closed or self.overflowed):
+            message.close()  # it is read again when its turn comes
         if self.closed or self.overflowed:
-            if isinstance(message, LongMessage):
-                message.close()
             return
-        messages = self._messages
-        messages.append(message)
-        self._weight += _weight(message)
-        if len(messages) > self._merged_at:
-            self._messages = messages = deque(merge(tuple(messages)))
-            # merging again before this many more have come would be quadratic
-            self._merged_at = max(self._capacity, len(messages) + self._capacity // 4)
-            if len(messages) > self._capacity:
+        self._messages.append(message)
+        if isinstance(message, Event):
+            self._notifications.add(message.weight, joined=message.mergeable)
+            if self._notifications.count > self._merged_at:
+                self._merge()
+            if self._notifications.behind > MOST:
                 self._overflows()
-        if self._weight > MOST:
-            self._overflows()
+        else:
+            self._answers.add(_weight(message))
+            if self._answers.behind > MOST_ANSWERS:
+                self._overflows()
         self._ready.set()
+
+    def _merge(self) -> None:
+        self._messages = deque(merge(self._messages))
+        count = sum(isinstance(message, Event) for message in self._messages)
+        weight = sum(message.weight for message in self._messages if isinstance(message, Event))
+        self._notifications.count, self._notifications.weight = count, weight
+        # merging again before this many more have come would be quadratic
+        self._merged_at = max(self._capacity, count + self._capacity // 4)
+        if count > self._capacity:
+            self._overflows()
 
     def _overflows(self) -> None:
         if self._overflow is Overflow.CLOSE and not self.overflowed:
             self.overflowed = True
+            self._drop()
             self.on_overflow()
 
-    async def take(self) -> list[Message]:
-        """Everything waiting, at least one message; an empty list when the outbox is closed or has overflowed."""
-        while not self._messages and not self.closed and not self.overflowed:
-            self._ready = trio.Event()
-            await self._ready.wait()
-        if self.overflowed:
-            return []
-        taken = list(self._messages)
+    def _drop(self) -> None:
+        for message in self._messages:
+            if isinstance(message, LongMessage):
+                message.close()
+        self._empty()
+
+    def _empty(self) -> None:
         self._messages.clear()
         self._merged_at = self._capacity
-        self._weight = 0
+        self._notifications, self._answers = _Load(), _Load()
+        self._drained.set()
+
+    async def take(self, most: int | None = None) -> list[Message]:
+        """What is waiting, at least one message; an empty list when the outbox is closed or has overflowed.
+
+        Not more than `most` bytes and one message; everything where that is None.
+        """
+        self._taking = True
+        try:
+            while not self._messages and not self.closed and not self.overflowed:
+                self._ready = trio.Event()
+                await self._ready.wait()
+        finally:
+            self._taking = False
         self._stalled = False
+        taken: list[Message] = []
+        if most is None or self._notifications.weight + self._answers.weight <= most:
+            taken += self._messages
+            self._empty()
+            return taken
+        weight = 0
+        while self._messages and weight <= most:
+            message = self._messages.popleft()
+            taken.append(message)
+            weight += (size := _weight(message))
+            (self._notifications if isinstance(message, Event) else self._answers).take(size)
         self._drained.set()
         return taken
 
@@ -173,17 +218,25 @@ class Outbox:
         For one that turns do not wait for, at most a moment, and not again before it has taken something.
         """
         while not self.closed and self._behind():
-            if self._drained.is_set():  # several turns may wait
-                self._drained = trio.Event()
             patience = PATIENCE if self._overflow is Overflow.CLOSE else float("inf")
             with trio.move_on_after(patience) as waiting:
-                await self._drained.wait()
+                await self._draining()
             self._stalled = waiting.cancelled_caught
 
     def _behind(self) -> bool:
         if self._overflow is Overflow.CLOSE:
-            return self._weight > WEIGHT and not self._stalled and not self.overflowed
-        return self._weight > WEIGHT or len(self._messages) > self._capacity // 2
+            return self._notifications.weight > WEIGHT and not self._stalled and not self.overflowed
+        return self._notifications.weight > WEIGHT or self._notifications.count > self._capacity // 2
+
+    async def answers_taken(self) -> None:
+        """Wait while many answers, or large ones, are on their way to the client."""
+        while not self.closed and (self._answers.count > ANSWERS or self._answers.weight > ANSWERS_WEIGHT):
+            await self._draining()
+
+    async def _draining(self) -> None:
+        if self._drained.is_set():  # several may wait
+            self._drained = trio.Event()
+        await self._drained.wait()
 
     def close(self) -> None:
         """Take nothing more in; a waiting `take` returns what is left."""
@@ -194,10 +247,36 @@ class Outbox:
     def discard(self) -> None:
         """Nobody will take what is left."""
         self.close()
-        for message in self._messages:
-            if isinstance(message, LongMessage):
-                message.close()
-        self._messages.clear()
+        self._drop()
+
+
+@define
+class _Load:
+    """How many messages of one kind there are, and about how many bytes; `spared` is the largest that is not merged."""
+
+    count: int = 0
+    weight: int = 0
+    spared: int = 0
+
+    @property
+    def behind(self) -> int:
+        """Bytes beside the largest message: one alone may be of any size."""
+        return self.weight - self.spared
+
+    def add(self, weight: int, joined: bool = False) -> None:
+        self.count += 1
+        self.weight += weight
+        if weight > self.spared and not joined:
+            self.spared = weight
+
+    def take(self, weight: int) -> None:
+        self.count -= 1
+        self.weight -= weight
+        self.spared = min(self.spared, self.weight)
+
+
+def _weight(message: Message) -> int:
+    return len(message) if isinstance(message, bytes) else message.weight
 
 
 class Subscriber:

@@ -10,6 +10,7 @@ import trio
 from spindle.actors.mailbox import Reply
 from spindle.actors.methods.identity import thread_id
 from spindle.actors.registry import LoadedOrStored
+from spindle.actors.streaming import unreadable
 from spindle.actors.thread.messages import TakeSnapshot
 from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.thread.turn_pages import items_page, turns_page
@@ -56,7 +57,7 @@ async def _read(snapshot: Snapshot, read: Callable[[], Any]) -> Any:
     try:
         return await trio.to_thread.run_sync(read)
     except (OSError, RolloutChanged) as error:
-        raise RpcError(INTERNAL_ERROR, f"failed to read the thread's history: {error}") from error
+        raise unreadable(error) from error
     finally:
         snapshot.close()
 

@@ -7,14 +7,20 @@ from typing import Any, Self
 
 from attrs import define, field
 
+from spindle.actors.weighing import weigh
 from spindle.storage.rollout.reading import OpenRollout
 
 Body = dict[str, Any]
+
+_TURN = 100
+"""Bytes that a turn yet to be read takes: its id, and its place in the outline."""
 
 
 @define(eq=False)
 class Snapshot:
     """Turns in the order they were taken, oldest first, numbered from 0. What happens later does not change them.
+
+    It holds no file: the rollout is opened while turns are read, and has to be the same one then.
 
     `partial` is what has been said so far of an item that is not recorded yet; it belongs to the last turn.
     """
@@ -33,6 +39,7 @@ class Snapshot:
     @classmethod
     def stored(cls, rollout: OpenRollout, live_turn_id: str | None = None) -> Self:
         """Of a rollout, which is the snapshot's to close."""
+        rollout.rest()
         return cls(list(rollout.outline.ids), rollout=rollout, live=live_turn_id)
 
     def add(self, turn: Body) -> None:
@@ -45,8 +52,11 @@ class Snapshot:
         recorded = len(self.ids) - len(self._rest)
         if self._rollout is not None:
             inside = [number for number in numbers if number < recorded]
-            for number, turn in zip(inside, self._rollout.turns(inside, self._live), strict=True):
-                yield self._with_partial(number, turn)
+            try:
+                for number, turn in zip(inside, self._rollout.turns(inside, self._live), strict=True):
+                    yield self._with_partial(number, turn)
+            finally:
+                self._rollout.rest()
         for number in numbers:
             if number >= recorded:
                 yield self._with_partial(number, self._rest[number - recorded])
@@ -56,7 +66,12 @@ class Snapshot:
             return turn
         return turn | {"items": [*turn["items"], self.partial]}
 
+    @property
+    def weight(self) -> int:
+        """About the bytes it holds once it is closed."""
+        return _TURN * len(self.ids) + weigh(self._rest) + weigh(self.partial)
+
     def close(self) -> None:
-        """Let go of the file; twice is fine."""
+        """Let go of turns that came with opening the rollout, and of a reading that was broken off; twice is fine."""
         if self._rollout is not None:
             self._rollout.close()

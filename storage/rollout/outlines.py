@@ -17,7 +17,7 @@ _WORTH_KEEPING = 256 * 1024
 _BYTES = 32 * 1024 * 1024
 _MANY_TURNS = 2000
 _PUT_TOGETHER = 96 * 1024 * 1024
-"""Size of a rollout up to which its turns may be held in memory all at once."""
+"""Bytes of rollouts, one or several, whose turns may be held in memory all at once."""
 
 
 class Outlines(Protocol):
@@ -71,18 +71,43 @@ class Outliner:
         self._sizes: dict[Path, int] = {}
         self._lock = threading.Lock()
         self._busy: dict[Path, tuple[threading.Lock, int]] = {}
+        self._together = 0
 
     def of(self, source: Source, path: Path, *, with_turns: bool = False) -> tuple[Outline, list[ShownTurn] | None]:
         """The outline of an open rollout, which `path` names; and the turns, if they are wanted and came with it.
 
-        They do where the rollout has to be gone over from its beginning and is not large. Raises OSError.
+        They do where the rollout has to be gone over from its beginning and is not large, and not too many are held so:
+        `turns_dropped` says when these no longer are. Raises OSError.
         """
+        if with_turns:
+            with_turns = self._may_hold(source.size)
+        turns: list[ShownTurn] | None = None
+        try:
+            outline, turns = self._of(source, path, with_turns)
+        finally:
+            if with_turns and turns is None:
+                self.turns_dropped(source.size)
+        return outline, turns
+
+    def turns_dropped(self, size: int) -> None:
+        """The turns that came with the outline of a rollout of this size are not held any more."""
+        with self._lock:
+            self._together -= size
+
+    def _may_hold(self, size: int) -> bool:
+        with self._lock:
+            if self._together + size > _PUT_TOGETHER:
+                return False
+            self._together += size
+            return True
+
+    def _of(self, source: Source, path: Path, with_turns: bool) -> tuple[Outline, list[ShownTurn] | None]:
         with self._lock:
             lock, waiting = self._busy.get(path, (threading.Lock(), 0))
             self._busy[path] = lock, waiting + 1
         try:
             with lock:
-                return self._current(source, path, with_turns and source.size <= _PUT_TOGETHER)
+                return self._current(source, path, with_turns)
         finally:
             with self._lock:
                 lock, waiting = self._busy.pop(path)
@@ -140,9 +165,10 @@ class Outliner:
                 self._sizes.pop(forgotten, None)
 
 
+def holds(outline: Outline, source: Source) -> bool:
+    """Whether the rollout begins with the bytes that the outline is of. Raises OSError."""
+    return source.size >= outline.end and fingerprint(source, outline.end) == outline.fingerprint
+
+
 def _fits(outline: Outline, source: Source) -> bool:
-    return (
-        source.inode == outline.inode
-        and source.size >= outline.end
-        and fingerprint(source, outline.end) == outline.fingerprint
-    )
+    return source.inode == outline.inode and holds(outline, source)

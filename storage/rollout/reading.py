@@ -7,10 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from spindle.storage.rollout.compressed import existing, is_compressed, plain_path
 from spindle.storage.rollout.heads import light_event, read_event
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.outline import Outline, Span, Stray
-from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.outlines import Outliner, holds
 from spindle.storage.rollout.replay import Replay
 from spindle.storage.rollout.scan import Found, Scan
 from spindle.storage.rollout.shapes import Json
@@ -19,23 +20,26 @@ from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 
 _EVENTS = frozenset({b"event_msg"})
 _HISTORY = frozenset({b"event_msg", b"response_item", b"compacted"})
+_ID_LENGTH = 36  # of the rollout id that a file's name ends with
 
 
 class OpenRollout:
     """A rollout as it was when it was opened: lines that are appended later are not seen. Everything here blocks.
 
     Opening it makes or extends its outline; `with_turns` tells that all turns are wanted, which may come with that.
-    Raises OSError.
+    Raises OSError. After `rest` or `close`, what reads opens the file again, and raises RolloutChanged if it is another.
     """
 
     def __init__(self, path: Path, outliner: Outliner, *, with_turns: bool = False) -> None:
         self.path = path
-        self._source = Source(path, outliner.find)
+        self._outliner, self._find = outliner, outliner.find
+        self._open: Source | None = Source(path, outliner.find)
         try:
             self.outline: Outline
-            self.outline, self._turns = outliner.of(self._source, path, with_turns=with_turns)
+            self.outline, self._turns = outliner.of(self._open, path, with_turns=with_turns)
+            self._own, self._size = self._open.own, self._open.size
         except BaseException:
-            self._source.close()
+            self._open.close()
             raise
 
     def __enter__(self) -> Self:
@@ -46,15 +50,44 @@ class OpenRollout:
     ) -> None:
         self.close()
 
+    def rest(self) -> None:
+        """Let go of the file until something is read; twice is fine."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
     def close(self) -> None:
-        """Let go of the file; twice is fine."""
-        self._source.close()
-        self._turns = None
+        """Let go of the file, and of turns that are in memory; twice is fine."""
+        self.rest()
+        if self._turns is not None:
+            self._turns = None
+            self._outliner.turns_dropped(self._size)
 
     @property
     def end(self) -> int:
         """The offset in the file of its own behind the last line."""
-        return self.outline.end - self._source.own
+        return self.outline.end - self._own
+
+    @property
+    def _source(self) -> Source:
+        if self._open is None:
+            self._open = self._opened_again()
+        return self._open
+
+    def _opened_again(self) -> Source:
+        """The file, though it may have been appended to, moved, compressed or made plain. Raises OSError, RolloutChanged."""
+        path = existing(plain_path(self.path))
+        if self._find is not None and not path.exists():
+            path = self._find(plain_path(self.path).stem[-_ID_LENGTH:]) or path
+        source = Source(path, self._find)
+        try:
+            rewritten = source.inode != self.outline.inode and is_compressed(path) == is_compressed(self.path)
+            if rewritten or not holds(self.outline, source):
+                raise RolloutChanged(f"{path} has been rewritten")
+        except BaseException:
+            source.close()
+            raise
+        return source
 
     def payload(self, span: Span | None) -> Json | None:
         """The payload of one line that the outline points to. Raises OSError."""
@@ -77,9 +110,9 @@ class OpenRollout:
         Reads the bytes of these turns only, as they are taken, and keeps one turn in memory. Raises OSError,
         RolloutChanged.
         """
-        if self._turns is not None:
+        if (turns := self._turns) is not None:
             for number in numbers:
-                yield self._turns[number].body(self._turns[number].id == live_turn_id)
+                yield turns[number].body(turns[number].id == live_turn_id)
             return
         at, foreign, own = 0, dict[int, Stray](), dict[int, list[Stray]]()
         for stray in self.outline.strays:
@@ -120,7 +153,7 @@ class OpenRollout:
             shown.feed(self._event(found), found.place)
         yield self._finished(number, shown, own)
         if number != last:
-            raise RolloutChanged(str(self.path))
+            raise RolloutChanged(f"{self.path} has been rewritten")
 
     def _folding(self, number: int) -> ShownTurns:
         shown = ShownTurns()
@@ -133,7 +166,7 @@ class OpenRollout:
             line = self._found(stray)
             shown.feed(self._event(line), stray.place)
         if not shown.turns or shown.turns[0].id != self.outline.ids[number]:
-            raise RolloutChanged(str(self.path))
+            raise RolloutChanged(f"{self.path} has been rewritten")
         return shown.turns[0]
 
     def _found(self, stray: Stray) -> Found:

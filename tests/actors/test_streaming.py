@@ -102,14 +102,38 @@ async def collect(source, into):
         into.append(one)
 
 
-def test_an_answer_that_nobody_takes_lets_go_of_its_file():
-    left, late = Guarded.of([]), Guarded.of([])
+async def test_turns_that_cannot_be_read_make_it_an_error():
+    snapshot = Guarded.of(turns(5))
+    snapshot.fails_at = 3
+    (answer,) = await sent(LongMessage(7, Streamed(RESULT, snapshot)))
+    error = orjson.loads(answer)["error"]
+    assert (error["code"], error["message"]) == (-32603, "failed to read the thread's history: rewritten")
+
+
+async def test_an_answer_lets_go_of_what_is_at_hand_unless_it_is_sent_at_once():
+    waiting, behind, late = Guarded.of([]), Guarded.of([]), Guarded.of([])
     outbox = Outbox(Overflow.CLOSE)
-    outbox.put(LongMessage(1, Streamed(RESULT, left)))
-    outbox.discard()
-    outbox.put(LongMessage(2, Streamed(RESULT, late)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.take)
+        await wait_all_tasks_blocked()
+        outbox.put(LongMessage(1, Streamed(RESULT, waiting)))
+        outbox.put(LongMessage(2, Streamed(RESULT, behind)))
+    outbox.close()
+    outbox.put(LongMessage(3, Streamed(RESULT, late)))
+    assert (waiting.closed, behind.closed, late.closed) == (False, True, True)
+
+
+@pytest.mark.parametrize("end", [Outbox.discard, Outbox._overflows])
+async def test_an_answer_that_nobody_takes_lets_go_of_what_is_at_hand(end):
+    left = Guarded.of([])
+    outbox = Outbox(Overflow.CLOSE)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.take)
+        await wait_all_tasks_blocked()
+        outbox.put(LongMessage(1, Streamed(RESULT, left)))
+        assert not left.closed
+        end(outbox)
     assert left.closed
-    assert late.closed
 
 
 def test_a_changed_answer_keeps_its_turns():

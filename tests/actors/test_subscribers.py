@@ -1,5 +1,6 @@
 """Outboxes: merging, overflow, order, and one encoding for everybody."""
 
+import weakref
 from typing import Any
 
 import orjson
@@ -12,10 +13,12 @@ from trio.testing import wait_all_tasks_blocked
 from spindle.actors import subscribers
 from spindle.actors.subscribers import Audience, Event, Outbox, Overflow, Subscriber, merge
 from spindle.rpc.protocol.envelope import encode_notification
+from spindle.rpc.protocol.items import AgentMessageItem
 from spindle.rpc.protocol.threads import ThreadClosedNotification
 from spindle.rpc.protocol.turns import (
     AgentMessageDeltaNotification,
     FileChangeOutputDeltaNotification,
+    ItemCompletedNotification,
     ReasoningSummaryTextDeltaNotification,
 )
 
@@ -30,6 +33,10 @@ def summary(delta, index=0, item="i"):
 
 def closed(thread="t"):
     return Event(ThreadClosedNotification(thread))
+
+
+def item(size):
+    return Event(ItemCompletedNotification(AgentMessageItem(id="i", text="x" * size), "t", "turn", 1))
 
 
 def shown(messages):
@@ -300,3 +307,111 @@ async def test_one_that_has_stopped_reading_is_waited_for_once_and_cut_off_in_th
     outbox.put(text("x" * 10))
     assert outbox.overflowed
     await outbox.room()
+
+
+@pytest.mark.parametrize("overflow", [Overflow.WAIT, Overflow.CLOSE])
+async def test_a_large_item_on_its_way_makes_its_writer_wait(overflow, mock_clock, monkeypatch):
+    monkeypatch.setattr(subscribers, "WEIGHT", 1000)
+    outbox, passed = Outbox(overflow), []
+
+    async def turn():
+        await outbox.room()
+        passed.append(True)
+
+    outbox.put(item(2000))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(turn)
+        await wait_all_tasks_blocked()
+        assert passed == []
+        await outbox.take()
+    assert passed == [True]
+
+
+async def test_one_that_has_stopped_reading_is_cut_off_for_the_bytes_of_items_and_holds_them_no_longer(monkeypatch):
+    monkeypatch.setattr(subscribers, "MOST", 10_000)
+    outbox, cut_off = Outbox(Overflow.CLOSE), []
+    outbox.on_overflow = lambda: cut_off.append(True)
+    first = item(1000)
+    held = weakref.ref(first.params)
+    outbox.put(first)
+    del first
+    for _ in range(8):
+        outbox.put(item(1000))
+    assert not outbox.overflowed
+    assert held() is not None
+    for _ in range(9):
+        outbox.put(item(1000))
+    assert outbox.overflowed
+    assert cut_off == [True]
+    assert held() is None
+    assert await outbox.take() == []
+
+
+async def test_one_item_may_be_of_any_size(monkeypatch):
+    monkeypatch.setattr(subscribers, "MOST", 1000)
+    outbox = Outbox(Overflow.CLOSE)
+    outbox.put(item(100_000))
+    outbox.put(item(100))
+    assert len(await outbox.take()) == 2
+    outbox.put(text("x" * 900))
+    outbox.put(text("x" * 200))
+    assert outbox.overflowed
+
+
+async def test_a_client_that_turns_wait_for_is_not_cut_off_for_bytes(monkeypatch):
+    monkeypatch.setattr(subscribers, "MOST", 1000)
+    monkeypatch.setattr(subscribers, "MOST_ANSWERS", 1000)
+    outbox = Outbox(Overflow.WAIT)
+    for _ in range(10):
+        outbox.put(item(1000))
+        outbox.put(b"x" * 1000)
+    assert len(await outbox.take()) == 20
+
+
+async def answers_taken(outbox):
+    """Whether requests are read."""
+    with trio.move_on_after(0) as scope:
+        await outbox.answers_taken()
+    return not scope.cancelled_caught
+
+
+@pytest.mark.parametrize(("answer", "count"), [(b"x", 3), (b"x" * 101, 1)])
+async def test_requests_are_read_until_too_many_answers_or_too_large_ones_wait(monkeypatch, answer, count):
+    monkeypatch.setattr(subscribers, "ANSWERS", 2)
+    monkeypatch.setattr(subscribers, "ANSWERS_WEIGHT", 100)
+    outbox = Outbox(Overflow.CLOSE)
+    for _ in range(count):
+        outbox.put(item(1000))
+        assert await answers_taken(outbox)
+        outbox.put(answer)
+    assert not await answers_taken(outbox)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.answers_taken)
+        await wait_all_tasks_blocked()
+        await outbox.take()
+    assert await answers_taken(outbox)
+
+
+async def test_answers_to_what_was_read_before_are_bounded_too(monkeypatch):
+    monkeypatch.setattr(subscribers, "MOST_ANSWERS", 1000)
+    outbox = Outbox(Overflow.CLOSE)
+    for _ in range(11):
+        outbox.put(b"x" * 100)
+    assert not outbox.overflowed
+    outbox.put(b"x" * 100)
+    assert outbox.overflowed
+    assert await answers_taken(outbox)
+
+
+async def test_no_more_is_taken_than_is_asked_for():
+    outbox, messages = Outbox(Overflow.CLOSE), [b"%d" % number * 10 for number in range(10)]
+    for message in messages:
+        outbox.put(message)
+    taken = [await outbox.take(25), await outbox.take(0), await outbox.take(1000)]
+    assert taken == [messages[:3], messages[3:4], messages[4:]]
+    outbox.put(text("x" * 20))
+    outbox.put(text("x" * 20))
+    assert len(await outbox.take(10)) == 1
+    outbox.close()
+    assert len(await outbox.take(10)) == 1
+    assert await outbox.take(10) == []
