@@ -33,9 +33,8 @@ class LineTransport:
         self._send_stream = send_stream
         self._max = max_message_bytes
         self._lines: deque[bytes] = deque()
-        self._pieces: list[bytes] = []  # of the line whose end has not come yet
+        self._pieces = bytearray()  # of the line whose end has not come yet, unless it is too long
         self._pieces_bytes = 0
-        self._skipping = False
         self._at_end = False
         self._closed = False
         self._broken = False
@@ -75,24 +74,24 @@ class LineTransport:
         self._keep(last)
 
     def _keep(self, piece: bytes) -> None:
-        if not piece:
-            return
         self._pieces_bytes += len(piece)
-        if self._pieces_bytes > self._max:
-            self._skipping = True
+        if self._pieces_bytes <= self._max:
+            self._pieces += piece
+        else:
             self._pieces.clear()
-        if not self._skipping:
-            self._pieces.append(piece)
 
     def _end_line(self, piece: bytes) -> None:
+        if not self._pieces_bytes and len(piece) <= self._max:
+            if piece:  # a blank line carries no message
+                self._lines.append(piece)
+            return
         self._keep(piece)
-        if self._skipping:
+        if self._pieces_bytes > self._max:
             _log.warning("skipped a message of %d bytes: the limit is %d", self._pieces_bytes, self._max)
-        elif self._pieces:  # a blank line carries no message
-            self._lines.append(b"".join(self._pieces))
+        else:
+            self._lines.append(bytes(self._pieces))
         self._pieces.clear()
         self._pieces_bytes = 0
-        self._skipping = False
 
     async def send(self, messages: Sequence[bytes]) -> None:
         """Write the messages, a newline after each, in one go. Errors as in `Transport`."""

@@ -1,10 +1,12 @@
 """Listening: where (`parse_listen`, `open_listeners`) and what happens to each connection (`serve_websocket`)."""
 
+import errno
 import ipaddress
 import logging
+import resource
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,12 +22,20 @@ from .websocket import WebSocketTransport, accept
 
 _log = logging.getLogger(__name__)
 
-_HEAD_SECONDS: Final = 10.0
+_HANDSHAKE_SECONDS: Final = 10.0
 _HEAD_BYTES: Final = 16 * 1024
 _LINGER_SECONDS: Final = 1.0
 _GOING_AWAY_SECONDS: Final = 1.0
 _READ_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 1024
+_REFUSALS: Final = 16  # that are written at a time; until then the next connection waits with the system
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_ROOM_SECONDS: Final = 0.25
+
+CONNECTIONS: Final = 512
+"""Connections that are served at a time, where the limit on descriptors allows for twice as many."""
+HANDSHAKES: Final = 64
+"""Of these, those that have yet to become WebSockets."""
 
 
 @frozen
@@ -111,37 +121,108 @@ async def serve_websocket(
     listeners: Sequence[trio.SocketListener],
     handler: Callable[[Transport], Awaitable[None]],
     *,
+    connections: int | None = None,
+    handshakes: int = HANDSHAKES,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept connections until cancelled; `handler` runs once for each WebSocket, which is closed when it returns.
 
     An exception that escapes a handler is logged and ends that connection only (close code 1011). Cancelled, open
-    WebSockets are closed with code 1001 and the listeners with them.
+    WebSockets are closed with code 1001 and the listeners with them. A peer that no longer answers pings is closed.
+    Where there are `connections` (by default `most_connections()`), or `handshakes` that are half done, another one is
+    refused with status 503. While the system has no descriptor or memory left for a connection, it has to wait.
     """
-
-    async def serve(stream: trio.SocketStream) -> None:
-        await _serve_connection(stream, handler)
-
+    server = _Server(handler, most_connections() if connections is None else connections, handshakes)
     async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, serve, list(listeners))
+        for listener in listeners:
+            nursery.start_soon(server.accept, listener, nursery)
         task_status.started()
 
 
-async def _serve_connection(stream: trio.SocketStream, handler: Callable[[Transport], Awaitable[None]]) -> None:
-    async with stream:
+def most_connections() -> int:
+    """How many connections are served at a time: half of the descriptors are left for what clients ask for."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if limit == resource.RLIM_INFINITY else min(CONNECTIONS, limit // 2)
+
+
+class _Server:
+    """Accepts connections within bounds."""
+
+    def __init__(self, handler: Callable[[Transport], Awaitable[None]], connections: int, handshakes: int) -> None:
+        self._handler = handler
+        self._free = trio.Semaphore(connections)
+        self._handshakes = trio.Semaphore(handshakes)
+        self._refusals = trio.Semaphore(_REFUSALS)
+
+    async def accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        """Take connections until cancelled."""
+        async with listener:
+            pausing = False
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    if error.errno not in _NO_ROOM:
+                        raise
+                    if not pausing:
+                        _log.error("connections have to wait: %s", error.strerror)
+                    pausing = True
+                    await trio.sleep(_NO_ROOM_SECONDS)
+                    continue
+                if pausing:
+                    _log.info("connections are accepted again")
+                pausing = False
+                await self._begin(stream, nursery)
+
+    async def _begin(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
+        for free, reason in ((self._free, "connections"), (self._handshakes, "connections that are being opened")):
+            if free.value == 0:
+                try:
+                    await self._refusals.acquire()
+                except BaseException:
+                    stream.socket.close()
+                    raise
+                nursery.start_soon(self._refuse, stream, reason)
+                return
+        self._free.acquire_nowait()
+        self._handshakes.acquire_nowait()
+        nursery.start_soon(self._serve, stream)
+
+    async def _refuse(self, stream: trio.SocketStream, reason: str) -> None:
         try:
-            transport = await handshake(stream, _kind(stream))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return
-        if transport is not None:
-            await _run_handler(transport, handler)
+            async with stream:
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_LINGER_SECONDS):
+                    await _handshake(stream, _kind(stream), refusal=Answer(503, f"too many {reason}\n".encode()))
+        finally:
+            self._refusals.release()
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        try:
+            async with stream:
+                try:
+                    transport = await self._open(stream)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return
+                if transport is not None:
+                    await _run_handler(transport, self._handler)
+        finally:
+            self._free.release()
+
+    async def _open(self, stream: trio.SocketStream) -> WebSocketTransport | None:
+        try:
+            return await handshake(stream, _kind(stream))
+        finally:
+            self._handshakes.release()
 
 
 async def _run_handler(transport: WebSocketTransport, handler: Callable[[Transport], Awaitable[None]]) -> None:
     code = 1001
     try:
         try:
-            await handler(transport)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_close_when_lost, transport)
+                await handler(transport)
+                nursery.cancel_scope.cancel()
             code = 1000
         except* (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
             _log.debug("a client went away: %r", gone.exceptions[0])
@@ -158,12 +239,27 @@ async def _run_handler(transport: WebSocketTransport, handler: Callable[[Transpo
             await transport.aclose(code)
 
 
+async def _close_when_lost(transport: WebSocketTransport) -> None:
+    await transport.lost()
+    _log.warning("closing a connection: the client does not answer")
+    await transport.aclose(1001, "no answer to a ping")
+
+
 async def handshake(stream: trio.abc.HalfCloseableStream, kind: TransportKind) -> WebSocketTransport | None:
     """Read one request head and answer it; a transport if the answer was a WebSocket.
 
-    None otherwise, also when no head came within ten seconds; the stream is then to be closed. Raises what the stream
+    None otherwise, also when it was not done within ten seconds; the stream is then to be closed. Raises what the stream
     raises.
     """
+    with trio.move_on_after(_HANDSHAKE_SECONDS):
+        return await _handshake(stream, kind)
+    return None
+
+
+async def _handshake(
+    stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: Answer | None = None
+) -> WebSocketTransport | None:
+    """See `handshake`; with a `refusal` that is the answer to whoever wants a WebSocket."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
     try:
         request = await _read_head(stream, connection)
@@ -173,6 +269,9 @@ async def handshake(stream: trio.abc.HalfCloseableStream, kind: TransportKind) -
     if request is None:
         return None
     decision = decide(request.method, request.target, request.headers)
+    if isinstance(decision, Upgrade) and refusal is not None:
+        _log.warning("refused a connection: %s", refusal.body.decode().rstrip())
+        decision = refusal
     if isinstance(decision, Upgrade):
         try:
             trailing, _ = connection.trailing_data
@@ -184,16 +283,14 @@ async def handshake(stream: trio.abc.HalfCloseableStream, kind: TransportKind) -
 
 
 async def _read_head(stream: trio.abc.ReceiveStream, connection: h11.Connection) -> h11.Request | None:
-    """The request head, or None if it does not come in time or at all."""
-    with trio.move_on_after(_HEAD_SECONDS):
-        while True:
-            event = connection.next_event()
-            if isinstance(event, h11.Request):
-                return event
-            if event is not h11.NEED_DATA:
-                return None
-            connection.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
-    return None
+    """The request head, or None if it does not come."""
+    while True:
+        event = connection.next_event()
+        if isinstance(event, h11.Request):
+            return event
+        if event is not h11.NEED_DATA:
+            return None
+        connection.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
 
 
 async def _answer(stream: trio.abc.HalfCloseableStream, connection: h11.Connection, answer: Answer) -> None:

@@ -31,6 +31,13 @@ _READ_BYTES: Final = 64 * 1024
 _CLOSE_SECONDS: Final = 2.0  # how long the peer may take over its half of the close handshake
 _HANDSHAKE_SECONDS: Final = 10.0
 _REFUSAL_BYTES: Final = 64 * 1024  # of a refusal's body, what is kept
+_AT_ONCE: Final = 64  # frames that are looked at before other tasks have their turn
+
+PING_AFTER: Final = 30.0
+"""Seconds without a sign of the peer after which it is pinged."""
+PONG_WITHIN: Final = 30.0
+"""Seconds that it may take over its answer, or over anything else that shows that it is there."""
+_STUCK: Final = 0.1  # a write that took longer had to wait for the peer to read
 
 
 class UpgradeRefused(Exception):
@@ -46,7 +53,7 @@ class WebSocketTransport:
     """An open WebSocket, either side of it; made by `accept` and `connect`.
 
     A ping is answered while a `receive` is pending; if a `send` is under way the answer follows it, so a peer that
-    does not read cannot stop us from reading.
+    does not read cannot stop us from reading. `lost` finds a peer that is gone without a word.
     """
 
     def __init__(
@@ -62,10 +69,12 @@ class WebSocketTransport:
         self._kind: TransportKind = kind
         self._max = max_message_bytes
         self._inbox: deque[bytes] = deque()
-        self._pieces: list[bytes] = []  # of the message whose last frame has not come yet
-        self._pieces_bytes = 0
+        self._pieces = bytearray()  # of the message whose last frame has not come yet
+        self._ping = b""
         self._pong = b""  # only the latest ping needs an answer
         self._goodbye = b""
+        self._noticed = trio.current_time()  # when the peer last showed that it is there
+        self._more = False  # frames have come that nobody has looked at
         self._at_end = False  # nothing more will come, or what comes is not understood
         self._failed = False  # at the end because of what the peer sent
         self._broken = False
@@ -95,18 +104,26 @@ class WebSocketTransport:
             return self._inbox.popleft()
 
     async def _read(self) -> None:
-        data = await self._stream.receive_some(_READ_BYTES)
-        if data:
+        if self._more:
+            await trio.lowlevel.checkpoint()
+        elif data := await self._stream.receive_some(_READ_BYTES):
+            self._noticed = trio.current_time()
             self._websocket.receive_data(bytes(data))
-            self._digest()
-            if self._pong or self._goodbye:
-                await self._reply()
         else:
             self._at_end = True
+            return
+        self._digest()
+        if self._pong or self._goodbye:
+            await self._reply()
 
     def _digest(self) -> None:
-        """Everything wsproto can tell from the bytes so far. Does not wait: answers are left for `_reply`."""
-        for event in self._websocket.events():
+        """What wsproto can tell from the bytes so far, a part at a time: a frame takes it longer than the peer.
+
+        Does not wait: answers are left for `_reply`.
+        """
+        self._more = False
+        for count, event in enumerate(self._websocket.events(), 1):
+            self._more = count == _AT_ONCE
             match event:
                 case TextMessage():
                     self._take(event)
@@ -122,22 +139,23 @@ class WebSocketTransport:
                     self._at_end = True
                 case _:
                     pass
-            if self._at_end:
+            if self._at_end or self._more:
                 return
 
     def _take(self, event: TextMessage) -> None:
         if self._closing:
             return
         piece = event.data.encode()
-        self._pieces_bytes += len(piece)
-        if self._pieces_bytes > self._max:
+        if len(self._pieces) + len(piece) > self._max:
             self._fail(CloseReason.MESSAGE_TOO_BIG, f"a message may have {self._max} bytes")
             return
-        self._pieces.append(piece)
+        if event.message_finished and not self._pieces:
+            self._inbox.append(piece)
+            return
+        self._pieces += piece
         if event.message_finished:
-            self._inbox.append(b"".join(self._pieces))
+            self._inbox.append(bytes(self._pieces))
             self._pieces.clear()
-            self._pieces_bytes = 0
 
     def _fail(self, code: int, reason: str) -> None:
         self._pieces.clear()
@@ -145,7 +163,7 @@ class WebSocketTransport:
         self._goodbye = self._websocket.send(CloseConnection(code, reason))
 
     async def _reply(self) -> None:
-        """Send the pending pong and close frames, unless a sender is at it and will take them along."""
+        """Send the pending ping, pong and close frames, unless a sender is at it and will take them along."""
         try:
             self._writing.acquire_nowait()
         except trio.WouldBlock:
@@ -216,12 +234,34 @@ class WebSocketTransport:
         if self._broken:
             raise trio.BrokenResourceError("an earlier write did not complete")
         self._broken = True
-        while data or self._pong or self._goodbye:
-            data += self._pong + self._goodbye
-            self._pong = self._goodbye = b""
+        while data or self._ping or self._pong or self._goodbye:
+            data += self._ping + self._pong + self._goodbye
+            self._ping = self._pong = self._goodbye = b""
+            began = trio.current_time()
             await self._stream.send_all(data)
+            if trio.current_time() - began > _STUCK:
+                self._noticed = trio.current_time()
             data = b""
         self._broken = False
+
+    # -- whether the peer is there -----------------------------------------------------------------
+
+    async def lost(self) -> None:
+        """Return when the peer has not shown for `PING_AFTER` and `PONG_WITHIN` that it is there, though it was pinged.
+
+        It shows by what it sends, and by reading what had to wait for it. A `receive` has to be pending, or a `send` stuck.
+        """
+        while True:
+            await trio.sleep_until(self._noticed + PING_AFTER)
+            if trio.current_time() < self._noticed + PING_AFTER:
+                continue
+            noticed = self._noticed
+            if self._websocket.state is ConnectionState.OPEN:
+                self._ping = self._websocket.send(Ping())
+                await self._reply()
+            await trio.sleep(PONG_WITHIN)
+            if self._noticed == noticed:
+                return
 
     # -- the end -----------------------------------------------------------------------------------
 

@@ -3,17 +3,29 @@
 import contextlib
 import errno
 import logging
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair, open_stream_to_socket_listener
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import Request
 
-from spindle.rpc.transports import Transport
-from spindle.rpc.transports.listen import ListenTarget, handshake, open_listeners, parse_listen, serve_websocket
-from spindle.rpc.transports.websocket import UpgradeRefused, connect
+from spindle.rpc.transports import Transport, listen
+from spindle.rpc.transports.listen import (
+    ListenTarget,
+    handshake,
+    most_connections,
+    open_listeners,
+    parse_listen,
+    serve_websocket,
+)
+from spindle.rpc.transports.websocket import UpgradeRefused, WebSocketTransport, connect
 
 LOOPBACK = ListenTarget("websocket", "127.0.0.1", 0)
 Handler = Callable[[Transport], Awaitable[None]]
@@ -79,9 +91,11 @@ async def echo(transport: Transport) -> None:
 
 
 @asynccontextmanager
-async def serving(handler: Handler = echo, target: ListenTarget = LOOPBACK) -> AsyncIterator[trio.SocketListener]:
+async def serving(
+    handler: Handler = echo, target: ListenTarget = LOOPBACK, **bounds: Any
+) -> AsyncIterator[trio.SocketListener]:
     async with open_listeners(target) as listeners, trio.open_nursery() as nursery:
-        await nursery.start(serve_websocket, listeners, handler)
+        await nursery.start(partial(serve_websocket, listeners, handler, **bounds))
         yield listeners[0]
         nursery.cancel_scope.cancel()
 
@@ -263,3 +277,106 @@ async def test_a_tcp_socket_says_websocket() -> None:
         assert await client.receive() is None
         await client.aclose()
     assert kinds == ["websocket"]
+
+
+async def connected(listener: trio.SocketListener) -> WebSocketTransport:
+    return await connect(await open_stream_to_socket_listener(listener), "h")
+
+
+async def admitted(listener: trio.SocketListener) -> WebSocketTransport:
+    """A connection as soon as the server has noticed that there is room."""
+    while True:
+        stream = await open_stream_to_socket_listener(listener)
+        try:
+            return await connect(stream, "h")
+        except UpgradeRefused:
+            await stream.aclose()
+
+
+async def refusal(listener: trio.SocketListener) -> UpgradeRefused:
+    async with await open_stream_to_socket_listener(listener) as stream:
+        with pytest.raises(UpgradeRefused) as refused:
+            await connect(stream, "h")
+    return refused.value
+
+
+async def test_no_more_connections_are_served_than_the_bound_says(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(connections=2) as listener:
+        clients = [await connected(listener) for _ in range(2)]
+        for _ in range(20):
+            refused = await refusal(listener)
+            assert (refused.status, refused.body) == (503, b"too many connections\n")
+        assert b" 200 " in await ask(listener, b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n")
+        await clients.pop().aclose()
+        clients.append(await admitted(listener))
+        for client in clients:
+            await client.send([b"served"])
+            assert await client.receive() == b"served"
+            await client.aclose()
+    assert "too many connections" in caplog.text
+
+
+async def test_half_done_handshakes_are_bounded_and_keep_out_nobody_who_is_in() -> None:
+    async with serving(handshakes=2) as listener:
+        client = await connected(listener)
+        waiting = [await open_stream_to_socket_listener(listener) for _ in range(2)]
+        for stream in waiting:
+            await stream.send_all(b"GET / HT")
+        assert (await refusal(listener)).body == b"too many connections that are being opened\n"
+        await client.send([b"served"])
+        assert await client.receive() == b"served"
+        for stream in waiting:
+            await stream.aclose()
+        other = await admitted(listener)
+        await client.aclose()
+        await other.aclose()
+
+
+def test_half_of_the_descriptors_are_left_for_what_clients_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, most in ((64, 32), (1024, 512), (1_000_000, 512), (resource.RLIM_INFINITY, 512)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
+        assert most_connections() == most
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+async def test_without_a_descriptor_connections_wait_and_the_log_says_so_once(
+    number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept, failures = trio.SocketListener.accept, 5
+
+    async def failing(listener: trio.SocketListener) -> trio.SocketStream:
+        nonlocal failures
+        await trio.lowlevel.checkpoint()
+        if failures:
+            failures -= 1
+            raise OSError(number, "out of it")
+        return await accept(listener)
+
+    monkeypatch.setattr(trio.SocketListener, "accept", failing)
+    monkeypatch.setattr(listen, "_NO_ROOM_SECONDS", 0)
+    with caplog.at_level(logging.INFO, listen.__name__):
+        async with serving() as listener:
+            client = await connected(listener)
+            await client.aclose()
+    assert failures == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "connections have to wait: out of it",
+        "connections are accepted again",
+    ]
+
+
+async def test_a_client_that_no_longer_answers_is_closed(autojump_clock: MockClock) -> None:
+    here, there = memory_stream_pair()
+    client = WSConnection(ConnectionType.CLIENT)
+    await there.send_all(client.send(Request(host="h", target="/")))
+    transport = await handshake(here, "websocket")
+    assert transport is not None
+    ended: list[object] = []
+
+    async def handler(transport: Transport) -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await transport.receive()
+        ended.append(trio.current_time())
+
+    await listen._run_handler(transport, handler)
+    assert ended == [pytest.approx(62)]  # and the two seconds of its goodbye

@@ -1,5 +1,6 @@
 """WebSocketTransport over memory streams: frames, pings, the close handshake, peers that misbehave."""
 
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,8 @@ from wsproto.events import (
 )
 
 from spindle.rpc.transports.websocket import UpgradeRefused, WebSocketTransport, accept, connect
+
+KEPT = tracemalloc.Filter(True, "*/rpc/transports/websocket.py")
 
 
 class Peer:
@@ -437,3 +440,131 @@ async def serve_one(stream: trio.abc.Stream) -> None:
     message = await transport.receive()
     assert message is not None
     await transport.send([message])
+
+
+# -- peers that are gone without a word
+
+
+async def lost_at(transport: WebSocketTransport) -> float:
+    """When the peer is given up; an hour later if it is not."""
+    with trio.move_on_after(3600):
+        await transport.lost()
+    return trio.current_time()
+
+
+@asynccontextmanager
+async def receiving(transport: WebSocketTransport) -> AsyncIterator[None]:
+    """Somebody takes in what comes."""
+
+    async def receive() -> None:
+        while await transport.receive() is not None:
+            pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_answers_nothing_is_lost(autojump_clock: MockClock) -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    async with receiving(transport):
+        assert await lost_at(transport) == 60
+    assert await peer.events() == [Ping(b"")]
+
+
+async def test_a_peer_that_answers_pings_is_there(autojump_clock: MockClock) -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    pings = 0
+
+    async def answer() -> None:
+        nonlocal pings
+        while True:
+            for event in await peer.events():
+                assert isinstance(event, Ping)
+                pings += 1
+                await trio.sleep(29)
+                await peer.send(event.response())
+
+    async with receiving(transport), trio.open_nursery() as nursery:
+        nursery.start_soon(answer)
+        assert await lost_at(transport) == 3600
+        nursery.cancel_scope.cancel()
+    assert pings == pytest.approx(3600 / 59, abs=1)
+
+
+async def test_a_peer_that_says_anything_is_there_and_is_not_pinged_meanwhile(autojump_clock: MockClock) -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+
+    async def talk() -> None:
+        while True:
+            await trio.sleep(20)
+            await peer.send(TextMessage("x"))
+
+    async with receiving(transport), trio.open_nursery() as nursery:
+        nursery.start_soon(talk)
+        assert await lost_at(transport) == 3600
+        nursery.cancel_scope.cancel()
+    await transport.send([b"first"])
+    assert await peer.events() == [TextMessage("first")]
+
+
+@pytest.mark.parametrize(("pause", "until"), [(20, 3600), (3600, 60)])
+async def test_a_peer_that_reads_what_waits_for_it_is_there(autojump_clock: MockClock, pause: float, until: float) -> None:
+    """Nothing is received meanwhile, so a pong would not be seen."""
+    transport, peer = await server_and_peer(lockstep_stream_pair())
+
+    async def send() -> None:
+        while True:
+            await transport.send([b"x" * 1000])
+
+    async def read() -> None:
+        while True:
+            await trio.sleep(pause)
+            await peer.stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        nursery.start_soon(read)
+        assert await lost_at(transport) == until
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_flood_of_frames_leaves_other_tasks_their_turn() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await peer.send(*[Ping(b"")] * 6400, TextMessage("at last"))
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        assert await transport.receive() == b"at last"
+        nursery.cancel_scope.cancel()
+    assert turns >= 100
+
+
+async def test_messages_behind_a_flood_are_all_received_in_order() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair())
+    await peer.send(*(TextMessage(str(number)) for number in range(1000)), CloseConnection(1000))
+    received = [await transport.receive() for _ in range(1000)]
+    assert received == [b"%d" % number for number in range(1000)]
+    assert await transport.receive() is None
+
+
+async def test_a_message_in_a_great_many_pieces_takes_no_more_memory_than_it_has_bytes() -> None:
+    transport, peer = await server_and_peer(memory_stream_pair(), max_message_bytes=10_000)
+    size = 0
+    tracemalloc.start()
+    try:
+        await peer.send(*[TextMessage("x" if n % 2 else "", message_finished=False) for n in range(19_000)])
+        with trio.move_on_after(0.05):
+            await transport.receive()
+        size = sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces([KEPT]).traces)
+    finally:
+        tracemalloc.stop()
+    assert size < 30_000
