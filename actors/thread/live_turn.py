@@ -42,6 +42,8 @@ class LiveTurn:
     """Commands of the user's own that wait for the turn to take them."""
     run_script: Callable[[str], None] | None = None
     """Starts one beside what the turn does."""
+    beside: int = 0
+    """How many of them wait or run."""
     answer: Answer | None = None
     last_message: str | None = None
     settings: ThreadSettings = field(init=False)
@@ -64,6 +66,7 @@ class LiveTurn:
 
     def run_beside(self, script: str) -> None:
         """Run a command of the user's own as a part of the turn."""
+        self.beside += 1
         (self.run_script or self.scripts.append)(script)
 
     def interrupt(self) -> None:

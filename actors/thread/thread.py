@@ -180,12 +180,12 @@ class ThreadActor(Actor):
             case StartTurn():
                 await turns.start_turn(self, message)
             case Compact():
-                message.reply.resolve(None)
                 turns.start_compaction(self, message)
+                message.reply.resolve(None)
             case Review():
                 shown = UserMessageItem(id=message.turn_id, content=(TextInput(label(message.target)),))
-                message.reply.resolve(Turn(message.turn_id, items=(shown,)))
                 turns.start_review(self, message)
+                message.reply.resolve(Turn(message.turn_id, items=(shown,)))
             case SteerTurn():
                 await turns.steer(self, message)
             case InterruptTurn():
@@ -199,8 +199,8 @@ class ThreadActor(Actor):
             case RevertTurns():
                 await self._revert(message)
             case RunScript():
-                message.reply.resolve(None)
                 turns.run_script(self, message)
+                message.reply.resolve(None)
             case Settle():
                 await self._settle()
             case TurnEnded():
@@ -357,8 +357,7 @@ class ThreadActor(Actor):
 
     async def _revert(self, message: RevertTurns) -> None:
         if self.turn is not None:
-            self.turn.interrupt()
-            self.reverting.append(message)  # dealt with when the turn has closed its record
+            turns.revert_when_ended(self, message)
             return
         last = await revert(self, message.before_turn_id)
         where, _ = await showing.kept(self)

@@ -277,6 +277,8 @@ class TurnTask:
             self._turn.unsaid.append(Said((), told))
         except Exception:
             log.exception("a command of the user failed in thread %s", self._thread.thread_id)
+        finally:
+            self._turn.beside -= 1
 
     async def _run_script(self, script: str) -> dict[str, Any]:
         runner = self._thread.tools.runner(self._thread.nursery, self._state.config)

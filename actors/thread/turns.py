@@ -13,16 +13,24 @@ from uuid_utils import uuid7
 from spindle.actors.mailbox import Ask
 from spindle.actors.thread.allowed import check
 from spindle.actors.thread.live_turn import LiveTurn
-from spindle.actors.thread.messages import Compact, InterruptTurn, Review, RunScript, StartTurn, SteerTurn
+from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
 from spindle.actors.thread.turn_task import TurnTask
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
-from spindle.rpc.protocol.errors import invalid_request
+from spindle.actors.weighing import weigh
+from spindle.rpc.protocol.errors import invalid_request, overloaded
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
+
+WAITING = 64
+"""Requests of one kind that wait for a turn to end; more are refused as overload."""
+UNSAID = 256
+"""Inputs that a turn has still to say."""
+UNSAID_WEIGHT = 32 * 1024 * 1024
+"""Bytes of them, beside the last."""
 
 OTHER_BOUNDS = "the agent is at work, and what it may do is not what you may do now: wait for it, or interrupt it"
 
@@ -38,11 +46,11 @@ async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
     if thread.turn is None or thread.turn.joinable:
         said = await _said(thread, message.params.input)
     if said is None or (thread.turn is not None and not thread.turn.joinable):
-        thread.waiting.append(message)  # it is writing its last lines; the next one starts right after
+        _wait(thread, message)  # it is writing its last lines; the next one starts right after
     elif thread.turn is not None:
         if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
             raise invalid_request(OTHER_BOUNDS)
-        thread.turn.unsaid.append(said)
+        _join(thread.turn, said)
         message.reply.resolve(Turn(thread.turn.id))
     else:
         thread.state.settings = evolve(thread.state.settings, **message.bounds)
@@ -54,16 +62,16 @@ def start_compaction(thread: ThreadActor, message: Compact) -> None:
     if thread.turn is None:
         _begin(thread, message.turn_id, TurnStartParams(thread_id=thread.thread_id, input=()), None)
     else:
-        thread.waiting.append(message)
+        _wait(thread, message)
 
 
 def start_review(thread: ThreadActor, message: Review) -> None:
-    """Likewise."""
+    """In a turn of its own, when no other runs. Raises RpcError, as the others do, when too many wait for that."""
     if thread.turn is None:
         params = TurnStartParams(thread_id=thread.thread_id, input=())
         _begin(thread, message.turn_id, params, None, review=message.target)
     else:
-        thread.waiting.append(message)
+        _wait(thread, message)
 
 
 def run_script(thread: ThreadActor, message: RunScript) -> None:
@@ -72,9 +80,32 @@ def run_script(thread: ThreadActor, message: RunScript) -> None:
         params = TurnStartParams(thread_id=thread.thread_id, input=())
         _begin(thread, str(uuid7()), params, None, script=message.script)
     elif thread.turn.joinable:
+        if thread.turn.beside >= WAITING:
+            raise overloaded()
         thread.turn.run_beside(message.script)
     else:
-        thread.waiting.append(message)
+        _wait(thread, message)
+
+
+def _wait(thread: ThreadActor, message: StartTurn | Compact | Review | RunScript) -> None:
+    if len(thread.waiting) >= WAITING:
+        raise overloaded()
+    thread.waiting.append(message)
+
+
+def revert_when_ended(thread: ThreadActor, message: RevertTurns) -> None:
+    """Interrupt the turn, and take turns back when it has closed its record."""
+    if len(thread.reverting) >= WAITING:
+        raise overloaded()
+    thread.reverting.append(message)
+    assert thread.turn is not None
+    thread.turn.interrupt()
+
+
+def _join(turn: LiveTurn, said: Said) -> None:
+    if len(turn.unsaid) >= UNSAID or sum(weigh(one.item) for one in turn.unsaid) > UNSAID_WEIGHT:
+        raise overloaded()
+    turn.unsaid.append(said)
 
 
 def _begin(thread: ThreadActor, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
@@ -115,7 +146,7 @@ async def steer(thread: ThreadActor, message: SteerTurn) -> None:
         text = f"cannot steer a {turn.kind} turn"
         info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
         raise invalid_request(text, TurnError(text, info))
-    turn.unsaid.append(said)
+    _join(turn, said)
     message.reply.resolve(turn.id)
 
 
