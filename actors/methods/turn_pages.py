@@ -44,7 +44,11 @@ def _page(
     id, runtime = thread_id(params.thread_id), connection.runtime  # type: ignore[attr-defined]
 
     def take(snapshot: Snapshot) -> None:
-        connection.later(reply, lambda: _read(snapshot, lambda: read(snapshot, params)))
+        def failed(error: Exception) -> None:  # perhaps before it is read: the client may have gone
+            snapshot.close()
+            reply.reject(error)
+
+        connection.later(Reply(reply.resolve, failed), lambda: _read(snapshot, lambda: read(snapshot, params)))
 
     def absent() -> None:
         connection.later(Reply(take, reply.reject), lambda: _stored(runtime, id))

@@ -9,6 +9,7 @@ from spindle.actors import registry as registry_module
 from spindle.actors.mailbox import CAPACITY, Urgent
 from spindle.actors.methods import RELEASING
 from spindle.actors.thread.messages import Settle
+from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.thread.thread import ThreadActor
 
 from .talks import Heard, Refused
@@ -151,6 +152,30 @@ async def test_an_exception_in_what_was_held_is_its_own(opened, talk, letting_go
         assert (await client.answer(other))["thread"]["id"] == thread
         client.hang_up()
     assert "a step of the registry failed" in caplog.text
+
+
+async def test_a_snapshot_for_a_client_that_has_gone_is_closed(opened, talk, actor, monkeypatch):
+    taken = []
+    stored_ = Snapshot.stored
+    monkeypatch.setattr(Snapshot, "stored", lambda *args: taken.append(stored_(*args)) or taken[-1])
+    async with opened() as runtime:
+        client, other = await talk(runtime), await talk(runtime)
+        thread = await stored(client)
+        await other.call("thread/resume", threadId=thread)
+        gate = Gate()
+        actor(runtime, thread).address.cast(gate)
+        await gate.reached.wait()
+        taken.clear()
+        for method in (*PAGES, "thread/read"):
+            client.ask(method, threadId=thread, includeTurns=True)
+        await wait_all_tasks_blocked()
+        client.hang_up()
+        await client.ended.wait()
+        gate.go.set()
+        await other.call("thread/read", threadId=thread)
+        assert len(taken) == 3
+        assert all(snapshot._rollout._source._file.closed for snapshot in taken)
+        other.hang_up()
 
 
 # -- room
