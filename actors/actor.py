@@ -13,7 +13,7 @@ from collections.abc import Callable
 import trio
 from attrs import frozen
 
-from spindle.actors.boundary import sort_out
+from spindle.actors.faults import Contained, keyboard, parts
 from spindle.actors.mailbox import ActorExited, Address, Mailbox
 
 log = logging.getLogger("spindle")
@@ -21,7 +21,7 @@ log = logging.getLogger("spindle")
 
 @frozen
 class Exited:
-    """`actor` has ended: normally, by cancellation, or with `error`."""
+    """`actor` has ended: normally, by cancellation, with `error`, or with both where its end went wrong."""
 
     actor: Actor
     cancelled: bool = False
@@ -32,6 +32,9 @@ class Actor(ABC):
     """Subclass it with `handle`; run it with `nursery.start_soon(actor.run, watcher)`."""
 
     nursery: trio.Nursery
+    """What ends with the actor; an error in it ends the actor."""
+    tasks: Contained
+    """The same for what the actor can go on without."""
 
     def __init__(self) -> None:
         self.mailbox = Mailbox()
@@ -64,6 +67,7 @@ class Actor(ABC):
         cancelled, error = False, None
         try:
             async with trio.open_nursery() as self.nursery:
+                self.tasks = Contained(self.nursery)
                 try:
                     await self.started()
                     while not self._stopping:
@@ -71,10 +75,13 @@ class Actor(ABC):
                 finally:
                     self.handled_last()
                 self.nursery.cancel_scope.cancel()
-        except BaseException as exc:
-            cancelled, error = sort_out(exc)
-            if cancelled:
+        except BaseException as raised:
+            if keyboard(raised):
                 raise
+            cancellation, error = parts(raised)
+            if cancellation is not None:
+                cancelled = True
+                raise cancellation from None
         finally:
             self.mailbox.close(self.refusal(error))
             try:

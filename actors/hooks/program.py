@@ -12,6 +12,7 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
+from spindle.actors.faults import Tasks
 from spindle.actors.hooks.verdicts import Ended
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.process import Command, Process, Warden
@@ -25,7 +26,7 @@ class Starter:
     """Where programs are started: by `warden`, and in `nursery` what they leave running may live on."""
 
     warden: Warden
-    nursery: trio.Nursery
+    nursery: Tasks
     shell: Callable[[str], list[str]]
     """The command line that runs a script."""
     environment: Callable[[], dict[str, str]]

@@ -148,7 +148,10 @@ async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
         )
         return [*before, *(("response_item", dict(item)) for item in message.items)]
 
+    untold = state.conversation.last_context is None
     await save(thread, entries)
+    if untold:
+        state.new_developer_instructions = None  # they were part of what the model has now been told
     message.reply.resolve(None)
 
 

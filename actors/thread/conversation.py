@@ -186,7 +186,10 @@ class Conversation:
         return True
 
     def record(self, entries: Sequence[Entry]) -> None:
-        """Append lines; response items also become part of what the model is sent. Raises JournalError."""
+        """Append lines; response items become part of what the model is sent, a `turn_context` what it has been told.
+
+        Raises JournalError, and TypeError or ValueError for what cannot be encoded; nothing has changed then.
+        """
         lines: list[bytes] = []
         items: list[bytes] = []
         for kind, payload in entries:
@@ -199,6 +202,9 @@ class Conversation:
         self._append(lines)
         if self._items is not None:
             self._items += items
+        for kind, payload in entries:
+            if kind == "turn_context":
+                self.last_context = payload
 
     def replace(self, items: Sequence[bytes], summary: str) -> None:
         """Let the model see these items from now on; a recorded line says so. It has to be told its context again."""

@@ -34,13 +34,13 @@ def turn_hooks(thread: ThreadActor, host: HookHost, settings: ThreadSettings) ->
     state = thread.state
     if not state.hooks.handlers:
         return None
-    runner = thread.tools.runner(thread.nursery, state.config)
+    runner = thread.tools.runner(thread.tasks, state.config)
     path = state.conversation.path
     return TurnHooks(
         handlers=state.hooks.handlers,
         host=host,
         starter=Starter(
-            runner.warden, thread.nursery, partial(shell_argv, login=False), lambda: dict(runner.inherited)
+            runner.warden, thread.tasks, partial(shell_argv, login=False), lambda: dict(runner.inherited)
         ),
         transcript=None if path is None else str(path),
         model=settings.model,

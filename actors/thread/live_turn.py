@@ -33,6 +33,9 @@ class LiveTurn:
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     started_at: int = field(factory=lambda: int(time.time()))
     began: float = field(factory=time.monotonic)
+    completed_at: int | None = None
+    duration_ms: int = 0
+    """Milliseconds from its beginning to its end, once it has ended."""
     accepting: bool = True
     closed: bool = False
     interrupted: bool = False
@@ -74,9 +77,11 @@ class LiveTurn:
         self.interrupted = True
         self.scope.cancel()
 
-    def duration_ms(self) -> int:
-        """Milliseconds since it began."""
-        return int((time.monotonic() - self.began) * 1000)
+    def end(self) -> None:
+        """Nothing more of it is to come but its record; this is the time that is recorded and told."""
+        self.accepting = False
+        self.completed_at = int(time.time())
+        self.duration_ms = int((time.monotonic() - self.began) * 1000)
 
     def shown(self) -> Turn:
         """The turn in progress, without items."""
@@ -89,8 +94,8 @@ class LiveTurn:
             status=status,
             error=error,
             started_at=self.started_at,
-            completed_at=int(time.time()),
-            duration_ms=self.duration_ms(),
+            completed_at=self.completed_at,
+            duration_ms=self.duration_ms,
         )
 
 

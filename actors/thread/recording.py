@@ -24,7 +24,7 @@ _GIT_KEYS = {"sha": "commit_hash", "branch": "branch", "origin_url": "repository
 
 
 def context_entries(state: OpenedThread, settings: ThreadSettings, turn_id: str) -> list[Entry]:
-    """What tells the model of its surroundings, as far as it has not been told; the conversation then counts it as told."""
+    """What tells the model of its surroundings, as far as it has not been told; recorded, it counts as told."""
     conversation = state.conversation
     date, zone = today()
     now, included = Told.of(settings, date, zone), Included.of(state.config)
@@ -33,10 +33,7 @@ def context_entries(state: OpenedThread, settings: ThreadSettings, turn_id: str)
     else:
         before = Told.recorded(conversation.last_context)
         told = changes(settings, before, now, state.new_developer_instructions, included)
-    context = turn_context(settings, turn_id, date, zone)
-    conversation.last_context = context
-    state.new_developer_instructions = None
-    return [*(("response_item", item) for item in told), ("turn_context", context)]
+    return [*(("response_item", item) for item in told), ("turn_context", turn_context(settings, turn_id, date, zone))]
 
 
 async def look_at_repository(state: OpenedThread) -> None:

@@ -128,14 +128,9 @@ class ThreadServers:
 
     # -- for clients
 
-    async def answer(self, message: AskServers) -> None:
-        """Answer a client's question, in a task of the thread."""
-        try:
-            message.reply.resolve(await message.work(await self._loaded()))
-        except Exception as error:  # the connection logs what is no RpcError
-            message.reply.reject(error)
-        finally:
-            message.reply.reject(internal_error("the thread has just ended"))  # cancelled, if it is not answered yet
+    async def answer(self, message: AskServers) -> object:
+        """The answer to a client's question."""
+        return await message.work(await self._loaded())
 
     # -- for the servers (ThreadHost)
 
@@ -175,7 +170,7 @@ class ThreadServers:
             thread, services = self._thread, self._thread.services
             opening = Opening(thread.state.settings.cwd, os.environ, services.warden)
             info = client_info(services.version)
-            self._servers = McpServers(thread.nursery, self, opening, info, services.shared_servers)
+            self._servers = McpServers(thread.tasks, self, opening, info, services.shared_servers)
         return self._servers
 
 

@@ -30,10 +30,10 @@ async def end_terminal(thread: ThreadActor, message: EndTerminal) -> None:
     """Answers when it has ended."""
     sessions = _sessions(thread)
 
-    async def end() -> None:
-        message.reply.resolve(sessions is not None and await sessions.terminate(message.process_id))
+    async def end() -> bool:
+        return sessions is not None and await sessions.terminate(message.process_id)
 
-    thread.nursery.start_soon(end)
+    thread.answer_later(message.reply, end)
 
 
 async def end_terminals(thread: ThreadActor, message: EndTerminals) -> None:
@@ -43,9 +43,8 @@ async def end_terminals(thread: ThreadActor, message: EndTerminals) -> None:
     async def end() -> None:
         if sessions is not None:
             await sessions.clean()
-        message.reply.resolve(None)
 
-    thread.nursery.start_soon(end)
+    thread.answer_later(message.reply, end)
 
 
 HANDLERS: Mapping[type, Callable[[ThreadActor, Any], Awaitable[None]]] = {

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import trio
 
 from spindle.actors.actor import Actor
-from spindle.actors.mailbox import wants_answer
+from spindle.actors.faults import said
+from spindle.actors.mailbox import Reply, wants_answer
 from spindle.actors.questions import Question
 from spindle.actors.subscribers import Event, Subscriber
 from spindle.actors.thread import attaching, changes, membership, showing, terminals, turns
@@ -158,18 +160,23 @@ class ThreadActor(Actor):
             log.warning("thread %s is closed before the end of a turn is kept: clients are not notified", self.thread_id)
 
     async def handle(self, message: object) -> None:
-        """Deal with one message, then see whether there is a reason to stay. A failure is the asker's, not the thread's end."""
+        """Deal with one message, then see whether there is a reason to stay.
+
+        What goes wrong is the answer to whoever asked, and logged where it is no refusal; the thread and its turn go on.
+        Handlers change memory last, so a failed one leaves it as it was.
+        """
         try:
             await self._dispatch(message)
         except Exception as error:
-            if not wants_answer(message):
-                raise
-            if not isinstance(error, RpcError | OSError | RolloutChanged):
-                log.exception("thread %s failed to deal with %s", self.thread_id, type(message).__name__)
-            message.reply.reject(
-                error if isinstance(error, RpcError) else internal_error(f"thread {self.thread_id}: {error}")
-            )
+            expected = isinstance(error, RpcError | OSError | RolloutChanged)
+            if not (expected and wants_answer(message)):
+                log.error("thread %s: %s failed", self.thread_id, type(message).__name__, exc_info=error)
+            if wants_answer(message):
+                message.reply.reject(error if isinstance(error, RpcError) else self._trouble(error, expected))
         self._consider_leaving()
+
+    def _trouble(self, error: Exception, expected: bool) -> RpcError:
+        return internal_error(f"thread {self.thread_id}: {said(error)}" if expected else f"internal error: {said(error)}")
 
     async def _dispatch(self, message: object) -> None:
         match message:
@@ -191,7 +198,7 @@ class ThreadActor(Actor):
             case InterruptTurn():
                 turns.interrupt(self, message)
             case AskServers():
-                self.nursery.start_soon(self.servers.answer, message)
+                self.answer_later(message.reply, partial(self.servers.answer, message))
             case ReadThread():
                 await showing.read(self, message)
             case TakeSnapshot():
@@ -215,6 +222,10 @@ class ThreadActor(Actor):
                 await change(self, message)
             case _:
                 raise TypeError(f"a thread does not understand {message!r}")
+
+    def answer_later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        """Answer with what `work` returns or raises, beside the thread's messages."""
+        self.tasks.start_soon(_answer, reply, work)
 
     def _end(self) -> None:
         self.ending = True
@@ -283,7 +294,7 @@ class ThreadActor(Actor):
             self._may_leave = True
             self._interrupt_unwatched()
         else:
-            self.nursery.start_soon(self._leave_later, seconds, self._leave_token)
+            self.tasks.start_soon(self._leave_later, seconds, self._leave_token)
 
     def _interrupt_unwatched(self) -> None:
         """Nobody is subscribed any more: end the turn too, if that is what is wanted or nobody is left to answer it."""
@@ -299,7 +310,7 @@ class ThreadActor(Actor):
         """The turn is ending: it is there to be read, and has cost something. The event tells when that is kept."""
         if self.state.ephemeral:
             return None
-        ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms(), unread, self.emit, self._announce)
+        ended = EndedTurn(self.thread_id, turn.id, turn.tokens, turn.duration_ms, unread, self.emit, self._announce)
         kept = self.supervisor.turn_ended(ended)
         self._keeping = [each for each in self._keeping if not each.is_set()] + [kept]
         return kept
@@ -363,3 +374,12 @@ class ThreadActor(Actor):
         where, _ = await showing.kept(self)
         message.reply.resolve((where.show(showing.describe(self)), last))
         self.services.audience.announce(ThreadRevertedNotification(self.thread_id))
+
+
+async def _answer(reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+    try:
+        reply.resolve(await work())
+    except Exception as error:  # the connection logs what is no RpcError
+        reply.reject(error)
+    finally:
+        reply.reject(internal_error("the thread has just ended"))  # cancelled, if it is not answered yet

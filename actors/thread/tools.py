@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import trio
-
+from spindle.actors.faults import Tasks
 from spindle.actors.thread.agents import ThreadAgents
 from spindle.actors.thread.opening import OpenedThread
 from spindle.actors.thread.servers import ThreadServers
@@ -48,15 +47,15 @@ class ThreadTools:
         self._runner: Runner | None = None
         self._patches: TurnPatches | None = None
 
-    def runner(self, nursery: trio.Nursery, config: Config) -> Runner:
-        """What runs the thread's commands, in the thread's `nursery` and the environment that `config` gives them."""
+    def runner(self, tasks: Tasks, config: Config) -> Runner:
+        """What runs the thread's commands, among the thread's `tasks` and in the environment that `config` gives them."""
         services, runner = self._services, self._runner
         if runner is None:
             home = services.home.path
             runner = Runner(
-                services.warden, nursery, services.sandbox, services.rules, home, programs=partial(programs, home)
+                services.warden, tasks, services.sandbox, services.rules, home, programs=partial(programs, home)
             )
-            nursery.start_soon(services.warden.hold)
+            tasks.start_soon(services.warden.hold)
             self._runner = runner
         runner.environment = environment_policy(config.table("shell_environment_policy"))
         return runner
@@ -66,10 +65,10 @@ class ThreadTools:
         """What runs the thread's commands, None if there has been none."""
         return self._runner
 
-    def toolbox(self, state: OpenedThread, settings: ThreadSettings, info: ModelInfo, nursery: trio.Nursery) -> Toolbox:
+    def toolbox(self, state: OpenedThread, settings: ThreadSettings, info: ModelInfo, tasks: Tasks) -> Toolbox:
         """The tools of a turn that begins now, with `settings`."""
         config = state.config
-        runner = self.runner(nursery, config)
+        runner = self.runner(tasks, config)
         runner.profile = settings.profile
         home = str(self._services.home.path)
         patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled, reading=runner.reading)

@@ -123,7 +123,6 @@ class ThreadHost:
         self.record(*compacted.entries())
         conversation.replace(compacted.items, compacted.summary)
         if compacted.context != "later" and context is not None:
-            conversation.last_context = context
             self.record(("turn_context", context))
         if conversation.usage is not None:
             self._account({**conversation.usage, "last_token_usage": compacted.usage()})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve
 
+from spindle.actors.faults import Contained, fault, said
 from spindle.actors.thread.hooks import tell_done
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
@@ -67,32 +68,44 @@ class TurnTask:
         self._host = ThreadHost(thread, turn, settings)
         self._began = False
 
+    @trio.lowlevel.enable_ki_protection  # a Ctrl-C goes to the program's main task: what is raised in here is foreign
     async def run(self) -> None:
-        """The task. The thread hears `TurnEnded` when everything is said and written."""
-        turn, status, error = self._turn, "interrupted", None
+        """The task. The thread hears `TurnEnded` when everything is said and written, whatever has gone wrong."""
+        thread, turn, what = self._thread, self._turn, f"a turn of thread {self._thread.thread_id}"
+        status: TurnStatus = "interrupted"
+        error: TurnError | None = None
         try:
             with turn.scope:
                 try:
                     await self._open()
                     turn.last_message = await self._converse()
                     status = "completed"
-                except ModelError as exc:
-                    status, error = "failed", TurnError(exc.message, exc.info, exc.details)
-                except ReviewFailed as exc:
-                    status, error = "failed", TurnError(str(exc), "other")
-                except WriterBusy as exc:
-                    text = f"thread {self._thread.thread_id} already has an active writer: {exc.holder}"
-                    status, error = "failed", TurnError(text, "other")
-                except (JournalError, OSError) as exc:
-                    status, error = "failed", TurnError(f"the thread's history could not be saved: {exc}", "other")
-                except Exception as exc:
-                    log.exception("a turn of thread %s failed", self._thread.thread_id)
-                    status, error = "failed", TurnError(f"internal error: {exc}", "other")
+                except BaseException as raised:  # a model may raise anything, and ends nothing but its turn
+                    status, error = "failed", self._failure(fault(raised, what), what)
         finally:
-            turn.accepting = False
-            with trio.CancelScope(shield=True):
-                await self._close(status, error)  # type: ignore[arg-type]
-            self._thread.mailbox.post(TurnEnded(turn.id))
+            turn.end()
+            try:
+                with trio.CancelScope(shield=True):
+                    await self._close(status, error)
+            except Exception:
+                log.exception("the end of %s could not be told", what)
+            finally:
+                thread.mailbox.post(TurnEnded(turn.id))
+
+    def _failure(self, error: Exception, what: str) -> TurnError:
+        match error:
+            case ModelError():
+                return TurnError(error.message, error.info, error.details)
+            case ReviewFailed():
+                return TurnError(str(error), "other")
+            case WriterBusy():
+                text = f"thread {self._thread.thread_id} already has an active writer: {error.holder}"
+                return TurnError(text, "other")
+            case JournalError() | OSError():
+                return _unsaved(error)
+            case _:
+                log.error("%s failed", what, exc_info=error)
+                return TurnError(f"internal error: {said(error)}", "other")
 
     # -- the record
 
@@ -109,12 +122,10 @@ class TurnTask:
             with trio.CancelScope(shield=True):
                 await self._conversation.begin()
             self._began = True
-            instructions = state.new_developer_instructions
-            try:
-                self._host.record(*self._opening_entries())
-            except JournalError:
-                state.new_developer_instructions = instructions
-                raise
+            self._host.record(*self._opening_entries())
+            self._conversation.cut_off_turn = None
+            if turn.first is not None:
+                state.new_developer_instructions = None
             turn.opened.set()
         if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
@@ -144,29 +155,17 @@ class TurnTask:
         entries.append(("event_msg", started))
         if conversation.cut_off_turn is not None:
             entries.append(("response_item", message("user", TURN_ABORTED)))
-            conversation.cut_off_turn = None
         return entries if turn.first is None else [*entries, *context_entries(state, self._settings, turn.id)]
 
     async def _close(self, status: TurnStatus, error: TurnError | None) -> None:
         """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""
-        thread, turn, conversation = self._thread, self._turn, self._conversation
+        thread, turn = self._thread, self._turn
         turn.answer = None
         turn.opened.set()
         await thread.tools.finish_turn(self._host)
         if self._began:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
-            try:
-                say_rest(self._host, self._host.hooks)
-                if error is not None and error.codex_error_info == "contextWindowExceeded" and turn.review is None:
-                    self._host.fill()
-                self._host.record(*self._closing_entries(status, error))
-                if conversation.journal is not None and self._state.config.durability != "os":
-                    await self._services.flusher.sync(conversation.journal)
-            except (JournalError, OSError) as exc:
-                if status != "failed":
-                    status, error = "failed", TurnError(f"the thread's history could not be saved: {exc}", "other")
-            finally:
-                conversation.end()
+            status, error = await self._write_end(status, error)
             self._state.updated_at = int(time.time())
             if kept is not None:
                 with trio.move_on_after(KEEPING):
@@ -180,12 +179,37 @@ class TurnTask:
         if turn.kind == "regular":
             thread.membership.turn_ended(status, error, turn.last_message)
 
+    async def _write_end(self, status: TurnStatus, error: TurnError | None) -> tuple[TurnStatus, TurnError | None]:
+        """Record how the turn ended and close the rollout; returns how it ended, in the light of that too."""
+        conversation = self._conversation
+        try:
+            try:
+                say_rest(self._host, self._host.hooks)
+                if error is not None and error.codex_error_info == "contextWindowExceeded" and self._turn.review is None:
+                    self._host.fill()
+                self._host.record(*self._closing_entries(status, error))
+            except (JournalError, OSError):
+                raise
+            except Exception as odd:  # something in it cannot be encoded: record the end without it
+                log.exception("the end of a turn of thread %s cannot be recorded", self._thread.thread_id)
+                self._turn.last_message = None
+                status, error = "failed", TurnError(f"internal error: {said(odd)}", "other")
+                self._host.record(*self._closing_entries(status, error))
+            if conversation.journal is not None and self._state.config.durability != "os":
+                await self._services.flusher.sync(conversation.journal)
+        except (JournalError, OSError) as unsaved:
+            if status != "failed":
+                status, error = "failed", _unsaved(unsaved)
+        finally:
+            conversation.end()
+        return status, error
+
     def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
         turn = self._turn
         ended: dict[str, Any] = {
             "turn_id": turn.id,
-            "completed_at": int(time.time()),
-            "duration_ms": turn.duration_ms(),
+            "completed_at": turn.completed_at,
+            "duration_ms": turn.duration_ms,
         }
         if status == "interrupted":
             # an interrupted compaction leaves what the model sees as it was
@@ -219,7 +243,7 @@ class TurnTask:
             compact_at=self._host.info.compact_at,
             output_schema=turn.params.output_schema,
             patch_progress=state.config.features("apply_patch_streaming_events", False),
-            toolbox=thread.tools.toolbox(state, self._settings, self._host.info, thread.nursery),
+            toolbox=thread.tools.toolbox(state, self._settings, self._host.info, thread.tasks),
             client_metadata=turn.params.responsesapi_client_metadata or {},
             subagent="collab_spawn" if thread.membership.parent_id is not None else None,
             parent_thread_id=thread.membership.parent_id,
@@ -252,9 +276,10 @@ class TurnTask:
         """Do `work`, and wait for the commands that the user runs meanwhile. What it raises ends them."""
         turn, answer, failure = self._turn, None, None
         async with trio.open_nursery() as nursery:
+            tasks = Contained(nursery)
 
             def start(script: str) -> None:
-                nursery.start_soon(self._run_beside, script)
+                tasks.start_soon(self._run_beside, script)
 
             turn.run_script = start
             while turn.scripts:
@@ -273,16 +298,17 @@ class TurnTask:
     async def _run_beside(self, script: str) -> None:
         """What comes of the command is told to the model with the next request."""
         try:
-            told = await self._run_script(script)
-            self._turn.unsaid.append(Said((), told))
-        except Exception:
-            log.exception("a command of the user failed in thread %s", self._thread.thread_id)
+            self._turn.unsaid.append(Said((), await self._run_script(script)))
         finally:
             self._turn.beside -= 1
 
     async def _run_script(self, script: str) -> dict[str, Any]:
-        runner = self._thread.tools.runner(self._thread.nursery, self._state.config)
+        runner = self._thread.tools.runner(self._thread.tasks, self._state.config)
         return message("user", await run_users_command(runner, self._host, str(uuid.uuid4()), script))
+
+
+def _unsaved(error: Exception) -> TurnError:
+    return TurnError(f"the thread's history could not be saved: {error}", "other")
 
 
 async def _nothing() -> None:

@@ -109,10 +109,12 @@ def _join(turn: LiveTurn, said: Said) -> None:
 
 
 def _begin(thread: ThreadActor, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
-    turn = thread.turn = LiveTurn(turn_id, params, said, **kind)
+    turn = LiveTurn(turn_id, params, said, **kind)
+    task = TurnTask(thread, turn)
+    thread.turn = turn
     if said is not None:
         thread.membership.turn_began()
-    thread.nursery.start_soon(TurnTask(thread, turn).run)
+    thread.tasks.start_soon(task.run)
     return turn
 
 

@@ -22,6 +22,7 @@ import trio
 from cattrs import BaseValidationError, transform_error
 from cattrs.preconf.orjson import make_converter
 
+from spindle.actors.faults import fault, words
 from spindle.actors.tools.dynamic import check_dynamic_tools, failed, shown
 from spindle.actors.tools.interface import Call, Output, ToolHost
 from spindle.rpc.protocol.approvals import DynamicToolCallResponse
@@ -56,7 +57,7 @@ class FunctionTool:
         }
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Call it. An exception fails the call, not the turn: the model is told what it says."""
+        """Call it. Whatever it raises fails the call, not the turn: the model is told what it says."""
         return await shown(self._spec, call, host, self._answer)
 
     async def _answer(self, given: object) -> DynamicToolCallResponse:
@@ -73,9 +74,10 @@ class FunctionTool:
             else:
                 result = await trio.to_thread.run_sync(partial(self._function, **named))
             return DynamicToolCallResponse([TextOutput(self._text(result))], success=True)
-        except Exception as error:
-            log.exception("the function %s failed", self.name)
-            return failed(f"{type(error).__name__}: {error}")
+        except BaseException as raised:  # a function may raise anything, and ends nothing but its call
+            reason = fault(raised, f"the function {self.name}")
+            log.error("the function %s failed", self.name, exc_info=reason)
+            return failed(words(reason))
 
     def _text(self, result: object) -> str:
         return result if isinstance(result, str) else orjson.dumps(self._converter.unstructure(result)).decode()

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from spindle.actors.faults import fault, said
 from spindle.actors.hooks.turn_hooks import TurnHooks
 from spindle.actors.tools.commands.truncation import fitted
 from spindle.actors.tools.interface import Abortable, Call, Output, ToolRefused, TurnCancelled
@@ -63,8 +64,9 @@ async def run_calls(
         if failure is None:
             seconds = time.monotonic() - began
             for entry in running[recorded:]:
-                output = entry.output or _aborted(toolbox.find(entry.call), seconds)
-                host.record(("response_item", output_item(entry.item, output)))
+                if entry.output is None:
+                    entry.output = _aborted(toolbox.find(entry.call), seconds)
+                _record(entry, host)
     if failure is not None:
         raise failure
 
@@ -86,21 +88,40 @@ def _put_in_order(running: Sequence[_Running], toolbox: Toolbox) -> None:
 
 
 def _record(entry: _Running, host: TurnHost) -> JournalError | None:
+    """Record the output of a call, or why it cannot be recorded."""
     assert entry.output is not None
     try:
-        host.record(("response_item", output_item(entry.item, entry.output)))
+        try:
+            host.record(("response_item", output_item(entry.item, entry.output)))
+        except JournalError:
+            raise
+        except Exception as error:
+            log.exception("an output of the tool %s cannot be recorded", entry.call.name)
+            told = f"internal error: the output cannot be recorded: {type(error).__name__}"
+            host.record(("response_item", output_item(entry.item, told)))
     except JournalError as error:
         return error
     return None
 
 
+@trio.lowlevel.enable_ki_protection  # a Ctrl-C goes to the program's main task: what is raised in here is the tool's own
 async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHooks | None) -> None:
     for earlier in entry.after:
         await earlier.done.wait()
     try:
         entry.output = fitted(await _output(entry, toolbox, host, hooks), toolbox.limit)
-    except JournalError as error:
-        entry.failure = error
+    except BaseException as raised:  # a tool may raise anything, and ends nothing but its call
+        error = fault(raised, f"the tool {entry.call.name}")
+        if isinstance(error, JournalError):
+            entry.failure = error
+        elif isinstance(error, ToolRefused):
+            entry.output = fitted(str(error), toolbox.limit)
+        elif isinstance(error, TurnCancelled):
+            host.cancel()
+            await trio.sleep_forever()
+        else:
+            log.error("the tool %s failed", entry.call.name, exc_info=error)
+            entry.output = fitted(f"internal error: {said(error)}", toolbox.limit)
     entry.done.set()
 
 
@@ -113,19 +134,7 @@ async def _output(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: Turn
     def keep(output: Output) -> None:
         entry.output = fitted(output, toolbox.limit)
 
-    try:
-        return await (tool.run(call, host) if hooks is None else run_hooked(tool, call, host, hooks, keep))
-    except ToolRefused as error:
-        return str(error)
-    except TurnCancelled:
-        host.cancel()
-        await trio.sleep_forever()
-        raise AssertionError("unreachable") from None
-    except JournalError:
-        raise
-    except Exception as error:
-        log.exception("the tool %s failed", call.name)
-        return f"internal error: {error}"
+    return await (tool.run(call, host) if hooks is None else run_hooked(tool, call, host, hooks, keep))
 
 
 def call_of(item: dict[str, Any]) -> Call:

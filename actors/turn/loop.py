@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ from spindle.rpc.model.interface import Model
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.items import HookPromptFragment, HookPromptItem, UserMessageItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+from spindle.storage.rollout.journal import JournalError
+
+log = logging.getLogger("spindle")
 
 
 def default_instructions() -> str:
@@ -108,7 +112,12 @@ def say_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
     while (said := host.next_input()) is not None:
         host.input_done()
         if not said.content or not seen_first:
-            _say(host, said)
+            try:
+                _say(host, said)
+            except JournalError:
+                raise
+            except Exception:  # what cannot be recorded must not keep the turn's end from being recorded
+                log.exception("input of thread %s cannot be recorded", host.thread_id)
 
 
 def _tell(host: TurnHost, heard: Heard) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import frozen
 
+from spindle.actors.faults import parts
 from spindle.actors.hooks.turn_hooks import TurnHooks
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.turn.calls import output_item, run_calls
@@ -115,9 +116,10 @@ async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Li
                         answer.feed(event)
                 await host.saved()
                 await host.room()
-    except ModelError:
-        raise
-    except BaseException:
+    except BaseException as raised:
+        cancelled, error = parts(raised)
+        if cancelled is None and isinstance(error, ModelError):  # a model with a nursery raises it in a group
+            raise error from None
         for call in answer.calls:
             host.record(("response_item", output_item(call, "not carried out: the answer it came in broke off")))
         raise

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import evolve, frozen
 
+from spindle.actors.faults import Tasks
 from spindle.actors.tools.approvals.questions import Declined, ask_command, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.approvals.rule_book import RuleBook
@@ -97,7 +98,7 @@ class Runner:
     def __init__(
         self,
         warden: Warden,
-        nursery: trio.Nursery,
+        nursery: Tasks,
         sandbox: Sandbox,
         rules: RuleBook,
         home: Path,

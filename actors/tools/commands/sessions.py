@@ -15,6 +15,7 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
+from spindle.actors.faults import Tasks
 from spindle.actors.tools.commands.execution import Around, Execution, plain
 from spindle.actors.tools.commands.items import CommandHost, CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
@@ -110,7 +111,7 @@ class Sessions:
     """The sessions of one thread; their commands run in the thread's nursery and end with it."""
 
     def __init__(
-        self, warden: Warden, nursery: trio.Nursery, *, choose: Callable[[int, int], int] | None = None
+        self, warden: Warden, nursery: Tasks, *, choose: Callable[[int, int], int] | None = None
     ) -> None:
         self._warden, self._nursery = warden, nursery
         self._choose = choose or random.randint

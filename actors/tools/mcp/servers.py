@@ -8,6 +8,7 @@ from typing import Any, cast
 import trio
 from attrs import define, field
 
+from spindle.actors.faults import Tasks
 from spindle.actors.tools.mcp.approval import may_elicit
 from spindle.actors.tools.mcp.errors import UnknownServer
 from spindle.actors.tools.mcp.host import Question, ThreadHost
@@ -39,7 +40,7 @@ class McpServers:
 
     def __init__(
         self,
-        nursery: trio.Nursery,
+        nursery: Tasks,
         host: ThreadHost,
         open_transport: Opener,
         client_info: Json,

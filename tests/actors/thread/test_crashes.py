@@ -1,9 +1,24 @@
-"""A thread that crashes or cannot be loaded is nobody else's trouble."""
+"""A thread that crashes or cannot be loaded is nobody else's trouble, and what fails inside one is not its crash."""
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
+from spindle.actors.mailbox import answer
+from spindle.actors.registry import ToThread
+from spindle.actors.thread.messages import InjectItems, SetName
 from spindle.rpc.protocol.errors import RpcError
+
+
+async def fall_over():
+    raise TypeError("a task that the thread cannot go on without")
+
+
+def deep(levels):
+    value = []
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 async def test_a_crash_is_a_system_error_and_the_thread_can_be_resumed(opened, witness, actor, caplog):
@@ -11,7 +26,7 @@ async def test_a_crash_is_a_system_error_and_the_thread_can_be_resumed(opened, w
         seen = witness(runtime)
         async with runtime.start_thread() as thread:
             await thread.run("hi")
-            actor(runtime, thread.id).address.cast("what no thread understands")
+            actor(runtime, thread.id).nursery.start_soon(fall_over)
             assert [event async for event in thread.events()] == []
         assert (await seen.statuses())[-2:] == ["systemError", "notLoaded"]
         assert [method for method, _ in seen.heard].count("thread/closed") == 1
@@ -28,7 +43,7 @@ async def test_a_crash_in_the_middle_of_a_turn_records_it(opened, scripted, witn
         seen = witness(runtime)
         async with runtime.start_thread() as thread, thread.turn("first") as turn:
             await model.waiting.wait()
-            actor(runtime, thread.id).address.cast("what no thread understands")
+            actor(runtime, thread.id).nursery.start_soon(fall_over)
             async for _ in turn:
                 pass
             assert turn.result.status == "interrupted"
@@ -50,3 +65,79 @@ async def test_a_thread_that_cannot_be_loaded_is_an_answer_and_nothing_else(open
         assert runtime.registry.loaded() == []
         seen.subscriber.outbox.close()
         assert await seen.subscriber.outbox.take() == []
+
+
+ITEM = {"type": "message", "role": "user"}
+UNWRITABLE = {
+    "a number of 65 bits": 2**64,
+    "half a surrogate pair": "\ud800",
+    "nested beyond what is encoded": deep(300),
+    "an object": object(),
+}
+
+
+@pytest.mark.parametrize("value", UNWRITABLE.values(), ids=UNWRITABLE)
+@pytest.mark.parametrize("running", [False, True], ids=["idle", "in a turn"])
+async def test_a_change_that_cannot_be_written_is_refused_and_hurts_nothing_else(
+    opened, scripted, events_of, start_turn, running, value
+):
+    go_on = trio.Event()
+    model = scripted(["one", go_on, " two"] if running else ["one two"])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        if running:
+            turn = await start_turn(runtime, thread.id, "first")
+            await model.waiting.wait()
+
+        def send(message):
+            return answer(lambda reply: runtime.registry.route(ToThread(thread.id, message(reply))))
+
+        with pytest.raises(RpcError, match="internal error"):
+            await send(lambda reply: InjectItems(reply=reply, items=[ITEM | {"content": value}]))
+        with pytest.raises(RpcError, match="internal error"):
+            await send(lambda reply: SetName(reply=reply, name=value if isinstance(value, str) else {"n": value}))
+        assert (await thread.read()).name is None
+        if running:
+            go_on.set()
+            assert (await events_of(thread, turn.id))[-1].turn.status == "completed"
+        assert await thread.run("again") in ("ok", "one two")
+        # what the model has to be told at the beginning, it has been told, by the turn
+        assert any(text.startswith("<environment_context>") for text in model.heard[-1])
+
+
+async def test_a_message_without_an_answer_that_fails_is_logged(opened, actor, caplog):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        actor(runtime, thread.id).address.cast("what no thread understands")
+        assert await thread.run("hi") == "ok"
+    assert "what no thread understands" in caplog.text
+
+
+@pytest.mark.parametrize("raised", [ValueError("no"), SystemExit(3), GeneratorExit(), BaseException("worse")])
+async def test_a_task_beside_the_turns_that_fails_is_logged_and_hurts_nothing(opened, scripted, actor, caplog, raised):
+    async def fail():
+        await trio.lowlevel.checkpoint()
+        raise raised
+
+    async def fail_when_begun(task_status):
+        task_status.started("begun")
+        await fail()
+
+    model = scripted(["one", trio.Event()])
+    async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("hi") as turn:
+        await model.waiting.wait()
+        tasks = actor(runtime, thread.id).tasks
+        tasks.start_soon(fail)
+        assert await tasks.start(fail_when_begun) == "begun"
+        await wait_all_tasks_blocked()
+        assert turn.result is None
+        assert (await thread.read()).status.type == "active"
+    assert caplog.text.count("failed") == 2
+
+
+async def test_a_task_that_fails_before_it_has_started_fails_for_its_starter(opened, actor):
+    async def fail(task_status):
+        raise OSError("cannot be started")
+
+    async with opened() as runtime, runtime.start_thread() as thread:
+        with pytest.raises(OSError, match="cannot be started"):
+            await actor(runtime, thread.id).tasks.start(fail)
+        assert await thread.run("hi") == "ok"

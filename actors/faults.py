@@ -1,0 +1,137 @@
+"""Faults: what foreign code raised, told apart from cancellation, so that it hurts nothing else.
+
+Foreign code is a tool, a model, a hook, a background task: it may raise anything, `SystemExit` included, and a nursery of its
+own may raise its error together with the `Cancelled` of an interrupt.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, cast
+
+import trio
+
+log = logging.getLogger("spindle")
+
+
+class Crashed(Exception):
+    """Foreign code raised `cause`, which is no Exception: what is meant to end a program or a generator."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"{type(cause).__name__}: {cause}")
+        self.__cause__ = cause
+
+
+def parts(raised: BaseException) -> tuple[BaseException | None, Exception | None]:
+    """(the cancellation in `raised`, to be raised again; what else went wrong).
+
+    An error alone in its group comes without the group; what is no Exception comes as Crashed.
+    """
+    if isinstance(raised, trio.Cancelled):
+        return raised, None
+    cancelled: BaseException | None = None
+    error: BaseException | None = raised
+    if isinstance(raised, BaseExceptionGroup):
+        cancelled, error = cast("BaseExceptionGroup[BaseException]", raised).split(trio.Cancelled)
+    while isinstance(error, BaseExceptionGroup) and len(cast("Any", error).exceptions) == 1:
+        error = cast("BaseException", cast("Any", error).exceptions[0])
+    return cancelled, error if isinstance(error, Exception | None) else Crashed(error)
+
+
+def fault(raised: BaseException, what: str) -> Exception:
+    """What went wrong in `raised`. Raises the cancellation in it, if there is one, after logging the rest as `what`.
+
+    A Cancelled that was not meant for the current task, as one that another task has handed on, is a fault like any other.
+    """
+    cancelled, error = parts(raised)
+    if cancelled is None:
+        assert error is not None
+        return error
+    if trio.current_effective_deadline() != -math.inf:
+        return Crashed(raised)
+    if error is not None:
+        log.error("%s failed while it was cancelled", what, exc_info=error)
+    raise cancelled
+
+
+def keyboard(raised: BaseException) -> bool:
+    """Whether `raised` has a KeyboardInterrupt in it. Where trio may deliver one, it is the program's and has to pass."""
+    if isinstance(raised, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", raised).subgroup(KeyboardInterrupt) is not None
+    return isinstance(raised, KeyboardInterrupt)
+
+
+def said(error: Exception) -> str:
+    """What `error` says, as text that can be encoded."""
+    try:
+        return str(error).encode("utf-8", "replace").decode()
+    except Exception:  # its words are foreign code too
+        return type(error).__name__
+
+
+def words(error: Exception) -> str:
+    """What `error` says, after its type."""
+    return said(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {said(error)}"
+
+
+class Tasks(Protocol):
+    """What tasks can be started in: a trio.Nursery, or `Contained`."""
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> None:
+        """See trio.Nursery."""
+
+    async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
+        """See trio.Nursery."""
+
+
+class Contained:
+    """Tasks in `nursery` of which none hurts another: what goes wrong in one is logged. Cancellation passes."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> None:
+        """See trio.Nursery."""
+        self._nursery.start_soon(_contained, async_fn, args, name=async_fn)
+
+    async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
+        """See trio.Nursery; what goes wrong before the task has started is raised."""
+        return await self._nursery.start(_started, async_fn, args, name=async_fn)
+
+
+async def _contained(work: Callable[..., Awaitable[Any]], args: Sequence[Any]) -> None:
+    try:
+        await work(*args)
+    except BaseException as raised:
+        _log(raised, work)
+
+
+async def _started(
+    work: Callable[..., Awaitable[Any]], args: Sequence[Any], *, task_status: trio.TaskStatus[Any]
+) -> None:
+    status = _Status(task_status)
+    try:
+        await work(*args, task_status=status)
+    except BaseException as raised:
+        if not status.given:
+            raise
+        _log(raised, work)
+
+
+class _Status:
+    def __init__(self, status: trio.TaskStatus[Any]) -> None:
+        self._status = status
+        self.given = False
+
+    def started(self, value: Any = None) -> None:
+        self.given = True
+        self._status.started(value)
+
+
+def _log(raised: BaseException, work: Callable[..., Awaitable[Any]]) -> None:
+    if keyboard(raised):
+        raise raised
+    what = f"the task {getattr(work, '__qualname__', work)}"
+    log.error("%s failed", what, exc_info=fault(raised, what))
