@@ -15,7 +15,7 @@ import trio
 
 from spindle.actors.client import Client, Session
 from spindle.actors.mailbox import Reply
-from spindle.actors.methods import EARLY, HANDLERS, RELEASING
+from spindle.actors.methods import EARLY, HANDLERS, RELEASING, WORK
 from spindle.actors.streaming import LongMessage, Streamed
 from spindle.actors.subscribers import Event, Message, Overflow, Subscriber
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
@@ -181,6 +181,8 @@ class Connection:
                 check_experimental(request.method, params)
             if (handler := HANDLERS.get(request.method)) is None:
                 raise invalid_request(f"Invalid request: unknown variant `{request.method}`: not served by this server")
+            if self.runtime.ending and request.method in WORK:
+                raise invalid_request("the server is shutting down")
             if request.method not in EARLY:
                 _ = self.runtime.services  # made here, in trio's thread: handlers use it in worker threads
             handler(self, params, reply)

@@ -1,7 +1,9 @@
 """The daemon: a runtime served on stdio, a WebSocket or a Unix socket, and how it ends.
 
-On stdio the client is the owner: end of input, SIGTERM and SIGINT end the daemon at once, running turns being interrupted
-and recorded. On a socket the first signal lets running turns finish, the second does not.
+SIGTERM, SIGINT and SIGHUP mean the same. On stdio the client is the owner: end of input and the first signal end the daemon
+at once, running turns being interrupted and recorded. On a socket the first signal begins the end: no connection is accepted
+and no work begun any more, and running turns may finish, for `DRAIN` seconds at most; the second does not wait for them.
+However many come, running turns are recorded and the exit code is 0.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import contextlib
 import ctypes
 import gc
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -19,19 +20,24 @@ import trio
 from spindle.actors.boundary import start_apart
 from spindle.actors.connection import Connection
 from spindle.actors.runtime import Runtime
+from spindle.actors.signals import EndSignals
 from spindle.rpc.transports import Transport
 
 log = logging.getLogger("spindle")
 
+DRAIN = 60.0
+"""Seconds that running turns may take to finish after the first signal; then they are interrupted. Less than service
+managers wait (systemd: 90) before they kill a process."""
 
-async def serve_stdio(runtime: Runtime) -> None:
+
+async def serve_stdio(runtime: Runtime, signals: EndSignals) -> None:
     """Serve one client on standard input and output until it closes its end or a signal arrives."""
     from spindle.rpc.transports.lines import open_stdio
 
     transport = open_stdio()
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, nursery.cancel_scope)
+            nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope)
             start_apart(nursery, "giving memory back", tidy, runtime)
             await Connection(runtime, transport).run()
             nursery.cancel_scope.cancel()
@@ -40,7 +46,7 @@ async def serve_stdio(runtime: Runtime) -> None:
             await transport.aclose()
 
 
-async def serve_listener(runtime: Runtime, url: str) -> None:
+async def serve_listener(runtime: Runtime, url: str, signals: EndSignals) -> None:
     """Serve any number of clients on `ws://IP:PORT` or `unix://PATH` until signalled.
 
     Prints where it listens to stderr. Raises ValueError for an address it cannot serve, OSError if it is taken.
@@ -53,16 +59,20 @@ async def serve_listener(runtime: Runtime, url: str) -> None:
         async def handle(transport: Transport) -> None:
             await Connection(runtime, transport).run()
 
-        await nursery.start(serve_websocket, listeners, handle)
+        accepting: trio.CancelScope = await nursery.start(serve_websocket, listeners, handle)
         start_apart(nursery, "giving memory back", tidy, runtime)
         _banner(target.kind, listeners, url)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            await anext(signals)
-            log.info("waiting for running turns; a second signal ends them")
-            async with trio.open_nursery() as waiting:
-                waiting.start_soon(_until_idle, runtime, waiting.cancel_scope)
-                await anext(signals)
-                waiting.cancel_scope.cancel()
+        await signals.wait(1)
+        log.info("waiting for running turns; a second signal ends them")
+        runtime.ending = True
+        accepting.cancel()
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(_until_idle, runtime, waiting.cancel_scope)
+            with trio.move_on_after(DRAIN) as drain:
+                await signals.wait(2)
+            waiting.cancel_scope.cancel()
+        if drain.cancelled_caught:
+            log.warning("ending turns that still run after %.0f seconds", DRAIN)
         nursery.cancel_scope.cancel()
 
 
@@ -81,14 +91,14 @@ def _trim() -> None:
 
 
 async def _until_idle(runtime: Runtime, scope: trio.CancelScope) -> None:
-    await runtime.registry.idle()
+    if runtime.in_use.is_set():
+        await runtime.registry.idle()
     scope.cancel()
 
 
-async def _end_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        await anext(signals)
-        scope.cancel()
+async def _end_on_signal(signals: EndSignals, scope: trio.CancelScope) -> None:
+    await signals.wait(1)
+    scope.cancel()
 
 
 def _banner(kind: str, listeners: Sequence[trio.SocketListener], url: str) -> None:

@@ -58,6 +58,8 @@ class Runtime:
         self.audience = Audience()
         self.in_use = trio.Event()
         """Set when the registry has been made."""
+        self.ending = False
+        """Whether clients' requests for work (`methods.WORK`) are refused, since the process is about to end."""
         self._nursery = nursery
         self._make_services = make_services
         self._make_indexing = make_indexing

@@ -95,6 +95,14 @@ RELEASING = frozenset(
 EARLY = frozenset({"thread/list"})
 """Methods that get by without what threads share, and are answered before it is loaded."""
 
+WORK = frozenset(
+    {
+        *("thread/start", "thread/fork", "thread/compact/start", "thread/shellCommand"),
+        *("turn/start", "review/start", "mcpServer/tool/call"),
+    }
+)
+"""Methods that start work; they are refused while the server is shutting down."""
+
 
 class _Handlers(Mapping[str, Handler]):
     """The handlers by method; a noun's module is imported when it is first asked for, to keep the start short."""

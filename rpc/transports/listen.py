@@ -123,20 +123,22 @@ async def serve_websocket(
     *,
     connections: int | None = None,
     handshakes: int = HANDSHAKES,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[trio.CancelScope] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept connections until cancelled; `handler` runs once for each WebSocket, which is closed when it returns.
 
-    An exception that escapes a handler is logged and ends that connection only (close code 1011). Cancelled, open
-    WebSockets are closed with code 1001 and the listeners with them. A peer that no longer answers pings is closed.
-    Where there are `connections` (by default `most_connections()`), or `handshakes` that are half done, another one is
-    refused with status 503. While the system has no descriptor or memory left for a connection, it has to wait.
+    Started with the scope that ends the accepting, and closes the listeners, while connections go on; it then returns when
+    the last of them has ended. An exception that escapes a handler is logged and ends that connection only (close code
+    1011). Cancelled, open WebSockets are closed with code 1001 and the listeners with them. A peer that no longer answers
+    pings is closed. Where there are `connections` (by default `most_connections()`), or `handshakes` that are half done,
+    another one is refused with status 503. While the system has no descriptor or memory left for a connection, it has to
+    wait.
     """
     server = _Server(handler, most_connections() if connections is None else connections, handshakes)
-    async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as serving, trio.open_nursery() as accepting:
         for listener in listeners:
-            nursery.start_soon(server.accept, listener, nursery)
-        task_status.started()
+            accepting.start_soon(server.accept, listener, serving)
+        task_status.started(accepting.cancel_scope)
 
 
 def most_connections() -> int:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+from spindle.actors.signals import EndSignals
+
 
 def parser() -> argparse.ArgumentParser:
     """The options; -c, --enable and --disable are accepted before and after the subcommand, as wrappers write them."""
@@ -100,6 +102,15 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def app_server(options: argparse.Namespace) -> int:
     """Serve until the client leaves or a signal arrives."""
+    signals = EndSignals()
+    signals.catch()
+    try:
+        return _serve(options, signals)
+    finally:
+        signals.ignore()
+
+
+def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
     import trio
 
     from spindle.storage.home import HomeError
@@ -127,7 +138,9 @@ def app_server(options: argparse.Namespace) -> int:
         # what we make is freed by its counts; looking for cycles less often saves a tenth of a long reading
         gc.set_threshold(20_000, 10, 20)
         async with open_runtime(config=config) as runtime:
-            await (serve_stdio(runtime) if url == "stdio://" else serve_listener(runtime, url))
+            await (
+                serve_stdio(runtime, signals) if url == "stdio://" else serve_listener(runtime, url, signals)
+            )
 
     code = 0
     try:

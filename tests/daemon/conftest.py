@@ -453,6 +453,18 @@ class Daemon:
         connection.connect(self.address)
         return connection
 
+    def refuses_connections(self) -> None:
+        """Wait until nothing is accepted any more."""
+        limit = time.monotonic() + DEADLINE
+        family = socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET
+        while time.monotonic() < limit:
+            with socket.socket(family) as connection:
+                try:
+                    connection.connect(self.address)
+                except (ConnectionError, FileNotFoundError):
+                    return
+        raise TimeoutError("it goes on accepting connections")
+
     def websocket(self, *headers: str) -> WebSocket:
         """A connection on which a WebSocket has been asked for."""
         wire = WebSocket(self.connect(), headers)
