@@ -42,7 +42,7 @@ async def attach(thread: ThreadActor, message: Attach) -> None:
 
 
 def _warn(thread: ThreadActor) -> None:
-    """Tell the thread's first subscriber what is wrong with the settings and the hooks."""
+    """Tell the thread's first subscriber what is wrong with the settings, configured or recorded, and the hooks."""
     hooks = thread.state.hooks
     warnings = [*thread.state.warnings, *hooks.warnings]
     for note in thread.state.notes:

@@ -16,6 +16,7 @@ from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.git import read_git
 from spindle.actors.thread.opened import OpenedThread, configure, open_state, session_meta
+from spindle.actors.thread.recorded import readable, warning
 from spindle.actors.thread.recording import git_meta
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
@@ -99,7 +100,8 @@ def _fork(
             raise
         reason = getattr(error, "strerror", None) or error
         raise invalid_request(f"failed to load rollout `{source}`: {reason}") from error
-    recorded: dict[str, Any] = {"cwd": summary.cwd, **(replay.last_turn_context or {})}
+    known, unread = readable(replay.last_turn_context or {})
+    recorded: dict[str, Any] = {"cwd": summary.cwd, **known}
     config = configure(services, params.cwd or recorded["cwd"], params.config)
     if params.model_provider is None and summary.model_provider in config.providers():
         params = evolve(params, model_provider=summary.model_provider)
@@ -130,6 +132,7 @@ def _fork(
     state.ephemeral = path is None
     state.new_developer_instructions = new if new and new != told else None
     state.functions = opening.functions
+    state.warnings = [*state.warnings, *([warning(unread)] if unread else [])]
     return state
 
 

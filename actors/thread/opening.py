@@ -24,6 +24,7 @@ from spindle.actors.thread.opened import (
     save_history,
     session_meta,
 )
+from spindle.actors.thread.recorded import readable, warning
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
 from spindle.actors.thread.settings_change import as_context, follow_on
@@ -170,8 +171,8 @@ def _continue(
 ) -> OpenedThread:
     params, outline = opening.params, rollout.outline
     told = rollout.payload(outline.context) or {}
-    changed = as_context((rollout.payload(outline.settings) or {}).get("thread_settings") or {})
-    recorded = follow_on(changed, told) if outline.told_since else follow_on(told, changed)
+    changed = as_context((rollout.payload(outline.settings) or {}).get("thread_settings"))
+    recorded, unread = readable(follow_on(changed, told) if outline.told_since else follow_on(told, changed))
     raw_meta = rollout.payload(outline.meta) or {}
     meta = SessionMeta.of(raw_meta)
     cwd = params.cwd or recorded.get("cwd") or summary.cwd
@@ -187,6 +188,8 @@ def _continue(
         base_instructions=meta.base_instructions if meta else None,
     )
     config.check_provider(settings.model_provider)
+    if not params.model_provider and summary.model_provider not in (settings.model_provider, ""):
+        unread["model_provider"] = summary.model_provider
     conversation = Conversation(services.home, thread_id, path, raw_meta, services.outliner)
     conversation.follow(rollout)
     instructed = recorded.get("developer_instructions")
@@ -200,6 +203,7 @@ def _continue(
     state.git = git_info(evolve(summary, git=git_of(raw_meta)) if raw_meta else summary)
     state.new_developer_instructions = new if new and new != instructed else None
     state.functions = opening.functions
+    state.warnings = [*state.warnings, *([warning(unread)] if unread else [])]
     return state
 
 

@@ -7,15 +7,15 @@ config.toml. The rollout's `turn_context` line spells policies in kebab and snak
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from attrs import evolve, frozen
 
 from spindle.actors.thread.permissions import from_rollout, split, to_rollout
 from spindle.actors.turn.catalogue import model_info
 from spindle.actors.turn.modes import filled
-from spindle.rpc.protocol.converter import structure, unstructure
+from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.settings import (
     AskForApproval,
     CollaborationMode,
@@ -119,7 +119,8 @@ def settings_for(
 ) -> ThreadSettings:
     """Settings of a thread that is started, or resumed with the `recorded` last turn_context.
 
-    `params` are ThreadStartParams, ThreadResumeParams or ThreadForkParams. `config` has the params' own overrides in it.
+    `params` are ThreadStartParams, ThreadResumeParams or ThreadForkParams. `config` has the params' own overrides in it, and
+    `recorded` only what is `readable`.
     """
     recorded = recorded or {}
     cwd = params.cwd or recorded.get("cwd")
@@ -201,31 +202,64 @@ def sandbox_to_rollout(policy: SandboxPolicy) -> dict[str, Any]:
     return out
 
 
-def sandbox_from_rollout(stored: Mapping[str, Any]) -> SandboxPolicy | None:
-    """The reverse; None for a policy this version does not know."""
+def sandbox_from_rollout(stored: object) -> SandboxPolicy | None:
+    """The reverse; None for a policy that this version does not know in all it says."""
+    if not isinstance(stored, Mapping):
+        return None
+    stored = cast("Mapping[str, Any]", stored)
+    members = {name: value for name, value in stored.items() if name != "type" and value is not None}
     match stored.get("type"):
         case "danger-full-access":
             return DangerFullAccessPolicy()
-        case "read-only":
-            return ReadOnlyPolicy(network_access=bool(stored.get("network_access", False)))
-        case "external-sandbox":
-            return ExternalSandboxPolicy(network_access=stored.get("network_access", "restricted"))
-        case "workspace-write":
+        case "read-only" if _fit(members, _READ_ONLY):
+            return ReadOnlyPolicy(network_access=members.get("network_access", False))
+        case "external-sandbox" if members.get("network_access", "restricted") in ("restricted", "enabled"):
+            return ExternalSandboxPolicy(network_access=members.get("network_access", "restricted"))
+        case "workspace-write" if _fit(members, _WORKSPACE):
             return WorkspaceWritePolicy(
-                writable_roots=tuple(stored.get("writable_roots", ())),
-                network_access=bool(stored.get("network_access", False)),
-                exclude_tmpdir_env_var=bool(stored.get("exclude_tmpdir_env_var", False)),
-                exclude_slash_tmp=bool(stored.get("exclude_slash_tmp", False)),
+                writable_roots=tuple(members.get("writable_roots", ())),
+                network_access=members.get("network_access", False),
+                exclude_tmpdir_env_var=members.get("exclude_tmpdir_env_var", False),
+                exclude_slash_tmp=members.get("exclude_slash_tmp", False),
             )
         case _:
             return None
+
+
+def _fit(members: Mapping[str, Any], known: Mapping[str, Callable[[object], bool]]) -> bool:
+    return all(fits(members[name]) for name, fits in known.items() if name in members)
+
+
+def _flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _roots(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(root, str) and os.path.isabs(root) and "\0" not in root for root in cast("list[object]", value)
+    )
+
+
+def _all_readable(access: object) -> bool:
+    return isinstance(access, Mapping) and cast("Mapping[str, Any]", access).get("type") == "full-access"
+
+
+_READ_ONLY: Mapping[str, Callable[[object], bool]] = {"network_access": _flag, "access": _all_readable}
+_WORKSPACE: Mapping[str, Callable[[object], bool]] = {
+    "writable_roots": _roots,
+    "network_access": _flag,
+    "exclude_tmpdir_env_var": _flag,
+    "exclude_slash_tmp": _flag,
+    "read_only_access": _all_readable,
+}
+"""Whether what a policy says of itself is known."""
 
 
 def approval_from_rollout(stored: Any) -> AskForApproval | None:
     """The approval policy of a `turn_context` line; None where it is absent or unknown."""
     try:
         return None if stored is None else structure(stored, AskForApproval)  # type: ignore[arg-type]
-    except ValueError:
+    except InvalidValue:
         return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from attrs import evolve
 
@@ -135,12 +135,20 @@ def applied(settings: ThreadSettings, thread_id: str) -> dict[str, Any]:
     return {"type": APPLIED, "thread_id": thread_id, "thread_settings": told}
 
 
-def as_context(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """The `thread_settings` of such a line in the words of a `turn_context`; for lines of Codex too."""
+def as_context(kept: object) -> dict[str, Any]:
+    """The `thread_settings` of such a line in the words of a `turn_context`; for lines of Codex too.
+
+    What says in a way we do not know what commands may do comes as a `sandbox_policy` that is none.
+    """
+    if not isinstance(kept, Mapping):
+        return {}
+    kept = cast("Mapping[str, Any]", kept)
     context = {name: kept[name] for name in _SAME if kept.get(name) is not None}
     context |= {name: kept[old] for old, name in _RENAMED.items() if kept.get(old) is not None}
-    context |= kept.get("profile") or {}
-    policy = kept.get("sandbox_policy") or _policy(kept.get("permission_profile"), str(kept.get("cwd")))
+    profile: object = kept.get("profile") or {}
+    context |= cast("Mapping[str, Any]", profile) if isinstance(profile, Mapping) else {ROLLOUT_KEYS[1]: profile}
+    told: object = kept.get("permission_profile")
+    policy = kept.get("sandbox_policy") or _policy(told, str(kept.get("cwd"))) or told
     return context if policy is None else context | {"sandbox_policy": policy}
 
 
@@ -191,7 +199,7 @@ def _policy(profile: Any, cwd: str) -> dict[str, Any] | None:
             return None
 
 
-def _managed(entries: Sequence[Any], network: bool, cwd: str) -> dict[str, Any]:
+def _managed(entries: Sequence[Any], network: bool, cwd: str) -> dict[str, Any] | None:
     roots: list[str] = []
     kinds: set[str] = set()
     for entry in entries:
@@ -200,8 +208,10 @@ def _managed(entries: Sequence[Any], network: bool, cwd: str) -> dict[str, Any]:
                 roots.append(path)
             case {"access": "write", "path": {"value": {"kind": str(kind)}}}:
                 kinds.add(kind)
-            case _:
+            case {"access": "read" | "write"}:
                 pass
+            case _:  # it takes something away
+                return None
     if not roots and not kinds:
         return sandbox_to_rollout(ReadOnlyPolicy(network_access=network))
     return {

@@ -116,8 +116,14 @@ class ThreadActor(Actor):
 
     async def started(self) -> None:
         """Load the thread. What goes wrong is the answer to whoever asked for it."""
-        self.state = await open_thread(self.services, self.thread_id, self.opening)
-        await self.servers.open()
+        try:
+            self.state = await open_thread(self.services, self.thread_id, self.opening)
+            await self.servers.open()
+        except RpcError:
+            raise
+        except Exception as error:  # clients have heard nothing of this incarnation, and need not hear of its end
+            log.exception("thread %s cannot be loaded", self.thread_id)
+            raise internal_error(f"failed to load thread {self.thread_id}: {said(error)}") from error
         self.supervisor.started(self.thread_id, self.generation)
 
     def refusal(self, error: Exception | None) -> Exception:

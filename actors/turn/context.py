@@ -17,6 +17,7 @@ from typing import Any, cast
 from attrs import fields, frozen
 
 from spindle.actors.thread.permissions import from_rollout, unreadable
+from spindle.actors.thread.recorded import readable
 from spindle.actors.thread.settings import ThreadSettings, approval_name, mode_name, mode_of, sandbox_to_rollout
 from spindle.rpc.protocol.converter import unstructure
 from spindle.storage.config import Config
@@ -89,7 +90,8 @@ class Told:
 
     @classmethod
     def recorded(cls, context: Mapping[str, Any]) -> Told:
-        """What the `turn_context` line of a rollout says was told."""
+        """What the `turn_context` line of a rollout says was told, as far as it can be read."""
+        context, _ = readable(context)
         return cls(
             model=str(context.get("model", "")),
             cwd=str(context.get("cwd", "")),

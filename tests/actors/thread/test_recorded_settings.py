@@ -1,0 +1,162 @@
+"""Settings that another version has recorded: what is unknown gives way to what is configured, and the client is told."""
+
+import orjson
+import pytest
+
+from spindle.actors.thread.recorded import LONGEST, readable, warning
+from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
+
+CONFIG = [("approval_policy", "untrusted"), ("sandbox_mode", "read-only"), ("model_reasoning_effort", "low")]
+DANGER = {"type": "danger-full-access"}
+HIDDEN = {"path": {"type": "special", "value": {"kind": "root"}}, "access": "none"}
+
+
+def files(*entries, kind="restricted"):
+    return {"kind": kind, "entries": list(entries)}
+
+
+UNKNOWN = [
+    *({"approval_policy": value} for value in ("later", 5, {"granular": {"x": 1}}, {"later": {}}, ["never"], {})),
+    *({"sandbox_policy": value} for value in ("danger-full-access", 5, {"type": "later"}, {})),
+    {"sandbox_policy": {"type": "workspace-write", "writable_roots": ["relative"]}},
+    {"sandbox_policy": {"type": "workspace-write", "writable_roots": 5}},
+    {"sandbox_policy": {"type": "workspace-write", "network_access": "no"}},
+    {"sandbox_policy": {"type": "workspace-write", "read_only_access": {"type": "restricted"}}},
+    {"sandbox_policy": {"type": "read-only", "access": {"type": "later"}}},
+    {"sandbox_policy": {"type": "external-sandbox", "network_access": "later"}},
+    *({"model": value} for value in (5, {"slug": "x"}, ["x"])),
+    *({name: value} for name in ("effort", "service_tier", "cwd", "developer_instructions") for value in (5, {}, "\0")),
+    *({name: value} for name in ("personality", "approvals_reviewer", "collaboration_mode") for value in ("later", 5)),
+    {"collaboration_mode": {"mode": "later", "settings": {"model": "x"}}},
+    {"collaboration_mode": {"mode": "plan", "settings": {"model": 5}}},
+    # what may be done is said by the two of them together: one that is unknown takes the other with it
+    *({"file_system_sandbox_policy": value, "sandbox_policy": DANGER} for value in (5, {"kind": "later"})),
+    {"file_system_sandbox_policy": files(5), "sandbox_policy": DANGER},
+    {"file_system_sandbox_policy": files({"path": {"type": "later"}, "access": "none"}), "sandbox_policy": DANGER},
+    {"file_system_sandbox_policy": files({**HIDDEN, "access": "later"}), "sandbox_policy": DANGER},
+    {
+        "file_system_sandbox_policy": files({"path": {"type": "special", "value": {"kind": "later"}}, "access": "none"}),
+        "sandbox_policy": DANGER,
+    },
+]
+SETTINGS = [
+    {"approval_policy": "later"},
+    {"personality": "later"},
+    {"profile": 5, "sandbox_policy": DANGER},
+    {"permission_profile": {"type": "later"}},
+    {"permission_profile": "danger"},
+    {"permission_profile": {"type": "managed", "file_system": {"type": "restricted", "entries": [HIDDEN]}}},
+    {"reasoning_effort": {"later": 1}},
+]
+"""The same in the line that keeps settings between turns, in its own words."""
+
+
+@pytest.mark.parametrize("context", UNKNOWN, ids=lambda context: orjson.dumps(context).decode())
+def test_what_is_unknown_is_left_out(context):
+    known, bad = readable({"turn_id": "t", "summary": "auto"} | context)
+    assert known == {"turn_id": "t", "summary": "auto"}
+    assert set(bad) <= set(context)
+    assert bad
+
+
+def test_what_is_known_is_kept():
+    context = {
+        "cwd": "/",
+        "model": "m",
+        "effort": "xhigh and beyond",
+        "service_tier": "own",
+        "personality": "friendly",
+        "approval_policy": {
+            "granular": {"sandbox_approval": True, "rules": True, "mcp_elicitations": False, "later": True}
+        },
+        "approvals_reviewer": "user",
+        "collaboration_mode": {"mode": "plan", "settings": {"model": "m", "reasoning_effort": None}},
+        "sandbox_policy": {"type": "workspace-write", "writable_roots": ["/w"], "network_access": True},
+        "file_system_sandbox_policy": files(HIDDEN),
+        "of a later version": {"kept": "as it is"},
+    }
+    assert readable(context) == (context, {})
+    assert readable(dict.fromkeys(context)) == (dict.fromkeys(context), {})
+
+
+def test_a_warning_is_not_longer_than_a_client_wants_to_read():
+    assert warning({"model": ["x" * 10_000]}).endswith("x…")
+    assert len(warning({"model": ["x" * 10_000]})) < LONGEST + 200
+
+
+def rewrite(path, change):
+    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in change(lines)))
+
+
+async def warnings_of(thread):
+    """The warnings up to the end of a turn."""
+    async with thread.turn("on") as turn:
+        events = [event async for event in turn]
+    return [event.message for event in events if event.METHOD == "warning" and "Recorded" in event.message]
+
+
+async def test_a_thread_with_unknown_settings_is_resumed_with_the_configured_ones(opened, tmp_path, caplog):
+    async with opened(config=CONFIG) as runtime, runtime.start_thread(sandbox="danger-full-access") as thread:
+        await thread.run("hi")
+        recorded = (tmp_path / thread.info.thread.path).read_bytes()
+    path = tmp_path / thread.info.thread.path
+    turn_context = [{"file_system_sandbox_policy": None} | context for context in UNKNOWN]
+    for kind, changes in [("turn_context", turn_context), ("settings", SETTINGS)]:
+        for change in changes:
+
+            def changed(lines, kind=kind, change=change):
+                for line in lines:
+                    if kind == "turn_context" == line["type"]:
+                        line["payload"] |= change
+                    yield line
+                if kind == "settings":
+                    kept = {"type": "thread_settings_applied", "thread_id": thread.id, "thread_settings": change}
+                    yield {"timestamp": lines[-1]["timestamp"], "type": "event_msg", "payload": kept}
+
+            path.write_bytes(recorded)
+            rewrite(path, changed)
+            async with opened(config=CONFIG) as runtime, runtime.resume_thread(thread.id) as resumed:
+                [told] = await warnings_of(resumed)
+                assert any(name in told for name in (*change, "effort", "sandbox_policy")), change
+                info = resumed.info
+                if "approval_policy" in change:
+                    assert info.approval_policy == "untrusted", change
+                if {"sandbox_policy", "permission_profile", "profile"} & {*change}:
+                    assert info.sandbox == ReadOnlyPolicy(), change
+                else:
+                    assert info.sandbox == DangerFullAccessPolicy(), change
+                assert info.reasoning_effort == "low"
+                assert info.model == "gpt-5.4"
+    assert not caplog.records
+
+
+async def test_a_provider_that_is_not_configured_any_more_is_told_of(opened):
+    providers = [("model_providers.gone.name", "Gone"), ("model_provider", "gone")]
+    async with opened(config=providers) as runtime, runtime.start_thread() as thread:
+        await thread.run("hi")
+    async with opened() as runtime, runtime.resume_thread(thread.id) as resumed:
+        assert resumed.info.model_provider == "openai"
+        assert await warnings_of(resumed) == [warning({"model_provider": "gone"})]
+    async with opened() as runtime, runtime.resume_thread(thread.id) as resumed:
+        assert (await warnings_of(resumed)) == [warning({"model_provider": "gone"})]
+
+
+async def test_a_thread_that_fails_to_load_changes_no_status(opened, witness, monkeypatch):
+    async with opened() as runtime:
+        async with runtime.start_thread() as thread:
+            await thread.run("hi")
+        seen = witness(runtime)
+
+        def broken(*_):
+            raise ZeroDivisionError("of a kind that nobody has thought of")
+
+        monkeypatch.setattr("spindle.actors.thread.opening.read_summary", broken)
+        with pytest.raises(Exception, match="failed to load thread .*nobody has thought of"):
+            async with runtime.resume_thread(thread.id):
+                pass
+        monkeypatch.undo()
+        assert runtime.registry.loaded() == []
+        async with runtime.resume_thread(thread.id) as again:
+            assert await again.run("again") == "ok"
+        assert "systemError" not in await seen.statuses()
