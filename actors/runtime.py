@@ -205,6 +205,7 @@ async def open_runtime(
     cwd: str | os.PathLike[str] | None = None,
     config: Sequence[tuple[str, Any]] = (),
     source: str = "vscode",
+    function_threads: int | None = None,
 ) -> AsyncGenerator[Runtime]:
     """Open a runtime for the length of the block.
 
@@ -212,6 +213,7 @@ async def open_runtime(
     model: answers every thread, whatever its provider; by default each provider of config.toml is asked itself.
     cwd: what relative directories are taken from, else the process's.
     config: overrides of config.toml, (dotted key, value).
+    function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
     Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started.
     Raises HomeError.
     """
@@ -222,6 +224,7 @@ async def open_runtime(
         def make_services() -> Services:
             from spindle.actors.thread.services import Models, Services
             from spindle.actors.turn.loop import default_instructions
+            from spindle.actors.workers import FUNCTIONS, Workers
             from spindle.storage.rollout.flusher import Flusher
 
             services = Services(
@@ -237,6 +240,7 @@ async def open_runtime(
                 version=runtime.version,
                 source=source,
                 instructions=default_instructions(),
+                workers=Workers(trio.CapacityLimiter(FUNCTIONS if function_threads is None else function_threads)),
             )
             start_apart(flushing, "the grouping of disk syncs", services.flusher.run)
             return services

@@ -42,7 +42,7 @@ class AgentThread:
 
 async def open_agent(services: Services, thread_id: str, opening: AgentThread) -> OpenedThread:
     """Raises ConfigError, JournalError, OSError."""
-    opened = await trio.to_thread.run_sync(_open, services, thread_id, opening)
+    opened = await trio.to_thread.run_sync(_open, services, thread_id, opening, limiter=services.workers.loading)
     if opening.history:
         await save_history(services, opened.conversation, opening.history)
     return opened
@@ -66,7 +66,7 @@ def _open(services: Services, thread_id: str, opening: AgentThread) -> OpenedThr
     if opening.history is not None:
         meta["forked_from_id"] = opening.parent_id
     path = None if opening.ephemeral else services.home.new_rollout_path(thread_id, now)
-    conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
+    conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
     state.warnings, state.notes = (), ()  # its parent's clients know them
     state.source = protocol_source(meta["source"], name.nickname, name.role)

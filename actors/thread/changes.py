@@ -59,7 +59,9 @@ async def set_name(thread: ThreadActor, message: SetName) -> None:
     if not state.ephemeral:
         await save(thread, lambda: [("event_msg", name_event(id, name))])
         try:
-            await trio.to_thread.run_sync(_record_name, thread.services.home, id, name)
+            await trio.to_thread.run_sync(
+                _record_name, thread.services.home, id, name, limiter=thread.services.workers.rollouts
+            )
         except OSError as error:
             raise internal_error(f"the thread's name could not be saved: {error}") from error
     state.name = name
@@ -84,7 +86,8 @@ async def update_metadata(thread: ThreadActor, message: UpdateMetadata) -> None:
     else:
         state.git_set |= given
         set_git(state, git)
-    await trio.to_thread.run_sync(tell_codex, thread.services.home, thread.thread_id, git_columns(git))
+    home, limiter = thread.services.home, thread.services.workers.rollouts
+    await trio.to_thread.run_sync(tell_codex, home, thread.thread_id, git_columns(git), limiter=limiter)
     message.reply.resolve(describe(thread))
 
 

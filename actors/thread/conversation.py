@@ -37,7 +37,13 @@ class Conversation:
     """The conversation of one thread. `path` is None for an ephemeral thread, which keeps its lines in memory."""
 
     def __init__(
-        self, home: Home, thread_id: str, path: Path | None, meta: dict[str, Any], outliner: Outliner | None = None
+        self,
+        home: Home,
+        thread_id: str,
+        path: Path | None,
+        meta: dict[str, Any],
+        outliner: Outliner | None = None,
+        limiter: trio.CapacityLimiter | None = None,
     ) -> None:
         self.path = path
         self.meta = meta
@@ -54,6 +60,7 @@ class Conversation:
         self._outliner = outliner if outliner is not None else Outliner()
         self._items: list[bytes] | None = []
         self._lines: list[bytes] | None = [] if path is None else None
+        self._limiter = limiter
         self._home = home
         self._lock_file = home.lock_file(thread_id)
         self._journal = None if path is None else self._journal_of(path)
@@ -156,7 +163,7 @@ class Conversation:
                 self._append([encode_line("session_meta", self.meta)])
             return False
         journal, new = self._journal, not self.stored
-        opened = await trio.to_thread.run_sync(journal.begin, [encode_line("session_meta", self.meta)] if new else [])
+        opened = await self._in_thread(journal.begin, [encode_line("session_meta", self.meta)] if new else [])
         self.stored = True
         changed = bool(opened.foreign) or opened.replaced
         try:
@@ -177,12 +184,12 @@ class Conversation:
 
     async def _begin_newer(self, path: Path) -> bool:
         """Open the file in which the thread goes on if another program has reverted it meanwhile."""
-        newest = await trio.to_thread.run_sync(newest_segment, self._home, path)
+        newest = await self._in_thread(newest_segment, self._home, path)
         if newest == path:
             return False
         self.end()
         self.path, self._journal = newest, self._journal_of(newest)
-        await trio.to_thread.run_sync(self._journal.begin)
+        await self._in_thread(self._journal.begin)
         return True
 
     def record(self, entries: Sequence[Entry]) -> None:
@@ -220,7 +227,7 @@ class Conversation:
         """Nothing more is asked of it: let go of the rollout, and note where its turns are for who opens it next."""
         self.end()
         if self._journal is not None and self._outliner.is_long(self._journal.path):
-            await trio.to_thread.run_sync(self._outliner.settle, self._journal.path)
+            await self._in_thread(self._outliner.settle, self._journal.path)
 
     async def snapshot(self, live_turn_id: str | None, *, whole: bool = False) -> Snapshot:
         """The shown turns as they are when this returns, yet to be read; to be closed. Raises OSError.
@@ -241,7 +248,7 @@ class Conversation:
         """The shown turns. Raises OSError."""
         snapshot = await self.snapshot(live_turn_id, whole=True)
         try:
-            return await trio.to_thread.run_sync(
+            return await self._in_thread(
                 lambda: [structure(body, Turn) for body in snapshot.read(range(len(snapshot.ids)))]
             )
         finally:
@@ -254,7 +261,7 @@ class Conversation:
         opening = partial(OpenRollout, path, self._outliner, with_turns=with_turns)
         for _ in range(4):
             written = self._written
-            rollout = await trio.to_thread.run_sync(opening)
+            rollout = await self._in_thread(opening)
             if written == self._written:
                 return rollout
             rollout.close()
@@ -263,9 +270,12 @@ class Conversation:
     async def _reading(self, read: Callable[[OpenRollout], T]) -> T:
         rollout = await self._opened()
         try:
-            return await trio.to_thread.run_sync(read, rollout)
+            return await self._in_thread(read, rollout)
         finally:
             rollout.close()
+
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        return await trio.to_thread.run_sync(work, *args, limiter=self._limiter)
 
     def _append(self, lines: list[bytes]) -> None:
         self._written += 1

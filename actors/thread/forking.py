@@ -68,7 +68,8 @@ async def open_fork(services: Services, thread_id: str, opening: FromFork) -> Op
     now = datetime.datetime.now().astimezone()
     path = None if opening.params.ephemeral else services.home.new_rollout_path(thread_id, now)
     try:
-        return await trio.to_thread.run_sync(_fork, services, thread_id, opening, path, now)
+        limiter = services.workers.loading
+        return await trio.to_thread.run_sync(_fork, services, thread_id, opening, path, now, limiter=limiter)
     except BaseException:
         if path is not None:
             with trio.CancelScope(shield=True), contextlib.suppress(OSError):
@@ -122,7 +123,7 @@ def _fork(
     git = trio.from_thread.run(read_git, settings.cwd)
     if git is not None:
         meta["git"] = git_meta(git)
-    conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
+    conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     forked = _write(conversation, meta, parts)
     told = recorded.get("developer_instructions")
     new = params.developer_instructions

@@ -6,6 +6,7 @@ import datetime
 import errno
 import stat
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -77,18 +78,19 @@ Opening = NewThread | FromRollout | FromHistory | FromFork | AgentThread
 
 async def open_thread(services: Services, thread_id: str, opening: Opening) -> OpenedThread:
     """Load the thread; disk work is done in a worker thread. Raises RpcError with the reference's words."""
+    load = partial(trio.to_thread.run_sync, limiter=services.workers.loading)
     try:
         match opening:
             case NewThread():
-                return await trio.to_thread.run_sync(_new, services, thread_id, opening)
+                return await load(_new, services, thread_id, opening)
             case FromRollout():
-                return await trio.to_thread.run_sync(_from_rollout, services, thread_id, opening)
+                return await load(_from_rollout, services, thread_id, opening)
             case FromFork():
                 return await open_fork(services, thread_id, opening)
             case AgentThread():
                 return await open_agent(services, thread_id, opening)
             case FromHistory():
-                opened = await trio.to_thread.run_sync(_from_history, services, thread_id, opening)
+                opened = await load(_from_history, services, thread_id, opening)
                 await save_history(services, opened.conversation, opening.params.history or ())
                 return opened
     except WriterBusy as error:
@@ -116,7 +118,7 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
         meta["thread_source"] = params.thread_source
     if params.history_mode == "paginated":
         meta |= {"session_id": thread_id, "history_mode": "paginated"}
-    conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
+    conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
     state.ephemeral = bool(params.ephemeral)
     state.raw_events = params.experimental_raw_events
@@ -190,7 +192,7 @@ def _continue(
     config.check_provider(settings.model_provider)
     if not params.model_provider and summary.model_provider not in (settings.model_provider, ""):
         unread["model_provider"] = summary.model_provider
-    conversation = Conversation(services.home, thread_id, path, raw_meta, services.outliner)
+    conversation = Conversation(services.home, thread_id, path, raw_meta, services.outliner, services.workers.rollouts)
     conversation.follow(rollout)
     instructed = recorded.get("developer_instructions")
     new = params.developer_instructions
@@ -220,7 +222,7 @@ def _from_history(services: Services, thread_id: str, opening: FromHistory) -> O
     config.check_provider(settings.model_provider)
     path = services.home.new_rollout_path(thread_id, now)
     meta = session_meta(services, thread_id, settings, opening.client, now)
-    conversation = Conversation(services.home, thread_id, path, meta, services.outliner)
+    conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
     state.preview = _preview(params.history)
     return state

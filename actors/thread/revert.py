@@ -67,7 +67,7 @@ async def _begin_segment(thread: ThreadActor, before_turn_id: str | None) -> Non
         return path
 
     try:
-        path = await trio.to_thread.run_sync(work)
+        path = await trio.to_thread.run_sync(work, limiter=thread.services.workers.rollouts)
         await conversation.go_on_in(path)
     except (UnknownTurn, StoredThreadError) as error:
         raise invalid_request(str(error)) from error

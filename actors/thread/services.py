@@ -19,6 +19,7 @@ from spindle.actors.subscribers import Audience
 from spindle.actors.tools.approvals.rule_book import RuleBook
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.sandbox.sandbox import Sandbox
+from spindle.actors.workers import Workers
 from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
@@ -66,6 +67,7 @@ class Services:
     version: str
     source: str = "vscode"
     instructions: str = ""
+    workers: Workers = field(factory=Workers)
     warden: Warden = field(factory=Warden)
     background: trio.Nursery | None = None
     """Where what outlives a thread runs."""

@@ -21,6 +21,7 @@ from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.commands.sessions import LONGEST_POLL
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool
 from spindle.actors.tools.dynamic import DynamicTool
+from spindle.actors.tools.functions import FunctionTool
 from spindle.actors.tools.images.view_image import ViewImage
 from spindle.actors.tools.interface import Tool, ToolHost
 from spindle.actors.tools.patch.commands import PatchCommands
@@ -89,7 +90,9 @@ class ThreadTools:
         if self._agents.allowed:
             listed = self._services.model_lists.entries(settings.model_provider, config)
             offered += agent_tools(self._agents, models(config, listed), runner.reading)
-        offered += [*(DynamicTool(spec) for spec in state.dynamic_tools), *state.functions]
+        limiter = self._services.workers.functions
+        offered += [DynamicTool(spec) for spec in state.dynamic_tools]
+        offered += [tool.limited(limiter) if isinstance(tool, FunctionTool) else tool for tool in state.functions]
         return Toolbox(offered, hidden, self._servers, info.output)
 
     async def finish_turn(self, host: ToolHost) -> None:

@@ -1,8 +1,8 @@
 """Python functions as tools: an embedding application passes them to `start_thread`, and the model calls them.
 
 The signature is the schema: parameters need types, and their docstring is what the model is told. An async function runs in
-the turn's task and is cancelled with it; any other runs in a worker thread, which a cancelled turn waits for. Clients are
-shown the calls as those of dynamic tools.
+the turn's task and is cancelled with it; any other runs in a worker thread, which a cancelled turn waits for. What a function
+raises, be it SystemExit, is told to the model. Clients are shown the calls as those of dynamic tools.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import types
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from copy import copy
 from functools import partial
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -42,6 +43,7 @@ class FunctionTool:
     namespace: str | None = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        self._limiter: trio.CapacityLimiter | None = None
         self.name = function.__name__
         self._function = function
         self._converter = make_converter(forbid_extra_keys=True)
@@ -55,6 +57,12 @@ class FunctionTool:
             "strict": False,
             "parameters": schema,
         }
+
+    def limited(self, limiter: trio.CapacityLimiter) -> FunctionTool:
+        """The same, with its worker threads out of those of `limiter`."""
+        tool = copy(self)
+        tool._limiter = limiter
+        return tool
 
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Call it. Whatever it raises fails the call, not the turn: the model is told what it says."""
@@ -72,7 +80,7 @@ class FunctionTool:
             if inspect.iscoroutinefunction(self._function):
                 result = await self._function(**named)
             else:
-                result = await trio.to_thread.run_sync(partial(self._function, **named))
+                result = await trio.to_thread.run_sync(partial(self._function, **named), limiter=self._limiter)
             return DynamicToolCallResponse([TextOutput(self._text(result))], success=True)
         except BaseException as raised:  # a function may raise anything, and ends nothing but its call
             reason = fault(raised, f"the function {self.name}")

@@ -8,6 +8,9 @@ import trio
 
 from spindle.storage.rollout.journal import JournalError
 
+SYNCS = 8
+"""Worker threads that sync at once; nothing else can hold them."""
+
 
 class Syncable(Protocol):
     """What can be brought to disk, by a blocking call that raises JournalError: a `Journal`. Told apart by identity."""
@@ -39,6 +42,7 @@ class Flusher:
         self._waiting: dict[Syncable, list[_Waiter]] = {}
         self._wake = trio.Event()
         self._running = False
+        self._limiter = trio.CapacityLimiter(SYNCS)
 
     async def sync(self, journal: Syncable) -> None:
         """Return once what has been appended to the journal is on disk. Works without `run` too, ungrouped.
@@ -54,7 +58,7 @@ class Flusher:
                 raise waiter.error
             if not waiter.left_alone:
                 return
-        await trio.to_thread.run_sync(journal.sync)
+        await trio.to_thread.run_sync(journal.sync, limiter=self._limiter)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve `sync` until cancelled; those still waiting then sync by themselves."""
@@ -67,7 +71,7 @@ class Flusher:
                 self._wake = trio.Event()
                 round_, self._waiting = self._waiting, {}
                 try:
-                    errors = await trio.to_thread.run_sync(_sync_all, list(round_))
+                    errors = await trio.to_thread.run_sync(_sync_all, list(round_), limiter=self._limiter)
                 except Exception as error:  # no worker thread: the callers fail, and the next round is tried again
                     errors = [_failed(error)] * len(round_)
                 for (_, waiters), failure in zip(round_.items(), errors, strict=True):

@@ -152,7 +152,7 @@ async def test_a_thread_that_fails_to_load_changes_no_status(opened, witness, mo
             raise ZeroDivisionError("of a kind that nobody has thought of")
 
         monkeypatch.setattr("spindle.actors.thread.opening.read_summary", broken)
-        with pytest.raises(Exception, match="failed to load thread .*nobody has thought of"):
+        with pytest.raises(Exception, match=r"failed to load thread .*nobody has thought of"):
             async with runtime.resume_thread(thread.id):
                 pass
         monkeypatch.undo()

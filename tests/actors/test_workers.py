@@ -1,0 +1,88 @@
+"""Functions of the application that take their time, and other things that wait for worker threads, hold no thread up."""
+
+import json
+import threading
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+MANY = 45
+"""More than trio lets run at once."""
+
+
+def calls(count):
+    return [
+        {"type": "function_call", "call_id": f"call-{n}", "name": "dawdle", "arguments": json.dumps({"x": n})}
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def slow():
+    """(a function that takes until the event is set, the event, the numbers of the calls that have begun)"""
+    go_on, begun = threading.Event(), []
+
+    def dawdle(x: int) -> str:
+        """Takes its time."""
+        begun.append(x)
+        assert go_on.wait(30)
+        return "done"
+
+    yield dawdle, go_on, begun
+    go_on.set()
+
+
+async def until(condition):
+    with trio.fail_after(30):
+        while not condition():
+            await trio.sleep(0.001)  # worker threads are what is waited for
+
+
+async def test_slow_functions_hold_up_no_other_thread(opened, scripted, slow):
+    dawdle, go_on, begun = slow
+    model = scripted(calls(MANY))
+    async with opened(model) as runtime, runtime.start_thread(tools=[dawdle]) as thread, thread.turn("go") as turn:
+        await until(lambda: len(begun) == 40)
+        with trio.fail_after(30):
+            async with runtime.start_thread() as other:
+                assert await other.run("hi") == "ok"
+            async with runtime.resume_thread(other.id) as again:
+                assert await again.run("and again") == "ok"
+        assert len(begun) == 40
+        go_on.set()
+        async for _ in turn:
+            pass
+        assert turn.result.status == "completed"
+        assert len(begun) == MANY
+
+
+async def test_an_application_may_say_how_many_of_its_functions_run_at_once(opened, scripted, slow):
+    dawdle, go_on, begun = slow
+    async with opened(scripted(calls(5)), function_threads=2) as runtime:
+        async with runtime.start_thread(tools=[dawdle]) as thread, thread.turn("go") as turn:
+            await until(lambda: len(begun) == 2)
+            await wait_all_tasks_blocked()
+            assert len(begun) == 2
+            go_on.set()
+            async for _ in turn:
+                pass
+            assert sorted(begun) == [0, 1, 2, 3, 4]
+
+
+async def test_what_waits_elsewhere_in_trios_own_worker_threads_holds_up_no_rollout(opened, actor):
+    taken = trio.to_thread.current_default_thread_limiter()
+    async with opened() as runtime, runtime.start_thread() as thread:
+        await thread.run("what is loaded once")
+        takers = [object() for _ in range(int(taken.total_tokens))]
+        for taker in takers:
+            taken.acquire_on_behalf_of_nowait(taker)
+        try:
+            with trio.fail_after(30):
+                assert await thread.run("hi") == "ok"
+                await thread.rename("a name")
+        except trio.TooSlowError:
+            pytest.fail("a turn waits for worker threads that others hold")
+        finally:
+            for taker in takers:
+                taken.release_on_behalf_of(taker)
