@@ -286,8 +286,8 @@ class TurnTask:
                 start(turn.scripts.pop(0))
             try:
                 answer = await work()
-            except Exception as error:  # raised in here it would come as a group
-                failure = error
+            except BaseException as raised:  # passed on in here it would come as a group
+                failure = fault(raised, f"a turn of thread {self._thread.thread_id}")
                 nursery.cancel_scope.cancel()
             finally:
                 turn.run_script = None

@@ -18,56 +18,71 @@ def calls(count):
     ]
 
 
+class Slow:
+    """A function that takes until it is let go."""
+
+    def __init__(self):
+        self.begun, self.go_on = [], threading.Event()
+        self._more = trio.Event()
+
+    @property
+    def function(self):
+        def dawdle(x: int) -> str:
+            """Takes its time."""
+            trio.from_thread.run_sync(self._begin, x)
+            assert self.go_on.wait(30)
+            return "done"
+
+        return dawdle
+
+    def _begin(self, x):
+        self.begun.append(x)
+        self._more.set()
+        self._more = trio.Event()
+
+    async def until(self, count):
+        with trio.fail_after(30):
+            while len(self.begun) < count:
+                await self._more.wait()
+
+
 @pytest.fixture
 def slow():
-    """(a function that takes until the event is set, the event, the numbers of the calls that have begun)"""
-    go_on, begun = threading.Event(), []
-
-    def dawdle(x: int) -> str:
-        """Takes its time."""
-        begun.append(x)
-        assert go_on.wait(30)
-        return "done"
-
-    yield dawdle, go_on, begun
-    go_on.set()
-
-
-async def until(condition):
-    with trio.fail_after(30):
-        while not condition():
-            await trio.sleep(0.001)  # worker threads are what is waited for
+    made = Slow()
+    yield made
+    made.go_on.set()
 
 
 async def test_slow_functions_hold_up_no_other_thread(opened, scripted, slow):
-    dawdle, go_on, begun = slow
     model = scripted(calls(MANY))
-    async with opened(model) as runtime, runtime.start_thread(tools=[dawdle]) as thread, thread.turn("go") as turn:
-        await until(lambda: len(begun) == 40)
+    async with opened(model) as runtime, runtime.start_thread(tools=[slow.function]) as thread, thread.turn("go") as turn:
+        await slow.until(40)
         with trio.fail_after(30):
             async with runtime.start_thread() as other:
                 assert await other.run("hi") == "ok"
             async with runtime.resume_thread(other.id) as again:
                 assert await again.run("and again") == "ok"
-        assert len(begun) == 40
-        go_on.set()
+        assert len(slow.begun) == 40
+        slow.go_on.set()
         async for _ in turn:
             pass
         assert turn.result.status == "completed"
-        assert len(begun) == MANY
+        assert len(slow.begun) == MANY
 
 
 async def test_an_application_may_say_how_many_of_its_functions_run_at_once(opened, scripted, slow):
-    dawdle, go_on, begun = slow
-    async with opened(scripted(calls(5)), function_threads=2) as runtime:
-        async with runtime.start_thread(tools=[dawdle]) as thread, thread.turn("go") as turn:
-            await until(lambda: len(begun) == 2)
-            await wait_all_tasks_blocked()
-            assert len(begun) == 2
-            go_on.set()
-            async for _ in turn:
-                pass
-            assert sorted(begun) == [0, 1, 2, 3, 4]
+    async with (
+        opened(scripted(calls(5)), function_threads=2) as runtime,
+        runtime.start_thread(tools=[slow.function]) as thread,
+        thread.turn("go") as turn,
+    ):
+        await slow.until(2)
+        await wait_all_tasks_blocked()
+        assert len(slow.begun) == 2
+        slow.go_on.set()
+        async for _ in turn:
+            pass
+        assert sorted(slow.begun) == [0, 1, 2, 3, 4]
 
 
 async def test_what_waits_elsewhere_in_trios_own_worker_threads_holds_up_no_rollout(opened, actor):

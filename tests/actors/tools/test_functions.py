@@ -192,6 +192,31 @@ async def test_an_exception_is_told_and_fails_the_call(run, caplog):
     assert "the function breaks failed" in caplog.text
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt: "),
+        (GeneratorExit(), "GeneratorExit: "),
+        (BaseException("worse"), "BaseException: worse"),
+        (BaseExceptionGroup("of a nursery", [SystemExit(3)]), "SystemExit: 3"),
+        (ExceptionGroup("of a nursery", [ValueError("not so")]), "ValueError: not so"),
+        (ValueError("half a pair: \ud800"), "ValueError: half a pair: ?"),
+    ],
+)
+async def test_whatever_a_function_raises_is_told_and_ends_nothing_else(run, kind, raised, told):
+    def breaks() -> None:
+        raise raised
+
+    async def breaks_later() -> None:
+        await trio.lowlevel.checkpoint()
+        raise raised
+
+    answer, item = await run(breaks if kind == "sync" else breaks_later, {})
+    assert (answer, item["status"]) == (told, "failed")
+
+
 async def test_an_interrupt_cancels_an_async_function_and_completes_its_item(a_turn, a_call):
     ended = trio.Event()
 
