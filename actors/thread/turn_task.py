@@ -200,9 +200,23 @@ class TurnTask:
         except (JournalError, OSError) as unsaved:
             if status != "failed":
                 status, error = "failed", _unsaved(unsaved)
+            conversation.end()
+            await self._record_failure(error)
         finally:
             conversation.end()
         return status, error
+
+    async def _record_failure(self, error: TurnError | None) -> None:
+        """The rollout took no more. Open it once more, to say in it that the turn failed, as clients are told."""
+        conversation = self._conversation
+        try:
+            await conversation.begin(history=False)
+            self._host.record(*self._closing_entries("failed", error))
+            if conversation.journal is not None:
+                await self._services.flusher.sync(conversation.journal)
+            conversation.cut_off_turn = None
+        except (WriterBusy, JournalError, OSError) as again:  # it will be read as interrupted
+            log.error("the failure of a turn of thread %s could not be saved: %s", self._thread.thread_id, again)
 
     def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
         turn = self._turn

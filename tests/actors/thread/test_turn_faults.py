@@ -1,5 +1,7 @@
 """A model that raises anything fails its turn and nothing else; what is told of a turn's end is what is recorded of it."""
 
+import errno
+import os
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -159,6 +161,36 @@ async def test_what_is_told_of_an_interrupted_turn_is_what_is_read_back(opened, 
         [end] = [line for line in recorded(thread, "turn_aborted") if line["turn_id"] == told.id]
         assert (end["duration_ms"], end["completed_at"]) == (told.duration_ms, told.completed_at)
         assert await thread.run("again") == "ok"
+
+
+@pytest.mark.parametrize("call", ["write", "fdatasync"])
+async def test_a_turn_whose_history_could_not_be_saved_is_read_back_as_failed(
+    opened, scripted, stored_turns, recorded, monkeypatch, call
+):
+    go_on = trio.Event()
+    model = scripted(["one", go_on, " two"])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        async with thread.turn("hi") as turn:
+            await model.waiting.wait()
+            failures = [OSError(errno.ENOSPC, "No space left on device")]
+            usual = getattr(os, call)
+
+            def full(*args):
+                if failures:
+                    raise failures.pop()
+                return usual(*args)
+
+            monkeypatch.setattr(f"spindle.storage.rollout.journal.os.{call}", full)
+            go_on.set()
+            with pytest.raises(Exception, match="history could not be saved"):
+                _ = [event async for event in turn]
+        assert not failures
+        [shown] = (await thread.read(include_turns=True)).turns
+        assert (shown.status, shown.error.message) == ("failed", turn.result.error.message)
+        assert await thread.run("again") == "ok"
+        assert not recorded(thread, "turn_aborted")
+    async with opened() as runtime:
+        assert [turn.status for turn in await stored_turns(runtime, thread.id)] == ["failed", "completed"]
 
 
 async def test_the_time_a_turn_took_is_told_as_it_is_recorded(opened, recorded, monkeypatch):

@@ -217,4 +217,4 @@ async def test_a_turn_that_does_not_reach_the_disk_fails_and_the_next_one_reads_
                 await thread.run("first")
         assert await thread.run("second") == "two"
         assert model.heard[1].count("first") == model.heard[1].count("one") == 1
-        assert [turn.status for turn in (await thread.read(include_turns=True)).turns] == ["completed", "completed"]
+        assert [turn.status for turn in (await thread.read(include_turns=True)).turns] == ["failed", "completed"]
