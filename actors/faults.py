@@ -37,7 +37,7 @@ def parts(raised: BaseException) -> tuple[BaseException | None, Exception | None
         cancelled, error = cast("BaseExceptionGroup[BaseException]", raised).split(trio.Cancelled)
     while isinstance(error, BaseExceptionGroup) and len(cast("Any", error).exceptions) == 1:
         error = cast("BaseException", cast("Any", error).exceptions[0])
-    return cancelled, error if isinstance(error, Exception | None) else Crashed(error)
+    return cancelled, error if isinstance(error, Exception | None) else Crashed(cast("BaseException", error))
 
 
 def fault(raised: BaseException, what: str) -> Exception:

@@ -43,7 +43,7 @@ class EndSignals:
         try:
             while self.count < count:
                 more = trio.Event()
-                self._wake = lambda more=more: token.run_sync_soon(more.set)  # type: ignore[misc]
+                self._wake = lambda more=more: token.run_sync_soon(more.set)
                 if self.count < count:
                     await more.wait()
         finally:

@@ -1,5 +1,7 @@
 """Settings that another version has recorded: what is unknown gives way to what is configured, and the client is told."""
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -15,17 +17,21 @@ def files(*entries, kind="restricted"):
     return {"kind": kind, "entries": list(entries)}
 
 
-UNKNOWN = [
-    *({"approval_policy": value} for value in ("later", 5, {"granular": {"x": 1}}, {"later": {}}, ["never"], {})),
-    *({"sandbox_policy": value} for value in ("danger-full-access", 5, {"type": "later"}, {})),
+ODD: tuple[Any, ...] = (5, {}, "\0")
+APPROVALS: tuple[Any, ...] = ("later", 5, {"granular": {"x": 1}}, {"later": {}}, ["never"], {})
+SANDBOXES: tuple[Any, ...] = ("danger-full-access", 5, {"type": "later"}, {})
+MODELS: tuple[Any, ...] = (5, {"slug": "x"}, ["x"])
+UNKNOWN: list[dict[str, Any]] = [
+    *({"approval_policy": value} for value in APPROVALS),
+    *({"sandbox_policy": value} for value in SANDBOXES),
     {"sandbox_policy": {"type": "workspace-write", "writable_roots": ["relative"]}},
     {"sandbox_policy": {"type": "workspace-write", "writable_roots": 5}},
     {"sandbox_policy": {"type": "workspace-write", "network_access": "no"}},
     {"sandbox_policy": {"type": "workspace-write", "read_only_access": {"type": "restricted"}}},
     {"sandbox_policy": {"type": "read-only", "access": {"type": "later"}}},
     {"sandbox_policy": {"type": "external-sandbox", "network_access": "later"}},
-    *({"model": value} for value in (5, {"slug": "x"}, ["x"])),
-    *({name: value} for name in ("effort", "service_tier", "cwd", "developer_instructions") for value in (5, {}, "\0")),
+    *({"model": value} for value in MODELS),
+    *({name: value} for name in ("effort", "service_tier", "cwd", "developer_instructions") for value in ODD),
     *({name: value} for name in ("personality", "approvals_reviewer", "collaboration_mode") for value in ("later", 5)),
     {"collaboration_mode": {"mode": "later", "settings": {"model": "x"}}},
     {"collaboration_mode": {"mode": "plan", "settings": {"model": 5}}},
@@ -39,7 +45,7 @@ UNKNOWN = [
         "sandbox_policy": DANGER,
     },
 ]
-SETTINGS = [
+SETTINGS: list[dict[str, Any]] = [
     {"approval_policy": "later"},
     {"personality": "later"},
     {"profile": 5, "sandbox_policy": DANGER},
