@@ -35,9 +35,14 @@ def parts(raised: BaseException) -> tuple[BaseException | None, Exception | None
     error: BaseException | None = raised
     if isinstance(raised, BaseExceptionGroup):
         cancelled, error = cast("BaseExceptionGroup[BaseException]", raised).split(trio.Cancelled)
+    error = _alone(error)
+    return cancelled, error if isinstance(error, Exception | None) else Crashed(error)
+
+
+def _alone(error: BaseException | None) -> BaseException | None:
     while isinstance(error, BaseExceptionGroup) and len(cast("Any", error).exceptions) == 1:
         error = cast("BaseException", cast("Any", error).exceptions[0])
-    return cancelled, error if isinstance(error, Exception | None) else Crashed(cast("BaseException", error))
+    return error
 
 
 def fault(raised: BaseException, what: str) -> Exception:
