@@ -40,9 +40,10 @@ def parts(raised: BaseException) -> tuple[BaseException | None, Exception | None
 
 
 def _alone(error: BaseException | None) -> BaseException | None:
-    while isinstance(error, BaseExceptionGroup) and len(cast("Any", error).exceptions) == 1:
-        error = cast("BaseException", cast("Any", error).exceptions[0])
-    return error
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    inner: Any = cast("Any", error).exceptions
+    return _alone(inner[0]) if len(inner) == 1 else cast("BaseException", error)
 
 
 def fault(raised: BaseException, what: str) -> Exception:
