@@ -13,7 +13,8 @@ from collections.abc import Callable
 import trio
 from attrs import frozen
 
-from spindle.actors.faults import Contained, keyboard, parts
+from spindle.actors.boundary import Contained
+from spindle.actors.faults import keyboard, parts
 from spindle.actors.mailbox import ActorExited, Address, Mailbox
 
 log = logging.getLogger("spindle")

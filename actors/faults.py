@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import trio
 
@@ -80,64 +79,3 @@ def said(error: Exception) -> str:
 def words(error: Exception) -> str:
     """What `error` says, after its type."""
     return said(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {said(error)}"
-
-
-class Tasks(Protocol):
-    """What tasks can be started in: a trio.Nursery, or `Contained`."""
-
-    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> None:
-        """See trio.Nursery."""
-
-    async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
-        """See trio.Nursery."""
-
-
-class Contained:
-    """Tasks in `nursery` of which none hurts another: what goes wrong in one is logged. Cancellation passes."""
-
-    def __init__(self, nursery: trio.Nursery) -> None:
-        self._nursery = nursery
-
-    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> None:
-        """See trio.Nursery."""
-        self._nursery.start_soon(_contained, async_fn, args, name=async_fn)
-
-    async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
-        """See trio.Nursery; what goes wrong before the task has started is raised."""
-        return await self._nursery.start(_started, async_fn, args, name=async_fn)
-
-
-async def _contained(work: Callable[..., Awaitable[Any]], args: Sequence[Any]) -> None:
-    try:
-        await work(*args)
-    except BaseException as raised:
-        _log(raised, work)
-
-
-async def _started(
-    work: Callable[..., Awaitable[Any]], args: Sequence[Any], *, task_status: trio.TaskStatus[Any]
-) -> None:
-    status = _Status(task_status)
-    try:
-        await work(*args, task_status=status)
-    except BaseException as raised:
-        if not status.given:
-            raise
-        _log(raised, work)
-
-
-class _Status:
-    def __init__(self, status: trio.TaskStatus[Any]) -> None:
-        self._status = status
-        self.given = False
-
-    def started(self, value: Any = None) -> None:
-        self.given = True
-        self._status.started(value)
-
-
-def _log(raised: BaseException, work: Callable[..., Awaitable[Any]]) -> None:
-    if keyboard(raised):
-        raise raised
-    what = f"the task {getattr(work, '__qualname__', work)}"
-    log.error("%s failed", what, exc_info=fault(raised, what))

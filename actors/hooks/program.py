@@ -12,7 +12,7 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
-from spindle.actors.faults import Tasks
+from spindle.actors.boundary import Tasks
 from spindle.actors.hooks.verdicts import Ended
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.process import Command, Process, Warden

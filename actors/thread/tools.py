@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from spindle.actors.faults import Tasks
+from spindle.actors.boundary import Tasks
 from spindle.actors.thread.agents import ThreadAgents
 from spindle.actors.thread.opening import OpenedThread
 from spindle.actors.thread.servers import ThreadServers

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve
 
-from spindle.actors.faults import Contained, fault, said
+from spindle.actors.boundary import Contained
+from spindle.actors.faults import fault, said
 from spindle.actors.thread.hooks import tell_done
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import evolve, frozen
 
-from spindle.actors.faults import Tasks
+from spindle.actors.boundary import Tasks
 from spindle.actors.tools.approvals.questions import Declined, ask_command, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.approvals.rule_book import RuleBook

@@ -15,7 +15,7 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
-from spindle.actors.faults import Tasks
+from spindle.actors.boundary import Tasks
 from spindle.actors.tools.commands.execution import Around, Execution, plain
 from spindle.actors.tools.commands.items import CommandHost, CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
