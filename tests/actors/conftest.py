@@ -217,3 +217,13 @@ def stored_turns():
 def actor():
     """actor(runtime, thread id) -> the actor of a loaded thread."""
     return lambda runtime, thread_id: runtime.registry._actors[thread_id]
+
+
+@pytest.fixture
+def crash():
+    """crash(actor) -> ends it with a TypeError, in a task that it cannot go on without."""
+
+    async def fall_over():
+        raise TypeError("a task that the thread cannot go on without")
+
+    return lambda actor: actor.nursery.start_soon(fall_over)

@@ -384,8 +384,8 @@ async def test_the_end_comes_while_a_file_is_worked_on(opened, slow, hangs):
     assert outcomes == [ActorExited]
 
 
-@pytest.mark.parametrize("crash", [False, True])
-async def test_the_end_comes_while_a_thread_lets_go(opened, monkeypatch, actor, slow, crash):
+@pytest.mark.parametrize("crashed", [False, True])
+async def test_the_end_comes_while_a_thread_lets_go(opened, monkeypatch, actor, slow, crash, crashed):
     stopped = ThreadActor.stopped
 
     async def slowly(self):
@@ -395,8 +395,8 @@ async def test_the_end_comes_while_a_thread_lets_go(opened, monkeypatch, actor, 
     monkeypatch.setattr(ThreadActor, "stopped", slowly)
     held: list[Any] = []
     async with trio.open_nursery() as outside, opened() as runtime, runtime.start_thread() as thread:
-        if crash:
-            actor(runtime, thread.id).address.cast("what no thread understands")
+        if crashed:
+            crash(actor(runtime, thread.id))
         else:
             runtime.registry.end(thread.id)
         await slow.reached.wait()

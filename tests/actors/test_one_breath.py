@@ -113,11 +113,13 @@ async def test_what_is_kept_about_a_thread_waits_for_its_deletion(opened, talk):
         client.hang_up()
 
 
-async def test_what_comes_while_a_crashed_thread_lets_go_finds_the_next_one(opened, talk, letting_go, actor, caplog):
+async def test_what_comes_while_a_crashed_thread_lets_go_finds_the_next_one(
+    opened, talk, letting_go, actor, crash, caplog
+):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
-        actor(runtime, thread).address.cast("what no thread understands")
+        crash(actor(runtime, thread))
         await letting_go.reached.wait()
         resumed, turn = (
             client.ask("thread/resume", threadId=thread),

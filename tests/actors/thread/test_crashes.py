@@ -12,10 +12,6 @@ from spindle.actors.thread.messages import InjectItems, SetName
 from spindle.rpc.protocol.errors import RpcError
 
 
-async def fall_over():
-    raise TypeError("a task that the thread cannot go on without")
-
-
 def deep(levels: int) -> list[Any]:
     value: list[Any] = []
     for _ in range(levels):
@@ -23,12 +19,12 @@ def deep(levels: int) -> list[Any]:
     return value
 
 
-async def test_a_crash_is_a_system_error_and_the_thread_can_be_resumed(opened, witness, actor, caplog):
+async def test_a_crash_is_a_system_error_and_the_thread_can_be_resumed(opened, witness, actor, crash, caplog):
     async with opened() as runtime, runtime.start_thread() as other:
         seen = witness(runtime)
         async with runtime.start_thread() as thread:
             await thread.run("hi")
-            actor(runtime, thread.id).nursery.start_soon(fall_over)
+            crash(actor(runtime, thread.id))
             assert [event async for event in thread.events()] == []
         assert (await seen.statuses())[-2:] == ["systemError", "notLoaded"]
         assert [method for method, _ in seen.heard].count("thread/closed") == 1
@@ -39,13 +35,13 @@ async def test_a_crash_is_a_system_error_and_the_thread_can_be_resumed(opened, w
         assert await other.run("still here") == "ok"
 
 
-async def test_a_crash_in_the_middle_of_a_turn_records_it(opened, scripted, witness, stored_turns, actor):
+async def test_a_crash_in_the_middle_of_a_turn_records_it(opened, scripted, witness, stored_turns, actor, crash):
     model = scripted(["one", trio.Event()])
     async with opened(model) as runtime:
         seen = witness(runtime)
         async with runtime.start_thread() as thread, thread.turn("first") as turn:
             await model.waiting.wait()
-            actor(runtime, thread.id).nursery.start_soon(fall_over)
+            crash(actor(runtime, thread.id))
             async for _ in turn:
                 pass
             assert turn.result.status == "interrupted"
