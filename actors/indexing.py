@@ -83,7 +83,7 @@ class Indexing:
 
     def prepare(self) -> None:
         """Open the index if there is one, so that the first list need not. Blocks on the disk."""
-        if (self._home.path / "spindle").exists():
+        if self._home.spindle.exists():
             self.index.prepare()
 
     async def page(

@@ -14,6 +14,7 @@ import trio
 
 from spindle.actors.boundary import start_apart
 from spindle.actors.subscribers import Audience, Subscriber
+from spindle.storage.durable import make_folder
 from spindle.storage.home import Home
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ async def open_runtime(
     Raises HomeError.
     """
     resolved = Home.resolve(os.environ) if home is None else Home(Path(home))
-    await trio.to_thread.run_sync(lambda: resolved.path.mkdir(parents=True, exist_ok=True))
+    await trio.to_thread.run_sync(lambda: make_folder(resolved.path))
     async with trio.open_nursery() as flushing, trio.open_nursery() as threads:
 
         def make_services() -> Services:

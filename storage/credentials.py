@@ -1,8 +1,6 @@
 """Credentials in the home's `auth.json`, in the form Codex writes: `{"auth_mode": "apikey", "OPENAI_API_KEY": "…"}`."""
 
-import contextlib
 import os
-import secrets
 import threading
 from collections.abc import Mapping
 from typing import Any, Literal, cast
@@ -10,6 +8,7 @@ from typing import Any, Literal, cast
 import orjson
 from attrs import field, frozen
 
+from spindle.storage.durable import make_folder, replace, sync_folder
 from spindle.storage.home import Home
 
 
@@ -61,24 +60,13 @@ class CredentialStore:
         return None if found is None or found.auth_mode != "apikey" else found.api_key
 
     def login_api_key(self, api_key: str) -> None:
-        """Replace whatever is stored by an API key. The file is never half written, and only its owner can read it.
+        """Replace what is stored by an API key. The file is never half written, and only its owner can read it.
 
         Raises OSError.
         """
         content = orjson.dumps({"auth_mode": "apikey", "OPENAI_API_KEY": api_key}, option=orjson.OPT_INDENT_2)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_name(f".{self._path.name}.{secrets.token_hex(6)}")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(fd, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(self._path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                draft.unlink()
-            raise
+        make_folder(self._path.parent)
+        replace(self._path, content)
 
     def logout(self) -> bool:
         """Remove what is stored; False if there was nothing. Raises OSError."""
@@ -86,6 +74,7 @@ class CredentialStore:
             self._path.unlink()
         except FileNotFoundError:
             return False
+        sync_folder(self._path.parent)
         return True
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 class HomeError(Exception):
@@ -17,7 +17,8 @@ class HomeError(Exception):
 class Home:
     """A home directory; nothing is created or read until a part of it is used."""
 
-    path: Path
+    path: Path = field(converter=Path.absolute)
+    """Absolute, so that a process that changes its working directory keeps its home."""
 
     @classmethod
     def resolve(cls, env: Mapping[str, str]) -> Home:
@@ -58,6 +59,11 @@ class Home:
     def auth_file(self) -> Path:
         """Credentials."""
         return self.path / "auth.json"
+
+    @property
+    def spindle(self) -> Path:
+        """What only Spindle keeps: the index, the state, lists of models. For its owner alone."""
+        return self.path / "spindle"
 
     @property
     def locks(self) -> Path:

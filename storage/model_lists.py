@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import orjson
 from attrs import frozen
 
 from spindle.storage.config.checking import model_faults
+from spindle.storage.durable import private_folder, replace
 from spindle.storage.home import Home
 
 
@@ -53,15 +53,11 @@ def keep_list(home: Home, provider: str, version: str, kept: ModelList) -> None:
     fetched_at = datetime.datetime.fromtimestamp(kept.fetched_at, datetime.UTC).isoformat()
     value = {"fetched_at": fetched_at, "etag": kept.etag, "client_version": version, "models": list(kept.entries)}
     path = _path(home, provider)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2))
-        fresh.replace(path)
-    except OSError:
-        with suppress(OSError):
-            fresh.unlink(missing_ok=True)
+    with suppress(OSError):
+        private_folder(home.spindle)
+        private_folder(path.parent)
+        replace(path, orjson.dumps(value, option=orjson.OPT_INDENT_2))
 
 
 def _path(home: Home, provider: str) -> Path:
-    return home.path / "spindle" / "models" / f"{hashlib.sha256(provider.encode()).hexdigest()[:16]}.json"
+    return home.spindle / "models" / f"{hashlib.sha256(provider.encode()).hexdigest()[:16]}.json"

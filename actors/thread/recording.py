@@ -82,12 +82,7 @@ async def save(thread: ThreadActor, entries: Callable[[], Sequence[Entry]]) -> N
             conversation.record(entries())
             journal = conversation.journal
             if journal is not None and state.config.durability != "os":
-                try:
-                    await services.flusher.sync(journal)
-                except JournalError:
-                    if ours or conversation.is_open:
-                        raise
-                    # the turn has ended meanwhile and closed the rollout, having synced it first or said that it could not
+                await services.flusher.sync(journal)  # also if the turn ends meanwhile and closes the rollout
         finally:
             if ours:
                 conversation.end()

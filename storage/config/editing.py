@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import tempfile
-from collections.abc import Callable, Generator
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spindle.storage.config.errors import ConfigError
+from spindle.storage.durable import PRIVATE, make_folder, replace
+from spindle.storage.locks import locked
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
     """Apply `change` to the parsed file and put the result in its place, whole or not at all. Blocking.
 
-    A file that does not exist is begun empty. One writer at a time, by a lock on a file beside it. Raises ConfigError
-    for a file that is no TOML, and OSError.
+    A file that does not exist is begun empty. One writer at a time, by a lock on a file beside it. It is on disk when this
+    returns. Raises ConfigError for a file that is no TOML, and OSError.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path.with_name(f"{path.name}.lock")):
+    make_folder(path.parent)
+    with locked(path.with_name(f"{path.name}.lock")):
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -36,32 +36,6 @@ def edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
         except TOMLKitError as error:
             raise ConfigError(str(error), path) from error
         change(document)
-        _replace(path, tomlkit.dumps(document))
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Generator[None]:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write through a link to the file behind it, and keep the file's mode."""
-    target = Path(os.path.realpath(path))
-    fd, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with open(fd, "w", encoding="utf-8") as file:
-            with contextlib.suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), target.stat().st_mode & 0o7777)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+        target = Path(os.path.realpath(path))  # what a link leads to keeps its place, and its mode
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else PRIVATE
+        replace(target, tomlkit.dumps(document).encode(), mode)

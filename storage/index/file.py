@@ -7,17 +7,17 @@ read-only home) one is made in the temporary directory and goes away with the pr
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Generator
 from pathlib import Path
 
+from spindle.storage.durable import private_database, private_folder
 from spindle.storage.home import Home
+from spindle.storage.locks import open_lock, release, wait_for
 
 log = logging.getLogger("spindle")
 
@@ -125,7 +125,7 @@ class IndexFile:
     """Where the index is kept. May be shared by threads."""
 
     def __init__(self, home: Home) -> None:
-        self._path = home.path / "spindle" / "index.sqlite"
+        self._path = home.spindle / "index.sqlite"
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._mutex = threading.Lock()
 
@@ -165,7 +165,7 @@ class IndexFile:
                 self._temporary.cleanup()
 
     def _connect(self) -> tuple[sqlite3.Connection, int]:
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        private_folder(self._path.parent)
         with self._alone():
             try:
                 return self._opened()
@@ -180,6 +180,7 @@ class IndexFile:
         connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            private_database(self._path)
             if version not in (0, VERSION):
                 connection.close()
                 self._remove()
@@ -200,20 +201,16 @@ class IndexFile:
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:
         """Processes open, make and remove the file one after the other. Raises IndexUnavailable if one takes too long."""
-        fd = os.open(self._path.parent / "index.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = self._path.parent / "index.lock"
+        fd = open_lock(lock)
         try:
-            end = time.monotonic() + _PATIENCE
-            while True:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > end:
-                        raise IndexUnavailable("another process is opening the index") from None
-                    time.sleep(_PATIENCE / 100)
+            try:
+                wait_for(fd, lock, _PATIENCE)
+            except TimeoutError:
+                raise IndexUnavailable("another process is opening the index") from None
             yield
         finally:
-            os.close(fd)
+            release(fd)
 
 
 def _make_tables(db: sqlite3.Connection) -> None:

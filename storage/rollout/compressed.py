@@ -10,10 +10,10 @@ import contextlib
 import errno
 import io
 import os
-import shutil
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from spindle.storage.durable import PRIVATE, sync_folder, write_all
 from spindle.storage.rollout.regular import regular
 
 SUFFIX = ".zst"
@@ -62,24 +62,25 @@ def inflate(path: Path) -> Path:
         return path
     if not target.exists():
         stat = os.stat(path)
-        partial = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        partial = target.with_name(f"{target.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
         try:
-            with open_rollout(path) as source, open(partial, "xb") as out:
-                shutil.copyfileobj(source, out, 1 << 20)
-                out.flush()
-                os.fsync(out.fileno())
+            with open_rollout(path) as source:
+                out = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+                try:
+                    while block := source.read(1 << 20):
+                        write_all(out, block)
+                    os.fsync(out)
+                finally:
+                    os.close(out)
             os.utime(partial, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-            # Not a rename: if somebody else was faster, theirs may have been appended to already.
+            # Not a rename: if another program was faster, its file may have been appended to already.
             with contextlib.suppress(FileExistsError):
                 os.link(partial, target)
         finally:
             partial.unlink(missing_ok=True)
+    sync_folder(target.parent)  # before the only other copy goes
     path.unlink(missing_ok=True)
-    fd = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_folder(target.parent)
     return target
 
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from attrs import evolve, frozen
 
+from spindle.storage.durable import PRIVATE, make_folder, sync_folder, write_all
 from spindle.storage.rollout.lines import decode_line, encode_line, salvage
 from spindle.storage.rollout.shapes import Json, mapping, text_or_none
 from spindle.storage.rollout.source import open_plain
@@ -161,28 +162,32 @@ def write_fork(
     and what `close` and `check` raise; nothing is left then.
     """
     numbered = meta.get("history_mode") == "paginated"
-    _make_folder(target.parent)
+    make_folder(target.parent)
     unfinished = target.with_name(target.name + ".part")
     try:
-        with open(unfinished, "xb", buffering=0, opener=_private) as out:
+        out = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+        try:
             count = first + 1
-            _write(out, encode_line("session_meta", meta, ordinal=first if numbered else None))
+            write_all(out, encode_line("session_meta", meta, ordinal=first if numbered else None))
             for segment, file in _opened(parts):
                 if numbered:
                     count = _copy_numbered(out, file, segment, count, check)
                 else:
                     _copy(out, file, segment, check)
             for line in close(unfinished):
-                _write(out, _number(line, count) if numbered else line)
+                write_all(out, _number(line, count) if numbered else line)
                 count += 1
-            os.fsync(out.fileno())
+            os.fsync(out)
+        finally:
+            os.close(out)
         check()
         os.rename(unfinished, target)
+        unfinished = target
+        sync_folder(target.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(unfinished)
         raise
-    _sync_folder(target.parent)
 
 
 def fork_lines(meta: dict[str, Any], parts: Sequence[Segment], check: Check) -> list[bytes]:
@@ -211,20 +216,20 @@ def _lines(file: BinaryIO, segment: Segment, check: Check) -> Iterator[bytes]:
         yield raw if raw.endswith(b"\n") else raw + b"\n"
 
 
-def _copy(out: BinaryIO, file: BinaryIO, segment: Segment, check: Check) -> None:
+def _copy(out: int, file: BinaryIO, segment: Segment, check: Check) -> None:
     offset, last = segment.start, b"\n"
     while offset < segment.end:
         block = os.pread(file.fileno(), min(_BLOCK, segment.end - offset), offset)
         if not block:
             raise OSError(f"{segment.path} has become shorter while it was read")
-        _write(out, block)
+        write_all(out, block)
         offset, last = offset + len(block), block[-1:]
         check()
     if last != b"\n":
-        _write(out, b"\n")
+        write_all(out, b"\n")
 
 
-def _copy_numbered(out: BinaryIO, file: BinaryIO, segment: Segment, count: int, check: Check) -> int:
+def _copy_numbered(out: int, file: BinaryIO, segment: Segment, count: int, check: Check) -> int:
     batch: list[bytes] = []
     size = 0
     for raw in _lines(file, segment, check):
@@ -232,9 +237,9 @@ def _copy_numbered(out: BinaryIO, file: BinaryIO, segment: Segment, count: int, 
         count += 1
         size += len(raw)
         if size >= _LINES:
-            _write(out, b"".join(batch))
+            write_all(out, b"".join(batch))
             batch, size = [], 0
-    _write(out, b"".join(batch))
+    write_all(out, b"".join(batch))
     return count
 
 
@@ -259,29 +264,3 @@ def _end_of_lines(fd: int) -> int:
             break
         end, tail = start, block + tail
     return size if tail and decode_line(tail) is not None else end
-
-
-def _write(out: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[out.write(view) :]
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import frozen
 
+from spindle.storage.durable import append_all, make_folder, sync_data, sync_folder, write_all
 from spindle.storage.rollout.lines import decode_line, iter_lines
 from spindle.storage.rollout.lock import WriterBusy, WriterLock
 from spindle.storage.rollout.regular import regular
@@ -67,6 +67,7 @@ class Journal:
         self._fd: int | None = None
         self._inode = 0
         self._size = 0
+        self._synced = 0
         self._ordinal: int | None = None
         self._broken: str | None = None
         self._created = False
@@ -103,7 +104,7 @@ class Journal:
             self._lock.acquire()
         except OSError as error:
             raise JournalError(f"cannot lock {self.path}: {error}") from error
-        known = self._known
+        known, self._broken = self._known, None
         try:
             opened = self._open()
             if lines:
@@ -126,7 +127,7 @@ class Journal:
         """
         if self._broken is not None:
             raise JournalError(f"{self.path} accepts no more lines after a failure: {self._broken}")
-        if self._fd is None:
+        if self._fd is None or not self._lock.held:
             raise JournalError(f"{self.path} is not open")
         if not lines:
             return
@@ -146,7 +147,7 @@ class Journal:
         self._ordinal = ordinal
 
     def sync(self) -> None:
-        """Bring what was appended to the disk. Blocking.
+        """Bring what was appended to the disk, also after `end`, which may come before its turn. Blocking.
 
         Raises JournalError, after which nothing more is appended: the kernel may have dropped what it could not write,
         so trying again could report success for lost lines. A file that was removed or cut meanwhile is an error too.
@@ -154,21 +155,30 @@ class Journal:
         with self._closing:
             if self._broken is not None:
                 raise JournalError(f"{self.path} accepts no more lines after a failure: {self._broken}")
-            if self._fd is None:
-                raise JournalError(f"{self.path} is not open")
             try:
-                size = self._size  # looked at first: the trio thread may be appending
-                status = os.fstat(self._fd)
-                if status.st_nlink == 0:
-                    self._broken = "the file was removed"
-                    raise JournalError(f"{self.path} is gone: another program removed it while it was written")
-                if status.st_size < size:
-                    self._broken = "the file was cut"
-                    raise JournalError(f"{self.path} is not whole: another program cut it while it was written")
-                _sync_data(self._fd)
+                if self._fd is not None:
+                    self._sync(self._fd)
+                elif self._synced < self._size:
+                    fd = regular(str(self.path), os.O_RDONLY)
+                    try:
+                        self._sync(fd)
+                    finally:
+                        os.close(fd)
             except OSError as error:
                 self._broken = f"sync failed: {error}"
                 raise JournalError(f"cannot sync {self.path}: {error}") from error
+
+    def _sync(self, fd: int) -> None:
+        size = self._size  # looked at first: the trio thread may be appending
+        status = os.fstat(fd)
+        if status.st_nlink == 0 or status.st_ino != self._inode:
+            self._broken = "the file was removed"
+            raise JournalError(f"{self.path} is gone: another program removed it while it was written")
+        if status.st_size < size:
+            self._broken = "the file was cut"
+            raise JournalError(f"{self.path} is not whole: another program cut it while it was written")
+        sync_data(fd)
+        self._synced = size
 
     def end(self) -> None:
         """Close the file and give the lock up; does nothing when the journal is not open. Blocking, never raises."""
@@ -183,11 +193,10 @@ class Journal:
                         self._known = _Known(self._size, -1, None)
                 with contextlib.suppress(OSError):
                     os.close(fd)
-            self._broken = None
             self._lock.release()
 
     def _open(self) -> Opened:
-        self._make_folder(self.path.parent)
+        make_folder(self.path.parent)
         created = self._created = False
         flags = os.O_RDWR | os.O_APPEND
         try:
@@ -202,7 +211,7 @@ class Journal:
             created = self._created = True
         self._fd = fd
         if created:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         status = os.fstat(fd)
         size, self._inode, known = status.st_size, status.st_ino, self._known
         replaced = known is not None and (known.inode != status.st_ino or known.end > size)
@@ -211,18 +220,12 @@ class Journal:
         if start < size:
             size, torn = self._repair(fd, start, size)
         self._size = size
+        self._synced = start
         foreign: list[bytes] = []
         if known is not None and not replaced and size > known.end:
             foreign = [line for line in _read(fd, known.end, size).split(b"\n") if line and not line.isspace()]
         self._ordinal = self._next_ordinal(fd, size)
         return Opened(foreign, replaced, created, torn)
-
-    def _make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
 
     def _end_of_lines(self, fd: int, size: int) -> int:
         """The offset behind the last newline."""
@@ -242,14 +245,11 @@ class Journal:
         """
         tail = _read(fd, start, size)
         if decode_line(tail) is not None:
-            if os.write(fd, b"\n") != 1:
-                raise OSError("the missing newline could not be written")
+            write_all(fd, b"\n")
             return size + 1, 0
-        aside = os.open(f"{self.path}.torn", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        aside = regular(f"{self.path}.torn", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
         try:
-            if os.write(aside, tail + b"\n") != len(tail) + 1:
-                raise OSError("the torn line could not be kept aside")
-            os.fsync(aside)
+            append_all(aside, tail + b"\n")
         finally:
             os.close(aside)
         os.ftruncate(fd, start)
@@ -309,20 +309,3 @@ def _read(fd: int, start: int, end: int) -> bytes:
         parts.append(part)
         start += len(part)
     return b"".join(parts)
-
-
-def _sync_data(fd: int) -> None:
-    if sys.platform == "darwin":
-        os.fsync(fd)
-    else:
-        os.fdatasync(fd)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder durable; file systems that cannot sync a folder are left alone."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(fd)
-    finally:
-        os.close(fd)

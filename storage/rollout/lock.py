@@ -1,18 +1,33 @@
 """One writer per thread: an flock on a file beside the rollouts.
 
 `flock` is released by the kernel when its holder dies, however it dies, so a stale lock cannot exist. Codex 0.169
-locks the same file in the same way, so the two programs respect each other.
+locks the same file in the same way, so the two programs respect each other. It removes lock files that nobody holds, under
+a lock of its own (`.coordination.lock`), which is shared while a thread's lock is taken.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
+import re
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+from weakref import WeakSet
+
+from spindle.storage.durable import private_folder
+from spindle.storage.locks import open_lock, release, wait_for
+from spindle.storage.rollout.regular import regular
 
 PROGRAM = "spindle"
+_ATTEMPTS: Final = 8
+_COORDINATION: Final = ".coordination.lock"
+_COORDINATION_PATIENCE: Final = 1.0
+# what we write into the file for others to read, always as long; nothing else in it is ever changed
+_NOTE: Final = re.compile(rb"(?:(\d+) ([\w.-]+))? *\n|")
+_NOTE_LENGTH: Final = 32
 
 
 class WriterBusy(Exception):
@@ -30,35 +45,111 @@ class WriterLock:
         self.path = path
         self._fd: int | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether this process has the lock: one that was forked while it was held has not."""
+        return self._fd is not None
+
     def acquire(self) -> None:
-        """Take the lock without waiting, and leave our pid and program in the file for others to read.
+        """Take the lock without waiting for its holder, and leave our pid and program in the file for others to read.
 
         Raises WriterBusy, OSError.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        private_folder(self.path.parent)
+        with _coordinated(self.path.parent, fcntl.LOCK_SH):
+            for _ in range(_ATTEMPTS):
+                if self._try():
+                    return
+        raise OSError(errno.EAGAIN, "the lock file is removed again and again", str(self.path))
+
+    def _try(self) -> bool:
+        """Lock the file that is there; False if it has been removed in between."""
+        fd = open_lock(self.path)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
             try:
-                if error.errno in (errno.EAGAIN, errno.EACCES):
-                    raise WriterBusy(_holder(fd)) from None
-                raise
-            finally:
-                os.close(fd)
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise WriterBusy(_holder(fd)) from None
+            if not _is_at(fd, self.path):
+                release(fd)
+                return False
+        except BaseException:
+            release(fd)
+            raise
         self._fd = fd
-        with contextlib.suppress(OSError):  # only a courtesy to others: the lock holds without it
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()} {PROGRAM}\n".encode(), 0)
+        _held.add(self)
+        _note(fd, f"{os.getpid()} {PROGRAM}")
+        return True
 
     def release(self) -> None:
-        """Give the lock up; does nothing when it is not held. The file stays: removing it would let two lock it."""
+        """Give the lock up; does nothing when it is not held. The file stays."""
         fd, self._fd = self._fd, None
-        if fd is None:
-            return
-        with contextlib.suppress(OSError):
-            os.ftruncate(fd, 0)
-        os.close(fd)
+        if fd is not None:
+            _held.discard(self)
+            _note(fd, "")
+            release(fd)
+
+    def remove(self) -> None:
+        """Remove the file of a thread that is no more, while the lock is held. Raises OSError."""
+        with suppress(FileNotFoundError, TimeoutError), _coordinated(self.path.parent, fcntl.LOCK_EX):
+            self.path.unlink()
+
+    def _forget(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with suppress(OSError):
+                os.close(fd)
+
+
+# Descriptors are the process's, and so is what becomes of them when it forks: the new process lets go of its copies, by
+# closing them only, because unlocking them would unlock ours.
+_held: WeakSet[WriterLock] = WeakSet()
+
+
+def _forget_all() -> None:
+    for lock in list(_held):
+        lock._forget()  # pyright: ignore[reportPrivateUsage]
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
+@contextmanager
+def _coordinated(folder: Path, kind: int) -> Generator[None]:
+    """Keep Codex from looking at lock files meanwhile, if it has been here: it locks each of them when it does.
+
+    For sharing it is not waited for much longer than it needs: what it removes is noticed. Raises TimeoutError, OSError.
+    """
+    path = folder / _COORDINATION
+    try:
+        fd = regular(str(path), os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        try:
+            wait_for(fd, path, _COORDINATION_PATIENCE, kind)
+        except TimeoutError:
+            if kind != fcntl.LOCK_SH:
+                raise
+        yield
+    finally:
+        release(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _note(fd: int, text: str) -> None:
+    """Write into the file, unless it holds something that is not ours. Only a courtesy: the lock holds without it."""
+    with suppress(OSError):
+        if _NOTE.fullmatch(os.pread(fd, 2 * _NOTE_LENGTH, 0)):
+            os.pwrite(fd, text.ljust(_NOTE_LENGTH - 1).encode() + b"\n", 0)
 
 
 def check_free(path: Path) -> None:
@@ -78,13 +169,13 @@ def check_free(path: Path) -> None:
 
 
 def _holder(fd: int) -> str:
-    """Who holds the lock on an open file. The kernel knows best; the content may be of an earlier, killed holder."""
+    """Who holds the lock on an open file. The kernel knows best; the note may be of an earlier, killed holder."""
     try:
-        content = os.pread(fd, 200, 0).decode("utf-8", "replace").strip()
+        note = _NOTE.fullmatch(os.pread(fd, 2 * _NOTE_LENGTH, 0))
     except OSError:
-        content = ""
-    written, _, program = content.partition(" ")
-    pid = _pid_of_lock(fd) or (written if written.isdigit() else "")
+        note = None
+    written, program = (part.decode() if part else "" for part in (note.groups() if note else (b"", b"")))
+    pid = _pid_of_lock(fd) or written
     if not pid:
         return "an unknown process"
     return f"pid {pid} ({program})" if program and pid == written else f"pid {pid}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeAlias, TypeGuard
 
 Json: TypeAlias = dict[str, Any]
+
+_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def is_mapping(value: object) -> TypeGuard[Json]:
@@ -25,6 +28,14 @@ def mapping(value: object) -> Json:
 def sequence(value: object) -> list[Any]:
     """The value if it is an array, else an empty one."""
     return value if is_sequence(value) else []
+
+
+def id_or_none(value: object) -> str | None:
+    """The value in canonical form if it is a UUID, as the ids of threads and rollouts are, else None.
+
+    A thread's id becomes part of paths (its lock, its files), so one that a file gives goes through this first.
+    """
+    return value.lower() if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
 def text(value: object) -> str:

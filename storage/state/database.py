@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from spindle.storage.durable import private_database, private_folder
 from spindle.storage.state.errors import StateUnavailable
 from spindle.storage.state.sections import PINNED
 
@@ -50,19 +51,20 @@ def open_database(path: Path) -> sqlite3.Connection:
     Raises StateUnavailable, also for a file that a newer version has written to.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise unavailable(path, error) from error
     try:
+        connection.execute("PRAGMA user_version")  # makes the file
+        private_database(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
         _migrate(connection)
-    except sqlite3.Error as error:
+    except BaseException as error:
         connection.close()
-        raise unavailable(path, error) from error
-    except StateUnavailable:
-        connection.close()
+        if isinstance(error, OSError | sqlite3.Error):
+            raise unavailable(path, error) from error
         raise
     return connection
 

@@ -40,7 +40,7 @@ class StateStore:
     """
 
     def __init__(self, home: Home) -> None:
-        self.path: Path = home.path / "spindle" / "state.sqlite"
+        self.path: Path = home.spindle / "state.sqlite"
         self._limiter = trio.CapacityLimiter(1)
         self._connection: sqlite3.Connection | None = None
         self._waiting: list[_Job] = []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from spindle.storage.durable import make_folder, sync_folder
 from spindle.storage.home import Home
 from spindle.storage.rollout.lock import WriterLock, check_free
 from spindle.storage.threads.errors import ArchiveConflict, NoArchivedRollout, NoRollout
@@ -83,11 +84,7 @@ def _check_free_places(moves: Moves) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     source.rename(target)
     for folder in (target.parent, source.parent):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_folder(folder)

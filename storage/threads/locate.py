@@ -205,6 +205,9 @@ def _likely_days(thread_id: str) -> list[str]:
         return []
     if value.version != 7:
         return []
-    made = datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
-    # The folder is named in local time, whatever that was then: a day either way.
-    return [(made + timedelta(days=shift)).strftime("%Y/%m/%d") for shift in (0, 1, -1)]
+    try:
+        made = datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
+        # The folder is named in local time, whatever that was then: a day either way.
+        return [(made + timedelta(days=shift)).strftime("%Y/%m/%d") for shift in (0, 1, -1)]
+    except (ValueError, OverflowError):  # 48 bits reach beyond the year 9999
+        return []

@@ -10,7 +10,10 @@ from typing import Any
 
 import orjson
 
+from spindle.storage.durable import append_all, sync_folder
 from spindle.storage.home import Home
+from spindle.storage.locks import locked
+from spindle.storage.rollout.regular import regular
 
 NAMES_FILE = "session_index.jsonl"
 
@@ -64,16 +67,22 @@ def parse_entry(line: bytes) -> tuple[str, str | None] | None:
 
 
 def record_name(home: Home, thread_id: str, name: str, now: datetime | None = None) -> None:
-    """Append a thread's new name to the index; `now` (UTC) defaults to the clock. Raises OSError."""
+    """Append a thread's new name to the index, on disk when this returns; `now` (UTC) defaults to the clock.
+
+    Codex 0.171 takes names out of the file by replacing it, under the same lock. Raises OSError.
+    """
     at = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     line = orjson.dumps({"id": thread_id, "thread_name": name, "updated_at": at}) + b"\n"
-    fd = os.open(home.path / NAMES_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        size = os.fstat(fd).st_size
-        # A line that somebody left unfinished would swallow ours.
-        if size and os.pread(fd, 1, size - 1) != b"\n":
-            line = b"\n" + line
-        if os.write(fd, line) != len(line):
-            raise OSError(f"short write to {home.path / NAMES_FILE}")
-    finally:
-        os.close(fd)
+    path = home.path / NAMES_FILE
+    with locked(path.with_name(f"{NAMES_FILE}.lock")):
+        fd = regular(str(path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            size = os.fstat(fd).st_size
+            # A line that was left unfinished would swallow ours.
+            if size and os.pread(fd, 1, size - 1) != b"\n":
+                line = b"\n" + line
+            append_all(fd, line)
+        finally:
+            os.close(fd)
+        if not size:
+            sync_folder(path.parent)

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
+from spindle.storage.durable import sync_folder
 from spindle.storage.home import Home
 from spindle.storage.rollout.lock import WriterLock
 from spindle.storage.threads.errors import NoRollout
@@ -26,11 +26,10 @@ def remove(home: Home, thread_id: str, *, missing_ok: bool = False) -> None:
         # the rollout itself goes last: what is left of an interrupted deletion can still be found and deleted
         for path in sorted(_files(home, thread_id), key=lambda path: path.name.endswith(f"{thread_id}.jsonl")):
             path.unlink(missing_ok=True)
-            _sync(path.parent)
+            sync_folder(path.parent)
         if thread_id in read_names(home):
             record_name(home, thread_id, "")
-        with suppress(FileNotFoundError):
-            lock.path.unlink()  # nobody can want to write to this thread any more
+        lock.remove()
     finally:
         lock.release()
 
@@ -46,11 +45,3 @@ def _files(home: Home, thread_id: str) -> Iterator[Path]:
             # rollout-YYYY-MM-DDTHH-MM-SS-<id>...
             if name.startswith("rollout-") and name.startswith(beginnings, len("rollout-YYYY-MM-DDTHH-MM-SS-")):
                 yield folder / name
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from spindle.storage.home import Home
 from spindle.storage.rollout.compressed import existing, is_compressed, open_rollout, plain_path
 from spindle.storage.rollout.lines import Line, salvage
+from spindle.storage.rollout.shapes import id_or_none
 from spindle.storage.threads.errors import EmptyRollout, NoSessionMeta, StoredThreadError
 from spindle.storage.threads.locate import RolloutName, locate_file
 from spindle.storage.threads.metadata import latest_meta
@@ -198,9 +199,10 @@ def _own_head(path: str, end: int | None = None) -> tuple[Head, _Base | None]:
                 line = salvage(raw)
                 if line is None:
                     continue
-                if line.type != "session_meta" or not isinstance(line.payload.get("id"), str):
+                id = id_or_none(line.payload.get("id"))
+                if line.type != "session_meta" or id is None:
                     raise NoSessionMeta(Path(path))
-                meta = line.payload
+                meta = line.payload | {"id": id}
             elif b"user_message" in raw or b"UserMessage" in raw:
                 line = salvage(raw)
                 asked = None if line is None else _asked(line)

@@ -228,6 +228,24 @@ def test_what_cannot_be_read_is_an_error_that_names_it_and_nothing_waits_for_it(
     index(home)
 
 
+def test_an_id_that_leads_elsewhere_is_refused_and_touches_nothing(
+    launch: Callable[..., Daemon], home: Path, tmp_path: Path
+) -> None:
+    stranger = tmp_path / "project/poetry.lock"
+    stranger.parent.mkdir()
+    stranger.write_text("[[package]]\n")
+    (home / "thread-writer-locks").mkdir()
+    relative = os.path.relpath(stranger.with_suffix(""), home / "thread-writer-locks")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(joined(lines(thread_of(1))).replace(thread_of(1).encode(), relative.encode()))
+    client = launch().client(experimentalApi=True)
+    for method in ("thread/resume", "thread/fork"):
+        refused = client.refusal(method, threadId=thread_of(2), path=str(bad))
+        assert "does not start with session metadata" in refused.message
+    assert stranger.read_text() == "[[package]]\n"
+    assert list(stranger.parent.iterdir()) == [stranger]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_a_file_that_we_may_not_read(client: Client, home: Path) -> None:
     path = place(home, thread_of(1))

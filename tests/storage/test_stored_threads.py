@@ -1,5 +1,6 @@
 """Stored threads: finding them, reading their heads, the archive, names."""
 
+import errno
 import json
 import os
 import uuid
@@ -11,7 +12,7 @@ import pytest
 from spindle.storage.home import Home
 from spindle.storage.threads.archive import archive, unarchive
 from spindle.storage.threads.errors import ArchiveConflict, EmptyRollout, NoArchivedRollout, NoRollout, NoSessionMeta
-from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.locate import locate, locate_archived, locate_file
 from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.summary import StoredGit, read_summary
 
@@ -154,6 +155,59 @@ def test_damaged_heads(home: Home) -> None:
     path.write_text("\n")
     with pytest.raises(EmptyRollout, match=f"^rollout at {path} is empty$"):
         read_summary(path)
+
+
+@pytest.mark.parametrize("id", ["../../project/poetry", "", f"{NOBODY}/..", f"{NOBODY}\n", "t", 7, None])
+def test_a_head_whose_id_is_no_uuid_is_none(home: Home, id: object) -> None:
+    with pytest.raises(NoSessionMeta):
+        read_summary(write(home, asked("hi"), thread_id=NOBODY, id=id))
+
+
+def test_an_id_is_read_in_either_case(home: Home) -> None:
+    id = str(uuid.uuid4())
+    assert read_summary(write(home, asked("hi"), thread_id=id, id=id.upper())).id == id
+
+
+def test_an_id_of_a_year_that_has_no_folder_is_looked_for_as_any_other(home: Home) -> None:
+    for id in ("ffffffff-ffff-7fff-bfff-ffffffffffff", "e677d21f-da00-7fff-bfff-ffffffffffff"):
+        assert locate(home, id) is None
+        assert locate(home, id) == locate_file(home, id)
+        assert locate(home, write(home, thread_id=id).stem[-36:]) is not None
+
+
+def test_names_are_not_written_while_codex_takes_some_out(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    record_name(home, NOBODY, "one")
+    waited = []
+
+    def replaced_first(fd: int, path: Path, *_: object) -> None:
+        waited.append(path.name)
+        names = home.path / "session_index.jsonl"
+        names.with_name("new").write_bytes(b"")
+        names.with_name("new").rename(names)
+
+    monkeypatch.setattr("spindle.storage.locks.wait_for", replaced_first)
+    record_name(home, NOBODY, "two")
+    assert waited == ["session_index.jsonl.lock"]
+    assert read_names(home) == {NOBODY: "two"}
+
+
+def test_a_name_is_on_disk_when_it_is_recorded_and_whole_or_not_there(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_size))
+    record_name(home, NOBODY, "one")
+    names = home.path / "session_index.jsonl"
+    assert synced == [names.stat().st_size]
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    before = names.read_bytes()
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(OSError, match="the disk is broken"):
+        record_name(home, NOBODY, "two")
+    assert names.read_bytes() == before
 
 
 def test_the_last_name_counts(home: Home) -> None:

@@ -8,7 +8,6 @@ part is Python's, so Python's parser reads it.
 from __future__ import annotations
 
 import ast
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,9 @@ from typing import Any, Final, TypeAlias, cast
 from attrs import evolve, field, frozen
 
 from spindle.actors.tools.commands import quoting
+from spindle.storage.durable import append_all, make_folder, sync_folder
+from spindle.storage.locks import release, wait_for
+from spindle.storage.rollout.regular import regular
 
 Words: TypeAlias = Sequence[str]
 FILE: Final = "default.rules"
@@ -317,18 +319,24 @@ def _each_example(value: object) -> Iterator[list[str]]:
 def allow_prefix(folder: Path, words: Words) -> None:
     """Append the permission for commands that begin with `words` to `default.rules`, once. Blocks. Raises OSError.
 
-    The file is locked, so that several processes that share a home do not write over each other.
+    It is on disk when this returns. The file is locked: several processes may share a home.
     """
     if not words:
         raise ValueError("a rule needs at least one word")
     pattern = ", ".join(json.dumps(word, ensure_ascii=False) for word in words)
     line = f'prefix_rule(pattern=[{pattern}], decision="allow")'
-    folder.mkdir(exist_ok=True)
-    with open(folder / FILE, "a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        text = file.read()
+    make_folder(folder)
+    path = folder / FILE
+    fd = regular(str(path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        wait_for(fd, path)
+        with open(fd, "rb", closefd=False) as file:
+            text = file.read()
         if line.encode() in text.split(b"\n"):
             return
         separator = b"\n" if text and not text.endswith(b"\n") else b""
-        file.write(separator + line.encode() + b"\n")
+        append_all(fd, separator + line.encode() + b"\n")
+        if not text:
+            sync_folder(folder)
+    finally:
+        release(fd)

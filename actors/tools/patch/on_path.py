@@ -20,6 +20,7 @@ import attr
 
 from spindle import actors
 from spindle.actors.tools.commands.environment import Programs
+from spindle.storage.durable import make_folder, private_folder, replace
 
 NAMES = ("apply_patch", "applypatch")
 
@@ -29,6 +30,7 @@ def programs(home: Path) -> Programs:
     ours, theirs = Path(actors.__file__).parents[2], Path(attr.__file__).parents[1]
     packages = tuple(dict.fromkeys(map(os.path.realpath, (ours, theirs))))
     text = _launcher(os.path.realpath(sys.executable), packages).encode()
+    private_folder(home / "spindle")
     folder = home / "spindle" / "commands" / hashlib.sha256(text).hexdigest()[:16]
     for name in NAMES:
         _put(folder / name, text)
@@ -48,12 +50,5 @@ def _put(path: Path, content: bytes) -> None:
     with suppress(OSError):
         if path.read_bytes() == content and os.access(path, os.X_OK):
             return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        with open(fresh, "xb", opener=lambda name, flags: os.open(name, flags, 0o755)) as file:
-            file.write(content)
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
+    make_folder(path.parent)
+    replace(path, content, 0o700)

@@ -171,11 +171,8 @@ def test_a_disk_that_fails_leaves_no_file(tmp_path, monkeypatch, call, code):
     def fail(*_):
         raise OSError(code, os.strerror(code))
 
-    if call == "write":
-        monkeypatch.setattr("spindle.storage.rollout.fork._write", fail)
-    else:
-        (tmp_path / "2026" / "11").mkdir(parents=True)  # folders are synced when they are made
-        monkeypatch.setattr(os, call, fail)
+    (tmp_path / "2026" / "11").mkdir(parents=True)  # folders are synced when they are made
+    monkeypatch.setattr(os, call, fail)
     with pytest.raises(OSError, match=os.strerror(code)):
         fork(tmp_path, whole(path))
     assert os.listdir(tmp_path / "2026" / "11") == []

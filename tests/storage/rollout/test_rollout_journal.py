@@ -84,8 +84,40 @@ def test_nothing_is_held_between_turns(journal, path):
     assert not [name for name in open_files if "r.jsonl" in name or ".lock" in name]
     with pytest.raises(JournalError, match="not open"):
         journal.append([said("a")])
-    with pytest.raises(JournalError, match="not open"):
+
+
+def test_what_was_appended_before_the_end_can_be_synced_after_it(journal, path, monkeypatch):
+    journal.begin([meta()])
+    journal.sync()
+    journal.append([said("a")])
+    journal.end()
+    synced = []
+    monkeypatch.setattr("spindle.storage.rollout.journal.sync_data", lambda fd: synced.append(os.fstat(fd).st_ino))
+    journal.sync()
+    journal.sync()
+    assert synced == [path.stat().st_ino]
+    journal.begin()
+    journal.append([said("b")])
+    journal.end()
+    path.rename(path.with_name("elsewhere"))
+    with pytest.raises(JournalError, match="cannot sync"):
         journal.sync()
+
+
+def test_a_sync_that_failed_is_not_made_good_after_the_end(journal, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, "the disk is broken")
+
+    journal.begin([meta()])
+    with monkeypatch.context() as patch:
+        patch.setattr("spindle.storage.rollout.journal.sync_data", fail)
+        with pytest.raises(JournalError, match="the disk is broken"):
+            journal.sync()
+    journal.end()
+    with pytest.raises(JournalError, match="the disk is broken"):
+        journal.sync()
+    journal.begin()
+    journal.sync()
 
 
 def test_cut_at_every_byte_only_the_cut_line_is_lost(tmp_path):

@@ -1,6 +1,7 @@
 """Encoding and decoding of single lines, and the layout of the home."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import orjson
 import pytest
@@ -68,6 +69,14 @@ def test_lines_of_a_file_come_with_offsets_and_blank_ones_are_left_out(tmp_path)
         (len(first) + 9 + len(last), None),
     ]
     assert [at for at, _ in iter_lines(path, len(first) + 9)] == [len(first) + 9, len(first) + 9 + len(last)]
+
+
+def test_a_home_stays_where_it_is_when_the_process_goes_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    homes = [Home(Path("home")), Home.resolve({"HOME": "."})]
+    monkeypatch.chdir("elsewhere")
+    assert [home.path for home in homes] == [tmp_path / "home", tmp_path / ".codex"]
 
 
 def test_home_is_named_by_the_environment(tmp_path):

@@ -1,0 +1,59 @@
+"""Files that are there to be locked (`flock`), so that programs that share a home take turns.
+
+A lock belongs to the open file, which a process that was forked has too: so it is given up by name rather than by closing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from spindle.storage.rollout.regular import regular
+
+PATIENCE: Final = 5.0
+"""Seconds to wait for another program."""
+_PAUSE: Final = 0.005
+
+
+def open_lock(path: Path) -> int:
+    """Open a lock file, made if it is missing; what is in it stays. Raises OSError, also for a link or no regular file."""
+    return regular(str(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+
+
+def wait_for(fd: int, path: Path, patience: float = PATIENCE, kind: int = fcntl.LOCK_EX) -> None:
+    """Lock an open file. Raises TimeoutError if another program has it locked all that time, OSError."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                text = f"another process has held the lock for {patience:g} s"
+                raise TimeoutError(errno.ETIMEDOUT, text, str(path)) from None
+            time.sleep(_PAUSE)
+
+
+def release(fd: int) -> None:
+    """Unlock and close; never raises."""
+    with suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    with suppress(OSError):
+        os.close(fd)
+
+
+@contextmanager
+def locked(path: Path, patience: float = PATIENCE) -> Generator[None]:
+    """Hold the lock at `path` for the length of the block. Blocking. Raises TimeoutError, OSError."""
+    fd = open_lock(path)
+    try:
+        wait_for(fd, path, patience)
+        yield
+    finally:
+        release(fd)
