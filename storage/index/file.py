@@ -18,6 +18,7 @@ from pathlib import Path
 from spindle.storage.durable import private_database, private_folder
 from spindle.storage.home import Home
 from spindle.storage.locks import open_lock, release, wait_for
+from spindle.storage.threads.errors import is_passing
 
 log = logging.getLogger("spindle")
 
@@ -142,7 +143,8 @@ class IndexFile:
             try:
                 return self._connect()
             except (OSError, sqlite3.Error) as error:
-                if self._temporary is not None or getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
+                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
+                if self._temporary is not None or busy or is_passing(error):
                     raise IndexUnavailable(str(error)) from error
                 log.info("the thread index cannot be kept in the home: %s", error)
             try:

@@ -27,6 +27,7 @@ from spindle.storage.index.rows import (
     supersede,
     threads_of,
 )
+from spindle.storage.threads.errors import is_passing
 from spindle.storage.threads.locate import rollout_names
 
 _ARCHIVE = "archived_sessions"
@@ -178,12 +179,17 @@ class Folders:
 
 
 def verify(home: Path, rows: Sequence[Known], *, unread: bool = False) -> list[Known]:
-    """Those whose file is gone or has changed since the row was written; with `unread`, also those not read so far."""
+    """Those whose file is gone or has changed since the row was written; with `unread`, also those not read so far.
+
+    Raises OSError where that cannot be told.
+    """
     out: list[Known] = []
     for known in rows:
         try:
             stat = os.stat(f"{home}{os.sep}{known.folder}{os.sep}{known.file}")
-        except OSError:
+        except OSError as error:
+            if is_passing(error):
+                raise
             out.append(known)
             continue
         same = not unread if known.size == UNREAD else stat.st_size == known.size

@@ -114,14 +114,14 @@ class ThreadIndex:
             pass
 
     def locate(self, thread_id: str) -> Path | None:
-        """Where the rollout of a thread that is not archived lies, if the index knows. Never raises.
+        """Where the rollout of a thread that is not archived lies, if the index knows.
 
-        Whether a thread has been reverted since, and goes on in a newer file, is asked of the folders.
+        Whether a thread has been reverted since, and goes on in a newer file, is asked of the folders. Raises OSError.
         """
         return self._locate(thread_id, archived=False)
 
     def locate_archived(self, thread_id: str) -> Path | None:
-        """Where the rollout of an archived thread lies, if the index knows. Never raises."""
+        """Where the rollout of an archived thread lies, if the index knows. Raises OSError."""
         return self._locate(thread_id, archived=True)
 
     def _locate(self, thread_id: str, *, archived: bool) -> Path | None:
@@ -139,9 +139,7 @@ class ThreadIndex:
         if found is None or not may_have_segments(found):
             return found
         home = Home(self._home)
-        with contextlib.suppress(OSError):
-            return locate_archived(home, thread_id) if archived else newest_segment(home, found)
-        return found
+        return locate_archived(home, thread_id) if archived else newest_segment(home, found)
 
     def catch_up(self, check: Check | None = None, progress: Progress | None = None) -> None:
         """Read all that is new, and ask every known file whether it has changed.

@@ -12,7 +12,7 @@ import orjson
 from attrs import evolve, frozen
 
 from spindle.storage.index.file import IndexDamaged
-from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.threads.errors import StoredThreadError, is_passing
 from spindle.storage.threads.locate import RolloutName
 from spindle.storage.threads.query import ALL_KINDS, Place, source_kinds
 from spindle.storage.threads.summary import (
@@ -96,7 +96,9 @@ def mask(kinds: Collection[str]) -> int:
 def read_row(
     home: Path, folder_id: int, folder: str, file: str, before: tuple[int, StoredGit | None] | None = None
 ) -> Values | None:
-    """The row of a file as it is now, None if it is not there or its name is none of a rollout's. Raises nothing.
+    """The row of a file as it is now, None if it is not there or its name is none of a rollout's.
+
+    Raises OSError where it is not the file that is at fault, and nothing can be said of it.
 
     A file that cannot be read as a thread has a row too, so that it is not read again until it changes; one that could
     not be read at all is `UNREAD`, and is tried again from time to time. `before`
@@ -110,7 +112,9 @@ def read_row(
         created = name.millis
         stat = os.stat(path)
         size = stat.st_size
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if is_passing(error):
+            raise
         return None
     try:
         head = read_head(path)
@@ -120,7 +124,9 @@ def read_row(
             head = with_later_git(head, Path(path), stat.st_size)
     except StoredThreadError:
         head = None
-    except OSError:
+    except OSError as error:
+        if is_passing(error):
+            raise
         head, size = None, UNREAD
     shelf = (ARCHIVED if folder == "archived_sessions" else ACTIVE) + (
         0 if head is not None and head.has_user_message else UNASKED

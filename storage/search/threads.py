@@ -16,6 +16,7 @@ from spindle.storage.rollout.compressed import existing
 from spindle.storage.rollout.source import Find, Source
 from spindle.storage.search.messages import may_hold, messages
 from spindle.storage.search.needle import Needle, snippet
+from spindle.storage.threads.errors import is_passing
 from spindle.storage.threads.query import DEFAULT_LIMIT, LARGEST_LIMIT, ThreadPage, ThreadQuery
 from spindle.storage.threads.summary import ThreadSummary
 
@@ -93,6 +94,8 @@ def _first(
             for message in messages(source, check) if worthwhile else ():
                 if matches := needle.matches(message.text):
                     return snippet(message.text, matches[0]).text, read
-    except OSError:
+    except OSError as error:
+        if is_passing(error):
+            raise
         return None, 0
     return None, read

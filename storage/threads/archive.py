@@ -6,6 +6,7 @@ lock is held meanwhile: another process that runs a turn would go on writing int
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -40,7 +41,8 @@ def unarchive(home: Home, thread_id: str) -> Path:
     its path. Raises NoArchivedRollout, ArchiveConflict if a file is already there, WriterBusy, OSError.
     """
     moved = _move_all(home, thread_id, _out_of_archive)
-    os.utime(moved)
+    with suppress(OSError):  # it is back all the same
+        os.utime(moved)
     return moved
 
 
@@ -86,5 +88,10 @@ def _check_free_places(moves: Moves) -> None:
 def _move(source: Path, target: Path) -> None:
     make_folder(target.parent)
     source.rename(target)
-    for folder in (target.parent, source.parent):
-        sync_folder(folder)
+    try:
+        for folder in (target.parent, source.parent):
+            sync_folder(folder)
+    except BaseException:
+        with suppress(OSError):
+            target.rename(source)  # an error means that nothing was done
+        raise

@@ -1,6 +1,18 @@
 """What can be wrong with a stored thread. The messages are what a client is shown."""
 
+import errno
 from pathlib import Path
+from typing import Final
+
+_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error says nothing of the file: the process has run out of descriptors or memory, or was interrupted.
+
+    What is damaged can be left out of a list; what could not be looked at is an error to who asked for the list.
+    """
+    return isinstance(error, OSError) and error.errno in _PASSING
 
 
 class StoredThreadError(Exception):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from spindle.storage.home import Home
-from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.threads.errors import StoredThreadError, is_passing
 from spindle.storage.threads.locate import RolloutName, day_folders, locate_all, rollouts_in
 from spindle.storage.threads.summary import Head, history_base, parent_of, read_head
 
@@ -54,7 +54,9 @@ def _younger(home: Home, thread_id: str) -> Iterator[tuple[Head, str]]:
                 continue
             try:
                 yield read_head(path), path
-            except (StoredThreadError, OSError):
+            except (StoredThreadError, OSError) as error:
+                if is_passing(error):
+                    raise
                 continue
 
 

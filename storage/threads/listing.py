@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from spindle.storage.home import Home
-from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.threads.errors import StoredThreadError, is_passing
 from spindle.storage.threads.locate import RolloutName, day_folders, newest_segments, rollouts_in
 from spindle.storage.threads.names import read_names
 from spindle.storage.threads.query import Cursor, Place, ThreadPage, ThreadQuery, page_of, wanted
@@ -25,7 +25,8 @@ def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> Th
     """One page of stored threads. A thread that stays as it is appears on exactly one page, whatever times are shared.
 
     Files that cannot be read as a thread, and threads nobody asked anything, are left out. `heads` limits how many files
-    are opened. Raises InvalidCursor, TooMuchToRead, OSError if the folders cannot be read.
+    are opened. Raises InvalidCursor, TooMuchToRead, OSError if the folders cannot be read, or if it is not
+    the files that are at fault.
     """
     cursor, newest_first = query.after, query.newest_first
     family: Collection[str] | None = None
@@ -51,7 +52,9 @@ def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> Th
         try:
             stat = os.stat(path)
             head = read_head(path)
-        except (StoredThreadError, OSError):
+        except (StoredThreadError, OSError) as error:
+            if is_passing(error):
+                raise
             continue
         name = names.get(head.id)
         if not wanted(head, name, query):
@@ -79,7 +82,9 @@ def _descendants(home: Home, ancestor: str) -> Collection[str]:
         for name, path in rollouts_in(folder):
             try:
                 parent = parent_of(read_head(path).source)
-            except (StoredThreadError, OSError):
+            except (StoredThreadError, OSError) as error:
+                if is_passing(error):
+                    raise
                 continue
             if parent is not None:
                 spawned.setdefault(parent, []).append(name.thread_id)
@@ -120,7 +125,9 @@ def _by_change(home: Home, archived: bool, newest_first: bool, cursor: Cursor | 
         for name, path in rollouts_in(folder):
             try:
                 changed = os.stat(path).st_mtime_ns // 1_000_000
-            except OSError:
+            except OSError as error:
+                if is_passing(error):
+                    raise
                 continue
             place = Place(changed, name.thread_id)
             if cursor is None or cursor.precedes(place, newest_first):

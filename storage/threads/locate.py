@@ -19,6 +19,7 @@ from attrs import frozen
 
 from spindle.storage.home import Home
 from spindle.storage.rollout.compressed import SUFFIX, open_rollout
+from spindle.storage.threads.errors import is_passing
 
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _NAME = re.compile(rf"rollout-(\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\d)-({_ID})(?:_({_ID}))?\.jsonl(?:\.zst)?")
@@ -118,11 +119,16 @@ def locate_all(home: Home, thread_id: str, *, archived: bool) -> list[Path]:
 
 
 def may_have_segments(path: Path) -> bool:
-    """Whether a file belongs to a thread that may have more than one: its lines are numbered. Raises nothing."""
+    """Whether a file belongs to a thread that may have more than one: its lines are numbered. One that is damaged has not.
+
+    Raises OSError where it cannot be read, and that is not its own fault.
+    """
     try:
         with open_rollout(path, 512) as file:
             return _NUMBERED.match(file.read(256)) is not None
-    except OSError:
+    except OSError as error:
+        if is_passing(error):
+            raise
         return False
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from spindle.storage.home import Home
-from spindle.storage.threads.errors import InvalidCursor, StoredThreadError
+from spindle.storage.threads.errors import InvalidCursor, StoredThreadError, is_passing
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.query import ThreadPage, ThreadQuery, wanted
 from spindle.storage.threads.summary import ThreadSummary, read_summary
@@ -63,7 +63,9 @@ def _wanted(home: Home, thread_id: str, query: ThreadQuery) -> ThreadSummary | N
         if path is None:
             return None
         thread = read_summary(path, default_provider=query.default_provider)
-    except (StoredThreadError, OSError):
+    except (StoredThreadError, OSError) as error:
+        if is_passing(error):
+            raise
         return None
     return thread if wanted(thread, thread.name, query) else None
 

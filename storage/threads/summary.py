@@ -12,7 +12,7 @@ from spindle.storage.home import Home
 from spindle.storage.rollout.compressed import existing, is_compressed, open_rollout, plain_path
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.shapes import id_or_none
-from spindle.storage.threads.errors import EmptyRollout, NoSessionMeta, StoredThreadError
+from spindle.storage.threads.errors import EmptyRollout, NoSessionMeta, StoredThreadError, is_passing
 from spindle.storage.threads.locate import RolloutName, locate_file
 from spindle.storage.threads.metadata import latest_meta
 from spindle.storage.threads.names import read_name
@@ -168,7 +168,9 @@ def read_head(path: str) -> Head:
             if (source := locate_file(home, base.rollout_id)) is None:
                 break
             earlier, base = _own_head(str(source), base.end)
-        except (StoredThreadError, OSError):
+        except (StoredThreadError, OSError) as error:
+            if is_passing(error):
+                raise
             break
         if earlier.has_user_message:
             head = evolve(head, preview=earlier.preview, has_user_message=True)

@@ -25,6 +25,42 @@ def names(db):
     return [name for (name,) in db.execute("SELECT name FROM sections ORDER BY id")]
 
 
+class Failing(sqlite3.Connection):
+    """The statement with number `at` fails, of all that are executed."""
+
+    at, number = -1, 0
+
+    def execute(self, *args):
+        Failing.number += 1
+        if Failing.number - 1 == Failing.at:
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(*args)
+
+
+async def test_whichever_statement_fails_the_change_is_made_or_refused_and_the_next_one_is_made(tmp_path, monkeypatch):
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **named: connect(*args, **named, factory=Failing))
+    refused = 0
+    for at in range(100):
+        Failing.at, Failing.number = at, 0
+        store = StateStore(Home(tmp_path / str(at)))
+        try:
+            await store.change(add("a"))
+        except StateUnavailable:
+            refused += 1
+            kept = ["b"]
+        else:
+            kept = ["a", "b"]
+        done, Failing.at = Failing.number <= at, -1
+        await store.change(add("b"))
+        assert [name for name in await store.read(names, []) if len(name) == 1] == kept
+        await store.aclose()
+        if done:
+            break
+    assert done
+    assert refused > 10
+
+
 async def test_reading_makes_no_file(store):
     assert await store.read(names, ["none"]) == ["none"]
     assert not store.path.exists()

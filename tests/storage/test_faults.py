@@ -1,0 +1,346 @@
+"""Whichever call fails, once: it is an error or made good, files stay whole, nothing is held, and the next use works.
+
+Each call of each use fails in a run of its own. With SPINDLE_ALL_FAULTS set it fails in every way, otherwise in one of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from attrs import field, frozen
+
+from spindle.actors.tools.commands.rules import allow_prefix
+from spindle.actors.tools.patch.on_path import programs
+from spindle.storage.config import ConfigError
+from spindle.storage.config.editing import edit
+from spindle.storage.credentials import CredentialStore
+from spindle.storage.home import Home
+from spindle.storage.index import ThreadIndex
+from spindle.storage.index.file import IndexUnavailable
+from spindle.storage.model_lists import ModelList, keep_list, read_list
+from spindle.storage.rollout.fork import UnknownTurn, segments, write_fork
+from spindle.storage.rollout.journal import Journal, JournalError
+from spindle.storage.rollout.lines import decode_line, encode_line
+from spindle.storage.rollout.load import load
+from spindle.storage.threads.archive import archive, unarchive
+from spindle.storage.threads.errors import NoArchivedRollout, NoRollout
+from spindle.storage.threads.lineage import lineage
+from spindle.storage.threads.listing import list_threads
+from spindle.storage.threads.locate import locate, locate_archived, locate_file
+from spindle.storage.threads.metadata import append_to_stored
+from spindle.storage.threads.names import read_names, record_name
+from spindle.storage.threads.query import ThreadQuery
+from spindle.storage.threads.removal import remove
+from spindle.storage.threads.reverting import Revert, write_segment
+
+from .faults import FAULTS, SYNCS, WRITE_FAULTS, Faults, open_in
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="tells open files by /proc")
+
+ALL = bool(os.environ.get("SPINDLE_ALL_FAULTS"))
+A = "00000000-0000-7000-8000-00000000000a"
+B = "00000000-0000-7000-8000-00000000000b"
+S = "00000000-0000-7000-8000-00000000000c"
+NAME = f"rollout-2025-01-05T12-00-00-{A}.jsonl"
+AT = datetime(2025, 1, 5, 13)
+
+META = {"id": A, "cwd": "/"}
+
+
+def said(text: str) -> bytes:
+    return encode_line("event_msg", {"type": "user_message", "message": text})
+
+
+def rollout(home: Home) -> Path:
+    return home.sessions / "2025/01/05" / NAME
+
+
+def stored(home: Home, tail: bytes = b"", *, paginated: bool = False) -> None:
+    """A thread with two turns, and `tail`."""
+    path = rollout(home)
+    path.parent.mkdir(parents=True)
+    events = [
+        {"type": kind, "turn_id": turn, "message": turn}
+        for turn in ("t1", "t2")
+        for kind in ("task_started", "user_message", "task_complete")
+    ]
+    meta = META | ({"history_mode": "paginated"} if paginated else {})
+    entries = [("session_meta", meta), *(("event_msg", event) for event in events)]
+    numbered = [encode_line(kind, payload, ordinal=n if paginated else None) for n, (kind, payload) in enumerate(entries)]
+    path.write_bytes(b"".join(numbered) + tail)
+
+
+def torn(home: Home) -> None:
+    stored(home, said("cut off")[:-9])
+
+
+def compressed(home: Home) -> None:
+    stored(home)
+    path = rollout(home)
+    path.with_name(f"{NAME}.zst").write_bytes(zstandard.compress(path.read_bytes()))
+    path.unlink()
+
+
+def paginated(home: Home) -> None:
+    stored(home, paginated=True)
+    first = rollout(home)
+    second = first.with_name(first.name.replace(".jsonl", f"_{S}.jsonl"))
+    shutil.copy(first, second)
+
+
+def archived(home: Home) -> None:
+    paginated(home)
+    home.archived_sessions.mkdir()
+    for path in rollout(home).parent.iterdir():
+        path.rename(home.archived_sessions / path.name)
+
+
+def nothing(home: Home) -> None:
+    """An empty home."""
+
+
+def write(home: Home) -> None:
+    journal = Journal(rollout(home), home.lock_file(A))
+    new = not rollout(home).exists()
+    try:
+        journal.begin([encode_line("session_meta", META)] if new else [])
+        journal.append([said("one")])
+        journal.sync()
+        journal.append([said("two")])
+        journal.sync()
+    finally:
+        journal.end()
+
+
+def messages(path: Path | None) -> list[str]:
+    lines = [] if path is None else [decode_line(line) for line in path.read_bytes().splitlines()]
+    said = [line.payload for line in lines if line is not None and line.payload.get("type") in (None, "user_message")]
+    return [payload["message"] for payload in said if "message" in payload]
+
+
+def fork(home: Home) -> None:
+    target = home.sessions / "2025/02/01" / NAME.replace(A, B)
+    close: Callable[[Path], list[bytes]] = lambda path: [said("closing")] if load(path) else []  # noqa: E731
+    write_fork(target, {"id": B}, segments(rollout(home), lambda _: None), close, lambda: None)
+
+
+def revert(home: Home) -> None:
+    path = locate(home, A)
+    assert path is not None
+    meta = META | {"history_mode": "paginated"}
+    write_segment(home, Revert(A, path, meta, "t2", [said("reverted")]), AT, lambda: None)
+
+
+def reverted(home: Home) -> bool:
+    path = locate(home, A)
+    assert path is not None
+    return path.name != NAME and load(path, lambda id: locate_file(home, id)).replay.shown.turns[0].id == "t1"
+
+
+def page(home: Home) -> None:
+    index = ThreadIndex(home)
+    try:
+        index.catch_up()  # what was not read is read again
+        found = index.page(ThreadQuery())
+        assert found is not None
+        if [thread.id for thread in found.data] != [A]:
+            raise NotListed
+    finally:
+        index.close()
+
+
+def log_out(home: Home) -> None:
+    CredentialStore(home).logout()
+
+
+def logged_in(home: Home) -> None:
+    CredentialStore(home).login_api_key("old")
+
+
+def set_model(home: Home) -> None:
+    edit(home.config_file, lambda document: document.update(model="new"))
+
+
+def old_config(home: Home) -> None:
+    home.config_file.write_text('# mine\nmodel = "old"\n')
+
+
+def ruled(home: Home) -> bool:
+    rules = (home.path / "rules/default.rules").read_text()
+    return rules.endswith("\n") and 'pattern=["ls"]' in rules
+
+
+class NotListed(Exception):
+    """A list is short of a thread."""
+
+
+@frozen
+class Use:
+    """`done` tells that `act` has done what it says. `settled` is what a second `act` raises where the first was done."""
+
+    prepare: Callable[[Home], object]
+    act: Callable[[Home], object]
+    done: Callable[[Home], bool]
+    settled: tuple[type[Exception], ...] = ()
+    promises: bool = field(default=True, kw_only=True)
+    """Whether what is done is on disk."""
+
+
+USES = {
+    "a new thread's turn": Use(nothing, write, lambda home: messages(rollout(home))[-2:] == ["one", "two"]),
+    "a turn after a torn line": Use(torn, write, lambda home: messages(rollout(home))[-2:] == ["one", "two"]),
+    "a name in a compressed rollout": Use(
+        compressed,
+        lambda home: append_to_stored(home, locate(home, A) or Path(), A, [("event_msg", {"message": "named"})]),
+        lambda home: messages(locate(home, A))[-1] == "named",
+    ),
+    "a name": Use(nothing, lambda home: record_name(home, A, "name"), lambda home: read_names(home) == {A: "name"}),
+    "archiving": Use(
+        paginated,
+        lambda home: archive(home, A),
+        lambda home: locate(home, A) is None and locate_archived(home, A) is not None,
+        (NoRollout,),
+    ),
+    "bringing back": Use(
+        archived,
+        lambda home: unarchive(home, A),
+        lambda home: locate(home, A) is not None and locate_archived(home, A) is None,
+        (NoArchivedRollout,),
+    ),
+    "deleting": Use(
+        paginated,
+        lambda home: (record_name(home, A, "name"), remove(home, A, missing_ok=True)),
+        lambda home: locate(home, A) is None and not any(read_names(home).values()),
+    ),
+    "forking": Use(stored, fork, lambda home: messages(locate(home, B)) == ["t1", "t2", "closing"]),
+    "reverting": Use(lambda home: stored(home, paginated=True), revert, reverted, (UnknownTurn,)),
+    "a setting": Use(
+        old_config, set_model, lambda home: home.config_file.read_text() == '# mine\nmodel = "new"\n'
+    ),
+    "a first setting": Use(nothing, set_model, lambda home: home.config_file.read_text() == 'model = "new"\n'),
+    "logging in": Use(
+        logged_in,
+        lambda home: CredentialStore(home).login_api_key("new"),
+        lambda home: CredentialStore(home).api_key() == "new",
+    ),
+    "logging out": Use(logged_in, log_out, lambda home: CredentialStore(home).read() is None),
+    "a rule": Use(nothing, lambda home: allow_prefix(home.path / "rules", ("ls",)), ruled),
+    "programs": Use(
+        nothing,
+        lambda home: programs(home.path),
+        lambda home: len(list((home.spindle / "commands").glob("*/*patch"))) == 2,
+    ),
+    "a list of models": Use(
+        nothing,
+        lambda home: keep_list(home, "p", "1", ModelList([], None, 0)),
+        lambda home: read_list(home, "p", "1") is not None,
+        promises=False,
+    ),
+    "the index": Use(stored, page, lambda home: True, promises=False),
+}
+ERRORS = (OSError, JournalError, ConfigError, IndexUnavailable, NotListed)
+
+
+def fresh(tmp_path: Path, number: int, use: Use) -> Home:
+    home = Home(tmp_path / str(number))
+    home.path.mkdir()
+    use.prepare(home)
+    return home
+
+
+def check(home: Home, failed: str | None) -> None:
+    """What holds after every run."""
+    assert open_in(home.path) == []
+    for path in home.path.rglob("*"):
+        if path.is_dir():
+            continue
+        assert failed in ("unlink", "rmdir") or not (path.name.startswith(".") or path.suffix in (".part", ".tmp")), path
+        if path.name.startswith("rollout-") and path.suffix == ".jsonl":
+            *whole, _ = path.read_bytes().split(b"\n")
+            assert None not in [decode_line(line) for line in whole], path
+    lock = Journal(home.path / "probe" / "r.jsonl", home.lock_file(A))
+    lock.begin()
+    lock.end()
+    shutil.rmtree(home.path / "probe")
+
+
+@pytest.mark.parametrize("name", USES)
+def test_whichever_call_fails(tmp_path: Path, name: str) -> None:
+    use = USES[name]
+    home = fresh(tmp_path, 0, use)
+    clean = Faults(home.path)
+    with clean.armed():
+        use.act(home)
+    assert use.done(home)
+    assert clean.calls
+    check(home, None)
+    number = 0
+    for at in range(len(clean.calls)):
+        ways = WRITE_FAULTS if clean.calls[at] == "write" else FAULTS
+        for fault in ways if ALL else (ways[(at + len(name)) % len(ways)],):
+            number += 1
+            home = fresh(tmp_path, number, use)
+            faults = Faults(home.path, at, fault)
+            error: Exception | None = None
+            with faults.armed():
+                try:
+                    use.act(home)
+                except ERRORS as raised:
+                    error = raised
+            told = f"{faults.failed} number {at} failed with {fault}: {error!r}"
+            try:
+                if error is None and use.promises:
+                    assert use.done(home), told
+                    assert faults.failed not in SYNCS, f"not on disk, and said to be: {told}"
+                check(home, faults.failed)
+                try:
+                    use.act(home)
+                except use.settled:
+                    assert error is None, "it was done, and said not to be"
+                assert use.done(home), told
+                check(home, faults.failed)
+            except Exception as wrong:
+                raise AssertionError(told) from wrong
+            shutil.rmtree(home.path)
+
+
+@pytest.mark.parametrize("ask", ["index", "files by creation", "files by change", "lineage"])
+def test_a_crowded_table_of_descriptors_leaves_no_thread_out_of_a_list(tmp_path: Path, ask: str) -> None:
+    home = Home(tmp_path / "home")
+    stored(home)
+    child = rollout(home).with_name(NAME.replace(A, B))
+    source = {"subagent": {"thread_spawn": {"parent_thread_id": A, "depth": 1}}}
+    child.write_bytes(encode_line("session_meta", {"id": B, "source": source}) + said("hi"))
+
+    def asked() -> int:
+        if ask == "index":
+            index = ThreadIndex(home)
+            try:
+                found = index.page(ThreadQuery(source_kinds=["subAgent"]))
+                return len(found.data) if found is not None else -1
+            finally:
+                index.close()
+        if ask == "lineage":
+            return len(lineage(home, A).descendants)
+        order: Any = "updated_at" if ask == "files by change" else "created_at"
+        query = ThreadQuery(source_kinds=["subAgent"], sort_key=order)
+        return len(list_threads(home, query).data)
+
+    clean = Faults(home.path)
+    with clean.armed():
+        assert asked() == 1
+    for at in range(len(clean.calls)):
+        shutil.rmtree(home.spindle, ignore_errors=True)
+        with Faults(home.path, at, errno.EMFILE).armed(), contextlib.suppress(OSError, IndexUnavailable):
+            assert asked() == 1
+        assert asked() == 1
