@@ -89,4 +89,5 @@ def _locked(folder: Path) -> Generator[None, None, None]:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)  # a process that was forked meanwhile has the descriptor, too
         os.close(fd)

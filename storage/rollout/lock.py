@@ -158,7 +158,7 @@ def check_free(path: Path) -> None:
     For what is to be refused early; only `acquire` decides. Raises OSError.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = regular(str(path), os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return
     try:

@@ -37,6 +37,7 @@ STORED: list[tuple[str, dict[str, Any]]] = [
     ("thread/name/set", {"name": "theirs"}),
     ("thread/metadata/update", {"gitInfo": {"branch": "theirs"}}),
     ("thread/memoryMode/set", {"mode": "disabled"}),
+    ("thread/archive", {}),
     ("thread/delete", {}),
 ]
 LOADED: list[tuple[str, dict[str, Any]]] = [
@@ -47,6 +48,8 @@ LOADED: list[tuple[str, dict[str, Any]]] = [
     ("thread/inject_items", {"items": [ITEM]}),
     ("thread/revert", {"beforeTurnId": "first"}),
     ("thread/settings/update", {"model": "other"}),
+    ("thread/archive", {}),
+    ("thread/delete", {}),
 ]
 
 

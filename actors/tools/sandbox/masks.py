@@ -15,6 +15,8 @@ import stat
 import threading
 from collections.abc import Iterable
 
+from spindle.storage import locks
+
 ATTEMPTS = 8
 MODE = 0o755 | stat.S_ISVTX
 
@@ -57,10 +59,10 @@ class Masks:
             if _same(descriptor, path):
                 old, count = self._held.get(path, (None, 0))
                 if old is not None:
-                    os.close(old)
+                    locks.release(old)
                 self._held[path] = descriptor, count + 1
                 return True
-            os.close(descriptor)
+            locks.release(descriptor)
         return False
 
     def release(self, held: Iterable[str]) -> None:
@@ -76,7 +78,7 @@ class Masks:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if _same(descriptor, path):
                         os.rmdir(path)
-                os.close(descriptor)
+                locks.release(descriptor)
 
 
 def _same(descriptor: int, path: str) -> bool:
