@@ -157,6 +157,10 @@ class Mailbox:
         self.seen += 1
         return message
 
+    def track(self, reply: Reply[Any]) -> None:
+        """Reject `reply` too when the mailbox is closed, unless it is settled by then."""
+        reply.track(self._open)
+
     def close(self, reason: Exception | None = None) -> None:
         """Refuse further messages and reject every reply still open with `reason` (ActorExited if None)."""
         self._closed, self._reason = True, reason

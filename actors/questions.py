@@ -12,7 +12,7 @@ import trio
 
 from spindle.actors.subscribers import Event
 from spindle.rpc.protocol.envelope import ErrorResponse, RequestId, Response, encode_request
-from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, internal_error
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 
 
@@ -57,6 +57,10 @@ class Question(Event):
             self._error = error
             self._settled.set()
 
+    async def over(self) -> None:
+        """Wait until somebody has answered, or the question has been withdrawn."""
+        await self._settled.wait()
+
     async def wait(self) -> object:
         """Wait for the answer. Raises the RpcError it was answered with."""
         await self._settled.wait()
@@ -80,8 +84,9 @@ class Questions:
         return question
 
     def close(self, question: Question) -> None:
-        """The question is answered, or nobody wants to know any more."""
+        """The question is answered, or nobody wants to know any more: then it is withdrawn."""
         self._open.pop(question.id, None)
+        question.refuse(internal_error("the question has been withdrawn"))
 
     def settle(self, message: Response | ErrorResponse, threads: set[str]) -> bool:
         """Take a client's answer; `threads` are those it is subscribed to. False if it answers none of their questions."""

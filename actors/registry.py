@@ -29,7 +29,7 @@ from spindle.actors.thread.messages import Attach, Detach, Hold, StopThread
 from spindle.actors.thread.opening import OpenedThread, Opening
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.thread import ThreadActor
-from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
+from spindle.rpc.protocol.errors import RpcError, ThreadNotFound, internal_error, invalid_request, overloaded
 from spindle.rpc.protocol.threads import (
     NotLoadedStatus,
     SystemErrorStatus,
@@ -103,7 +103,7 @@ class ToThread(_Posted[Ask[Any]]):
 
     def absent(self, registry: Registry) -> None:
         """Refuse."""
-        self.reply.reject(invalid_request(f"thread not found: {self.thread_id}"))
+        self.reply.reject(ThreadNotFound(f"thread not found: {self.thread_id}"))
 
 
 @frozen

@@ -16,7 +16,7 @@ import trio
 from attrs import define
 
 from spindle.actors.mailbox import Address, Reply, answer
-from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_request
 from spindle.rpc.protocol.removal import ThreadDeletedNotification
 from spindle.rpc.protocol.threads import ThreadArchivedNotification, ThreadUnarchivedNotification
 from spindle.storage.home import Home
@@ -183,6 +183,8 @@ class Delete(Relocation):
 async def _moved(verb: str, thread_id: str, work: Callable[..., Any], *args: Any) -> Any:
     try:
         return await trio.to_thread.run_sync(lambda: work(*args))
+    except (NoRollout, NoArchivedRollout) as error:
+        raise ThreadNotFound(str(error)) from error
     except StoredThreadError as error:
         raise invalid_request(str(error)) from error
     except WriterBusy as error:

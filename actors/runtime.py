@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from spindle.actors.blocks import open_block
 from spindle.actors.boundary import start_apart
 from spindle.actors.subscribers import Audience, Subscriber
 from spindle.storage.durable import make_folder
@@ -19,7 +21,7 @@ from spindle.storage.home import Home
 
 if TYPE_CHECKING:
     from spindle.actors.connection import Connection
-    from spindle.actors.embedding import ThreadHandle
+    from spindle.actors.embedding import Approve, ThreadHandle
     from spindle.actors.indexing import Indexing
     from spindle.actors.registry import Registry
     from spindle.actors.thread.services import Services
@@ -34,6 +36,10 @@ PROTOCOL_VERSION = "0.169.0"
 """The version of the Codex protocol that we tell clients and write into rollouts; SDKs refuse servers below 0.151.0."""
 
 
+log = logging.getLogger("spindle")
+
+CLOSING = 10.0
+"""Seconds the orderly end of a cancelled runtime may take; what is left then is cancelled too."""
 LOAD_AHEAD_PAUSE = 0.02
 """Seconds between two looks whether a client that has just come awaits nothing, and what it may ask next can be loaded."""
 
@@ -137,23 +143,29 @@ class Runtime:
         except (ConfigError, OSError):
             return self.config_loader.defaults()
 
-    def start_thread(self, **params: Any) -> AbstractAsyncContextManager[ThreadHandle]:
+    def start_thread(
+        self, *, tools: Sequence[Callable[..., Any]] = (), approve: Approve | None = None, **params: Any
+    ) -> AbstractAsyncContextManager[ThreadHandle]:
         """See `embedding.start_thread`."""
         from spindle.actors.embedding import start_thread
 
-        return start_thread(self, **params)
+        return start_thread(self, tools=tools, approve=approve, **params)
 
-    def resume_thread(self, thread_id: str, **params: Any) -> AbstractAsyncContextManager[ThreadHandle]:
+    def resume_thread(
+        self, thread_id: str, *, tools: Sequence[Callable[..., Any]] = (), approve: Approve | None = None, **params: Any
+    ) -> AbstractAsyncContextManager[ThreadHandle]:
         """See `embedding.resume_thread`."""
         from spindle.actors.embedding import resume_thread
 
-        return resume_thread(self, thread_id, **params)
+        return resume_thread(self, thread_id, tools=tools, approve=approve, **params)
 
-    def fork_thread(self, thread_id: str, **params: Any) -> AbstractAsyncContextManager[ThreadHandle]:
+    def fork_thread(
+        self, thread_id: str, *, tools: Sequence[Callable[..., Any]] = (), approve: Approve | None = None, **params: Any
+    ) -> AbstractAsyncContextManager[ThreadHandle]:
         """See `embedding.fork_thread`."""
         from spindle.actors.embedding import fork_thread
 
-        return fork_thread(self, thread_id, **params)
+        return fork_thread(self, thread_id, tools=tools, approve=approve, **params)
 
     async def archive_thread(self, thread_id: str) -> None:
         """See `embedding.archive_thread`."""
@@ -215,12 +227,14 @@ async def open_runtime(
     cwd: what relative directories are taken from, else the process's.
     config: overrides of config.toml, (dotted key, value).
     function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
-    Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started.
-    Raises HomeError.
+    Relative paths, `offline_script` among them, are taken once: a later `os.chdir` changes nothing.
+    Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started. In a
+    cancelled block that takes `CLOSING` seconds at most, and then only what is being written, or killed, is waited for.
+    An exception leaves the block as it was raised, several come as a group. Raises HomeError.
     """
-    resolved = Home.resolve(os.environ) if home is None else Home(Path(home))
+    resolved, here = _located(home, cwd)
     await trio.to_thread.run_sync(lambda: make_folder(resolved.path))
-    async with trio.open_nursery() as flushing, trio.open_nursery() as threads:
+    async with open_block() as flushing, open_block() as threads:
 
         def make_services() -> Services:
             from spindle.actors.thread.services import Models, Services
@@ -231,7 +245,7 @@ async def open_runtime(
             services = Services(
                 home=resolved,
                 config=runtime.config_loader,
-                models=Models(_fixed(model) if model is not None else _maker(runtime.credentials)),
+                models=Models(_fixed(model) if model is not None else _maker(runtime.credentials, here)),
                 flusher=Flusher(),
                 indexing=runtime.indexing,
                 state=runtime.state,
@@ -253,14 +267,32 @@ async def open_runtime(
             start_apart(flushing, "the index of threads", indexing.run)
             return indexing
 
-        here = str(await trio.Path(cwd or ".").absolute())
         runtime = Runtime(resolved, here, threads, make_services, make_indexing, list(config))
         try:
             yield runtime
         finally:
-            with trio.CancelScope(shield=True):
-                await runtime.close()
+            await _close(runtime)
             flushing.cancel_scope.cancel()
+
+
+def _located(home: str | os.PathLike[str] | None, cwd: str | os.PathLike[str] | None) -> tuple[Home, str]:
+    """The home and the directory, absolute. Raises HomeError."""
+    path = Home.resolve(os.environ).path if home is None else Path(home)
+    return Home(path.absolute()), str(Path(cwd or ".").absolute())
+
+
+async def _close(runtime: Runtime) -> None:
+    """Close it; once that is cancelled, for a limited time."""
+    try:
+        await runtime.close()
+    except trio.Cancelled:
+        pass  # what has cancelled it goes on to do so, behind the block
+    else:
+        return
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING) as closing:  # the bound of the shield
+        await runtime.close()
+    if closing.cancelled_caught:
+        log.warning("the runtime has not ended within %g s, and is ended where it stands", CLOSING)
 
 
 def _load_ahead() -> None:
@@ -281,12 +313,13 @@ def _fixed(model: Model) -> Callable[[Provider, Config], Model]:
     return lambda provider, config: model
 
 
-def _maker(credentials: CredentialStore) -> Callable[[Provider, Config], Model]:
+def _maker(credentials: CredentialStore, cwd: str) -> Callable[[Provider, Config], Model]:
     def make(provider: Provider, config: Config) -> Model:
         if provider.is_offline:
             from spindle.rpc.model.offline import OfflineModel
 
-            return OfflineModel.from_file(Path(config.offline_script)) if config.offline_script else OfflineModel()
+            script = config.offline_script
+            return OfflineModel.from_file(Path(cwd, script)) if script else OfflineModel()
         from spindle.rpc.model.responses import ResponsesModel
 
         return ResponsesModel(provider, credentials.api_key)

@@ -296,8 +296,6 @@ class Subscriber:
         """Whether its thread's end is its own, and of that thread's agents it hears only questions: an embedding task."""
         self.threads: set[str] = set()
         """Ids of the threads it is subscribed to, kept by those threads."""
-        self.pending: deque[Any] = deque()
-        """Events an embedding task has taken out of the outbox and not looked at yet."""
 
     def deliver(self, event: Event) -> None:
         """Put an event into the outbox unless the subscriber opted out of its kind."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 from attrs import Factory, define, field
 
+from spindle.actors.thread.turn_watch import TurnWatch
 from spindle.actors.turn.host import Said
 from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
@@ -56,6 +57,10 @@ class LiveTurn:
     tokens: int = 0
     """What it has used so far, without what came from the provider's cache."""
     done: trio.Event = field(factory=trio.Event)
+    watches: list[TurnWatch] = field(factory=lambda: list[TurnWatch]())
+    """Those of the callers that started or joined it."""
+    result: Turn | None = None
+    """How it has ended; set when that is recorded."""
 
     @property
     def kind(self) -> Literal["regular", "compact", "review"]:
@@ -82,6 +87,23 @@ class LiveTurn:
         self.accepting = False
         self.completed_at = int(time.time())
         self.duration_ms = int((time.monotonic() - self.began) * 1000)
+
+    def watch(self, watch: TurnWatch) -> None:
+        """One more caller wants to know how it ends."""
+        watch.turn = self
+        self.watches.append(watch)
+
+    def withdrawn(self) -> bool:
+        """A caller has withdrawn; the last one to do so interrupts the turn. Returns whether the turn is ending."""
+        if self.accepting and all(watch.withdrawn for watch in self.watches):
+            self.interrupt()
+        return self.interrupted or not self.accepting
+
+    def answer_watches(self) -> None:
+        """Its record is closed. Without a result the thread is crashing, and answers with that."""
+        if self.result is not None:
+            for watch in self.watches:
+                watch.reply.resolve(self.result)
 
     def shown(self) -> Turn:
         """The turn in progress, without items."""

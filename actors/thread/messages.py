@@ -12,6 +12,7 @@ from spindle.actors.streaming import Streamed
 from spindle.actors.subscribers import Subscriber
 from spindle.actors.thread.family import Family, Member
 from spindle.actors.thread.snapshot import Snapshot
+from spindle.actors.thread.turn_watch import TurnWatch
 from spindle.actors.tools.commands.sessions import Terminal
 from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.reviews import ReviewTarget
@@ -96,11 +97,13 @@ class AgentRests(Urgent, Ask[None]):
 class StartTurn(Ask[Turn]):
     """Start a turn, or join the one that runs; answers with the turn that takes the input.
 
-    `bounds`, from a thread whose agent this one is, are as in `Hold`; a turn with others is not joined.
+    `bounds`, from a thread whose agent this one is, are as in `Hold`; a turn with others is not joined. `watch` is the
+    interest of a caller on the same trio thread.
     """
 
     params: TurnStartParams
     bounds: Mapping[str, Any] = field(factory=dict[str, Any])
+    watch: TurnWatch | None = None
 
 
 @frozen(kw_only=True)
@@ -142,9 +145,13 @@ class TakeSnapshot(Ask[Snapshot]):
 
 @frozen(kw_only=True)
 class Compact(Ask[None]):
-    """Replace the history by a summary, in a turn of its own, `turn_id`; it begins when no other runs, the answer comes now."""
+    """Replace the history by a summary, in a turn of its own, `turn_id`; it begins when no other runs, the answer comes now.
+
+    `watch` as in `StartTurn`.
+    """
 
     turn_id: str
+    watch: TurnWatch | None = None
 
 
 @frozen(kw_only=True)

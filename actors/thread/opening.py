@@ -31,7 +31,7 @@ from spindle.actors.thread.settings import settings_for
 from spindle.actors.thread.settings_change import as_context, follow_on
 from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.tools.interface import Tool
-from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_request
 from spindle.rpc.protocol.threads import ThreadResumeParams, ThreadStartParams
 from spindle.storage.config import ConfigError
 from spindle.storage.rollout.compressed import existing, inflate
@@ -99,7 +99,7 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
         raise invalid_request(f"failed to load configuration: {error}") from error
     except StoredThreadError as error:
         if isinstance(error, NoRollout):
-            raise invalid_request(str(error)) from error
+            raise ThreadNotFound(str(error)) from error
         raise invalid_request(f"failed to load rollout: {error}") from error
     except JournalError as error:
         raise internal_error(f"the history of thread {thread_id} could not be saved: {error}") from error

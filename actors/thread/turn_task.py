@@ -88,10 +88,12 @@ class TurnTask:
             try:
                 with trio.CancelScope(shield=True):
                     await self._close(status, error)
-            except Exception:
+            except Exception as raised:
                 log.exception("the end of %s could not be told", what)
+                turn.result = turn.result or turn.ended("failed", TurnError(f"internal error: {said(raised)}", "other"))
             finally:
                 thread.mailbox.post(TurnEnded(turn.id))
+                turn.answer_watches()
 
     def _failure(self, error: Exception, what: str) -> TurnError:
         match error:
@@ -176,7 +178,8 @@ class TurnTask:
             thread.emit(ErrorNotification(error, False, thread.thread_id, turn.id))
         else:
             thread.set_status(IdleStatus())
-        thread.emit(TurnCompletedNotification(thread.thread_id, turn.ended(status, error)))
+        turn.result = turn.ended(status, error)
+        thread.emit(TurnCompletedNotification(thread.thread_id, turn.result))
         if turn.kind == "regular":
             thread.membership.turn_ended(status, error, turn.last_message)
 

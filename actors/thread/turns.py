@@ -15,10 +15,11 @@ from spindle.actors.thread.allowed import check
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
 from spindle.actors.thread.turn_task import TurnTask
+from spindle.actors.thread.turn_watch import TurnWatch
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
 from spindle.actors.weighing import weigh
-from spindle.rpc.protocol.errors import invalid_request, overloaded
+from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request, overloaded
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
 
@@ -39,30 +40,41 @@ async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
     """Start a turn, or join the one that runs; behind one that takes no input any more it waits.
 
     Raises RpcError where that may do something else than whoever asks, or what is asked for is not allowed.
+    A caller that has withdrawn starts nothing.
     """
     state = thread.state
     check(state.settings.for_turn(message.params, thread.services.cwd), state.config.requirements)
     said = None
     if thread.turn is None or thread.turn.joinable:
         said = await _said(thread, message.params.input)
-    if said is None or (thread.turn is not None and not thread.turn.joinable):
+    if withdrawn(message):
+        message.reply.reject(invalid_request("the turn has been withdrawn"))
+    elif said is None or (thread.turn is not None and not thread.turn.joinable):
         _wait(thread, message)  # it is writing its last lines; the next one starts right after
     elif thread.turn is not None:
         if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
             raise invalid_request(OTHER_BOUNDS)
         _join(thread.turn, said)
+        _watch(thread, thread.turn, message.watch)
         message.reply.resolve(Turn(thread.turn.id))
     else:
         thread.state.settings = evolve(thread.state.settings, **message.bounds)
-        message.reply.resolve(Turn(_begin(thread, str(uuid7()), message.params, said).id))
+        turn = _begin(thread, str(uuid7()), message.params, said)
+        _watch(thread, turn, message.watch)
+        message.reply.resolve(Turn(turn.id))
 
 
 def start_compaction(thread: ThreadActor, message: Compact) -> None:
-    """In a turn of its own, when no other runs."""
+    """In a turn of its own, when no other runs, unless the caller has withdrawn by then."""
+    if withdrawn(message):
+        return
     if thread.turn is None:
-        _begin(thread, message.turn_id, TurnStartParams(thread_id=thread.thread_id, input=()), None)
+        params = TurnStartParams(thread_id=thread.thread_id, input=())
+        _watch(thread, _begin(thread, message.turn_id, params, None), message.watch)
     else:
         _wait(thread, message)
+        if message.watch is not None:
+            thread.mailbox.track(message.watch.reply)
 
 
 def start_review(thread: ThreadActor, message: Review) -> None:
@@ -87,7 +99,17 @@ def run_script(thread: ThreadActor, message: RunScript) -> None:
         _wait(thread, message)
 
 
+def withdrawn(message: object) -> bool:
+    """Whether the caller wants no turn any more."""
+    return isinstance(message, StartTurn | Compact) and message.watch is not None and message.watch.withdrawn
+
+
 def _wait(thread: ThreadActor, message: StartTurn | Compact | Review | RunScript) -> None:
+    """Until the turn that runs has ended. Those withdrawn meanwhile make room."""
+    for gone in [other for other in thread.waiting if withdrawn(other)]:
+        thread.waiting.remove(gone)
+        if isinstance(gone, StartTurn):
+            gone.reply.reject(invalid_request("the turn has been withdrawn"))
     if len(thread.waiting) >= WAITING:
         raise overloaded()
     thread.waiting.append(message)
@@ -106,6 +128,12 @@ def _join(turn: LiveTurn, said: Said) -> None:
     if len(turn.unsaid) >= UNSAID or sum(weigh(one.item) for one in turn.unsaid) > UNSAID_WEIGHT:
         raise overloaded()
     turn.unsaid.append(said)
+
+
+def _watch(thread: ThreadActor, turn: LiveTurn, watch: TurnWatch | None) -> None:
+    if watch is not None:
+        thread.mailbox.track(watch.reply)
+        turn.watch(watch)
 
 
 def _begin(thread: ThreadActor, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
@@ -127,13 +155,14 @@ async def turn_ended(thread: ThreadActor) -> None:
     if thread.ending:
         late: list[Ask[Any]] = [*reverting, *thread.waiting]
         for message in late:
-            message.reply.reject(invalid_request(f"thread not found: {thread.thread_id}"))
+            message.reply.reject(ThreadNotFound(f"thread not found: {thread.thread_id}"))
         thread.stop()
         return
     for request in reverting:
         await thread.handle(request)
     for _ in range(len(thread.waiting)):  # what cannot start yet waits again, behind the others
-        await thread.handle(thread.waiting.popleft())
+        if thread.waiting:  # some may have been withdrawn meanwhile
+            await thread.handle(thread.waiting.popleft())
 
 
 async def steer(thread: ThreadActor, message: SteerTurn) -> None:

@@ -8,7 +8,11 @@ INTERNAL_ERROR: Final = -32603
 OVERLOADED: Final = -32001
 
 
-class RpcError(Exception):
+class Error(Exception):
+    """Base of what the library raises on purpose to programs that use it."""
+
+
+class RpcError(Error):
     """A request failed; the client is told `code`, `message` and, unless it is None, `data` (JSON or attrs objects)."""
 
     def __init__(self, code: int, message: str, data: object | None = None) -> None:
@@ -26,6 +30,13 @@ class RpcError(Exception):
         if self.data is not None:
             body["data"] = self.data
         return body
+
+
+class ThreadNotFound(RpcError):
+    """No thread has this id, or none that is loaded where the request needs one."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(INVALID_REQUEST, message)
 
 
 def invalid_request(message: str, data: object | None = None) -> RpcError:

@@ -9,17 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spindle.actors.embedding import ApprovalAnswer as ApprovalAnswer
+    from spindle.actors.embedding import ApprovalQuestion as ApprovalQuestion
+    from spindle.actors.embedding import ApprovalRequired as ApprovalRequired
+    from spindle.actors.embedding import Approve as Approve
     from spindle.actors.embedding import SubscriberLagged as SubscriberLagged
+    from spindle.actors.embedding import ThreadClosed as ThreadClosed
     from spindle.actors.embedding import ThreadHandle as ThreadHandle
     from spindle.actors.embedding import TurnFailed as TurnFailed
     from spindle.actors.embedding import TurnHandle as TurnHandle
+    from spindle.actors.embedding import TurnInterrupted as TurnInterrupted
     from spindle.actors.runtime import Runtime as Runtime
     from spindle.actors.runtime import open_runtime as open_runtime
     from spindle.rpc.model.interface import Model as Model
     from spindle.rpc.model.interface import ModelError as ModelError
     from spindle.rpc.model.offline import OfflineModel as OfflineModel
     from spindle.rpc.model.responses import ResponsesModel as ResponsesModel
+    from spindle.rpc.protocol.errors import Error as Error
     from spindle.rpc.protocol.errors import RpcError as RpcError
+    from spindle.rpc.protocol.errors import ThreadNotFound as ThreadNotFound
     from spindle.rpc.protocol.turns import AgentMessageDeltaNotification as AgentMessageDeltaNotification
     from spindle.rpc.protocol.turns import ItemCompletedNotification as ItemCompletedNotification
     from spindle.rpc.protocol.turns import ItemStartedNotification as ItemStartedNotification
@@ -27,17 +35,25 @@ if TYPE_CHECKING:
     from spindle.rpc.protocol.turns import TurnStartedNotification as TurnStartedNotification
 
 _NAMES = {
+    "ApprovalAnswer": "spindle.actors.embedding",
+    "ApprovalQuestion": "spindle.actors.embedding",
+    "ApprovalRequired": "spindle.actors.embedding",
+    "Approve": "spindle.actors.embedding",
     "SubscriberLagged": "spindle.actors.embedding",
+    "ThreadClosed": "spindle.actors.embedding",
     "ThreadHandle": "spindle.actors.embedding",
     "TurnFailed": "spindle.actors.embedding",
     "TurnHandle": "spindle.actors.embedding",
+    "TurnInterrupted": "spindle.actors.embedding",
     "Runtime": "spindle.actors.runtime",
     "open_runtime": "spindle.actors.runtime",
     "Model": "spindle.rpc.model.interface",
     "ModelError": "spindle.rpc.model.interface",
     "OfflineModel": "spindle.rpc.model.offline",
     "ResponsesModel": "spindle.rpc.model.responses",
+    "Error": "spindle.rpc.protocol.errors",
     "RpcError": "spindle.rpc.protocol.errors",
+    "ThreadNotFound": "spindle.rpc.protocol.errors",
     "AgentMessageDeltaNotification": "spindle.rpc.protocol.turns",
     "ItemCompletedNotification": "spindle.rpc.protocol.turns",
     "ItemStartedNotification": "spindle.rpc.protocol.turns",
@@ -47,6 +63,11 @@ _NAMES = {
 
 __all__ = [
     "AgentMessageDeltaNotification",
+    "ApprovalAnswer",
+    "ApprovalQuestion",
+    "ApprovalRequired",
+    "Approve",
+    "Error",
     "ItemCompletedNotification",
     "ItemStartedNotification",
     "Model",
@@ -56,10 +77,13 @@ __all__ = [
     "RpcError",
     "Runtime",
     "SubscriberLagged",
+    "ThreadClosed",
     "ThreadHandle",
+    "ThreadNotFound",
     "TurnCompletedNotification",
     "TurnFailed",
     "TurnHandle",
+    "TurnInterrupted",
     "TurnStartedNotification",
     "open_runtime",
 ]

@@ -172,11 +172,11 @@ def recorded(lines):
 
 @pytest.fixture
 def events_of():
-    """events_of(thread, turn id) -> the events of a turn up to its completion."""
+    """events_of(events, turn id) -> of a stream, the events of a turn up to its completion."""
 
-    async def collect(thread, turn_id):
+    async def collect(events, turn_id):
         seen = []
-        async for event in thread.events():
+        async for event in events:
             own = event.turn.id if hasattr(event, "turn") else getattr(event, "turn_id", None)
             if own == turn_id:
                 seen.append(event)

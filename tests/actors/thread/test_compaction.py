@@ -52,8 +52,9 @@ async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines, eve
     model = scripted(["answer"], ["SUMMARY"], tokens=100)
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
+        stream = thread.events()
         await start_compaction(runtime, thread.id)
-        events = await events_of(thread, "compaction")
+        events = await events_of(stream, "compaction")
         assert [event.METHOD for event in events if event.METHOD != "thread/tokenUsage/updated"] == [
             "turn/started", "item/started", "item/completed", "turn/completed",
         ]  # fmt: skip
@@ -71,19 +72,20 @@ async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines, eve
 
 
 async def test_only_a_turn_with_input_warns_of_a_model_that_nothing_is_known_of(opened, scripted, start_turn):
-    async def methods():
+    async def methods(events):
         found = []
-        async for event in thread.events():
+        async for event in events:
             found.append(event.METHOD)
             if event.METHOD == "turn/completed":
                 return found
         raise AssertionError("the thread has ended")
 
     async with opened(scripted()) as runtime, runtime.start_thread(model="unknown") as thread:
+        events = thread.events()
         await start_turn(runtime, thread.id, "question")
-        assert "warning" in await methods()
+        assert "warning" in await methods(events)
         await start_compaction(runtime, thread.id)
-        assert "warning" not in await methods()
+        assert "warning" not in await methods(events)
 
 
 async def test_a_compaction_is_resumed(opened, scripted):
@@ -115,10 +117,11 @@ async def test_a_failed_or_interrupted_compaction_leaves_the_history_as_it_was(o
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
         if failure is None:
+            stream = thread.events()
             await start_compaction(runtime, thread.id)
             await model.waiting.wait()
             runtime.registry._actors[thread.id].turn.interrupt()
-            events = await events_of(thread, "compaction")
+            events = await events_of(stream, "compaction")
             assert events[-1].turn.status == "interrupted"
         else:
             with pytest.raises(TurnFailed, match="the model is gone"):

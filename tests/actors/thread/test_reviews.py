@@ -58,11 +58,10 @@ async def test_a_review_is_a_turn_of_its_own(opened, scripted, lines, events_of)
     model = scripted(["answer"], [orjson.dumps(FOUND).decode()], tokens=100)
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
-        events = thread.events()
+        stream = thread.events()
         turn = await begin(runtime, thread.id)
         assert [item.content[0].text for item in turn.items] == ["commit 1234567: Tidy"]
-        del events
-        seen = await events_of(thread, "review")
+        seen = await events_of(stream, "review")
         assert [(event.METHOD, event.item.type) for event in seen if hasattr(event, "item")] == [
             (method, kind)
             for kind in ("enteredReviewMode", "userMessage", "exitedReviewMode", "agentMessage")
@@ -90,8 +89,9 @@ async def test_the_reviewer_has_a_conversation_of_its_own(opened, scripted, even
     model = scripted(["answer"], ["fine"], tokens=100)
     async with opened(model) as runtime, runtime.start_thread(approval_policy="on-request") as thread:
         await thread.run("question")
+        stream = thread.events()
         await begin(runtime, thread.id)
-        await events_of(thread, "review")
+        await events_of(stream, "review")
         first, own = model.requests
         assert own.instructions != first.instructions
         assert own.prompt_cache_key != first.prompt_cache_key
@@ -110,8 +110,9 @@ async def test_the_thread_goes_on_with_the_review_in_its_history(opened, scripte
     model = scripted(["answer"], ["fine"], ["next"])
     async with opened(model) as runtime, runtime.start_thread(approval_policy="on-request") as thread:
         await thread.run("question")
+        stream = thread.events()
         await begin(runtime, thread.id)
-        await events_of(thread, "review")
+        await events_of(stream, "review")
         await thread.run("thanks")
         texts = model.heard[-1]
         assert texts[-2:] == ["fine", "thanks"]
@@ -126,8 +127,9 @@ async def test_what_the_reviewer_does_is_shown(opened, scripted, lines, events_o
     plan = {"type": "function_call", "call_id": "c", "name": "update_plan", "arguments": '{"plan": []}'}
     model = scripted([plan], ["fine"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
+        stream = thread.events()
         await begin(runtime, thread.id)
-        seen = await events_of(thread, "review")
+        seen = await events_of(stream, "review")
         assert "turn/plan/updated" in [event.METHOD for event in seen]
         assert len(model.requests) == 2
         assert "function_call" not in [line.get("type") for line in lines(thread)]
@@ -141,8 +143,9 @@ async def test_an_interrupted_review_says_so(opened, scripted, events_of):
             seen = []
 
             async def watch():
-                seen.extend(await events_of(thread, "review"))
+                seen.extend(await events_of(stream, "review"))
 
+            stream = thread.events()
             nursery.start_soon(watch)
             await begin(runtime, thread.id)
             await model.waiting.wait()
@@ -165,8 +168,9 @@ async def test_a_review_that_fails_says_so(opened, scripted, target, events_of):
     """The model refuses, or there is no repository to find a branch in."""
     model = scripted([ModelError("no", "other", retryable=False)])
     async with opened(model) as runtime, runtime.start_thread() as thread:
+        stream = thread.events()
         await begin(runtime, thread.id, target)
-        seen = await events_of(thread, "review")
+        seen = await events_of(stream, "review")
         assert completed(seen)[-2].review == NO_REVIEW
         assert seen[-1].turn.status == "failed"
         assert len(model.requests) == (target is COMMIT)
@@ -178,12 +182,13 @@ async def test_a_review_waits_for_the_turn_that_runs(opened, scripted, events_of
     async with opened(model) as runtime, runtime.start_thread() as thread:
         async with thread.turn("question") as turn:
             await model.waiting.wait()
+            stream = thread.events()
             await begin(runtime, thread.id)
             assert len(model.requests) == 1
             held.set()
             async for _ in turn:
                 pass
-        await events_of(thread, "review")
+        await events_of(stream, "review")
         assert model.requests[1].subagent == "review"
 
 

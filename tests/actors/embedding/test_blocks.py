@@ -1,15 +1,12 @@
 """Threads held by an application: cancelling, lagging, and what is left behind."""
 
-import functools
 import os
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors import embedding
-from spindle.actors.embedding import SubscriberLagged
-from spindle.actors.subscribers import Subscriber
+from spindle.actors.embedding import SubscriberLagged, streams
 
 
 async def test_cancelling_a_block_interrupts_and_records_the_turn_before_it_is_left(
@@ -66,7 +63,7 @@ async def test_a_cancelled_start_leaves_no_thread(opened, witness):
 async def test_an_embedder_that_does_not_look_is_told_that_it_lagged(
     opened, witness, start_turn, stored_turns, actor, monkeypatch
 ):
-    monkeypatch.setattr(embedding, "Subscriber", functools.partial(Subscriber, capacity=4))
+    monkeypatch.setattr(streams, "CAPACITY", 4)
     async with opened() as runtime:
         seen = witness(runtime)
         async with runtime.start_thread() as thread:
@@ -80,7 +77,7 @@ async def test_an_embedder_that_does_not_look_is_told_that_it_lagged(
 
 
 async def test_lagging_does_not_hide_how_a_block_ended(opened, actor, monkeypatch):
-    monkeypatch.setattr(embedding, "Subscriber", functools.partial(Subscriber, capacity=4))
+    monkeypatch.setattr(streams, "CAPACITY", 4)
     async with opened() as runtime, runtime.start_thread() as thread:
 
         async def use():
