@@ -12,13 +12,14 @@ import trio
 @asynccontextmanager
 async def open_block() -> AsyncGenerator[trio.Nursery]:
     """A nursery of which the application need not know: a single exception leaves it as it was raised, not in a group."""
-    failed: BaseExceptionGroup[BaseException]
+    failed: BaseExceptionGroup[BaseException] | None = None
     try:
         async with trio.open_nursery() as nursery:
             yield nursery
-            return
     except BaseExceptionGroup as group:
         failed = cast("BaseExceptionGroup[BaseException]", group)
+    if failed is None:
+        return
     others = [error for error in failed.exceptions if not isinstance(error, trio.Cancelled)]
     # raised out here, so that it does not carry the group as its context
     raise (others or failed.exceptions)[0] if len(others) < 2 else failed
