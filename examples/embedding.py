@@ -1,4 +1,4 @@
-"""Threads inside a trio program: a streamed turn, a second subscriber, and a cancel scope that interrupts.
+"""Threads inside a trio program: a streamed turn, a logger, a second subscriber, and a cancel scope that interrupts.
 
     python examples/embedding.py
 
@@ -6,6 +6,7 @@ It runs on the built-in offline model. Leave `model` out of `open_runtime`, and 
 """
 
 import tempfile
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from spindle.rpc.model.offline import ScriptedAnswer
 MODEL = spindle.OfflineModel(
     [
         "A thread is a conversation that is kept.",
+        "Noted.",
         "Both of you.",
         ScriptedAnswer(chunks=["This ", "would ", "take ", "hours."], pace=0.05),
     ]
@@ -26,8 +28,9 @@ MODEL = spindle.OfflineModel(
 async def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         async with spindle.open_runtime(home=home, model=MODEL) as runtime:
-            async with runtime.start_thread(cwd=home) as thread:  # subscribed inside the block
+            async with runtime.start_thread(cwd=home, approve=approve) as thread:  # subscribed inside the block
                 await stream(thread)
+                await log(thread)
                 await share(runtime, thread)
                 await cancel(thread)
                 turns = (await thread.read(include_turns=True)).turns
@@ -50,8 +53,31 @@ async def stream(thread: spindle.ThreadHandle) -> None:
                     print(f"  [{ended.status}]")
 
 
+async def approve(question: spindle.ApprovalQuestion) -> spindle.ApprovalAnswer:
+    """Answers what the agent asks before it runs a command or changes a file; the offline model asks nothing."""
+    print("declined:", question)
+    return "decline"
+
+
+async def log(thread: spindle.ThreadHandle) -> None:
+    """Each stream of a handle has every event, whoever else reads one."""
+    counted = 0
+
+    async def count(events: AsyncIterator[object]) -> None:
+        nonlocal counted
+        async for event in events:
+            counted += 1
+            if isinstance(event, spindle.TurnCompletedNotification):
+                return
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count, thread.events())
+        print("the agent says:  ", await thread.run("Is anybody counting?"))
+    print("events counted:  ", "more than five" if counted > 5 else counted)
+
+
 async def share(runtime: spindle.Runtime, thread: spindle.ThreadHandle) -> None:
-    """Any number of tasks may subscribe to a thread; each hears everything, and none waits for another."""
+    """Any number of handles may subscribe to a thread; each gets every event, and none waits for another."""
 
     async def listen(*, task_status: trio.TaskStatus[None]) -> None:
         async with runtime.resume_thread(thread.id) as second, aclosing(second.events()) as events:

@@ -11,9 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SAYS = {
     "embedding.py": [
         "A thread is a conversation that is kept.  [completed]\n",
+        "the agent says:   Noted.\nevents counted:   more than five\n",
         "the first hears:  Both of you.\nthe second hears: Both of you.\n",
-        "This would take  [interrupted]\nturns: completed, completed, interrupted\n",
-        "resumed with 3 turns from rollout-",
+        "This would take  [interrupted]\nturns: completed, completed, completed, interrupted\n",
+        "resumed with 4 turns from rollout-",
         'says: You said: "Are you still there?" I am the offline model and only repeat it.\n',
     ],
     "drive_daemon.py": [
