@@ -88,7 +88,7 @@ def decline(question: Question) -> None:
     question.refuse(internal_error("the application does not answer this question"))
 
 
-def _json(question: Any, answer: object) -> object:
+def _json(question: Any, answer: Any) -> object:
     response = _RESPONSES[type(question)]
     if answer in get_args(DecisionWord) and response in _DECIDED:
         answer = response(answer)
