@@ -207,3 +207,27 @@ async def test_a_callback_runs_in_the_context_of_the_application(opened, scripte
         async with runtime.start_thread(approve=approve) as thread:
             await thread.run("go")
     assert seen == ["of the application"]
+
+
+async def test_leaving_a_block_cancels_its_callback_and_leaves_the_question_to_others(opened, scripted, tmp_path):
+    called, ended = trio.Event(), []
+
+    async def approve(question):
+        called.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append(question.item_id)
+
+    model = scripted([touch("made")], ["done"])
+    async with opened(model, config=ASKING) as runtime, runtime.start_thread() as thread, thread.turn("go") as turn:
+        with trio.fail_after(10):
+            async for event in turn:
+                if isinstance(event, Question):
+                    async with runtime.resume_thread(thread.id, approve=approve):
+                        await called.wait()
+                    assert ended == ["c"]
+                    assert not event.settled
+                    event.answer({"decision": "accept"})
+        assert turn.text == "done"
+    assert (tmp_path / "made").exists()

@@ -5,7 +5,7 @@
 
 import os
 import random
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
 import orjson
 import pytest
@@ -49,6 +49,26 @@ class Steps(trio.abc.Instrument):
             trio.lowlevel.remove_instrument(self)
 
 
+def sticking(scripted):
+    """A model that says nothing any more once it is `stuck`: what is not interrupted then never ends."""
+
+    class Sticking(scripted):
+        stuck = asked = False
+
+        async def play(self, answer):
+            async with aclosing(super().play(answer)) as batches:
+                async for batch in batches:
+                    yield batch
+                    await self.unstuck()
+
+        async def unstuck(self):
+            await trio.lowlevel.checkpoint()
+            if self.stuck:
+                await trio.sleep_forever()
+
+    return Sticking()
+
+
 # -- the uses; each begins with a thread that has a turn on record, `old`
 
 
@@ -66,7 +86,7 @@ async def iterating(runtime, model, old):
 async def approving(runtime, model, old):
     async def approve(question):
         model.asked = True
-        await trio.lowlevel.checkpoint()
+        await model.unstuck()
         return "accept"
 
     model.answers.extend([["Let me ", PATCH], ["done"]])
@@ -106,6 +126,7 @@ async def sharing(runtime, model, old):
 
     async def approve(question):
         model.asked = True
+        await model.unstuck()
         return "accept"
 
     async with runtime.resume_thread(old, approve=approve) as thread, trio.open_nursery() as nursery:
@@ -146,7 +167,7 @@ def stored(runtime):
 
 
 async def sweep(use, opened, scripted, folder):
-    model = scripted()
+    model = sticking(scripted)
     with trio.fail_after(DETECTED) as limit:
         async with opened(model, config=CONFIG, home=folder) as runtime:
             async with runtime.start_thread() as thread:
@@ -159,10 +180,16 @@ async def sweep(use, opened, scripted, folder):
             async def at(k):
                 """Returns how many steps there were. A rollout that is new, or changed, is resumed."""
                 limit.deadline = trio.current_time() + DETECTED
-                with trio.CancelScope() as scope, Steps(k, scope.cancel).watching() as steps:
+
+                def cancel():
+                    model.stuck = True
+                    scope.cancel()
+
+                with trio.CancelScope() as scope, Steps(k, cancel).watching() as steps:
                     await use(runtime, model, thread.id)
-                model.answers.clear()
                 await quiet(runtime)
+                model.answers.clear()
+                model.stuck = False
                 assert trio.lowlevel.current_statistics().tasks_living == tasks, k
                 assert not runtime.services.questions._open, k
                 assert not runtime.registry._actors, k
@@ -201,9 +228,14 @@ def test_a_runtime_may_be_cancelled_at_any_step(use, opened, scripted, tmp_path)
     """The same from outside of the runtime, which ends with it."""
 
     async def ended(k):
-        model, folder = scripted(), tmp_path / f"home{k}"
+        model, folder = sticking(scripted), tmp_path / f"home{k}"
+
+        def cancel():
+            model.stuck = True
+            scope.cancel()
+
         with trio.fail_after(DETECTED):
-            with trio.CancelScope() as scope, Steps(k, scope.cancel).watching() as steps:
+            with trio.CancelScope() as scope, Steps(k, cancel).watching() as steps:
                 async with opened(model, config=CONFIG, home=folder) as runtime:
                     async with runtime.start_thread() as thread:
                         await thread.run("hello")
