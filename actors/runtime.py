@@ -38,8 +38,8 @@ PROTOCOL_VERSION = "0.169.0"
 
 log = logging.getLogger("spindle")
 
-CLOSING = 10.0
-"""Seconds the orderly end of a cancelled runtime may take; what is left then is cancelled too."""
+CLOSING = 20.0
+"""Seconds the orderly end of a cancelled runtime may take, threads (`registry.PATIENCE`) and all; what is left is cancelled."""
 LOAD_AHEAD_PAUSE = 0.02
 """Seconds between two looks whether a client that has just come awaits nothing, and what it may ask next can be loaded."""
 
