@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import trio
 from uuid_utils import uuid7
 
 from spindle.actors.blocks import open_block
@@ -288,7 +289,7 @@ async def _subscribed(
     params: ThreadResumeParams | None,
     approve: Approve | None,
 ) -> AsyncGenerator[ThreadHandle]:
-    """Nothing is waited for at the end: the thread lets go when it reads its mailbox, and callbacks are cancelled."""
+    """At the end it waits until the thread has let go, unless that is cancelled: then the thread does so when it comes to it."""
     context = copy_context()
     subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 
@@ -307,7 +308,18 @@ async def _subscribed(
             yield ThreadHandle(runtime, streams, loaded, answers=approve is not None)
         finally:
             streams.close()
-            for thread_id in tuple(subscriber.threads):
-                reply: Reply[Any] = Reply(lambda _: None, lambda _: None)
-                runtime.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber)))
+            await _leave(runtime, subscriber)
             nursery.cancel_scope.cancel()
+
+
+async def _leave(runtime: Runtime, subscriber: Subscriber) -> None:
+    """Whoever resumes the thread next, after the last subscriber has left, loads it with the settings they ask for."""
+    for thread_id in tuple(subscriber.threads):
+
+        def send(reply: Reply[Any], thread_id: str = thread_id) -> None:
+            runtime.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber)))
+
+        try:
+            await answer(send)  # no shield
+        except (trio.Cancelled, ActorExited, RpcError):
+            pass  # it is on its way; what has cancelled the block goes on to do so behind it
