@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -289,7 +289,7 @@ async def _subscribed(
     params: ThreadResumeParams | None,
     approve: Approve | None,
 ) -> AsyncGenerator[ThreadHandle]:
-    """At the end it waits until the thread has let go, unless that is cancelled: then the thread does so when it comes to it."""
+    """At the end it waits until the thread has let go; if that is cancelled, the thread does so when it comes to it."""
     context = copy_context()
     subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 
@@ -319,7 +319,6 @@ async def _leave(runtime: Runtime, subscriber: Subscriber) -> None:
         def send(reply: Reply[Any], thread_id: str = thread_id) -> None:
             runtime.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber)))
 
-        try:
-            await answer(send)  # no shield
-        except (trio.Cancelled, ActorExited, RpcError):
-            pass  # it is on its way; what has cancelled the block goes on to do so behind it
+        # no shield: cancelled, it is on its way nevertheless, and the cancellation goes on behind the block
+        with suppress(trio.Cancelled, ActorExited, RpcError):
+            await answer(send)

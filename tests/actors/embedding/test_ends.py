@@ -197,10 +197,10 @@ async def test_a_relative_place_stays_where_it_was(tmp_path, scripted, monkeypat
     (tmp_path / "here" / "home" / "config.toml").write_text('model_provider = "offline"\noffline_script = "script.json"\n')
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("CODEX_HOME", "home")
-    async with open_runtime(cwd=".", **({"home": "home"} if named == "home" else {})) as runtime:
+    async with open_runtime(cwd=".", home="home" if named == "home" else None) as runtime:
         os.chdir(tmp_path / "there")
         async with runtime.start_thread(cwd=".") as thread:
             assert thread.info.cwd == str(tmp_path / "here")
             assert await thread.run("go") == "from the script"
-            assert thread.info.thread.path.startswith(str(tmp_path / "here" / "home" / "sessions"))
+            assert str(thread.info.thread.path).startswith(str(tmp_path / "here" / "home" / "sessions"))
     assert list((tmp_path / "there").iterdir()) == []
