@@ -67,22 +67,16 @@ def mapped(reply: Reply[Any], change: Any) -> Reply[Any]:
 
 def start(connection: Connection, params: ThreadStartParams, reply: Reply[Any]) -> None:
     """thread/start"""
-    check_permissions(params)
+    check_profile(params.permission_profile)
     check_dynamic_tools(params.dynamic_tools or ())
     opening = NewThread(params=params, client=connection.client)
     connection.runtime.registry.start(opening, Attach(reply=reply, subscriber=connection.subscriber))
 
 
-def check_permissions(params: ThreadStartParams | ThreadResumeParams | ThreadForkParams) -> None:
-    """Raises RpcError if the sandbox is given twice, or a profile is none."""
-    if params.permission_profile is not None:
-        check_profile(params.permission_profile, "sandbox", params.sandbox)
-
-
-def check_profile(profile: PermissionProfile, other: str, value: object) -> None:
-    """Raises RpcError if `profile` is none, or the sandbox is given by the field `other` as well."""
-    if value is not None:
-        raise invalid_request(f"`permissionProfile` cannot be combined with `{other}`")
+def check_profile(profile: PermissionProfile | None) -> None:
+    """Raises RpcError if a profile is none."""
+    if profile is None:
+        return
     try:
         check(profile)
     except ProfileError as error:
@@ -91,7 +85,7 @@ def check_profile(profile: PermissionProfile, other: str, value: object) -> None
 
 def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]) -> None:
     """thread/resume: of the loaded thread if there is one, else from `history`, `path` or the stored id, in this order."""
-    check_permissions(params)
+    check_profile(params.permission_profile)
     registry = connection.runtime.registry
     attach = Attach(reply=reply, subscriber=connection.subscriber, params=params, streamed=True)
     if params.history is not None:
@@ -107,7 +101,7 @@ def resume(connection: Connection, params: ThreadResumeParams, reply: Reply[Any]
 
 def fork(connection: Connection, params: ThreadForkParams, reply: Reply[Any]) -> None:
     """thread/fork: of what is on disk of the thread by now, be it loaded or not; `path` wins over the id."""
-    check_permissions(params)
+    check_profile(params.permission_profile)
     registry = connection.runtime.registry
     source = None if params.path else thread_id(params.thread_id)
     check_fork(registry, source, params)

@@ -28,8 +28,7 @@ def start(connection: Connection, params: TurnStartParams, reply: Reply[Any]) ->
     """turn/start"""
     id = thread_id(params.thread_id)
     check_input(params.input)
-    if params.permission_profile is not None:
-        check_profile(params.permission_profile, "sandboxPolicy", params.sandbox_policy)
+    check_profile(params.permission_profile)
     out = mapped(reply, TurnStartResponse)
     connection.runtime.registry.route(ToThread(id, StartTurn(reply=out, params=params)))
 

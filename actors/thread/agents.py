@@ -49,7 +49,7 @@ _OF_ROLE = {
 }
 """The settings that a role's file may change, and what they are called there. What an agent may do is its parent's to say."""
 
-_BOUNDS = ("cwd", "approval_policy", "approvals_reviewer", "sandbox", "profile")
+_BOUNDS = ("cwd", "approval_policy", "approvals_reviewer", "sandbox", "profile", "has_environment")
 """The settings that say what an agent may do, and who is asked."""
 
 _FORKED = ("system", "developer", "user", "assistant")

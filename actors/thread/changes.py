@@ -166,7 +166,7 @@ async def update_settings(thread: ThreadActor, message: UpdateSettings) -> None:
     if after != before:
         if state.conversation.stored:
             await save(thread, lambda: [("event_msg", applied(after, thread.thread_id))])
-        state.settings = after
+        thread.adopt(after)
     message.reply.resolve(None)
     if after != before:
         thread.emit(ThreadSettingsUpdatedNotification(thread.thread_id, shown(after)))

@@ -13,6 +13,7 @@ from spindle.actors.client import Client
 from spindle.actors.skills import announcement
 from spindle.actors.thread.allowed import held
 from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.restrictions import reviewer_warnings
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.thread.snapshot import Snapshot
@@ -79,6 +80,8 @@ def open_state(
     Every thread comes this way, so this is where settings are held to what is allowed.
     """
     settings, fallen = held(settings, config.requirements)
+    asked = settings.approvals_reviewer
+    unserved = () if asked == config.approvals_reviewer else reviewer_warnings(asked)  # that of the file has a note
     return OpenedThread(
         settings=settings,
         config=config,
@@ -90,7 +93,7 @@ def open_state(
         updated_at=at,
         source=services.source,
         cli_version=services.version,
-        warnings=[*fallen, *([summary(config.notes)] if config.notes else [])],
+        warnings=[*fallen, *unserved, *([summary(config.notes)] if config.notes else [])],
         notes=[
             note for note in config.notes if note.path not in (services.home.config_file, services.config.system_file)
         ],

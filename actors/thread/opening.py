@@ -26,6 +26,7 @@ from spindle.actors.thread.opened import (
     session_meta,
 )
 from spindle.actors.thread.recorded import readable, warning
+from spindle.actors.thread.restrictions import environment
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
 from spindle.actors.thread.settings_change import as_context, follow_on
@@ -109,7 +110,7 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
 
 def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread:
     params, now = opening.params, datetime.datetime.now().astimezone()
-    config = configure(services, params.cwd, params.config)
+    config = configure(services, environment(params.environments).get("cwd", params.cwd), params.config)
     settings = settings_for(config, params, server_cwd=services.cwd)
     config.check_provider(settings.model_provider)
     path = None if params.ephemeral else services.home.new_rollout_path(thread_id, now)

@@ -7,12 +7,13 @@ config.toml. The rollout's `turn_context` line spells policies in kebab and snak
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from attrs import evolve, frozen
 
 from spindle.actors.thread.permissions import from_rollout, split, to_rollout
+from spindle.actors.thread.restrictions import asked_sandbox, check_roots, environment, sandbox_from_mode
 from spindle.actors.turn.catalogue import model_info
 from spindle.actors.turn.modes import filled
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
@@ -35,8 +36,10 @@ from spindle.storage.config import Config
 @frozen(kw_only=True)
 class ThreadSettings:
     """The settings in force. `base_instructions` is None for our own; everything but it may change between turns.
+    `approvals_reviewer` is the one asked for, which the rollout keeps; it is the user who decides.
 
-    `profile`, where there is one, decides what commands may do, and `sandbox` is the policy nearest to it.
+    `profile`, where there is one, decides what commands may do, and `sandbox` is the policy nearest to it. Without an
+    environment there are no commands: the model gets no tools that act on the machine.
     """
 
     model: str
@@ -46,6 +49,7 @@ class ThreadSettings:
     approvals_reviewer: str
     sandbox: SandboxPolicy
     profile: PermissionProfile | None = None
+    has_environment: bool = True
     service_tier: str | None = None
     effort: str | None = None
     summary: str | None = None
@@ -54,15 +58,17 @@ class ThreadSettings:
     base_instructions: str | None = None
     developer_instructions: str | None = None
 
-    def for_turn(self, params: TurnStartParams, server_cwd: str) -> ThreadSettings:
-        """The settings after a turn's overrides; a relative cwd is taken from `server_cwd`, and need not exist."""
+    def for_turn(self, params: TurnStartParams, config: Config, server_cwd: str) -> ThreadSettings:
+        """The settings after a turn's overrides; a relative cwd is taken from `server_cwd`, and need not exist.
+
+        Raises RpcError for what cannot be.
+        """
         changes: dict[str, Any] = {
             name: value
             for name, value in (
                 ("model", params.model),
                 ("approval_policy", params.approval_policy),
                 ("approvals_reviewer", params.approvals_reviewer),
-                ("sandbox", params.sandbox_policy),
                 ("effort", params.effort),
                 ("summary", params.summary),
                 ("personality", params.personality),
@@ -70,20 +76,35 @@ class ThreadSettings:
             )
             if value is not None
         }
-        if params.sandbox_policy is not None:
-            changes["profile"] = None
-        elif params.permission_profile is not None:
-            changes["sandbox"], changes["profile"] = split(params.permission_profile)
+        sandbox = asked_sandbox(
+            config,
+            sandbox_policy=params.sandbox_policy,
+            profile=params.permission_profile,
+            permissions=params.permissions,
+        )
+        if sandbox is not None:
+            changes["sandbox"], changes["profile"] = sandbox
         if params.service_tier is not ABSENT:
             changes["service_tier"] = params.service_tier
         if params.cwd is not None:
             changes["cwd"] = os.path.normpath(os.path.join(server_cwd, params.cwd))
+        changes |= environment(params.environments)
         if (mode := params.collaboration_mode) is not None:  # it carries a model and an effort of its own
             changes |= {"model": mode.settings.model, "effort": mode.settings.reasoning_effort}
             changes["collaboration_mode"] = filled(mode)
         elif changes and isinstance(self.collaboration_mode, CollaborationMode):
             changes["collaboration_mode"] = mode_of(evolve(self, **changes))
-        return evolve(self, **changes) if changes else self
+        after = evolve(self, **changes) if changes else self
+        return after.within(params.runtime_workspace_roots)
+
+    def within(self, roots: Sequence[str] | None) -> ThreadSettings:
+        """The same settings, if they keep to the workspace roots that a request names. Raises RpcError if they do not.
+
+        Where commands have no workspace to write to, the roots ask for nothing.
+        """
+        if self.has_environment and (isinstance(self.sandbox, WorkspaceWritePolicy) or self.profile is not None):
+            check_roots(roots, self.cwd)
+        return self
 
 
 def mode_of(settings: ThreadSettings) -> CollaborationMode:
@@ -92,21 +113,6 @@ def mode_of(settings: ThreadSettings) -> CollaborationMode:
     if not isinstance(mode, CollaborationMode):
         return CollaborationMode("default", CollaborationSettings(settings.model, settings.effort))
     return evolve(mode, settings=evolve(mode.settings, model=settings.model, reasoning_effort=settings.effort))
-
-
-def sandbox_from_mode(mode: str, config: Config) -> SandboxPolicy:
-    """The policy that a `sandbox_mode` of config.toml stands for."""
-    if mode == "danger-full-access":
-        return DangerFullAccessPolicy()
-    if mode == "workspace-write":
-        table = config.sandbox_workspace_write
-        return WorkspaceWritePolicy(
-            writable_roots=tuple(table.writable_roots),
-            network_access=table.network_access,
-            exclude_tmpdir_env_var=table.exclude_tmpdir_env_var,
-            exclude_slash_tmp=table.exclude_slash_tmp,
-        )
-    return ReadOnlyPolicy()
 
 
 def settings_for(
@@ -125,11 +131,13 @@ def settings_for(
     recorded = recorded or {}
     cwd = params.cwd or recorded.get("cwd")
     sandbox, profile = _sandbox(config, params, recorded)
+    asked = environment(getattr(params, "environments", None))
+    cwd = asked.get("cwd", cwd)
     collaboration: Any = recorded.get("collaboration_mode") or {}
     collaborating: Any = collaboration.get("settings") or {}
     effort = None if params.model else recorded.get("effort") or collaborating.get("reasoning_effort")
     model = params.model or recorded.get("model") or config.model or DEFAULT_MODEL
-    return ThreadSettings(
+    settings = ThreadSettings(
         model=model,
         model_provider=params.model_provider or config.model_provider or "openai",
         cwd=os.path.normpath(os.path.join(server_cwd, cwd)) if cwd else server_cwd,
@@ -140,6 +148,7 @@ def settings_for(
         approvals_reviewer=params.approvals_reviewer or recorded.get("approvals_reviewer") or config.approvals_reviewer,
         sandbox=sandbox,
         profile=profile,
+        has_environment=asked.get("has_environment", recorded.get("environments") != []),
         service_tier=(recorded.get("service_tier") or config.service_tier)
         if params.service_tier is ABSENT
         else params.service_tier,
@@ -152,6 +161,7 @@ def settings_for(
         or model_info(model, config).base_instructions,
         developer_instructions=params.developer_instructions or config.developer_instructions,
     )
+    return settings.within(params.runtime_workspace_roots)
 
 
 def _sandbox(
@@ -161,10 +171,11 @@ def _sandbox(
 
     A profile of config.toml is not undone by the policy of a turn from before it, which knew nothing of it.
     """
-    if params.permission_profile is not None:
-        return split(params.permission_profile)
-    if params.sandbox is not None:
-        return sandbox_from_mode(params.sandbox, config), None
+    asked = asked_sandbox(
+        config, sandbox=params.sandbox, profile=params.permission_profile, permissions=params.permissions
+    )
+    if asked is not None:
+        return asked
     profile = from_rollout(recorded) or config.permission_profile
     if profile is not None:
         return split(profile)
@@ -289,6 +300,7 @@ def turn_context(settings: ThreadSettings, turn_id: str, date: str, timezone: st
         "realtime_active": False,
         "effort": settings.effort,
         "summary": settings.summary or "auto",
+        "environments": None if settings.has_environment else [],
         "developer_instructions": settings.developer_instructions,
     }
     return {key: value for key, value in out.items() if value is not None}

@@ -12,16 +12,15 @@ from typing import Any, Final, cast
 
 from attrs import evolve
 
-from spindle.actors.thread.permissions import ROLLOUT_KEYS, split, to_rollout
-from spindle.actors.thread.settings import ThreadSettings, mode_of, sandbox_from_mode, sandbox_to_rollout
+from spindle.actors.thread.permissions import ROLLOUT_KEYS, to_rollout
+from spindle.actors.thread.restrictions import REVIEWER, asked_sandbox, environment
+from spindle.actors.thread.settings import ThreadSettings, mode_of, sandbox_to_rollout
 from spindle.actors.turn.modes import filled
 from spindle.rpc.protocol.converter import unstructure
-from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.settings import (
     CollaborationMode,
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
-    PermissionProfile,
     ReadOnlyPolicy,
     SandboxPolicy,
     WorkspaceWritePolicy,
@@ -29,22 +28,16 @@ from spindle.rpc.protocol.settings import (
 from spindle.rpc.protocol.shapes import Absent
 from spindle.rpc.protocol.thread_settings import ThreadSettings as ShownSettings
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
-from spindle.storage.config import Config, ConfigError
+from spindle.storage.config import Config
 
 APPLIED: Final = "thread_settings_applied"
-
-_PROFILES: Final = {
-    ":read-only": "read-only",
-    ":workspace": "workspace-write",
-    ":danger-full-access": "danger-full-access",
-}
-"""The built-in permission profiles, as sandbox modes."""
 
 _SAME: Final = (
     "model",
     "approval_policy",
     "approvals_reviewer",
     "cwd",
+    "environments",
     "service_tier",
     "personality",
     "collaboration_mode",
@@ -58,26 +51,23 @@ def changed(
     settings: ThreadSettings, params: ThreadSettingsUpdateParams, config: Config, server_cwd: str
 ) -> ThreadSettings:
     """The settings after `thread/settings/update`. Raises RpcError for what cannot be."""
-    if params.permissions is not None and params.sandbox_policy is not None:
-        raise invalid_request("`permissions` cannot be combined with `sandboxPolicy`")
     mode = params.collaboration_mode
     values: dict[str, Any] = {
         "model": params.model,
         "approval_policy": params.approval_policy,
         "approvals_reviewer": params.approvals_reviewer,
-        "sandbox": params.sandbox_policy,
         "effort": params.effort,
         "summary": params.summary,
         "personality": params.personality,
         "collaboration_mode": mode,
     }
     changes = {name: value for name, value in values.items() if value is not None}
-    if params.sandbox_policy is not None:
-        changes["profile"] = None
-    if params.permissions is not None:
-        changes["sandbox"], changes["profile"] = _named(params.permissions, config)
+    sandbox = asked_sandbox(config, sandbox_policy=params.sandbox_policy, permissions=params.permissions)
+    if sandbox is not None:
+        changes["sandbox"], changes["profile"] = sandbox
     if params.cwd is not None:
         changes["cwd"] = os.path.normpath(os.path.join(server_cwd, params.cwd))
+    changes |= environment(params.environments)
     if not isinstance(params.service_tier, Absent):
         changes["service_tier"] = params.service_tier
     if mode is not None:  # it carries a model and an effort of its own
@@ -88,21 +78,13 @@ def changed(
     return evolve(settings, **changes)
 
 
-def _named(name: str, config: Config) -> tuple[SandboxPolicy, PermissionProfile | None]:
-    if name in _PROFILES:
-        return sandbox_from_mode(_PROFILES[name], config), None
-    try:
-        return split(dict(config.profile(name)))
-    except ConfigError:
-        raise invalid_request(f"unknown permission profile `{name}`") from None
-
-
 def shown(settings: ThreadSettings) -> ShownSettings:
     """The settings as clients see them."""
     return ShownSettings(
         cwd=settings.cwd,
+        environments=None if settings.has_environment else (),
         approval_policy=settings.approval_policy,
-        approvals_reviewer=settings.approvals_reviewer,  # type: ignore[arg-type]
+        approvals_reviewer=REVIEWER,
         sandbox_policy=settings.sandbox,
         model=settings.model,
         model_provider=settings.model_provider,
@@ -126,6 +108,7 @@ def applied(settings: ThreadSettings, thread_id: str) -> dict[str, Any]:
         "sandbox_policy": sandbox_to_rollout(settings.sandbox),
         **({"profile": to_rollout(settings.profile)} if settings.profile is not None else {}),
         "cwd": settings.cwd,
+        "environments": None if settings.has_environment else [],
         "reasoning_effort": settings.effort,
         "reasoning_summary": settings.summary,
         "personality": settings.personality,
@@ -153,9 +136,9 @@ def as_context(kept: object) -> dict[str, Any]:
 
 
 def follow_on(older: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
-    """What two contexts say together; a policy in the newer one ends the permission profile of the older one."""
+    """What two contexts say together; what only some contexts have ends with the next one that has a policy."""
     if "sandbox_policy" in newer:
-        older = {key: value for key, value in older.items() if key not in ROLLOUT_KEYS}
+        older = {key: value for key, value in older.items() if key not in (*ROLLOUT_KEYS, "environments")}
     return {**older, **newer}
 
 

@@ -9,6 +9,7 @@ import trio
 from spindle.actors.streaming import Streamed
 from spindle.actors.thread.messages import ReadThread, TakeSnapshot
 from spindle.actors.thread.permissions import profile_of
+from spindle.actors.thread.restrictions import REVIEWER
 from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.thread.turn_pages import end_cursors, turns_page
 from spindle.rpc.protocol.converter import structure, unstructure
@@ -129,7 +130,7 @@ def _loaded(thread: ThreadActor, shown: Thread) -> dict[str, Any]:
         "runtime_workspace_roots": (settings.cwd,),
         "instruction_sources": tuple(thread.state.guidance.sources),
         "approval_policy": settings.approval_policy,
-        "approvals_reviewer": settings.approvals_reviewer,
+        "approvals_reviewer": REVIEWER,
         "sandbox": settings.sandbox,
         "permission_profile": settings.profile or profile_of(settings.sandbox),
         "reasoning_effort": settings.effort,

@@ -44,9 +44,11 @@ from spindle.actors.thread.messages import (
 )
 from spindle.actors.thread.opening import OpenedThread, Opening, open_thread
 from spindle.actors.thread.recording import save
+from spindle.actors.thread.restrictions import reviewer_warnings
 from spindle.actors.thread.revert import revert
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.services import Services
+from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.thread.supervisor import Supervisor
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.turn.host import Entry
@@ -62,7 +64,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStatus,
     ThreadStatusChangedNotification,
 )
-from spindle.rpc.protocol.turns import Turn
+from spindle.rpc.protocol.turns import Turn, WarningNotification
 from spindle.storage.rollout.source import RolloutChanged
 
 log = logging.getLogger("spindle")
@@ -254,6 +256,13 @@ class ThreadActor(Actor):
             for subscriber in self.subscribers:
                 if not (subscriber.one_thread and subscriber in self.membership.guests):
                     subscriber.deliver(event)
+
+    def adopt(self, settings: ThreadSettings) -> None:
+        """Run with these settings from the next turn on; clients are warned of what they cannot change."""
+        before, self.state.settings = self.state.settings.approvals_reviewer, settings
+        if settings.approvals_reviewer != before:
+            for warning in reviewer_warnings(settings.approvals_reviewer):
+                self.emit(WarningNotification(self.thread_id, warning))
 
     def set_status(self, status: ThreadStatus) -> None:
         """Change the status and tell everybody, subscribed or not."""

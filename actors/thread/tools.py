@@ -29,6 +29,8 @@ from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.patch.patch_tools import ApplyPatch
 from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.actors.tools.plan import UpdatePlan
+from spindle.actors.tools.sandbox.confinement import Confinement
+from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.actors.tools.user_questions import RequestUserInput
 from spindle.actors.turn.catalogue import ModelInfo, models
 from spindle.actors.turn.toolbox import Offered, Toolbox
@@ -36,6 +38,9 @@ from spindle.rpc.protocol.settings import DangerFullAccessPolicy
 from spindle.storage.config import Config
 
 log = logging.getLogger("spindle")
+
+_ACTING = (ExecCommandTool, WriteStdinTool, ShellTool, ShellCommandTool, ApplyPatch, ViewImage, RequestPermissions)
+"""Tools that need an environment: they act on the machine, read its files or ask to."""
 
 
 class ThreadTools:
@@ -89,10 +94,13 @@ class ThreadTools:
             offered.append(ViewImage(runner.reading))
         if self._agents.allowed:
             listed = self._services.model_lists.entries(settings.model_provider, config)
-            offered += agent_tools(self._agents, models(config, listed), runner.reading)
+            reading = runner.reading if settings.has_environment else _no_files
+            offered += agent_tools(self._agents, models(config, listed), reading)
         limiter = self._services.workers.functions
         offered += [DynamicTool(spec) for spec in state.dynamic_tools]
         offered += [tool.limited(limiter) if isinstance(tool, FunctionTool) else tool for tool in state.functions]
+        if not settings.has_environment:
+            offered, hidden = [tool for tool in offered if not isinstance(tool, _ACTING)], []
         return Toolbox(offered, hidden, self._servers, info.output)
 
     async def finish_turn(self, host: ToolHost) -> None:
@@ -124,6 +132,10 @@ def _shells(
     elif info.shell != "disabled":
         offered = [scripts if info.shell == "shell_command" else shell]
     return offered, [shell, scripts]
+
+
+def _no_files(host: ToolHost) -> Confinement | None:
+    raise ProfileError("there is no environment to read files in")
 
 
 def web_search(config: Config, *, unconfined: bool) -> Sequence[Mapping[str, Any]]:

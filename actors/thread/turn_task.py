@@ -61,7 +61,9 @@ class TurnTask:
         self._thread, self._turn = thread, turn
         self._state, self._services = thread.state, thread.services
         self._conversation = thread.state.conversation
-        settings = self._state.settings = self._state.settings.for_turn(turn.params, self._services.cwd)
+        settings = self._state.settings
+        if (tier := turn.params.service_tier_for_turn) is not None:
+            settings = evolve(settings, service_tier=None if tier == "default" else tier)
         if turn.review is not None:  # a reviewer asks nobody
             reviewer = self._state.config.review_model or settings.model
             settings = evolve(settings, model=reviewer, approval_policy="never", collaboration_mode=None)

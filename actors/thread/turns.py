@@ -39,11 +39,13 @@ OTHER_BOUNDS = "the agent is at work, and what it may do is not what you may do 
 async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
     """Start a turn, or join the one that runs; behind one that takes no input any more it waits.
 
-    Raises RpcError where that may do something else than whoever asks, or what is asked for is not allowed.
-    A caller that has withdrawn starts nothing.
+    What it sets holds for the turns that follow, also where it joins one. A caller that has withdrawn starts nothing.
+    Raises RpcError where that one may do something else than the asking thread, and for settings that cannot be or are not
+    allowed.
     """
     state = thread.state
-    check(state.settings.for_turn(message.params, thread.services.cwd), state.config.requirements)
+    settings = evolve(state.settings, **message.bounds).for_turn(message.params, state.config, thread.services.cwd)
+    check(settings, state.config.requirements)
     said = None
     if thread.turn is None or thread.turn.joinable:
         said = await _said(thread, message.params.input)
@@ -55,10 +57,11 @@ async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
         if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
             raise invalid_request(OTHER_BOUNDS)
         _join(thread.turn, said)
+        thread.adopt(settings)
         _watch(thread, thread.turn, message.watch)
         message.reply.resolve(Turn(thread.turn.id))
     else:
-        thread.state.settings = evolve(thread.state.settings, **message.bounds)
+        thread.adopt(settings)
         turn = _begin(thread, str(uuid7()), message.params, said)
         _watch(thread, turn, message.watch)
         message.reply.resolve(Turn(turn.id))

@@ -1,7 +1,7 @@
 """What a thread or a turn can be told about how to work: approvals, sandbox, reasoning, tools."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -19,6 +19,18 @@ Personality: TypeAlias = Literal["none", "friendly", "pragmatic"]
 ModeKind: TypeAlias = Literal["plan", "default"]
 PermissionProfile: TypeAlias = JsonObject
 """Network and file permissions in detail, kept as the client sent them."""
+
+
+@frozen
+class TurnEnvironmentParams:
+    """Where commands run. Only the machine of the server, `LOCAL_ENVIRONMENT`, can be named."""
+
+    environment_id: str
+    cwd: AbsolutePath
+    runtime_workspace_roots: Sequence[AbsolutePath] | None = None
+
+
+LOCAL_ENVIRONMENT: Final = "local"
 
 
 @frozen(kw_only=True)

@@ -14,6 +14,7 @@ from spindle.rpc.protocol.settings import (
     ReasoningSummary,
     SandboxPolicy,
     ServiceTier,
+    TurnEnvironmentParams,
 )
 from spindle.rpc.protocol.shapes import ABSENT, Absent, JsonObject
 
@@ -23,9 +24,8 @@ class ThreadSettingsUpdateParams:
     """What to change for the turns that follow; None leaves a setting, but clears the `service_tier`."""
 
     thread_id: str
-    disabled_plugin_ids: Sequence[str] | None = None
     cwd: str | None = None
-    environments: Sequence[JsonObject] | None = None
+    environments: Sequence[TurnEnvironmentParams] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
     sandbox_policy: SandboxPolicy | None = None
@@ -35,7 +35,6 @@ class ThreadSettingsUpdateParams:
     effort: ReasoningEffort | None = None
     summary: ReasoningSummary | None = None
     collaboration_mode: CollaborationMode | None = None
-    multi_agent_mode: str | None = None
     personality: Personality | None = None
 
 

@@ -22,8 +22,9 @@ from spindle.rpc.protocol.settings import (
     SandboxMode,
     SandboxPolicy,
     ServiceTier,
+    TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, JsonObject, Tagged, Untagged
+from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, AbsolutePath, JsonObject, Tagged, Untagged
 from spindle.rpc.protocol.turns import Turn, TurnItemsView
 
 ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
@@ -136,16 +137,21 @@ class Thread:
 
 @frozen(kw_only=True)
 class ThreadStartParams:
-    """Create a thread. `config` holds overrides of config.toml by dotted key."""
+    """Create a thread. `config` holds overrides of config.toml by dotted key.
+
+    From 0.171 are `permissions`, the name of a permission profile, and `environments`, as in `turn/start`.
+    """
 
     model: str | None = None
     model_provider: str | None = None
     service_tier: ServiceTier | Absent | None = ABSENT
     cwd: str | None = None
+    runtime_workspace_roots: Sequence[AbsolutePath] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
     sandbox: SandboxMode | None = None
     permission_profile: PermissionProfile | None = None
+    permissions: str | None = None
     config: JsonObject | None = None
     service_name: str | None = None
     base_instructions: str | None = None
@@ -155,6 +161,7 @@ class ThreadStartParams:
     history_mode: ThreadHistoryMode | None = None
     session_start_source: ThreadStartSource | None = None
     thread_source: str | None = None
+    environments: Sequence[TurnEnvironmentParams] | None = None
     dynamic_tools: Sequence[DynamicToolSpec] | None = field(default=None, metadata={"experimental": True})
     mock_experimental_field: str | None = field(default=None, metadata={"experimental": True})
     experimental_raw_events: bool = field(default=False, metadata={"experimental": True})
@@ -214,10 +221,12 @@ class ThreadResumeParams:
     model_provider: str | None = None
     service_tier: ServiceTier | Absent | None = ABSENT
     cwd: str | None = None
+    runtime_workspace_roots: Sequence[AbsolutePath] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
     sandbox: SandboxMode | None = None
     permission_profile: PermissionProfile | None = None
+    permissions: str | None = None
     config: JsonObject | None = None
     base_instructions: str | None = None
     developer_instructions: str | None = None
@@ -251,10 +260,12 @@ class ThreadForkParams:
     model_provider: str | None = None
     service_tier: ServiceTier | Absent | None = ABSENT
     cwd: str | None = None
+    runtime_workspace_roots: Sequence[AbsolutePath] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
     sandbox: SandboxMode | None = None
     permission_profile: PermissionProfile | None = None
+    permissions: str | None = None
     config: JsonObject | None = None
     base_instructions: str | None = None
     developer_instructions: str | None = None

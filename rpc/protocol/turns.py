@@ -19,6 +19,7 @@ from spindle.rpc.protocol.settings import (
     ReasoningSummary,
     SandboxPolicy,
     ServiceTier,
+    TurnEnvironmentParams,
 )
 from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath
 
@@ -50,29 +51,28 @@ class Turn:
     duration_ms: int | None = None
 
 
-@frozen
-class TurnEnvironmentParams:
-    """An execution environment the turn may use."""
-
-    environment_id: str
-    cwd: AbsolutePath
-
-
 @frozen(kw_only=True)
 class TurnStartParams:
-    """Start a turn. What is set here stays set for the turns that follow, `output_schema` excepted."""
+    """Start a turn. What is set here stays set for the turns that follow, but for `output_schema` and `service_tier_for_turn`.
+
+    `environments` empty: the model gets no tools that act on the machine. From 0.171 are `permissions`, the name of a
+    permission profile, and `service_tier_for_turn`, where "default" means none.
+    """
 
     thread_id: str
     input: Sequence[UserInput]
     responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
     environments: Sequence[TurnEnvironmentParams] | None = field(default=None, metadata={"experimental": True})
     cwd: str | None = None
+    runtime_workspace_roots: Sequence[AbsolutePath] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
     sandbox_policy: SandboxPolicy | None = None
     permission_profile: PermissionProfile | None = None
+    permissions: str | None = None
     model: str | None = None
     service_tier: ServiceTier | Absent | None = ABSENT
+    service_tier_for_turn: ServiceTier | None = None
     effort: ReasoningEffort | None = None
     summary: ReasoningSummary | None = None
     personality: Personality | None = None

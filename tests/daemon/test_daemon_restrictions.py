@@ -1,0 +1,205 @@
+"""A restriction that a client asks for is in force: the command that it forbids does not run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.daemon.conftest import calls, completed, created, message_done
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.daemon.conftest import Client, Daemon, Endpoint, Script
+
+UNCONFINED = {"sandbox": "danger-full-access", "approvalPolicy": "never"}
+READ_ONLY = ":read-only"
+FORBIDDING: list[dict[str, Any]] = [{"permissions": READ_ONLY}, {"environments": []}]
+
+
+def by_turns(*wanted: tuple[str, dict[str, Any]]) -> Script:
+    """A script that makes these calls, and answers when it is shown their outputs."""
+    answers = itertools.cycle([partial(calls, *wanted), lambda: [[created(), message_done("ok"), completed()]]])
+    return lambda: next(answers)()
+
+
+@pytest.fixture
+def client(daemon: Daemon) -> Client:
+    return daemon.client(experimentalApi=True)
+
+
+@pytest.fixture
+def target(endpoint: Endpoint, tmp_path: Path) -> Path:
+    """The file that the commands of a turn make which is told "touch"."""
+    path = tmp_path / "made"
+    endpoint.scripts["touch"] = by_turns(
+        ("exec_command", {"cmd": f"touch {path}", "login": False}),
+        ("shell", {"command": ["touch", str(path)]}),
+        ("shell_command", {"command": f"touch {path}", "login": False}),
+        ("apply_patch", {"input": f"*** Begin Patch\n*** Add File: {path}\n+x\n*** End Patch"}),
+        ("write_stdin", {"session_id": 1}),
+        ("view_image", {"path": str(path)}),
+    )
+    return path
+
+
+def touch(client: Client, thread: str, **more: Any) -> None:
+    since = client.now
+    params = {"threadId": thread, "input": [{"type": "text", "text": "touch"}], **more}
+    turn = client.call("turn/start", **params)["turn"]["id"]
+    assert client.hear("turn/completed", thread, turn, since)["turn"]["status"] == "completed"
+
+
+def answers(endpoint: Endpoint) -> list[str]:
+    """What the calls of the last request were answered with."""
+    return [str(item["output"]) for item in endpoint.requests.entries[-1]["input"] if item["type"].endswith("_output")]
+
+
+def test_without_a_restriction_the_file_is_made(client: Client, target: Path) -> None:
+    touch(client, client.start_thread(**UNCONFINED)["id"])
+    assert target.exists()
+
+
+@pytest.mark.parametrize("asked", FORBIDDING, ids=json.dumps)
+def test_a_thread_starts_with_it(client: Client, target: Path, asked: dict[str, Any]) -> None:
+    thread = client.start_thread(approvalPolicy="never", config={"sandbox_mode": "danger-full-access"}, **asked)["id"]
+    touch(client, thread)
+    touch(client, thread)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("asked", FORBIDDING, ids=json.dumps)
+def test_a_turn_sets_it_for_those_that_follow_and_for_a_resumed_thread(
+    daemon: Daemon, client: Client, target: Path, asked: dict[str, Any]
+) -> None:
+    thread = client.start_thread(**UNCONFINED)["id"]
+    touch(client, thread, **asked)
+    touch(client, thread)
+    client.call("thread/unsubscribe", threadId=thread)
+    client.hear("thread/closed", thread)
+    client.call("thread/resume", threadId=thread)
+    touch(client, thread)
+    fork = client.call("thread/fork", threadId=thread)["thread"]["id"]
+    touch(client, fork)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("method", ["thread/resume", "thread/fork"])
+def test_a_thread_is_resumed_or_forked_with_permissions(client: Client, target: Path, method: str) -> None:
+    thread = client.start_thread(**UNCONFINED)["id"]
+    client.run_turn(thread, "hello")
+    client.call("thread/unsubscribe", threadId=thread)
+    client.hear("thread/closed", thread)
+    loaded = client.call(method, threadId=thread, permissions=READ_ONLY)
+    assert loaded["sandbox"]["type"] == "readOnly"
+    touch(client, loaded["thread"]["id"])
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("asked", FORBIDDING, ids=json.dumps)
+def test_settings_that_are_updated_have_it(client: Client, target: Path, asked: dict[str, Any]) -> None:
+    thread = client.start_thread(**UNCONFINED)["id"]
+    client.call("thread/settings/update", threadId=thread, **asked)
+    touch(client, thread)
+    assert not target.exists()
+
+
+def test_a_turn_that_joins_another_sets_it_for_those_that_follow(
+    client: Client, endpoint: Endpoint, target: Path
+) -> None:
+    thread = client.start_thread(**UNCONFINED)["id"]
+    turn = client.hold_turn(thread)
+    joined = client.call("turn/start", threadId=thread, input=[{"type": "text", "text": "more"}], permissions=READ_ONLY)
+    endpoint.release()
+    client.hear("turn/completed", thread, turn)
+    assert joined["turn"]["id"] == turn
+    touch(client, thread)
+    assert not target.exists()
+
+
+def test_without_an_environment_nothing_that_acts_is_offered_or_run(
+    client: Client, endpoint: Endpoint, target: Path
+) -> None:
+    thread = client.start_thread(**UNCONFINED, environments=[], config={"features.request_permissions_tool": True})
+    touch(client, thread["id"])
+    [names] = {
+        tuple(tool.get("name", tool["type"]) for tool in request["tools"]) for request in endpoint.requests.entries
+    }
+    assert names == (
+        *("update_plan", "request_user_input", "web_search"),
+        *("spawn_agent", "send_input", "resume_agent", "wait_agent", "close_agent"),
+    )
+    named = ("exec_command", "shell", "shell_command", "apply_patch", "write_stdin", "view_image")
+    assert answers(endpoint) == [f"unsupported call: {name}" for name in named]
+
+
+def test_the_local_environment_brings_them_back(
+    client: Client, endpoint: Endpoint, target: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    endpoint.scripts["where"] = by_turns(("exec_command", {"cmd": "pwd", "login": False}))
+    thread = client.start_thread(**UNCONFINED, environments=[])["id"]
+    local = {"environmentId": "local", "cwd": str(tmp_path / "there")}
+    said = [{"type": "text", "text": "where"}]
+    turn = client.call("turn/start", threadId=thread, input=said, environments=[local])["turn"]["id"]
+    client.hear("turn/completed", thread, turn)
+    assert answers(endpoint)[-1].endswith(f"{tmp_path}/there\n")
+
+
+UNSERVED: list[tuple[dict[str, Any], str]] = [
+    ({"permissions": ":nonexistent"}, "unknown permission profile `:nonexistent`"),
+    ({"environments": [{"environmentId": "elsewhere", "cwd": "/"}]}, "unknown turn environment id `elsewhere`"),
+    (
+        {"sandbox": "workspace-write", "runtimeWorkspaceRoots": ["/tmp"]},
+        "`runtimeWorkspaceRoots` other than the working directory are not supported",
+    ),
+    ({"permissions": READ_ONLY, "sandbox": "read-only"}, "`permissions` cannot be combined with `sandbox`"),
+]
+
+
+@pytest.mark.parametrize(("asked", "why"), UNSERVED)
+def test_what_cannot_be_had_is_refused(client: Client, asked: dict[str, Any], why: str) -> None:
+    assert client.refusal("thread/start", **asked).message == why
+    thread = client.start_thread()["id"]
+    of_turn = {name: value for name, value in asked.items() if name != "sandbox"}
+    if "sandbox" in asked:
+        kind = {"read-only": "readOnly", "workspace-write": "workspaceWrite"}[asked["sandbox"]]
+        of_turn["sandboxPolicy"] = {"type": kind}
+        why = why.replace("`sandbox`", "`sandboxPolicy`")
+    refused = client.refusal("turn/start", threadId=thread, input=[{"type": "text", "text": "x"}], **of_turn)
+    assert refused.message == why
+
+
+def test_workspace_roots_that_change_nothing_are_taken(client: Client, tmp_path: Path) -> None:
+    here = str(tmp_path)
+    assert client.start_thread(cwd=here, sandbox="workspace-write", runtimeWorkspaceRoots=[here])["id"]
+    assert client.start_thread(permissions=READ_ONLY, environments=[], runtimeWorkspaceRoots=[])["id"]
+
+
+def test_another_reviewer_is_warned_about_and_not_shown_as_if_it_decided(client: Client) -> None:
+    loaded = client.call("thread/start", approvalsReviewer="auto_review")
+    thread = loaded["thread"]["id"]
+    assert loaded["approvalsReviewer"] == "user"
+    words = "approvalsReviewer `{}` is not supported: the user is asked, as with `user`"
+    assert client.hear("warning", thread)["message"] == words.format("auto_review")
+    since = client.now
+    client.call("thread/settings/update", threadId=thread, approvalsReviewer="guardian_subagent")
+    told = client.hear("thread/settings/updated", thread, since=since)
+    assert told["threadSettings"]["approvalsReviewer"] == "user"
+    assert client.hear("warning", thread, since=since)["message"] == words.format("guardian_subagent")
+    since, said = client.now, [{"type": "text", "text": "hello"}]
+    turn = client.call("turn/start", threadId=thread, input=said, approvalsReviewer="auto_review")["turn"]["id"]
+    assert client.hear("warning", thread, since=since)["message"] == words.format("auto_review")
+    client.hear("turn/completed", thread, turn)
+
+
+def test_a_service_tier_for_one_turn_is_not_that_of_the_next(client: Client, endpoint: Endpoint) -> None:
+    thread = client.start_thread(serviceTier="flex")["id"]
+    for tier in ("fast", "default", None):
+        said = [{"type": "text", "text": "hello"}]
+        turn = client.call("turn/start", threadId=thread, input=said, serviceTierForTurn=tier)["turn"]["id"]
+        client.hear("turn/completed", thread, turn)
+    assert [request.get("service_tier") for request in endpoint.requests.entries] == ["priority", None, "flex"]
