@@ -179,13 +179,11 @@ class Connection:
                 raise invalid_request("Not initialized")
             if not self.session.experimental:
                 check_experimental(request.method, params)
-            if (handler := HANDLERS.get(request.method)) is None:
-                raise invalid_request(f"Invalid request: unknown variant `{request.method}`: not served by this server")
             if self.runtime.ending and request.method in WORK:
                 raise invalid_request("the server is shutting down")
             if request.method not in EARLY:
                 _ = self.runtime.services  # made here, in trio's thread: handlers use it in worker threads
-            handler(self, params, reply)
+            HANDLERS[request.method](self, params, reply)
         except RpcError as error:
             reply.reject(error)
         except Exception as error:

@@ -1,7 +1,7 @@
 """What a client may ask: one module per noun, one handler per method.
 
 A handler gets the connection, the parameters and the reply. It decides at once and returns; what takes time it hands to
-`connection.later` or to a thread's mailbox. A method without a handler answers as an unknown method does.
+`connection.later` or to a thread's mailbox. The methods are those of `catalog.METHODS`.
 """
 
 from __future__ import annotations
@@ -78,9 +78,6 @@ _TABLE = {
     "mcpServer/oauth/login": ("mcp", "log_in"),
     "config/mcpServer/reload": ("mcp", "reload"),
 }
-
-SERVED = frozenset({"initialize", *_TABLE})
-"""The methods that are answered."""
 
 RELEASING = frozenset(
     {

@@ -25,12 +25,13 @@ from spindle.storage.threads.summary import ThreadSummary
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from spindle.actors.connection import Connection
     from spindle.actors.runtime import Runtime
 
-MOST_EXCLUDED = 100
+MOST_IDS = 100
+"""How many threads a list can be told to include or to exclude."""
 
 
 def list_(connection: Connection, params: ThreadListParams, reply: Reply[Any]) -> None:
@@ -42,10 +43,7 @@ def list_(connection: Connection, params: ThreadListParams, reply: Reply[Any]) -
 
 def asked(params: ThreadListParams) -> ThreadQuery:
     """The query for the stored threads; the default provider is left to be filled in. Raises RpcError."""
-    excluded = params.excluded_thread_ids or ()
-    if len(excluded) > MOST_EXCLUDED:
-        raise RpcError(INVALID_PARAMS, f"excludedThreadIds accepts at most {MOST_EXCLUDED} entries")
-    ids = frozenset(thread_id(id, what="excluded thread id", code=INVALID_PARAMS) for id in excluded)
+    only = params.included_thread_ids
     parent = _relative(params.parent_thread_id, "parent thread id")
     ancestor = _relative(params.ancestor_thread_id, "ancestor thread id")
     if parent is not None and ancestor is not None:
@@ -63,10 +61,17 @@ def asked(params: ThreadListParams) -> ThreadQuery:
         archived=bool(params.archived),
         cwd=(params.cwd,) if isinstance(params.cwd, str) else params.cwd,
         search_term=params.search_term,
-        excluded_ids=ids,
+        excluded_ids=_ids("excluded", params.excluded_thread_ids or ()),
+        only_ids=None if only is None else _ids("included", only),
         parent_thread_id=parent,
         ancestor_thread_id=ancestor,
     )
+
+
+def _ids(which: str, ids: Sequence[str]) -> frozenset[str]:
+    if len(ids) > MOST_IDS:
+        raise RpcError(INVALID_PARAMS, f"{which}ThreadIds accepts at most {MOST_IDS} entries")
+    return frozenset(thread_id(id, what=f"{which} thread id", code=INVALID_PARAMS) for id in ids)
 
 
 def _relative(text: str | None, what: str) -> str | None:
@@ -104,7 +109,8 @@ async def _page(runtime: Runtime, params: ThreadListParams, query: ThreadQuery) 
             lambda: list_section(runtime.home, placed, evolve(query, default_provider=provider()))
         )
     else:
-        query = evolve(query, only_ids={id for _, id in where.within(section)})
+        within = {id for _, id in where.within(section)}
+        query = evolve(query, only_ids=within if query.only_ids is None else within & query.only_ids)
     return await runtime.indexing.page(query, provider, runtime.loaded())
 
 

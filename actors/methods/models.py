@@ -36,8 +36,11 @@ def list_(connection: Connection, params: ModelListParams, reply: Reply[Any]) ->
 
     async def work() -> ModelListResponse:
         config, lists = await trio.to_thread.run_sync(runtime.config), runtime.services.model_lists
-        await lists.ready(config.model_provider, config)
-        return _page(models(config, lists.entries(config.model_provider, config)), params)
+        provider = params.model_provider or config.model_provider
+        if provider not in config.providers():
+            raise invalid_request(f"Model provider `{provider}` not found")
+        await lists.ready(provider, config)
+        return _page(models(config, lists.entries(provider, config)), params)
 
     connection.later(reply, work)
 

@@ -11,7 +11,7 @@ from spindle.actors.methods.threads import mapped
 from spindle.actors.registry import ToThread
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
 from spindle.actors.tools.commands.sessions import Terminal
-from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.thread_changes import (
     ThreadBackgroundTerminal,
     ThreadBackgroundTerminalsCleanParams,
@@ -38,8 +38,12 @@ def shell_command(connection: Connection, params: ThreadShellCommandParams, repl
     id = thread_id(params.thread_id)
     if not params.command.strip():
         raise invalid_request("command must not be empty")
+    if params.timeout_ms is not None and params.timeout_ms < 0:
+        text = f"thread/shellCommand timeoutMs must be non-negative, got {params.timeout_ms}"
+        raise RpcError(INVALID_PARAMS, text)
     out = mapped(reply, _empty(ThreadShellCommandResponse))
-    connection.runtime.registry.route(ToThread(id, RunScript(reply=out, script=params.command)))
+    message = RunScript(reply=out, script=params.command, timeout_ms=params.timeout_ms)
+    connection.runtime.registry.route(ToThread(id, message))
 
 
 def clean(connection: Connection, params: ThreadBackgroundTerminalsCleanParams, reply: Reply[Any]) -> None:

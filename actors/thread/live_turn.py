@@ -10,6 +10,7 @@ import trio
 from attrs import Factory, define, field
 
 from spindle.actors.thread.turn_watch import TurnWatch
+from spindle.actors.tools.commands.shell_tools import UsersCommand
 from spindle.actors.turn.host import Said
 from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
@@ -29,7 +30,7 @@ class LiveTurn:
     id: str
     params: TurnStartParams
     first: Said | None
-    script: str | None = None
+    script: UsersCommand | None = None
     review: ReviewTarget | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     started_at: int = field(factory=lambda: int(time.time()))
@@ -42,9 +43,9 @@ class LiveTurn:
     interrupted: bool = False
     unsaid: list[Said] = field(init=False, default=Factory(lambda self: _begins_with(self), takes_self=True))
     """Input that the turn has still to say, oldest first: what it begins with, and what joins it."""
-    scripts: list[str] = field(factory=lambda: list[str]())
+    scripts: list[UsersCommand] = field(factory=lambda: list[UsersCommand]())
     """Commands of the user's own that wait for the turn to take them."""
-    run_script: Callable[[str], None] | None = None
+    run_script: Callable[[UsersCommand], None] | None = None
     """Starts one beside what the turn does."""
     beside: int = 0
     """How many of them wait or run."""
@@ -72,7 +73,7 @@ class LiveTurn:
         """Whether input that comes now would still be said in this turn."""
         return self.first is not None and self.accepting and not self.closed and not self.interrupted
 
-    def run_beside(self, script: str) -> None:
+    def run_beside(self, script: UsersCommand) -> None:
         """Run a command of the user's own as a part of the turn."""
         self.beside += 1
         (self.run_script or self.scripts.append)(script)

@@ -223,6 +223,7 @@ class RunScript(Ask[None]):
     """Run a command of the user's own, in the turn that runs or in one of its own; answers before it has run."""
 
     script: str
+    timeout_ms: int | None = None
 
 
 @frozen(kw_only=True)

@@ -31,6 +31,7 @@ from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import settings_for
 from spindle.actors.thread.settings_change import as_context, follow_on
 from spindle.actors.thread.snapshot import Snapshot
+from spindle.actors.tools.dynamic import each
 from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_request
 from spindle.rpc.protocol.threads import ThreadResumeParams, ThreadStartParams
@@ -123,7 +124,7 @@ def _new(services: Services, thread_id: str, opening: NewThread) -> OpenedThread
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
     state.ephemeral = bool(params.ephemeral)
     state.raw_events = params.experimental_raw_events
-    state.dynamic_tools = params.dynamic_tools or ()
+    state.dynamic_tools = each(params.dynamic_tools or ())
     state.functions = opening.functions
     return state
 

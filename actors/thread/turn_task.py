@@ -19,7 +19,7 @@ from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
 from spindle.actors.thread.recording import context_entries, look_at_repository
 from spindle.actors.thread.turn_host import ThreadHost
-from spindle.actors.tools.commands.shell_tools import run_users_command
+from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
 from spindle.actors.turn.compaction import compact
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.actors.turn.host import Entry, Said
@@ -298,7 +298,7 @@ class TurnTask:
         async with trio.open_nursery() as nursery:
             tasks = Contained(nursery)
 
-            def start(script: str) -> None:
+            def start(script: UsersCommand) -> None:
                 tasks.start_soon(self._run_beside, script)
 
             turn.run_script = start
@@ -315,14 +315,14 @@ class TurnTask:
             raise failure
         return answer
 
-    async def _run_beside(self, script: str) -> None:
+    async def _run_beside(self, script: UsersCommand) -> None:
         """What comes of the command is told to the model with the next request."""
         try:
             self._turn.unsaid.append(Said((), await self._run_script(script)))
         finally:
             self._turn.beside -= 1
 
-    async def _run_script(self, script: str) -> dict[str, Any]:
+    async def _run_script(self, script: UsersCommand) -> dict[str, Any]:
         runner = self._thread.tools.runner(self._thread.tasks, self._state.config)
         return message("user", await run_users_command(runner, self._host, str(uuid.uuid4()), script))
 

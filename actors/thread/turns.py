@@ -16,6 +16,7 @@ from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
 from spindle.actors.thread.turn_task import TurnTask
 from spindle.actors.thread.turn_watch import TurnWatch
+from spindle.actors.tools.commands.shell_tools import UsersCommand
 from spindle.actors.turn.host import Said
 from spindle.actors.turn.user_input import to_response_item
 from spindle.actors.weighing import weigh
@@ -91,13 +92,14 @@ def start_review(thread: ThreadActor, message: Review) -> None:
 
 def run_script(thread: ThreadActor, message: RunScript) -> None:
     """In the turn that runs, if that takes it, or in one of its own."""
+    command = UsersCommand(message.script, message.timeout_ms)
     if thread.turn is None:
         params = TurnStartParams(thread_id=thread.thread_id, input=())
-        _begin(thread, str(uuid7()), params, None, script=message.script)
+        _begin(thread, str(uuid7()), params, None, script=command)
     elif thread.turn.joinable:
         if thread.turn.beside >= WAITING:
             raise overloaded()
-        thread.turn.run_beside(message.script)
+        thread.turn.run_beside(command)
     else:
         _wait(thread, message)
 

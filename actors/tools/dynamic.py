@@ -16,16 +16,29 @@ from spindle.rpc.protocol.approvals import DynamicToolCallParams, DynamicToolCal
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.items import DynamicToolCallItem, TextOutput
-from spindle.rpc.protocol.settings import DynamicToolSpec
+from spindle.rpc.protocol.settings import DynamicToolNamespace, DynamicTools, DynamicToolSpec
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 
 
-def check_dynamic_tools(tools: Sequence[DynamicToolSpec]) -> None:
+def each(tools: Sequence[DynamicTools]) -> Sequence[DynamicToolSpec]:
+    """The tools one by one, those of a namespace with its name."""
+    return [
+        spec
+        for entry in tools
+        for spec in (
+            [evolve(tool, namespace=entry.name) for tool in entry.tools]
+            if isinstance(entry, DynamicToolNamespace)
+            else [entry]
+        )
+    ]
+
+
+def check_dynamic_tools(tools: Sequence[DynamicTools]) -> None:
     """Raises RpcError for a name that is blank, reserved, twice there, or not one the Responses API takes."""
     seen: set[tuple[str | None, str]] = set()
-    for tool in tools:
+    for tool in each(tools):
         name = tool.name.strip()
         if not name:
             raise invalid_request("dynamic tool name must not be empty")

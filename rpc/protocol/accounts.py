@@ -8,7 +8,6 @@ from spindle.rpc.protocol.shapes import JsonObject, Tagged
 
 AuthMode: TypeAlias = Literal["apikey", "chatgpt", "chatgptAuthTokens", "agentIdentity"]
 PlanType: TypeAlias = str
-CancelLoginAccountStatus: TypeAlias = Literal["canceled", "notFound"]
 
 
 @frozen
@@ -121,20 +120,6 @@ LoginAccountResponse: TypeAlias = Annotated[
     ApiKeyLoginResponse | ChatgptLoginResponse | ChatgptDeviceCodeLoginResponse | ChatgptAuthTokensLoginResponse,
     Tagged("LoginAccountResponse"),
 ]
-
-
-@frozen
-class CancelLoginAccountParams:
-    """Give up a login that waits for the user."""
-
-    login_id: str
-
-
-@frozen
-class CancelLoginAccountResponse:
-    """Whether there was such a login."""
-
-    status: CancelLoginAccountStatus
 
 
 @frozen

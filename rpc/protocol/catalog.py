@@ -1,7 +1,7 @@
 """The methods a client may call: their parameters, and which of them need the experimentalApi capability.
 
-The names are those of Codex 0.124, in its order, because its error for an unknown method lists them; what 0.169 adds
-follows. Parameter classes are imported when their method is first called.
+The names are those of Codex 0.124, in its order, and behind them what later versions add. The error for an unknown method lists
+them. Parameter classes are imported when their method is first called.
 """
 
 from collections.abc import Mapping
@@ -14,21 +14,17 @@ import attrs
 
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.errors import RpcError, invalid_request
-from spindle.rpc.protocol.invalid import InvalidValue, invalid_type, one_of
+from spindle.rpc.protocol.invalid import InvalidValue, Unsupported, invalid_type, one_of
 from spindle.rpc.protocol.shapes import wire_name
 
 
 @attrs.frozen
 class Method:
-    """A method. `params` is a class in `module` of this package; None where there are none or they are not modelled.
-
-    A method with `params_required` refuses absent and null parameters; any other takes none.
-    """
+    """A method. `params` is a class in `module` of this package, and has to be there; None for a method without any."""
 
     name: str
     module: str
     params: str | None
-    params_required: bool
     experimental: bool
 
 
@@ -45,11 +41,9 @@ _TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("thread/name/set", "thread_changes", "ThreadSetNameParams"),
     ("thread/metadata/update", "thread_changes", "ThreadMetadataUpdateParams"),
     ("thread/memoryMode/set", "thread_changes", "ThreadMemoryModeSetParams"),
-    ("memory/reset", "", None),
     ("thread/unarchive", "threads", "ThreadUnarchiveParams"),
     ("thread/compact/start", "thread_changes", "ThreadCompactStartParams"),
     ("thread/shellCommand", "thread_changes", "ThreadShellCommandParams"),
-    ("thread/approveGuardianDeniedAction", "", None),
     ("thread/backgroundTerminals/clean", "thread_changes", "ThreadBackgroundTerminalsCleanParams"),
     ("thread/backgroundTerminals/list", "thread_changes", "ThreadBackgroundTerminalsListParams"),
     ("thread/backgroundTerminals/terminate", "thread_changes", "ThreadBackgroundTerminalsTerminateParams"),
@@ -60,38 +54,12 @@ _TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("thread/turns/list", "threads", "ThreadTurnsListParams"),
     ("thread/inject_items", "thread_changes", "ThreadInjectItemsParams"),
     ("skills/list", "skills", "SkillsListParams"),
-    ("marketplace/add", "", None),
-    ("marketplace/remove", "", None),
-    ("plugin/list", "", None),
-    ("plugin/read", "", None),
-    ("app/list", "", None),
-    ("device/key/create", "", None),
-    ("device/key/public", "", None),
-    ("device/key/sign", "", None),
-    ("fs/readFile", "", None),
-    ("fs/writeFile", "", None),
-    ("fs/createDirectory", "", None),
-    ("fs/getMetadata", "", None),
-    ("fs/readDirectory", "", None),
-    ("fs/remove", "", None),
-    ("fs/copy", "", None),
-    ("fs/watch", "", None),
-    ("fs/unwatch", "", None),
     ("skills/config/write", "skills", "SkillsConfigWriteParams"),
-    ("plugin/install", "", None),
-    ("plugin/uninstall", "", None),
     ("turn/start", "turns", "TurnStartParams"),
     ("turn/steer", "turns", "TurnSteerParams"),
     ("turn/interrupt", "turns", "TurnInterruptParams"),
-    ("thread/realtime/start", "", None),
-    ("thread/realtime/appendAudio", "", None),
-    ("thread/realtime/appendText", "", None),
-    ("thread/realtime/stop", "", None),
-    ("thread/realtime/listVoices", "", None),
     ("review/start", "reviews", "ReviewStartParams"),
     ("model/list", "models", "ModelListParams"),
-    ("experimentalFeature/list", "", None),
-    ("experimentalFeature/enablement/set", "", None),
     ("collaborationMode/list", "models", "CollaborationModeListParams"),
     ("mock/experimentalMethod", "models", "MockExperimentalMethodParams"),
     ("mcpServer/oauth/login", "mcp", "McpServerOauthLoginParams"),
@@ -99,35 +67,13 @@ _TABLE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("mcpServerStatus/list", "mcp", "ListMcpServerStatusParams"),
     ("mcpServer/resource/read", "mcp", "McpResourceReadParams"),
     ("mcpServer/tool/call", "mcp", "McpServerToolCallParams"),
-    ("windowsSandbox/setupStart", "", None),
     ("account/login/start", "accounts", "LoginAccountParams"),
-    ("account/login/cancel", "accounts", "CancelLoginAccountParams"),
     ("account/logout", "", None),
-    ("account/rateLimits/read", "", None),
-    ("account/sendAddCreditsNudgeEmail", "", None),
-    ("feedback/upload", "", None),
-    ("command/exec", "", None),
-    ("command/exec/write", "", None),
-    ("command/exec/terminate", "", None),
-    ("command/exec/resize", "", None),
     ("config/read", "config", "ConfigReadParams"),
-    ("externalAgentConfig/detect", "", None),
-    ("externalAgentConfig/import", "", None),
-    ("config/value/write", "", None),
-    ("config/batchWrite", "", None),
     ("configRequirements/read", "", None),
     ("account/read", "accounts", "GetAccountParams"),
     ("getConversationSummary", "conversations", "GetConversationSummaryParams"),
-    ("gitDiffToRemote", "", None),
     ("getAuthStatus", "accounts", "GetAuthStatusParams"),
-    ("fuzzyFileSearch", "", None),
-    ("fuzzyFileSearch/sessionStart", "", None),
-    ("fuzzyFileSearch/sessionUpdate", "", None),
-    ("fuzzyFileSearch/sessionStop", "", None),
-)
-
-# what Codex 0.169 has beyond that
-_NEWER: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("thread/items/list", "threads", "ThreadItemsListParams"),
     ("thread/delete", "removal", "ThreadDeleteParams"),
     ("thread/revert", "removal", "ThreadRevertParams"),
@@ -146,29 +92,16 @@ _NEWER: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("hooks/list", "hooks", "HooksListParams"),
 )
 
-_WITHOUT_PARAMS: Final = frozenset(
-    ("memory/reset", "config/mcpServer/reload", "account/logout", "account/rateLimits/read", "configRequirements/read")
-)
-
 _EXPERIMENTAL: Final = frozenset(
     (
         "thread/increment_elicitation",
         "thread/decrement_elicitation",
         "thread/memoryMode/set",
-        "memory/reset",
         "thread/backgroundTerminals/clean",
         "thread/backgroundTerminals/list",
         "thread/backgroundTerminals/terminate",
-        "thread/realtime/start",
-        "thread/realtime/appendAudio",
-        "thread/realtime/appendText",
-        "thread/realtime/stop",
-        "thread/realtime/listVoices",
         "collaborationMode/list",
         "mock/experimentalMethod",
-        "fuzzyFileSearch/sessionStart",
-        "fuzzyFileSearch/sessionUpdate",
-        "fuzzyFileSearch/sessionStop",
         "thread/readState/update",
         "thread/settings/update",
         "thread/search",
@@ -182,19 +115,14 @@ EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(("thread/readState/changed", "thre
 
 
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
-    {
-        name: Method(name, module, params, name not in _WITHOUT_PARAMS, name in _EXPERIMENTAL)
-        for name, module, params in (*_TABLE, *_NEWER)
-    }
+    {name: Method(name, module, params, name in _EXPERIMENTAL) for name, module, params in _TABLE}
 )
-"""Every method of Codex 0.124 by name, in its order, and behind them those of Codex 0.169 that are known here."""
-
-_NAMED_IN_ERRORS: Final = tuple(name for name, _, _ in _TABLE)
+"""Every method that is served, by name."""
 
 
 @cache
 def params_class(method: str) -> Any | None:
-    """The class (or tagged union) of a method's parameters; None where they are not modelled."""
+    """The class (or tagged union) of a method's parameters; None where it has none."""
     entry = METHODS[method]
     if entry.params is None:
         return None
@@ -204,23 +132,22 @@ def params_class(method: str) -> Any | None:
 def structure_params(method: str, params: object, has_params: bool = True) -> Any:
     """Turn a request's decoded parameters into the class of its method.
 
-    Parameters of methods that are not modelled come back as they are; None for methods without any. Raises `RpcError`
-    (-32600) for an unknown method, missing parameters, and parameters of the wrong shape.
+    None for methods without any. Raises `RpcError` (-32600) for an unknown method, missing parameters, parameters of the
+    wrong shape, and members that are not supported.
     """
     entry = METHODS.get(method)
     if entry is None:
-        raise _invalid(f"unknown variant `{method}`, expected {one_of(_NAMED_IN_ERRORS)}")
-    if not entry.params_required:
+        raise _invalid(f"unknown variant `{method}`, expected {one_of(tuple(METHODS))}")
+    if entry.params is None:
         if params is None or params == {}:
             return None
         raise _invalid(invalid_type(params, "unit").message)
     if not has_params or params is None:
         raise _invalid("missing field `params`")
-    cls = params_class(method)
-    if cls is None:
-        return params
     try:
-        return structure(params, cls)
+        return structure(params, params_class(method))
+    except Unsupported as error:
+        raise invalid_request(f"{method}.{error.path} is not supported") from error
     except InvalidValue as error:
         raise _invalid(str(error)) from error
 

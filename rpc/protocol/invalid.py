@@ -28,6 +28,13 @@ class InvalidValue(Exception):
         self.path = segment + joint + self.path
 
 
+class Unsupported(InvalidValue):
+    """A member asks for something that is not served; the path leads to the member."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("not supported", path)
+
+
 def describe(value: object) -> str:
     """Name a JSON value the way serde does: ``string "a"``, ``integer `5```, ``map``."""
     match value:

@@ -37,6 +37,8 @@ class ListMcpServerStatusParams:
     cursor: str | None = None
     limit: U32 | None = None
     detail: McpServerStatusDetail | None = None
+    server_name: str | None = None
+    """The only server to tell of."""
 
 
 @frozen

@@ -58,11 +58,12 @@ class Model:
 
 @frozen
 class ModelListParams:
-    """Page through the catalogue. Cursors are decimal offsets."""
+    """Page through the catalogue of a provider, by default the configured one. Cursors are decimal offsets."""
 
     cursor: str | None = None
     limit: U32 | None = None
     include_hidden: bool | None = None
+    model_provider: str | None = None
 
 
 @frozen

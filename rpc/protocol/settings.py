@@ -140,8 +140,22 @@ class CollaborationMode:
 class DynamicToolSpec:
     """A tool that the client itself runs when the model calls it; `input_schema` is a JSON Schema."""
 
+    type: Literal["function"] = field(default="function", init=False)
     name: str
     description: str
     input_schema: object
     namespace: str | None = field(default=None, metadata={"omit_none": True})
     defer_loading: bool = False
+
+
+@frozen
+class DynamicToolNamespace:
+    """Tools of one namespace. From Codex 0.171."""
+
+    type: Literal["namespace"] = field(default="namespace", init=False)
+    name: str
+    description: str
+    tools: Sequence[DynamicToolSpec]
+
+
+DynamicTools: TypeAlias = Annotated[DynamicToolSpec | DynamicToolNamespace, Tagged("DynamicToolSpec", "function")]

@@ -24,9 +24,13 @@ ABSENT: Final = Absent.ABSENT
 
 @attrs.frozen
 class Tagged:
-    """Annotates a union whose members are told apart by their `type` member; `name` is used in errors."""
+    """Annotates a union whose members are told apart by their `type` member; `name` is used in errors.
+
+    `untyped` is the type of an object that has none, None where every object needs one.
+    """
 
     name: str
+    untyped: str | None = None
 
 
 @attrs.frozen

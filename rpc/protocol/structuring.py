@@ -1,9 +1,12 @@
 """Hooks that turn JSON values into the protocol's types, strict about types and tolerant about unknown members.
 
+Members that `vocabulary` refuses are an error; those that no version knows are logged.
+
 A hook takes the value and its type and raises `InvalidValue`; `by_...` builds one for a kind of type. Every hook adds
 to an error's path on its way out, so that a value that is right costs nothing for it.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any, Literal, TypeAlias, cast, get_args, get_origin
@@ -11,8 +14,11 @@ from typing import Any, Literal, TypeAlias, cast, get_args, get_origin
 import attrs
 from cattrs import Converter
 
-from spindle.rpc.protocol.invalid import InvalidValue, describe, invalid_type, unknown_variant
+from spindle.rpc.protocol.invalid import InvalidValue, Unsupported, describe, invalid_type, unknown_variant
 from spindle.rpc.protocol.shapes import ABSENT, Absent, Absolute, Bounds, Keyed, Tagged, Untagged, wire_name
+from spindle.rpc.protocol.vocabulary import HARMLESS, REFUSED
+
+log = logging.getLogger("spindle")
 
 Hook: TypeAlias = Callable[[Any, Any], Any]
 
@@ -155,9 +161,9 @@ def by_tagged(union: Any, note: Tagged, converter: Converter) -> Hook:
         if not isinstance(value, dict):
             raise invalid_type(value, f"internally tagged enum {note.name}")
         members = cast(dict[str, Any], value)
-        if "type" not in members:
+        tag = members.get("type", note.untyped)
+        if tag is None and "type" not in members:
             raise InvalidValue("missing field `type`")
-        tag = members["type"]
         if not isinstance(tag, str):
             error = invalid_type(tag, "variant identifier")
         elif arm := arms.get(tag):
@@ -209,6 +215,8 @@ def by_untagged(union: Any, note: Untagged, converter: Converter) -> Hook:
         for arm, hook in arms:
             try:
                 return hook(value, arm)
+            except Unsupported:
+                raise
             except InvalidValue:
                 continue
         raise InvalidValue(f"data did not match any variant of untagged enum {note.name}")
@@ -232,6 +240,7 @@ def by_class(cls: Any, converter: Converter) -> Hook:
             required[attribute.name] = name
     find = members.get
     struct = cls.__name__
+    refused, harmless = REFUSED.get(struct, {}), HARMLESS.get(struct, frozenset())
 
     def structure_class(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
@@ -246,6 +255,11 @@ def by_class(cls: Any, converter: Converter) -> Hook:
                     if member is None and skip_null:
                         continue
                     found[name] = hook(member, kind)
+                elif key in refused:
+                    if member is not None and member not in refused[key]:
+                        raise Unsupported("")
+                elif key not in harmless:
+                    log.info("ignored the unknown member %.100r of %s", key, struct)
         except InvalidValue as error:
             error.within(key)
             raise

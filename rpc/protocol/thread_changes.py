@@ -103,10 +103,11 @@ class ThreadCompactStartResponse:
 
 @frozen
 class ThreadShellCommandParams:
-    """Run the user's own command, outside the sandbox, as a turn."""
+    """Run the user's own command, outside the sandbox, as a turn. It is killed after `timeout_ms`, by default an hour."""
 
     thread_id: str
     command: str
+    timeout_ms: int | None = None
 
 
 @frozen

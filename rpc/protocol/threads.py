@@ -15,7 +15,7 @@ from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,
     AskForApproval,
     CollaborationMode,
-    DynamicToolSpec,
+    DynamicTools,
     PermissionProfile,
     Personality,
     ReasoningEffort,
@@ -162,7 +162,7 @@ class ThreadStartParams:
     session_start_source: ThreadStartSource | None = None
     thread_source: str | None = None
     environments: Sequence[TurnEnvironmentParams] | None = None
-    dynamic_tools: Sequence[DynamicToolSpec] | None = field(default=None, metadata={"experimental": True})
+    dynamic_tools: Sequence[DynamicTools] | None = field(default=None, metadata={"experimental": True})
     mock_experimental_field: str | None = field(default=None, metadata={"experimental": True})
     experimental_raw_events: bool = field(default=False, metadata={"experimental": True})
     persist_extended_history: bool = field(default=False, metadata=_EXTENDED_HISTORY)
@@ -299,7 +299,7 @@ class ThreadReadResponse:
 class ThreadListParams:
     """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring.
 
-    `section_id` None lists the threads in no section, `ABSENT` all.
+    `section_id` None lists the threads in no section, `ABSENT` all. `included_thread_ids` None stands for every thread.
     """
 
     cursor: str | None = None
@@ -312,6 +312,7 @@ class ThreadListParams:
     cwd: CwdFilter | None = None
     use_state_db_only: bool = False
     search_term: str | None = None
+    included_thread_ids: Sequence[str] | None = None
     excluded_thread_ids: Sequence[str] | None = None
     section_id: str | Absent | None = ABSENT
     parent_thread_id: str | None = field(default=None, metadata={"experimental": True})

@@ -4,7 +4,7 @@ Lists read from the files and lists read from the index share all of this, so th
 other.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -53,7 +53,7 @@ class ThreadQuery:
     search_term: str | None = None
     default_provider: str = "openai"
     excluded_ids: Collection[str] = ()
-    only_ids: Collection[str] | None = None
+    only_ids: Set[str] | None = None
     parent_thread_id: str | None = None
     ancestor_thread_id: str | None = None
 

@@ -56,7 +56,7 @@ def list_section(home: Home, threads: Sequence[PlacedThread], query: ThreadQuery
 
 
 def _wanted(home: Home, thread_id: str, query: ThreadQuery) -> ThreadSummary | None:
-    if thread_id in query.excluded_ids:
+    if thread_id in query.excluded_ids or (query.only_ids is not None and thread_id not in query.only_ids):
         return None
     try:
         path = (locate_archived if query.archived else locate)(home, thread_id)

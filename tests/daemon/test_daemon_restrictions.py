@@ -11,6 +11,7 @@ import pytest
 from tests.daemon.conftest import calls, completed, created, message_done
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.daemon.conftest import Client, Daemon, Endpoint, Script
@@ -203,3 +204,57 @@ def test_a_service_tier_for_one_turn_is_not_that_of_the_next(client: Client, end
         turn = client.call("turn/start", threadId=thread, input=said, serviceTierForTurn=tier)["turn"]["id"]
         client.hear("turn/completed", thread, turn)
     assert [request.get("service_tier") for request in endpoint.requests.entries] == ["priority", None, "flex"]
+
+
+def test_a_list_has_the_threads_that_are_named_and_filters_that_are_not_served_are_refused(client: Client) -> None:
+    ids = [client.start_thread(ephemeral=False)["id"] for _ in range(3)]
+    for id in ids:
+        client.run_turn(id, "hello")
+
+    def listed(**asked: Any) -> set[str]:
+        kinds = ["appServer", "vscode", "cli"]
+        return {row["id"] for row in client.call("thread/list", sourceKinds=kinds, **asked)["data"]}
+
+    assert listed() == listed(projectId=None, originators=[], currentAccountOnly=True) == set(ids)
+    assert listed(includedThreadIds=ids[:2]) == set(ids[:2])
+    assert listed(includedThreadIds=ids[:2], excludedThreadIds=ids[:1]) == {ids[1]}
+    assert listed(includedThreadIds=[]) == set()
+    for member, value in (("projectId", "p"), ("originators", ["x"]), ("attachedToThreadId", ids[0])):
+        assert client.refusal("thread/list", **{member: value}).message == f"thread/list.{member} is not supported"
+    assert "at most 100" in client.refusal("thread/list", includedThreadIds=ids * 34).message
+    section = client.call("threadSection/create", name="s")["section"]["id"]
+    for id in ids[1:]:
+        client.call("thread/section/move", threadId=id, sectionId=section)
+    for order in ("created_at", "section_position"):
+        assert listed(sectionId=section, sortKey=order, includedThreadIds=ids[:2]) == {ids[1]}
+
+
+def test_a_command_of_the_users_own_ends_when_its_time_is_over(client: Client) -> None:
+    thread = client.start_thread()["id"]
+    client.call("thread/shellCommand", threadId=thread, command="sleep 1000", timeoutMs=0)
+    assert client.hear("item/completed", thread)["item"]["exitCode"] == 124
+    refused = client.refusal("thread/shellCommand", threadId=thread, command="true", timeoutMs=-1)
+    assert refused.message == "thread/shellCommand timeoutMs must be non-negative, got -1"
+
+
+def test_models_and_servers_are_those_that_are_named(launch: Callable[..., Daemon], home: Path) -> None:
+    config = home / "config.toml"
+    servers = "".join(f"[mcp_servers.{name}]\ncommand = 'x'\nenabled = false\n" for name in "ab")
+    config.write_text(config.read_text() + servers)
+    client = launch().client()
+    every = client.call("mcpServerStatus/list")["data"]
+    assert [row["name"] for row in every] == ["a", "b"]
+    assert client.call("mcpServerStatus/list", serverName="b")["data"] == every[1:]
+    assert client.call("mcpServerStatus/list", serverName="c")["data"] == []
+    assert client.call("model/list", modelProvider="openai")["data"]
+    assert client.refusal("model/list", modelProvider="c").message == "Model provider `c` not found"
+
+
+def test_tools_of_a_namespace_are_the_clients(client: Client, endpoint: Endpoint) -> None:
+    tool = {"type": "function", "name": "look", "description": "Looks.", "inputSchema": {"type": "object"}}
+    space = {"type": "namespace", "name": "client", "description": "The client's.", "tools": [tool]}
+    thread = client.start_thread(dynamicTools=[space, {**tool, "name": "listen"}])["id"]
+    client.run_turn(thread, "hello")
+    offered = {each.get("name"): each for each in endpoint.requests.entries[0]["tools"]}
+    assert [each["name"] for each in offered["client"]["tools"]] == ["look"]
+    assert offered["listen"]["description"] == "Looks."

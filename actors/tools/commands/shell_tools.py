@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import frozen
+
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.arguments import Shell, ShellCommand, working_directory
 from spindle.actors.tools.commands.environment import shell_argv
@@ -129,21 +131,30 @@ USER_TIMEOUT = 3_600_000
 """Milliseconds that a command of the user's own may take."""
 
 
-async def run_users_command(runner: Runner, host: ToolHost, item_id: str, script: str) -> str:
+@frozen
+class UsersCommand:
+    """A script of the user's own, killed after `timeout_ms`."""
+
+    script: str
+    timeout_ms: int | None = None
+
+
+async def run_users_command(runner: Runner, host: ToolHost, item_id: str, asked: UsersCommand) -> str:
     """Run a script of the user's own, unasked and unconfined; returns the message that tells the model of it.
 
     Cancelled, it kills it.
     """
-    wanted = Wanted(argv=shell_argv(script), cwd=host.cwd)
+    wanted = Wanted(argv=shell_argv(asked.script), cwd=host.cwd)
     item = runner.item(host, item_id, wanted, source="userShell")
+    timeout = USER_TIMEOUT if asked.timeout_ms is None else asked.timeout_ms
     try:
         result = await run_shell(
-            runner.warden, runner.nursery, item, await runner.command(host, wanted), timeout_ms=USER_TIMEOUT
+            runner.warden, runner.nursery, item, await runner.command(host, wanted), timeout_ms=timeout
         )
     except OSError as error:
         result = Result(-1, f"execution error: {error}", 0.0)
     item.complete(result.exit_code, result.output, result.seconds)
     return (
-        f"<user_shell_command>\n<command>\n{script}\n</command>\n<result>\nExit code: {result.exit_code}\n"
+        f"<user_shell_command>\n<command>\n{asked.script}\n</command>\n<result>\nExit code: {result.exit_code}\n"
         f"Duration: {result.seconds:.4f} seconds\nOutput:\n{result.shown()}\n</result>\n</user_shell_command>"
     )

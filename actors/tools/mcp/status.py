@@ -36,7 +36,7 @@ async def list_status(
 
     Raises RpcError for a cursor that leads nowhere. A server that does not start offers nothing.
     """
-    names = sorted(configs)
+    names = sorted(name for name in configs if params.server_name in (None, name))
     start = _start(params.cursor, len(names))
     end = len(names) if params.limit is None else start + max(params.limit, 1)
     page = [configs[name] for name in names[start:end]]

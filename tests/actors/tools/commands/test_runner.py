@@ -13,7 +13,7 @@ from spindle.actors.tools.commands.environment import EnvironmentPolicy
 from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdinTool
 from spindle.actors.tools.commands.process import open_warden
 from spindle.actors.tools.commands.runner import Runner
-from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool, run_users_command
+from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool, UsersCommand, run_users_command
 from spindle.actors.tools.interface import Permission, ToolRefused, TurnCancelled
 from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.sandbox.sandbox import Command, SandboxUnavailable
@@ -331,8 +331,10 @@ async def test_another_sandbox_without_network_is_told_to_commands(world, a_turn
 
 async def test_a_command_of_the_users_own_is_told_to_the_model(world, a_turn):
     turn = a_turn("untrusted", ReadOnlyPolicy())
-    told = await run_users_command(world.runner, turn, "id", "echo hi; exit 3")
-    assert told.startswith("<user_shell_command>\n<command>\necho hi; exit 3\n</command>\n<result>\nExit code: 3\nDuration: ")
+    told = await run_users_command(world.runner, turn, "id", UsersCommand("echo hi; exit 3"))
+    assert told.startswith(
+        "<user_shell_command>\n<command>\necho hi; exit 3\n</command>\n<result>\nExit code: 3\nDuration: "
+    )
     assert told.endswith(" seconds\nOutput:\nhi\n\n</result>\n</user_shell_command>")
     [(_, begun), (_, ended)] = turn.items
     assert (begun["source"], begun["id"], ended["status"]) == ("userShell", "id", "failed")

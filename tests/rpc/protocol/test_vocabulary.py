@@ -1,0 +1,149 @@
+"""Every member that a version of the reference knows is served, refused or harmless, and the docs say which."""
+
+import ast
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import attrs
+import pytest
+from tests.rpc.protocol.judging import FACTS, judged, members, table
+
+import spindle
+from spindle.actors.methods import HANDLERS
+from spindle.rpc.protocol.catalog import METHODS, params_class, parse_params
+from spindle.rpc.protocol.errors import INVALID_REQUEST, RpcError
+from spindle.rpc.protocol.vocabulary import HARMLESS, REFUSED
+
+ABOVE = [Path(spindle.__file__).parent / floor for floor in ("actors", "storage")]
+DOCS = Path(__file__).parents[3] / "docs" / "protocol.md"
+
+
+def test_what_is_listed_is_what_is_answered() -> None:
+    assert set(METHODS) == {"initialize", *HANDLERS} == set(FACTS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_member_is_decided(method: str) -> None:
+    undecided = [path for path, said in judged(method) if said is None]
+    assert undecided == []
+
+
+def test_the_docs_say_what_is_decided() -> None:
+    assert table() in DOCS.read_text(), "run `python -m tests.rpc.protocol.judging` and put what it prints into the docs"
+
+
+def classes_of_params() -> dict[str, Any]:
+    """Every class that a value of a method's parameters may have inside, by name."""
+    found: dict[str, Any] = {}
+
+    def look(kind: Any) -> None:
+        for argument in get_args(kind):
+            look(argument)
+        if isinstance(kind, type) and attrs.has(kind) and kind.__name__ not in found:
+            found[kind.__name__] = kind
+            for attribute in attrs.fields(kind):
+                look(attribute.type)
+
+    for method in METHODS:
+        look(params_class(method))
+    return found
+
+
+def test_the_tables_name_classes_of_parameters_and_no_member_that_is_served() -> None:
+    classes = classes_of_params()
+    assert {*REFUSED, *HARMLESS} <= set(classes)
+    assert {name: set(refused) & set(members(classes[name])) for name, refused in REFUSED.items()} == {
+        name: set() for name in REFUSED
+    }
+
+
+def read_above() -> set[str]:
+    """The attributes that some code above the protocol reads of something, and the names it looks up."""
+
+    def reads(path: Path) -> Iterator[str]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                yield node.attr
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+            elif isinstance(node, ast.MatchClass):
+                yield from node.kwd_attrs
+
+    return {name for floor in ABOVE for path in floor.rglob("*.py") for name in reads(path)}
+
+
+def test_what_is_served_is_read_by_some_code() -> None:
+    read = read_above()
+    classes = classes_of_params()
+    # kept as it came
+    whole = {"ThreadSectionAppearance"}
+    unread = {
+        f"{name}.{wire}"
+        for name, cls in classes.items()
+        for wire, attribute in members(cls).items()
+        if name not in whole and attribute.name not in read and wire not in HARMLESS.get(name, ())
+    }
+    assert unread == set()
+
+
+REFUSALS: list[tuple[str, dict[str, Any], str]] = [
+    ("thread/list", {"projectId": "p"}, "thread/list.projectId"),
+    ("thread/list", {"originators": ["x"]}, "thread/list.originators"),
+    ("thread/list", {"attachedToThreadId": "x"}, "thread/list.attachedToThreadId"),
+    ("thread/fork", {"threadId": "x", "attachToSource": True}, "thread/fork.attachToSource"),
+    ("thread/start", {"selectedCapabilityRoots": [{}]}, "thread/start.selectedCapabilityRoots"),
+    ("hooks/list", {"threadId": "x"}, "hooks/list.threadId"),
+    ("mcpServer/tool/call", {"environmentId": "x"}, "mcpServer/tool/call.environmentId"),
+    (
+        "turn/start",
+        {"threadId": "x", "input": [{"type": "text", "text": "a"}, {"type": "image", "fileId": "x"}]},
+        "turn/start.input[1].fileId",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "params", "what"), REFUSALS)
+def test_what_is_refused_is_named(method: str, params: dict[str, Any], what: str) -> None:
+    with pytest.raises(RpcError) as caught:
+        parse_params(method, params, True, True)
+    assert (caught.value.code, caught.value.message) == (INVALID_REQUEST, f"{what} is not supported")
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("thread/list", {"projectId": None, "originators": [], "attachedToThreadId": None}),
+        ("thread/fork", {"threadId": "x", "attachToSource": False, "experimentalPredictionMode": None}),
+        ("thread/start", {"projectId": None, "selectedCapabilityRoots": []}),
+    ],
+)
+def test_what_asks_for_nothing_is_not_refused(method: str, params: dict[str, Any]) -> None:
+    parse_params(method, params, True, True)
+
+
+def test_what_no_version_knows_is_logged_and_what_is_harmless_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "spindle")
+    params = {"threadId": "x", "input": [], "clientUserMessageId": "m", "nonsense": 1}
+    parse_params("turn/start", params, True, True)
+    assert [record.getMessage() for record in caplog.records] == [
+        "ignored the unknown member 'nonsense' of TurnStartParams"
+    ]
+
+
+def test_each_refused_member_is_refused_wherever_its_class_is_read() -> None:
+    from spindle.rpc.protocol.converter import structure
+    from spindle.rpc.protocol.invalid import Unsupported
+
+    for name, refused in REFUSED.items():
+        for member, nothing in refused.items():
+            with pytest.raises(Unsupported) as caught:
+                structure({member: "x"}, classes_of_params()[name])
+            assert caught.value.path == member
+            assert all(value in ([], False) for value in nothing)
+
+
+def test_the_data_lists_nested_members_and_variants() -> None:
+    nested = {"input.<image>.fileId", "environments.runtimeWorkspaceRoots", "approvalPolicy.granular.rules"}
+    assert nested <= set(FACTS["turn/start"])
