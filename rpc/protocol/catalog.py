@@ -144,8 +144,9 @@ def structure_params(method: str, params: object, has_params: bool = True) -> An
         raise _invalid(invalid_type(params, "unit").message)
     if not has_params or params is None:
         raise _invalid("missing field `params`")
+    cls: Any = params_class(method)
     try:
-        return structure(params, params_class(method))
+        return structure(params, cls)
     except Unsupported as error:
         raise invalid_request(f"{method}.{error.path} is not supported") from error
     except InvalidValue as error:

@@ -11,7 +11,7 @@ import pytest
 from tests.daemon.conftest import calls, completed, created, message_done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.daemon.conftest import Client, Daemon, Endpoint, Script
@@ -23,7 +23,8 @@ FORBIDDING: list[dict[str, Any]] = [{"permissions": READ_ONLY}, {"environments":
 
 def by_turns(*wanted: tuple[str, dict[str, Any]]) -> Script:
     """A script that makes these calls, and answers when it is shown their outputs."""
-    answers = itertools.cycle([partial(calls, *wanted), lambda: [[created(), message_done("ok"), completed()]]])
+    done = [created(), message_done("ok"), completed()]
+    answers: Iterator[Script] = itertools.cycle([partial(calls, *wanted), lambda: [done]])
     return lambda: next(answers)()
 
 
