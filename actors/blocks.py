@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import cast
 
 import trio
 
@@ -17,7 +16,7 @@ async def open_block() -> AsyncGenerator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        failed = cast("BaseExceptionGroup[BaseException]", group)
+        failed = group
     if failed is None:
         return
     others = [error for error in failed.exceptions if not isinstance(error, trio.Cancelled)]

@@ -49,24 +49,30 @@ class Steps(trio.abc.Instrument):
             trio.lowlevel.remove_instrument(self)
 
 
-def sticking(scripted):
-    """A model that says nothing any more once it is `stuck`: what is not interrupted then never ends."""
+def sticking(model):
+    """Have it say nothing any more once it is `stuck`: what is not interrupted then never ends."""
+    play = model.play
 
-    class Sticking(scripted):
-        stuck = asked = False
+    async def unstuck():
+        await trio.lowlevel.checkpoint()
+        if model.stuck:
+            await trio.sleep_forever()
 
-        async def play(self, answer):
-            async with aclosing(super().play(answer)) as batches:
-                async for batch in batches:
-                    yield batch
-                    await self.unstuck()
+    async def play_unless_stuck(answer):
+        async with aclosing(play(answer)) as batches:
+            async for batch in batches:
+                yield batch
+                await unstuck()
 
-        async def unstuck(self):
-            await trio.lowlevel.checkpoint()
-            if self.stuck:
-                await trio.sleep_forever()
+    model.stuck = model.asked = False
+    model.play, model.unstuck = play_unless_stuck, unstuck
+    return model
 
-    return Sticking()
+
+def tried(use, steps, most):
+    """The steps to cancel at; one behind them is too late on purpose."""
+    every = range(1, steps + 2)
+    return every if most is None else sorted(random.Random(use.__name__).sample(every, min(most, len(every))))
 
 
 # -- the uses; each begins with a thread that has a turn on record, `old`
@@ -167,7 +173,7 @@ def stored(runtime):
 
 
 async def sweep(use, opened, scripted, folder):
-    model = sticking(scripted)
+    model = sticking(scripted())
     with trio.fail_after(DETECTED) as limit:
         async with opened(model, config=CONFIG, home=folder) as runtime:
             async with runtime.start_thread() as thread:
@@ -207,10 +213,7 @@ async def sweep(use, opened, scripted, folder):
 
             steps = await at(0)
             assert use not in (approving, sharing) or model.asked
-            tried = range(1, steps + 2)
-            if STEPS_TRIED is not None:
-                tried = sorted(random.Random(use.__name__).sample(tried, min(STEPS_TRIED, len(tried))))
-            for k in tried:
+            for k in tried(use, steps, STEPS_TRIED):
                 await at(k)
     return steps
 
@@ -228,7 +231,7 @@ def test_a_runtime_may_be_cancelled_at_any_step(use, opened, scripted, tmp_path)
     """The same from outside of the runtime, which ends with it."""
 
     async def ended(k):
-        model, folder = sticking(scripted), tmp_path / f"home{k}"
+        model, folder = sticking(scripted()), tmp_path / f"home{k}"
 
         def cancel():
             model.stuck = True
@@ -250,10 +253,7 @@ def test_a_runtime_may_be_cancelled_at_any_step(use, opened, scripted, tmp_path)
         return steps.count
 
     async def main():
-        tried = range(1, await ended(0) + 2)
-        if STEPS_TRIED is not None:
-            tried = sorted(random.Random(use.__name__).sample(tried, min(STEPS_TRIED // 2, len(tried))))
-        for k in tried:
+        for k in tried(use, await ended(0), STEPS_TRIED and STEPS_TRIED // 2):
             await ended(k)
 
     trio.run(main, clock=MockClock(autojump_threshold=2))

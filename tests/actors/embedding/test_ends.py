@@ -33,6 +33,7 @@ async def test_a_run_that_is_interrupted_raises(opened, scripted, actor):
         with trio.fail_after(10), pytest.RaisesGroup(spindle.TurnInterrupted) as caught:
             await meanwhile(model, thread, act)
         [error] = caught.value.exceptions
+        assert isinstance(error, spindle.TurnInterrupted)
         assert error.turn.status == "interrupted"
 
 
@@ -157,15 +158,15 @@ async def test_several_exceptions_leave_the_blocks_as_the_group_they_were(opened
 
 
 async def test_a_cancelled_runtime_does_not_wait_for_ever(opened, scripted, mock_clock, caplog):
-    class Stuck(scripted):
-        async def aclose(self):
-            closing.set()
-            await trio.sleep_forever()
+    async def stuck():
+        closing.set()
+        await trio.sleep_forever()
 
-    closing, left = trio.Event(), trio.Event()
+    model, closing, left = scripted(), trio.Event(), trio.Event()
+    model.aclose = stuck
 
     async def use():
-        async with opened(Stuck()) as runtime, runtime.start_thread() as thread:
+        async with opened(model) as runtime, runtime.start_thread() as thread:
             await thread.run("go")
             used.set()
             await trio.sleep_forever()
