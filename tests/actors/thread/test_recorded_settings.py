@@ -138,7 +138,8 @@ async def test_a_thread_with_unknown_settings_is_resumed_with_the_configured_one
 
 
 async def test_a_provider_that_is_not_configured_any_more_is_told_of(opened):
-    providers = [("model_providers.gone.name", "Gone"), ("model_provider", "gone")]
+    gone = {"model_providers.gone.name": "Gone", "model_providers.gone.base_url": "http://127.0.0.1:1/v1"}
+    providers = [*gone.items(), ("model_provider", "gone")]
     async with opened(config=providers) as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
     async with opened() as runtime, runtime.resume_thread(thread.id) as resumed:
