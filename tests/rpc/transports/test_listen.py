@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock, memory_stream_pair, open_stream_to_socket_listener
+from trio.testing import MockClock, memory_stream_pair, open_stream_to_socket_listener, wait_all_tasks_blocked
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import Request
 
@@ -107,6 +107,22 @@ async def ask(listener: trio.SocketListener, request: bytes) -> bytes:
         while data := await stream.receive_some():
             answer += data
         return answer
+
+
+async def test_when_accepting_ends_open_connections_go_on() -> None:
+    async with open_listeners(LOOPBACK) as listeners, trio.open_nursery() as nursery:
+        accepting: trio.CancelScope = await nursery.start(serve_websocket, listeners, echo)
+        address = listeners[0].socket.getsockname()
+        async with await open_stream_to_socket_listener(listeners[0]) as stream:
+            client = await connect(stream, "h", "/")
+            accepting.cancel()
+            await wait_all_tasks_blocked()
+            with pytest.raises(OSError, match=r"failed|refused"):
+                await trio.open_tcp_stream(*address[:2])
+            await client.send([b'"still here"'])
+            assert await client.receive() == b'"still here"'
+            await client.aclose()
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("path", [b"/readyz", b"/healthz"])

@@ -1,0 +1,55 @@
+"""How long a daemon on a socket waits for turns that do not end."""
+
+import signal
+from types import SimpleNamespace
+
+import pytest
+import trio
+
+from spindle.actors.daemon import DRAIN, serve_listener
+from spindle.actors.signals import CAUGHT, EndSignals
+
+
+@pytest.fixture
+def busy():
+    """A runtime whose turns never end."""
+    in_use = trio.Event()
+    in_use.set()
+    registry = SimpleNamespace(idle=trio.sleep_forever, emptied=trio.sleep_forever)
+    return SimpleNamespace(in_use=in_use, registry=registry, ending=False)
+
+
+async def test_turns_that_do_not_end_are_waited_for_so_long_and_no_longer(busy, tmp_path, autojump_clock, caplog):
+    signals = EndSignals()
+    signals.count = 1
+    began = trio.current_time()
+    await serve_listener(busy, f"unix://{tmp_path}/s", signals)
+    assert DRAIN <= trio.current_time() - began < DRAIN + 1
+    assert busy.ending
+    assert "ending turns that still run after 60 seconds" in caplog.text
+
+
+async def test_a_second_signal_ends_the_waiting(busy, tmp_path, autojump_clock, caplog):
+    signals = EndSignals()
+    signals.count = 2
+    began = trio.current_time()
+    await serve_listener(busy, f"unix://{tmp_path}/s", signals)
+    assert trio.current_time() - began < 1
+    assert not caplog.records
+
+
+def test_signals_are_counted_and_a_hangup_that_is_ignored_stays_so():
+    before = {number: signal.getsignal(number) for number in CAUGHT}
+    signals = EndSignals()
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signals.catch()
+        for number in CAUGHT:
+            signal.raise_signal(number)
+        assert signals.count == 2
+        signals.ignore()
+        signal.raise_signal(signal.SIGTERM)
+        assert signals.count == 2
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
