@@ -13,11 +13,15 @@ class HomeError(Exception):
     """The home directory cannot be used; the message says why and names it."""
 
 
+def _absolute(path: Path) -> Path:
+    return path.absolute()
+
+
 @frozen
 class Home:
     """A home directory; nothing is created or read until a part of it is used."""
 
-    path: Path = field(converter=Path.absolute)
+    path: Path = field(converter=_absolute)
     """Absolute, so that a process that changes its working directory keeps its home."""
 
     @classmethod
