@@ -157,9 +157,16 @@ async def test_an_exception_in_what_was_held_is_its_own(opened, talk, letting_go
 
 
 async def test_a_snapshot_for_a_client_that_has_gone_is_closed(opened, talk, actor, monkeypatch):
-    taken = []
-    stored_ = Snapshot.stored
-    monkeypatch.setattr(Snapshot, "stored", lambda *args: taken.append(stored_(*args)) or taken[-1])
+    taken: list[Snapshot] = []
+    take = Snapshot.stored
+
+    def taking(rollout, live_turn_id=None):
+        taken.append(take(rollout, live_turn_id))
+        return taken[-1]
+
+    closed: list[Snapshot] = []
+    monkeypatch.setattr(Snapshot, "stored", taking)
+    monkeypatch.setattr(Snapshot, "close", lambda snapshot: closed.append(snapshot))
     async with opened() as runtime:
         client, other = await talk(runtime), await talk(runtime)
         thread = await stored(client)
@@ -176,7 +183,7 @@ async def test_a_snapshot_for_a_client_that_has_gone_is_closed(opened, talk, act
         gate.go.set()
         await other.call("thread/read", threadId=thread)
         assert len(taken) == 3
-        assert all(snapshot._rollout._source._file.closed for snapshot in taken)
+        assert all(snapshot in closed for snapshot in taken)
         other.hang_up()
 
 
