@@ -21,8 +21,8 @@ from spindle.storage.config.requirements import Requirements
 def held(settings: ThreadSettings, demanded: Requirements) -> tuple[ThreadSettings, Sequence[str]]:
     """The settings with what is not allowed replaced, and a warning for each replacement."""
     warnings: list[str] = []
-    if (fault := _approval_fault(settings, demanded)) is not None:
-        policy = (demanded.approval_policies or ())[0]
+    if demanded.approval_policies and (fault := _approval_fault(settings, demanded)) is not None:
+        policy = demanded.approval_policies[0]
         settings = evolve(settings, approval_policy=structure(policy, AskForApproval))  # type: ignore[arg-type]
         warnings.append(_fallen("approval_policy", _word(policy), fault))
     if (fault := _sandbox_fault(settings, demanded)) is not None:
@@ -82,14 +82,17 @@ def _word(policy: object) -> str:
 
 
 def _entries(profile: PermissionProfile) -> Sequence[Mapping[str, Any]]:
-    files: Any = profile.get("fileSystem") or {}
-    return [entry for entry in files.get("entries") or () if isinstance(entry, Mapping)]
+    entries: Any = _members(profile.get("fileSystem")).get("entries") or ()
+    return [_members(entry) for entry in entries]
 
 
 def _path(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", entry.get("path") or {})
+    return _members(entry.get("path"))
 
 
 def _kind(path: Mapping[str, Any]) -> object:
-    value: Any = path.get("value") if path.get("type") == "special" else None
-    return value.get("kind") if isinstance(value, Mapping) else None
+    return _members(path.get("value")).get("kind") if path.get("type") == "special" else None
+
+
+def _members(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

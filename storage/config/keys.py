@@ -217,17 +217,18 @@ def judged(table: Mapping[str, object]) -> Iterator[Judged]:
 def _judged(table: Mapping[str, object], node: _Node, at: tuple[str, ...]) -> Iterator[Judged]:
     for key, value in table.items():
         keys = (*at, key)
-        found = node.below.get(key)
-        if found is None and ((found := node.below.get("*")) is None or not isinstance(value, dict)):
+        members = cast("dict[str, object]", value) if isinstance(value, dict) else None
+        found = node.below.get(key) or (None if members is None else node.below.get("*"))
+        if found is None:
             yield keys, Standing.REFUSED if node.strict else Standing.UNKNOWN
-        elif found.below and isinstance(value, dict):
-            yield from _judged(cast("dict[str, object]", value), found, keys)
+        elif found.below and members is not None:
+            yield from _judged(members, found, keys)
         elif found.standing in (Standing.REFUSED, Standing.UNSERVED) and _asks(value):
             yield keys, found.standing
 
 
 def _asks(value: object) -> bool:
     """Whether a value asks for anything: what is off or empty does not."""
-    if isinstance(value, dict):
-        return bool(value) and cast("dict[str, object]", value).get("enabled") is not False
-    return value not in (None, False, "", [])
+    if isinstance(value, dict) and cast("dict[str, object]", value).get("enabled") is False:
+        return False
+    return value not in (None, False, "", [], {})

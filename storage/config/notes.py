@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from attrs import frozen
 
@@ -63,6 +63,7 @@ def _texts(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _profiles(table: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    profiles: Any = table.get("profiles")
-    if isinstance(profiles, Mapping):
-        yield from ((str(name), one) for name, one in profiles.items() if isinstance(one, Mapping))
+    profiles: object = table.get("profiles")
+    for name, profile in (cast("dict[str, object]", profiles) if isinstance(profiles, dict) else {}).items():
+        if isinstance(profile, dict):
+            yield name, cast("dict[str, Any]", profile)

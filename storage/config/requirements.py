@@ -135,14 +135,16 @@ def _approvals(value: object) -> Sequence[str | Mapping[str, Any]]:
     policies = _list(value)
     if not policies:
         raise _Fault("cannot be empty")
-    return [_granular(policy) if isinstance(policy, dict) else _words(*APPROVALS)([policy])[0] for policy in policies]
+    return [_policy(policy) for policy in policies]
 
 
-def _granular(policy: object) -> Mapping[str, Any]:
-    given: object = cast("dict[str, object]", policy).get("granular")
+def _policy(policy: object) -> str | Mapping[str, Any]:
+    if not isinstance(policy, dict):
+        return _words(*APPROVALS)([policy])[0]
+    given: object = _table(cast(object, policy)).get("granular")
     switches = cast("dict[str, object]", given) if isinstance(given, dict) else {}
     if given is None or any(not isinstance(switches.get(name, False), bool) for name in _GRANULAR):
-        raise _Fault(f"unknown approval policy {describe(policy)}")
+        raise _Fault("unknown approval policy, expected a `granular` one")
     return {"granular": {name: switches.get(name, False) for name in _GRANULAR}}
 
 
@@ -169,11 +171,10 @@ def _features(value: object) -> Mapping[str, bool]:
 def _servers(value: object) -> Mapping[str, Mapping[str, str]]:
     found: dict[str, Mapping[str, str]] = {}
     for name, demanded in _table(value).items():
-        match demanded:
-            case {"identity": {"command": str(command), **more}} if not more:
-                found[name] = {"command": command}
-            case {"identity": {"url": str(url), **more}} if not more:
-                found[name] = {"url": url}
+        identity = _table(demanded).get("identity")
+        match identity:
+            case {"command": str(given)} | {"url": str(given)} if len(_table(identity)) == 1:
+                found[name] = {next(iter(_table(identity))): given}
             case _:
                 raise _Fault(f"{name}: expected an `identity` with a `command` or a `url`")
     return found
