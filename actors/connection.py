@@ -21,6 +21,7 @@ from spindle.actors.subscribers import Event, Message, Overflow, Subscriber
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import (
     ErrorResponse,
+    Malformed,
     Request,
     RequestId,
     Response,
@@ -31,7 +32,6 @@ from spindle.rpc.protocol.envelope import (
 from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
 from spindle.rpc.protocol.initialize import InitializeParams
 from spindle.rpc.transports import Transport
-from spindle.storage.rollout.source import RolloutChanged
 
 log = logging.getLogger("spindle")
 
@@ -103,6 +103,9 @@ class Connection:
                 self._dispatch(message)
                 while self._in_flight >= MOST_IN_FLIGHT:
                     await self._room.park()
+            elif isinstance(message, Malformed):
+                log.warning("refused a request that cannot be read (%d bytes): %s", len(line), message.reason)
+                self._reply(message.id).reject(invalid_request(f"Invalid request: {message.reason}"))
             elif isinstance(message, Response | ErrorResponse):
                 if self.subscriber.threads:
                     self.runtime.services.questions.settle(message, self.subscriber.threads)
@@ -119,7 +122,7 @@ class Connection:
                     await self._send(messages)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
-        except (OSError, RolloutChanged) as error:
+        except Exception as error:
             log.error("closing a connection: an answer cannot be finished", exc_info=error)
             outbox.close()
             self._tasks.cancel_scope.cancel()
@@ -155,7 +158,7 @@ class Connection:
             async with aclosing(message.pieces(made)) as pieces:
                 try:
                     await self._transport.send_pieces(pieces)
-                except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, RolloutChanged) as error:
+                except Exception as error:  # raised in here it would come as a group
                     failure = error
             nursery.cancel_scope.cancel()
         if failure is not None:
@@ -194,8 +197,12 @@ class Connection:
         self._in_flight += 1
 
         def resolve(result: object) -> None:
+            try:
+                message = LongMessage(id, result) if isinstance(result, Streamed) else encode_result(id, result)
+            except Exception as error:  # the reply then rejects with what is raised here
+                log.error("an answer cannot be encoded", exc_info=error)
+                raise internal_error(f"the answer cannot be encoded: {error}") from error
             self._answered()
-            message = LongMessage(id, result) if isinstance(result, Streamed) else encode_result(id, result)
             self.subscriber.outbox.put(message)
 
         def reject(error: Exception) -> None:

@@ -56,7 +56,7 @@ class SkillCatalog:
             return []
         chosen: dict[Path, Skill] = {}
         for skill in self.enabled(cwd, settings):
-            if skill.name in names or str(skill.path) in paths:
+            if skill.name in names or skill.shown in paths:
                 chosen[skill.path] = skill
         return [message for skill in chosen.values() if (message := _message(skill)) is not None]
 
@@ -82,7 +82,7 @@ def _message(skill: Skill) -> dict[str, Any] | None:
         body = skill.path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    text = f"<skill>\n<name>{skill.name}</name>\n<path>{skill.path}</path>\n{body}\n</skill>"
+    text = f"<skill>\n<name>{skill.name}</name>\n<path>{skill.shown}</path>\n{body}\n</skill>"
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
@@ -90,7 +90,7 @@ def announcement(skills: Sequence[Skill]) -> str | None:
     """What the model is told of the skills there are; None where there are none. The bodies stay on disk."""
     if not skills:
         return None
-    rows = "\n".join(f"- {skill.name}: {skill.description} (file: {skill.path})" for skill in skills)
+    rows = "\n".join(f"- {skill.name}: {skill.description} (file: {skill.shown})" for skill in skills)
     return (
         "<skills_instructions>\nA skill is a folder with instructions in its SKILL.md, and perhaps scripts and other files "
         f"beside it. These are at hand:\n{rows}\nUse a skill when the user names it, with or without a dollar sign, or when "

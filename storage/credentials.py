@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import orjson
 from attrs import field, frozen
 
+from spindle.rpc.protocol.values import loads
 from spindle.storage.durable import make_folder, replace, sync_folder
 from spindle.storage.home import Home
 
@@ -80,7 +81,7 @@ class CredentialStore:
 
 def _parse(data: bytes) -> Credentials | None:
     try:
-        value: object = orjson.loads(data)
+        value: object = loads(data)
     except orjson.JSONDecodeError:
         return None
     if not isinstance(value, dict):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from spindle.rpc.protocol.values import clean, is_clean
+
 
 class HomeError(Exception):
     """The home directory cannot be used; the message says why and names it."""
@@ -23,6 +25,11 @@ class Home:
 
     path: Path = field(converter=_absolute)
     """Absolute, so that a process that changes its working directory keeps its home."""
+
+    def __attrs_post_init__(self) -> None:
+        """Raises HomeError for a path that is not UTF-8: clients could not be told of the files in it."""
+        if not is_clean(str(self.path)):
+            raise HomeError(f'the Codex home "{clean(str(self.path))}" has a name that is not valid UTF-8')
 
     @classmethod
     def resolve(cls, env: Mapping[str, str]) -> Home:

@@ -17,6 +17,7 @@ from typing import Any, cast
 import orjson
 from attrs import frozen
 
+from spindle.rpc.protocol.values import loads
 from spindle.storage.config.checking import model_faults
 from spindle.storage.durable import private_folder, replace
 from spindle.storage.home import Home
@@ -39,7 +40,7 @@ def usable(entries: Sequence[object]) -> list[Mapping[str, Any]]:
 def read_list(home: Home, provider: str, version: str) -> ModelList | None:
     """The list of the provider with this address; None if there is none that `version` of us has kept. Blocks, never raises."""
     try:
-        value: Any = orjson.loads(_path(home, provider).read_bytes())
+        value: Any = loads(_path(home, provider).read_bytes())
         if value["client_version"] != version:
             return None
         fetched_at = datetime.datetime.fromisoformat(value["fetched_at"]).timestamp()

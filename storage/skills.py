@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from attrs import frozen
 
+from spindle.rpc.protocol.values import clean
 from spindle.storage.config.editing import edit
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
@@ -34,13 +35,18 @@ class Skill:
     path: Path
     scope: Scope
 
+    @property
+    def shown(self) -> str:
+        """The path for clients and the model: U+FFFD where a folder's name is no UTF-8."""
+        return clean(str(self.path))
+
 
 @frozen
 class FoundSkills:
-    """Skills by name, and the files that could not be understood: (path, why)."""
+    """Skills by name, and the files that could not be understood: (path as it is shown, why)."""
 
     skills: Sequence[Skill]
-    errors: Sequence[tuple[Path, str]]
+    errors: Sequence[tuple[str, str]]
 
 
 def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkills:
@@ -48,7 +54,7 @@ def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkill
     root = project_root(cwd, (".git",))
     repo = [folder / name / "skills" for folder in folders_up(cwd, root) for name in (".agents", ".codex")]
     skills: dict[Path, Skill] = {}
-    errors: list[tuple[Path, str]] = []
+    errors: list[tuple[str, str]] = []
     own = home.path / "skills"
     roots: list[tuple[Scope, Path]] = [("repo", folder) for folder in repo]
     roots.extend([("user", own), ("system", own / ".system")])
@@ -61,7 +67,7 @@ def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkill
             try:
                 skills[real] = _read(real, scope)
             except (OSError, ValueError) as error:
-                errors.append((path, str(error)))
+                errors.append((clean(str(path)), clean(str(error))))
     return FoundSkills(sorted(skills.values(), key=lambda s: (s.name, s.path)), errors)
 
 
@@ -70,7 +76,7 @@ def is_enabled(skill: Skill, switches: object) -> bool:
     on = True
     for entry in cast("list[object]", switches) if isinstance(switches, list) else []:
         match entry:
-            case {"path": str(path), "enabled": bool(enabled)} if path == str(skill.path):
+            case {"path": str(path), "enabled": bool(enabled)} if path == skill.shown:
                 on = enabled
             case {"name": str(name), "enabled": bool(enabled)} if name == skill.name:
                 on = enabled
@@ -126,7 +132,7 @@ def _read(path: Path, scope: Scope) -> Skill:
         key, colon, value = line.partition(":")
         if colon:
             fields[key.strip()] = value.strip().strip("\"'")
-    name, description = fields.get("name") or path.parent.name, fields.get("description", "")
+    name, description = fields.get("name") or clean(path.parent.name), fields.get("description", "")
     if not description:
         raise ValueError("missing field `description`")
     for label, value, most in (("name", name, MAX_NAME), ("description", description, MAX_DESCRIPTION)):

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName, HookOutputEntry, HookRunStatus
+from spindle.rpc.protocol.values import loads
 
 STOPPED: Final = "PostToolUse hook stopped execution"
 DENIED: Final = "PermissionRequest hook denied approval"
@@ -145,7 +146,7 @@ def verdict(event: HookEventName, ended: Ended) -> Verdict:
 def _answer(form: _Form, out: str) -> _Answer | None:
     """The answer, None if it is not in the form that the event asks for."""
     try:
-        given = orjson.loads(out)
+        given = loads(out)
         answer = structure(given, _Answer)
     except (orjson.JSONDecodeError, InvalidValue):
         return None

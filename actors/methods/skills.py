@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from spindle.actors.mailbox import Reply
+from spindle.actors.thread.settings import absolute
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.skills import (
     SkillErrorInfo,
@@ -38,7 +39,7 @@ def list_(connection: Connection, params: SkillsListParams, reply: Reply[Any]) -
     def work() -> SkillsListResponse:
         if params.force_reload:
             catalog.forget()
-        cwds = params.cwds or (services.cwd,)
+        cwds = params.cwds or (absolute(services.cwd, ""),)
         return SkillsListResponse([_entry(connection.runtime, cwd, extra.get(cwd, ())) for cwd in cwds])
 
     connection.later(reply, lambda: trio.to_thread.run_sync(work))
@@ -72,11 +73,11 @@ def _entry(runtime: Runtime, cwd: str, extra: Sequence[str]) -> SkillsListEntry:
                 name=s.name,
                 description=s.description,
                 short_description=s.short_description,
-                path=str(s.path),
+                path=s.shown,
                 scope=s.scope,
                 enabled=is_enabled(s, switches),
             )
             for s in found.skills
         ],
-        [SkillErrorInfo(str(path), message) for path, message in found.errors],
+        [SkillErrorInfo(path, message) for path, message in found.errors],
     )

@@ -17,8 +17,7 @@ DEADLINE = 5.0
 
 async def read_git(cwd: str) -> GitInfo | None:
     """Commit, branch and origin of the repository around `cwd`; None outside of one, without git, or past the deadline."""
-    folder = Path(cwd)
-    if not any((place / ".git").exists() for place in (folder, *folder.parents)):
+    if not _in_repository(Path(cwd)):
         return None
     with trio.move_on_after(DEADLINE):
         found = GitInfo(
@@ -28,6 +27,10 @@ async def read_git(cwd: str) -> GitInfo | None:
         )
         return found if found != GitInfo() else None
     return None
+
+
+def _in_repository(folder: Path) -> bool:
+    return any(os.path.exists(place / ".git") for place in (folder, *folder.parents))
 
 
 QUIET: Final = ("-c", "protocol.allow=never", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")

@@ -15,7 +15,7 @@ from spindle.actors.thread.allowed import held
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.restrictions import reviewer_warnings
 from spindle.actors.thread.services import Services
-from spindle.actors.thread.settings import ThreadSettings
+from spindle.actors.thread.settings import ThreadSettings, absolute
 from spindle.actors.thread.snapshot import Snapshot
 from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.settings import DynamicToolSpec
@@ -103,10 +103,9 @@ def open_state(
 def configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] | None) -> Config:
     """The configuration for a directory (relative ones are taken from the server's), with a request's overrides in it.
 
-    Raises ConfigError, also where something in force is not supported.
+    Raises RpcError for a directory that cannot be, ConfigError, also where something in force is not supported.
     """
-    folder = Path(services.cwd) / cwd if cwd else Path(services.cwd)
-    config = services.config.load(folder, list((overrides or {}).items()))
+    config = services.config.load(Path(absolute(services.cwd, cwd or "")), list((overrides or {}).items()))
     config.check()
     return config
 

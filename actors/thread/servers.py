@@ -18,6 +18,7 @@ from spindle.rpc.protocol.errors import RpcError, internal_error
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.turns import WarningNotification
+from spindle.rpc.protocol.values import loads
 from spindle.storage.config import Config, ConfigError
 from spindle.storage.config.mcp_servers import approve_tool
 
@@ -211,7 +212,7 @@ class _Function:
         if self.namespace is None:
             return None
         try:
-            arguments: object = orjson.loads(call.payload) if call.payload.strip() else {}
+            arguments: object = loads(call.payload) if call.payload.strip() else {}
         except orjson.JSONDecodeError:
             return None
         return Use(id=call.id, tool=f"{self.namespace}{self.name}", input=arguments)

@@ -17,6 +17,7 @@ from spindle.actors.thread.restrictions import asked_sandbox, check_roots, envir
 from spindle.actors.turn.catalogue import model_info
 from spindle.actors.turn.modes import filled
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
+from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.settings import (
     AskForApproval,
     CollaborationMode,
@@ -30,6 +31,7 @@ from spindle.rpc.protocol.settings import (
 )
 from spindle.rpc.protocol.shapes import ABSENT
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.rpc.protocol.values import clean, is_clean
 from spindle.storage.config import Config
 
 
@@ -87,7 +89,7 @@ class ThreadSettings:
         if params.service_tier is not ABSENT:
             changes["service_tier"] = params.service_tier
         if params.cwd is not None:
-            changes["cwd"] = os.path.normpath(os.path.join(server_cwd, params.cwd))
+            changes["cwd"] = absolute(server_cwd, params.cwd)
         changes |= environment(params.environments)
         if (mode := params.collaboration_mode) is not None:  # it carries a model and an effort of its own
             changes |= {"model": mode.settings.model, "effort": mode.settings.reasoning_effort}
@@ -105,6 +107,19 @@ class ThreadSettings:
         if self.has_environment and (isinstance(self.sandbox, WorkspaceWritePolicy) or self.profile is not None):
             check_roots(roots, self.cwd)
         return self
+
+
+def absolute(server_cwd: str, cwd: str) -> str:
+    """The working directory that `cwd` names, which need not exist; relative ones are taken from the server's own.
+
+    Raises RpcError for a path that no directory can have, or that no client can be told.
+    """
+    path = os.path.normpath(os.path.join(server_cwd, cwd)) if cwd else server_cwd
+    if "\0" in path:
+        raise invalid_request("invalid cwd: a path holds no NUL")
+    if not is_clean(path):
+        raise invalid_request(f"invalid cwd: the server's own directory, {clean(server_cwd)}, is not valid UTF-8")
+    return path
 
 
 def mode_of(settings: ThreadSettings) -> CollaborationMode:
@@ -140,7 +155,7 @@ def settings_for(
     settings = ThreadSettings(
         model=model,
         model_provider=params.model_provider or config.model_provider or "openai",
-        cwd=os.path.normpath(os.path.join(server_cwd, cwd)) if cwd else server_cwd,
+        cwd=absolute(server_cwd, cwd or ""),
         approval_policy=params.approval_policy
         or approval_from_rollout(recorded.get("approval_policy"))
         or approval_from_rollout(config.approval_policy)

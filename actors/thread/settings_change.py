@@ -6,7 +6,6 @@ the sandbox as a permission profile, which lists paths; ours has the policy itse
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -14,7 +13,7 @@ from attrs import evolve
 
 from spindle.actors.thread.permissions import ROLLOUT_KEYS, to_rollout
 from spindle.actors.thread.restrictions import REVIEWER, asked_sandbox, environment
-from spindle.actors.thread.settings import ThreadSettings, mode_of, sandbox_to_rollout
+from spindle.actors.thread.settings import ThreadSettings, absolute, mode_of, sandbox_to_rollout
 from spindle.actors.turn.modes import filled
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.settings import (
@@ -66,7 +65,7 @@ def changed(
     if sandbox is not None:
         changes["sandbox"], changes["profile"] = sandbox
     if params.cwd is not None:
-        changes["cwd"] = os.path.normpath(os.path.join(server_cwd, params.cwd))
+        changes["cwd"] = absolute(server_cwd, params.cwd)
     changes |= environment(params.environments)
     if not isinstance(params.service_tier, Absent):
         changes["service_tier"] = params.service_tier

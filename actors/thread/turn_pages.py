@@ -21,6 +21,7 @@ from spindle.rpc.protocol.threads import (
     ThreadTurnsListParams,
     ThreadTurnsListResponse,
 )
+from spindle.rpc.protocol.values import loads
 
 PAGE = 25
 LARGEST_PAGE = 100
@@ -44,7 +45,7 @@ def _page_size(limit: int | None) -> int:
 def _anchor(cursor: str, snapshot: Snapshot) -> _Anchor:
     """Raises RpcError."""
     try:
-        given: Any = orjson.loads(cursor)
+        given: Any = loads(cursor)
         id, included, at, item = given["turnId"], given["includeAnchor"], given.get("at"), given.get("itemId")
         if not isinstance(id, str) or type(included) is not bool or not (item is None or isinstance(item, str)):
             raise ValueError

@@ -18,6 +18,7 @@ from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.items import DynamicToolCallItem, TextOutput
 from spindle.rpc.protocol.settings import DynamicToolNamespace, DynamicTools, DynamicToolSpec
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+from spindle.rpc.protocol.values import loads
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 
@@ -111,7 +112,7 @@ async def shown(
 ) -> Output:
     """Carry the call out by `answering` to its arguments, as an item that clients are shown. Raises ToolRefused."""
     try:
-        arguments: object = orjson.loads(call.payload)
+        arguments: object = loads(call.payload)
     except orjson.JSONDecodeError as error:
         raise ToolRefused(f"failed to parse function arguments: {error}") from error
     began = time.monotonic()

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
+from spindle.rpc.protocol.values import loads
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class Call:
     def arguments(self, cls: type[T]) -> T:
         """The payload as an object of `cls`. Raises ToolRefused naming what does not fit."""
         try:
-            return structure(orjson.loads(self.payload), cls)
+            return structure(loads(self.payload), cls)
         except (orjson.JSONDecodeError, InvalidValue) as error:
             raise ToolRefused(f"failed to parse function arguments: {error}") from error
 

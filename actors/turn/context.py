@@ -20,6 +20,7 @@ from spindle.actors.thread.permissions import from_rollout, unreadable
 from spindle.actors.thread.recorded import readable
 from spindle.actors.thread.settings import ThreadSettings, approval_name, mode_name, mode_of, sandbox_to_rollout
 from spindle.rpc.protocol.converter import unstructure
+from spindle.rpc.protocol.values import clean
 from spindle.storage.config import Config
 
 TURN_ABORTED = (
@@ -57,7 +58,7 @@ def today() -> tuple[str, str]:
     now = datetime.datetime.now().astimezone()
     link = os.path.realpath("/etc/localtime")
     name = os.environ.get("TZ") or (link.split("/zoneinfo/", 1)[1] if "/zoneinfo/" in link else time.tzname[0])
-    return now.date().isoformat(), name
+    return now.date().isoformat(), clean(name)
 
 
 @frozen(kw_only=True)
@@ -210,7 +211,7 @@ def permissions(settings: ThreadSettings) -> str:
 
 def environment(now: Told) -> str:
     """The text that tells the model where it is."""
-    shell = os.path.basename(os.environ.get("SHELL") or "bash")
+    shell = clean(os.path.basename(os.environ.get("SHELL") or "bash"))
     return (
         f"<environment_context>\n  <cwd>{now.cwd}</cwd>\n  <shell>{shell}</shell>\n  <current_date>{now.date}</current_date>\n"
         f"  <timezone>{now.timezone}</timezone>\n</environment_context>"

@@ -23,10 +23,9 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
+from spindle.rpc.protocol.values import count, loads
 
 _Fields: TypeAlias = Mapping[str, type | tuple[type, ...]]
-
-_NULLABLE_TEXT = (str, type(None))
 
 # What an output item must have to be of use; without it the conversation could not be continued.
 _ITEMS: Mapping[str, _Fields] = {
@@ -52,7 +51,7 @@ def decode(payloads: Iterable[bytes], events: list[ModelEvent]) -> ModelError | 
     """
     for payload in payloads:
         try:
-            data = orjson.loads(payload)
+            data = loads(payload)
         except orjson.JSONDecodeError:
             continue
         if type(data) is not dict:
@@ -108,18 +107,18 @@ def _usable(item: object) -> bool:
 
 
 def _summary_part_added(data: dict[str, Any]) -> ModelEvent | None:
-    index = data.get("summary_index")
-    return SummaryPartAdded(index) if type(index) is int else None
+    index = count(data.get("summary_index"))
+    return None if index is None else SummaryPartAdded(index)
 
 
 def _summary_delta(data: dict[str, Any]) -> ModelEvent | None:
-    delta, index = data.get("delta"), data.get("summary_index")
-    return SummaryDelta(delta, index) if type(delta) is str and type(index) is int else None
+    delta, index = data.get("delta"), count(data.get("summary_index"))
+    return SummaryDelta(delta, index) if type(delta) is str and index is not None else None
 
 
 def _reasoning_delta(data: dict[str, Any]) -> ModelEvent | None:
-    delta, index = data.get("delta"), data.get("content_index")
-    return ReasoningDelta(delta, index) if type(delta) is str and type(index) is int else None
+    delta, index = data.get("delta"), count(data.get("content_index"))
+    return ReasoningDelta(delta, index) if type(delta) is str and index is not None else None
 
 
 def _input_delta(data: dict[str, Any]) -> ModelEvent | None:
@@ -140,16 +139,16 @@ def _completed(data: dict[str, Any]) -> ModelEvent | ModelError | None:
         return Completed(response_id, None)
     counts = cast(dict[str, Any], usage) if isinstance(usage, dict) else {}
     for name in ("input_tokens", "output_tokens", "total_tokens"):
-        if type(counts.get(name)) is not int:
+        if count(counts.get(name)) is None:
             return disconnected(f"failed to parse ResponseCompleted: missing field `{name}`")
     return Completed(
         response_id,
         Usage(
-            input_tokens=counts["input_tokens"],
+            input_tokens=count(counts["input_tokens"]) or 0,
             cached_input_tokens=_detail(counts, "input_tokens_details", "cached_tokens"),
-            output_tokens=counts["output_tokens"],
+            output_tokens=count(counts["output_tokens"]) or 0,
             reasoning_output_tokens=_detail(counts, "output_tokens_details", "reasoning_tokens"),
-            total_tokens=counts["total_tokens"],
+            total_tokens=count(counts["total_tokens"]) or 0,
         ),
     )
 
@@ -157,7 +156,7 @@ def _completed(data: dict[str, Any]) -> ModelEvent | ModelError | None:
 def _detail(counts: dict[str, Any], group: str, name: str) -> int:
     details = counts.get(group)
     value = cast(dict[str, Any], details).get(name) if isinstance(details, dict) else None
-    return value if type(value) is int else 0
+    return count(value) or 0
 
 
 def _failed(data: dict[str, Any]) -> ModelError:

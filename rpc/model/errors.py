@@ -13,6 +13,8 @@ from typing import Any, cast
 
 import orjson
 
+from spindle.rpc.protocol.values import loads
+
 _MESSAGE_LIMIT = 16384
 
 
@@ -152,7 +154,7 @@ def _named(status: int) -> str:
 
 def _error_member(body: bytes) -> Mapping[str, Any]:
     try:
-        return _mapping(_mapping(orjson.loads(body)).get("error"))
+        return _mapping(_mapping(loads(body)).get("error"))
     except orjson.JSONDecodeError:
         return {}
 

@@ -38,6 +38,7 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
+from spindle.rpc.protocol.values import loads
 
 _BYTES_PER_TOKEN = 4
 _ECHO_LIMIT = 400
@@ -123,7 +124,7 @@ class OfflineModel:
     def from_file(cls, path: str | Path) -> "OfflineModel":
         """Read a script. Blocking. Raises `OSError`, and `ValueError` with the place for what is no script."""
         try:
-            entries = orjson.loads(Path(path).read_bytes())
+            entries = loads(Path(path).read_bytes())
         except orjson.JSONDecodeError as error:
             raise ValueError(f"{path}: {error}") from error
         if not isinstance(entries, list):

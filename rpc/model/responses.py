@@ -17,6 +17,7 @@ from spindle.rpc.model.errors import ModelError, disconnected, refused
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
 from spindle.rpc.model.provider import Provider
 from spindle.rpc.model.sse import EventSplitter
+from spindle.rpc.protocol.values import loads
 
 _ERROR_BODY_LIMIT = 1 << 20
 _ERROR_BODY_SECONDS = 10.0
@@ -93,7 +94,7 @@ class ResponsesModel:
         if not 200 <= exchange.status < 300:
             raise refused(exchange.status, said, connections.url)
         try:
-            entries: object = orjson.loads(said)["models"]
+            entries: object = loads(said)["models"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             entries = None
         if not isinstance(entries, list):

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from spindle.rpc.protocol.shapes import JsonObject, USize
+from spindle.rpc.protocol.shapes import JsonObject, PathName, USize
 
 
 @frozen
@@ -13,7 +13,7 @@ class ConfigReadParams:
     """Parameters of config/read; with `cwd` the layers of that project count too."""
 
     include_layers: bool = False
-    cwd: str | None = None
+    cwd: PathName | None = None
 
 
 @frozen

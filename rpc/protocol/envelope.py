@@ -3,13 +3,15 @@
 The protocol is JSON-RPC 2.0 without the `jsonrpc` member; one that is there is ignored.
 """
 
-from typing import TypeAlias, cast
+import re
+from typing import Final, TypeAlias, cast
 
 import orjson
 from attrs import frozen
 
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.values import clean, loads
 
 RequestId: TypeAlias = str | int
 """Chosen by whoever asks, echoed with its type by whoever answers; integers are int64."""
@@ -51,15 +53,26 @@ class ErrorResponse:
     error: dict[str, object]
 
 
-Message: TypeAlias = Request | Notification | Response | ErrorResponse
+@frozen
+class Malformed:
+    """A request that cannot be read, but for its id."""
+
+    id: RequestId
+    reason: str
+
+
+Message: TypeAlias = Request | Notification | Response | ErrorResponse | Malformed
 
 
 def parse(line: bytes) -> Message | None:
-    """Read one message. None if the line holds none: not JSON, not UTF-8, a batch, no method, an impossible id."""
+    """Read one message. None if the line holds none: not JSON, a batch, no method, an impossible id.
+
+    What cannot be read and has an id all the same is a request to refuse, or the answer to a request that failed.
+    """
     try:
-        decoded: object = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
+        decoded: object = loads(line)
+    except orjson.JSONDecodeError as fault:
+        return _unreadable(line, str(fault))
     if not isinstance(decoded, dict):
         return None
     message = cast(dict[str, object], decoded)
@@ -75,10 +88,55 @@ def parse(line: bytes) -> Message | None:
         return None
     if "result" in message:
         return Response(cast(RequestId, id), message["result"])
-    error = message.get("error")
-    if isinstance(error, dict):
-        return ErrorResponse(cast(RequestId, id), cast(dict[str, object], error))
+    if "error" in message:
+        error = message["error"]
+        return ErrorResponse(cast(RequestId, id), cast(dict[str, object], error) if isinstance(error, dict) else {})
     return None
+
+
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
+_MOST_TOKENS: Final = 100_000
+"""Of a message that cannot be read: so many are looked through for its id, which takes some hundredths of a second."""
+
+
+def _unreadable(line: bytes, why: str) -> Message | None:
+    """Who waits for an answer to a line that is no JSON, or has one for us. `why` is what is wrong with the line."""
+    members = _outer_members(line)
+    id = members.get(b'"id"')
+    if id is None or not _is_request_id(id):
+        return None
+    if b'"method"' in members:
+        return Malformed(cast(RequestId, id), why)
+    if b'"result"' in members or b'"error"' in members:
+        return ErrorResponse(cast(RequestId, id), {"message": f"the answer cannot be read: {why}"})
+    return None
+
+
+def _outer_members(line: bytes) -> dict[bytes, object]:
+    """The members of a damaged message by their quoted names, as far as it can be told: plain ones with their value."""
+    members: dict[bytes, object] = {}
+    level, name, last = 0, b"", b""
+    for count, match in enumerate(_TOKEN.finditer(line)):
+        token = match[0]
+        if count > _MOST_TOKENS or (count == 0 and token != b"{"):
+            break
+        if token in b"{[":
+            level += 1
+        elif token in b"}]":
+            level -= 1
+        elif level != 1:
+            continue
+        elif token == b":":
+            name = last
+            members.setdefault(name, None)
+        elif token != b"," and name == b'"id"':
+            try:
+                members[name] = orjson.loads(token)
+            except orjson.JSONDecodeError:
+                break
+        name = b"" if token == b"," else name
+        last = token
+    return members
 
 
 def _is_request_id(id: object) -> bool:
@@ -103,5 +161,11 @@ def encode_result(id: RequestId, result: object) -> bytes:
 
 
 def encode_error(id: RequestId, error: RpcError) -> bytes:
-    """Write the answer to a request that failed, without a newline."""
-    return encode({"id": id, "error": error.body()})
+    """Write the answer to a request that failed, without a newline; this always succeeds.
+
+    Of an error that cannot be encoded, text that is no UTF-8 is replaced and the data left out.
+    """
+    try:
+        return encode({"id": id, "error": error.body()})
+    except Exception:  # whatever data an error was given
+        return encode({"id": id, "error": RpcError(error.code, clean(error.message)).body()})

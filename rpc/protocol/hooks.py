@@ -8,6 +8,8 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from spindle.rpc.protocol.shapes import PathName
+
 HookEventName: TypeAlias = Literal[
     "preToolUse", "permissionRequest", "postToolUse", "sessionStart", "userPromptSubmit", "stop"
 ]
@@ -86,7 +88,7 @@ class HookCompletedNotification:
 class HooksListParams:
     """Which hooks there are for each of `cwds`; for the server's own directory if none are named."""
 
-    cwds: Sequence[str] = ()
+    cwds: Sequence[PathName] = ()
 
 
 @frozen(kw_only=True)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import orjson
 
+from spindle.rpc.protocol.values import clean
+
 
 class InvalidValue(Exception):
     """A JSON value does not fit the class it should become.
@@ -47,7 +49,7 @@ def describe(value: object) -> str:
         case float():
             return f"floating point `{value!r}`"
         case str():
-            return f"string {orjson.dumps(value).decode()}"
+            return f"string {orjson.dumps(clean(value)).decode()}"
         case list() | tuple():
             return "sequence"
         case _:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from attrs import field, frozen
 
 from spindle.rpc.protocol.settings import ReasoningEffort
-from spindle.rpc.protocol.shapes import I32, U32, Tagged, USize
+from spindle.rpc.protocol.shapes import I32, U32, PathName, Tagged, USize
 
 MessagePhase: TypeAlias = Literal["commentary", "final_answer"]
 CommandExecutionSource: TypeAlias = Literal["agent", "userShell", "unifiedExecStartup", "unifiedExecInteraction"]
@@ -73,7 +73,7 @@ class LocalImageInput:
     """An image file on the server's machine."""
 
     type: Literal["localImage"] = field(default="localImage", init=False)
-    path: str
+    path: PathName
 
 
 @frozen
@@ -82,7 +82,7 @@ class SkillInput:
 
     type: Literal["skill"] = field(default="skill", init=False)
     name: str
-    path: str
+    path: PathName
 
 
 @frozen

@@ -60,13 +60,19 @@ class Bounds:
 
 
 @attrs.frozen
-class Absolute:
+class Path:
+    """Annotates a str that names a file or folder; no name has a NUL in it."""
+
+
+@attrs.frozen
+class Absolute(Path):
     """Annotates a str that has to be an absolute path."""
 
 
 U32: TypeAlias = Annotated[int, Bounds("u32", 0, 2**32 - 1)]
 USize: TypeAlias = Annotated[int, Bounds("usize", 0, 2**64 - 1)]
 I32: TypeAlias = Annotated[int, Bounds("i32", -(2**31), 2**31 - 1)]
+PathName: TypeAlias = Annotated[str, Path()]
 AbsolutePath: TypeAlias = Annotated[str, Absolute()]
 JsonObject: TypeAlias = Mapping[str, object]
 

@@ -5,6 +5,8 @@ from typing import ClassVar, Literal, TypeAlias
 
 from attrs import field, frozen
 
+from spindle.rpc.protocol.shapes import PathName
+
 SkillScope: TypeAlias = Literal["user", "repo", "system", "admin"]
 
 _OPTIONAL = {"omit_none": True}
@@ -14,15 +16,15 @@ _OPTIONAL = {"omit_none": True}
 class SkillsListExtraRootsForCwd:
     """More directories to look for skills in, for one working directory."""
 
-    cwd: str
-    extra_user_roots: Sequence[str]
+    cwd: PathName
+    extra_user_roots: Sequence[PathName]
 
 
 @frozen
 class SkillsListParams:
     """Which skills there are for each of `cwds`; for the server's own directory if none are named."""
 
-    cwds: Sequence[str] = ()
+    cwds: Sequence[PathName] = ()
     force_reload: bool = False
     per_cwd_extra_user_roots: Sequence[SkillsListExtraRootsForCwd] | None = None
 
@@ -101,7 +103,7 @@ class SkillsConfigWriteParams:
     """Switch a skill, named by path or by name, on or off."""
 
     enabled: bool
-    path: str | None = None
+    path: PathName | None = None
     name: str | None = None
 
 

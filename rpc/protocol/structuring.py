@@ -15,7 +15,7 @@ import attrs
 from cattrs import Converter
 
 from spindle.rpc.protocol.invalid import InvalidValue, Unsupported, describe, invalid_type, unknown_variant
-from spindle.rpc.protocol.shapes import ABSENT, Absent, Absolute, Bounds, Keyed, Tagged, Untagged, wire_name
+from spindle.rpc.protocol.shapes import ABSENT, Absent, Absolute, Bounds, Keyed, Path, Tagged, Untagged, wire_name
 from spindle.rpc.protocol.vocabulary import HARMLESS, REFUSED
 
 log = logging.getLogger("spindle")
@@ -41,12 +41,19 @@ def structure_float(value: Any, _: Any) -> float:
     raise invalid_type(value, "f64")
 
 
+def structure_path(value: Any, _: Any) -> str:
+    path = structure_str(value, _)
+    if "\0" in path:
+        raise InvalidValue("invalid value: a path with a NUL character")
+    return path
+
+
 def structure_absolute(value: Any, _: Any) -> str:
     if not isinstance(value, str):
         raise invalid_type(value, "path string")
     if not value.startswith("/"):
         raise InvalidValue("AbsolutePathBuf deserialized without a base path")
-    return value
+    return structure_path(value, _)
 
 
 def by_bounds(bounds: Bounds) -> Hook:
@@ -138,6 +145,8 @@ def by_annotated(t: Any, converter: Converter) -> Hook:
                 return by_bounds(note)
             case Absolute():
                 return structure_absolute
+            case Path():
+                return structure_path
             case Tagged():
                 return by_tagged(union, note, converter)
             case Keyed():

@@ -16,7 +16,7 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
     TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import ABSENT, Absent, JsonObject
+from spindle.rpc.protocol.shapes import ABSENT, Absent, JsonObject, PathName
 
 
 @frozen(kw_only=True)
@@ -24,7 +24,7 @@ class ThreadSettingsUpdateParams:
     """What to change for the turns that follow; None leaves a setting, but clears the `service_tier`."""
 
     thread_id: str
-    cwd: str | None = None
+    cwd: PathName | None = None
     environments: Sequence[TurnEnvironmentParams] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None

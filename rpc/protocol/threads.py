@@ -24,7 +24,7 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
     TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, AbsolutePath, JsonObject, Tagged, Untagged
+from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, AbsolutePath, JsonObject, PathName, Tagged, Untagged
 from spindle.rpc.protocol.turns import Turn, TurnItemsView
 
 ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
@@ -145,7 +145,7 @@ class ThreadStartParams:
     model: str | None = None
     model_provider: str | None = None
     service_tier: ServiceTier | Absent | None = ABSENT
-    cwd: str | None = None
+    cwd: PathName | None = None
     runtime_workspace_roots: Sequence[AbsolutePath] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
@@ -216,11 +216,11 @@ class ThreadResumeParams:
 
     thread_id: str
     history: Sequence[JsonObject] | None = field(default=None, metadata={"experimental": True})
-    path: str | None = field(default=None, metadata={"experimental": True})
+    path: PathName | None = field(default=None, metadata={"experimental": True})
     model: str | None = None
     model_provider: str | None = None
     service_tier: ServiceTier | Absent | None = ABSENT
-    cwd: str | None = None
+    cwd: PathName | None = None
     runtime_workspace_roots: Sequence[AbsolutePath] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None
@@ -255,11 +255,11 @@ class ThreadForkParams:
     thread_id: str
     last_turn_id: str | None = None
     before_turn_id: str | None = None
-    path: str | None = field(default=None, metadata={"experimental": True})
+    path: PathName | None = field(default=None, metadata={"experimental": True})
     model: str | None = None
     model_provider: str | None = None
     service_tier: ServiceTier | Absent | None = ABSENT
-    cwd: str | None = None
+    cwd: PathName | None = None
     runtime_workspace_roots: Sequence[AbsolutePath] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None

@@ -21,7 +21,7 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
     TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath
+from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath, PathName
 
 TurnStatus: TypeAlias = Literal["completed", "interrupted", "failed", "inProgress"]
 TurnItemsView: TypeAlias = Literal["notLoaded", "summary", "full"]
@@ -63,7 +63,7 @@ class TurnStartParams:
     input: Sequence[UserInput]
     responsesapi_client_metadata: Mapping[str, str] | None = field(default=None, metadata={"experimental": True})
     environments: Sequence[TurnEnvironmentParams] | None = field(default=None, metadata={"experimental": True})
-    cwd: str | None = None
+    cwd: PathName | None = None
     runtime_workspace_roots: Sequence[AbsolutePath] | None = None
     approval_policy: AskForApproval | None = None
     approvals_reviewer: ApprovalsReviewer | None = None

@@ -17,6 +17,7 @@ from attrs import field, frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName, HookSource
 from spindle.rpc.protocol.shapes import USize
+from spindle.rpc.protocol.values import loads
 from spindle.storage.config.effective import Config
 from spindle.storage.config.layers import Layer
 
@@ -137,7 +138,7 @@ def _from_json(file: Path, warnings: list[str]) -> Mapping[str, object]:
         warnings.append(f"failed to read hooks config {file}: {error.strerror or error}")
         return {}
     try:
-        return structure(orjson.loads(data), _File).hooks
+        return structure(loads(data), _File).hooks
     except (orjson.JSONDecodeError, InvalidValue) as error:
         warnings.append(f"failed to parse hooks config {file}: {error}")
         return {}

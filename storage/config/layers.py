@@ -1,12 +1,16 @@
 """Layers of configuration, strongest first: session flags, project folders (nearest first), user, system."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 import orjson
 from attrs import frozen
+
+from spindle.rpc.protocol.values import fault
+from spindle.storage.config.errors import ConfigError
 
 Trust: TypeAlias = Literal["trusted", "untrusted"]
 
@@ -68,7 +72,7 @@ def origins(layers: Sequence[Layer]) -> dict[str, Mapping[str, Any]]:
 
 
 def nest(overrides: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Dotted overrides as tables; a later one wins, a null one is left out."""
+    """Dotted overrides as tables; a later one wins, a null one is left out. Raises ConfigError for one nested too deeply."""
     root: dict[str, Any] = {}
     for dotted, value in overrides:
         if value is None:
@@ -83,13 +87,15 @@ def nest(overrides: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         old: Any = table.get(last)
         both = isinstance(old, dict) and isinstance(value, dict)
         table[last] = merge(cast("dict[str, Any]", old), cast("dict[str, Any]", value)) if both else value
+    if (wrong := fault(root)) is not None:
+        raise ConfigError(f"invalid override {'.'.join(wrong.keys)[:200]}: {wrong.reason}")
     return root
 
 
 def project_root(cwd: Path, markers: Sequence[str] = (".git",)) -> Path:
     """The nearest folder at or above `cwd` that holds one of `markers`, else `cwd` itself. Blocks on the disk."""
     for folder in (cwd, *cwd.parents):
-        if any((folder / marker).exists() for marker in markers):
+        if any(os.path.exists(folder / marker) for marker in markers):  # False for a name that no file can have
             return folder
     return cwd
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 
 import orjson
 
+from spindle.rpc.protocol.values import loads
 from spindle.storage.config.checking import model_faults
 from spindle.storage.config.errors import ConfigError
 
@@ -46,7 +47,7 @@ class CatalogFiles:
 
 def _parsed(path: Path, data: bytes) -> Catalog:
     try:
-        value: object = orjson.loads(data)
+        value: object = loads(data)
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"failed to parse {_KEY} `{path}` as JSON: {error}") from None
     entries = cast("dict[str, object]", value).get("models") if isinstance(value, dict) else None

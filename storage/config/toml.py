@@ -7,6 +7,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any, cast
 
+from spindle.rpc.protocol.values import TOO_DEEP, clean, fault
 from spindle.storage.config.errors import ConfigError
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -23,7 +24,7 @@ def parse_file(path: Path, data: bytes) -> Mapping[str, Any]:
             "the file is not UTF-8", path, line, error.start - data.rfind(b"\n", 0, error.start)
         ) from None
     try:
-        return cast("Mapping[str, Any]", plain(tomllib.loads(text)))
+        content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason = str(error)
         line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
@@ -32,6 +33,11 @@ def parse_file(path: Path, data: bytes) -> Mapping[str, Any]:
             if place[1] is not None:
                 line, column = int(place[1]), int(place[2])
         raise ConfigError(reason[:1].lower() + reason[1:], path, line, column) from None
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, arrays in arrays in arrays
+        raise ConfigError(TOO_DEEP if isinstance(error, RecursionError) else str(error), path) from None
+    if (wrong := fault(content)) is not None:
+        raise ConfigError(wrong.reason, path, *(find_value(data, wrong.keys) or ()))
+    return cast("Mapping[str, Any]", plain(content))
 
 
 def plain(value: object) -> object:
@@ -44,16 +50,25 @@ def plain(value: object) -> object:
 
 
 def parse_override(text: str) -> tuple[str, object]:
-    """Split `dotted.key=value`; a value that is no TOML is taken as text. Raises ValueError without `=` or key."""
+    """Split `dotted.key=value`; a value that is no TOML is taken as text.
+
+    Raises ValueError without `=` or key, and for what is no value of a configuration.
+    """
     key, separator, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not separator or not key:
         raise ValueError(f"invalid override {text!r}: expected key=value")
+    parsed: object
     try:
-        return key, plain(tomllib.loads(f"value = {value}")["value"])
+        parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-        return key, value[1:-1] if quoted else value
+        parsed = value[1:-1] if quoted else value
+    except RecursionError:
+        raise ValueError(f"invalid override {clean(key)}: {TOO_DEEP}") from None
+    if (wrong := fault([key, parsed])) is not None:
+        raise ValueError(f"invalid override {clean(key)}: {wrong.reason}")
+    return key, plain(parsed)
 
 
 def find_value(data: bytes, keys: tuple[str, ...]) -> tuple[int, int] | None:

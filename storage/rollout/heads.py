@@ -10,6 +10,7 @@ import re
 
 import orjson
 
+from spindle.rpc.protocol.values import DEPTH_OF_RECORDS, loads
 from spindle.storage.rollout.items import SHOWN_AS
 from spindle.storage.rollout.lines import salvage
 from spindle.storage.rollout.scan import Found
@@ -88,7 +89,7 @@ def counts_tokens(found: Found) -> bool | None:
 def read_event(found: Found) -> Json:
     """The whole payload of an event line (`found.raw` must be whole); of one that cannot be read, what is certain."""
     try:
-        payload: object = orjson.loads(found.raw)["payload"]
+        payload: object = loads(found.raw, DEPTH_OF_RECORDS)["payload"]
         if is_mapping(payload):
             return payload
     except (orjson.JSONDecodeError, KeyError, TypeError):

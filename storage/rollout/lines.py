@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 
+from spindle.rpc.protocol.values import DEPTH_OF_RECORDS, loads
 from spindle.storage.rollout.regular import regular
 from spindle.storage.rollout.shapes import is_mapping
 
@@ -52,7 +53,7 @@ def encode_line(type: str, payload: object, timestamp: datetime | None = None, o
 def decode_line(data: bytes) -> Line | None:
     """The line in `data` (its newline may be there or not), or None if it is not a whole, well-formed line."""
     try:
-        value: object = orjson.loads(data)
+        value: object = loads(data, DEPTH_OF_RECORDS)
     except orjson.JSONDecodeError:
         return None
     if not is_mapping(value):

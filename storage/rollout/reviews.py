@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from spindle.rpc.protocol.values import loads
 from spindle.storage.rollout.shapes import Json, mapping, sequence, text
 
 NO_REVIEW = "Reviewer failed to output a response."
@@ -17,7 +18,7 @@ def review_output(answer: str) -> Json:
     start, end = answer.find("{"), answer.rfind("}")
     for candidate in (answer, answer[start : end + 1] if start >= 0 else ""):
         try:
-            found = mapping(orjson.loads(candidate))
+            found = mapping(loads(candidate))
         except orjson.JSONDecodeError:
             continue
         if isinstance(found.get("findings"), list):

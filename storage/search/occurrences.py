@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
+from spindle.rpc.protocol.values import loads
 from spindle.storage.rollout.source import Source
 from spindle.storage.search.messages import Message, messages
 from spindle.storage.search.needle import Needle, Snippet, snippet
@@ -58,7 +59,7 @@ def _write_cursor(thread_id: str, term: str, start: int) -> str:
 
 def _parse_cursor(text: str, thread_id: str, term: str) -> int:
     try:
-        cursor: Any = orjson.loads(text)
+        cursor: Any = loads(text)
     except orjson.JSONDecodeError:
         raise InvalidCursor(text) from None
     match cursor:

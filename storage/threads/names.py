@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from spindle.rpc.protocol.values import loads
 from spindle.storage.durable import append_all, sync_folder
 from spindle.storage.home import Home
 from spindle.storage.locks import locked
@@ -54,7 +55,7 @@ def read_name(home: Home, thread_id: str) -> str | None:
 def parse_entry(line: bytes) -> tuple[str, str | None] | None:
     """The thread id and the name of a line; the name is None where it was taken away. None for anything else."""
     try:
-        entry: Any = orjson.loads(line)
+        entry: Any = loads(line)
     except orjson.JSONDecodeError:
         return None
     match entry:

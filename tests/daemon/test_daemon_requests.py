@@ -72,8 +72,11 @@ def test_lines_that_are_no_messages_are_survived(daemon: Daemon) -> None:
     invalid_utf8 = b'{"id":"bad","method":"thread/loaded/list","params":{"cursor":"\xff\xfe"}}'
     client.wire.write([*malformed, invalid_utf8])
     assert client.call("thread/loaded/list")["data"] == []
-    assert [message for message in client.messages.entries[before:] if "id" in message] == client.messages.entries[-1:]
-    assert daemon.logged(f"no message ({len(invalid_utf8)} bytes)")
+    answers = [message for message in client.messages.entries[before:] if "id" in message]
+    assert [answer["id"] for answer in answers] == ["bad", answers[-1]["id"]]
+    assert "UTF-8" in answers[0]["error"]["message"]
+    assert daemon.logged(f"cannot be read ({len(invalid_utf8)} bytes)")
+    assert daemon.logged("no message (1 bytes)")
 
 
 def test_ids_come_back_with_their_type(client: Client) -> None:

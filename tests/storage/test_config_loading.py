@@ -281,3 +281,28 @@ def test_a_file_over_the_settings_lies_beside_the_one_that_names_it(home: Home, 
     assert [loads.overlay(config, file)[0].model for file in ("role.toml", "./role.toml")] == ["ours", "mine"]
     loads = loader(home, trusting(project, "untrusted") + '[agents.mine]\nconfig_file = "role.toml"\n')
     assert loads.overlay(loads.load(project), "role.toml")[0].model == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [
+        ("a = 1\nb = " + "[" * 200 + "]" * 200, "recursion limit exceeded", None),
+        ("a = " + "[" * 50_000, "recursion limit exceeded", None),
+        (".".join(["a"] * 1000) + " = 1", "recursion limit exceeded", None),
+        ("a = 1\nb = 0x1_0000_0000_0000_0000", "beyond 64 bits", 2),
+        ("a = 1\nb = -9223372036854775809", "beyond 64 bits", 2),
+        ("a = " + "9" * 5000, "integer string conversion", None),
+        ("[t]\nc = inf", "expected a finite number", 2),
+    ],
+)
+def test_what_no_message_could_hold_is_refused(home: Home, text: str, reason: str, line: int | None) -> None:
+    error = failing(home, text)
+    assert reason in error.reason
+    assert (error.path, error.line) == (home.config_file, line)
+
+
+def test_overrides_that_no_message_could_hold_are_refused(home: Home) -> None:
+    assert "recursion limit" in failing(home, "", (".".join(["a"] * 200), 1)).reason
+    for text in ("a=\udcff", "\udcff=1", "a=nan", "a=" + "[" * 200 + "]" * 200, "a=" + "[" * 50_000):
+        with pytest.raises(ValueError, match="invalid override"):
+            parse_override(text)

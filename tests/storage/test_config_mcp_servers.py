@@ -132,7 +132,7 @@ FAULTS = [
     ('command = "x"\nenv = { A = 1 }', None, "mcp_servers.a.env.A: invalid type: integer `1`, expected a string"),
     ('command = "x"\nenv_vars = [1]', 3, "expected names of variables, or tables with a `name`"),
     ('command = "x"\nstartup_timeout_sec = -1', 3, "invalid value: `-1`, expected a time that is not negative"),
-    ('command = "x"\nstartup_timeout_sec = nan', 3, "invalid value: `nan`, expected a time that is not negative"),
+    ('command = "x"\nstartup_timeout_sec = nan', 3, "invalid value: `nan`, expected a finite number"),
     ('command = "x"\ntool_timeout_sec = "y"', 3, 'invalid type: string "y", expected f64'),
     ('command = "x"\ntool_timeout_sec = true', 3, "invalid type: boolean `true`, expected f64"),
     ('command = "x"\nshared = 1', 3, "invalid type: integer `1`, expected a boolean"),

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias, cast
 from attrs import evolve, field, frozen
 
 from spindle.actors.tools.commands import quoting
+from spindle.rpc.protocol.values import clean
 from spindle.storage.durable import append_all, make_folder, sync_folder
 from spindle.storage.locks import release, wait_for
 from spindle.storage.rollout.regular import regular
@@ -108,7 +109,7 @@ def load_rules(folder: Path) -> Rules:
         return Rules()
     rules = Rules()
     for path in paths:
-        read = parse_rules(path.read_text("utf-8", "replace"), str(path))
+        read = parse_rules(path.read_text("utf-8", "replace"), clean(str(path)))
         rules = Rules([*rules.rules, *read.rules], {**rules.executables, **read.executables})
     return rules
 

@@ -14,6 +14,7 @@ from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, 
 from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.rpc.protocol.items import ImageViewItem
+from spindle.rpc.protocol.shapes import PathName
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 
 Reading: TypeAlias = Callable[[ToolHost], Confinement | None]
@@ -22,7 +23,7 @@ Reading: TypeAlias = Callable[[ToolHost], Confinement | None]
 
 @frozen
 class _Image:
-    path: str
+    path: PathName
 
 
 class ViewImage:

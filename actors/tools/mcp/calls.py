@@ -25,6 +25,7 @@ from spindle.rpc.protocol.turns import (
     ItemStartedNotification,
     McpToolCallProgressNotification,
 )
+from spindle.rpc.protocol.values import loads
 
 
 @frozen
@@ -41,7 +42,7 @@ async def call_tool(servers: McpServers, tool: Tool, call: Call, host: CallHost)
     Cancelled, it leaves a completed item behind that says so; the model then reads `results.aborted_output`.
     """
     try:
-        arguments: Any = orjson.loads(call.arguments) if call.arguments.strip() else None
+        arguments: Any = loads(call.arguments) if call.arguments.strip() else None
     except orjson.JSONDecodeError as error:
         return f"Wall time: 0.0000 seconds\nOutput:\n{error_content(f'err: {error}')}"
     reporter = ItemReporter(

@@ -18,6 +18,7 @@ from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.shapes import Json, as_object, objects
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallItem
+from spindle.rpc.protocol.values import loads
 
 RESOURCE_TOOLS: Final = ("list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource")
 _EVERYBODY: Final = "codex"
@@ -62,7 +63,7 @@ def resource_tools() -> list[dict[str, Any]]:
 async def call_resource_tool(servers: McpServers, name: str, call: Call, host: CallHost) -> str:
     """Run one of the functions (`RESOURCE_TOOLS`); returns what the model reads, failures included."""
     try:
-        given: Any = orjson.loads(call.arguments) if call.arguments.strip() else {}
+        given: Any = loads(call.arguments) if call.arguments.strip() else {}
         if not isinstance(given, dict):
             raise _Refused("expected an object")
         given = as_object(cast("object", given))

@@ -15,6 +15,7 @@ from spindle.actors.tools.mcp.child import end_child, environment, start_child
 from spindle.actors.tools.mcp.errors import StartupFailed, TransportClosed
 from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.protocol.converter import encode
+from spindle.rpc.protocol.values import loads
 from spindle.rpc.transports.lines import LineTransport
 from spindle.storage.config import McpServerConfig
 
@@ -63,7 +64,7 @@ class StdioTransport:
             if line is None:
                 return None
             try:
-                message: Any = orjson.loads(line)
+                message: Any = loads(line)
             except orjson.JSONDecodeError:
                 message = None
             if isinstance(message, dict):

@@ -18,6 +18,7 @@ from spindle.actors.tools.mcp.errors import McpError, StartupFailed, TransportCl
 from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.model.sse import EventSplitter
 from spindle.rpc.protocol.converter import encode
+from spindle.rpc.protocol.values import loads
 from spindle.storage.config import McpServerConfig
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def _decoded(payload: bytes, name: str) -> list[Json]:
     if not payload:
         return []
     try:
-        message: Any = orjson.loads(payload)
+        message: Any = loads(payload)
     except orjson.JSONDecodeError:
         message = None
     if isinstance(message, dict):

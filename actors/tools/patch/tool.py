@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from spindle.actors.tools.patch.hunks import PatchError
+from spindle.rpc.protocol.values import loads
 
 NAME = "apply_patch"
 
@@ -58,7 +59,7 @@ def function_tool() -> dict[str, Any]:
 def patch_in_arguments(arguments: str) -> str:
     """The patch in the arguments of a function call. Raises PatchError."""
     try:
-        given = orjson.loads(arguments)
+        given = loads(arguments)
     except orjson.JSONDecodeError as error:
         raise PatchError(f"failed to parse function arguments: {error}") from None
     match given:

@@ -17,6 +17,7 @@ from spindle.actors.tools.patch.apply import Outcome
 from spindle.actors.tools.patch.content import Content, Unreadable, read_content, split_lines
 from spindle.actors.tools.patch.plan import NO_BLOB, Effect, opaque_blob
 from spindle.actors.tools.patch.unified import unified_diff
+from spindle.rpc.protocol.values import clean
 
 CONTEXT = 3
 """Lines around each change."""
@@ -78,7 +79,7 @@ class TurnDiff:
             was = renamed.get(path, path)
             before = None if path in moved_away and path not in renamed else self._before[was]
             parts.append((self._shown(path), self._diff(was, path, before, after)))
-        return "".join(diff for _, diff in sorted(parts))
+        return clean("".join(diff for _, diff in sorted(parts)))
 
     def _version(self, effect: Effect) -> _Version | None:
         """What an effect found, as far as there is room to remember it."""
@@ -143,7 +144,7 @@ def _git_mode(permissions: int) -> int:
 
 
 def _link_version(to: str) -> _Version:
-    content = Content(tuple(split_lines(to)))
+    content = Content(tuple(split_lines(clean(to))))
     return _Version(_LINK, content.blob(), content.lines)
 
 

@@ -1,5 +1,6 @@
 """Events of the Responses API as model events."""
 
+import json
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
+from spindle.rpc.protocol.values import MOST
 
 MESSAGE = {"type": "message", "role": "assistant", "id": "m", "content": []}
 DONE = {"type": "response.completed", "response": {"id": "r"}}
@@ -129,3 +131,21 @@ def test_a_completion_that_does_not_parse_is_a_failure(response: dict[str, Any],
     assert failure is not None
     assert failure.retryable
     assert f"missing field `{missing}`" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("count", "taken"), [(2**63, MOST), (2**64, MOST), (1e300, MOST), (-1, 0), (-(2**63), 0), (7.9, 7), (MOST, MOST)]
+)
+def test_counts_are_brought_into_bounds(count: float, taken: int) -> None:
+    usage = {"input_tokens": count, "output_tokens": count, "total_tokens": count}
+    details = {"input_tokens_details": {"cached_tokens": count}, "output_tokens_details": {"reasoning_tokens": count}}
+    event = {"type": "response.completed", "response": {"id": "r", "usage": {**usage, **details}}}
+    assert read(json.dumps(event).encode()) == ([Completed("r", Usage(taken, taken, taken, taken, taken))], None)
+    part = {"type": "response.reasoning_summary_part.added", "summary_index": count}
+    assert read(json.dumps(part).encode()) == ([SummaryPartAdded(taken)], None)
+
+
+def test_an_event_nested_too_deeply_is_skipped() -> None:
+    deep = b'{"type":"response.output_item.done","item":{"type":"compaction","encrypted_content":"a","more":%s}}'
+    assert read(deep % (b"[" * 126 + b"]" * 126)) == ([], None)
+    assert len(read(deep % (b"[" * 120 + b"]" * 120))[0]) == 1

@@ -7,6 +7,7 @@ from attrs import frozen
 from spindle.rpc.protocol.accounts import ApiKeyLogin, GetAuthStatusResponse
 from spindle.rpc.protocol.config import ConfigWarningNotification
 from spindle.rpc.protocol.converter import ABSENT, InvalidValue, encode, structure, unstructure
+from spindle.rpc.protocol.hooks import HooksListParams
 from spindle.rpc.protocol.initialize import InitializeParams
 from spindle.rpc.protocol.items import (
     AgentMessageItem,
@@ -27,6 +28,7 @@ from spindle.rpc.protocol.settings import (
     RestrictedReadAccess,
     WorkspaceWritePolicy,
 )
+from spindle.rpc.protocol.skills import SkillsConfigWriteParams
 from spindle.rpc.protocol.thread_changes import ThreadMetadataGitInfoUpdateParams, ThreadMetadataUpdateParams
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
@@ -296,3 +298,19 @@ def test_a_union_without_annotation_is_a_programming_error() -> None:
 
     with pytest.raises(TypeError, match="annotate the union"):
         structure({"value": 1}, Loose)
+
+
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (HooksListParams, {"cwds": ["/", "/a\0"]}),
+        (SkillsConfigWriteParams, {"enabled": True, "path": "\0"}),
+        (ThreadStartParams, {"cwd": "a\0b"}),
+        (TurnStartParams, {"threadId": "x", "input": [{"type": "localImage", "path": "\0"}]}),
+        (WorkspaceWritePolicy, {"writableRoots": ["/\0"]}),
+    ],
+)
+def test_no_path_has_a_nul(cls: type, params: object) -> None:
+    message, path = refused(params, cls)
+    assert message == "invalid value: a path with a NUL character"
+    assert path

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from spindle.rpc.protocol.envelope import (
     ErrorResponse,
+    Malformed,
     Message,
     Notification,
     Request,
@@ -36,8 +37,8 @@ json_values = st.recursive(
         b"not json", b"", b"   ", b"{", b"[]", b"42", b"null", b'"text"', b"{}", b'{"id":7}', b'{"method":7}',
         b'{"id":7,"method":7}', b'{"params":{}}', b'[{"id":6,"method":"m","params":{}}]', b'{"id":1.5,"method":"m"}',
         b'{"id":true,"method":"m"}', b'{"id":{"a":1},"method":"m"}', b'{"id":9223372036854775808,"method":"m"}',
-        b'{"id":1,"method":"m"} trailing', b"\xff\xfe", b'{"id":1,"method":"\xff"}', b'{"id":null,"result":1}',
-        b'{"id":1,"error":"text"}', b'{"result":1}',
+        b"\xff\xfe", b'{"id":null,"result":1}', b'{"result":1}', b'{"id":"\\ud800","method":"m"}',
+        b'{"id":1,"params":{"method":"\xff"}}', b'[{"id":1,"method":"\xff"}]', b'{"id":1e400,"method":"m"}',
     ],
 )  # fmt: skip
 def test_what_is_no_message(line: bytes) -> None:
@@ -56,10 +57,47 @@ def test_what_is_no_message(line: bytes) -> None:
         (b'{"id":null,"method":"m","params":{}}', Notification("m", {})),
         (b'{"id":1,"result":null}', Response(1, None)),
         (b'{"id":1,"error":{"code":-1,"message":"m"}}', ErrorResponse(1, {"code": -1, "message": "m"})),
+        (b'{"id":1,"error":"text"}', ErrorResponse(1, {})),
     ],
 )
 def test_the_four_kinds(line: bytes, message: Message) -> None:
     assert parse(line) == message
+
+
+DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        rb'"\ud800"', rb'"\udc80 \" }"', b'"\xff"', b"NaN", b"-Infinity", b"1e400", b"9" * 5000,
+        b"[" * 127 + b"]" * 127, DEEP, b"{",
+    ],
+    ids=lambda params: repr(params[:12]),
+)  # fmt: skip
+@pytest.mark.parametrize("order", [b'{"id":%s,"method":"m","params":%s}', b'{"method":"m","params":%.0s%s,"id":1}'])
+def test_a_request_that_cannot_be_read_can_be_answered(order: bytes, params: bytes) -> None:
+    message = parse(order % (b"1", params))
+    if params == b"{" and order.endswith(b"1}"):
+        assert message is None  # its id is then a member of the params
+    else:
+        assert isinstance(message, Malformed)
+        assert message.id == 1
+        assert message.reason
+
+
+@pytest.mark.parametrize("member", ["result", "error"])
+def test_an_answer_that_cannot_be_read_is_an_error(member: str) -> None:
+    message = parse(b'{"id":"q","%s":{"text":"\\ud800"}}' % member.encode())
+    assert isinstance(message, ErrorResponse)
+    assert message.id == "q"
+    assert "surrogate" in str(message.error["message"])
+
+
+@pytest.mark.parametrize("piece", [b'\\"', b"[", b'"a":', b"{}", b",", b"1 "])
+def test_the_id_of_a_damaged_message_is_looked_for_in_bounded_time(piece: bytes) -> None:
+    assert parse(b'{"method":"m","params":"' + piece * 1_000_000) is None
+    assert parse(b'{"method":"m","params":' + piece * 1_000_000 + b',"id":1}') is None
 
 
 @pytest.mark.parametrize("id", ["text", "", "7", -3, 0, 2**63 - 1, -(2**63)])
@@ -111,3 +149,9 @@ def test_what_is_encoded_already_is_not_encoded_again() -> None:
 def test_errors(error: RpcError, body: dict[str, object]) -> None:
     assert orjson.loads(encode_error("a", error)) == {"id": "a", "error": body}
     assert str(error) == body["message"]
+
+
+@pytest.mark.parametrize("data", [object(), 2**64, "\udcff"])
+def test_an_error_is_always_encoded(data: object) -> None:
+    error = orjson.loads(encode_error(1, RpcError(-5, "no \udcff", data)))["error"]
+    assert error == {"code": -5, "message": "no \ufffd"}

@@ -198,3 +198,12 @@ def test_git_takes_the_diff(repository, tmp_path):
     assert {name: data for name, data in repository.read().items() if not name.startswith(".git/")} == {
         name: data for name, data in changed.items() if not name.startswith(".git/")
     }
+
+
+def test_a_link_to_a_name_that_is_no_utf_8_is_shown(repository):
+    os.symlink(b"caf\xe9", os.fsencode(repository.root) + b"/link")
+    turn = TurnDiff(str(repository.root))
+    turn.record(repository.apply("*** Add File: a.txt\n+a\n*** Delete File: b.txt\n"))
+    os.replace(os.fsencode(repository.root) + b"/link", os.fsencode(repository.root) + b"/a.txt")
+    assert "+caf\ufffd" in turn.render()
+    turn.render().encode()

@@ -1,0 +1,111 @@
+"""Which JSON values are kept, and how text from the operating system becomes fit to be one.
+
+What comes from outside (a client, a model, an MCP server, a hook, a file) is read with `loads`, data of another form
+(TOML) is held against `fault`. What has passed fits into every message and every line that is made of it: an encoder
+refuses nesting from 255 levels on, integers beyond 64 bits, and text with lone surrogates.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any, Final, TypeAlias, cast
+
+import attrs
+import orjson
+
+DEPTH: Final = 127
+"""Levels of objects and arrays that a document from outside may have; Codex 0.124 reads no more (serde_json's limit)."""
+DEPTH_OF_RECORDS: Final = DEPTH + 33
+"""Levels of a record of ours that has such a document in it. As many again are left for the message that shows it."""
+
+MOST: Final = 10**12
+"""The most that a count from outside is taken for: sums of such counts stay far from 64 bits, where JSON and SQLite end."""
+
+TOO_DEEP: Final = "recursion limit exceeded"
+
+Keys: TypeAlias = tuple[str, ...]
+
+_LOW, _HIGH = -(2**63), 2**64 - 1
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@attrs.frozen
+class Fault:
+    """What is wrong with a value, and where in it: the keys and indices from the outside in."""
+
+    keys: Keys
+    reason: str
+
+
+def loads(data: bytes | str, depth: int = DEPTH) -> Any:
+    """Decode JSON from outside. Raises orjson.JSONDecodeError, also for nesting beyond `depth` levels.
+
+    The decoder itself refuses text with lone surrogates or bytes that are no UTF-8, and numbers that are not finite.
+    """
+    value: Any = orjson.loads(data)
+    opened = data.count(b"[") + data.count(b"{") if isinstance(data, bytes) else data.count("[") + data.count("{")
+    # nearly every document has fewer brackets than that, and need not be gone through
+    if opened > depth and _deeper_than(value, depth):
+        raise orjson.JSONDecodeError(TOO_DEEP, "", 0)
+    return value
+
+
+def fault(value: object, depth: int = DEPTH) -> Fault | None:
+    """What keeps data that was not read as JSON from being a value we can keep; None if nothing does."""
+    level: list[tuple[Keys, object]] = [((), value)]
+    for _ in range(depth + 1):
+        below: list[tuple[Keys, object]] = []
+        for keys, each in level:
+            match each:
+                case dict():
+                    for name, member in cast("dict[str, object]", each).items():
+                        if not is_clean(name):
+                            return Fault(keys, f"the key {clean(name)!r} is not valid UTF-8")
+                        below.append(((*keys, name), member))
+                case list():
+                    members = cast("list[object]", each)
+                    below += (((*keys, str(index)), member) for index, member in enumerate(members))
+                case float() if not math.isfinite(each):
+                    return Fault(keys, f"invalid value: `{each}`, expected a finite number")
+                case int() if not _LOW <= each <= _HIGH:
+                    return Fault(keys, "invalid value: an integer beyond 64 bits")
+                case str() if not is_clean(each):
+                    return Fault(keys, f"invalid value: {clean(each)!r} is not valid UTF-8")
+                case _:
+                    pass
+        if not below:
+            return None
+        level = below
+    return Fault(level[0][0], TOO_DEEP)
+
+
+def count(value: object) -> int | None:
+    """A count or an index that another program gives, brought into bounds; None for what is no number."""
+    return max(0, min(int(value), MOST)) if isinstance(value, int | float) and type(value) is not bool else None
+
+
+def clean(text: str) -> str:
+    """The text with U+FFFD for what is no UTF-8: for a name or a path that is shown, not for one that is opened."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+def is_clean(text: str) -> bool:
+    """Whether the text can be encoded as UTF-8."""
+    return text.isascii() or _SURROGATES.search(text) is None
+
+
+def _deeper_than(value: Any, depth: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(depth):
+        children = chain.from_iterable(map(_members, level))
+        level = [child for child in children if type(child) is dict or type(child) is list]
+        if not level:
+            return False
+    return True
+
+
+def _members(value: Any) -> Iterable[Any]:
+    return cast("dict[str, Any]", value).values() if type(value) is dict else cast("Iterable[Any]", value)

@@ -1,0 +1,73 @@
+"""Which JSON values are kept."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from spindle.rpc.protocol.values import DEPTH, DEPTH_OF_RECORDS, clean, fault, is_clean, loads
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value, "b": 2}
+    return value
+
+
+@pytest.mark.parametrize("levels", [1, 2, DEPTH - 1, DEPTH])
+def test_nesting_up_to_the_bound_is_read(levels: int) -> None:
+    assert loads(orjson.dumps(nested(levels))) == nested(levels)
+    assert fault(nested(levels)) is None
+
+
+@pytest.mark.parametrize(
+    "text", [orjson.dumps(nested(DEPTH + 1)), b"[" * 1000 + b"]" * 1000, "[" * 10_000 + "]" * 10_000]
+)
+def test_nesting_beyond_the_bound_is_refused(text: bytes | str) -> None:
+    with pytest.raises(orjson.JSONDecodeError, match="limit exceeded"):
+        loads(text)
+
+
+def test_many_brackets_are_not_many_levels() -> None:
+    value: Any
+    for value in ([[]] * 1000, "[" * 1000, [{"a": [1]}] * 1000, {"[": "[[[[" * 100}):
+        assert loads(orjson.dumps(value)) == value
+
+
+def test_a_record_has_room_for_a_document_and_a_message_for_a_record() -> None:
+    assert fault({"payload": {"item": {"arguments": nested(DEPTH)}}}, DEPTH_OF_RECORDS) is None
+    orjson.dumps({"params": {"thread": {"turns": [{"items": [nested(DEPTH_OF_RECORDS)]}]}}})
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (float("nan"), "finite"),
+        (float("-inf"), "finite"),
+        (2**64, "64 bits"),
+        (-(2**63) - 1, "64 bits"),
+        ("a\udcff", "UTF-8"),
+        (nested(DEPTH + 1), "recursion limit"),
+    ],
+)
+def test_what_cannot_be_kept_is_named(value: object, why: str) -> None:
+    for place, keys in ((value, ()), ([1, value], ("1",)), ({"a": {"b": value}}, ("a", "b"))):
+        found = fault(place)
+        assert found is not None
+        assert why in found.reason
+        assert found.keys[: len(keys)] == keys
+    if isinstance(value, str):
+        assert why in str(fault({value: 1}))
+
+
+def test_what_can_be_kept_can_be_encoded() -> None:
+    value: Any = [2**64 - 1, -(2**63), 1e308, True, None, "\0 ö \U0001f600", {"": {}}]
+    assert fault(value) is None
+    assert orjson.loads(orjson.dumps(value)) == value
+
+
+def test_text_is_cleaned_of_what_is_no_utf_8() -> None:
+    assert clean("a\udcffb\ud800") == "a\ufffdb\ufffd"
+    assert clean("ö \U0001f600") == "ö \U0001f600"
+    assert (is_clean("ö"), is_clean("\udcff")) == (True, False)
