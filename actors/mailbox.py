@@ -7,12 +7,15 @@ can decide and record in one step; a full mailbox is an error the sender sees at
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any, Generic, TypeGuard, TypeVar
 
 import trio
 from attrs import define, field, frozen
+
+log = logging.getLogger("spindle")
 
 T = TypeVar("T")
 
@@ -34,7 +37,11 @@ class MailboxFull(Exception):
 
 @define(eq=False)
 class Reply(Generic[T]):
-    """The place an answer goes: exactly one of `on_result` and `on_error` is called, once; later settlements are ignored."""
+    """The place an answer goes: `on_result` or `on_error` is called, once; later settlements are ignored.
+
+    A result that `on_result` raises on becomes that error. What `on_error` raises is logged: the one who answers has
+    nothing to do with it.
+    """
 
     on_result: Callable[[T], None]
     on_error: Callable[[Exception], None]
@@ -44,12 +51,15 @@ class Reply(Generic[T]):
     def resolve(self, value: T) -> None:
         """Answer with `value`."""
         if self._settle():
-            self.on_result(value)
+            try:
+                self.on_result(value)
+            except Exception as error:
+                self._fail(error)
 
     def reject(self, error: Exception) -> None:
         """Answer with `error`."""
         if self._settle():
-            self.on_error(error)
+            self._fail(error)
 
     def track(self, open_replies: set[Reply[Any]]) -> None:
         """Be a member of `open_replies` until settled. Handing the message on moves the reply to the next owner's set."""
@@ -59,6 +69,12 @@ class Reply(Generic[T]):
             self._open.discard(self)
         self._open = open_replies
         open_replies.add(self)
+
+    def _fail(self, error: Exception) -> None:
+        try:
+            self.on_error(error)
+        except Exception:
+            log.exception("an error could not be delivered: %r", error)
 
     def _settle(self) -> bool:
         if self._settled:

@@ -77,8 +77,12 @@ class Questions:
         self._next = 0
 
     def put(self, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None) -> Question:
-        """Open a question. Whoever put it delivers it, waits, and closes it."""
+        """Open a question. Whoever put it delivers it, waits, and closes it. Raises RpcError if it cannot be encoded."""
         question = Question(self._next, thread_id, params, waiting_on)
+        try:
+            question.encode()
+        except Exception as error:
+            raise internal_error(f"the question cannot be encoded: {error}") from error
         self._next += 1
         self._open[question.id] = question
         return question

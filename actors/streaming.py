@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,17 @@ import orjson
 import trio
 from attrs import evolve, frozen
 
+from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.envelope import RequestId, encode_error, encode_result
 from spindle.rpc.protocol.errors import RpcError, internal_error
+from spindle.rpc.protocol.turns import Turn, TurnError
+from spindle.rpc.protocol.values import clean
 from spindle.storage.rollout.source import RolloutChanged
 
 if TYPE_CHECKING:
     from spindle.actors.thread.snapshot import Body, Snapshot
+
+log = logging.getLogger("spindle")
 
 PIECE = 256 * 1024
 """Bytes of a piece, about; a turn is never divided."""
@@ -44,7 +50,11 @@ class LongMessage:
         self._id = id
         self._turns = answer.turns
         # no text can contain it (quotes are escaped there), and what comes before the turns of a thread holds none
-        self._head, _, self._tail = encode_result(id, answer.result).partition(_PLACE)
+        try:
+            self._head, _, self._tail = encode_result(id, answer.result).partition(_PLACE)
+        except BaseException:
+            self.close()
+            raise
         self._error: Exception | None = None
         self.weight = len(self._head) + len(self._tail) + answer.turns.weight
         """About the bytes it takes until it is sent."""
@@ -62,14 +72,16 @@ class LongMessage:
                     piece, more = await trio.to_thread.run_sync(_next_piece, bodies, b"", b",")
                 begun = True
                 await out.send(piece + b"]" + self._tail)
-            except (OSError, RolloutChanged) as error:
-                if begun:
+            except Exception as error:
+                if not isinstance(error, OSError | RolloutChanged):
+                    log.error("the turns of an answer cannot be read", exc_info=error)
+                if begun:  # whoever sends it has to know that there is no more
                     self._error = error
                 else:
                     await out.send(encode_error(self._id, unreadable(error)))
 
     async def pieces(self, made: trio.MemoryReceiveChannel[bytes]) -> AsyncGenerator[bytes]:
-        """The message, in order. Raises OSError, RolloutChanged."""
+        """The message, in order. Raises what `make` failed with: OSError, RolloutChanged."""
         async with made:
             async for piece in made:
                 yield piece
@@ -81,7 +93,7 @@ class LongMessage:
         self._turns.close()
 
 
-def unreadable(error: OSError | RolloutChanged) -> RpcError:
+def unreadable(error: Exception) -> RpcError:
     """What a request for turns is answered with when they cannot be read."""
     return internal_error(f"failed to read the thread's history: {error}")
 
@@ -90,10 +102,20 @@ def _next_piece(bodies: Iterator[Body], head: bytes, separator: bytes) -> tuple[
     """The next turns, encoded, and whether there may be more."""
     parts, size = [head], 0
     for body in bodies:
-        encoded = orjson.dumps(body)
+        encoded = _encoded(body)
         parts += (separator, encoded)
         separator = b","
         size += len(encoded)
         if size >= PIECE:
             return b"".join(parts), True
     return b"".join(parts), False
+
+
+def _encoded(body: Body) -> bytes:
+    """A turn; one that cannot be encoded is replaced by one without items whose error says so, as others are to be shown."""
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        id, why = clean(body["id"]), f"the turn cannot be shown: {error}"
+        log.error("turn %s: %s", id, why)
+        return encode(Turn(id, items_view="notLoaded", status="failed", error=TurnError(why, "other")))

@@ -6,6 +6,7 @@ become one delta (the same text in fewer messages). What then still does not fit
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
@@ -17,6 +18,10 @@ from attrs import define, evolve
 from spindle.actors.streaming import LongMessage
 from spindle.actors.weighing import weigh, weigh_text
 from spindle.rpc.protocol.envelope import encode_notification
+from spindle.rpc.protocol.turns import WarningNotification
+from spindle.rpc.protocol.values import clean
+
+log = logging.getLogger("spindle")
 
 CAPACITY = 4096
 """Notifications an outbox holds before it merges."""
@@ -60,9 +65,15 @@ class Event:
         return method
 
     def encode(self) -> bytes:
-        """The whole JSON-RPC message."""
+        """The whole JSON-RPC message; a notification that cannot be encoded is replaced by a warning that says so."""
         if self._encoded is None:
-            self._encoded = encode_notification(self.params.METHOD, self.params)
+            try:
+                self._encoded = encode_notification(self.method, self.params)
+            except Exception as error:
+                why = f"a notification cannot be encoded and is missing: {self.method}: {error}"
+                log.error("thread %s: %s", thread_id := getattr(self.params, "thread_id", None), why)
+                warning = WarningNotification(None if thread_id is None else clean(thread_id), why)
+                self._encoded = encode_notification(warning.METHOD, warning)
         return self._encoded
 
 

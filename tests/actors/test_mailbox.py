@@ -174,3 +174,24 @@ async def test_answer_takes_an_answer_that_is_there_already():
         reply.resolve(3)
 
     assert await answer(send) == 3
+
+
+def test_a_result_that_cannot_be_delivered_is_answered_with_the_error():
+    settled = []
+
+    def refuse(value):
+        raise ValueError(value)
+
+    reply = Reply(refuse, lambda error: settled.append(repr(error)))
+    reply.resolve("no")
+    reply.resolve("again")
+    reply.reject(KeyError())
+    assert settled == ["ValueError('no')"]
+
+
+def test_an_error_that_cannot_be_delivered_is_logged(caplog):
+    def refuse(value):
+        raise ValueError(value)
+
+    Reply(refuse, refuse).resolve("no")
+    assert "could not be delivered" in caplog.text

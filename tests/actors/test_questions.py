@@ -4,6 +4,7 @@ import orjson
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from spindle.actors.questions import Question, Questions
 from spindle.rpc.protocol.approvals import DynamicToolCallParams
@@ -74,3 +75,11 @@ async def test_whoever_waits_wakes_when_it_is_answered():
         assert not heard
         question.answer("yes")
     assert heard == ["yes"]
+
+
+def test_a_question_that_cannot_be_encoded_is_refused_and_not_open():
+    questions = Questions()
+    with pytest.raises(RpcError, match="cannot be encoded"):
+        questions.put("t", evolve(PARAMS, arguments={"a": "\udcff"}), None)
+    assert put(questions).id == 0
+    assert not questions.settle(Response(1, {}), {"t"})

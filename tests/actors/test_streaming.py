@@ -140,3 +140,49 @@ def test_a_changed_answer_keeps_its_turns():
     snapshot = Snapshot.of(turns(1))
     changed = Streamed({"turns": []}, snapshot).map(lambda thread: {"thread": thread})
     assert (changed.result, changed.turns) == ({"thread": {"turns": []}}, snapshot)
+
+
+async def test_a_turn_that_cannot_be_encoded_is_replaced_by_one_that_says_so(caplog):
+    bad = {"id": "bad\udcff", "items": [{"text": "\ud800"}]}
+    pieces = await sent(LongMessage(7, Streamed(RESULT, Snapshot.of([*turns(1), bad, *turns(1)]))))
+    first, shown, last = orjson.loads(b"".join(pieces))["result"]["thread"]["turns"]
+    assert [first, last] == [*turns(1), *turns(1)]
+    assert (shown["id"], shown["status"], shown["items"]) == ("bad\ufffd", "failed", [])
+    assert "UTF-8" in shown["error"]["message"]
+    assert "UTF-8" in caplog.text
+
+
+def test_an_answer_whose_beginning_cannot_be_encoded_lets_go_of_its_file():
+    snapshot = Guarded.of([])
+    with pytest.raises(TypeError):
+        LongMessage(1, Streamed({"name": "\udcff", **RESULT}, snapshot))
+    assert snapshot.closed
+
+
+async def test_turns_that_nobody_foresaw_are_the_error_that_says_so(caplog):
+    class Broken(Snapshot):
+        def read(self, numbers):
+            raise KeyError("unforeseen")
+            yield
+
+    (answer,) = await sent(LongMessage(7, Streamed(RESULT, Broken.of(turns(1)))))
+    assert "unforeseen" in orjson.loads(answer)["error"]["message"]
+    assert "cannot be read" in caplog.text
+
+
+async def test_whatever_goes_wrong_later_comes_out_with_the_pieces(monkeypatch):
+    monkeypatch.setattr(streaming, "PIECE", 1)
+
+    class Broken(Snapshot):
+        def read(self, numbers):
+            yield from super().read(numbers)
+            raise KeyError("unforeseen")
+
+    out, made = trio.open_memory_channel(1)
+    message = LongMessage(7, Streamed(RESULT, Broken.of(turns(1))))
+    pieces: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(message.make, out)
+        with pytest.raises(KeyError):
+            await collect(message.pieces(made), pieces)
+    assert len(pieces) == 1

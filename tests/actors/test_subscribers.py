@@ -415,3 +415,12 @@ async def test_no_more_is_taken_than_is_asked_for():
     outbox.close()
     assert len(await outbox.take(10)) == 1
     assert await outbox.take(10) == []
+
+
+def test_an_event_that_cannot_be_encoded_is_replaced_by_a_warning(caplog):
+    event = text("\ud800", thread="t\udcff")
+    warning = orjson.loads(event.encode())
+    assert (warning["method"], warning["params"]["threadId"]) == ("warning", "t\ufffd")
+    assert "item/agentMessage/delta" in warning["params"]["message"]
+    assert "item/agentMessage/delta" in caplog.text
+    assert event.encode() is event.encode()
