@@ -16,6 +16,7 @@ import orjson
 import trio
 
 from spindle.actors.thread.snapshot import Snapshot
+from spindle.actors.thread.usage import sound
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.packed import packed
@@ -143,7 +144,7 @@ class Conversation:
         if meta is not None:
             self.meta = dict(meta)
         self.last_context, self.cut_off_turn = context, cut_off
-        self.usage, self.usage_turn = usage, usage.get("turn_id") if usage else None
+        self.usage, self.usage_turn = (sound(usage), usage.get("turn_id")) if usage else (None, None)
 
     def _take_history(self, replay: Replay) -> None:
         self.summary = replay.summary

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from spindle.rpc.protocol.threads import (
     ThreadTokenUsage,
     ThreadTokenUsageUpdatedNotification,
     TokenUsageBreakdown,
 )
+from spindle.rpc.protocol.values import count
+from spindle.storage.rollout.shapes import mapping
+
+_COUNTS: Final = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens")
+
+
+def sound(info: dict[str, Any]) -> dict[str, Any]:
+    """A rollout's `token_count` info, whoever wrote it: counts are within bounds, and 0 where they are none."""
+    totals = {name: mapping(info.get(name)) for name in ("total_token_usage", "last_token_usage")}
+    return {
+        **{name: {part: count(told.get(part)) or 0 for part in _COUNTS} for name, told in totals.items()},
+        "model_context_window": count(info.get("model_context_window")),
+    }
 
 
 def token_usage(thread_id: str, turn_id: str, info: dict[str, Any]) -> ThreadTokenUsageUpdatedNotification:
-    """The notification of a rollout's `token_count` info."""
-    window = info.get("model_context_window")
+    """The notification of a `token_count` info that is sound."""
     return ThreadTokenUsageUpdatedNotification(
         thread_id,
         turn_id,
         ThreadTokenUsage(
-            total=_breakdown(info.get("total_token_usage")),
-            last=_breakdown(info.get("last_token_usage")),
-            model_context_window=window if isinstance(window, int) else None,
+            total=_breakdown(info["total_token_usage"]),
+            last=_breakdown(info["last_token_usage"]),
+            model_context_window=info["model_context_window"],
         ),
     )
 
 
-def _breakdown(tokens: Any) -> TokenUsageBreakdown:
-    tokens = tokens or {}
-    return TokenUsageBreakdown(
-        total_tokens=int(tokens.get("total_tokens") or 0),
-        input_tokens=int(tokens.get("input_tokens") or 0),
-        cached_input_tokens=int(tokens.get("cached_input_tokens") or 0),
-        output_tokens=int(tokens.get("output_tokens") or 0),
-        reasoning_output_tokens=int(tokens.get("reasoning_output_tokens") or 0),
-    )
+def _breakdown(told: dict[str, int]) -> TokenUsageBreakdown:
+    return TokenUsageBreakdown(**{part: told.get(part, 0) for part in _COUNTS})

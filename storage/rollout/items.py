@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
+from spindle.rpc.protocol.values import count
 from spindle.storage.rollout.agents import AGENT_CALL_EVENTS, agent_call, agent_call_item
 from spindle.storage.rollout.reviews import review_text
 from spindle.storage.rollout.shapes import Json, is_mapping, mapping, sequence, text
@@ -32,9 +33,8 @@ def _path(value: object) -> str:
 def milliseconds(duration: object) -> int | None:
     """A duration `{"secs", "nanos"}` in whole milliseconds."""
     parts = mapping(duration)
-    if not isinstance(parts.get("secs"), int):
-        return None
-    return int(parts["secs"]) * 1000 + int(parts.get("nanos", 0)) // 1_000_000
+    seconds = count(parts.get("secs"))
+    return None if seconds is None else seconds * 1000 + (count(parts.get("nanos")) or 0) // 1_000_000
 
 
 def error_info(value: object) -> object:

@@ -14,7 +14,7 @@ from spindle.storage.rollout.outline import Outline, Span, Stray
 from spindle.storage.rollout.outlines import Outliner, holds
 from spindle.storage.rollout.replay import Replay
 from spindle.storage.rollout.scan import Found, Scan
-from spindle.storage.rollout.shapes import Json
+from spindle.storage.rollout.shapes import Json, mapping
 from spindle.storage.rollout.source import RolloutChanged, Source
 from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 
@@ -100,7 +100,7 @@ class OpenRollout:
     def token_usage(self) -> Json | None:
         """As `Replay.token_usage`. Raises OSError."""
         count = self.payload(self.outline.usage)
-        return None if count is None else {**count["info"], "turn_id": self.outline.usage_turn}
+        return None if count is None else {**mapping(count.get("info")), "turn_id": self.outline.usage_turn}
 
     # -- turns
 

@@ -140,8 +140,16 @@ class ShownTurns:
             handle: Callable[[Json], None] = getattr(self, name)
             handle(event)
         else:
-            item = {"type": SHOWN_AS[kind]} if self._light else EVENTS[kind](event)
-            self._put(self._turn_of(event), item, event.get("call_id"))
+            self._put(self._turn_of(event), self._item(EVENTS[kind], event, SHOWN_AS[kind]), event.get("call_id"))
+
+    def _item(self, make: Callable[[Json], Json], of: Json, kind: str) -> Json:
+        """What `make` makes of a payload. One of another form than such payloads have is no item: it is not shown."""
+        if self._light:
+            return {"type": kind}
+        try:
+            return make(of)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return {"type": kind}
 
     def adopt(self, turn: ShownTurn) -> None:
         """Continue behind a turn that was folded elsewhere."""
@@ -247,7 +255,7 @@ class ShownTurns:
     def _failed(self, event: Json) -> None:
         info = error_info(event.get("codex_error_info"))
         name = next(iter(mapping(info)), None) or info
-        if name in _HARMLESS:
+        if isinstance(name, str) and name in _HARMLESS:
             return
         named = event.get("turn_id")
         turn = self._by_id.get(named) if isinstance(named, str) else self.current
@@ -267,11 +275,11 @@ class ShownTurns:
         turn = self.current
         if turn is None or not turn.marked:
             turn = self._open(f"rollout-{self._index}", marked=False)
-        self._put(turn, {"type": "userMessage"} if self._light else user_message(event), None)
+        self._put(turn, self._item(user_message, event, "userMessage"), None)
 
     def _agent_message(self, event: Json) -> None:
         if event.get("message"):
-            self._put(self._turn_of(event), {"type": "agentMessage"} if self._light else agent_message(event), None)
+            self._put(self._turn_of(event), self._item(agent_message, event, "agentMessage"), None)
 
     def _reasoned(self, event: Json) -> None:
         self._add_reasoning(event, "summary")
@@ -296,12 +304,12 @@ class ShownTurns:
         given = mapping(event.get("item"))
         if not given:
             return
-        item = {"type": shown_type(given), "id": given.get("id")} if self._light else completed_item(given)
+        item = self._item(completed_item, given, shown_type(given))
         if item["type"] == "userMessage" and (self.current is None or not self.current.marked):
             named = event.get("turn_id")
             if not isinstance(named, str) or named not in self._by_id:
                 self._open(named if isinstance(named, str) else f"rollout-{self._index}", marked=False)
-        self._put(self._turn_of(event), item, item.get("id"))
+        self._put(self._turn_of(event), item, given.get("id"))
 
     HANDLERS: ClassVar[Mapping[str, str]] = {
         "task_started": "_started",

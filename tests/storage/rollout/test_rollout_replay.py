@@ -499,3 +499,19 @@ def test_without_events_the_preview_is_the_first_message_to_the_model():
 def test_unknown_lines_and_members_are_passed_over():
     lines = [meta(novelty={"a": 1}), ("novelty", {}), event("novelty"), ("event_msg", {}), ("response_item", {})]
     assert [text for _, text in shown(replay(*lines, *user("one"), *agent("a")))[0][2]] == ["one", "a"]
+
+
+def test_an_event_of_another_form_hides_nothing_else():
+    command = event("exec_command_end", call_id="c", turn_id="t", command=["true"], duration={"secs": 1, "nanos": []})
+    odd = [
+        event("exec_command_end", call_id="d", command=5, duration=[], parsed_cmd=7),
+        event("mcp_tool_call_end", call_id="e", invocation=[], result=3),
+        event("item_completed", item={"type": "FileChange", "id": "f", "changes": 5}),
+        event("error", message="m", codex_error_info=[]),
+        event("user_message", message="on", images=5, local_images={}, text_elements=1),
+    ]
+    made = replay(meta(), event("task_started", turn_id="t"), *user("hello"), *odd, command, *user("bye"))
+    (turn,) = [turn.body(False) for turn in made.shown.turns]
+    shown = [(item["type"], item.get("durationMs")) for item in turn["items"]]
+    assert shown[0] == shown[-1] == ("userMessage", None)
+    assert ("commandExecution", 1000) in shown
