@@ -4,10 +4,14 @@ Clients of the reference server show these sentences to people, and a few of the
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import orjson
 
 from spindle.rpc.protocol.values import clean
+
+SHOWN: Final = 1000
+"""Characters of a wrong value that an error repeats."""
 
 
 class InvalidValue(Exception):
@@ -49,7 +53,7 @@ def describe(value: object) -> str:
         case float():
             return f"floating point `{value!r}`"
         case str():
-            return f"string {orjson.dumps(clean(value)).decode()}"
+            return f"string {orjson.dumps(clean(_shortened(value))).decode()}"
         case list() | tuple():
             return "sequence"
         case _:
@@ -61,7 +65,11 @@ def invalid_type(value: object, expected: str) -> InvalidValue:
 
 
 def unknown_variant(value: str, variants: Sequence[str]) -> InvalidValue:
-    return InvalidValue(f"unknown variant `{value}`, expected {one_of(variants)}")
+    return InvalidValue(f"unknown variant `{_shortened(value)}`, expected {one_of(variants)}")
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
 
 
 def one_of(variants: Sequence[str]) -> str:

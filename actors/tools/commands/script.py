@@ -19,6 +19,8 @@ _RESERVED: Final = frozenset(
         *("esac", "select", "function", "declare", "typeset", "export", "readonly", "local", "unset", "unsetenv"),
     )
 )
+LONGEST: Final = 32 * 1024
+"""Characters of a script that is looked into; a shell takes four times as many, and looking takes microseconds a word."""
 _SPACE: Final = re.compile(r"(?:[ \t]|\\\r?\n)+")
 _OPERATOR: Final = re.compile(r"&&|\|\|(?!\|)|\|(?![|&])|;(?![;&])|\n")
 _JOINING: Final = frozenset({"&&", "||", "|"})
@@ -42,10 +44,12 @@ def shell_script(argv: Sequence[str]) -> str | None:
 
 
 def plain_commands(script: str) -> list[list[str]] | None:
-    """The commands of `script` in order, each as its words, or None if it is anything but plain.
+    """The commands of `script` in order, each as its words, or None if it is anything but plain, or longer than `LONGEST`.
 
     Words are as written, less the quotes around them: escapes are not resolved.
     """
+    if len(script) > LONGEST:
+        return None
     commands: list[list[str]] = []
     words: list[str] = []
     joined = False  # an operator wants a command after it

@@ -314,3 +314,12 @@ def test_no_path_has_a_nul(cls: type, params: object) -> None:
     message, path = refused(params, cls)
     assert message == "invalid value: a path with a NUL character"
     assert path
+
+
+@pytest.mark.parametrize(
+    ("cls", "params"), [(HooksListParams, {"cwds": "x" * 10_000_000}), (ThreadListParams, {"sortKey": "x" * 10_000_000})]
+)
+def test_an_error_does_not_repeat_all_of_a_long_value(cls: type, params: object) -> None:
+    message, _ = refused(params, cls)
+    assert "xxx…" in message
+    assert len(message) < 2000

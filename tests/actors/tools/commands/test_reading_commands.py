@@ -16,7 +16,7 @@ from spindle.actors.tools.commands.actions import command_actions
 from spindle.actors.tools.commands.decision import RETRY, Ask, Forbid, Run, decide
 from spindle.actors.tools.commands.rules import Decision, Rules, RulesError, allow_prefix, load_rules, parse_rules
 from spindle.actors.tools.commands.safety import is_dangerous, is_known_safe
-from spindle.actors.tools.commands.script import heredoc_command, is_literal, plain_commands
+from spindle.actors.tools.commands.script import LONGEST, heredoc_command, is_literal, plain_commands
 from spindle.rpc.protocol.items import ListFilesAction, ReadAction, SearchAction, UnknownAction
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
@@ -376,3 +376,9 @@ def test_files_are_read_in_order_and_amendments_are_written_once(tmp_path):
     (folder / "bad.rules").write_text("x(")
     with pytest.raises(RulesError, match=r"bad\.rules:1"):
         load_rules(folder)
+
+
+def test_a_script_that_is_very_long_is_not_looked_into():
+    words = ["true"] * (LONGEST // 5)
+    assert plain_commands(" ".join(words)) == [words]
+    assert plain_commands("true " * 2_000_000) is None
