@@ -14,6 +14,8 @@ from attrs import frozen
 
 PROBE_PATHS: Final = frozenset({b"/readyz", b"/healthz"})
 
+_ASCII: Final = frozenset({b"host", b"connection", b"upgrade"})
+
 
 @frozen
 class Answer:
@@ -29,7 +31,9 @@ class Upgrade:
     """Go on as a WebSocket."""
 
 
-def decide(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Answer | Upgrade:
+def decide(
+    method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]], version: bytes = b"1.1"
+) -> Answer | Upgrade:
     """The answer to a request head, as h11 gives it: header names in lower case."""
     values: dict[bytes, bytes] = {}
     for name, value in headers:
@@ -40,6 +44,11 @@ def decide(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]])
         return Answer(200) if method in (b"GET", b"HEAD") else Answer(405, headers=((b"allow", b"GET, HEAD"),))
     if method != b"GET":
         return Answer(405, headers=((b"allow", b"GET"),))
+    if version != b"1.1" or not values.get(b"host"):
+        return Answer(400, b"a WebSocket needs version 1.1 of HTTP and a host\n")
+    for name in values:
+        if (name in _ASCII or name.startswith(b"sec-websocket-")) and not values[name].isascii():
+            return Answer(400, b"%b holds bytes beyond ASCII\n" % name)
     if not _has_token(values, b"connection", b"upgrade") or not _has_token(values, b"upgrade", b"websocket"):
         return Answer(400, b"this is a WebSocket endpoint: an upgrade is needed\n")
     if values.get(b"sec-websocket-version", b"").strip() != b"13":

@@ -5,8 +5,8 @@ import ipaddress
 import logging
 import resource
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -193,7 +193,7 @@ class _Server:
     async def _refuse(self, stream: trio.SocketStream, reason: str) -> None:
         try:
             async with stream:
-                with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(_LINGER_SECONDS):
+                with _apart(), trio.move_on_after(_LINGER_SECONDS):
                     await _handshake(stream, _kind(stream), refusal=Answer(503, f"too many {reason}\n".encode()))
         finally:
             self._refusals.release()
@@ -201,10 +201,9 @@ class _Server:
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
             async with stream:
-                try:
+                transport = None
+                with _apart():
                     transport = await self._open(stream)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    return
                 if transport is not None:
                     await _run_handler(transport, self._handler)
         finally:
@@ -215,6 +214,17 @@ class _Server:
             return await handshake(stream, _kind(stream))
         finally:
             self._handshakes.release()
+
+
+@contextmanager
+def _apart() -> Generator[None]:
+    """The boundary around what is done for a peer before it is a client: whatever it sends ends nothing but its connection."""
+    try:
+        yield
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass
+    except Exception:
+        _log.exception("a connection failed before it was opened")
 
 
 async def _run_handler(transport: WebSocketTransport, handler: Callable[[Transport], Awaitable[None]]) -> None:
@@ -270,7 +280,7 @@ async def _handshake(
         return None
     if request is None:
         return None
-    decision = decide(request.method, request.target, request.headers)
+    decision = decide(request.method, request.target, request.headers, request.http_version)
     if isinstance(decision, Upgrade) and refusal is not None:
         _log.warning("refused a connection: %s", refusal.body.decode().rstrip())
         decision = refusal
