@@ -129,9 +129,17 @@ def messages(path: Path | None) -> list[str]:
 
 
 def fork(home: Home) -> None:
+    def close(unfinished: Path) -> list[bytes]:
+        load(unfinished)
+        return [said("closing")]
+
     target = home.sessions / "2025/02/01" / NAME.replace(A, B)
-    close: Callable[[Path], list[bytes]] = lambda path: [said("closing")] if load(path) else []  # noqa: E731
     write_fork(target, {"id": B}, segments(rollout(home), lambda _: None), close, lambda: None)
+
+
+def delete(home: Home) -> None:
+    record_name(home, A, "name")
+    remove(home, A, missing_ok=True)
 
 
 def revert(home: Home) -> None:
@@ -219,7 +227,7 @@ USES = {
     ),
     "deleting": Use(
         paginated,
-        lambda home: (record_name(home, A, "name"), remove(home, A, missing_ok=True)),
+        delete,
         lambda home: locate(home, A) is None and not any(read_names(home).values()),
     ),
     "forking": Use(stored, fork, lambda home: messages(locate(home, B)) == ["t1", "t2", "closing"]),

@@ -1,6 +1,8 @@
 """What can be done to a thread outside of turns, and what is left of it when it is loaded again."""
 
+import errno
 import fcntl
+import os
 from contextlib import contextmanager
 
 import pytest
@@ -14,6 +16,7 @@ from spindle.actors.thread.messages import CountElicitation, SetMemoryMode, SetN
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
 from spindle.rpc.protocol.thread_changes import ThreadMetadataGitInfoUpdateParams
 from spindle.storage.rollout import journal
+from spindle.storage.rollout.flusher import Flusher
 from spindle.storage.threads.names import read_names, record_name
 
 
@@ -350,3 +353,30 @@ async def test_elicitations_are_counted_and_never_below_zero(opened):
         assert [(step.count, step.paused) for step in steps] == [(1, True), (2, True), (1, True), (0, False)]
         with pytest.raises(RpcError, match="already zero"):
             await count(runtime, thread.id, -1)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_change_that_the_end_of_the_turn_overtakes_is_synced_or_refused(opened, scripted, monkeypatch, broken):
+    synced = []
+
+    def sync_data(fd):
+        if broken:
+            raise OSError(errno.EIO, "the disk is broken")
+        synced.append(os.fstat(fd).st_size)
+
+    async def sync_late(self, journal):
+        journal.end()  # as the turn does, which has synced what it knew of
+        monkeypatch.setattr("spindle.storage.rollout.journal.sync_data", sync_data)
+        await trio.to_thread.run_sync(journal.sync)
+
+    model = scripted([trio.Event()])
+    async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("held"):
+        await model.waiting.wait()
+        monkeypatch.setattr(Flusher, "sync", sync_late)
+        if broken:
+            with pytest.raises(RpcError, match=r"could not be saved: .*the disk is broken"):
+                await thread.rename("late")
+        else:
+            await thread.rename("late")
+            assert synced == [os.stat(thread.info.thread.path).st_size]
+        monkeypatch.undo()
