@@ -30,8 +30,8 @@ def test_nesting_beyond_the_bound_is_refused(text: bytes | str) -> None:
 
 
 def test_many_brackets_are_not_many_levels() -> None:
-    value: Any
-    for value in ([[]] * 1000, "[" * 1000, [{"a": [1]}] * 1000, {"[": "[[[[" * 100}):
+    values: list[Any] = [[[]] * 1000, "[" * 1000, [{"a": [1]}] * 1000, {"[": "[[[[" * 100}]
+    for value in values:
         assert loads(orjson.dumps(value)) == value
 
 
