@@ -4,11 +4,15 @@ import json
 
 import pytest
 
+from spindle.actors.client import Client
 from spindle.actors.mailbox import answer
 from spindle.actors.registry import ToThread
+from spindle.actors.thread.agent_opening import AgentThread
 from spindle.actors.thread.allowed import required_mode
 from spindle.actors.thread.messages import StartTurn, UpdateSettings
+from spindle.actors.thread.opening import open_thread
 from spindle.actors.thread.settings import settings_for
+from spindle.actors.tools.agents.interface import AgentName
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
@@ -130,6 +134,25 @@ async def test_a_change_of_settings_that_asks_for_more_is_refused(opened, demand
             with pytest.raises(RpcError, match="is not in the allowed set"):
                 await actor.address.ask(lambda r: UpdateSettings(reply=r, params=given))
             assert actor.state.settings == before
+
+
+async def test_an_agent_is_held_to_it_whatever_it_is_started_with(opened, demanding):
+    async with opened() as runtime:
+        demanding(runtime, [])
+        services = runtime.services
+        config = services.config.load()
+        wanted = settings_for(config, structure({"sandbox": "danger-full-access"}, ThreadStartParams), server_cwd="/")
+        opening = AgentThread(
+            settings=wanted,
+            config=config,
+            client=Client("tester", "tester"),
+            parent_id="p",
+            depth=1,
+            name=AgentName(),
+            ephemeral=True,
+        )
+        state = await open_thread(services, "0199a213-81c0-7800-8aa1-bbab2a035a53", opening)
+        assert (required_mode(wanted), required_mode(state.settings)) == ("danger-full-access", "read-only")
 
 
 async def test_an_unsupported_requirement_lets_no_thread_start(opened, demanding):
