@@ -82,6 +82,7 @@ async def test_a_change_that_cannot_be_written_is_refused_and_hurts_nothing_else
     go_on = trio.Event()
     model = scripted(["one", go_on, " two"] if running else ["one two"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
+        events = thread.events()
         if running:
             turn = await start_turn(runtime, thread.id, "first")
             await model.waiting.wait()
@@ -96,7 +97,7 @@ async def test_a_change_that_cannot_be_written_is_refused_and_hurts_nothing_else
         assert (await thread.read()).name is None
         if running:
             go_on.set()
-            assert (await events_of(thread, turn.id))[-1].turn.status == "completed"
+            assert (await events_of(events, turn.id))[-1].turn.status == "completed"
         assert await thread.run("again") in ("ok", "one two")
         # what the model has to be told at the beginning, it has been told, by the turn
         assert any(text.startswith("<environment_context>") for text in model.heard[-1])
