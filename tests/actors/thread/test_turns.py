@@ -212,7 +212,7 @@ async def test_a_turn_that_does_not_reach_the_disk_fails_and_the_next_one_reads_
     model = scripted(["one"], ["two"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         with monkeypatch.context() as patch:
-            patch.setattr("spindle.storage.rollout.journal._sync_data", broken)
+            patch.setattr("spindle.storage.rollout.journal.sync_data", broken)
             with pytest.raises(TurnFailed, match=r"the thread's history could not be saved: .*Input/output error"):
                 await thread.run("first")
         assert await thread.run("second") == "two"
