@@ -215,7 +215,8 @@ def judged(table: Mapping[str, object]) -> Iterator[Judged]:
 
 
 def _judged(table: Mapping[str, object], node: _Node, at: tuple[str, ...]) -> Iterator[Judged]:
-    for key, value in table.items():
+    for key in table:
+        value: object = table[key]
         keys = (*at, key)
         members = cast("dict[str, object]", value) if isinstance(value, dict) else None
         found = node.below.get(key) or (None if members is None else node.below.get("*"))
@@ -223,7 +224,7 @@ def _judged(table: Mapping[str, object], node: _Node, at: tuple[str, ...]) -> It
             yield keys, Standing.REFUSED if node.strict else Standing.UNKNOWN
         elif found.below and members is not None:
             yield from _judged(members, found, keys)
-        elif found.standing in (Standing.REFUSED, Standing.UNSERVED) and _asks(value):
+        elif found.standing in (Standing.REFUSED, Standing.UNSERVED) and _asks(table[key]):
             yield keys, found.standing
 
 
