@@ -2,20 +2,26 @@
 
 A script is judged by all of its plain commands and the strictest decision holds. Where no rule says anything, the approval
 policy and the sandbox do. Wordings are the reference's.
+
+What asks or forbids goes by what is written, under any path. What allows goes by what will be executed: the words that the
+command gets, and the program that its name leads to.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
 from spindle.actors.tools.commands import quoting
+from spindle.actors.tools.commands.locating import Program
 from spindle.actors.tools.commands.rules import Decision, Match, Rules
 from spindle.actors.tools.commands.safety import is_dangerous, is_known_safe
-from spindle.actors.tools.commands.script import heredoc_command, is_literal, plain_commands, shell_script
+from spindle.actors.tools.commands.script import heredoc_command, plain_commands, read_script, shell_script
 from spindle.rpc.protocol.settings import (
     AskForApproval,
     DangerFullAccessPolicy,
@@ -26,6 +32,9 @@ from spindle.rpc.protocol.settings import (
 
 SandboxPermissions: TypeAlias = Literal["use_default", "require_escalated", "with_additional_permissions"]
 RETRY: Final = "command failed; retry without sandbox?"
+WIDER: Final = "the command was started with more than the policy allows now"
+ENTER: Final = re.compile(r"[\r\n\x03\x04\x15]")
+"""What ends a line that is typed, or begins it again."""
 
 # too wide to be offered as a rule: what follows them can do anything
 _TOO_WIDE: Final = frozenset(
@@ -65,10 +74,14 @@ class Ask:
 
 @frozen
 class Run:
-    """Run it. `on_denial` is what to ask if the sandbox stops it; None: the failure stands."""
+    """Run it. `on_denial` is what to ask if the sandbox stops it; None: the failure stands.
+
+    `by_path`: it may run for what its programs are, so that they have to be started by their paths.
+    """
 
     sandboxed: bool = True
     on_denial: Ask | None = None
+    by_path: bool = False
 
 
 @frozen
@@ -83,16 +96,30 @@ Verdict: TypeAlias = Run | Ask | Forbid
 
 
 @frozen
-class _Judged:
-    """One plain command: the rules for it, or what holds without any."""
+class _Read:
+    """A plain command: its words as far as they restrict it, and as far as they allow it (see `script.Plain`)."""
 
     words: Sequence[str]
+    exact: Sequence[str | None]
+
+
+@frozen
+class _Judged:
+    """One plain command: the rules for it, or what holds without any. `rule` are the words of one that would allow it."""
+
+    command: _Read
     matches: Sequence[Match]
     otherwise: Decision
+    rule: Sequence[str] | None
 
     @property
     def decision(self) -> Decision:
         return max((match.rule.decision for match in self.matches), default=self.otherwise)
+
+    @property
+    def allowed(self) -> bool:
+        """By a rule."""
+        return any(match.rule.decision is Decision.ALLOW for match in self.matches)
 
 
 def decide(
@@ -101,11 +128,15 @@ def decide(
     approval: AskForApproval,
     sandbox: SandboxPolicy,
     rules: Rules,
+    programs: Mapping[str, Program],
     permissions: SandboxPermissions = "use_default",
     justification: str | None = None,
     prefix_rule: Sequence[str] | None = None,
 ) -> Verdict:
-    """What is to be done with `argv`; the last three are what the model asked for with it."""
+    """What is to be done with `argv`; the last three are what the model asked for with it.
+
+    `programs` are those of `programs_of` as `locating.locate` found them.
+    """
     if not argv:
         return Forbid("command args are empty")
     escalated = permissions != "use_default"
@@ -122,58 +153,92 @@ def decide(
             "`with_additional_permissions`",
             shown=False,
         )
-    script = shell_script(argv)
-    commands = plain_commands(script) if script is not None else None
-    complex_script = False
-    if commands is None and script is not None and (words := heredoc_command(script)):
-        commands, complex_script = [words], True
-    commands = commands or [list(argv)]
-    literal = not complex_script and (script is None or is_literal(script))
     judged = [
-        _Judged(
-            words,
-            _matches(words, rules, literal),
-            _unmatched(
-                words, approval, sandbox, escalated, not complex_script and is_known_safe(words, literal=literal)
-            ),
-        )
-        for words in commands
+        _judge(command, _unmatched(command.words, approval, sandbox, escalated), rules, approval, programs)
+        for command in _read(argv, programs)
     ]
     decision = max(part.decision for part in judged)
     if decision is Decision.FORBIDDEN:
         return Forbid(_forbidden(argv, judged))
     if decision is Decision.ALLOW:
-        allowed = all(any(m.rule.decision is Decision.ALLOW for m in part.matches) for part in judged)
-        return Run(
-            not (allowed or escalated), None if allowed or escalated else _retry(approval, judged, complex_script)
-        )
+        allowed = all(part.allowed for part in judged)
+        by_path = approval == "untrusted" or allowed
+        return Run(not (allowed or escalated), None if allowed or escalated else _retry(approval, judged), by_path)
     by_rule = any(m.rule.decision is Decision.PROMPT for part in judged for m in part.matches)
     if refused := _refused(approval, by_rule):
         return Forbid(refused)
-    amendment = None
-    if not complex_script:
-        amendment = _requested(prefix_rule, judged, rules) or _amendment(judged, Decision.PROMPT)
+    amendment = _requested(prefix_rule, judged, rules, programs) or _amendment(judged, Decision.PROMPT)
     return Ask(_prompt_reason(argv, judged) or justification, amendment, not escalated)
 
 
-def _matches(words: Sequence[str], rules: Rules, literal: bool) -> list[Match]:
-    """The rules for a command; an escape does not lead past those that restrict it."""
-    found = rules.matches(words)
-    if not literal:
+def decide_input(
+    line: str, *, approval: AskForApproval, rules: Rules, wider: bool
+) -> Ask | Forbid | None:
+    """What is to be done with what the model types to a command that runs; None lets it. `line` begins a line.
+
+    `wider`: the command was started with more than it would get now. What is typed is judged as if a shell read it.
+    """
+    judged = [
+        _Judged(_Read(words, words), rules.restricting(words, None), Decision.ALLOW, None)
+        for part in ENTER.split(line)
+        for words in plain_commands(part) or ()
+    ]
+    decision = max((part.decision for part in judged), default=Decision.ALLOW)
+    if decision is Decision.FORBIDDEN:
+        return Forbid(_forbidden([line], judged))
+    by_rule = decision is Decision.PROMPT
+    if not by_rule and not wider:
+        return None
+    if refused := _refused(approval, by_rule):
+        return Forbid(refused)
+    return Ask(_prompt_reason([line], judged) or f"{WIDER}; type {quoting.join([line])}?", sandboxed=by_rule)
+
+
+def programs_of(argv: Sequence[str]) -> list[str]:
+    """The programs that a command names, and the names that their paths end in."""
+    if not argv:
+        return []
+    script = shell_script(argv)
+    commands = read_script(script) if script is not None else None
+    paths = [argv[0], *(command.words[0] for command in commands or ())]
+    return list(dict.fromkeys(chain(paths, map(os.path.basename, paths))))
+
+
+def _read(argv: Sequence[str], programs: Mapping[str, Program]) -> list[_Read]:
+    """The plain commands of a script, or `argv` itself as one."""
+    script = shell_script(argv)
+    if script is not None and (commands := read_script(script)):
+        shell = programs.get(argv[0])
+        trusted = shell is not None and shell.system
+        read = [_Read(each.words, each.exact if trusted else [None] * len(each.words)) for each in commands]
+        joined = script.replace("\\\n", "")  # as shells do first, but in single quotes
+        more = read_script(joined) or () if joined != script else ()
+        return read + [_Read(each.words, [None] * len(each.words)) for each in more]
+    if script is not None and (words := heredoc_command(script)):
+        return [_Read(words, [None] * len(words))]  # what it is fed may say what it does as well as its words
+    return [_Read(argv, argv)]
+
+
+def _judge(
+    command: _Read, otherwise: Decision, rules: Rules, approval: AskForApproval, programs: Mapping[str, Program]
+) -> _Judged:
+    words, program = command.words, programs.get(command.words[0])
+    matches = rules.restricting(words, program)
+    if any("\\" in word for word in words):  # an escape does not lead past rules
         meant = [re.sub(r"\\(.)", r"\1", word) for word in words]
-        found += [
-            match for match in rules.matches(meant) if match not in found and match.rule.decision is not Decision.ALLOW
-        ]
-    return found
+        matches += [match for match in rules.restricting(meant, program) if match not in matches]
+    matches += rules.allowing(command.exact, programs)
+    if approval == "untrusted" and is_known_safe(command.exact, program):
+        otherwise = Decision.ALLOW
+    lasting = Rules((), rules.executables).with_prefix(words).allowing(command.exact, programs)
+    return _Judged(command, matches, otherwise, list(words) if lasting else None)
 
 
 def _unmatched(
-    words: Sequence[str], approval: AskForApproval, sandbox: SandboxPolicy, escalated: bool, safe: bool
+    words: Sequence[str], approval: AskForApproval, sandbox: SandboxPolicy, escalated: bool
 ) -> Decision:
     """What holds for a command that no rule mentions."""
     unconfined = isinstance(sandbox, DangerFullAccessPolicy | ExternalSandboxPolicy)
-    if safe:
-        return Decision.ALLOW
     if is_dangerous(words) and not (approval == "never" and unconfined):
         return Decision.FORBIDDEN if approval == "never" else Decision.PROMPT
     match approval:
@@ -197,11 +262,11 @@ def _refused(approval: AskForApproval, by_rule: bool) -> str | None:
     return None
 
 
-def _retry(approval: AskForApproval, judged: Sequence[_Judged], complex_script: bool) -> Ask | None:
+def _retry(approval: AskForApproval, judged: Sequence[_Judged]) -> Ask | None:
     """The question after a denial by the sandbox, where the policy lets it be asked."""
     if not retries(approval):
         return None
-    return Ask(RETRY, None if complex_script else _amendment(judged, Decision.ALLOW), False)
+    return Ask(RETRY, _amendment(judged, Decision.ALLOW), False)
 
 
 def retries(approval: AskForApproval) -> bool:
@@ -223,16 +288,21 @@ def _amendment(judged: Sequence[_Judged], decision: Decision) -> Sequence[str] |
     rules = [match.rule for part in judged for match in part.matches]
     if any(decision is Decision.ALLOW or rule.decision is Decision.PROMPT for rule in rules):
         return None
-    return next((part.words for part in judged if not part.matches and part.otherwise is decision), None)
+    return next((part.rule for part in judged if not part.matches and part.otherwise is decision), None)
 
 
-def _requested(prefix: Sequence[str] | None, judged: Sequence[_Judged], rules: Rules) -> Sequence[str] | None:
+def _requested(
+    prefix: Sequence[str] | None, judged: Sequence[_Judged], rules: Rules, programs: Mapping[str, Program]
+) -> Sequence[str] | None:
     """The rule the model proposes, if it is not too wide and would allow all that is asked for."""
     if not prefix or tuple(prefix) in _TOO_WIDE or any(part.matches for part in judged):
         return None
     wider = rules.with_prefix(prefix)
-    parts = (_Judged(part.words, wider.matches(part.words), part.otherwise) for part in judged)
-    return list(prefix) if all(part.decision is Decision.ALLOW for part in parts) else None
+    return (
+        list(prefix)
+        if all(part.otherwise is Decision.ALLOW or wider.allowing(part.command.exact, programs) for part in judged)
+        else None
+    )
 
 
 def _most_specific(judged: Sequence[_Judged], decision: Decision) -> Match | None:

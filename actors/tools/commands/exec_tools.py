@@ -119,13 +119,22 @@ class WriteStdinTool:
         except ToolRefused:
             return False
 
+    def use(self, call: Call) -> Use | None:
+        """See Hooked. What is typed is a command as far as hooks can tell."""
+        use = script_use(call, "chars")
+        return use if use is not None and use.input["command"] else None
+
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Write, then wait for more output."""
+        """Write if that may be written, then wait for more output."""
         given = call.arguments(WriteStdin)
         seconds = write_yield(given.yield_time_ms, poll=not given.chars, longest_poll=self._longest_poll)
+        sessions, session_id = self._runner.sessions, str(given.session_id)
         try:
-            outcome = await self._runner.sessions.write_stdin(host, str(given.session_id), given.chars, seconds)
-        except (UnknownSession, InputRefused) as error:
+            if given.chars:
+                use = bash(call.id, given.chars)
+                await self._runner.permit_input(host, sessions.find(session_id), given.chars, use)
+            outcome = await sessions.write_stdin(host, session_id, given.chars, seconds)
+        except (UnknownSession, InputRefused, NotRun) as error:
             return write_failure(error)
         limit = output_limit(given.max_output_tokens)
         if outcome.use is not None:

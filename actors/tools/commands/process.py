@@ -25,6 +25,7 @@ import trio
 from attrs import field, frozen
 
 from spindle.actors.tools.commands import warden as program
+from spindle.actors.tools.sandbox.confinement import Confinement
 
 BLOCK: Final = 32 * 1024
 """Bytes read at a time: little enough that handling one never holds up other tasks."""
@@ -34,7 +35,10 @@ ROWS, COLUMNS = 24, 80
 
 @frozen(kw_only=True)
 class Command:
-    """What to run. Without `tty`, standard input is empty unless `stdin`; `split` keeps standard error apart."""
+    """What to run. Without `tty`, standard input is empty unless `stdin`; `split` keeps standard error apart.
+
+    `confinement` is what it is held to by the one who starts it; None: nothing.
+    """
 
     argv: Sequence[str]
     cwd: str
@@ -43,6 +47,7 @@ class Command:
     stdin: bool = False
     split: bool = False
     size: tuple[int, int] = field(default=(ROWS, COLUMNS))
+    confinement: Confinement | None = None
 
 
 class Process:

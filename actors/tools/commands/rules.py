@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias, cast
 from attrs import evolve, field, frozen
 
 from spindle.actors.tools.commands import quoting
+from spindle.actors.tools.commands.locating import Program
 from spindle.rpc.protocol.values import clean
 from spindle.storage.durable import append_all, make_folder, sync_folder
 from spindle.storage.locks import release, wait_for
@@ -55,12 +56,12 @@ class Rule:
     decision: Decision = Decision.ALLOW
     justification: str | None = None
 
-    def match(self, words: Words) -> list[str] | None:
+    def match(self, words: Sequence[str | None]) -> list[str] | None:
         """The words of the command that the pattern covers, or None."""
-        begin = list(words[: len(self.pattern)])
-        if len(begin) < len(self.pattern):
-            return None
-        return begin if all(word in options for word, options in zip(begin, self.pattern, strict=True)) else None
+        begin = [
+            word for word, options in zip(words, self.pattern, strict=False) if word is not None and word in options
+        ]
+        return begin if len(begin) == len(self.pattern) else None
 
 
 @frozen
@@ -79,10 +80,13 @@ class Rules:
     executables: Mapping[str, Sequence[str]] = field(factory=dict[str, Sequence[str]])
     """The paths that stand for a program's name; a name that is not here is stood for by every path that ends in it."""
 
-    def matches(self, words: Words) -> list[Match]:
-        """The rules that hold for one plain command."""
+    def matches(self, words: Sequence[str | None]) -> list[Match]:
+        """The rules for one plain command, by its name or by the name that its path ends in.
+
+        Enough for what restricts; see `allowing` for the others.
+        """
         found = self._exact(words)
-        if found or not words or "/" not in words[0]:
+        if found or not words or words[0] is None or "/" not in words[0]:
             return found
         name = os.path.basename(words[0])
         paths = self.executables.get(name)
@@ -90,7 +94,40 @@ class Rules:
             return []
         return self._exact([name, *words[1:]])
 
-    def _exact(self, words: Words) -> list[Match]:
+    def restricting(self, words: Words, program: Program | None) -> list[Match]:
+        """The rules that ask about a command, or forbid it: by what is written, and by the file that it leads to."""
+        found = self.matches(words)
+        name = os.path.basename(program.real) if program is not None else ""
+        if name and name != os.path.basename(words[0]):
+            found += [match for match in self.matches([name, *words[1:]]) if match not in found]
+        return [match for match in found if match.rule.decision is not Decision.ALLOW]
+
+    def allowing(self, words: Sequence[str | None], programs: Mapping[str, Program]) -> list[Match]:
+        """The rules that allow a command of these exact words.
+
+        A rule for a name holds for the program that `programs` has for it, unless the model could have written it, and
+        for the path of the same program; a rule for a path holds for that path as it is written.
+        """
+        name = words[0] if words else None
+        if name is None:
+            return []
+        if "/" in name and (found := self._allow(words)):
+            return found
+        bare = os.path.basename(name)
+        program, named = programs.get(name), programs.get(bare)
+        if program is None or not program.fixed:
+            return []
+        paths = self.executables.get(bare)
+        if paths is not None:
+            holds = program.path in paths
+        else:
+            holds = named is not None and program.real == named.real
+        return self._allow([bare, *words[1:]]) if holds else []
+
+    def _allow(self, words: Sequence[str | None]) -> list[Match]:
+        return [match for match in self._exact(words) if match.rule.decision is Decision.ALLOW]
+
+    def _exact(self, words: Sequence[str | None]) -> list[Match]:
         return [Match(prefix, rule) for rule in self.rules if (prefix := rule.match(words)) is not None]
 
     def with_prefix(self, words: Words) -> Rules:

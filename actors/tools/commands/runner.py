@@ -24,7 +24,7 @@ from spindle.actors.tools.approvals.questions import Declined, ask_command, perm
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.approvals.rule_book import RuleBook
 from spindle.actors.tools.commands.arguments import os_failure
-from spindle.actors.tools.commands.decision import Ask, Forbid, SandboxPermissions, asks, decide, retries
+from spindle.actors.tools.commands.decision import RETRY, Ask, Forbid, SandboxPermissions, asks, decide_input, retries
 from spindle.actors.tools.commands.environment import (
     EnvironmentPolicy,
     Programs,
@@ -33,8 +33,11 @@ from spindle.actors.tools.commands.environment import (
 )
 from spindle.actors.tools.commands.execution import Around, plain
 from spindle.actors.tools.commands.items import CommandItem
+from spindle.actors.tools.commands.judging import Judgement, judge, may_write
+from spindle.actors.tools.commands.locating import Writable
 from spindle.actors.tools.commands.process import Command, Warden
-from spindle.actors.tools.commands.sessions import Sessions
+from spindle.actors.tools.commands.rules import Rules
+from spindle.actors.tools.commands.sessions import Session, Sessions
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy, restricted
 from spindle.actors.tools.sandbox.denial import denied
@@ -163,6 +166,10 @@ class Runner:
 
     async def command(self, host: ToolHost, wanted: Wanted) -> Command:
         """What is started where nothing confines it."""
+        return self._finding_programs(await self._command(host, wanted))
+
+    async def _command(self, host: ToolHost, wanted: Wanted) -> Command:
+        """The command as it is wanted, in the environment that it gets."""
         if make := self._make_programs:
             try:
                 self._programs = await trio.to_thread.run_sync(make)
@@ -178,31 +185,49 @@ class Runner:
             quiet=wanted.quiet,
             programs=self._programs,
         )
-        argv = wanted.argv if self._programs is None else with_programs(wanted.argv, env, self._programs)
-        return Command(argv=argv, cwd=wanted.cwd, env=env, tty=wanted.tty)
+        return Command(argv=wanted.argv, cwd=wanted.cwd, env=env, tty=wanted.tty)
 
-    async def _run(self, host: ToolHost, item: CommandItem, wanted: Wanted, attempt: Attempt[E]) -> E:
-        verdict = decide(
-            wanted.argv,
+    def _finding_programs(self, command: Command) -> Command:
+        if self._programs is None:
+            return command
+        return evolve(command, argv=with_programs(command.argv, command.env, self._programs))
+
+    def _judge(self, host: ToolHost, wanted: Wanted, command: Command, rules: Rules) -> Judgement:
+        """Blocks."""
+        return judge(
+            command,
+            self._writable(host),
             approval=host.approval,
             sandbox=host.sandbox,
-            rules=await self._rules.current(),
+            rules=rules,
             permissions=wanted.permissions,
             justification=wanted.justification,
             prefix_rule=wanted.prefix_rule,
         )
+
+    def _writable(self, host: ToolHost) -> Writable:
+        try:
+            return may_write(self.place(host.cwd), host.sandbox, self._confinement(host))
+        except ProfileError:
+            return lambda path: True
+
+    async def _run(self, host: ToolHost, item: CommandItem, wanted: Wanted, attempt: Attempt[E]) -> E:
+        rules = await self._rules.current()
+        command = await self._command(host, wanted)
+        judgement = await trio.to_thread.run_sync(self._judge, host, wanted, command, rules)
+        verdict, command = judgement.verdict, self._finding_programs(judgement.command)
         if isinstance(verdict, Forbid):
             if not verdict.shown:
                 raise ToolRefused(verdict.reason)
             item.decline(verdict.reason)
             raise NotRun(verdict.reason)
-        if agreed := isinstance(verdict, Ask):
+        if isinstance(verdict, Ask):
             await self._ask(host, item, wanted, verdict)
-            retry = Ask() if retries(host.approval) else None  # agreed to already
+            # nobody knows for sure that it was the sandbox that stopped it: output can say anything
+            retry = Ask(RETRY, verdict.amendment, False) if retries(host.approval) else None
         else:
             retry = verdict.on_denial
         item.start()
-        command = await self.command(host, wanted)
         if not verdict.sandboxed:
             return await attempt(command, plain)
         try:
@@ -214,7 +239,7 @@ class Runner:
             return await attempt(command, plain)
         await trio.to_thread.run_sync(_look_up, command)
         try:
-            ended = await attempt(command, self._confined(confinement))
+            ended = await attempt(evolve(command, confinement=confinement), self._confined(confinement))
         except SandboxUnavailable as error:
             if not asks(host.approval):
                 item.decline(str(error))
@@ -223,21 +248,45 @@ class Runner:
             return await attempt(command, plain)
         if retry is None or ended.exit_code is None or not denied(ended.exit_code, ended.output, confinement):
             return ended
-        if not agreed:
-            await self._ask(host, item, wanted, retry)
+        await self._ask(host, item, wanted, retry)
         return await attempt(command, plain)
+
+    async def permit_input(self, host: ToolHost, session: Session, chars: str, use: Use) -> None:
+        """Returns when `chars` may be written to the session: rules and the policy of now decide.
+
+        Raises NotRun, which says why not, and TurnCancelled.
+        """
+        rules = await self._rules.current()
+        try:
+            now = await trio.to_thread.run_sync(self._confinement, host)
+        except ProfileError as error:
+            raise NotRun(str(error)) from None
+        held = session.execution.command.confinement
+        wider = now is not None and (held is None or held.exceeds(now))
+        verdict = decide_input(session.line + chars, approval=host.approval, rules=rules, wider=wider)
+        if isinstance(verdict, Forbid):
+            raise NotRun(verdict.reason)
+        if verdict is None:
+            return
+        about = chars if verdict.sandboxed else session.id  # what a rule asks about, or any input
+        wanted = Wanted(argv=[*session.item.argv, about], cwd=session.item.item.cwd, use=use)
+        try:
+            await self._ask(host, session.item, wanted, verdict)
+        except Declined as error:
+            raise NotRun(str(error) or REJECTED) from None
 
     async def _ask(self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: Ask) -> None:
         """Returns when the command may run. Raises Declined, TurnCancelled."""
         if await permitted(host, wanted.use and wanted.use.asking(wanted.justification)):
             return
-        if self.remembered.allows_command(wanted.argv, wanted.cwd, wanted.permissions):
+        permissions = wanted.permissions if ask.sandboxed else "require_escalated"
+        if self.remembered.allows_command(wanted.argv, wanted.cwd, permissions):
             return
         item.start(asked=True)
         decision = await ask_command(host, item.item, reason=ask.reason, amendment=ask.amendment)
         match decision:
             case "acceptForSession":
-                self.remembered.allow_command(wanted.argv, wanted.cwd, wanted.permissions)
+                self.remembered.allow_command(wanted.argv, wanted.cwd, permissions)
             case AcceptWithExecpolicyAmendment(ExecpolicyAmendment(words)) if words:
                 try:
                     await self._rules.allow(words)

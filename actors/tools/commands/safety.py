@@ -1,6 +1,8 @@
 """Commands that are known to only look, and commands that destroy without asking.
 
-Both are the reference's lists. Of the second it knows `rm -f` and `rm -rf` only; here every spelling of the option counts.
+The first list is the reference's, less the programs that may run or write something else whatever their options say: `git`
+runs what a repository's configuration names, `uniq` writes to its second operand. Of the second the reference knows `rm -f`
+and `rm -rf` only; here every spelling of the option counts.
 """
 
 from __future__ import annotations
@@ -11,14 +13,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-from spindle.actors.tools.commands.script import is_literal, plain_commands, shell_script
+from spindle.actors.tools.commands.locating import Program
+from spindle.actors.tools.commands.script import plain_commands, shell_script
 
 Words: TypeAlias = Sequence[str]
 
+# they read and print, and no option of theirs runs or writes anything: a pattern of file names may stand for options
 _ALWAYS: Final = frozenset(
     (
         *("cat", "cd", "cut", "echo", "expr", "false", "grep", "head", "id", "ls", "nl", "paste", "pwd", "rev", "seq"),
-        *("stat", "tail", "tr", "true", "uname", "uniq", "wc", "which", "whoami"),
+        *("stat", "tail", "tr", "true", "uname", "wc", "which", "whoami"),
     )
 )
 _ON_LINUX: Final = frozenset({"numfmt", "tac"})
@@ -26,73 +30,45 @@ _FIND_ACTS: Final = frozenset(
     {"-exec", "-execdir", "-ok", "-okdir", "-delete", "-fls", "-fprint", "-fprint0", "-fprintf"}
 )
 _LINES: Final = re.compile(r"(\d+,)?\d+p")
-_RG_RUNS: Final = re.compile(r"--search-zip|-z|(--pre|--hostname-bin)(=.*)?", re.DOTALL)
-_BASE64_WRITES: Final = re.compile(r"-o.*|--output(=.*)?", re.DOTALL)
-
-_GIT_LOOKS: Final = frozenset({"status", "log", "diff", "show", "branch"})
-_GIT_RUNS: Final = re.compile(r"--ext-diff|--textconv|--paginate|(--output|--exec)(=.*)?", re.DOTALL)
-_GIT_ELSEWHERE: Final = re.compile(
-    r"-c.*|(--config-env|--exec-path|--git-dir|--namespace|--super-prefix|--work-tree)(=.*)?", re.DOTALL
-)
-_GIT_LISTS_BRANCHES: Final = re.compile(
-    r"--list|-l|--show-current|-a|--all|-r|--remotes|-v|-vv|--verbose|--format=.*", re.DOTALL
-)
+# long options may be abbreviated, short ones joined to others
+_RG_RUNS: Final = re.compile(r"--search-z.*|-[^-].*z.*|-z.*|--pre(?!-).*|--hostname-.*", re.DOTALL)
+_BASE64_WRITES: Final = re.compile(r"-[^-]*o.*|--o.*", re.DOTALL)
 
 
 def _no_match(options: re.Pattern[str]) -> Callable[[Words], bool]:
     return lambda args: not any(options.fullmatch(arg) for arg in args)
 
 
-def _git_looks(args: Words) -> bool:
-    at = 0
-    while at < len(args) and (args[at].startswith("-")):
-        if _GIT_ELSEWHERE.fullmatch(args[at]):
-            return False
-        at += 2 if args[at] == "-C" else 1
-    if at >= len(args) or args[at] not in _GIT_LOOKS:
-        return False
-    rest = args[at + 1 :]
-    if any(_GIT_RUNS.fullmatch(arg) for arg in rest):
-        return False
-    return args[at] != "branch" or all(_GIT_LISTS_BRANCHES.fullmatch(arg) for arg in rest)
-
-
 def _sed_prints_lines(args: Words) -> bool:
-    return 2 <= len(args) <= 3 and args[0] == "-n" and bool(_LINES.fullmatch(args[1]))
+    match args:
+        case ["-n", lines]:
+            return bool(_LINES.fullmatch(lines))
+        case ["-n", lines, file]:
+            return bool(_LINES.fullmatch(lines)) and not file.startswith("-")
+        case _:
+            return False
 
 
 _SOMETIMES: Final[Mapping[str, Callable[[Words], bool]]] = {
     "base64": _no_match(_BASE64_WRITES),
     "find": lambda args: not _FIND_ACTS.intersection(args),
-    "git": _git_looks,
     "rg": _no_match(_RG_RUNS),
     "sed": _sed_prints_lines,
 }
 
 
-def _looks(words: Words, literal: bool) -> bool:
-    if not words:
-        return False
-    program = os.path.basename(words[0])
-    if program in _ALWAYS or (program in _ON_LINUX and sys.platform.startswith("linux")):
-        return True
-    check = _SOMETIMES.get(program)
-    return literal and check is not None and check(words[1:])
+def is_known_safe(words: Sequence[str | None], program: Program | None) -> bool:
+    """Does the command only look at things?
 
-
-def is_known_safe(argv: Words, *, literal: bool = True) -> bool:
-    """Does the command, or each of the plain commands a shell is given, only look at things?
-
-    `literal` False: a shell will still change the words (`script.is_literal`), so that options in them count for nothing.
+    `words` are its exact words (see `script.Plain`), `program` what the first of them leads to: one of the system's.
     """
-    if _looks(argv, literal):
-        return True
-    script = shell_script(argv)
-    commands = plain_commands(script) if script is not None else None
-    if not commands:
+    if not words or words[0] is None or program is None or not program.system:
         return False
-    literal = literal and is_literal(script or "")
-    return all(_looks(words, literal) for words in commands)
+    name, args = os.path.basename(words[0]), [word for word in words[1:] if word is not None]
+    if name in _ALWAYS or (name in _ON_LINUX and sys.platform.startswith("linux")):
+        return True
+    check = _SOMETIMES.get(name)
+    return check is not None and len(args) == len(words) - 1 and check(args)
 
 
 def _destroys(words: Words) -> bool:

@@ -2,14 +2,20 @@
 
 Anything that a shell would expand, substitute, redirect or run in another way makes the whole script unreadable (None), so
 that nobody judges half of it. What is accepted, and how quotes are kept, is what the reference accepts.
+
+That is enough to show a script and to restrict it. To allow one more is needed: its `exact` words are what every shell
+passes on, and a word of which a shell makes something else (patterns, braces, escapes) has none.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+from attrs import frozen
 
 _SHELLS: Final = frozenset({"bash", "zsh", "sh"})
 # words that begin something other than a simple command
@@ -27,6 +33,11 @@ _JOINING: Final = frozenset({"&&", "||", "|"})
 _PIECE: Final = re.compile(
     r"""(?P<bare>(?:[^\s\\'"`$&|;<>()]|\\[^\r\n])+)|'(?P<raw>[^']*)'|"(?P<double>(?:[^"\\`$]|\\.)*)\"""", re.DOTALL
 )
+# first words that shells read in a way of their own, though the reference does not
+_KEYWORDS: Final = frozenset({"-", "coproc", "end", "foreach", "nocorrect", "noglob", "repeat", "time"})
+_JOINED_LINES: Final = re.compile(r"\r|\\\n")
+_EXACT: Final = re.compile(r"[\w!%+,\-./:@][\w!%+,\-./:@=]*|\{\}")
+_ESCAPED: Final = re.compile(r'\\[\\"$`]')
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*(\[[^\]]*\])?\+?=")
 _RANGE: Final = re.compile(r"\{-?\d+\.\.")
 _HEREDOC: Final = re.compile(
@@ -43,69 +54,106 @@ def shell_script(argv: Sequence[str]) -> str | None:
     return None
 
 
-def plain_commands(script: str) -> list[list[str]] | None:
-    """The commands of `script` in order, each as its words, or None if it is anything but plain, or longer than `LONGEST`.
+def reads_profiles(argv: Sequence[str]) -> bool:
+    """Whether the shell that is given a script reads files of the user's before it: as a login shell, and zsh always."""
+    return argv[1] == "-lc" or os.path.basename(argv[0]) == "zsh"
 
-    Words are as written, less the quotes around them: escapes are not resolved.
+
+@frozen
+class Plain:
+    """A plain command of a script; its first word begins at `at`.
+
+    `words` are as written, less the quotes around them: escapes are not resolved. `exact` are those that the command gets,
+    None for one of which the shell may make none, another or several.
     """
+
+    words: Sequence[str]
+    exact: Sequence[str | None]
+    at: int
+
+
+def read_script(script: str) -> list[Plain] | None:
+    """The commands of `script` in order, or None if it is anything but plain, or longer than `LONGEST`."""
     if len(script) > LONGEST:
         return None
-    commands: list[list[str]] = []
-    words: list[str] = []
+    commands: list[Plain] = []
+    words: list[tuple[str, bool]] = []
+    begin = at = 0
     joined = False  # an operator wants a command after it
-    at = 0
+    readable = _JOINED_LINES.search(script) is None  # or words are not what they look like
+
+    def end() -> None:
+        exact = [word if exact and readable else None for word, exact in words]
+        commands.append(Plain([word for word, _ in words], exact, begin))
+        words.clear()
+
     while at < len(script):
         if space := _SPACE.match(script, at):
             at = space.end()
         elif operator := _OPERATOR.match(script, at):
             at = operator.end()
             if words:
-                commands.append(words)
-                words, joined = [], operator[0] in _JOINING
+                end()
+                joined = operator[0] in _JOINING
             elif operator[0] != "\n":
                 return None
         else:
-            word, at = _word(script, at, first=not words)
+            first, start = not words, at
+            word, exact, at = _word(script, at, first=first)
             if word is None:
                 return None
-            words.append(word)
+            words.append((word, exact))
+            begin = start if first else begin
             joined = False
     if words:
-        commands.append(words)
+        end()
     return None if joined or not commands else commands
 
 
-def _word(script: str, start: int, *, first: bool) -> tuple[str | None, int]:
-    """The word at `start`, None if it is not plain, and where it ends."""
+def plain_commands(script: str) -> list[Sequence[str]] | None:
+    """The words of the commands of `script`, or None; see `read_script`."""
+    commands = read_script(script)
+    return None if commands is None else [command.words for command in commands]
+
+
+def _word(script: str, start: int, *, first: bool) -> tuple[str | None, bool, int]:
+    """The word at `start`, None if it is not plain; whether it is exact; and where it ends."""
     pieces: list[str] = []
-    quoted = False
+    quoted, exact = False, True
     at = start
     while piece := _PIECE.match(script, at):
-        pieces.append(piece[piece.lastgroup or 0])
+        text = piece[piece.lastgroup or 0]
+        match piece.lastgroup:
+            case "bare":
+                # `=name` is the path of a program to zsh, unless something precedes it
+                exact = exact and _EXACT.fullmatch(f"-{text}" if pieces else text) is not None
+            case "double":
+                exact = exact and _ESCAPED.search(text) is None
+            case _:
+                pass
         quoted = quoted or piece.lastgroup != "bare"
+        pieces.append(text)
         at = piece.end()
     word = "".join(pieces)
     ends = at == len(script) or script[at] in " \t\n;|&" or bool(_SPACE.match(script, at))
     bare = not quoted
     if not pieces or not ends or (not word and len(pieces) > 1):
-        return None, at
+        return None, False, at
     if script[start] == "#" or (bare and _RANGE.search(word)):
-        return None, at
+        return None, False, at
     if first and (quoted or word in _RESERVED or word.isdigit() or _ASSIGNMENT.match(word)):
-        return None, at
-    return word, at
+        return None, False, at
+    job = first and word.startswith("%")  # which bash brings to the foreground
+    return word, exact and not job and not (first and word in _KEYWORDS), at
 
 
-def is_literal(script: str) -> bool:
-    """Are the words of a plain script what the shell will pass on, but for file names that its patterns match?
-
-    Not if it resolves an escape or spells out braces: ``find . -del\\ete``, ``find . {-delete,.}``.
-    """
-    for piece in _PIECE.finditer(script):
-        bare = piece["bare"]
-        if bare is not None and ("\\" in bare or ("{" in bare and "," in bare)):
-            return False
-    return True
+def with_paths(script: str, paths: Mapping[str, str]) -> str:
+    """A plain script whose programs are named by their paths."""
+    for command in reversed(read_script(script) or ()):
+        name = command.words[0]
+        if path := paths.get(name):
+            script = f"{script[: command.at]}{shlex.quote(path)}{script[command.at + len(name) :]}"
+    return script
 
 
 def heredoc_command(script: str) -> list[str] | None:

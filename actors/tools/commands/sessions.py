@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from spindle.actors.boundary import Tasks
+from spindle.actors.tools.commands.decision import ENTER
 from spindle.actors.tools.commands.execution import Around, Execution, plain
 from spindle.actors.tools.commands.items import CommandHost, CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
@@ -33,6 +34,7 @@ LONGEST_POLL: Final = 300_000
 """Milliseconds; `background_terminal_max_timeout` of config.toml."""
 EXEC_YIELD: Final = 10_000
 WRITE_YIELD: Final = 250
+_LINE: Final = 4096  # characters, as long as a terminal's line may be
 _WRITING: Final = 5.0  # seconds that a terminal may take to accept input
 
 
@@ -76,13 +78,18 @@ class Outcome:
         return shown_to_model(self.output, limit)
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Session:
-    """A command with a number."""
+    """A command with a number. `line` is what has been typed of the line that has not ended yet."""
 
     id: str
     item: CommandItem
     execution: Execution
+    line: str = ""
+
+    def typed(self, chars: str) -> None:
+        """Note that it has got these."""
+        self.line = ENTER.split(self.line + chars)[-1][-_LINE:]
 
 
 @frozen
@@ -159,18 +166,23 @@ class Sessions:
         self._nursery.start_soon(self._complete, session)
         return Outcome(execution.unread.take(), execution.elapsed, session_id)
 
+    def find(self, session_id: str) -> Session:
+        """The session of this number. Raises UnknownSession."""
+        if (session := self._sessions.get(session_id)) is None:
+            raise UnknownSession(session_id)
+        return session
+
     async def write_stdin(self, host: CommandHost, session_id: str, chars: str, seconds: float) -> Outcome:
         """Write to a session, or only look, and wait at most `seconds`. Raises UnknownSession, InputRefused."""
-        session = self._sessions.pop(session_id, None)
-        if session is None:
-            raise UnknownSession(session_id)
-        self._sessions[session_id] = session
+        session = self.find(session_id)
+        self._sessions[session_id] = self._sessions.pop(session_id)
         execution = session.execution
         if chars and not execution.command.tty:
             raise InputRefused("stdin is closed for this session; rerun exec_command with tty=true to keep stdin open")
         session.item.interaction(host, chars)
         began = trio.current_time()
         if chars:
+            session.typed(chars)
             await _type(execution, chars)
         await _until_exit(execution, seconds)
         waited = trio.current_time() - began

@@ -76,6 +76,12 @@ class Confinement:
                 found[parent] = None
         return tuple(sorted(found))
 
+    def exceeds(self, other: Confinement) -> bool:
+        """Whether anything may be touched that `other` keeps out of reach."""
+        paths = {rule.path for rule in (*self.rules, *other.rules)}
+        more = any(ORDER[self.access(path)] > ORDER[other.access(path)] for path in paths)
+        return more or (self.network and not other.network)
+
     def around(self, path: str) -> Access | None:
         """What the folder that holds `path` may be used for; None above the root."""
         return None if path == "/" else self.access(os.path.dirname(path))

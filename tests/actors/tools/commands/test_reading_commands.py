@@ -2,9 +2,11 @@
 
 `observed.jsonl` holds scripts with what Codex 0.124 made of them: how it spells the script, which actions it shows (null: the
 whole script is unknown), whether it asks before running it under `untrusted`, and which rule it offers. The directory is /w.
+Every program is taken to be one of the system's; what they are found to be is in `test_locating.py`.
 """
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,11 @@ from hypothesis import strategies as st
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.actions import command_actions
-from spindle.actors.tools.commands.decision import RETRY, Ask, Forbid, Run, decide
+from spindle.actors.tools.commands.decision import RETRY, Ask, Forbid, Run, decide, programs_of
+from spindle.actors.tools.commands.locating import Program
 from spindle.actors.tools.commands.rules import Decision, Rules, RulesError, allow_prefix, load_rules, parse_rules
-from spindle.actors.tools.commands.safety import is_dangerous, is_known_safe
-from spindle.actors.tools.commands.script import LONGEST, heredoc_command, is_literal, plain_commands
+from spindle.actors.tools.commands.safety import is_dangerous
+from spindle.actors.tools.commands.script import LONGEST, heredoc_command, plain_commands, read_script
 from spindle.rpc.protocol.items import ListFilesAction, ReadAction, SearchAction, UnknownAction
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
@@ -29,6 +32,29 @@ from spindle.rpc.protocol.settings import (
 OBSERVED = [json.loads(line) for line in Path(__file__).with_name("observed.jsonl").read_text().splitlines()]
 KINDS = {"read": ReadAction, "list": ListFilesAction, "search": SearchAction, "unknown": UnknownAction}
 NO_RULES = Rules()
+
+# not asked about by the reference, but here
+STRICTER = ("git", "/usr/bin/git", "uniq", "bash", "sh", "zsh", "sed -n 5p -i", "rg -zn f")
+
+
+def stricter(row):
+    """The first command of a script that is asked about here alone."""
+    found = () if row["asked"] else read_script(row["script"]) or ()
+    return next((each for each in found if each.words[0] in STRICTER or " ".join(each.words) in STRICTER), None)
+
+
+def offered(row):
+    """The rule that is offered: none where the shell makes something else of a word, for it would not hold."""
+    if command := stricter(row):
+        return command.words
+    inexact = [command.words for command in read_script(row["script"]) or () if None in command.exact]
+    return None if row["rule"] in inexact else row["rule"]
+
+
+def judged(argv, **more):
+    """The decision where all programs are the system's."""
+    paths = {name: name if name.startswith("/") else f"/usr/bin/{os.path.basename(name)}" for name in programs_of(argv)}
+    return decide(argv, programs={name: Program(path, path) for name, path in paths.items()}, **more)
 
 
 def bash(script):
@@ -58,12 +84,16 @@ def test_actions_are_those_of_the_reference(row, monkeypatch):
 
 @each()
 def test_what_is_asked_about_and_which_rule_is_offered_is_as_in_the_reference(row):
-    verdict = decide(bash(row["script"]), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
-    if row["asked"]:
+    verdict = judged(bash(row["script"]), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
+    if row["asked"] or stricter(row):
         assert isinstance(verdict, Ask)
-        assert (verdict.reason, verdict.amendment) == (None, row["rule"])
+        assert (verdict.reason, verdict.amendment) == (None, offered(row))
     else:
-        assert verdict == Run(True, Ask(RETRY, row["rule"], False))
+        assert verdict == Run(True, Ask(RETRY, offered(row), False), by_path=True)
+
+
+def test_what_is_asked_about_here_alone_is_what_the_list_says():
+    assert {stricter(row).words[0] for row in OBSERVED if stricter(row)} == {name.split()[0] for name in STRICTER}
 
 
 @each()
@@ -102,7 +132,7 @@ def test_any_script_is_read_or_refused(script):
 def test_long_scripts_are_read_in_one_go(script):
     """What takes more than one pass over them would not end in time."""
     assert len(command_actions(bash(script), "/w")) == 1
-    decide(bash(script), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
+    judged(bash(script), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
 
 
 @pytest.mark.parametrize(
@@ -142,17 +172,35 @@ def test_a_command_that_is_fed_a_here_document(script, words):
 # ---- safe and dangerous
 
 
+UNTRUSTED = {"approval": "untrusted", "sandbox": DangerFullAccessPolicy(), "rules": NO_RULES}
+
+
 @pytest.mark.parametrize(
-    "script", [r"find . -del\ete", "find . {-delete,.}", r"rg --pr\e x y", "git lo\\g --outp{ut,}=x"]
+    "script",
+    [
+        *(r"find . -del\ete", "find . -del\\\nete", "find . {-delete,.}", "find . -exe? touch x {} +", "find -files0-fro[m] x"),
+        *(r"rg --pr\e x y", "rg --search-zi x", "rg -iz x", "rg --hostname-bin=x y", "rg x *"),
+        *("base64 --outp=x y", "base64 -Do x", "sed -n 1p '-e1e touch x'", "sed -n 1p *", "sed -n '1p;w x' y"),
+        *("ls \\\r\ntouch x", "ls \\\n-a", "ls 'a\r'", "t\\\nouch x", "uniq a b", "git status", "git -C sub log -p"),
+        *("l* x", "time ls", "noglob ls", "%1", "cat <<E\nx\nE", "=ls x"),
+    ],
 )
-def test_options_that_the_shell_spells_out_are_not_taken_for_safe(script):
-    assert not is_literal(script)
-    assert not is_known_safe(bash(script))
-    assert isinstance(decide(bash(script), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES), Ask)
+def test_what_may_do_more_than_look_is_not_taken_for_safe(script):
+    assert isinstance(judged(bash(script), **UNTRUSTED), Ask)
 
 
-def test_quoted_patterns_are_safe():
-    assert is_known_safe(bash(r'rg "a\.b" x && find . -name "*.{a,b}"'))
+@pytest.mark.parametrize(
+    "script", [r'rg "a\.b" x && find . -name "*.{a,b}"', "ls *.py; cat ~/x", "find ! -name x", "grep -n a=b c | wc -l"]
+)
+def test_quoted_patterns_and_names_of_files_are_safe(script):
+    assert judged(bash(script), **UNTRUSTED) == Run(True, Ask(RETRY, OFFERED.get(script), False), by_path=True)
+
+
+OFFERED = {
+    r'rg "a\.b" x && find . -name "*.{a,b}"': ["rg", r"a\.b", "x"],
+    "find ! -name x": ["find", "!", "-name", "x"],
+    "grep -n a=b c | wc -l": ["grep", "-n", "a=b", "c"],
+}
 
 
 @pytest.mark.parametrize(
@@ -205,14 +253,18 @@ def granular(sandbox, rules):
 
 def verdict(script, approval="on-request", sandbox=None, **asked):
     argv = bash(script) if isinstance(script, str) else script
-    return decide(argv, approval=approval, sandbox=sandbox or WorkspaceWritePolicy(), rules=RULES, **asked)
+    return judged(argv, approval=approval, sandbox=sandbox or WorkspaceWritePolicy(), rules=RULES, **asked)
 
 
 @pytest.mark.parametrize(
     ("script", "wanted"),
     [
-        ("okcmd x", Run(False)),
+        ("okcmd x", Run(False, by_path=True)),
         ("okcmd && ls", Run(True)),
+        ("no\\\npe x", Forbid('`/bin/bash -c "no\\\\\npe x"` rejected: policy forbids commands starting with `nope`')),
+        ("okcmd <<E\nx\nE", Run(True)),
+        ("okcmd \\\r\n x", Run(True)),
+        (r"okc\md x", Run(True)),
         ("touch x", Run(True)),
         ("askme a", Ask("`/bin/bash -c 'askme a'` requires approval: ask first")),
         ("askplain", Ask("`/bin/bash -c askplain` requires approval by policy")),
@@ -259,11 +311,11 @@ BLOCKED = Forbid("`/bin/bash -c 'rm -f x'` rejected: blocked by policy")
         ("on-request", DangerFullAccessPolicy(), "rm -f x", Ask(None, ["rm", "-f", "x"])),
         ("on-request", DangerFullAccessPolicy(), "touch x", Run(True)),
         ("untrusted", DangerFullAccessPolicy(), "touch x", Ask(None, ["touch", "x"])),
-        ("untrusted", ReadOnlyPolicy(), "okcmd && ls", Run(True, Ask(RETRY, None, False))),
+        ("untrusted", ReadOnlyPolicy(), "okcmd && ls", Run(True, Ask(RETRY, None, False), True)),
         ("untrusted", ReadOnlyPolicy(), "okcmd && touch x", Ask(None, ["touch", "x"])),
         ("untrusted", ReadOnlyPolicy(), "cat <<E\nx\nE", Ask(None, None)),
         ("on-failure", ReadOnlyPolicy(), "touch a && touch b", Run(True, Ask(RETRY, ["touch", "a"], False))),
-        ("on-failure", ReadOnlyPolicy(), "okcmd", Run(False)),
+        ("on-failure", ReadOnlyPolicy(), "okcmd", Run(False, by_path=True)),
         (granular(True, True), ReadOnlyPolicy(), "touch x", Run(True, Ask(RETRY, ["touch", "x"], False))),
         (granular(False, True), ReadOnlyPolicy(), "touch x", Run(True)),
         (
@@ -292,7 +344,9 @@ def test_escalation_is_asked_for_under_on_request_only():
     escalated = {"permissions": "require_escalated", "justification": "I need it"}
     assert verdict("touch x", **escalated) == Ask("I need it", ["touch", "x"], False)
     assert verdict("multi", **escalated) == Ask("`/bin/bash -c multi` requires approval: multi j", None, False)
-    assert verdict("ls", **escalated) == Run(False)
+    assert verdict("ls", **escalated) == Ask("I need it", ["ls"], False)
+    assert verdict("okcmd && ls", **escalated) == Ask("I need it", ["ls"], False)
+    assert verdict("okcmd x", **escalated) == Run(False, by_path=True)
     assert verdict("touch x", sandbox=DangerFullAccessPolicy(), **escalated) == Run(False)
     for approval, name in [("never", "Never"), ("untrusted", "UnlessTrusted"), ("on-failure", "OnFailure")]:
         assert verdict("ls", approval, **escalated) == Forbid(

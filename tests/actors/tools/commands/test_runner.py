@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from spindle.actors.tools.approvals.rule_book import RuleBook
+from spindle.actors.tools.commands.decision import RETRY, WIDER
 from spindle.actors.tools.commands.environment import EnvironmentPolicy
 from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdinTool
 from spindle.actors.tools.commands.process import open_warden
@@ -17,7 +18,12 @@ from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellToo
 from spindle.actors.tools.interface import Permission, ToolRefused, TurnCancelled
 from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.sandbox.sandbox import Command, SandboxUnavailable
-from spindle.rpc.protocol.settings import ExternalSandboxPolicy, ReadOnlyPolicy, WorkspaceWritePolicy
+from spindle.rpc.protocol.settings import (
+    DangerFullAccessPolicy,
+    ExternalSandboxPolicy,
+    ReadOnlyPolicy,
+    WorkspaceWritePolicy,
+)
 
 
 class Walls:
@@ -116,13 +122,17 @@ async def test_under_never_a_denial_stands(world, a_turn, a_call):
     assert not turn.asked
 
 
-async def test_what_was_agreed_to_is_tried_without_the_sandbox_unasked(world, a_turn, a_call):
+async def test_what_was_agreed_to_is_asked_about_again_before_it_is_tried_without_the_sandbox(world, a_turn, a_call):
+    """A command may say what it likes; what was agreed to was to run it confined."""
     turn = a_turn("untrusted", ReadOnlyPolicy())
-    turn.answers.append("accept")
-    await world.shell(turn, a_call, "touch", "x")
-    assert len(world.walls.confinements) == 1
+    turn.answers += ["accept", "decline", "acceptForSession", "acceptForSession"]
+    assert await world.shell(turn, a_call, "touch", "x") == "exec command rejected by user"
+    assert (len(world.walls.confinements), touched(turn)) == (1, [])
+    assert [asked.get("reason") for asked in turn.asked] == [None, RETRY]
+    for _ in range(2):  # the second time nobody is asked
+        await world.shell(turn, a_call, "touch", "x")
     assert touched(turn) == ["x"]
-    assert turn.statuses == ["inProgress", "completed"]
+    assert turn.statuses == ["inProgress", "declined"] + ["inProgress", "completed"] * 2
 
 
 async def test_on_failure_asks_before_the_second_attempt(world, a_turn, a_call):
@@ -296,6 +306,79 @@ async def test_the_sandbox_is_held_as_long_as_a_session_runs(world, a_turn, a_ca
     assert "got it" in answer
     await world.walls.left.wait()
     assert turn.statuses == ["inProgress", "completed"]
+
+
+async def a_session(world, turn, a_call):
+    """A shell at a terminal; returns typed(chars), which is what the model is told."""
+    await world.execute(turn, a_call, "exec sh", tty=True, yield_time_ms=250)
+    [terminal] = world.runner.sessions.terminals()
+
+    async def typed(chars):
+        given = {"session_id": int(terminal.process_id), "chars": chars, "yield_time_ms": 250}
+        return await WriteStdinTool(world.runner).run(a_call("write_stdin", json.dumps(given)), turn)
+
+    return typed
+
+
+async def test_a_session_outside_of_the_sandbox_is_typed_to_only_if_the_user_agrees(world, a_turn, a_call):
+    turn = a_turn("never", DangerFullAccessPolicy())
+    typed = await a_session(world, turn, a_call)
+    await typed("touch before\n")
+    turn.sandbox = ReadOnlyPolicy()
+    refused = "write_stdin failed: approval required by policy, but AskForApproval is set to Never"
+    assert await typed("touch x\n") == refused
+    assert "Process running" in await typed("")
+    turn.approval = "on-request"
+    turn.answers += ["decline", "acceptForSession"]
+    assert await typed("touch x\n") == "write_stdin failed: rejected by user"
+    [asked] = turn.asked
+    assert (asked["itemId"], asked["reason"]) == (turn.items[0][1]["id"], f"{WIDER}; type 'touch x\n'?")
+    assert touched(turn) == ["before"]
+    await typed("touch y\n")
+    await typed("touch z; exit\n")
+    assert len(turn.asked) == 2
+    assert touched(turn) == ["before", "y", "z"]
+
+
+async def test_a_session_in_the_sandbox_is_asked_about_once_less_is_allowed(world, a_turn, a_call):
+    world.walls.through = True
+    turn = a_turn("on-request", WorkspaceWritePolicy(network_access=True))
+    typed = await a_session(world, turn, a_call)
+    turn.sandbox = DangerFullAccessPolicy()
+    await typed("touch x\n")
+    turn.sandbox = WorkspaceWritePolicy(network_access=True)
+    await typed("touch y\n")
+    assert not turn.asked
+    turn.sandbox = WorkspaceWritePolicy()
+    turn.answers.append("decline")
+    assert await typed("touch z\n") == "write_stdin failed: rejected by user"
+    assert touched(turn) == ["x", "y"]
+
+
+async def test_what_is_typed_passes_the_rules(world, a_turn, a_call):
+    (world.home / "rules").mkdir()
+    (world.home / "rules/a.rules").write_text(
+        'prefix_rule(pattern=["touch"], decision="forbidden")\nprefix_rule(pattern=["mkdir"], decision="prompt")'
+    )
+    turn = a_turn("on-request")
+    typed = await a_session(world, turn, a_call)
+    forbidden = "rejected: policy forbids commands starting with `touch`"
+    assert forbidden in await typed("true; /usr/bin/touch x\n")
+    await typed("tou")
+    assert forbidden in await typed("ch x\r")
+    turn.answers += ["decline"]
+    assert await typed("\x15mkdir x\n") == "write_stdin failed: rejected by user"
+    assert "requires approval by policy" in turn.asked[0]["reason"]
+    await typed("\x15echo touch\n")
+    assert touched(turn) == []
+
+
+async def test_what_is_typed_is_a_command_to_hooks(world, a_call):
+    tool = WriteStdinTool(world.runner)
+    use = tool.use(a_call("write_stdin", '{"session_id": 1, "chars": "rm x\\n"}'))
+    assert use is not None
+    assert use.input == {"command": "rm x\n"}
+    assert tool.use(a_call("write_stdin", '{"session_id": 1}')) is None
 
 
 @pytest.mark.parametrize("tool", [ShellTool, ShellCommandTool])
