@@ -20,11 +20,14 @@ _NOT_SYNCED: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, e
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing. Their names are on disk when this returns."""
+    """Make a folder, and those above it that are missing. Their names are on disk when this returns. Raises OSError."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(_PRIVATE_FOLDER, exist_ok=True)
+    try:
+        folder.mkdir(_PRIVATE_FOLDER, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
     try:
         sync_folder(folder.parent)
     except BaseException:
