@@ -198,7 +198,7 @@ class Connection:
 
         def resolve(result: object) -> None:
             try:
-                message = LongMessage(id, result) if isinstance(result, Streamed) else encode_result(id, result)
+                message = LongMessage.answer(id, result) if isinstance(result, Streamed) else encode_result(id, result)
             except Exception as error:  # the reply then rejects with what is raised here
                 log.error("an answer cannot be encoded", exc_info=error)
                 raise internal_error(f"the answer cannot be encoded: {error}") from error

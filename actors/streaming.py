@@ -1,17 +1,17 @@
-"""Answers that are too large to be made at once: a thread with all its turns. Made in pieces while they are written."""
+"""Messages that are too large to be made at once: a thread with all its turns. Made in pieces while they are written."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 import trio
 from attrs import evolve, frozen
 
 from spindle.rpc.protocol.converter import encode
-from spindle.rpc.protocol.envelope import RequestId, encode_error, encode_result
+from spindle.rpc.protocol.envelope import RequestId, encode_error, encode_notification, encode_result
 from spindle.rpc.protocol.errors import RpcError, internal_error
 from spindle.rpc.protocol.turns import Turn, TurnError
 from spindle.rpc.protocol.values import clean
@@ -46,18 +46,30 @@ class LongMessage:
     Until then it holds no file. Turns that cannot be read when it begins to be sent make it the error that says so.
     """
 
-    def __init__(self, id: RequestId, answer: Streamed) -> None:
-        self._id = id
-        self._turns = answer.turns
+    def __init__(self, turns: Snapshot, encoded: bytes, unreadable: Callable[[Exception], bytes]) -> None:
+        """`encoded` is the message without turns."""
+        self._turns, self._unreadable = turns, unreadable
         # no text can contain it (quotes are escaped there), and what comes before the turns of a thread holds none
-        try:
-            self._head, _, self._tail = encode_result(id, answer.result).partition(_PLACE)
-        except BaseException:
-            self.close()
-            raise
+        self._head, _, self._tail = encoded.partition(_PLACE)
         self._error: Exception | None = None
-        self.weight = len(self._head) + len(self._tail) + answer.turns.weight
+        self.weight = len(self._head) + len(self._tail) + turns.weight
         """About the bytes it takes until it is sent."""
+
+    @classmethod
+    def answer(cls, id: RequestId, answer: Streamed) -> Self:
+        """To a request; an error where the turns cannot be read."""
+        try:
+            encoded = encode_result(id, answer.result)
+        except BaseException:
+            answer.turns.close()
+            raise
+        return cls(answer.turns, encoded, lambda error: encode_error(id, unreadable(error)))
+
+    @classmethod
+    def notification(cls, params: Any, turns: Snapshot) -> Self:
+        """`params` is one with a thread in it; it goes out without turns where they cannot be read."""
+        encoded = encode_notification(params.METHOD, params)
+        return cls(turns, encoded, lambda _: encoded)
 
     async def make(self, out: trio.MemorySendChannel[bytes]) -> None:
         """Encode it, a piece ahead of who sends; what goes wrong comes out of `pieces`."""
@@ -78,7 +90,7 @@ class LongMessage:
                 if begun:  # whoever sends it has to know that there is no more
                     self._error = error
                 else:
-                    await out.send(encode_error(self._id, unreadable(error)))
+                    await out.send(self._unreadable(error))
 
     async def pieces(self, made: trio.MemoryReceiveChannel[bytes]) -> AsyncGenerator[bytes]:
         """The message, in order. Raises what `make` failed with: OSError, RolloutChanged."""

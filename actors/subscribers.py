@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import trio
 from attrs import define, evolve
@@ -22,6 +22,9 @@ from spindle.rpc.protocol.turns import WarningNotification
 from spindle.rpc.protocol.values import clean
 
 log = logging.getLogger("spindle")
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.snapshot import Snapshot
 
 CAPACITY = 4096
 """Notifications an outbox holds before it merges."""
@@ -333,3 +336,9 @@ class Audience:
         event = Event(params)
         for member in self._members:
             member.deliver(event)
+
+    def announce_with_turns(self, params: Any, turns: Snapshot) -> None:
+        """Send every member a notification with a thread in it, whose turns are read while it is written."""
+        for member in self._members:
+            if params.METHOD not in member.muted:
+                member.outbox.put(LongMessage.notification(params, turns.again()))

@@ -182,7 +182,7 @@ def roll_back(connection: Connection, params: ThreadRollbackParams, reply: Reply
     id = thread_id(params.thread_id)
     if params.num_turns < 1:
         raise invalid_request("numTurns must be >= 1")
-    message = RollBack(reply=mapped(reply, ThreadRollbackResponse), count=params.num_turns)
+    message = RollBack(reply=mapped(reply, ThreadRollbackResponse), count=params.num_turns, streamed=True)
     connection.runtime.registry.route(ToThread(id, message))
 
 

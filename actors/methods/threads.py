@@ -106,7 +106,7 @@ def fork(connection: Connection, params: ThreadForkParams, reply: Reply[Any]) ->
     source = None if params.path else thread_id(params.thread_id)
     check_fork(registry, source, params)
     opening = FromFork(params=params, client=connection.client, source=source)
-    registry.start(opening, Attach(reply=reply, subscriber=connection.subscriber))
+    registry.start(opening, Attach(reply=reply, subscriber=connection.subscriber, streamed=True))
 
 
 async def _resume_path(connection: Connection, params: ThreadResumeParams, attach: Attach) -> None:

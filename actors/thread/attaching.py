@@ -17,7 +17,7 @@ from spindle.actors.thread.usage import token_usage
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.threads import IdleStatus, ThreadResumeParams, ThreadStartedNotification
-from spindle.rpc.protocol.turns import Turn, WarningNotification
+from spindle.rpc.protocol.turns import WarningNotification
 
 if TYPE_CHECKING:
     from spindle.actors.thread.thread import ThreadActor
@@ -56,16 +56,37 @@ def _warn(thread: ThreadActor) -> None:
 async def _attach_started(thread: ThreadActor, message: Attach) -> None:
     """The thread is new: it begins here, as a fork, or with a history that the client gave."""
     fork = thread.opening.params if isinstance(thread.opening, FromFork) else None
-    turns: list[Turn] = []
     if fork is not None and not fork.exclude_turns:
-        turns = await thread.state.conversation.turns(None)
+        await _attach_forked(thread, message)
+        return
     _admit(thread, message.subscriber)
-    shown = showing.describe(thread, turns)
+    shown = showing.describe(thread)
     message.reply.resolve(showing.started(thread, shown))
     if fork is not None:
-        _tell_usage(thread, message.subscriber, turns[-1].id if turns else None)
+        _tell_usage(thread, message.subscriber, None)
     if message.params is None:
         thread.services.audience.announce(ThreadStartedNotification(shown))
+
+
+async def _attach_forked(thread: ThreadActor, message: Attach) -> None:
+    """With the turns that it has taken over."""
+    snapshot = await thread.state.conversation.snapshot(None, whole=True)
+    handed_on = False
+    try:
+        turns = [] if message.streamed else await showing.built(snapshot)
+        _admit(thread, message.subscriber)
+        shown = showing.describe(thread, turns)
+        answer, started = showing.started(thread, shown), ThreadStartedNotification(shown)
+        message.reply.resolve(Streamed(answer, snapshot) if message.streamed else answer)
+        handed_on = message.streamed
+    finally:
+        if not handed_on:
+            snapshot.close()
+    _tell_usage(thread, message.subscriber, snapshot.ids[-1] if snapshot.ids else None)
+    if message.streamed:
+        thread.services.audience.announce_with_turns(started, snapshot)
+    else:
+        thread.services.audience.announce(started)
 
 
 async def _attach_resumed(thread: ThreadActor, message: Attach, params: ThreadResumeParams) -> None:

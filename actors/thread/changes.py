@@ -25,7 +25,7 @@ from spindle.actors.thread.messages import (
 )
 from spindle.actors.thread.recording import context_entries, git_columns, save, set_git
 from spindle.actors.thread.settings_change import applied, changed, shown
-from spindle.actors.thread.showing import describe
+from spindle.actors.thread.showing import describe, with_turns
 from spindle.actors.thread.usage import token_usage
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
@@ -132,13 +132,13 @@ async def roll_back(thread: ThreadActor, message: RollBack) -> None:
         raise invalid_request(f"failed to load rollout `{conversation.path}`: no turn has been recorded yet")
     await save(thread, lambda: [("event_msg", {"type": "thread_rolled_back", "num_turns": message.count})])
     await conversation.reload()
-    turns = await conversation.turns(None)
+    snapshot = await conversation.snapshot(None, whole=True)
     if (usage := conversation.usage) is not None:
-        turn_id = turns[-1].id if turns else conversation.usage_turn
+        turn_id = snapshot.ids[-1] if snapshot.ids else conversation.usage_turn
         event = Event(token_usage(thread.thread_id, turn_id or "", usage))
         for subscriber in thread.subscribers:
             subscriber.deliver(event)
-    message.reply.resolve(describe(thread, turns))
+    message.reply.resolve(await with_turns(describe(thread), snapshot, streamed=message.streamed))
 
 
 async def inject_items(thread: ThreadActor, message: InjectItems) -> None:

@@ -15,12 +15,10 @@ from typing import Any, TypeVar
 import orjson
 import trio
 
-from spindle.actors.thread.snapshot import Snapshot
+from spindle.actors.thread.snapshot import Body, Snapshot
 from spindle.actors.thread.usage import sound
 from spindle.actors.turn.host import Entry
-from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.packed import packed
-from spindle.rpc.protocol.turns import Turn
 from spindle.storage.home import Home
 from spindle.storage.rollout.history import with_aborted_outputs
 from spindle.storage.rollout.journal import Journal
@@ -236,37 +234,26 @@ class Conversation:
         `whole`: all of them are going to be read.
         """
         if self._journal is None:
-            replay = Replay()
-            for raw in self._lines or ():
-                if line := decode_line(raw):
-                    replay.feed(line)
-            return Snapshot.of([turn.body(turn.id == live_turn_id) for turn in replay.shown.turns])
+            return Snapshot.of(await self._unchanged(_Kept(self._lines or []).bodies, live_turn_id))
         if not self.stored:
             return Snapshot.of([])
         return Snapshot.stored(await self._opened(with_turns=whole), live_turn_id)
 
-    async def turns(self, live_turn_id: str | None) -> list[Turn]:
-        """The shown turns. Raises OSError."""
-        snapshot = await self.snapshot(live_turn_id, whole=True)
-        try:
-            return await self._in_thread(
-                lambda: [structure(body, Turn) for body in snapshot.read(range(len(snapshot.ids)))]
-            )
-        finally:
-            snapshot.close()
-
     async def _opened(self, *, with_turns: bool = False) -> OpenRollout:
         """The rollout, open for reading. When this returns nothing newer has been recorded."""
         assert self._journal is not None
-        path = self._journal.path
-        opening = partial(OpenRollout, path, self._outliner, with_turns=with_turns)
+        opening = partial(OpenRollout, self._journal.path, self._outliner, with_turns=with_turns)
+        return await self._unchanged(opening, drop=OpenRollout.close)
+
+    async def _unchanged(self, read: Callable[..., T], *args: Any, drop: Callable[[T], object] = bool) -> T:
+        """What `read` finds when nothing is recorded meanwhile; what it has found otherwise is dropped."""
         for _ in range(4):
             written = self._written
-            rollout = await self._in_thread(opening)
+            found = await self._in_thread(read, *args)
             if written == self._written:
-                return rollout
-            rollout.close()
-        return opening()  # a turn that writes all the time: rather hold it up than miss a line
+                return found
+            drop(found)
+        return read(*args)  # a turn that writes all the time: rather hold it up than miss a line
 
     async def _reading(self, read: Callable[[OpenRollout], T]) -> T:
         rollout = await self._opened()
@@ -284,3 +271,19 @@ class Conversation:
             self._journal.append(lines)
         elif self._lines is not None:
             self._lines += lines
+
+
+class _Kept:
+    """What a rollout in memory shows; each time it is asked, what has been added is read."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines, self._read, self._replay = lines, 0, Replay()
+
+    def bodies(self, live_turn_id: str | None) -> list[Body]:
+        """The shown turns. Blocking."""
+        new = self._lines[self._read :]
+        self._read += len(new)
+        for raw in new:
+            if line := decode_line(raw):
+                self._replay.feed(line)
+        return [turn.body(turn.id == live_turn_id) for turn in self._replay.shown.turns]

@@ -184,10 +184,14 @@ class SetMemoryMode(Ask[None]):
 
 
 @frozen(kw_only=True)
-class RollBack(Ask[Thread]):
-    """Take back the last `count` turns (all, if there are fewer); answers with the thread and its remaining turns."""
+class RollBack(Ask[Thread | Streamed]):
+    """Take back the last `count` turns (all, if there are fewer); answers with the thread and its remaining turns.
+
+    `streamed` as in `Attach`.
+    """
 
     count: int
+    streamed: bool = False
 
 
 @frozen(kw_only=True)

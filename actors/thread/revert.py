@@ -37,7 +37,9 @@ async def revert(thread: ThreadActor, before_turn_id: str) -> str | None:
     conversation, id = thread.state.conversation, thread.thread_id
     if thread.state.ephemeral or conversation.journal is None:
         raise invalid_request(f"ephemeral thread does not support revert: {id}")
-    turns = [turn.id for turn in await conversation.turns(None)]
+    snapshot = await conversation.snapshot(None)
+    turns = snapshot.ids
+    snapshot.close()
     if before_turn_id not in turns:
         raise invalid_request(f"turn not found: {before_turn_id}")
     left = turns[: turns.index(before_turn_id)]

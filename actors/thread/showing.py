@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import trio
+from attrs import evolve
 
 from spindle.actors.streaming import Streamed
 from spindle.actors.thread.messages import ReadThread, TakeSnapshot
@@ -145,11 +146,15 @@ async def read(thread: ThreadActor, message: ReadThread) -> None:
         message.reply.resolve(where.show(describe(thread)))
         return
     snapshot = await _on_disk(thread, "includeTurns", whole=True)
-    if message.streamed:
-        message.reply.resolve(Streamed(where.show(describe(thread)), snapshot))
-        return
+    message.reply.resolve(await with_turns(where.show(describe(thread)), snapshot, streamed=message.streamed))
+
+
+async def with_turns(shown: Thread, snapshot: Snapshot, *, streamed: bool) -> Thread | Streamed:
+    """The thread with its turns, which are read while the answer is written if it is `streamed`. Takes over the snapshot."""
+    if streamed:
+        return Streamed(shown, snapshot)
     try:
-        message.reply.resolve(where.show(describe(thread, await built(snapshot))))
+        return evolve(shown, turns=tuple(await built(snapshot)))
     finally:
         snapshot.close()
 

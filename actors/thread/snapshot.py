@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from spindle.actors.weighing import weigh
 from spindle.storage.rollout.reading import OpenRollout
@@ -41,6 +41,11 @@ class Snapshot:
         """Of a rollout, which is the snapshot's to close."""
         rollout.rest()
         return cls(list(rollout.outline.ids), rollout=rollout, live=live_turn_id)
+
+    def again(self) -> Self:
+        """The same turns, to be read beside this one; those that came with opening the rollout stay here."""
+        rollout = None if self._rollout is None else self._rollout.again()
+        return evolve(self, ids=list(self.ids), rollout=rollout)
 
     def add(self, turn: Body) -> None:
         """A turn that began, and is not recorded yet."""

@@ -102,8 +102,9 @@ class Connections:
         self._pools: list[_Pool] = []
         self._context: ssl.SSLContext | None = None
 
-    async def post(self, headers: Sequence[Header], body: bytes, idle: float) -> Exchange:
-        """POST `body`; returns when the head of the answer is there. `idle` bounds each wait for bytes, in seconds.
+    async def post(self, headers: Sequence[Header], body: Sequence[bytes], idle: float) -> Exchange:
+        """POST a body, given in parts; returns when the head of the answer is there. `idle` bounds each wait for bytes, in
+        seconds.
 
         Raises HttpFailure; ValueError for a URL or a header that cannot be used.
         """
@@ -111,9 +112,11 @@ class Connections:
 
     async def get(self, headers: Sequence[Header], idle: float) -> Exchange:
         """As `post`, without a body."""
-        return await self._exchange("GET", headers, b"", idle)
+        return await self._exchange("GET", headers, None, idle)
 
-    async def _exchange(self, method: str, headers: Sequence[Header], body: bytes, idle: float) -> Exchange:
+    async def _exchange(
+        self, method: str, headers: Sequence[Header], body: Sequence[bytes] | None, idle: float
+    ) -> Exchange:
         if self._context is None:
             self._context = await trio.to_thread.run_sync(_ssl_context)
         import httpx
@@ -136,12 +139,22 @@ class Connections:
             raise
 
     async def _send(
-        self, client: httpx.AsyncClient, method: str, headers: Sequence[Header], body: bytes, idle: float
+        self,
+        client: httpx.AsyncClient,
+        method: str,
+        headers: Sequence[Header],
+        body: Sequence[bytes] | None,
+        idle: float,
     ) -> httpx.Response:
         import httpx
 
+        from spindle.rpc.model.body import Body
+
         timeout = httpx.Timeout(idle, connect=min(idle, _CONNECT_SECONDS))
-        request = client.build_request(method, self.url, content=body, headers=list(headers), timeout=timeout)
+        length = [] if body is None else [("content-length", str(sum(map(len, body))))]
+        request = client.build_request(method, self.url, headers=[*headers, *length], timeout=timeout)
+        if body is not None:
+            request.stream = Body(body)
         try:
             return await client.send(request, stream=True)
         except httpx.RemoteProtocolError as error:

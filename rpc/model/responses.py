@@ -184,12 +184,12 @@ class ResponsesModel:
         return self._api_key() if provider.requires_openai_auth else None
 
 
-def encode_body(request: ModelRequest) -> bytes:
-    """The JSON body of the POST. The items of `input` are put in as they are."""
+def encode_body(request: ModelRequest) -> list[bytes]:
+    """The JSON body of the POST, in parts. The items of `input` are put in as they are."""
     body: dict[str, object] = {
         "model": request.model,
         "instructions": request.instructions,
-        "input": orjson.Fragment(b"[" + b",".join(request.input) + b"]"),
+        "input": (),
         "tools": request.tools,
         "tool_choice": "auto",
         "parallel_tool_calls": request.parallel_tool_calls,
@@ -204,7 +204,17 @@ def encode_body(request: ModelRequest) -> bytes:
     if request.text is not None:
         body["text"] = request.text
     body["client_metadata"] = request.client_metadata
-    return orjson.dumps(body, default=_plain)
+    # no text can contain the place (quotes are escaped there), and only texts come before it
+    head, place, tail = orjson.dumps(body, default=_plain).partition(_INPUT)
+    parts, separator = [head + place[:-1]], b""
+    for item in request.input:
+        parts += (separator, item)
+        separator = b","
+    parts.append(b"]" + tail)
+    return parts
+
+
+_INPUT = b'"input":[]'
 
 
 def _plain(value: object) -> object:

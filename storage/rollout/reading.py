@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,6 +50,12 @@ class OpenRollout:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def again(self) -> Self:
+        """The same lines, to be read beside this one."""
+        other = copy(self)
+        other._open = other._turns = None
+        return other
 
     def rest(self) -> None:
         """Let go of the file until something is read; twice is fine."""

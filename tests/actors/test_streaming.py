@@ -50,7 +50,7 @@ async def sent(message):
 @pytest.mark.parametrize("size", [1, 100, 10_000])
 async def test_the_pieces_are_the_message(monkeypatch, count, size):
     monkeypatch.setattr(streaming, "PIECE", size)
-    pieces = await sent(LongMessage(7, Streamed(RESULT, Snapshot.of(turns(count)))))
+    pieces = await sent(LongMessage.answer(7, Streamed(RESULT, Snapshot.of(turns(count)))))
     assert orjson.loads(b"".join(pieces)) == {
         "id": 7,
         "result": {**RESULT, "thread": {**RESULT["thread"], "turns": turns(count)}},
@@ -70,7 +70,7 @@ async def test_only_a_piece_is_made_ahead(monkeypatch):
                 read.append(body["id"])
                 yield body
 
-    message = LongMessage(7, Streamed(RESULT, Counted.of(turns(50))))
+    message = LongMessage.answer(7, Streamed(RESULT, Counted.of(turns(50))))
     out, made = trio.open_memory_channel(1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(message.make, out)
@@ -87,7 +87,7 @@ async def test_what_goes_wrong_comes_out_with_the_pieces(monkeypatch):
     monkeypatch.setattr(streaming, "PIECE", 1)
     snapshot = Guarded.of(turns(5))
     snapshot.fails_at = 3
-    message = LongMessage(7, Streamed(RESULT, snapshot))
+    message = LongMessage.answer(7, Streamed(RESULT, snapshot))
     pieces: list[bytes] = []
     out, made = trio.open_memory_channel(1)
     async with trio.open_nursery() as nursery:
@@ -105,7 +105,7 @@ async def collect(source, into):
 async def test_turns_that_cannot_be_read_make_it_an_error():
     snapshot = Guarded.of(turns(5))
     snapshot.fails_at = 3
-    (answer,) = await sent(LongMessage(7, Streamed(RESULT, snapshot)))
+    (answer,) = await sent(LongMessage.answer(7, Streamed(RESULT, snapshot)))
     error = orjson.loads(answer)["error"]
     assert (error["code"], error["message"]) == (-32603, "failed to read the thread's history: rewritten")
 
@@ -116,10 +116,10 @@ async def test_an_answer_lets_go_of_what_is_at_hand_unless_it_is_sent_at_once():
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outbox.take)
         await wait_all_tasks_blocked()
-        outbox.put(LongMessage(1, Streamed(RESULT, waiting)))
-        outbox.put(LongMessage(2, Streamed(RESULT, behind)))
+        outbox.put(LongMessage.answer(1, Streamed(RESULT, waiting)))
+        outbox.put(LongMessage.answer(2, Streamed(RESULT, behind)))
     outbox.close()
-    outbox.put(LongMessage(3, Streamed(RESULT, late)))
+    outbox.put(LongMessage.answer(3, Streamed(RESULT, late)))
     assert (waiting.closed, behind.closed, late.closed) == (False, True, True)
 
 
@@ -130,7 +130,7 @@ async def test_an_answer_that_nobody_takes_lets_go_of_what_is_at_hand(end):
     async with trio.open_nursery() as nursery:
         nursery.start_soon(outbox.take)
         await wait_all_tasks_blocked()
-        outbox.put(LongMessage(1, Streamed(RESULT, left)))
+        outbox.put(LongMessage.answer(1, Streamed(RESULT, left)))
         assert not left.closed
         end(outbox)
     assert left.closed
@@ -144,7 +144,7 @@ def test_a_changed_answer_keeps_its_turns():
 
 async def test_a_turn_that_cannot_be_encoded_is_replaced_by_one_that_says_so(caplog):
     bad = {"id": "bad\udcff", "items": [{"text": "\ud800"}]}
-    pieces = await sent(LongMessage(7, Streamed(RESULT, Snapshot.of([*turns(1), bad, *turns(1)]))))
+    pieces = await sent(LongMessage.answer(7, Streamed(RESULT, Snapshot.of([*turns(1), bad, *turns(1)]))))
     first, shown, last = orjson.loads(b"".join(pieces))["result"]["thread"]["turns"]
     assert [first, last] == [*turns(1), *turns(1)]
     assert (shown["id"], shown["status"], shown["items"]) == ("bad\ufffd", "failed", [])
@@ -155,7 +155,7 @@ async def test_a_turn_that_cannot_be_encoded_is_replaced_by_one_that_says_so(cap
 def test_an_answer_whose_beginning_cannot_be_encoded_lets_go_of_its_file():
     snapshot = Guarded.of([])
     with pytest.raises(TypeError):
-        LongMessage(1, Streamed({"name": "\udcff", **RESULT}, snapshot))
+        LongMessage.answer(1, Streamed({"name": "\udcff", **RESULT}, snapshot))
     assert snapshot.closed
 
 
@@ -165,7 +165,7 @@ async def test_turns_that_nobody_foresaw_are_the_error_that_says_so(caplog):
             raise KeyError("unforeseen")
             yield
 
-    (answer,) = await sent(LongMessage(7, Streamed(RESULT, Broken.of(turns(1)))))
+    (answer,) = await sent(LongMessage.answer(7, Streamed(RESULT, Broken.of(turns(1)))))
     assert "unforeseen" in orjson.loads(answer)["error"]["message"]
     assert "cannot be read" in caplog.text
 
@@ -179,7 +179,7 @@ async def test_whatever_goes_wrong_later_comes_out_with_the_pieces(monkeypatch):
             raise KeyError("unforeseen")
 
     out, made = trio.open_memory_channel(1)
-    message = LongMessage(7, Streamed(RESULT, Broken.of(turns(1))))
+    message = LongMessage.answer(7, Streamed(RESULT, Broken.of(turns(1))))
     pieces: list[bytes] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(message.make, out)

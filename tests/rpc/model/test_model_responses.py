@@ -112,7 +112,7 @@ async def test_the_body(server: Any, make_request: Make) -> None:
 
 
 def test_optional_members_of_the_body_are_left_out_unless_set(make_request: Make) -> None:
-    body = orjson.loads(encode_body(make_request(service_tier="fast", text={"verbosity": "low"}, input=[], tools=())))
+    body = orjson.loads(b"".join(encode_body(make_request(service_tier="fast", text={"verbosity": "low"}, input=[], tools=()))))
     assert (body["service_tier"], body["text"], body["input"], body["tools"]) == ("fast", {"verbosity": "low"}, [], [])
 
 
