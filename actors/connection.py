@@ -7,7 +7,7 @@ one outbox, so their order on the wire is the order in which they were produced.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -16,8 +16,10 @@ import trio
 from spindle.actors.client import Client, Session
 from spindle.actors.mailbox import Reply
 from spindle.actors.methods import EARLY, HANDLERS, RELEASING, WORK
-from spindle.actors.streaming import LongMessage, Streamed
+from spindle.actors.streaming import LargeAnswer, LongMessage, Streamed, cut
 from spindle.actors.subscribers import Event, Message, Overflow, Subscriber
+from spindle.actors.weighing import weigh
+from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import (
     ErrorResponse,
@@ -71,6 +73,7 @@ class Connection:
         self._written = trio.Event()
         self._tasks: trio.Nursery
         self._at_work = trio.Semaphore(AT_WORK)
+        self._coding: trio.CapacityLimiter = runtime.coding
 
     async def run(self) -> None:
         """Serve the client until it goes away; then its subscriptions end."""
@@ -98,9 +101,9 @@ class Connection:
                 return
             if line is None:
                 return
-            message = parse(line)
+            message = await apart(len(line), self._coding, parse, line)
             if isinstance(message, Request):
-                self._dispatch(message)
+                await self._dispatch(message, len(line))
                 while self._in_flight >= MOST_IN_FLIGHT:
                     await self._room.park()
             elif isinstance(message, Malformed):
@@ -143,8 +146,17 @@ class Connection:
                     await self._transport.send(batch)
                     batch = []
                     await self._send_long(message)
-                else:
-                    batch.append(message if isinstance(message, bytes) else message.encode())
+                    continue
+                encoded = message
+                if not isinstance(encoded, bytes):
+                    encoded = await apart(encoded.weight, self._coding, encoded.encode)
+                if len(encoded) < LARGE:
+                    batch.append(encoded)
+                    continue
+                await self._transport.send(batch)
+                batch = []
+                async with aclosing(_each(cut(encoded))) as pieces:
+                    await self._transport.send_pieces(pieces)
             await self._transport.send(batch)
         finally:
             for message in long:
@@ -166,12 +178,14 @@ class Connection:
 
     # -- requests
 
-    def _dispatch(self, request: Request) -> None:
+    async def _dispatch(self, request: Request, size: int) -> None:
+        """`size` is that of its line."""
         reply = self._reply(request.id)
         try:
             if self._in_flight > IN_FLIGHT and request.method not in RELEASING:
                 raise overloaded()
-            params = structure_params(request.method, request.params, request.has_params)
+            asked = (request.method, request.params, request.has_params)
+            params = await apart(size, self._coding, structure_params, *asked)
             if request.method == "initialize":
                 assert isinstance(params, InitializeParams)
                 reply.resolve(self._initialize(params))
@@ -198,7 +212,7 @@ class Connection:
 
         def resolve(result: object) -> None:
             try:
-                message = LongMessage.answer(id, result) if isinstance(result, Streamed) else encode_result(id, result)
+                message = _answer_to(id, result)
             except Exception as error:  # the reply then rejects with what is raised here
                 log.error("an answer cannot be encoded", exc_info=error)
                 raise internal_error(f"the answer cannot be encoded: {error}") from error
@@ -275,3 +289,14 @@ class Connection:
     def notify(self, params: Any) -> None:
         """Send a notification to this client only."""
         self.subscriber.deliver(Event(params))
+
+
+def _answer_to(id: RequestId, result: object) -> Message:
+    if isinstance(result, Streamed):
+        return LongMessage.answer(id, result)
+    return encode_result(id, result) if weigh(result, LARGE) < LARGE else LargeAnswer(id, result)
+
+
+async def _each(pieces: Iterable[bytes]) -> AsyncGenerator[bytes]:
+    for piece in pieces:
+        yield piece

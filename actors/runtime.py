@@ -65,6 +65,8 @@ class Runtime:
         self.audience = Audience()
         self.in_use = trio.Event()
         """Set when the registry has been made."""
+        self.coding = trio.CapacityLimiter(4)
+        """Of the threads that encode and decode clients' large messages, which wait for nothing but the processor."""
         self.ending = False
         """Whether clients' requests for work (`methods.WORK`) are refused, since the process is about to end."""
         self._nursery = nursery

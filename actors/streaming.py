@@ -10,6 +10,7 @@ import orjson
 import trio
 from attrs import evolve, frozen
 
+from spindle.rpc.large import LARGE
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.envelope import RequestId, encode_error, encode_notification, encode_result
 from spindle.rpc.protocol.errors import RpcError, internal_error
@@ -38,6 +39,35 @@ class Streamed:
     def map(self, change: Callable[[Any], Any]) -> Streamed:
         """The same turns in another answer."""
         return evolve(self, result=change(self.result))
+
+
+def cut(message: bytes) -> Iterator[bytes]:
+    """A message in pieces that divide no character."""
+    at = 0
+    while at < len(message):
+        end = min(at + PIECE, len(message))
+        while end < len(message) and message[end] & 0xC0 == 0x80:
+            end += 1
+        yield message[at:end]
+        at = end
+
+
+class LargeAnswer:
+    """An answer that is encoded when it is sent."""
+
+    weight = 16 * LARGE
+    """About the bytes it takes; only that there are many is known."""
+
+    def __init__(self, id: RequestId, result: object) -> None:
+        self._id, self._result = id, result
+
+    def encode(self) -> bytes:
+        """The whole JSON-RPC message; an error where the result cannot be encoded."""
+        try:
+            return encode_result(self._id, self._result)
+        except Exception as error:
+            log.error("an answer cannot be encoded", exc_info=error)
+            return encode_error(self._id, internal_error(f"the answer cannot be encoded: {error}"))
 
 
 class LongMessage:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import trio
 from attrs import define, evolve
 
-from spindle.actors.streaming import LongMessage
+from spindle.actors.streaming import LargeAnswer, LongMessage
 from spindle.actors.weighing import weigh, weigh_text
 from spindle.rpc.protocol.envelope import encode_notification
 from spindle.rpc.protocol.turns import WarningNotification
@@ -89,7 +89,7 @@ _MERGEABLE = {
 }
 
 
-Message = Event | bytes | LongMessage
+Message = Event | bytes | LargeAnswer | LongMessage
 
 
 def merge(messages: Iterable[Message]) -> Iterator[Message]:

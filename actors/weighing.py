@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from functools import cache
+from math import inf
 from typing import Any, cast
 
 import attrs
@@ -12,10 +13,13 @@ _VALUE = 8
 _WIDE = 3
 
 
-def weigh(value: object) -> int:
-    """About the bytes of an attrs object or a JSON value once it is encoded. Raises nothing, whatever it is given."""
+def weigh(value: object, most: float = inf) -> int:
+    """About the bytes of an attrs object or a JSON value once it is encoded. Raises nothing, whatever it is given.
+
+    It stops at `most`, so that looking whether something is large costs little where it is.
+    """
     weight, todo = 0, [value]
-    while todo:
+    while todo and weight < most:
         value = todo.pop()
         weight += _VALUE
         if isinstance(value, str):

@@ -321,7 +321,7 @@ def main() -> None:
     gc.set_threshold(20_000, 10, 20)  # as the server has it
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        process = ModelProcess(__file__)
+        process = ModelProcess(os.path.abspath(__file__))
         config = CONFIG.format(port=process.port, python=sys.executable, server=SERVER)
         (home / "config.toml").write_text(config)
         try:

@@ -6,7 +6,7 @@ Each handler answers when its change is on disk, and changes what is in memory o
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 from attrs import evolve
@@ -149,7 +149,7 @@ async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
         before = (
             [] if state.conversation.last_context is not None else context_entries(state, state.settings, str(uuid7()))
         )
-        return [*before, *(("response_item", dict(item)) for item in message.items)]
+        return [*before, *(("response_item", cast("dict[str, Any]", item)) for item in message.items)]
 
     untold = state.conversation.last_context is None
     await save(thread, entries)

@@ -14,14 +14,17 @@ from typing import Any, TypeVar
 
 import orjson
 import trio
+from attrs import frozen
 
 from spindle.actors.thread.snapshot import Body, Snapshot
 from spindle.actors.thread.usage import sound
 from spindle.actors.turn.host import Entry
+from spindle.actors.weighing import weigh
+from spindle.rpc.large import LARGE
 from spindle.rpc.protocol.packed import packed
 from spindle.storage.home import Home
 from spindle.storage.rollout.history import with_aborted_outputs
-from spindle.storage.rollout.journal import Journal
+from spindle.storage.rollout.journal import Journal, JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import Loaded
 from spindle.storage.rollout.outlines import Outliner
@@ -65,6 +68,10 @@ class Conversation:
         self._journal = None if path is None else self._journal_of(path)
         self._written = 0
         self._unanswered: Sequence[bytes] = ()
+        self._keeping: trio.Event | None = None
+        self._behind: list[_Batch] = []
+        """What has been recorded while something large is being written."""
+        self._end_behind = False
 
     @property
     def journal(self) -> Journal | None:
@@ -74,7 +81,7 @@ class Conversation:
     @property
     def is_open(self) -> bool:
         """Whether the rollout can be appended to: between `begin` and `end`."""
-        return self.stored and (self._journal is None or self._journal.is_open)
+        return self.stored and not self._end_behind and (self._journal is None or self._journal.is_open)
 
     @property
     def items(self) -> list[bytes]:
@@ -102,7 +109,7 @@ class Conversation:
         turns = replay.shown.turns if replay.ended_interrupted else []
         meta = None if replay.meta is None else replay.meta.raw
         self._stand_at(meta, replay.told_context, replay.token_usage, turns[-1].id if turns else None)
-        self._take_history(replay)
+        self._take_history(_History.of(replay))
 
     async def reload(self) -> None:
         """Read the rollout anew: a line that was appended changes what came before it. Not while it is open."""
@@ -144,11 +151,8 @@ class Conversation:
         self.last_context, self.cut_off_turn = context, cut_off
         self.usage, self.usage_turn = (sound(usage), usage.get("turn_id")) if usage else (None, None)
 
-    def _take_history(self, replay: Replay) -> None:
-        self.summary = replay.summary
-        self._items = [item.json for item in replay.completed_history()]
-        answered = {id(item) for item in replay.history}
-        self._unanswered = [item.json for item in with_aborted_outputs(replay.history) if id(item) not in answered]
+    def _take_history(self, history: _History) -> None:
+        self.summary, self._items, self._unanswered = history.summary, history.items, history.unanswered
 
     async def begin(self, *, history: bool = True) -> bool:
         """Open the rollout for writing, creating it if it is new; True if others had written to it.
@@ -156,6 +160,7 @@ class Conversation:
         With `history` what the model is sent is loaded too, unless it is already; without, calls that a crash left without
         an answer stay so. Raises WriterBusy, JournalError, OSError.
         """
+        await self._kept()
         if self._journal is None:
             if not self.stored:
                 self.stored = True
@@ -171,7 +176,7 @@ class Conversation:
             if changed:
                 await self._reading(self.follow)
             if history and self._items is None:
-                self._take_history(await self._reading(OpenRollout.replay))
+                self._take_history(await self._reading(lambda rollout: _History.of(rollout.replay())))
             if self._unanswered:
                 # the calls that a crash left without an answer get theirs in the file too
                 self._append([encode_line("response_item", orjson.Fragment(item)) for item in self._unanswered])
@@ -194,23 +199,71 @@ class Conversation:
     def record(self, entries: Sequence[Entry]) -> None:
         """Append lines; response items become part of what the model is sent, a `turn_context` what it has been told.
 
-        Raises JournalError, and TypeError or ValueError for what cannot be encoded; nothing has changed then.
+        While something large is being kept, they come behind it. Raises JournalError, and TypeError or ValueError for what
+        cannot be encoded; nothing has changed then.
         """
-        lines: list[bytes] = []
-        items: list[bytes] = []
-        for kind, payload in entries:
-            if kind == "response_item":
-                encoded = packed(orjson.dumps(payload))
-                items.append(encoded)
-                lines.append(encode_line(kind, orjson.Fragment(encoded)))
-            else:
-                lines.append(encode_line(kind, payload))
-        self._append(lines)
+        batch = _Batch.of(entries)
+        if self._keeping is None:
+            self._append(batch.lines)
+            self._recorded(batch)
+        elif self._end_behind:
+            raise JournalError("the rollout is not open")
+        else:
+            self._behind.append(batch)
+
+    async def keep(self, entries: Sequence[Entry], then: Callable[[], None] | None = None) -> None:
+        """As `record`, but what is large is encoded and written in a worker thread; once begun it is not cancelled.
+
+        `then` is called when it is recorded, and before anything else is.
+        """
+        if weigh(entries, LARGE) < LARGE and self._keeping is None:
+            self.record(entries)
+            if then is not None:
+                then()
+            return
+        with trio.CancelScope(shield=True):
+            await self._kept()
+            self._keeping = trio.Event()
+            try:
+                await self._write_apart(partial(_Batch.of, entries))
+                if then is not None:
+                    then()
+            finally:
+                try:
+                    await self._catch_up()
+                finally:
+                    kept, self._keeping, self._behind = self._keeping, None, []
+                    kept.set()
+                    if self._end_behind:
+                        self._end_behind = False
+                        self.end()
+
+    async def _catch_up(self) -> None:
+        while self._behind:
+            behind, self._behind = self._behind, []
+            await self._write_apart(partial(_Batch.joined, behind))
+
+    async def _write_apart(self, encode: Callable[[], _Batch]) -> None:
+        def work() -> _Batch:
+            batch = encode()
+            self._write(batch.lines)
+            return batch
+
+        try:
+            self._recorded(await self._in_thread(work))
+        finally:
+            self._written += 1
+
+    def _recorded(self, batch: _Batch) -> None:
         if self._items is not None:
-            self._items += items
-        for kind, payload in entries:
-            if kind == "turn_context":
-                self.last_context = payload
+            self._items += batch.items
+        if batch.context is not None:
+            self.last_context = batch.context
+
+    async def _kept(self) -> None:
+        """Wait for what is being written."""
+        while self._keeping is not None:
+            await self._keeping.wait()
 
     def replace(self, items: Sequence[bytes], summary: str) -> None:
         """Let the model see these items from now on; a recorded line says so. It has to be told its context again."""
@@ -218,12 +271,15 @@ class Conversation:
         self.last_context = None
 
     def end(self) -> None:
-        """Close the rollout until the next turn."""
-        if self._journal is not None:
+        """Close the rollout until the next turn, behind what is being written."""
+        if self._keeping is not None:
+            self._end_behind = True
+        elif self._journal is not None:
             self._journal.end()
 
     async def close(self) -> None:
         """Nothing more is asked of it: let go of the rollout, and note where its turns are for who opens it next."""
+        await self._kept()
         self.end()
         if self._journal is not None and self._outliner.is_long(self._journal.path):
             await self._in_thread(self._outliner.settle, self._journal.path)
@@ -233,6 +289,7 @@ class Conversation:
 
         `whole`: all of them are going to be read.
         """
+        await self._kept()
         if self._journal is None:
             return Snapshot.of(await self._unchanged(_Kept(self._lines or []).bodies, live_turn_id))
         if not self.stored:
@@ -267,10 +324,61 @@ class Conversation:
 
     def _append(self, lines: list[bytes]) -> None:
         self._written += 1
+        self._write(lines)
+
+    def _write(self, lines: list[bytes]) -> None:
         if self._journal is not None:
             self._journal.append(lines)
         elif self._lines is not None:
             self._lines += lines
+
+
+@frozen
+class _Batch:
+    """Entries, encoded: the lines, the response items among them, and the last `turn_context`."""
+
+    lines: list[bytes]
+    items: list[bytes]
+    context: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> _Batch:
+        """Raises TypeError, ValueError."""
+        lines: list[bytes] = []
+        items: list[bytes] = []
+        context = None
+        for kind, payload in entries:
+            if kind == "response_item":
+                encoded = packed(orjson.dumps(payload))
+                items.append(encoded)
+                lines.append(encode_line(kind, orjson.Fragment(encoded)))
+            else:
+                lines.append(encode_line(kind, payload))
+                context = payload if kind == "turn_context" else context
+        return cls(lines, items, context)
+
+    @classmethod
+    def joined(cls, batches: Sequence[_Batch]) -> _Batch:
+        """One behind the other."""
+        contexts = [batch.context for batch in batches if batch.context is not None]
+        lines = [line for batch in batches for line in batch.lines]
+        return cls(lines, [item for batch in batches for item in batch.items], contexts[-1] if contexts else None)
+
+
+@frozen
+class _History:
+    """What the model is sent next, encoded; `unanswered` are the outputs in it that the file lacks."""
+
+    summary: str | None
+    items: list[bytes]
+    unanswered: list[bytes]
+
+    @classmethod
+    def of(cls, replay: Replay) -> _History:
+        """Blocking."""
+        known = {id(item) for item in replay.history}
+        added = [item.json for item in with_aborted_outputs(replay.history) if id(item) not in known]
+        return cls(replay.summary, [item.json for item in replay.completed_history()], added)
 
 
 class _Kept:

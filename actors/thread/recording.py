@@ -79,7 +79,7 @@ async def save(thread: ThreadActor, entries: Callable[[], Sequence[Entry]]) -> N
             await look_at_repository(state)
             await conversation.begin(history=False)
         try:
-            conversation.record(entries())
+            await conversation.keep(entries())
             journal = conversation.journal
             if journal is not None and state.config.durability != "os":
                 await services.flusher.sync(journal)  # also if the turn ends meanwhile and closes the rollout

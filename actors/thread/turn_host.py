@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spindle.actors.hooks.turn_hooks import Beginning
@@ -102,11 +103,20 @@ class ThreadHost:
 
     def record(self, *entries: Entry) -> None:
         """See TurnHost."""
-        conversation = self._conversation
-        if conversation.paginated:
-            conversation.record(paginated(entries, self._thread.thread_id, self._turn.id))
-        else:
-            conversation.record(entries)
+        self._conversation.record(self._as_kept(entries))
+        self._tell_raw(entries)
+
+    async def keep(self, *entries: Entry) -> None:
+        """See TurnHost."""
+        await self._conversation.keep(self._as_kept(entries))
+        self._tell_raw(entries)
+
+    def _as_kept(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        if self._conversation.paginated:
+            return paginated(entries, self._thread.thread_id, self._turn.id)
+        return entries
+
+    def _tell_raw(self, entries: Sequence[Entry]) -> None:
         if self._state.raw_events:
             for kind, payload in entries:
                 if kind == "response_item":
@@ -116,12 +126,12 @@ class ThreadHost:
         """See TurnHost."""
         return self._conversation.items
 
-    def replace_history(self, compacted: Compacted) -> None:
+    async def replace_history(self, compacted: Compacted) -> None:
         """See TurnHost."""
         conversation = self._conversation
         context = conversation.last_context
-        self.record(*compacted.entries())
-        conversation.replace(compacted.items, compacted.summary)
+        replace = partial(conversation.replace, compacted.items, compacted.summary)
+        await conversation.keep(self._as_kept(compacted.entries()), replace)
         if compacted.context != "later" and context is not None:
             self.record(("turn_context", context))
         if conversation.usage is not None:

@@ -190,7 +190,7 @@ class TurnTask:
         conversation = self._conversation
         try:
             try:
-                say_rest(self._host, self._host.hooks)
+                await say_rest(self._host, self._host.hooks)
                 if error is not None and error.codex_error_info == "contextWindowExceeded" and self._turn.review is None:
                     self._host.fill()
                 self._host.record(*self._closing_entries(status, error))

@@ -53,8 +53,8 @@ class Answer:
         self.calls: list[dict[str, Any]] = []
         self.text: str | None = None
 
-    def feed(self, event: ModelEvent) -> None:
-        """Take in one event."""
+    async def feed(self, event: ModelEvent) -> None:
+        """Take in one event. Waits only while something large is recorded."""
         if self._progress is not None:
             self._progress.feed(event)
         match event:
@@ -67,7 +67,7 @@ class Answer:
             case ItemAdded(item=item):
                 self._added(item)
             case ItemDone(item=item):
-                self._done(item)
+                await self._done(item)
             case SummaryPartAdded(summary_index=index):
                 if self._open is not None:
                     self._host.emit(
@@ -105,30 +105,30 @@ class Answer:
             if isinstance(shown, AgentMessageItem):
                 self._host.partial(self)
 
-    def _done(self, item: dict[str, Any]) -> None:
+    async def _done(self, item: dict[str, Any]) -> None:
         kind = item["type"]
         if kind.endswith("_call") and kind not in ("web_search_call", "image_generation_call"):
-            self._host.record(("response_item", item))
+            await self._host.keep(("response_item", item))
             self.calls.append(item)
             return
         shown = _shown(item, default_id=self._open)
         if shown is None:
-            self._host.record(("response_item", item))
+            await self._host.keep(("response_item", item))
             return
         if isinstance(shown, AgentMessageItem) and self._host.mode == "plan":
-            self._done_planning(item, shown)
+            await self._done_planning(item, shown)
             return
         if self._open != shown.id:
             begun = _shown(item, begun=True, default_id=shown.id) if isinstance(shown, ImageGenerationItem) else shown
             self._started(begun or shown)
         self._open, self._text = None, []
         self._host.partial(None)
-        self._host.record(*_entries(item, shown))
+        await self._host.keep(*_entries(item, shown))
         if isinstance(shown, AgentMessageItem):
             self.text = shown.text
         self._host.emit(ItemCompletedNotification(shown, self._thread_id, self._turn_id, _now_ms()))
 
-    def _done_planning(self, item: dict[str, Any], whole: AgentMessageItem) -> None:
+    async def _done_planning(self, item: dict[str, Any], whole: AgentMessageItem) -> None:
         planned = self._planned or PlanMessage(self._host, self._thread_id, self._turn_id, whole)
         self._open, self._planned = None, None
         self._host.partial(None)
@@ -136,9 +136,9 @@ class Answer:
         if plan is not None:
             kept = {"type": "Plan", "id": plan.id, "text": plan.text}
             event = {"type": "item_completed", "thread_id": self._thread_id, "turn_id": self._turn_id, "item": kept}
-            self._host.record(("event_msg", event))
+            await self._host.keep(("event_msg", event))
             self._host.emit(ItemCompletedNotification(plan, self._thread_id, self._turn_id, _now_ms()))
-        self._host.record(*([] if said is None else _events(item, said)), ("response_item", stored(item)))
+        await self._host.keep(*([] if said is None else _events(item, said)), ("response_item", stored(item)))
         if said is not None:
             self.text = said.text
             self._host.emit(ItemCompletedNotification(said, self._thread_id, self._turn_id, _now_ms()))

@@ -55,7 +55,7 @@ async def run_calls(
                 nursery.start_soon(_run, entry, toolbox, host, hooks)
             for entry in running:
                 await entry.done.wait()
-                failure = entry.failure or _record(entry, host)
+                failure = entry.failure or await _record(entry, host)
                 if failure is not None:  # raised out here it would come as a group
                     nursery.cancel_scope.cancel()
                     break
@@ -66,7 +66,7 @@ async def run_calls(
             for entry in running[recorded:]:
                 if entry.output is None:
                     entry.output = _aborted(toolbox.find(entry.call), seconds)
-                _record(entry, host)
+                await _record(entry, host)
     if failure is not None:
         raise failure
 
@@ -87,12 +87,12 @@ def _put_in_order(running: Sequence[_Running], toolbox: Toolbox) -> None:
             beside.append(entry)
 
 
-def _record(entry: _Running, host: TurnHost) -> JournalError | None:
+async def _record(entry: _Running, host: TurnHost) -> JournalError | None:
     """Record the output of a call, or why it cannot be recorded."""
     assert entry.output is not None
     try:
         try:
-            host.record(("response_item", output_item(entry.item, entry.output)))
+            await host.keep(("response_item", output_item(entry.item, entry.output)))
         except JournalError:
             raise
         except Exception as error:

@@ -17,6 +17,7 @@ from attrs import frozen
 
 from spindle.actors.turn.host import Entry, TurnHost
 from spindle.actors.turn.sampling import TurnPlan, request, sample
+from spindle.rpc.large import apart
 from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest
 from spindle.rpc.protocol.items import ContextCompactionItem
 from spindle.rpc.protocol.packed import packed
@@ -82,13 +83,22 @@ async def compact(host: TurnHost, plan: TurnPlan, model: Model, context: Context
     host.emit(ItemStartedNotification(item, plan.thread_id, plan.turn_id, time.time_ns() // 1_000_000))
     words = (await _summarize(host, plan, model)).strip()
     summary = f"{SUMMARY_OPENING}\n{words or _NO_SUMMARY}"
-    kept = user_messages(host.history(), host.last_summary())
+    kept = await _user_messages(host)
     told = [packed(orjson.dumps(message)) for message in host.context()] if context != "later" else []
     if context == "within":
         kept[-1:-1] = told
     items = [*kept, said_by_user(summary).json, *(told if context == "behind" else ())]
-    host.replace_history(Compacted(items, summary, plan.instructions, context))
+    await host.replace_history(Compacted(items, summary, plan.instructions, context))
     host.emit(ItemCompletedNotification(item, plan.thread_id, plan.turn_id, time.time_ns() // 1_000_000))
+
+
+async def _user_messages(host: TurnHost) -> list[bytes]:
+    while True:
+        history = list(host.history())
+        size = sum(map(len, history))
+        kept = await apart(size, None, user_messages, history, host.last_summary())
+        if len(host.history()) == len(history):  # nothing has been added meanwhile
+            return kept
 
 
 def user_messages(history: Sequence[bytes], last_summary: str | None) -> list[bytes]:
@@ -122,7 +132,7 @@ class _Summary:
         self.calls: list[dict[str, Any]] = []
         self.text = ""
 
-    def feed(self, event: ModelEvent) -> None:
+    async def feed(self, event: ModelEvent) -> None:
         """The last message counts."""
         if isinstance(event, ItemDone) and event.item["type"] == "message":
             item = stored(dict(event.item))
@@ -142,7 +152,7 @@ async def _summarize(host: TurnHost, plan: TurnPlan, model: Model) -> str:
         except ModelError as error:
             if error.info != "contextWindowExceeded" or len(history) < 2:
                 raise
-            history = _shortened(history)
+            history = await apart(sum(map(len, history)), None, _shortened, history)
 
 
 def _shortened(history: list[bytes]) -> list[bytes]:

@@ -32,14 +32,17 @@ class Said:
 
 
 class TurnHost(ToolHost, Protocol):
-    """The thread, as its turn sees it. Only `ask`, `room` and `saved` wait."""
+    """The thread, as its turn sees it. Only what is `async` waits."""
+
+    async def keep(self, *entries: Entry) -> None:
+        """As `record`, for what may be large, which a worker thread writes; once begun it is not cancelled."""
 
     def history(self) -> Sequence[bytes]:
         """What the model is sent: every response item so far, each encoded as JSON."""
         ...
 
-    def replace_history(self, compacted: Compacted) -> None:
-        """Record a compaction, and let the model see what it leaves from now on. Raises JournalError."""
+    async def replace_history(self, compacted: Compacted) -> None:
+        """Record a compaction, and let the model see what it leaves from now on. As `keep`. Raises JournalError."""
 
     def last_summary(self) -> str | None:
         """The summary that the last compaction left in the history, opening included; None if there was none."""

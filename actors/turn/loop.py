@@ -84,7 +84,7 @@ async def _begin(host: TurnHost, plan: TurnPlan) -> bool:
             while (said := host.next_input()) is not None:
                 host.input_done()
                 if not said.content:
-                    _say(host, said)
+                    await _say(host, said)
             return False
     return await hear(host, hooks)
 
@@ -99,21 +99,21 @@ async def hear(host: TurnHost, hooks: TurnHooks | None) -> bool:
         heard = await hooks.prompted(preview_of(said.content)) if hooks is not None and said.content else None
         host.input_done()
         if heard is None or not heard.refused:
-            _say(host, said)
+            await _say(host, said)
             any_heard = True
         if heard is not None:
             _tell(host, heard)
     return any_heard
 
 
-def say_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
+async def say_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
     """The turn ends: say what there was no time for, so that it is not lost; but not what hooks would have to see first."""
     seen_first = hooks is not None and hooks.any_for("userPromptSubmit")
     while (said := host.next_input()) is not None:
         host.input_done()
         if not said.content or not seen_first:
             try:
-                _say(host, said)
+                await _say(host, said)
             except JournalError:
                 raise
             except Exception:  # what cannot be recorded must not keep the turn's end from being recorded
@@ -139,15 +139,15 @@ def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
     host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
 
 
-def _say(host: TurnHost, said: Said) -> None:
+async def _say(host: TurnHost, said: Said) -> None:
     """Make input part of the conversation; what has no content is for the model only."""
     if not said.content:
-        host.record(("response_item", said.item))
+        await host.keep(("response_item", said.item))
         return
     item = UserMessageItem(id=str(uuid.uuid4()), content=said.content)
     now = time.time_ns() // 1_000_000
     host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
-    host.record(("response_item", said.item), ("event_msg", user_message_event(said.content)))
+    await host.keep(("response_item", said.item), ("event_msg", user_message_event(said.content)))
     host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
     if said.attached:
         host.record(*(("response_item", message) for message in said.attached))

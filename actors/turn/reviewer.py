@@ -78,12 +78,18 @@ class Reviewer:
 
     def record(self, *entries: Entry) -> None:
         """See TurnHost."""
-        self._items += [packed(orjson.dumps(payload)) for kind, payload in entries if kind == "response_item"]
-        shown = [
-            (kind, payload) for kind, payload in entries if kind == "event_msg" and payload["type"] != "agent_message"
-        ]
-        if shown:
+        if shown := self._take(entries):
             self._host.record(*shown)
+
+    async def keep(self, *entries: Entry) -> None:
+        """See TurnHost."""
+        if shown := self._take(entries):
+            await self._host.keep(*shown)
+
+    def _take(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Make them part of the review's history; returns those that are the thread's as well."""
+        self._items += [packed(orjson.dumps(payload)) for kind, payload in entries if kind == "response_item"]
+        return [(kind, payload) for kind, payload in entries if kind == "event_msg" and payload["type"] != "agent_message"]
 
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
         """See TurnHost."""
@@ -100,7 +106,7 @@ class Reviewer:
         """See TurnHost."""
         return self._items
 
-    def replace_history(self, compacted: Compacted) -> None:
+    async def replace_history(self, compacted: Compacted) -> None:
         """See TurnHost."""
         self._items, self._summary = list(compacted.items), compacted.summary
         self._tokens = compacted.usage()["total_tokens"]

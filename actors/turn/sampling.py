@@ -60,7 +60,7 @@ class Listener(Protocol):
 
     calls: list[dict[str, Any]]
 
-    def feed(self, event: ModelEvent) -> None:
+    async def feed(self, event: ModelEvent) -> None:
         """Take in one event."""
 
 
@@ -113,7 +113,7 @@ async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Li
                     elif isinstance(event, Created):
                         host.begun()
                     else:
-                        answer.feed(event)
+                        await answer.feed(event)
                 await host.saved()
                 await host.room()
     except BaseException as raised:

@@ -11,12 +11,13 @@ from urllib.parse import quote, urlencode
 import orjson
 import trio
 
+from spindle.rpc.large import apart
 from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle
 from spindle.rpc.model.decode import decode
 from spindle.rpc.model.errors import ModelError, disconnected, refused
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
 from spindle.rpc.model.provider import Provider
-from spindle.rpc.model.sse import EventSplitter
+from spindle.rpc.model.sse import EventSplitter, payloads
 from spindle.rpc.protocol.values import loads
 
 _ERROR_BODY_LIMIT = 1 << 20
@@ -225,6 +226,10 @@ def _plain(value: object) -> object:
     raise TypeError(f"not JSON: {type(value).__name__}")
 
 
+def _decode(whole: bytes, events: list[ModelEvent]) -> ModelError | None:
+    return decode(payloads(whole), events)
+
+
 class _Stream:
     """The context manager and the iterator that `ResponsesModel.stream` returns."""
 
@@ -267,8 +272,8 @@ class _Stream:
                 failure = disconnected(str(error))
             else:
                 failure = None if chunk else disconnected("stream closed before response.completed")
-            payloads = self._splitter.finish() if failure is not None else self._splitter.feed(chunk)
-            self._failure = decode(payloads, events) or failure
+            whole = self._splitter.rest() if failure is not None else self._splitter.take(chunk)
+            self._failure = await apart(len(whole), None, _decode, whole, events) or failure
             if events and type(events[-1]) is Completed:
                 self._completed, self._failure = True, None
             elif self._failure is not None and not events:

@@ -18,6 +18,10 @@ class EventSplitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The payloads that `chunk` completes; several `data` lines of one event are joined by newlines."""
+        return payloads(self.take(chunk))
+
+    def take(self, chunk: bytes) -> bytes:
+        """The whole events that `chunk` completes, as they came; `payloads` are what is in them."""
         if b"\r" in chunk or self._skip_newline:
             chunk = self._normalised(chunk)
         buffer = self._buffer
@@ -25,22 +29,27 @@ class EventSplitter:
         buffer += chunk
         if not self._started:
             if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
-                return []
+                return b""
             if buffer.startswith(_BOM):
                 del buffer[: len(_BOM)]
             self._started = True
         end = buffer.rfind(b"\n\n", searched)
         if end < 0:
-            return []
-        whole = bytes(buffer[:end])
+            return b""
+        with memoryview(buffer) as view:
+            whole = bytes(view[:end])
         del buffer[: end + 2]
-        return _payloads(whole)
+        return whole
 
     def finish(self) -> list[bytes]:
         """The payloads left when the stream ends. Providers that omit the last blank line are forgiven."""
+        return payloads(self.rest())
+
+    def rest(self) -> bytes:
+        """The same, as they came."""
         whole = bytes(self._buffer)
         self._buffer.clear()
-        return _payloads(whole)
+        return whole
 
     def _normalised(self, chunk: bytes) -> bytes:
         if self._skip_newline and chunk.startswith(b"\n"):
@@ -52,7 +61,8 @@ class EventSplitter:
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _payloads(events: bytes) -> list[bytes]:
+def payloads(events: bytes) -> list[bytes]:
+    """What whole events say."""
     found: list[bytes] = []
     for event in events.split(b"\n\n"):
         name, _, rest = event.partition(b"\n")

@@ -64,7 +64,7 @@ class Malformed:
 Message: TypeAlias = Request | Notification | Response | ErrorResponse | Malformed
 
 
-def parse(line: bytes) -> Message | None:
+def parse(line: bytes | bytearray) -> Message | None:
     """Read one message. None if the line holds none: not JSON, a batch, no method, an impossible id.
 
     What cannot be read and has an id all the same is a request to refuse, or the answer to a request that failed.

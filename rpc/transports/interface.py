@@ -1,12 +1,16 @@
 """What every transport offers to the JSON-RPC peer above it."""
 
 from collections.abc import AsyncIterable, Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 TransportKind = Literal["stdio", "websocket", "unix"]
 
 MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
 """The longest message a transport takes in, in bytes. Pictures travel inside messages, so this is generous."""
+
+
+Received: TypeAlias = bytes | bytearray
+"""A long message is handed over in what it was gathered in."""
 
 
 class Transport(Protocol):
@@ -22,7 +26,7 @@ class Transport(Protocol):
         """By which road the client came."""
         ...
 
-    async def receive(self) -> bytes | None:
+    async def receive(self) -> Received | None:
         """The next message without its framing, or None when the peer has said that it is done.
 
         Raises trio.BrokenResourceError when the peer vanished, trio.ClosedResourceError after `aclose`.

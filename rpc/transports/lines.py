@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from .interface import MAX_MESSAGE_BYTES, TransportKind
+from .interface import MAX_MESSAGE_BYTES, Received, TransportKind
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class LineTransport:
         self._receive_stream = receive_stream
         self._send_stream = send_stream
         self._max = max_message_bytes
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[Received] = deque()
         self._pieces = bytearray()  # of the line whose end has not come yet, unless it is too long
         self._pieces_bytes = 0
         self._at_end = False
@@ -44,7 +44,7 @@ class LineTransport:
     def kind(self) -> TransportKind:
         return "stdio"
 
-    async def receive(self) -> bytes | None:
+    async def receive(self) -> Received | None:
         """The next line without its newline, or None at the end of the input. Errors as in `Transport`."""
         if self._lines:
             await trio.lowlevel.checkpoint()
@@ -89,8 +89,8 @@ class LineTransport:
         if self._pieces_bytes > self._max:
             _log.warning("skipped a message of %d bytes: the limit is %d", self._pieces_bytes, self._max)
         else:
-            self._lines.append(bytes(self._pieces))
-        self._pieces.clear()
+            self._lines.append(self._pieces)
+        self._pieces = bytearray()
         self._pieces_bytes = 0
 
     async def send(self, messages: Sequence[bytes]) -> None:

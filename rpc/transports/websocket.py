@@ -25,7 +25,7 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
-from .interface import MAX_MESSAGE_BYTES, TransportKind
+from .interface import MAX_MESSAGE_BYTES, Received, TransportKind
 
 _READ_BYTES: Final = 64 * 1024
 _CLOSE_SECONDS: Final = 2.0  # how long the peer may take over its half of the close handshake
@@ -68,7 +68,7 @@ class WebSocketTransport:
         self._websocket = websocket
         self._kind: TransportKind = kind
         self._max = max_message_bytes
-        self._inbox: deque[bytes] = deque()
+        self._inbox: deque[Received] = deque()
         self._pieces = bytearray()  # of the message whose last frame has not come yet
         self._ping = b""
         self._pong = b""  # only the latest ping needs an answer
@@ -90,7 +90,7 @@ class WebSocketTransport:
 
     # -- in ----------------------------------------------------------------------------------------
 
-    async def receive(self) -> bytes | None:
+    async def receive(self) -> Received | None:
         """The next text message, or None once the peer has closed or broken the protocol. Errors as in `Transport`."""
         async with self._reading:
             while not self._inbox:
@@ -154,8 +154,8 @@ class WebSocketTransport:
             return
         self._pieces += piece
         if event.message_finished:
-            self._inbox.append(bytes(self._pieces))
-            self._pieces.clear()
+            self._inbox.append(self._pieces)
+            self._pieces = bytearray()
 
     def _fail(self, code: int, reason: str) -> None:
         self._pieces.clear()

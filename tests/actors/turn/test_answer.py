@@ -16,19 +16,19 @@ class Host:
     def emit(self, params):
         self.shown.append((params.METHOD, unstructure(params.item)))
 
-    def record(self, *entries):
+    async def keep(self, *entries):
         pass
 
     def partial(self, answer):
         pass
 
 
-def test_a_search_that_has_only_begun_has_an_action_that_says_nothing():
+async def test_a_search_that_has_only_begun_has_an_action_that_says_nothing():
     host: Any = Host()
     answer = Answer(host, "thread", "turn", None)
     begun = {"type": "web_search_call", "id": "w", "status": "in_progress"}
-    answer.feed(ItemAdded(begun))
-    answer.feed(ItemDone(begun | {"status": "completed", "action": {"type": "search", "query": "weather"}}))
+    await answer.feed(ItemAdded(begun))
+    await answer.feed(ItemDone(begun | {"status": "completed", "action": {"type": "search", "query": "weather"}}))
     assert [(method, item["query"], item["action"]["type"]) for method, item in host.shown] == [
         ("item/started", "", "other"),
         ("item/completed", "weather", "search"),

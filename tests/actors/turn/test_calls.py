@@ -30,6 +30,9 @@ class Host:
             raise JournalError("disk full")
         self.recorded += [payload for _, payload in entries]
 
+    async def keep(self, *entries):
+        self.record(*entries)
+
     def cancel(self):
         self.scope.cancel()
 
