@@ -69,7 +69,7 @@ def _current(planned: Plan) -> Plan:
             return planned
     except OSError:
         pass  # it is no longer as it was, whatever it is
-    fresh = plan(planned.text, planned.cwd, planned.readable)
+    fresh = plan(planned.text, planned.cwd, planned.readable, planned.check)
     if fresh.touched != planned.touched:
         new = sorted(set(fresh.touched) ^ set(planned.touched))
         raise _Failed(f"Paths changed since the patch was checked: {', '.join(new)}")

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 Readable: TypeAlias = Callable[[str], bool]
 """Whether the file with this real path may be read."""
 NO_BLOB = "0" * 40
+
+
+def unhurried() -> None:
+    """For a plan that nothing interrupts."""
+
+
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -64,6 +70,7 @@ class Plan:
     effects: tuple[Effect, ...]
     summary: str
     readable: Readable | None = field(default=None, eq=False, repr=False)
+    check: Callable[[], None] = field(default=unhurried, eq=False, repr=False)
 
     @cached_property
     def changes(self) -> tuple[FileUpdateChange, ...]:
@@ -78,15 +85,17 @@ class Plan:
         return tuple(sorted(effect.target for effect in self.effects))
 
 
-def plan(text: str, cwd: str, readable: Readable | None = None) -> Plan:
+def plan(
+    text: str, cwd: str, readable: Readable | None = None, check: Callable[[], None] = unhurried
+) -> Plan:
     """Verify a patch whose relative paths start at `cwd` (absolute), reading only what is `readable`. Blocking.
 
-    Raises PatchError, whose message is the answer to the model.
+    Raises PatchError, whose message is the answer to the model. `check` is called now and then, and ends it by raising.
     """
     try:
         hunks = parse(text)
         if hunks:
-            return _planned(text, cwd, hunks, readable)
+            return _planned(text, cwd, hunks, readable, check)
     except PatchError as error:
         raise PatchError(f"apply_patch verification failed: {error}") from None
     except UnicodeError:
@@ -201,11 +210,14 @@ def opaque_blob(fd: int) -> str:
     return digest.hexdigest()
 
 
-def _planned(text: str, cwd: str, hunks: tuple[Hunk, ...], readable: Readable | None) -> Plan:
+def _planned(
+    text: str, cwd: str, hunks: tuple[Hunk, ...], readable: Readable | None, check: Callable[[], None]
+) -> Plan:
     text.encode()
     world = _World(readable)
     told: list[tuple[str, str]] = []
     for hunk in hunks:
+        check()
         match hunk:
             case AddFile():
                 _add(world, hunk, cwd)
@@ -214,7 +226,7 @@ def _planned(text: str, cwd: str, hunks: tuple[Hunk, ...], readable: Readable | 
                 _delete(world, hunk, cwd)
                 told.append(("D", hunk.path))
             case UpdateFile():
-                _update(world, hunk, cwd)
+                _update(world, hunk, cwd, check)
                 told.append(("M", hunk.move_to or hunk.path))
     effects = tuple(
         Effect(target, file.shown, file.found, file.before, file.after, file.origin, file.link, file.added)
@@ -222,7 +234,7 @@ def _planned(text: str, cwd: str, hunks: tuple[Hunk, ...], readable: Readable | 
     )
     told.sort(key=lambda line: "AMD".index(line[0]))
     summary = "".join(["Success. Updated the following files:\n", *(f"{kind} {path}\n" for kind, path in told)])
-    return Plan(text, cwd, effects, summary, readable)
+    return Plan(text, cwd, effects, summary, readable, check)
 
 
 def _add(world: _World, hunk: AddFile, cwd: str) -> None:
@@ -238,7 +250,7 @@ def _delete(world: _World, hunk: DeleteFile, cwd: str) -> None:
     file.after = None
 
 
-def _update(world: _World, hunk: UpdateFile, cwd: str) -> None:
+def _update(world: _World, hunk: UpdateFile, cwd: str, check: Callable[[], None]) -> None:
     shown = absolute(hunk.path, cwd)
     doing = "Failed to read file to update"
     target = world.writes_to(shown)
@@ -246,7 +258,7 @@ def _update(world: _World, hunk: UpdateFile, cwd: str) -> None:
     goal = world.writes_to(absolute(hunk.move_to, cwd)) if hunk.move_to else target
     moves = goal != target
     file, image, content = world.lookup(source if moves else target, shown, doing)
-    revised = Image(revise(content, hunk.chunks, shown), image.mode)
+    revised = Image(revise(content, hunk.chunks, shown, check), image.mode)
     if not moves:
         file.after, file.added = revised, False
         return

@@ -6,13 +6,13 @@ lines get the line end of the lines around them; and a last line without a newli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import evolve, frozen
 
 from spindle.actors.tools.patch.content import Content
 from spindle.actors.tools.patch.hunks import Chunk, Edit, Op, PatchError
-from spindle.actors.tools.patch.seek import seek
+from spindle.actors.tools.patch.seek import Seeker
 
 
 @frozen
@@ -23,12 +23,12 @@ class _Placed:
     chunk: Chunk
 
 
-def revise(content: Content, chunks: Sequence[Chunk], path: str) -> Content:
-    """The content after the chunks; `path` is named in errors. Raises PatchError."""
+def revise(content: Content, chunks: Sequence[Chunk], path: str, check: Callable[[], None]) -> Content:
+    """The content after the chunks; `path` is named in errors. Raises PatchError, and what `check` raises now and then."""
     old = content.lines
     new: list[str] = []
     done = 0
-    for place in _place(old, chunks, path):
+    for place in _place(Seeker(old, check), len(old), chunks, path):
         new += old[done : place.at]
         done = place.at
         for edit in place.chunk.edits:
@@ -52,19 +52,19 @@ def _line_end(lines: Sequence[str], at: int) -> str:
     return "\n"
 
 
-def _place(old: Sequence[str], chunks: Sequence[Chunk], path: str) -> list[_Placed]:
+def _place(old: Seeker, end: int, chunks: Sequence[Chunk], path: str) -> list[_Placed]:
     """Find every chunk, each after the one before it; in the order of the file."""
     placed: list[_Placed] = []
     start = 0
     for chunk in chunks:
         if chunk.context is not None:
-            at = seek(old, [chunk.context], start)
+            at = old.seek([chunk.context], start)
             if at is None:
                 raise PatchError(f"Failed to find context '{chunk.context}' in {path}")
             start = at + 1
         if not chunk.old:
             within = chunk.context is not None and not chunk.at_end
-            placed.append(_Placed(start if within else len(old), chunk))
+            placed.append(_Placed(start if within else end, chunk))
             continue
         place = _found(old, chunk, start) or _found(old, _trimmed(chunk), start)
         if place is None:
@@ -74,10 +74,10 @@ def _place(old: Sequence[str], chunks: Sequence[Chunk], path: str) -> list[_Plac
     return sorted(placed, key=lambda place: place.at)
 
 
-def _found(old: Sequence[str], chunk: Chunk | None, start: int) -> _Placed | None:
+def _found(old: Seeker, chunk: Chunk | None, start: int) -> _Placed | None:
     if chunk is None:
         return None
-    at = seek(old, chunk.old, start, at_end=chunk.at_end)
+    at = old.seek(chunk.old, start, at_end=chunk.at_end)
     return None if at is None else _Placed(at, chunk)
 
 

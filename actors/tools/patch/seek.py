@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import time
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+from attrs import frozen
 
 BLOCK = 256
 """Lines handled before the interpreter lock is let go for a moment."""
+_STRETCH = 1 << 20
+"""Characters searched before that."""
 
 _TYPOGRAPHY = {
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
@@ -27,43 +34,74 @@ def unended(line: str) -> str:
     return line.removesuffix("\n").removesuffix("\r")
 
 
-_FORMS: tuple[Callable[[str], str], ...] = (unended, str.rstrip, str.strip, plain)
+_Form = Callable[[str], str]
+_FORMS: tuple[_Form, ...] = (unended, str.rstrip, str.strip, plain)
 
 
-def seek(lines: Sequence[str], wanted: Sequence[str], start: int, *, at_end: bool = False) -> int | None:
-    """Where `wanted` begins in `lines`, looking from `start` on, or with `at_end` only at the very end. None: nowhere.
+@frozen
+class _Text:
+    """Lines in one form as one text, with a newline before and after each, and where each begins."""
 
-    The lines are compared as they are but for their ends, then without trailing white space, then without any around
-    them, then with typographic characters made plain.
+    text: str
+    starts: array[int]
+
+
+class Seeker:
+    """Finds lines in `lines`, at the speed at which a text is searched for another, whatever is in either.
+
+    `check` is called now and then; what it raises ends the search.
     """
-    if not wanted:
-        return start
-    last = len(lines) - len(wanted)
-    if last < 0:
+
+    def __init__(self, lines: Sequence[str], check: Callable[[], None]) -> None:
+        self._lines, self._check = lines, check
+        self._texts: dict[_Form, _Text] = {}
+
+    def seek(self, wanted: Sequence[str], start: int, *, at_end: bool = False) -> int | None:
+        """Where `wanted` begins, looking from `start` on, or with `at_end` only at the very end. None: nowhere.
+
+        The lines are compared as they are but for their ends, then without trailing white space, then without any around
+        them, then with typographic characters made plain.
+        """
+        if not wanted:
+            return start
+        last = len(self._lines) - len(wanted)
+        if last < 0 or (start > last and not at_end):
+            return None
+        for form in _FORMS:
+            shaped = [form(line) for line in wanted]
+            if at_end:
+                found = last if [form(line) for line in self._lines[last:]] == shaped else None
+            else:
+                found = self._first(form, shaped, start)
+            if found is not None:
+                return found
         return None
-    first = last if at_end else start
-    for form in _FORMS:
-        found = _first(lines, [form(line) for line in wanted], first, last, form)
-        if found is not None:
-            return found
-    return None
 
+    def _first(self, form: _Form, wanted: list[str], start: int) -> int | None:
+        """The first index from `start` on at which the lines in that form are those wanted."""
+        shaped = self._shaped(form)
+        needle = "\n".join(["", *wanted, ""])
+        for at in range(shaped.starts[start] - 1, len(shaped.text), _STRETCH):
+            self._rest()
+            found = shaped.text.find(needle, at, at + _STRETCH + len(needle) - 1)
+            if found >= 0:
+                return bisect_left(shaped.starts, found + 1)
+        return None
 
-def _first(lines: Sequence[str], wanted: list[str], first: int, last: int, form: Callable[[str], str]) -> int | None:
-    """The first index from `first` to `last` at which the lines in that form are those wanted; block by block."""
-    head, count = wanted[0], len(wanted)
-    block = max(BLOCK, count)
-    for base in range(first, last + 1, block):
-        places = min(block, last + 1 - base)
-        shaped = [form(line) for line in lines[base : base + places + count - 1]]
-        at = 0
-        while at < places:
-            try:
-                at = shaped.index(head, at, places)
-            except ValueError:
-                break
-            if shaped[at : at + count] == wanted:
-                return base + at
-            at += 1
+    def _shaped(self, form: _Form) -> _Text:
+        known = self._texts.get(form)
+        if known is None:
+            shaped: list[str] = []
+            starts, end = array("q"), 1
+            for at in range(0, len(self._lines), BLOCK):
+                block = [form(line) for line in self._lines[at : at + BLOCK]]
+                *begins, end = accumulate((len(line) + 1 for line in block), initial=end)
+                shaped += block
+                starts.extend(begins)
+                self._rest()
+            known = self._texts[form] = _Text("\n".join(["", *shaped, ""]), starts)
+        return known
+
+    def _rest(self) -> None:
+        self._check()
         time.sleep(0)
-    return None

@@ -60,7 +60,8 @@ class TurnPatches:
         """
         async with self._lock:
             try:
-                planned, needs = await trio.to_thread.run_sync(self._planned, text, cwd, host)
+                # it writes nothing: interrupted, it is left at once and stops soon
+                planned, needs = await trio.to_thread.run_sync(self._planned, text, cwd, host, abandon_on_cancel=True)
             except (PatchError, ProfileError) as error:
                 raise ToolRefused(str(error)) from None
             asks, reason = _question(needs, host.approval)
@@ -96,7 +97,8 @@ class TurnPatches:
     def _planned(self, text: str, cwd: str, host: ToolHost) -> tuple[Plan, NeedsApproval | None]:
         """The plan, with what is shown of it worked out, and whether it may be carried out."""
         may_read = self._reading(host) if self._reading is not None else None
-        planned = plan(text, cwd, None if may_read is None else lambda path: may_read.access(path) != "none")
+        readable = None if may_read is None else lambda path: may_read.access(path) != "none"
+        planned = plan(text, cwd, readable, trio.from_thread.check_cancelled)
         confinement = self._profiled(host) if self._profiled is not None else None
         if confinement is not None:
             needs = assess_confined(planned, confinement)

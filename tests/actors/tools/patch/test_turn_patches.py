@@ -198,3 +198,27 @@ def test_what_may_hold_a_patch_is_suspected(patches, a_call):
     commands = PatchCommands(patches, grammar=False)
     assert commands.suspects(a_call("exec_command", json.dumps({"cmd": f"apply_patch <<E\n{ADD}E"})))
     assert not commands.suspects(a_call("exec_command", '{"cmd": "ls"}'))
+
+
+async def test_an_interrupt_ends_the_search_for_a_patch_at_once(add, a_turn, monkeypatch):
+    begun, ended = trio.Event(), trio.Event()
+
+    def endless(content, chunks, path, check):
+        trio.from_thread.run_sync(begun.set)
+        try:
+            while True:
+                check()
+        finally:
+            token.run_sync_soon(ended.set)
+
+    token = trio.lowlevel.current_trio_token()
+    monkeypatch.setattr("spindle.actors.tools.patch.plan.revise", endless)
+    turn = a_turn("never", WORKSPACE)
+    await add(turn)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(add, turn, MORE)
+        await begun.wait()
+        nursery.cancel_scope.cancel()
+    with trio.fail_after(10):
+        await ended.wait()
+    assert turn.statuses == ["inProgress", "completed"]
