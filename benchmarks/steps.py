@@ -30,6 +30,8 @@ sys.path.insert(0, os.path.dirname(__file__))
 from answering import END, HEAD, ModelProcess, chunk, serve
 from rollouts import write_rollout
 
+from spindle.cli import COLLECTING
+
 MB = 1 << 20
 CONFIG = """\
 model = "mock-model"
@@ -319,7 +321,7 @@ def main() -> None:
         failed = failed or long
         print(f"{took:8.1f} ms  {case}{f'  ({task} at {place})' if long else ''}", flush=True)
 
-    gc.set_threshold(20_000, 10, 20)  # as the server has it
+    gc.set_threshold(*COLLECTING)  # as the server does
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         process = ModelProcess(os.path.abspath(__file__))

@@ -12,6 +12,10 @@ from typing import Any, cast
 
 from spindle.actors.signals import EndSignals
 
+COLLECTING = 5_000, 5, 100
+"""How often cycles are looked for. What we make is freed by its counts, and a collection holds up every thread: the first two
+numbers keep the frequent ones short, the last one makes the long ones rare."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The options; -c, --enable and --disable are accepted before and after the subcommand, as wrappers write them."""
@@ -135,8 +139,7 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
 
         # what is imported by now stays: keep the collector from walking it again and again
         gc.freeze()
-        # what we make is freed by its counts; looking for cycles less often saves a tenth of a long reading
-        gc.set_threshold(20_000, 10, 20)
+        gc.set_threshold(*COLLECTING)
         async with open_runtime(config=config) as runtime:
             await (
                 serve_stdio(runtime, signals) if url == "stdio://" else serve_listener(runtime, url, signals)

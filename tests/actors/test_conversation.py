@@ -1,11 +1,16 @@
 """A conversation that is taken up from a rollout: what it reads, and when."""
 
+import threading
+
 import orjson
 import pytest
+import trio
+import trio.testing
 
 from spindle.actors.thread.conversation import Conversation
+from spindle.rpc.large import LARGE
 from spindle.storage.home import Home
-from spindle.storage.rollout.journal import JournalError
+from spindle.storage.rollout.journal import Journal, JournalError
 from spindle.storage.rollout.lines import encode_line
 from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.rollout.reading import OpenRollout
@@ -130,3 +135,119 @@ async def test_a_rollout_that_is_gone_leaves_the_conversation_closed(stored):
         with pytest.raises(JournalError, match="is gone"):
             await conversation.begin()
     assert not conversation.path.exists()
+
+
+def response(text):
+    return ("response_item", message("user", text))
+
+
+@pytest.fixture
+def slowly(monkeypatch):
+    """slowly.begun is set when a worker thread is about to append, which it does when slowly.go is set."""
+
+    class Slowly:
+        begun, go = trio.Event(), threading.Event()
+
+    append, home = Journal.append, threading.current_thread()
+
+    def held(journal, lines):
+        if threading.current_thread() is not home:
+            trio.from_thread.run_sync(Slowly.begun.set)
+            Slowly.go.wait()
+        append(journal, lines)
+
+    monkeypatch.setattr(Journal, "append", held)
+    return Slowly
+
+
+def in_file(conversation):
+    with open(conversation.path, "rb") as file:
+        lines = [line["payload"] for line in map(orjson.loads, file) if line["type"] == "response_item"]
+    return [payload["content"][0]["text"][:5] for payload in lines]
+
+
+async def test_what_is_recorded_while_something_large_is_kept_comes_behind_it(stored, slowly):
+    conversation = stored(*turn("t1", "one"))
+    await conversation.begin()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(conversation.keep, [response("l" * LARGE)])
+        await slowly.begun.wait()
+        conversation.record([response("small")])
+        assert in_file(conversation) == ["one"]
+        conversation.end()
+        assert not conversation.is_open
+        with pytest.raises(JournalError):
+            conversation.record([response("late")])
+        assert conversation.journal.is_open  # until all of it is written
+        slowly.go.set()
+    assert in_file(conversation) == [text[:5] for text in said(conversation)] == ["one", "lllll", "small"]
+    assert not conversation.journal.is_open
+
+
+async def test_a_rollout_is_opened_again_when_what_is_large_is_written(stored, slowly):
+    conversation = stored(*turn("t1", "one"))
+    await conversation.begin()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(conversation.keep, [response("l" * LARGE)])
+        await slowly.begun.wait()
+        conversation.end()
+        nursery.start_soon(conversation.begin)
+        await trio.testing.wait_all_tasks_blocked()
+        slowly.go.set()
+    conversation.record([response("next")])
+    assert in_file(conversation) == ["one", "lllll", "next"]
+    conversation.end()
+
+
+async def test_what_is_large_is_kept_whole_though_it_is_cancelled(stored, slowly):
+    conversation = stored(*turn("t1", "one"))
+    await conversation.begin()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(conversation.keep, [response("l" * LARGE), response("more")])
+        await slowly.begun.wait()
+        nursery.cancel_scope.cancel()
+        slowly.go.set()
+    assert in_file(conversation) == [text[:5] for text in said(conversation)] == ["one", "lllll", "more"]
+    conversation.end()
+
+
+async def test_what_cannot_be_encoded_takes_nothing_with_it_that_is_recorded_meanwhile(stored, monkeypatch):
+    conversation = stored(*turn("t1", "one"))
+    await conversation.begin()
+    dumps, failing = orjson.dumps, threading.Event()
+    begun, home = trio.Event(), threading.current_thread()
+
+    def held(value, *args, **options):
+        if threading.current_thread() is not home and not failing.is_set():
+            trio.from_thread.run_sync(begun.set)
+            failing.wait()
+            raise TypeError("no JSON")
+        return dumps(value, *args, **options)
+
+    monkeypatch.setattr(orjson, "dumps", held)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(refused, conversation, [response("l" * LARGE)])
+        await begun.wait()
+        conversation.record([response("small")])
+        failing.set()
+    assert in_file(conversation) == said(conversation) == ["one", "small"]
+    conversation.end()
+
+
+async def refused(conversation, entries):
+    with pytest.raises(TypeError, match="no JSON"):
+        await conversation.keep(entries)
+
+
+async def test_a_history_that_is_replaced_keeps_what_is_recorded_meanwhile(stored, slowly):
+    conversation = stored(*turn("t1", "one"))
+    await conversation.begin()
+    summary = orjson.dumps(message("user", "summary"))
+    compacted = ("compacted", {"message": "l" * LARGE, "replacement_history": [orjson.Fragment(summary)]})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(conversation.keep, [compacted], lambda: conversation.replace([summary], "summary"))
+        await slowly.begun.wait()
+        conversation.record([response("small")])
+        slowly.go.set()
+    assert said(conversation) == ["summary", "small"]
+    conversation.end()

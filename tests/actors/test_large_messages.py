@@ -1,0 +1,51 @@
+"""Messages of clients that are large: worker threads decode and encode them, and none overtakes another."""
+
+import threading
+
+import orjson
+import pytest
+
+from spindle.actors import connection, streaming, subscribers
+from spindle.rpc.large import LARGE
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """The lengths of what is read and written in another thread than trio's."""
+    found, home = [], threading.current_thread()
+    parse, notify, answer = connection.parse, subscribers.encode_notification, streaming.encode_result
+
+    def noted(work, size):
+        def wrapped(*args):
+            done = work(*args)
+            if threading.current_thread() is not home:
+                found.append(size(args, done))
+            return done
+
+        return wrapped
+
+    monkeypatch.setattr(connection, "parse", noted(parse, lambda args, _: ("read", len(args[0]) > LARGE)))
+    monkeypatch.setattr(subscribers, "encode_notification", noted(notify, lambda _, done: ("told", len(done) > LARGE)))
+    monkeypatch.setattr(streaming, "encode_result", noted(answer, lambda _, done: ("answered", len(done) > LARGE)))
+    return found
+
+
+async def test_large_messages_keep_their_order_and_leave_the_trio_thread_alone(opened, scripted, talk, elsewhere):
+    model = scripted()
+    async with opened(model) as runtime:
+        client = await talk(runtime)
+        id = (await client.call("thread/start"))["thread"]["id"]
+        assert elsewhere == []
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "l" * LARGE}]}
+        injected = client.ask("thread/inject_items", threadId=id, items=[item])
+        asked = client.ask("turn/start", threadId=id, input=[{"type": "text", "text": "s" * LARGE}])
+        await client.hear("turn/completed", id)
+        assert [text[0] for text in model.said()] == ["l", "s"]
+        page = await client.call("thread/turns/list", threadId=id)
+        assert len(orjson.dumps(page)) > LARGE
+        answers = [entry.message["id"] for entry in client.history if "id" in getattr(entry, "message", {})]
+        assert answers.index(injected) < answers.index(asked)
+        said = client.said(id)
+        assert said.index("turn/started") < said.index("item/started") < said.index("item/completed")
+        assert said.index("item/completed") < said.index("turn/completed")
+        assert elsewhere == [("read", True), ("read", True), ("told", True), ("told", True), ("answered", True)]
