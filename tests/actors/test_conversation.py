@@ -207,7 +207,10 @@ async def test_what_is_large_is_kept_whole_though_it_is_cancelled(stored, slowly
         await slowly.begun.wait()
         nursery.cancel_scope.cancel()
         slowly.go.set()
-    assert in_file(conversation) == [text[:5] for text in said(conversation)] == ["one", "lllll", "more"]
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await conversation.keep([response("late " + "l" * LARGE)])
+    assert in_file(conversation) == [text[:5] for text in said(conversation)] == ["one", "lllll", "more", "late "]
     conversation.end()
 
 
