@@ -14,6 +14,7 @@ from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp.child import end_child, environment, start_child
 from spindle.actors.tools.mcp.errors import StartupFailed, TransportClosed
 from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.large import apart
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.values import loads
 from spindle.rpc.transports.lines import LineTransport
@@ -64,7 +65,7 @@ class StdioTransport:
             if line is None:
                 return None
             try:
-                message: Any = loads(line)
+                message: Any = await apart(len(line), None, loads, line)
             except orjson.JSONDecodeError:
                 message = None
             if isinstance(message, dict):

@@ -16,7 +16,8 @@ import trio
 
 from spindle.actors.tools.mcp.errors import McpError, StartupFailed, TransportClosed
 from spindle.actors.tools.mcp.shapes import Json
-from spindle.rpc.model.sse import EventSplitter
+from spindle.rpc.large import apart
+from spindle.rpc.model.sse import EventSplitter, payloads
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config import McpServerConfig
@@ -238,12 +239,13 @@ class _Body:
             if self._events:
                 chunk = await self._chunk()
                 self._ended = not chunk
-                payloads = self._splitter.feed(chunk) if chunk else self._splitter.finish()
+                events = self._splitter.take(chunk) if chunk else self._splitter.rest()
+                said = await apart(len(events), None, payloads, events)
             else:
-                payloads = [await self.rest(_MESSAGE_BYTES)]
+                said = [await self.rest(_MESSAGE_BYTES)]
                 self._ended = True
-            for payload in payloads:
-                found += _decoded(payload, name)
+            for payload in said:
+                found += await apart(len(payload), None, _decoded, payload, name)
         return found
 
     async def rest(self, limit: int) -> bytes:
