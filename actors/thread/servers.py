@@ -252,8 +252,8 @@ class _Turn:
     def emit(self, notification: object) -> None:
         self._host.emit(notification)
 
-    def record(self, *entries: Entry) -> None:
-        self._host.record(*entries)
+    async def keep(self, *entries: Entry) -> None:
+        await self._host.keep(*entries)
 
     async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
         return await _asked(lambda: self._host.ask(question, "waitingOnApproval"))

@@ -118,6 +118,9 @@ class ToolHost(Protocol):
     def record(self, *entries: Entry) -> None:
         """Append to the history; when this returns the lines are in the rollout. Raises JournalError."""
 
+    async def keep(self, *entries: Entry) -> None:
+        """As `record`, for what may be large, which a worker thread writes; once begun it is not cancelled."""
+
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
         """Put a question to the clients; returns the first answer's result. Raises RpcError if it is an error."""
         ...

@@ -21,6 +21,8 @@ from spindle.actors.tools.interface import Abortable, Call, Output, ToolRefused,
 from spindle.actors.turn.hooked import run_hooked
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
+from spindle.actors.weighing import weigh
+from spindle.rpc.large import LARGE, apart
 from spindle.storage.rollout.journal import JournalError
 
 log = logging.getLogger("spindle")
@@ -109,7 +111,8 @@ async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHoo
     for earlier in entry.after:
         await earlier.done.wait()
     try:
-        entry.output = fitted(await _output(entry, toolbox, host, hooks), toolbox.limit)
+        output = await _output(entry, toolbox, host, hooks)
+        entry.output = await apart(weigh(output, LARGE), None, fitted, output, toolbox.limit)
     except BaseException as raised:  # a tool may raise anything, and ends nothing but its call
         error = fault(raised, f"the tool {entry.call.name}")
         if isinstance(error, JournalError):

@@ -34,9 +34,6 @@ class Said:
 class TurnHost(ToolHost, Protocol):
     """The thread, as its turn sees it. Only what is `async` waits."""
 
-    async def keep(self, *entries: Entry) -> None:
-        """As `record`, for what may be large, which a worker thread writes; once begun it is not cancelled."""
-
     def history(self) -> Sequence[bytes]:
         """What the model is sent: every response item so far, each encoded as JSON."""
         ...

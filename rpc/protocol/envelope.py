@@ -72,7 +72,7 @@ def parse(line: bytes | bytearray) -> Message | None:
     try:
         decoded: object = loads(line)
     except orjson.JSONDecodeError as fault:
-        return _unreadable(line, str(fault))
+        return _unreadable(bytes(line), str(fault))
     if not isinstance(decoded, dict):
         return None
     message = cast(dict[str, object], decoded)

@@ -40,13 +40,13 @@ class Fault:
     reason: str
 
 
-def loads(data: bytes | str, depth: int = DEPTH) -> Any:
+def loads(data: bytes | bytearray | str, depth: int = DEPTH) -> Any:
     """Decode JSON from outside. Raises orjson.JSONDecodeError, also for nesting beyond `depth` levels.
 
     The decoder itself refuses text with lone surrogates or bytes that are no UTF-8, and numbers that are not finite.
     """
     value: Any = orjson.loads(data)
-    opened = data.count(b"[") + data.count(b"{") if isinstance(data, bytes) else data.count("[") + data.count("{")
+    opened = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
     # nearly every document has fewer brackets than that, and need not be gone through
     if opened > depth and _deeper_than(value, depth):
         raise orjson.JSONDecodeError(TOO_DEEP, "", 0)

@@ -18,6 +18,8 @@ from spindle.actors.tools.mcp.offers import Tool
 from spindle.actors.tools.mcp.results import Outcome, Output, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.shapes import Json
+from spindle.actors.weighing import weigh
+from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ExternalSandboxPolicy, SandboxPolicy
 from spindle.rpc.protocol.turns import (
@@ -48,7 +50,7 @@ async def call_tool(servers: McpServers, tool: Tool, call: Call, host: CallHost)
     reporter = ItemReporter(
         host, McpToolCallItem(call.call_id, tool.server.config.name, tool.name, "inProgress", arguments)
     )
-    with reporter:
+    async with reporter:
         refusal = await _refusal(servers, tool, arguments, host)
         if refusal is not None:
             reporter.outcome = Outcome(error=refusal, seconds=reporter.seconds)
@@ -57,7 +59,8 @@ async def call_tool(servers: McpServers, tool: Tool, call: Call, host: CallHost)
             reporter.outcome = await _outcome(servers, tool, arguments, host, reporter)
     if not reporter.outcome.failed and reporter.outcome.result is not None:
         host.report(reporter.outcome.result)
-    return model_output(reporter.outcome)
+    outcome = reporter.outcome
+    return await apart(weigh(outcome.result, LARGE), None, model_output, outcome)
 
 
 class ItemReporter:
@@ -78,14 +81,14 @@ class ItemReporter:
         """Count the time from now on: the user's is not the tool's."""
         self._since = trio.current_time()
 
-    def __enter__(self) -> None:
+    async def __aenter__(self) -> None:
         self._host.emit(ItemStartedNotification(self.item, self._host.thread_id, self._host.turn_id, _now()))
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self.outcome = Outcome(error=aborted(self.seconds), seconds=self.seconds)
         ended = completed(self.item, self.outcome)
-        self._host.record(end_event(ended, self.outcome))
+        await self._host.keep(end_event(ended, self.outcome))
         self._host.emit(ItemCompletedNotification(ended, self._host.thread_id, self._host.turn_id, _now()))
 
     def progress(self, params: Json) -> None:

@@ -58,8 +58,8 @@ class CallHost(Protocol):
     def emit(self, notification: object) -> None:
         """Send a notification to the thread's subscribers."""
 
-    def record(self, *entries: tuple[str, dict[str, Any]]) -> None:
-        """Append to the history; when this returns the lines are in the rollout."""
+    async def keep(self, *entries: tuple[str, dict[str, Any]]) -> None:
+        """Append to the history; when this returns the lines are in the rollout. Once begun it is not cancelled."""
 
     async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
         """Put a question to the clients; None where the answer was none."""

@@ -73,7 +73,7 @@ async def call_resource_tool(servers: McpServers, name: str, call: Call, host: C
     except _Refused as error:
         return f"failed to parse function arguments: {error}"
     reporter = ItemReporter(host, McpToolCallItem(call.call_id, server, name, "inProgress", given))
-    with reporter:
+    async with reporter:
         try:
             said = encode(await work()).decode()
             reporter.outcome = Outcome(result={"content": [{"type": "text", "text": said}]}, seconds=reporter.seconds)

@@ -35,6 +35,9 @@ class Turn:
     def record(self, *entries):
         self.entries += [payload for _, payload in entries]
 
+    async def keep(self, *entries):
+        self.record(*entries)
+
     async def room(self):
         await trio.lowlevel.checkpoint()
 

@@ -155,3 +155,10 @@ def test_errors(error: RpcError, body: dict[str, object]) -> None:
 def test_an_error_is_always_encoded(data: object) -> None:
     error = orjson.loads(encode_error(1, RpcError(-5, "no \udcff", data)))["error"]
     assert error == {"code": -5, "message": "no \ufffd"}
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"id":1,"method":"m","params":{}}', b'{"id":1,"method":"m","params":[[}', b"[" * 200, b'{"id":1,"result":[']
+)
+def test_a_long_message_is_read_in_what_it_was_gathered_in(line):
+    assert parse(bytearray(line)) == parse(line)

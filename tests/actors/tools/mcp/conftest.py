@@ -113,7 +113,7 @@ class Host:
     def emit(self, notification):
         self.emitted.append(notification)
 
-    def record(self, *entries):
+    async def keep(self, *entries):
         self.recorded += entries
 
     async def ask(self, question):
