@@ -96,7 +96,12 @@ class ThreadHandle:
         self._require_open()
         if turns < 1:
             raise invalid_request("numTurns must be >= 1")
-        return await self.ask(lambda reply: RollBack(reply=reply, count=turns))
+
+        def message(reply: Reply[Any]) -> Ask[Any]:
+            return RollBack(reply=reply, count=turns)
+
+        thread: Thread = await self.ask(message)
+        return thread
 
     async def inject(self, items: Sequence[Mapping[str, Any]]) -> None:
         """Add items of the Responses API to what the model sees, without a turn. Raises RpcError, ThreadClosed."""

@@ -7,14 +7,13 @@ import pytest
 
 from spindle.actors import connection, streaming, subscribers
 from spindle.rpc.large import LARGE
+from spindle.rpc.protocol import envelope
 
 
 @pytest.fixture
 def elsewhere(monkeypatch):
     """The lengths of what is read and written in another thread than trio's."""
     found, home = [], threading.current_thread()
-    parse, notify, answer = connection.parse, subscribers.encode_notification, streaming.encode_result
-
     def noted(work, size):
         def wrapped(*args):
             done = work(*args)
@@ -24,9 +23,9 @@ def elsewhere(monkeypatch):
 
         return wrapped
 
-    monkeypatch.setattr(connection, "parse", noted(parse, lambda args, _: ("read", len(args[0]) > LARGE)))
-    monkeypatch.setattr(subscribers, "encode_notification", noted(notify, lambda _, done: ("told", len(done) > LARGE)))
-    monkeypatch.setattr(streaming, "encode_result", noted(answer, lambda _, done: ("answered", len(done) > LARGE)))
+    monkeypatch.setattr(connection, "parse", noted(envelope.parse, lambda args, _: ("read", len(args[0]) > LARGE)))
+    monkeypatch.setattr(subscribers, "encode_notification", noted(envelope.encode_notification, lambda _, done: ("told", len(done) > LARGE)))
+    monkeypatch.setattr(streaming, "encode_result", noted(envelope.encode_result, lambda _, done: ("answered", len(done) > LARGE)))
     return found
 
 

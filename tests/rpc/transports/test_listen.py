@@ -87,7 +87,7 @@ async def test_targets_without_a_socket(kind: str) -> None:
 
 async def echo(transport: Transport) -> None:
     while (message := await transport.receive()) is not None:
-        await transport.send([message])
+        await transport.send([bytes(message)])
 
 
 @asynccontextmanager

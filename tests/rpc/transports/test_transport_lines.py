@@ -28,7 +28,7 @@ def pipe(**options: int) -> tuple[MemorySendStream, LineTransport, MemoryReceive
 async def everything(transport: LineTransport) -> list[bytes]:
     found: list[bytes] = []
     while (message := await transport.receive()) is not None:
-        found.append(message)
+        found.append(bytes(message))
     return found
 
 

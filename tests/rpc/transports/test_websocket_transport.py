@@ -187,7 +187,7 @@ async def test_our_close_waits_for_the_peers() -> None:
 
 async def test_close_beside_a_pending_receive() -> None:
     transport, peer = await server_and_peer(memory_stream_pair())
-    results: list[bytes | None] = []
+    results: list[bytes | bytearray | None] = []
 
     async def receive() -> None:
         results.append(await transport.receive())
@@ -439,7 +439,7 @@ async def serve_one(stream: trio.abc.Stream) -> None:
     transport = await accept(stream, event.target, list(event.headers))
     message = await transport.receive()
     assert message is not None
-    await transport.send([message])
+    await transport.send([bytes(message)])
 
 
 # -- peers that are gone without a word

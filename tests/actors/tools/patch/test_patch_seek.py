@@ -41,7 +41,7 @@ def test_a_match_across_two_stretches_is_found(monkeypatch):
 
 
 def test_a_search_ends_when_it_is_interrupted():
-    checks = []
+    checks: list[None] = []
 
     def check():
         checks.append(None)
