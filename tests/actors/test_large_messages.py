@@ -23,9 +23,13 @@ def elsewhere(monkeypatch):
 
         return wrapped
 
-    monkeypatch.setattr(connection, "parse", noted(envelope.parse, lambda args, _: ("read", len(args[0]) > LARGE)))
-    monkeypatch.setattr(subscribers, "encode_notification", noted(envelope.encode_notification, lambda _, done: ("told", len(done) > LARGE)))
-    monkeypatch.setattr(streaming, "encode_result", noted(envelope.encode_result, lambda _, done: ("answered", len(done) > LARGE)))
+    def watch(module, name, kind, message):
+        work = noted(getattr(envelope, name), lambda args, done: (kind, len(message(args, done)) > LARGE))
+        monkeypatch.setattr(module, name, work)
+
+    watch(connection, "parse", "read", lambda args, _: args[0])
+    watch(subscribers, "encode_notification", "told", lambda _, done: done)
+    watch(streaming, "encode_result", "answered", lambda _, done: done)
     return found
 
 
