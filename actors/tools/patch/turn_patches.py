@@ -16,7 +16,7 @@ from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined
 from spindle.actors.tools.patch.apply import Outcome, apply
 from spindle.actors.tools.patch.assess import NeedsApproval, assess, assess_confined
 from spindle.actors.tools.patch.hunks import PatchError
-from spindle.actors.tools.patch.plan import Plan, plan
+from spindle.actors.tools.patch.plan import Plan, Readable, plan
 from spindle.actors.tools.patch.turn_diff import TurnDiff
 from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
@@ -97,7 +97,7 @@ class TurnPatches:
     def _planned(self, text: str, cwd: str, host: ToolHost) -> tuple[Plan, NeedsApproval | None]:
         """The plan, with what is shown of it worked out, and whether it may be carried out."""
         may_read = self._reading(host) if self._reading is not None else None
-        readable = None if may_read is None else lambda path: may_read.access(path) != "none"
+        readable: Readable | None = None if may_read is None else lambda path: may_read.access(path) != "none"
         planned = plan(text, cwd, readable, trio.from_thread.check_cancelled)
         confinement = self._profiled(host) if self._profiled is not None else None
         if confinement is not None:
