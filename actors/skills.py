@@ -10,6 +10,7 @@ from typing import Any
 
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
 from spindle.storage.home import Home
+from spindle.storage.outside import TEXT, read_file
 from spindle.storage.skills import FoundSkills, Skill, find_skills, is_enabled
 
 _MENTION = re.compile(r"\$([\w:.-]*\w)")
@@ -46,10 +47,7 @@ class SkillCatalog:
         return [one for one in found if (bundled or one.scope != "system") and is_enabled(one, switches)]
 
     def mentioned(self, content: Sequence[UserInput], cwd: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The messages that bring in the skills a user input names, as `$name` or as a part of its own, each once.
-
-        A file that cannot be read is passed over.
-        """
+        """The messages that bring in the skills a user input names, as `$name` or as a part of its own, each once."""
         names = [name for part in content if isinstance(part, TextInput) for name in _MENTION.findall(part.text)]
         paths = [part.path for part in content if isinstance(part, SkillInput)]
         if not names and not paths:
@@ -58,7 +56,7 @@ class SkillCatalog:
         for skill in self.enabled(cwd, settings):
             if skill.name in names or skill.shown in paths:
                 chosen[skill.path] = skill
-        return [message for skill in chosen.values() if (message := _message(skill)) is not None]
+        return [_message(skill) for skill in chosen.values()]
 
 
 def _switches(settings: Mapping[str, Any]) -> object:
@@ -77,11 +75,12 @@ def _has_bundled(settings: Mapping[str, Any]) -> bool:
             return True
 
 
-def _message(skill: Skill) -> dict[str, Any] | None:
+def _message(skill: Skill) -> dict[str, Any]:
     try:
-        body = skill.path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
+        body = read_file(skill.path, TEXT).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else "the file is not UTF-8"
+        body = f"This skill could not be read: {reason}"
     text = f"<skill>\n<name>{skill.name}</name>\n<path>{skill.shown}</path>\n{body}\n</skill>"
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 

@@ -6,9 +6,10 @@ folders from the project's root to the working directory, and in extra roots a c
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import frozen
 
@@ -16,9 +17,16 @@ from spindle.rpc.protocol.values import clean
 from spindle.storage.config.editing import edit
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
+from spindle.storage.outside import read_start, walk
 
-DEPTH = 6
-"""Folders below a root that are searched."""
+DEPTH: Final = 6
+"""Levels of folders below a root that are searched."""
+ENTRIES: Final = 50_000
+"""Entries of folders that are looked at for the project, the home, Codex's own, and a client's roots, each."""
+MOST: Final = 1_000
+"""Skills of each of these four."""
+HEADER: Final = 16 * 1024
+"""Bytes of a SKILL.md within which its front matter has to end; no more is read until the skill is used."""
 MAX_NAME, MAX_DESCRIPTION = 64, 1024
 
 
@@ -43,7 +51,7 @@ class Skill:
 
 @frozen
 class FoundSkills:
-    """Skills by name, and the files that could not be understood: (path as it is shown, why)."""
+    """Skills by name, and what could not be understood or was left out: (path as it is shown, why)."""
 
     skills: Sequence[Skill]
     errors: Sequence[tuple[str, str]]
@@ -56,11 +64,22 @@ def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkill
     skills: dict[Path, Skill] = {}
     errors: list[tuple[str, str]] = []
     own = home.path / "skills"
-    roots: list[tuple[Scope, Path]] = [("repo", folder) for folder in repo]
-    roots.extend([("user", own), ("system", own / ".system")])
-    roots.extend([("user", folder) for folder in extra])
-    for scope, place in roots:
-        for path in _files(place, DEPTH):
+    places: list[tuple[Scope, Sequence[Path]]] = [
+        ("repo", repo),
+        ("user", [own]),
+        ("system", [own / ".system"]),
+        ("user", extra),
+    ]
+    for scope, roots in places:
+        walked = walk(roots, depth=DEPTH, most=ENTRIES)
+        if walked.cut is not None:
+            reason = f"there are more than {ENTRIES} files and folders to search for skills: the rest is left out"
+            errors.append((clean(str(walked.cut)), reason))
+        files = [path for folder in walked.folders if (path := folder / "SKILL.md").is_file()]
+        if len(files) > MOST:
+            reason = f"there are more than {MOST} skills: this one and those after it are left out"
+            errors.append((clean(str(files[MOST])), reason))
+        for path in files[:MOST]:
             real = path.resolve()
             if real in skills:
                 continue
@@ -108,23 +127,13 @@ def switch(home: Home, by: str, which: str, enabled: bool) -> None:
     edit(home.config_file, change)
 
 
-def _files(folder: Path, depth: int) -> list[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError:
-        return []
-    out = [folder / "SKILL.md"] if (folder / "SKILL.md").is_file() else []
-    if depth:
-        for entry in entries:
-            if entry.is_dir() and not entry.name.startswith("."):
-                out += _files(entry, depth - 1)
-    return out
-
-
 def _read(path: Path, scope: Scope) -> Skill:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    data = read_start(path, HEADER)
+    whole = len(data) < HEADER
+    lines = codecs.getincrementaldecoder("utf-8")().decode(data, final=whole).splitlines()
     if not lines or lines[0].strip() != "---" or "---" not in [line.strip() for line in lines[1:]]:
-        raise ValueError("missing YAML frontmatter delimited by ---")
+        within = "" if whole else f" within {HEADER} bytes"
+        raise ValueError(f"missing YAML frontmatter delimited by ---{within}")
     fields: dict[str, str] = {}
     for line in lines[1:]:
         if line.strip() == "---":

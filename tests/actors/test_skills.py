@@ -1,5 +1,7 @@
 """Skills on their way into a turn: announced once, brought in when mentioned, cached until told otherwise."""
 
+import os
+
 import pytest
 
 from spindle.actors.skills import SkillCatalog, announcement
@@ -62,12 +64,28 @@ def test_those_that_came_with_codex_can_be_left_out(home, tmp_path):
     assert [skill.scope for skill in catalog.enabled(str(tmp_path), off)] == ["user"]
 
 
-def test_a_file_that_is_gone_is_passed_over(home, tmp_path):
+@pytest.mark.parametrize("fault", ["gone", "pipe", "large", "binary"])
+def test_the_model_learns_why_a_skill_that_was_named_cannot_be_read(home, tmp_path, fault):
     path = write(home, "singer")
     catalog = SkillCatalog(home)
     catalog.find(str(tmp_path))
-    path.unlink()
-    assert catalog.mentioned([TextInput("$singer")], str(tmp_path), {}) == []
+    match fault:
+        case "large":
+            os.truncate(path, 600 << 20)
+        case "binary":
+            path.write_bytes(b"---\n\xff")
+        case _:
+            path.unlink()
+    if fault == "pipe":
+        os.mkfifo(path)
+    [said] = texts(catalog.mentioned([TextInput("$singer")], str(tmp_path), {}))
+    reason = {
+        "gone": "No such file or directory",
+        "pipe": "Not a regular file",
+        "large": "the file is larger than 1048576 bytes",
+        "binary": "the file is not UTF-8",
+    }[fault]
+    assert f"This skill could not be read: {reason}\n" in said
 
 
 def test_what_was_found_stays_until_it_is_forgotten(home, tmp_path):
