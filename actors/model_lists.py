@@ -103,7 +103,9 @@ class ModelLists:
     async def _ask(self, known: _Known, answered: trio.Event) -> None:
         try:
             if not known.looked.is_set():
-                known.kept = await trio.to_thread.run_sync(read_list, self._home, known.key, self._version)
+                known.kept = await trio.to_thread.run_sync(
+                    read_list, self._home, known.key, self._version, abandon_on_cancel=True
+                )
                 known.looked.set()
             if self._is_due(known):
                 known.kept, known.failed_at = await self._asked(known), None

@@ -191,7 +191,7 @@ class Runtime:
             return config.notes
 
         try:
-            notes = await trio.to_thread.run_sync(look)
+            notes = await trio.to_thread.run_sync(look, abandon_on_cancel=True)
         except (ConfigError, OSError) as error:
             from spindle.rpc.protocol.config import ConfigWarningNotification
 

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
+from spindle.storage.outside import TEXT, read_start
 
 _NAMES = ("AGENTS.override.md", "AGENTS.md")
 _PROJECT_HEADING = "\n\n--- project-doc ---\n\n"
@@ -33,7 +34,8 @@ def read_instructions(
 ) -> Instructions:
     """Collect the instructions that hold in `cwd` (absolute; it need not exist). Blocks on the disk.
 
-    `max_bytes` bounds the project's files together, cutting the last one; 0 leaves the home's file only.
+    `max_bytes` bounds the project's files together, cutting the last one; 0 leaves the home's file only, which is cut at
+    `TEXT` bytes.
     `fallback_names` are tried in folders without an AGENTS.md. Files that cannot be read are left out.
     """
     sources: list[str] = []
@@ -46,7 +48,7 @@ def read_instructions(
 def _home_text(home: Home, sources: list[str]) -> str:
     for name in _NAMES:
         path = home.path / name
-        data = _read(path, None)
+        data = _read(path, TEXT)
         text = "" if data is None else data.decode("utf-8", "replace").strip()
         if text:
             sources.append(str(path))
@@ -75,12 +77,9 @@ def _project_text(
     return "\n\n".join(parts)
 
 
-def _read(path: Path, limit: int | None) -> bytes | None:
-    """The first `limit` bytes of a regular file, None if there is none."""
+def _read(path: Path, most: int) -> bytes | None:
+    """The first `most` bytes of a regular file, None if there is none."""
     try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            return file.read(-1 if limit is None else limit)
-    except OSError:
+        return read_start(path, most)
+    except (OSError, ValueError):  # a name that no file can have
         return None

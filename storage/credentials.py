@@ -11,6 +11,7 @@ from attrs import field, frozen
 from spindle.rpc.protocol.values import loads
 from spindle.storage.durable import make_folder, replace, sync_folder
 from spindle.storage.home import Home
+from spindle.storage.outside import TEXT, read_file
 
 
 @frozen
@@ -48,7 +49,7 @@ class CredentialStore:
         if known is not None and known[0] == signature:
             return known[1]
         try:
-            found = _parse(self._path.read_bytes())
+            found = _parse(read_file(self._path, TEXT))
         except FileNotFoundError:
             return None
         with self._lock:

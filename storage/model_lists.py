@@ -21,6 +21,7 @@ from spindle.rpc.protocol.values import loads
 from spindle.storage.config.checking import model_faults
 from spindle.storage.durable import private_folder, replace
 from spindle.storage.home import Home
+from spindle.storage.outside import CATALOG, read_file
 
 
 @frozen
@@ -40,7 +41,7 @@ def usable(entries: Sequence[object]) -> list[Mapping[str, Any]]:
 def read_list(home: Home, provider: str, version: str) -> ModelList | None:
     """The list of the provider with this address; None if there is none that `version` of us has kept. Blocks, never raises."""
     try:
-        value: Any = loads(_path(home, provider).read_bytes())
+        value: Any = loads(read_file(_path(home, provider), CATALOG))
         if value["client_version"] != version:
             return None
         fetched_at = datetime.datetime.fromisoformat(value["fetched_at"]).timestamp()

@@ -27,7 +27,20 @@ _PIECE: Final = 1 << 18
 
 def read_file(path: str | Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes. Raises OSError: EFBIG, which names the bound, for a larger one."""
-    return _bounded(read_start(path, most + 1), path, most)
+    fd = regular(os.fspath(path), os.O_RDONLY)
+    try:
+        return read_open(fd, path, most)
+    finally:
+        os.close(fd)
+
+
+def read_open(fd: int, path: str | Path, most: int) -> bytes:
+    """As `read_file`, for a file that is open already at its beginning."""
+    if os.fstat(fd).st_size <= most:
+        data = _start(fd, most + 1)
+        if len(data) <= most:  # or it has grown
+            return data
+    raise OSError(errno.EFBIG, f"the file is larger than {most} bytes", str(path))
 
 
 def read_start(path: str | Path, most: int) -> bytes:
@@ -39,23 +52,12 @@ def read_start(path: str | Path, most: int) -> bytes:
         os.close(fd)
 
 
-def read_open(fd: int, path: str | Path, most: int) -> bytes:
-    """As `read_file`, for a file that is open already at its beginning."""
-    return _bounded(_start(fd, most + 1), path, most)
-
-
 def _start(fd: int, most: int) -> bytes:
     parts: list[bytes] = []
     while most > 0 and (part := os.read(fd, min(most, _PIECE))):
         parts.append(part)
         most -= len(part)
     return b"".join(parts)
-
-
-def _bounded(data: bytes, path: str | Path, most: int) -> bytes:
-    if len(data) > most:
-        raise OSError(errno.EFBIG, f"the file is larger than {most} bytes", str(path))
-    return data
 
 
 @frozen

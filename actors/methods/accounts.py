@@ -36,7 +36,7 @@ def read(connection: Connection, params: GetAccountParams, reply: Reply[Any]) ->
     """account/read"""
 
     async def work() -> GetAccountResponse:
-        key, needed = await trio.to_thread.run_sync(_key_and_need, connection.runtime)
+        key, needed = await trio.to_thread.run_sync(_key_and_need, connection.runtime, abandon_on_cancel=True)
         return GetAccountResponse(ApiKeyAccount() if key and needed else None, needed)
 
     connection.later(reply, work)
@@ -46,7 +46,7 @@ def auth_status(connection: Connection, params: GetAuthStatusParams, reply: Repl
     """getAuthStatus"""
 
     async def work() -> GetAuthStatusResponse:
-        key, needed = await trio.to_thread.run_sync(_key_and_need, connection.runtime)
+        key, needed = await trio.to_thread.run_sync(_key_and_need, connection.runtime, abandon_on_cancel=True)
         shown = key if needed else None
         return GetAuthStatusResponse("apikey" if shown else None, shown if params.include_token else None, needed)
 
@@ -60,7 +60,7 @@ def login(connection: Connection, params: Any, reply: Reply[Any]) -> None:
         raise invalid_request("only logins with an API key are supported")
 
     async def work() -> None:
-        config = await trio.to_thread.run_sync(runtime.config)
+        config = await trio.to_thread.run_sync(runtime.config, abandon_on_cancel=True)
         if config.forced_login_method == "chatgpt":
             raise invalid_request("API key login is disabled. Use ChatGPT login instead.")
         if (store := config.raw.get("cli_auth_credentials_store")) not in (None, "file", "auto"):

@@ -23,7 +23,9 @@ def read(connection: Connection, params: ConfigReadParams, reply: Reply[Any]) ->
 
     async def work() -> object:
         try:
-            return await trio.to_thread.run_sync(lambda: config_read(services.config.load(cwd), params.include_layers))
+            return await trio.to_thread.run_sync(
+                lambda: config_read(services.config.load(cwd), params.include_layers), abandon_on_cancel=True
+            )
         except (ConfigError, OSError) as error:
             raise internal_error(f"failed to read configuration: {error}") from error
 
@@ -36,7 +38,7 @@ def requirements(connection: Connection, params: object, reply: Reply[Any]) -> N
 
     async def work() -> object:
         try:
-            demanded = await trio.to_thread.run_sync(loader.requirements)
+            demanded = await trio.to_thread.run_sync(loader.requirements, abandon_on_cancel=True)
         except (ConfigError, OSError) as error:
             raise internal_error(f"failed to read configuration layers: {error}") from error
         return ConfigRequirementsReadResponse(demanded.read())

@@ -26,7 +26,7 @@ def list_(connection: Connection, params: HooksListParams, reply: Reply[Any]) ->
     def work() -> HooksListResponse:
         return HooksListResponse([_entry(runtime, cwd) for cwd in params.cwds or (runtime.cwd,)])
 
-    connection.later(reply, lambda: trio.to_thread.run_sync(work))
+    connection.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
 
 
 def _entry(runtime: Runtime, cwd: str) -> HooksListEntry:

@@ -106,6 +106,6 @@ def log_in(connection: Connection, params: McpServerOauthLoginParams, reply: Rep
 
 async def _config(services: Services) -> Config:
     try:
-        return await trio.to_thread.run_sync(services.config.load, None)
+        return await trio.to_thread.run_sync(services.config.load, None, abandon_on_cancel=True)
     except (ConfigError, OSError) as error:
         raise internal_error(f"failed to load configuration: {error}") from error

@@ -35,7 +35,7 @@ def list_(connection: Connection, params: ModelListParams, reply: Reply[Any]) ->
     runtime = connection.runtime
 
     async def work() -> ModelListResponse:
-        config, lists = await trio.to_thread.run_sync(runtime.config), runtime.services.model_lists
+        config, lists = await trio.to_thread.run_sync(runtime.config, abandon_on_cancel=True), runtime.services.model_lists
         provider = params.model_provider or config.model_provider
         if provider not in config.providers():
             raise invalid_request(f"Model provider `{provider}` not found")

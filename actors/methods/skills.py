@@ -42,7 +42,7 @@ def list_(connection: Connection, params: SkillsListParams, reply: Reply[Any]) -
         cwds = params.cwds or (absolute(services.cwd, ""),)
         return SkillsListResponse([_entry(connection.runtime, cwd, extra.get(cwd, ())) for cwd in cwds])
 
-    connection.later(reply, lambda: trio.to_thread.run_sync(work))
+    connection.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
 
 
 def config_write(connection: Connection, params: SkillsConfigWriteParams, reply: Reply[Any]) -> None:

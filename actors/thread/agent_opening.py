@@ -42,7 +42,9 @@ class AgentThread:
 
 async def open_agent(services: Services, thread_id: str, opening: AgentThread) -> OpenedThread:
     """Raises ConfigError, JournalError, OSError."""
-    opened = await trio.to_thread.run_sync(_open, services, thread_id, opening, limiter=services.workers.loading)
+    opened = await trio.to_thread.run_sync(
+        _open, services, thread_id, opening, limiter=services.workers.loading, abandon_on_cancel=True
+    )
     if opening.history:
         await save_history(services, opened.conversation, opening.history)
     return opened

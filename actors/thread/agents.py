@@ -252,7 +252,9 @@ class ThreadAgents:
         config = self._thread.state.config
         if role is None or role.config_file is None:
             return config, {}
-        return await trio.to_thread.run_sync(self._thread.services.config.overlay, config, role.config_file)
+        return await trio.to_thread.run_sync(
+            self._thread.services.config.overlay, config, role.config_file, abandon_on_cancel=True
+        )
 
     def _is_ours(self, id: str) -> bool:
         """Whether a stored thread was an agent of this one. Blocks on the disk."""

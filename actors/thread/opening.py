@@ -81,10 +81,11 @@ Opening = NewThread | FromRollout | FromHistory | FromFork | AgentThread
 async def open_thread(services: Services, thread_id: str, opening: Opening) -> OpenedThread:
     """Load the thread; disk work is done in a worker thread. Raises RpcError with the reference's words."""
     load = partial(trio.to_thread.run_sync, limiter=services.workers.loading)
+    only_read = partial(load, abandon_on_cancel=True)  # a directory on a mount that hangs holds nothing up
     try:
         match opening:
             case NewThread():
-                return await load(_new, services, thread_id, opening)
+                return await only_read(_new, services, thread_id, opening)
             case FromRollout():
                 return await load(_from_rollout, services, thread_id, opening)
             case FromFork():
@@ -92,7 +93,7 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
             case AgentThread():
                 return await open_agent(services, thread_id, opening)
             case FromHistory():
-                opened = await load(_from_history, services, thread_id, opening)
+                opened = await only_read(_from_history, services, thread_id, opening)
                 await save_history(services, opened.conversation, opening.params.history or ())
                 return opened
     except WriterBusy as error:

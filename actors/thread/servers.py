@@ -75,7 +75,8 @@ class ThreadServers:
         thread, services = self._thread, self._thread.services
         try:
             config = await trio.to_thread.run_sync(
-                lambda: configure(services, thread.state.settings.cwd, _overrides(thread.state.config))
+                lambda: configure(services, thread.state.settings.cwd, _overrides(thread.state.config)),
+                abandon_on_cancel=True,
             )
         except (ConfigError, OSError) as error:
             thread.emit(WarningNotification(thread.thread_id, f"The MCP servers stay as they were: {error}"))

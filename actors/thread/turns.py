@@ -203,4 +203,4 @@ async def _said(thread: ThreadActor, content: Sequence[UserInput]) -> Said:
     if not any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content):
         return Said(content, item)
     find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw)
-    return Said(content, item, await trio.to_thread.run_sync(find))
+    return Said(content, item, await trio.to_thread.run_sync(find, abandon_on_cancel=True))

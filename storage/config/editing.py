@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from spindle.storage.config.errors import ConfigError
 from spindle.storage.durable import PRIVATE, make_folder, replace
 from spindle.storage.locks import locked
+from spindle.storage.outside import TEXT, read_file
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -28,9 +29,11 @@ def edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
     make_folder(path.parent)
     with locked(path.with_name(f"{path.name}.lock")):
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_file(path, TEXT).decode("utf-8")
         except FileNotFoundError:
             text = ""
+        except UnicodeDecodeError:
+            raise ConfigError("the file is not UTF-8", path) from None
         try:
             document = tomlkit.parse(text)
         except TOMLKitError as error:

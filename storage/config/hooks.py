@@ -20,6 +20,7 @@ from spindle.rpc.protocol.shapes import USize
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config.effective import Config
 from spindle.storage.config.layers import Layer
+from spindle.storage.outside import TEXT, read_file
 
 DEFAULT_TIMEOUT: Final = 600
 """Seconds that a hook may take, where it does not say."""
@@ -131,7 +132,7 @@ def _toml_file(layer: Layer) -> str:
 
 def _from_json(file: Path, warnings: list[str]) -> Mapping[str, object]:
     try:
-        data = file.read_bytes()
+        data = read_file(file, TEXT)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return {}
     except OSError as error:

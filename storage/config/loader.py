@@ -30,6 +30,7 @@ from spindle.storage.config.requirements import Requirements, requirements
 from spindle.storage.config.texts import FILES, TextFiles
 from spindle.storage.config.toml import find_key, find_value, parse_file
 from spindle.storage.home import Home
+from spindle.storage.outside import TEXT, read_file
 
 SYSTEM_FILE = Path("/etc/codex/config.toml")
 _Signature: TypeAlias = tuple[int, int, int]
@@ -167,8 +168,8 @@ class ConfigLoader:
             file = dot_codex / "config.toml"
             try:
                 content = self._read(file)
-            except ConfigError:
-                # What does not count need not be well-formed.
+            except (ConfigError, OSError):
+                # What does not count need not be well-formed, nor a file.
                 if reason is None:
                     raise
                 content = dict[str, Any]()
@@ -249,7 +250,7 @@ class ConfigLoader:
             known = self._files.get(path)
         if known is not None and known.signature == signature:
             return known.content
-        data = path.read_bytes()
+        data = read_file(path, TEXT)
         parsed = _Parsed(signature, data, parse_file(path, data))
         with self._lock:
             self._files[path] = parsed

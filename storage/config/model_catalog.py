@@ -15,6 +15,7 @@ import orjson
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config.checking import model_faults
 from spindle.storage.config.errors import ConfigError
+from spindle.storage.outside import CATALOG, read_file
 
 Catalog: TypeAlias = Sequence[Mapping[str, Any]]
 _KEY = "model_catalog_json path"
@@ -36,7 +37,7 @@ class CatalogFiles:
                 known = self._known.get(path)
             if known is not None and known[0] == signature:
                 return known[1]
-            data = path.read_bytes()
+            data = read_file(path, CATALOG)
         except OSError as error:
             raise ConfigError(f"{_KEY} `{path}`: {error.strerror} (os error {error.errno})") from None
         catalog = _parsed(path, data)

@@ -1,16 +1,13 @@
 """Texts that config.toml keeps in files of their own: `model_instructions_file` and `experimental_compact_prompt_file`."""
 
 import os
-import stat
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from spindle.storage.config.errors import ConfigError
-
-LONGEST: Final = 1 << 20
-"""Bytes that such a text may have."""
+from spindle.storage.outside import TEXT, read_file
 
 FILES: Final[Mapping[str, str]] = {
     "model_instructions_file": "model instructions file",
@@ -32,14 +29,12 @@ class TextFiles:
         """The text without blanks around it. Raises ConfigError, with `what` the file is, where there is none."""
         try:
             found = os.stat(path)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > LONGEST:
-                raise ConfigError(f"{what} {path} is no regular file of at most {LONGEST} bytes")
             signature = (found.st_mtime_ns, found.st_size, found.st_ino)
             with self._lock:
                 known = self._known.get(path)
             if known is not None and known[0] == signature:
                 return known[1]
-            text = path.read_text(encoding="utf-8").strip()
+            text = read_file(path, TEXT).decode("utf-8").strip()
         except OSError as error:
             raise ConfigError(f"failed to read {what} {path}: {error.strerror} (os error {error.errno})") from None
         except UnicodeDecodeError:

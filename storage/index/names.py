@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spindle.storage.index.folders import transaction
+from spindle.storage.rollout.regular import regular
 from spindle.storage.threads.names import NAMES_FILE, parse_entry
 
 _TAIL = 256
@@ -38,7 +39,9 @@ class Names:
         row = db.execute("SELECT inode, size, mtime_ns, offset, tail FROM names_read").fetchone()
         if row is None or row[:3] != now:
             begin = 0
-            with io.BytesIO() if stat is None else open(self._path, "rb", buffering=_PIECE) as file:
+            with io.BytesIO() if stat is None else open(
+                self._path, "rb", buffering=_PIECE, opener=regular
+            ) as file:
                 if row is not None and row[0] == now[0] and row[3] <= now[1]:
                     begin = row[3]
                     file.seek(begin - len(row[4]))

@@ -6,7 +6,7 @@ One `{"id", "thread_name", "updated_at"}` per line; the last one of an id counts
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -14,15 +14,18 @@ from spindle.rpc.protocol.values import loads
 from spindle.storage.durable import append_all, sync_folder
 from spindle.storage.home import Home
 from spindle.storage.locks import locked
+from spindle.storage.outside import read_file
 from spindle.storage.rollout.regular import regular
 
 NAMES_FILE = "session_index.jsonl"
+_MOST: Final = 256 << 20
+"""Bytes of the file that are read at once: some two million names."""
 
 
 def read_names(home: Home) -> Mapping[str, str]:
     """Thread id -> name, of all named threads. Lines that cannot be read are skipped; no file means no names."""
     try:
-        data = (home.path / NAMES_FILE).read_bytes()
+        data = read_file(home.path / NAMES_FILE, _MOST)
     except FileNotFoundError:
         return {}
     names: dict[str, str] = {}
@@ -39,7 +42,7 @@ def read_names(home: Home) -> Mapping[str, str]:
 def read_name(home: Home, thread_id: str) -> str | None:
     """The name of one thread. Only the lines that mention it are decoded."""
     try:
-        data = (home.path / NAMES_FILE).read_bytes()
+        data = read_file(home.path / NAMES_FILE, _MOST)
     except FileNotFoundError:
         return None
     end = len(data)

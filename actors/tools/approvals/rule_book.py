@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from spindle.actors.tools.commands.rules import Rules, RulesError, allow_prefix, load_rules
+from spindle.actors.tools.commands.rules import Rules, RulesError, allow_prefix, load_rules, rule_files
 from spindle.rpc.protocol.config import ConfigWarningNotification, TextPosition, TextRange
 
 UNREADABLE = "Error parsing rules; custom rules not applied."
@@ -30,7 +30,9 @@ class RuleBook:
     async def current(self) -> Rules:
         """The rules."""
         async with self._lock:
-            await trio.to_thread.run_sync(self._look)
+            found = await trio.to_thread.run_sync(_look, self._folder, self._seen, abandon_on_cancel=True)
+            if found is not None:
+                self._seen, self._rules, self._error = found
         if self._error is not None and str(self._error) not in self._told:
             self._told.add(str(self._error))
             self._warn(_warning(self._error))
@@ -41,23 +43,20 @@ class RuleBook:
         async with self._lock:
             await trio.to_thread.run_sync(allow_prefix, self._folder, words)
 
-    def _look(self) -> None:
-        stamp = _stamp(self._folder)
-        if stamp == self._seen:
-            return
-        self._seen, self._error = stamp, None
-        try:
-            self._rules = load_rules(self._folder)
-        except (RulesError, OSError) as error:
-            self._rules, self._error = Rules(), error
 
-
-def _stamp(folder: Path) -> object:
+def _look(folder: Path, seen: object) -> tuple[object, Rules, RulesError | OSError | None] | None:
+    """(stamp, rules, why there are none), None where nothing has changed since the stamp `seen`."""
     try:
-        found = ((path, path.stat()) for path in folder.iterdir() if path.suffix == ".rules")
-        return sorted((path.name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for path, stat in found)
-    except OSError:
+        stats = [(path.name, path.stat()) for path in rule_files(folder)]
+    except OSError as error:
+        return None if seen == (stamp := str(error)) else (stamp, Rules(), error)
+    stamp = [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats]
+    if stamp == seen:
         return None
+    try:
+        return stamp, load_rules(folder), None
+    except (RulesError, OSError) as error:
+        return stamp, Rules(), error
 
 
 def _warning(error: RulesError | OSError) -> ConfigWarningNotification:

@@ -8,10 +8,12 @@ part is Python's, so Python's parser reads it.
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
@@ -22,11 +24,14 @@ from spindle.actors.tools.commands.locating import Program
 from spindle.rpc.protocol.values import clean
 from spindle.storage.durable import append_all, make_folder, sync_folder
 from spindle.storage.locks import release, wait_for
+from spindle.storage.outside import TEXT, read_file, read_open
 from spindle.storage.rollout.regular import regular
 
 Words: TypeAlias = Sequence[str]
 FILE: Final = "default.rules"
 """Where amendments are written."""
+MOST_FILES: Final = 1_000
+"""Entries that the folder of rules may have."""
 
 
 class Decision(IntEnum):
@@ -138,15 +143,23 @@ class Rules:
 # ---- reading
 
 
+def rule_files(folder: Path) -> list[Path]:
+    """The `*.rules` of `folder`, by name; none where there is no such folder. Blocks. Raises OSError, also for too many."""
+    try:
+        with os.scandir(folder) as entries:
+            paths = [folder / entry.name for entry in islice(entries, MOST_FILES + 1)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    if len(paths) > MOST_FILES:
+        raise OSError(errno.EFBIG, f"there are more than {MOST_FILES} files in this folder", str(folder))
+    return sorted(path for path in paths if path.suffix == ".rules" and path.is_file())
+
+
 def load_rules(folder: Path) -> Rules:
     """The rules of all `*.rules` of `folder`, in the order of their names. Blocks. Raises RulesError, OSError."""
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".rules" and path.is_file())
-    except (FileNotFoundError, NotADirectoryError):
-        return Rules()
     rules = Rules()
-    for path in paths:
-        read = parse_rules(path.read_text("utf-8", "replace"), clean(str(path)))
+    for path in rule_files(folder):
+        read = parse_rules(read_file(path, TEXT).decode("utf-8", "replace"), clean(str(path)))
         rules = Rules([*rules.rules, *read.rules], {**rules.executables, **read.executables})
     return rules
 
@@ -368,8 +381,7 @@ def allow_prefix(folder: Path, words: Words) -> None:
     fd = regular(str(path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         wait_for(fd, path)
-        with open(fd, "rb", closefd=False) as file:
-            text = file.read()
+        text = read_open(fd, path, TEXT)
         if line.encode() in text.split(b"\n"):
             return
         separator = b"\n" if text and not text.endswith(b"\n") else b""

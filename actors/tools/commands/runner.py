@@ -231,7 +231,7 @@ class Runner:
         if not verdict.sandboxed:
             return await attempt(command, plain)
         try:
-            confinement = await trio.to_thread.run_sync(self._confinement, host)
+            confinement = await trio.to_thread.run_sync(self._confinement, host, abandon_on_cancel=True)
         except ProfileError as error:
             item.decline(str(error))
             raise NotRun(str(error)) from None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import mimetypes
-import os
-import stat
 from pathlib import Path
 from typing import Final
 
 from spindle.actors.tools.images.shrinking import shrunk
 from spindle.actors.tools.images.structure import Damaged, check, media_type
+from spindle.storage.outside import read_file
 
 LARGEST: Final = 32 * 1024 * 1024
 """Bytes of an image file that is still read."""
@@ -39,14 +39,13 @@ def data_url(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # or a pipe would hold it up for ever
     try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise NotAFile("it is not a file")
-        if status.st_size > LARGEST:
-            raise NotAFile(f"it is larger than {LARGEST} bytes")
-        with open(fd, "rb", closefd=False) as file:
-            return file.read(LARGEST)
-    finally:
-        os.close(fd)
+        return read_file(path, LARGEST)
+    except OSError as error:
+        match error.errno:
+            case errno.EINVAL | errno.EISDIR:
+                raise NotAFile("it is not a file") from None
+            case errno.EFBIG:
+                raise NotAFile(f"it is larger than {LARGEST} bytes") from None
+            case _:
+                raise

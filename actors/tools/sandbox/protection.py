@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from spindle.storage.outside import read_start
+
 METADATA: Final = (".git", ".agents", ".codex")
 """Names at the top of a writable root: hooks, instructions and rules that run or count outside the sandbox later."""
 
@@ -82,7 +84,6 @@ def _gitdir(path: str) -> str | None:
 def _first_line(path: str) -> str | None:
     """The first line of a small file; None where there is none to read."""
     try:
-        with open(path, "rb") as file:
-            return os.fsdecode(file.readline(4096)).strip()
+        return os.fsdecode(read_start(path, 4096).partition(b"\n")[0]).strip()
     except OSError:
         return None

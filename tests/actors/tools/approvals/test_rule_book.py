@@ -58,3 +58,42 @@ async def test_what_cannot_be_read_is_told_once_and_no_rule_holds(folder):
     assert warning.range.start.line == 2
     (folder / "b.rules").unlink()
     assert len((await book.current()).rules) == 1
+
+
+@pytest.mark.parametrize("fault", ["large", "many", "a link to itself"])
+async def test_a_folder_out_of_bounds_is_named(folder, monkeypatch, fault):
+    warnings: list[ConfigWarningNotification] = []
+    (folder / "a.rules").write_text('prefix_rule(pattern=["a"])')
+    monkeypatch.setattr(reading, "MOST_FILES", 2)
+    book = RuleBook(folder, warnings.append)
+    match fault:
+        case "large":
+            os.truncate(folder / "a.rules", 600 << 20)
+            path, reason = folder / "a.rules", "larger than 1048576 bytes"
+        case "many":
+            for number in range(2):
+                (folder / f"{number}.rules").touch()
+            path, reason = folder, "more than 2 files"
+        case _:
+            (folder / "a.rules").unlink()
+            folder.rmdir()
+            folder.symlink_to(folder)
+            path, reason = folder, "symbolic links"
+    assert not (await book.current()).rules
+    await book.current()
+    [warning] = warnings
+    assert warning.path == str(path)
+    assert reason in (warning.details or "")
+
+
+async def test_a_link_to_nothing_takes_no_other_rule_away(folder):
+    (folder / "a.rules").write_text('prefix_rule(pattern=["a"])')
+    (folder / "b.rules").symlink_to("nothing")
+    assert len((await RuleBook(folder, lambda warning: None).current()).rules) == 1
+
+
+async def test_an_amendment_to_a_file_out_of_bounds_is_refused(folder):
+    (folder / "default.rules").touch()
+    os.truncate(folder / "default.rules", 600 << 20)
+    with pytest.raises(OSError, match="larger than 1048576 bytes"):
+        await RuleBook(folder, lambda warning: None).allow(["touch"])

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from spindle.actors.tools.sandbox.confinement import MINIMAL, Confinement, Grants, Place, Rule, of_policy
 from spindle.actors.tools.sandbox.profile import ProfileError, of_profile, read
+from spindle.actors.tools.sandbox.protection import METADATA, metadata_of
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
@@ -19,6 +20,8 @@ from spindle.rpc.protocol.settings import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.actors.tools.sandbox.conftest import World
 
     from spindle.rpc.protocol.shapes import JsonObject
@@ -246,3 +249,12 @@ def test_a_pattern_is_looked_for_as_deep_as_the_profile_says(world: World) -> No
 def test_a_broken_profile_is_refused(world: World, broken: JsonObject, message: str) -> None:
     with pytest.raises(ProfileError, match=message):
         of_profile(broken, world.place)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_git_file_that_is_none_points_nowhere(tmp_path: Path, kind: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(tmp_path / ".git")
+    else:
+        (tmp_path / ".git").symlink_to("/dev/zero")
+    assert metadata_of(str(tmp_path)) == [str(tmp_path / name) for name in METADATA]
