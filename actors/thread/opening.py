@@ -81,11 +81,12 @@ Opening = NewThread | FromRollout | FromHistory | FromFork | AgentThread
 async def open_thread(services: Services, thread_id: str, opening: Opening) -> OpenedThread:
     """Load the thread; disk work is done in a worker thread. Raises RpcError with the reference's words."""
     load = partial(trio.to_thread.run_sync, limiter=services.workers.loading)
-    only_read = partial(load, abandon_on_cancel=True)  # a directory on a mount that hangs holds nothing up
+    # it only reads: a directory on a mount that hangs holds nothing up
+    read = partial(trio.to_thread.run_sync, limiter=services.workers.loading, abandon_on_cancel=True)
     try:
         match opening:
             case NewThread():
-                return await only_read(_new, services, thread_id, opening)
+                return await read(_new, services, thread_id, opening)
             case FromRollout():
                 return await load(_from_rollout, services, thread_id, opening)
             case FromFork():
@@ -93,7 +94,7 @@ async def open_thread(services: Services, thread_id: str, opening: Opening) -> O
             case AgentThread():
                 return await open_agent(services, thread_id, opening)
             case FromHistory():
-                opened = await only_read(_from_history, services, thread_id, opening)
+                opened = await read(_from_history, services, thread_id, opening)
                 await save_history(services, opened.conversation, opening.params.history or ())
                 return opened
     except WriterBusy as error:

@@ -49,7 +49,7 @@ def _look(folder: Path, seen: object) -> tuple[object, Rules, RulesError | OSErr
     try:
         stats = [(path.name, path.stat()) for path in rule_files(folder)]
     except OSError as error:
-        return None if seen == (stamp := str(error)) else (stamp, Rules(), error)
+        return None if seen == str(error) else (str(error), Rules(), error)
     stamp = [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats]
     if stamp == seen:
         return None
