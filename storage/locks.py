@@ -35,7 +35,8 @@ def wait_for(fd: int, path: Path, patience: float = PATIENCE, kind: int = fcntl.
             return
         except BlockingIOError:
             if time.monotonic() >= end:
-                text = f"another process has held the lock for {patience:g} s"
+                pid = pid_of_lock(fd)
+                text = f"{f'pid {pid}' if pid else 'another process'} has held the lock for {patience:g} s"
                 raise TimeoutError(errno.ETIMEDOUT, text, str(path)) from None
             time.sleep(_PAUSE)
 
@@ -57,3 +58,18 @@ def locked(path: Path, patience: float = PATIENCE) -> Generator[None]:
         yield
     finally:
         release(fd)
+
+
+def pid_of_lock(fd: int) -> str:
+    """The pid that /proc/locks gives for a lock on this file; "" where there is no such table or pid."""
+    inode = os.fstat(fd).st_ino
+    try:
+        with open("/proc/locks", encoding="ascii") as table:
+            rows = [row.split() for row in table]
+    except OSError:
+        return ""
+    for row in rows:
+        # "1: FLOCK ADVISORY WRITE 1234 08:01:5678 0 EOF"; a row of a waiter has "->" in second place
+        if len(row) >= 6 and row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode) and row[4].isdigit():
+            return "" if row[4] == "0" else row[4]
+    return ""

@@ -6,11 +6,17 @@ import os
 import socket
 import stat
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
+
+PATIENCE: Final = 5.0
+"""Seconds to wait for another process that has the folder of a socket locked."""
+_PAUSE: Final = 0.005
 
 
 @frozen
@@ -28,7 +34,7 @@ def bind_unix(path: Path, backlog: int) -> BoundSocket:
     The socket is bound inside a private folder and moved to its name when its mode is set, so there is no moment at
     which others may connect, and none at which `path` is missing. (Changing the umask instead would change it for
     every thread of the process.) Raises OSError: EADDRINUSE if a server answers at `path`, EEXIST if something
-    stands there that is no socket.
+    stands there that is no socket, ETIMEDOUT if another process keeps the folder locked.
     """
     path = path.absolute()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -83,10 +89,22 @@ def _refuse_occupied(path: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Generator[None, None, None]:
-    """One process at a time: between finding a stale file and replacing it, another could do the same."""
+    """One process at a time: between finding a stale file and replacing it, another could do the same.
+
+    Whoever can read the folder can lock it, so it is waited for `PATIENCE` seconds only. Raises TimeoutError, OSError.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    reason = f"another process has held the lock on this folder for {PATIENCE:g} s"
+                    raise TimeoutError(errno.ETIMEDOUT, reason, str(folder)) from None
+                time.sleep(_PAUSE)
         yield
     finally:
         fcntl.flock(fd, fcntl.LOCK_UN)  # a process that was forked meanwhile has the descriptor, too

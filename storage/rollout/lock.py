@@ -18,7 +18,7 @@ from typing import Final
 from weakref import WeakSet
 
 from spindle.storage.durable import private_folder
-from spindle.storage.locks import open_lock, release, wait_for
+from spindle.storage.locks import open_lock, pid_of_lock, release, wait_for
 from spindle.storage.rollout.regular import regular
 
 PROGRAM = "spindle"
@@ -162,7 +162,7 @@ def check_free(path: Path) -> None:
     except FileNotFoundError:
         return
     try:
-        if _pid_of_lock(fd) not in ("", str(os.getpid())):
+        if pid_of_lock(fd) not in ("", str(os.getpid())):
             raise WriterBusy(_holder(fd))
     finally:
         os.close(fd)
@@ -175,22 +175,7 @@ def _holder(fd: int) -> str:
     except OSError:
         note = None
     written, program = (part.decode() if part else "" for part in (note.groups() if note else (b"", b"")))
-    pid = _pid_of_lock(fd) or written
+    pid = pid_of_lock(fd) or written
     if not pid:
         return "an unknown process"
     return f"pid {pid} ({program})" if program and pid == written else f"pid {pid}"
-
-
-def _pid_of_lock(fd: int) -> str:
-    """The pid that /proc/locks gives for a lock on this file; "" where there is no such table or pid."""
-    inode = os.fstat(fd).st_ino
-    try:
-        with open("/proc/locks", encoding="ascii") as table:
-            rows = [row.split() for row in table]
-    except OSError:
-        return ""
-    for row in rows:
-        # "1: FLOCK ADVISORY WRITE 1234 08:01:5678 0 EOF"; a row of a waiter has "->" in second place
-        if len(row) >= 6 and row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode) and row[4].isdigit():
-            return "" if row[4] == "0" else row[4]
-    return ""

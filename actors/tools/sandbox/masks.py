@@ -14,10 +14,13 @@ import os
 import stat
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 
 from spindle.storage import locks
 
 ATTEMPTS = 8
+PATIENCE = 1.0
+"""Seconds to wait for another program that has a mask locked: programs like this one lock it for microseconds."""
 MODE = 0o755 | stat.S_ISVTX
 
 
@@ -33,9 +36,18 @@ class Masks:
         """Make a folder for each path that is missing; what was made, or is held already, is to be given to `release`.
 
         A path that this process cannot make is left out: the command, with no more rights, could not make it either.
+        Raises TimeoutError where another program has one locked for `PATIENCE`; nothing is held then.
         """
-        with self._lock:
-            return tuple(path for path in paths if self._hold(path))
+        held: list[str] = []
+        try:
+            for path in paths:
+                with self._lock:
+                    if self._hold(path):
+                        held.append(path)
+        except TimeoutError:
+            self.release(held)
+            raise
+        return tuple(held)
 
     def _hold(self, path: str) -> bool:
         if path in self._held:
@@ -55,7 +67,11 @@ class Masks:
                 descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             except OSError:
                 continue
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            try:
+                locks.wait_for(descriptor, Path(path), PATIENCE, fcntl.LOCK_SH)
+            except BaseException:
+                locks.release(descriptor)
+                raise
             if _same(descriptor, path):
                 old, count = self._held.get(path, (None, 0))
                 if old is not None:
@@ -90,9 +106,12 @@ def _same(descriptor: int, path: str) -> bool:
 
 
 def _is_mask(path: str) -> bool:
-    """Whether what is there is another program's mask."""
+    """Whether what is there is a mask of another program of this user. No folder of another user's is ever locked."""
     try:
-        mode = os.lstat(path).st_mode
-        return stat.S_ISDIR(mode) and bool(mode & stat.S_ISVTX) and not os.listdir(path)
+        found = os.lstat(path)
+        if not stat.S_ISDIR(found.st_mode) or not found.st_mode & stat.S_ISVTX or found.st_uid != os.geteuid():
+            return False
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
     except OSError:
         return False

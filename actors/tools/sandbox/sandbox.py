@@ -36,7 +36,7 @@ TRIAL: Final = Confinement((Rule("/", "read"),), network=False)
 
 
 class SandboxUnavailable(Exception):
-    """This machine offers nothing to confine a command with; the message says why."""
+    """There is nothing to confine a command with here, or not now; the message says why."""
 
 
 @frozen
@@ -100,7 +100,11 @@ class Sandbox:
             folder = os.path.realpath(tempfile.mkdtemp(prefix="spindle-"))
             confinement = evolve(confinement, rules=(*confinement.rules, Rule(folder, "write")))
             env = {**env, "TMPDIR": folder}
-        held = self._masks.hold(masks(mechanism, confinement))
+        try:
+            held = self._masks.hold(masks(mechanism, confinement))
+        except TimeoutError as error:
+            self._clear((), folder)
+            raise SandboxUnavailable(f"the command cannot be confined: {error}") from error
         return Command(*confine(mechanism, confinement, argv, env, tty=tty)), held, folder
 
     def _clear(self, held: tuple[str, ...], folder: str | None) -> None:

@@ -1,6 +1,7 @@
 """The socket file: its mode, what it replaces, what it leaves alone."""
 
 import errno
+import fcntl
 import os
 import socket
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from spindle.rpc.transports import unix_socket
 from spindle.rpc.transports.unix_socket import BoundSocket, bind_unix, unlink_unix
 
 
@@ -140,3 +142,18 @@ def test_of_many_at_once_one_wins(path: Path) -> None:
     assert len(winners) == 1
     assert winners[0].identity == (os.lstat(path).st_dev, os.lstat(path).st_ino)
     winners[0].socket.close()
+
+
+def test_a_folder_that_others_keep_locked_is_named_and_holds_nothing_up(
+    bound: BoundSocket, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unix_socket, "PATIENCE", 0)
+    fd = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        with pytest.raises(TimeoutError, match=f"another process has held the lock.*{path.parent}"):
+            bind_unix(path.with_name("other.sock"), 5)
+        unlink_unix(bound)
+    finally:
+        os.close(fd)
+    assert os.listdir(path.parent) == [path.name]

@@ -1,8 +1,11 @@
 """Rules as they stand in the home."""
 
+import errno
 import os
+import threading
 
 import pytest
+import trio
 
 from spindle.actors.tools.approvals.rule_book import RuleBook
 from spindle.actors.tools.commands import rules as reading
@@ -97,3 +100,29 @@ async def test_an_amendment_to_a_file_out_of_bounds_is_refused(folder):
     os.truncate(folder / "default.rules", 600 << 20)
     with pytest.raises(OSError, match="larger than 1048576 bytes"):
         await RuleBook(folder, lambda warning: None).allow(["touch"])
+
+
+async def test_a_file_of_rules_that_others_keep_locked_holds_up_no_reader(folder, monkeypatch):
+    (folder / "default.rules").write_text('prefix_rule(pattern=["a"])\n')
+    book = RuleBook(folder, lambda warning: None)
+    waits, go_on = trio.Event(), threading.Event()
+
+    def wait_for(fd, path):
+        trio.from_thread.run_sync(waits.set)
+        assert go_on.wait(60)
+        raise TimeoutError(errno.ETIMEDOUT, "pid 1 has held the lock for 5 s", str(path))
+
+    monkeypatch.setattr(reading, "wait_for", wait_for)
+
+    async def amend():
+        with pytest.raises(TimeoutError, match="pid 1 has held the lock"):
+            await book.allow(["touch"])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(amend)
+        await waits.wait()
+        try:
+            with trio.fail_after(60):
+                assert len((await book.current()).rules) == 1
+        finally:
+            go_on.set()

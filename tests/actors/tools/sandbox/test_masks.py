@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from spindle.actors.tools.sandbox import masks as module
 from spindle.actors.tools.sandbox.confinement import Confinement, Rule
-from spindle.actors.tools.sandbox.masks import Masks
+from spindle.actors.tools.sandbox.masks import MODE, Masks
 from spindle.actors.tools.sandbox.mechanism import Namespaces
 from spindle.actors.tools.sandbox.sandbox import Sandbox
 
@@ -70,3 +77,39 @@ async def test_a_command_keeps_the_masks_that_an_earlier_one_is_about_to_give_up
         await earlier.__aexit__(None, None, None)
         assert (tmp_path / ".git").is_dir()
     assert not (tmp_path / ".git").exists()
+
+
+LOCK = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A mask that another process keeps locked."""
+    monkeypatch.setattr(module, "PATIENCE", 0)
+    path = tmp_path / ".codex"
+    path.mkdir()
+    path.chmod(MODE)
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCK, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"locked\n"
+        yield path
+        process.kill()
+
+
+def test_a_mask_that_others_keep_locked_is_named_and_nothing_stays_held(locked: Path) -> None:
+    masks, other = Masks(), locked.with_name(".git")
+    with pytest.raises(TimeoutError, match=rf"pid \d+ has held the lock for 0 s.*{locked}"):
+        masks.hold([str(other), str(locked)])
+    assert not other.exists()
+
+
+def test_no_folder_of_another_user_is_locked(locked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert Masks().hold([str(locked)]) == ()
