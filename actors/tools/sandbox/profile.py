@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, cast
 
 from spindle.actors.tools.sandbox.confinement import (
@@ -140,7 +141,8 @@ def _matches(pattern: str, depth: int) -> Iterator[str]:
     while waiting:
         folder, level = waiting.pop()
         try:
-            found = list(os.scandir(folder))
+            with os.scandir(folder) as entries:
+                found = list(islice(entries, SCAN_LIMIT - seen + 1))
         except OSError:
             continue
         seen += len(found)
