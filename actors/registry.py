@@ -252,18 +252,19 @@ class Registry:
         for thread_id in self._slots.loaded():
             self.end(thread_id)
         with trio.move_on_after(PATIENCE):
-            await self._all_gone()
+            await self.all_gone()
         if len(self._slots) or self._keeping:
             log.warning("threads that did not end by themselves are cancelled: %s", ", ".join(self._slots))
             self._nursery.cancel_scope.cancel()
-            await self._all_gone()
+            await self.all_gone()
 
-    async def _all_gone(self) -> None:
+    async def all_gone(self) -> None:
+        """Return once no thread is loaded, which may be at once."""
         while len(self._slots) or self._keeping:
             await self._empty.park()
 
     async def emptied(self) -> None:
-        """Wait until the last loaded thread has gone."""
+        """Wait for the next time that the last loaded thread goes."""
         await self._empty.park()
 
     async def idle(self) -> None:

@@ -93,7 +93,7 @@ async def test_subscribers_come_to_agents_with_the_thread_and_leave_with_it(play
         await wait_all_tasks_blocked()
         assert loaded(runtime) == [id]  # somebody is subscribed to it
         assert await leave(runtime, id, own) == "unsubscribed"
-        await runtime.registry.emptied()
+        await runtime.registry.all_gone()
 
 
 async def test_a_thread_stays_until_its_agents_have_done_their_turns(play, lines, tmp_path):
@@ -106,7 +106,7 @@ async def test_a_thread_stays_until_its_agents_have_done_their_turns(play, lines
         await wait_all_tasks_blocked()
         assert loaded(runtime) == sorted([thread.id, id])
         done.set()
-        await runtime.registry.emptied()
+        await runtime.registry.all_gone()
         assert notice(id, {"completed": "one"}) in lines(thread)[-1]["content"][0]["text"]
     assert len(cast.parts["root"].requests) == 2
 
@@ -121,7 +121,7 @@ async def test_without_anybody_to_hear_of_them_agents_are_interrupted_if_turns_a
             await thread.run("go")
             await cast.parts["grandchild"].waiting.wait()
             assert len(loaded(runtime)) == 3
-        await runtime.registry.emptied()
+        await runtime.registry.all_gone()
 
 
 async def test_agents_of_an_agent_outlive_neither(play, tmp_path):
@@ -139,7 +139,7 @@ async def test_agents_of_an_agent_outlive_neither(play, tmp_path):
         assert loaded(runtime) == sorted([id, agent_of(outputs_of(cast, "child"), "deeper")])
         assert await leave(runtime, id, own) == "unsubscribed"
         done.set()
-        await runtime.registry.emptied()
+        await runtime.registry.all_gone()
 
 
 async def test_an_agents_question_reaches_the_application(play, tmp_path):

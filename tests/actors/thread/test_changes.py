@@ -79,7 +79,7 @@ async def test_a_stored_thread_is_named_in_its_rollout(opened, witness, lines):
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
             await thread.run("one")
-        await runtime.registry.emptied()
+        await runtime.registry.all_gone()
         heard = witness(runtime)
         await rename_stored(runtime, thread.id, "stored")
         assert (await heard.next("thread/name/updated")).thread_name == "stored"
@@ -91,7 +91,7 @@ async def test_a_resume_waits_for_the_change_of_a_stored_thread(opened):
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
             await thread.run("one")
-        await runtime.registry.emptied()
+        await runtime.registry.all_gone()
         begun, go = trio.Event(), trio.Event()
         done = []
 
@@ -158,12 +158,12 @@ async def test_a_name_that_another_program_put_into_the_index_counts(opened):
         async with runtime.start_thread() as thread:
             await thread.run("one")
             await thread.rename("ours")
-        await runtime.registry.emptied()
+        await runtime.registry.all_gone()
         record_name(runtime.home, thread.id, "theirs")
         async with runtime.resume_thread(thread.id) as again:
             assert again.info.thread.name == "theirs"
             (runtime.home.path / "session_index.jsonl").unlink()
-        await runtime.registry.emptied()
+        await runtime.registry.all_gone()
         async with runtime.resume_thread(thread.id) as again:
             assert again.info.thread.name == "ours"
 

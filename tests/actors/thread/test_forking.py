@@ -171,7 +171,7 @@ async def test_what_cannot_be_forked_says_so_and_leaves_no_file(opened):
                 async with runtime.fork_thread(thread.id):
                     pass
             await thread.run("one")
-        await runtime.registry.emptied()
+        await runtime.registry.all_gone()
         before = files(runtime.home)
         with pytest.raises(RpcError, match="nowhere"):
             async with runtime.fork_thread(thread.id, model_provider="nowhere"):

@@ -378,7 +378,7 @@ async def test_a_turn_with_agents_may_be_interrupted_at_any_step(opened, scripte
                     assert await thread.run("and now?") == "ok"
                     check_history(said(model.root.requests[-1]), k)
                 while len(runtime.registry._slots):
-                    await runtime.registry.emptied()
+                    await runtime.registry.all_gone()
                 await wait_all_tasks_blocked()
                 assert not steps.tasks, k
             return count, notes.status
