@@ -44,6 +44,10 @@ async def test_a_run_that_fails_raises(opened, scripted):
             await thread.run("go")
 
 
+async def fail():
+    raise ValueError("the thread cannot go on without this task")
+
+
 async def test_a_run_whose_thread_is_archived_or_crashes_raises(opened, scripted, actor):
     model = scripted(["one", trio.Event()], ["one", trio.Event()])
     async with opened(model) as runtime:
@@ -58,7 +62,7 @@ async def test_a_run_whose_thread_is_archived_or_crashes_raises(opened, scripted
         async with runtime.start_thread() as thread:
 
             async def crash():
-                actor(runtime, thread.id).address.cast("what no thread understands")
+                actor(runtime, thread.id).nursery.start_soon(fail)
 
             with trio.fail_after(10), pytest.RaisesGroup(spindle.TurnInterrupted):
                 await meanwhile(model, thread, crash)

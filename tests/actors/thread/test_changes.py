@@ -255,11 +255,12 @@ async def test_a_rollback_that_could_not_be_read_back_is_read_before_the_next_tu
         await thread.run("one")
         await thread.run("two")
 
-        def unreadable(path, outliner, **_):
-            raise OSError("input/output error")
+        class Unreadable(conversation.OpenRollout):
+            def __init__(self, path, outliner, **_):
+                raise OSError("input/output error")
 
         with monkeypatch.context() as patch:
-            patch.setattr(conversation, "OpenRollout", unreadable)
+            patch.setattr(conversation, "OpenRollout", Unreadable)
             with pytest.raises(RpcError, match="input/output error"):
                 await thread.roll_back()
         await thread.run("three")

@@ -86,7 +86,7 @@ async def test_a_compaction_asks_what_the_named_file_says(opened, scripted, tmp_
 
 @pytest.mark.parametrize("key", ["model_instructions_file", "experimental_compact_prompt_file"])
 @pytest.mark.parametrize(
-    ("content", "fault"), [(None, "failed to read"), (" \n", "is empty"), ("x" * 2_000_000, "at most")]
+    ("content", "fault"), [(None, "failed to read"), (" \n", "is empty"), ("x" * 2_000_000, "larger than")]
 )
 async def test_a_file_that_says_nothing_fails_the_thread(opened, tmp_path, key, content, fault):
     if content is not None:
