@@ -94,9 +94,11 @@ async def test_a_turn_runs_inside_of_events(opened, scripted):
 
 
 async def test_the_end_of_a_block_needs_no_events(opened, scripted):
-    async with opened(scripted(["one"])) as runtime, runtime.start_thread() as thread:
+    go = trio.Event()  # the turn ends when the other is subscribed
+    async with opened(scripted([go, "one"])) as runtime, runtime.start_thread() as thread:
         with trio.fail_after(10):
             async with thread.turn("first") as turn, runtime.resume_thread(thread.id) as other:
+                go.set()
                 async for event in other.events():
                     if event.METHOD == "turn/completed":
                         break
