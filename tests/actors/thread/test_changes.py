@@ -17,6 +17,7 @@ from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
 from spindle.rpc.protocol.thread_changes import ThreadMetadataGitInfoUpdateParams
 from spindle.storage.rollout import journal
 from spindle.storage.rollout.flusher import Flusher
+from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.threads.names import read_names, record_name
 
 
@@ -255,7 +256,7 @@ async def test_a_rollback_that_could_not_be_read_back_is_read_before_the_next_tu
         await thread.run("one")
         await thread.run("two")
 
-        class Unreadable(conversation.OpenRollout):
+        class Unreadable(OpenRollout):
             def __init__(self, path, outliner, **_):
                 raise OSError("input/output error")
 
