@@ -38,10 +38,14 @@ from spindle.rpc.transports import Transport
 log = logging.getLogger("spindle")
 
 IN_FLIGHT = 512
-"""Requests of one client that may await their answers; more are refused as overload, but for those that release something.
+"""Requests of one client that may await their answers. The next one waits until some are answered and, where none is, is
+refused as overload; those that release something do neither.
 
 Half of what a thread's mailbox holds: however much one client sends to one thread, another client finds room.
 """
+
+PATIENCE = 5.0
+"""Seconds to wait for one of `IN_FLIGHT` requests to be answered before more of them are refused."""
 
 MOST_IN_FLIGHT = 4096
 """The same with those that release something; nothing more is read before some are answered."""
@@ -69,6 +73,7 @@ class Connection:
         self.subscriber = Subscriber(overflow)
         self._in_flight = 0
         self._room = trio.lowlevel.ParkingLot()
+        self._patience = PATIENCE
         self._ended = False
         self._written = trio.Event()
         self._tasks: trio.Nursery
@@ -103,6 +108,8 @@ class Connection:
                 return
             message = await apart(len(line), self._coding, parse, line)
             if isinstance(message, Request):
+                if self._in_flight >= IN_FLIGHT and message.method not in RELEASING:
+                    await self._wait_for_room()
                 await self._dispatch(message, len(line))
                 while self._in_flight >= MOST_IN_FLIGHT:
                     await self._room.park()
@@ -114,6 +121,13 @@ class Connection:
                     self.runtime.services.questions.settle(message, self.subscriber.threads)
             elif message is None and line.strip():
                 log.warning("skipped a line that is no message (%d bytes)", len(line))
+
+    async def _wait_for_room(self) -> None:
+        with trio.move_on_after(self._patience) as waiting:
+            while self._in_flight >= IN_FLIGHT:
+                await self._room.park()
+        # requests that nothing answers cost the client one wait, not one for each that follows
+        self._patience = 0 if waiting.cancelled_caught else PATIENCE
 
     async def _write(self) -> None:
         outbox = self.subscriber.outbox

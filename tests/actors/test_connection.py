@@ -88,6 +88,34 @@ async def test_what_ends_or_lets_go_is_not_refused_for_what_is_in_flight(wire, m
     assert (await wire.answer(4))["error"]["message"] == f"thread not found: {UNKNOWN}"
 
 
+async def test_a_request_too_many_waits_for_room(opened, monkeypatch, autojump_clock):
+    monkeypatch.setattr(connection, "IN_FLIGHT", 2)
+    async with opened() as runtime, trio.open_nursery() as nursery:
+        wire = Wire()
+        served = Connection(runtime, wire)
+        nursery.start_soon(served.run)
+        wire.ask(0, "initialize", clientInfo={"name": "n", "version": "1"})
+        await wire.answer(0)
+        unanswered = [served._reply("a"), served._reply("b")]
+
+        wire.ask(1, "thread/loaded/list")
+        await wait_all_tasks_blocked()
+        unanswered.pop().resolve({})
+        assert (await wire.answer(1))["result"]["data"] == []
+
+        unanswered.append(served._reply("c"))
+        began = trio.current_time()
+        for id in (2, 3):
+            wire.ask(id, "thread/loaded/list")
+            assert (await wire.answer(id))["error"]["code"] == OVERLOADED
+            assert trio.current_time() - began == connection.PATIENCE, "one wait, not one for each"
+
+        unanswered.pop().resolve({})
+        wire.ask(4, "thread/loaded/list")
+        assert (await wire.answer(4))["result"]["data"] == []
+        nursery.cancel_scope.cancel()
+
+
 async def test_only_so_many_requests_are_worked_on_at_a_time(opened, monkeypatch):
     monkeypatch.setattr(connection, "AT_WORK", 3)
     running, go = [], trio.Event()

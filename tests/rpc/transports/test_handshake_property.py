@@ -1,6 +1,7 @@
 """Whatever a peer sends before it is a client: it is answered or let go, and the next peer is served."""
 
 import logging
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -76,9 +77,9 @@ def test_any_head_is_answered_or_let_go(sent: bytes, cut: int) -> None:
             nursery.start_soon(serve)
             await ours.send_all(sent[:cut])
             await trio.testing.wait_all_tasks_blocked()
-            if cut < len(sent):
+            with suppress(trio.BrokenResourceError):  # it may have been let go by now
                 await ours.send_all(sent[cut:])
-            await ours.send_eof()
+                await ours.send_eof()
             answer = b"".join([part async for part in ours])
         status = answer.split(b" ")[1:2]
         assert (status == [b"101"]) is (opened[0] is not None)
