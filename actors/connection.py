@@ -163,7 +163,8 @@ class Connection:
                     continue
                 encoded = message
                 if not isinstance(encoded, bytes):
-                    encoded = await apart(encoded.weight, self._coding, encoded.encode)
+                    weight = encoded.weight
+                    encoded = encoded.encode() if weight < LARGE else await apart(weight, self._coding, encoded.encode)
                 if len(encoded) < LARGE:
                     batch.append(encoded)
                     continue

@@ -163,7 +163,7 @@ class Outbox:
             self._notifications.add(message.weight, joined=message.mergeable)
             if self._notifications.count > self._merged_at:
                 self._merge()
-            if self._notifications.behind > MOST:
+            if self._notifications.weight > MOST and self._notifications.behind > MOST:
                 self._overflows()
         else:
             self._answers.add(_weight(message))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from math import inf
-from typing import Any, cast
+from operator import attrgetter
+from types import NoneType
+from typing import Any
 
 import attrs
 
 _VALUE = 8
 _WIDE = 3
+_FLAT = frozenset((NoneType, bool, int, float))
 
 
 def weigh(value: object, most: float = inf) -> int:
@@ -18,21 +21,19 @@ def weigh(value: object, most: float = inf) -> int:
 
     It stops at `most`, so that looking whether something is large costs little where it is.
     """
-    weight, todo = 0, [value]
+    weight = 0
+    todo: list[Any] = [(value,)]
     while todo and weight < most:
-        value = todo.pop()
-        weight += _VALUE
-        if isinstance(value, str):
-            weight += weigh_text(value)
-        elif isinstance(value, bytes):
-            weight += len(value)
-        elif isinstance(value, dict):
-            todo += cast("dict[object, object]", value)
-            todo += cast("dict[object, object]", value).values()
-        elif isinstance(value, list | tuple):
-            todo += cast("list[object]", value)
-        elif names := _names(cast("Hashable", type(value))):
-            todo += [getattr(value, name, None) for name in names]
+        members = _members(todo.pop())
+        weight += _VALUE * len(members)
+        for member in members:
+            kind: Any = type(member)  # pyright: ignore[reportUnknownVariableType]
+            if kind is str:
+                weight += len(member) if member.isascii() else _WIDE * len(member)
+            elif kind is bytes:
+                weight += len(member)
+            elif kind not in _FLAT:
+                todo.append(member)
     return weight
 
 
@@ -41,7 +42,25 @@ def weigh_text(text: str) -> int:
     return len(text) if text.isascii() else _WIDE * len(text)
 
 
+def _members(value: Any) -> Collection[Any]:
+    if isinstance(value, list | tuple):
+        return value  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        return [*value, *value.values()]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
+    members = _attributes(kind)
+    if members is not None:
+        try:
+            return members(value)
+        except AttributeError:  # one that is not set yet
+            return [getattr(value, field.name, None) for field in attrs.fields(kind)]
+    return (str.__str__(value),) if isinstance(value, str) else ()
+
+
 @cache
-def _names(of: Hashable) -> tuple[str, ...]:
-    fields: Sequence[attrs.Attribute[Any]] = getattr(of, "__attrs_attrs__", ())
-    return tuple(field.name for field in fields)
+def _attributes(kind: Any) -> Callable[[object], Sequence[Any]] | None:
+    fields: Sequence[attrs.Attribute[Any]] = getattr(kind, "__attrs_attrs__", ())
+    names = [field.name for field in fields]
+    if len(names) > 1:
+        return attrgetter(*names)
+    return (lambda value: (getattr(value, names[0], None),)) if names else None

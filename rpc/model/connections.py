@@ -1,4 +1,7 @@
-"""One provider's HTTP connections: httpx, which keeps them alive, speaks TLS and goes through the proxies of the environment.
+"""One provider's HTTP connections: httpx's transports, which keep them alive, speak TLS and go through proxies.
+
+An httpx client would do more for each request (cookies, redirects, authentication, merging what is set in two places), none
+of which is of use here, and takes as long for that as the transport does for sending it.
 
 httpx is imported when the first request is made, in a worker thread, because it costs a daemon's start more than
 everything else together.
@@ -6,6 +9,7 @@ everything else together.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,13 +23,13 @@ if TYPE_CHECKING:
 Header: TypeAlias = tuple[str, str]
 
 _SHARE = 8
-"""Requests one httpx client has under way at most: it looks at all its connections for each request, which makes one
-client for hundreds of streams quadratic."""
+"""Requests one transport has under way at most: it looks at all its connections for each request, which makes one
+transport for hundreds of streams quadratic."""
 _KEPT_SECONDS = 90.0
 _CONNECT_SECONDS = 30.0
 _LAST_BYTES_SECONDS = 0.02
 _CLOSE_SECONDS = 1.0
-_DIRECT = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_DIRECT = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class HttpFailure(Exception):
@@ -89,8 +93,6 @@ class Exchange:
                 # where an abandoned nest would be left to the garbage collector
                 await self.rest(1 << 16)
         finally:
-            # httpx ties the two in a circle, which would keep the request, body and all, until the collector comes
-            del self._response.stream
             self._done()
 
 
@@ -101,6 +103,7 @@ class Connections:
         self.url = url
         self._pools: list[_Pool] = []
         self._context: ssl.SSLContext | None = None
+        self._parsed: httpx.URL | None = None
 
     async def post(self, headers: Sequence[Header], body: Sequence[bytes], idle: float) -> Exchange:
         """POST a body, given in parts; returns when the head of the answer is there. `idle` bounds each wait for bytes, in
@@ -121,75 +124,98 @@ class Connections:
             self._context = await trio.to_thread.run_sync(_ssl_context)
         import httpx
 
-        pool = next((pool for pool in self._pools if pool.in_use < _SHARE), None)
-        if pool is None:
-            pool = _Pool(self._open(self._context))
-            self._pools.append(pool)
-        pool.in_use += 1
         try:
-            return Exchange(await self._send(pool.client, method, headers, body, idle), pool.free)
-        except BaseException as error:
-            pool.free()
-            if isinstance(error, httpx.ReadTimeout):
-                raise Idle("idle timeout waiting for SSE") from error
-            if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-                raise ValueError(f"{self.url}: {error}") from error
-            if isinstance(error, httpx.HTTPError):
-                raise HttpFailure(_reason(error)) from error
-            raise
-
-    async def _send(
-        self,
-        client: httpx.AsyncClient,
-        method: str,
-        headers: Sequence[Header],
-        body: Sequence[bytes] | None,
-        idle: float,
-    ) -> httpx.Response:
-        import httpx
-
-        from spindle.rpc.model.body import Body
-
-        timeout = httpx.Timeout(idle, connect=min(idle, _CONNECT_SECONDS))
-        length = [] if body is None else [("content-length", str(sum(map(len, body))))]
-        request = client.build_request(method, self.url, headers=[*headers, *length], timeout=timeout)
-        if body is not None:
-            request.stream = Body(body)
-        try:
-            return await client.send(request, stream=True)
-        except httpx.RemoteProtocolError as error:
-            if "without sending a response" not in str(error):
-                raise
-            # a kept connection that the server closed just now; the request was not dealt with
-            return await client.send(request, stream=True)
+            url = self._parsed = self._parsed or httpx.URL(self.url)
+            if not url.host:
+                raise httpx.UnsupportedProtocol("the URL names no host")
+            pool = next((pool for pool in self._pools if pool.in_use < _SHARE), None)
+            if pool is None:
+                pool = _Pool(_open(url, self._context))
+                self._pools.append(pool)
+            request = _request(method, url, headers, body, idle)
+            return Exchange(await pool.send(request), pool.free)
+        except httpx.ReadTimeout as error:
+            raise Idle("idle timeout waiting for SSE") from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise ValueError(f"{self.url}: {error}") from error
+        except httpx.HTTPError as error:
+            raise HttpFailure(_reason(error)) from error
 
     async def aclose(self) -> None:
         """Close every connection; answers in progress fail."""
         pools, self._pools = self._pools, []
         for pool in pools:
-            await pool.client.aclose()
-
-    def _open(self, context: ssl.SSLContext) -> httpx.AsyncClient:
-        import httpx
-
-        return httpx.AsyncClient(
-            verify=context,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=_SHARE, keepalive_expiry=_KEPT_SECONDS),
-            mounts=dict.fromkeys(_DIRECT),
-            headers={"accept-encoding": "identity"},
-        )
+            await pool.transport.aclose()
 
 
 class _Pool:
-    """An httpx client and how many requests it has under way."""
+    """A transport and how many requests it has under way."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
+    def __init__(self, transport: httpx.AsyncHTTPTransport) -> None:
+        self.transport = transport
         self.in_use = 0
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """The head of the answer; `free` is to be called when the rest has been read. Raises httpx.HTTPError."""
+        import httpx
+
+        self.in_use += 1
+        try:
+            try:
+                return await self.transport.handle_async_request(request)
+            except httpx.RemoteProtocolError as error:
+                if "without sending a response" not in str(error):
+                    raise
+                # a kept connection that the server closed just now; the request was not dealt with
+                return await self.transport.handle_async_request(request)
+        except BaseException:
+            self.free()
+            raise
 
     def free(self) -> None:
         """A request has ended."""
         self.in_use -= 1
+
+
+def _request(
+    method: str, url: httpx.URL, headers: Sequence[Header], body: Sequence[bytes] | None, idle: float
+) -> httpx.Request:
+    import httpx
+
+    from spindle.rpc.model.body import Body
+
+    common = {"host": url.netloc.decode("ascii"), "accept-encoding": "identity", "connection": "keep-alive"}
+    if url.userinfo:
+        common["authorization"] = f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode()}"
+    if body is not None:
+        common["content-length"] = str(sum(map(len, body)))
+    for name, _ in headers:
+        common.pop(name.lower(), None)
+    return httpx.Request(
+        method,
+        url,
+        headers=[*common.items(), *headers],
+        stream=Body(body or ()),
+        extensions={"timeout": httpx.Timeout(idle, connect=min(idle, _CONNECT_SECONDS)).as_dict()},
+    )
+
+
+def _open(url: httpx.URL, context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    import httpx
+
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=_SHARE, keepalive_expiry=_KEPT_SECONDS)
+    return httpx.AsyncHTTPTransport(verify=context, limits=limits, proxy=_proxy_for(url.scheme, url.host))
+
+
+def _proxy_for(scheme: str, host: str) -> str | None:
+    """The proxy that the environment names for a host: http_proxy, https_proxy, all_proxy, no_proxy, in either case."""
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    proxies = getproxies_environment()
+    if host in _DIRECT or proxy_bypass(host, proxies):
+        return None
+    proxy = proxies.get(scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _ssl_context() -> ssl.SSLContext:

@@ -23,7 +23,7 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
-from spindle.rpc.protocol.values import count, loads
+from spindle.rpc.protocol.values import count, too_deep
 
 _Fields: TypeAlias = Mapping[str, type | tuple[type, ...]]
 
@@ -51,7 +51,7 @@ def decode(payloads: Iterable[bytes], events: list[ModelEvent]) -> ModelError | 
     """
     for payload in payloads:
         try:
-            data = loads(payload)
+            data = orjson.loads(payload)
         except orjson.JSONDecodeError:
             continue
         if type(data) is not dict:
@@ -65,7 +65,7 @@ def decode(payloads: Iterable[bytes], events: list[ModelEvent]) -> ModelError | 
                 events.append(TextDelta(delta, item_id if type(item_id) is str else None))
             continue
         reader = _READERS.get(kind) if type(kind) is str else None
-        if reader is None:
+        if reader is None or too_deep(fields, payload):
             continue
         event = reader(fields)
         if isinstance(event, ModelError):

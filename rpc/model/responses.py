@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import orjson
 import trio
 
-from spindle.rpc.large import apart
+from spindle.rpc.large import LARGE, apart
 from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle
 from spindle.rpc.model.decode import decode
 from spindle.rpc.model.errors import ModelError, disconnected, refused
@@ -207,15 +207,27 @@ def encode_body(request: ModelRequest) -> list[bytes]:
     body["client_metadata"] = request.client_metadata
     # no text can contain the place (quotes are escaped there), and only texts come before it
     head, place, tail = orjson.dumps(body, default=_plain).partition(_INPUT)
-    parts, separator = [head + place[:-1]], b""
-    for item in request.input:
-        parts += (separator, item)
-        separator = b","
-    parts.append(b"]" + tail)
+    return [head + place[:-1], *_listed(request.input), b"]" + tail]
+
+
+def _listed(items: Sequence[bytes]) -> list[bytes]:
+    """`items` with commas between them, in parts: a few, where the items are short."""
+    parts: list[bytes] = []
+    for at in range(0, len(items), _GROUP):
+        group = items[at : at + _GROUP]
+        if at:
+            parts.append(b",")
+        if sum(map(len, group)) <= LARGE:
+            parts.append(b",".join(group))
+            continue
+        for item in group:
+            parts += (item, b",")
+        del parts[-1]
     return parts
 
 
 _INPUT = b'"input":[]'
+_GROUP = 128
 
 
 def _plain(value: object) -> object:
@@ -273,7 +285,8 @@ class _Stream:
             else:
                 failure = None if chunk else disconnected("stream closed before response.completed")
             whole = self._splitter.rest() if failure is not None else self._splitter.take(chunk)
-            self._failure = await apart(len(whole), None, _decode, whole, events) or failure
+            # a chunk full of small events takes less than handing it over and back; an event that came in many chunks is large
+            self._failure = await apart(len(whole) // 4, None, _decode, whole, events) or failure
             if events and type(events[-1]) is Completed:
                 self._completed, self._failure = True, None
             elif self._failure is not None and not events:

@@ -46,11 +46,16 @@ def loads(data: bytes | bytearray | str, depth: int = DEPTH) -> Any:
     The decoder itself refuses text with lone surrogates or bytes that are no UTF-8, and numbers that are not finite.
     """
     value: Any = orjson.loads(data)
-    opened = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
-    # nearly every document has fewer brackets than that, and need not be gone through
-    if opened > depth and _deeper_than(value, depth):
+    if too_deep(value, data, depth):
         raise orjson.JSONDecodeError(TOO_DEEP, "", 0)
     return value
+
+
+def too_deep(value: object, data: bytes | bytearray | str, depth: int = DEPTH) -> bool:
+    """Whether the value that was decoded from `data` is nested beyond `depth` levels."""
+    opened = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
+    # nearly every document has fewer brackets than that, and need not be gone through
+    return opened > depth and _deeper_than(value, depth)
 
 
 def fault(value: object, depth: int = DEPTH) -> Fault | None:

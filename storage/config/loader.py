@@ -34,6 +34,7 @@ from spindle.storage.outside import TEXT, read_file
 
 SYSTEM_FILE = Path("/etc/codex/config.toml")
 _Signature: TypeAlias = tuple[int, int, int]
+_NOTHING: Mapping[str, Any] = {}
 
 
 @frozen
@@ -41,6 +42,21 @@ class _Parsed:
     signature: _Signature
     data: bytes
     content: Mapping[str, Any]
+
+
+@frozen
+class _Evaluated:
+    """What follows from layers alone."""
+
+    layers: Sequence[Layer]
+    merged: Mapping[str, Any]
+    raw: Mapping[str, Any]
+    notes: Sequence[Note]
+    refusals: Mapping[Scope, ConfigError]
+
+    def holds_for(self, layers: Sequence[Layer]) -> bool:
+        """Whether `layers` say the same."""
+        return len(layers) == len(self.layers) and all(map(_alike, layers, self.layers))
 
 
 class ConfigLoader:
@@ -58,7 +74,8 @@ class ConfigLoader:
         self.system_file = system_file
         self.requirements_file = system_file.with_name("requirements.toml")
         self._files: dict[Path, _Parsed] = {}
-        self._notes: dict[Path, tuple[Mapping[str, Any], Sequence[Note]]] = {}
+        self._requirements: tuple[Mapping[str, Any], Requirements] | None = None
+        self._evaluated: _Evaluated | None = None
         self._catalogs = CatalogFiles()
         self._texts = TextFiles()
         self._lock = threading.Lock()
@@ -77,33 +94,42 @@ class ConfigLoader:
         session = [Layer({"type": "sessionFlags"}, flags)] if flags else []
         projects, trust = self._projects(cwd, merge_layers([*session, *below]))
         layers = [*session, *projects, *below]
-        merged = merge_layers(layers)
-        self._check(merged, layers)
-        raw = merge(merge(merged, _profile(merged)), flags)
-        known = providers(raw)
-        named = raw.get("model_provider")
-        if named is not None and named not in known:
-            raise ConfigError(f"Model provider `{named}` not found")
+        evaluated = self._evaluated
+        if evaluated is None or not evaluated.holds_for(layers):
+            evaluated = self._evaluated = self._evaluate(layers, flags)
+        raw = evaluated.raw
         return Config(
             raw=raw,
-            merged=merged,
+            merged=evaluated.merged,
             layers=layers,
             cwd=cwd,
             trust=trust,
             model_catalog=self._catalog(raw, layers),
             texts=self._said(raw, layers),
             requirements=demanded,
-            notes=[note for layer in layers if layer.disabled_reason is None for note in self._noted(layer)],
-            refusals=self._refusals(raw, layers),
+            notes=evaluated.notes,
+            refusals=evaluated.refusals,
         )
+
+    def _evaluate(self, layers: Sequence[Layer], flags: Mapping[str, Any]) -> _Evaluated:
+        merged = merge_layers(layers)
+        self._check(merged, layers)
+        raw = merge(merge(merged, _profile(merged)), flags)
+        named = raw.get("model_provider")
+        if named is not None and named not in providers(raw):
+            raise ConfigError(f"Model provider `{named}` not found")
+        noted = [note for layer in layers if layer.disabled_reason is None for note in self._noted(layer)]
+        return _Evaluated(layers, merged, raw, noted, self._refusals(raw, layers))
 
     def requirements(self) -> Requirements:
         """What the administrator demands. Raises ConfigError, OSError."""
         path = self.requirements_file
-        if (older := path.with_name("managed_config.toml")).exists():
+        if os.path.exists(older := path.with_name("managed_config.toml")):
             raise ConfigError("this older form of an administrator's demands is not supported; use requirements.toml", older)
-        table = self._read(path)
-        return requirements(path, table, lambda keys: self._place(path, keys, find=find_key))
+        table, known = self._read(path), self._requirements
+        if known is None or known[0] is not table:
+            known = self._requirements = table, requirements(path, table, lambda keys: self._place(path, keys, find=find_key))
+        return known[1]
 
     def overlay(self, config: Config, file: str) -> tuple[Config, Mapping[str, Any]]:
         """(`config` with the settings of the file of an agent's role over it; those settings).
@@ -147,7 +173,7 @@ class ConfigLoader:
     def _folder(self, layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Path:
         """Where a relative path starts: at the strongest file that counts and has it; at the home if no file has."""
         layer = next((one for one in layers if one.disabled_reason is None and says(one.config)), None)
-        file, _ = (None, None) if layer is None else self._find(layer, ())
+        file = None if layer is None else _file(layer)
         return file.parent if file else self.home.path
 
     def _projects(self, cwd: Path | None, settings: Mapping[str, Any]) -> tuple[list[Layer], Trust | None]:
@@ -172,7 +198,7 @@ class ConfigLoader:
                 # What does not count need not be well-formed, nor a file.
                 if reason is None:
                     raise
-                content = dict[str, Any]()
+                content = _NOTHING
             layers.append(Layer({"type": "project", "dotCodexFolder": str(dot_codex)}, content, reason))
         return layers, trust_of(listed, cwd, root)
 
@@ -183,17 +209,11 @@ class ConfigLoader:
         return f"{root} {said} in {self.home.config_file}; its .codex folders count once it is trusted."
 
     def _noted(self, layer: Layer) -> Sequence[Note]:
-        """What is to be known of a layer. Of a file it is found out once and again when the file changes."""
-        path, _ = self._find(layer, ())
+        """What is to be known of a layer."""
+        path = _file(layer)
         if path is None:
             return notes(layer.config, None, lambda keys: None)
-        with self._lock:
-            known = self._notes.get(path)
-        if known is None or known[0] is not layer.config:
-            known = layer.config, notes(layer.config, path, partial(self._place, path, find=find_key))
-            with self._lock:
-                self._notes[path] = known
-        return known[1]
+        return notes(layer.config, path, partial(self._place, path, find=find_key))
 
     def _refusals(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[Scope, ConfigError]:
         """What is refused of the settings in force, one error for each scope."""
@@ -209,7 +229,7 @@ class ConfigLoader:
         for at in (keys, ("profiles", str(raw.get("profile")), *keys)):
             for layer in layers:
                 if layer.disabled_reason is None and _has(layer.config, at):
-                    path, _ = self._find(layer, ())
+                    path = _file(layer)
                     return ConfigError(reason, path, *((path and self._place(path, at, find=find_key)) or ()))
         return ConfigError(reason)
 
@@ -222,13 +242,8 @@ class ConfigLoader:
             raise ConfigError(f"{'.'.join(keys)}: {reason}")
 
     def _find(self, layer: Layer, keys: tuple[str, ...]) -> tuple[Path | None, tuple[int, int] | None]:
-        if (file := layer.source.get("file")) is not None:
-            path = Path(file)
-        elif (folder := layer.source.get("dotCodexFolder")) is not None:
-            path = Path(folder) / "config.toml"
-        else:
-            return None, None
-        return path, self._place(path, keys)
+        path = _file(layer)
+        return path, None if path is None else self._place(path, keys)
 
     def _place(
         self,
@@ -244,7 +259,7 @@ class ConfigLoader:
         try:
             stat = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return {}
+            return _NOTHING
         signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         with self._lock:
             known = self._files.get(path)
@@ -260,6 +275,19 @@ class ConfigLoader:
 def load(home: Home, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
     """`ConfigLoader.load` for a single use."""
     return ConfigLoader(home).load(cwd, overrides)
+
+
+def _alike(one: Layer, other: Layer) -> bool:
+    # a file that has not changed is the same object; overrides are small
+    same = one.config is other.config or ("file" not in one.source and one.config == other.config)
+    return same and (one.source, one.disabled_reason) == (other.source, other.disabled_reason)
+
+
+def _file(layer: Layer) -> Path | None:
+    if (file := layer.source.get("file")) is not None:
+        return Path(file)
+    folder = layer.source.get("dotCodexFolder")
+    return None if folder is None else Path(folder) / "config.toml"
 
 
 def _profile(merged: Mapping[str, Any]) -> Mapping[str, Any]:

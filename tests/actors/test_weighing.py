@@ -31,3 +31,9 @@ def test_a_text_is_weighed_up_to_three_times_too_heavy(text):
 def test_a_notification_weighs_what_is_in_its_item():
     item = AgentMessageItem(id="i", text="x" * 100_000)
     assert 100_000 <= weigh(ItemCompletedNotification(item, "t", "turn", 1)) < 101_000
+
+
+def test_an_attribute_that_is_not_set_weighs_next_to_nothing():
+    item = AgentMessageItem(id="i", text="x" * 1000)
+    object.__delattr__(item, "id")
+    assert 1000 <= weigh(item) < 1200

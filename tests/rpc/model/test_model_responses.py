@@ -116,6 +116,13 @@ def test_optional_members_of_the_body_are_left_out_unless_set(make_request: Make
     assert (body["service_tier"], body["text"], body["input"], body["tools"]) == ("fast", {"verbosity": "low"}, [], [])
 
 
+@pytest.mark.parametrize("sizes", [[3], [3] * 128, [3] * 129, [3] * 1000, [9**5], [9**5] * 129, [*[3] * 200, 9**5, *[3] * 200]])
+def test_every_item_of_the_input_is_in_the_body_once(make_request: Make, sizes: list[int]) -> None:
+    items = [orjson.dumps(f"{number:03}".ljust(size)) for number, size in enumerate(sizes)]
+    body = orjson.loads(b"".join(encode_body(make_request(input=items))))
+    assert body["input"] == [orjson.loads(item) for item in items]
+
+
 async def test_the_headers(server: Any, make_request: Make) -> None:
     server.script = [[WHOLE]]
     await ask(model_of(server, key="secret"), make_request())
@@ -143,12 +150,15 @@ async def test_the_headers(server: Any, make_request: Make) -> None:
         ({"env_key": "KEY", "requires_openai_auth": True}, "Bearer environment"),
         ({"experimental_bearer_token": "configured"}, "Bearer configured"),
         ({"http_headers": {"Authorization": "Basic x"}, "env_key": "KEY"}, "Basic x"),
+        ({"base_url": "http://ann:b%20c@127.0.0.1:{port}/v1"}, "Basic YW5uOmIgYw=="),
     ],
 )
 async def test_which_key_is_sent(
     server: Any, make_request: Make, settings: dict[str, Any], expected: str | None
 ) -> None:
     server.script = [[WHOLE]]
+    if "base_url" in settings:
+        settings = {"base_url": settings["base_url"].format(port=server.port)}
     await ask(model_of(server, key="account", environ={"KEY": " environment\n"}, **settings), make_request())
     assert server.received[0].headers.get("authorization") == expected
 
@@ -394,12 +404,31 @@ async def test_silence_has_an_end(
 # ---- proxies
 
 
-@pytest.mark.parametrize("environ", [{"no_proxy": "x,.example"}, {"NO_PROXY": "*"}, {}])
-async def test_loopback_and_what_no_proxy_names_are_reached_directly(
-    server: Any, make_request: Make, environ: dict[str, str]
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+async def test_a_proxy_of_the_environment_is_used(
+    server: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    monkeypatch.setenv(name, server.url.removeprefix("http://"))
     server.script = [[WHOLE]]
-    await ask(model_of(server, environ={**environ, "http_proxy": "http://127.0.0.1:9"}), make_request())
+    await ask(model_of(server, base_url="http://models.example/v1"), make_request())
+    assert server.received[0].target == "http://models.example/v1/responses"
+
+
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+@pytest.mark.parametrize("value", ["x,127.0.0.2", "*"])
+async def test_what_no_proxy_names_is_reached_directly(
+    server: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv(name, value)
+    await failure_of(model_of(server, base_url="http://127.0.0.2:9/v1"), make_request())  # where nobody listens
+    assert server.received == []
+
+
+async def test_loopback_is_reached_directly(server: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    server.script = [[WHOLE]]
+    await ask(model_of(server), make_request())
     assert server.received[0].target == "/v1/responses"
 
 
