@@ -73,7 +73,7 @@ class Connection:
         self.subscriber = Subscriber(overflow)
         self._in_flight = 0
         self._room = trio.lowlevel.ParkingLot()
-        self._patience = PATIENCE
+        self._refusing = False
         self._ended = False
         self._written = trio.Event()
         self._tasks: trio.Nursery
@@ -123,11 +123,11 @@ class Connection:
                 log.warning("skipped a line that is no message (%d bytes)", len(line))
 
     async def _wait_for_room(self) -> None:
-        with trio.move_on_after(self._patience) as waiting:
+        with trio.move_on_after(0 if self._refusing else PATIENCE) as waiting:
             while self._in_flight >= IN_FLIGHT:
                 await self._room.park()
         # requests that nothing answers cost the client one wait, not one for each that follows
-        self._patience = 0 if waiting.cancelled_caught else PATIENCE
+        self._refusing = waiting.cancelled_caught
 
     async def _write(self) -> None:
         outbox = self.subscriber.outbox

@@ -7,9 +7,13 @@ a key or a git hook's variables of the person who runs the tests decides what co
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from spindle.rpc.protocol.values import clean
 
 # What a process needs to run at all, and what tells pytest, Hypothesis and Python what to do.
 KEPT = {"PATH", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "CI", "VIRTUAL_ENV"}
@@ -32,3 +36,21 @@ def pytest_configure(config: pytest.Config) -> None:
         "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
     }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """What a worker process of pytest-xdist tells: text that is no UTF-8, which tests are full of, would end the run."""
+    return _cleaned((yield))
+
+
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            return clean(value)
+        case dict():
+            return {key: _cleaned(member) for key, member in value.items()}
+        case list() | tuple():
+            return type(value)(map(_cleaned, value))
+        case _:
+            return value

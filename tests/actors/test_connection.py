@@ -77,6 +77,7 @@ async def test_requests_of_a_client_that_takes_no_answers_stay_unread(wire, monk
 async def test_what_ends_or_lets_go_is_not_refused_for_what_is_in_flight(wire, monkeypatch):
     assert set(HANDLERS) > RELEASING
     monkeypatch.setattr(connection, "IN_FLIGHT", 0)
+    monkeypatch.setattr(connection, "PATIENCE", 0)
     for id, method, params in (
         (2, "thread/loaded/list", {}),
         (3, "thread/unsubscribe", {"threadId": UNKNOWN}),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import trio
 
+from spindle.actors import registry
 from spindle.actors.tools.approvals import rule_book
 from spindle.storage.agents_md import Instructions
 
@@ -36,7 +37,8 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object], Ha
         one.go_on.set()
 
 
-async def test_a_thread_that_is_being_loaded(opened, scripted, hang) -> None:
+async def test_a_thread_that_is_being_loaded(opened, scripted, hang, monkeypatch) -> None:
+    monkeypatch.setattr(registry, "PATIENCE", 0.1)
     reading = hang("spindle.actors.thread.opened.read_instructions", Instructions(None, ()))
 
     async def start(runtime) -> None:

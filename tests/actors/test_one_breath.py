@@ -5,6 +5,7 @@ import trio
 from attrs import frozen
 from trio.testing import wait_all_tasks_blocked
 
+from spindle.actors import connection
 from spindle.actors import registry as registry_module
 from spindle.actors.mailbox import CAPACITY, Urgent
 from spindle.actors.methods import RELEASING
@@ -232,25 +233,28 @@ def gates(monkeypatch):
     monkeypatch.setattr(ThreadActor, "_dispatch", held)
 
 
-async def test_a_client_leaves_room_for_another_and_may_always_release(opened, talk, actor):
+async def test_a_client_leaves_room_for_another_and_may_always_release(opened, talk, actor, monkeypatch):
+    assert connection.IN_FLIGHT <= CAPACITY // 2
+    monkeypatch.setattr(connection, "IN_FLIGHT", 100)
+    monkeypatch.setattr(connection, "PATIENCE", 0)
     async with opened() as runtime:
         client, other = await talk(runtime), await talk(runtime)
         thread = await stored(client)
         gate = Gate()
         actor(runtime, thread).address.cast(gate)
         await gate.reached.wait()
-        reads = [client.ask("thread/read", threadId=thread) for _ in range(2500)]
+        reads = [client.ask("thread/read", threadId=thread) for _ in range(300)]
         leave = client.ask("thread/unsubscribe", threadId=thread)
         resumed = other.ask("thread/resume", threadId=thread)
         await wait_all_tasks_blocked()
         answered = {entry.message["id"]: entry.message for entry in client.history if is_answer(entry, client)}
         refused = [id for id in reads if id in answered]
-        assert refused == reads[512:]
+        assert refused == reads[100:]
         assert {answered[id]["error"]["code"] for id in refused} == {-32001}
         gate.go.set()
         assert (await client.answer(leave))["status"] == "unsubscribed"
         assert (await other.answer(resumed))["thread"]["id"] == thread
-        for id in reads[:512]:
+        for id in reads[:100]:
             await client.answer(id)
         assert runtime.loaded() == [thread]
         for each in (client, other):
@@ -261,16 +265,17 @@ def is_answer(entry, client):
     return isinstance(entry, Heard) and entry.client == client.number and "id" in entry.message
 
 
-async def test_more_releases_than_anybody_needs_are_read_as_others_are_answered(opened, talk, actor):
+async def test_more_releases_than_anybody_needs_are_read_as_others_are_answered(opened, talk, actor, monkeypatch):
+    monkeypatch.setattr(connection, "MOST_IN_FLIGHT", 200)
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
         gate = Gate()
         actor(runtime, thread).address.cast(gate)
         await gate.reached.wait()
-        leaves = [client.ask("thread/unsubscribe", threadId=thread) for _ in range(6000)]
+        leaves = [client.ask("thread/unsubscribe", threadId=thread) for _ in range(500)]
         await wait_all_tasks_blocked()
-        assert client.connection._in_flight == 4096
+        assert client.connection._in_flight == 200
         gate.go.set()
         statuses = [(await client.answer(id))["status"] for id in leaves]
         assert statuses[0] == "unsubscribed"

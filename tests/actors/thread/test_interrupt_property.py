@@ -25,7 +25,7 @@ from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.converter import unstructure
 
 TINY = Path(__file__).parents[1] / "tools" / "mcp" / "tiny_server.py"
-MOST_INTERRUPTS = 60
+MOST_INTERRUPTS = 40
 """How many of the steps are tried, evenly spread, of some three hundred; other ones when their number differs."""
 MOST_ENDS = 10
 """The same for the end of the runtime, which costs a runtime each time."""
