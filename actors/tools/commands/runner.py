@@ -40,7 +40,7 @@ from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.sessions import Session, Sessions
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy, restricted
-from spindle.actors.tools.sandbox.denial import denied
+from spindle.actors.tools.sandbox.denial import denied, names_denied
 from spindle.actors.tools.sandbox.profile import ProfileError, of_profile
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
 from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, ExecpolicyAmendment
@@ -223,7 +223,6 @@ class Runner:
             raise NotRun(verdict.reason)
         if isinstance(verdict, Ask):
             await self._ask(host, item, wanted, verdict)
-            # nobody knows for sure that it was the sandbox that stopped it: output can say anything
             retry = Ask(RETRY, verdict.amendment, False) if retries(host.approval) else None
         else:
             retry = verdict.on_denial
@@ -248,7 +247,10 @@ class Runner:
             return await attempt(command, plain)
         if retry is None or ended.exit_code is None or not denied(ended.exit_code, ended.output, confinement):
             return ended
-        await self._ask(host, item, wanted, retry)
+        # who agreed to the command agreed to what it does; but that the sandbox stopped it has to be more than its word
+        agreed = isinstance(verdict, Ask)
+        if not (agreed and await trio.to_thread.run_sync(names_denied, ended.output, wanted.cwd, confinement)):
+            await self._ask(host, item, wanted, retry)
         return await attempt(command, plain)
 
     async def permit_input(self, host: ToolHost, session: Session, chars: str, use: Use) -> None:

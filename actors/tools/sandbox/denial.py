@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from itertools import islice
 from typing import Final
 
 from spindle.actors.tools.sandbox.confinement import Confinement
@@ -18,6 +20,11 @@ OFFLINE: Final = re.compile(
     r"|temporary failure in name resolution|no address associated with hostname|getaddrinfo|failed to lookup address",
     re.IGNORECASE,
 )
+_LONGEST: Final = 64 * 1024
+_MOST: Final = 64
+_FILE: Final = r"""(?:'([^'\n]+)'|"([^"\n]+)"|([^\s:'"]+))"""
+_REFUSED: Final = r"(?:read-only file ?system|operation not permitted|permission denied)"
+_NAMED: Final = re.compile(rf"{_FILE}: {_REFUSED}|{_REFUSED}(?:, \w+|:) {_FILE}", re.IGNORECASE)
 
 
 def denied(exit_code: int | None, output: str, confinement: Confinement | None) -> bool:
@@ -31,3 +38,17 @@ def denied(exit_code: int | None, output: str, confinement: Confinement | None) 
     if exit_code in (-SIGSYS, 128 + SIGSYS):
         return True
     return WORDS.search(output) is not None or (not confinement.network and OFFLINE.search(output) is not None)
+
+
+def names_denied(output: str, cwd: str, confinement: Confinement) -> bool:
+    """Whether `output` names a file that could not be written, and it is `confinement` alone that forbids writing to it.
+
+    The confinement knows what it forbids, and the kernel says that without it the file could be written. Blocks.
+    """
+    for found in islice(_NAMED.finditer(output[:_LONGEST]), _MOST):
+        name = next(filter(None, found.groups()))
+        path = os.path.realpath(os.path.join(cwd, name))
+        target = path if os.path.lexists(path) else os.path.dirname(path)
+        if confinement.access(path) != "write" and os.access(target, os.W_OK):
+            return True
+    return False

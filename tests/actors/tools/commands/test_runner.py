@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 from contextlib import asynccontextmanager
 
 import pytest
@@ -35,6 +36,7 @@ class Walls:
         self.left = trio.Event()
         self.missing = False
         self.through = False
+        self.says = "Permission denied"
 
     @asynccontextmanager
     async def confined(self, confinement, argv, env, *, tty=False):
@@ -43,7 +45,7 @@ class Walls:
             raise SandboxUnavailable("no sandbox works here: none")
         self.held += 1
         try:
-            blocked = ["sh", "-c", "echo Permission denied; exit 1"]
+            blocked = ["sh", "-c", f"echo {shlex.quote(self.says)}; exit 1"]
             yield Command(argv if self.through else blocked, {**env, "CONFINED": "1"})
         finally:
             self.held -= 1
@@ -133,6 +135,22 @@ async def test_what_was_agreed_to_is_asked_about_again_before_it_is_tried_withou
         await world.shell(turn, a_call, "touch", "x")
     assert touched(turn) == ["x"]
     assert turn.statuses == ["inProgress", "declined"] + ["inProgress", "completed"] * 2
+
+
+async def test_what_was_agreed_to_is_tried_without_the_sandbox_where_that_forbids_what_it_names(world, a_turn, a_call):
+    world.walls.says = "touch: cannot touch 'x': Read-only file system"
+    turn = a_turn("untrusted", ReadOnlyPolicy())
+    turn.answers += ["accept"]
+    await world.shell(turn, a_call, "touch", "x")
+    assert (len(world.walls.confinements), touched(turn), len(turn.asked)) == (1, ["x"], 1)
+
+
+async def test_what_nobody_agreed_to_is_asked_about_whatever_it_names(world, a_turn, a_call):
+    world.walls.says = "cat: 'x': Permission denied"
+    turn = a_turn("untrusted", ReadOnlyPolicy())
+    turn.answers += ["decline"]
+    await world.shell(turn, a_call, "cat", "x")
+    assert [asked.get("reason") for asked in turn.asked] == [RETRY]
 
 
 async def test_on_failure_asks_before_the_second_attempt(world, a_turn, a_call):

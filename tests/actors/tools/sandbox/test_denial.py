@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from spindle.actors.tools.sandbox.confinement import Confinement, Rule
-from spindle.actors.tools.sandbox.denial import denied
+from spindle.actors.tools.sandbox.denial import denied, names_denied
 
 OFFLINE = Confinement((Rule("/", "read"),), network=False)
 ONLINE = Confinement((Rule("/", "read"),), network=True)
@@ -42,3 +44,28 @@ def test_an_unreachable_host_is_no_denial_with_the_network_open() -> None:
 
 def test_without_a_sandbox_nothing_is_denied() -> None:
     assert not denied(1, "Permission denied", None)
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("touch: cannot touch 'new': Read-only file system", True),
+        ("sh: 1: cannot create new: Read-only file system", True),
+        ("bash: line 1: {cwd}/old: Permission denied", True),
+        ("OSError: [Errno 30] Read-only file system: 'old'", True),
+        ("Error: EROFS: read-only file system, open 'old'", True),
+        ("Permission denied", False),
+        ("'new' is fine.\nPermission denied", False),
+        ("touch: cannot touch 'free/new': Read-only file system", False),  # the sandbox allows it
+        ("touch: cannot touch 'missing/new': Read-only file system", False),  # and without one it could not be written
+        ("cat: missing/shadow: Permission denied", False),
+        ("touch: cannot touch 'free/../new': Read-only file system", True),
+        ("x: permission denied\n" * 100_000, True),
+        ("missing/x: permission denied\n" * 100_000, False),
+    ],
+)
+def test_a_file_that_the_sandbox_alone_protects(tmp_path: Path, output: str, expected: bool) -> None:
+    (tmp_path / "old").touch()
+    (tmp_path / "free").mkdir()
+    confinement = Confinement((Rule("/", "read"), Rule(str(tmp_path / "free"), "write")), network=False)
+    assert names_denied(output.format(cwd=tmp_path), str(tmp_path), confinement) is expected
