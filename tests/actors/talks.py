@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import trio
@@ -11,31 +10,7 @@ from attrs import frozen
 
 from spindle.actors.connection import Connection
 
-
-class Wire:
-    """A transport in memory."""
-
-    kind: Literal["stdio", "websocket", "unix"] = "websocket"
-
-    def __init__(self) -> None:
-        self.requests, self._incoming = trio.open_memory_channel[bytes](100_000)
-        self._outgoing, self.messages = trio.open_memory_channel[Any](100_000)
-
-    async def receive(self) -> bytes | None:
-        try:
-            return await self._incoming.receive()
-        except trio.EndOfChannel:
-            return None
-
-    async def send(self, messages: Sequence[bytes]) -> None:
-        for message in messages:
-            self._outgoing.send_nowait(orjson.loads(message))
-
-    async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
-        self._outgoing.send_nowait(orjson.loads(b"".join([piece async for piece in pieces])))
-
-    async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        pass
+from .wires import Wire
 
 
 class Refused(Exception):

@@ -7,10 +7,9 @@ on both sides of the archive; pagers that were begun earlier go on in between, w
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import hypothesis
 import orjson
@@ -22,6 +21,8 @@ from hypothesis import strategies as st
 from spindle.actors.connection import Connection
 from spindle.actors.runtime import Runtime, open_runtime
 from spindle.rpc.model.offline import OfflineModel
+
+from .wires import Wire
 
 OPERATIONS = (
     "start",
@@ -40,32 +41,6 @@ OPERATIONS = (
     "page archived",
 )
 PAGE = 2
-
-
-class Wire:
-    """A transport in memory."""
-
-    kind: Literal["stdio", "websocket", "unix"] = "websocket"
-
-    def __init__(self) -> None:
-        self.requests, self._incoming = trio.open_memory_channel[bytes](100)
-        self._outgoing, self.messages = trio.open_memory_channel[Any](10_000)
-
-    async def receive(self) -> bytes | None:
-        try:
-            return await self._incoming.receive()
-        except trio.EndOfChannel:
-            return None
-
-    async def send(self, messages: Sequence[bytes]) -> None:
-        for message in messages:
-            self._outgoing.send_nowait(orjson.loads(message))
-
-    async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
-        self._outgoing.send_nowait(orjson.loads(b"".join([piece async for piece in pieces])))
-
-    async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        pass
 
 
 class Refused(Exception):

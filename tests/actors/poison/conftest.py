@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import Callable
 from itertools import count
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import trio
@@ -15,41 +15,17 @@ import trio
 from spindle.actors.connection import Connection
 from spindle.actors.runtime import Runtime
 
+from tests.actors.wires import Wire
+
 PATIENCE = 30.0
 """Seconds after which an answer that has not come never will."""
-
-
-class Wire:
-    """A transport in memory."""
-
-    kind: Literal["stdio", "websocket", "unix"] = "stdio"
-
-    def __init__(self) -> None:
-        self.requests, self._incoming = trio.open_memory_channel[bytes](100)
-        self._outgoing, self.messages = trio.open_memory_channel[Any](1_000_000)
-
-    async def receive(self) -> bytes | None:
-        try:
-            return await self._incoming.receive()
-        except trio.EndOfChannel:
-            return None
-
-    async def send(self, messages: Sequence[bytes]) -> None:
-        for message in messages:
-            self._outgoing.send_nowait(json.loads(message))
-
-    async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
-        self._outgoing.send_nowait(json.loads(b"".join([piece async for piece in pieces])))
-
-    async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        pass
 
 
 class Client:
     """A client of a runtime; `answers` counts the answers by id, `questions` are answered by `answer`, as JSON text."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self.wire = Wire()
+        self.wire = Wire("stdio")
         self.connection = Connection(runtime, self.wire)
         self.heard: list[dict[str, Any]] = []
         self.answers: Counter[object] = Counter()
