@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 import trio
+from tests.actors.wires import Wire
 
 from spindle.actors.connection import Connection
 from spindle.actors.runtime import Runtime
-
-from tests.actors.wires import Wire
 
 PATIENCE = 30.0
 """Seconds after which an answer that has not come never will."""
