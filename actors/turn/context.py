@@ -12,6 +12,7 @@ import datetime
 import os
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 from attrs import fields, frozen
@@ -22,6 +23,8 @@ from spindle.actors.thread.settings import ThreadSettings, approval_name, mode_n
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.values import clean
 from spindle.storage.config import Config
+
+_LOCALTIME = "/etc/localtime"
 
 TURN_ABORTED = (
     "<turn_aborted>\nThe user interrupted the previous turn on purpose. Commands that were running may have done part of their "
@@ -56,9 +59,21 @@ def message(role: str, *texts: str) -> dict[str, Any]:
 def today() -> tuple[str, str]:
     """(the local date, the time zone's name)"""
     now = datetime.datetime.now().astimezone()
-    link = os.path.realpath("/etc/localtime")
-    name = os.environ.get("TZ") or (link.split("/zoneinfo/", 1)[1] if "/zoneinfo/" in link else time.tzname[0])
-    return now.date().isoformat(), clean(name)
+    return now.date().isoformat(), clean(os.environ.get("TZ") or _zone(_link_of_zone()) or time.tzname[0])
+
+
+def _link_of_zone() -> tuple[int, int] | None:
+    try:
+        found = os.lstat(_LOCALTIME)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _zone(link: tuple[int, int] | None) -> str:
+    """The name of the machine's time zone; `link` is what changes with it."""
+    return os.path.realpath(_LOCALTIME).partition("/zoneinfo/")[2] if link else ""
 
 
 @frozen(kw_only=True)
