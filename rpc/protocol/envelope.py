@@ -124,6 +124,9 @@ def _outer_members(line: bytes) -> dict[bytes, object]:
             level += 1
         elif token in b"}]":
             level -= 1
+            if level == 0:
+                # a message and something behind it are no message, as in the reference
+                return {} if line[match.end() :].strip() else members
         elif level != 1:
             continue
         elif token == b":":

@@ -86,6 +86,11 @@ def test_a_request_that_cannot_be_read_can_be_answered(order: bytes, params: byt
         assert message.reason
 
 
+@pytest.mark.parametrize("behind", [b"trailing", b'{"id":2,"method":"m"}', b'\n{"id":2,"method":"m"}', b"}", b",", b"\xff"])
+def test_a_message_with_something_behind_it_is_none(behind: bytes) -> None:
+    assert parse(b'{"id":1,"method":"m","params":{}} ' + behind) is None
+
+
 @pytest.mark.parametrize("member", ["result", "error"])
 def test_an_answer_that_cannot_be_read_is_an_error(member: str) -> None:
     message = parse(b'{"id":"q","%s":{"text":"\\ud800"}}' % member.encode())
