@@ -82,6 +82,9 @@ def _named(work: Callable[..., Awaitable[Any]]) -> str:
 
 
 def _log(raised: BaseException, what: str) -> None:
-    if keyboard(raised):
-        raise raised
-    log.error("%s failed", what, exc_info=fault(raised, what))
+    try:
+        if keyboard(raised):
+            raise raised
+        log.error("%s failed", what, exc_info=fault(raised, what))
+    finally:
+        del raised  # see `fault`

@@ -99,18 +99,20 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
-            await self.subscriber.outbox.answers_taken()
+            if self.subscriber.outbox.answers_behind:
+                await self.subscriber.outbox.answers_taken()
             try:
                 line = await self._transport.receive()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
             if line is None:
                 return
-            message = await apart(len(line), self._coding, parse, line)
+            size = len(line)
+            message = parse(line) if size < LARGE else await apart(size, self._coding, parse, line)
             if isinstance(message, Request):
                 if self._in_flight >= IN_FLIGHT and message.method not in RELEASING:
                     await self._wait_for_room()
-                await self._dispatch(message, len(line))
+                await self._dispatch(message, size)
                 while self._in_flight >= MOST_IN_FLIGHT:
                     await self._room.park()
             elif isinstance(message, Malformed):
@@ -200,7 +202,7 @@ class Connection:
             if self._in_flight > IN_FLIGHT and request.method not in RELEASING:
                 raise overloaded()
             asked = (request.method, request.params, request.has_params)
-            params = await apart(size, self._coding, structure_params, *asked)
+            params = structure_params(*asked) if size < LARGE else await apart(size, self._coding, structure_params, *asked)
             if request.method == "initialize":
                 assert isinstance(params, InitializeParams)
                 reply.resolve(self._initialize(params))
@@ -245,7 +247,8 @@ class Connection:
 
     def _answered(self) -> None:
         self._in_flight -= 1
-        self._room.unpark_all()
+        if self._room:
+            self._room.unpark_all()
 
     def _initialize(self, params: InitializeParams) -> object:
         from spindle.actors.methods.initialize import initialize

@@ -51,14 +51,18 @@ def fault(raised: BaseException, what: str) -> Exception:
     A Cancelled that was not meant for the current task, as one that another task has handed on, is a fault like any other.
     """
     cancelled, error = parts(raised)
-    if cancelled is None:
-        assert error is not None
-        return error
-    if trio.current_effective_deadline() != -math.inf:
-        return Crashed(raised)
-    if error is not None:
-        log.error("%s failed while it was cancelled", what, exc_info=error)
-    raise cancelled
+    try:
+        if cancelled is None:
+            assert error is not None
+            return error
+        if trio.current_effective_deadline() != -math.inf:
+            return Crashed(raised)
+        if error is not None:
+            log.error("%s failed while it was cancelled", what, exc_info=error)
+        raise cancelled
+    finally:
+        # what is raised holds this frame: a frame that holds what is raised would stay until the collector comes
+        del raised, cancelled, error
 
 
 def keyboard(raised: BaseException) -> bool:

@@ -242,9 +242,14 @@ class Outbox:
             return self._notifications.weight > WEIGHT and not self._stalled and not self.overflowed
         return self._notifications.weight > WEIGHT or self._notifications.count > self._capacity // 2
 
+    @property
+    def answers_behind(self) -> bool:
+        """Whether many answers, or large ones, are on their way to the client."""
+        return not self.closed and (self._answers.count > ANSWERS or self._answers.weight > ANSWERS_WEIGHT)
+
     async def answers_taken(self) -> None:
-        """Wait while many answers, or large ones, are on their way to the client."""
-        while not self.closed and (self._answers.count > ANSWERS or self._answers.weight > ANSWERS_WEIGHT):
+        """Wait while `answers_behind`."""
+        while self.answers_behind:
             await self._draining()
 
     async def _draining(self) -> None:

@@ -21,8 +21,7 @@ def weigh(value: object, most: float = inf) -> int:
 
     It stops at `most`, so that looking whether something is large costs little where it is.
     """
-    weight = 0
-    todo: list[Any] = [(value,)]
+    weight, todo = _VALUE, [value]
     while todo and weight < most:
         members = _members(todo.pop())
         weight += _VALUE * len(members)
@@ -54,7 +53,9 @@ def _members(value: Any) -> Collection[Any]:
             return members(value)
         except AttributeError:  # one that is not set yet
             return [getattr(value, field.name, None) for field in attrs.fields(kind)]
-    return (str.__str__(value),) if isinstance(value, str) else ()
+    if isinstance(value, str):
+        return (str.__str__(value),)
+    return (value,) if type(value) is bytes else ()
 
 
 @cache

@@ -152,7 +152,8 @@ class ThreadActor(Actor):
                 if self.state.turns is not None:
                     self.state.turns.close()
         finally:
-            await self._kept()
+            if self._keeping:
+                await self._kept()
             self._gone = True
             for subscriber in self.subscribers:
                 subscriber.threads.discard(self.thread_id)

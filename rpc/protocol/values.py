@@ -46,7 +46,7 @@ def loads(data: bytes | bytearray | str, depth: int = DEPTH) -> Any:
     The decoder itself refuses text with lone surrogates or bytes that are no UTF-8, and numbers that are not finite.
     """
     value: Any = orjson.loads(data)
-    if too_deep(value, data, depth):
+    if len(data) > 2 * depth and too_deep(value, data, depth):  # each level has two brackets
         raise orjson.JSONDecodeError(TOO_DEEP, "", 0)
     return value
 
