@@ -1,7 +1,7 @@
 """Running a program of the user's with something to read, up to its end and within its time.
 
-It is started as commands are, outside of any sandbox, with the environment of the runtime. Whoever waits for it may be
-cancelled; then it is gone, with all it started.
+It is started as commands are, outside of any sandbox, with the environment of the runtime but for its keys. Whoever
+waits for it may be cancelled; then it is gone, with all it started.
 """
 
 from __future__ import annotations

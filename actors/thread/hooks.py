@@ -17,7 +17,7 @@ from spindle.actors.hooks.runs import HookHost
 from spindle.actors.hooks.turn_hooks import Beginning, TurnHooks
 from spindle.actors.thread.opening import FromRollout, NewThread
 from spindle.actors.thread.settings import ThreadSettings
-from spindle.actors.tools.commands.environment import shell_argv
+from spindle.actors.tools.commands.environment import environment_policy, shell_argv
 from spindle.storage.config.hooks import notify_program
 from spindle.storage.rollout.history import StoredItem, is_user_message, stored
 
@@ -40,7 +40,10 @@ def turn_hooks(thread: ThreadActor, host: HookHost, settings: ThreadSettings) ->
         handlers=state.hooks.handlers,
         host=host,
         starter=Starter(
-            runner.warden, thread.tasks, partial(shell_argv, login=False), lambda: dict(runner.inherited)
+            runner.warden,
+            thread.tasks,
+            partial(shell_argv, login=False),
+            lambda: runner.environment.without_keys(runner.inherited),
         ),
         transcript=None if path is None else str(path),
         model=settings.model,
@@ -77,7 +80,8 @@ async def tell_done(thread: ThreadActor, turn_id: str, cwd: str, last_message: s
         last_message=last_message,
     )
     nursery = services.background or thread.nursery
-    given = services.warden, program, dict(os.environ), services.cwd, done
+    environment = environment_policy(state.config.table("shell_environment_policy"), state.config.key_variables)
+    given = services.warden, program, environment.without_keys(os.environ), services.cwd, done
     start_apart(nursery, f"{program[0]}, which is told of turns", services.notices.tell, *given)
 
 

@@ -63,7 +63,7 @@ class ThreadTools:
             )
             tasks.start_soon(services.warden.hold)
             self._runner = runner
-        runner.environment = environment_policy(config.table("shell_environment_policy"))
+        runner.environment = environment_policy(config.table("shell_environment_policy"), config.key_variables)
         return runner
 
     @property

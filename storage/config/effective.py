@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from attrs import evolve, field, frozen
 
 from spindle.rpc.model.provider import Provider
+from spindle.storage.config.credentials import key_variables
 from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
@@ -131,6 +132,11 @@ class Config:
         """A table of the settings, empty where it is not set."""
         value: object = self.raw.get(key)
         return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+    @property
+    def key_variables(self) -> frozenset[str]:
+        """The variables of the environment that hold credentials, by the names that providers and MCP servers give them."""
+        return key_variables(self.raw, self.layers)
 
     @property
     def model(self) -> str | None:

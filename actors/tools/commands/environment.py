@@ -1,7 +1,7 @@
 """The environment a command gets: `shell_environment_policy` of config.toml, what says where it runs, and which shell.
 
-The order of the policy: what is inherited, the default excludes, `exclude`, `set`, `include_only`. Whatever it says,
-programs of our own are found.
+The order of the policy: what is inherited, the keys that the configuration names, the default excludes, `exclude`, `set`,
+`include_only`. Whatever it says, programs of our own are found.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import field, frozen
@@ -49,16 +50,27 @@ class Programs:
 
 @frozen(kw_only=True)
 class EnvironmentPolicy:
-    """Which variables a command inherits. Patterns have `*` and `?` and do not tell upper from lower case."""
+    """Which variables a command inherits. Patterns have `*` and `?` and do not tell upper from lower case.
+
+    `keys` are variables that the configuration takes credentials from; of these, a command inherits what `allow_keys` names.
+    """
 
     inherit: Inherit = "all"
+    keys: AbstractSet[str] = frozenset()
+    allow_keys: Sequence[str] = ()
     ignore_default_excludes: bool = True
     exclude: Sequence[str] = ()
     set: Mapping[str, str] = field(factory=dict[str, str])
     include_only: Sequence[str] = ()
 
+    def without_keys(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """What the runtime hands on of its environment: all of it but the keys. Of `_CORE` nothing is ever a key."""
+        allowed = _matcher(self.allow_keys)
+        kept = {name for name in self.keys if name.upper() not in _CORE and not allowed.fullmatch(name)}
+        return {name: value for name, value in inherited.items() if name not in kept}
 
-def environment_policy(table: object) -> EnvironmentPolicy:
+
+def environment_policy(table: object, keys: AbstractSet[str] = frozenset()) -> EnvironmentPolicy:
     """The policy of a `[shell_environment_policy]` table; what is missing or of a wrong type is the default."""
     given: Mapping[str, Any] = cast("Mapping[str, Any]", table) if isinstance(table, Mapping) else {}
 
@@ -71,6 +83,8 @@ def environment_policy(table: object) -> EnvironmentPolicy:
     ignore = given.get("ignore_default_excludes")
     return EnvironmentPolicy(
         inherit=inherit if inherit in ("all", "core", "none") else "all",
+        keys=keys,
+        allow_keys=texts("allow_keys"),
         ignore_default_excludes=ignore if isinstance(ignore, bool) else True,
         exclude=texts("exclude"),
         set={str(k): str(v) for k, v in cast("Mapping[object, object]", values).items()}
@@ -101,7 +115,7 @@ def command_environment(
     """
     match policy.inherit:
         case "all":
-            env = dict(inherited)
+            env = policy.without_keys(inherited)
         case "core":
             env = {name: value for name, value in inherited.items() if name.upper() in _CORE}
         case _:

@@ -31,6 +31,8 @@ BLOCK: Final = 32 * 1024
 """Bytes read at a time: little enough that handling one never holds up other tasks."""
 _LAST_WAIT: Final = 5.0  # seconds that closing waits for the end of a tree
 ROWS, COLUMNS = 24, 80
+# A command can read the environment of the processes above it (/proc), so there is no key in it.
+_OF_WARDENS: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @frozen(kw_only=True)
@@ -262,7 +264,10 @@ async def open_warden() -> AsyncGenerator[Warden, None]:
 
 
 def _begin(argv: Sequence[str], requests: socket.socket) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(argv, stdin=requests.fileno(), stdout=subprocess.DEVNULL, start_new_session=True, cwd="/")
+    env = {name: os.environ[name] for name in _OF_WARDENS if name in os.environ}
+    return subprocess.Popen(
+        argv, stdin=requests.fileno(), stdout=subprocess.DEVNULL, start_new_session=True, cwd="/", env=env
+    )
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

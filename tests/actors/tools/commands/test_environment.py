@@ -33,6 +33,9 @@ def env(**policy):
         ({"exclude": ["FOO"], "set": {"FOO": "new"}}, {**INHERITED, "FOO": "new"}),
         ({"include_only": ["*KEY"], "set": {"A": "1", "B_KEY": "2"}}, {"FOO_KEY": "2", "B_KEY": "2"}),
         ({"exclude": ["."]}, INHERITED),
+        ({"keys": {"FOO", "path", "HOME"}}, {k: v for k, v in INHERITED.items() if k != "FOO"}),
+        ({"keys": {"FOO", "foot"}, "allow_keys": ["foo"]}, {k: v for k, v in INHERITED.items() if k != "foot"}),
+        ({"keys": {"FOO"}, "set": {"FOO": "mine"}}, {**INHERITED, "FOO": "mine"}),
     ],
 )
 def test_the_policy_is_applied_in_its_order(policy, wanted):
@@ -51,6 +54,7 @@ def test_commands_of_sessions_are_asked_to_write_plain_text_and_the_sandbox_says
 def test_the_policy_is_read_from_a_table_that_may_be_wrong():
     table = {"inherit": "core", "exclude": ["A", 1], "set": {"N": 1}, "include_only": "x", "ignore_default_excludes": 0}
     assert environment_policy(table) == EnvironmentPolicy(inherit="core", exclude=("A",), set={"N": "1"})
+    assert environment_policy({"allow_keys": ["A", 2]}, {"A"}) == EnvironmentPolicy(keys={"A"}, allow_keys=("A",))
     assert environment_policy(None) == environment_policy({"inherit": "some"}) == EnvironmentPolicy()
 
 

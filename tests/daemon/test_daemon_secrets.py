@@ -1,0 +1,119 @@
+"""Keys of a daemon's environment: its providers get them, and commands, hooks, `notify` and what it says do not."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Daemon, Endpoint, Trace, calls
+
+KEYS = ("PROVIDER_KEY", "SPARE_KEY", "HEADER_VARIABLE", "SERVER_TOKEN", "SERVER_HEADER")
+NAMED = """
+env_key = "PROVIDER_KEY"
+env_http_headers = { X-Extra = "HEADER_VARIABLE", X-User = "USER" }
+[model_providers.spare]
+name = "spare"
+base_url = "http://127.0.0.1:9/v1"
+env_key = "SPARE_KEY"
+[mcp_servers.far]
+url = "http://127.0.0.1:9/mcp"
+bearer_token_env_var = "SERVER_TOKEN"
+env_http_headers = { X-Server = "SERVER_HEADER" }
+enabled = false
+"""
+LOOK = """
+import os
+said = [" ".join(f"{k}={v}" for k, v in os.environ.items())]
+pid, above = os.getppid(), 0
+while pid > 1 and above < {above}:
+    said.append(open(f"/proc/{pid}/environ", "rb").read().decode())
+    pid = int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+    above += 1
+print(*said)
+"""
+
+
+def secret(name: str) -> str:
+    return f"secret-of-{name.lower()}"
+
+
+def look(above: int) -> str:
+    """A command that prints its environment, and that of so many processes above it."""
+    return shlex.join([sys.executable, "-S", "-c", LOOK.replace("{above}", str(above))])
+
+
+@pytest.fixture
+def configured(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    with open(home / "config.toml", "a") as file:
+        file.write(NAMED)
+    for name in KEYS:
+        monkeypatch.setenv(name, secret(name))
+    monkeypatch.setenv("USER", "ann")
+    monkeypatch.setenv("HARMLESS", "harmless")
+    return home
+
+
+def output(endpoint: Endpoint) -> str:
+    """What the model was told of the command."""
+    items: list[dict[str, Any]] = endpoint.requests.entries[-1]["input"]
+    return str(next(item["output"] for item in items if item["type"] == "function_call_output"))
+
+
+def told(name: str, text: str) -> bool:
+    return secret(name) in text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize(
+    ("sandbox", "above"),
+    [("read-only", 0), ("danger-full-access", 2)],  # in the open the keeper and the warden, not the daemon itself
+)
+def test_a_command_gets_no_key(
+    configured: Path, launch: Callable[..., Daemon], endpoint: Endpoint, sandbox: str, above: int
+) -> None:
+    endpoint.scripts["run"] = lambda: answers.pop(0)
+    answers = [calls(("exec_command", {"cmd": look(above), "login": False})), calls()]
+    daemon = launch()
+    client = daemon.client()
+    thread = client.start_thread(sandbox=sandbox, approvalPolicy="never")["id"]
+    client.run_turn(thread, "run")
+    said = output(endpoint)
+    assert "HARMLESS=harmless" in said
+    assert "USER=ann" in said, "what every command needs is no key, whatever names it"
+    assert [name for name in KEYS if told(name, said)] == []
+
+
+def test_a_key_that_is_allowed_is_handed_on(
+    configured: Path, launch: Callable[..., Daemon], endpoint: Endpoint
+) -> None:
+    config = configured / "config.toml"
+    config.write_text(config.read_text() + '[shell_environment_policy]\nallow_keys = ["SERVER_*", "provider_key"]\n')
+    endpoint.scripts["run"] = lambda: answers.pop(0)
+    answers = [calls(("exec_command", {"cmd": look(0), "login": False})), calls()]
+    client = launch().client()
+    client.run_turn(client.start_thread(sandbox="danger-full-access", approvalPolicy="never")["id"], "run")
+    said = output(endpoint)
+    assert [name for name in KEYS if told(name, said)] == ["PROVIDER_KEY", "SERVER_TOKEN", "SERVER_HEADER"]
+
+
+def test_hooks_and_notify_get_no_key(
+    configured: Path, launch: Callable[..., Daemon], trace: Trace, tmp_path: Path
+) -> None:
+    hook = {"type": "command", "command": f"env > {tmp_path}/hook"}
+    (configured / "hooks.json").write_text(json.dumps({"hooks": {"UserPromptSubmit": [{"hooks": [hook]}]}}))
+    config = configured / "config.toml"
+    program = ["sh", "-c", f"env > {tmp_path}/notify; echo done > {trace.path}"]
+    config.write_text(f"notify = {json.dumps(program)}\n" + config.read_text())
+    client = launch().client()
+    client.run_turn(client.start_thread()["id"], "hello")
+    trace.until(b"done\n")
+    for file in ("hook", "notify"):
+        said = (tmp_path / file).read_text()
+        assert "HARMLESS=harmless" in said
+        assert [name for name in KEYS if told(name, said)] == []
