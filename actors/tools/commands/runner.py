@@ -39,7 +39,7 @@ from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.sessions import Session, Sessions
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
-from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy, restricted
+from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
 from spindle.actors.tools.sandbox.denial import denied, names_denied
 from spindle.actors.tools.sandbox.profile import ProfileError, of_profile
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
@@ -312,7 +312,7 @@ class Runner:
 
         Blocks. Raises ProfileError.
         """
-        return self._confinement(host) if self.profile is not None or restricted(host.sandbox) else None
+        return self._confinement(host)
 
     def _confinement(self, host: ToolHost) -> Confinement | None:
         place, granted = self.place(host.cwd), self.remembered.granted(host.turn_id)

@@ -59,7 +59,7 @@ def arguments(confinement: Confinement, *, tty: bool, proc: bool) -> list[str]:
             case "read":
                 words += ["--ro-bind", path, path]
             case _ if os.path.isdir(path):
-                words += ["--perms", "000", "--tmpfs", path]
+                words += ["--perms", "755" if confinement.opens(path) else "000", "--tmpfs", path]
                 hidden += ["--remount-ro", path]
             case _:
                 words += ["--ro-bind", "/dev/null", path]

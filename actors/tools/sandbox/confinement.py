@@ -8,9 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
-from spindle.actors.tools.sandbox.protection import HOME_OWN, has_link, metadata_of, resolve
+from spindle.actors.tools.sandbox.protection import (
+    HOME_OWN,
+    credentials_elsewhere,
+    has_link,
+    metadata_of,
+    resolve,
+    shown_of,
+)
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
@@ -46,11 +53,15 @@ class Confinement:
 
     `rules` go from shallow to deep, one per path, the first for "/"; the deepest that contains a path decides. A path that
     may only be read below one that may be written is protected: it cannot be made where it is missing, nor renamed away.
-    `network` means IP sockets; sockets of services on this machine are out of reach either way.
+    `network` means IP sockets; sockets of services on this machine are out of reach either way. `names` says that no
+    folder has names that are to be hidden.
     """
 
     rules: tuple[Rule, ...]
     network: bool
+    names: bool = field(
+        default=Factory(lambda self: all(rule.access != "none" for rule in self.rules), takes_self=True), eq=False
+    )
 
     def access(self, path: str) -> Access:
         """What a real, absolute path may be used for."""
@@ -75,6 +86,10 @@ class Confinement:
                     break
                 found[parent] = None
         return tuple(sorted(found))
+
+    def opens(self, path: str) -> bool:
+        """Whether anything below a hidden folder is not hidden."""
+        return any(r.access != "none" and r.path != path and within(r.path, path) for r in self.rules)
 
     def exceeds(self, other: Confinement) -> bool:
         """Whether anything may be touched that `other` keeps out of reach."""
@@ -139,15 +154,6 @@ def of_policy(policy: SandboxPolicy, place: Place, granted: Grants = NOTHING) ->
     return build(entries, place, network=online or granted.network)
 
 
-def restricted(policy: SandboxPolicy) -> bool:
-    """Whether the policy leaves files that may not be read."""
-    match policy:
-        case ReadOnlyPolicy(access=access) | WorkspaceWritePolicy(read_only_access=access):
-            return isinstance(access, RestrictedReadAccess)
-        case _:
-            return False
-
-
 def temporary(place: Place, policy: WorkspaceWritePolicy) -> list[str]:
     """The folders for temporary files that `policy` leaves writable."""
     slash = [] if policy.exclude_slash_tmp else ["/tmp"]
@@ -164,11 +170,11 @@ def _readable(access: ReadOnlyAccess, place: Place) -> list[tuple[str, Access]]:
 
 
 def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool) -> Confinement:
-    """The table for `entries`, with what nobody may write taken out.
+    """The table for `entries`, with what nobody may write taken out, and the home's files that hold credentials.
 
     Missing paths are left out, unless they must not be made, and so are those that lead through a link in a folder that may
     be written. Where one path is named twice, none beats write and write
-    beats read. Metadata that an entry names itself is as the entry says.
+    beats read. Metadata that an entry names itself is as the entry says; a file of the home can be read then.
     """
     named = [_Named(path, access, *resolve(path)) for path, access in entries]
     table = _merged(named)
@@ -189,6 +195,8 @@ def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool)
         _lower(table, own)
         for path in [path for path, access in table.items() if access == "write" and within(path, own)]:
             table[path] = "read"
+    names = "none" not in table.values()
+    _hide(table, home)
     if table["/"] != "write":
         # What starts and confines the next command: this package, the warden, and the interpreter that runs a part of both.
         own = os.path.dirname(os.path.realpath(__file__))
@@ -196,7 +204,7 @@ def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool)
         for code in (own, warden, os.path.realpath(sys.base_prefix)):
             _lower(table, code)
     ordered = sorted(table.items(), key=lambda item: (item[0] != "/", item[0].count("/"), item[0]))
-    return Confinement(tuple(_needed(Rule(path, access) for path, access in ordered)), network)
+    return Confinement(tuple(_needed(Rule(path, access) for path, access in ordered)), network, names)
 
 
 @frozen
@@ -230,6 +238,17 @@ def _lower(table: dict[str, Access], path: str) -> None:
         real = os.path.dirname(real)
     if _deepest(table, real) == "write":
         table[real] = "read"
+
+
+def _hide(table: dict[str, Access], home: str) -> None:
+    """Hide what is in the home but for what commands need, if it could be read."""
+    if _deepest(table, home) == "none" or not os.path.isdir(home):
+        return
+    table[home] = "none"
+    for path in shown_of(home):
+        table.setdefault(path, "read")
+    for path in credentials_elsewhere(home):
+        table.setdefault(path, "none")
 
 
 def _deepest(table: Mapping[str, Access], path: str) -> Access:

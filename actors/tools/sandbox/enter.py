@@ -6,6 +6,7 @@ A program of its own, run by path: it imports nothing of ours and little else, b
     --pin PATH            a writable folder that must not be renamed
     --namespaces          hold the rules by mounts, in namespaces of its own, and end everything with the command
     --network             leave the network open
+    --names               no folder has names that are to be hidden
     --filter HEX          the seccomp filter
     --parent PID          end when this process ends
     --unset NAME          take NAME out of the environment
@@ -93,7 +94,7 @@ class Plan:
         self.rules: list[tuple[str, str]] = []
         self.pins: list[str] = []
         self.unset: list[str] = []
-        self.namespaces = self.network = False
+        self.namespaces = self.network = self.names = False
         self.filter, self.parent = b"", 0
         rest = iter(arguments)
         for word in rest:
@@ -114,6 +115,8 @@ class Plan:
                 self.namespaces = True
             elif word == "--network":
                 self.network = True
+            elif word == "--names":
+                self.names = True
             else:
                 raise ValueError(f"unknown option {word}")
         self.command = list(rest)
@@ -136,9 +139,21 @@ def arrange_mounts(plan: Plan, cwd: str) -> None:
     private_devices()
     mounts = sorted([*plan.rules[1:], *((pin, "pin") for pin in plan.pins)], key=lambda rule: rule[0].count("/"))
     mounts = [(path, access) for path, access in mounts if os.path.lexists(path)]
+    veiled = [path for path, access in mounts if access == "none" and os.path.isdir(path)]
+    held = {
+        path: os.open(path, os.O_PATH | os.O_CLOEXEC)
+        for path, access in mounts
+        if access != "none" and any(path.startswith(veil + "/") for veil in veiled)
+    }
     for path, access in mounts:
-        if access != "none":
+        if access == "none":
+            hide(path, any(other.startswith(path + "/") for other in held))
+        elif path in held:
+            uncover(path, held[path])
+        else:
             mount(os.fsencode(path), path, None, BIND | RECURSIVE)
+    for descriptor in held.values():
+        os.close(descriptor)
     set_attributes("/", ATTR_NOSUID | (0 if plan.rules[0][1] == "write" else ATTR_READONLY))
     open_devices()
     for path, access in mounts:
@@ -150,20 +165,31 @@ def arrange_mounts(plan: Plan, cwd: str) -> None:
         elif access == "read":
             set_attributes(path, ATTR_READONLY | ATTR_NOSUID)
         elif access == "none":
-            hide(path)
+            set_attributes(path, ATTR_READONLY, recursive=False)
     # A container may cover parts of its /proc, and then no new one can be had; Landlock guards the old one.
     LIBC.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(NOSUID | NODEV | NOEXEC), None)
     set_attributes("/proc", ATTR_READONLY | ATTR_NOSUID)
     os.chdir(cwd)
 
 
-def hide(path: str) -> None:
+def hide(path: str, passable: bool) -> None:
+    """Cover `path`; `passable` leaves a way through to what is uncovered below it."""
     if os.path.isdir(path):
-        mount(b"tmpfs", path, b"tmpfs", NOSUID | NODEV | NOEXEC, b"size=0,mode=000")
-        set_attributes(path, ATTR_READONLY)
+        mount(b"tmpfs", path, b"tmpfs", NOSUID | NODEV | NOEXEC, b"mode=755" if passable else b"mode=000")
     else:
         mount(b"/dev/null", path, None, BIND)
-        set_attributes(path, ATTR_READONLY, recursive=False)
+
+
+def uncover(path: str, held: int) -> None:
+    """Put what is held open back to its place below a covered folder."""
+    source = b"/proc/self/fd/%d" % held
+    if not os.path.lexists(path):
+        if os.path.isdir(source):
+            os.makedirs(path)
+        else:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.close(os.open(path, os.O_CREAT, 0o444))
+    mount(source, path, None, BIND | RECURSIVE)
 
 
 def private_devices() -> None:
@@ -214,7 +240,7 @@ def restrict(plan: Plan) -> None:
         # The machine's devices (disks, terminals of others) are nobody's files; listing them is harmless.
         rules = dict(plan.rules)
         grants = list(split("/", rules["/"], {**rules, "/dev": "none"}))
-        if "none" not in rules.values():
+        if plan.names:
             allow(ruleset, "/", LISTING)
         devices = [f"/dev/{name}" for name in DEVICES]
     for path, access in (*grants, *((path, "write") for path in devices), ("/proc", "read")):

@@ -110,6 +110,8 @@ def _entering(machine: str, confinement: Confinement, env: Mapping[str, str], *,
         words += ["--rule", rule.access, rule.path]
     for path in confinement.pinned:
         words += ["--pin", path]
+    if confinement.names:
+        words.append("--names")
     if "LC_CTYPE" not in env:
         words += ["--unset", "LC_CTYPE"]  # which Python sets for itself in a plain locale
     return [*words, "--network"] if confinement.network else words

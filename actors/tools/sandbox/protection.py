@@ -1,4 +1,4 @@
-"""What stays read-only wherever a command may write: what other programs will trust later."""
+"""What stays read-only wherever a command may write, as programs will trust it later, and what of the home is hidden."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ HOME_OWN: Final = (
 )
 """Names in the Codex home that no policy and no grant makes writable."""
 
+_SHOWN: Final = ("AGENTS.md", "AGENTS.override.md")
+_CREDENTIALS: Final = ("auth.json", ".credentials.json")
+_SECRET_FOLDERS: Final = ("secrets",)
+
 
 MOST_LINKS: Final = 40
 """As many links as the kernel follows in one path."""
@@ -47,6 +51,26 @@ def metadata_of(root: str) -> list[str]:
         if common is not None:
             paths.append(os.path.normpath(os.path.join(pointed, common)))
     return paths
+
+
+def shown_of(home: str) -> list[str]:
+    """What a command sees in a Codex home: its folders and instructions.
+
+    The other files at its top are credentials, or may hold some (config.toml, its copies, .env), or are of no use to it. What
+    a program puts there later is none of these, so that a new auth.json is no more to be seen than an old one.
+    """
+    with os.scandir(home) as entries:
+        return [
+            entry.path
+            for entry in entries
+            if (entry.is_dir() and entry.name not in _SECRET_FOLDERS) or (entry.name in _SHOWN and entry.is_file())
+        ]
+
+
+def credentials_elsewhere(home: str) -> list[str]:
+    """The files outside of `home` that its credentials are links to."""
+    paths = [os.path.join(home, name) for name in _CREDENTIALS]
+    return [os.path.realpath(path) for path in paths if os.path.islink(path) and os.path.isfile(path)]
 
 
 def resolve(path: str) -> tuple[str, list[str]]:

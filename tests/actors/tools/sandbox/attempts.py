@@ -88,6 +88,17 @@ FILES = [
     Attempt(".codex made as a link", 'os.symlink(WS + "/sub", WS + "/.codex")'),
     Attempt("the home's configuration", 'write(HOME + "/config.toml")'),
     Attempt("the home's credentials", 'write(HOME + "/auth.json")'),
+    Attempt("the home's credentials, read", 'assert open(HOME + "/auth.json").read()'),
+    Attempt("the home's credentials, read through /proc", 'assert open("/proc/self/root" + HOME + "/auth.json").read()'),
+    Attempt(
+        "the home's credentials, read by a hard link",
+        'os.link(HOME + "/auth.json", WS + "/sub/hard"); assert open(WS + "/sub/hard").read()',
+    ),
+    Attempt(
+        "the home's credentials, read by a symbolic link",
+        'os.symlink(HOME, WS + "/sub/link"); assert open(WS + "/sub/link/auth.json").read()',
+    ),
+    Attempt("the home's configuration, read", 'assert open(HOME + "/config.toml").read()'),
     Attempt("a rule in the home", 'write(HOME + "/rules/mine.rules")'),
     Attempt("a session in the home", 'write(HOME + "/sessions/mine.jsonl")'),
     Attempt("a file without a name, linked outside", 'link(os.open(OUT, os.O_TMPFILE | os.O_RDWR), OUT + "/new")'),

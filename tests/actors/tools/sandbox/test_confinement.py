@@ -44,13 +44,19 @@ ROOT = entry("read", type="special", value={"kind": "root"})
 CWD = entry("write", type="special", value={"kind": "current_working_directory"})
 
 
+def of_home(world: World) -> tuple[Rule, ...]:
+    """The home with its folders, and nothing else."""
+    folders = [Rule(f"{world.home}/{name}", "read") for name in ("rules", "sessions", "spindle")]
+    return (Rule(str(world.home), "none"), *folders)
+
+
 def test_full_access_and_a_sandbox_around_the_server_want_none(world: World) -> None:
     assert of_policy(DangerFullAccessPolicy(), world.place) is None
     assert of_policy(ExternalSandboxPolicy(), world.place) is None
 
 
 def test_read_only_reads_everything_and_writes_nothing(world: World) -> None:
-    assert of_policy(ReadOnlyPolicy(), world.place) == Confinement((Rule("/", "read"),), network=False)
+    assert of_policy(ReadOnlyPolicy(), world.place) == Confinement((Rule("/", "read"), *of_home(world)), network=False)
     assert confined(of_policy(ReadOnlyPolicy(network_access=True), world.place)).network
 
 
@@ -59,7 +65,9 @@ def test_a_workspace_is_written_but_for_its_metadata(world: World) -> None:
     ws = str(world.ws)
     assert found.rules == (
         Rule("/", "read"),
+        of_home(world)[0],
         Rule(ws, "write"),
+        *of_home(world)[1:],
         *(Rule(f"{ws}/{name}", "read") for name in (".agents", ".codex", ".git")),
     )
     assert found.protected == (f"{ws}/.agents", f"{ws}/.codex", f"{ws}/.git")
@@ -128,7 +136,7 @@ def test_grants_add_to_a_policy(world: World) -> None:
 def test_nobody_may_grant_the_homes_own_files(world: World, name: str) -> None:
     granted = Grants({str(world.home / name): "write"}, network=False)
     found = confined(of_policy(ReadOnlyPolicy(), world.place, granted))
-    assert found.access(str(world.home / name)) == "read"
+    assert found.access(str(world.home / name)) == ("read" if name else "none")
 
 
 def test_a_home_that_may_not_be_read_stays_so(world: World) -> None:
@@ -140,7 +148,7 @@ def test_a_workspace_inside_the_home_is_written(world: World) -> None:
     tree = world.home / "worktrees/w"
     tree.mkdir(parents=True)
     found = confined(of_policy(world.policy(), Place(str(tree), str(world.home))))
-    assert (found.access(str(tree / "x")), found.access(str(world.home / "config.toml"))) == ("write", "read")
+    assert (found.access(str(tree / "x")), found.access(str(world.home / "config.toml"))) == ("write", "none")
 
 
 def test_a_home_that_does_not_exist_yet_is_not_made(world: World) -> None:
@@ -205,7 +213,8 @@ def test_a_profile_of_everything_wants_no_sandbox(world: World) -> None:
     assert of_profile(profile(everything, network=True), world.place) is None
     offline = confined(of_profile(profile(everything), world.place))
     assert (offline.access("/etc"), offline.network) == ("write", False)
-    assert offline.access(str(world.home / "config.toml")) == "read"
+    assert offline.access(str(world.home / "config.toml")) == "none"
+    assert offline.access(str(world.home / "rules/r")) == "read"
 
 
 @pytest.mark.parametrize(

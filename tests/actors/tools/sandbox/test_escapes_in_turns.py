@@ -155,7 +155,7 @@ PATCHES = {
     "the configuration of git": "*** Update File: .git/config\n@@\n-# original\n+x",
     "a hook of a repository below": "*** Add File: sub/.git/hooks/new\n+x",
     ".codex": "*** Add File: .codex/config.toml\n+x",
-    "the home": "*** Update File: {home}/config.toml\n@@\n-# original\n+x",
+    "the home": "*** Update File: {home}/rules/r\n@@\n-# original\n+x",
     "/proc/self/root": "*** Add File: /proc/self/root{out}/new\n+x",
 }
 

@@ -46,7 +46,7 @@ async def test_a_workspace_is_worked_in(confiner: Confiner, world: World) -> Non
 
 
 async def test_restricted_reading_hides_the_rest(confiner: Confiner, world: World) -> None:
-    policy = ReadOnlyPolicy(RestrictedReadAccess(True, [str(world.home)]))
+    policy = ReadOnlyPolicy(RestrictedReadAccess(True, [str(world.home / "config.toml")]))
     done = await confiner.shell(f"cat file {world.home}/config.toml; cat {world.out}/file", policy)
     assert (done.stdout, done.returncode) == ("# original# original", 1), done
     bare = await confiner.shell("cat file", ReadOnlyPolicy(RestrictedReadAccess(False)))
