@@ -10,7 +10,7 @@ from attrs import frozen
 
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
-from spindle.storage.outside import TEXT, read_start
+from spindle.storage.outside import TEXT, planted, read_start
 
 _NAMES = ("AGENTS.override.md", "AGENTS.md")
 _PROJECT_HEADING = "\n\n--- project-doc ---\n\n"
@@ -36,7 +36,8 @@ def read_instructions(
 
     `max_bytes` bounds the project's files together, cutting the last one; 0 leaves the home's file only, which is cut at
     `TEXT` bytes.
-    `fallback_names` are tried in folders without an AGENTS.md. Files that cannot be read are left out.
+    `fallback_names` are tried in folders without an AGENTS.md. Files that cannot be read are left out, and those that another
+    user has put into a folder like /tmp.
     """
     sources: list[str] = []
     own = _home_text(home, sources)
@@ -66,7 +67,7 @@ def _project_text(
             break
         for name in names:
             data = _read(folder / name, left)
-            if data is None:
+            if data is None or planted(folder / name):
                 continue
             sources.append(str(folder / name))
             left -= len(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -58,6 +59,15 @@ def _start(fd: int, most: int) -> bytes:
         parts.append(part)
         most -= len(part)
     return b"".join(parts)
+
+
+def planted(path: str | Path) -> bool:
+    """Whether another user may have put this here: it is theirs, in a folder that everyone may write to, such as /tmp."""
+    try:
+        owner, folder = os.lstat(path).st_uid, os.stat(os.path.dirname(path)).st_mode
+    except (OSError, ValueError):
+        return False
+    return bool(folder & stat.S_IWOTH) and owner not in (0, os.geteuid())
 
 
 @frozen

@@ -17,7 +17,7 @@ from spindle.rpc.protocol.values import clean
 from spindle.storage.config.editing import edit
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
-from spindle.storage.outside import read_start, walk
+from spindle.storage.outside import planted, read_start, walk
 
 DEPTH: Final = 6
 """Levels of folders below a root that are searched."""
@@ -60,7 +60,8 @@ class FoundSkills:
 def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkills:
     """Look for skills as a thread in `cwd` would have them. The first of two files at one real path counts."""
     root = project_root(cwd, (".git",))
-    repo = [folder / name / "skills" for folder in folders_up(cwd, root) for name in (".agents", ".codex")]
+    kept = [folder / name for folder in folders_up(cwd, root) for name in (".agents", ".codex")]
+    repo = [folder / "skills" for folder in kept if not planted(folder)]
     skills: dict[Path, Skill] = {}
     errors: list[tuple[str, str]] = []
     own = home.path / "skills"

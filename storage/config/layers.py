@@ -11,6 +11,7 @@ from attrs import frozen
 
 from spindle.rpc.protocol.values import fault
 from spindle.storage.config.errors import ConfigError
+from spindle.storage.outside import planted
 
 Trust: TypeAlias = Literal["trusted", "untrusted"]
 
@@ -93,9 +94,13 @@ def nest(overrides: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def project_root(cwd: Path, markers: Sequence[str] = (".git",)) -> Path:
-    """The nearest folder at or above `cwd` that holds one of `markers`, else `cwd` itself. Blocks on the disk."""
+    """The nearest folder at or above `cwd` that holds one of `markers`, else `cwd` itself. Blocks on the disk.
+
+    What another user has put into a folder like /tmp marks nothing.
+    """
     for folder in (cwd, *cwd.parents):
-        if any(os.path.exists(folder / marker) for marker in markers):  # False for a name that no file can have
+        found = [marker for marker in markers if os.path.exists(folder / marker)]  # False for a name that no file can have
+        if not all(planted(folder / marker) for marker in found):
             return folder
     return cwd
 
