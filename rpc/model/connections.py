@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
+from spindle.rpc.urls import shown
+
 if TYPE_CHECKING:
     import ssl
 
@@ -136,8 +138,13 @@ class Connections:
             return Exchange(await pool.send(request), pool.free)
         except httpx.ReadTimeout as error:
             raise Idle("idle timeout waiting for SSE") from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise ValueError(f"{self.url}: {error}") from error
+        except httpx.LocalProtocolError as error:
+            if "header value" not in str(error):
+                raise ValueError(f"{shown(self.url)}: {error}") from error
+            # the value may be a key, and so its words and its cause's stay here
+            raise ValueError(f"{shown(self.url)}: a header has a value that cannot be sent") from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ValueError(f"{shown(self.url)}: {error}") from error
         except httpx.HTTPError as error:
             raise HttpFailure(_reason(error)) from error
 

@@ -19,6 +19,7 @@ from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
 from spindle.rpc.model.provider import Provider
 from spindle.rpc.model.sse import EventSplitter, payloads
 from spindle.rpc.protocol.values import loads
+from spindle.rpc.urls import shown
 
 _ERROR_BODY_LIMIT = 1 << 20
 _ERROR_BODY_SECONDS = 10.0
@@ -56,6 +57,7 @@ class ResponsesModel:
         self._base = base = provider.base_url.rstrip("/")
         query = urlencode(provider.query_params, quote_via=quote)
         self.url = f"{base}/responses" + (f"?{query}" if query else "")
+        self._shown = shown(self.url)
 
     def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
         """As in `Model`. A server error or a lost connection before the answer is repeated in silence."""
@@ -78,6 +80,7 @@ class ResponsesModel:
             headers.append(("if-none-match", etag))
         query = urlencode({**self.provider.query_params, "client_version": client_version}, quote_via=quote)
         connections = Connections(f"{self._base}/models?{query}")
+        where = shown(connections.url)
         try:
             with trio.fail_after(_LIST_SECONDS):
                 exchange = await connections.get(self._with_own(headers), _LIST_SECONDS)
@@ -86,20 +89,20 @@ class ResponsesModel:
                 finally:
                     await exchange.aclose()
         except (HttpFailure, ValueError, trio.TooSlowError) as error:
-            raise ModelError(f"cannot get {connections.url}: {str(error) or 'no answer in time'}") from error
+            raise ModelError(f"cannot get {where}: {str(error) or 'no answer in time'}") from error
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await connections.aclose()
         if exchange.status == 304:
             return None
         if not 200 <= exchange.status < 300:
-            raise refused(exchange.status, said, connections.url)
+            raise refused(exchange.status, self._without_keys(said), where)
         try:
             entries: object = loads(said)["models"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             entries = None
         if not isinstance(entries, list):
-            raise ModelError(f"{connections.url} has no list of models")
+            raise ModelError(f"{where} has no list of models")
         return cast("list[object]", entries), exchange.header("etag")
 
     async def open(self, request: ModelRequest) -> Exchange:
@@ -124,7 +127,7 @@ class ResponsesModel:
                 raise disconnected(str(error)) from error
             except HttpFailure as error:
                 if attempt >= retries:
-                    raise disconnected(f"error sending request for url ({self.url}): {error}") from error
+                    raise disconnected(f"error sending request for url ({self._shown}): {error}") from error
             else:
                 status = exchange.status
                 if 200 <= status < 300:
@@ -136,7 +139,7 @@ class ResponsesModel:
                 finally:
                     await exchange.aclose()
                 if status < 500 or attempt >= retries:
-                    raise refused(status, said, self.url)
+                    raise refused(status, self._without_keys(said), self._shown)
             await self._sleep(_BACKOFF_SECONDS * 2**attempt * random.uniform(0.9, 1.1))
             attempt += 1
 
@@ -170,6 +173,18 @@ class ResponsesModel:
             if value := environ.get(variable, "").strip():
                 own[name.lower()] = value
         return [(name, value) for name, value in headers if name not in own] + list(own.items())
+
+    def _without_keys(self, said: bytes) -> bytes:
+        """What a provider says of a request that it refuses, which may be the keys that came with it."""
+        variables = self.provider.env_http_headers.values()
+        try:
+            keys = [self._bearer(), *(self._environ.get(variable, "").strip() for variable in variables)]
+        except ModelError:  # there is none, so it was not sent
+            return said
+        for key in keys:
+            if key:
+                said = said.replace(key.encode("utf-8", "replace"), b"***")
+        return said
 
     def _bearer(self) -> str | None:
         provider = self.provider

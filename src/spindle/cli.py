@@ -85,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=os.environ.get("SPINDLE_LOG", "WARNING").upper(), format="%(levelname)s %(message)s"
     )
+    for name in ("httpx", "httpcore"):  # they log URLs and headers as they are, keys among them
+        logging.getLogger(name).setLevel(logging.WARNING)
     if options.command == "demo":
         from spindle.demo import main as demo
 

@@ -117,3 +117,26 @@ def test_hooks_and_notify_get_no_key(
         said = (tmp_path / file).read_text()
         assert "HARMLESS=harmless" in said
         assert [name for name in KEYS if told(name, said)] == []
+
+
+def test_nothing_that_is_said_or_kept_holds_a_key(
+    configured: Path, launch: Callable[..., Daemon], endpoint: Endpoint
+) -> None:
+    """Of the environment, a URL or a header: not in messages, the log, the rollout; whether the servers answer or not."""
+    where = f"ann:secret-user@127.0.0.1:{endpoint.server_address[1]}/mcp?key=secret-query"
+    with open(configured / "config.toml", "a") as file:
+        file.write(f'[mcp_servers.near]\nurl = "http://{where}"\nbearer_token_env_var = "SERVER_TOKEN"\n')
+        file.write('http_headers = { X-Own = "secret-header" }\n')
+    daemon = launch()
+    client = daemon.client()
+    thread = client.start_thread()["id"]
+    assert "status" in client.run_turn(thread, "hello")
+    endpoint.scripts["again"] = lambda: iter(())
+    assert client.run_turn(thread, "again")["status"] == "failed"
+    client.call("mcpServerStatus/list")
+    kept = [path.read_text() for path in (configured / "sessions").rglob("*.jsonl")]
+    assert kept
+    shown = json.dumps(client.messages.entries)
+    assert "near" in shown, "it failed, and this was said"
+    said = shown + "\n".join([*daemon.log.entries, *kept])
+    assert "secret-" not in said

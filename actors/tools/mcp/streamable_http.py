@@ -20,6 +20,7 @@ from spindle.rpc.large import apart
 from spindle.rpc.model.sse import EventSplitter, payloads
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.values import loads
+from spindle.rpc.urls import shown
 from spindle.storage.config import McpServerConfig
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ class HttpTransport:
                 self._url = str(moved.url)
                 response = await self._client.send(moved, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise McpError(f"HTTP request failed: {self._url}: {str(error) or type(error).__name__}") from error
+            if "header value" in str(error):  # which may be a key, and so its words stay here
+                raise McpError(f"HTTP request failed: {shown(self._url)}: a header has a value that cannot be sent") from None
+            raise McpError(f"HTTP request failed: {shown(self._url)}: {str(error) or type(error).__name__}") from error
         number = message["id"] if "method" in message and "id" in message else None
         if response.is_success:
             if (session := response.headers.get(_SESSION)) is not None:

@@ -300,6 +300,18 @@ async def test_urls_of_no_use(start, url):
     assert "handshaking with MCP server failed" in server.reason
 
 
+@pytest.mark.parametrize(
+    ("user", "token", "reason"),
+    [("ann:sk-user@", "sk-token", "key=…"), ("", "sk-token\r\nx: y", "a header has a value that cannot be sent")],
+)
+async def test_why_a_server_failed_holds_no_key(web, start, caplog, user, token, reason):
+    url = f"http://{user}127.0.0.1:{9 if user else web.port}/mcp?key=sk-query"
+    server = await start({"TOKEN": token}, url=url, bearer_token_env_var="TOKEN")
+    assert server.state == "failed"
+    assert reason in server.reason
+    assert "sk-" not in server.reason + caplog.text
+
+
 async def test_a_token_that_is_not_there(start):
     server = await start(bearer_token_env_var="TOKEN")
     assert server.reason == "Environment variable TOKEN for MCP server 'web' is not set"

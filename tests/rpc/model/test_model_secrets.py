@@ -1,0 +1,77 @@
+"""No error of a provider holds a key: neither of the URL, nor of a header, nor what the provider repeats of either."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from spindle.rpc.model.errors import ModelError
+from spindle.rpc.model.interface import ModelRequest
+from spindle.rpc.model.provider import Provider
+from spindle.rpc.model.responses import ResponsesModel
+
+Make = Callable[..., ModelRequest]
+SECRETS = ("sk-key", "sk-header", "sk-query", "sk-user")
+ENVIRON = {"KEY": "sk-key", "HEADER": "sk-header"}
+
+
+def model_of(server: Any, *, host: str = "127.0.0.1", environ: dict[str, str] | None = None) -> ResponsesModel:
+    provider = Provider(
+        name="p",
+        base_url=f"http://ann:sk-user@{host}:{server.port}/v1",
+        env_key="KEY",
+        env_http_headers={"x-own": "HEADER"},
+        query_params={"key": "sk-query"},
+        request_max_retries=0,
+    )
+    model = ResponsesModel(provider, environ=environ or ENVIRON)
+    server.clients.append(model)
+    return model
+
+
+def words_of(error: BaseException | None) -> str:
+    """What a traceback would print."""
+    words = ""
+    while error is not None:
+        words += f"{error}\n"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return words
+
+
+async def failure_of(model: ResponsesModel, request: ModelRequest, *, listing: bool = False) -> str:
+    async def ask() -> None:
+        if listing:
+            await model.list_models("1", None)
+        async with model.stream(request) as batches:
+            async for _ in batches:
+                pass
+
+    with pytest.raises(ModelError) as caught:
+        await ask()
+    said = words_of(caught.value)
+    assert [secret for secret in SECRETS if secret in said] == []
+    return said
+
+
+@pytest.mark.parametrize("listing", [False, True])
+async def test_a_refusal_that_repeats_them(server: Any, make_request: Make, listing: bool) -> None:
+    body = b"wrong sk-key, and sk-header"
+    server.script = [[b"HTTP/1.1 401 Unauthorized\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)]]
+    said = await failure_of(model_of(server), make_request(), listing=listing)
+    assert "wrong ***, and ***" in said
+    assert "key=…" in said
+
+
+async def test_a_connection_that_is_lost(server: Any, make_request: Make) -> None:
+    said = await failure_of(model_of(server), make_request())  # without a script it closes the connection
+    assert "/v1/responses?key=…" in said
+
+
+async def test_a_key_that_cannot_be_sent(server: Any, make_request: Make) -> None:
+    said = await failure_of(model_of(server, environ={"KEY": "sk-key\r\nx: y"}), make_request())
+    assert "a header has a value that cannot be sent" in said
+
+
+async def test_a_host_that_is_none(server: Any, make_request: Make) -> None:
+    said = await failure_of(model_of(server, host=""), make_request())
+    assert "model provider p: " in said
