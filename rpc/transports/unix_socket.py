@@ -34,10 +34,12 @@ def bind_unix(path: Path, backlog: int) -> BoundSocket:
     The socket is bound inside a private folder and moved to its name when its mode is set, so there is no moment at
     which others may connect, and none at which `path` is missing. (Changing the umask instead would change it for
     every thread of the process.) Raises OSError: EADDRINUSE if a server answers at `path`, EEXIST if something
-    stands there that is no socket, ETIMEDOUT if another process keeps the folder locked.
+    stands there that is no socket, EPERM if another user could put a socket in its place, ETIMEDOUT if another process keeps
+    the folder locked.
     """
     path = path.absolute()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(path.parent)
+    _refuse_shared(path.parent)
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with (
@@ -71,6 +73,22 @@ def unlink_unix(bound: BoundSocket) -> None:
                 bound.path.unlink()
     except OSError:
         pass
+
+
+def _make_private(folder: Path) -> None:
+    """`Path.mkdir` with `parents` would leave the mode of those above to the umask."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _refuse_shared(folder: Path) -> None:
+    """In a folder like /tmp others cannot touch the file; without the sticky bit, or in a folder of theirs, they can."""
+    found, user = folder.stat(), os.geteuid()
+    if user and found.st_uid not in (0, user):
+        raise PermissionError(errno.EPERM, "the folder of a socket must not belong to another user", str(folder))
+    if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+        raise PermissionError(errno.EPERM, "the folder of a socket must not be writable for everyone", str(folder))
 
 
 def _refuse_occupied(path: Path) -> None:

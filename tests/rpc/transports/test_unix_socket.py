@@ -55,9 +55,29 @@ def test_the_file_never_shows_another_mode(path: Path, monkeypatch: pytest.Monke
 
 
 def test_missing_folders_are_made_private(tmp_path: Path) -> None:
-    made = bind_unix(tmp_path / "new" / "s", 1)
+    before = os.umask(0)
+    try:
+        made = bind_unix(tmp_path / "new" / "deep" / "s", 1)
+    finally:
+        os.umask(before)
     made.socket.close()
-    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "new/deep")] == [0o700, 0o700]
+
+
+def test_a_folder_in_which_others_could_replace_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(PermissionError, match="must not be writable for everyone"):
+        bind_unix(folder / "s", 1)
+    folder.chmod(0o1777)  # like /tmp
+    bind_unix(folder / "s", 1).socket.close()
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with pytest.raises(PermissionError, match="must not belong to another user"):
+        bind_unix(folder / "other", 1)
+    assert sorted(path.name for path in folder.iterdir()) == ["s"]
 
 
 def test_a_stale_file_is_replaced(path: Path) -> None:
