@@ -21,7 +21,8 @@ from spindle.storage import locks
 ATTEMPTS = 8
 PATIENCE = 1.0
 """Seconds to wait for another program that has a mask locked: programs like this one lock it for microseconds."""
-MODE = 0o755 | stat.S_ISVTX
+MODE = 0o700 | stat.S_ISVTX
+"""Other users could lock what they can open, such as a mask in /tmp, and keep every command waiting."""
 
 
 class Masks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,17 @@ def test_a_mask_is_there_while_somebody_needs_it(tmp_path: Path) -> None:
     assert path.is_dir()
     masks.release(second)
     assert not path.exists()
+
+
+def test_no_other_user_can_lock_a_mask(tmp_path: Path) -> None:
+    masks, path = Masks(), tmp_path / ".git"
+    before = os.umask(0)
+    try:
+        held = masks.hold([str(path)])
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o1700
+    masks.release(held)
 
 
 def test_two_runtimes_share_a_mask(tmp_path: Path) -> None:
