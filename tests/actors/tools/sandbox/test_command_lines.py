@@ -45,6 +45,15 @@ def test_seatbelt_says_the_rules_in_order_so_that_the_deepest_comes_last() -> No
     assert parameters["PIN_0"] == "/w/a"
 
 
+def test_seatbelt_leads_through_a_hidden_folder_to_what_is_shown_of_it() -> None:
+    rules = (Rule("/", "read"), Rule("/home", "none"), Rule("/home/skills", "read"))
+    text, _ = seatbelt.profile(Confinement(rules, network=False))
+    assert [line for line in text.splitlines() if "RULE_1" in line] == [
+        '(deny file-read* file-write* (subpath (param "RULE_1")))',
+        '(allow file-read-metadata (literal (param "RULE_1")))',
+    ]
+
+
 def test_seatbelt_keeps_the_devices_every_program_writes_to() -> None:
     text, _ = seatbelt.profile(CONFINEMENT)
     assert text.index("/dev/null") > text.index('(deny file-write* (subpath (param "RULE_0")))')
