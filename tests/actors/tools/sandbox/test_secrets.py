@@ -14,7 +14,7 @@ import trio
 from spindle.actors.runtime import open_runtime
 from spindle.actors.tools.sandbox.confinement import of_policy
 from spindle.actors.tools.sandbox.profile import of_profile
-from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
+from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy, SandboxPolicy
 
 from .test_profiles_in_turns import PICTURE
 
@@ -59,8 +59,12 @@ def said(*names: str) -> str:
 async def test_credentials_are_hidden_and_what_commands_need_is_not(
     confiner: Confiner, filled: World, policy: str
 ) -> None:
-    policies = {"read-only": ReadOnlyPolicy(), "workspace": filled.policy()}
-    chosen = policies.get(policy) or filled.policy(filled.root)
+    policies: dict[str, SandboxPolicy] = {
+        "read-only": ReadOnlyPolicy(),
+        "workspace": filled.policy(),
+        "a root above the home": filled.policy(filled.root),
+    }
+    chosen = policies[policy]
     done = await confiner.shell(reads(filled, *SECRETS, *SHOWN), chosen)
     assert done.stdout == said(*SHOWN), done
     done = await confiner.shell(f"echo x >{filled.home}/auth.json; echo x >{filled.home}/skills/new; true", chosen)
