@@ -3,6 +3,7 @@
 In each place `AGENTS.override.md` replaces `AGENTS.md`.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,11 +38,11 @@ def read_instructions(
     `max_bytes` bounds the project's files together, cutting the last one; 0 leaves the home's file only, which is cut at
     `TEXT` bytes.
     `fallback_names` are tried in folders without an AGENTS.md. Files that cannot be read are left out, and those that another
-    user has put into a folder like /tmp.
+    user has put into a folder like /tmp, and links of a project to the home's credentials.
     """
     sources: list[str] = []
     own = _home_text(home, sources)
-    project = _project_text(cwd, max_bytes, (*_NAMES, *fallback_names), root_markers, sources)
+    project = _project_text(home, cwd, max_bytes, (*_NAMES, *fallback_names), root_markers, sources)
     parts = [part for part in (own, project) if part]
     return Instructions(_PROJECT_HEADING.join(parts) if parts else None, tuple(sources))
 
@@ -58,7 +59,7 @@ def _home_text(home: Home, sources: list[str]) -> str:
 
 
 def _project_text(
-    cwd: Path, max_bytes: int, names: Sequence[str], root_markers: Sequence[str], sources: list[str]
+    home: Home, cwd: Path, max_bytes: int, names: Sequence[str], root_markers: Sequence[str], sources: list[str]
 ) -> str:
     parts: list[str] = []
     left = max_bytes
@@ -67,7 +68,7 @@ def _project_text(
             break
         for name in names:
             data = _read(folder / name, left)
-            if data is None or planted(folder / name):
+            if data is None or planted(folder / name) or home.hides(os.path.realpath(folder / name)):
                 continue
             sources.append(str(folder / name))
             left -= len(data)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from attrs import field, frozen
 
 from spindle.rpc.protocol.values import clean, is_clean
+
+CREDENTIALS: Final = ("auth.json", ".credentials.json")
+"""Files of a home that hold nothing but credentials."""
+INSTRUCTIONS: Final = ("AGENTS.md", "AGENTS.override.md")
+SECRETS: Final = "secrets"
+"""A folder of Codex's."""
 
 
 class HomeError(Exception):
@@ -50,6 +58,14 @@ class Home:
         if not path.is_dir():
             raise HomeError(f'CODEX_HOME points to "{named}", but that path is not a directory')
         return cls(path.resolve())
+
+    def hides(self, path: str) -> bool:
+        """Whether a real path is of a file of the home that no model is shown: credentials, and what may hold some.
+
+        That is every file at its top but the instructions.
+        """
+        first, *below = os.path.relpath(path, os.path.realpath(self.path)).split("/")
+        return first == SECRETS if below else first not in (*INSTRUCTIONS, os.curdir, os.pardir)
 
     @property
     def sessions(self) -> Path:

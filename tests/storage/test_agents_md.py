@@ -93,3 +93,26 @@ def test_odd_files(home: Home, repo: Path) -> None:
     found = read_instructions(home, repo / "sub")
     assert found.text == "caf\ufffd"
     assert found.sources == (str(repo / "AGENTS.md"),)
+
+
+@pytest.mark.parametrize("name", ["auth.json", "config.toml", "secrets/local.age"])
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_link_to_the_homes_secrets_says_nothing(home: Home, repo: Path, name: str, relative: bool) -> None:
+    (home.path / "secrets").mkdir()
+    (home.path / name).write_text("SECRET")
+    (repo / "sub/AGENTS.md").unlink()
+    target = home.path / name
+    (repo / "sub/AGENTS.md").symlink_to(Path("../..") / target.relative_to(repo.parent) if relative else target)
+    found = read_instructions(home, repo / "sub")
+    assert found.text == "root text\n"
+
+
+def test_a_link_to_other_files_of_the_home_and_a_repository_around_it_count(home: Home, repo: Path) -> None:
+    (home.path / "rules").mkdir()
+    (home.path / "rules/shared.md").write_text("shared text")
+    (home.path / ".git").mkdir()
+    (repo / "sub/AGENTS.md").unlink()
+    (repo / "sub/AGENTS.md").symlink_to(home.path / "rules/shared.md")
+    assert "shared text" in (read_instructions(home, repo / "sub").text or "")
+    (home.path / "AGENTS.md").write_text("home text")
+    assert names(home, home.path) == ["home/AGENTS.md", "home/AGENTS.md"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from spindle.storage.home import CREDENTIALS, INSTRUCTIONS, SECRETS
 from spindle.storage.outside import read_start
 
 METADATA: Final = (".git", ".agents", ".codex")
@@ -28,10 +29,6 @@ HOME_OWN: Final = (
     "thread-writer-locks",
 )
 """Names in the Codex home that no policy and no grant makes writable."""
-
-_SHOWN: Final = ("AGENTS.md", "AGENTS.override.md")
-_CREDENTIALS: Final = ("auth.json", ".credentials.json")
-_SECRET_FOLDERS: Final = ("secrets",)
 
 
 MOST_LINKS: Final = 40
@@ -63,13 +60,13 @@ def shown_of(home: str) -> list[str]:
         return [
             entry.path
             for entry in entries
-            if (entry.is_dir() and entry.name not in _SECRET_FOLDERS) or (entry.name in _SHOWN and entry.is_file())
+            if (entry.is_dir() and entry.name != SECRETS) or (entry.name in INSTRUCTIONS and entry.is_file())
         ]
 
 
 def credentials_elsewhere(home: str) -> list[str]:
     """The files outside of `home` that its credentials are links to."""
-    paths = [os.path.join(home, name) for name in _CREDENTIALS]
+    paths = [os.path.join(home, name) for name in CREDENTIALS]
     return [os.path.realpath(path) for path in paths if os.path.islink(path) and os.path.isfile(path)]
 
 
