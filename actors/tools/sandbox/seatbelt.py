@@ -65,8 +65,8 @@ def profile(confinement: Confinement) -> tuple[str, dict[str, str]]:
         match rule.access:
             case "none":
                 lines += [f"(deny file-read* file-write* {where})"] if number else []
-                # A path to something below is looked up folder by folder.
-                lines += [f'(allow file-read-metadata (literal (param "{name}")))'] if confinement.opens(rule.path) else []
+                if confinement.opens(rule.path):  # a path to something below is looked up folder by folder
+                    lines.append(f'(allow file-read-metadata (literal (param "{name}")))')
             case "read":
                 lines += [f"(allow file-read* {where})", f"(deny file-write* {where})"]
             case "write":
