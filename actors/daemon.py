@@ -14,6 +14,7 @@ import gc
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -22,12 +23,16 @@ from spindle.actors.connection import Connection
 from spindle.actors.runtime import Runtime
 from spindle.actors.signals import EndSignals
 from spindle.rpc.transports import Transport
+from spindle.rpc.transports.peers import Peer
 
 log = logging.getLogger("spindle")
 
 DRAIN = 60.0
 """Seconds that running turns may take to finish after the first signal; then they are interrupted. Less than service
 managers wait (systemd: 90) before they kill a process."""
+
+LOOKING = 4
+"""Worker threads that find out at a time which processes want to be clients; while no command has run, none is needed."""
 
 
 async def serve_stdio(runtime: Runtime, signals: EndSignals) -> None:
@@ -53,13 +58,21 @@ async def serve_listener(runtime: Runtime, url: str, signals: EndSignals) -> Non
     """
     from spindle.rpc.transports.listen import open_listeners, parse_listen, serve_websocket
 
+    looking = trio.CapacityLimiter(LOOKING)
     target = parse_listen(url)
     async with open_listeners(target) as listeners, trio.open_nursery() as nursery:
 
         async def handle(transport: Transport) -> None:
             await Connection(runtime, transport).run()
 
-        accepting: trio.CancelScope = await nursery.start(serve_websocket, listeners, handle)
+        async def refuse(peer: Peer) -> str | None:
+            if (warden := runtime.warden) is None:
+                return None
+            from spindle.actors.tools.commands.peers import refusal
+
+            return await refusal(warden, peer, looking)
+
+        accepting: trio.CancelScope = await nursery.start(partial(serve_websocket, listeners, handle, refuse=refuse))
         start_apart(nursery, "giving memory back", tidy, runtime)
         _banner(target.kind, listeners, url)
         await signals.wait(1)

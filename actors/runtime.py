@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spindle.actors.indexing import Indexing
     from spindle.actors.registry import Registry
     from spindle.actors.thread.services import Services
+    from spindle.actors.tools.commands.process import Warden
     from spindle.rpc.model.interface import Model, Provider
     from spindle.rpc.protocol.threads import ThreadStatus
     from spindle.storage.config import Config, ConfigLoader
@@ -78,6 +79,11 @@ class Runtime:
     def services(self) -> Services:
         """What threads share."""
         return self._make_services()
+
+    @property
+    def warden(self) -> Warden | None:
+        """What starts commands; None as long as none can have been started."""
+        return self.services.warden if "services" in self.__dict__ else None
 
     @cached_property
     def indexing(self) -> Indexing:

@@ -72,7 +72,7 @@ class Notices:
         over = self._running[scope] = trio.Event()
         try:
             with scope:
-                command = Command(argv=[*program, done.argument()], cwd=cwd, env=env)
+                command = Command(argv=[*program, done.argument()], cwd=cwd, env=env, may_connect=True)
                 async with warden.held(), await warden.start(command) as process:
                     while await process.read():
                         pass  # nobody reads what it says

@@ -37,7 +37,7 @@ class Starter:
         What it leaves running without them ends with the nursery, or when its `seconds` are over. Does not raise.
         """
         until = trio.current_time() + seconds
-        command = Command(argv=self.shell(script), cwd=cwd, env=self.environment(), stdin=True, split=True)
+        command = Command(argv=self.shell(script), cwd=cwd, env=self.environment(), stdin=True, split=True, may_connect=True)
         try:
             process = await self.warden.start(command)
         except OSError as error:

@@ -17,6 +17,7 @@ from wsproto.utilities import RemoteProtocolError
 
 from .http import Answer, Upgrade, decide
 from .interface import Transport, TransportKind
+from .peers import Refuse, peer_of
 from .unix_socket import bind_unix, unlink_unix
 from .websocket import WebSocketTransport, accept
 
@@ -121,6 +122,7 @@ async def serve_websocket(
     listeners: Sequence[trio.SocketListener],
     handler: Callable[[Transport], Awaitable[None]],
     *,
+    refuse: Refuse | None = None,
     connections: int | None = None,
     handshakes: int = HANDSHAKES,
     task_status: trio.TaskStatus[trio.CancelScope] = trio.TASK_STATUS_IGNORED,
@@ -130,11 +132,11 @@ async def serve_websocket(
     Started with the scope that ends the accepting, and closes the listeners, while connections go on; it then returns when
     the last of them has ended. An exception that escapes a handler is logged and ends that connection only (close code
     1011). Cancelled, open WebSockets are closed with code 1001 and the listeners with them. A peer that no longer answers
-    pings is closed. Where there are `connections` (by default `most_connections()`), or `handshakes` that are half done,
-    another one is refused with status 503. While the system has no descriptor or memory left for a connection, it has to
-    wait.
+    pings is closed. A peer for which `refuse` has a reason is refused with status 403. Where there are `connections` (by
+    default `most_connections()`), or `handshakes` that are half done, another one is refused with status 503. While the
+    system has no descriptor or memory left for a connection, it has to wait.
     """
-    server = _Server(handler, most_connections() if connections is None else connections, handshakes)
+    server = _Server(handler, refuse, most_connections() if connections is None else connections, handshakes)
     async with trio.open_nursery() as serving, trio.open_nursery() as accepting:
         for listener in listeners:
             accepting.start_soon(server.accept, listener, serving)
@@ -150,8 +152,14 @@ def most_connections() -> int:
 class _Server:
     """Accepts connections within bounds."""
 
-    def __init__(self, handler: Callable[[Transport], Awaitable[None]], connections: int, handshakes: int) -> None:
-        self._handler = handler
+    def __init__(
+        self,
+        handler: Callable[[Transport], Awaitable[None]],
+        refuse: Refuse | None,
+        connections: int,
+        handshakes: int,
+    ) -> None:
+        self._handler, self._refuse_peer = handler, refuse
         self._free = trio.Semaphore(connections)
         self._handshakes = trio.Semaphore(handshakes)
         self._refusals = trio.Semaphore(_REFUSALS)
@@ -211,7 +219,15 @@ class _Server:
 
     async def _open(self, stream: trio.SocketStream) -> WebSocketTransport | None:
         try:
-            return await handshake(stream, _kind(stream))
+            refusal = None
+            if self._refuse_peer is not None:
+                try:
+                    peer = peer_of(stream.socket)
+                except OSError:
+                    return None
+                if reason := await self._refuse_peer(peer):
+                    refusal = Answer(403, f"{reason}\n".encode())
+            return await handshake(stream, _kind(stream), refusal=refusal)
         finally:
             self._handshakes.release()
 
@@ -257,21 +273,24 @@ async def _close_when_lost(transport: WebSocketTransport) -> None:
     await transport.aclose(1001, "no answer to a ping")
 
 
-async def handshake(stream: trio.abc.HalfCloseableStream, kind: TransportKind) -> WebSocketTransport | None:
+async def handshake(
+    stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: Answer | None = None
+) -> WebSocketTransport | None:
     """Read one request head and answer it; a transport if the answer was a WebSocket.
 
+    With a `refusal`, that is the answer to a request for a WebSocket.
     None otherwise, also when it was not done within ten seconds; the stream is then to be closed. Raises what the stream
     raises.
     """
     with trio.move_on_after(_HANDSHAKE_SECONDS):
-        return await _handshake(stream, kind)
+        return await _handshake(stream, kind, refusal=refusal)
     return None
 
 
 async def _handshake(
     stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: Answer | None = None
 ) -> WebSocketTransport | None:
-    """See `handshake`; with a `refusal` that is the answer to whoever wants a WebSocket."""
+    """See `handshake`, which bounds it."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
     try:
         request = await _read_head(stream, connection)

@@ -509,10 +509,11 @@ class Trace:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._text = b""
 
-    def until(self, text: bytes, times: int = 1) -> None:
-        """Wait until the commands have written this, so many times."""
+    def until(self, text: bytes, times: int = 1) -> bytes:
+        """Wait until the commands have written this, so many times; all they have written."""
         while self._text.count(text) < times:
             self._text += self._read()
+        return self._text
 
     def end(self) -> None:
         """Wait until nobody has it open."""

@@ -16,7 +16,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -39,7 +39,8 @@ _OF_WARDENS: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "
 class Command:
     """What to run. Without `tty`, standard input is empty unless `stdin`; `split` keeps standard error apart.
 
-    `confinement` is what it is held to by the one who starts it; None: nothing.
+    `confinement` is what it is held to by the one who starts it; None: nothing. `may_connect`: the user has configured
+    it, and it may be a client of the server that runs it, which commands may not.
     """
 
     argv: Sequence[str]
@@ -50,17 +51,42 @@ class Command:
     split: bool = False
     size: tuple[int, int] = field(default=(ROWS, COLUMNS))
     confinement: Confinement | None = None
+    may_connect: bool = False
+
+
+@frozen
+class Trees:
+    """Of which processes everything that runs is below: the warden, and the keepers of commands and of what may connect."""
+
+    warden: int | None
+    commands: frozenset[int]
+    others: frozenset[int]
+
+    def hold(self, lineage: Sequence[int]) -> bool:
+        """Whether a process is part of a command, by its ancestors, nearest first."""
+        for pid in lineage:
+            if pid in self.others:
+                return False
+            if pid in self.commands or pid == self.warden:  # straight below the warden: its keeper was killed
+                return True
+        return False
 
 
 class Process:
     """A command that runs. Use it as an async context manager: the end of the block is the end of its tree."""
 
-    def __init__(self, control: trio.socket.SocketType, ends: _Ends) -> None:
-        self._control, self._ends = control, ends
+    def __init__(
+        self, control: trio.socket.SocketType, ends: _Ends, *, may_connect: bool, closed: Callable[[Process], None]
+    ) -> None:
+        """`closed` is called at the end of `aclose`."""
+        self._control, self._ends, self._closed = control, ends, closed
+        self.may_connect = may_connect
         self._received = bytearray()
         self._reading = trio.Lock()
         self._over = False
         self.pid = 0
+        self.keeper = 0
+        """The process that started it; 0 before that, and when nothing is left."""
         self.status: int | None = None
         """Exit code, or the number of the signal that ended it, negated; None while it runs."""
 
@@ -143,6 +169,7 @@ class Process:
             await self.gone()
         self._control.close()
         self._ends.close()
+        self._closed(self)
 
     async def hear(self) -> bool:
         """Take in one message of the keeper; False at the end. Raises OSError if the command could not be started."""
@@ -153,18 +180,20 @@ class Process:
                 data = b""
             if not data:
                 self._over = True
+                self.keeper = 0
                 return False
             self._received += data
         line, _, rest = bytes(self._received).partition(b"\n")
         self._received = bytearray(rest)
-        word, _, number = line.partition(b" ")
-        match word:
-            case b"started":
-                self.pid = int(number)
-            case b"exited":
-                self.status = int(number)
-            case _:
+        match line.split():
+            case b"started", pid, keeper:
+                self.pid, self.keeper = int(pid), int(keeper)
+            case b"exited", status:
+                self.status = int(status)
+            case _, number:
                 raise OSError(int(number), os.strerror(int(number)))
+            case _:
+                raise AssertionError(line)
         return True
 
 
@@ -176,9 +205,22 @@ class Warden:
         self._requests: trio.socket.SocketType | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._holders = 0
+        self._processes: set[Process] = set()
+        self.commanded = False
+        """Whether it has ever been asked to start a command, rather than something that may connect."""
+
+    def trees(self) -> Trees:
+        """What runs now."""
+        running = [process for process in self._processes if process.keeper]
+        return Trees(
+            None if self._child is None else self._child.pid,
+            frozenset(process.keeper for process in running if not process.may_connect),
+            frozenset(process.keeper for process in running if process.may_connect),
+        )
 
     async def start(self, command: Command) -> Process:
         """Start a command; the caller closes the process. Raises OSError if there is no such program or directory."""
+        self.commanded |= not command.may_connect
         ours, keepers = socket.socketpair()
         try:
             ends, theirs = _open_ends(command)
@@ -187,7 +229,8 @@ class Warden:
             keepers.close()
             raise
         control = trio.socket.from_stdlib_socket(ours)
-        process = Process(control, ends)
+        process = Process(control, ends, may_connect=command.may_connect, closed=self._processes.discard)
+        self._processes.add(process)
         try:
             try:
                 await self._send(keepers.fileno())

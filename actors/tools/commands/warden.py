@@ -16,7 +16,8 @@ is a subreaper too and kills whatever is not a keeper.
 
 What a keeper is told: a length of four bytes and as much JSON, `{"argv", "cwd", "env", "tty"}`, with the descriptors of
 standard input, output and error; after that the end of the stream, which means: kill. What it tells, in lines:
-``started <pid>`` or ``failed <errno>``, ``exited <status>`` (negative: the signal); then, when nothing is left, the end.
+``started <pid> <its own pid>`` or ``failed <errno>``, ``exited <status>`` (negative: the signal); then, when nothing is
+left, the end.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ class Keeper:
         if failure:
             self._tell(f"failed {failure}")
             return
-        self._tell(f"started {self._pid}")
+        self._tell(f"started {self._pid} {os.getpid()}")
         poll = select.poll()
         poll.register(self._bell.fd, select.POLLIN)
         poll.register(self._control, select.POLLIN | select.POLLHUP)

@@ -29,7 +29,7 @@ async def start_child(warden: Warden, argv: Sequence[str], cwd: str, env: Mappin
     """Start a server with pipes for its three streams. Raises OSError where it cannot be run, ValueError for a null byte."""
     if any("\0" in word for word in (*argv, cwd, *env, *env.values())):
         raise ValueError("embedded null byte")
-    return await warden.start(Command(argv=argv, cwd=cwd, env=env, stdin=True, split=True))
+    return await warden.start(Command(argv=argv, cwd=cwd, env=env, stdin=True, split=True, may_connect=True))
 
 
 async def end_child(process: Process) -> None:

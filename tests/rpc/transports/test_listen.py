@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import logging
+import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from spindle.rpc.transports.listen import (
     parse_listen,
     serve_websocket,
 )
+from spindle.rpc.transports.peers import Peer
 from spindle.rpc.transports.websocket import UpgradeRefused, WebSocketTransport, connect
 
 LOOPBACK = ListenTarget("websocket", "127.0.0.1", 0)
@@ -160,6 +162,45 @@ async def test_a_websocket_from_a_web_page_is_refused() -> None:
             await connect(stream, "h", "/", [("origin", "https://example.com")])
         await stream.aclose()
     assert refusal.value.status == 403
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+async def test_a_peer_is_refused_with_a_reason_and_the_next_is_served(kind: str, tmp_path: Path) -> None:
+    asked: list[Peer] = []
+
+    async def refuse(peer: Peer) -> str | None:
+        await trio.lowlevel.checkpoint()
+        asked.append(peer)
+        return "not you" if len(asked) == 1 else None
+
+    target = ListenTarget("unix", path=tmp_path / "s") if kind == "unix" else LOOPBACK
+
+    async def reach(listener: trio.SocketListener) -> trio.SocketStream:
+        if kind == "unix":
+            return await trio.open_unix_socket(tmp_path / "s")
+        return await open_stream_to_socket_listener(listener)
+
+    async with serving(target=target, refuse=refuse) as listener:
+        async with await reach(listener) as stream:
+            with pytest.raises(UpgradeRefused) as refusal:
+                await connect(stream, "h", "/")
+            assert (refusal.value.status, refusal.value.body) == (403, b"not you\n")
+            if kind == "unix":
+                assert asked == [Peer(pid=os.getpid())]
+            else:
+                assert asked == [Peer((stream.socket.getsockname(), listener.socket.getsockname()))]
+        client = await connect(await reach(listener), "h")
+        await client.aclose()
+    assert len(asked) == 2
+
+
+async def test_a_peer_that_is_refused_may_still_probe() -> None:
+    async def refuse(peer: Peer) -> str | None:
+        return "not you"
+
+    async with serving(refuse=refuse) as listener:
+        answer = await ask(listener, b"GET /readyz HTTP/1.1\r\nhost: h\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("path", ["/", "/some/path?x"])

@@ -1,0 +1,173 @@
+"""Which of our own commands is at the other end of a connection, by the kernel's tables.
+
+A command that could be a client of the server that runs it would be out of every sandbox with one request. Where there is
+no /proc (macOS) it is not known, and nothing is refused. docs/sandbox.md says what this covers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+import trio
+from attrs import frozen
+
+from spindle.actors.tools.commands.process import Warden
+from spindle.rpc.transports.peers import Address, Peer
+
+PROC: Final = "/proc"
+LONGEST: Final = 2.0
+"""Seconds that looking for a process may take; then it counts as not found."""
+_TRIES: Final = 10  # the tables change while they are read
+
+OWN: Final = "a command that this server runs cannot be its client"
+UNKNOWN: Final = "the process at the other end is not found, and this server runs commands, which cannot be its clients"
+
+Lineage: TypeAlias = tuple[int, ...]
+"""A process and its ancestors, nearest first."""
+
+
+async def refusal(warden: Warden, peer: Peer, limiter: trio.CapacityLimiter) -> str | None:
+    """Why `peer` is not served: it is a command of `warden`, or may be one; None if it is served."""
+    if not warden.commanded:
+        return None
+    found = await trio.to_thread.run_sync(candidates, peer, limiter=limiter, abandon_on_cancel=True)
+    if found is None:
+        return None
+    trees = warden.trees()  # of now: what started meanwhile has said so
+    if any(trees.hold(lineage) for lineage in found):
+        return OWN
+    return None if found else UNKNOWN
+
+
+def candidates(peer: Peer) -> list[Lineage] | None:
+    """The processes that may be at the other end; None where that cannot be known. Blocks, for `LONGEST` at most.
+
+    One, mostly. Of a TCP connection that nobody seems to own, those whose descriptors we may not see and that could.
+    """
+    if not os.path.exists(f"{PROC}/self/stat"):
+        return None
+    until = time.monotonic() + LONGEST
+    try:
+        if peer.addresses is not None:
+            return _owners(*peer.addresses, until)
+        if peer.pid is None:
+            return None
+        return _lineages([peer.pid], until)
+    except TimeoutError:
+        return []
+
+
+def _lineages(pids: list[int], until: float) -> list[Lineage]:
+    return [lineage for pid in pids if (lineage := _lineage(pid, until))]
+
+
+def _lineage(pid: int, until: float) -> Lineage:
+    """Empty if the process has ended."""
+    for _ in range(_TRIES):
+        lineage = [pid]
+        while lineage[-1] > 1:
+            _hurry(until)
+            if (parent := _parent(lineage[-1])) is None:
+                break  # it has ended, and what is below it has another parent now
+            lineage.append(parent)
+        else:
+            return tuple(lineage)
+        if len(lineage) == 1:
+            break
+    return ()
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        with open(f"{PROC}/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError):
+        return None
+
+
+def _hurry(until: float) -> None:
+    if time.monotonic() > until:
+        raise TimeoutError
+
+
+@frozen
+class _Row:
+    """A socket in the kernel's table: `inode` is 0 once no process has it."""
+
+    inode: int
+    uid: int
+
+
+def _owners(theirs: Address, ours: Address, until: float) -> list[Lineage]:
+    row = _row(theirs, ours, until)
+    if row is None or row.inode == 0:
+        return []
+    hidden: list[int] = []
+    for pid in sorted(_processes(), reverse=True):  # a client that has just come is likely to be new
+        _hurry(until)
+        try:
+            if _has(pid, f"socket:[{row.inode}]"):
+                return _lineages([pid], until)
+        except PermissionError:
+            hidden.append(pid)
+        except OSError:
+            pass  # it has ended
+    return _lineages([pid for pid in hidden if row.uid in _users(pid)], until)
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir(PROC) if name.isdigit()]
+
+
+def _has(pid: int, link: str) -> bool:
+    """Raises PermissionError for a process that is not to be looked into, other OSErrors for one that has ended."""
+    for fd in os.listdir(folder := f"{PROC}/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(f"{folder}/{fd}") == link:
+                return True
+    return False
+
+
+def _users(pid: int) -> list[int]:
+    """The users that the process is, or may become."""
+    with contextlib.suppress(OSError), open(f"{PROC}/{pid}/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"Uid:"):
+                return [int(word) for word in line.split()[1:]]
+    return []
+
+
+def _row(theirs: Address, ours: Address, until: float) -> _Row | None:
+    for _ in range(_TRIES):
+        for table, here, there in _tables(theirs, ours):
+            wanted = [here, there]
+            with contextlib.suppress(FileNotFoundError), open(f"{PROC}/net/{table}", "rb") as file:
+                for line in file:
+                    words = line.split()
+                    if words[1:3] == wanted:
+                        return _Row(inode=int(words[9]), uid=int(words[7]))
+        _hurry(until)
+    return None
+
+
+def _tables(theirs: Address, ours: Address) -> Iterator[tuple[str, bytes, bytes]]:
+    """The tables that can have a connection, and how they write its addresses."""
+    if ":" in theirs[0]:
+        yield "tcp6", _written(socket.AF_INET6, theirs), _written(socket.AF_INET6, ours)
+        return
+    yield "tcp", _written(socket.AF_INET, theirs), _written(socket.AF_INET, ours)
+    mapped = [(f"::ffff:{host}", port) for host, port in (theirs, ours)]
+    yield "tcp6", _written(socket.AF_INET6, mapped[0]), _written(socket.AF_INET6, mapped[1])
+
+
+def _written(family: socket.AddressFamily, address: Address) -> bytes:
+    """As in /proc/net/tcp: words of 32 bits in the machine's byte order, and the port."""
+    packed = socket.inet_pton(family, address[0].partition("%")[0])
+    words = [int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed), 4)]
+    return b"%b:%04X" % (b"".join(b"%08X" % word for word in words), address[1])

@@ -1,0 +1,228 @@
+"""A command at the other end of a connection is known, however it connects; other processes are served."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from spindle.actors.tools.commands import peers
+from spindle.actors.tools.commands.peers import OWN, UNKNOWN, candidates, refusal
+from spindle.actors.tools.commands.process import Command, Trees, Warden, open_warden
+from spindle.rpc.transports.peers import Peer, peer_of
+
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+
+LIMIT = 30
+
+PROGRAM = """
+import array, ctypes, os, socket, sys, threading
+family, where = {family}, {where!r}
+def new():
+    return socket.socket(family)
+def connect():
+    s = new()
+    s.connect(where)
+    return s
+{how}
+print("there", flush=True)
+sys.stdin.read()
+"""
+PLAINLY = "s = connect()"
+ORPHAN = """
+if os.fork():
+    os.wait()
+    sys.stdin.read()
+    os._exit(0)
+if os.fork():
+    os._exit(0)
+os.setsid()
+s = connect()
+"""
+MADE_BY_A_CHILD = """
+s = new()
+pid = os.fork()
+if not pid:
+    s.connect(where)
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+CLOSED = """
+s = connect()
+s.sendall(b"all that is to be said")
+s.close()
+"""
+IN_A_QUEUE = """
+s = connect()
+near, far = socket.socketpair()
+near.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))])
+s.close()
+"""
+IN_A_THREAD = """
+done = threading.Event()
+def run():
+    assert ctypes.CDLL(None).unshare(0x400) == 0  # descriptors of its own
+    own = connect()
+    done.set()
+    threading.Event().wait()
+threading.Thread(target=run, daemon=True).start()
+done.wait()
+"""
+
+
+@pytest.fixture(params=["unix", "tcp", "tcp6", "mapped"])
+def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, int, object]]:
+    """A listening socket, and family and address for its clients."""
+    kind = request.param
+    family = {"unix": socket.AF_UNIX, "tcp6": socket.AF_INET6}.get(kind, socket.AF_INET)
+    with socket.socket(family) as listening:
+        listening.bind({"unix": str(tmp_path / "s"), "tcp6": ("::1", 0)}.get(kind, ("127.0.0.1", 0)))
+        listening.listen()
+        where = listening.getsockname()
+        if kind == "mapped":
+            yield listening, int(socket.AF_INET6), (f"::ffff:{where[0]}", where[1])
+        else:
+            yield listening, int(family), where
+
+
+@asynccontextmanager
+async def running(
+    warden: Warden, listener: tuple[socket.socket, int, object], how: str, *, may_connect: bool = False
+) -> AsyncIterator[Peer]:
+    """A command that has connected, or has tried all it can to look as if it had not."""
+    listening, family, where = listener
+    program = PROGRAM.format(family=family, where=where, how=how)
+    command = Command(argv=[sys.executable, "-c", program], cwd="/", env={}, stdin=True, may_connect=may_connect)
+    with trio.fail_after(LIMIT):
+        async with await warden.start(command) as process:
+            said = await process.read()
+            assert said == b"there\n", said
+            connection, _ = await trio.to_thread.run_sync(listening.accept)
+            with connection:
+                yield peer_of(connection)
+
+
+async def asked(warden: Warden, peer: Peer) -> str | None:
+    return await refusal(warden, peer, trio.CapacityLimiter(1))
+
+
+@pytest.mark.parametrize(
+    ("how", "unix", "tcp"),
+    [
+        (PLAINLY, OWN, OWN),
+        (ORPHAN, OWN, OWN),
+        (MADE_BY_A_CHILD, UNKNOWN, OWN),
+        (CLOSED, OWN, UNKNOWN),
+        (IN_A_QUEUE, OWN, UNKNOWN),
+        (IN_A_THREAD, OWN, UNKNOWN),
+    ],
+    ids=["plainly", "orphan", "made by a child", "closed", "in a queue", "in a thread"],
+)
+async def test_commands_are_refused(
+    listener: tuple[socket.socket, int, object], how: str, unix: str, tcp: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what a server that is not root may not look into could be the owner of what nobody seems to own
+    monkeypatch.setattr(peers, "_users", lambda pid: [])
+    async with open_warden() as warden, running(warden, listener, how) as peer:
+        assert await asked(warden, peer) == (unix if listener[0].family == socket.AF_UNIX else tcp)
+
+
+async def test_what_may_connect_is_served_beside_a_command(listener: tuple[socket.socket, int, object]) -> None:
+    async with open_warden() as warden:
+        sleeping = Command(argv=["sleep", "1000"], cwd="/", env={"PATH": os.environ["PATH"]})
+        async with await warden.start(sleeping), running(warden, listener, ORPHAN, may_connect=True) as peer:
+            assert await asked(warden, peer) is None
+
+
+async def test_other_processes_are_served_beside_a_command(listener: tuple[socket.socket, int, object]) -> None:
+    listening, family, where = listener
+    async with open_warden() as warden, running(warden, listener, PLAINLY):
+        with socket.socket(family) as ours:
+            ours.connect(where)  # type: ignore[arg-type]
+            connection, _ = listening.accept()
+            with connection:
+                assert await asked(warden, peer_of(connection)) is None
+
+
+async def test_what_has_come_from_a_command_that_has_ended_is_refused(
+    listener: tuple[socket.socket, int, object],
+) -> None:
+    async with open_warden() as warden:
+        async with running(warden, listener, PLAINLY) as peer:
+            pass
+        assert await asked(warden, peer) == UNKNOWN
+
+
+@pytest.mark.parametrize("listener", ["unix", "tcp"], indirect=True)
+async def test_nothing_is_looked_for_before_the_first_command(
+    listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(peer: Peer) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(peers, "candidates", fail)
+    async with open_warden() as warden, running(warden, listener, PLAINLY, may_connect=True) as peer:
+        assert await asked(warden, peer) is None
+
+
+@pytest.mark.parametrize("listener", ["tcp"], indirect=True)
+async def test_of_a_socket_nobody_seems_to_own_it_counts_who_could(
+    listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a server sees it that is not root: sshd's descriptors are hidden, and a command may hide its own."""
+    own, hidden = os.getuid(), set[int]()
+
+    def has(pid: int, link: str) -> bool:
+        if pid in hidden:
+            raise PermissionError
+        return False
+
+    monkeypatch.setattr(peers, "_has", has)
+    async with open_warden() as warden, running(warden, listener, PLAINLY) as peer:
+        (command,) = (process.pid for process in warden._processes)
+        assert await asked(warden, peer) == UNKNOWN
+        hidden.add(os.getpid())
+        assert await asked(warden, peer) is None
+        hidden.add(command)
+        assert await asked(warden, peer) == OWN
+        monkeypatch.setattr(peers, "_users", lambda pid: [own + 1])
+        assert await asked(warden, peer) == UNKNOWN
+
+
+@pytest.mark.parametrize("listener", ["unix", "tcp"], indirect=True)
+async def test_looking_has_a_bound(
+    listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_warden() as warden, running(warden, listener, PLAINLY) as peer:
+        assert candidates(peer)
+        monkeypatch.setattr(peers, "LONGEST", -1.0)
+        assert await asked(warden, peer) == UNKNOWN
+
+
+@pytest.mark.parametrize("listener", ["unix", "tcp"], indirect=True)
+async def test_where_there_is_no_proc_all_are_served(
+    listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "PROC", "/nowhere")
+    async with open_warden() as warden, running(warden, listener, PLAINLY) as peer:
+        assert await asked(warden, peer) is None
+
+
+def test_what_a_killed_keeper_leaves_is_part_of_a_command() -> None:
+    trees = Trees(warden=10, commands=frozenset({11}), others=frozenset({12}))
+    assert [trees.hold(lineage) for lineage in ((9, 11, 10, 1), (9, 12, 10, 1), (9, 10, 1), (9, 8, 1))] == [
+        *(True, False, True, False)
+    ]
+
+
+async def test_what_has_ended_is_in_no_tree() -> None:
+    async with open_warden() as warden, await warden.start(Command(argv=["/bin/sh"], cwd="/", env={})) as process:
+        with trio.fail_after(LIMIT):
+            await process.gone()
+        assert warden.trees().commands == frozenset()
