@@ -34,6 +34,8 @@ def summary(connection: Connection, params: GetConversationSummaryParams, reply:
     runtime = connection.runtime
     if isinstance(params.rollout_path, str):
         path = params.rollout_path
+        if "\0" in path:
+            raise invalid_request("Invalid request: rolloutPath: invalid value: a path with a NUL character")
         connection.later(reply, lambda: _answer(runtime, path, None))
         return
     try:

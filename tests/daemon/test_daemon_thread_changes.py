@@ -93,6 +93,7 @@ def test_a_conversation_is_summed_up_by_id_and_by_path(daemon: Daemon, client: C
     assert client.call("getConversationSummary", rolloutPath=path)["summary"] == by_id
     missing = client.refusal("getConversationSummary", rolloutPath="/none.jsonl").message
     assert missing == "failed to resolve rollout path `/none.jsonl`: No such file or directory (os error 2)"
+    assert "NUL" in client.refusal("getConversationSummary", rolloutPath="/a\0b").message
     unknown = client.refusal("getConversationSummary", conversationId=UNKNOWN).message
     assert unknown == f"no rollout found for conversation id {UNKNOWN}"
     assert "did not match any variant" in client.refusal("getConversationSummary", conversationId="nope").message
