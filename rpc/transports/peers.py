@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
+import trio
 from attrs import frozen
 
 Address: TypeAlias = tuple[str, int]
@@ -30,7 +31,7 @@ Refuse: TypeAlias = Callable[[Peer], Awaitable[str | None]]
 """Why a peer is not served, in bounded time; None if it is."""
 
 
-def peer_of(connection: socket.SocketType) -> Peer:
+def peer_of(connection: socket.socket | trio.socket.SocketType) -> Peer:
     """The peer of an accepted TCP or Unix connection. Raises OSError if it is gone already."""
     if connection.family != socket.AF_UNIX:
         theirs, ours = connection.getpeername(), connection.getsockname()

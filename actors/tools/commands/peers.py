@@ -24,6 +24,8 @@ PROC: Final = "/proc"
 LONGEST: Final = 2.0
 """Seconds that looking for a process may take; then it counts as not found."""
 _TRIES: Final = 10  # the tables change while they are read
+FORWARDERS: Final = frozenset({"sshd", "sshd-session", "dropbear"})
+"""Programs that connect for the user, as the user, and hide their descriptors from the user's other processes."""
 
 OWN: Final = "a command that this server runs cannot be its client"
 UNKNOWN: Final = "the process at the other end is not found, and this server runs commands, which cannot be its clients"
@@ -118,7 +120,7 @@ def _owners(theirs: Address, ours: Address, until: float) -> list[Lineage]:
             hidden.append(pid)
         except OSError:
             pass  # it has ended
-    return _lineages([pid for pid in hidden if row.uid in _users(pid)], until)
+    return _lineages([pid for pid in hidden if _may_own(pid, row.uid)], until)
 
 
 def _processes() -> list[int]:
@@ -134,13 +136,13 @@ def _has(pid: int, link: str) -> bool:
     return False
 
 
-def _users(pid: int) -> list[int]:
-    """The users that the process is, or may become."""
-    with contextlib.suppress(OSError), open(f"{PROC}/{pid}/status", "rb") as file:
-        for line in file:
-            if line.startswith(b"Uid:"):
-                return [int(word) for word in line.split()[1:]]
-    return []
+def _may_own(pid: int, uid: int) -> bool:
+    """Whether a process whose descriptors are hidden counts as the owner of a socket of user `uid` that nobody seems to own."""
+    members: dict[str, str] = {}
+    with contextlib.suppress(OSError), open(f"{PROC}/{pid}/status", encoding="utf-8", errors="replace") as file:
+        members = {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+    users = [int(word) for word in members.get("Uid", "").split()]
+    return uid in users and (uid != os.geteuid() or members.get("Name") in FORWARDERS)
 
 
 def _row(theirs: Address, ours: Address, until: float) -> _Row | None:

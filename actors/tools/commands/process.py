@@ -19,6 +19,7 @@ import termios
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 import trio
@@ -64,8 +65,9 @@ class Trees:
 
     def hold(self, lineage: Sequence[int]) -> bool:
         """Whether a process is part of a command, by its ancestors, nearest first."""
-        for pid in lineage:
-            if pid in self.others:
+        for pid, parent in pairwise((*lineage, 0)):
+            # a keeper that has ended unnoticed may have left its number to a command's process, but not its parent
+            if pid in self.others and parent == self.warden:
                 return False
             if pid in self.commands or pid == self.warden:  # straight below the warden: its keeper was killed
                 return True

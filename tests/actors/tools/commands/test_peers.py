@@ -82,7 +82,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
     kind = request.param
     family = {"unix": socket.AF_UNIX, "tcp6": socket.AF_INET6}.get(kind, socket.AF_INET)
     with socket.socket(family) as listening:
-        listening.bind({"unix": str(tmp_path / "s"), "tcp6": ("::1", 0)}.get(kind, ("127.0.0.1", 0)))
+        listening.bind(str(tmp_path / "s") if kind == "unix" else ("::1" if kind == "tcp6" else "127.0.0.1", 0))
         listening.listen()
         where = listening.getsockname()
         if kind == "mapped":
@@ -108,6 +108,10 @@ async def running(
                 yield peer_of(connection)
 
 
+def name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+
+
 async def asked(warden: Warden, peer: Peer) -> str | None:
     return await refusal(warden, peer, trio.CapacityLimiter(1))
 
@@ -127,8 +131,7 @@ async def asked(warden: Warden, peer: Peer) -> str | None:
 async def test_commands_are_refused(
     listener: tuple[socket.socket, int, object], how: str, unix: str, tcp: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # what a server that is not root may not look into could be the owner of what nobody seems to own
-    monkeypatch.setattr(peers, "_users", lambda pid: [])
+    monkeypatch.setattr(peers, "FORWARDERS", frozenset[str]())  # the machine may have a real one
     async with open_warden() as warden, running(warden, listener, how) as peer:
         assert await asked(warden, peer) == (unix if listener[0].family == socket.AF_UNIX else tcp)
 
@@ -176,7 +179,7 @@ async def test_of_a_socket_nobody_seems_to_own_it_counts_who_could(
     listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a server sees it that is not root: sshd's descriptors are hidden, and a command may hide its own."""
-    own, hidden = os.getuid(), set[int]()
+    hidden = set[int]()
 
     def has(pid: int, link: str) -> bool:
         if pid in hidden:
@@ -188,11 +191,32 @@ async def test_of_a_socket_nobody_seems_to_own_it_counts_who_could(
         (command,) = (process.pid for process in warden._processes)
         assert await asked(warden, peer) == UNKNOWN
         hidden.add(os.getpid())
+        assert await asked(warden, peer) == UNKNOWN
+        monkeypatch.setattr(peers, "FORWARDERS", {name(os.getpid()), name(command)})
         assert await asked(warden, peer) is None
         hidden.add(command)
         assert await asked(warden, peer) == OWN
-        monkeypatch.setattr(peers, "_users", lambda pid: [own + 1])
-        assert await asked(warden, peer) == UNKNOWN
+
+
+@pytest.mark.parametrize("listener", ["tcp"], indirect=True)
+async def test_the_socket_of_another_user_is_that_users(
+    listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose processes a server that is not root cannot look into."""
+    own, hidden = os.geteuid(), {os.getpid()}
+
+    def has(pid: int, link: str) -> bool:
+        if pid in hidden:
+            raise PermissionError
+        return False
+
+    monkeypatch.setattr(peers, "_has", has)
+    async with open_warden() as warden, running(warden, listener, PLAINLY) as peer:
+        (command,) = (process.pid for process in warden._processes)
+        monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+        assert await asked(warden, peer) is None
+        hidden.add(command)  # as one that has become another user
+        assert await asked(warden, peer) == OWN
 
 
 @pytest.mark.parametrize("listener", ["unix", "tcp"], indirect=True)
@@ -214,11 +238,22 @@ async def test_where_there_is_no_proc_all_are_served(
         assert await asked(warden, peer) is None
 
 
-def test_what_a_killed_keeper_leaves_is_part_of_a_command() -> None:
+@pytest.mark.parametrize(
+    ("lineage", "held"),
+    [
+        ((9, 11, 10, 1), True),
+        ((9, 12, 10, 1), False),
+        ((9, 8, 1), False),
+        ((9, 10, 1), True),  # its keeper was killed
+        ((9, 11, 1), True),  # its warden was killed
+        ((9, 12, 1), False),
+        ((9, 12, 11, 10, 1), True),  # it has the number of a keeper that has ended
+        ((11,), True),
+    ],
+)
+def test_what_is_part_of_a_command(lineage: tuple[int, ...], held: bool) -> None:
     trees = Trees(warden=10, commands=frozenset({11}), others=frozenset({12}))
-    assert [trees.hold(lineage) for lineage in ((9, 11, 10, 1), (9, 12, 10, 1), (9, 10, 1), (9, 8, 1))] == [
-        *(True, False, True, False)
-    ]
+    assert trees.hold(lineage) is held
 
 
 async def test_what_has_ended_is_in_no_tree() -> None:
