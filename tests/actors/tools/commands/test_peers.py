@@ -261,3 +261,9 @@ async def test_what_has_ended_is_in_no_tree() -> None:
         with trio.fail_after(LIMIT):
             await process.gone()
         assert warden.trees().commands == frozenset()
+
+
+def test_a_process_that_is_not_visible_is_no_command() -> None:
+    """It is in a namespace beside ours; those that commands are in are below."""
+    assert candidates(Peer(pid=0)) == [(0,)]
+    assert not Trees(warden=10, commands=frozenset({11}), others=frozenset()).hold((0,))
