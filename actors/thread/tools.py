@@ -76,8 +76,7 @@ class ThreadTools:
         config = state.config
         runner = self.runner(tasks, config)
         runner.profile = settings.profile
-        home = str(self._services.home.path)
-        patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled, reading=runner.reading)
+        patches = self._patches = TurnPatches(runner.remembered, runner.confinement)
         grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
         taker = PatchCommands(patches, grammar=grammar)
         offered, hidden = _shells(config, info, runner, taker, grammar)

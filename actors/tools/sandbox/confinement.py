@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
-from spindle.actors.tools.sandbox.protection import HOME_OWN, has_link, metadata_of, resolve
+from spindle.actors.tools.sandbox.protection import HOME_OWN, METADATA, has_link, metadata_of, resolve
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
@@ -42,19 +42,29 @@ class Rule:
 
 @frozen
 class Confinement:
-    """What a command may touch.
+    """What a command may touch, and a patch.
 
     `rules` go from shallow to deep, one per path, the first for "/"; the deepest that contains a path decides. A path that
     may only be read below one that may be written is protected: it cannot be made where it is missing, nor renamed away.
-    `network` means IP sockets; sockets of services on this machine are out of reach either way.
+    `network` means IP sockets; sockets of services on this machine are out of reach either way. `sealed` are the real
+    paths that are never written, whatever the user grants.
     """
 
     rules: tuple[Rule, ...]
     network: bool
+    sealed: tuple[str, ...] = field(default=(), eq=False, repr=False)
+
+    def rule(self, path: str) -> Rule:
+        """The rule that decides about a real, absolute path."""
+        return max((r for r in self.rules if within(path, r.path)), key=lambda r: len(r.path))
 
     def access(self, path: str) -> Access:
         """What a real, absolute path may be used for."""
-        return max((r for r in self.rules if within(path, r.path)), key=lambda r: len(r.path)).access
+        return self.rule(path).access
+
+    def readable(self, path: str) -> bool:
+        """Whether the file with this real path may be read."""
+        return self.access(path) != "none"
 
     @property
     def protected(self) -> tuple[str, ...]:
@@ -185,18 +195,25 @@ def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool)
             _close(table, root)
     home = os.path.realpath(place.home)
     _lower(table, home)
+    sealed: dict[str, None] = {}
     for own in (os.path.join(home, name) for name in HOME_OWN):
-        _lower(table, own)
-        for path in [path for path, access in table.items() if access == "write" and within(path, own)]:
-            table[path] = "read"
+        sealed |= dict.fromkeys((own, _lower(table, own)))
     if table["/"] != "write":
-        # What starts and confines the next command: this package, the warden, and the interpreter that runs a part of both.
-        own = os.path.dirname(os.path.realpath(__file__))
-        warden = os.path.join(os.path.dirname(own), "commands", "warden.py")
-        for code in (own, warden, os.path.realpath(sys.base_prefix)):
-            _lower(table, code)
+        _lower(table, sys.base_prefix)
+        sealed |= dict.fromkeys(_lower(table, code) for code in _own_code())
+    for path in [path for path, access in table.items() if access == "write"]:
+        if any(within(path, own) for own in sealed):
+            table[path] = "read"
     ordered = sorted(table.items(), key=lambda item: (item[0] != "/", item[0].count("/"), item[0]))
-    return Confinement(tuple(_needed(Rule(path, access) for path, access in ordered)), network)
+    rules = tuple(_needed(Rule(path, access) for path, access in ordered))
+    return Confinement(rules, network, tuple(sealed))
+
+
+def _own_code() -> Sequence[str]:
+    """What starts and confines the next command: this package, the warden, and the interpreter that runs a part of both."""
+    own = os.path.dirname(os.path.realpath(__file__))
+    warden = os.path.join(os.path.dirname(own), "commands", "warden.py")
+    return (own, warden, sys.executable) if sys.executable else (own, warden)
 
 
 @frozen
@@ -223,13 +240,17 @@ def _may_turn(one: _Named, table: Mapping[str, Access]) -> bool:
     return any(_deepest(table, folder) == "write" for folder in one.links)
 
 
-def _lower(table: dict[str, Access], path: str) -> None:
-    """Make `path` read-only if it could be written; if it is missing, the topmost folder that would have to be made."""
-    real = os.path.realpath(path)
-    while not os.path.lexists(real) and not os.path.lexists(os.path.dirname(real)):
-        real = os.path.dirname(real)
-    if _deepest(table, real) == "write":
-        table[real] = "read"
+def _lower(table: dict[str, Access], path: str) -> str:
+    """Make `path` read-only if it could be written; if it is missing, the topmost folder that would have to be made.
+
+    Returns its real path.
+    """
+    real = top = os.path.realpath(path)
+    while not os.path.lexists(top) and not os.path.lexists(os.path.dirname(top)):
+        top = os.path.dirname(top)
+    if _deepest(table, top) == "write":
+        table[top] = "read"
+    return real
 
 
 def _deepest(table: Mapping[str, Access], path: str) -> Access:
@@ -240,7 +261,7 @@ def _close(table: dict[str, Access], root: str) -> None:
     """Let nothing be made directly in `root`: a link there could be replaced, and no mount can hold a link."""
     table[root] = "read"
     for entry in os.scandir(root):
-        if not entry.is_symlink():
+        if not entry.is_symlink() and entry.name.casefold() not in METADATA:
             table.setdefault(entry.path, "write")
 
 
