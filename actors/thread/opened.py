@@ -10,9 +10,9 @@ from typing import Any
 from attrs import Factory, define, field
 
 from spindle.actors.client import Client
-from spindle.actors.skills import announcement
 from spindle.actors.thread.allowed import held
 from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.reading import readable_files
 from spindle.actors.thread.restrictions import reviewer_warnings
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings, absolute
@@ -24,7 +24,9 @@ from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config
 from spindle.storage.config.hooks import HookConfig, hook_config
 from spindle.storage.config.notes import Note, summary
+from spindle.storage.outside import Readable
 from spindle.storage.rollout.journal import JournalError
+from spindle.storage.skills import Skill
 from spindle.storage.threads.summary import ThreadSummary
 
 
@@ -49,8 +51,8 @@ class OpenedThread:
     git: GitInfo | None = None
     ephemeral: bool = False
     raw_events: bool = False
-    skills: str | None = None
-    """What the model is told of the skills at hand."""
+    skills: Sequence[Skill] = ()
+    """Those that the model is told of, as far as it may read them."""
     dynamic_tools: Sequence[DynamicToolSpec] = ()
     functions: Sequence[Tool] = ()
     """Tools that the application has which the runtime is embedded in."""
@@ -80,20 +82,22 @@ def open_state(
     Every thread comes this way, so this is where settings are held to what is allowed.
     """
     settings, fallen = held(settings, config.requirements)
+    guidance = guidance_of(services, config, settings.cwd, readable_files(services, settings))
+    unread = [f"{path} is left out of what the model is told: the sandbox does not let it be read" for path in guidance.hidden]
     asked = settings.approvals_reviewer
     unserved = () if asked == config.approvals_reviewer else reviewer_warnings(asked)  # that of the file has a note
     return OpenedThread(
         settings=settings,
         config=config,
         conversation=conversation,
-        guidance=guidance_of(services, config, settings.cwd),
+        guidance=guidance,
         skills=skills_of(services, config, settings.cwd),
         client=client,
         created_at=at,
         updated_at=at,
         source=services.source,
         cli_version=services.version,
-        warnings=[*fallen, *unserved, *([summary(config.notes)] if config.notes else [])],
+        warnings=[*fallen, *unserved, *unread, *([summary(config.notes)] if config.notes else [])],
         notes=[
             note for note in config.notes if note.path not in (services.home.config_file, services.config.system_file)
         ],
@@ -110,22 +114,23 @@ def configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] 
     return config
 
 
-def guidance_of(services: Services, config: Config, cwd: str) -> Instructions:
-    """The AGENTS.md files that apply in a directory."""
+def guidance_of(services: Services, config: Config, cwd: str, readable: Readable | None = None) -> Instructions:
+    """The AGENTS.md files that apply in a directory and are `readable`."""
     return read_instructions(
         services.home,
         Path(cwd),
         max_bytes=config.project_doc_max_bytes,
         fallback_names=config.project_doc_fallback_filenames,
         root_markers=config.project_root_markers,
+        readable=readable,
     )
 
 
-def skills_of(services: Services, config: Config, cwd: str) -> str | None:
-    """What the model is told of the skills for a directory; nothing where `skills.include_instructions` is off."""
+def skills_of(services: Services, config: Config, cwd: str) -> Sequence[Skill]:
+    """The skills for a directory that the model is told of; none where `skills.include_instructions` is off."""
     if config.table("skills").get("include_instructions") is False:
-        return None
-    return announcement(services.skills.enabled(cwd, config.raw))
+        return ()
+    return services.skills.enabled(cwd, config.raw)
 
 
 def session_meta(
