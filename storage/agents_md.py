@@ -80,10 +80,12 @@ def read_instructions(
         if left <= 0:
             break
         for path in (folder / name for name in (*_NAMES, *fallback_names)):
+            if not os.path.lexists(path):  # as most are, so that nothing has to be asked
+                continue
             try:
                 data, place = read_placed(path, left, readable)
             except Hidden:
-                hidden += [str(path)] if os.path.lexists(path) else []
+                hidden.append(str(path))
             except (OSError, ValueError):  # a name that no file can have
                 pass
             else:

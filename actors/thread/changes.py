@@ -23,7 +23,7 @@ from spindle.actors.thread.messages import (
     UpdateMetadata,
     UpdateSettings,
 )
-from spindle.actors.thread.reading import find_readable, granted
+from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import context_entries, git_columns, save, set_git
 from spindle.actors.thread.settings_change import applied, changed, shown
 from spindle.actors.thread.showing import describe, with_turns
@@ -145,7 +145,7 @@ async def roll_back(thread: ThreadActor, message: RollBack) -> None:
 async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
     """The next request to the model has them, be it of a turn that runs already."""
     state = thread.state
-    readable = await find_readable(thread.services, state.settings, granted(thread))
+    readable = await find_readable(thread, state.settings)
 
     def entries() -> list[Entry]:
         told = state.conversation.last_context is not None

@@ -12,7 +12,7 @@ from attrs import Factory, define, field
 from spindle.actors.client import Client
 from spindle.actors.thread.allowed import held
 from spindle.actors.thread.conversation import Conversation
-from spindle.actors.thread.reading import readable_files
+from spindle.actors.thread.reading import Bounds, bounds_of, readable_files
 from spindle.actors.thread.restrictions import reviewer_warnings
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings, absolute
@@ -26,7 +26,7 @@ from spindle.storage.config.hooks import HookConfig, hook_config
 from spindle.storage.config.notes import Note, summary
 from spindle.storage.outside import Readable
 from spindle.storage.rollout.journal import JournalError
-from spindle.storage.skills import Skill
+from spindle.storage.skills import Skill, may_use
 from spindle.storage.threads.summary import ThreadSummary
 
 
@@ -52,7 +52,9 @@ class OpenedThread:
     ephemeral: bool = False
     raw_events: bool = False
     skills: Sequence[Skill] = ()
-    """Those that the model is told of, as far as it may read them."""
+    """Those that the model is told of."""
+    read_within: Bounds | None = None
+    """Under which `guidance` and `skills` were found to be readable."""
     dynamic_tools: Sequence[DynamicToolSpec] = ()
     functions: Sequence[Tool] = ()
     """Tools that the application has which the runtime is embedded in."""
@@ -73,6 +75,11 @@ class OpenedThread:
     new_developer_instructions: str | None = None
     """Developer instructions that came with a resume and that the model has yet to be told."""
 
+    @property
+    def tells_of_files(self) -> bool:
+        """Whether the model is told anything of files that a project brings."""
+        return bool(self.guidance.project) or any(skill.scope == "repo" for skill in self.skills)
+
 
 def open_state(
     services: Services, config: Config, settings: ThreadSettings, conversation: Conversation, client: Client, at: int
@@ -82,7 +89,8 @@ def open_state(
     Every thread comes this way, so this is where settings are held to what is allowed.
     """
     settings, fallen = held(settings, config.requirements)
-    guidance = guidance_of(services, config, settings.cwd, readable_files(services, settings))
+    readable = readable_files(services, settings)
+    guidance = guidance_of(services, config, settings.cwd, readable)
     unread = [f"{path} is left out of what the model is told: the sandbox does not let it be read" for path in guidance.hidden]
     asked = settings.approvals_reviewer
     unserved = () if asked == config.approvals_reviewer else reviewer_warnings(asked)  # that of the file has a note
@@ -91,7 +99,8 @@ def open_state(
         config=config,
         conversation=conversation,
         guidance=guidance,
-        skills=skills_of(services, config, settings.cwd),
+        skills=skills_of(services, config, settings.cwd, readable),
+        read_within=bounds_of(settings),
         client=client,
         created_at=at,
         updated_at=at,
@@ -126,11 +135,11 @@ def guidance_of(services: Services, config: Config, cwd: str, readable: Readable
     )
 
 
-def skills_of(services: Services, config: Config, cwd: str) -> Sequence[Skill]:
+def skills_of(services: Services, config: Config, cwd: str, readable: Readable | None = None) -> Sequence[Skill]:
     """The skills for a directory that the model is told of; none where `skills.include_instructions` is off."""
     if config.table("skills").get("include_instructions") is False:
         return ()
-    return services.skills.enabled(cwd, config.raw)
+    return [skill for skill in services.skills.enabled(cwd, config.raw) if may_use(skill, readable)]
 
 
 def session_meta(

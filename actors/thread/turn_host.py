@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spindle.actors.hooks.turn_hooks import Beginning
 from spindle.actors.thread.hooks import first_turn, turn_hooks
 from spindle.actors.thread.live_turn import LiveTurn
-from spindle.actors.thread.reading import nothing, restricts
+from spindle.actors.thread.reading import nothing
 from spindle.actors.thread.recording import surroundings
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.thread.usage import token_usage
@@ -39,8 +39,8 @@ class ThreadHost:
         self._conversation = thread.state.conversation
         self._synced = 0
         self.settings = settings
-        self.readable: Readable | None = nothing if restricts(settings) else None
-        """Whether the model may read a file; of those that are restricted none until it is known which."""
+        self.readable: Readable | None = nothing
+        """What of the files that the thread was opened with the model may be told; nothing until the turn knows."""
         self.info = self.known_model()
         self.hooks = turn_hooks(thread, self, settings)
 

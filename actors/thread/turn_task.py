@@ -17,7 +17,7 @@ from spindle.actors.faults import fault, said
 from spindle.actors.thread.hooks import tell_done
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
-from spindle.actors.thread.reading import find_readable, granted
+from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import context_entries, look_at_repository
 from spindle.actors.thread.turn_host import ThreadHost
 from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
@@ -119,7 +119,7 @@ class TurnTask:
         turn, state = self._turn, self._state
         try:
             try:
-                self._host.readable = await find_readable(self._services, self._settings, granted(self._thread))
+                self._host.readable = await find_readable(self._thread, self._settings)
                 await self._services.model_lists.ready(self._settings.model_provider, state.config)
             finally:
                 self._host.info = self._host.known_model()

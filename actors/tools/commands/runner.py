@@ -39,7 +39,7 @@ from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.sessions import Session, Sessions
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
-from spindle.actors.tools.sandbox.confinement import Confinement, Place, restricted
+from spindle.actors.tools.sandbox.confinement import Confinement, Place
 from spindle.actors.tools.sandbox.denial import denied, names_denied
 from spindle.actors.tools.sandbox.profile import ProfileError, of_settings
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
@@ -299,13 +299,6 @@ class Runner:
                     host.record(("response_item", _saved(words)))
             case _:
                 pass
-
-    def reading(self, host: ToolHost) -> Confinement | None:
-        """What files may be read, for tools that read them themselves; None where every file may be.
-
-        Blocks. Raises ProfileError.
-        """
-        return self.confinement(host) if self.profile is not None or restricted(host.sandbox) else None
 
     def confinement(self, host: ToolHost) -> Confinement | None:
         """What confines the turn's commands, and its patches; None where nothing does. Blocks. Raises ProfileError."""

@@ -149,15 +149,6 @@ def of_policy(policy: SandboxPolicy, place: Place, granted: Grants = NOTHING) ->
     return build(entries, place, network=online or granted.network)
 
 
-def restricted(policy: SandboxPolicy) -> bool:
-    """Whether the policy leaves files that may not be read."""
-    match policy:
-        case ReadOnlyPolicy(access=access) | WorkspaceWritePolicy(read_only_access=access):
-            return isinstance(access, RestrictedReadAccess)
-        case _:
-            return False
-
-
 def temporary(place: Place, policy: WorkspaceWritePolicy) -> list[str]:
     """The folders for temporary files that `policy` leaves writable."""
     slash = [] if policy.exclude_slash_tmp else ["/tmp"]

@@ -95,7 +95,7 @@ ATTEMPTS = [
     Attempt("a module beside it", spindle, "*** Add File: spindle/sandbox/new.py\n+x"),
     Attempt("what starts commands", spindle, f"*** Update File: spindle/commands/warden.py\n{CHANGE}", script=True),
     Attempt("what starts commands, removed", spindle, "*** Delete File: spindle/commands/warden.py"),
-    Attempt("the home's configuration", plain, f"*** Update File: {{home}}/config.toml\n{CHANGE}", script=True),
+    Attempt("the home's configuration", plain, "*** Add File: {home}/config.toml\n+x", script=True),
     Attempt("a repository below", plain, "*** Add File: sub/.git/hooks/new\n+x"),
     Attempt("a device without end", plain, "*** Add File: /dev/zero\n+x"),
 ]
@@ -198,8 +198,8 @@ APPROVED = [
     Attempt("where a .codex link leads", linked(".codex"), f"*** Update File: real/config\n{CHANGE}"),
 ]
 SEALED = [
-    Attempt("the home's configuration", plain, f"*** Update File: {{home}}/config.toml\n{CHANGE}"),
-    Attempt("credentials", plain, "*** Delete File: {home}/auth.json"),
+    Attempt("the home's configuration", plain, "*** Add File: {home}/config.toml\n+x"),
+    Attempt("credentials", plain, "*** Add File: {home}/auth.json\n+x"),
     Attempt("a rule", plain, "*** Add File: {home}/rules/new.rules\n+x"),
     *(attempt for attempt in ATTEMPTS if attempt.prepare is spindle),
 ]
