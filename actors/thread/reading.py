@@ -48,7 +48,7 @@ def readable_files(services: Services, settings: ThreadSettings, granted: Grants
     return lambda path: found()(path)
 
 
-def granted(thread: ThreadActor) -> Grants:
+def session_grants(thread: ThreadActor) -> Grants:
     """What the user has granted for the session besides."""
     runner = thread.tools.running
     return NOTHING if runner is None else runner.remembered.granted("")
@@ -59,7 +59,7 @@ async def find_readable(thread: ThreadActor, settings: ThreadSettings) -> Readab
     state = thread.state
     if bounds_of(settings) == state.read_within or not state.tells_of_files:
         return None
-    readable = readable_files(thread.services, settings, granted(thread))
+    readable = readable_files(thread.services, settings, session_grants(thread))
     if readable is not None:
         await trio.to_thread.run_sync(readable, settings.cwd, abandon_on_cancel=True)  # it does not block again
     return readable

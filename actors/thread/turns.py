@@ -14,7 +14,7 @@ from spindle.actors.mailbox import Ask
 from spindle.actors.thread.allowed import check
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
-from spindle.actors.thread.reading import granted, readable_files
+from spindle.actors.thread.reading import readable_files, session_grants
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.thread.turn_task import TurnTask
 from spindle.actors.thread.turn_watch import TurnWatch
@@ -203,7 +203,7 @@ async def _said(thread: ThreadActor, content: Sequence[UserInput], settings: Thr
     """The input, with the images and skills that it names and that a turn with `settings` may read."""
     skills, state = thread.services.skills, thread.state
     mentions = any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content)
-    readable = readable_files(thread.services, settings, granted(thread))
+    readable = readable_files(thread.services, settings, session_grants(thread))
     item = await to_response_item(content, readable)
     if not mentions:
         return Said(content, item)
