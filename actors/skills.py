@@ -10,8 +10,8 @@ from typing import Any
 
 from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
 from spindle.storage.home import Home
-from spindle.storage.outside import TEXT, read_file
-from spindle.storage.skills import FoundSkills, Skill, find_skills, is_enabled
+from spindle.storage.outside import TEXT, Readable, read_file
+from spindle.storage.skills import FoundSkills, Skill, find_skills, is_enabled, may_use
 
 _MENTION = re.compile(r"\$([\w:.-]*\w)")
 
@@ -46,17 +46,22 @@ class SkillCatalog:
         found = self.find(cwd).skills
         return [one for one in found if (bundled or one.scope != "system") and is_enabled(one, switches)]
 
-    def mentioned(self, content: Sequence[UserInput], cwd: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The messages that bring in the skills a user input names, as `$name` or as a part of its own, each once."""
+    def mentioned(
+        self, content: Sequence[UserInput], cwd: str, settings: Mapping[str, Any], readable: Readable | None = None
+    ) -> list[dict[str, Any]]:
+        """The messages that bring in the skills a user input names, as `$name` or as a part of its own, each once.
+
+        A repository's skills that are not `readable` are left out.
+        """
         names = [name for part in content if isinstance(part, TextInput) for name in _MENTION.findall(part.text)]
         paths = [part.path for part in content if isinstance(part, SkillInput)]
         if not names and not paths:
             return []
         chosen: dict[Path, Skill] = {}
         for skill in self.enabled(cwd, settings):
-            if skill.name in names or skill.shown in paths:
+            if (skill.name in names or skill.shown in paths) and may_use(skill, readable):
                 chosen[skill.path] = skill
-        return [_message(skill) for skill in chosen.values()]
+        return [_message(skill, readable) for skill in chosen.values()]
 
 
 def _switches(settings: Mapping[str, Any]) -> object:
@@ -75,9 +80,9 @@ def _has_bundled(settings: Mapping[str, Any]) -> bool:
             return True
 
 
-def _message(skill: Skill) -> dict[str, Any]:
+def _message(skill: Skill, readable: Readable | None) -> dict[str, Any]:
     try:
-        body = read_file(skill.path, TEXT).decode("utf-8")
+        body = read_file(skill.path, TEXT, readable if skill.scope == "repo" else None).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else "the file is not UTF-8"
         body = f"This skill could not be read: {reason}"
@@ -85,11 +90,12 @@ def _message(skill: Skill) -> dict[str, Any]:
     return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
-def announcement(skills: Sequence[Skill]) -> str | None:
-    """What the model is told of the skills there are; None where there are none. The bodies stay on disk."""
-    if not skills:
+def announcement(skills: Sequence[Skill], readable: Readable | None = None) -> str | None:
+    """What the model is told of the skills it may use; None where there are none. The bodies stay on disk."""
+    shown = [skill for skill in skills if may_use(skill, readable)]
+    if not shown:
         return None
-    rows = "\n".join(f"- {skill.name}: {skill.description} (file: {skill.shown})" for skill in skills)
+    rows = "\n".join(f"- {skill.name}: {skill.description} (file: {skill.shown})" for skill in shown)
     return (
         "<skills_instructions>\nA skill is a folder with instructions in its SKILL.md, and perhaps scripts and other files "
         f"beside it. These are at hand:\n{rows}\nUse a skill when the user names it, with or without a dollar sign, or when "

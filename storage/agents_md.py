@@ -1,28 +1,60 @@
 """Instructions that users keep in AGENTS.md files: one in the home, one per folder from the project's root to the cwd.
 
-In each place `AGENTS.override.md` replaces `AGENTS.md`.
+In each place `AGENTS.override.md` replaces `AGENTS.md`. The home's file is the user's own. A project's files may be links
+that lead anywhere, so what may not be read for the model is not read here either.
 """
+
+from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
-from spindle.storage.outside import TEXT, planted, read_start
+from spindle.storage.outside import TEXT, Hidden, Readable, planted, read_placed, read_start
 
 _NAMES = ("AGENTS.override.md", "AGENTS.md")
 _PROJECT_HEADING = "\n\n--- project-doc ---\n\n"
 
 
 @frozen
-class Instructions:
-    """`text` is what the model is told, None if there is nothing; `sources` the files it came from, in order."""
+class Part:
+    """What one file says. `place` is where it was found to be, links followed; None where the system does not tell."""
 
-    text: str | None
-    sources: Sequence[str]
+    source: str
+    text: str
+    place: str | None = None
+
+
+@frozen
+class Instructions:
+    """What the home's file and the project's files say, in order. `hidden` are files that are there and may not be read."""
+
+    own: Part | None = None
+    project: Sequence[Part] = ()
+    hidden: Sequence[str] = ()
+
+    @property
+    def text(self) -> str | None:
+        """What the model is told, None if there is nothing."""
+        texts = [self.own.text] if self.own else []
+        if project := "\n\n".join(part.text for part in self.project if part.text.strip()):
+            texts.append(project)
+        return _PROJECT_HEADING.join(texts) if texts else None
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """The files it came from."""
+        return tuple(part.source for part in ([self.own] if self.own else []) + list(self.project))
+
+    def within(self, readable: Readable | None) -> Instructions:
+        """Without the project's files that may not be read (any longer)."""
+        if readable is None:
+            return self
+        return evolve(self, project=[one for one in self.project if one.place is not None and readable(one.place)])
 
 
 def read_instructions(
@@ -32,56 +64,45 @@ def read_instructions(
     max_bytes: int = 32 * 1024,
     fallback_names: Sequence[str] = (),
     root_markers: Sequence[str] = (".git",),
+    readable: Readable | None = None,
 ) -> Instructions:
     """Collect the instructions that hold in `cwd` (absolute; it need not exist). Blocks on the disk.
 
     `max_bytes` bounds the project's files together, cutting the last one; 0 leaves the home's file only, which is cut at
     `TEXT` bytes.
-    `fallback_names` are tried in folders without an AGENTS.md. Files that cannot be read are left out, and those that another
-    user has put into a folder like /tmp, and links of a project to the home's credentials.
+    `fallback_names` are tried in folders without an AGENTS.md. Files that cannot be read are left out, and of the project those
+    that are not `readable`, those that another user has put into a folder like /tmp, and links to what the home hides.
     """
-    sources: list[str] = []
-    own = _home_text(home, sources)
-    project = _project_text(home, cwd, max_bytes, (*_NAMES, *fallback_names), root_markers, sources)
-    parts = [part for part in (own, project) if part]
-    return Instructions(_PROJECT_HEADING.join(parts) if parts else None, tuple(sources))
-
-
-def _home_text(home: Home, sources: list[str]) -> str:
-    for name in _NAMES:
-        path = home.path / name
-        data = _read(path, TEXT)
-        text = "" if data is None else data.decode("utf-8", "replace").strip()
-        if text:
-            sources.append(str(path))
-            return text
-    return ""
-
-
-def _project_text(
-    home: Home, cwd: Path, max_bytes: int, names: Sequence[str], root_markers: Sequence[str], sources: list[str]
-) -> str:
-    parts: list[str] = []
+    parts: list[Part] = []
+    hidden: list[str] = []
     left = max_bytes
     for folder in reversed(folders_up(cwd, project_root(cwd, root_markers))):
         if left <= 0:
             break
-        for name in names:
-            data = _read(folder / name, left)
-            if data is None or planted(folder / name) or home.hides(os.path.realpath(folder / name)):
+        for path in (folder / name for name in (*_NAMES, *fallback_names)):
+            if not os.path.lexists(path) or planted(path):  # most are not there, so that nothing has to be asked
                 continue
-            sources.append(str(folder / name))
-            left -= len(data)
-            text = data.decode("utf-8", "replace")
-            if text.strip():
-                parts.append(text)
-            break
-    return "\n\n".join(parts)
+            try:
+                data, place = read_placed(path, left, readable)
+                if home.hides(place or os.path.realpath(path)):
+                    raise Hidden(path)
+            except Hidden:
+                hidden.append(str(path))
+            except (OSError, ValueError):  # a name that no file can have
+                pass
+            else:
+                left -= len(data)
+                parts.append(Part(str(path), data.decode("utf-8", "replace"), place))
+                break
+    return Instructions(_home_part(home), parts, hidden)
 
 
-def _read(path: Path, most: int) -> bytes | None:
-    """The first `most` bytes of a regular file, None if there is none."""
-    try:
-        return read_start(path, most)
-    except (OSError, ValueError):  # a name that no file can have
-        return None
+def _home_part(home: Home) -> Part | None:
+    for path in (home.path / name for name in _NAMES):
+        try:
+            text = read_start(path, TEXT).decode("utf-8", "replace").strip()
+        except (OSError, ValueError):
+            continue
+        if text:
+            return Part(str(path), text)
+    return None

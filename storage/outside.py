@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import frozen
 
@@ -23,12 +24,59 @@ TEXT: Final = 1 << 20
 CATALOG: Final = 16 << 20
 """Bytes of a list of models."""
 
+Readable: TypeAlias = Callable[[str], bool]
+"""Whether the file with this real path may be read."""
+
 _PIECE: Final = 1 << 18
+_GET_PATH: Final = 50
+"""F_GETPATH of macOS."""
 
 
-def read_file(path: str | Path, most: int) -> bytes:
-    """The content of a regular file of at most `most` bytes. Raises OSError: EFBIG, which names the bound, for a larger one."""
+class Hidden(PermissionError):
+    """The file is there or not, and may not be read."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+
+
+def open_file(path: str | Path, readable: Readable | None = None) -> int:
+    """Open a regular file for reading, if it is `readable`. Raises OSError: Hidden for one that is not."""
+    if readable is not None and not readable(os.path.realpath(path)):  # which tells not even whether it is there
+        raise Hidden(path)
     fd = regular(os.fspath(path), os.O_RDONLY)
+    try:
+        check_open(fd, path, readable)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def check_open(fd: int, path: str | Path, readable: Readable | None) -> None:
+    """Raise Hidden unless the file that is open is `readable`, wherever links have led to it meanwhile."""
+    if readable is not None and not readable(place_of(fd)):
+        raise Hidden(path)
+
+
+def place_of(fd: int) -> str:
+    """The real path of an open file. Raises OSError where it has none any more, or the system does not tell."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        path = os.fsdecode(fcntl.fcntl(fd, _GET_PATH, bytes(1024)).rstrip(b"\0"))
+    else:
+        path = os.readlink(f"/proc/self/fd/{fd}")
+    if not os.path.samestat(os.lstat(path), os.fstat(fd)):  # deleted, and something else is there now
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return path
+
+
+def read_file(path: str | Path, most: int, readable: Readable | None = None) -> bytes:
+    """The content of a regular file of at most `most` bytes, if it is `readable`.
+
+    Raises OSError: Hidden; EFBIG, which names the bound, for a larger one.
+    """
+    fd = open_file(path, readable)
     try:
         return read_open(fd, path, most)
     finally:
@@ -44,11 +92,24 @@ def read_open(fd: int, path: str | Path, most: int) -> bytes:
     raise OSError(errno.EFBIG, f"the file is larger than {most} bytes", str(path))
 
 
-def read_start(path: str | Path, most: int) -> bytes:
-    """The first `most` bytes of a regular file. Raises OSError."""
-    fd = regular(os.fspath(path), os.O_RDONLY)
+def read_start(path: str | Path, most: int, readable: Readable | None = None) -> bytes:
+    """The first `most` bytes of a regular file, if it is `readable`. Raises OSError: Hidden for one that is not."""
+    fd = open_file(path, readable)
     try:
         return _start(fd, most)
+    finally:
+        os.close(fd)
+
+
+def read_placed(path: str | Path, most: int, readable: Readable | None = None) -> tuple[bytes, str | None]:
+    """As `read_start`, and where the file was found to be, links followed; None where the system does not tell."""
+    fd = open_file(path, readable)
+    try:
+        try:
+            place = place_of(fd)
+        except OSError:
+            place = None
+        return _start(fd, most), place
     finally:
         os.close(fd)
 

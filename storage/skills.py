@@ -17,7 +17,7 @@ from spindle.rpc.protocol.values import clean
 from spindle.storage.config.editing import edit
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
-from spindle.storage.outside import planted, read_start, walk
+from spindle.storage.outside import Readable, planted, read_placed, walk
 
 DEPTH: Final = 6
 """Levels of folders below a root that are searched."""
@@ -42,6 +42,8 @@ class Skill:
     short_description: str | None
     path: Path
     scope: Scope
+    place: str | None = None
+    """Where its file was found to be, links followed; None where the system does not tell."""
 
     @property
     def shown(self) -> str:
@@ -91,6 +93,16 @@ def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkill
     return FoundSkills(sorted(skills.values(), key=lambda s: (s.name, s.path)), errors)
 
 
+def may_use(skill: Skill, readable: Readable | None) -> bool:
+    """Whether the skill may be shown to a model that may read what is `readable`.
+
+    A repository's files may be links that lead anywhere. The others are the user's own.
+    """
+    if readable is None or skill.scope != "repo":
+        return True
+    return skill.place is not None and readable(skill.place)
+
+
 def is_enabled(skill: Skill, switches: object) -> bool:
     """Whether a skill is on, as the `skills.config` of config.toml has it: entries with `path` or `name`, and `enabled`."""
     on = True
@@ -129,7 +141,7 @@ def switch(home: Home, by: str, which: str, enabled: bool) -> None:
 
 
 def _read(path: Path, scope: Scope) -> Skill:
-    data = read_start(path, HEADER)
+    data, place = read_placed(path, HEADER)
     whole = len(data) < HEADER
     lines = codecs.getincrementaldecoder("utf-8")().decode(data, final=whole).splitlines()
     if not lines or lines[0].strip() != "---" or "---" not in [line.strip() for line in lines[1:]]:
@@ -148,4 +160,4 @@ def _read(path: Path, scope: Scope) -> Skill:
     for label, value, most in (("name", name, MAX_NAME), ("description", description, MAX_DESCRIPTION)):
         if len(value) > most:
             raise ValueError(f"invalid {label}: exceeds maximum length of {most} characters")
-    return Skill(name, description, fields.get("short-description"), path, scope)
+    return Skill(name, description, fields.get("short-description"), path, scope, place)

@@ -23,6 +23,7 @@ from spindle.actors.thread.messages import (
     UpdateMetadata,
     UpdateSettings,
 )
+from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import context_entries, git_columns, save, set_git
 from spindle.actors.thread.settings_change import applied, changed, shown
 from spindle.actors.thread.showing import describe, with_turns
@@ -144,11 +145,11 @@ async def roll_back(thread: ThreadActor, message: RollBack) -> None:
 async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
     """The next request to the model has them, be it of a turn that runs already."""
     state = thread.state
+    readable = await find_readable(thread, state.settings)
 
     def entries() -> list[Entry]:
-        before = (
-            [] if state.conversation.last_context is not None else context_entries(state, state.settings, str(uuid7()))
-        )
+        told = state.conversation.last_context is not None
+        before = [] if told else context_entries(state, state.settings, str(uuid7()), readable)
         return [*before, *(("response_item", cast("dict[str, Any]", item)) for item in message.items)]
 
     untold = state.conversation.last_context is None

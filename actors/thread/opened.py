@@ -10,9 +10,9 @@ from typing import Any
 from attrs import Factory, define, field
 
 from spindle.actors.client import Client
-from spindle.actors.skills import announcement
 from spindle.actors.thread.allowed import held
 from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.reading import Bounds, bounds_of, readable_files
 from spindle.actors.thread.restrictions import reviewer_warnings
 from spindle.actors.thread.services import Services
 from spindle.actors.thread.settings import ThreadSettings, absolute
@@ -24,7 +24,9 @@ from spindle.storage.agents_md import Instructions, read_instructions
 from spindle.storage.config import Config
 from spindle.storage.config.hooks import HookConfig, hook_config
 from spindle.storage.config.notes import Note, summary
+from spindle.storage.outside import Readable
 from spindle.storage.rollout.journal import JournalError
+from spindle.storage.skills import Skill, may_use
 from spindle.storage.threads.summary import ThreadSummary
 
 
@@ -49,8 +51,10 @@ class OpenedThread:
     git: GitInfo | None = None
     ephemeral: bool = False
     raw_events: bool = False
-    skills: str | None = None
-    """What the model is told of the skills at hand."""
+    skills: Sequence[Skill] = ()
+    """Those that the model is told of."""
+    read_within: Bounds | None = None
+    """Under which `guidance` and `skills` were found to be readable."""
     dynamic_tools: Sequence[DynamicToolSpec] = ()
     functions: Sequence[Tool] = ()
     """Tools that the application has which the runtime is embedded in."""
@@ -71,6 +75,11 @@ class OpenedThread:
     new_developer_instructions: str | None = None
     """Developer instructions that came with a resume and that the model has yet to be told."""
 
+    @property
+    def tells_of_files(self) -> bool:
+        """Whether the model is told anything of files that a project brings."""
+        return bool(self.guidance.project) or any(skill.scope == "repo" for skill in self.skills)
+
 
 def open_state(
     services: Services, config: Config, settings: ThreadSettings, conversation: Conversation, client: Client, at: int
@@ -80,20 +89,24 @@ def open_state(
     Every thread comes this way, so this is where settings are held to what is allowed.
     """
     settings, fallen = held(settings, config.requirements)
+    readable = readable_files(services, settings)
+    guidance = guidance_of(services, config, settings.cwd, readable)
+    unread = [f"{path} is left out of what the model is told: the sandbox does not let it be read" for path in guidance.hidden]
     asked = settings.approvals_reviewer
     unserved = () if asked == config.approvals_reviewer else reviewer_warnings(asked)  # that of the file has a note
     return OpenedThread(
         settings=settings,
         config=config,
         conversation=conversation,
-        guidance=guidance_of(services, config, settings.cwd),
-        skills=skills_of(services, config, settings.cwd),
+        guidance=guidance,
+        skills=skills_of(services, config, settings.cwd, readable),
+        read_within=bounds_of(settings),
         client=client,
         created_at=at,
         updated_at=at,
         source=services.source,
         cli_version=services.version,
-        warnings=[*fallen, *unserved, *([summary(config.notes)] if config.notes else [])],
+        warnings=[*fallen, *unserved, *unread, *([summary(config.notes)] if config.notes else [])],
         notes=[
             note for note in config.notes if note.path not in (services.home.config_file, services.config.system_file)
         ],
@@ -110,22 +123,23 @@ def configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] 
     return config
 
 
-def guidance_of(services: Services, config: Config, cwd: str) -> Instructions:
-    """The AGENTS.md files that apply in a directory."""
+def guidance_of(services: Services, config: Config, cwd: str, readable: Readable | None = None) -> Instructions:
+    """The AGENTS.md files that apply in a directory and are `readable`."""
     return read_instructions(
         services.home,
         Path(cwd),
         max_bytes=config.project_doc_max_bytes,
         fallback_names=config.project_doc_fallback_filenames,
         root_markers=config.project_root_markers,
+        readable=readable,
     )
 
 
-def skills_of(services: Services, config: Config, cwd: str) -> str | None:
-    """What the model is told of the skills for a directory; nothing where `skills.include_instructions` is off."""
+def skills_of(services: Services, config: Config, cwd: str, readable: Readable | None = None) -> Sequence[Skill]:
+    """The skills for a directory that the model is told of; none where `skills.include_instructions` is off."""
     if config.table("skills").get("include_instructions") is False:
-        return None
-    return announcement(services.skills.enabled(cwd, config.raw))
+        return ()
+    return [skill for skill in services.skills.enabled(cwd, config.raw) if may_use(skill, readable)]
 
 
 def session_meta(

@@ -13,7 +13,9 @@ from typing import Any, Final, cast
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
+    FullReadAccess,
     PermissionProfile,
+    ReadOnlyAccess,
     ReadOnlyPolicy,
     RestrictedReadAccess,
     SandboxPolicy,
@@ -28,18 +30,23 @@ def profile_of(policy: SandboxPolicy) -> PermissionProfile | None:
             return None
         case DangerFullAccessPolicy():
             return _profile(True, [_special("root", "write")])
-        case ReadOnlyPolicy(access=RestrictedReadAccess(readable_roots=roots), network_access=network):
-            return _profile(network, [_path(root, "read") for root in roots])
-        case ReadOnlyPolicy(network_access=network):
-            return _profile(network, [_special("root", "read")])
+        case ReadOnlyPolicy(access=access, network_access=network):
+            return _profile(network, _reads(access))
         case WorkspaceWritePolicy():
-            entries = [_special("root", "read"), _special("current_working_directory", "write")]
+            entries = [*_reads(policy.read_only_access), _special("current_working_directory", "write")]
             if not policy.exclude_slash_tmp:
                 entries.append(_special("slash_tmp", "write"))
             if not policy.exclude_tmpdir_env_var:
                 entries.append(_special("tmpdir", "write"))
             entries += [_path(root, "write") for root in policy.writable_roots]
             return _profile(policy.network_access, entries)
+
+
+def _reads(access: ReadOnlyAccess) -> list[dict[str, Any]]:
+    if not isinstance(access, RestrictedReadAccess):
+        return [_special("root", "read")]
+    minimal = [_special("minimal", "read")] if access.include_platform_defaults else []
+    return [*minimal, *(_path(root, "read") for root in access.readable_roots)]
 
 
 def split(profile: PermissionProfile) -> tuple[SandboxPolicy, PermissionProfile | None]:
@@ -109,27 +116,32 @@ def policy_of(profile: PermissionProfile) -> SandboxPolicy:
     network = bool(_members(profile.get("network")).get("enabled"))
     specials: dict[str, str] = {}
     paths: dict[str, str] = {}
+    accesses: set[str] = set()
     entries = _members(profile.get("fileSystem")).get("entries")
     for entry in cast("Sequence[object]", entries if isinstance(entries, list | tuple) else ()):
         place, access = _members(_members(entry).get("path")), str(_members(entry).get("access"))
+        accesses.add(access)
         if place.get("type") == "special":
             kind, below = _place(place)[1], _members(place.get("value")).get("subpath")
             if below is None:
                 specials[str(kind if isinstance(kind, str) else _members(place.get("value")).get("kind"))] = access
         elif place.get("type") == "path":
             paths[str(place.get("path"))] = access
-    if specials.get("root") == "write" and network and "none" not in (*specials.values(), *paths.values()):
+    if specials.get("root") == "write" and network and accesses == {"write"}:
         return DangerFullAccessPolicy()
+    # where something is hidden, not all may be read: said as Codex says it, for no policy can say what
+    reading = RestrictedReadAccess(False, ("/",)) if "none" in accesses else FullReadAccess()
     roots = tuple(path for path, access in paths.items() if access == "write")
     if specials.get("current_working_directory") == "write" and specials.get("root") in ("read", "write"):
         return WorkspaceWritePolicy(
             writable_roots=roots,
+            read_only_access=reading,
             network_access=network,
             exclude_tmpdir_env_var=specials.get("tmpdir") != "write",
             exclude_slash_tmp=specials.get("slash_tmp") != "write",
         )
     if specials.get("root") in ("read", "write"):
-        return ReadOnlyPolicy(network_access=network)
+        return ReadOnlyPolicy(access=reading, network_access=network)
     readable = tuple(path for path, access in paths.items() if access in ("read", "write"))
     restricted = RestrictedReadAccess(specials.get("minimal") == "read", readable)
     return ReadOnlyPolicy(access=restricted, network_access=network)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from spindle.actors.skills import announcement
 from spindle.actors.thread.git import read_git
 from spindle.actors.thread.settings import ThreadSettings, turn_context
 from spindle.actors.turn.context import Included, Told, changes, opening, today
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.threads import GitInfo
+from spindle.storage.outside import Readable
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy
 
@@ -23,17 +25,27 @@ if TYPE_CHECKING:
 _GIT_KEYS = {"sha": "commit_hash", "branch": "branch", "origin_url": "repository_url"}
 
 
-def context_entries(state: OpenedThread, settings: ThreadSettings, turn_id: str) -> list[Entry]:
-    """What tells the model of its surroundings, as far as it has not been told; recorded, it counts as told."""
+def context_entries(
+    state: OpenedThread, settings: ThreadSettings, turn_id: str, readable: Readable | None
+) -> list[Entry]:
+    """What tells the model of its surroundings, as far as it has not been told and of files no more than are `readable`.
+
+    Recorded, it counts as told.
+    """
     conversation = state.conversation
     date, zone = today()
     now, included = Told.of(settings, date, zone), Included.of(state.config)
     if conversation.last_context is None:
-        told = opening(settings, now, state.guidance.text, state.skills, included)
+        told = opening(settings, now, *surroundings(state, readable), included)
     else:
         before = Told.recorded(conversation.last_context)
         told = changes(settings, before, now, state.new_developer_instructions, included)
     return [*(("response_item", item) for item in told), ("turn_context", turn_context(settings, turn_id, date, zone))]
+
+
+def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | None, str | None]:
+    """(what the AGENTS.md files say, what announces the skills), as far as these are `readable`"""
+    return state.guidance.within(readable).text, announcement(state.skills, readable)
 
 
 async def look_at_repository(state: OpenedThread) -> None:

@@ -24,8 +24,11 @@ from spindle.rpc.protocol.settings import (
     CollaborationSettings,
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
+    FullReadAccess,
     PermissionProfile,
+    ReadOnlyAccess,
     ReadOnlyPolicy,
+    RestrictedReadAccess,
     SandboxPolicy,
     WorkspaceWritePolicy,
 )
@@ -221,8 +224,10 @@ def sandbox_to_rollout(policy: SandboxPolicy) -> dict[str, Any]:
             "exclude_tmpdir_env_var": policy.exclude_tmpdir_env_var,
             "exclude_slash_tmp": policy.exclude_slash_tmp,
         }
-    elif isinstance(policy, ReadOnlyPolicy) and policy.network_access:
-        out["network_access"] = True
+        out |= _access_to_rollout("read_only_access", policy.read_only_access)
+    elif isinstance(policy, ReadOnlyPolicy):
+        out |= {"network_access": True} if policy.network_access else {}
+        out |= _access_to_rollout("access", policy.access)
     elif isinstance(policy, ExternalSandboxPolicy):
         out["network_access"] = policy.network_access
     return out
@@ -238,12 +243,14 @@ def sandbox_from_rollout(stored: object) -> SandboxPolicy | None:
         case "danger-full-access":
             return DangerFullAccessPolicy()
         case "read-only" if _fit(members, _READ_ONLY):
-            return ReadOnlyPolicy(network_access=members.get("network_access", False))
+            access = _access_from_rollout(members.get("access"))
+            return ReadOnlyPolicy(access=access, network_access=members.get("network_access", False))
         case "external-sandbox" if members.get("network_access", "restricted") in ("restricted", "enabled"):
             return ExternalSandboxPolicy(network_access=members.get("network_access", "restricted"))
         case "workspace-write" if _fit(members, _WORKSPACE):
             return WorkspaceWritePolicy(
                 writable_roots=tuple(members.get("writable_roots", ())),
+                read_only_access=_access_from_rollout(members.get("read_only_access")),
                 network_access=members.get("network_access", False),
                 exclude_tmpdir_env_var=members.get("exclude_tmpdir_env_var", False),
                 exclude_slash_tmp=members.get("exclude_slash_tmp", False),
@@ -266,17 +273,38 @@ def _roots(value: object) -> bool:
     )
 
 
-def _all_readable(access: object) -> bool:
-    return isinstance(access, Mapping) and cast("Mapping[str, Any]", access).get("type") == "full-access"
+def _known_access(access: object) -> bool:
+    """Whether it is one that `_access_from_rollout` can read."""
+    if not isinstance(access, Mapping):
+        return False
+    members = cast("Mapping[str, Any]", access)
+    defaults, roots = members.get("include_platform_defaults", True), members.get("readable_roots", [])
+    return members.get("type") == "full-access" or (
+        members.get("type") == "restricted" and _flag(defaults) and _roots(roots)
+    )
 
 
-_READ_ONLY: Mapping[str, Callable[[object], bool]] = {"network_access": _flag, "access": _all_readable}
+def _access_to_rollout(name: str, access: ReadOnlyAccess) -> dict[str, Any]:
+    """What may be read, where that is not everything."""
+    if not isinstance(access, RestrictedReadAccess):
+        return {}
+    defaults, roots = access.include_platform_defaults, list(access.readable_roots)
+    return {name: {"type": "restricted", "include_platform_defaults": defaults, "readable_roots": roots}}
+
+
+def _access_from_rollout(stored: Mapping[str, Any] | None) -> ReadOnlyAccess:
+    if stored is None or stored.get("type") == "full-access":
+        return FullReadAccess()
+    return RestrictedReadAccess(stored.get("include_platform_defaults", True), tuple(stored.get("readable_roots", ())))
+
+
+_READ_ONLY: Mapping[str, Callable[[object], bool]] = {"network_access": _flag, "access": _known_access}
 _WORKSPACE: Mapping[str, Callable[[object], bool]] = {
     "writable_roots": _roots,
     "network_access": _flag,
     "exclude_tmpdir_env_var": _flag,
     "exclude_slash_tmp": _flag,
-    "read_only_access": _all_readable,
+    "read_only_access": _known_access,
 }
 """Whether what a policy says of itself is known."""
 

@@ -76,8 +76,7 @@ class ThreadTools:
         config = state.config
         runner = self.runner(tasks, config)
         runner.profile = settings.profile
-        home = str(self._services.home.path)
-        patches = self._patches = TurnPatches(home, runner.remembered, profiled=runner.profiled, reading=runner.reading)
+        patches = self._patches = TurnPatches(runner.remembered, runner.confinement)
         grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
         taker = PatchCommands(patches, grammar=grammar)
         offered, hidden = _shells(config, info, runner, taker, grammar)
@@ -91,10 +90,10 @@ class ThreadTools:
             offered.append(ApplyPatch(patches, custom=grammar))
         offered += web_search(config, unconfined=isinstance(settings.sandbox, DangerFullAccessPolicy))
         if config.offers_tool("view_image") and config.features("view_image", True):
-            offered.append(ViewImage(runner.reading))
+            offered.append(ViewImage(runner.confinement))
         if self._agents.allowed:
             listed = self._services.model_lists.entries(settings.model_provider, config)
-            reading = runner.reading if settings.has_environment else _no_files
+            reading = runner.confinement if settings.has_environment else _no_files
             offered += agent_tools(self._agents, models(config, listed), reading)
         limiter = self._services.workers.functions
         offered += [DynamicTool(spec) for spec in state.dynamic_tools]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from spindle.actors.hooks.turn_hooks import Beginning
 from spindle.actors.thread.hooks import first_turn, turn_hooks
 from spindle.actors.thread.live_turn import LiveTurn
+from spindle.actors.thread.reading import nothing
+from spindle.actors.thread.recording import surroundings
 from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.thread.usage import token_usage
 from spindle.actors.tools.interface import Permission, Use
@@ -21,6 +23,7 @@ from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.turns import RawResponseItemCompletedNotification
+from spindle.storage.outside import Readable
 from spindle.storage.rollout.paginated import paginated
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ class ThreadHost:
         self._conversation = thread.state.conversation
         self._synced = 0
         self.settings = settings
+        self.readable: Readable | None = nothing
+        """What of the files that the thread was opened with the model may be told; nothing until the turn knows."""
         self.info = self.known_model()
         self.hooks = turn_hooks(thread, self, settings)
 
@@ -146,7 +151,7 @@ class ThreadHost:
         """See TurnHost."""
         state, settings = self._state, self.settings
         now, included = Told.of(settings, *today()), Included.of(state.config)
-        return opening(settings, now, state.guidance.text, state.skills, included)
+        return opening(settings, now, *surroundings(state, self.readable), included)
 
     def context_tokens(self) -> int:
         """See TurnHost."""

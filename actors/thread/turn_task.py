@@ -17,6 +17,7 @@ from spindle.actors.faults import fault, said
 from spindle.actors.thread.hooks import tell_done
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import TurnEnded
+from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import context_entries, look_at_repository
 from spindle.actors.thread.turn_host import ThreadHost
 from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
@@ -118,6 +119,7 @@ class TurnTask:
         turn, state = self._turn, self._state
         try:
             try:
+                self._host.readable = await find_readable(self._thread, self._settings)
                 await self._services.model_lists.ready(self._settings.model_provider, state.config)
             finally:
                 self._host.info = self._host.known_model()
@@ -160,7 +162,9 @@ class TurnTask:
         entries.append(("event_msg", started))
         if conversation.cut_off_turn is not None:
             entries.append(("response_item", message("user", TURN_ABORTED)))
-        return entries if turn.first is None else [*entries, *context_entries(state, self._settings, turn.id)]
+        if turn.first is not None:
+            entries += context_entries(state, self._settings, turn.id, self._host.readable)
+        return entries
 
     async def _close(self, status: TurnStatus, error: TurnError | None) -> None:
         """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""

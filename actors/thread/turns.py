@@ -14,6 +14,8 @@ from spindle.actors.mailbox import Ask
 from spindle.actors.thread.allowed import check
 from spindle.actors.thread.live_turn import LiveTurn
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
+from spindle.actors.thread.reading import readable_files, session_grants
+from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.thread.turn_task import TurnTask
 from spindle.actors.thread.turn_watch import TurnWatch
 from spindle.actors.tools.commands.shell_tools import UsersCommand
@@ -49,7 +51,7 @@ async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
     check(settings, state.config.requirements)
     said = None
     if thread.turn is None or thread.turn.joinable:
-        said = await _said(thread, message.params.input)
+        said = await _said(thread, message.params.input, settings)
     if withdrawn(message):
         message.reply.reject(invalid_request("the turn has been withdrawn"))
     elif said is None or (thread.turn is not None and not thread.turn.joinable):
@@ -172,7 +174,7 @@ async def turn_ended(thread: ThreadActor) -> None:
 
 async def steer(thread: ThreadActor, message: SteerTurn) -> None:
     """Add input to the turn that is named. Raises RpcError where it takes none."""
-    said = await _said(thread, message.content)
+    said = await _said(thread, message.content, thread.turn.settings if thread.turn else thread.state.settings)
     turn = thread.turn
     if turn is None or not turn.accepting or turn.closed or turn.interrupted or turn.script is not None:
         raise invalid_request("no active turn to steer")
@@ -197,10 +199,13 @@ def interrupt(thread: ThreadActor, message: InterruptTurn) -> None:
     turn.interrupt()
 
 
-async def _said(thread: ThreadActor, content: Sequence[UserInput]) -> Said:
+async def _said(thread: ThreadActor, content: Sequence[UserInput], settings: ThreadSettings) -> Said:
+    """The input, with the images and skills that it names and that a turn with `settings` may read."""
     skills, state = thread.services.skills, thread.state
-    item = await to_response_item(content)
-    if not any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content):
+    mentions = any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content)
+    readable = readable_files(thread.services, settings, session_grants(thread))
+    item = await to_response_item(content, readable)
+    if not mentions:
         return Said(content, item)
-    find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw)
+    find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw, readable)
     return Said(content, item, await trio.to_thread.run_sync(find, abandon_on_cancel=True))

@@ -11,6 +11,7 @@ import trio
 from spindle.actors.tools.images.files import NotAnImage, data_url
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.items import ImageInput, LocalImageInput, TextInput, UserInput
+from spindle.storage.outside import Hidden, Readable
 
 MAX_CHARS = 1 << 20
 """Characters of text that one input may have."""
@@ -29,8 +30,9 @@ def check_input(content: Sequence[UserInput]) -> None:
         )
 
 
-async def to_response_item(content: Sequence[UserInput]) -> dict[str, Any]:
-    """The message the model is sent. Local images are read in a worker thread; one that cannot be read becomes a note."""
+async def to_response_item(content: Sequence[UserInput], readable: Readable | None = None) -> dict[str, Any]:
+    """The message the model is sent. Local images are read in a worker thread; one that cannot be read, or is not
+    `readable`, becomes a note."""
     parts: list[dict[str, Any]] = []
     images = 0
     for part in content:
@@ -43,7 +45,9 @@ async def to_response_item(content: Sequence[UserInput]) -> dict[str, Any]:
             case LocalImageInput():
                 images += 1
                 try:
-                    url = await trio.to_thread.run_sync(data_url, Path(part.path), abandon_on_cancel=True)
+                    url = await trio.to_thread.run_sync(data_url, Path(part.path), readable, abandon_on_cancel=True)
+                except Hidden:
+                    parts.append(_text(f"Spindle may not read the local image at `{part.path}` under the sandbox in force"))
                 except OSError as exc:
                     parts.append(
                         _text(f"Spindle could not read the local image at `{part.path}`: {exc.strerror or exc}")

@@ -40,7 +40,12 @@ class Scripted:
     async def stream(self, request):
         self.requests.append(request)
         self.heard.append(
-            [part["text"] for item in map(orjson.loads, request.input) for part in item.get("content", [])]
+            [
+                part["text"]
+                for item in map(orjson.loads, request.input)
+                for part in item.get("content", [])
+                if "text" in part
+            ]
         )
         async with aclosing(self.play(self.answers.popleft() if self.answers else ["ok"])) as batches:
             yield batches

@@ -39,7 +39,7 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object], Ha
 
 async def test_a_thread_that_is_being_loaded(opened, scripted, hang, monkeypatch) -> None:
     monkeypatch.setattr(registry, "PATIENCE", 0.1)
-    reading = hang("spindle.actors.thread.opened.read_instructions", Instructions(None, ()))
+    reading = hang("spindle.actors.thread.opened.read_instructions", Instructions())
 
     async def start(runtime) -> None:
         async with runtime.start_thread():

@@ -171,7 +171,7 @@ class World:
             settings=settings_for(self.config, ThreadStartParams(), server_cwd="/"),
             config=self.config,
             conversation=conversation,
-            guidance=Instructions(None, ()),
+            guidance=Instructions(),
             client=US,
             created_at=0,
             updated_at=0,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spindle.storage.outside import Walked, read_file, read_start, walk
+from spindle.storage.outside import Hidden, Readable, Walked, place_of, read_file, read_placed, read_start, walk
 
 
 def test_a_file_up_to_the_bound_is_read_and_a_larger_one_names_it(tmp_path: Path) -> None:
@@ -61,6 +61,69 @@ def test_links_to_files_are_followed(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"text")
     (tmp_path / "link").symlink_to("file")
     assert read_file(tmp_path / "link", 10) == b"text"
+
+
+def outside(hidden: Path) -> Readable:
+    """Everything may be read but what lies in `hidden`."""
+    real = os.path.realpath(hidden)
+    return lambda path: not path.startswith(real + "/")
+
+
+@pytest.fixture
+def hidden(tmp_path: Path) -> Path:
+    folder = tmp_path / "hidden"
+    folder.mkdir()
+    (folder / "file").write_bytes(b"secret")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["hidden/file", "hidden/missing", "link", "folder/file", "folder/missing"])
+def test_what_is_hidden_is_not_read_under_any_name_and_not_told_from_what_is_missing(
+    tmp_path: Path, hidden: Path, name: str
+) -> None:
+    (tmp_path / "link").symlink_to(hidden / "file")
+    (tmp_path / "folder").symlink_to(hidden)
+    for read in (read_file, read_start, read_placed):
+        with pytest.raises(Hidden, match="Permission denied") as caught:
+            read(tmp_path / name, 10, outside(hidden))
+        assert caught.value.errno == errno.EACCES
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_link_turned_after_the_question_leads_nowhere(tmp_path: Path, hidden: Path, what: str) -> None:
+    (tmp_path / "free").mkdir()
+    (tmp_path / "free/file").write_bytes(b"free")
+    turned = tmp_path / ("free" if what == "folder" else "free/file")
+
+    def readable(path: str) -> bool:
+        found = outside(hidden)(path)
+        if not turned.is_symlink():
+            turned.rename(tmp_path / "before")
+            turned.symlink_to(hidden if what == "folder" else hidden / "file")
+        return found
+
+    with pytest.raises(Hidden):
+        read_file(tmp_path / "free/file", 10, readable)
+    assert turned.is_symlink()
+    assert read_file(tmp_path / "before" / ("file" if what == "folder" else ""), 10, outside(hidden)) == b"free"
+
+
+def test_an_open_file_has_the_place_it_was_opened_at_while_it_is_there(tmp_path: Path) -> None:
+    path = Path(os.path.realpath(tmp_path)) / "file (deleted)"
+    path.write_bytes(b"one")
+    (tmp_path / "link").symlink_to(path)
+    assert read_placed(tmp_path / "link", 2) == (b"on", str(path))
+    with path.open("rb") as file:
+        assert place_of(file.fileno()) == str(path)
+        path.rename(path.with_name("moved"))
+        assert place_of(file.fileno()) == str(path.with_name("moved"))
+        path.with_name("moved").unlink()
+        for there in (False, True):
+            if there:
+                path.with_name("moved").write_bytes(b"another")
+                path.with_name("moved (deleted)").write_bytes(b"another")
+            with pytest.raises(FileNotFoundError):
+                place_of(file.fileno())
 
 
 def test_each_folder_is_walked_once_however_many_links_lead_to_it(tmp_path: Path) -> None:

@@ -39,9 +39,9 @@ from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.sessions import Session, Sessions
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
-from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
+from spindle.actors.tools.sandbox.confinement import Confinement, Place
 from spindle.actors.tools.sandbox.denial import denied, names_denied
-from spindle.actors.tools.sandbox.profile import ProfileError, of_profile
+from spindle.actors.tools.sandbox.profile import ProfileError, of_settings
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
 from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, ExecpolicyAmendment
 from spindle.rpc.protocol.items import CommandExecutionSource
@@ -207,7 +207,7 @@ class Runner:
 
     def _writable(self, host: ToolHost) -> Writable:
         try:
-            return may_write(self.place(host.cwd), host.sandbox, self._confinement(host))
+            return may_write(self.place(host.cwd), host.sandbox, self.confinement(host))
         except ProfileError:
             return lambda path: True
 
@@ -230,7 +230,7 @@ class Runner:
         if not verdict.sandboxed:
             return await attempt(command, plain)
         try:
-            confinement = await trio.to_thread.run_sync(self._confinement, host, abandon_on_cancel=True)
+            confinement = await trio.to_thread.run_sync(self.confinement, host, abandon_on_cancel=True)
         except ProfileError as error:
             item.decline(str(error))
             raise NotRun(str(error)) from None
@@ -260,7 +260,7 @@ class Runner:
         """
         rules = await self._rules.current()
         try:
-            now = await trio.to_thread.run_sync(self._confinement, host)
+            now = await trio.to_thread.run_sync(self.confinement, host)
         except ProfileError as error:
             raise NotRun(str(error)) from None
         held = session.execution.command.confinement
@@ -300,27 +300,12 @@ class Runner:
             case _:
                 pass
 
-    def profiled(self, host: ToolHost) -> Confinement | None:
-        """What the permission profile allows, for tools that touch files themselves; None where none says anything.
-
-        Blocks. Raises ProfileError.
-        """
-        return None if self.profile is None else self._confinement(host)
-
-    def reading(self, host: ToolHost) -> Confinement | None:
-        """What files may be read, for tools that read them themselves; None where every file may be.
-
-        Blocks. Raises ProfileError.
-        """
-        return self._confinement(host)
-
-    def _confinement(self, host: ToolHost) -> Confinement | None:
+    def confinement(self, host: ToolHost) -> Confinement | None:
+        """What confines the turn's commands, and its patches; None where nothing does. Blocks. Raises ProfileError."""
         place, granted = self.place(host.cwd), self.remembered.granted(host.turn_id)
         if self._programs is not None:
             place = evolve(place, programs=self._programs.readable)
-        if self.profile is not None:
-            return of_profile(self.profile, place, granted)
-        return of_policy(host.sandbox, place, granted)
+        return of_settings(host.sandbox, self.profile, place, granted)
 
     def _confined(self, confinement: Confinement) -> Around:
         @asynccontextmanager

@@ -10,7 +10,7 @@ from typing import Final
 
 from spindle.actors.tools.images.shrinking import shrunk
 from spindle.actors.tools.images.structure import Damaged, check, media_type
-from spindle.storage.outside import read_file
+from spindle.storage.outside import Readable, read_file
 
 LARGEST: Final = 32 * 1024 * 1024
 """Bytes of an image file that is still read."""
@@ -24,9 +24,9 @@ class NotAFile(NotAnImage):
     """There is something else in its place, or too much of it."""
 
 
-def data_url(path: Path) -> str:
-    """The image in a file as a data URL. Blocks; raises OSError, NotAnImage."""
-    data = _content(path)
+def data_url(path: Path, readable: Readable | None = None) -> str:
+    """The image in a file as a data URL, if the file is `readable`. Blocks; raises NotAnImage, OSError: Hidden if it is not."""
+    data = _content(path, readable)
     kind = media_type(data)
     if kind is None:
         raise NotAnImage(f"unsupported image `{mimetypes.guess_type(path.name)[0] or 'application/octet-stream'}`")
@@ -38,9 +38,9 @@ def data_url(path: Path) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, readable: Readable | None) -> bytes:
     try:
-        return read_file(path, LARGEST)
+        return read_file(path, LARGEST, readable)
     except OSError as error:
         match error.errno:
             case errno.EINVAL | errno.EISDIR:

@@ -16,6 +16,7 @@ from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.rpc.protocol.items import ImageViewItem
 from spindle.rpc.protocol.shapes import PathName
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+from spindle.storage.outside import Hidden, Readable
 
 Reading: TypeAlias = Callable[[ToolHost], Confinement | None]
 """Tells what may be read, None where every file may be. Blocks. Raises ProfileError."""
@@ -55,18 +56,26 @@ class ViewImage:
         return [{"type": "input_image", "image_url": url, "detail": "high"}]
 
     def _read(self, path: Path, host: ToolHost) -> str:
-        check_readable(path, host, self._reading)
-        return _read(path)
+        return _read(path, _readable(host, self._reading))
 
 
 def check_readable(path: Path, host: ToolHost, reading: Reading | None) -> None:
     """Raise ToolRefused if the turn may not read the image. Blocks."""
+    readable = _readable(host, reading)
+    if readable is not None and not readable(os.path.realpath(path)):
+        raise _hidden(path)
+
+
+def _readable(host: ToolHost, reading: Reading | None) -> Readable | None:
     try:
         confinement = reading(host) if reading is not None else None
     except ProfileError as error:
         raise ToolRefused(str(error)) from None
-    if confinement is not None and confinement.access(os.path.realpath(path)) == "none":
-        raise ToolRefused(f"unable to locate image at `{path}`: the sandbox does not let it be read")
+    return None if confinement is None else confinement.readable
+
+
+def _hidden(path: Path) -> ToolRefused:
+    return ToolRefused(f"unable to locate image at `{path}`: the sandbox does not let it be read")
 
 
 def absolute(cwd: str, path: str) -> Path:
@@ -74,9 +83,11 @@ def absolute(cwd: str, path: str) -> Path:
     return Path(os.path.normpath(os.path.join(cwd, path)))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, readable: Readable | None) -> str:
     try:
-        return data_url(path)
+        return data_url(path, readable)
+    except Hidden:
+        raise _hidden(path) from None
     except NotAFile as error:
         raise ToolRefused(f"image path `{path}` {str(error).removeprefix('it ')}") from None
     except NotAnImage as error:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from attrs import define, field, frozen
 
 from spindle.actors.tools.patch.hunks import PatchError
-from spindle.actors.tools.patch.places import Folder, Stamp, open_folder, stamp, unmake
+from spindle.actors.tools.patch.places import Folder, Stamp, open_folder, stamp
 from spindle.actors.tools.patch.plan import Effect, Image, Plan, plan
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -250,6 +250,6 @@ def _clear(transaction: _Transaction) -> None:
                 with suppress(OSError):
                     os.unlink(name, dir_fd=work.folder.fd)
     for work in reversed(transaction.works):
-        work.folder.close()
         if not transaction.finished:
-            unmake(work.folder.made)
+            work.folder.unmake()
+        work.folder.close()

@@ -1,25 +1,18 @@
-"""Whether a sandbox policy lets a plan be carried out without asking."""
+"""Whether a plan may be carried out unasked, once the user agrees, or never: by what confines the turn's commands."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from attrs import frozen
 
 from spindle.actors.tools.patch.plan import Plan
-from spindle.actors.tools.sandbox.confinement import Confinement
-from spindle.rpc.protocol.settings import (
-    DangerFullAccessPolicy,
-    ExternalSandboxPolicy,
-    ReadOnlyPolicy,
-    SandboxPolicy,
-    WorkspaceWritePolicy,
-)
+from spindle.actors.tools.sandbox.confinement import Confinement, within
+from spindle.actors.tools.sandbox.protection import METADATA
+from spindle.rpc.protocol.settings import ReadOnlyPolicy, SandboxPolicy
 
 OUTSIDE = "writing outside of the project"
 BLOCKED = "writing is blocked by read-only sandbox"
-_GUARDED = frozenset({".git", ".codex", ".agents"})
 
 
 @frozen
@@ -34,52 +27,38 @@ class NeedsApproval:
         return f"patch rejected: {self.reason}; rejected by user approval settings"
 
 
-def assess(plan: Plan, policy: SandboxPolicy, cwd: str, home: str, env: Mapping[str, str]) -> NeedsApproval | None:
-    """None if every file of the plan may be written under the policy, else what is in the way.
+@frozen
+class Sealed:
+    """Nobody may allow it: `path` is the first file that is never written."""
 
-    `cwd` is the thread's working directory, `home` the Codex home (never writable), `env` is looked at for TMPDIR.
-    Never writable either is what lies in a folder `.git`, `.codex` or `.agents` below a writable root. The roots are
-    resolved as the paths of the plan are; nothing else is read from disk.
+    path: str
+
+    def rejection(self) -> str:
+        """The answer to the model."""
+        return f"patch rejected: {self.path} is never written, because the sandbox rests on it"
+
+
+Obstacle: TypeAlias = NeedsApproval | Sealed
+
+
+def assess(plan: Plan, confinement: Confinement | None, policy: SandboxPolicy) -> Obstacle | None:
+    """None if every file of the plan may be written under `confinement` (None: without one), else what is in the way.
+
+    `policy` gives the reason its words. Beyond what commands are kept from, `.git`, `.codex` and `.agents` are guarded at
+    every depth below what may be written.
     """
-    match policy:
-        case DangerFullAccessPolicy() | ExternalSandboxPolicy():
-            return None
-        case ReadOnlyPolicy():
-            return NeedsApproval(plan.touched[0], BLOCKED) if plan.touched else None
-        case WorkspaceWritePolicy():
-            roots = writable_roots(policy, cwd, env)
-            kept = os.path.realpath(home)
-            for path in plan.touched:
-                if _within(path, kept) or not any(_open_to(path, root) for root in roots):
-                    return NeedsApproval(path, OUTSIDE)
-            return None
-
-
-def assess_confined(plan: Plan, confinement: Confinement) -> NeedsApproval | None:
-    """The same for what a permission profile allows."""
+    if confinement is None:
+        return None
     for path in plan.touched:
-        guarded = _GUARDED.intersection(path.casefold().split("/"))
-        if confinement.access(path) != "write" or guarded:
-            return NeedsApproval(path, OUTSIDE)
+        if any(within(path, own) for own in confinement.sealed):
+            return Sealed(path)
+    for path in plan.touched:
+        if not _writable(path, confinement):
+            return NeedsApproval(path, BLOCKED if isinstance(policy, ReadOnlyPolicy) else OUTSIDE)
     return None
 
 
-def writable_roots(policy: WorkspaceWritePolicy, cwd: str, env: Mapping[str, str]) -> Sequence[str]:
-    """The real paths of the folders that the policy opens."""
-    roots = [cwd, *policy.writable_roots]
-    if not policy.exclude_slash_tmp:
-        roots.append("/tmp")
-    if not policy.exclude_tmpdir_env_var and os.path.isabs(env.get("TMPDIR", "")):
-        roots.append(env["TMPDIR"])
-    return [os.path.realpath(root) for root in roots]
-
-
-def _within(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
-
-
-def _open_to(path: str, root: str) -> bool:
-    if not _within(path, root):
-        return False
-    below = os.path.relpath(path, root).casefold().split("/")  # file systems may not tell cases apart
-    return not _GUARDED.intersection(below)
+def _writable(path: str, confinement: Confinement) -> bool:
+    rule = confinement.rule(path)
+    below = path[len(rule.path) :].casefold().split("/")  # file systems may not tell cases apart
+    return rule.access == "write" and not set(METADATA).intersection(below)

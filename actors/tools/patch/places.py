@@ -48,14 +48,24 @@ def entry(path: str) -> str:
 
 @define
 class Folder:
-    """An open folder, and the folders that had to be made for it, outermost first."""
+    """An open folder, and the folders that had to be made for it."""
 
     fd: int
-    made: list[str] = field(factory=list[str])
+    made: list[tuple[int, str]] = field(factory=list[tuple[int, str]])
+    """Outermost first: the open folder that holds it, and its name."""
 
     def close(self) -> None:
         """Let go of it."""
-        os.close(self.fd)
+        for fd in (self.fd, *(holder for holder, _ in self.made)):
+            os.close(fd)
+
+    def unmake(self) -> None:
+        """Remove the folders that were made, as far as they are empty."""
+        for holder, name in reversed(self.made):
+            try:
+                os.rmdir(name, dir_fd=holder)
+            except OSError:
+                return
 
 
 def open_folder(path: str, *, make: bool) -> Folder:
@@ -63,35 +73,33 @@ def open_folder(path: str, *, make: bool) -> Folder:
 
     Missing folders are made if `make` is set. Raises OSError; what was made is then removed again.
     """
-    fd = os.open("/", _SEARCH)
-    folder = Folder(fd)
-    walked = "/"
+    folder = Folder(os.open("/", _SEARCH))
     try:
         for part in path.split("/"):
             if not part:
                 continue
-            walked = os.path.join(walked, part)
             try:
                 inner = os.open(part, _SEARCH, dir_fd=folder.fd)
             except FileNotFoundError:
                 if not make:
                     raise
-                os.mkdir(part, dir_fd=folder.fd)
-                folder.made.append(walked)
+                folder.made.append((_make(part, folder.fd), part))
                 inner = os.open(part, _SEARCH, dir_fd=folder.fd)
             os.close(folder.fd)
             folder.fd = inner
     except BaseException:
+        folder.unmake()
         folder.close()
-        unmake(folder.made)
         raise
     return folder
 
 
-def unmake(made: list[str]) -> None:
-    """Remove folders that were made, as far as they are empty."""
-    for path in reversed(made):
-        try:
-            os.rmdir(path)
-        except OSError:
-            return
+def _make(name: str, folder: int) -> int:
+    """Make a folder in an open one; returns another descriptor of that."""
+    holder = os.dup(folder)
+    try:
+        os.mkdir(name, dir_fd=holder)
+    except BaseException:
+        os.close(holder)
+        raise
+    return holder

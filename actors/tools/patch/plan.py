@@ -8,23 +8,23 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
 from spindle.actors.tools.patch.content import MAX_BYTES, Content, Unreadable, read_content
 from spindle.actors.tools.patch.hunks import AddFile, DeleteFile, Hunk, PatchError, UpdateFile
 from spindle.actors.tools.patch.parse import parse
-from spindle.actors.tools.patch.places import Stamp, absolute, entry, open_folder, stamp
+from spindle.actors.tools.patch.places import Stamp, absolute, entry, stamp
 from spindle.actors.tools.patch.revise import revise
 
 if TYPE_CHECKING:
     from spindle.rpc.protocol.items import FileUpdateChange
+    from spindle.storage.outside import Readable
 
-Readable: TypeAlias = Callable[[str], bool]
-"""Whether the file with this real path may be read."""
 NO_BLOB = "0" * 40
 
 
@@ -164,22 +164,26 @@ class _World:
 
 
 def _open(real: str, readable: Readable | None) -> int:
-    if readable is None:
-        return os.open(real, _READ)
-    if not readable(real):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    folder = open_folder(os.path.dirname(real), make=False)  # a link put in the way now would lead elsewhere
-    try:
-        return os.open(os.path.basename(real), _READ, dir_fd=folder.fd)
-    finally:
-        folder.close()
+    fd = os.open(real, _READ)
+    if readable is not None:
+        from spindle.storage.outside import check_open  # the program, which asks nobody, starts without it
+
+        try:
+            check_open(fd, real, readable)
+        except BaseException:
+            os.close(fd)
+            raise
+    return fd
 
 
 def _read(target: str, found: Stamp | None, readable: Readable | None, *, opaque: bool) -> Image | None:
+    real = os.path.realpath(target) if found and found.is_link else target
+    if not opaque and readable is not None and not readable(real):  # which tells not even whether it is there
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if found is None:
         return None
     try:
-        fd = _open(os.path.realpath(target) if found.is_link else target, readable)
+        fd = _open(real, readable)
     except OSError:
         if opaque:
             return Image(None, None)
@@ -196,15 +200,17 @@ def _read(target: str, found: Stamp | None, readable: Readable | None, *, opaque
 
 
 def opaque_blob(fd: int) -> str:
-    """Git's name for an open file of any kind; none for what is too large or cannot be read."""
-    size = os.fstat(fd).st_size
-    if size > MAX_BYTES:
+    """Git's name for the content of an open file; none for what is no file, too large, or cannot be read."""
+    found = os.fstat(fd)
+    size = left = found.st_size
+    if not stat.S_ISREG(found.st_mode) or size > MAX_BYTES:  # a device may have no end
         return NO_BLOB
     digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     try:
         os.lseek(fd, 0, os.SEEK_SET)
-        while block := os.read(fd, 65536):
+        while block := os.read(fd, min(left, 65536)):
             digest.update(block)
+            left -= len(block)
     except OSError:
         return NO_BLOB
     return digest.hexdigest()

@@ -18,6 +18,7 @@ from spindle.actors.tools.patch.content import Content, Unreadable, read_content
 from spindle.actors.tools.patch.plan import NO_BLOB, Effect, opaque_blob
 from spindle.actors.tools.patch.unified import unified_diff
 from spindle.rpc.protocol.values import clean
+from spindle.storage.outside import place_of
 
 CONTEXT = 3
 """Lines around each change."""
@@ -154,19 +155,20 @@ def _on_disk(path: str) -> _Version | None:
         if stat.S_ISLNK(os.lstat(path).st_mode):
             return _link_version(os.readlink(path))
         fd = os.open(path, _READ)
-        found = os.fstat(fd)
     except OSError:
         return None
-    mode = _git_mode(found.st_mode)
     try:
-        if not stat.S_ISREG(found.st_mode):
+        found = os.fstat(fd)
+        mode = _git_mode(found.st_mode)
+        if not stat.S_ISREG(found.st_mode) or place_of(fd) != path:  # a folder on the way has become a link
             return None
         if found.st_size > SHOWN_BYTES:
             return _Version(mode, opaque_blob(fd), None)
-        content = read_content(fd)
+        try:
+            content = read_content(fd)
+        except Unreadable:
+            return _Version(mode, opaque_blob(fd), None)
         return _Version(mode, content.blob(), content.lines)
-    except Unreadable:
-        return _Version(mode, opaque_blob(fd), None)
     except OSError:
         return None
     finally:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import trio
-from attrs import evolve
 
 from spindle.actors.tools.approvals.questions import Declined, ask_patch, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change, patch_use
 from spindle.actors.tools.patch.apply import Outcome, apply
-from spindle.actors.tools.patch.assess import NeedsApproval, assess, assess_confined
+from spindle.actors.tools.patch.assess import Obstacle, Sealed, assess
 from spindle.actors.tools.patch.hunks import PatchError
-from spindle.actors.tools.patch.plan import Plan, Readable, plan
+from spindle.actors.tools.patch.plan import Plan, plan
 from spindle.actors.tools.patch.turn_diff import TurnDiff
 from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
-from spindle.rpc.protocol.settings import AskForApproval, GranularApproval, SandboxPolicy, WorkspaceWritePolicy
+from spindle.rpc.protocol.settings import AskForApproval, GranularApproval
 from spindle.rpc.protocol.turns import (
     FileChangeOutputDeltaNotification,
     ItemCompletedNotification,
@@ -33,22 +31,13 @@ RETRY = "command failed; retry without sandbox?"
 
 
 class TurnPatches:
-    """Applies them one at a time. `home` is the Codex home, `env` is looked at for TMPDIR.
+    """Applies them one at a time. `confinement` tells what confines the turn's commands: it holds for patches as well.
 
-    `profiled` tells what a permission profile allows, None where the turn's policy decides; `reading` what may be read, None
-    where every file may be.
+    It blocks, is None where nothing is confined, and may raise ProfileError.
     """
 
-    def __init__(
-        self,
-        home: str,
-        remembered: Remembered,
-        env: Mapping[str, str] | None = None,
-        profiled: Callable[[ToolHost], Confinement | None] | None = None,
-        reading: Callable[[ToolHost], Confinement | None] | None = None,
-    ) -> None:
-        self._home, self._remembered, self._profiled, self._reading = home, remembered, profiled, reading
-        self._env = os.environ if env is None else env
+    def __init__(self, remembered: Remembered, confinement: Callable[[ToolHost], Confinement | None]) -> None:
+        self._remembered, self._confinement = remembered, confinement
         self._lock = trio.Lock()
         self._diff: TurnDiff | None = None
 
@@ -61,10 +50,10 @@ class TurnPatches:
         async with self._lock:
             try:
                 # it writes nothing: interrupted, it is left at once and stops soon
-                planned, needs = await trio.to_thread.run_sync(self._planned, text, cwd, host, abandon_on_cancel=True)
+                planned, obstacle = await trio.to_thread.run_sync(self._planned, text, cwd, host, abandon_on_cancel=True)
             except (PatchError, ProfileError) as error:
                 raise ToolRefused(str(error)) from None
-            asks, reason = _question(needs, host.approval)
+            asks, reason = _question(obstacle, host.approval)
             self._started(host, call_id, planned)
             try:
                 if asks and not await permitted(host, patch_use(call_id, text)):
@@ -94,27 +83,14 @@ class TurnPatches:
             diff = await trio.to_thread.run_sync(self._diff.render)
             host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
 
-    def _planned(self, text: str, cwd: str, host: ToolHost) -> tuple[Plan, NeedsApproval | None]:
-        """The plan, with what is shown of it worked out, and whether it may be carried out."""
-        may_read = self._reading(host) if self._reading is not None else None
-        readable: Readable | None = None if may_read is None else lambda path: may_read.access(path) != "none"
+    def _planned(self, text: str, cwd: str, host: ToolHost) -> tuple[Plan, Obstacle | None]:
+        """The plan, with what is shown of it worked out, and what is in its way."""
+        confinement = self._confinement(host)
+        readable = None if confinement is None else confinement.readable
         planned = plan(text, cwd, readable, trio.from_thread.check_cancelled)
-        confinement = self._profiled(host) if self._profiled is not None else None
-        if confinement is not None:
-            needs = assess_confined(planned, confinement)
-        else:
-            needs = assess(planned, self._policy(host), host.cwd, self._home, self._env)
+        obstacle = assess(planned, confinement, host.sandbox)
         _show(planned)
-        return planned, needs
-
-    def _policy(self, host: ToolHost) -> SandboxPolicy:
-        """With the folders in it that the user has granted besides."""
-        policy = host.sandbox
-        if isinstance(policy, WorkspaceWritePolicy):
-            granted = self._remembered.granted(host.turn_id).entries
-            roots = [path for path, access in granted.items() if access == "write"]
-            return evolve(policy, writable_roots=[*policy.writable_roots, *roots])
-        return policy
+        return planned, obstacle
 
     def _apply(self, cwd: str, planned: Plan) -> tuple[Outcome, str]:
         outcome = apply(planned)
@@ -146,14 +122,16 @@ def _show(planned: Plan) -> None:
     _ = planned.changes
 
 
-def _question(needs: NeedsApproval | None, approval: AskForApproval) -> tuple[bool, str | None]:
-    """(whether the user is asked, with what reason). Raises ToolRefused if that is needed and not wanted."""
+def _question(obstacle: Obstacle | None, approval: AskForApproval) -> tuple[bool, str | None]:
+    """(whether the user is asked, with what reason). Raises ToolRefused if that is needed and not wanted, or does not help."""
+    if isinstance(obstacle, Sealed):
+        raise ToolRefused(obstacle.rejection())
     if approval == "untrusted":
         return True, None
-    if needs is None:
+    if obstacle is None:
         return False, None
     if approval == "never" or (isinstance(approval, GranularApproval) and not approval.granular.sandbox_approval):
-        raise ToolRefused(needs.rejection())
+        raise ToolRefused(obstacle.rejection())
     return True, RETRY if approval == "on-failure" else None
 
 

@@ -12,6 +12,7 @@ from attrs import Factory, field, frozen
 
 from spindle.actors.tools.sandbox.protection import (
     HOME_OWN,
+    METADATA,
     credentials_elsewhere,
     has_link,
     metadata_of,
@@ -49,23 +50,34 @@ class Rule:
 
 @frozen
 class Confinement:
-    """What a command may touch.
+    """What a command may touch, and a patch.
 
     `rules` go from shallow to deep, one per path, the first for "/"; the deepest that contains a path decides. A path that
     may only be read below one that may be written is protected: it cannot be made where it is missing, nor renamed away.
     `network` means IP sockets; sockets of services on this machine are out of reach either way. `names` says that no
-    folder has names that are to be hidden.
+    folder has names that are to be hidden. `sealed` are the real paths that are never written, whatever the user grants.
     """
 
     rules: tuple[Rule, ...]
     network: bool
     names: bool = field(
-        default=Factory(lambda self: all(rule.access != "none" for rule in self.rules), takes_self=True), eq=False
+        default=Factory(lambda self: all(rule.access != "none" for rule in self.rules), takes_self=True),
+        eq=False,
+        kw_only=True,
     )
+    sealed: tuple[str, ...] = field(default=(), eq=False, repr=False, kw_only=True)
+
+    def rule(self, path: str) -> Rule:
+        """The rule that decides about a real, absolute path."""
+        return max((r for r in self.rules if within(path, r.path)), key=lambda r: len(r.path))
 
     def access(self, path: str) -> Access:
         """What a real, absolute path may be used for."""
-        return max((r for r in self.rules if within(path, r.path)), key=lambda r: len(r.path)).access
+        return self.rule(path).access
+
+    def readable(self, path: str) -> bool:
+        """Whether the file with this real path may be read."""
+        return self.access(path) != "none"
 
     @property
     def protected(self) -> tuple[str, ...]:
@@ -154,15 +166,6 @@ def of_policy(policy: SandboxPolicy, place: Place, granted: Grants = NOTHING) ->
     return build(entries, place, network=online or granted.network)
 
 
-def restricted(policy: SandboxPolicy) -> bool:
-    """Whether the policy leaves files that may not be read."""
-    match policy:
-        case ReadOnlyPolicy(access=access) | WorkspaceWritePolicy(read_only_access=access):
-            return isinstance(access, RestrictedReadAccess)
-        case _:
-            return False
-
-
 def temporary(place: Place, policy: WorkspaceWritePolicy) -> list[str]:
     """The folders for temporary files that `policy` leaves writable."""
     slash = [] if policy.exclude_slash_tmp else ["/tmp"]
@@ -200,20 +203,27 @@ def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool)
             _close(table, root)
     home = os.path.realpath(place.home)
     _lower(table, home)
+    sealed: dict[str, None] = {}
     for own in (os.path.join(home, name) for name in HOME_OWN):
-        _lower(table, own)
-        for path in [path for path, access in table.items() if access == "write" and within(path, own)]:
-            table[path] = "read"
+        sealed |= dict.fromkeys((own, _lower(table, own)))
     names = "none" not in table.values()
     _hide(table, home)
     if table["/"] != "write":
-        # What starts and confines the next command: this package, the warden, and the interpreter that runs a part of both.
-        own = os.path.dirname(os.path.realpath(__file__))
-        warden = os.path.join(os.path.dirname(own), "commands", "warden.py")
-        for code in (own, warden, os.path.realpath(sys.base_prefix)):
-            _lower(table, code)
+        _lower(table, sys.base_prefix)
+        sealed |= dict.fromkeys(_lower(table, code) for code in _own_code())
+    for path in [path for path, access in table.items() if access == "write"]:
+        if any(within(path, own) for own in sealed):
+            table[path] = "read"
     ordered = sorted(table.items(), key=lambda item: (item[0] != "/", item[0].count("/"), item[0]))
-    return Confinement(tuple(_needed(Rule(path, access) for path, access in ordered)), network, names)
+    rules = tuple(_needed(Rule(path, access) for path, access in ordered))
+    return Confinement(rules, network, names=names, sealed=tuple(sealed))
+
+
+def _own_code() -> Sequence[str]:
+    """What starts and confines the next command: this package, the warden, and the interpreter that runs a part of both."""
+    own = os.path.dirname(os.path.realpath(__file__))
+    warden = os.path.join(os.path.dirname(own), "commands", "warden.py")
+    return (own, warden, sys.executable) if sys.executable else (own, warden)
 
 
 @frozen
@@ -240,13 +250,17 @@ def _may_turn(one: _Named, table: Mapping[str, Access]) -> bool:
     return any(_deepest(table, folder) == "write" for folder in one.links)
 
 
-def _lower(table: dict[str, Access], path: str) -> None:
-    """Make `path` read-only if it could be written; if it is missing, the topmost folder that would have to be made."""
-    real = os.path.realpath(path)
-    while not os.path.lexists(real) and not os.path.lexists(os.path.dirname(real)):
-        real = os.path.dirname(real)
-    if _deepest(table, real) == "write":
-        table[real] = "read"
+def _lower(table: dict[str, Access], path: str) -> str:
+    """Make `path` read-only if it could be written; if it is missing, the topmost folder that would have to be made.
+
+    Returns its real path.
+    """
+    real = top = os.path.realpath(path)
+    while not os.path.lexists(top) and not os.path.lexists(os.path.dirname(top)):
+        top = os.path.dirname(top)
+    if _deepest(table, top) == "write":
+        table[top] = "read"
+    return real
 
 
 def _hide(table: dict[str, Access], home: str) -> None:
@@ -268,7 +282,7 @@ def _close(table: dict[str, Access], root: str) -> None:
     """Let nothing be made directly in `root`: a link there could be replaced, and no mount can hold a link."""
     table[root] = "read"
     for entry in os.scandir(root):
-        if not entry.is_symlink():
+        if not entry.is_symlink() and entry.name.casefold() not in METADATA:
             table.setdefault(entry.path, "write")
 
 

@@ -19,7 +19,9 @@ from spindle.actors.tools.sandbox.confinement import (
     Grants,
     Place,
     build,
+    of_policy,
 )
+from spindle.rpc.protocol.settings import SandboxPolicy
 from spindle.rpc.protocol.shapes import JsonObject
 
 SCAN_DEPTH: Final = 16
@@ -43,9 +45,26 @@ def of_profile(profile: JsonObject, place: Place, granted: Grants = NOTHING) -> 
     Raises ProfileError.
     """
     own = read(profile, place)
-    if own.network and own.entries.get("/") == "write" and set(own.entries.values()) == {"write"}:
+    if own.network and own.entries.get("/") == "write" and not takes_away(profile):
         return None
     return build([*own.entries.items(), *granted.entries.items()], place, network=own.network or granted.network)
+
+
+def of_settings(
+    policy: SandboxPolicy, profile: JsonObject | None, place: Place, granted: Grants = NOTHING
+) -> Confinement | None:
+    """What the profile allows, or the policy where there is none: for commands, and for what the server does for the model.
+
+    Raises ProfileError.
+    """
+    return of_policy(policy, place, granted) if profile is None else of_profile(profile, place, granted)
+
+
+def takes_away(profile: JsonObject) -> bool:
+    """Whether any entry allows less than writing, be there such a file now or not."""
+    files = _table(profile.get("fileSystem"), "fileSystem")
+    entries = [_table(entry, "fileSystem.entries") for entry in _list(files.get("entries"), "fileSystem.entries")]
+    return bool(files.get("read")) or any(entry.get("access") != "write" for entry in entries)
 
 
 def check(profile: JsonObject) -> None:

@@ -6,7 +6,12 @@ import orjson
 import pytest
 
 from spindle.actors.thread.recorded import LONGEST, readable, warning
-from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
+from spindle.rpc.protocol.settings import (
+    DangerFullAccessPolicy,
+    ReadOnlyPolicy,
+    RestrictedReadAccess,
+    WorkspaceWritePolicy,
+)
 
 CONFIG = [("approval_policy", "untrusted"), ("sandbox_mode", "read-only"), ("model_reasoning_effort", "low")]
 DANGER = {"type": "danger-full-access"}
@@ -27,7 +32,8 @@ UNKNOWN: list[dict[str, Any]] = [
     {"sandbox_policy": {"type": "workspace-write", "writable_roots": ["relative"]}},
     {"sandbox_policy": {"type": "workspace-write", "writable_roots": 5}},
     {"sandbox_policy": {"type": "workspace-write", "network_access": "no"}},
-    {"sandbox_policy": {"type": "workspace-write", "read_only_access": {"type": "restricted"}}},
+    {"sandbox_policy": {"type": "workspace-write", "read_only_access": {"type": "later"}}},
+    {"sandbox_policy": {"type": "read-only", "access": {"type": "restricted", "readable_roots": ["relative"]}}},
     {"sandbox_policy": {"type": "read-only", "access": {"type": "later"}}},
     {"sandbox_policy": {"type": "external-sandbox", "network_access": "later"}},
     *({"model": value} for value in MODELS),
@@ -135,6 +141,23 @@ async def test_a_thread_with_unknown_settings_is_resumed_with_the_configured_one
                 assert info.reasoning_effort == "low"
                 assert info.model == "gpt-5.4"
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        ReadOnlyPolicy(access=RestrictedReadAccess(False, ("/a",)), network_access=True),
+        ReadOnlyPolicy(access=RestrictedReadAccess(True, ())),
+        WorkspaceWritePolicy(read_only_access=RestrictedReadAccess(True, ("/a", "/b")), exclude_slash_tmp=True),
+        WorkspaceWritePolicy(),
+        ReadOnlyPolicy(),
+    ],
+)
+async def test_what_a_policy_lets_be_read_is_resumed(opened, policy):
+    async with opened(config=CONFIG) as runtime, runtime.start_thread() as thread:
+        await thread.run("hi", sandbox_policy=policy)
+    async with opened(config=CONFIG) as runtime, runtime.resume_thread(thread.id) as resumed:
+        assert resumed.info.sandbox == policy
 
 
 async def test_a_provider_that_is_not_configured_any_more_is_told_of(opened):

@@ -8,6 +8,7 @@ import pytest
 
 from spindle.actors.tools.patch import apply as applying
 from spindle.actors.tools.patch.apply import apply
+from spindle.actors.tools.patch.plan import NO_BLOB
 
 FILES = {"b.txt": "one\ntwo\n", "c.txt": "gone\n", "m.txt": "one\n"}
 BODY = (
@@ -219,3 +220,25 @@ def test_a_file_that_changes_at_the_last_moment_is_not_overwritten(tree, monkeyp
     monkeypatch.setattr(applying, "_commit", late)
     assert apply(planned).stderr == f"{tree.root}/z.txt changed while the patch was applied\n"
     assert tree.read() == {"b.txt": b"one\n", "z.txt": b"the user's own words\n"}
+
+
+def test_folders_that_were_made_are_removed_where_they_were_made(tree, tmp_path, monkeypatch):
+    """A link that has come into their place leads to a folder of the same name, which is empty too."""
+    victim = tmp_path / "victim"
+    (victim / "b").mkdir(parents=True)
+
+    def swapped(work):
+        os.rename(tree.root / "a", tree.root / "moved")
+        (tree.root / "a").symlink_to(victim)
+        raise OSError
+
+    monkeypatch.setattr(applying, "_commit", swapped)
+    assert not tree.apply("*** Add File: a/b/new\n+x\n").success
+    assert sorted(os.listdir(victim)) == ["b"]
+    assert os.listdir(tree.root / "moved") == []
+
+
+def test_a_device_without_end_is_not_read_to_its_end(tree):
+    (tree.root / "zero").symlink_to("/dev/zero")
+    [effect] = tree.plan("*** Add File: zero\n+x\n").effects
+    assert (effect.target, effect.before.content, effect.before.blob) == ("/dev/zero", None, NO_BLOB)

@@ -207,3 +207,18 @@ def test_a_link_to_a_name_that_is_no_utf_8_is_shown(repository):
     os.replace(os.fsencode(repository.root) + b"/link", os.fsencode(repository.root) + b"/a.txt")
     assert "+caf\ufffd" in turn.render()
     turn.render().encode()
+
+
+def test_what_a_link_has_come_in_front_of_is_not_shown(tree, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.txt").write_text("the secret of another folder\n")
+    tree.write({"d/a.txt": "one\n"})
+    turn = TurnDiff(str(tree.root))
+    turn.record(tree.apply("*** Update File: d/a.txt\n@@\n-one\n+two\n"))
+    assert "+two" in turn.render()
+    os.rename(tree.root / "d", tree.root / "was")
+    (tree.root / "d").symlink_to(outside)
+    shown = turn.render()
+    assert "secret" not in shown
+    assert "deleted file" in shown

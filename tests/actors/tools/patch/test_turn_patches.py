@@ -11,7 +11,7 @@ from spindle.actors.tools.interface import ToolRefused, TurnCancelled
 from spindle.actors.tools.patch.commands import PatchCommands
 from spindle.actors.tools.patch.patch_tools import ApplyPatch
 from spindle.actors.tools.patch.turn_patches import TurnPatches
-from spindle.actors.tools.sandbox.confinement import Grants
+from spindle.actors.tools.sandbox.confinement import Grants, Place, of_policy
 from spindle.rpc.protocol.settings import ReadOnlyPolicy, WorkspaceWritePolicy
 
 ADD = "*** Begin Patch\n*** Add File: a.txt\n+hello\n*** End Patch\n"
@@ -27,7 +27,10 @@ def remembered():
 
 @pytest.fixture
 def patches(tmp_path, remembered):
-    return TurnPatches(str(tmp_path / "home"), remembered, {})
+    def confinement(host):
+        return of_policy(host.sandbox, Place(host.cwd, str(tmp_path / "home")), remembered.granted(host.turn_id))
+
+    return TurnPatches(remembered, confinement)
 
 
 @pytest.fixture

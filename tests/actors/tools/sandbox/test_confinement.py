@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
+from spindle.actors.tools.sandbox import confinement as confinements
 from spindle.actors.tools.sandbox.confinement import MINIMAL, Confinement, Grants, Place, Rule, of_policy
 from spindle.actors.tools.sandbox.profile import ProfileError, of_profile, read
 from spindle.actors.tools.sandbox.protection import METADATA, metadata_of
@@ -211,6 +212,13 @@ def test_none_beats_write_and_the_deeper_entry_beats_the_shallower(world: World)
 def test_a_profile_of_everything_wants_no_sandbox(world: World) -> None:
     everything = entry("write", type="special", value={"kind": "root"})
     assert of_profile(profile(everything, network=True), world.place) is None
+    for less in (
+        entry("none", type="glob_pattern", pattern="**/not made yet"),
+        entry("none", type="special", value={"kind": "project_roots", "subpath": "not made yet"}),
+        entry("none", type="special", value={"kind": "of a later version"}),
+        entry("read", type="special", value={"kind": "tmpdir"}),
+    ):
+        assert of_profile(profile(everything, less, network=True), world.place) is not None
     offline = confined(of_profile(profile(everything), world.place))
     assert (offline.access("/etc"), offline.network) == ("write", False)
     assert offline.access(str(world.home / "config.toml")) == "none"
@@ -235,6 +243,19 @@ def test_a_pattern_takes_away_what_it_matches(world: World, pattern: str, found:
         (world.ws / name).touch()
     hidden = read(profile(entry("none", type="glob_pattern", pattern=pattern)), world.place).entries
     assert hidden == {f"{world.ws}/{name}": "none" for name in found}
+
+
+@pytest.mark.parametrize("name", ["enter.py", "seccomp.py"])
+def test_nobody_may_grant_what_confines_the_next_command(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.ws / "sandbox").mkdir()
+    (world.ws / "sandbox" / name).touch()
+    monkeypatch.setattr(confinements, "__file__", str(world.ws / "sandbox/confinement.py"))
+    granted = Grants({str(world.ws / "sandbox" / name): "write"}, network=False)
+    found = confined(of_policy(world.policy(), world.place, granted))
+    assert found.access(str(world.ws / "sandbox" / name)) == "read"
+    assert str(world.ws / "sandbox") in found.sealed
 
 
 def test_a_pattern_is_looked_for_as_deep_as_the_profile_says(world: World) -> None:
