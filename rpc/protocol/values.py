@@ -30,6 +30,8 @@ Keys: TypeAlias = tuple[str, ...]
 
 _LOW, _HIGH = -(2**63), 2**64 - 1
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_BREAKS = re.compile("[\t\n\u2028\u2029]")
 
 
 @attrs.frozen
@@ -97,9 +99,27 @@ def clean(text: str) -> str:
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
+def readable(text: str, most: int) -> str:
+    """At most `most` characters of a text from outside, to be shown: what drives a terminal or turns text round is escaped.
+
+    A carriage return before a newline is left out; newlines and tabs stay.
+    """
+    cut = text[:most].replace("\r\n", "\n")
+    return _DRIVES.sub(_escaped, cut) + ("\u2026" if len(text) > most else "")
+
+
+def one_line(text: str, most: int) -> str:
+    """As `readable`, on one line: for a log, where a line break would let the text pose as a line of ours."""
+    return _BREAKS.sub(_escaped, readable(text, most))
+
+
 def is_clean(text: str) -> bool:
     """Whether the text can be encoded as UTF-8."""
     return text.isascii() or _SURROGATES.search(text) is None
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def _deeper_than(value: Any, depth: int) -> bool:
