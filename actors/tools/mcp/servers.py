@@ -9,7 +9,7 @@ import trio
 from attrs import define, field
 
 from spindle.actors.boundary import Tasks
-from spindle.actors.tools.mcp.approval import may_elicit
+from spindle.actors.tools.mcp.approval import foreign, may_elicit, shown
 from spindle.actors.tools.mcp.errors import UnknownServer
 from spindle.actors.tools.mcp.host import Question, ThreadHost
 from spindle.actors.tools.mcp.offers import Offer, offer
@@ -119,14 +119,15 @@ class McpServers:
         return result
 
     def _question(self, server: str, params: Json) -> Question | None:
-        thread_id, turn_id, message = self._host.thread_id, self._host.turn_id, str(params.get("message", ""))
+        thread_id, turn_id = self._host.thread_id, self._host.turn_id
+        message = shown(params.get("message", ""))
         if params.get("mode", "form") == "form":
             schema: object = params.get("requestedSchema")
             return McpFormElicitationParams(
                 thread_id=thread_id,
                 turn_id=turn_id,
                 server_name=server,
-                meta=params.get("_meta"),
+                meta=foreign(params.get("_meta")),
                 message=message,
                 requested_schema=cast("Json", schema)
                 if isinstance(schema, dict)
@@ -139,7 +140,7 @@ class McpServers:
             thread_id=thread_id,
             turn_id=turn_id,
             server_name=server,
-            meta=params.get("_meta"),
+            meta=foreign(params.get("_meta")),
             message=message,
             url=url,
             elicitation_id=elicitation,

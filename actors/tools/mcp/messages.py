@@ -1,0 +1,68 @@
+"""Messages as servers send them, decoded within bounds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+
+import orjson
+
+from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.large import LARGE
+from spindle.rpc.protocol.values import DEPTH, TOO_DEEP, loads, one_line
+
+MESSAGE_BYTES: Final = 32 << 20
+"""Bytes of a message at most: an image of 20 MB has room."""
+CONTAINERS: Final = 500_000
+"""Objects and arrays of a message at most: an empty one takes two bytes there, and seventy in memory."""
+ID_CHARACTERS: Final = 1024
+FAILED: Final = -32000
+
+_DECODERS_LIMIT: Final = "depth limit exceeded"  # in orjson's words, at 1,024 levels
+_SHOWN: Final = 300
+_AROUND: Final = 256
+_ANSWERS: Final = re.compile(rb'"id"\s*:\s*(\d{1,18})\s*[,}]')
+
+
+class NoMessage(Exception):
+    """What came is no message; `str()` says why, on one line. `answers` is the request that it seems to answer."""
+
+    def __init__(self, reason: str, answers: int | None = None) -> None:
+        super().__init__(reason)
+        self.answers = answers
+
+
+def decoded(payload: bytes | bytearray) -> Json:
+    """The message in `payload`. Raises NoMessage."""
+    if len(payload) > LARGE and payload.count(b"{") + payload.count(b"[") > CONTAINERS:
+        raise NoMessage(f"a message of more than {CONTAINERS} objects and arrays", _answers(payload))
+    try:
+        message: Any = loads(payload)
+    except orjson.JSONDecodeError as error:
+        deep = error.msg in (TOO_DEEP, _DECODERS_LIMIT)
+        said = f"a message with more than {DEPTH} levels" if deep else f"this is no message: {_start(payload)}"
+        raise NoMessage(said, _answers(payload)) from error
+    if not isinstance(message, dict):
+        raise NoMessage(f"this is no message: {_start(payload)}")
+    return cast("Json", message)
+
+
+def failure(number: object, reason: str) -> Json:
+    """An answer to our request `number`, in place of one that cannot be used."""
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": FAILED, "message": reason}}
+
+
+def is_id(value: object) -> bool:
+    """Whether the value may be the id of a server's request."""
+    return type(value) is int or (isinstance(value, str) and len(value) <= ID_CHARACTERS)
+
+
+def _start(payload: bytes | bytearray) -> str:
+    return one_line(bytes(payload[:_SHOWN]).decode("utf-8", "replace"), _SHOWN)
+
+
+def _answers(payload: bytes | bytearray) -> int | None:
+    """The id of a message that is not decoded; None where that is no message at all, but a line for a log, say."""
+    ends = bytes(payload[:_AROUND]) + b"\n" + bytes(payload[-_AROUND:])
+    found = _ANSWERS.search(ends) if payload.startswith(b"{") and b'"jsonrpc"' in ends else None
+    return None if found is None else int(found[1])
