@@ -87,14 +87,11 @@ class Server:
                 raise StartupFailed(
                     f"Invalid MCP server name '{self.config.name}': must match pattern ^[a-zA-Z0-9_-]+$"
                 )
-            async with self._open(self.config) as transport, trio.open_nursery() as nursery:
-                self._session = Session(transport, self)
-                nursery.start_soon(self._read, self._session)
-                await self._start(self._session, deadline)
-                if self.state == "ready":
-                    nursery.start_soon(self._follow_tools)
-                    await self._gone.wait()
-                nursery.cancel_scope.cancel()
+            async with self._open(self.config) as transport:
+                try:
+                    await self._serve(Session(transport, self), deadline)
+                finally:
+                    self._gone.set()  # before its process is ended, which may take seconds
         except StartupFailed as error:
             self._fail(str(error))
         except Exception as error:
@@ -189,6 +186,16 @@ class Server:
         if len(callers) == 1:
             return callers[0]
         return self.askers[0] if not callers and len(self.askers) == 1 else None
+
+    async def _serve(self, session: Session, deadline: float) -> None:
+        self._session = session
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read, session)
+            await self._start(session, deadline)
+            if self.state == "ready":
+                nursery.start_soon(self._follow_tools)
+                await self._gone.wait()
+            nursery.cancel_scope.cancel()
 
     async def _start(self, session: Session, deadline: float) -> None:
         with trio.CancelScope(deadline=deadline) as scope:

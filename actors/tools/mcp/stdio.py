@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, cast
@@ -77,9 +78,9 @@ class StdioTransport:
 
 @asynccontextmanager
 async def open_stdio(
-    config: McpServerConfig, cwd: str, environ: Mapping[str, str], warden: Warden
+    config: McpServerConfig, home: str, environ: Mapping[str, str], warden: Warden
 ) -> AsyncGenerator[StdioTransport]:
-    """Start the server's process and end it afterwards; `cwd` is where it runs unless it is configured otherwise.
+    """Start the server's process and end it afterwards; it starts in `home`, or in its own `cwd` as seen from there.
 
     Raises StartupFailed where it cannot be run.
     """
@@ -87,7 +88,8 @@ async def open_stdio(
     env = environment(environ, config.env_vars, config.env)
     async with warden.held():
         try:
-            process = await start_child(warden, argv, config.cwd or cwd, env)
+            folder = await trio.to_thread.run_sync(_folder, home, config.cwd)
+            process = await start_child(warden, argv, folder, env)
         except OSError as error:
             raise StartupFailed(f"{error.strerror or error} (os error {error.errno})") from error
         except ValueError as error:  # a null byte in an argument
@@ -104,6 +106,12 @@ async def open_stdio(
                 nursery.cancel_scope.cancel()
         finally:
             await end_child(process)
+
+
+def _folder(home: str, own: str | None) -> str:
+    if own is not None:
+        return os.path.join(home, own)
+    return home if os.path.isdir(home) else "/"
 
 
 async def _log_errors(name: str, stream: trio.abc.ReceiveStream) -> None:
