@@ -8,13 +8,10 @@ from typing import Any, Final, cast
 import orjson
 
 from spindle.actors.tools.mcp.shapes import Json
-from spindle.rpc.large import LARGE
-from spindle.rpc.protocol.values import DEPTH, TOO_DEEP, loads, one_line
+from spindle.rpc.protocol.values import DEPTH, TOO_DEEP, VALUES, crowded, loads, one_line
 
 MESSAGE_BYTES: Final = 32 << 20
 """Bytes of a message at most: an image of 20 MB has room."""
-CONTAINERS: Final = 500_000
-"""Objects and arrays of a message at most: an empty one takes two bytes there, and seventy in memory."""
 ID_CHARACTERS: Final = 1024
 FAILED: Final = -32000
 
@@ -34,8 +31,8 @@ class NoMessage(Exception):
 
 def decoded(payload: bytes | bytearray) -> Json:
     """The message in `payload`. Raises NoMessage."""
-    if len(payload) > LARGE and payload.count(b"{") + payload.count(b"[") > CONTAINERS:
-        raise NoMessage(f"a message of more than {CONTAINERS} objects and arrays", _answers(payload))
+    if crowded(payload):
+        raise NoMessage(f"a message of more than {VALUES} objects, arrays and texts", _answers(payload))
     try:
         message: Any = loads(payload)
     except orjson.JSONDecodeError as error:

@@ -31,4 +31,4 @@ def as_json(value: object, most: int) -> str:
 
 def as_text(value: object, most: int) -> str:
     """A value that should be a text, as one, at most `most` characters of it; objects and arrays are as `as_json`."""
-    return as_json(value, most) if isinstance(value, dict | list) else str(value)[:most]
+    return as_json(cast("object", value), most) if isinstance(value, dict | list) else str(value)[:most]

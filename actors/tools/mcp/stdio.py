@@ -120,11 +120,8 @@ async def _log_errors(name: str, stream: trio.abc.ReceiveStream) -> None:
     begun = b""
     try:
         while chunk := await stream.receive_some(_ERROR_BYTES):
-            *lines, last = chunk.split(b"\n")
-            if lines:
-                lines[0] = begun + lines[0]
-                said.say_all(lines)
-                begun = b""
-            begun = (begun + last)[:_LINE_BYTES]
+            *lines, last = (begun + chunk).split(b"\n")
+            said.say_all(lines)
+            begun = bytes(last[:_LINE_BYTES])
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass

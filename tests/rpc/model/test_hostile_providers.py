@@ -72,6 +72,16 @@ HARM: dict[str, tuple[Callable[[], Any], str, bool]] = {
         "stream disconnected before completion: error sending request for url",
         True,
     ),
+    "a million arrays": (
+        lambda: [HEAD + b"connection: close\r\n\r\ndata: [" + b"{}," * 10**6 + b"1]\n\n", None],
+        "the model's provider sent an event of more than 500000 objects, arrays and texts",
+        False,
+    ),
+    "a redirect to another host": (
+        lambda: [b"HTTP/1.1 307 Go\r\nlocation: http://localhost:1/\r\ncontent-length: 0\r\n\r\n"],
+        "unexpected status 307 Temporary Redirect: no explanation, url: http://127.0.0.1",
+        True,
+    ),
     "a refusal for a terminal": (
         lambda: [b"HTTP/1.1 403 No\r\ncontent-length: %d\r\n\r\n" % len(FORGED.encode()) + FORGED.encode()],
         r"403 Forbidden: no\\x1b\[2J\\u202e, url",

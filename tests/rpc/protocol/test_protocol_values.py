@@ -5,7 +5,18 @@ from typing import Any
 import orjson
 import pytest
 
-from spindle.rpc.protocol.values import DEPTH, DEPTH_OF_RECORDS, clean, fault, is_clean, loads, one_line, readable
+from spindle.rpc.protocol.values import (
+    DEPTH,
+    DEPTH_OF_RECORDS,
+    VALUES,
+    clean,
+    crowded,
+    fault,
+    is_clean,
+    loads,
+    one_line,
+    readable,
+)
 
 
 def nested(levels: int) -> Any:
@@ -81,3 +92,18 @@ def test_text_from_outside_drives_no_terminal_and_turns_nothing_round() -> None:
 
 def test_a_line_for_the_log_is_one_line() -> None:
     assert one_line("a\nERROR b\u2028c\td", 100) == "a\\nERROR b\\u2028c\\td"
+
+
+@pytest.mark.parametrize(
+    ("document", "is_crowded"),
+    [
+        (b"[" + b"{}," * (VALUES - 10) + b"1]", False),
+        (b"[" + b"{}," * (VALUES + 10) + b"1]", True),
+        (b"[" + b'"a" ,' * (VALUES + 10) + b"1]", True),
+        (b'["' + b'\\"a\\",' * (VALUES + 10) + b'"]', False),
+        (b'["' + b"a,b;" * (VALUES + 10) + b'"]', False),
+    ],
+    ids=["few", "objects", "texts", "one text with quotes", "one text with commas"],
+)
+def test_a_document_of_very_many_values_is_crowded(document: bytes, is_crowded: bool) -> None:
+    assert crowded(document) is is_crowded

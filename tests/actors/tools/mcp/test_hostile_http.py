@@ -24,9 +24,13 @@ MIB = 1 << 20
 EVENTS = "text/event-stream"
 
 
-def answering(message: Any, body: bytes, **more: Any) -> Answer:
+def said(message: Any, body: bytes) -> bytes:
     """The answer to a call, with `body` as its result, as it is."""
-    return Answer(body=[b'{"jsonrpc":"2.0","id":%d,"result":%s}' % (message["id"], body)], **more)
+    return b'{"jsonrpc":"2.0","id":%d,"result":%s}' % (message["id"], body)
+
+
+def answering(message: Any, body: bytes) -> Answer:
+    return Answer(body=[said(message, body)])
 
 
 def bomb(message: Any, times: int) -> bytes:
@@ -66,12 +70,16 @@ CALLS = {
     "a deep result": (lambda m: answering(m, b"[" * 200 + b"]" * 200), "a message with more than 127 levels"),
     "a result that no decoder takes": (lambda m: answering(m, b"[" * 5000 + b"]" * 5000), "more than 127 levels"),
     "a deep event": (
-        lambda m: Answer(body=[event(answering(m, b"[" * 200 + b"]" * 200).body[0])], kind=EVENTS),  # type: ignore[index]
+        lambda m: Answer(body=[event(said(m, b"[" * 200 + b"]" * 200))], kind=EVENTS),
         "a message with more than 127 levels",
     ),
     "a million arrays": (
         lambda m: answering(m, b'{"content":[' + b"[]," * 1_000_000 + b"[]]}"),
-        "a message of more than 500000 objects and arrays",
+        "a message of more than 500000 objects, arrays and texts",
+    ),
+    "a million texts": (
+        lambda m: answering(m, b'{"content":[' + b'"ab" ,' * 1_000_000 + b"[]]}"),
+        "a message of more than 500000 objects, arrays and texts",
     ),
     "an id beyond 64 bits": (
         lambda m: Answer(body=[b'{"jsonrpc":"2.0","id":%d,"result":{"content":[]}}' % 2**70]),
@@ -79,7 +87,7 @@ CALLS = {
     ),
     "a result of another type": (lambda m: answering(m, b'"text"'), "Unexpected response type"),
     "a long error": (
-        lambda m: as_json({"id": m["id"], "error": {"code": [1] * 9**6, "message": ["a"] * 9**6, "data": "a" * 9**6}}),
+        lambda m: as_json({"id": m["id"], "error": {"code": [1] * 10**5, "message": ["a"] * 10**5, "data": "a" * 9**6}}),
         "^Mcp error: \u2026: \u2026\\(\u2026\\)$",
     ),
     "an error for a terminal": (
@@ -105,8 +113,8 @@ async def test_a_hostile_answer_fails_its_call_by_name(web, start, name):
     assert (await server.call_tool("echo", {}, {}))["content"][0]["text"] == "fine"
 
 
-def initialized(message: Any, **said: Any) -> dict[str, Any]:
-    return {"id": 0, "result": READY | said}
+def initialized(**more: Any) -> dict[str, Any]:
+    return {"id": 0, "result": READY | more}
 
 
 STARTS = {
@@ -115,10 +123,10 @@ STARTS = {
         "content-encoding gzip, which was not asked for",
     ),
     "a session that is no header": (
-        as_json(initialized(0), **{"mcp-session-id": "caf\u00e9"}),
+        as_json(initialized(), **{"mcp-session-id": "caf\u00e9"}),
         "Mcp-Session-Id is no visible ASCII, or longer than 1024 characters",
     ),
-    "a long session": (as_json(initialized(0), **{"mcp-session-id": "s" * 2000}), "longer than 1024 characters"),
+    "a long session": (as_json(initialized(), **{"mcp-session-id": "s" * 2000}), "longer than 1024 characters"),
     "a drip": (Answer(body=[b" ", trio.Event()]), "request timed out after 0.3 seconds"),
 }
 
@@ -146,7 +154,7 @@ async def test_a_list_without_measure_fails_the_server_by_name(web, start, tools
 
 
 async def test_a_version_is_no_way_into_the_headers(web, start):
-    web.first = as_json(initialized(0, protocolVersion="1\r\nx-own: \u00e9"))
+    web.first = as_json(initialized(protocolVersion="1\r\nx-own: \u00e9"))
     server = await start()
     web.calls.append(result("fine"))
     await server.call_tool("echo", {}, {})
@@ -154,7 +162,7 @@ async def test_a_version_is_no_way_into_the_headers(web, start):
 
 
 async def test_no_cookies_are_kept_and_nothing_compressed_is_asked_for(web, start):
-    web.first = as_json(initialized(0), **{"set-cookie": "a=b"})
+    web.first = as_json(initialized(), **{"set-cookie": "a=b"})
     server = await start(http_headers={"Accept-Encoding": "gzip"})
     assert server.state == "ready"
     for request in web.requests:
@@ -168,7 +176,7 @@ async def test_a_stream_that_goes_on_after_the_answer_is_left(web, start, monkey
 
     def endless(message):
         try:
-            yield event(answering(message, b'{"content":[]}').body[0])
+            yield event(said(message, b'{"content":[]}'))
             while True:
                 yield event(b"{}")
         finally:
@@ -202,7 +210,7 @@ async def test_an_endless_farewell_is_not_read(web, host):
 
 async def test_a_flood_of_questions_is_answered_by_a_few_messages_at_a_time(web, start):
     web.side = Answer(body=[trio.Event()])
-    web.first = as_json(initialized(0))
+    web.first = as_json(initialized())
     web.stream = Answer(405)
     server = await start()
     web.calls.append(

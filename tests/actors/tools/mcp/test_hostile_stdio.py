@@ -54,7 +54,7 @@ def logged(caplog):
         ("line", "the server wrote a line of more than 33554432 bytes", False),
         ("long line", "the server wrote a line of more than 33554432 bytes", False),
         ("deep", "a message with more than 127 levels", True),
-        ("wide", "a message of more than 500000 objects and arrays", True),
+        ("wide", "a message of more than 500000 objects, arrays and texts", True),
         ("half", "this is no message: ", False),
     ],
 )
@@ -76,7 +76,7 @@ async def test_a_hostile_answer_fails_its_call_by_name(start, harm, reason, live
         ("start line", "the server wrote a line of more than 33554432 bytes"),
         ("start pages", "tools/list lists more than 1000 pages"),
         ("start many", "tools/list lists more than 2000 tools"),
-        ("start schema", "a message of more than 500000 objects and arrays"),
+        ("start schema", "a message of more than 500000 objects, arrays and texts"),
     ],
 )
 async def test_a_hostile_start_fails_the_server_by_name(start, harm, reason):
