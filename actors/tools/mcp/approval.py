@@ -22,7 +22,7 @@ _CHARACTERS: Final = 16_384
 _OURS: Final = frozenset(
     ("persist", "tool_title", "tool_name", "tool_description", "tool_params", "tool_params_display", "approvals_reviewer")
 )
-_OURS_BEGIN: Final = ("codex", "x-codex", "openai", "connector", "spindle")
+_OURS_BEGIN: Final = ("codex", "x-codex", "connector")
 REJECTED: Final = "user rejected MCP tool call"
 CANCELLED: Final = "user cancelled MCP tool call"
 

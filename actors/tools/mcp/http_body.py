@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from spindle.actors.tools.mcp.messages import MESSAGE_BYTES, NoMessage, decoded
+from spindle.actors.tools.mcp.messages import MESSAGE_BYTES, NoMessage, decoded, failure
 from spindle.actors.tools.mcp.server_log import ServerLog
 from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.large import apart
@@ -50,7 +50,8 @@ class HttpBody:
     async def messages(self) -> list[Json]:
         """The messages that came next: of an event stream as they come, otherwise the one there is; [] at the end.
 
-        What is no message is logged and left out. Raises Unreadable, and NoMessage for one that an answer is in.
+        Of an event stream, what is no message is logged, and an error takes its place where it was to be an answer. Raises
+        Unreadable; NoMessage where it is all there is.
         """
         encoding = self._response.headers.get("content-encoding", "identity")
         if encoding != "identity":
@@ -84,7 +85,9 @@ class HttpBody:
             return [await apart(len(payload), None, decoded, payload)]
         except NoMessage as error:
             self._log.fault(str(error))
-            if error.answers is not None or not self._events:
+            if error.answers is not None:
+                return [failure(error.answers, str(error))]
+            if not self._events:
                 raise
             return []
 
@@ -111,6 +114,8 @@ class HttpBody:
             await trio.lowlevel.checkpoint()
         try:
             return await anext(self._chunks, b"")
-        except (httpx.HTTPError, httpx.StreamError) as error:
+        except httpx.HTTPError as error:
             self._log.say(f"an answer broke off: {error}")
-            return b""
+        except httpx.StreamError:  # it is closed
+            pass
+        return b""

@@ -59,7 +59,9 @@ def _start(payload: bytes | bytearray) -> str:
 
 
 def _answers(payload: bytes | bytearray) -> int | None:
-    """The id of a message that is not decoded; None where that is no message at all, but a line for a log, say."""
+    """The id of an answer that is not decoded; None for a request, or for what is no message at all, as a line for a log."""
     ends = bytes(payload[:_AROUND]) + b"\n" + bytes(payload[-_AROUND:])
-    found = _ANSWERS.search(ends) if payload.startswith(b"{") and b'"jsonrpc"' in ends else None
+    if not payload.startswith(b"{") or b'"jsonrpc"' not in ends or b'"method"' in ends:
+        return None
+    found = _ANSWERS.search(ends)
     return None if found is None else int(found[1])

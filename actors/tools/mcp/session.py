@@ -65,7 +65,7 @@ class Session:
     async def run(self) -> None:
         """Take in what the server says until there is no more; then everything that waits gets TransportClosed.
 
-        Where it says too much that is all it may say: TooMuch.
+        A server that says what has no bound is not listened to any more; then they get TooMuch.
         """
         try:
             async with trio.open_nursery() as nursery:

@@ -44,6 +44,10 @@ def harm(number):
             say(id=number, result={"content": [], "a": "a" * 33 * MIB})
         case "deep":
             out.write(b'{"jsonrpc":"2.0","id":%d,"result":%s}\n' % (number, b"[" * 2000 + b"]" * 2000))
+        case "deep question":
+            deep = b"[" * 2000 + b"]" * 2000
+            out.write(b'{"jsonrpc":"2.0","id":%d,"method":"elicitation/create","params":%s}\n' % (number, deep))
+            finish(number)
         case "wide":
             out.write(b'{"result":{"content":[' + b"{}," * 10**6 + b'{}]},"jsonrpc":"2.0","id":%d}\n' % number)
         case "errors":

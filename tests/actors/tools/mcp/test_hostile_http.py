@@ -113,6 +113,14 @@ async def test_a_hostile_answer_fails_its_call_by_name(web, start, name):
     assert (await server.call_tool("echo", {}, {}))["content"][0]["text"] == "fine"
 
 
+async def test_an_answer_that_drips_ends_in_time(web, start):
+    server = await start(tool_timeout=0.3)
+    web.calls += [lambda message: Answer(body=[b" ", trio.Event()]), result("fine")]
+    with trio.fail_after(20), pytest.raises(McpError, match="timed out awaiting tools/call after 300ms"):
+        await server.call_tool("echo", {}, {})
+    assert (await server.call_tool("echo", {}, {}))["content"][0]["text"] == "fine"
+
+
 def initialized(**more: Any) -> dict[str, Any]:
     return {"id": 0, "result": READY | more}
 

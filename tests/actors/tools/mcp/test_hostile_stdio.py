@@ -117,8 +117,9 @@ async def test_a_flood_of_progress_comes_to_a_few_short_reports(start, host):
     assert not any("\x1b" in said for said in told)
 
 
-async def test_only_the_id_itself_answers_a_request(start):
-    servers = await start("ids")
+@pytest.mark.parametrize("harm", ["ids", "deep question"])
+async def test_only_an_answer_with_the_id_itself_answers_a_request(start, harm):
+    servers = await start(harm)
     assert await call(servers, "harm") == ""
     assert (await call(servers, "fine")).startswith("fine")
 
