@@ -26,7 +26,7 @@ OUTPUT: Final = 64 * 1024
 """Bytes of an answer at most: a name, a URL or an id."""
 
 Question: TypeAlias = Literal["merge-base", "remote", "rev-parse", "symbolic-ref"]
-"""The commands that are used. Whoever adds one adds to the traps in tests/actors/thread/test_git.py."""
+"""The commands that are used. A new one needs its traps in tests/actors/thread/test_git.py."""
 
 _OFF: Final = {
     "core.alternateRefsCommand": "",

@@ -100,7 +100,7 @@ class Services:
 
     @cached_property
     def server_opening(self) -> ServerOpening:
-        """How MCP servers are started, whoever asks for them."""
+        """How MCP servers are started, for a thread, for all of them and for clients."""
         from spindle.actors.tools.mcp.opening import Opening
 
         return Opening(str(self.home.path), os.environ, self.warden)

@@ -45,7 +45,7 @@ def decoded(payload: bytes | bytearray) -> Json:
 
 
 def failure(number: object, reason: str) -> Json:
-    """An answer to our request `number`, in place of one that cannot be used."""
+    """An answer to our request `number`, instead of one that cannot be used."""
     return {"jsonrpc": "2.0", "id": number, "error": {"code": FAILED, "message": reason}}
 
 

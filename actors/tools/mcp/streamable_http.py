@@ -32,9 +32,9 @@ _ACCEPT: Final = "application/json, text/event-stream"
 _SESSION: Final = "mcp-session-id"
 _CONNECT_SECONDS: Final = 30.0
 _SIDE_SECONDS: Final = 5.0
-"""How long a message that nobody waits for may take to be handed over, and what is not waited for any more to be said."""
+"""Seconds for a message without an answer to be handed over, and for a stream to end once its answer has come."""
 _SIDE_AT_ONCE: Final = 16
-"""Messages that nobody waits for on their way at once; more are dropped."""
+"""Messages without an answer on their way at once; more are dropped."""
 _GOODBYE_SECONDS: Final = 2.0
 _MESSAGES_WAITING: Final = 64
 _SHOWN_BYTES: Final = 300
