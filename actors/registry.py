@@ -11,7 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import trio
 from attrs import frozen
@@ -38,6 +38,9 @@ from spindle.rpc.protocol.threads import (
     ThreadStatusChangedNotification,
     ThreadUnsubscribeStatus,
 )
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.mcp.servers import McpServers
 
 log = logging.getLogger("spindle")
 
@@ -237,6 +240,11 @@ class Registry:
         """A thread's status, notLoaded included."""
         actor = self._actors.get(thread_id)
         return actor.status if actor is not None else NotLoadedStatus()
+
+    def servers(self, thread_id: str) -> McpServers | None:
+        """The MCP servers of a thread; None where it has none, or is not loaded."""
+        actor = self._actors.get(thread_id)
+        return None if actor is None else actor.servers.running
 
     def turn_id(self, thread_id: str) -> str | None:
         """The id of the turn that is running in a thread, if one is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -29,15 +28,16 @@ if TYPE_CHECKING:
 
 def list_status(connection: Connection, params: ListMcpServerStatusParams, reply: Reply[Any]) -> None:
     """mcpServerStatus/list"""
-    from spindle.actors.tools.mcp.opening import Opening, client_info
+    from spindle.actors.tools.mcp.opening import client_info
     from spindle.actors.tools.mcp.status import list_status
 
     services = connection.runtime.services
 
     async def work() -> object:
         config = await _config(services)
-        opening = Opening(services.cwd, os.environ, services.warden)
-        return await list_status(config.mcp_servers(), params, opening, client_info(services.version))
+        return await list_status(
+            config.mcp_servers(), params, services.server_opening, client_info(services.version)
+        )
 
     connection.later(reply, work)
 
@@ -62,12 +62,11 @@ def read_resource(connection: Connection, params: McpResourceReadParams, reply: 
         return await read_resource_of_thread(servers, params.server, params.uri)
 
     async def alone() -> object:
-        from spindle.actors.tools.mcp.opening import Opening, client_info
+        from spindle.actors.tools.mcp.opening import client_info
 
         services = connection.runtime.services
         configs = (await _config(services)).mcp_servers()
-        opening = Opening(services.cwd, os.environ, services.warden)
-        info = client_info(services.version)
+        opening, info = services.server_opening, client_info(services.version)
         return await read_resource_without_thread(configs, params.server, params.uri, opening, info)
 
     if params.thread_id is None:

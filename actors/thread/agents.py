@@ -149,7 +149,12 @@ class ThreadAgents:
             raise ToolRefused(f"agent with id {id} not found")
         member = self._admit(None)
         params = ThreadResumeParams(thread_id=id, exclude_turns=True, cwd=self._settings.cwd)
-        opening = FromRollout(params=params, client=self._thread.state.client, functions=self._thread.state.functions)
+        opening = FromRollout(
+            params=params,
+            client=self._thread.state.client,
+            functions=self._thread.state.functions,
+            parent_id=self._thread.thread_id,
+        )
 
         def hold(reply: Reply[None]) -> None:
             self._family.enter(member, id)

@@ -1,11 +1,20 @@
-"""The repository around a thread's directory, asked of git when the rollout is created."""
+"""The one place that starts git: what a rollout and a review say of the repository around a directory.
+
+The repository may be a trap. A confined command may have made it, below the folders whose `.git` is protected, or it came
+from elsewhere; and this git is not confined. So nothing runs that a repository names: only commands that look neither
+at the work tree nor at attributes (no filter, no textconv, no diff driver, no submodule), with whatever a configuration could
+still have them run turned off, and without the variables by which the environment of the daemon says where a repository is
+or what to start. The user's own configuration counts, for `safe.directory` and `url.*.insteadOf`.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import trio
 
@@ -13,6 +22,38 @@ from spindle.rpc.protocol.threads import GitInfo
 
 DEADLINE = 5.0
 """Seconds git may take; a repository that needs longer goes without."""
+OUTPUT: Final = 64 * 1024
+"""Bytes of an answer at most: a name, a URL or an id."""
+
+Question: TypeAlias = Literal["merge-base", "remote", "rev-parse", "symbolic-ref"]
+"""The commands that are used. A new one needs its traps in tests/actors/thread/test_git.py."""
+
+_OFF: Final = {
+    "core.alternateRefsCommand": "",
+    "core.askPass": "",
+    "core.attributesFile": os.devnull,
+    "core.editor": "false",
+    "core.fsmonitor": "false",
+    "core.gitProxy": "",
+    "core.hooksPath": os.devnull,
+    "core.pager": "cat",
+    "core.sshCommand": "false",
+    "credential.helper": "",
+    "diff.external": "",
+    "diff.ignoreSubmodules": "all",
+    "gpg.program": "false",
+    "log.showSignature": "false",
+    "protocol.allow": "never",
+    "safe.bareRepository": "explicit",
+    "submodule.recurse": "false",
+}
+_VARIABLES: Final = {
+    "GIT_ALLOW_PROTOCOL": "",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+}
 
 
 async def read_git(cwd: str) -> GitInfo | None:
@@ -33,11 +74,6 @@ def _in_repository(folder: Path) -> bool:
     return any(os.path.exists(place / ".git") for place in (folder, *folder.parents))
 
 
-QUIET: Final = ("-c", "protocol.allow=never", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
-"""Nothing that a repository's own configuration names is run: a confined command may have made that repository, below
-the folders whose `.git` is protected, and this git is not confined."""
-
-
 class NotARepository(Exception):
     """There is no repository around the directory that the text names."""
 
@@ -52,11 +88,41 @@ async def merge_base(cwd: str, branch: str) -> str | None:
     return None
 
 
-async def _git(cwd: str, *args: str) -> str | None:
+def arguments(cwd: str, question: Question, *args: str) -> list[str]:
+    """The command line for a question about the repository around `cwd`."""
+    off = [word for name, value in _OFF.items() for word in ("-c", f"{name}={value}")]
+    return ["git", "--no-pager", "-C", cwd, *off, question, *args]
+
+
+def environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """The environment of git: `ours` without the variables that are git's, and those that turn off what no option does."""
+    return {name: value for name, value in ours.items() if not name.startswith("GIT_")} | _VARIABLES
+
+
+async def _git(cwd: str, question: Question, *args: str) -> str | None:
+    said = bytearray()
+    start = partial(
+        trio.run_process,
+        arguments(cwd, question, *args),
+        cwd="/",  # for a relative folder in PATH would mean one of the repository's
+        env=environment(os.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    process: trio.Process | None = None
     try:
-        done = await trio.run_process(
-            ["git", *QUIET, *args], cwd=cwd, capture_stdout=True, stderr=subprocess.DEVNULL, check=False
-        )
-    except OSError:
+        async with trio.open_nursery() as nursery:
+            process = await nursery.start(start)
+            assert process is not None
+            assert process.stdout is not None
+            while len(said) <= OUTPUT and (piece := await process.stdout.receive_some(OUTPUT)):
+                said += piece
+            if len(said) > OUTPUT:
+                nursery.cancel_scope.cancel()
+    except* OSError:
+        pass  # there is no git
+    if process is None or process.returncode != 0 or len(said) > OUTPUT:
         return None
-    return done.stdout.decode("utf-8", "replace").strip() or None if done.returncode == 0 else None
+    return said.decode("utf-8", "replace").strip() or None

@@ -59,12 +59,13 @@ class NewThread:
 
 @frozen(kw_only=True)
 class FromRollout:
-    """A stored thread; `path` where it is known already."""
+    """A stored thread; `path` where it is known already, `parent_id` where that thread resumes it as its agent."""
 
     params: ThreadResumeParams
     client: Client
     path: Path | None = None
     functions: Sequence[Tool] = ()
+    parent_id: str | None = None
 
 
 @frozen(kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,9 @@ import orjson
 import trio
 from attrs import frozen
 
+from spindle.actors.thread.agent_opening import AgentThread
 from spindle.actors.thread.opened import configure
+from spindle.actors.thread.opening import FromRollout
 from spindle.actors.tools.interface import Call, Entry, Output, Permission, Tool, ToolHost, Use
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError, internal_error
@@ -53,6 +54,22 @@ class ThreadServers:
             if (failed := servers.failed_required()) is not None:
                 raise internal_error(f"error creating thread: Fatal error: Failed to initialize session: {failed}")
 
+    @property
+    def running(self) -> McpServers | None:
+        """The servers themselves; None where none has been needed."""
+        return self._servers
+
+    def _parents(self) -> McpServers | None:
+        """Those of the thread that has this one as its agent, and that stays for as long as this one works."""
+        membership, opening = self._thread.membership, self._thread.opening
+        if membership.held:
+            parent = membership.parent_id
+        elif self._thread.cold and isinstance(opening, AgentThread | FromRollout):  # it is about to be
+            parent = opening.parent_id
+        else:
+            parent = None
+        return None if parent is None else self._thread.supervisor.servers(parent)
+
     def announce(self) -> None:
         """The thread's first subscriber has its answer: tell what the servers did so far, and from now on at once."""
         held, self._held = self._held, None
@@ -69,6 +86,7 @@ class ThreadServers:
             self._stale = False
             await self._reload()
         if self._servers is not None:
+            self._servers.replace_lent()
             await self._servers.settled()
 
     async def _reload(self) -> None:
@@ -166,13 +184,14 @@ class ThreadServers:
         if self._servers is None:
             await trio.to_thread.run_sync(_load)
         if self._servers is None:  # nobody else was quicker
-            from spindle.actors.tools.mcp.opening import Opening, client_info
+            from spindle.actors.tools.mcp.opening import client_info
             from spindle.actors.tools.mcp.servers import McpServers
 
             thread, services = self._thread, self._thread.services
-            opening = Opening(thread.state.settings.cwd, os.environ, services.warden)
             info = client_info(services.version)
-            self._servers = McpServers(thread.tasks, self, opening, info, services.shared_servers)
+            self._servers = McpServers(
+                thread.tasks, self, services.server_opening, info, services.shared_servers, self._parents
+            )
         return self._servers
 
 

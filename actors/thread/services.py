@@ -28,6 +28,7 @@ from spindle.storage.rollout.outlines import Outliner
 from spindle.storage.state import StateStore
 
 if TYPE_CHECKING:
+    from spindle.actors.tools.mcp.opening import Opening as ServerOpening
     from spindle.actors.tools.mcp.sharing import SharedServers
 
 
@@ -90,12 +91,19 @@ class Services:
     @cached_property
     def shared_servers(self) -> SharedServers | None:
         """The MCP servers that threads share; None where nothing outlives a thread."""
-        from spindle.actors.tools.mcp.opening import Opening, client_info
+        from spindle.actors.tools.mcp.opening import client_info
         from spindle.actors.tools.mcp.sharing import SharedServers
 
         if self.background is None:
             return None
-        return SharedServers(self.background, Opening(self.cwd, os.environ, self.warden), client_info(self.version))
+        return SharedServers(self.background, self.server_opening, client_info(self.version))
+
+    @cached_property
+    def server_opening(self) -> ServerOpening:
+        """How MCP servers are started, for a thread, for all of them and for clients."""
+        from spindle.actors.tools.mcp.opening import Opening
+
+        return Opening(str(self.home.path), os.environ, self.warden)
 
     async def aclose(self) -> None:
         """Let go of what they hold, when no thread lives any more."""

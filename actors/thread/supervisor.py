@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from spindle.actors.thread.bookkeeping import EndedTurn
     from spindle.actors.thread.messages import Attach, Hold
     from spindle.actors.thread.opening import Opening
+    from spindle.actors.tools.mcp.servers import McpServers
 
 
 class Supervisor(Protocol):
@@ -42,6 +43,10 @@ class Supervisor(Protocol):
 
     def end(self, thread_id: str) -> None:
         """End another thread, whatever it is doing."""
+
+    def servers(self, thread_id: str) -> McpServers | None:
+        """The MCP servers of another thread; None where it has none, or is not loaded."""
+        ...
 
     def turn_id(self, thread_id: str) -> str | None:
         """The id of the turn that is running in another thread, if one is."""

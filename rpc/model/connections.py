@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
+from spindle.rpc.protocol.values import one_line
 from spindle.rpc.urls import shown
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 Header: TypeAlias = tuple[str, str]
 
+BODY_BYTES: Final = 512 << 20
+"""Bytes of an answer at most, events and what stands between them."""
 _SHARE = 8
 """Requests one transport has under way at most: it looks at all its connections for each request, which makes one
 transport for hundreds of streams quadratic."""
@@ -31,6 +34,8 @@ _KEPT_SECONDS = 90.0
 _CONNECT_SECONDS = 30.0
 _LAST_BYTES_SECONDS = 0.02
 _CLOSE_SECONDS = 1.0
+_PIECES_IN_A_ROW = 64
+"""Pieces of a body that are taken before other tasks have their turn: pieces of a byte, read long ago, need no waiting."""
 _DIRECT = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -42,13 +47,21 @@ class Idle(HttpFailure):
     """Nothing came for as long as the caller was ready to wait."""
 
 
+class Unreadable(HttpFailure):
+    """The body is in an encoding that was not asked for, or longer than any answer is."""
+
+
 class Exchange:
-    """A request that is being answered; `status` is known, the body is taken piece by piece."""
+    """A request that is being answered; `status` is known, the body is taken piece by piece.
+
+    A body that is compressed, although that was not asked for, is not read: its size is anybody's guess.
+    """
 
     def __init__(self, response: httpx.Response, done: Callable[[], None]) -> None:
         self._response = response
         self._done = done
         self._chunks: AsyncIterator[bytes] = response.aiter_raw()
+        self._pieces = self._bytes = 0
 
     @property
     def status(self) -> int:
@@ -64,12 +77,21 @@ class Exchange:
         """The bytes that came next, b"" at the end of the body. Raises HttpFailure."""
         import httpx
 
+        if not self._pieces and (encoding := self.header("content-encoding") or "identity") != "identity":
+            raise Unreadable(f"the answer has the content-encoding {one_line(encoding, 100)}, which was not asked for")
+        self._pieces += 1
+        if self._pieces % _PIECES_IN_A_ROW == 0:
+            await trio.lowlevel.checkpoint()
         try:
-            return await anext(self._chunks, b"")
+            piece = await anext(self._chunks, b"")
         except httpx.TimeoutException as error:
             raise Idle("idle timeout waiting for SSE") from error
         except httpx.HTTPError as error:
             raise HttpFailure(_reason(error)) from error
+        self._bytes += len(piece)
+        if self._bytes > BODY_BYTES:
+            raise Unreadable(f"the answer is longer than {BODY_BYTES} bytes")
+        return piece
 
     async def rest(self, limit: int) -> bytes:
         """The body, at most `limit` bytes of it; what a broken connection leaves out is missing."""

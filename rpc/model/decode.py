@@ -23,7 +23,7 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
-from spindle.rpc.protocol.values import count, too_deep
+from spindle.rpc.protocol.values import VALUES, count, crowded, too_deep
 
 _Fields: TypeAlias = Mapping[str, type | tuple[type, ...]]
 
@@ -50,6 +50,8 @@ def decode(payloads: Iterable[bytes], events: list[ModelEvent]) -> ModelError | 
     Nothing after `Completed` or a failure is looked at.
     """
     for payload in payloads:
+        if len(payload) > VALUES and crowded(payload):
+            return ModelError(f"the model's provider sent an event of more than {VALUES} objects, arrays and texts")
         try:
             data = orjson.loads(payload)
         except orjson.JSONDecodeError:

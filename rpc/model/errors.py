@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import orjson
 
-from spindle.rpc.protocol.values import loads
+from spindle.rpc.protocol.values import loads, readable
 
-_MESSAGE_LIMIT = 16384
+_MESSAGE_LIMIT = 20_000
+_SAID_LIMIT = 16_384
 
 
 class ModelError(Exception):
@@ -25,6 +26,8 @@ class ModelError(Exception):
     `retryable`: the same request may be sent again. A retry is announced with `retry_info`, and with `message` as its
     additional details. `status` is the HTTP status that was the failure, `retry_after` the seconds the provider
     asked to wait, if it did.
+
+    What a provider says is part of the message: it is cut to 20,000 characters, and what drives a terminal is escaped.
     """
 
     def __init__(
@@ -37,8 +40,8 @@ class ModelError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = readable(message, _MESSAGE_LIMIT)
+        super().__init__(self.message)
         self.info = info
         self.retryable = retryable
         self.details = details
@@ -59,7 +62,7 @@ def disconnected(reason: str, retry_after: float | None = None) -> ModelError:
 
 def refused(status: int, body: bytes, url: str, now: datetime | None = None) -> ModelError:
     """The answer was an HTTP status other than 2xx. `now` decides how a reset time is worded (default: the clock)."""
-    text = body.decode("utf-8", "replace").strip()[:_MESSAGE_LIMIT]
+    text = body.decode("utf-8", "replace").strip()[:_SAID_LIMIT]
     error = _error_member(body)
     kind = error.get("type")
     if status == 400 and text:
@@ -77,16 +80,14 @@ def refused(status: int, body: bytes, url: str, now: datetime | None = None) -> 
         return ModelError("The model's server failed. This is often temporary.", "internalServerError", retryable=True)
     if status == 503 and error.get("code") in ("server_is_overloaded", "slow_down"):
         return _overloaded()
-    said = error.get("message")
-    message = said if isinstance(said, str) else text or "no explanation"
+    message = _said(error) or text or "no explanation"
     return ModelError(f"unexpected status {_named(status)}: {message}, url: {url}", retryable=True, status=status)
 
 
 def failed(response: object) -> ModelError:
     """The answer ended in `response.failed`; `response` is that event's member of this name."""
     error = _mapping(_mapping(response).get("error"))
-    said = error.get("message")
-    message = said if isinstance(said, str) else ""
+    message = _said(error)
     match error.get("code"):
         case "context_length_exceeded":
             return ModelError(
@@ -143,6 +144,11 @@ def _wait(message: str) -> float | None:
     if not found:
         return None
     return float(found[1]) / (1000 if found[2].lower() == "ms" else 1)
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    said = error.get("message")
+    return said[:_SAID_LIMIT] if isinstance(said, str) else ""
 
 
 def _named(status: int) -> str:

@@ -12,12 +12,12 @@ import orjson
 import trio
 
 from spindle.rpc.large import LARGE, apart
-from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle
+from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, Unreadable
 from spindle.rpc.model.decode import decode
 from spindle.rpc.model.errors import ModelError, disconnected, refused
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
 from spindle.rpc.model.provider import Provider
-from spindle.rpc.model.sse import EventSplitter, payloads
+from spindle.rpc.model.sse import EventSplitter, EventTooLong, payloads
 from spindle.rpc.protocol.values import loads
 from spindle.rpc.urls import shown
 
@@ -295,11 +295,12 @@ class _Stream:
             failure: ModelError | None
             try:
                 chunk = await self._exchange.chunk()
-            except HttpFailure as error:
-                failure = disconnected(str(error))
-            else:
+                whole = self._splitter.take(chunk) if chunk else self._splitter.rest()
                 failure = None if chunk else disconnected("stream closed before response.completed")
-            whole = self._splitter.rest() if failure is not None else self._splitter.take(chunk)
+            except (Unreadable, EventTooLong) as error:  # it would be no shorter the next time
+                raise ModelError(f"model provider {self._model.provider.name}: {error}") from error
+            except HttpFailure as error:
+                whole, failure = self._splitter.rest(), disconnected(str(error))
             # a chunk full of small events takes less than handing it over and back; an event that came in many chunks is large
             self._failure = await apart(len(whole) // 4, None, _decode, whole, events) or failure
             if events and type(events[-1]) is Completed:

@@ -5,13 +5,25 @@ event, which costs more than parsing the JSON inside; payloads stay bytes until 
 WHATWG HTML standard's "event stream"; of its fields only `data` is of use to a model's answer.
 """
 
+from typing import Final
+
+EVENT_BYTES: Final = 64 << 20
+"""Bytes of an event at most."""
 _BOM = b"\xef\xbb\xbf"
 
 
-class EventSplitter:
-    """Cuts a byte stream into events. Sans-IO: feed it what arrives, in pieces of any size."""
+class EventTooLong(Exception):
+    """An event is longer than the reader allows; `str()` says so."""
 
-    def __init__(self) -> None:
+
+class EventSplitter:
+    """Cuts a byte stream into events. Sans-IO: feed it what arrives, in pieces of any size.
+
+    `most` bounds the bytes of an event; `feed` and `take` raise EventTooLong for a longer one, whether it ends or not.
+    """
+
+    def __init__(self, most: int = EVENT_BYTES) -> None:
+        self._most = most
         self._buffer = bytearray()
         self._started = False
         self._skip_newline = False
@@ -35,6 +47,9 @@ class EventSplitter:
             self._started = True
         end = buffer.rfind(b"\n\n", searched)
         if end < 0:
+            if len(buffer) > self._most:
+                buffer.clear()
+                raise EventTooLong(f"an event is longer than {self._most} bytes")
             return b""
         with memoryview(buffer) as view:
             whole = bytes(view[:end])

@@ -24,12 +24,17 @@ DEPTH_OF_RECORDS: Final = DEPTH + 33
 MOST: Final = 10**12
 """The most that a count from outside is taken for: sums of such counts stay far from 64 bits, where JSON and SQLite end."""
 
+VALUES: Final = 500_000
+"""Objects, arrays and texts of one message of a program that is not trusted; an empty one takes some seventy bytes."""
+
 TOO_DEEP: Final = "recursion limit exceeded"
 
 Keys: TypeAlias = tuple[str, ...]
 
 _LOW, _HIGH = -(2**63), 2**64 - 1
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_BREAKS = re.compile("[\t\n\u2028\u2029]")
 
 
 @attrs.frozen
@@ -38,6 +43,17 @@ class Fault:
 
     keys: Keys
     reason: str
+
+
+def crowded(data: bytes | bytearray) -> bool:
+    """Whether a document is made of more than `VALUES` objects, arrays and texts: decoding it would take long, and much memory.
+
+    Found by counting brackets and quotes, in a text of which quotes are escaped. Small documents cannot be.
+    """
+    if len(data) <= VALUES:
+        return False
+    opened = data.count(b"{") + data.count(b"[")
+    return opened > VALUES or opened + (data.count(b'"') - data.count(b'\\"')) // 2 > VALUES
 
 
 def loads(data: bytes | bytearray | str, depth: int = DEPTH) -> Any:
@@ -97,9 +113,27 @@ def clean(text: str) -> str:
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
+def readable(text: str, most: int) -> str:
+    """At most `most` characters of a text from outside, to be shown: what drives a terminal or turns text round is escaped.
+
+    A carriage return before a newline is left out; newlines and tabs stay.
+    """
+    cut = text[:most].replace("\r\n", "\n")
+    return _DRIVES.sub(_escaped, cut) + ("\u2026" if len(text) > most else "")
+
+
+def one_line(text: str, most: int) -> str:
+    """As `readable`, on one line: for a log, where a line break would let the text pose as a line of ours."""
+    return _BREAKS.sub(_escaped, readable(text, most))
+
+
 def is_clean(text: str) -> bool:
     """Whether the text can be encoded as UTF-8."""
     return text.isascii() or _SURROGATES.search(text) is None
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def _deeper_than(value: Any, depth: int) -> bool:

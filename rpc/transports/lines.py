@@ -15,10 +15,15 @@ _log = logging.getLogger(__name__)
 _READ_BYTES: Final = 64 * 1024  # a Linux pipe holds no more
 
 
+class LineTooLong(Exception):
+    """A line is longer than the reader allows, whether it ends or not; `str()` says so."""
+
+
 class LineTransport:
     """Messages that end in a newline (`\\n` alone: other line breaks are legal inside JSON strings).
 
-    A line longer than `max_message_bytes` is skipped with a log line. What stands after the last newline when the
+    A line longer than `max_message_bytes` is skipped with a log line, or, without `skip_longer`, ends the transport:
+    `receive` raises LineTooLong. What stands after the last newline when the
     input ends still counts as a message.
     """
 
@@ -28,10 +33,12 @@ class LineTransport:
         send_stream: trio.abc.SendStream,
         *,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        skip_longer: bool = True,
     ) -> None:
         self._receive_stream = receive_stream
         self._send_stream = send_stream
         self._max = max_message_bytes
+        self._skip_longer = skip_longer
         self._lines: deque[Received] = deque()
         self._pieces = bytearray()  # of the line whose end has not come yet, unless it is too long
         self._pieces_bytes = 0
@@ -51,6 +58,8 @@ class LineTransport:
         while not self._lines:
             if self._closed:
                 raise trio.ClosedResourceError("this transport was closed")
+            if self._pieces_bytes > self._max and not self._skip_longer:
+                raise LineTooLong(f"a line of more than {self._max} bytes")
             if self._at_end:
                 await trio.lowlevel.checkpoint()
                 return None
@@ -87,6 +96,8 @@ class LineTransport:
             return
         self._keep(piece)
         if self._pieces_bytes > self._max:
+            if not self._skip_longer:
+                return  # `receive` raises once it has given out what came before
             _log.warning("skipped a message of %d bytes: the limit is %d", self._pieces_bytes, self._max)
         else:
             self._lines.append(self._pieces)

@@ -16,6 +16,9 @@ COLLECTING = 5_000, 5, 100
 """How often cycles are looked for. What we make is freed by its counts, and a collection holds up every thread: the first two
 numbers keep the frequent ones short, the last one makes the long ones rare."""
 
+_LOGGED = 64 * 1024
+"""Characters of a message in the log at most."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The options; -c, --enable and --disable are accepted before and after the subcommand, as wrappers write them."""
@@ -79,12 +82,28 @@ def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
     return out
 
 
+class LogFormat(logging.Formatter):
+    """One line for each message, whatever is in it: servers, files and models have a part in what is logged."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        from spindle.rpc.protocol.values import one_line
+
+        return one_line(super().formatMessage(record), _LOGGED)
+
+    def formatException(self, ei: Any) -> str:
+        """See logging.Formatter; a traceback keeps its lines."""
+        from spindle.rpc.protocol.values import readable
+
+        return readable(super().formatException(ei), _LOGGED)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code: 0, 1 when it cannot serve, 2 for bad usage."""
     options = parser().parse_args(argv)
-    logging.basicConfig(
-        stream=sys.stderr, level=os.environ.get("SPINDLE_LOG", "WARNING").upper(), format="%(levelname)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormat("%(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=os.environ.get("SPINDLE_LOG", "WARNING").upper())
     for name in ("httpx", "httpcore"):  # they log URLs and headers as they are, keys among them
         logging.getLogger(name).setLevel(logging.WARNING)
     if options.command == "demo":

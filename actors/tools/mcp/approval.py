@@ -11,12 +11,18 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import frozen
 
-from spindle.actors.tools.mcp.shapes import Json, as_object
+from spindle.actors.tools.mcp.shapes import Json, as_object, as_text
 from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, DangerFullAccessPolicy, GranularApproval, SandboxPolicy
+from spindle.rpc.protocol.values import readable
 from spindle.storage.config.mcp_servers import ApprovalMode
 
 Persist: TypeAlias = Literal["session", "always"]
+_CHARACTERS: Final = 16_384
+_OURS: Final = frozenset(
+    ("persist", "tool_title", "tool_name", "tool_description", "tool_params", "tool_params_display", "approvals_reviewer")
+)
+_OURS_BEGIN: Final = ("codex", "x-codex", "connector")
 REJECTED: Final = "user rejected MCP tool call"
 CANCELLED: Final = "user cancelled MCP tool call"
 
@@ -43,6 +49,20 @@ def may_elicit(policy: AskForApproval) -> bool:
     return policy != "never"
 
 
+def foreign(meta: object) -> Json | None:
+    """The `_meta` of a server's own question without what would make clients take it for one of ours."""
+    if not isinstance(meta, dict):
+        return None
+    given = as_object(cast("object", meta))
+    ours = {name for name in given if name.lower() in _OURS or name.lower().startswith(_OURS_BEGIN)}
+    return {name: value for name, value in given.items() if name not in ours}
+
+
+def shown(text: object) -> str:
+    """What a server says to the user: cut, and without what drives a terminal."""
+    return readable(as_text(text, _CHARACTERS + 1), _CHARACTERS)
+
+
 def question(
     thread_id: str, turn_id: str, server: str, tool: Json, arguments: object, mode: ApprovalMode
 ) -> McpFormElicitationParams:
@@ -51,9 +71,9 @@ def question(
     if mode == "auto":
         meta["persist"] = ["session", "always"]
     if (title := tool.get("title")) is not None:
-        meta["tool_title"] = title
+        meta["tool_title"] = shown(title)
     if (description := tool.get("description")) is not None:
-        meta["tool_description"] = description
+        meta["tool_description"] = shown(description)
     if isinstance(arguments, dict):
         members = as_object(cast("object", arguments))
         meta["tool_params"] = members

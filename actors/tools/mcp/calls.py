@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import trio
@@ -17,7 +18,7 @@ from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.offers import Tool
 from spindle.actors.tools.mcp.results import Outcome, Output, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.actors.tools.mcp.shapes import Json, as_text
 from spindle.actors.weighing import weigh
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.items import McpToolCallItem
@@ -27,7 +28,12 @@ from spindle.rpc.protocol.turns import (
     ItemStartedNotification,
     McpToolCallProgressNotification,
 )
-from spindle.rpc.protocol.values import loads
+from spindle.rpc.protocol.values import loads, readable
+
+_REPORTS: Final = 20
+_REPORT_SECONDS: Final = 1.0
+"""So many reports of a call's progress are passed on in so many seconds."""
+_REPORT_CHARACTERS: Final = 1000
 
 
 @frozen
@@ -71,6 +77,8 @@ class ItemReporter:
         self.outcome = Outcome(error="no result")
         self._host = host
         self._since = trio.current_time()
+        self._told: deque[float] = deque(maxlen=_REPORTS)
+        self._latest: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -87,15 +95,27 @@ class ItemReporter:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self.outcome = Outcome(error=aborted(self.seconds), seconds=self.seconds)
+        if self._latest is not None:
+            self._report(self._latest)
         ended = completed(self.item, self.outcome)
         await self._host.keep(end_event(ended, self.outcome))
         self._host.emit(ItemCompletedNotification(ended, self._host.thread_id, self._host.turn_id, _now()))
 
     def progress(self, params: Json) -> None:
-        """Pass on how far the tool says it is; without a message of its own that is a count."""
-        self._host.emit(
-            McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, _progress(params))
-        )
+        """Pass on how far the tool says it is; without a message of its own that is a count.
+
+        Of what is said too often only the last is passed on, when the call ends.
+        """
+        now, said = trio.current_time(), _progress(params)
+        if len(self._told) == _REPORTS and now - self._told[0] < _REPORT_SECONDS:
+            self._latest = said
+            return
+        self._told.append(now)
+        self._latest = None
+        self._report(said)
+
+    def _report(self, said: str) -> None:
+        self._host.emit(McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, said))
 
 
 async def _refusal(servers: McpServers, tool: Tool, arguments: object, host: CallHost) -> str | None:
@@ -151,9 +171,9 @@ def _sandbox(policy: SandboxPolicy) -> str:
 def _progress(params: Mapping[str, Any]) -> str:
     message = params.get("message")
     if isinstance(message, str) and message:
-        return message
-    done, total = params.get("progress"), params.get("total")
-    return f"{done}/{total}" if total is not None else f"{done}"
+        return readable(message, _REPORT_CHARACTERS)
+    done, total = (as_text(params.get(key), _REPORT_CHARACTERS) for key in ("progress", "total"))
+    return f"{done}/{total}" if params.get("total") is not None else done
 
 
 def _now() -> int:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from spindle.rpc.protocol.converter import encode
+from typing import Final
+
+from spindle.actors.tools.mcp.shapes import as_json, as_text
+from spindle.rpc.protocol.values import readable
+
+_CHARACTERS: Final = 16_384
 
 
 class McpError(Exception):
-    """The base of the failures of a server; each is the server's, never ours."""
+    """The base of the failures of a server; each is the server's, never ours.
+
+    What the server says is part of it, so it is cut to 16,384 characters, and what drives a terminal is escaped.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(readable(reason, _CHARACTERS))
 
 
 class ServerError(McpError):
     """The server answered with a JSON-RPC error."""
 
     def __init__(self, code: object, message: object, data: object = None) -> None:
-        details = "" if data is None else f"({encode(data).decode()})"
-        super().__init__(f"Mcp error: {code}: {message}{details}")
+        details = "" if data is None else f"({as_json(data, _CHARACTERS)})"
+        super().__init__(f"Mcp error: {as_text(code, _CHARACTERS)}: {as_text(message, _CHARACTERS)}{details}")
 
 
 class TransportClosed(McpError):
@@ -22,6 +33,10 @@ class TransportClosed(McpError):
 
     def __init__(self, reason: str = "Transport closed") -> None:
         super().__init__(reason)
+
+
+class TooMuch(TransportClosed):
+    """The server does what has no bound, and is not listened to any more."""
 
 
 class TimedOut(McpError):

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from spindle.actors.tools.mcp.schemas import input_schema
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.shapes import Json
 
@@ -57,9 +56,9 @@ def offer(servers: Sequence[Server]) -> Offer:
                 {
                     "type": "function",
                     "name": name,
-                    "description": tool.listed.get("description") or "",
+                    "description": _text(tool.listed.get("description")),
                     "strict": False,
-                    "parameters": input_schema(tool.listed.get("inputSchema")),
+                    "parameters": server.schemas[tool.name],
                 }
             )
         description = server.instructions or f"Tools in the {namespace} namespace."
@@ -95,6 +94,10 @@ def _functions(namespace: str, server: Server) -> dict[str, Tool]:
 
 def _fit(name: str) -> str:
     return _UNFIT.sub("_", name) or "_"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _hash(name: str) -> str:

@@ -23,12 +23,13 @@ def client_info(version: str) -> Json:
 
 @frozen
 class Opening:
-    """Opens servers for one working directory, as children of the runtime's `warden`.
+    """Opens servers as children of the runtime's `warden`, in the Codex `home`.
 
+    No working directory of a thread has a part in it: `python -m`, `npx` and relative commands would run what lies there.
     `environ` is where a server's variables and tokens are taken from.
     """
 
-    cwd: str
+    home: str
     environ: Mapping[str, str]
     warden: Warden
 
@@ -40,4 +41,4 @@ class Opening:
             return open_http(config, self.environ)
         from spindle.actors.tools.mcp.stdio import open_stdio
 
-        return open_stdio(config, self.cwd, self.environ, self.warden)
+        return open_stdio(config, self.home, self.environ, self.warden)

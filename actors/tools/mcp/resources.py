@@ -16,6 +16,8 @@ from spindle.actors.tools.mcp.results import Outcome
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.shapes import Json, as_object, objects
+from spindle.actors.weighing import weigh
+from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.values import loads
@@ -75,12 +77,17 @@ async def call_resource_tool(servers: McpServers, name: str, call: Call, host: C
     reporter = ItemReporter(host, McpToolCallItem(call.call_id, server, name, "inProgress", given))
     async with reporter:
         try:
-            said = encode(await work()).decode()
+            found = await work()
+            said = await apart(weigh(found, LARGE), None, _encoded, found)
             reporter.outcome = Outcome(result={"content": [{"type": "text", "text": said}]}, seconds=reporter.seconds)
         except McpError as error:
             said = str(error)
             reporter.outcome = Outcome(error=said, seconds=reporter.seconds)
     return said
+
+
+def _encoded(value: object) -> str:
+    return encode(value).decode()
 
 
 async def list_resources(servers: Sequence[Server]) -> dict[str, list[Json]]:

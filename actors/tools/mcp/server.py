@@ -6,17 +6,20 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, Final, TypeAlias
 
 import trio
 
-from spindle.actors.tools.mcp.errors import BadAnswer, McpError, ServerError, StartupFailed, TransportClosed
+from spindle.actors.tools.mcp.errors import BadAnswer, McpError, ServerError, StartupFailed, TooMuch, TransportClosed
+from spindle.actors.tools.mcp.schemas import Schema, input_schema
+from spindle.actors.tools.mcp.server_log import ServerLog
 from spindle.actors.tools.mcp.session import Progress, Session
-from spindle.actors.tools.mcp.shapes import Json, as_object, objects
+from spindle.actors.tools.mcp.shapes import Json, as_json, as_object, as_text, objects
 from spindle.actors.tools.mcp.transport import Transport
-from spindle.rpc.protocol.converter import encode
+from spindle.actors.weighing import weigh
+from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.mcp import McpServerStartupState
 from spindle.storage.config import McpServerConfig
 
@@ -29,6 +32,16 @@ Opener: TypeAlias = Callable[[McpServerConfig], AbstractAsyncContextManager[Tran
 DECLINED: Final[Json] = {"action": "decline"}
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]+")
 _PAGES: Final = 1000
+_TOOLS: Final = 2000
+_ENTRIES: Final = 10_000
+_LIST_BYTES: Final = 16 << 20
+"""What a server may list: pages, tools, entries of other lists, and bytes of all of them together."""
+_NAME_CHARACTERS: Final = 256
+_INSTRUCTIONS: Final = 64 * 1024
+_QUESTION_BYTES: Final = 256 * 1024
+_SHOWN: Final = 1000
+_AGAIN_SECONDS: Final = 1.0
+"""Seconds between two lists of tools that a server has changed."""
 _LOGGED: Final = {"debug": logging.DEBUG, "info": logging.INFO, "notice": logging.INFO}
 
 
@@ -48,10 +61,13 @@ class Server:
         """Its last part: what went wrong, without naming the server."""
         self.started = trio.Event()
         self.tools: Sequence[Json] = ()
+        self.schemas: Mapping[str, Schema] = {}
+        """The schemas of their inputs by their names, as every model takes them."""
         self.instructions: str | None = None
         self.revision = 0
         self.askers: list[Asker] = []
         self._calling: Counter[Asker] = Counter()
+        self._log = ServerLog(config.name)
         self._open = open_transport
         self._client_info = client_info
         self._session: Session | None = None
@@ -71,14 +87,11 @@ class Server:
                 raise StartupFailed(
                     f"Invalid MCP server name '{self.config.name}': must match pattern ^[a-zA-Z0-9_-]+$"
                 )
-            async with self._open(self.config) as transport, trio.open_nursery() as nursery:
-                self._session = Session(transport, self)
-                nursery.start_soon(self._read, self._session)
-                await self._start(self._session, deadline)
-                if self.state == "ready":
-                    nursery.start_soon(self._follow_tools)
-                    await self._gone.wait()
-                nursery.cancel_scope.cancel()
+            async with self._open(self.config) as transport:
+                try:
+                    await self._serve(Session(transport, self), deadline)
+                finally:
+                    self._gone.set()  # before its process is ended, which may take seconds
         except StartupFailed as error:
             self._fail(str(error))
         except Exception as error:
@@ -104,7 +117,7 @@ class Server:
     ) -> Json:
         """Call a tool; `asker` is whom the server may ask meanwhile. Raises McpError."""
         if arguments is not None and not isinstance(arguments, dict):
-            raise McpError(f"MCP tool arguments must be a JSON object, got {encode(arguments).decode()}")
+            raise McpError(f"MCP tool arguments must be a JSON object, got {as_json(arguments, _SHOWN)}")
         params: dict[str, Any] = {"_meta": meta, "name": tool}
         if arguments is not None:
             params["arguments"] = arguments
@@ -117,22 +130,35 @@ class Server:
             return {**result, "content": empty}
         return result
 
-    async def pages(self, method: str, key: str) -> list[Json]:
-        """All that the server lists under `key`, page by page. Raises McpError."""
+    async def pages(self, method: str, key: str, most: int = _ENTRIES) -> list[Json]:
+        """All that the server lists under `key`, page by page, within `tool_timeout`.
+
+        Raises McpError, also for more than `most` entries, or more bytes or pages than any list has.
+        """
         found: list[Json] = []
         params: dict[str, Any] = {}
+        room = _LIST_BYTES
+        deadline = trio.current_time() + self.config.tool_timeout
         for _ in range(_PAGES):
-            result = await self.request(method, params, timeout=self.config.tool_timeout)
+            result = await self.request(method, params, timeout=max(deadline - trio.current_time(), 0))
+            room -= await apart(weigh(result, LARGE), None, weigh, result, room)
             found += objects(result.get(key))
+            if len(found) > most:
+                raise BadAnswer(f"{method} lists more than {most} {key}")
+            if room <= 0:
+                raise BadAnswer(f"{method} lists more than {_LIST_BYTES} bytes")
             cursor = result.get("nextCursor")
             if not isinstance(cursor, str) or cursor == params.get("cursor"):
-                break
+                return found
             params = {"cursor": cursor}
-        return found
+        raise BadAnswer(f"{method} lists more than {_PAGES} pages")
 
     async def answer_elicitation(self, params: Json) -> Json:
         """The server asks the user of the thread that is calling it; where that is not clear, it is declined."""
         asker = self._whom_to_ask()
+        if weigh(params, _QUESTION_BYTES) >= _QUESTION_BYTES:
+            self._log.fault(f"a question of more than {_QUESTION_BYTES} bytes is declined")
+            return DECLINED
         return DECLINED if asker is None else await asker(self.config.name, params)
 
     def notified(self, method: str, params: Json) -> None:
@@ -140,8 +166,8 @@ class Server:
         if method == "notifications/tools/list_changed":
             self._tools_changed.set()
         elif method == "notifications/message":
-            level = _LOGGED.get(str(params.get("level")), logging.WARNING)
-            log.log(level, "MCP server %s: %s", self.config.name, str(params.get("data"))[:1000])
+            level = _LOGGED.get(as_text(params.get("level"), _SHOWN), logging.WARNING)
+            self._log.say(as_text(params.get("data"), _SHOWN), level)
 
     @contextmanager
     def _asking(self, asker: Asker | None) -> Generator[None]:
@@ -161,16 +187,28 @@ class Server:
             return callers[0]
         return self.askers[0] if not callers and len(self.askers) == 1 else None
 
+    async def _serve(self, session: Session, deadline: float) -> None:
+        self._session = session
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read, session)
+            await self._start(session, deadline)
+            if self.state == "ready":
+                nursery.start_soon(self._follow_tools)
+                await self._gone.wait()
+            nursery.cancel_scope.cancel()
+
     async def _start(self, session: Session, deadline: float) -> None:
         with trio.CancelScope(deadline=deadline) as scope:
             try:
                 said = await session.initialize(self._client_info)
                 instructions = said.get("instructions")
-                self.instructions = instructions if isinstance(instructions, str) else None
+                self.instructions = instructions[:_INSTRUCTIONS] if isinstance(instructions, str) else None
                 if "tools" in as_object(said.get("capabilities")):
                     await self._list_tools()
                 self.state = "ready"
                 self.started.set()
+            except TooMuch as error:
+                self._fail(f"handshaking with MCP server failed: {error}")
             except TransportClosed:
                 self._fail("handshaking with MCP server failed: connection closed: initialize response")
             except ServerError as error:
@@ -199,8 +237,15 @@ class Server:
         self._gone.set()
 
     async def _list_tools(self) -> None:
-        tools = {str(tool.get("name")): tool for tool in await self.pages("tools/list", "tools")}
-        self.tools = tuple(tool for name, tool in tools.items() if self.config.offers(name))
+        listed = await self.pages("tools/list", "tools", _TOOLS)
+        usable = [tool for tool in listed if isinstance(tool.get("name"), str) and len(tool["name"]) <= _NAME_CHARACTERS]
+        if unusable := len(listed) - len(usable):
+            self._log.fault(
+                f"{unusable} tools have no name, or one of more than {_NAME_CHARACTERS} characters, and are left out"
+            )
+        offered = {tool["name"]: tool for tool in usable if self.config.offers(tool["name"])}
+        self.schemas = await apart(weigh(offered, LARGE), None, _schemas, offered)
+        self.tools = tuple(offered.values())
         self.revision += 1
 
     async def _follow_tools(self) -> None:
@@ -210,4 +255,9 @@ class Server:
             try:
                 await self._list_tools()
             except McpError as error:
-                log.warning("MCP server %s does not list its changed tools: %s", self.config.name, error)
+                self._log.fault(f"it does not list its changed tools: {error}")
+            await trio.sleep(_AGAIN_SECONDS)
+
+
+def _schemas(tools: Mapping[str, Json]) -> dict[str, Schema]:
+    return {name: input_schema(tool.get("inputSchema")) for name, tool in tools.items()}

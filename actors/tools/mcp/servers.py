@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import trio
 from attrs import define, field
 
 from spindle.actors.boundary import Tasks
-from spindle.actors.tools.mcp.approval import may_elicit
+from spindle.actors.tools.mcp.approval import foreign, may_elicit, shown
 from spindle.actors.tools.mcp.errors import UnknownServer
 from spindle.actors.tools.mcp.host import Question, ThreadHost
 from spindle.actors.tools.mcp.offers import Offer, offer
@@ -27,6 +27,8 @@ from spindle.storage.config import McpServerConfig
 @define(eq=False)
 class _Used:
     server: Server
+    lent: bool = False
+    """Whether it runs in another thread, of which this one is an agent."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     announced: trio.Event = field(factory=trio.Event)
     """Set when it has started or failed and clients have been told."""
@@ -35,6 +37,7 @@ class _Used:
 class McpServers:
     """The servers of a thread. They run in `nursery`, the thread's, and end with it.
 
+    An agent has those of its parent (`parents`), as far as it is configured as that is: none is started again for it.
     `allowed` are the tools, as (server, tool), that the user allowed for as long as the thread is loaded.
     """
 
@@ -45,6 +48,7 @@ class McpServers:
         open_transport: Opener,
         client_info: Json,
         shared: SharedServers | None = None,
+        parents: Callable[[], McpServers | None] = lambda: None,
     ) -> None:
         self.allowed: set[tuple[str, str]] = set()
         self._nursery = nursery
@@ -52,6 +56,7 @@ class McpServers:
         self._open = open_transport
         self._client_info = client_info
         self._shared = shared
+        self._parents = parents
         self._used: dict[str, _Used] = {}
         self._offer: tuple[object, Offer] | None = None
 
@@ -68,6 +73,21 @@ class McpServers:
         for name, config in wanted.items():
             if name not in self._used:
                 self._start(name, config)
+
+    def lend(self, config: McpServerConfig) -> Server | None:
+        """The server for `config`, for an agent of this thread, be it one that failed to start; None if there is none."""
+        used = self._used.get(config.name)
+        if used is None or used.server.config != config:
+            return None
+        return used.server if used.server.alive or used.server.state == "failed" else None
+
+    def replace_lent(self) -> None:
+        """Before a turn of an agent: start what its parent has taken with it, or is about to."""
+        parents = self._parents()
+        for name, used in list(self._used.items()):
+            if used.lent and (parents is None or parents.lend(used.server.config) is not used.server):
+                used.scope.cancel()
+                self._start(name, used.server.config)
 
     async def settled(self) -> None:
         """Wait until no server is starting; each has its own time limit."""
@@ -119,14 +139,15 @@ class McpServers:
         return result
 
     def _question(self, server: str, params: Json) -> Question | None:
-        thread_id, turn_id, message = self._host.thread_id, self._host.turn_id, str(params.get("message", ""))
+        thread_id, turn_id = self._host.thread_id, self._host.turn_id
+        message = shown(params.get("message", ""))
         if params.get("mode", "form") == "form":
             schema: object = params.get("requestedSchema")
             return McpFormElicitationParams(
                 thread_id=thread_id,
                 turn_id=turn_id,
                 server_name=server,
-                meta=params.get("_meta"),
+                meta=foreign(params.get("_meta")),
                 message=message,
                 requested_schema=cast("Json", schema)
                 if isinstance(schema, dict)
@@ -139,20 +160,25 @@ class McpServers:
             thread_id=thread_id,
             turn_id=turn_id,
             server_name=server,
-            meta=params.get("_meta"),
+            meta=foreign(params.get("_meta")),
             message=message,
             url=url,
             elicitation_id=elicitation,
         )
 
     def _start(self, name: str, config: McpServerConfig) -> None:
+        is_shared = config.shared and self._shared is not None
+        parents = None if is_shared else self._parents()
+        server = None if parents is None else parents.lend(config)
+        used = self._used[name] = _Used(server or self._made(config), lent=server is not None)
+        self._nursery.start_soon(self._run, used, is_shared)
+
+    def _made(self, config: McpServerConfig) -> Server:
         if config.shared and self._shared is not None:
-            server = self._shared.take(config, self.ask)
-        else:
-            server = Server(config, self._open, self._client_info)
-            server.askers.append(self.ask)
-        used = self._used[name] = _Used(server)
-        self._nursery.start_soon(self._run, used, config.shared and self._shared is not None)
+            return self._shared.take(config, self.ask)
+        server = Server(config, self._open, self._client_info)
+        server.askers.append(self.ask)
+        return server
 
     async def _run(self, used: _Used, is_shared: bool) -> None:
         server = used.server
@@ -161,7 +187,7 @@ class McpServers:
             with used.scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._announce, used)
-                    if is_shared:
+                    if is_shared or used.lent:
                         await trio.sleep_forever()
                     await server.run()
         finally:
@@ -176,7 +202,7 @@ class McpServers:
         await server.started.wait()
         if server.state != "cancelled":
             self._tell(server)
-            used.announced.set()
+        used.announced.set()
 
     def _tell(self, server: Server) -> None:
         self._host.emit(McpServerStatusUpdatedNotification(server.config.name, server.state, server.error))

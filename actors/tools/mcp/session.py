@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol, cast
 
 import trio
 
-from spindle.actors.tools.mcp.errors import BadAnswer, ServerError, TimedOut, TransportClosed
+from spindle.actors.tools.mcp.errors import BadAnswer, ServerError, TimedOut, TooMuch, TransportClosed
+from spindle.actors.tools.mcp.messages import is_id
 from spindle.actors.tools.mcp.shapes import Json, as_object
 from spindle.actors.tools.mcp.transport import Transport
 
@@ -23,6 +24,7 @@ log = logging.getLogger("spindle")
 PROTOCOL_VERSION: Final = "2025-06-18"
 METHOD_NOT_FOUND: Final = -32601
 _QUESTIONS_AT_ONCE: Final = 16
+_SHOWN: Final = 200
 Progress = Callable[[Json], None]
 
 
@@ -58,13 +60,20 @@ class Session:
         self._questions = 0
         self._remaining: dict[_Pending, float] = {}
         self._closed = False
+        self._fault: TooMuch | None = None
 
     async def run(self) -> None:
-        """Take in what the server says until there is no more; then everything that waits gets TransportClosed."""
+        """Take in what the server says until there is no more; then everything that waits gets TransportClosed.
+
+        A server that says what has no bound is not listened to any more; then they get TooMuch.
+        """
         try:
             async with trio.open_nursery() as nursery:
-                while (message := await self._transport.receive()) is not None:
-                    self._take(message, nursery)
+                try:
+                    while (message := await self._transport.receive()) is not None:
+                        self._take(message, nursery)
+                except TooMuch as error:
+                    self._fault = error
                 nursery.cancel_scope.cancel()
         finally:
             self._closed = True
@@ -118,13 +127,16 @@ class Session:
                 reason = "timed out" if pending.scope.cancelled_caught else "cancelled"
                 self._transport.post(_notification("notifications/cancelled", requestId=number, reason=reason))
         if pending.answer is None:
-            raise TimedOut(method, timeout) if pending.scope.cancelled_caught else TransportClosed()
+            raise TimedOut(method, timeout) if pending.scope.cancelled_caught else self._ended()
         return _result(pending.answer)
 
     async def _send(self, message: Json) -> None:
         if self._closed:
-            raise TransportClosed
+            raise self._ended()
         await self._transport.send(message)
+
+    def _ended(self) -> TransportClosed:
+        return TransportClosed() if self._fault is None else TooMuch(str(self._fault))
 
     def _take(self, message: Json, nursery: trio.Nursery) -> None:
         method, number = message.get("method"), message.get("id")
@@ -132,16 +144,16 @@ class Session:
             known = as_object(message.get("params"))
             if number is None:
                 self._notified(method, known)
-            else:
+            elif is_id(number):
                 self._asked(number, method, known, nursery)
-        elif isinstance(number, int | str) and (pending := self._pending.get(number)) is not None:
+        elif type(number) is int and (pending := self._pending.get(number)) is not None:
             pending.answer = message
             pending.answered.set()
 
     def _notified(self, method: str, params: Json) -> None:
         if method == "notifications/progress":
             token = params.get("progressToken")
-            pending = self._pending.get(token) if isinstance(token, int) else None
+            pending = self._pending.get(token) if type(token) is int else None
             if pending is not None and pending.progress is not None:
                 pending.progress(params)
         else:
@@ -157,7 +169,7 @@ class Session:
             nursery.start_soon(self._elicit, number, params)
         else:
             self._transport.post(
-                {"jsonrpc": "2.0", "id": number, "error": {"code": METHOD_NOT_FOUND, "message": method}}
+                {"jsonrpc": "2.0", "id": number, "error": {"code": METHOD_NOT_FOUND, "message": method[:_SHOWN]}}
             )
 
     async def _elicit(self, number: object, params: Json) -> None:

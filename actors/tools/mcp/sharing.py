@@ -1,7 +1,7 @@
 """Servers that serve all threads of a runtime: `shared = true` in their configuration.
 
 A shared server is started with the first thread that uses it and ends with the last. It must not care which thread a call
-comes from (`_meta.threadId` says so), nor where it runs: without a `cwd` of its own that is the runtime's.
+comes from (`_meta.threadId` says so).
 """
 
 from __future__ import annotations

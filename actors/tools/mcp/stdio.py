@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast
+from typing import Final, cast
 
-import orjson
 import trio
 
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp.child import end_child, environment, start_child
-from spindle.actors.tools.mcp.errors import StartupFailed, TransportClosed
+from spindle.actors.tools.mcp.errors import StartupFailed, TooMuch, TransportClosed
+from spindle.actors.tools.mcp.messages import MESSAGE_BYTES, NoMessage, decoded, failure
+from spindle.actors.tools.mcp.server_log import ServerLog
 from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.large import apart
 from spindle.rpc.protocol.converter import encode
-from spindle.rpc.protocol.values import loads
-from spindle.rpc.transports.lines import LineTransport
+from spindle.rpc.transports.lines import LineTooLong, LineTransport
 from spindle.storage.config import McpServerConfig
 
-log = logging.getLogger("spindle")
-
 _MESSAGES_WAITING: Final = 64
-_MESSAGE_BYTES: Final = 64 << 20
-_SHOWN_BYTES: Final = 500
+_ERROR_BYTES: Final = 8 * 1024
+_LINE_BYTES: Final = 500
 
 
 class StdioTransport:
     """Messages over a pair of streams. `run` writes; it has to be running for `send` to get anywhere."""
 
     def __init__(self, name: str, receive: trio.abc.ReceiveStream, send: trio.abc.SendStream) -> None:
-        self._name = name
-        self._lines = LineTransport(receive, send, max_message_bytes=_MESSAGE_BYTES)
+        self._log = ServerLog(name)
+        self._lines = LineTransport(receive, send, max_message_bytes=MESSAGE_BYTES, skip_longer=False)
         self._outgoing, self._waiting = trio.open_memory_channel[bytes](_MESSAGES_WAITING)
 
     async def run(self) -> None:
@@ -42,7 +40,7 @@ class StdioTransport:
                 async for message in self._waiting:
                     await self._lines.send([message])
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                log.debug("MCP server %s takes no more messages", self._name)
+                self._log.say("it takes no more messages")
 
     async def send(self, message: Json) -> None:
         try:
@@ -54,23 +52,25 @@ class StdioTransport:
         try:
             self._outgoing.send_nowait(encode(message))
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.WouldBlock):
-            log.debug("a message to MCP server %s was dropped", self._name)
+            self._log.say("a message to it was dropped")
 
     async def receive(self) -> Json | None:
         while True:
             try:
                 line = await self._lines.receive()
+            except LineTooLong as error:
+                self._log.fault(str(error))
+                raise TooMuch(f"the server wrote {error}") from error
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return None
             if line is None:
                 return None
             try:
-                message: Any = await apart(len(line), None, loads, line)
-            except orjson.JSONDecodeError:
-                message = None
-            if isinstance(message, dict):
-                return cast("Json", message)
-            log.warning("MCP server %s wrote what is no message: %s", self._name, line[:_SHOWN_BYTES])
+                return await apart(len(line), None, decoded, line)
+            except NoMessage as error:
+                self._log.fault(str(error))
+                if error.answers is not None:
+                    return failure(error.answers, str(error))
 
     def settled(self, version: str) -> None:
         del version  # lines are lines in every version
@@ -78,9 +78,9 @@ class StdioTransport:
 
 @asynccontextmanager
 async def open_stdio(
-    config: McpServerConfig, cwd: str, environ: Mapping[str, str], warden: Warden
+    config: McpServerConfig, home: str, environ: Mapping[str, str], warden: Warden
 ) -> AsyncGenerator[StdioTransport]:
-    """Start the server's process and end it afterwards; `cwd` is where it runs unless it is configured otherwise.
+    """Start the server's process and end it afterwards; it starts in `home`, or in its own `cwd` as seen from there.
 
     Raises StartupFailed where it cannot be run.
     """
@@ -88,7 +88,8 @@ async def open_stdio(
     env = environment(environ, config.env_vars, config.env)
     async with warden.held():
         try:
-            process = await start_child(warden, argv, config.cwd or cwd, env)
+            folder = await trio.to_thread.run_sync(_folder, home, config.cwd)
+            process = await start_child(warden, argv, folder, env)
         except OSError as error:
             raise StartupFailed(f"{error.strerror or error} (os error {error.errno})") from error
         except ValueError as error:  # a null byte in an argument
@@ -107,15 +108,20 @@ async def open_stdio(
             await end_child(process)
 
 
+def _folder(home: str, own: str | None) -> str:
+    if own is not None:
+        return os.path.join(home, own)
+    return home if os.path.isdir(home) else "/"
+
+
 async def _log_errors(name: str, stream: trio.abc.ReceiveStream) -> None:
     """What the server says on standard error goes to our log, where it is seen at level DEBUG; long lines are cut."""
+    said = ServerLog(name)
     begun = b""
     try:
-        while chunk := await stream.receive_some():
-            *lines, last = chunk.split(b"\n")
-            for line in lines:
-                log.debug("MCP server %s: %s", name, (begun + line)[:_SHOWN_BYTES].decode("utf-8", "replace"))
-                begun = b""
-            begun = (begun + last)[:_SHOWN_BYTES]
+        while chunk := await stream.receive_some(_ERROR_BYTES):
+            *lines, last = (begun + chunk).split(b"\n")
+            said.say_all(lines)
+            begun = bytes(last[:_LINE_BYTES])
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass

@@ -17,7 +17,10 @@ class Transport(Protocol):
         """Hand over one message without waiting; it is dropped where there is no room or nobody to take it."""
 
     async def receive(self) -> Json | None:
-        """The next message of the server, None when there will be no more. What is no message is left out."""
+        """The next message of the server, None when there will be no more. What is no message is left out.
+
+        Raises TooMuch where the server says what has no bound.
+        """
         ...
 
     def settled(self, version: str) -> None:

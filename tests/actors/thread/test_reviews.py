@@ -10,7 +10,7 @@ import trio
 from spindle.actors.mailbox import answer
 from spindle.actors.methods.reviews import start
 from spindle.actors.registry import ToThread
-from spindle.actors.thread.git import NotARepository, merge_base, read_git
+from spindle.actors.thread.git import NotARepository, merge_base
 from spindle.actors.thread.messages import InterruptTurn, Review, RollBack, SteerTurn
 from spindle.actors.turn.review import NOT_FINISHED, checked, label, prompt
 from spindle.rpc.model.interface import ModelError
@@ -269,31 +269,6 @@ async def test_where_a_branch_was_left(tmp_path):
     assert base in await prompt(BaseBranchTarget("main"), str(tmp_path))
     assert await merge_base(str(tmp_path), "--all") is None
     assert "git merge-base" in await prompt(BaseBranchTarget("nowhere"), str(tmp_path))
-
-
-async def test_no_program_that_a_repository_names_is_run(tmp_path):
-    """A confined command may have made the repository, and this git is not confined."""
-
-    def git(*words):
-        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *words], cwd=tmp_path, check=True)
-
-    git("init", "-q", "-b", "main")
-    git("commit", "-q", "--allow-empty", "-m", "one")
-    (tmp_path / ".git/refs/heads/missing").write_text("1" * 40 + "\n")  # to be fetched, as a partial clone does
-    for name, value in (
-        ("core.repositoryformatversion", "1"),
-        ("extensions.partialClone", "origin"),
-        ("remote.origin.url", "ssh://nowhere/it"),
-        ("remote.origin.promisor", "true"),
-        ("core.sshCommand", f"touch {tmp_path}/ran; false"),
-        ("core.fsmonitor", f"touch {tmp_path}/ran; false"),
-    ):
-        git("config", name, value)
-    assert await merge_base(str(tmp_path), "missing") is None
-    found = await read_git(str(tmp_path))
-    assert found is not None
-    assert found.branch == "main"
-    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(

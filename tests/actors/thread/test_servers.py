@@ -111,6 +111,26 @@ async def test_a_turn_waits_for_the_servers_and_calls_their_tools(opened, script
         assert "mcp_tool_call_end" in [line.get("type") for line in lines(thread)]
 
 
+@pytest.mark.parametrize(
+    ("harm", "said"), [("line", "the server wrote a line of more than 33554432 bytes"), ("deep", "more than 127 levels")]
+)
+async def test_a_hostile_server_costs_its_call_and_no_more(opened, scripted, tmp_path, harm, said):
+    (tmp_path / "home").mkdir()
+    args = ["-S", "-E", str(TINY.with_name("hostile_server.py")), harm]
+    (tmp_path / "home/config.toml").write_text(
+        f'[mcp_servers.tiny]\ncommand = "{sys.executable}"\nargs = {args}\ndefault_tools_approval_mode = "approve"\n'
+    )
+    model = scripted([call("harm")], ["done"], ["again"])
+    async with opened(model) as runtime, runtime.start_thread() as thread:
+        async with thread.turn("go") as turn:
+            seen = [event async for event in turn]
+        ended = [event.item for event in seen if event.METHOD == "item/completed" and event.item.type == "mcpToolCall"]
+        assert [(item.tool, item.status) for item in ended] == [("harm", "failed")]
+        assert said in ended[0].error.message
+        assert said in outputs(model.requests[1])[0]
+        assert await thread.run("more") == "again"
+
+
 async def test_what_servers_do_before_the_thread_is_answered_is_told_after(opened, configure):
     configure(tiny="", more="required = true")
     async with opened() as runtime, runtime.start_thread() as thread:

@@ -1,6 +1,6 @@
 """A scripted HTTP server on loopback, in the test's own trio run."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import attrs
@@ -35,7 +35,7 @@ class ScriptedServer:
     """Answers each request with the next entry of `script`; a request beyond it closes the connection."""
 
     port: int = 0
-    script: list[Sequence[Step]] = attrs.Factory(list)
+    script: list[Iterable[Step]] = attrs.Factory(list)
     received: list[Received] = attrs.Factory(list)
     connections: int = 0
     clients: list[Model] = attrs.Factory(list)

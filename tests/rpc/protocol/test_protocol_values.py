@@ -5,7 +5,18 @@ from typing import Any
 import orjson
 import pytest
 
-from spindle.rpc.protocol.values import DEPTH, DEPTH_OF_RECORDS, clean, fault, is_clean, loads
+from spindle.rpc.protocol.values import (
+    DEPTH,
+    DEPTH_OF_RECORDS,
+    VALUES,
+    clean,
+    crowded,
+    fault,
+    is_clean,
+    loads,
+    one_line,
+    readable,
+)
 
 
 def nested(levels: int) -> Any:
@@ -71,3 +82,28 @@ def test_text_is_cleaned_of_what_is_no_utf_8() -> None:
     assert clean("a\udcffb\ud800") == "a\ufffdb\ufffd"
     assert clean("ö \U0001f600") == "ö \U0001f600"
     assert (is_clean("ö"), is_clean("\udcff")) == (True, False)
+
+
+def test_text_from_outside_drives_no_terminal_and_turns_nothing_round() -> None:
+    assert readable("a\x1b[2J\x07\x9b\u202eb\u2066\ud800\r\nc\td", 100) == "a\\x1b[2J\\x07\\x9b\\u202eb\\u2066\\ud800\nc\td"
+    assert readable("plain \u00fc \u4e2d \U0001f600", 100) == "plain \u00fc \u4e2d \U0001f600"
+    assert readable("abcdef", 3) == "abc\u2026"
+
+
+def test_a_line_for_the_log_is_one_line() -> None:
+    assert one_line("a\nERROR b\u2028c\td", 100) == "a\\nERROR b\\u2028c\\td"
+
+
+@pytest.mark.parametrize(
+    ("document", "is_crowded"),
+    [
+        (b"[" + b"{}," * (VALUES - 10) + b"1]", False),
+        (b"[" + b"{}," * (VALUES + 10) + b"1]", True),
+        (b"[" + b'"a" ,' * (VALUES + 10) + b"1]", True),
+        (b'["' + b'\\"a\\",' * (VALUES + 10) + b'"]', False),
+        (b'["' + b"a,b;" * (VALUES + 10) + b'"]', False),
+    ],
+    ids=["few", "objects", "texts", "one text with quotes", "one text with commas"],
+)
+def test_a_document_of_very_many_values_is_crowded(document: bytes, is_crowded: bool) -> None:
+    assert crowded(document) is is_crowded

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,10 +17,10 @@ from trio.testing import (
     wait_all_tasks_blocked,
 )
 
-from spindle.rpc.transports.lines import LineTransport
+from spindle.rpc.transports.lines import LineTooLong, LineTransport
 
 
-def pipe(**options: int) -> tuple[MemorySendStream, LineTransport, MemoryReceiveStream]:
+def pipe(**options: Any) -> tuple[MemorySendStream, LineTransport, MemoryReceiveStream]:
     feed, receive_stream = memory_stream_one_way_pair()
     send_stream, sink = memory_stream_one_way_pair()
     return feed, LineTransport(receive_stream, send_stream, **options), sink
@@ -233,3 +234,13 @@ async def test_a_message_whose_pieces_fail_leaves_a_broken_transport() -> None:
     await transport.aclose()
     with pytest.raises(trio.ClosedResourceError):
         await transport.send_pieces(pieces_of(b"{}"))
+
+
+@pytest.mark.parametrize("rest", [b"12345678", b"12345678\nafter\n", b"12345678" * 100])
+async def test_a_longer_line_ends_a_transport_that_skips_none(rest: bytes) -> None:
+    feed, transport, _ = pipe(max_message_bytes=7, skip_longer=False)
+    await feed.send_all(b"one\n1234567\n" + rest)
+    assert [await transport.receive(), await transport.receive()] == [b"one", b"1234567"]
+    for _ in range(2):
+        with pytest.raises(LineTooLong, match="a line of more than 7 bytes"):
+            await transport.receive()

@@ -11,7 +11,10 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
+from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp.errors import StartupFailed
+from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.stdio import StdioTransport
 from spindle.rpc.protocol.settings import ReadOnlyPolicy
 from spindle.storage.config import McpServerConfig
@@ -164,3 +167,27 @@ def tiny():
         return McpServerConfig(name=name, command=sys.executable, args=args, **settings)
 
     return make
+
+
+@pytest.fixture
+async def web(nursery):
+    from .web_server import WebServer
+
+    server = WebServer()
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    server.port = listener.socket.getsockname()[1]
+    nursery.start_soon(trio.serve_listeners, server.serve, [listener])
+    return server
+
+
+@pytest.fixture
+def start(nursery, host, web):
+    """start(**settings) -> the thread's server, once it has started or failed."""
+
+    async def begin(environ=None, **settings):
+        servers = McpServers(nursery, host, Opening("/", environ or {}, Warden()), {"name": "spindle"})
+        servers.configure({"web": McpServerConfig(name="web", **({"url": web.url} | settings))})
+        await servers.settled()
+        return servers.all()[0]
+
+    return begin

@@ -1,11 +1,7 @@
 """A server over streamable HTTP, played on loopback: JSON and event streams, the session, tokens, and its end."""
 
-from collections import deque
 from typing import Any
 
-import attrs
-import h11
-import orjson
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -16,144 +12,7 @@ from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.storage.config import McpServerConfig
 
-from .conftest import ECHO, READY
-
-
-@attrs.define
-class Request:
-    method: str
-    target: str
-    headers: dict[str, str]
-    json: Any
-
-
-@attrs.define
-class Answer:
-    """`body` is sent in pieces; a piece that is an event is waited for."""
-
-    status: int = 200
-    body: list[Any] = attrs.Factory(list)
-    kind: str = "application/json"
-    headers: dict[str, str] = attrs.Factory(dict)
-
-
-def as_json(message, **headers):
-    return Answer(body=[orjson.dumps({"jsonrpc": "2.0", **message})], headers=headers)
-
-
-def as_events(*pieces):
-    body = [
-        piece if isinstance(piece, trio.Event) else b"event: message\ndata: " + orjson.dumps(piece) + b"\n\n"
-        for piece in pieces
-    ]
-    return Answer(body=body, kind="text/event-stream")
-
-
-class WebServer:
-    """An MCP server: the handshake as usual, calls as `calls` says, GET as `stream` says, all requests kept."""
-
-    def __init__(self):
-        self.requests = []
-        self.calls: deque[Any] = deque()
-        self.stream = Answer(405)
-        self.first = None
-        self.gone = trio.Event()
-        self.port = 0
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}/mcp"
-
-    def answer(self, request):
-        if request.method == "GET":
-            return self.stream
-        if request.method == "DELETE":
-            self.gone.set()
-            return Answer(204)
-        message = request.json
-        if self.first is not None:
-            first, self.first = self.first, None
-            return first
-        if "id" not in message or "method" not in message:
-            return Answer(202)
-        if message["method"] == "initialize":
-            return as_json({"id": message["id"], "result": READY}, **{"mcp-session-id": "s-1"})
-        if message["method"] == "tools/list":
-            return as_events({"id": message["id"], "result": {"tools": [ECHO]}})
-        play = self.calls.popleft()
-        return play(message) if callable(play) else play
-
-    async def serve(self, stream):
-        connection = h11.Connection(h11.SERVER)
-        try:
-            async with stream:
-                while await self._exchange(stream, connection):
-                    connection.start_next_cycle()
-        except (trio.BrokenResourceError, h11.ProtocolError):
-            pass
-
-    async def _exchange(self, stream, connection):
-        head: Any = None
-        body = b""
-        while True:
-            event = connection.next_event()
-            if event is h11.NEED_DATA:
-                connection.receive_data(await stream.receive_some(65536))
-            elif isinstance(event, h11.Request):
-                head = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-            elif isinstance(event, h11.EndOfMessage):
-                break
-            else:
-                return False
-        headers = {name.decode(): value.decode() for name, value in head.headers}
-        request = Request(head.method.decode(), head.target.decode(), headers, orjson.loads(body) if body else None)
-        self.requests.append(request)
-        answer = self.answer(request)
-        sent = {
-            "content-type": answer.kind,
-            **({} if answer.status in (202, 204) else {"transfer-encoding": "chunked"}),
-        }
-        await stream.send_all(
-            connection.send(h11.Response(status_code=answer.status, headers=list((sent | answer.headers).items())))
-        )
-        for piece in answer.body:
-            if isinstance(piece, trio.Event):
-                await piece.wait()
-            else:
-                await stream.send_all(connection.send(h11.Data(data=piece)))
-        await stream.send_all(connection.send(h11.EndOfMessage()) or b"")
-        return True
-
-    def sent(self, method):
-        return [request for request in self.requests if request.json and request.json.get("method") == method]
-
-
-@pytest.fixture
-async def web(nursery):
-    server = WebServer()
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    server.port = listener.socket.getsockname()[1]
-    nursery.start_soon(trio.serve_listeners, server.serve, [listener])
-    return server
-
-
-@pytest.fixture
-def start(nursery, host, web):
-    """start(**settings) -> the thread's server, once it has started or failed."""
-
-    async def begin(environ=None, **settings):
-        servers = McpServers(nursery, host, Opening("/", environ or {}, Warden()), {"name": "spindle"})
-        servers.configure({"web": McpServerConfig(name="web", **({"url": web.url} | settings))})
-        await servers.settled()
-        return servers.all()[0]
-
-    return begin
-
-
-def result(text):
-    return lambda message: as_json({"id": message["id"], "result": {"content": [{"type": "text", "text": text}]}})
+from .web_server import Answer, as_events, as_json, result
 
 
 async def test_a_session(web, start):
@@ -244,7 +103,7 @@ async def test_a_cancelled_call_is_cancelled_at_the_server(web, start, nursery):
         (Answer(500), "HTTP status 500"),
         (Answer(202), "Mcp error: -32000: the connection ended without an answer"),
         (as_json({"method": "notifications/x"}), "Mcp error: -32000: the connection ended without an answer"),
-        (Answer(200, [b"hello"]), "Mcp error: -32000: the connection ended without an answer"),
+        (Answer(200, [b"hello"]), "Mcp error: -32000: this is no message: hello"),
         (as_events(), "Mcp error: -32000: the connection ended without an answer"),
     ],
 )

@@ -16,6 +16,7 @@ from .conftest import PlayedOpener
 def server(name, *tools, instructions=None):
     made = Server(McpServerConfig(name=name, command="x"), PlayedOpener(), {})
     made.tools = tuple({"name": tool, "inputSchema": {}} for tool in tools)
+    made.schemas = {tool: input_schema({}) for tool in tools}
     made.instructions = instructions
     return made
 

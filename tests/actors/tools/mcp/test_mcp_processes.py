@@ -119,7 +119,7 @@ async def test_what_a_server_writes_beside_its_messages_goes_to_the_log(nursery,
     await servers.get("tiny").call_tool("echo", {}, {})
     lines = [record.getMessage() for record in caplog.records]
     assert "MCP server tiny: starting up" in lines
-    assert "MCP server tiny wrote what is no message: b'hello'" in lines
+    assert "MCP server tiny: this is no message: hello" in lines
     assert max(map(len, lines)) < 600
 
 

@@ -124,7 +124,19 @@ async def test_what_is_no_message_is_passed_over(session, played, nursery, caplo
     await wait_all_tasks_blocked()
     assert found == [{"n": 1}]
     assert len(caplog.records) == 4
-    assert "MCP server tiny wrote what is no message" in caplog.text
+    assert "MCP server tiny: this is no message" in caplog.text
+
+
+async def test_an_id_of_another_type_answers_nothing(session, played, nursery):
+    found: list[Any] = []
+    nursery.start_soon(outcome, found, session, "a")
+    assert (await played.hear())["id"] == 0
+    for id in (False, 0.0, "0", None, [0]):
+        await played.say(id=id, result={"n": "wrong"})
+    await played.say(id=[1], method="ping")
+    await played.say(id=0, result={"n": 1})
+    await wait_all_tasks_blocked()
+    assert found == [{"n": 1}]
 
 
 async def test_a_request_that_times_out_is_cancelled_at_the_server(session, played, nursery, mock_clock):

@@ -1,0 +1,121 @@
+"""The body of an HTTP response of a server, read within bounds: one message, or a stream of events with one each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from spindle.actors.tools.mcp.messages import MESSAGE_BYTES, NoMessage, decoded, failure
+from spindle.actors.tools.mcp.server_log import ServerLog
+from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.large import apart
+from spindle.rpc.model.sse import EventSplitter, EventTooLong, payloads
+
+if TYPE_CHECKING:
+    import httpx
+
+CLOSE_SECONDS: Final = 2.0
+_PIECES_IN_A_ROW: Final = 64
+"""Pieces that are taken before other tasks have their turn: pieces of a byte, read long ago, need no waiting."""
+
+
+class Unreadable(Exception):
+    """No more is read of the body; `str()` says why."""
+
+
+class HttpBody:
+    """The body of a response, closed at the end of the `async with`."""
+
+    def __init__(self, response: httpx.Response, said: ServerLog) -> None:
+        self._response = response
+        self._log = said
+        self._chunks: AsyncIterator[bytes] = response.aiter_raw()
+        self._events = response.headers.get("content-type", "").startswith("text/event-stream")
+        self._splitter = EventSplitter(MESSAGE_BYTES)
+        self._pieces = 0
+        self._ended = False
+
+    async def __aenter__(self) -> HttpBody:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+            await self._response.aclose()
+            # httpx's body is a nest of generators; on a closed connection the next step ends every one of them.
+            while await self._chunk():
+                pass
+
+    async def messages(self) -> list[Json]:
+        """The messages that came next: of an event stream as they come, otherwise the one there is; [] at the end.
+
+        Of an event stream, what is no message is logged, and an error takes its place where it was to be an answer. Raises
+        Unreadable; NoMessage where it is all there is.
+        """
+        encoding = self._response.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raise Unreadable(f"the answer has the content-encoding {encoding[:100]}, which was not asked for")
+        found: list[Json] = []
+        while not found and not self._ended:
+            if self._events:
+                chunk = await self._chunk()
+                self._ended = not chunk
+                try:
+                    events = self._splitter.take(chunk) if chunk else self._splitter.rest()
+                except EventTooLong as error:
+                    raise Unreadable(str(error)) from error
+                said = await apart(len(events), None, payloads, events)
+            else:
+                said = [await self._rest()]
+                self._ended = True
+            for payload in said:
+                if payload:
+                    found += await self._message(payload)
+        return found
+
+    async def start(self, limit: int) -> bytes:
+        """The first bytes of the body, at most `limit`; none of one that is compressed."""
+        if "content-encoding" in self._response.headers:
+            return b""
+        return (await self._take(limit))[:limit]
+
+    async def _message(self, payload: bytes) -> list[Json]:
+        try:
+            return [await apart(len(payload), None, decoded, payload)]
+        except NoMessage as error:
+            self._log.fault(str(error))
+            if error.answers is not None:
+                return [failure(error.answers, str(error))]
+            if not self._events:
+                raise
+            return []
+
+    async def _rest(self) -> bytes:
+        whole = await self._take(MESSAGE_BYTES + 1)
+        if len(whole) > MESSAGE_BYTES:
+            raise Unreadable(f"the answer is longer than {MESSAGE_BYTES} bytes")
+        return whole
+
+    async def _take(self, enough: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        while size < enough and (chunk := await self._chunk()):
+            parts.append(chunk)
+            size += len(chunk)
+        return b"".join(parts)
+
+    async def _chunk(self) -> bytes:
+        """b"" at the end, also where the connection breaks."""
+        import httpx
+
+        self._pieces += 1
+        if self._pieces % _PIECES_IN_A_ROW == 0:
+            await trio.lowlevel.checkpoint()
+        try:
+            return await anext(self._chunks, b"")
+        except httpx.HTTPError as error:
+            self._log.say(f"an answer broke off: {error}")
+        except httpx.StreamError:  # it is closed
+            pass
+        return b""

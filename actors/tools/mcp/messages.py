@@ -1,0 +1,67 @@
+"""Messages as servers send them, decoded within bounds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+
+import orjson
+
+from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.protocol.values import DEPTH, TOO_DEEP, VALUES, crowded, loads, one_line
+
+MESSAGE_BYTES: Final = 32 << 20
+"""Bytes of a message at most: an image of 20 MB has room."""
+ID_CHARACTERS: Final = 1024
+FAILED: Final = -32000
+
+_DECODERS_LIMIT: Final = "depth limit exceeded"  # in orjson's words, at 1,024 levels
+_SHOWN: Final = 300
+_AROUND: Final = 256
+_ANSWERS: Final = re.compile(rb'"id"\s*:\s*(\d{1,18})\s*[,}]')
+
+
+class NoMessage(Exception):
+    """What came is no message; `str()` says why, on one line. `answers` is the request that it seems to answer."""
+
+    def __init__(self, reason: str, answers: int | None = None) -> None:
+        super().__init__(reason)
+        self.answers = answers
+
+
+def decoded(payload: bytes | bytearray) -> Json:
+    """The message in `payload`. Raises NoMessage."""
+    if crowded(payload):
+        raise NoMessage(f"a message of more than {VALUES} objects, arrays and texts", _answers(payload))
+    try:
+        message: Any = loads(payload)
+    except orjson.JSONDecodeError as error:
+        deep = error.msg in (TOO_DEEP, _DECODERS_LIMIT)
+        said = f"a message with more than {DEPTH} levels" if deep else f"this is no message: {_start(payload)}"
+        raise NoMessage(said, _answers(payload)) from error
+    if not isinstance(message, dict):
+        raise NoMessage(f"this is no message: {_start(payload)}")
+    return cast("Json", message)
+
+
+def failure(number: object, reason: str) -> Json:
+    """An answer to our request `number`, instead of one that cannot be used."""
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": FAILED, "message": reason}}
+
+
+def is_id(value: object) -> bool:
+    """Whether the value may be the id of a server's request."""
+    return type(value) is int or (isinstance(value, str) and len(value) <= ID_CHARACTERS)
+
+
+def _start(payload: bytes | bytearray) -> str:
+    return one_line(bytes(payload[:_SHOWN]).decode("utf-8", "replace"), _SHOWN)
+
+
+def _answers(payload: bytes | bytearray) -> int | None:
+    """The id of an answer that is not decoded; None for a request, or for what is no message at all, as a line for a log."""
+    ends = bytes(payload[:_AROUND]) + b"\n" + bytes(payload[-_AROUND:])
+    if not payload.startswith(b"{") or b'"jsonrpc"' not in ends or b'"method"' in ends:
+        return None
+    found = _ANSWERS.search(ends)
+    return None if found is None else int(found[1])

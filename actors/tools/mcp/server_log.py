@@ -1,0 +1,58 @@
+"""What a server says, in our log: on one line each, and only so much of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+import trio
+
+from spindle.rpc.protocol.values import one_line
+
+log = logging.getLogger("spindle")
+
+LINES: Final = 100
+SECONDS: Final = 60.0
+"""So many lines of a server are logged in so many seconds; of the others there is a count."""
+CHARACTERS: Final = 500
+"""Characters of a line that are logged."""
+
+
+class ServerLog:
+    """The log of the server `name`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._since = 0.0
+        self._lines = self._dropped = 0
+
+    def say(self, text: str, level: int = logging.DEBUG) -> None:
+        """Log a line of the server's: "MCP server NAME: TEXT"."""
+        if self._has_room(level):
+            log.log(level, "MCP server %s: %s", self._name, one_line(text, CHARACTERS))
+
+    def say_all(self, lines: Iterable[bytes]) -> None:
+        """Log lines at level DEBUG. Costs next to nothing where they are not logged."""
+        for line in lines:
+            if not self._has_room(logging.DEBUG):
+                break
+            log.debug("MCP server %s: %s", self._name, one_line(line[:CHARACTERS].decode("utf-8", "replace"), CHARACTERS))
+
+    def fault(self, reason: str) -> None:
+        """Log what the server did wrong."""
+        self.say(reason, logging.WARNING)
+
+    def _has_room(self, level: int) -> bool:
+        if not log.isEnabledFor(level):
+            return False
+        now = trio.current_time()
+        if now - self._since >= SECONDS:
+            if self._dropped:
+                log.warning("MCP server %s: %d more times there was something to log", self._name, self._dropped)
+            self._since, self._lines, self._dropped = now, 0, 0
+        self._lines += 1
+        if self._lines <= LINES:
+            return True
+        self._dropped += 1
+        return False
