@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
+from spindle.storage.config.approvals import Approval, Approvals
 from spindle.storage.config.checking import faults
 from spindle.storage.config.effective import SCOPED, Config, Scope
 from spindle.storage.config.errors import ConfigError
@@ -25,12 +26,13 @@ from spindle.storage.config.layers import (
 )
 from spindle.storage.config.model_catalog import Catalog, CatalogFiles
 from spindle.storage.config.notes import Note, notes
+from spindle.storage.config.project import gated, of_role
 from spindle.storage.config.providers import providers
 from spindle.storage.config.requirements import Requirements, requirements
 from spindle.storage.config.texts import FILES, TextFiles
 from spindle.storage.config.toml import find_key, find_value, parse_file
 from spindle.storage.home import Home
-from spindle.storage.outside import TEXT, read_file
+from spindle.storage.outside import TEXT, digest, read_file
 
 SYSTEM_FILE = Path("/etc/codex/config.toml")
 _Signature: TypeAlias = tuple[int, int, int]
@@ -42,6 +44,10 @@ class _Parsed:
     signature: _Signature
     data: bytes
     content: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return digest(self.data)
 
 
 @frozen
@@ -76,6 +82,7 @@ class ConfigLoader:
         self._files: dict[Path, _Parsed] = {}
         self._requirements: tuple[Mapping[str, Any], Requirements] | None = None
         self._evaluated: _Evaluated | None = None
+        self.approvals = Approvals(home)
         self._catalogs = CatalogFiles()
         self._texts = TextFiles()
         self._lock = threading.Lock()
@@ -87,11 +94,9 @@ class ConfigLoader:
         place; OSError for a file that exists and cannot be read.
         """
         demanded = self.requirements()
-        user = self._read(self.home.config_file)
         flags = nest([*self.overrides, *overrides])
-        system = Layer({"type": "system", "file": str(self.system_file)}, self._read(self.system_file))
-        below = [Layer({"type": "user", "file": str(self.home.config_file)}, user), system]
         session = [Layer({"type": "sessionFlags"}, flags)] if flags else []
+        below = self._below()
         projects, trust = self._projects(cwd, merge_layers([*session, *below]))
         layers = [*session, *projects, *below]
         evaluated = self._evaluated
@@ -110,6 +115,22 @@ class ConfigLoader:
             notes=evaluated.notes,
             refusals=evaluated.refusals,
         )
+
+    def root(self, cwd: Path) -> Path:
+        """The folder of the project that `cwd` lies in. Raises ConfigError, OSError."""
+        return _root(cwd, merge_layers([Layer({"type": "sessionFlags"}, nest(self.overrides)), *self._below()]))
+
+    def read(self, file: Path) -> Mapping[str, Any]:
+        """All that a configuration file says, whether it counts or not. Raises ConfigError, OSError."""
+        return self._read(file)
+
+    def place(self, file: Path, keys: tuple[str, ...]) -> tuple[int, int] | None:
+        """Line and column, from 1, where a file that has been read names a key first."""
+        return self._place(file, keys, find=find_key)
+
+    def _below(self) -> list[Layer]:
+        user = Layer({"type": "user", "file": str(self.home.config_file)}, self._read(self.home.config_file))
+        return [user, Layer({"type": "system", "file": str(self.system_file)}, self._read(self.system_file))]
 
     def _evaluate(self, layers: Sequence[Layer], flags: Mapping[str, Any]) -> _Evaluated:
         merged = merge_layers(layers)
@@ -134,12 +155,16 @@ class ConfigLoader:
     def overlay(self, config: Config, file: str) -> tuple[Config, Mapping[str, Any]]:
         """(`config` with the settings of the file of an agent's role over it; those settings).
 
-        The file is relative to the one that names it. Raises ConfigError, also where there is no such file; OSError.
+        The file is relative to the one that names it. Raises ConfigError, also where there is no such file, or where it is a
+        project's and not as it was approved; OSError.
         """
-        path = self._folder(config.layers, lambda table: _names_role(table, file)) / Path(file).expanduser()
+        layer = _saying(config.layers, lambda table: _names_role(table, file))
+        path = self._beside(layer) / Path(file).expanduser()
         if not path.is_file():
             raise ConfigError(f"there is no file {path}")
         over = self._read(path)
+        if layer is not None and layer.project is not None:
+            over = of_role(over, path, self._files[path].digest, layer.project)
         raw = merge(config.raw, over)
         layers = [Layer({"type": "user", "file": str(path)}, over), *config.layers]
         self._check(raw, layers)
@@ -172,7 +197,9 @@ class ConfigLoader:
 
     def _folder(self, layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Path:
         """Where a relative path starts: at the strongest file that counts and has it; at the home if no file has."""
-        layer = next((one for one in layers if one.disabled_reason is None and says(one.config)), None)
+        return self._beside(_saying(layers, says))
+
+    def _beside(self, layer: Layer | None) -> Path:
         file = None if layer is None else _file(layer)
         return file.parent if file else self.home.path
 
@@ -180,18 +207,18 @@ class ConfigLoader:
         if cwd is None:
             return [], None
         cwd = Path(os.path.abspath(cwd))
-        markers: object = settings.get("project_root_markers", [".git"])
-        names = cast("list[object]", markers) if isinstance(markers, list) else [".git"]
-        root = project_root(cwd, [name for name in names if isinstance(name, str)])
+        root = _root(cwd, settings)
         listed = settings.get("projects")
         layers: list[Layer] = []
+        approved: Mapping[str, Approval] | None = None
         for folder in folders_up(cwd, root):
             dot_codex = folder / ".codex"
-            # A home called .codex is no project's.
-            if dot_codex == self.home.path or not dot_codex.is_dir():
+            if not dot_codex.is_dir() or self._is_home(dot_codex):
                 continue
-            reason = self._disabled(trust_of(listed, folder, root), root)
+            # a folder below the root is no place that the user has decided about, unless it is named itself
+            reason = self._disabled(trust_of(listed, folder), folder, root)
             file = dot_codex / "config.toml"
+            source = {"type": "project", "dotCodexFolder": str(dot_codex)}
             try:
                 content = self._read(file)
             except (ConfigError, OSError):
@@ -199,21 +226,37 @@ class ConfigLoader:
                 if reason is None:
                     raise
                 content = _NOTHING
-            layers.append(Layer({"type": "project", "dotCodexFolder": str(dot_codex)}, content, reason))
+            if reason is not None:
+                layers.append(Layer(source, content, reason))
+                continue
+            if approved is None:
+                approved = self.approvals.read()
+            counts, project = gated(content, file, root, approved)
+            parsed = self._files.get(file)
+            layers.append(Layer(source, counts, project=evolve(project, data=parsed.data if parsed else b"")))
         return layers, trust_of(listed, cwd, root)
 
-    def _disabled(self, trust: Trust | None, root: Path) -> str | None:
+    def _is_home(self, folder: Path) -> bool:
+        """Whether a `.codex` is the home, by its name or behind a link, and so no project's."""
+        try:
+            return folder == self.home.path or folder.samefile(self.home.path)
+        except OSError:
+            return False
+
+    def _disabled(self, trust: Trust | None, folder: Path, root: Path) -> str | None:
         if trust == "trusted":
             return None
         said = "is marked as untrusted" if trust == "untrusted" else "is not marked as trusted"
-        return f"{root} {said} in {self.home.config_file}; its .codex folders count once it is trusted."
+        place = "" if folder == root else f" Of {root}, only the .codex folder at its top counts."
+        return f"{folder} {said} in {self.home.config_file}; its .codex folder counts once it is trusted.{place}"
 
     def _noted(self, layer: Layer) -> Sequence[Note]:
         """What is to be known of a layer."""
         path = _file(layer)
         if path is None:
             return notes(layer.config, None, lambda keys: None)
-        return notes(layer.config, path, partial(self._place, path, find=find_key))
+        left_out = () if layer.project is None else layer.project.left_out
+        return notes(layer.config, path, partial(self._place, path, find=find_key), left_out)
 
     def _refusals(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[Scope, ConfigError]:
         """What is refused of the settings in force, one error for each scope."""
@@ -277,10 +320,20 @@ def load(home: Home, cwd: Path | None = None, overrides: Sequence[tuple[str, Any
     return ConfigLoader(home).load(cwd, overrides)
 
 
+def _root(cwd: Path, settings: Mapping[str, Any]) -> Path:
+    markers: object = settings.get("project_root_markers", [".git"])
+    names = cast("list[object]", markers) if isinstance(markers, list) else [".git"]
+    return project_root(Path(os.path.abspath(cwd)), [name for name in names if isinstance(name, str)])
+
+
+def _saying(layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Layer | None:
+    return next((one for one in layers if one.disabled_reason is None and says(one.config)), None)
+
+
 def _alike(one: Layer, other: Layer) -> bool:
     # a file that has not changed is the same object; overrides are small
     same = one.config is other.config or ("file" not in one.source and one.config == other.config)
-    return same and (one.source, one.disabled_reason) == (other.source, other.disabled_reason)
+    return same and (one.source, one.disabled_reason, one.project) == (other.source, other.disabled_reason, other.project)
 
 
 def _file(layer: Layer) -> Path | None:

@@ -66,7 +66,14 @@ def hooks(programs, host):
         return TurnHooks(
             handlers=[
                 HookHandler(
-                    event=event, command=command, matcher=matcher, path="/h/hooks.json", source="user", order=n, key="k"
+                    event=event,
+                    command=command,
+                    matcher=matcher,
+                    path="/h/hooks.json",
+                    source="user",
+                    order=n,
+                    key="k",
+                    hash="",
                 )
                 for n, (event, command, matcher) in enumerate(handlers)
             ],

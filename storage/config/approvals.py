@@ -1,0 +1,76 @@
+"""What the user has approved of projects' settings: a file in the home, written by `spindle trust` alone.
+
+Hooks are approved as in Codex 0.171, by a hash of each in `[hooks.state]` of config.toml, so that either program approves for
+both. What Codex does not compare stands here: other settings, and the files that commands name.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import orjson
+from attrs import frozen
+
+from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
+from spindle.rpc.protocol.values import loads
+from spindle.storage.config.programs import Pinned, Program
+from spindle.storage.durable import private_folder, replace
+from spindle.storage.home import Home
+from spindle.storage.locks import locked
+from spindle.storage.outside import CATALOG, read_file
+
+log = logging.getLogger("spindle")
+
+
+@frozen
+class Approval:
+    """The hash of a setting, and of each file of the project that it names, by path."""
+
+    hash: str
+    files: Mapping[str, str] = {}
+
+
+@frozen
+class _File:
+    approved: Mapping[str, Approval] = {}
+    """A setting's file, a colon, and its dotted name, or a hook's key -> what is approved of it."""
+
+
+NOTHING: Final[Mapping[str, Approval]] = {}
+
+
+class Approvals:
+    """The approvals of one home. Blocks on the disk."""
+
+    def __init__(self, home: Home) -> None:
+        self.path: Path = home.spindle / "approved.json"
+
+    def read(self) -> Mapping[str, Approval]:
+        """All of them. Without a file there are none; a broken one is logged, and nothing in it counts."""
+        try:
+            return structure(loads(read_file(self.path, CATALOG)), _File).approved
+        except FileNotFoundError:
+            pass
+        except (OSError, orjson.JSONDecodeError, InvalidValue) as error:
+            log.warning("the approvals in %s do not count: %s", self.path, error)
+        return NOTHING
+
+    def record(self, folders: Sequence[Path], approved: Mapping[str, Approval]) -> None:
+        """Let `approved` be all that is approved of settings in `folders`; on disk when this returns. Raises OSError."""
+        private_folder(self.path.parent)
+        with locked(self.path.with_name(f"{self.path.name}.lock")):
+            starts = tuple(f"{folder}/" for folder in folders)
+            others = {key: one for key, one in self.read().items() if not key.startswith(starts)}
+            replace(self.path, orjson.dumps(unstructure(_File({**others, **approved})), option=orjson.OPT_INDENT_2))
+
+
+def pinned(program: Program, hash: str, approval: Approval | None) -> Pinned | str:
+    """The program of a setting as it is approved, or why it is not. Blocks on the disk."""
+    if approval is None:
+        return "is not approved"
+    if approval.hash != hash:
+        return "has changed since it was approved"
+    found = Pinned(program, approval.files)
+    reason = found.changed()
+    return found if reason is None else f"names a file that is not as approved ({reason})"

@@ -1,0 +1,124 @@
+"""Approving what a project's `.codex` holds: finding what it wants, and recording that it is approved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from attrs import frozen
+
+from spindle.rpc.protocol.hooks import CONFIGURED_AS
+from spindle.storage.config.approvals import Approval
+from spindle.storage.config.editing import edit
+from spindle.storage.config.hooks import HookHandler, hook_config
+from spindle.storage.config.layers import Layer
+from spindle.storage.config.loader import ConfigLoader
+from spindle.storage.config.programs import Program
+from spindle.storage.config.project import Project, settings
+
+Standing: TypeAlias = Literal["approved", "new", "changed"]
+
+
+@frozen(kw_only=True)
+class Wish:
+    """A setting or a hook of a project that does not count without approval.
+
+    `name` is the dotted setting or the hook's event, `says` the setting's value or the hook's command. `approval` is what is
+    recorded, or why it cannot be approved. `hook` is set for a hook.
+    """
+
+    file: Path
+    line: int | None
+    name: str
+    says: object
+    key: str
+    standing: Standing
+    approval: Approval | str
+    hook: HookHandler | None = None
+
+
+@frozen
+class Wishes:
+    """What a project wants, and the folders whose `.codex` count once its `root` is trusted."""
+
+    root: Path
+    folders: Sequence[Path]
+    wishes: Sequence[Wish]
+
+
+def wishes(loader: ConfigLoader, path: Path) -> Wishes:
+    """What the project that `path` lies in wants, if it is trusted. Blocks on the disk. Raises ConfigError, OSError."""
+    root = loader.root(path)
+    config = loader.load(path, [("projects", {str(root): {"trust_level": "trusted"}})])
+    found: list[Wish] = []
+    folders: list[Path] = []
+    for layer in reversed(config.layers):
+        if layer.project is not None:
+            folders.append(layer.project.folder / ".codex")
+            found += _settings(loader, layer, layer.project)
+    hooks = [hook for hook in hook_config(config).listed if hook.source == "project"]
+    approved = loader.approvals.read()
+    found += [_hook(hook, root, approved.get(hook.key)) for hook in hooks]
+    return Wishes(root, folders, found)
+
+
+def approve(loader: ConfigLoader, wanted: Wishes) -> None:
+    """Trust the project, and approve what it wants as far as that can be; on disk when this returns.
+
+    Raises ConfigError, OSError.
+    """
+    approvals = {wish.key: wish.approval for wish in wanted.wishes if isinstance(wish.approval, Approval)}
+    hooks = {wish.key: wish.hook for wish in wanted.wishes if wish.hook is not None and wish.key in approvals}
+
+    def change(document: Any) -> None:
+        document.setdefault("projects", {}).setdefault(str(wanted.root), {})["trust_level"] = "trusted"
+        if hooks:
+            states = document.setdefault("hooks", {}).setdefault("state", {})
+            for key, hook in hooks.items():
+                states.setdefault(key, {})["trusted_hash"] = hook.hash
+
+    loader.approvals.record(wanted.folders, approvals)
+    edit(loader.home.config_file, change)
+
+
+def _settings(loader: ConfigLoader, layer: Layer, project: Project) -> list[Wish]:
+    file = Path(layer.source["dotCodexFolder"]) / "config.toml"
+    found: list[Wish] = []
+    for setting in settings(loader.read(file), file, project.root):
+        key = setting.key(file)
+        known: Standing = "approved" if setting.keys in project.pins else "changed" if key in project.approved else "new"
+        place = loader.place(file, setting.keys)
+        found.append(
+            Wish(
+                file=file,
+                line=place and place[0],
+                name=".".join(setting.keys),
+                says=setting.value,
+                key=key,
+                standing=known,
+                approval=_approval(setting.hash, setting.program),
+            )
+        )
+    return found
+
+
+def _hook(hook: HookHandler, root: Path, approved: Approval | None) -> Wish:
+    known: Standing = "approved" if hook.trust == "trusted" else "changed" if hook.trust == "modified" else "new"
+    return Wish(
+        file=Path(hook.path),
+        line=hook.place and hook.place[0],
+        name=CONFIGURED_AS[hook.event] + (f" {hook.matcher}" if hook.matcher else ""),
+        says=hook.command,
+        key=hook.key,
+        standing=known,
+        approval=_approval(hook.hash, Program([hook.command], root)),
+        hook=hook,
+    )
+
+
+def _approval(hash: str, program: Program) -> Approval | str:
+    try:
+        return Approval(hash, program.files())
+    except OSError as error:
+        return f"{error.filename or 'a file that it names'}: {error.strerror or error}"
