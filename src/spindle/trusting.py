@@ -6,15 +6,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spindle.storage.config import ConfigError, ConfigLoader
 from spindle.storage.config.approvals import Approval
-from spindle.storage.config.trusting import Wish, approve, wishes
+from spindle.storage.config.trusting import Wish, Wishes, approve, wishes
 from spindle.storage.home import Home, HomeError
-
-if TYPE_CHECKING:
-    from spindle.storage.config.trusting import Wishes
 
 
 def main(path: str, *, only_show: bool) -> int:
@@ -45,6 +41,8 @@ def shown(text: str) -> str:
 
 
 def _show(wanted: Wishes) -> None:
+    for warning in wanted.warnings:
+        print(f"spindle: {shown(warning)}", file=sys.stderr)
     if not wanted.wishes:
         print(f"{shown(str(wanted.root))} wants nothing that has to be approved.")
         return

@@ -47,21 +47,30 @@ class Approvals:
         self.path: Path = home.spindle / "approved.json"
 
     def read(self) -> Mapping[str, Approval]:
-        """All of them. Without a file there are none; a broken one is logged, and nothing in it counts."""
+        """All of them. Without a file there are none; one that cannot be read is logged, and nothing in it counts."""
         try:
-            return structure(loads(read_file(self.path, CATALOG)), _File).approved
+            return self._read()
+        except OSError as error:
+            log.warning("what is approved of projects does not count: %s", error)
+            return NOTHING
+
+    def _read(self) -> Mapping[str, Approval]:
+        try:
+            data = read_file(self.path, CATALOG)
         except FileNotFoundError:
-            pass
-        except (OSError, orjson.JSONDecodeError, InvalidValue) as error:
+            return NOTHING
+        try:
+            return structure(loads(data), _File).approved
+        except (orjson.JSONDecodeError, InvalidValue) as error:
             log.warning("the approvals in %s do not count: %s", self.path, error)
-        return NOTHING
+            return NOTHING
 
     def record(self, folders: Sequence[Path], approved: Mapping[str, Approval]) -> None:
         """Let `approved` be all that is approved of settings in `folders`; on disk when this returns. Raises OSError."""
         private_folder(self.path.parent)
         with locked(self.path.with_name(f"{self.path.name}.lock")):
             starts = tuple(f"{folder}/" for folder in folders)
-            others = {key: one for key, one in self.read().items() if not key.startswith(starts)}
+            others = {key: one for key, one in self._read().items() if not key.startswith(starts)}
             replace(self.path, orjson.dumps(unstructure(_File({**others, **approved})), option=orjson.OPT_INDENT_2))
 
 

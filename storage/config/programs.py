@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,8 @@ PROGRAM: Final = 256 << 20
 WORDS: Final = 1000
 """Different words of a setting that are looked for as files."""
 
-_APART: Final = re.compile(r"[\s\"'`$(){}\[\]<>|&;=,:*?]+")
+_NO_FILE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES))
+_APART: Final = re.compile(r"(?:\$\w*|[\s\"'`(){}\[\]<>|&;=,:*?])+")
 
 
 @frozen
@@ -42,7 +44,7 @@ class Program:
         found: dict[str, str] = {}
         for path, plain in self._paths(cwd):
             if path not in found and not (plain and pinned is not None and path not in pinned):
-                if os.path.isfile(path) and self._inside(path):
+                if _is_file(path) and self._inside(path):
                     found[path] = digest_file(path, PROGRAM)
         return found
 
@@ -81,6 +83,18 @@ class Pinned:
             if (approved := self.files.get(path)) != digest:
                 return f"{path} is not approved" if approved is None else f"{path} has changed since it was approved"
         return None
+
+
+def _is_file(path: str) -> bool:
+    """Whether there is a file; not knowing is no answer. Raises OSError."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except ValueError:  # a name that no file can have
+        return False
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return False
+        raise
 
 
 def _below(path: str, root: str) -> bool:

@@ -40,11 +40,15 @@ class Wish:
 
 @frozen
 class Wishes:
-    """What a project wants, and the folders whose `.codex` count once its `root` is trusted."""
+    """What a project wants, and the `.codex` folders that count once its `root` is trusted.
+
+    `warnings` are about hooks that cannot run, or files of hooks that cannot be read.
+    """
 
     root: Path
     folders: Sequence[Path]
     wishes: Sequence[Wish]
+    warnings: Sequence[str]
 
 
 def wishes(loader: ConfigLoader, path: Path) -> Wishes:
@@ -57,10 +61,9 @@ def wishes(loader: ConfigLoader, path: Path) -> Wishes:
         if layer.project is not None:
             folders.append(layer.project.folder / ".codex")
             found += _settings(loader, layer, layer.project)
-    hooks = [hook for hook in hook_config(config).listed if hook.source == "project"]
-    approved = loader.approvals.read()
-    found += [_hook(hook, root, approved.get(hook.key)) for hook in hooks]
-    return Wishes(root, folders, found)
+    hooks = hook_config(config)
+    found += [_hook(hook, root) for hook in hooks.listed if hook.source == "project"]
+    return Wishes(root, folders, found, hooks.warnings)
 
 
 def approve(loader: ConfigLoader, wanted: Wishes) -> None:
@@ -103,7 +106,7 @@ def _settings(loader: ConfigLoader, layer: Layer, project: Project) -> list[Wish
     return found
 
 
-def _hook(hook: HookHandler, root: Path, approved: Approval | None) -> Wish:
+def _hook(hook: HookHandler, root: Path) -> Wish:
     known: Standing = "approved" if hook.trust == "trusted" else "changed" if hook.trust == "modified" else "new"
     return Wish(
         file=Path(hook.path),
