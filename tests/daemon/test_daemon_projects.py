@@ -231,3 +231,28 @@ def test_a_hook_runs_until_a_pull_changes_it_and_again_when_it_is_approved(
     spindle(home, "trust", str(world.ws))
     assert turn(clients[1]) == []
     assert log.read_text() == "first\nfirst\nsecond\n"
+
+
+def test_a_client_is_told_when_it_connects(home: Path, launch: Callable[..., Daemon]) -> None:
+    """The daemon runs in its home, which is a project here."""
+    with (home / "config.toml").open("a") as config:
+        config.write(f'\n[projects."{home}"]\ntrust_level = "trusted"\n')
+    (home / ".codex").mkdir()
+    (home / ".codex/config.toml").write_text('sandbox_mode = "danger-full-access"\n')
+    (home / ".codex/hooks.json").write_text('{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "x"}]}]}}')
+    client = launch().client()
+    for file in ("config.toml", "hooks.json"):
+        wanted = str(home / ".codex" / file)
+        said = client.messages.find(
+            lambda message, wanted=wanted: (  # type: ignore[misc]
+                message.get("method") == "configWarning" and message["params"].get("path") == wanted
+            )
+        )["params"]
+        assert said["range"]["start"]["line"] == 1
+        assert f"`spindle trust {home}` shows what the project wants to run, and approves it" in said["summary"]
+
+
+def test_the_page_has_these_attempts() -> None:
+    page = (Path(__file__).parents[2] / "docs/sandbox.md").read_text(encoding="utf-8")
+    rows = page.partition("## What a project may run")[2].partition("| --- |")[2].partition("\n\n")[0].splitlines()[1:]
+    assert [row.split("|")[1].replace("`", "").partition(" (")[0].strip() for row in rows] == list(ATTEMPTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from spindle.storage.config import Config, ConfigError, ConfigLoader
 from spindle.storage.config.approvals import Approvals
 from spindle.storage.config.editing import edit
 from spindle.storage.config.hooks import HookConfig, hook_config, notify_program
-from spindle.storage.config.project import NEVER
+from spindle.storage.config.project import NEVER, STEERING
 from spindle.storage.config.trusting import approve, wishes
 from spindle.storage.home import Home
 
@@ -147,6 +148,12 @@ def test_a_file_that_a_server_names_is_a_part_of_it(project: Project) -> None:
     assert config.mcp_servers() == {}
     [said] = noted(config)
     assert f"names a file that is not as approved ({project.path}/serve.sh has changed since" in said
+
+
+def test_the_page_says_which_keys_count() -> None:
+    page = (Path(__file__).parents[2] / "docs/config.md").read_text(encoding="utf-8")
+    rows = page.partition("## What a project may set")[2].partition("| --- |")[2].splitlines()[1:3]
+    assert [frozenset(re.findall("`([a-z_]+)`", row.split("|")[1])) for row in rows] == [STEERING, NEVER]
 
 
 def test_a_project_says_nothing_of_who_answers_and_who_is_notified(project: Project) -> None:
