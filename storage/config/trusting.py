@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
 from spindle.rpc.protocol.hooks import CONFIGURED_AS
 from spindle.storage.config.approvals import Approval
-from spindle.storage.config.editing import edit
+from spindle.storage.config.editing import set_values
 from spindle.storage.config.hooks import HookHandler, hook_config
 from spindle.storage.config.layers import Layer
 from spindle.storage.config.loader import ConfigLoader
@@ -72,17 +72,12 @@ def approve(loader: ConfigLoader, wanted: Wishes) -> None:
     Raises ConfigError, OSError.
     """
     approvals = {wish.key: wish.approval for wish in wanted.wishes if isinstance(wish.approval, Approval)}
-    hooks = {wish.key: wish.hook for wish in wanted.wishes if wish.hook is not None and wish.key in approvals}
-
-    def change(document: Any) -> None:
-        document.setdefault("projects", {}).setdefault(str(wanted.root), {})["trust_level"] = "trusted"
-        if hooks:
-            states = document.setdefault("hooks", {}).setdefault("state", {})
-            for key, hook in hooks.items():
-                states.setdefault(key, {})["trusted_hash"] = hook.hash
-
+    values: dict[Sequence[str], str] = {("projects", str(wanted.root), "trust_level"): "trusted"}
+    for wish in wanted.wishes:
+        if wish.hook is not None and wish.key in approvals:
+            values["hooks", "state", wish.key, "trusted_hash"] = wish.hook.hash
     loader.approvals.record(wanted.folders, approvals)
-    edit(loader.home.config_file, change)
+    set_values(loader.home.config_file, values)
 
 
 def _settings(loader: ConfigLoader, layer: Layer, project: Project) -> list[Wish]:
