@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from spindle.storage.config.errors import ConfigError
 from spindle.storage.durable import PRIVATE, make_folder, replace
@@ -85,7 +85,7 @@ def _with_value(text: str, keys: Sequence[str], value: str, path: Path) -> str:
         raise ConfigError(str(error), path) from error
     table: Any = wanted
     for key in keys[:-1]:
-        table = table.setdefault(key, {}) if isinstance(table, dict) else None
+        table = cast("dict[str, Any]", table).setdefault(key, {}) if isinstance(table, dict) else None
     if not isinstance(table, dict):
         raise ConfigError(f"`{'.'.join(keys[:-1])}` is no table", path)
     table[keys[-1]] = value

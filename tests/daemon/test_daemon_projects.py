@@ -62,7 +62,7 @@ class World:
         return self.mark.exists() or self.inside.exists()
 
 
-Step = Callable[[World], Any]
+Step = Callable[[World], object]
 
 
 @frozen(kw_only=True)
@@ -80,6 +80,14 @@ class Attempt:
     calls: Callable[[World], str] | None = None
 
 
+def both(*steps: Step) -> Step:
+    def step(world: World) -> None:
+        for each in steps:
+            each(world)
+
+    return step
+
+
 def script(world: World) -> None:
     (world.ws / "s.sh").write_text("true")
 
@@ -90,12 +98,12 @@ ATTEMPTS: dict[str, Attempt] = {
         make=lambda world: world.hook("true"), change=lambda world: world.hook(world.evil), approved=True
     ),
     "the script of a hook, changed": Attempt(
-        make=lambda world: (script(world), world.hook("sh ./s.sh")),
+        make=both(script, lambda world: world.hook("sh ./s.sh")),
         change=lambda world: (world.ws / "s.sh").write_text(world.evil),
         approved=True,
     ),
     "the script of a hook, changed by the model in the turn": Attempt(
-        make=lambda world: (script(world), world.hook("sh ./s.sh")),
+        make=both(script, lambda world: world.hook("sh ./s.sh")),
         approved=True,
         calls=lambda world: f"echo \"{world.evil}\" > '{world.ws}/s.sh'",
     ),
@@ -107,7 +115,7 @@ ATTEMPTS: dict[str, Attempt] = {
         make=lambda world: world.server("-c", "true"), change=lambda world: world.server("-c", world.evil), approved=True
     ),
     "the program of an MCP server, changed": Attempt(
-        make=lambda world: (script(world), world.server(f"{world.ws}/s.sh")),
+        make=both(script, lambda world: world.server(f"{world.ws}/s.sh")),
         change=lambda world: (world.ws / "s.sh").write_text(world.evil),
         approved=True,
     ),
