@@ -105,6 +105,7 @@ class ThreadAgents:
                 name=member.name,
                 ephemeral=state.ephemeral,
                 functions=state.functions,
+                hooks=state.hooks,
                 history=history,
             )
 

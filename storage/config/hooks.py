@@ -101,6 +101,12 @@ class HookConfig:
     def handlers(self) -> Sequence[HookHandler]:
         return [handler for handler in self.listed if handler.runs]
 
+    def pinned_as(self, earlier: "HookConfig") -> "HookConfig":
+        """The same, but hooks that were there `earlier` go by the files of then."""
+        pins = {(handler.key, handler.hash): handler.pinned for handler in earlier.listed}
+        listed = [evolve(handler, pinned=pins.get((handler.key, handler.hash)) or handler.pinned) for handler in self.listed]
+        return evolve(self, listed=listed)
+
 
 @frozen(kw_only=True)
 class _Command:

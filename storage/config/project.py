@@ -43,6 +43,7 @@ _BY_HOOK: Final = "hooks"
 """Approved one by one (`hooks.py`)."""
 _NAMED: Final = ("mcp_servers", "agents", "permissions")
 """Tables whose members are approved one by one."""
+_NOT_OF_ROLES: Final = NEVER | {"mcp_servers", "agents"}
 _EFFECTIVE: Final = frozenset(
     dotted.partition(".")[0] for dotted, standing in KEYS.items() if standing in (Standing.SERVED, Standing.REFUSED)
 )
@@ -132,12 +133,15 @@ def gated(
 def of_role(content: Mapping[str, Any], path: Path, digest: str, project: Project) -> Mapping[str, Any]:
     """What counts of the file at `path` that a project names for an agent's role.
 
-    Raises ConfigError where it does not lie in the project, or is not as it was approved.
+    Raises ConfigError where it does not lie in the project, is not as it was approved, or says what it cannot say: who answers,
+    and what would bring files that nobody has approved.
     """
     approved = [pin.files for keys, pin in project.pins.items() if keys[0] == "agents"]
     if not any(files.get(os.path.normpath(path)) == digest for files in approved):
         raise ConfigError(f"this file of a project is not as it was approved: {project.advice}", path)
-    return {key: value for key, value in content.items() if key not in NEVER}
+    if (key := next((key for key in content if key in _NOT_OF_ROLES), None)) is not None:
+        raise ConfigError(f"`{key}` has no place in the file of a project's role", path)
+    return content
 
 
 def _take_out(content: dict[str, Any], keys: Keys) -> None:

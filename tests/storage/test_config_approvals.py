@@ -219,7 +219,11 @@ def test_files_of_a_hook_that_codex_approved_stay_as_they_are_while_a_thread_is_
     assert hook.pinned.changed(project.path) is None
     (project.codex / "check.sh").write_text("evil\n")
     assert hook.pinned.changed(project.path) == f"{project.codex}/check.sh has changed since it was approved"
-    assert len(project.hooks().handlers) == 1  # Codex does not compare files
+    [later] = project.hooks().handlers  # Codex does not compare files
+    assert later.pinned is not None
+    assert later.pinned.changed(project.path) is None
+    [of_agent] = project.hooks().pinned_as(HookConfig([hook])).handlers
+    assert of_agent == hook
 
 
 def test_codex_may_approve_what_has_changed_since(project: Project) -> None:
@@ -306,7 +310,7 @@ ROLE = '[agents.r]\ndescription = "d"\nconfig_file = "r.toml"\n'
 
 def test_the_file_of_a_role_counts_as_it_was_approved(project: Project) -> None:
     role = project.codex / "r.toml"
-    role.write_text('sandbox_mode = "workspace-write"\nmodel_provider = "offline"\n')
+    role.write_text('sandbox_mode = "workspace-write"\n')
     project.load(ROLE)
     project.approve()
     config = project.load()
@@ -315,6 +319,15 @@ def test_the_file_of_a_role_counts_as_it_was_approved(project: Project) -> None:
     role.write_text('sandbox_mode = "danger-full-access"\n')
     with pytest.raises(ConfigError, match=r"r\.toml: this file of a project is not as it was approved"):
         project.loader.overlay(config, "r.toml")
+
+
+@pytest.mark.parametrize("key", ["model_provider", "notify", "mcp_servers", "agents"])
+def test_the_file_of_a_projects_role_brings_no_programs_and_no_provider(project: Project, key: str) -> None:
+    (project.codex / "r.toml").write_text(f"{key} = {{}}\n")
+    project.load(ROLE)
+    project.approve()
+    with pytest.raises(ConfigError, match=f"`{key}` has no place in the file of a project's role"):
+        project.loader.overlay(project.load(), "r.toml")
 
 
 def test_the_file_of_a_projects_role_lies_in_it(project: Project) -> None:
