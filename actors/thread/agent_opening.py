@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
-from attrs import field, frozen
+from attrs import frozen
 
 from spindle.actors.client import Client
 from spindle.actors.thread.conversation import Conversation
@@ -22,7 +22,6 @@ from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.tools.agents.interface import AgentName
 from spindle.actors.tools.interface import Tool
 from spindle.storage.config import Config
-from spindle.storage.config.hooks import HookConfig
 from spindle.storage.threads.summary import protocol_source
 
 
@@ -38,8 +37,6 @@ class AgentThread:
     name: AgentName
     ephemeral: bool = False
     functions: Sequence[Tool] = ()
-    hooks: HookConfig = field(factory=HookConfig)
-    """Those of its parent, with the files that they were found with."""
     history: Sequence[Mapping[str, Any]] | None = None
 
 
@@ -74,7 +71,6 @@ def _open(services: Services, thread_id: str, opening: AgentThread) -> OpenedThr
     conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
     state.warnings, state.notes = (), ()  # its parent's clients know them
-    state.hooks = state.hooks.pinned_as(opening.hooks)
     state.source = protocol_source(meta["source"], name.nickname, name.role)
     state.agent_nickname, state.agent_role = name.nickname, name.role
     state.forked_from_id = meta.get("forked_from_id")

@@ -105,7 +105,6 @@ class ThreadAgents:
                 name=member.name,
                 ephemeral=state.ephemeral,
                 functions=state.functions,
-                hooks=state.hooks,
                 history=history,
             )
 

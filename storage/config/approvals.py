@@ -5,6 +5,7 @@ both. What Codex does not compare stands here: other settings, and the files tha
 """
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -72,6 +73,27 @@ class Approvals:
             starts = tuple(f"{folder}/" for folder in folders)
             others = {key: one for key, one in self._read().items() if not key.startswith(starts)}
             replace(self.path, orjson.dumps(unstructure(_File({**others, **approved})), option=orjson.OPT_INDENT_2))
+
+
+class FirstSight:
+    """The files of hooks that Codex has approved, as a process has found them first. Blocks; may be shared by worker threads.
+
+    Codex does not compare files. So it is here that one which the model changes does not run with the next thread or agent.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], Approval] = {}
+        self._lock = threading.Lock()
+
+    def of(self, key: str, hash: str, program: Program) -> Approval:
+        """The approval of a hook by its key and hash, with the files of `program`. Raises OSError."""
+        with self._lock:
+            known = self._found.get((key, hash))
+        if known is None:
+            known = Approval(hash, program.files())
+            with self._lock:
+                known = self._found.setdefault((key, hash), known)
+        return known
 
 
 def pinned(program: Program, hash: str, approval: Approval | None) -> Pinned | str:

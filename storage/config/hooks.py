@@ -22,7 +22,7 @@ from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName, HookSource, HookTrustStatus
 from spindle.rpc.protocol.shapes import USize
 from spindle.rpc.protocol.values import loads
-from spindle.storage.config.approvals import Approval, pinned
+from spindle.storage.config.approvals import pinned
 from spindle.storage.config.effective import Config
 from spindle.storage.config.layers import Layer, merge
 from spindle.storage.config.notes import MOST, Note, Place
@@ -100,12 +100,6 @@ class HookConfig:
     @property
     def handlers(self) -> Sequence[HookHandler]:
         return [handler for handler in self.listed if handler.runs]
-
-    def pinned_as(self, earlier: "HookConfig") -> "HookConfig":
-        """The same, but hooks that were there `earlier` go by the files of then."""
-        pins = {(handler.key, handler.hash): handler.pinned for handler in earlier.listed}
-        listed = [evolve(handler, pinned=pins.get((handler.key, handler.hash)) or handler.pinned) for handler in self.listed]
-        return evolve(self, listed=listed)
 
 
 @frozen(kw_only=True)
@@ -213,7 +207,7 @@ def _trusted(
     elif state.trusted_hash != handler.hash:
         found = "has changed since it was approved"
     else:
-        found = _pinned(handler, program, project.approved.get(handler.key))
+        found = _pinned(handler, program, project)
     if isinstance(found, Pinned):
         return evolve(handler, pinned=found)
     if handler.enabled:
@@ -222,14 +216,15 @@ def _trusted(
     return evolve(handler, trust="untrusted" if state.trusted_hash is None else "modified")
 
 
-def _pinned(handler: HookHandler, program: Program, approval: Approval | None) -> Pinned | str:
-    """What is approved of the files that a hook names. Where Codex has approved it, they stay as they are now."""
-    if approval is not None and approval.hash == handler.hash:
-        return pinned(program, handler.hash, approval)
-    try:
-        return Pinned(program, program.files())
-    except OSError as error:
-        return f"names a file that cannot be read ({error})"
+def _pinned(handler: HookHandler, program: Program, project: Project) -> Pinned | str:
+    """A hook whose hash is approved, with its files. Where Codex has approved it, they are those that were found first."""
+    approval = project.approved.get(handler.key)
+    if approval is None or approval.hash != handler.hash:
+        try:
+            approval = project.first_sight.of(handler.key, handler.hash, program)
+        except OSError as error:
+            return f"names a file that cannot be read ({error})"
+    return pinned(program, handler.hash, approval)
 
 
 def _place(data: bytes, command: str) -> Place | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
-from spindle.storage.config.approvals import Approval, Approvals
+from spindle.storage.config.approvals import Approval, Approvals, FirstSight
 from spindle.storage.config.checking import faults
 from spindle.storage.config.effective import SCOPED, Config, Scope
 from spindle.storage.config.errors import ConfigError
@@ -83,6 +83,7 @@ class ConfigLoader:
         self._requirements: tuple[Mapping[str, Any], Requirements] | None = None
         self._evaluated: _Evaluated | None = None
         self.approvals = Approvals(home)
+        self._first_sight = FirstSight()
         self._catalogs = CatalogFiles()
         self._texts = TextFiles()
         self._lock = threading.Lock()
@@ -233,7 +234,8 @@ class ConfigLoader:
                 approved = self.approvals.read()
             counts, project = gated(content, file, root, approved)
             parsed = self._files.get(file)
-            layers.append(Layer(source, counts, project=evolve(project, data=parsed.data if parsed else b"")))
+            project = evolve(project, first_sight=self._first_sight, data=parsed.data if parsed else b"")
+            layers.append(Layer(source, counts, project=project))
         return layers, trust_of(listed, cwd, root)
 
     def _is_home(self, folder: Path) -> bool:

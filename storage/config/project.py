@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from attrs import field, frozen
 
-from spindle.storage.config.approvals import NOTHING, Approval, pinned
+from spindle.storage.config.approvals import NOTHING, Approval, FirstSight, pinned
 from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.keys import KEYS, Standing
 from spindle.storage.config.programs import Pinned, Program
@@ -86,6 +86,7 @@ class Project:
     left_out: Sequence[LeftOut] = ()
     pins: Mapping[Keys, Pinned] = {}
     """The approved settings with the files they name."""
+    first_sight: FirstSight = field(factory=FirstSight, eq=False, repr=False)
     data: bytes = field(default=b"", eq=False, repr=False)
     """The text of its config.toml."""
 

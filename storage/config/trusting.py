@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -53,6 +54,7 @@ class Wishes:
 
 def wishes(loader: ConfigLoader, path: Path) -> Wishes:
     """What the project that `path` lies in wants, if it is trusted. Blocks on the disk. Raises ConfigError, OSError."""
+    path = Path(os.path.abspath(path))
     root = loader.root(path)
     config = loader.load(path, [("projects", {str(root): {"trust_level": "trusted"}})])
     found: list[Wish] = []
@@ -60,9 +62,9 @@ def wishes(loader: ConfigLoader, path: Path) -> Wishes:
     for layer in reversed(config.layers):
         if layer.project is not None:
             folders.append(layer.project.folder / ".codex")
-            found += _settings(loader, layer, layer.project)
+            found += _settings(loader, layer, layer.project, path)
     hooks = hook_config(config)
-    found += [_hook(hook, root) for hook in hooks.listed if hook.source == "project"]
+    found += [_hook(hook, root, path) for hook in hooks.listed if hook.source == "project"]
     return Wishes(root, folders, found, hooks.warnings)
 
 
@@ -80,7 +82,7 @@ def approve(loader: ConfigLoader, wanted: Wishes) -> None:
     set_values(loader.home.config_file, values)
 
 
-def _settings(loader: ConfigLoader, layer: Layer, project: Project) -> list[Wish]:
+def _settings(loader: ConfigLoader, layer: Layer, project: Project, cwd: Path) -> list[Wish]:
     file = Path(layer.source["dotCodexFolder"]) / "config.toml"
     found: list[Wish] = []
     for setting in settings(loader.read(file), file, project.root):
@@ -95,13 +97,13 @@ def _settings(loader: ConfigLoader, layer: Layer, project: Project) -> list[Wish
                 says=setting.value,
                 key=key,
                 standing=known,
-                approval=_approval(setting.hash, setting.program),
+                approval=_approval(setting.hash, setting.program, cwd),
             )
         )
     return found
 
 
-def _hook(hook: HookHandler, root: Path) -> Wish:
+def _hook(hook: HookHandler, root: Path, cwd: Path) -> Wish:
     known: Standing = "approved" if hook.trust == "trusted" else "changed" if hook.trust == "modified" else "new"
     return Wish(
         file=Path(hook.path),
@@ -110,13 +112,13 @@ def _hook(hook: HookHandler, root: Path) -> Wish:
         says=hook.command,
         key=hook.key,
         standing=known,
-        approval=_approval(hook.hash, Program([hook.command], root)),
+        approval=_approval(hook.hash, Program([hook.command], root), cwd),
         hook=hook,
     )
 
 
-def _approval(hash: str, program: Program) -> Approval | str:
+def _approval(hash: str, program: Program, cwd: Path) -> Approval | str:
     try:
-        return Approval(hash, program.files())
+        return Approval(hash, program.files(cwd))
     except OSError as error:
         return f"{error.filename or 'a file that it names'}: {error.strerror or error}"

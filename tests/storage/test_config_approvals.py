@@ -13,7 +13,7 @@ import pytest
 
 from spindle.storage.config import Config, ConfigError, ConfigLoader
 from spindle.storage.config.approvals import Approvals
-from spindle.storage.config.editing import edit
+from spindle.storage.config.editing import edit, set_values
 from spindle.storage.config.hooks import HookConfig, hook_config, notify_program
 from spindle.storage.config.project import NEVER, STEERING
 from spindle.storage.config.trusting import approve, wishes
@@ -197,6 +197,18 @@ def test_a_hook_runs_as_it_was_approved(project: Project, change: str) -> None:
     assert len(project.hooks().handlers) == 1
 
 
+def test_a_hook_may_name_a_file_of_the_folder_that_it_is_approved_in(project: Project) -> None:
+    sub = project.path / "sub"
+    sub.mkdir()
+    (sub / "serve.sh").write_text("in sub")
+    project.hooks_file.write_text(json.dumps(HOOK).replace("check.sh", "check.sh; ./serve.sh"))
+    for folder, reason in ((project.path, f"{sub}/serve.sh is not approved"), (sub, None)):
+        approve(project.loader, wishes(project.loader, folder))
+        [hook] = project.hooks().handlers
+        assert hook.pinned is not None
+        assert hook.pinned.changed(sub) == reason
+
+
 def test_a_hook_in_a_table_is_approved_too(project: Project) -> None:
     project.hooks_file.unlink()
     text = "[[hooks.Stop]]\n[[hooks.Stop.hooks]]\ntype = 'command'\ncommand = \"evil\"\n"
@@ -207,34 +219,30 @@ def test_a_hook_in_a_table_is_approved_too(project: Project) -> None:
     assert [hook.command for hook in project.hooks().handlers] == ["evil"]
 
 
-def test_files_of_a_hook_that_codex_approved_stay_as_they_are_while_a_thread_is_loaded(project: Project) -> None:
+def test_files_of_a_hook_that_codex_approved_are_those_that_a_server_found_first(project: Project) -> None:
     [hook] = project.hooks().listed
+    set_values(project.home.config_file, {("hooks", "state", hook.key, "trusted_hash"): hook.hash})
+    server = project.loader
 
-    def trust(document: Any) -> None:
-        document["hooks"] = {"state": {hook.key: {"trusted_hash": hook.hash}}}
+    def found() -> HookConfig:
+        return hook_config(server.load(project.path))
 
-    edit(project.home.config_file, trust)
-    [hook] = project.hooks().handlers
+    [hook] = found().handlers
     assert hook.pinned is not None
     assert hook.pinned.changed(project.path) is None
     (project.codex / "check.sh").write_text("evil\n")
     assert hook.pinned.changed(project.path) == f"{project.codex}/check.sh has changed since it was approved"
-    [later] = project.hooks().handlers  # Codex does not compare files
-    assert later.pinned is not None
-    assert later.pinned.changed(project.path) is None
-    [of_agent] = project.hooks().pinned_as(HookConfig([hook])).handlers
-    assert of_agent == hook
+    assert found().handlers == []
+    assert len(project.hooks().handlers) == 1  # another server; Codex would run it too
+    project.approve()
+    assert len(found().handlers) == 1
 
 
 def test_codex_may_approve_what_has_changed_since(project: Project) -> None:
     project.approve()
     project.hooks_file.write_text(json.dumps(HOOK).replace("check.sh", "check.sh again"))
     [hook] = project.hooks().listed
-
-    def trust(document: Any) -> None:
-        document["hooks"]["state"][hook.key]["trusted_hash"] = hook.hash
-
-    edit(project.home.config_file, trust)
+    set_values(project.home.config_file, {("hooks", "state", hook.key, "trusted_hash"): hook.hash})
     assert len(project.hooks().handlers) == 1
 
 

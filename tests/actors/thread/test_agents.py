@@ -12,6 +12,7 @@ from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.storage.config.editing import set_values
 from spindle.storage.config.hooks import hook_config
+from spindle.storage.config.trusting import approve, wishes
 
 from .agent_plays import (
     FREE,
@@ -54,7 +55,7 @@ async def test_an_agent_is_a_thread_and_its_end_is_heard_of(play, lines, tmp_pat
 
 
 async def test_a_script_that_the_model_changed_is_no_agents_hook(play, tmp_path):
-    """Codex has approved the hook, which says nothing of its files: they stay as the thread's hook was loaded with them."""
+    """Codex has approved the hook, which says nothing of its files: they are those that the thread was loaded with."""
     mark, script, hooks = tmp_path / "mark", tmp_path / "s.sh", tmp_path / ".codex/hooks.json"
     (tmp_path / ".git").mkdir()
     hooks.parent.mkdir()
@@ -75,7 +76,8 @@ async def test_a_script_that_the_model_changed_is_no_agents_hook(play, tmp_path)
             assert len(runtime.registry.loaded_state(thread.id).hooks.handlers) == 1
             assert await thread.run("go") == "thanks"
         assert not mark.exists()
-        async with runtime.start_thread(cwd=tmp_path) as thread:  # loaded with the script as it is now
+        approve(runtime.config_loader, wishes(runtime.config_loader, tmp_path))
+        async with runtime.start_thread(cwd=tmp_path) as thread:
             await thread.run("go")
         assert mark.exists()
 
