@@ -10,7 +10,6 @@ A project's hook runs if the user has approved it as it is. As in Codex 0.171 it
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -136,7 +135,7 @@ def hook_config(config: Config) -> HookConfig:
     handlers: list[HookHandler] = []
     warnings: list[str] = []
     notes: list[Note] = []
-    states = _states(config)
+    states = _states(config, warnings)
     for layer in reversed(config.layers):
         if layer.disabled_reason is None:
             for source in _sources(layer, warnings):
@@ -177,18 +176,26 @@ def _sources(layer: Layer, warnings: list[str]) -> list[_Source]:
     return found
 
 
-def _states(config: Config) -> Mapping[str, _State]:
-    """`[hooks.state]` as the user has it: what is said of single hooks, by their keys. A project says nothing of its own."""
+def _states(config: Config, warnings: list[str]) -> Mapping[str, _State]:
+    """`[hooks.state]` as the user has it: what is said of single hooks, by their keys. A project says nothing of its own.
+
+    A hook of which something unreadable is said does not run.
+    """
     found: dict[str, object] = {}
     for layer in reversed(config.layers):
         hooks: object = layer.config.get("hooks") if layer.source["type"] in _OF_USER else None
         states: object = cast("dict[str, object]", hooks).get(_STATE) if isinstance(hooks, dict) else None
         if isinstance(states, dict):
             found = merge(found, cast("dict[str, object]", states))
+        elif states is not None:
+            warnings.append(f"failed to parse hooks.{_STATE} in {_toml_file(layer)}: invalid type, expected a table")
     read: dict[str, _State] = {}
     for key, state in found.items():
-        with suppress(InvalidValue):  # then nothing is approved
+        try:
             read[key] = structure(state, _State)
+        except InvalidValue as error:
+            warnings.append(f"failed to parse what hooks.{_STATE} says of {key}, which is not run: {error}")
+            read[key] = _State(enabled=False)
     return read
 
 

@@ -267,6 +267,19 @@ def test_a_single_hook_can_be_switched_off(project: Project, source: str) -> Non
     assert (hooks.warnings, hooks.notes) == ((), ())  # a table of states is no second file of hooks
 
 
+def test_a_hook_of_which_something_unreadable_is_said_does_not_run(project: Project) -> None:
+    (project.home.path / "hooks.json").write_text(json.dumps(HOOK))
+    [hook] = project.hooks().handlers
+    set_values(project.home.config_file, {("hooks", "state", hook.key, "enabled"): "no"})
+    hooks = project.hooks()
+    assert hooks.handlers == []
+    assert f"failed to parse what hooks.state says of {hook.key}, which is not run: " in hooks.warnings[0]
+    text = project.home.config_file.read_text().partition("[hooks")[0]
+    project.home.config_file.write_text(f"{text}[hooks]\nstate = 1\n")
+    said = f"failed to parse hooks.state in {project.home.config_file}: invalid type, expected a table"
+    assert project.hooks().warnings == (said,)
+
+
 # Measured on Codex 0.171: event, matcher, members of the hook, what hooks/list calls its `currentHash`.
 HASHES = [
     ("PreToolUse", "", {"command": "p"}, "cc951309cdf65eb7bc2f8b24cbaf98fe822222d4be2fb79d6a77297d3178bab7"),
