@@ -25,11 +25,11 @@ def main(path: str, *, only_show: bool) -> int:
             return 0
         approve(loader, wanted)
     except (HomeError, ConfigError, OSError) as error:
-        print(f"spindle: {error}", file=sys.stderr)
+        print(shown(f"spindle: {error}"), file=sys.stderr)
         return 1
     failed = [wish for wish in wanted.wishes if not isinstance(wish.approval, Approval)]
     for wish in failed:
-        print(f"spindle: {wish.name} cannot be approved: {wish.approval}", file=sys.stderr)
+        print(shown(f"spindle: {wish.name} cannot be approved: {wish.approval}"), file=sys.stderr)
     what = "." if failed or not wanted.wishes else ", with all of this as it is now."
     print(f"{shown(str(wanted.root))} is trusted{what}")
     return 1 if failed else 0

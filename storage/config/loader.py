@@ -50,6 +50,9 @@ class _Parsed:
         return digest(self.data)
 
 
+_ABSENT = _Parsed((0, 0, 0), b"", _NOTHING)
+
+
 @frozen
 class _Evaluated:
     """What follows from layers alone."""
@@ -163,9 +166,10 @@ class ConfigLoader:
         path = self._beside(layer) / Path(file).expanduser()
         if not path.is_file():
             raise ConfigError(f"there is no file {path}")
-        over = self._read(path)
+        parsed = self._parse(path)
+        over = parsed.content
         if layer is not None and layer.project is not None:
-            over = of_role(over, path, self._files[path].digest, layer.project)
+            over = of_role(over, path, parsed.digest, layer.project)
         raw = merge(config.raw, over)
         layers = [Layer({"type": "user", "file": str(path)}, over), *config.layers]
         self._check(raw, layers)
@@ -221,20 +225,19 @@ class ConfigLoader:
             file = dot_codex / "config.toml"
             source = {"type": "project", "dotCodexFolder": str(dot_codex)}
             try:
-                content = self._read(file)
+                parsed = self._parse(file)
             except (ConfigError, OSError):
                 # What does not count need not be well-formed, nor a file.
                 if reason is None:
                     raise
-                content = _NOTHING
+                parsed = _ABSENT
             if reason is not None:
-                layers.append(Layer(source, content, reason))
+                layers.append(Layer(source, parsed.content, reason))
                 continue
             if approved is None:
                 approved = self.approvals.read()
-            counts, project = gated(content, file, root, approved)
-            parsed = self._files.get(file)
-            project = evolve(project, first_sight=self._first_sight, data=parsed.data if parsed else b"")
+            counts, project = gated(parsed.content, file, root, approved)
+            project = evolve(project, first_sight=self._first_sight, data=parsed.data)
             layers.append(Layer(source, counts, project=project))
         return layers, trust_of(listed, cwd, root)
 
@@ -301,20 +304,23 @@ class ConfigLoader:
         return None if parsed is None else find(parsed.data, keys)
 
     def _read(self, path: Path) -> Mapping[str, Any]:
+        return self._parse(path).content
+
+    def _parse(self, path: Path) -> _Parsed:
         try:
             stat = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return _NOTHING
+            return _ABSENT
         signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         with self._lock:
             known = self._files.get(path)
         if known is not None and known.signature == signature:
-            return known.content
+            return known
         data = read_file(path, TEXT)
         parsed = _Parsed(signature, data, parse_file(path, data))
         with self._lock:
             self._files[path] = parsed
-        return parsed.content
+        return parsed
 
 
 def load(home: Home, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
