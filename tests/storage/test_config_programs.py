@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -82,3 +83,18 @@ def test_what_has_become_of_a_file(project: Path, tmp_path: Path, change: str) -
 def test_the_words_of_a_command_have_a_bound(project: Path) -> None:
     with pytest.raises(OSError, match=f"more than {WORDS} words"):
         Program([" ".join(map(str, range(WORDS + 1)))], project).files()
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_taken_for_none(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program(["./check.sh"], project)
+    pinned, stat = Pinned(program, program.files()), os.stat
+
+    def failing(path: str) -> os.stat_result:
+        if path == f"{project}/check.sh":
+            raise OSError(errno.EIO, "Input/output error", path)
+        return stat(path)
+
+    monkeypatch.setattr(os, "stat", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        program.files()
+    assert pinned.changed() == f"{project}/check.sh cannot be read: Input/output error"
