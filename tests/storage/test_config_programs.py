@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,10 +90,10 @@ def test_a_file_that_cannot_be_looked_at_is_not_taken_for_none(project: Path, mo
     program = Program(["./check.sh"], project)
     pinned, stat = Pinned(program, program.files()), os.stat
 
-    def failing(path: str) -> os.stat_result:
+    def failing(path: str, **options: Any) -> os.stat_result:
         if path == f"{project}/check.sh":
             raise OSError(errno.EIO, "Input/output error", path)
-        return stat(path)
+        return stat(path, **options)
 
     monkeypatch.setattr(os, "stat", failing)
     with pytest.raises(OSError, match="Input/output error"):
