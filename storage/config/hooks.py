@@ -26,7 +26,7 @@ from spindle.storage.config.effective import Config
 from spindle.storage.config.layers import Layer, merge
 from spindle.storage.config.notes import MOST, Note, Place
 from spindle.storage.config.programs import Pinned, Program
-from spindle.storage.config.project import Project
+from spindle.storage.config.project import BELOW, Project
 from spindle.storage.config.values import hash_of
 from spindle.storage.outside import TEXT, read_file
 
@@ -209,8 +209,10 @@ def _trusted(
         return handler
     handler = evolve(handler, place=_place(source.data, handler.command))
     program = Program([handler.command], project.root)
-    if state.trusted_hash is None:
-        found: Pinned | str = "is not approved"
+    if project.below:
+        found: Pinned | str = BELOW
+    elif state.trusted_hash is None:
+        found = "is not approved"
     elif state.trusted_hash != handler.hash:
         found = "has changed since it was approved"
     else:
@@ -220,7 +222,7 @@ def _trusted(
     if handler.enabled:
         text = f"The hook `{CONFIGURED_AS[handler.event]}` of a project {found} and does not run: {project.advice}."
         notes.append(Note(text=text, path=Path(handler.path), place=handler.place))
-    return evolve(handler, trust="untrusted" if state.trusted_hash is None else "modified")
+    return evolve(handler, trust="untrusted" if project.below or state.trusted_hash is None else "modified")
 
 
 def _pinned(handler: HookHandler, program: Program, project: Project) -> Pinned | str:

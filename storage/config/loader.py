@@ -220,8 +220,8 @@ class ConfigLoader:
             dot_codex = folder / ".codex"
             if not dot_codex.is_dir() or self._is_home(dot_codex):
                 continue
-            # a folder below the root is no place that the user has decided about, unless it is named itself
-            reason = self._disabled(trust_of(listed, folder), folder, root)
+            own = trust_of(listed, folder)
+            reason = self._disabled(own or trust_of(listed, root), folder if own else root)
             file = dot_codex / "config.toml"
             source = {"type": "project", "dotCodexFolder": str(dot_codex)}
             try:
@@ -236,7 +236,7 @@ class ConfigLoader:
                 continue
             if approved is None:
                 approved = self.approvals.read()
-            counts, project = gated(parsed.content, file, root, approved)
+            counts, project = gated(parsed.content, file, root, approved, below=folder != root and own is None)
             project = evolve(project, first_sight=self._first_sight, data=parsed.data)
             layers.append(Layer(source, counts, project=project))
         return layers, trust_of(listed, cwd, root)
@@ -248,12 +248,11 @@ class ConfigLoader:
         except OSError:
             return False
 
-    def _disabled(self, trust: Trust | None, folder: Path, root: Path) -> str | None:
+    def _disabled(self, trust: Trust | None, folder: Path) -> str | None:
         if trust == "trusted":
             return None
         said = "is marked as untrusted" if trust == "untrusted" else "is not marked as trusted"
-        place = "" if folder == root else f" Of {root}, only the .codex folder at its top counts."
-        return f"{folder} {said} in {self.home.config_file}; its .codex folder counts once it is trusted.{place}"
+        return f"{folder} {said} in {self.home.config_file}; its .codex folders count once it is trusted."
 
     def _noted(self, layer: Layer) -> Sequence[Note]:
         """What is to be known of a layer."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from spindle.storage.config.approvals import NOTHING, Approval, FirstSight, pinned
 from spindle.storage.config.errors import ConfigError
@@ -39,6 +39,7 @@ NEVER: Final = frozenset(_NEVER.split())
 """Keys that count in the user's files alone, as in Codex 0.171: who answers, who is notified, which profile holds."""
 STEERING: Final = frozenset(_STEERING.split())
 """Keys that count in a trusted project whatever they say: a text in it, such as AGENTS.md, can do as much."""
+BELOW: Final = "lies below the project's root"
 _BY_HOOK: Final = "hooks"
 """Approved one by one (`hooks.py`)."""
 _NAMED: Final = ("mcp_servers", "agents", "permissions")
@@ -83,6 +84,8 @@ class Project:
     root: Path
     folder: Path
     approved: Mapping[str, Approval] = NOTHING
+    below: bool = False
+    """Whether the folder lies below the root and is not trusted itself: there only what steers the model counts."""
     left_out: Sequence[LeftOut] = ()
     pins: Mapping[Keys, Pinned] = {}
     """The approved settings with the files they name."""
@@ -93,6 +96,8 @@ class Project:
     @property
     def advice(self) -> str:
         """How to approve."""
+        if self.below:
+            return f'it counts in {self.root}, or where `[projects."{self.folder}"]` trusts the folder itself'
         return f"`spindle trust {shlex.quote(str(self.folder))}` shows what the project wants to run, and approves it"
 
 
@@ -109,10 +114,13 @@ def settings(content: Mapping[str, Any], file: Path, root: Path) -> Iterator[Set
 
 
 def gated(
-    content: Mapping[str, Any], file: Path, root: Path, approved: Mapping[str, Approval]
+    content: Mapping[str, Any], file: Path, root: Path, approved: Mapping[str, Approval], *, below: bool = False
 ) -> tuple[Mapping[str, Any], Project]:
-    """(what counts of the content of a trusted project's config.toml, what is known of the project). Blocks on the disk."""
-    project = Project(root, file.parent.parent, approved)
+    """(what counts of the content of a trusted project's config.toml, what is known of the project). Blocks on the disk.
+
+    `below`: the file is not the root's, and its folder is not trusted itself.
+    """
+    project = Project(root, file.parent.parent, approved, below)
     counts = {key: value for key, value in content.items() if key not in NEVER}
     left_out = [
         LeftOut((key,), f"`{key}` has no effect in a project; it counts in the user's config.toml alone.")
@@ -121,14 +129,14 @@ def gated(
     ]
     pins: dict[Keys, Pinned] = {}
     for setting in settings(content, file, root):
-        found = pinned(setting.program, setting.hash, approved.get(setting.key(file)))
+        found = BELOW if below else pinned(setting.program, setting.hash, approved.get(setting.key(file)))
         if isinstance(found, Pinned):
             pins[setting.keys] = found
         else:
             _take_out(counts, setting.keys)
             said = f"`{'.'.join(setting.keys)}` of a project {found} and has no effect: {project.advice}."
             left_out.append(LeftOut(setting.keys, said))
-    return counts, Project(root, project.folder, approved, left_out, pins)
+    return counts, evolve(project, left_out=left_out, pins=pins)
 
 
 def of_role(content: Mapping[str, Any], path: Path, digest: str, project: Project) -> Mapping[str, Any]:

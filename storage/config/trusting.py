@@ -60,11 +60,11 @@ def wishes(loader: ConfigLoader, path: Path) -> Wishes:
     found: list[Wish] = []
     folders: list[Path] = []
     for layer in reversed(config.layers):
-        if layer.project is not None:
+        if layer.project is not None and not layer.project.below:
             folders.append(layer.project.folder / ".codex")
             found += _settings(loader, layer, layer.project, path)
     hooks = hook_config(config)
-    found += [_hook(hook, root, path) for hook in hooks.listed if hook.source == "project"]
+    found += [_hook(hook, root, path) for hook in hooks.listed if Path(hook.path).parent in folders]
     return Wishes(root, folders, found, hooks.warnings)
 
 

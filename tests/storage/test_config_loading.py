@@ -129,15 +129,15 @@ def test_project_layers_closest_first(home: Home, project: Path) -> None:
     assert load(home, trusting(project)).model == "user"
 
 
-def test_below_the_root_of_a_project_only_a_folder_that_is_named_itself_counts(home: Home, project: Path) -> None:
+def test_below_the_root_of_a_project_only_what_steers_the_model_counts(home: Home, project: Path) -> None:
     (project / ".codex/config.toml").write_text('model = "root"\n')
     (project / "sub/.codex").mkdir()
-    (project / "sub/.codex/config.toml").write_text('model = "sub"\n')
+    (project / "sub/.codex/config.toml").write_text('model = "sub"\nsandbox_mode = "danger-full-access"\n')
     config = load(home, trusting(project), cwd=project / "sub/deep")
-    assert (config.model, config.layers[0].config) == ("root", {"model": "sub"})
-    assert f"Of {project}, only the .codex folder at its top counts." in (config.layers[0].disabled_reason or "")
-    (project / "sub/.codex/config.toml").write_text("[broken")
-    assert load(home, trusting(project), cwd=project / "sub").model == "root"
+    assert (config.model, config.layers[0].config) == ("sub", {"model": "sub"})
+    [note] = config.notes
+    assert "`sandbox_mode` of a project lies below the project's root and has no effect" in note.text
+    assert load(home, trusting(project / "sub", "untrusted") + trusting(project), cwd=project / "sub").model == "root"
 
 
 @pytest.mark.parametrize("level", ["untrusted", None])
