@@ -187,6 +187,7 @@ class Runtime:
 
     async def _greet(self, connection: Connection) -> None:
         from spindle.storage.config import ConfigError
+        from spindle.storage.config.hooks import hook_config
 
         loader = self.config_loader
 
@@ -194,7 +195,7 @@ class Runtime:
             config = loader.load(Path(self.cwd))
             config.check()
             config.check_provider(config.model_provider)
-            return config.notes
+            return [*config.notes, *hook_config(config).notes]
 
         try:
             notes = await trio.to_thread.run_sync(look, abandon_on_cancel=True)

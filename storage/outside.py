@@ -7,6 +7,7 @@ for a pipe or a device, but a network mount may take its time: call it in a work
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import sys
@@ -112,6 +113,26 @@ def read_placed(path: str | Path, most: int, readable: Readable | None = None) -
         return _start(fd, most), place
     finally:
         os.close(fd)
+
+
+def digest_file(path: str | Path, most: int) -> str:
+    """The `digest` of a regular file of at most `most` bytes. Raises OSError, as `read_file`."""
+    fd = regular(os.fspath(path), os.O_RDONLY)
+    try:
+        found, left = hashlib.sha256(), most + 1
+        while left > 0 and (part := os.read(fd, min(left, _PIECE))):
+            found.update(part)
+            left -= len(part)
+    finally:
+        os.close(fd)
+    if left <= 0:
+        raise OSError(errno.EFBIG, f"the file is larger than {most} bytes", str(path))
+    return f"sha256:{found.hexdigest()}"
+
+
+def digest(data: bytes) -> str:
+    """The SHA-256 of a file's content, as `sha256:` and its digits."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _start(fd: int, most: int) -> bytes:

@@ -63,7 +63,11 @@ async def run_hooks(
     data = orjson.dumps(given)
 
     async def one(place: int, handler: HookHandler) -> None:
-        end = await starter.run(handler.command, host.cwd, data, handler.timeout)
+        changed = await _changed(handler, host.cwd)
+        if changed is None:
+            end = await starter.run(handler.command, host.cwd, data, handler.timeout)
+        else:
+            end = Ended(failure=f"hook was not run: {changed}")
         ended[place] = verdict(handler.event, end), _since(began)
 
     for run in runs:
@@ -87,6 +91,13 @@ async def run_hooks(
             )
             host.emit(HookCompletedNotification(host.thread_id, host.turn_id, done))
     return [HookRun(run.id, end[0]) for run, end in zip(runs, ended, strict=True) if end is not None]
+
+
+async def _changed(handler: HookHandler, cwd: str) -> str | None:
+    """Why a project's hook may not run as things are now."""
+    if handler.pinned is None:
+        return None
+    return await trio.to_thread.run_sync(handler.pinned.changed, cwd, abandon_on_cancel=True)
 
 
 def _begun(handler: HookHandler, call_id: str | None) -> HookRunSummary:

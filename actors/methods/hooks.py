@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import trio
 
 from spindle.actors.mailbox import Reply
@@ -34,12 +32,10 @@ def _entry(runtime: Runtime, cwd: str) -> HooksListEntry:
         hooks = hook_config(runtime.config_loader.load(Path(runtime.cwd, cwd)))
     except (ConfigError, OSError) as error:
         return HooksListEntry(cwd=cwd, warnings=[str(error)])
-    return HooksListEntry(cwd=cwd, hooks=[_shown(handler) for handler in hooks.handlers], warnings=hooks.warnings)
+    return HooksListEntry(cwd=cwd, hooks=[_shown(handler) for handler in hooks.listed], warnings=hooks.warnings)
 
 
 def _shown(handler: HookHandler) -> HookMetadata:
-    """As they run without being asked about, they are trusted."""
-    what = orjson.dumps([handler.event, handler.matcher, handler.command, handler.timeout])
     return HookMetadata(
         key=handler.key,
         event_name=handler.event,
@@ -50,5 +46,7 @@ def _shown(handler: HookHandler) -> HookMetadata:
         source_path=handler.path,
         source=handler.source,
         display_order=handler.order,
-        current_hash=f"sha256:{hashlib.sha256(what).hexdigest()}",
+        enabled=handler.enabled,
+        current_hash=handler.hash,
+        trust_status=handler.trust,
     )

@@ -94,6 +94,8 @@ def open_state(
     unread = [f"{path} is left out of what the model is told: the sandbox does not let it be read" for path in guidance.hidden]
     asked = settings.approvals_reviewer
     unserved = () if asked == config.approvals_reviewer else reviewer_warnings(asked)  # that of the file has a note
+    hooks = hook_config(config)
+    notes = [*config.notes, *hooks.notes]
     return OpenedThread(
         settings=settings,
         config=config,
@@ -106,10 +108,9 @@ def open_state(
         updated_at=at,
         source=services.source,
         cli_version=services.version,
-        warnings=[*fallen, *unserved, *unread, *([summary(config.notes)] if config.notes else [])],
-        notes=[
-            note for note in config.notes if note.path not in (services.home.config_file, services.config.system_file)
-        ],
+        hooks=hooks,
+        warnings=[*fallen, *unserved, *unread, *([summary(notes)] if notes else [])],
+        notes=[note for note in notes if note.path not in (services.home.config_file, services.config.system_file)],
     )
 
 

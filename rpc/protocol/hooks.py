@@ -112,7 +112,7 @@ class HookMetadata:
     enabled: bool = True
     is_managed: bool = False
     current_hash: str
-    trust_status: HookTrustStatus = "trusted"
+    trust_status: HookTrustStatus
 
 
 @frozen

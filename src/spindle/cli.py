@@ -1,4 +1,4 @@
-"""The command line: `spindle app-server`, with the options of `codex app-server`, `spindle index` and `spindle demo`."""
+"""The command line: `spindle app-server`, with the options of `codex app-server`, and the smaller commands."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
     server.add_argument("--stdio", action="store_true", help="the same as --listen stdio://")
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
     commands.add_parser("index", help="bring the index of the home's threads up to date, and show how far it is")
+    trust = commands.add_parser("trust", help="show what a project wants to run, and approve it")
+    trust.add_argument("path", metavar="PATH", nargs="?", default=".", help="a folder of the project (default: this one)")
+    trust.add_argument("--show", action="store_true", help="only show it")
     commands.add_parser("demo", help="show the life of threads on the built-in offline model")
     return top
 
@@ -114,6 +117,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         from spindle.indexing import main as index
 
         sys.exit(index())
+    if options.command == "trust":
+        from spindle.trusting import main as trust
+
+        sys.exit(trust(options.path, only_show=options.show))
     sys.exit(app_server(options))
 
 

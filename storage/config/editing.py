@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from spindle.storage.config.errors import ConfigError
 from spindle.storage.durable import PRIVATE, make_folder, replace
@@ -24,8 +26,30 @@ def edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
     returns. Raises ConfigError for a file that is no TOML, and OSError.
     """
     import tomlkit
-    from tomlkit.exceptions import TOMLKitError
 
+    def changed(text: str) -> str:
+        document = _parsed(text, path)
+        change(document)
+        return tomlkit.dumps(document)
+
+    _rewrite(path, changed)
+
+
+def set_values(path: Path, values: Mapping[Sequence[str], str]) -> None:
+    """Set texts in the file: the keys that lead to each -> the text. As `edit`; nothing else that the file says changes.
+
+    Raises ConfigError, also where the file is written in such a way that a value cannot be set in it.
+    """
+
+    def changed(text: str) -> str:
+        for keys, value in values.items():
+            text = _with_value(text, keys, value, path)
+        return text
+
+    _rewrite(path, changed)
+
+
+def _rewrite(path: Path, change: Callable[[str], str]) -> None:
     make_folder(path.parent)
     with locked(path.with_name(f"{path.name}.lock")):
         try:
@@ -34,11 +58,60 @@ def edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
             text = ""
         except UnicodeDecodeError:
             raise ConfigError("the file is not UTF-8", path) from None
-        try:
-            document = tomlkit.parse(text)
-        except TOMLKitError as error:
-            raise ConfigError(str(error), path) from error
-        change(document)
+        content = change(text).encode()
         target = Path(os.path.realpath(path))  # what a link leads to keeps its place, and its mode
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else PRIVATE
-        replace(target, tomlkit.dumps(document).encode(), mode)
+        replace(target, content, mode)
+
+
+def _parsed(text: str, path: Path) -> TOMLDocument:
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        return tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise ConfigError(str(error), path) from error
+
+
+def _with_value(text: str, keys: Sequence[str], value: str, path: Path) -> str:
+    """The text of a file with a value set in its place, or in a table at the end: whichever says this and nothing else new."""
+    import tomlkit
+
+    _parsed(text, path)
+    try:
+        wanted = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(error), path) from error
+    table: Any = wanted
+    for key in keys[:-1]:
+        table = cast("dict[str, Any]", table).setdefault(key, {}) if isinstance(table, dict) else None
+    if not isinstance(table, dict):
+        raise ConfigError(f"`{'.'.join(keys[:-1])}` is no table", path)
+    table[keys[-1]] = value
+    header, last = (".".join(tomlkit.item(key).as_string() for key in part) for part in (keys[:-1], keys[-1:]))
+    line = f"{last} = {tomlkit.item(value).as_string()}"
+    for made in (_in_place(text, keys, value), f"{text.rstrip()}\n\n[{header}]\n{line}\n"):
+        with suppress(tomllib.TOMLDecodeError):
+            if made is not None and tomllib.loads(made) == wanted:
+                return made
+    raise ConfigError(f"this file cannot be changed by a program; set in its table [{header}]: {line}", path)
+
+
+def _in_place(text: str, keys: Sequence[str], value: str) -> str | None:
+    """None where the library cannot do it: it loses its way among dotted keys and tables in several pieces."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+    from tomlkit.items import InlineTable
+
+    document = tomlkit.parse(text)
+    table: Any = document
+    try:
+        for key in keys[:-1]:
+            if key not in table:
+                table[key] = tomlkit.inline_table() if isinstance(table, InlineTable) else tomlkit.table()
+            table = table[key]
+        table[keys[-1]] = value
+        return tomlkit.dumps(document)
+    except (TOMLKitError, LookupError, ValueError, TypeError):
+        return None

@@ -13,6 +13,7 @@ from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
 from spindle.storage.config.notes import Note
 from spindle.storage.config.permissions import chosen, named
+from spindle.storage.config.programs import Pinned
 from spindle.storage.config.providers import OPENAI, providers
 from spindle.storage.config.requirements import NOTHING, Requirements
 
@@ -107,9 +108,17 @@ class Config:
         """Every configured MCP server by name, disabled ones included; one that is not allowed is disabled."""
         allows = self.requirements.allows_server
         return {
-            name: server if allows(name, server.command, server.url) else evolve(server, enabled=False)
+            name: evolve(
+                server,
+                enabled=server.enabled and allows(name, server.command, server.url),
+                pinned=self._pinned("mcp_servers", name),
+            )
             for name, server in mcp_servers(self.raw).items()
         }
+
+    def _pinned(self, *keys: str) -> Pinned | None:
+        projects = (layer.project for layer in self.layers if layer.project is not None)
+        return next((project.pins[keys] for project in projects if keys in project.pins), None)
 
     def features(self, name: str, default: bool) -> bool:
         """Whether `[features]` switches `name` on, which may go by an older name; a requirement decides."""

@@ -2,6 +2,9 @@
 
 Both have the same form: for each event a list of groups, each with a matcher and the commands that run when it matches.
 What a weaker layer says is not replaced by a stronger one: all of it counts.
+
+A project's hook runs if the user has approved it as it is. As in Codex 0.171 its hash stands for that, in
+`[hooks.state."<key>"]` of the user's config.toml, where a hook can be switched off too.
 """
 
 import json
@@ -12,14 +15,19 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import orjson
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from spindle.rpc.protocol.converter import InvalidValue, structure
-from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName, HookSource
+from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName, HookSource, HookTrustStatus
 from spindle.rpc.protocol.shapes import USize
 from spindle.rpc.protocol.values import loads
+from spindle.storage.config.approvals import pinned
 from spindle.storage.config.effective import Config
-from spindle.storage.config.layers import Layer
+from spindle.storage.config.layers import Layer, merge
+from spindle.storage.config.notes import MOST, Note, Place
+from spindle.storage.config.programs import Pinned, Program
+from spindle.storage.config.project import BELOW, Project
+from spindle.storage.config.values import hash_of
 from spindle.storage.outside import TEXT, read_file
 
 DEFAULT_TIMEOUT: Final = 600
@@ -29,6 +37,8 @@ FLAGS_FILE: Final = "/<session-flags>/config.toml"
 
 _MATCHED: Final = frozenset(("preToolUse", "permissionRequest", "postToolUse", "sessionStart"))
 _WORDS: Final = re.compile(r"[A-Za-z0-9_|]+")
+_STATE: Final = "state"
+_OF_USER: Final = ("system", "user", "sessionFlags")
 _SOURCES: Final[Mapping[str, HookSource]] = {
     "system": "system",
     "user": "user",
@@ -41,7 +51,8 @@ _SOURCES: Final[Mapping[str, HookSource]] = {
 class HookHandler:
     """A hook that can run. `timeout` is in seconds; `order` counts all hooks of a configuration, from 0.
 
-    `key` tells it from all others: its file, its event, and its place among the event's.
+    `key` tells it from all others: its file, its event, and its place among the event's; `hash` is what Codex approves it by.
+    Only those run that are `enabled` and trusted. What a project's hook names has to be as it is `pinned` when it runs.
     """
 
     event: HookEventName
@@ -53,6 +64,17 @@ class HookHandler:
     source: HookSource
     order: int
     key: str
+    hash: str
+    enabled: bool = True
+    trust: HookTrustStatus = "trusted"
+    pinned: Pinned | None = None
+    place: Place | None = None
+    """Where a project's hook is written, if that is plain to see."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it may run."""
+        return self.enabled and self.trust == "trusted"
 
     def matches(self, *names: str) -> bool:
         """Whether it is for something that goes by any of `names`."""
@@ -65,10 +87,18 @@ class HookHandler:
 
 @frozen
 class HookConfig:
-    """All hooks of a working directory, in the order in which they are told of; `warnings` say what is not one of them."""
+    """The hooks of a working directory, in the order in which clients are notified of them.
 
-    handlers: Sequence[HookHandler] = ()
+    `listed` are all, `handlers` those that may run; `warnings` say what is not one of them, `notes` what is not approved.
+    """
+
+    listed: Sequence[HookHandler] = ()
     warnings: Sequence[str] = ()
+    notes: Sequence[Note] = ()
+
+    @property
+    def handlers(self) -> Sequence[HookHandler]:
+        return [handler for handler in self.listed if handler.runs]
 
 
 @frozen(kw_only=True)
@@ -78,6 +108,7 @@ class _Command:
     timeout: USize | None = None
     is_async: bool = field(default=False, metadata={"wire": "async"})
     status_message: str | None = None
+    additional_context_limit: USize | None = None
 
 
 @frozen(kw_only=True)
@@ -91,37 +122,125 @@ class _File:
     hooks: Mapping[str, object] = {}
 
 
+@frozen(kw_only=True)
+class _State:
+    enabled: bool | None = None
+    trusted_hash: str | None = field(default=None, metadata={"wire": "trusted_hash"})
+
+
 def hook_config(config: Config) -> HookConfig:
     """The hooks of `config`; none where its features switch them off. Blocks on the disk, does not raise."""
     if not (config.features("codex_hooks", True) and config.features("hooks", True)):
         return HookConfig()
     handlers: list[HookHandler] = []
     warnings: list[str] = []
+    notes: list[Note] = []
+    states = _states(config, warnings)
     for layer in reversed(config.layers):
         if layer.disabled_reason is None:
-            for path, events in _sources(layer, warnings):
-                _add(handlers, warnings, path, _SOURCES[layer.source["type"]], events)
-    return HookConfig(tuple(handlers), tuple(warnings))
+            for source in _sources(layer, warnings):
+                own = _handlers(len(handlers), warnings, source, layer)
+                handlers.extend(_trusted(handler, states.get(handler.key), layer.project, source, notes) for handler in own)
+    if len(notes) > MOST:
+        notes[MOST:] = [Note(text="There are more hooks that do not run.", path=notes[MOST].path)]
+    return HookConfig(tuple(handlers), tuple(warnings), tuple(notes))
 
 
-def _sources(layer: Layer, warnings: list[str]) -> list[tuple[str, Mapping[str, object]]]:
-    """The events of a layer's `hooks.json`, and those of its config.toml, each with the file they are from."""
+@frozen
+class _Source:
+    """The events of one file; `data` is the text that they are from, where it is at hand."""
+
+    path: str
+    events: Mapping[str, object]
+    data: bytes = b""
+
+
+def _sources(layer: Layer, warnings: list[str]) -> list[_Source]:
+    """What a layer's `hooks.json` says, and its config.toml."""
     toml = _toml_file(layer)
-    found: list[tuple[str, Mapping[str, object]]] = []
+    found: list[_Source] = []
     if layer.source["type"] != "sessionFlags":
-        file = Path(toml).with_name("hooks.json")
-        events = _from_json(file, warnings)
-        if events:
-            found.append((str(file), events))
+        source = _from_json(Path(toml).with_name("hooks.json"), warnings)
+        if source.events:
+            found.append(source)
     tables: object = layer.config.get("hooks")
-    if isinstance(tables, dict) and tables:
-        found.append((toml, cast("dict[str, object]", tables)))
-    elif tables is not None and tables != {}:
+    if isinstance(tables, dict):
+        events = {name: groups for name, groups in cast("dict[str, object]", tables).items() if name != _STATE}
+        if events:
+            found.append(_Source(toml, events, b"" if layer.project is None else layer.project.data))
+    elif tables is not None:
         warnings.append(f"failed to parse TOML hooks in {toml}: invalid type, expected a table")
     if len(found) == 2:
-        (first, _), (second, _) = found
+        first, second = (source.path for source in found)
         warnings.append(f"loading hooks from both {first} and {second}; prefer a single representation for this layer")
     return found
+
+
+def _states(config: Config, warnings: list[str]) -> Mapping[str, _State]:
+    """`[hooks.state]` as the user has it: what is said of single hooks, by their keys. A project says nothing of its own.
+
+    A hook of which something unreadable is said does not run.
+    """
+    found: dict[str, object] = {}
+    for layer in reversed(config.layers):
+        hooks: object = layer.config.get("hooks") if layer.source["type"] in _OF_USER else None
+        states: object = cast("dict[str, object]", hooks).get(_STATE) if isinstance(hooks, dict) else None
+        if isinstance(states, dict):
+            found = merge(found, cast("dict[str, object]", states))
+        elif states is not None:
+            warnings.append(f"failed to parse hooks.{_STATE} in {_toml_file(layer)}: invalid type, expected a table")
+    read: dict[str, _State] = {}
+    for key, state in found.items():
+        try:
+            read[key] = structure(state, _State)
+        except InvalidValue as error:
+            warnings.append(f"failed to parse what hooks.{_STATE} says of {key}, which is not run: {error}")
+            read[key] = _State(enabled=False)
+    return read
+
+
+def _trusted(
+    handler: HookHandler, state: _State | None, project: Project | None, source: _Source, notes: list[Note]
+) -> HookHandler:
+    """The hook with what the user has said of it; `notes` gets why one of a project does not run."""
+    state = _State() if state is None else state
+    handler = evolve(handler, enabled=state.enabled is not False)
+    if project is None:
+        return handler
+    handler = evolve(handler, place=_place(source.data, handler.command))
+    program = Program([handler.command], project.root)
+    if project.below:
+        found: Pinned | str = BELOW
+    elif state.trusted_hash is None:
+        found = "is not approved"
+    elif state.trusted_hash != handler.hash:
+        found = "has changed since it was approved"
+    else:
+        found = _pinned(handler, program, project)
+    if isinstance(found, Pinned):
+        return evolve(handler, pinned=found)
+    if handler.enabled:
+        text = f"The hook `{CONFIGURED_AS[handler.event]}` of a project {found} and does not run: {project.advice}."
+        notes.append(Note(text=text, path=Path(handler.path), place=handler.place))
+    return evolve(handler, trust="untrusted" if project.below or state.trusted_hash is None else "modified")
+
+
+def _pinned(handler: HookHandler, program: Program, project: Project) -> Pinned | str:
+    """A hook whose hash is approved, with its files. Where Codex has approved it, they are those that were found first."""
+    approval = project.approved.get(handler.key)
+    if approval is None or approval.hash != handler.hash:
+        try:
+            approval = project.first_sight.of(handler.key, handler.hash, program)
+        except OSError as error:
+            return f"names a file that cannot be read ({error})"
+    return pinned(program, handler.hash, approval)
+
+
+def _place(data: bytes, command: str) -> Place | None:
+    for written in (json.dumps(command, ensure_ascii=False), json.dumps(command), f"'{command}'"):
+        if (at := data.find(written.encode("utf-8", "replace"))) >= 0:
+            return data.count(b"\n", 0, at) + 1, at - data.rfind(b"\n", 0, at)
+    return None
 
 
 def _toml_file(layer: Layer) -> str:
@@ -130,58 +249,69 @@ def _toml_file(layer: Layer) -> str:
     return str(layer.source.get("file", FLAGS_FILE))
 
 
-def _from_json(file: Path, warnings: list[str]) -> Mapping[str, object]:
+def _from_json(file: Path, warnings: list[str]) -> _Source:
     try:
         data = read_file(file, TEXT)
+        return _Source(str(file), structure(loads(data), _File).hooks, data)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return {}
+        pass
     except OSError as error:
         warnings.append(f"failed to read hooks config {file}: {error.strerror or error}")
-        return {}
-    try:
-        return structure(loads(data), _File).hooks
     except (orjson.JSONDecodeError, InvalidValue) as error:
         warnings.append(f"failed to parse hooks config {file}: {error}")
-        return {}
+    return _Source(str(file), {})
 
 
-def _add(
-    handlers: list[HookHandler],
-    warnings: list[str],
-    path: str,
-    source: HookSource,
-    events: Mapping[str, object],
-) -> None:
-    """Append the hooks of one file. One that has a fault somewhere has no hooks at all."""
+def _handlers(order: int, warnings: list[str], source: _Source, layer: Layer) -> list[HookHandler]:
+    """The hooks of one file, counted from `order`. One that has a fault somewhere has no hooks at all."""
+    path = source.path
     try:
         groups: dict[HookEventName, Sequence[_Group]] = {
-            event: structure(events[name], Sequence[_Group])  # type: ignore[type-abstract]
+            event: structure(source.events[name], Sequence[_Group])  # type: ignore[type-abstract]
             for event, name in CONFIGURED_AS.items()
-            if name in events
+            if name in source.events
         }
     except InvalidValue as error:
         kind = "hooks config" if path.endswith(".json") else "TOML hooks in"
         warnings.append(f"failed to parse {kind} {path}: {error}")
-        return
+        return []
+    handlers: list[HookHandler] = []
     for event, group, hook, key in _listed(groups):
         matcher = group.matcher if event in _MATCHED else None
         if (warning := _refusal(hook, matcher, path)) is not None:
             if warning not in warnings:
                 warnings.append(warning)
             continue
+        timeout = DEFAULT_TIMEOUT if hook.timeout is None else max(hook.timeout, 1)
         handlers.append(
             HookHandler(
                 event=event,
                 command=hook.command,
-                timeout=DEFAULT_TIMEOUT if hook.timeout is None else max(hook.timeout, 1),
+                timeout=timeout,
                 matcher=matcher,
                 status_message=hook.status_message,
                 path=path,
-                source=source,
-                order=len(handlers),
+                source=_SOURCES[layer.source["type"]],
+                order=order + len(handlers),
                 key=f"{path}:{key}",
+                hash=_hash(event, matcher, hook, timeout),
             )
         )
+    return handlers
+
+
+def _hash(event: HookEventName, matcher: str | None, hook: _Command, timeout: int) -> str:
+    """What Codex 0.171 knows the content of a hook by."""
+    known = {
+        "type": hook.type,
+        "command": hook.command,
+        "timeout": timeout,
+        "async": hook.is_async,
+        "statusMessage": hook.status_message,
+        "additionalContextLimit": hook.additional_context_limit,
+    }
+    group = {"matcher": matcher, "hooks": [{name: value for name, value in known.items() if value is not None}]}
+    return hash_of({"event_name": snake(event), **{name: value for name, value in group.items() if value is not None}})
 
 
 def _listed(groups: Mapping[HookEventName, Sequence[_Group]]) -> Iterator[tuple[HookEventName, _Group, _Command, str]]:

@@ -1,16 +1,16 @@
 """Layers of configuration, strongest first: session flags, project folders (nearest first), user, system."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
-import orjson
 from attrs import frozen
 
 from spindle.rpc.protocol.values import fault
 from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.project import Project
+from spindle.storage.config.values import hash_of
 from spindle.storage.outside import planted
 
 Trust: TypeAlias = Literal["trusted", "untrusted"]
@@ -21,18 +21,18 @@ class Layer:
     """One source of settings.
 
     `source` is the JSON that names it to clients (`{"type": "user", "file": …}`). A disabled layer is shown, with the
-    reason, but does not count.
+    reason, but does not count. `project` is set for the layer of a project that counts; `config` is then what counts of it.
     """
 
     source: Mapping[str, Any]
     config: Mapping[str, Any]
     disabled_reason: str | None = None
+    project: Project | None = None
 
     @property
     def version(self) -> str:
         """A hash of the content, not of the text: comments and order do not change it."""
-        content = orjson.dumps(self.config, option=orjson.OPT_SORT_KEYS)
-        return f"sha256:{hashlib.sha256(content).hexdigest()}"
+        return hash_of(self.config)
 
     def metadata(self) -> Mapping[str, Any]:
         """Name and version, as `origins` gives them."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
+from spindle.storage.config.approvals import Approval, Approvals, FirstSight
 from spindle.storage.config.checking import faults
 from spindle.storage.config.effective import SCOPED, Config, Scope
 from spindle.storage.config.errors import ConfigError
@@ -25,12 +26,13 @@ from spindle.storage.config.layers import (
 )
 from spindle.storage.config.model_catalog import Catalog, CatalogFiles
 from spindle.storage.config.notes import Note, notes
+from spindle.storage.config.project import gated, of_role
 from spindle.storage.config.providers import providers
 from spindle.storage.config.requirements import Requirements, requirements
 from spindle.storage.config.texts import FILES, TextFiles
 from spindle.storage.config.toml import find_key, find_value, parse_file
 from spindle.storage.home import Home
-from spindle.storage.outside import TEXT, read_file
+from spindle.storage.outside import TEXT, digest, read_file
 
 SYSTEM_FILE = Path("/etc/codex/config.toml")
 _Signature: TypeAlias = tuple[int, int, int]
@@ -42,6 +44,13 @@ class _Parsed:
     signature: _Signature
     data: bytes
     content: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return digest(self.data)
+
+
+_ABSENT = _Parsed((0, 0, 0), b"", _NOTHING)
 
 
 @frozen
@@ -76,6 +85,8 @@ class ConfigLoader:
         self._files: dict[Path, _Parsed] = {}
         self._requirements: tuple[Mapping[str, Any], Requirements] | None = None
         self._evaluated: _Evaluated | None = None
+        self.approvals = Approvals(home)
+        self._first_sight = FirstSight()
         self._catalogs = CatalogFiles()
         self._texts = TextFiles()
         self._lock = threading.Lock()
@@ -87,11 +98,9 @@ class ConfigLoader:
         place; OSError for a file that exists and cannot be read.
         """
         demanded = self.requirements()
-        user = self._read(self.home.config_file)
         flags = nest([*self.overrides, *overrides])
-        system = Layer({"type": "system", "file": str(self.system_file)}, self._read(self.system_file))
-        below = [Layer({"type": "user", "file": str(self.home.config_file)}, user), system]
         session = [Layer({"type": "sessionFlags"}, flags)] if flags else []
+        below = self._below()
         projects, trust = self._projects(cwd, merge_layers([*session, *below]))
         layers = [*session, *projects, *below]
         evaluated = self._evaluated
@@ -110,6 +119,22 @@ class ConfigLoader:
             notes=evaluated.notes,
             refusals=evaluated.refusals,
         )
+
+    def root(self, cwd: Path) -> Path:
+        """The folder of the project that `cwd` lies in. Raises ConfigError, OSError."""
+        return _root(cwd, merge_layers([Layer({"type": "sessionFlags"}, nest(self.overrides)), *self._below()]))
+
+    def read(self, file: Path) -> Mapping[str, Any]:
+        """All that a configuration file says, whether it counts or not. Raises ConfigError, OSError."""
+        return self._read(file)
+
+    def place(self, file: Path, keys: tuple[str, ...]) -> tuple[int, int] | None:
+        """Line and column, from 1, where a file that has been read names a key first."""
+        return self._place(file, keys, find=find_key)
+
+    def _below(self) -> list[Layer]:
+        user = Layer({"type": "user", "file": str(self.home.config_file)}, self._read(self.home.config_file))
+        return [user, Layer({"type": "system", "file": str(self.system_file)}, self._read(self.system_file))]
 
     def _evaluate(self, layers: Sequence[Layer], flags: Mapping[str, Any]) -> _Evaluated:
         merged = merge_layers(layers)
@@ -134,12 +159,17 @@ class ConfigLoader:
     def overlay(self, config: Config, file: str) -> tuple[Config, Mapping[str, Any]]:
         """(`config` with the settings of the file of an agent's role over it; those settings).
 
-        The file is relative to the one that names it. Raises ConfigError, also where there is no such file; OSError.
+        The file is relative to the one that names it. Raises ConfigError, also where there is no such file, or where it is a
+        project's and not as it was approved; OSError.
         """
-        path = self._folder(config.layers, lambda table: _names_role(table, file)) / Path(file).expanduser()
+        layer = _saying(config.layers, lambda table: _names_role(table, file))
+        path = self._beside(layer) / Path(file).expanduser()
         if not path.is_file():
             raise ConfigError(f"there is no file {path}")
-        over = self._read(path)
+        parsed = self._parse(path)
+        over = parsed.content
+        if layer is not None and layer.project is not None:
+            over = of_role(over, path, parsed.digest, layer.project)
         raw = merge(config.raw, over)
         layers = [Layer({"type": "user", "file": str(path)}, over), *config.layers]
         self._check(raw, layers)
@@ -172,7 +202,9 @@ class ConfigLoader:
 
     def _folder(self, layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Path:
         """Where a relative path starts: at the strongest file that counts and has it; at the home if no file has."""
-        layer = next((one for one in layers if one.disabled_reason is None and says(one.config)), None)
+        return self._beside(_saying(layers, says))
+
+    def _beside(self, layer: Layer | None) -> Path:
         file = None if layer is None else _file(layer)
         return file.parent if file else self.home.path
 
@@ -180,40 +212,55 @@ class ConfigLoader:
         if cwd is None:
             return [], None
         cwd = Path(os.path.abspath(cwd))
-        markers: object = settings.get("project_root_markers", [".git"])
-        names = cast("list[object]", markers) if isinstance(markers, list) else [".git"]
-        root = project_root(cwd, [name for name in names if isinstance(name, str)])
+        root = _root(cwd, settings)
         listed = settings.get("projects")
         layers: list[Layer] = []
+        approved: Mapping[str, Approval] | None = None
         for folder in folders_up(cwd, root):
             dot_codex = folder / ".codex"
-            # A home called .codex is no project's.
-            if dot_codex == self.home.path or not dot_codex.is_dir():
+            if not dot_codex.is_dir() or self._is_home(dot_codex):
                 continue
-            reason = self._disabled(trust_of(listed, folder, root), root)
+            own = trust_of(listed, folder)
+            reason = self._disabled(own or trust_of(listed, root), folder if own else root)
             file = dot_codex / "config.toml"
+            source = {"type": "project", "dotCodexFolder": str(dot_codex)}
             try:
-                content = self._read(file)
+                parsed = self._parse(file)
             except (ConfigError, OSError):
                 # What does not count need not be well-formed, nor a file.
                 if reason is None:
                     raise
-                content = _NOTHING
-            layers.append(Layer({"type": "project", "dotCodexFolder": str(dot_codex)}, content, reason))
+                parsed = _ABSENT
+            if reason is not None:
+                layers.append(Layer(source, parsed.content, reason))
+                continue
+            if approved is None:
+                approved = self.approvals.read()
+            counts, project = gated(parsed.content, file, root, approved, below=folder != root and own is None)
+            project = evolve(project, first_sight=self._first_sight, data=parsed.data)
+            layers.append(Layer(source, counts, project=project))
         return layers, trust_of(listed, cwd, root)
 
-    def _disabled(self, trust: Trust | None, root: Path) -> str | None:
+    def _is_home(self, folder: Path) -> bool:
+        """Whether a `.codex` is the home, by its name or behind a link, and so no project's."""
+        try:
+            return folder == self.home.path or folder.samefile(self.home.path)
+        except OSError:
+            return False
+
+    def _disabled(self, trust: Trust | None, folder: Path) -> str | None:
         if trust == "trusted":
             return None
         said = "is marked as untrusted" if trust == "untrusted" else "is not marked as trusted"
-        return f"{root} {said} in {self.home.config_file}; its .codex folders count once it is trusted."
+        return f"{folder} {said} in {self.home.config_file}; its .codex folders count once it is trusted."
 
     def _noted(self, layer: Layer) -> Sequence[Note]:
         """What is to be known of a layer."""
         path = _file(layer)
         if path is None:
             return notes(layer.config, None, lambda keys: None)
-        return notes(layer.config, path, partial(self._place, path, find=find_key))
+        left_out = () if layer.project is None else layer.project.left_out
+        return notes(layer.config, path, partial(self._place, path, find=find_key), left_out)
 
     def _refusals(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[Scope, ConfigError]:
         """What is refused of the settings in force, one error for each scope."""
@@ -256,20 +303,23 @@ class ConfigLoader:
         return None if parsed is None else find(parsed.data, keys)
 
     def _read(self, path: Path) -> Mapping[str, Any]:
+        return self._parse(path).content
+
+    def _parse(self, path: Path) -> _Parsed:
         try:
             stat = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
-            return _NOTHING
+            return _ABSENT
         signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         with self._lock:
             known = self._files.get(path)
         if known is not None and known.signature == signature:
-            return known.content
+            return known
         data = read_file(path, TEXT)
         parsed = _Parsed(signature, data, parse_file(path, data))
         with self._lock:
             self._files[path] = parsed
-        return parsed.content
+        return parsed
 
 
 def load(home: Home, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
@@ -277,10 +327,20 @@ def load(home: Home, cwd: Path | None = None, overrides: Sequence[tuple[str, Any
     return ConfigLoader(home).load(cwd, overrides)
 
 
+def _root(cwd: Path, settings: Mapping[str, Any]) -> Path:
+    markers: object = settings.get("project_root_markers", [".git"])
+    names = cast("list[object]", markers) if isinstance(markers, list) else [".git"]
+    return project_root(Path(os.path.abspath(cwd)), [name for name in names if isinstance(name, str)])
+
+
+def _saying(layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Layer | None:
+    return next((one for one in layers if one.disabled_reason is None and says(one.config)), None)
+
+
 def _alike(one: Layer, other: Layer) -> bool:
     # a file that has not changed is the same object; overrides are small
     same = one.config is other.config or ("file" not in one.source and one.config == other.config)
-    return same and (one.source, one.disabled_reason) == (other.source, other.disabled_reason)
+    return same and (one.source, one.disabled_reason, one.project) == (other.source, other.disabled_reason, other.project)
 
 
 def _file(layer: Layer) -> Path | None:

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from spindle.storage.config.editing import edit
 from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.programs import Pinned
 from spindle.storage.config.values import describe
 
 ApprovalMode: TypeAlias = Literal["auto", "prompt", "approve"]
@@ -86,6 +87,8 @@ class McpServerConfig:
     """Whether its tools may be called side by side."""
     shared: bool = False
     """Whether one process serves all threads of a runtime that configure it alike."""
+    pinned: Pinned | None = None
+    """For a project's server: what has to be as it was approved when the server starts."""
 
     def offers(self, tool: str) -> bool:
         """Whether the allow and deny lists let `tool` through."""

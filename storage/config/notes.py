@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 from attrs import frozen
 
 from spindle.storage.config.keys import Standing, judged
+from spindle.storage.config.project import LeftOut
 
 MOST: Final = 20
 """Settings of one file that are named; of more than these it is only said that there are more."""
@@ -35,10 +36,13 @@ class Note:
 
 
 def notes(
-    table: Mapping[str, Any], path: Path | None, find: Callable[[tuple[str, ...]], Place | None]
+    table: Mapping[str, Any],
+    path: Path | None,
+    find: Callable[[tuple[str, ...]], Place | None],
+    left_out: Sequence[LeftOut] = (),
 ) -> Sequence[Note]:
-    """What is to be known of one layer; `find` says where a key is."""
-    found = list(islice(_texts(table), MOST + 1))
+    """What is to be known of one layer, beside what was left out of it; `find` says where a key is."""
+    found = list(islice(chain(((each.keys, each.text) for each in left_out), _texts(table)), MOST + 1))
     told = [Note(text=text, path=path, place=find(keys)) for keys, text in found[:MOST]]
     if len(found) > MOST:
         told.append(Note(text="There are more settings that are ignored.", path=path))

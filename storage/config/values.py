@@ -1,4 +1,13 @@
-"""Configured values, as an error message names them."""
+"""Configured values: what an error message calls them, and their hashes."""
+
+import hashlib
+
+import orjson
+
+
+def hash_of(value: object) -> str:
+    """A hash of the content, as Codex makes it: the order of keys does not change it."""
+    return f"sha256:{hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()}"
 
 
 def describe(value: object) -> str:

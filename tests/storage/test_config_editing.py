@@ -1,11 +1,12 @@
 """Changing config.toml: comments and order stay, the file is replaced whole or not at all."""
 
 import os
+import tomllib
 
 import pytest
 
 from spindle.storage.config import ConfigError
-from spindle.storage.config.editing import edit
+from spindle.storage.config.editing import edit, set_values
 from spindle.storage.home import Home
 from spindle.storage.skills import switch
 
@@ -70,3 +71,47 @@ def test_skills_are_switched_off_with_an_entry_and_on_without_one(tmp_path):
     assert "/a/SKILL.md" not in home.config_file.read_text()
     switch(home, "name", "b", True)
     assert home.config_file.read_text().strip() == "# mine"
+
+
+KEYS = ("hooks", "state", '/a "b" \u00e9.toml:stop:0:0', "trusted_hash")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# mine\n[hooks.state]\n[features] # why\nx = true\n",
+        '[[hooks.Stop]]\nhooks = []\n[features]\nx = true\n[hooks.state."k"]\nenabled = false\n[z]\n[hooks.state."l"]\n',
+        'hooks = { Stop = [], state = { k = { enabled = true } } } # mine\n[features]\nx = true\n',
+        "hooks = { Stop = [] }\n",
+        'hooks.state."k".enabled = true\nprojects."/a".trust_level = "x"\n',
+        f'[hooks.state.{KEYS[2]!r}]\nenabled = false\ntrusted_hash = "old"\n[z]\n[hooks.state."l"]\n',
+    ],
+)
+def test_a_value_is_set_however_the_file_is_written(tmp_path, text):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    wanted = tomllib.loads(text)
+    wanted.setdefault("hooks", {}).setdefault("state", {}).setdefault(KEYS[2], {})["trusted_hash"] = "new"
+    wanted.setdefault("projects", {})["/p"] = {"trust_level": "trusted"}
+    set_values(path, {KEYS: "new", ("projects", "/p", "trust_level"): "trusted"})
+    assert tomllib.loads(path.read_text()) == wanted
+    assert ("# mine" in path.read_text()) == ("# mine" in text)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("hooks = 1\n", r"`hooks\.state\."), ("[broken", "Unexpected end of file")])
+def test_a_file_in_which_a_value_cannot_be_is_left_alone(tmp_path, text, reason):
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=reason):
+        set_values(path, {KEYS: "new"})
+    assert path.read_text() == text
+
+
+def test_where_a_value_cannot_be_set_it_is_said_what_to_write(tmp_path, monkeypatch):
+    path = tmp_path / "config.toml"
+    path.write_text("hooks = { Stop = [] }\n")  # a table at the end would declare it twice
+    monkeypatch.setattr("spindle.storage.config.editing._in_place", lambda *_: "hooks = { }")
+    with pytest.raises(ConfigError, match=r'by a program; set in its table \["hooks"."state"\]: "k" = "new"'):
+        set_values(path, {("hooks", "state", "k"): "new"})
+    assert path.read_text() == "hooks = { Stop = [] }\n"

@@ -8,6 +8,7 @@ import pytest
 
 from spindle.storage.config import ConfigLoader, parse_override
 from spindle.storage.config.hooks import HookConfig, HookHandler, hook_config, notify_program
+from spindle.storage.config.trusting import approve, wishes
 from spindle.storage.home import Home
 
 TABLES = """
@@ -33,8 +34,11 @@ def project(tmp_path: Path) -> Path:
 
 
 def load(home: Home, cwd: Path | None = None, *overrides: str) -> HookConfig:
-    loader = ConfigLoader(home, [parse_override(word) for word in overrides], system_file=home.path / "system" / "none")
-    return hook_config(loader.load(cwd))
+    return hook_config(loader(home, *overrides).load(cwd))
+
+
+def loader(home: Home, *overrides: str) -> ConfigLoader:
+    return ConfigLoader(home, [parse_override(word) for word in overrides], system_file=home.path / "system" / "none")
 
 
 def put(folder: Path, **events: Any) -> None:
@@ -80,12 +84,13 @@ def test_tables_say_the_same_and_both_count(home: Home) -> None:
 
 
 def test_all_layers_count_the_weakest_first(home: Home, project: Path) -> None:
-    home.config_file.write_text(f'[projects."{project}"]\ntrust_level = "trusted"\n')
     inner = project / "inner"
     inner.mkdir()
     put(home.path, Stop=[command("user")])
     put(project / ".codex", Stop=[command("project")])
     put(inner / ".codex", Stop=[command("inner")])
+    home.config_file.write_text(f'[projects."{inner}"]\ntrust_level = "trusted"\n')
+    approve(loader(home), wishes(loader(home), inner))
     (home.path / "system").mkdir()
     put(home.path / "system", Stop=[command("system")])
     flag = 'hooks={Stop = [{hooks = [{type = "command", command = "flag"}]}]}'
@@ -194,7 +199,7 @@ PATCH = ("apply_patch", "Write", "Edit")
     ],
 )
 def test_matchers(matcher: str | None, names: tuple[str, ...], matches: bool) -> None:
-    hook = HookHandler(event="preToolUse", command="x", matcher=matcher, path="/p", source="user", order=0, key="k")
+    hook = HookHandler(event="preToolUse", command="x", matcher=matcher, path="/p", source="user", order=0, key="k", hash="")
     assert hook.matches(*names) is matches
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from spindle.storage.config import Config, ConfigError, ConfigLoader, WorkspaceWrite, parse_override
+from spindle.storage.config.trusting import approve, wishes
 from spindle.storage.home import Home
 
 
@@ -118,13 +119,25 @@ def test_project_layers_closest_first(home: Home, project: Path) -> None:
     (project / ".codex/config.toml").write_text('model = "root"\nreview_model = "root"\n')
     (project / "sub/.codex").mkdir()
     (project / "sub/.codex/config.toml").write_text('model = "sub"\n')
-    config = load(home, trusting(project), cwd=project / "sub/deep")
+    both = trusting(project) + f'[projects."{project / "sub"}"]\ntrust_level = "trusted"\n'
+    config = load(home, both, cwd=project / "sub/deep")
     assert (config.model, config.raw["review_model"], config.trust) == ("sub", "root", "trusted")
     assert [layer.source.get("dotCodexFolder") for layer in config.layers[:2]] == [
         str(project / "sub/.codex"),
         str(project / ".codex"),
     ]
     assert load(home, trusting(project)).model == "user"
+
+
+def test_below_the_root_of_a_project_only_what_steers_the_model_counts(home: Home, project: Path) -> None:
+    (project / ".codex/config.toml").write_text('model = "root"\n')
+    (project / "sub/.codex").mkdir()
+    (project / "sub/.codex/config.toml").write_text('model = "sub"\nsandbox_mode = "danger-full-access"\n')
+    config = load(home, trusting(project), cwd=project / "sub/deep")
+    assert (config.model, config.layers[0].config) == ("sub", {"model": "sub"})
+    [note] = config.notes
+    assert "`sandbox_mode` of a project lies below the project's root and has no effect" in note.text
+    assert load(home, trusting(project / "sub", "untrusted") + trusting(project), cwd=project / "sub").model == "root"
 
 
 @pytest.mark.parametrize("level", ["untrusted", None])
@@ -277,6 +290,7 @@ def test_a_file_over_the_settings_lies_beside_the_one_that_names_it(home: Home, 
     (project / ".codex/role.toml").write_text('model = "ours"\n')
     (home.path / "role.toml").write_text('model = "mine"\n')
     loads = loader(home, trusting(project) + '[agents.mine]\nconfig_file = "./role.toml"\n')
+    approve(loads, wishes(loads, project))
     config = loads.load(project)
     assert [loads.overlay(config, file)[0].model for file in ("role.toml", "./role.toml")] == ["ours", "mine"]
     loads = loader(home, trusting(project, "untrusted") + '[agents.mine]\nconfig_file = "role.toml"\n')

@@ -21,8 +21,10 @@ from attrs import field, frozen
 
 from spindle.actors.tools.commands.rules import allow_prefix
 from spindle.actors.tools.patch.on_path import programs
-from spindle.storage.config import ConfigError
+from spindle.storage.config import ConfigError, ConfigLoader
 from spindle.storage.config.editing import edit
+from spindle.storage.config.hooks import hook_config
+from spindle.storage.config.trusting import approve, wishes
 from spindle.storage.credentials import CredentialStore
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
@@ -183,6 +185,31 @@ def old_config(home: Home) -> None:
     home.config_file.write_text('# mine\nmodel = "old"\n')
 
 
+def project(home: Home) -> None:
+    """A project beside one that is approved already."""
+    for name in ("other", "project"):
+        codex = home.path / name / ".codex"
+        codex.mkdir(parents=True)
+        (codex / "config.toml").write_text('sandbox_mode = "workspace-write"\n')
+        (codex / "hooks.json").write_text('{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "sh ./s"}]}]}}')
+        (home.path / name / "s").write_text("s")
+    approve_project(home, "other")
+
+
+def approve_project(home: Home, name: str) -> None:
+    wanted = wishes(ConfigLoader(home), home.path / name)
+    approve(ConfigLoader(home), wanted)
+    told = [*wanted.warnings, *(wish.approval for wish in wanted.wishes if isinstance(wish.approval, str))]
+    if told:  # the command prints it, and fails
+        raise OSError(*told)
+
+
+def approved(home: Home) -> bool:
+    loader = ConfigLoader(home)
+    loaded = [loader.load(home.path / name) for name in ("other", "project")]
+    return all(config.sandbox_mode and hook_config(config).handlers for config in loaded)
+
+
 def ruled(home: Home) -> bool:
     rules = (home.path / "rules/default.rules").read_text()
     return rules.endswith("\n") and 'pattern=["ls"]' in rules
@@ -236,6 +263,7 @@ USES = {
         old_config, set_model, lambda home: home.config_file.read_text() == '# mine\nmodel = "new"\n'
     ),
     "a first setting": Use(nothing, set_model, lambda home: home.config_file.read_text() == 'model = "new"\n'),
+    "approving a project": Use(project, lambda home: approve_project(home, "project"), approved),
     "logging in": Use(
         logged_in,
         lambda home: CredentialStore(home).login_api_key("new"),

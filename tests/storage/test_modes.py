@@ -10,6 +10,7 @@ import pytest
 
 from spindle.actors.tools.commands.rules import allow_prefix
 from spindle.actors.tools.patch.on_path import programs
+from spindle.storage.config.approvals import Approvals
 from spindle.storage.config.editing import edit
 from spindle.storage.credentials import CredentialStore
 from spindle.storage.durable import make_folder
@@ -68,6 +69,7 @@ def make_files(home: Home) -> None:
     record_name(home, A, "secret")
     keep_list(home, "provider", "1", ModelList([], None, 0))
     edit(home.config_file, lambda document: document.update(model="m"))
+    Approvals(home).record([], {})
     CredentialStore(home).login_api_key("sk-secret")
     allow_prefix(home.path / "rules", ("ls",))
     programs(home.path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
+import trio
 from attrs import frozen
 
+from spindle.actors.tools.mcp.errors import StartupFailed
 from spindle.actors.tools.mcp.shapes import Json
 from spindle.actors.tools.mcp.transport import Transport
 from spindle.storage.config import McpServerConfig
@@ -33,8 +35,19 @@ class Opening:
     environ: Mapping[str, str]
     warden: Warden
 
-    def __call__(self, config: McpServerConfig) -> AbstractAsyncContextManager[Transport]:
+    @asynccontextmanager
+    async def __call__(self, config: McpServerConfig) -> AsyncGenerator[Transport]:
         """A transport to the server, which is over at the end of the `async with`. Entering it raises StartupFailed."""
+        pinned = config.pinned
+        if pinned is not None:
+            # it may have been long since the configuration was read, and commands may write in the project
+            reason = await trio.to_thread.run_sync(pinned.changed, self.home, abandon_on_cancel=True)
+            if reason is not None:
+                raise StartupFailed(reason)
+        async with self._open(config) as transport:
+            yield transport
+
+    def _open(self, config: McpServerConfig) -> AbstractAsyncContextManager[Transport]:
         if config.url is not None and config.command is None:
             from spindle.actors.tools.mcp.streamable_http import open_http
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import orjson
 import pytest
 import trio
+from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.hooks.turn_hooks import TurnHooks, prompt_text
@@ -12,6 +13,7 @@ from spindle.actors.hooks.verdicts import Ended
 from spindle.actors.tools.interface import Permission, Use
 from spindle.rpc.protocol.items import HookPromptFragment
 from spindle.storage.config.hooks import HookHandler
+from spindle.storage.config.programs import Pinned, Program
 
 BASH = Use(id="c1", tool="Bash", input={"command": "ls"})
 PATCH = Use(id="c2", tool="apply_patch", input={"command": "…"}, aliases=("Write", "Edit"))
@@ -66,7 +68,14 @@ def hooks(programs, host):
         return TurnHooks(
             handlers=[
                 HookHandler(
-                    event=event, command=command, matcher=matcher, path="/h/hooks.json", source="user", order=n, key="k"
+                    event=event,
+                    command=command,
+                    matcher=matcher,
+                    path="/h/hooks.json",
+                    source="user",
+                    order=n,
+                    key="k",
+                    hash="",
                 )
                 for n, (event, command, matcher) in enumerate(handlers)
             ],
@@ -122,6 +131,23 @@ async def test_what_each_event_s_programs_are_given(hooks, programs, host):
     assert programs.given["postToolUse"] == common(
         host, "PostToolUse", **told, tool_response={"k": 1}, tool_use_id="c1"
     )
+
+
+async def test_a_hook_whose_file_has_changed_is_not_run(hooks, programs, host, tmp_path):
+    check = tmp_path / "check.sh"
+    check.write_text("true")
+    program = Program(["sh ./check.sh"], tmp_path)
+    some = hooks(("stop", "sh ./check.sh", None))
+    some = evolve(some, handlers=[evolve(hook, pinned=Pinned(program, program.files())) for hook in some.handlers])
+    await some.stopping(None, again=False)
+    assert len(programs.given) == 1
+    programs.given.clear()
+    check.write_text("evil")
+    assert await some.stopping(None, again=False) == []
+    assert programs.given == {}
+    _, run = host.runs[-1]
+    said = f"hook was not run: {check} has changed since it was approved"
+    assert (run.status, [entry.text for entry in run.entries]) == ("failed", [said])
 
 
 async def test_only_those_that_match_are_run(hooks, programs):

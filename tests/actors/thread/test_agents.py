@@ -1,5 +1,6 @@
 """Agents as threads: what they begin with, what ties them to the thread that started them, and what becomes of them."""
 
+import json
 
 import orjson
 import trio
@@ -9,6 +10,9 @@ from spindle.actors.thread.turns import OTHER_BOUNDS
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
+from spindle.storage.config.editing import set_values
+from spindle.storage.config.hooks import hook_config
+from spindle.storage.config.trusting import approve, wishes
 
 from .agent_plays import (
     FREE,
@@ -48,6 +52,34 @@ async def test_an_agent_is_a_thread_and_its_end_is_heard_of(play, lines, tmp_pat
         tools = [item.tool for turn in read.turns for item in turn.items if item.type == "collabAgentToolCall"]
         assert tools == ["spawnAgent", "wait"]
     assert loaded(runtime) == []
+
+
+async def test_a_script_that_the_model_changed_is_no_agents_hook(play, tmp_path):
+    """Codex has approved the hook, which says nothing of its files: they are those that the thread was loaded with."""
+    mark, script, hooks = tmp_path / "mark", tmp_path / "s.sh", tmp_path / ".codex/hooks.json"
+    (tmp_path / ".git").mkdir()
+    hooks.parent.mkdir()
+    hooks.write_text(json.dumps({"hooks": {"Stop": [{"hooks": [{"type": "command", "command": f"sh {script}"}]}]}}))
+    script.write_text("true")
+
+    def change(outputs):
+        script.write_text(f"touch {mark}")
+        return spawn()
+
+    opening, _ = play(root=[[change], [wait()], ["thanks"]], child=[["found it"]])
+    async with opening as runtime:
+        home = runtime.home.config_file
+        home.write_text(f'[projects."{tmp_path}"]\ntrust_level = "trusted"\n')
+        [hook] = hook_config(runtime.config_loader.load(tmp_path)).listed
+        set_values(home, {("hooks", "state", hook.key, "trusted_hash"): hook.hash})
+        async with runtime.start_thread(cwd=tmp_path) as thread:
+            assert len(runtime.registry.loaded_state(thread.id).hooks.handlers) == 1
+            assert await thread.run("go") == "thanks"
+        assert not mark.exists()
+        approve(runtime.config_loader, wishes(runtime.config_loader, tmp_path))
+        async with runtime.start_thread(cwd=tmp_path) as thread:
+            await thread.run("go")
+        assert mark.exists()
 
 
 async def test_an_agent_has_what_its_parent_works_with(play, tmp_path):

@@ -16,6 +16,7 @@ from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.storage.config import McpServerConfig
+from spindle.storage.config.programs import Pinned, Program
 
 INFO = {"name": "spindle", "version": "1"}
 
@@ -59,6 +60,23 @@ def has_children():
     except ChildProcessError:
         return False
     return True
+
+
+async def test_a_projects_server_is_not_started_when_its_program_has_changed(opening, processes, tmp_path):
+    script = tmp_path / "serve.sh"
+    script.write_text("true")
+    program = Program(["./serve.sh"], tmp_path)
+    config = McpServerConfig(
+        name="s", command="sh", args=("./serve.sh",), pinned=Pinned(program, program.files())
+    )
+    server = Server(config, opening, INFO)
+    await server.run()
+    assert len(processes) == 1
+    script.write_text("evil")
+    server = Server(config, opening, INFO)
+    await server.run()
+    assert len(processes) == 1
+    assert (server.state, server.reason) == ("failed", f"{script} has changed since it was approved")
 
 
 async def test_where_a_server_runs_and_what_it_is_given(nursery, opening, tiny, tmp_path, host):

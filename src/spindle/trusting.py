@@ -1,0 +1,61 @@
+"""`spindle trust`: show what a project's `.codex` wants to run or to change, and approve it as it is now."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from spindle.storage.config import ConfigError, ConfigLoader
+from spindle.storage.config.approvals import Approval
+from spindle.storage.config.trusting import Wish, Wishes, approve, wishes
+from spindle.storage.home import Home, HomeError
+
+
+def main(path: str, *, only_show: bool) -> int:
+    """Approve the project that `path` lies in; returns the exit code: 1 where not all of it could be approved."""
+    try:
+        if not os.path.isdir(path):
+            raise NotADirectoryError(f"{shown(path)} is not a folder")
+        loader = ConfigLoader(Home.resolve(os.environ))
+        wanted = wishes(loader, Path(path))
+        _show(wanted)
+        if only_show:
+            return 0
+        approve(loader, wanted)
+    except (HomeError, ConfigError, OSError) as error:
+        print(shown(f"spindle: {error}"), file=sys.stderr)
+        return 1
+    failed = [wish for wish in wanted.wishes if not isinstance(wish.approval, Approval)]
+    for wish in failed:
+        print(shown(f"spindle: {wish.name} cannot be approved: {wish.approval}"), file=sys.stderr)
+    what = "." if failed or not wanted.wishes else ", with all of this as it is now."
+    print(f"{shown(str(wanted.root))} is trusted{what}")
+    return 1 if failed else 0
+
+
+def shown(text: str) -> str:
+    """A text that is one line and cannot change what a terminal shows."""
+    return text if text.isprintable() else json.dumps(text)
+
+
+def _show(wanted: Wishes) -> None:
+    for warning in wanted.warnings:
+        print(f"spindle: {shown(warning)}", file=sys.stderr)
+    if not wanted.wishes:
+        print(f"{shown(str(wanted.root))} wants nothing that has to be approved.")
+        return
+    print(f"{shown(str(wanted.root))} wants to run, or to change:")
+    for wish in wanted.wishes:
+        print(f"\n{_where(wish)}: {shown(wish.name)} ({wish.standing})")
+        says = wish.says if isinstance(wish.says, str) else json.dumps(wish.says)
+        print(f"    {shown(says)}")
+        if isinstance(wish.approval, Approval):
+            for file in wish.approval.files:
+                print(f"    with the file {shown(file)}")
+    print()
+
+
+def _where(wish: Wish) -> str:
+    return shown(str(wish.file)) + ("" if wish.line is None else f":{wish.line}")

@@ -1,0 +1,101 @@
+"""The files of a project that its settings run: found by their names in the settings, compared by their content."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from spindle.storage.outside import digest_file
+
+PROGRAM: Final = 256 << 20
+"""Bytes of a file that is compared; a larger one cannot be approved."""
+WORDS: Final = 1000
+"""Different words of a setting that are looked for as files."""
+
+_NO_FILE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES))
+_APART: Final = re.compile(r"(?:\$\w*|[\s\"'`(){}\[\]<>|&;=,:*?])+")
+
+
+@frozen
+class Program:
+    """What a setting of a project says that may name files: its `texts`, each taken whole and word by word.
+
+    A relative name is looked for in `root`, the project's folder, and in `bases`. An absolute one is taken as it is and below
+    `root`, because `$(git rev-parse --show-toplevel)/check` is written where the root is not known.
+    """
+
+    texts: Sequence[str]
+    root: Path
+    bases: Sequence[Path] = ()
+
+    def files(self, cwd: str | Path | None = None, pinned: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The named files that lie in the project, each with the hash of its content. Blocks on the disk.
+
+        `cwd` is one more folder to look in. A word without a slash may be anything; with `pinned` it counts only if it leads to
+        one of these files. Raises OSError for a file that cannot be read, or is larger than `PROGRAM`.
+        """
+        found: dict[str, str] = {}
+        for path, plain in self._paths(cwd):
+            if path not in found and not (plain and pinned is not None and path not in pinned):
+                if _is_file(path) and self._inside(path):
+                    found[path] = digest_file(path, PROGRAM)
+        return found
+
+    def _paths(self, cwd: str | Path | None) -> Iterator[tuple[str, bool]]:
+        folders = [str(self.root), *map(str, self.bases), *([] if cwd is None else [str(cwd)])]
+        names = dict.fromkeys(name for text in self.texts for name in (text, *_APART.split(text)) if name)
+        if len(names) > WORDS:
+            raise OSError(errno.E2BIG, f"a command of more than {WORDS} words")
+        for name in names:
+            home = os.path.expanduser(name)
+            if home.startswith("/"):
+                yield os.path.normpath(home), False
+                name = name.lstrip("/")
+            for folder in folders:
+                yield os.path.normpath(os.path.join(folder, name)), "/" not in name
+
+    def _inside(self, path: str) -> bool:
+        """Whether a file lies in the project, be it by its name or by where links lead."""
+        return _below(path, str(self.root)) or _below(os.path.realpath(path), os.path.realpath(self.root))
+
+
+@frozen
+class Pinned:
+    """A program and its files as they were approved: path -> hash."""
+
+    program: Program
+    files: Mapping[str, str]
+
+    def changed(self, cwd: str | Path | None = None) -> str | None:
+        """Why it may not be run in `cwd`: a file that is not as it was approved. Blocks on the disk, does not raise."""
+        try:
+            found = self.program.files(cwd, self.files)
+        except OSError as error:
+            return f"{error.filename or 'a file that it names'} cannot be read: {error.strerror or error}"
+        for path, digest in found.items():
+            if (approved := self.files.get(path)) != digest:
+                return f"{path} is not approved" if approved is None else f"{path} has changed since it was approved"
+        return None
+
+
+def _is_file(path: str) -> bool:
+    """Whether there is a file; not knowing is no answer. Raises OSError."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except ValueError:  # a name that no file can have
+        return False
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return False
+        raise
+
+
+def _below(path: str, root: str) -> bool:
+    return path.startswith(root.rstrip("/") + "/")

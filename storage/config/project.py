@@ -1,0 +1,178 @@
+"""What of the settings in a project's `.codex/config.toml` counts.
+
+A project is a folder that somebody else may fill: a pull brings another version. So that it is trusted says little of what it
+holds. What only steers the model counts. What runs programs, opens the sandbox, spares questions, or says where the model and
+its tools are, counts if its content has been approved; Codex 0.124 and 0.171 let it count unseen. A few keys never count.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from attrs import evolve, field, frozen
+
+from spindle.storage.config.approvals import NOTHING, Approval, FirstSight, pinned
+from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.keys import KEYS, Standing
+from spindle.storage.config.programs import Pinned, Program
+from spindle.storage.config.values import hash_of
+
+Keys: TypeAlias = tuple[str, ...]
+
+_NEVER: Final = """
+model_provider model_providers openai_base_url chatgpt_base_url apps_mcp_product_sku notify profile profiles otel
+experimental_realtime_ws_base_url experimental_realtime_webrtc_call_base_url responses_api_metadata
+"""
+
+_STEERING: Final = """
+model review_model model_reasoning_effort model_reasoning_summary model_verbosity model_supports_reasoning_summaries
+model_context_window model_auto_compact_token_limit tool_output_token_limit personality service_tier
+instructions developer_instructions compact_prompt
+include_permissions_instructions include_environment_context include_collaboration_mode_instructions project_doc_max_bytes
+"""
+
+NEVER: Final = frozenset(_NEVER.split())
+"""Keys that count in the user's files alone, as in Codex 0.171: who answers, who is notified, which profile holds."""
+STEERING: Final = frozenset(_STEERING.split())
+"""Keys that count in a trusted project whatever they say: a text in it, such as AGENTS.md, can do as much."""
+BELOW: Final = "lies below the project's root"
+_BY_HOOK: Final = "hooks"
+"""Approved one by one (`hooks.py`)."""
+_NAMED: Final = ("mcp_servers", "agents", "permissions")
+"""Tables whose members are approved one by one."""
+_NOT_OF_ROLES: Final = NEVER | {"mcp_servers", "agents"}
+_EFFECTIVE: Final = frozenset(
+    dotted.partition(".")[0] for dotted, standing in KEYS.items() if standing in (Standing.SERVED, Standing.REFUSED)
+)
+_OF_COMMANDS: Final = ("command", "args", "cwd", "env", "config_file")
+"""Members that name files: of a server, and of an agent's role."""
+
+
+@frozen
+class Setting:
+    """A setting of a project that has to be approved: where it is, and what it says."""
+
+    keys: Keys
+    value: object
+    program: Program
+
+    @property
+    def hash(self) -> str:
+        return hash_of([*self.keys, self.value])
+
+    def key(self, file: Path) -> str:
+        """What it is approved as."""
+        return f"{file}:{'.'.join(self.keys)}"
+
+
+@frozen
+class LeftOut:
+    """A setting that does not count, and why."""
+
+    keys: Keys
+    text: str
+
+
+@frozen
+class Project:
+    """What is known of the project that a layer belongs to. `root` is its folder, `folder` the one that `.codex` lies in."""
+
+    root: Path
+    folder: Path
+    approved: Mapping[str, Approval] = NOTHING
+    below: bool = False
+    """Whether the folder lies below the root and is not trusted itself: there only what steers the model counts."""
+    left_out: Sequence[LeftOut] = ()
+    pins: Mapping[Keys, Pinned] = {}
+    """The approved settings with the files they name."""
+    first_sight: FirstSight = field(factory=FirstSight, eq=False, repr=False)
+    data: bytes = field(default=b"", eq=False, repr=False)
+    """The text of its config.toml."""
+
+    @property
+    def advice(self) -> str:
+        """How to approve."""
+        if self.below:
+            return f'it counts in {self.root}, or where `[projects."{self.folder}"]` trusts the folder itself'
+        return f"`spindle trust {shlex.quote(str(self.folder))}` shows what the project wants to run, and approves it"
+
+
+def settings(content: Mapping[str, Any], file: Path, root: Path) -> Iterator[Setting]:
+    """The settings of a project's config.toml that have to be approved."""
+    for key, value in content.items():
+        if key in NEVER or key in STEERING or key == _BY_HOOK or key not in _EFFECTIVE:
+            continue
+        if key in _NAMED and isinstance(value, dict):
+            for name, member in cast("dict[str, object]", value).items():
+                yield Setting((key, name), member, _program(member, file, root))
+        else:
+            yield Setting((key,), value, _program(value, file, root))
+
+
+def gated(
+    content: Mapping[str, Any], file: Path, root: Path, approved: Mapping[str, Approval], *, below: bool = False
+) -> tuple[Mapping[str, Any], Project]:
+    """(what counts of the content of a trusted project's config.toml, what is known of the project). Blocks on the disk.
+
+    `below`: the file is not the root's, and its folder is not trusted itself.
+    """
+    project = Project(root, file.parent.parent, approved, below)
+    counts = {key: value for key, value in content.items() if key not in NEVER}
+    left_out = [
+        LeftOut((key,), f"`{key}` has no effect in a project; it counts in the user's config.toml alone.")
+        for key in content
+        if key in NEVER
+    ]
+    pins: dict[Keys, Pinned] = {}
+    for setting in settings(content, file, root):
+        found = BELOW if below else pinned(setting.program, setting.hash, approved.get(setting.key(file)))
+        if isinstance(found, Pinned):
+            pins[setting.keys] = found
+        else:
+            _take_out(counts, setting.keys)
+            said = f"`{'.'.join(setting.keys)}` of a project {found} and has no effect: {project.advice}."
+            left_out.append(LeftOut(setting.keys, said))
+    return counts, evolve(project, left_out=left_out, pins=pins)
+
+
+def of_role(content: Mapping[str, Any], path: Path, digest: str, project: Project) -> Mapping[str, Any]:
+    """What counts of the file at `path` that a project names for an agent's role.
+
+    Raises ConfigError where it does not lie in the project, is not as it was approved, or says what it cannot say: who answers,
+    and what would bring files that nobody has approved.
+    """
+    approved = [pin.files for keys, pin in project.pins.items() if keys[0] == "agents"]
+    if not any(files.get(os.path.normpath(path)) == digest for files in approved):
+        raise ConfigError(f"this file of a project is not as it was approved: {project.advice}", path)
+    if (key := next((key for key in content if key in _NOT_OF_ROLES), None)) is not None:
+        raise ConfigError(f"`{key}` has no place in the file of a project's role", path)
+    return content
+
+
+def _take_out(content: dict[str, Any], keys: Keys) -> None:
+    key, *names = keys
+    if names:
+        content[key] = {name: member for name, member in content[key].items() if name not in names}
+    if not names or not content[key]:
+        del content[key]
+
+
+def _program(value: object, file: Path, root: Path) -> Program:
+    """The texts of a server's table, or of a role's, in which files may be named; nothing of other settings."""
+    table = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    texts = [text for key in _OF_COMMANDS for text in _texts(table.get(key))]
+    cwd = table.get("cwd")
+    return Program(texts, root, (file.parent, *((root / cwd,) if isinstance(cwd, str) else ())))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        members = cast("dict[str, object]", value).values() if isinstance(value, dict) else cast("list[object]", value)
+        for member in members:
+            yield from _texts(member)

@@ -1,0 +1,124 @@
+"""Approving what a project's `.codex` holds: finding what it wants, and recording that it is approved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+from spindle.rpc.protocol.hooks import CONFIGURED_AS
+from spindle.storage.config.approvals import Approval
+from spindle.storage.config.editing import set_values
+from spindle.storage.config.hooks import HookHandler, hook_config
+from spindle.storage.config.layers import Layer
+from spindle.storage.config.loader import ConfigLoader
+from spindle.storage.config.programs import Program
+from spindle.storage.config.project import Project, settings
+
+Standing: TypeAlias = Literal["approved", "new", "changed"]
+
+
+@frozen(kw_only=True)
+class Wish:
+    """A setting or a hook of a project that does not count without approval.
+
+    `name` is the dotted setting or the hook's event, `says` the setting's value or the hook's command. `approval` is what is
+    recorded, or why it cannot be approved. `hook` is set for a hook.
+    """
+
+    file: Path
+    line: int | None
+    name: str
+    says: object
+    key: str
+    standing: Standing
+    approval: Approval | str
+    hook: HookHandler | None = None
+
+
+@frozen
+class Wishes:
+    """What a project wants, and the `.codex` folders that count once its `root` is trusted.
+
+    `warnings` are about hooks that cannot run, or files of hooks that cannot be read.
+    """
+
+    root: Path
+    folders: Sequence[Path]
+    wishes: Sequence[Wish]
+    warnings: Sequence[str]
+
+
+def wishes(loader: ConfigLoader, path: Path) -> Wishes:
+    """What the project that `path` lies in wants, if it is trusted. Blocks on the disk. Raises ConfigError, OSError."""
+    path = Path(os.path.abspath(path))
+    root = loader.root(path)
+    config = loader.load(path, [("projects", {str(root): {"trust_level": "trusted"}})])
+    found: list[Wish] = []
+    folders: list[Path] = []
+    for layer in reversed(config.layers):
+        if layer.project is not None and not layer.project.below:
+            folders.append(layer.project.folder / ".codex")
+            found += _settings(loader, layer, layer.project, path)
+    hooks = hook_config(config)
+    found += [_hook(hook, root, path) for hook in hooks.listed if Path(hook.path).parent in folders]
+    return Wishes(root, folders, found, hooks.warnings)
+
+
+def approve(loader: ConfigLoader, wanted: Wishes) -> None:
+    """Trust the project, and approve what it wants as far as that can be; on disk when this returns.
+
+    Raises ConfigError, OSError.
+    """
+    approvals = {wish.key: wish.approval for wish in wanted.wishes if isinstance(wish.approval, Approval)}
+    values: dict[Sequence[str], str] = {("projects", str(wanted.root), "trust_level"): "trusted"}
+    for wish in wanted.wishes:
+        if wish.hook is not None and wish.key in approvals:
+            values["hooks", "state", wish.key, "trusted_hash"] = wish.hook.hash
+    loader.approvals.record(wanted.folders, approvals)
+    set_values(loader.home.config_file, values)
+
+
+def _settings(loader: ConfigLoader, layer: Layer, project: Project, cwd: Path) -> list[Wish]:
+    file = Path(layer.source["dotCodexFolder"]) / "config.toml"
+    found: list[Wish] = []
+    for setting in settings(loader.read(file), file, project.root):
+        key = setting.key(file)
+        known: Standing = "approved" if setting.keys in project.pins else "changed" if key in project.approved else "new"
+        place = loader.place(file, setting.keys)
+        found.append(
+            Wish(
+                file=file,
+                line=place and place[0],
+                name=".".join(setting.keys),
+                says=setting.value,
+                key=key,
+                standing=known,
+                approval=_approval(setting.hash, setting.program, cwd),
+            )
+        )
+    return found
+
+
+def _hook(hook: HookHandler, root: Path, cwd: Path) -> Wish:
+    known: Standing = "approved" if hook.trust == "trusted" else "changed" if hook.trust == "modified" else "new"
+    return Wish(
+        file=Path(hook.path),
+        line=hook.place and hook.place[0],
+        name=CONFIGURED_AS[hook.event] + (f" {hook.matcher}" if hook.matcher else ""),
+        says=hook.command,
+        key=hook.key,
+        standing=known,
+        approval=_approval(hook.hash, Program([hook.command], root), cwd),
+        hook=hook,
+    )
+
+
+def _approval(hash: str, program: Program, cwd: Path) -> Approval | str:
+    try:
+        return Approval(hash, program.files(cwd))
+    except OSError as error:
+        return f"{error.filename or 'a file that it names'}: {error.strerror or error}"
