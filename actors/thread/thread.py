@@ -152,8 +152,7 @@ class ThreadActor(Actor):
                 if self.state.turns is not None:
                     self.state.turns.close()
         finally:
-            if self._keeping:
-                await self._kept()
+            await self._kept()
             self._gone = True
             for subscriber in self.subscribers:
                 subscriber.threads.discard(self.thread_id)
@@ -162,6 +161,8 @@ class ThreadActor(Actor):
             self.membership.ended()
 
     async def _kept(self) -> None:
+        if all(kept.is_set() for kept in self._keeping):
+            return
         with trio.move_on_after(KEPT) as waiting:
             for kept in self._keeping:
                 await kept.wait()
