@@ -116,7 +116,9 @@ def test_optional_members_of_the_body_are_left_out_unless_set(make_request: Make
     assert (body["service_tier"], body["text"], body["input"], body["tools"]) == ("fast", {"verbosity": "low"}, [], [])
 
 
-@pytest.mark.parametrize("sizes", [[3], [3] * 128, [3] * 129, [3] * 1000, [9**5], [9**5] * 129, [*[3] * 200, 9**5, *[3] * 200]])
+@pytest.mark.parametrize(
+    "sizes", [[3], [3] * 128, [3] * 129, [3] * 1000, [3] * 8193, [9**5], [9**5] * 129, [*[3] * 200, 9**5, *[3] * 200]]
+)
 def test_every_item_of_the_input_is_in_the_body_once(make_request: Make, sizes: list[int]) -> None:
     items = [orjson.dumps(f"{number:03}".ljust(size)) for number, size in enumerate(sizes)]
     body = orjson.loads(b"".join(encode_body(make_request(input=items))))
