@@ -187,11 +187,12 @@ class Runtime:
 
     async def _greet(self, connection: Connection) -> None:
         from spindle.storage.config import ConfigError
-        from spindle.storage.config.hooks import hook_config
 
         loader = self.config_loader
 
         def look() -> Sequence[Note]:
+            from spindle.storage.config.hooks import hook_config
+
             config = loader.load(Path(self.cwd))
             config.check()
             config.check_provider(config.model_provider)

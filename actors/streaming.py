@@ -14,7 +14,6 @@ from spindle.rpc.large import LARGE
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.envelope import RequestId, encode_error, encode_notification, encode_result
 from spindle.rpc.protocol.errors import RpcError, internal_error
-from spindle.rpc.protocol.turns import Turn, TurnError
 from spindle.rpc.protocol.values import clean
 from spindle.storage.rollout.source import RolloutChanged
 
@@ -158,6 +157,8 @@ def _encoded(body: Body) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError as error:
+        from spindle.rpc.protocol.turns import Turn, TurnError
+
         id, why = clean(body["id"]), f"the turn cannot be shown: {error}"
         log.error("turn %s: %s", id, why)
         return encode(Turn(id, items_view="notLoaded", status="failed", error=TurnError(why, "other")))

@@ -18,7 +18,6 @@ from attrs import define, evolve
 from spindle.actors.streaming import LargeAnswer, LongMessage
 from spindle.actors.weighing import weigh, weigh_text
 from spindle.rpc.protocol.envelope import encode_notification
-from spindle.rpc.protocol.turns import WarningNotification
 from spindle.rpc.protocol.values import clean
 
 log = logging.getLogger("spindle")
@@ -73,6 +72,8 @@ class Event:
             try:
                 self._encoded = encode_notification(self.method, self.params)
             except Exception as error:
+                from spindle.rpc.protocol.turns import WarningNotification
+
                 why = f"a notification cannot be encoded and is missing: {self.method}: {error}"
                 log.error("thread %s: %s", thread_id := getattr(self.params, "thread_id", None), why)
                 warning = WarningNotification(None if thread_id is None else clean(thread_id), why)

@@ -231,7 +231,7 @@ def _listed(items: Sequence[bytes]) -> list[bytes]:
         parts = [b","] * (2 * len(items) - 1)
         parts[::2] = items
         return parts
-    parts = []
+    parts = list[bytes]()
     for at in range(0, len(items), _GROUP):
         group = items[at : at + _GROUP]
         if at:

@@ -1,8 +1,10 @@
 """The settings in force for one working directory."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
@@ -11,11 +13,13 @@ from spindle.storage.config.credentials import key_variables
 from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
-from spindle.storage.config.notes import Note
 from spindle.storage.config.permissions import chosen, named
-from spindle.storage.config.programs import Pinned
 from spindle.storage.config.providers import OPENAI, providers
 from spindle.storage.config.requirements import NOTHING, Requirements
+
+if TYPE_CHECKING:
+    from spindle.storage.config.notes import Note
+    from spindle.storage.config.programs import Pinned
 
 Scope: TypeAlias = tuple[str, str] | None
 """What a refusal is about: a table of one name, which may not be in use, or all of the settings."""

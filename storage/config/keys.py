@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import cache
 from typing import Final, TypeAlias, cast
 
 from attrs import define, field
@@ -196,6 +197,7 @@ class _Node:
         return node
 
 
+@cache
 def _tree() -> _Node:
     root = _Node()
     for dotted, standing in KEYS.items():
@@ -206,12 +208,9 @@ def _tree() -> _Node:
     return root
 
 
-_ROOT: Final = _tree()
-
-
 def judged(table: Mapping[str, object]) -> Iterator[Judged]:
     """The keys of a configuration that are not simply served, from the top, each with what becomes of it."""
-    return _judged(table, _ROOT, ())
+    return _judged(table, _tree(), ())
 
 
 def _judged(table: Mapping[str, object], node: _Node, at: tuple[str, ...]) -> Iterator[Judged]:

@@ -1,17 +1,21 @@
 """Layers of configuration, strongest first: session flags, project folders (nearest first), user, system."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from attrs import frozen
 
 from spindle.rpc.protocol.values import fault
 from spindle.storage.config.errors import ConfigError
-from spindle.storage.config.project import Project
 from spindle.storage.config.values import hash_of
 from spindle.storage.outside import planted
+
+if TYPE_CHECKING:
+    from spindle.storage.config.project import Project
 
 Trust: TypeAlias = Literal["trusted", "untrusted"]
 

@@ -1,15 +1,16 @@
 """From files to settings. Files are parsed once and again only when they change."""
 
+from __future__ import annotations
+
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
-from spindle.storage.config.approvals import Approval, Approvals, FirstSight
 from spindle.storage.config.checking import faults
 from spindle.storage.config.effective import SCOPED, Config, Scope
 from spindle.storage.config.errors import ConfigError
@@ -26,13 +27,16 @@ from spindle.storage.config.layers import (
 )
 from spindle.storage.config.model_catalog import Catalog, CatalogFiles
 from spindle.storage.config.notes import Note, notes
-from spindle.storage.config.project import gated, of_role
 from spindle.storage.config.providers import providers
 from spindle.storage.config.requirements import Requirements, requirements
 from spindle.storage.config.texts import FILES, TextFiles
 from spindle.storage.config.toml import find_key, find_value, parse_file
 from spindle.storage.home import Home
 from spindle.storage.outside import TEXT, digest, read_file
+
+if TYPE_CHECKING:
+    from spindle.storage.config.approvals import Approval, Approvals, FirstSight
+    from spindle.storage.config.project import Project
 
 SYSTEM_FILE = Path("/etc/codex/config.toml")
 _Signature: TypeAlias = tuple[int, int, int]
@@ -85,11 +89,17 @@ class ConfigLoader:
         self._files: dict[Path, _Parsed] = {}
         self._requirements: tuple[Mapping[str, Any], Requirements] | None = None
         self._evaluated: _Evaluated | None = None
-        self.approvals = Approvals(home)
-        self._first_sight = FirstSight()
+        self._first_sight: FirstSight | None = None
         self._catalogs = CatalogFiles()
         self._texts = TextFiles()
         self._lock = threading.Lock()
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What the user has approved of projects."""
+        from spindle.storage.config.approvals import Approvals
+
+        return Approvals(self.home)
 
     def load(self, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
         """The settings in force in `cwd` (None: without project layers), `overrides` strongest of all.
@@ -169,6 +179,8 @@ class ConfigLoader:
         parsed = self._parse(path)
         over = parsed.content
         if layer is not None and layer.project is not None:
+            from spindle.storage.config.project import of_role
+
             over = of_role(over, path, parsed.digest, layer.project)
         raw = merge(config.raw, over)
         layers = [Layer({"type": "user", "file": str(path)}, over), *config.layers]
@@ -236,10 +248,21 @@ class ConfigLoader:
                 continue
             if approved is None:
                 approved = self.approvals.read()
-            counts, project = gated(parsed.content, file, root, approved, below=folder != root and own is None)
-            project = evolve(project, first_sight=self._first_sight, data=parsed.data)
+            counts, project = self._gated(parsed, file, root, approved, below=folder != root and own is None)
             layers.append(Layer(source, counts, project=project))
         return layers, trust_of(listed, cwd, root)
+
+    def _gated(
+        self, parsed: _Parsed, file: Path, root: Path, approved: Mapping[str, Approval], *, below: bool
+    ) -> tuple[Mapping[str, Any], Project]:
+        # few have a project with settings of its own, and so these are imported here
+        from spindle.storage.config.approvals import FirstSight
+        from spindle.storage.config.project import gated
+
+        with self._lock:
+            first_sight = self._first_sight = self._first_sight or FirstSight()
+        counts, project = gated(parsed.content, file, root, approved, below=below)
+        return counts, evolve(project, first_sight=first_sight, data=parsed.data)
 
     def _is_home(self, folder: Path) -> bool:
         """Whether a `.codex` is the home, by its name or behind a link, and so no project's."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from attrs import frozen
 
 from spindle.storage.config.keys import Standing, judged
-from spindle.storage.config.project import LeftOut
+
+if TYPE_CHECKING:
+    from spindle.storage.config.project import LeftOut
 
 MOST: Final = 20
 """Settings of one file that are named; of more than these it is only said that there are more."""
