@@ -151,7 +151,7 @@ def metadata(tree, name):
     """Metadata that lies elsewhere: where a file or a link says."""
     match name:
         case "gitdir":
-            tree.write({".git": "gitdir: meta\n", "meta/commondir": "../shared\n", "meta/config": "", "shared/config": ""})
+            tree.write({".git": "gitdir: meta\n", "meta/commondir": "../common\n", "meta/config": "", "common/config": ""})
         case _:
             tree.write({"real/config": ""})
             (tree.root / name).symlink_to("real")
@@ -160,7 +160,7 @@ def metadata(tree, name):
 @pytest.mark.parametrize(
     ("name", "path"),
     [
-        *(("gitdir", path) for path in ("meta/hooks/x", "meta/config", "shared/hooks/x", "shared/config")),
+        *(("gitdir", path) for path in ("meta/hooks/x", "meta/config", "common/hooks/x", "common/config")),
         *((name, path) for name in (".git", ".codex", ".agents") for path in ("real/x", f"{name}/x", "real/config", "new")),
     ],
 )

@@ -31,10 +31,10 @@ CHANGE = "@@\n-# original\n+x"
 
 def git_file(world: World) -> None:
     """A worktree, whose own folder and common one lie in the workspace."""
-    (world.ws / ".git").rename(world.ws / "shared")
+    (world.ws / ".git").rename(world.ws / "common")
     (world.ws / "meta").mkdir()
     (world.ws / ".git").write_text("gitdir: meta\n")
-    (world.ws / "meta/commondir").write_text("../shared\n")
+    (world.ws / "meta/commondir").write_text("../common\n")
     (world.ws / "meta/config.worktree").write_text("# original\n")
 
 
@@ -79,8 +79,8 @@ class Attempt:
 ATTEMPTS = [
     Attempt("hook of a worktree", git_file, "*** Add File: meta/hooks/new\n+x", script=True),
     Attempt("configuration of a worktree", git_file, f"*** Update File: meta/config.worktree\n{CHANGE}"),
-    Attempt("hook of its common folder", git_file, "*** Add File: shared/hooks/new\n+x", script=True),
-    Attempt("moved into its common folder", git_file, f"*** Update File: file\n*** Move to: shared/hooks/new\n{CHANGE}"),
+    Attempt("hook of its common folder", git_file, "*** Add File: common/hooks/new\n+x", script=True),
+    Attempt("moved into its common folder", git_file, f"*** Update File: file\n*** Move to: common/hooks/new\n{CHANGE}"),
     Attempt("the .git file", git_file, "*** Delete File: .git"),
     *(
         Attempt(f"{how} {name}", linked(name), f"*** Update File: {path}/config\n{CHANGE}", script=path == "real")
