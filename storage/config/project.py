@@ -90,7 +90,7 @@ class Project:
     pins: Mapping[Keys, Pinned] = {}
     """The approved settings with the files they name."""
     first_sight: FirstSight = field(factory=FirstSight, eq=False, repr=False)
-    data: bytes = field(default=b"", eq=False, repr=False)
+    data: bytes = field(default=b"", repr=False)
     """The text of its config.toml."""
 
     @property

@@ -70,6 +70,14 @@ def test_what_steers_the_model_counts_unseen(project: Project) -> None:
     assert config.notes == []
 
 
+def test_a_note_names_the_line_of_now(project: Project) -> None:
+    loader = project.loader
+    for start in ("", "# a line more\n"):
+        project.config_file.write_text(f'{start}sandbox_mode = "read-only"\n')
+        [note] = loader.load(project.path).notes
+        assert (note.path, note.place) == (project.config_file, (start.count("\n") + 1, 1))
+
+
 GATED: dict[str, tuple[str, Callable[[Config], object], object]] = {
     "sandbox_mode": ('sandbox_mode = "danger-full-access"', lambda config: config.sandbox_mode, "danger-full-access"),
     "approval_policy": ('approval_policy = "never"', lambda config: config.approval_policy, "never"),
