@@ -18,10 +18,10 @@ from functools import partial
 
 import trio
 
-from spindle.actors.boundary import start_apart
-from spindle.actors.connection import Connection
+from spindle.actors.clients.connection import Connection
 from spindle.actors.runtime import Runtime
 from spindle.actors.signals import EndSignals
+from spindle.actors.tasks.boundary import start_apart
 from spindle.rpc.transports import Transport
 from spindle.rpc.transports.peers import Peer
 

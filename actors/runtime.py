@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.blocks import open_block
-from spindle.actors.boundary import start_apart
-from spindle.actors.subscribers import Audience, Subscriber
+from spindle.actors.delivery.outbox import Audience, Subscriber
+from spindle.actors.tasks.blocks import open_block
+from spindle.actors.tasks.boundary import start_apart
 from spindle.storage.durable import make_folder
 from spindle.storage.home import Home
 
 if TYPE_CHECKING:
-    from spindle.actors.connection import Connection
+    from spindle.actors.clients.connection import Connection
     from spindle.actors.embedding import Approve, ThreadHandle
-    from spindle.actors.indexing import Indexing
-    from spindle.actors.registry import Registry
-    from spindle.actors.thread.services import Services
+    from spindle.actors.registry.registry import Registry
+    from spindle.actors.services.indexing import Indexing
+    from spindle.actors.services.services import Services
     from spindle.actors.tools.commands.process import Warden
     from spindle.rpc.model.interface import Model, Provider
     from spindle.rpc.protocol.threads import ThreadStatus
@@ -107,7 +107,7 @@ class Runtime:
     @cached_property
     def registry(self) -> Registry:
         """The registry of this runtime's threads."""
-        from spindle.actors.registry import Registry
+        from spindle.actors.registry.registry import Registry
 
         self.in_use.set()
         return Registry(self.services, self._nursery)
@@ -207,7 +207,7 @@ class Runtime:
             connection.notify(ConfigWarningNotification(summary, str(error), str(self.home.config_file)))
         else:
             if notes:
-                from spindle.actors.thread.config_notes import warning_of
+                from spindle.actors.settings.config_notes import warning_of
 
                 for note in notes:
                     connection.notify(warning_of(note))
@@ -247,9 +247,9 @@ async def open_runtime(
     async with open_block() as flushing, open_block() as threads:
 
         def make_services() -> Services:
-            from spindle.actors.thread.services import Models, Services
+            from spindle.actors.services.services import Models, Services
+            from spindle.actors.tasks.workers import FUNCTIONS, Workers
             from spindle.actors.turn.loop import default_instructions
-            from spindle.actors.workers import FUNCTIONS, Workers
             from spindle.storage.rollout.flusher import Flusher
 
             services = Services(
@@ -271,7 +271,7 @@ async def open_runtime(
             return services
 
         def make_indexing() -> Indexing:
-            from spindle.actors.indexing import Indexing
+            from spindle.actors.services.indexing import Indexing
 
             indexing = Indexing(resolved, kept=True)
             start_apart(flushing, "the index of threads", indexing.run)
@@ -309,11 +309,11 @@ def _load_ahead() -> None:
     """Import, in a worker thread, what the first thread and the first turn would otherwise have to wait for."""
     for name in (
         # Lists are what most clients ask for first.
-        "spindle.actors.methods.listing",
+        "spindle.actors.clients.methods.listing",
         "spindle.storage.index",
-        "spindle.actors.registry",
-        "spindle.actors.methods.threads",
-        "spindle.actors.methods.turns",
+        "spindle.actors.registry.registry",
+        "spindle.actors.clients.methods.threads",
+        "spindle.actors.clients.methods.turns",
         "spindle.rpc.model.responses",
     ):
         import_module(name)

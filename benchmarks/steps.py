@@ -209,7 +209,7 @@ def model(method: str, path: str, body: bytes) -> tuple[bytes, bool]:
 
 async def workload(home: Path, megabytes: float, report: Callable[[str], None]) -> None:
     """Everything, once; `report` is called after each case."""
-    from spindle.actors.connection import Connection
+    from spindle.actors.clients.connection import Connection
     from spindle.actors.runtime import open_runtime
 
     share = megabytes / 400

@@ -133,7 +133,7 @@ def test_the_package_reaches_a_floor_through_a_link(floor: str) -> None:
         ("rpc", "from spindle import storage"),
         ("rpc", "from ...storage import journal"),
         ("rpc", "def late():\n    from spindle.actors import registry"),
-        ("rpc", "WHERE = 'spindle.actors.registry'"),
+        ("rpc", "WHERE = 'spindle.actors.registry.registry'"),
         ("storage", "from spindle.actors import registry"),
         ("storage", "import spindle"),
         ("storage", "from spindle import open_runtime"),
@@ -149,7 +149,7 @@ def test_a_trespass_is_seen(floor: str, statement: str) -> None:
     [
         ("rpc", "import trio\nfrom spindle.rpc.protocol import envelope"),
         ("rpc", "from . import lines\nfrom ..protocol import items"),
-        ("rpc", "'''See spindle.actors.registry for the other side.'''"),
+        ("rpc", "'''See spindle.actors.registry.registry for the other side.'''"),
         ("storage", "from spindle.rpc.protocol.items import UserMessageItem"),
         ("actors", "from spindle.storage import home\nfrom spindle import rpc"),
     ],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias, get_args
 
-from spindle.actors.blocks import open_block
-from spindle.actors.questions import Question
+from spindle.actors.delivery.questions import Question
+from spindle.actors.tasks.blocks import open_block
 from spindle.rpc.protocol.approvals import (
     CommandExecutionRequestApprovalParams,
     CommandExecutionRequestApprovalResponse,

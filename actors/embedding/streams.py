@@ -9,9 +9,9 @@ from weakref import WeakSet
 
 import trio
 
+from spindle.actors.delivery.outbox import CAPACITY, Event, Message, Outbox, Overflow
+from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding.failures import SubscriberLagged
-from spindle.actors.questions import Question
-from spindle.actors.subscribers import CAPACITY, Event, Message, Outbox, Overflow
 
 
 class Events:

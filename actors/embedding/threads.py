@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 from uuid_utils import uuid7
 
-from spindle.actors.blocks import open_block
-from spindle.actors.client import Client
+from spindle.actors.delivery.outbox import Overflow, Subscriber
+from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding.approvals import Approve, approve_by, decline, subject
 from spindle.actors.embedding.failures import ApprovalRequired, ThreadClosed, TurnFailed, TurnInterrupted
 from spindle.actors.embedding.streams import Events, Streams
 from spindle.actors.embedding.turns import TurnHandle, input_parts, leave
-from spindle.actors.mailbox import ActorExited, Ask, Reply, answer
-from spindle.actors.questions import Question
-from spindle.actors.registry import Leave, Resume, ToThread
-from spindle.actors.relocation import Archive
-from spindle.actors.subscribers import Overflow, Subscriber
-from spindle.actors.thread.forking import FromFork, check_fork
+from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
+from spindle.actors.registry.registry import Leave, Resume, ToThread
+from spindle.actors.registry.relocation import Archive
+from spindle.actors.settings.client import Client
+from spindle.actors.tasks.blocks import open_block
+from spindle.actors.thread.loading.fork import FromFork, check_fork
+from spindle.actors.thread.loading.loading import FromRollout, NewThread
 from spindle.actors.thread.messages import (
     Attach,
     Compact,
@@ -33,8 +34,7 @@ from spindle.actors.thread.messages import (
     SetName,
     StartTurn,
 )
-from spindle.actors.thread.opening import FromRollout, NewThread
-from spindle.actors.thread.turn_watch import TurnWatch
+from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.functions import function_tools
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.protocol.errors import RpcError, ThreadNotFound, invalid_request

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding.failures import ThreadClosed, TurnFailed
 from spindle.actors.embedding.streams import Events
-from spindle.actors.mailbox import ActorExited
-from spindle.actors.questions import Question
+from spindle.actors.kernel.mailbox import ActorExited
 from spindle.actors.thread.messages import InterruptTurn, SteerTurn
-from spindle.actors.thread.turn_watch import TurnWatch
+from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.items import AgentMessageItem, TextInput, UserInput
 from spindle.rpc.protocol.turns import (

@@ -12,8 +12,10 @@ import trio
 from attrs import evolve
 from uuid_utils import uuid7
 
-from spindle.actors.subscribers import Event
-from spindle.actors.thread.allowed import check
+from spindle.actors.delivery.outbox import Event
+from spindle.actors.services.reading import find_readable
+from spindle.actors.settings.allowed import check
+from spindle.actors.settings.change import applied, changed, shown
 from spindle.actors.thread.messages import (
     CountElicitation,
     InjectItems,
@@ -23,11 +25,9 @@ from spindle.actors.thread.messages import (
     UpdateMetadata,
     UpdateSettings,
 )
-from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import context_entries, git_columns, save, set_git
-from spindle.actors.thread.settings_change import applied, changed, shown
-from spindle.actors.thread.showing import describe, with_turns
 from spindle.actors.thread.usage import token_usage
+from spindle.actors.thread.view import describe, with_turns
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.shapes import ABSENT
@@ -39,7 +39,7 @@ from spindle.storage.threads.codex_database import tell_codex
 from spindle.storage.threads.names import record_name
 
 if TYPE_CHECKING:
-    from spindle.actors.thread.thread import ThreadActor
+    from spindle.actors.thread.actor import ThreadActor
 
 
 def patched(git: GitInfo | None, patch: ThreadMetadataGitInfoUpdateParams) -> tuple[GitInfo, dict[str, str | None]]:

@@ -16,12 +16,12 @@ import orjson
 import trio
 from attrs import frozen
 
-from spindle.actors.thread.snapshot import Body, Snapshot
+from spindle.actors.delivery.snapshot import Body, Snapshot
 from spindle.actors.thread.usage import sound
 from spindle.actors.turn.host import Entry
-from spindle.actors.weighing import weigh
 from spindle.rpc.large import LARGE
 from spindle.rpc.protocol.packed import packed
+from spindle.rpc.weighing import weigh
 from spindle.storage.home import Home
 from spindle.storage.rollout.history import with_aborted_outputs
 from spindle.storage.rollout.journal import Journal, JournalError

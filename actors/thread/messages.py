@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from spindle.actors.mailbox import Ask, Urgent
-from spindle.actors.streaming import Streamed
-from spindle.actors.subscribers import Subscriber
-from spindle.actors.thread.family import Family, Member
-from spindle.actors.thread.snapshot import Snapshot
-from spindle.actors.thread.turn_watch import TurnWatch
+from spindle.actors.delivery.long_answers import Streamed
+from spindle.actors.delivery.outbox import Subscriber
+from spindle.actors.delivery.snapshot import Snapshot
+from spindle.actors.kernel.mailbox import Ask, Urgent
+from spindle.actors.thread.agents.family import Family, Member
+from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.commands.sessions import Terminal
 from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.reviews import ReviewTarget

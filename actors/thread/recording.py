@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from spindle.actors.skills import announcement
-from spindle.actors.thread.git import read_git
-from spindle.actors.thread.settings import ThreadSettings, turn_context
+from spindle.actors.services.skills import announcement
+from spindle.actors.settings.settings import ThreadSettings, turn_context
+from spindle.actors.tools.git import read_git
 from spindle.actors.turn.context import Included, Told, changes, opening, today
 from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
@@ -19,8 +19,8 @@ from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lock import WriterBusy
 
 if TYPE_CHECKING:
-    from spindle.actors.thread.opened import OpenedThread
-    from spindle.actors.thread.thread import ThreadActor
+    from spindle.actors.thread.actor import ThreadActor
+    from spindle.actors.thread.state import OpenedThread
 
 _GIT_KEYS = {"sha": "commit_hash", "branch": "branch", "origin_url": "repository_url"}
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from spindle.actors.settings.change import applied
 from spindle.actors.thread.recording import save
-from spindle.actors.thread.settings_change import applied
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.read_states import ThreadReadStateChangedNotification
 from spindle.storage.rollout.fork import UnknownTurn
@@ -23,7 +23,7 @@ from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.reverting import Revert, write_segment
 
 if TYPE_CHECKING:
-    from spindle.actors.thread.thread import ThreadActor
+    from spindle.actors.thread.actor import ThreadActor
 
 log = logging.getLogger("spindle")
 

@@ -10,9 +10,9 @@ import orjson
 import trio
 from attrs import frozen
 
-from spindle.actors.thread.agent_opening import AgentThread
-from spindle.actors.thread.opened import configure
-from spindle.actors.thread.opening import FromRollout
+from spindle.actors.thread.loading.agent import AgentThread
+from spindle.actors.thread.loading.loading import FromRollout
+from spindle.actors.thread.state import configure
 from spindle.actors.tools.interface import Call, Entry, Output, Permission, Tool, ToolHost, Use
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError, internal_error
@@ -24,8 +24,8 @@ from spindle.storage.config import Config, ConfigError
 from spindle.storage.config.mcp_servers import approve_tool
 
 if TYPE_CHECKING:
+    from spindle.actors.thread.actor import ThreadActor
     from spindle.actors.thread.messages import AskServers
-    from spindle.actors.thread.thread import ThreadActor
     from spindle.actors.tools.mcp.host import Question
     from spindle.actors.tools.mcp.servers import McpServers
     from spindle.actors.tools.mcp.shapes import Json

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
-from spindle.actors.mailbox import Ask
+from spindle.actors.kernel.mailbox import Ask
 
 if TYPE_CHECKING:
-    from spindle.actors.thread.bookkeeping import EndedTurn
+    from spindle.actors.services.bookkeeping import EndedTurn
+    from spindle.actors.thread.loading.loading import Opening
     from spindle.actors.thread.messages import Attach, Hold
-    from spindle.actors.thread.opening import Opening
     from spindle.actors.tools.mcp.servers import McpServers
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals
 
 if TYPE_CHECKING:
-    from spindle.actors.thread.thread import ThreadActor
+    from spindle.actors.thread.actor import ThreadActor
     from spindle.actors.tools.commands.sessions import Sessions
 
 

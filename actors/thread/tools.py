@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from spindle.actors.boundary import Tasks
-from spindle.actors.thread.agents import ThreadAgents
-from spindle.actors.thread.opening import OpenedThread
+from spindle.actors.services.services import Services
+from spindle.actors.settings.catalogue import ModelInfo, models
+from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.tasks.boundary import Tasks
+from spindle.actors.thread.agents.parent import ThreadAgents
+from spindle.actors.thread.loading.loading import OpenedThread
 from spindle.actors.thread.servers import ThreadServers
-from spindle.actors.thread.services import Services
-from spindle.actors.thread.settings import ThreadSettings
 from spindle.actors.tools.agents.tools import agent_tools
 from spindle.actors.tools.approvals.permissions import RequestPermissions
 from spindle.actors.tools.commands.environment import environment_policy
@@ -32,7 +33,6 @@ from spindle.actors.tools.plan import UpdatePlan
 from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.actors.tools.user_questions import RequestUserInput
-from spindle.actors.turn.catalogue import ModelInfo, models
 from spindle.actors.turn.toolbox import Offered, Toolbox
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy
 from spindle.storage.config import Config

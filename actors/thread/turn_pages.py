@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 
-from spindle.actors.thread.snapshot import Body, Snapshot
+from spindle.actors.delivery.snapshot import Body, Snapshot
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.threads import (
     ThreadItemEntry,

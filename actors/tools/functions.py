@@ -23,7 +23,7 @@ import trio
 from cattrs import BaseValidationError, transform_error
 from cattrs.preconf.orjson import make_converter
 
-from spindle.actors.faults import fault, words
+from spindle.actors.tasks.faults import fault, words
 from spindle.actors.tools.dynamic import check_dynamic_tools, failed, shown
 from spindle.actors.tools.interface import Call, Output, ToolHost
 from spindle.rpc.protocol.approvals import DynamicToolCallResponse

@@ -14,15 +14,15 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from spindle.actors.faults import fault, said
-from spindle.actors.hooks.turn_hooks import TurnHooks
-from spindle.actors.tools.commands.truncation import fitted
+from spindle.actors.tasks.faults import fault, said
+from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.tools.interface import Abortable, Call, Output, ToolRefused, TurnCancelled
+from spindle.actors.tools.truncation import fitted
 from spindle.actors.turn.hooked import run_hooked
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
-from spindle.actors.weighing import weigh
 from spindle.rpc.large import LARGE, apart
+from spindle.rpc.weighing import weigh
 from spindle.storage.rollout.journal import JournalError
 
 log = logging.getLogger("spindle")

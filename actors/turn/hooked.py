@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import evolve
 
-from spindle.actors.hooks.turn_hooks import TurnHooks
+from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.tools.interface import Call, Hooked, Output, Tool, Use
 from spindle.actors.turn.context import message
 from spindle.actors.turn.host import TurnHost

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
-from spindle.actors.hooks.turn_hooks import Beginning
+from spindle.actors.tools.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import Entry, ToolHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from spindle.actors.hooks.turn_hooks import Heard, TurnHooks, prompt_text
+from spindle.actors.tools.hooks.turn_hooks import Heard, TurnHooks, prompt_text
 from spindle.actors.tools.patch.progress import PatchProgress
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.calls import run_calls

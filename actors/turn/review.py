@@ -14,7 +14,7 @@ from typing import Any
 import trio
 from attrs import evolve
 
-from spindle.actors.thread.git import NotARepository, merge_base
+from spindle.actors.tools.git import NotARepository, merge_base
 from spindle.actors.turn.context import message
 from spindle.actors.turn.host import Said, TurnHost
 from spindle.actors.turn.loop import run_turn

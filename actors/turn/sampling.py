@@ -9,11 +9,11 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import frozen
 
-from spindle.actors.faults import parts
-from spindle.actors.hooks.turn_hooks import TurnHooks
-from spindle.actors.thread.settings import ThreadSettings
+from spindle.actors.settings.catalogue import ModelInfo
+from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.tasks.faults import parts
+from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.turn.calls import output_item, run_calls
-from spindle.actors.turn.catalogue import ModelInfo
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest

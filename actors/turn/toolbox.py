@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit
 from spindle.actors.tools.interface import Call, Exclusive, Tool
+from spindle.actors.tools.truncation import MODEL_LIMIT, Limit
 
 Offered: TypeAlias = Tool | Mapping[str, Any]
 """A tool, or the offer of one that the provider runs itself, such as a web search."""

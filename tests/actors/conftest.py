@@ -8,10 +8,10 @@ import orjson
 import pytest
 import trio
 
-from spindle.actors.mailbox import answer
-from spindle.actors.registry import ToThread
+from spindle.actors.delivery.outbox import Event, Overflow, Subscriber
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.registry import ToThread
 from spindle.actors.runtime import open_runtime
-from spindle.actors.subscribers import Event, Overflow, Subscriber
 from spindle.actors.thread.messages import StartTurn
 from spindle.rpc.model.interface import Completed, Created, ItemAdded, ItemDone, TextDelta, Usage
 from spindle.rpc.protocol.items import TextInput

@@ -8,7 +8,7 @@ import orjson
 import trio
 from attrs import frozen
 
-from spindle.actors.connection import Connection
+from spindle.actors.clients.connection import Connection
 
 from .wires import Wire
 

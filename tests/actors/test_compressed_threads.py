@@ -5,8 +5,8 @@ from pathlib import Path
 import trio
 import zstandard
 
-from spindle.actors.methods.listing import asked, list_stored
-from spindle.actors.methods.threads import read_stored
+from spindle.actors.clients.methods.listing import asked, list_stored
+from spindle.actors.clients.methods.threads import read_stored
 from spindle.actors.runtime import open_runtime
 from spindle.rpc.model.offline import OfflineModel
 from spindle.rpc.protocol.threads import ThreadListParams, ThreadReadResponse

@@ -8,7 +8,7 @@ from types import FrameType
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.boundary import Contained
+from spindle.actors.tasks.boundary import Contained
 
 
 async def test_a_cancelled_task_leaves_no_frames() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import trio
 
-from spindle.actors import registry
-from spindle.actors.tools.approvals import rule_book
+from spindle.actors.registry import registry
+from spindle.actors.tools.commands import rule_book
 from spindle.storage.agents_md import Instructions
 
 
@@ -39,7 +39,7 @@ def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, object], Ha
 
 async def test_a_thread_that_is_being_loaded(opened, scripted, hang, monkeypatch) -> None:
     monkeypatch.setattr(registry, "PATIENCE", 0.1)
-    reading = hang("spindle.actors.thread.opened.read_instructions", Instructions())
+    reading = hang("spindle.actors.thread.state.read_instructions", Instructions())
 
     async def start(runtime) -> None:
         async with runtime.start_thread():
@@ -53,7 +53,7 @@ async def test_a_thread_that_is_being_loaded(opened, scripted, hang, monkeypatch
 
 
 async def test_the_rules(tmp_path, hang) -> None:
-    reading = hang("spindle.actors.tools.approvals.rule_book.rule_files", [])
+    reading = hang("spindle.actors.tools.commands.rule_book.rule_files", [])
     book = rule_book.RuleBook(tmp_path, lambda warning: None)
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:

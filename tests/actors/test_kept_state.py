@@ -6,11 +6,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.mailbox import answer
-from spindle.actors.registry import ToThread
-from spindle.actors.relocation import Delete, Unarchive
-from spindle.actors.thread import turn_task
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.relocation import Delete, Unarchive
 from spindle.actors.thread.messages import RevertTurns, UpdateSettings
+from spindle.actors.thread.turns import task as turn_task
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.goals import ThreadGoalSetParams
 from spindle.rpc.protocol.read_states import UnreadFromTurn

@@ -5,7 +5,9 @@ import threading
 import orjson
 import pytest
 
-from spindle.actors import connection, streaming, subscribers
+from spindle.actors.clients import connection
+from spindle.actors.delivery import long_answers as streaming
+from spindle.actors.delivery import outbox as subscribers
 from spindle.rpc.large import LARGE
 from spindle.rpc.protocol import envelope
 

@@ -5,13 +5,13 @@ import trio
 from attrs import frozen
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors import connection
-from spindle.actors import registry as registry_module
-from spindle.actors.mailbox import CAPACITY, Urgent
-from spindle.actors.methods import RELEASING
+from spindle.actors.clients import connection
+from spindle.actors.clients.methods import RELEASING
+from spindle.actors.delivery.snapshot import Snapshot
+from spindle.actors.kernel.mailbox import CAPACITY, Urgent
+from spindle.actors.registry import registry as registry_module
+from spindle.actors.thread.actor import ThreadActor
 from spindle.actors.thread.messages import Settle
-from spindle.actors.thread.snapshot import Snapshot
-from spindle.actors.thread.thread import ThreadActor
 
 from .talks import Heard, Refused
 
@@ -305,7 +305,7 @@ async def test_a_release_is_held_however_much_is_held_already(opened, talk, lett
 
 
 def test_every_method_that_releases_sends_what_is_never_refused():
-    from spindle.actors.methods import HANDLERS
+    from spindle.actors.clients.methods import HANDLERS
     from spindle.actors.thread import messages
 
     sent = {

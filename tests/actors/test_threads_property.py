@@ -18,7 +18,7 @@ from attrs import define, field
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from spindle.actors.connection import Connection
+from spindle.actors.clients.connection import Connection
 from spindle.actors.runtime import Runtime, open_runtime
 from spindle.rpc.model.offline import OfflineModel
 

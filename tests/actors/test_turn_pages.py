@@ -5,7 +5,7 @@ import itertools
 import orjson
 import pytest
 
-from spindle.actors.thread.snapshot import Snapshot
+from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.thread.turn_pages import end_cursors, items_page, turns_page
 from spindle.rpc.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, RpcError
 from spindle.rpc.protocol.threads import ThreadItemsListParams, ThreadTurnsListParams

@@ -10,7 +10,7 @@ from typing import Final
 from attrs import frozen
 from tests.actors.poison.poisons import LONG, POISONS, UNREADABLE, Samples, nested, put
 
-from spindle.actors.methods import HANDLERS
+from spindle.actors.clients.methods import HANDLERS
 from spindle.rpc.protocol.catalog import METHODS, params_class
 
 METHOD_NAMES: Final = tuple(sorted({"initialize", *HANDLERS} - {"thread/shellCommand"}))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.tools.agents.roles import Role
 from spindle.actors.tools.interface import function
-from spindle.actors.turn.catalogue import ModelInfo
 
 _ITEMS = {
     "type": "array",

@@ -9,6 +9,7 @@ import orjson
 import trio
 from attrs import evolve, frozen
 
+from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.tools.agents import arguments
 from spindle.actors.tools.agents.arguments import agent_id, given, preview
 from spindle.actors.tools.agents.interface import NOT_FOUND, Agents, SpawnRequest
@@ -17,7 +18,6 @@ from spindle.actors.tools.agents.offers import CLOSE_OFFER, RESUME_OFFER, SEND_O
 from spindle.actors.tools.agents.roles import Role
 from spindle.actors.tools.images.view_image import Reading, absolute, check_readable
 from spindle.actors.tools.interface import Call, Output, Tool, ToolHost, ToolRefused
-from spindle.actors.turn.catalogue import ModelInfo
 from spindle.rpc.protocol.items import LocalImageInput, UserInput
 
 WAIT = 30.0

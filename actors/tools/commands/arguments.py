@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.decision import SandboxPermissions
-from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit
+from spindle.actors.tools.truncation import DEFAULT_LIMIT, Limit
 from spindle.rpc.protocol.shapes import I32, USize
 
 _YIELD = {"wire": "yield_time_ms"}

@@ -19,10 +19,9 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import evolve, frozen
 
-from spindle.actors.boundary import Tasks
+from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.tools.approvals.questions import Declined, ask_command, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
-from spindle.actors.tools.approvals.rule_book import RuleBook
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.decision import RETRY, Ask, Forbid, SandboxPermissions, asks, decide_input, retries
 from spindle.actors.tools.commands.environment import (
@@ -36,6 +35,7 @@ from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.judging import Judgement, judge, may_write
 from spindle.actors.tools.commands.locating import Writable
 from spindle.actors.tools.commands.process import Command, Warden
+from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.sessions import Session, Sessions
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use

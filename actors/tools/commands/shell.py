@@ -8,11 +8,11 @@ from typing import Final
 import trio
 from attrs import frozen
 
-from spindle.actors.boundary import Tasks
+from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.tools.commands.execution import Around, Execution, plain
 from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
-from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit, line_count, shown_to_model, truncate_middle
+from spindle.actors.tools.truncation import MODEL_LIMIT, Limit, line_count, shown_to_model, truncate_middle
 
 TIMEOUT: Final = 10_000
 """Milliseconds, where the model says nothing."""

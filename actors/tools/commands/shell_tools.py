@@ -13,8 +13,8 @@ from spindle.actors.tools.commands.offered import SHELL, SHELL_COMMAND
 from spindle.actors.tools.commands.process import Command
 from spindle.actors.tools.commands.runner import REJECTED, NotRun, Runner, Wanted
 from spindle.actors.tools.commands.shell import Result, run_shell
-from spindle.actors.tools.commands.truncation import MODEL_LIMIT, Limit
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, Use
+from spindle.actors.tools.truncation import MODEL_LIMIT, Limit
 
 
 class ShellTool:

@@ -19,7 +19,6 @@ from spindle.actors.tools.mcp.offers import Tool
 from spindle.actors.tools.mcp.results import Outcome, Output, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.shapes import Json, as_text
-from spindle.actors.weighing import weigh
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ExternalSandboxPolicy, SandboxPolicy
@@ -29,6 +28,7 @@ from spindle.rpc.protocol.turns import (
     McpToolCallProgressNotification,
 )
 from spindle.rpc.protocol.values import loads, readable
+from spindle.rpc.weighing import weigh
 
 _REPORTS: Final = 20
 _REPORT_SECONDS: Final = 1.0

@@ -16,11 +16,11 @@ from spindle.actors.tools.mcp.results import Outcome
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.shapes import Json, as_object, objects
-from spindle.actors.weighing import weigh
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.values import loads
+from spindle.rpc.weighing import weigh
 
 RESOURCE_TOOLS: Final = ("list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource")
 _EVERYBODY: Final = "codex"

@@ -18,9 +18,9 @@ from spindle.actors.tools.mcp.server_log import ServerLog
 from spindle.actors.tools.mcp.session import Progress, Session
 from spindle.actors.tools.mcp.shapes import Json, as_json, as_object, as_text, objects
 from spindle.actors.tools.mcp.transport import Transport
-from spindle.actors.weighing import weigh
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.mcp import McpServerStartupState
+from spindle.rpc.weighing import weigh
 from spindle.storage.config import McpServerConfig
 
 log = logging.getLogger("spindle")

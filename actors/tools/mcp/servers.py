@@ -8,7 +8,7 @@ from typing import Any, cast
 import trio
 from attrs import define, field
 
-from spindle.actors.boundary import Tasks
+from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.tools.mcp.approval import foreign, may_elicit, shown
 from spindle.actors.tools.mcp.errors import UnknownServer
 from spindle.actors.tools.mcp.host import Question, ThreadHost

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
 
-from spindle.actors.weighing import weigh
 from spindle.rpc.protocol.converter import encode
+from spindle.rpc.weighing import weigh
 
 Json: TypeAlias = Mapping[str, Any]
 """A JSON object, handed through as it came."""

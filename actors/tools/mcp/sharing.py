@@ -9,7 +9,7 @@ from __future__ import annotations
 import trio
 from attrs import define
 
-from spindle.actors.boundary import start_apart
+from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.tools.mcp.server import Asker, Opener, Server
 from spindle.actors.tools.mcp.shapes import Json
 from spindle.storage.config import McpServerConfig

@@ -6,10 +6,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding import SubscriberLagged, streams
-from spindle.actors.mailbox import answer
-from spindle.actors.questions import Question
-from spindle.actors.registry import ToThread
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.registry import ToThread
 from spindle.actors.thread.messages import Compact
 
 

@@ -13,7 +13,7 @@ import pytest
 import trio
 from tests.actors.wires import Wire
 
-from spindle.actors.connection import Connection
+from spindle.actors.clients.connection import Connection
 from spindle.actors.runtime import Runtime
 
 PATIENCE = 30.0

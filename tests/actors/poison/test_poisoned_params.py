@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from spindle.actors.methods import HANDLERS
+from spindle.actors.clients.methods import HANDLERS
 from spindle.rpc.model.offline import OfflineModel
 from spindle.rpc.protocol.catalog import METHODS, params_class
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from spindle.actors.hooks.verdicts import Ended, verdict
+from spindle.actors.tools.hooks.verdicts import Ended, verdict
 from spindle.rpc.model.offline import OfflineModel
 from spindle.rpc.protocol.hooks import HookEventName
 

@@ -6,10 +6,10 @@ from collections import deque
 import orjson
 
 from spindle.actors.embedding import CLIENT
-from spindle.actors.mailbox import answer
-from spindle.actors.registry import Leave, Resume, ToThread
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.registry import Leave, Resume, ToThread
+from spindle.actors.thread.loading.loading import FromRollout
 from spindle.actors.thread.messages import Attach, Detach
-from spindle.actors.thread.opening import FromRollout
 from spindle.rpc.protocol.threads import ThreadResumeParams
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]

@@ -6,7 +6,7 @@ import orjson
 import trio
 
 from spindle.actors.thread.messages import InterruptTurn, ReadThread, UpdateSettings
-from spindle.actors.thread.turns import OTHER_BOUNDS
+from spindle.actors.thread.turns.queue import OTHER_BOUNDS
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams

@@ -6,14 +6,15 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.mailbox import Reply
-from spindle.actors.questions import Question
-from spindle.actors.subscribers import Overflow, Subscriber
-from spindle.actors.thread import agent_opening, membership
-from spindle.actors.thread import opening as thread_opening
-from spindle.actors.thread import thread as thread_actor
+from spindle.actors.delivery.outbox import Overflow, Subscriber
+from spindle.actors.delivery.questions import Question
+from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.thread import actor as thread_actor
+from spindle.actors.thread.agents import child
+from spindle.actors.thread.loading import agent as agent_opening
+from spindle.actors.thread.loading import loading as thread_opening
 from spindle.actors.thread.messages import Hold, InterruptTurn, StartTurn, Welcome
-from spindle.actors.thread.turns import OTHER_BOUNDS
+from spindle.actors.thread.turns.queue import OTHER_BOUNDS
 from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.turns import TurnStartParams
 
@@ -177,7 +178,7 @@ async def test_a_resume_that_is_interrupted_takes_the_agent_from_nobody(play, tm
     def resume(outputs):
         return call("resume_agent", {"id": agent_of(outputs)}, "resume")
 
-    reached, go_on, hold = trio.Event(), trio.Event(), membership.hold
+    reached, go_on, hold = trio.Event(), trio.Event(), child.hold
 
     async def slow(thread, message):
         reached.set()

@@ -9,9 +9,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.mailbox import answer
-from spindle.actors.methods import thread_changes
-from spindle.actors.registry import OnStored, ToThread
+from spindle.actors.clients.methods import thread_changes
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.registry import OnStored, ToThread
 from spindle.actors.thread.messages import CountElicitation, SetMemoryMode, SetName, UpdateMetadata
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
 from spindle.rpc.protocol.thread_changes import ThreadMetadataGitInfoUpdateParams

@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.mailbox import answer
-from spindle.actors.registry import ToThread
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.registry import ToThread
 from spindle.actors.thread.messages import InjectItems, SetName
 from spindle.rpc.protocol.errors import RpcError
 

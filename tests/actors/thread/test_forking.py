@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors import embedding
-from spindle.actors.thread import forking
+from spindle.actors.thread.loading import fork as forking
 from spindle.rpc.protocol.errors import RpcError
 from spindle.storage.threads.archive import archive
 from spindle.storage.threads.listing import list_threads

@@ -10,9 +10,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.questions import Question
-from spindle.actors.thread.hooks import tell_done
+from spindle.actors.delivery.questions import Question
 from spindle.actors.thread.messages import Compact, Review, RunScript, StartTurn
+from spindle.actors.thread.turns.hooks import tell_done
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import TextInput
@@ -545,7 +545,7 @@ async def test_input_that_comes_while_notify_s_program_is_told_is_answered(home,
         await go_on.wait()
         await tell_done(*given)
 
-    monkeypatch.setattr("spindle.actors.thread.turn_task.tell_done", slow)
+    monkeypatch.setattr("spindle.actors.thread.turns.task.tell_done", slow)
     home(config='notify = ["/bin/true"]\n')
     opening, model = threads(["one"], ["two"])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, trio.open_nursery() as nursery:
@@ -588,7 +588,7 @@ async def test_without_hooks_nothing_is_asked(home, threads, tmp_path, monkeypat
     def unexpected(*_):
         raise AssertionError("hooks were asked")
 
-    monkeypatch.setattr("spindle.actors.hooks.runs.run_hooks", unexpected)
+    monkeypatch.setattr("spindle.actors.tools.hooks.runs.run_hooks", unexpected)
     monkeypatch.setattr("spindle.actors.turn.calls.run_hooked", unexpected)
     opening, model = threads([execute("echo hi")])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:

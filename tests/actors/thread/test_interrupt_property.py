@@ -17,9 +17,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.mailbox import Reply
-from spindle.actors.questions import Question
-from spindle.actors.registry import ToThread
+from spindle.actors.delivery.questions import Question
+from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.registry.registry import ToThread
 from spindle.actors.thread.messages import InterruptTurn
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.converter import unstructure

@@ -5,8 +5,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.embedding import ThreadClosed
+from spindle.actors.thread.actor import LOST_CLIENT_DELAY
 from spindle.actors.thread.messages import LeaveNow
-from spindle.actors.thread.thread import LOST_CLIENT_DELAY
 from spindle.rpc.protocol.errors import RpcError
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from spindle.actors.thread.recorded import LONGEST, readable, warning
+from spindle.actors.settings.recorded import LONGEST, readable, warning
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
     ReadOnlyPolicy,
@@ -181,7 +181,7 @@ async def test_a_thread_that_fails_to_load_changes_no_status(opened, witness, mo
         def broken(*_):
             raise ZeroDivisionError("of a kind that nobody has thought of")
 
-        monkeypatch.setattr("spindle.actors.thread.opening.read_summary", broken)
+        monkeypatch.setattr("spindle.actors.thread.loading.loading.read_summary", broken)
         with pytest.raises(Exception, match=r"failed to load thread .*nobody has thought of"):
             async with runtime.resume_thread(thread.id):
                 pass

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from spindle.actors.client import Client
-from spindle.actors.mailbox import answer
-from spindle.actors.registry import ToThread
-from spindle.actors.thread.agent_opening import AgentThread
-from spindle.actors.thread.allowed import required_mode
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.registry import ToThread
+from spindle.actors.settings.allowed import required_mode
+from spindle.actors.settings.client import Client
+from spindle.actors.settings.settings import settings_for
+from spindle.actors.thread.loading.agent import AgentThread
+from spindle.actors.thread.loading.loading import open_thread
 from spindle.actors.thread.messages import StartTurn, UpdateSettings
-from spindle.actors.thread.opening import open_thread
-from spindle.actors.thread.settings import settings_for
 from spindle.actors.tools.agents.interface import AgentName
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.errors import RpcError

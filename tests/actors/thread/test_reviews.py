@@ -7,11 +7,11 @@ import orjson
 import pytest
 import trio
 
-from spindle.actors.mailbox import answer
-from spindle.actors.methods.reviews import start
-from spindle.actors.registry import ToThread
-from spindle.actors.thread.git import NotARepository, merge_base
+from spindle.actors.clients.methods.reviews import start
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.registry import ToThread
 from spindle.actors.thread.messages import InterruptTurn, Review, RollBack, SteerTurn
+from spindle.actors.tools.git import NotARepository, merge_base
 from spindle.actors.turn.review import NOT_FINISHED, checked, label, prompt
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.errors import RpcError

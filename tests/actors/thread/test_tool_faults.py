@@ -12,8 +12,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.mailbox import Reply
-from spindle.actors.registry import ToThread
+from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.registry.registry import ToThread
 from spindle.actors.thread.messages import InterruptTurn
 
 from .test_interrupt_property import Trace, add, call, check_history, said

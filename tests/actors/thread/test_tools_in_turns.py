@@ -7,10 +7,10 @@ import pytest
 import trio
 
 from spindle.actors.embedding import TurnFailed
+from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
 from spindle.actors.tools.interface import Call
 from spindle.actors.turn import sampling
-from spindle.actors.turn.catalogue import ModelInfo
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.threads import ThreadStartParams

@@ -196,7 +196,7 @@ async def test_a_turn_whose_history_could_not_be_saved_is_read_back_as_failed(
 async def test_the_time_a_turn_took_is_told_as_it_is_recorded(opened, recorded, monkeypatch):
     clock = iter(range(10**6))
     ticking = SimpleNamespace(time=lambda: next(clock), monotonic=lambda: next(clock))
-    monkeypatch.setattr("spindle.actors.thread.live_turn.time", ticking)
+    monkeypatch.setattr("spindle.actors.thread.turns.live.time", ticking)
     async with opened() as runtime, runtime.start_thread() as thread:
         async with thread.turn("hi") as turn:
             _ = [event async for event in turn]

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from spindle.actors.embedding import TurnFailed
-from spindle.actors.mailbox import Reply, answer
-from spindle.actors.registry import ToThread
+from spindle.actors.kernel.mailbox import Reply, answer
+from spindle.actors.registry.registry import ToThread
 from spindle.actors.thread.messages import InterruptTurn
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.errors import RpcError

@@ -4,10 +4,10 @@ import pytest
 import trio
 from uuid_utils import uuid7
 
-from spindle.actors.mailbox import answer
-from spindle.actors.registry import ToThread
-from spindle.actors.thread import turns
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.registry import ToThread
 from spindle.actors.thread.messages import Compact, RevertTurns, Review, RunScript
+from spindle.actors.thread.turns import queue
 from spindle.rpc.protocol.errors import OVERLOADED, RpcError
 from spindle.rpc.protocol.reviews import CustomTarget
 
@@ -36,7 +36,7 @@ async def refused(runtime, thread, message):
 
 @pytest.mark.parametrize("message", [compact, review, script])
 async def test_only_so_many_requests_wait_for_a_turn(opened, scripted, monkeypatch, message):
-    monkeypatch.setattr(turns, "WAITING", 2)
+    monkeypatch.setattr(queue, "WAITING", 2)
     go = trio.Event()
     model = scripted(["so far", go])
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("hold"):
@@ -47,7 +47,7 @@ async def test_only_so_many_requests_wait_for_a_turn(opened, scripted, monkeypat
 
 
 async def test_only_so_many_requests_wait_to_take_turns_back(opened, scripted, monkeypatch, actor):
-    monkeypatch.setattr(turns, "WAITING", 0)
+    monkeypatch.setattr(queue, "WAITING", 0)
     model = scripted(["so far", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("hold"):
         await model.waiting.wait()
@@ -57,7 +57,7 @@ async def test_only_so_many_requests_wait_to_take_turns_back(opened, scripted, m
 
 @pytest.mark.parametrize(("bound", "value"), [("UNSAID", 1), ("UNSAID_WEIGHT", 1000)])
 async def test_only_so_much_input_joins_a_turn_at_a_time(opened, scripted, monkeypatch, bound, value):
-    monkeypatch.setattr(turns, bound, value)
+    monkeypatch.setattr(queue, bound, value)
     go = trio.Event()
     model = scripted(["so far", go], ["then"])
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("hold") as turn:

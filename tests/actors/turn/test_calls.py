@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.tools.commands.truncation import Limit
 from spindle.actors.tools.interface import ToolRefused, TurnCancelled, Use
+from spindle.actors.tools.truncation import Limit
 from spindle.actors.turn.calls import run_calls
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.storage.rollout.journal import JournalError

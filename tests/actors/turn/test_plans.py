@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from spindle.actors.turn.modes import PRESETS, filled
+from spindle.actors.settings.modes import PRESETS, filled
 from spindle.actors.turn.proposed_plan import PlanSplitter
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.settings import CollaborationMode, CollaborationSettings

@@ -11,7 +11,7 @@ import pytest
 from tests.rpc.protocol.judging import FACTS, judged, members, table
 
 import spindle
-from spindle.actors.methods import HANDLERS
+from spindle.actors.clients.methods import HANDLERS
 from spindle.rpc.protocol.catalog import METHODS, params_class, parse_params
 from spindle.rpc.protocol.errors import INVALID_REQUEST, RpcError
 from spindle.rpc.protocol.vocabulary import HARMLESS, REFUSED

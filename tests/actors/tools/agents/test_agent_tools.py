@@ -3,11 +3,11 @@
 import orjson
 import pytest
 
+from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.tools.agents.interface import NOT_FOUND, PENDING, AgentName, AgentStatus, Spawned
 from spindle.actors.tools.agents.roles import OURS
 from spindle.actors.tools.agents.tools import agent_tools
 from spindle.actors.tools.interface import ToolRefused
-from spindle.actors.turn.catalogue import ModelInfo
 from spindle.rpc.protocol.items import ImageInput, LocalImageInput, MentionInput, SkillInput, TextInput
 from spindle.storage.rollout.items import EVENTS
 

@@ -18,8 +18,8 @@ from spindle.actors.tools.commands.arguments import (
 )
 from spindle.actors.tools.commands.offered import EXEC_COMMAND, SHELL, WRITE_STDIN
 from spindle.actors.tools.commands.sessions import UnknownSession
-from spindle.actors.tools.commands.truncation import DEFAULT_LIMIT, Limit
 from spindle.actors.tools.interface import Call, ToolRefused
+from spindle.actors.tools.truncation import DEFAULT_LIMIT, Limit
 
 
 def parsed(text, cls):

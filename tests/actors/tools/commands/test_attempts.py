@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spindle.actors.questions import Question
+from spindle.actors.delivery.questions import Question
 from spindle.actors.runtime import open_runtime
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy, SandboxPolicy, WorkspaceWritePolicy
 

@@ -8,7 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.deltas import MOST, PIECE, QUIET, Deltas
 from spindle.actors.tools.commands.output import HeadTail, new_decoder
-from spindle.actors.tools.commands.truncation import (
+from spindle.actors.tools.truncation import (
     Limit,
     fitted,
     line_count,

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from spindle.actors.tools.approvals.rule_book import RuleBook
 from spindle.actors.tools.commands.decision import RETRY, WIDER
 from spindle.actors.tools.commands.environment import EnvironmentPolicy
 from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdinTool
 from spindle.actors.tools.commands.process import open_warden
+from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool, UsersCommand, run_users_command
 from spindle.actors.tools.interface import Permission, ToolRefused, TurnCancelled

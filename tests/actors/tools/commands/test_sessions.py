@@ -26,7 +26,7 @@ from spindle.actors.tools.commands.sessions import (
     write_yield,
 )
 from spindle.actors.tools.commands.shell import Result, run_shell
-from spindle.actors.tools.commands.truncation import Limit
+from spindle.actors.tools.truncation import Limit
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.items import CommandExecutionSource
 from spindle.rpc.protocol.turns import (

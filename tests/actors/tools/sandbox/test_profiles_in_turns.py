@@ -13,8 +13,8 @@ import orjson
 import pytest
 
 from spindle.actors.runtime import open_runtime
+from spindle.actors.settings.permissions import policy_of
 from spindle.actors.thread.messages import UpdateSettings
-from spindle.actors.thread.permissions import policy_of
 from spindle.actors.tools.sandbox.sandbox import Sandbox
 from spindle.rpc.protocol.settings import ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams

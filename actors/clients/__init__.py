@@ -1,0 +1,1 @@
+"""One actor per client connection, and the methods that clients may call."""

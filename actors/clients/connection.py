@@ -1,0 +1,320 @@
+"""The connection: the actor behind one client. It reads requests, sends them on their way, and writes what comes back.
+
+Requests are decided in the order they arrive; none waits for another's answer. Answers and notifications leave through
+one outbox, so their order on the wire is the order in which they were produced.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Any
+
+import trio
+
+from spindle.actors.clients.methods import EARLY, HANDLERS, RELEASING, WORK
+from spindle.actors.delivery.long_answers import LargeAnswer, LongMessage, Streamed, cut
+from spindle.actors.delivery.outbox import Event, Message, Overflow, Subscriber
+from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.settings.client import Client, Session
+from spindle.rpc.large import LARGE, apart
+from spindle.rpc.protocol.catalog import check_experimental, structure_params
+from spindle.rpc.protocol.envelope import (
+    ErrorResponse,
+    Malformed,
+    Request,
+    RequestId,
+    Response,
+    encode_error,
+    encode_result,
+    parse,
+)
+from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request, overloaded
+from spindle.rpc.protocol.initialize import InitializeParams
+from spindle.rpc.transports import Transport
+from spindle.rpc.weighing import weigh
+
+log = logging.getLogger("spindle")
+
+IN_FLIGHT = 512
+"""Requests of one client that may await their answers. The next one waits until some are answered and, where none is, is
+refused as overload; those that release something do neither.
+
+Half of what a thread's mailbox holds: however much one client sends to one thread, another client finds room.
+"""
+
+PATIENCE = 5.0
+"""Seconds to wait for one of `IN_FLIGHT` requests to be answered before more of them are refused."""
+
+MOST_IN_FLIGHT = 4096
+"""The same with those that release something; nothing more is read before some are answered."""
+
+BATCH = 1024 * 1024
+"""Bytes that are written at once: what is being written is beside what waits in the outbox."""
+
+AT_WORK = 16
+"""Requests of one client that are worked on side by side in tasks of its connection; the others wait."""
+
+LAST_WORDS = 1.0
+"""Seconds to write what is left when the client has closed its end."""
+
+TOO_SLOW = "client does not keep up with its notifications"
+
+
+class Connection:
+    """One client on one transport."""
+
+    def __init__(self, runtime: Any, transport: Transport) -> None:
+        self.runtime = runtime
+        self.session: Session | None = None
+        self._transport = transport
+        overflow = Overflow.WAIT if transport.kind == "stdio" else Overflow.CLOSE
+        self.subscriber = Subscriber(overflow)
+        self._in_flight = 0
+        self._room = trio.lowlevel.ParkingLot()
+        self._refusing = False
+        self._ended = False
+        self._written = trio.Event()
+        self._tasks: trio.Nursery
+        self._at_work = trio.Semaphore(AT_WORK)
+        self._coding: trio.CapacityLimiter = runtime.coding
+
+    async def run(self) -> None:
+        """Serve the client until it goes away; then its subscriptions end."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._tasks = nursery
+                nursery.start_soon(self._write)
+                await self._read()
+                # what has been answered already still goes out, if the client takes it
+                self.subscriber.outbox.close()
+                with trio.move_on_after(LAST_WORDS):
+                    await self._written.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._ended = True
+            self.runtime.leave(self.subscriber)
+            self.subscriber.outbox.discard()
+
+    async def _read(self) -> None:
+        while True:
+            if self.subscriber.outbox.answers_behind:
+                await self.subscriber.outbox.answers_taken()
+            try:
+                line = await self._transport.receive()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
+            if line is None:
+                return
+            size = len(line)
+            message = parse(line) if size < LARGE else await apart(size, self._coding, parse, line)
+            if isinstance(message, Request):
+                if self._in_flight >= IN_FLIGHT and message.method not in RELEASING:
+                    await self._wait_for_room()
+                await self._dispatch(message, size)
+                while self._in_flight >= MOST_IN_FLIGHT:
+                    await self._room.park()
+            elif isinstance(message, Malformed):
+                log.warning("refused a request that cannot be read (%d bytes): %s", len(line), message.reason)
+                self._reply(message.id).reject(invalid_request(f"Invalid request: {message.reason}"))
+            elif isinstance(message, Response | ErrorResponse):
+                if self.subscriber.threads:
+                    self.runtime.services.questions.settle(message, self.subscriber.threads)
+            elif message is None and line.strip():
+                log.warning("skipped a line that is no message (%d bytes)", len(line))
+
+    async def _wait_for_room(self) -> None:
+        with trio.move_on_after(0 if self._refusing else PATIENCE) as waiting:
+            while self._in_flight >= IN_FLIGHT:
+                await self._room.park()
+        # requests that nothing answers cost the client one wait, not one for each that follows
+        self._refusing = waiting.cancelled_caught
+
+    async def _write(self) -> None:
+        outbox = self.subscriber.outbox
+        try:
+            with trio.CancelScope() as sending:
+                # a client that reads nothing at all leaves us in the middle of a send
+                outbox.on_overflow = sending.cancel
+                while messages := await outbox.take(BATCH):
+                    await self._send(messages)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        except Exception as error:
+            log.error("closing a connection: an answer cannot be finished", exc_info=error)
+            outbox.close()
+            self._tasks.cancel_scope.cancel()
+        self._written.set()
+        if outbox.overflowed:
+            log.warning("closing a connection: %s", TOO_SLOW)
+            with trio.move_on_after(2):
+                await self._transport.aclose(1008, TOO_SLOW)
+        if not outbox.closed:
+            self._tasks.cancel_scope.cancel()
+
+    async def _send(self, messages: list[Message]) -> None:
+        batch: list[bytes] = []
+        long = [message for message in messages if isinstance(message, LongMessage)]
+        try:
+            for message in messages:
+                if isinstance(message, LongMessage):
+                    await self._transport.send(batch)
+                    batch = []
+                    await self._send_long(message)
+                    continue
+                encoded = message
+                if not isinstance(encoded, bytes):
+                    weight = encoded.weight
+                    encoded = encoded.encode() if weight < LARGE else await apart(weight, self._coding, encoded.encode)
+                if len(encoded) < LARGE:
+                    batch.append(encoded)
+                    continue
+                await self._transport.send(batch)
+                batch = []
+                async with aclosing(_each(cut(encoded))) as pieces:
+                    await self._transport.send_pieces(pieces)
+            await self._transport.send(batch)
+        finally:
+            for message in long:
+                message.close()
+
+    async def _send_long(self, message: LongMessage) -> None:
+        failure: Exception | None = None
+        out, made = trio.open_memory_channel[bytes](1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(message.make, out)
+            async with aclosing(message.pieces(made)) as pieces:
+                try:
+                    await self._transport.send_pieces(pieces)
+                except Exception as error:  # raised in here it would come as a group
+                    failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    # -- requests
+
+    async def _dispatch(self, request: Request, size: int) -> None:
+        """`size` is that of its line."""
+        reply = self._reply(request.id)
+        try:
+            if self._in_flight > IN_FLIGHT and request.method not in RELEASING:
+                raise overloaded()
+            asked = (request.method, request.params, request.has_params)
+            params = structure_params(*asked) if size < LARGE else await apart(size, self._coding, structure_params, *asked)
+            if request.method == "initialize":
+                assert isinstance(params, InitializeParams)
+                reply.resolve(self._initialize(params))
+                self.runtime.audience.join(self.subscriber)
+                self.runtime.greet(self)
+                return
+            if self.session is None:
+                raise invalid_request("Not initialized")
+            if not self.session.experimental:
+                check_experimental(request.method, params)
+            if self.runtime.ending and request.method in WORK:
+                raise invalid_request("the server is shutting down")
+            if request.method not in EARLY:
+                _ = self.runtime.services  # made here, in trio's thread: handlers use it in worker threads
+            HANDLERS[request.method](self, params, reply)
+        except RpcError as error:
+            reply.reject(error)
+        except Exception as error:
+            log.exception("error while handling %s", request.method)
+            reply.reject(internal_error(f"internal error: {error}"))
+
+    def _reply(self, id: RequestId) -> Reply[Any]:
+        self._in_flight += 1
+
+        def resolve(result: object) -> None:
+            try:
+                message = _answer_to(id, result)
+            except Exception as error:  # the reply then rejects with what is raised here
+                log.error("an answer cannot be encoded", exc_info=error)
+                raise internal_error(f"the answer cannot be encoded: {error}") from error
+            self._answered()
+            self.subscriber.outbox.put(message)
+
+        def reject(error: Exception) -> None:
+            self._answered()
+            if not isinstance(error, RpcError):
+                log.error("a request failed", exc_info=error)
+                error = internal_error(f"internal error: {error}")
+            self.subscriber.outbox.put(encode_error(id, error))
+
+        return Reply(resolve, reject)
+
+    def _answered(self) -> None:
+        self._in_flight -= 1
+        if self._room:
+            self._room.unpark_all()
+
+    def _initialize(self, params: InitializeParams) -> object:
+        from spindle.actors.clients.methods.initialize import initialize
+
+        if self.session is not None:
+            raise invalid_request("Already initialized")
+        self.session, response = initialize(self.runtime, params)
+        self.subscriber.muted = self.session.muted
+        return response
+
+    # -- what handlers use
+
+    @property
+    def client(self) -> Client:
+        """Who asks."""
+        assert self.session is not None
+        return self.session.client
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the client awaits answers."""
+        return self._in_flight > 0
+
+    def later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        """Answer with what `work` returns or raises, unless the connection has ended; `AT_WORK` of them run at a time."""
+        self._start(self._answer_in_turn, reply, work)
+
+    def quietly(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        """As `later`, but only what `work` raises is the answer: otherwise it has answered, or somebody will."""
+        self.later(Reply(lambda _: None, reply.reject), work)
+
+    def later_quietly(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Run `work` in a task of the connection; it answers nobody."""
+        reply: Reply[object] = Reply(lambda _: None, lambda error: log.error("background work failed", exc_info=error))
+        self._start(self._answer, reply, work)
+
+    def _start(self, task: Callable[..., Awaitable[None]], reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        if self._ended:
+            reply.reject(invalid_request("the client has gone away"))
+        else:
+            self._tasks.start_soon(task, reply, work)
+
+    async def _answer_in_turn(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        async with self._at_work:
+            await self.subscriber.outbox.answers_taken()
+            await self._answer(reply, work)
+
+    async def _answer(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            result = await work()
+        except Exception as error:
+            reply.reject(error)
+        else:
+            reply.resolve(result)
+
+    def notify(self, params: Any) -> None:
+        """Send a notification to this client only."""
+        self.subscriber.deliver(Event(params))
+
+
+def _answer_to(id: RequestId, result: object) -> Message:
+    if isinstance(result, Streamed):
+        return LongMessage.answer(id, result)
+    return encode_result(id, result) if weigh(result, LARGE) < LARGE else LargeAnswer(id, result)
+
+
+async def _each(pieces: Iterable[bytes]) -> AsyncGenerator[bytes]:
+    for piece in pieces:
+        yield piece

@@ -1,0 +1,119 @@
+"""What a client may ask: one module per noun, one handler per method.
+
+A handler gets the connection, the parameters and the reply. It decides at once and returns; what takes time it hands to
+`connection.later` or to a thread's mailbox. The methods are those of `catalog.METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from spindle.actors.kernel.mailbox import Reply
+
+if TYPE_CHECKING:
+    from spindle.actors.clients.connection import Connection
+
+Handler = Callable[["Connection", Any, Reply[Any]], None]
+
+_TABLE = {
+    "thread/start": ("threads", "start"),
+    "thread/resume": ("threads", "resume"),
+    "thread/fork": ("threads", "fork"),
+    "thread/read": ("threads", "read"),
+    "thread/list": ("listing", "list_"),
+    "thread/turns/list": ("turn_pages", "turns_list"),
+    "thread/items/list": ("turn_pages", "items_list"),
+    "thread/loaded/list": ("threads", "loaded_list"),
+    "thread/archive": ("threads", "archive"),
+    "thread/unarchive": ("threads", "unarchive"),
+    "thread/delete": ("threads", "delete"),
+    "thread/section/move": ("sections", "move"),
+    "threadSection/list": ("sections", "list_"),
+    "threadSection/create": ("sections", "create"),
+    "threadSection/update": ("sections", "update"),
+    "threadSection/delete": ("sections", "delete"),
+    "thread/readState/update": ("read_states", "update"),
+    "thread/goal/set": ("goals", "set_"),
+    "thread/goal/get": ("goals", "get"),
+    "thread/goal/clear": ("goals", "clear"),
+    "thread/settings/update": ("thread_settings", "update"),
+    "thread/search": ("search", "search"),
+    "thread/searchOccurrences": ("search", "occurrences"),
+    "thread/revert": ("threads", "revert"),
+    "thread/unsubscribe": ("threads", "unsubscribe"),
+    "thread/name/set": ("thread_changes", "set_name"),
+    "thread/metadata/update": ("thread_changes", "update_metadata"),
+    "thread/memoryMode/set": ("thread_changes", "set_memory_mode"),
+    "thread/rollback": ("thread_changes", "roll_back"),
+    "thread/inject_items": ("thread_changes", "inject_items"),
+    "thread/compact/start": ("thread_changes", "compact"),
+    "thread/shellCommand": ("terminals", "shell_command"),
+    "thread/backgroundTerminals/clean": ("terminals", "clean"),
+    "thread/backgroundTerminals/list": ("terminals", "list_"),
+    "thread/backgroundTerminals/terminate": ("terminals", "terminate"),
+    "thread/increment_elicitation": ("thread_changes", "increment_elicitation"),
+    "thread/decrement_elicitation": ("thread_changes", "decrement_elicitation"),
+    "getConversationSummary": ("conversations", "summary"),
+    "turn/start": ("turns", "start"),
+    "turn/steer": ("turns", "steer"),
+    "turn/interrupt": ("turns", "interrupt"),
+    "review/start": ("reviews", "start"),
+    "model/list": ("models", "list_"),
+    "collaborationMode/list": ("models", "modes"),
+    "mock/experimentalMethod": ("models", "echo"),
+    "account/read": ("accounts", "read"),
+    "account/login/start": ("accounts", "login"),
+    "account/logout": ("accounts", "logout"),
+    "getAuthStatus": ("accounts", "auth_status"),
+    "config/read": ("config", "read"),
+    "configRequirements/read": ("config", "requirements"),
+    "hooks/list": ("hooks", "list_"),
+    "skills/list": ("skills", "list_"),
+    "skills/config/write": ("skills", "config_write"),
+    "mcpServerStatus/list": ("mcp", "list_status"),
+    "mcpServer/tool/call": ("mcp", "call_tool"),
+    "mcpServer/resource/read": ("mcp", "read_resource"),
+    "mcpServer/oauth/login": ("mcp", "log_in"),
+    "config/mcpServer/reload": ("mcp", "reload"),
+}
+
+RELEASING = frozenset(
+    {
+        "thread/unsubscribe",
+        "turn/interrupt",
+        "thread/backgroundTerminals/clean",
+        "thread/backgroundTerminals/terminate",
+    }
+)
+"""Methods that end or release something; they are not refused because much is under way."""
+
+EARLY = frozenset({"thread/list"})
+"""Methods that get by without what threads share, and are answered before it is loaded."""
+
+WORK = frozenset(
+    {
+        *("thread/start", "thread/fork", "thread/compact/start", "thread/shellCommand"),
+        *("turn/start", "review/start", "mcpServer/tool/call"),
+    }
+)
+"""Methods that start work; they are refused while the server is shutting down."""
+
+
+class _Handlers(Mapping[str, Handler]):
+    """The handlers by method; a noun's module is imported when it is first asked for, to keep the start short."""
+
+    def __getitem__(self, method: str) -> Handler:
+        module, name = _TABLE[method]
+        handler: Handler = getattr(import_module(f"spindle.actors.clients.methods.{module}"), name)
+        return handler
+
+    def __iter__(self) -> Any:
+        return iter(_TABLE)
+
+    def __len__(self) -> int:
+        return len(_TABLE)
+
+
+HANDLERS: Mapping[str, Handler] = _Handlers()

@@ -1,0 +1,52 @@
+"""hooks/list: the hooks that are configured for a directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from spindle.actors.kernel.mailbox import Reply
+from spindle.rpc.protocol.hooks import HookMetadata, HooksListEntry, HooksListParams, HooksListResponse
+from spindle.storage.config import ConfigError
+from spindle.storage.config.hooks import HookHandler, hook_config
+
+if TYPE_CHECKING:
+    from spindle.actors.clients.connection import Connection
+    from spindle.actors.runtime import Runtime
+
+
+def list_(connection: Connection, params: HooksListParams, reply: Reply[Any]) -> None:
+    """hooks/list"""
+    runtime = connection.runtime
+
+    def work() -> HooksListResponse:
+        return HooksListResponse([_entry(runtime, cwd) for cwd in params.cwds or (runtime.cwd,)])
+
+    connection.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
+
+
+def _entry(runtime: Runtime, cwd: str) -> HooksListEntry:
+    try:
+        hooks = hook_config(runtime.config_loader.load(Path(runtime.cwd, cwd)))
+    except (ConfigError, OSError) as error:
+        return HooksListEntry(cwd=cwd, warnings=[str(error)])
+    return HooksListEntry(cwd=cwd, hooks=[_shown(handler) for handler in hooks.listed], warnings=hooks.warnings)
+
+
+def _shown(handler: HookHandler) -> HookMetadata:
+    return HookMetadata(
+        key=handler.key,
+        event_name=handler.event,
+        command=handler.command,
+        matcher=handler.matcher,
+        timeout_sec=handler.timeout,
+        status_message=handler.status_message,
+        source_path=handler.path,
+        source=handler.source,
+        display_order=handler.order,
+        enabled=handler.enabled,
+        current_hash=handler.hash,
+        trust_status=handler.trust,
+    )

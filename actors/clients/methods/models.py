@@ -1,0 +1,86 @@
+"""model/list, and the method that exists to try the experimental capability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.settings.catalogue import ModelInfo, models
+from spindle.actors.settings.modes import PRESETS
+from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.models import (
+    CollaborationModeListParams,
+    CollaborationModeListResponse,
+    InputModality,
+    MockExperimentalMethodParams,
+    MockExperimentalMethodResponse,
+    Model,
+    ModelListParams,
+    ModelListResponse,
+    ReasoningEffortOption,
+)
+
+if TYPE_CHECKING:
+    from spindle.actors.clients.connection import Connection
+
+
+_MODALITIES: Final[Sequence[InputModality]] = ("text", "image")
+
+
+def list_(connection: Connection, params: ModelListParams, reply: Reply[Any]) -> None:
+    """model/list: the models that turns know; cursors are decimal offsets."""
+    runtime = connection.runtime
+
+    async def work() -> ModelListResponse:
+        config, lists = await trio.to_thread.run_sync(runtime.config, abandon_on_cancel=True), runtime.services.model_lists
+        provider = params.model_provider or config.model_provider
+        if provider not in config.providers():
+            raise invalid_request(f"Model provider `{provider}` not found")
+        await lists.ready(provider, config)
+        return _page(models(config, lists.entries(provider, config)), params)
+
+    connection.later(reply, work)
+
+
+def _page(known: Sequence[ModelInfo], params: ModelListParams) -> ModelListResponse:
+    usable = [model for model in known if model.with_key]
+    default = next((model for model in usable if not model.hidden), None)
+    rows = [model for model in usable if params.include_hidden or not model.hidden]
+    offset = 0
+    if params.cursor is not None:
+        if not (params.cursor.isascii() and params.cursor.isdecimal()):
+            raise invalid_request(f"invalid cursor: {params.cursor}")
+        offset = int(params.cursor)
+        if offset > len(rows):
+            raise invalid_request(f"cursor {offset} exceeds total models {len(rows)}")
+    end = len(rows) if params.limit is None else offset + max(1, params.limit)
+    page = [_row(model, is_default=model is default) for model in rows[offset:end]]
+    return ModelListResponse(page, str(end) if end < len(rows) else None)
+
+
+def _row(info: ModelInfo, *, is_default: bool) -> Model:
+    return Model(
+        id=info.slug,
+        model=info.slug,
+        display_name=info.title or info.slug,
+        description=info.description,
+        hidden=info.hidden,
+        supported_reasoning_efforts=[ReasoningEffortOption(*effort) for effort in info.efforts.items()],
+        default_reasoning_effort=info.default_effort or "none",
+        input_modalities=[modality for modality in _MODALITIES if modality in info.modalities],
+        additional_speed_tiers=info.speed_tiers,
+        is_default=is_default,
+    )
+
+
+def modes(connection: Connection, params: CollaborationModeListParams, reply: Reply[Any]) -> None:
+    """collaborationMode/list"""
+    reply.resolve(CollaborationModeListResponse(PRESETS))
+
+
+def echo(connection: Connection, params: MockExperimentalMethodParams, reply: Reply[Any]) -> None:
+    """mock/experimentalMethod"""
+    reply.resolve(MockExperimentalMethodResponse(params.value))

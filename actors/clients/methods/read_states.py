@@ -1,0 +1,50 @@
+"""thread/readState/update: marking threads as read or unread."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from spindle.actors.clients.methods.identity import thread_id
+from spindle.actors.clients.methods.stored import known
+from spindle.actors.kernel.mailbox import Reply
+from spindle.rpc.protocol.errors import INVALID_PARAMS, internal_error, invalid_request
+from spindle.rpc.protocol.read_states import (
+    MarkUnread,
+    ReadStateConflict,
+    ThreadReadStateChangedNotification,
+    ThreadReadStateUpdateParams,
+    ThreadReadStateUpdateResponse,
+)
+from spindle.storage.state import StateUnavailable
+from spindle.storage.state.read_states import RevisionConflict, mark
+
+if TYPE_CHECKING:
+    from spindle.actors.clients.connection import Connection
+
+
+def update(connection: Connection, params: ThreadReadStateUpdateParams, reply: Reply[Any]) -> None:
+    """thread/readState/update: everybody hears of it, before the answer."""
+    id, runtime = thread_id(params.thread_id, code=INVALID_PARAMS), connection.runtime
+
+    async def run() -> ThreadReadStateUpdateResponse:
+        await known(
+            runtime,
+            id,
+            missing=f"thread not loaded: {id}",
+            ephemeral="thread read state unavailable",
+            unwritten="thread read state unavailable",
+        )
+        unread = isinstance(params.operation, MarkUnread)
+        try:
+            state = await runtime.services.state.change(
+                partial(mark, thread_id=id, unread=unread, expected=params.expected_revision)
+            )
+        except RevisionConflict as conflict:
+            raise invalid_request(str(conflict), ReadStateConflict(conflict.state)) from conflict
+        except StateUnavailable as error:
+            raise internal_error(str(error)) from error
+        runtime.audience.announce(ThreadReadStateChangedNotification(id, state))
+        return ThreadReadStateUpdateResponse(state)
+
+    connection.later(reply, run)

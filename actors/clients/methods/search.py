@@ -1,0 +1,124 @@
+"""thread/search and thread/searchOccurrences: finding what was said."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import trio
+
+from spindle.actors.clients.methods.identity import thread_id
+from spindle.actors.clients.methods.listing import described
+from spindle.actors.kernel.mailbox import Reply
+from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.rpc.protocol.search import (
+    ThreadSearchOccurrence,
+    ThreadSearchOccurrencesParams,
+    ThreadSearchOccurrencesResponse,
+    ThreadSearchParams,
+    ThreadSearchResponse,
+    ThreadSearchResult,
+    ThreadSearchTextRange,
+)
+from spindle.storage.rollout.compressed import existing
+from spindle.storage.rollout.source import Source
+from spindle.storage.search import Occurrence, SearchPage, SearchQuery, find_occurrences, search_threads
+from spindle.storage.state.sections import Placements, placements
+from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
+
+if TYPE_CHECKING:
+    from spindle.actors.clients.connection import Connection
+    from spindle.actors.runtime import Runtime
+
+
+def search(connection: Connection, params: ThreadSearchParams, reply: Reply[Any]) -> None:
+    """thread/search"""
+    term = _term(params.search_term, "thread/search")
+    query = ThreadQuery(
+        cursor=params.cursor,
+        limit=params.limit,
+        sort_key=params.sort_key or "created_at",
+        sort_direction=params.sort_direction or "desc",
+        model_providers=(),
+        source_kinds=params.source_kinds,
+        archived=bool(params.archived),
+    )
+    connection.later(reply, lambda: _search(connection.runtime, term, query))
+
+
+async def _search(runtime: Runtime, term: str, query: ThreadQuery) -> ThreadSearchResponse:
+    services = runtime.services
+
+    def list_page(page: ThreadQuery) -> ThreadPage:
+        return trio.from_thread.run(services.indexing.page, page, lambda: runtime.config().model_provider)
+
+    def work() -> SearchPage:
+        return search_threads(list_page, SearchQuery(term, query), trio.from_thread.check_cancelled, services.outliner.find)
+
+    try:
+        page = await trio.to_thread.run_sync(work)
+    except StoredThreadError as error:
+        raise invalid_request(str(error)) from error
+    except OSError as error:
+        raise internal_error(f"failed to search threads: {error}") from error
+    where = await services.state.read_or(placements, Placements())
+    status = runtime.registry.status
+    data = [
+        ThreadSearchResult(where.show(described(row, status=status(row.id))), snippet) for row, snippet in page.data
+    ]
+    return ThreadSearchResponse(data, page.next_cursor, page.backwards_cursor)
+
+
+def occurrences(connection: Connection, params: ThreadSearchOccurrencesParams, reply: Reply[Any]) -> None:
+    """thread/searchOccurrences: of any stored thread, loaded or not, archived ones too."""
+    term = _term(params.search_term, "thread/searchOccurrences")
+    id, runtime = thread_id(params.thread_id), connection.runtime
+
+    def work(own: Path | None) -> ThreadSearchOccurrencesResponse | None:
+        home = runtime.services.home
+        path = own or locate(home, id) or locate_archived(home, id)
+        if path is None:
+            return None
+        check = trio.from_thread.check_cancelled
+        with closing(Source(existing(path), runtime.services.outliner.find)) as source:
+            page = find_occurrences(source, id, term, params.cursor, params.limit, check)
+        return ThreadSearchOccurrencesResponse([_shown(each) for each in page.data], page.next_cursor)
+
+    async def run() -> ThreadSearchOccurrencesResponse:
+        loaded = await runtime.registry.look(id)
+        if loaded is not None and loaded.ephemeral:
+            raise invalid_request(f"ephemeral thread does not support search: {id}")
+        try:
+            found = await trio.to_thread.run_sync(work, None if loaded is None else loaded.conversation.path)
+        except StoredThreadError as error:
+            raise invalid_request(str(error)) from error
+        except FileNotFoundError:  # a thread without a turn has said nothing yet
+            return ThreadSearchOccurrencesResponse(())
+        except OSError as error:
+            raise internal_error(f"failed to search thread {id}: {error}") from error
+        if found is None:
+            raise invalid_request(f"thread not found: {id}")
+        return found
+
+    connection.later(reply, run)
+
+
+def _shown(each: Occurrence) -> ThreadSearchOccurrence:
+    cursor = orjson.dumps({"turnId": each.message.turn_id, "includeAnchor": True}).decode()
+    return ThreadSearchOccurrence(
+        turn_id=each.message.turn_id,
+        item_id=each.message.item_id,
+        snippet=each.snippet.text,
+        snippet_match_range=ThreadSearchTextRange(each.snippet.start, each.snippet.end),
+        turn_cursor=cursor,
+    )
+
+
+def _term(text: str, method: str) -> str:
+    if not text.strip():
+        raise invalid_request(f"{method} requires a non-empty searchTerm")
+    return text.strip()

@@ -1,0 +1,216 @@
+"""thread/name/set, thread/metadata/update and their like: what can be done to a thread outside of turns.
+
+Where the reference does it to threads that are not loaded too, the rollout is changed in place meanwhile; whoever asks
+for the thread then waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import evolve
+from uuid_utils import uuid7
+
+from spindle.actors.clients.methods.identity import thread_id
+from spindle.actors.clients.methods.listing import described
+from spindle.actors.clients.methods.threads import mapped
+from spindle.actors.kernel.mailbox import Ask, Reply
+from spindle.actors.registry.registry import OnStored, ToThread
+from spindle.actors.thread.changes import name_event, patched
+from spindle.actors.thread.messages import (
+    Compact,
+    CountElicitation,
+    InjectItems,
+    RollBack,
+    SetMemoryMode,
+    SetName,
+    UpdateMetadata,
+)
+from spindle.actors.thread.recording import git_columns, git_meta
+from spindle.actors.thread.state import git_info
+from spindle.actors.turn.response_items import check_items
+from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.rpc.protocol.shapes import ABSENT
+from spindle.rpc.protocol.thread_changes import (
+    ThreadCompactStartParams,
+    ThreadCompactStartResponse,
+    ThreadElicitationParams,
+    ThreadInjectItemsParams,
+    ThreadInjectItemsResponse,
+    ThreadMemoryModeSetParams,
+    ThreadMemoryModeSetResponse,
+    ThreadMetadataGitInfoUpdateParams,
+    ThreadMetadataUpdateParams,
+    ThreadMetadataUpdateResponse,
+    ThreadRollbackParams,
+    ThreadRollbackResponse,
+    ThreadSetNameParams,
+    ThreadSetNameResponse,
+)
+from spindle.rpc.protocol.threads import Thread, ThreadNameUpdatedNotification
+from spindle.storage.rollout.compressed import inflate
+from spindle.storage.rollout.journal import JournalError
+from spindle.storage.rollout.lock import WriterBusy
+from spindle.storage.threads.codex_database import tell_codex
+from spindle.storage.threads.errors import NoSessionMeta, StoredThreadError
+from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.metadata import append_to_stored, latest_meta
+from spindle.storage.threads.names import record_name
+from spindle.storage.threads.summary import read_summary
+
+if TYPE_CHECKING:
+    from spindle.actors.clients.connection import Connection
+    from spindle.actors.runtime import Runtime
+
+
+def _answering(response: Callable[[], object]) -> Callable[[object], object]:
+    """Answers with a response that has nothing to say."""
+    return lambda _done: response()
+
+
+def set_name(connection: Connection, params: ThreadSetNameParams, reply: Reply[Any]) -> None:
+    """thread/name/set"""
+    id, name = thread_id(params.thread_id), params.name.strip()
+    if not name:
+        raise invalid_request("thread name must not be empty")
+    rename(connection.runtime, id, name, mapped(reply, _answering(ThreadSetNameResponse)))
+
+
+def rename(runtime: Runtime, id: str, name: str, reply: Reply[None]) -> None:
+    """Name a thread, loaded or stored."""
+    home = runtime.services.home
+
+    def work() -> None:
+        path = locate(home, id)
+        if path is None:
+            raise invalid_request(f"thread not found: {id}")
+        read_summary(path)  # refuses what is no rollout
+        append_to_stored(home, path, id, [("event_msg", name_event(id, name))])
+        record_name(home, id, name)
+        tell_codex(home, id, {"name": name, "title": name})
+
+    _change(runtime, id, SetName(reply=reply, name=name), work, lambda: _announce_name(runtime, id, name))
+
+
+def _announce_name(runtime: Runtime, id: str, name: str) -> None:
+    runtime.audience.announce(ThreadNameUpdatedNotification(id, name))
+
+
+def update_metadata(connection: Connection, params: ThreadMetadataUpdateParams, reply: Reply[Any]) -> None:
+    """thread/metadata/update"""
+    id, git, runtime = thread_id(params.thread_id), _trimmed(params.git_info), connection.runtime
+    home = runtime.services.home
+
+    def work() -> Thread:
+        path, meta = _located(runtime, id)
+        summary = read_summary(path)
+        after = patched(git_info(summary), git)[0]
+        append_to_stored(home, path, id, [("session_meta", meta | {"git": git_meta(after)})])
+        tell_codex(home, id, git_columns(after))
+        return described(read_summary(path))
+
+    message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)
+    _change(runtime, id, message, work)
+
+
+def _trimmed(patch: ThreadMetadataGitInfoUpdateParams | None) -> ThreadMetadataGitInfoUpdateParams:
+    given: dict[str, str | None] = {}
+    for name, wire in (("sha", "sha"), ("branch", "branch"), ("origin_url", "originUrl")):
+        value = ABSENT if patch is None else getattr(patch, name)
+        if value is ABSENT:
+            continue
+        given[name] = value.strip() if value is not None else None
+        if given[name] == "":
+            raise invalid_request(f"gitInfo.{wire} must not be empty")
+    if patch is None or not given:
+        raise invalid_request("gitInfo must include at least one field")
+    return evolve(patch, **given)
+
+
+def set_memory_mode(connection: Connection, params: ThreadMemoryModeSetParams, reply: Reply[Any]) -> None:
+    """thread/memoryMode/set"""
+    id, runtime = thread_id(params.thread_id), connection.runtime
+
+    def work() -> None:
+        path, meta = _located(runtime, id)
+        meta = meta | {"memory_mode": params.mode}
+        append_to_stored(runtime.services.home, path, id, [("session_meta", meta)])
+
+    out = mapped(reply, _answering(ThreadMemoryModeSetResponse))
+    _change(runtime, id, SetMemoryMode(reply=out, mode=params.mode), work)
+
+
+def _located(runtime: Runtime, id: str) -> tuple[Path, dict[str, Any]]:
+    """The rollout, archived or not, and its session_meta."""
+    home = runtime.services.home
+    path = locate(home, id) or locate_archived(home, id)
+    if path is None:
+        raise invalid_request(f"thread not found: {id}")
+    read_summary(path)  # refuses what is no rollout
+    path = inflate(path)
+    meta = latest_meta(path, id)
+    if meta is None:
+        raise NoSessionMeta(path)
+    return path, meta
+
+
+def _change(
+    runtime: Runtime, id: str, message: Ask[Any], work: Callable[[], Any], done: Callable[[], None] = lambda: None
+) -> None:
+    """Have a loaded thread do it; else do `work` to its rollout in a worker thread, answer, and then `done`."""
+
+    async def on_stored() -> None:
+        try:
+            answer = await trio.to_thread.run_sync(work)
+        except WriterBusy as error:
+            raise invalid_request(f"thread {id} already has an active writer: {error.holder}") from error
+        except StoredThreadError as error:
+            raise invalid_request(str(error)) from error
+        except (JournalError, OSError) as error:
+            raise internal_error(f"the thread's history could not be saved: {error}") from error
+        message.reply.resolve(answer)
+        done()
+
+    runtime.registry.route(OnStored(id, message, on_stored))
+
+
+def roll_back(connection: Connection, params: ThreadRollbackParams, reply: Reply[Any]) -> None:
+    """thread/rollback"""
+    id = thread_id(params.thread_id)
+    if params.num_turns < 1:
+        raise invalid_request("numTurns must be >= 1")
+    message = RollBack(reply=mapped(reply, ThreadRollbackResponse), count=params.num_turns, streamed=True)
+    connection.runtime.registry.route(ToThread(id, message))
+
+
+def inject_items(connection: Connection, params: ThreadInjectItemsParams, reply: Reply[Any]) -> None:
+    """thread/inject_items"""
+    id = thread_id(params.thread_id)
+    items = check_items(params.items)
+    out = mapped(reply, _answering(ThreadInjectItemsResponse))
+    connection.runtime.registry.route(ToThread(id, InjectItems(reply=out, items=items)))
+
+
+def compact(connection: Connection, params: ThreadCompactStartParams, reply: Reply[Any]) -> None:
+    """thread/compact/start"""
+    id = thread_id(params.thread_id)
+    out = mapped(reply, _answering(ThreadCompactStartResponse))
+    connection.runtime.registry.route(ToThread(id, Compact(reply=out, turn_id=str(uuid7()))))
+
+
+def increment_elicitation(connection: Connection, params: ThreadElicitationParams, reply: Reply[Any]) -> None:
+    """thread/increment_elicitation"""
+    _count(connection, params, reply, 1)
+
+
+def decrement_elicitation(connection: Connection, params: ThreadElicitationParams, reply: Reply[Any]) -> None:
+    """thread/decrement_elicitation"""
+    _count(connection, params, reply, -1)
+
+
+def _count(connection: Connection, params: ThreadElicitationParams, reply: Reply[Any], step: int) -> None:
+    id = thread_id(params.thread_id)
+    connection.runtime.registry.route(ToThread(id, CountElicitation(reply=reply, step=step)))

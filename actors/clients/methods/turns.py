@@ -1,0 +1,55 @@
+"""turn/*: start, steer and interrupt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spindle.actors.clients.methods.identity import thread_id
+from spindle.actors.clients.methods.threads import check_profile, mapped
+from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.registry.registry import ToThread
+from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
+from spindle.actors.turn.user_input import check_input
+from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.turns import (
+    TurnInterruptParams,
+    TurnInterruptResponse,
+    TurnStartParams,
+    TurnStartResponse,
+    TurnSteerParams,
+    TurnSteerResponse,
+)
+
+if TYPE_CHECKING:
+    from spindle.actors.clients.connection import Connection
+
+
+def start(connection: Connection, params: TurnStartParams, reply: Reply[Any]) -> None:
+    """turn/start"""
+    id = thread_id(params.thread_id)
+    check_input(params.input)
+    check_profile(params.permission_profile)
+    out = mapped(reply, TurnStartResponse)
+    connection.runtime.registry.route(ToThread(id, StartTurn(reply=out, params=params)))
+
+
+def steer(connection: Connection, params: TurnSteerParams, reply: Reply[Any]) -> None:
+    """turn/steer"""
+    id = thread_id(params.thread_id)
+    if not params.expected_turn_id:
+        raise invalid_request("expectedTurnId must not be empty")
+    check_input(params.input)
+    out = mapped(reply, TurnSteerResponse)
+    message = SteerTurn(reply=out, content=params.input, expected_turn_id=params.expected_turn_id)
+    connection.runtime.registry.route(ToThread(id, message))
+
+
+def interrupt(connection: Connection, params: TurnInterruptParams, reply: Reply[Any]) -> None:
+    """turn/interrupt"""
+    id = thread_id(params.thread_id)
+    out = mapped(reply, _interrupted)
+    connection.runtime.registry.route(ToThread(id, InterruptTurn(reply=out, turn_id=params.turn_id)))
+
+
+def _interrupted(_: None) -> TurnInterruptResponse:
+    return TurnInterruptResponse()

@@ -1,0 +1,106 @@
+"""Questions to the clients: requests that the server sends, and the answers that settle them.
+
+A question belongs to a thread and goes to all of its subscribers; whoever answers first settles it. It keeps its id as
+long as it is open, so that a client that joins later is asked the same question. Ids count from 0 through a runtime.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from spindle.actors.delivery.outbox import Event
+from spindle.rpc.protocol.envelope import ErrorResponse, RequestId, Response, encode_request
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, internal_error
+from spindle.rpc.protocol.threads import ThreadActiveFlag
+
+
+class Question(Event):
+    """One request on its way to any number of subscribers; encoded at most once.
+
+    `waiting_on` is the flag that the thread's status shows while it is open. An embedding application answers with
+    `answer` or `refuse`; so does a connection when its client does.
+    """
+
+    __slots__ = ("_answer", "_error", "_settled", "id", "thread_id", "waiting_on")
+
+    def __init__(self, id: int, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None) -> None:
+        super().__init__(params)
+        self.id = id
+        self.thread_id = thread_id
+        self.waiting_on: ThreadActiveFlag | None = waiting_on
+        self._settled = trio.Event()
+        self._answer: object = None
+        self._error: RpcError | None = None
+
+    def encode(self) -> bytes:
+        """The whole JSON-RPC message."""
+        if self._encoded is None:
+            self._encoded = encode_request(self.id, self.method, self.params)
+        return self._encoded
+
+    @property
+    def settled(self) -> bool:
+        """Whether somebody has answered, or the question has been withdrawn."""
+        return self._settled.is_set()
+
+    def answer(self, result: object) -> None:
+        """Answer with `result`, in JSON values; a question that is settled already stays as it is."""
+        if not self.settled:
+            self._answer = result
+            self._settled.set()
+
+    def refuse(self, error: RpcError) -> None:
+        """Answer with an error; likewise."""
+        if not self.settled:
+            self._error = error
+            self._settled.set()
+
+    async def over(self) -> None:
+        """Wait until somebody has answered, or the question has been withdrawn."""
+        await self._settled.wait()
+
+    async def wait(self) -> object:
+        """Wait for the answer. Raises the RpcError it was answered with."""
+        await self._settled.wait()
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+
+class Questions:
+    """The open questions of a runtime."""
+
+    def __init__(self) -> None:
+        self._open: dict[RequestId, Question] = {}
+        self._next = 0
+
+    def put(self, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None) -> Question:
+        """Open a question. Whoever put it delivers it, waits, and closes it. Raises RpcError if it cannot be encoded."""
+        question = Question(self._next, thread_id, params, waiting_on)
+        try:
+            question.encode()
+        except Exception as error:
+            raise internal_error(f"the question cannot be encoded: {error}") from error
+        self._next += 1
+        self._open[question.id] = question
+        return question
+
+    def close(self, question: Question) -> None:
+        """The question is answered, or nobody wants to know any more: then it is withdrawn."""
+        self._open.pop(question.id, None)
+        question.refuse(internal_error("the question has been withdrawn"))
+
+    def settle(self, message: Response | ErrorResponse, threads: set[str]) -> bool:
+        """Take a client's answer; `threads` are those it is subscribed to. False if it answers none of their questions."""
+        question = self._open.get(message.id)
+        if question is None or question.thread_id not in threads:
+            return False
+        match message:
+            case Response(result=result):
+                question.answer(result)
+            case ErrorResponse(error=error):
+                code, text = error.get("code"), error.get("message")
+                question.refuse(RpcError(code if isinstance(code, int) else INTERNAL_ERROR, str(text or "")))
+        return True

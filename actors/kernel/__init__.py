@@ -1,0 +1,1 @@
+"""The kernel: mailboxes, actors, and the table of incarnations."""

@@ -1,0 +1,193 @@
+"""Archiving, bringing back, deleting: work on the files of a thread that nobody may load meanwhile.
+
+A loaded thread is closed first, but only when nothing is known that forbids the work: `refusal` knows the thread, `check`
+looks at the disk. The registry holds what is sent to the thread from then on, and keeps its id occupied while `carry_out`
+runs.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import trio
+from attrs import define
+
+from spindle.actors.kernel.mailbox import Address, Reply, answer
+from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_request
+from spindle.rpc.protocol.removal import ThreadDeletedNotification
+from spindle.rpc.protocol.threads import ThreadArchivedNotification, ThreadUnarchivedNotification
+from spindle.storage.home import Home
+from spindle.storage.rollout.lock import WriterBusy, check_free
+from spindle.storage.state import StateUnavailable
+from spindle.storage.state.sections import Placements, placements
+from spindle.storage.threads.archive import archive, check_archive, unarchive
+from spindle.storage.threads.errors import NoArchivedRollout, NoRollout, StoredThreadError
+from spindle.storage.threads.lineage import Lineage, lineage
+from spindle.storage.threads.removal import remove
+from spindle.storage.threads.summary import ThreadSummary, read_summary
+
+if TYPE_CHECKING:
+    from spindle.actors.registry.registry import Registry
+    from spindle.actors.services.services import Services
+    from spindle.actors.thread.state import OpenedThread
+
+log = logging.getLogger("spindle")
+
+
+class Relocation(ABC):
+    """Work on the files of one thread. See `registry.Routed` for how it gets there."""
+
+    thread_id: str
+    reply: Reply[Any]
+
+    @property
+    def urgent(self) -> bool:
+        """There has to be room for it."""
+        return False
+
+    def present(self, registry: Registry, address: Address) -> None:
+        """Have the thread closed for it, unless it is refused."""
+        registry.close_for(self)
+
+    def absent(self, registry: Registry) -> None:
+        """Do it."""
+        registry.carry_out(self)
+
+    @abstractmethod
+    def refusal(self, thread: OpenedThread, home: Home) -> Exception | None:
+        """Why it cannot be done while `thread` is loaded; None if it may be closed for it."""
+
+    async def check(self, services: Services) -> None:
+        """Raise what `carry_out` would, as far as the disk shows it while the thread is loaded. Changes nothing."""
+
+    @abstractmethod
+    async def carry_out(self, services: Services, relocate: Callable[[Relocation], None]) -> None:
+        """Do it, answer and announce it. `relocate` has the same done to other threads. The id is occupied."""
+
+
+@define(eq=False)
+class Archive(Relocation):
+    """Close the thread if it is loaded, then move its rollout to the archive."""
+
+    thread_id: str
+    reply: Reply[None]
+
+    def refusal(self, thread: OpenedThread, home: Home) -> Exception | None:
+        """A thread without a rollout has nothing to put away."""
+        unstored = thread.ephemeral or not thread.conversation.stored
+        return invalid_request(str(NoRollout(self.thread_id))) if unstored else None
+
+    async def check(self, services: Services) -> None:
+        """The file has to be there and its place free; another process may be writing to it."""
+        await _moved("archive", self.thread_id, check_archive, services.home, self.thread_id)
+
+    async def carry_out(self, services: Services, relocate: Callable[[Relocation], None]) -> None:
+        """Move the file."""
+        await _moved("archive", self.thread_id, archive, services.home, self.thread_id)
+        self.reply.resolve(None)
+        services.audience.announce(ThreadArchivedNotification(self.thread_id))
+
+
+@define(eq=False)
+class Unarchive(Relocation):
+    """Move an archived rollout back; the thread is not loaded. Answers with what the rollout says, and its section."""
+
+    thread_id: str
+    reply: Reply[tuple[ThreadSummary, Placements]]
+
+    def refusal(self, thread: OpenedThread, home: Home) -> Exception | None:
+        """What is loaded is not in the archive."""
+        return invalid_request(str(NoArchivedRollout(self.thread_id)))
+
+    async def carry_out(self, services: Services, relocate: Callable[[Relocation], None]) -> None:
+        """Move the file."""
+
+        def work() -> ThreadSummary:
+            return read_summary(unarchive(services.home, self.thread_id))
+
+        summary = await _moved("unarchive", self.thread_id, work)
+        where = await services.state.read_or(lambda db: placements(db, self.thread_id), Placements())
+        self.reply.resolve((summary, where))
+        services.audience.announce(ThreadUnarchivedNotification(self.thread_id))
+
+
+@define(eq=False)
+class Delete(Relocation):
+    """Close the thread and those spawned from it, then delete them for good."""
+
+    EPHEMERAL: ClassVar[str] = "thread is not persisted and cannot be deleted"
+
+    thread_id: str
+    reply: Reply[None]
+    announced: bool = True
+    """False for a spawned thread, of whose end the deletion of its ancestor tells."""
+    _was_loaded: bool = False
+
+    def refusal(self, thread: OpenedThread, home: Home) -> Exception | None:
+        """An ephemeral thread ends with its last subscriber, and a file outside the home is not ours to delete."""
+        path = thread.conversation.path
+        if path is None:
+            return invalid_request(f"{self.EPHEMERAL}: {self.thread_id}")
+        if not path.is_relative_to(home.path):
+            return invalid_request(f"thread {self.thread_id} is not in the home and cannot be deleted: {path}")
+        self._was_loaded = True  # and need not have a rollout yet
+        return None
+
+    async def check(self, services: Services) -> None:
+        """Nothing may refer to it, and no other process be writing to it or to a thread spawned from it."""
+        if self.announced:  # who deletes its ancestor has looked
+            await self._look(services.home)
+
+    async def carry_out(self, services: Services, relocate: Callable[[Relocation], None]) -> None:
+        """Delete the descendants, deepest first, then the thread's own files, then what is kept about them."""
+        home, id = services.home, self.thread_id
+        gone: Sequence[str] = ()
+        if self.announced:
+            gone = await self._look(home)
+            for child in gone:
+                await answer(lambda reply, child=child: relocate(Delete(child, reply, announced=False)))  # type: ignore[misc]
+        await _moved("delete", id, lambda: remove(home, id, missing_ok=self._was_loaded))
+        await self._forget(services)
+        self.reply.resolve(None)
+        if self.announced:
+            for each in (*gone, id):
+                services.audience.announce(ThreadDeletedNotification(each))
+
+    async def _look(self, home: Home) -> Sequence[str]:
+        """The descendants. Raises RpcError if they and the thread may not be deleted."""
+
+        def work() -> Lineage:
+            found = lineage(home, self.thread_id)
+            for each in (*found.descendants, self.thread_id):
+                check_free(home.lock_file(each))
+            return found
+
+        found: Lineage = await _moved("delete", self.thread_id, work)
+        if found.dependants:
+            raise invalid_request(f"cannot delete thread {self.thread_id}: forked history still references it")
+        return found.descendants
+
+    async def _forget(self, services: Services) -> None:
+        from spindle.storage.state.deletion import forget_threads
+
+        try:
+            if await services.state.read(lambda _: True, False):
+                await services.state.change(lambda db: forget_threads(db, [self.thread_id]))
+        except StateUnavailable as error:
+            log.warning("what is kept about the deleted thread %s stays: %s", self.thread_id, error)
+
+
+async def _moved(verb: str, thread_id: str, work: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return await trio.to_thread.run_sync(lambda: work(*args))
+    except (NoRollout, NoArchivedRollout) as error:
+        raise ThreadNotFound(str(error)) from error
+    except StoredThreadError as error:
+        raise invalid_request(str(error)) from error
+    except WriterBusy as error:
+        raise invalid_request(f"thread {thread_id} already has an active writer: {error.holder}") from error
+    except OSError as error:
+        raise internal_error(f"failed to {verb} thread {thread_id}: {error}") from error

@@ -1,0 +1,1 @@
+"""What the threads of one runtime share: models, the index, skills, rules, worker limits."""

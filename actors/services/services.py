@@ -1,0 +1,113 @@
+"""What threads share: one of these per runtime, given to every thread, so that nothing is global."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import Factory, define, field
+
+from spindle.actors.delivery.outbox import Audience
+from spindle.actors.delivery.questions import Questions
+from spindle.actors.services.indexing import Indexing
+from spindle.actors.services.model_lists import ModelLists
+from spindle.actors.services.skills import SkillCatalog
+from spindle.actors.tasks.workers import Workers
+from spindle.actors.tools.commands.process import Warden
+from spindle.actors.tools.commands.rule_book import RuleBook
+from spindle.actors.tools.hooks.notify import Notices
+from spindle.actors.tools.sandbox.sandbox import Sandbox
+from spindle.rpc.model.interface import Model, Provider
+from spindle.storage.config import Config, ConfigLoader
+from spindle.storage.home import Home
+from spindle.storage.rollout.flusher import Flusher
+from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.state import StateStore
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.mcp.opening import Opening as ServerOpening
+    from spindle.actors.tools.mcp.sharing import SharedServers
+
+
+@define(eq=False)
+class Models:
+    """One model client per provider configuration, made when first asked for and shared by all threads."""
+
+    make: Callable[[Provider, Config], Model]
+    _made: dict[object, Model] = field(factory=lambda: dict[object, Model]())
+
+    def get(self, provider_id: str, config: Config) -> Model:
+        """The client of a provider. `provider_id` must be one of the config's."""
+        provider = config.providers()[provider_id]
+        key = (provider_id, repr(provider), config.offline_script)
+        model = self._made.get(key)
+        if model is None:
+            model = self._made[key] = self.make(provider, config)
+        return model
+
+    async def aclose(self) -> None:
+        """Close them all."""
+        for model in self._made.values():
+            await model.aclose()
+        self._made.clear()
+
+
+@define(eq=False)
+class Services:
+    """The shared parts. `version` is ours, as written into rollouts and user agents."""
+
+    home: Home
+    config: ConfigLoader
+    models: Models
+    flusher: Flusher
+    audience: Audience
+    cwd: str
+    version: str
+    source: str = "vscode"
+    instructions: str = ""
+    workers: Workers = field(factory=Workers)
+    warden: Warden = field(factory=Warden)
+    background: trio.Nursery | None = None
+    """Where what outlives a thread runs."""
+    notices: Notices = field(factory=Notices)
+    questions: Questions = field(factory=Questions)
+    skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))
+    indexing: Indexing = field(default=Factory(lambda self: Indexing(self.home), takes_self=True))
+    state: StateStore = field(default=Factory(lambda self: StateStore(self.home), takes_self=True))
+    outliner: Outliner = field(default=Factory(lambda self: self.indexing.outliner(), takes_self=True))
+    model_lists: ModelLists = field(
+        default=Factory(
+            lambda self: ModelLists(self.home, self.models, self.version, self.background), takes_self=True
+        )
+    )
+    sandbox: Sandbox = field(factory=Sandbox)
+    rules: RuleBook = field(
+        default=Factory(lambda self: RuleBook(self.home.path / "rules", self.audience.announce), takes_self=True)
+    )
+
+    @cached_property
+    def shared_servers(self) -> SharedServers | None:
+        """The MCP servers that threads share; None where nothing outlives a thread."""
+        from spindle.actors.tools.mcp.opening import client_info
+        from spindle.actors.tools.mcp.sharing import SharedServers
+
+        if self.background is None:
+            return None
+        return SharedServers(self.background, self.server_opening, client_info(self.version))
+
+    @cached_property
+    def server_opening(self) -> ServerOpening:
+        """How MCP servers are started, for a thread, for all of them and for clients."""
+        from spindle.actors.tools.mcp.opening import Opening
+
+        return Opening(str(self.home.path), os.environ, self.warden)
+
+    async def aclose(self) -> None:
+        """Let go of what they hold, when no thread lives any more."""
+        await self.models.aclose()
+        await self.notices.aclose()
+        await self.warden.aclose()
+        self.sandbox.close()

@@ -1,0 +1,1 @@
+"""The settings of threads: how they are read, changed, checked and recorded."""

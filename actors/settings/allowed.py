@@ -1,0 +1,98 @@
+"""What an administrator allows of a thread's settings, whatever way they come.
+
+Settings that a thread is loaded with, be it from the configuration, a request or its rollout, fall back to what is allowed,
+with a warning, as in the reference; a change that a client asks for between turns is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from attrs import evolve
+
+from spindle.actors.settings.settings import ThreadSettings, mode_name
+from spindle.rpc.protocol.converter import structure, unstructure
+from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.settings import AskForApproval, PermissionProfile, ReadOnlyPolicy
+from spindle.storage.config.requirements import Requirements
+
+
+def held(settings: ThreadSettings, demanded: Requirements) -> tuple[ThreadSettings, Sequence[str]]:
+    """The settings with what is not allowed replaced, and a warning for each replacement."""
+    warnings: list[str] = []
+    if demanded.approval_policies and (fault := _approval_fault(settings, demanded)) is not None:
+        policy = demanded.approval_policies[0]
+        settings = evolve(settings, approval_policy=structure(policy, AskForApproval))  # type: ignore[arg-type]
+        warnings.append(_fallen("approval_policy", _word(policy), fault))
+    if (fault := _sandbox_fault(settings, demanded)) is not None:
+        settings = evolve(settings, sandbox=ReadOnlyPolicy(), profile=None)
+        warnings.append(_fallen("sandbox_mode", "read-only", fault))
+    return settings, warnings
+
+
+def check(settings: ThreadSettings, demanded: Requirements) -> None:
+    """Raises RpcError for settings that are not allowed."""
+    fault = _approval_fault(settings, demanded) or _sandbox_fault(settings, demanded)
+    if fault is not None:
+        raise invalid_request(f"invalid thread settings override: {fault}")
+
+
+def required_mode(settings: ThreadSettings) -> str:
+    """The least `sandbox_mode` that grants what the settings grant."""
+    if settings.profile is None:
+        return mode_name(settings.sandbox)
+    written = [_path(entry) for entry in _entries(settings.profile) if entry.get("access") == "write"]
+    if any((path.get("type") == "path" and path.get("path") == "/") or _kind(path) == "root" for path in written):
+        return "danger-full-access"
+    return "workspace-write" if written else "read-only"
+
+
+def _approval_fault(settings: ThreadSettings, demanded: Requirements) -> str | None:
+    allowed, policy = demanded.approval_policies, unstructure(settings.approval_policy)
+    if allowed is None or policy in allowed:
+        return None
+    return _fault("approval_policy", _word(policy), map(_word, allowed), demanded)
+
+
+def _sandbox_fault(settings: ThreadSettings, demanded: Requirements) -> str | None:
+    allowed = demanded.sandbox_modes
+    if allowed is None or (mode := required_mode(settings)) in allowed:
+        return None
+    return _fault("sandbox_mode", mode, allowed, demanded)
+
+
+def _fault(key: str, value: str, allowed: Any, demanded: Requirements) -> str:
+    listed = ", ".join(allowed)
+    return f"invalid value for `{key}`: `{value}` is not in the allowed set [{listed}] (set by {demanded.source})"
+
+
+def _fallen(key: str, value: str, fault: str) -> str:
+    return (
+        f"Configured value for `{key}` is disallowed by requirements; falling back to required value {value}. "
+        f"Details: {fault}"
+    )
+
+
+def _word(policy: object) -> str:
+    if isinstance(policy, str):
+        return policy
+    switches = cast("Mapping[str, Mapping[str, bool]]", policy)["granular"]
+    return f"granular({', '.join(name for name, on in switches.items() if on)})"
+
+
+def _entries(profile: PermissionProfile) -> Sequence[Mapping[str, Any]]:
+    entries: Any = _members(profile.get("fileSystem")).get("entries") or ()
+    return [_members(entry) for entry in entries]
+
+
+def _path(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _members(entry.get("path"))
+
+
+def _kind(path: Mapping[str, Any]) -> object:
+    return _members(path.get("value")).get("kind") if path.get("type") == "special" else None
+
+
+def _members(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

@@ -1,0 +1,90 @@
+"""The boundary around a task: what goes wrong inside ends that task and nothing else; cancellation passes through.
+
+A nursery is one-for-all. What runs in one that outlives a thread is started with `start_apart`, so that its failure is
+logged with what it belonged to, and the threads beside it go on. `Contained` is the same for all tasks of one nursery. An
+actor has the same boundary, but tells its watcher.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import trio
+
+from spindle.actors.tasks.faults import fault, keyboard
+
+log = logging.getLogger("spindle")
+
+
+def start_apart(nursery: Tasks, what: str, work: Callable[..., Awaitable[object]], *args: Any) -> None:
+    """Start `work(*args)` as a task of `nursery`. `what` names it in the log."""
+    nursery.start_soon(_apart, what, work, args, name=what)
+
+
+class Tasks(Protocol):
+    """What tasks can be started in: a trio.Nursery, or `Contained`."""
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None) -> None:
+        """See trio.Nursery."""
+
+    async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
+        """See trio.Nursery."""
+
+
+class Contained:
+    """Tasks in `nursery` of which none hurts another: what goes wrong in one is logged. Cancellation passes."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None) -> None:
+        """See trio.Nursery."""
+        self._nursery.start_soon(_apart, _named(async_fn), async_fn, args, name=async_fn if name is None else name)
+
+    async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
+        """See trio.Nursery; what goes wrong before the task has started is raised."""
+        return await self._nursery.start(_started, async_fn, args, name=async_fn)
+
+
+async def _apart(what: str, work: Callable[..., Awaitable[object]], args: Sequence[Any]) -> None:
+    try:
+        await work(*args)
+    except BaseException as raised:
+        _log(raised, what)
+
+
+async def _started(
+    work: Callable[..., Awaitable[Any]], args: Sequence[Any], *, task_status: trio.TaskStatus[Any]
+) -> None:
+    status = _Status(task_status)
+    try:
+        await work(*args, task_status=status)
+    except BaseException as raised:
+        if not status.given:
+            raise
+        _log(raised, _named(work))
+
+
+class _Status:
+    def __init__(self, status: trio.TaskStatus[Any]) -> None:
+        self._status = status
+        self.given = False
+
+    def started(self, value: Any = None) -> None:
+        self.given = True
+        self._status.started(value)
+
+
+def _named(work: Callable[..., Awaitable[Any]]) -> str:
+    return f"the task {getattr(work, '__qualname__', work)}"
+
+
+def _log(raised: BaseException, what: str) -> None:
+    try:
+        if keyboard(raised):
+            raise raised
+        log.error("%s failed", what, exc_info=fault(raised, what))
+    finally:
+        del raised  # see `fault`

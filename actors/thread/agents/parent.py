@@ -1,0 +1,302 @@
+"""The agents of one thread: how it starts, feeds, awaits and closes them.
+
+An agent is a thread like any other, and no thread waits for another's end. What ties them: the parent keeps the agent
+loaded (`Hold`) until it closes it or ends itself (`Release`), and has its own subscribers subscribed to it as guests. The
+other end of this is in `membership.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+import trio
+from attrs import evolve
+
+from spindle.actors.delivery.outbox import Subscriber
+from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
+from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.thread.agents.family import Family, FamilyFull, Member, deepest, most_agents
+from spindle.actors.thread.loading.agent import AgentThread
+from spindle.actors.thread.loading.loading import FromRollout
+from spindle.actors.thread.messages import Detach, Hold, InterruptTurn, Release, StartTurn, Welcome
+from spindle.actors.tools.agents.interface import AgentName, AgentStatus, Spawned, SpawnRequest
+from spindle.actors.tools.agents.roles import DEFAULT_ROLE, Role, roles
+from spindle.actors.tools.interface import ToolRefused
+from spindle.rpc.protocol.errors import RpcError
+from spindle.rpc.protocol.items import UserInput
+from spindle.rpc.protocol.threads import ThreadResumeParams
+from spindle.rpc.protocol.turns import Turn, TurnStartParams
+from spindle.storage.config import Config, ConfigError
+from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.threads.summary import parent_of, read_summary
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.actor import ThreadActor
+
+T = TypeVar("T")
+
+_OF_ROLE = {
+    "model": "model",
+    "model_provider": "model_provider",
+    "effort": "model_reasoning_effort",
+    "summary": "model_reasoning_summary",
+    "service_tier": "service_tier",
+    "personality": "personality",
+    "developer_instructions": "developer_instructions",
+}
+"""The settings that a role's file may change, and what they are called there. What an agent may do is its parent's to say."""
+
+_BOUNDS = ("cwd", "approval_policy", "approvals_reviewer", "sandbox", "profile", "has_environment")
+"""The settings that say what an agent may do, and who is asked."""
+
+_FORKED = ("system", "developer", "user", "assistant")
+
+
+class ThreadAgents:
+    """What the tools see of the agents of `thread` (`Agents`)."""
+
+    def __init__(self, thread: ThreadActor) -> None:
+        self._thread = thread
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the thread may have agents."""
+        config = self._thread.state.config
+        enabled = config.features("multi_agent", True) and config.table("agents").get("enabled") is not False
+        return enabled and self._thread.membership.depth < deepest(config)
+
+    @property
+    def working(self) -> bool:
+        """Whether one of them runs a turn: the thread stays for it, to hear what comes of it."""
+        return any(child.status.kind == "running" for child in self._children())
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        """See Agents."""
+        return roles(self._thread.state.config)
+
+    def status(self, id: str) -> AgentStatus:
+        """See Agents."""
+        return self._thread.membership.family.status(id)
+
+    def name(self, id: str) -> AgentName:
+        """See Agents."""
+        member = self._thread.membership.family.get(id)
+        return AgentName() if member is None else member.name
+
+    async def spawn(self, request: SpawnRequest) -> Spawned:
+        """See Agents."""
+        state = self._thread.state
+        member = self._admit(request.role)
+        try:
+            config, own = await self._configured(request.role)
+            settings = _settings(self._settings, request, own)
+            said = tuple(state.conversation.items) if request.fork else None
+            history = None if said is None else await trio.to_thread.run_sync(_spoken, said)
+            opening = AgentThread(
+                settings=settings,
+                config=config,
+                client=state.client,
+                parent_id=self._thread.thread_id,
+                depth=member.depth,
+                name=member.name,
+                ephemeral=state.ephemeral,
+                functions=state.functions,
+                history=history,
+            )
+
+            def start(reply: Reply[None]) -> None:
+                id = self._thread.supervisor.start(opening, self._hold(member, reply))
+                self._family.enter(member, id)
+
+            await answer(start)
+            status = member.status
+            await self._begin_turn(member.id, request.content)
+        except (RpcError, ActorExited, ConfigError, OSError) as error:
+            self._abandon(member)
+            raise ToolRefused(f"collab spawn failed: {_words(error)}") from error
+        except BaseException:
+            self._abandon(member)
+            raise
+        return Spawned(id=member.id, name=member.name, status=status, model=settings.model, effort=settings.effort)
+
+    async def send(self, id: str, content: Sequence[UserInput], *, interrupt: bool) -> str:
+        """See Agents."""
+        self._open(id)
+        running = self._thread.supervisor.turn_id(id)
+        if interrupt and running is not None:
+            with suppress(RpcError, ActorExited):  # it is ending already
+                await self._ask(id, lambda reply: InterruptTurn(reply=reply, turn_id=running))
+        try:
+            return await self._begin_turn(id, content)
+        except (RpcError, ActorExited) as error:
+            raise ToolRefused(f"collab send failed: {_words(error)}") from error
+
+    async def wait(self, ids: Collection[str], seconds: float) -> Mapping[str, AgentStatus]:
+        """See Agents."""
+        with trio.move_on_after(seconds):
+            return await self._family.ended(ids)
+        return {}
+
+    async def resume(self, id: str) -> AgentStatus:
+        """See Agents."""
+        if (open_ := self._family.get(id)) is not None:
+            return open_.status
+        if not await trio.to_thread.run_sync(self._is_ours, id):
+            raise ToolRefused(f"agent with id {id} not found")
+        member = self._admit(None)
+        params = ThreadResumeParams(thread_id=id, exclude_turns=True, cwd=self._settings.cwd)
+        opening = FromRollout(
+            params=params,
+            client=self._thread.state.client,
+            functions=self._thread.state.functions,
+            parent_id=self._thread.thread_id,
+        )
+
+        def hold(reply: Reply[None]) -> None:
+            self._family.enter(member, id)
+            self._thread.supervisor.hold(id, self._hold(member, reply), opening)
+
+        try:
+            await answer(hold)
+        except (RpcError, ActorExited) as error:
+            self._family.leave(member)
+            raise ToolRefused(f"agent with id {id} could not be resumed: {_words(error)}") from error
+        except BaseException:
+            self._family.leave(member)
+            self._tell(id, lambda reply: Release(reply=reply))  # after the Hold; somebody else may be there
+            raise
+        return member.status
+
+    async def close(self, id: str) -> None:
+        """See Agents."""
+        closing = [*self._family.below(id), self._open(id)]
+        while closing:
+            for member in closing:
+                self._end(member)
+            for member in closing:
+                await member.gone.wait()
+            closing = list(self._family.below(id))  # started meanwhile
+
+    # -- who is told of it
+
+    def joined(self, subscriber: Subscriber) -> None:
+        """Somebody has subscribed to the thread, and so to its agents."""
+        for child in self._children():
+            self._tell(child.id, lambda reply: Welcome(reply=reply, guest=subscriber))
+
+    def left(self, subscriber: Subscriber, *, lost: bool) -> None:
+        """The same the other way round."""
+        for child in self._children():
+            self._tell(child.id, lambda reply: Detach(reply=reply, subscriber=subscriber, lost=lost, guest=True))
+
+    def let_go(self) -> None:
+        """The thread ends: its agents are on their own, unless it is closed and they with it."""
+        for child in self._children():
+            if self._thread.membership.closing:
+                self._end(child)
+            else:
+                self._tell(child.id, lambda reply: Release(reply=reply))
+
+    # -- how
+
+    @property
+    def _family(self) -> Family:
+        return self._thread.membership.family
+
+    @property
+    def _settings(self) -> ThreadSettings:
+        """Those of the turn that asks, which the thread's may have changed since."""
+        turn = self._thread.turn
+        return self._thread.state.settings if turn is None else turn.settings
+
+    def _children(self) -> list[Member]:
+        return self._family.children(self._thread.thread_id)
+
+    def _open(self, id: str) -> Member:
+        member = self._family.get(id)
+        if member is None:
+            raise ToolRefused(f"agent with id {id} not found")
+        return member
+
+    def _admit(self, role: Role | None) -> Member:
+        config, depth = self._thread.state.config, self._thread.membership.depth + 1
+        if depth > deepest(config):
+            raise ToolRefused("Agent depth limit reached. Solve the task yourself.")
+        own = role if role is not None and role.name != DEFAULT_ROLE else None
+        names = own.nicknames if own is not None else ()
+        name = None if own is None else own.name
+        try:
+            return self._family.admit(self._thread.thread_id, depth, name, names, most_agents(config))
+        except FamilyFull as error:
+            raise ToolRefused(f"collab spawn failed: agent thread limit reached (max {error})") from error
+
+    def _abandon(self, member: Member) -> None:
+        """The agent is not wanted any more, however far it has come."""
+        member.reported = True
+        if member.id:
+            self._end(member)
+        self._family.leave(member)
+
+    def _end(self, member: Member) -> None:
+        member.closing = True
+        self._thread.supervisor.end(member.id)
+
+    def _hold(self, member: Member, reply: Reply[None]) -> Hold:
+        guests = tuple(self._thread.subscribers)
+        return Hold(reply=reply, family=self._family, member=member, guests=guests, bounds=self._bounds())
+
+    def _bounds(self) -> Mapping[str, Any]:
+        return {name: getattr(self._settings, name) for name in _BOUNDS}
+
+    async def _configured(self, role: Role | None) -> tuple[Config, Mapping[str, Any]]:
+        """(the agent's configuration, what of it is its role's own)"""
+        config = self._thread.state.config
+        if role is None or role.config_file is None:
+            return config, {}
+        return await trio.to_thread.run_sync(
+            self._thread.services.config.overlay, config, role.config_file, abandon_on_cancel=True
+        )
+
+    def _is_ours(self, id: str) -> bool:
+        """Whether a stored thread was an agent of this one. Blocks on the disk."""
+        path = self._thread.services.indexing.locate(id)
+        try:
+            return path is not None and parent_of(read_summary(path).source) == self._thread.thread_id
+        except (StoredThreadError, OSError):
+            return False
+
+    async def _begin_turn(self, id: str, content: Sequence[UserInput]) -> str:
+        params = TurnStartParams(thread_id=id, input=content)
+        bounds = self._bounds()
+        turn: Turn = await self._ask(id, lambda reply: StartTurn(reply=reply, params=params, bounds=bounds))
+        return turn.id
+
+    async def _ask(self, id: str, message: Callable[[Reply[T]], Ask[T]]) -> T:
+        return await answer(lambda reply: self._thread.supervisor.tell(id, message(reply)))
+
+    def _tell(self, id: str, message: Callable[[Reply[Any]], Ask[Any]]) -> None:
+        """Without waiting for an answer, which there may not be: the agent may be on its way out."""
+        self._thread.supervisor.tell(id, message(Reply(lambda _: None, lambda _: None)))
+
+
+def _settings(parent: ThreadSettings, request: SpawnRequest, own: Mapping[str, Any]) -> ThreadSettings:
+    settings = evolve(parent, collaboration_mode=None)
+    if request.model is not None:
+        settings = evolve(settings, model=request.model, effort=request.effort)
+    elif request.effort is not None:
+        settings = evolve(settings, effort=request.effort)
+    return evolve(settings, **{name: own[key] for name, key in _OF_ROLE.items() if key in own})
+
+
+def _spoken(items: Sequence[bytes]) -> list[dict[str, Any]]:
+    """What has been said in a conversation, which may be long; its calls and thoughts are the parent's own."""
+    told = map(orjson.loads, items)
+    return [item for item in told if item.get("type") == "message" and item.get("role") in _FORKED]
+
+
+def _words(error: Exception) -> str:
+    return error.message if isinstance(error, RpcError) else str(error)

@@ -1,0 +1,78 @@
+"""How a thread comes to be as another's agent: with settings that it is given, and, as a fork, with what has been said."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import trio
+from attrs import frozen
+
+from spindle.actors.services.services import Services
+from spindle.actors.settings.client import Client
+from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.state import (
+    OpenedThread,
+    open_state,
+    save_history,
+    session_meta,
+)
+from spindle.actors.tools.agents.interface import AgentName
+from spindle.actors.tools.interface import Tool
+from spindle.storage.config import Config
+from spindle.storage.threads.summary import protocol_source
+
+
+@frozen(kw_only=True)
+class AgentThread:
+    """A thread that begins now as an agent. `history` are response items that it begins with, None for no fork."""
+
+    settings: ThreadSettings
+    config: Config
+    client: Client
+    parent_id: str
+    depth: int
+    name: AgentName
+    ephemeral: bool = False
+    functions: Sequence[Tool] = ()
+    history: Sequence[Mapping[str, Any]] | None = None
+
+
+async def open_agent(services: Services, thread_id: str, opening: AgentThread) -> OpenedThread:
+    """Raises ConfigError, JournalError, OSError."""
+    opened = await trio.to_thread.run_sync(
+        _open, services, thread_id, opening, limiter=services.workers.loading, abandon_on_cancel=True
+    )
+    if opening.history:
+        await save_history(services, opened.conversation, opening.history)
+    return opened
+
+
+def _open(services: Services, thread_id: str, opening: AgentThread) -> OpenedThread:
+    settings, config, now = opening.settings, opening.config, datetime.datetime.now().astimezone()
+    config.check_provider(settings.model_provider)
+    name = opening.name
+    spawn = {
+        "parent_thread_id": opening.parent_id,
+        "depth": opening.depth,
+        "agent_path": None,
+        "agent_nickname": name.nickname,
+        "agent_role": name.role,
+    }
+    meta = session_meta(services, thread_id, settings, opening.client, now)
+    meta |= {"source": {"subagent": {"thread_spawn": spawn}}, "agent_nickname": name.nickname}
+    if name.role is not None:
+        meta["agent_role"] = name.role
+    if opening.history is not None:
+        meta["forked_from_id"] = opening.parent_id
+    path = None if opening.ephemeral else services.home.new_rollout_path(thread_id, now)
+    conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
+    state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
+    state.warnings, state.notes = (), ()  # its parent's clients know them
+    state.source = protocol_source(meta["source"], name.nickname, name.role)
+    state.agent_nickname, state.agent_role = name.nickname, name.role
+    state.forked_from_id = meta.get("forked_from_id")
+    state.ephemeral, state.functions = opening.ephemeral, opening.functions
+    return state

@@ -1,0 +1,179 @@
+"""A thread's state as it begins its life in memory, and what every way of coming to it shares."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import Factory, define, field
+
+from spindle.actors.delivery.snapshot import Snapshot
+from spindle.actors.services.reading import Bounds, bounds_of, readable_files
+from spindle.actors.services.services import Services
+from spindle.actors.settings.allowed import held
+from spindle.actors.settings.client import Client
+from spindle.actors.settings.restrictions import reviewer_warnings
+from spindle.actors.settings.settings import ThreadSettings, absolute
+from spindle.actors.thread.conversation import Conversation
+from spindle.actors.tools.interface import Tool
+from spindle.rpc.protocol.settings import DynamicToolSpec
+from spindle.rpc.protocol.threads import GitInfo
+from spindle.storage.agents_md import Instructions, read_instructions
+from spindle.storage.config import Config
+from spindle.storage.config.hooks import HookConfig, hook_config
+from spindle.storage.config.notes import Note, summary
+from spindle.storage.outside import Readable
+from spindle.storage.rollout.journal import JournalError
+from spindle.storage.skills import Skill, may_use
+from spindle.storage.threads.summary import ThreadSummary
+
+
+@define(eq=False)
+class OpenedThread:
+    """A thread's state as it begins its life in memory. Times are Unix seconds."""
+
+    settings: ThreadSettings
+    config: Config
+    conversation: Conversation
+    guidance: Instructions
+    client: Client
+    created_at: int
+    updated_at: int
+    source: object
+    cli_version: str
+    preview: str = ""
+    name: str | None = None
+    forked_from_id: str | None = None
+    agent_nickname: str | None = None
+    agent_role: str | None = None
+    git: GitInfo | None = None
+    ephemeral: bool = False
+    raw_events: bool = False
+    skills: Sequence[Skill] = ()
+    """Those that the model is told of."""
+    read_within: Bounds | None = None
+    """Under which `guidance` and `skills` were found to be readable."""
+    dynamic_tools: Sequence[DynamicToolSpec] = ()
+    functions: Sequence[Tool] = ()
+    """Tools that the application has which the runtime is embedded in."""
+    turns: Snapshot | None = None
+    """The turns as the rollout had them when it was opened, for whoever it was opened for; to be closed."""
+    git_set: dict[str, str | None] = field(factory=lambda: dict[str, str | None]())
+    """What a client has set of `git` before the rollout was made."""
+    elicitations: int = 0
+    """Questions that clients are putting to the user outside the server."""
+    hooks: HookConfig = field(default=Factory(lambda self: hook_config(self.config), takes_self=True))
+    """Read where the thread is opened, in a worker thread, and kept as long as it is loaded."""
+    warnings: Sequence[str] = ()
+    """What the first subscriber is to know of the settings."""
+    notes: Sequence[Note] = ()
+    """Those settings without effect that clients have not been notified of when they connected."""
+    begun: bool = False
+    """Whether hooks have been told that the thread begins."""
+    new_developer_instructions: str | None = None
+    """Developer instructions that came with a resume and that the model has yet to be told."""
+
+    @property
+    def tells_of_files(self) -> bool:
+        """Whether the model is told anything of files that a project brings."""
+        return bool(self.guidance.project) or any(skill.scope == "repo" for skill in self.skills)
+
+
+def open_state(
+    services: Services, config: Config, settings: ThreadSettings, conversation: Conversation, client: Client, at: int
+) -> OpenedThread:
+    """The state of a thread that began `at` that second, with what applies in its directory. Blocks on the disk.
+
+    Every thread comes this way, so this is where settings are held to what is allowed.
+    """
+    settings, fallen = held(settings, config.requirements)
+    readable = readable_files(services, settings)
+    guidance = guidance_of(services, config, settings.cwd, readable)
+    unread = [f"{path} is left out of what the model is told: the sandbox does not let it be read" for path in guidance.hidden]
+    asked = settings.approvals_reviewer
+    unserved = () if asked == config.approvals_reviewer else reviewer_warnings(asked)  # that of the file has a note
+    hooks = hook_config(config)
+    notes = [*config.notes, *hooks.notes]
+    return OpenedThread(
+        settings=settings,
+        config=config,
+        conversation=conversation,
+        guidance=guidance,
+        skills=skills_of(services, config, settings.cwd, readable),
+        read_within=bounds_of(settings),
+        client=client,
+        created_at=at,
+        updated_at=at,
+        source=services.source,
+        cli_version=services.version,
+        hooks=hooks,
+        warnings=[*fallen, *unserved, *unread, *([summary(notes)] if notes else [])],
+        notes=[note for note in notes if note.path not in (services.home.config_file, services.config.system_file)],
+    )
+
+
+def configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] | None) -> Config:
+    """The configuration for a directory (relative ones are taken from the server's), with a request's overrides in it.
+
+    Raises RpcError for a directory that cannot be, ConfigError, also where something in force is not supported.
+    """
+    config = services.config.load(Path(absolute(services.cwd, cwd or "")), list((overrides or {}).items()))
+    config.check()
+    return config
+
+
+def guidance_of(services: Services, config: Config, cwd: str, readable: Readable | None = None) -> Instructions:
+    """The AGENTS.md files that apply in a directory and are `readable`."""
+    return read_instructions(
+        services.home,
+        Path(cwd),
+        max_bytes=config.project_doc_max_bytes,
+        fallback_names=config.project_doc_fallback_filenames,
+        root_markers=config.project_root_markers,
+        readable=readable,
+    )
+
+
+def skills_of(services: Services, config: Config, cwd: str, readable: Readable | None = None) -> Sequence[Skill]:
+    """The skills for a directory that the model is told of; none where `skills.include_instructions` is off."""
+    if config.table("skills").get("include_instructions") is False:
+        return ()
+    return [skill for skill in services.skills.enabled(cwd, config.raw) if may_use(skill, readable)]
+
+
+def session_meta(
+    services: Services, thread_id: str, settings: ThreadSettings, client: Client, now: datetime.datetime
+) -> dict[str, Any]:
+    """The session_meta payload of a thread that begins at `now` (format of Codex 0.124)."""
+    return {
+        "id": thread_id,
+        "timestamp": now.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+        "cwd": settings.cwd,
+        "originator": client.originator,
+        "cli_version": services.version,
+        "source": services.source,
+        "model_provider": settings.model_provider,
+        "base_instructions": {"text": settings.base_instructions or services.instructions},
+    }
+
+
+async def save_history(services: Services, conversation: Conversation, history: Sequence[Mapping[str, Any]]) -> None:
+    """Let a new rollout begin with response items. Raises WriterBusy, JournalError, OSError; there is no file then."""
+    await conversation.begin()
+    try:
+        conversation.record([("response_item", dict(item)) for item in history])
+        if conversation.journal is not None:
+            await services.flusher.sync(conversation.journal)
+    except JournalError:
+        if conversation.path is not None:
+            conversation.path.unlink(missing_ok=True)  # nobody has been told of it
+        raise
+    finally:
+        conversation.end()
+
+
+def git_info(summary: ThreadSummary) -> GitInfo | None:
+    """The repository state of a stored thread as clients see it."""
+    return None if summary.git is None else GitInfo(summary.git.sha, summary.git.branch, summary.git.origin_url)

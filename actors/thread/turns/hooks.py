@@ -1,0 +1,97 @@
+"""The hooks of a thread, joined to it: those of its turns, and the program that is told when one has completed."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+import orjson
+import trio
+
+from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.tasks.boundary import start_apart
+from spindle.actors.thread.loading.loading import FromRollout, NewThread
+from spindle.actors.tools.commands.environment import environment_policy, shell_argv
+from spindle.actors.tools.hooks.notify import TurnDone
+from spindle.actors.tools.hooks.program import Starter
+from spindle.actors.tools.hooks.runs import HookHost
+from spindle.actors.tools.hooks.turn_hooks import Beginning, TurnHooks
+from spindle.storage.config.hooks import notify_program
+from spindle.storage.rollout.history import StoredItem, is_user_message, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spindle.actors.thread.actor import ThreadActor
+
+_IMAGE_MARK = re.compile(r"<image( name=[^>]*)?>|</image>")
+
+
+def turn_hooks(thread: ThreadActor, host: HookHost, settings: ThreadSettings) -> TurnHooks | None:
+    """The hooks of a turn with these settings; None if none are configured."""
+    state = thread.state
+    if not state.hooks.handlers:
+        return None
+    runner = thread.tools.runner(thread.tasks, state.config)
+    path = state.conversation.path
+    return TurnHooks(
+        handlers=state.hooks.handlers,
+        host=host,
+        starter=Starter(
+            runner.warden,
+            thread.tasks,
+            partial(shell_argv, login=False),
+            lambda: runner.environment.without_keys(runner.inherited),
+        ),
+        transcript=None if path is None else str(path),
+        model=settings.model,
+        permission_mode="bypassPermissions" if settings.approval_policy == "never" else "default",
+    )
+
+
+def first_turn(thread: ThreadActor) -> Beginning | None:
+    """How the thread came to be loaded, the first time this is asked."""
+    if thread.state.begun:
+        return None
+    thread.state.begun = True
+    match thread.opening:
+        case FromRollout():
+            return "resume"
+        case NewThread(params=params) if params.session_start_source == "clear":
+            return "clear"
+        case _:
+            return "startup"
+
+
+async def tell_done(thread: ThreadActor, turn_id: str, cwd: str, last_message: str | None) -> None:
+    """Start the program of `notify`, if there is one; it may outlive the thread, though not the runtime."""
+    services, state = thread.services, thread.state
+    program = notify_program(state.config)
+    if not program:
+        return
+    done = TurnDone(
+        thread_id=thread.thread_id,
+        turn_id=turn_id,
+        cwd=cwd,
+        client=state.client.originator,
+        inputs=await trio.to_thread.run_sync(_said_by_user, tuple(state.conversation.items)),
+        last_message=last_message,
+    )
+    nursery = services.background or thread.nursery
+    environment = environment_policy(state.config.table("shell_environment_policy"), state.config.key_variables)
+    given = services.warden, program, environment.without_keys(os.environ), services.cwd, done
+    start_apart(nursery, f"{program[0]}, which is told of turns", services.notices.tell, *given)
+
+
+def _said_by_user(history: Sequence[bytes]) -> list[str]:
+    items = (stored(orjson.loads(raw)) for raw in history if b'"user"' in raw)
+    return [_words(item) for item in items if item is not None and is_user_message(item)]
+
+
+def _words(item: StoredItem) -> str:
+    """The text of a message, without the marks around its images."""
+    parts = orjson.loads(item.json)["content"]
+    texts = [part.get("text", "") for part in parts]
+    return "".join(text for text in texts if not _IMAGE_MARK.fullmatch(text))

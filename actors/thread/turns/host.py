@@ -1,0 +1,232 @@
+"""The turn as what runs in it sees it: the `TurnHost` that stands for a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from spindle.actors.services.reading import nothing
+from spindle.actors.settings.catalogue import ModelInfo, model_info
+from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.thread.recording import surroundings
+from spindle.actors.thread.turns.hooks import first_turn, turn_hooks
+from spindle.actors.thread.turns.live import LiveTurn
+from spindle.actors.thread.usage import token_usage
+from spindle.actors.tools.hooks.turn_hooks import Beginning
+from spindle.actors.tools.interface import Permission, Use
+from spindle.actors.turn.answer import Answer
+from spindle.actors.turn.compaction import Compacted
+from spindle.actors.turn.context import Included, Told, opening, today
+from spindle.actors.turn.host import Entry, Said
+from spindle.rpc.model.interface import Usage
+from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
+from spindle.rpc.protocol.threads import ThreadActiveFlag
+from spindle.rpc.protocol.turns import RawResponseItemCompletedNotification
+from spindle.storage.outside import Readable
+from spindle.storage.rollout.paginated import paginated
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.actor import ThreadActor
+
+
+class ThreadHost:
+    """`turn` in `thread`, with the settings and hooks it has and what is known of its model."""
+
+    def __init__(self, thread: ThreadActor, turn: LiveTurn, settings: ThreadSettings) -> None:
+        self._thread, self._turn = thread, turn
+        self._state, self._services = thread.state, thread.services
+        self._conversation = thread.state.conversation
+        self._synced = 0
+        self.settings = settings
+        self.readable: Readable | None = nothing
+        """What of the files that the thread was opened with the model may be told; nothing until the turn knows."""
+        self.info = self.known_model()
+        self.hooks = turn_hooks(thread, self, settings)
+
+    def known_model(self) -> ModelInfo:
+        """What is known of the turn's model by now."""
+        config, settings = self._state.config, self.settings
+        listed = self._services.model_lists.entries(settings.model_provider, config)
+        return model_info(settings.model, config, listed)
+
+    # -- TurnHost
+
+    @property
+    def thread_id(self) -> str:
+        """See TurnHost."""
+        return self._thread.thread_id
+
+    @property
+    def turn_id(self) -> str:
+        """See TurnHost."""
+        return self._turn.id
+
+    @property
+    def cwd(self) -> str:
+        """See TurnHost."""
+        return self.settings.cwd
+
+    @property
+    def sandbox(self) -> SandboxPolicy:
+        """See TurnHost."""
+        return self.settings.sandbox
+
+    @property
+    def approval(self) -> AskForApproval:
+        """See TurnHost."""
+        return self.settings.approval_policy
+
+    @property
+    def mode(self) -> str:
+        """See TurnHost."""
+        return getattr(self.settings.collaboration_mode, "mode", "default")
+
+    def emit(self, params: object) -> None:
+        """See TurnHost."""
+        self._thread.emit(params)
+
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
+        """See TurnHost."""
+        return await self._thread.ask(params, waiting_on)
+
+    async def permission(self, use: Use) -> Permission | None:
+        """See TurnHost."""
+        return None if self.hooks is None else await self.hooks.permission(use)
+
+    def first_turn(self) -> Beginning | None:
+        """See TurnHost."""
+        return first_turn(self._thread)
+
+    def end(self) -> None:
+        """See TurnHost."""
+        self._turn.closed = True
+
+    def cancel(self) -> None:
+        """See TurnHost."""
+        self._turn.interrupt()
+
+    def record(self, *entries: Entry) -> None:
+        """See TurnHost."""
+        self._conversation.record(self._as_kept(entries))
+        self._tell_raw(entries)
+
+    async def keep(self, *entries: Entry) -> None:
+        """See TurnHost."""
+        await self._conversation.keep(self._as_kept(entries))
+        self._tell_raw(entries)
+
+    def _as_kept(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        if self._conversation.paginated:
+            return paginated(entries, self._thread.thread_id, self._turn.id)
+        return entries
+
+    def _tell_raw(self, entries: Sequence[Entry]) -> None:
+        if self._state.raw_events:
+            for kind, payload in entries:
+                if kind == "response_item":
+                    self.emit(RawResponseItemCompletedNotification(self._thread.thread_id, self._turn.id, payload))
+
+    def history(self) -> Sequence[bytes]:
+        """See TurnHost."""
+        return self._conversation.items
+
+    async def replace_history(self, compacted: Compacted) -> None:
+        """See TurnHost."""
+        conversation = self._conversation
+        context = conversation.last_context
+        replace = partial(conversation.replace, compacted.items, compacted.summary)
+        await conversation.keep(self._as_kept(compacted.entries()), replace)
+        if compacted.context != "later" and context is not None:
+            self.record(("turn_context", context))
+        if conversation.usage is not None:
+            self._account({**conversation.usage, "last_token_usage": compacted.usage()})
+        self.record(("event_msg", {"type": "context_compacted"}))
+
+    def last_summary(self) -> str | None:
+        """See TurnHost."""
+        return self._conversation.summary
+
+    def context(self) -> Sequence[dict[str, Any]]:
+        """See TurnHost."""
+        state, settings = self._state, self.settings
+        now, included = Told.of(settings, *today()), Included.of(state.config)
+        return opening(settings, now, *surroundings(state, self.readable), included)
+
+    def context_tokens(self) -> int:
+        """See TurnHost."""
+        last: Any = (self._conversation.usage or {}).get("last_token_usage") or {}
+        return int(last.get("total_tokens") or 0)
+
+    def next_input(self) -> Said | None:
+        """See TurnHost."""
+        return self._turn.unsaid[0] if self._turn.unsaid else None
+
+    def input_done(self) -> None:
+        """See TurnHost."""
+        del self._turn.unsaid[0]
+
+    def partial(self, answer: object | None) -> None:
+        """See TurnHost."""
+        self._turn.answer = answer if isinstance(answer, Answer) else None
+
+    def begun(self) -> None:
+        """See TurnHost."""
+        if (usage := self._conversation.usage) is not None:
+            self.emit(token_usage(self._thread.thread_id, self._turn.id, usage))
+
+    def spend(self, usage: Usage | None, *, aside: bool = False) -> None:
+        """See TurnHost."""
+        if usage is None:
+            return
+        self._turn.tokens += max(0, usage.input_tokens - usage.cached_input_tokens) + usage.output_tokens
+        if aside:
+            return
+        last = {
+            "input_tokens": usage.input_tokens,
+            "cached_input_tokens": usage.cached_input_tokens,
+            "output_tokens": usage.output_tokens,
+            "reasoning_output_tokens": usage.reasoning_output_tokens,
+            "total_tokens": usage.total_tokens,
+        }
+        before: Any = (self._conversation.usage or {}).get("total_token_usage") or {}
+        total = {key: value + int(before.get(key) or 0) for key, value in last.items()}
+        self._account(
+            {"total_token_usage": total, "last_token_usage": last, "model_context_window": self.info.usable_window}
+        )
+
+    def fill(self) -> None:
+        """The provider takes no more of the conversation: let the next turn begin with a compaction."""
+        none = dict.fromkeys(
+            ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens"), 0
+        )
+        total = (self._conversation.usage or {}).get("total_token_usage") or none
+        last = none | {"total_tokens": max(self.info.usable_window, self.info.compact_at)}
+        self._account(
+            {"total_token_usage": total, "last_token_usage": last, "model_context_window": self.info.usable_window}
+        )
+
+    def _account(self, info: dict[str, Any]) -> None:
+        info.pop("turn_id", None)
+        self._conversation.usage, self._conversation.usage_turn = info, self._turn.id
+        self.record(("event_msg", {"type": "token_count", "info": info, "rate_limits": None}))
+        self.emit(token_usage(self._thread.thread_id, self._turn.id, info))
+
+    async def saved(self) -> None:
+        """See TurnHost."""
+        journal = self._conversation.journal
+        if journal is not None and self._state.config.durability == "item" and self._synced != journal.size:
+            self._synced = journal.size
+            await self._services.flusher.sync(journal)
+
+    async def room(self) -> None:
+        """See TurnHost."""
+        for subscriber in tuple(self._thread.subscribers):
+            await subscriber.outbox.room()
+
+    def settle(self, finish: Callable[[], None]) -> None:
+        """See TurnHost."""
+        if self._conversation.is_open:
+            finish()
+        else:
+            self._thread.settle(finish)

@@ -1,0 +1,339 @@
+"""The task of one turn: it opens the record, runs the turn against the thread, and closes the record however it ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import evolve
+
+from spindle.actors.services.reading import find_readable
+from spindle.actors.tasks.boundary import Contained
+from spindle.actors.tasks.faults import fault, said
+from spindle.actors.thread.messages import TurnEnded
+from spindle.actors.thread.recording import context_entries, look_at_repository
+from spindle.actors.thread.turns.hooks import tell_done
+from spindle.actors.thread.turns.host import ThreadHost
+from spindle.actors.thread.turns.live import LiveTurn
+from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
+from spindle.actors.turn.compaction import compact
+from spindle.actors.turn.context import TURN_ABORTED, message
+from spindle.actors.turn.host import Entry, Said
+from spindle.actors.turn.loop import run_turn, say_rest
+from spindle.actors.turn.review import ReviewFailed, review
+from spindle.actors.turn.sampling import TurnPlan
+from spindle.actors.turn.user_input import preview_of
+from spindle.rpc.model.interface import ModelError
+from spindle.rpc.protocol.threads import (
+    ActiveStatus,
+    IdleStatus,
+    SystemErrorStatus,
+)
+from spindle.rpc.protocol.turns import (
+    ErrorNotification,
+    TurnCompletedNotification,
+    TurnError,
+    TurnStartedNotification,
+    TurnStatus,
+    WarningNotification,
+)
+from spindle.storage.rollout.items import stored_error_info
+from spindle.storage.rollout.journal import JournalError
+from spindle.storage.rollout.lock import WriterBusy
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.actor import ThreadActor
+
+log = logging.getLogger("spindle")
+
+KEEPING = 0.1
+"""Seconds the end of a turn may wait for what is kept beside the rollout; that only tells earlier what is kept later."""
+
+
+class TurnTask:
+    """Runs `turn` in `thread`."""
+
+    def __init__(self, thread: ThreadActor, turn: LiveTurn) -> None:
+        self._thread, self._turn = thread, turn
+        self._state, self._services = thread.state, thread.services
+        self._conversation = thread.state.conversation
+        settings = self._state.settings
+        if (tier := turn.params.service_tier_for_turn) is not None:
+            settings = evolve(settings, service_tier=None if tier == "default" else tier)
+        if turn.review is not None:  # a reviewer asks nobody
+            reviewer = self._state.config.review_model or settings.model
+            settings = evolve(settings, model=reviewer, approval_policy="never", collaboration_mode=None)
+        self._settings = turn.settings = settings
+        self._host = ThreadHost(thread, turn, settings)
+        self._began = False
+
+    @trio.lowlevel.enable_ki_protection  # a Ctrl-C goes to the program's main task: what is raised in here is foreign
+    async def run(self) -> None:
+        """The task. The thread hears `TurnEnded` when everything is said and written, whatever has gone wrong."""
+        thread, turn, what = self._thread, self._turn, f"a turn of thread {self._thread.thread_id}"
+        status: TurnStatus = "interrupted"
+        error: TurnError | None = None
+        try:
+            with turn.scope:
+                try:
+                    await self._open()
+                    turn.last_message = await self._converse()
+                    status = "completed"
+                except BaseException as raised:  # a model may raise anything, and ends nothing but its turn
+                    status, error = "failed", self._failure(fault(raised, what), what)
+        finally:
+            turn.end()
+            try:
+                with trio.CancelScope(shield=True):
+                    await self._close(status, error)
+            except Exception as raised:
+                log.exception("the end of %s could not be told", what)
+                turn.result = turn.result or turn.ended("failed", TurnError(f"internal error: {said(raised)}", "other"))
+            finally:
+                thread.mailbox.post(TurnEnded(turn.id))
+                turn.answer_watches()
+
+    def _failure(self, error: Exception, what: str) -> TurnError:
+        match error:
+            case ModelError():
+                return TurnError(error.message, error.info, error.details)
+            case ReviewFailed():
+                return TurnError(str(error), "other")
+            case WriterBusy():
+                text = f"thread {self._thread.thread_id} already has an active writer: {error.holder}"
+                return TurnError(text, "other")
+            case JournalError() | OSError():
+                return _unsaved(error)
+            case _:
+                log.error("%s failed", what, exc_info=error)
+                return TurnError(f"internal error: {said(error)}", "other")
+
+    # -- the record
+
+    async def _open(self) -> None:
+        turn, state = self._turn, self._state
+        try:
+            try:
+                self._host.readable = await find_readable(self._thread, self._settings)
+                await self._services.model_lists.ready(self._settings.model_provider, state.config)
+            finally:
+                self._host.info = self._host.known_model()
+                self._announce()
+            await look_at_repository(state)
+        finally:  # clients have been told of the turn: interrupted at once, it is on record nevertheless
+            with trio.CancelScope(shield=True):
+                await self._conversation.begin()
+            self._began = True
+            self._host.record(*self._opening_entries())
+            self._conversation.cut_off_turn = None
+            if turn.first is not None:
+                state.new_developer_instructions = None
+            turn.opened.set()
+        if not state.preview and turn.first is not None:
+            state.preview = preview_of(turn.first.content)
+
+    def _announce(self) -> None:
+        thread = self._thread
+        if not self._host.info.known and self._turn.kind != "compact":
+            text = f"Model metadata for `{self._host.info.slug}` not found. Defaulting to fallback metadata."
+            thread.emit(WarningNotification(thread.thread_id, text))
+        thread.set_status(ActiveStatus())
+        thread.emit(TurnStartedNotification(thread.thread_id, self._turn.shown()))
+
+    def _opening_entries(self) -> list[Entry]:
+        turn, state, conversation = self._turn, self._state, self._conversation
+        started = {
+            "type": "task_started",
+            "turn_id": turn.id,
+            "started_at": turn.started_at,
+            "model_context_window": self._host.info.usable_window,
+            "collaboration_mode_kind": self._host.mode,
+        }
+        entries: list[Entry] = []
+        if conversation.cut_off_turn is not None:
+            entries.append(
+                ("event_msg", {"type": "turn_aborted", "turn_id": conversation.cut_off_turn, "reason": "interrupted"})
+            )
+        entries.append(("event_msg", started))
+        if conversation.cut_off_turn is not None:
+            entries.append(("response_item", message("user", TURN_ABORTED)))
+        if turn.first is not None:
+            entries += context_entries(state, self._settings, turn.id, self._host.readable)
+        return entries
+
+    async def _close(self, status: TurnStatus, error: TurnError | None) -> None:
+        """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""
+        thread, turn = self._thread, self._turn
+        turn.answer = None
+        turn.opened.set()
+        await thread.tools.finish_turn(self._host)
+        if self._began:
+            kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
+            status, error = await self._write_end(status, error)
+            self._state.updated_at = int(time.time())
+            if kept is not None:
+                with trio.move_on_after(KEEPING):
+                    await kept.wait()
+        if error is not None:
+            thread.set_status(SystemErrorStatus())
+            thread.emit(ErrorNotification(error, False, thread.thread_id, turn.id))
+        else:
+            thread.set_status(IdleStatus())
+        turn.result = turn.ended(status, error)
+        thread.emit(TurnCompletedNotification(thread.thread_id, turn.result))
+        if turn.kind == "regular":
+            thread.membership.turn_ended(status, error, turn.last_message)
+
+    async def _write_end(self, status: TurnStatus, error: TurnError | None) -> tuple[TurnStatus, TurnError | None]:
+        """Record how the turn ended and close the rollout; returns how it ended, in the light of that too."""
+        conversation = self._conversation
+        try:
+            try:
+                await say_rest(self._host, self._host.hooks)
+                if error is not None and error.codex_error_info == "contextWindowExceeded" and self._turn.review is None:
+                    self._host.fill()
+                self._host.record(*self._closing_entries(status, error))
+            except (JournalError, OSError):
+                raise
+            except Exception as odd:  # something in it cannot be encoded: record the end without it
+                log.exception("the end of a turn of thread %s cannot be recorded", self._thread.thread_id)
+                self._turn.last_message = None
+                status, error = "failed", TurnError(f"internal error: {said(odd)}", "other")
+                self._host.record(*self._closing_entries(status, error))
+            if conversation.journal is not None and self._state.config.durability != "os":
+                await self._services.flusher.sync(conversation.journal)
+        except (JournalError, OSError) as unsaved:
+            if status != "failed":
+                status, error = "failed", _unsaved(unsaved)
+            conversation.end()
+            await self._record_failure(error)
+        finally:
+            conversation.end()
+        return status, error
+
+    async def _record_failure(self, error: TurnError | None) -> None:
+        """The rollout took no more. Open it once more, to say in it that the turn failed, as clients are told."""
+        conversation = self._conversation
+        try:
+            await conversation.begin(history=False)
+            self._host.record(*self._closing_entries("failed", error))
+            if conversation.journal is not None:
+                await self._services.flusher.sync(conversation.journal)
+            conversation.cut_off_turn = None
+        except (WriterBusy, JournalError, OSError) as again:  # it will be read as interrupted
+            log.error("the failure of a turn of thread %s could not be saved: %s", self._thread.thread_id, again)
+
+    def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
+        turn = self._turn
+        ended: dict[str, Any] = {
+            "turn_id": turn.id,
+            "completed_at": turn.completed_at,
+            "duration_ms": turn.duration_ms,
+        }
+        if status == "interrupted":
+            # an interrupted compaction leaves what the model sees as it was
+            told: list[Entry] = [("response_item", message("user", TURN_ABORTED))] if turn.kind != "compact" else []
+            return [*told, ("event_msg", {"type": "turn_aborted", "reason": "interrupted", **ended})]
+        entries: list[Entry] = []
+        if error is not None:
+            failure = {"message": error.message, "codex_error_info": stored_error_info(error.codex_error_info)}
+            event = {"type": "error", **failure, "additional_details": error.additional_details}
+            entries.append(("event_msg", event))
+            ended["error"] = failure  # where 0.169 looks for it
+        entries.append(("event_msg", {"type": "task_complete", "last_agent_message": turn.last_message, **ended}))
+        return entries
+
+    async def _converse(self) -> str | None:
+        thread, turn, state = self._thread, self._turn, self._state
+        if turn.script is not None:
+            self._host.record(("response_item", await self._run_script(turn.script)))
+            return None
+        if turn.first is not None:
+            await thread.servers.ready()
+        plan = TurnPlan(
+            thread_id=thread.thread_id,
+            turn_id=turn.id,
+            settings=self._settings,
+            info=self._host.info,
+            instructions=self._settings.base_instructions or self._services.instructions,
+            originator=state.client.originator,
+            user_agent=state.client.user_agent,
+            compact_prompt=state.config.compact_prompt,
+            compact_at=self._host.info.compact_at,
+            output_schema=turn.params.output_schema,
+            patch_progress=state.config.features("apply_patch_streaming_events", False),
+            toolbox=thread.tools.toolbox(state, self._settings, self._host.info, thread.tasks),
+            client_metadata=turn.params.responsesapi_client_metadata or {},
+            subagent="collab_spawn" if thread.membership.parent_id is not None else None,
+            parent_thread_id=thread.membership.parent_id,
+            hooks=self._host.hooks,
+        )
+        model = self._services.models.get(self._settings.model_provider, state.config)
+        if turn.review is not None:
+            report = await review(self._host, plan, model, turn.review)
+            await self._tell_done(report)
+            return report
+        if turn.first is None:
+            await compact(self._host, plan, model)
+            return None
+        last: str | None = None
+        while not turn.closed and (turn.unsaid or turn.scripts):
+            work = partial(run_turn, self._host, plan, model) if turn.unsaid else _nothing
+            last = await self._beside_commands(work) or last
+        if last is not None:
+            await self._tell_done(last)
+        return last
+
+    async def _tell_done(self, last: str) -> None:
+        """Nobody answers what comes now: it is for the next turn."""
+        self._host.end()
+        await tell_done(self._thread, self._turn.id, self._settings.cwd, last)
+
+    # -- commands of the user's own
+
+    async def _beside_commands(self, work: Callable[[], Awaitable[str | None]]) -> str | None:
+        """Do `work`, and wait for the commands that the user runs meanwhile. What it raises ends them."""
+        turn, answer, failure = self._turn, None, None
+        async with trio.open_nursery() as nursery:
+            tasks = Contained(nursery)
+
+            def start(script: UsersCommand) -> None:
+                tasks.start_soon(self._run_beside, script)
+
+            turn.run_script = start
+            while turn.scripts:
+                start(turn.scripts.pop(0))
+            try:
+                answer = await work()
+            except BaseException as raised:  # passed on in here it would come as a group
+                failure = fault(raised, f"a turn of thread {self._thread.thread_id}")
+                nursery.cancel_scope.cancel()
+            finally:
+                turn.run_script = None
+        if failure is not None:
+            raise failure
+        return answer
+
+    async def _run_beside(self, script: UsersCommand) -> None:
+        """What comes of the command is told to the model with the next request."""
+        try:
+            self._turn.unsaid.append(Said((), await self._run_script(script)))
+        finally:
+            self._turn.beside -= 1
+
+    async def _run_script(self, script: UsersCommand) -> dict[str, Any]:
+        runner = self._thread.tools.runner(self._thread.tasks, self._state.config)
+        return message("user", await run_users_command(runner, self._host, str(uuid.uuid4()), script))
+
+
+def _unsaved(error: Exception) -> TurnError:
+    return TurnError(f"the thread's history could not be saved: {error}", "other")
+
+
+async def _nothing() -> None:
+    await trio.lowlevel.checkpoint()

@@ -1,0 +1,175 @@
+"""What clients see of a loaded thread: itself, its turns as they are now, and the answer to whoever starts or resumes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import evolve
+
+from spindle.actors.delivery.long_answers import Streamed
+from spindle.actors.delivery.snapshot import Snapshot
+from spindle.actors.settings.permissions import profile_of
+from spindle.actors.settings.restrictions import REVIEWER
+from spindle.actors.thread.messages import ReadThread, TakeSnapshot
+from spindle.actors.thread.turn_pages import end_cursors, turns_page
+from spindle.rpc.protocol.converter import structure, unstructure
+from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.threads import (
+    Thread,
+    ThreadResumeParams,
+    ThreadResumeResponse,
+    ThreadStartResponse,
+    ThreadTurnsListParams,
+    ThreadTurnsListResponse,
+)
+from spindle.rpc.protocol.turns import Turn
+from spindle.storage.state.goals import StoredGoal, get_goal
+from spindle.storage.state.sections import Placements, placements
+from spindle.storage.threads.summary import parent_of
+
+if TYPE_CHECKING:
+    from spindle.actors.thread.actor import ThreadActor
+
+
+def describe(thread: ThreadActor, turns: list[Turn] | None = None) -> Thread:
+    """The thread as clients see it, but for what is kept beside its rollout."""
+    state, meta = thread.state, thread.state.conversation.meta
+    return Thread(
+        id=thread.thread_id,
+        session_id=thread.thread_id,
+        forked_from_id=state.forked_from_id,
+        preview=state.preview,
+        ephemeral=state.ephemeral,
+        history_mode="paginated" if state.conversation.paginated else "legacy",
+        model_provider=state.settings.model_provider,
+        model=state.settings.model,
+        reasoning_effort=state.settings.effort,
+        created_at=state.created_at,
+        updated_at=state.updated_at,
+        recency_at=state.updated_at,
+        status=thread.status,
+        path=None if state.conversation.path is None else str(state.conversation.path),
+        cwd=state.settings.cwd,
+        cli_version=state.cli_version,
+        originator=meta.get("originator"),
+        source=state.source,
+        parent_thread_id=parent_of(state.source),
+        can_accept_direct_input=True,
+        thread_source=meta.get("thread_source"),
+        agent_nickname=state.agent_nickname,
+        agent_role=state.agent_role,
+        git_info=state.git,
+        name=state.name,
+        turns=tuple(turns or ()),
+    )
+
+
+async def kept(thread: ThreadActor) -> tuple[Placements, StoredGoal | None]:
+    """What is kept about the thread beside its rollout: its section, its goal."""
+    id = thread.thread_id
+    return await thread.services.state.read_or(lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None))
+
+
+async def turns_now(thread: ThreadActor, *, whole: bool = False) -> Snapshot:
+    """All turns; the running one with what has been streamed of its next message, under the id its deltas carry.
+
+    `whole`: all of them are going to be read.
+    """
+    live = thread.turn
+    snapshot = await thread.state.conversation.snapshot(live.id if live else None, whole=whole)
+    if live is not None and live is thread.turn:
+        if not snapshot.ids or snapshot.ids[-1] != live.id:
+            snapshot.add(unstructure(live.shown()))
+        if live.answer is not None and (partial := live.answer.partial()) is not None:
+            snapshot.partial = unstructure(partial)
+    return snapshot
+
+
+async def built(snapshot: Snapshot) -> list[Turn]:
+    """All turns of a snapshot as objects."""
+    numbers = range(len(snapshot.ids))
+    return await trio.to_thread.run_sync(lambda: [structure(body, Turn) for body in snapshot.read(numbers)])
+
+
+async def first_page(
+    thread: ThreadActor, params: ThreadResumeParams, snapshot: Snapshot
+) -> ThreadTurnsListResponse | None:
+    """The page of turns that a resume asks for."""
+    if (asked := params.initial_turns_page) is None:
+        return None
+    page = ThreadTurnsListParams(thread.thread_id, None, asked.limit, asked.sort_direction, asked.items_view)
+    return await trio.to_thread.run_sync(turns_page, snapshot, page)
+
+
+def started(thread: ThreadActor, shown: Thread) -> ThreadStartResponse:
+    """The answer to whoever starts or forks the thread."""
+    return ThreadStartResponse(**_loaded(thread, shown))
+
+
+def resumed(
+    thread: ThreadActor, shown: Thread, snapshot: Snapshot, page: ThreadTurnsListResponse | None
+) -> ThreadResumeResponse:
+    """The answer to whoever resumes it."""
+    turns_cursor, items_cursor = end_cursors(snapshot)
+    return ThreadResumeResponse(
+        **_loaded(thread, shown),
+        initial_turns_page=page,
+        turns_backwards_cursor=turns_cursor,
+        items_backwards_cursor=items_cursor,
+    )
+
+
+def _loaded(thread: ThreadActor, shown: Thread) -> dict[str, Any]:
+    settings = thread.state.settings
+    return {
+        "thread": shown,
+        "model": settings.model,
+        "model_provider": settings.model_provider,
+        "service_tier": settings.service_tier,
+        "cwd": settings.cwd,
+        "runtime_workspace_roots": (settings.cwd,),
+        "instruction_sources": tuple(thread.state.guidance.sources),
+        "approval_policy": settings.approval_policy,
+        "approvals_reviewer": REVIEWER,
+        "sandbox": settings.sandbox,
+        "permission_profile": settings.profile or profile_of(settings.sandbox),
+        "reasoning_effort": settings.effort,
+        "collaboration_mode": settings.collaboration_mode,
+    }
+
+
+async def read(thread: ThreadActor, message: ReadThread) -> None:
+    """thread/read of a loaded thread."""
+    where, _ = await kept(thread)
+    if not message.include_turns:
+        message.reply.resolve(where.show(describe(thread)))
+        return
+    snapshot = await _on_disk(thread, "includeTurns", whole=True)
+    message.reply.resolve(await with_turns(where.show(describe(thread)), snapshot, streamed=message.streamed))
+
+
+async def with_turns(shown: Thread, snapshot: Snapshot, *, streamed: bool) -> Thread | Streamed:
+    """The thread with its turns, which are read while the answer is written if it is `streamed`. Takes over the snapshot."""
+    if streamed:
+        return Streamed(shown, snapshot)
+    try:
+        return evolve(shown, turns=tuple(await built(snapshot)))
+    finally:
+        snapshot.close()
+
+
+async def take_snapshot(thread: ThreadActor, message: TakeSnapshot) -> None:
+    """The turns, for a page of them."""
+    message.reply.resolve(await _on_disk(thread, message.method))
+
+
+async def _on_disk(thread: ThreadActor, method: str, *, whole: bool = False) -> Snapshot:
+    """The turns, for a method that needs them to be on disk."""
+    if thread.state.ephemeral:
+        raise invalid_request(f"ephemeral threads do not support {method}")
+    if not thread.state.conversation.stored:
+        raise invalid_request(
+            f"thread {thread.thread_id} is not materialized yet; {method} is unavailable before first user message"
+        )
+    return await turns_now(thread, whole=whole)

@@ -1,0 +1,128 @@
+"""The one place that starts git: what a rollout and a review say of the repository around a directory.
+
+The repository may be a trap. A confined command may have made it, below the folders whose `.git` is protected, or it came
+from elsewhere; and this git is not confined. So nothing runs that a repository names: only commands that look neither
+at the work tree nor at attributes (no filter, no textconv, no diff driver, no submodule), with whatever a configuration could
+still have them run turned off, and without the variables by which the environment of the daemon says where a repository is
+or what to start. The user's own configuration counts, for `safe.directory` and `url.*.insteadOf`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import trio
+
+from spindle.rpc.protocol.threads import GitInfo
+
+DEADLINE = 5.0
+"""Seconds git may take; a repository that needs longer goes without."""
+OUTPUT: Final = 64 * 1024
+"""Bytes of an answer at most: a name, a URL or an id."""
+
+Question: TypeAlias = Literal["merge-base", "remote", "rev-parse", "symbolic-ref"]
+"""The commands that are used. A new one needs its traps in tests/actors/tools/test_git.py."""
+
+_OFF: Final = {
+    "core.alternateRefsCommand": "",
+    "core.askPass": "",
+    "core.attributesFile": os.devnull,
+    "core.editor": "false",
+    "core.fsmonitor": "false",
+    "core.gitProxy": "",
+    "core.hooksPath": os.devnull,
+    "core.pager": "cat",
+    "core.sshCommand": "false",
+    "credential.helper": "",
+    "diff.external": "",
+    "diff.ignoreSubmodules": "all",
+    "gpg.program": "false",
+    "log.showSignature": "false",
+    "protocol.allow": "never",
+    "safe.bareRepository": "explicit",
+    "submodule.recurse": "false",
+}
+_VARIABLES: Final = {
+    "GIT_ALLOW_PROTOCOL": "",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_PAGER": "cat",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+
+
+async def read_git(cwd: str) -> GitInfo | None:
+    """Commit, branch and origin of the repository around `cwd`; None outside of one, without git, or past the deadline."""
+    if not _in_repository(Path(cwd)):
+        return None
+    with trio.move_on_after(DEADLINE):
+        found = GitInfo(
+            await _git(cwd, "rev-parse", "-q", "--verify", "HEAD"),
+            await _git(cwd, "symbolic-ref", "--short", "-q", "HEAD"),
+            await _git(cwd, "remote", "get-url", "origin"),
+        )
+        return found if found != GitInfo() else None
+    return None
+
+
+def _in_repository(folder: Path) -> bool:
+    return any(os.path.exists(place / ".git") for place in (folder, *folder.parents))
+
+
+class NotARepository(Exception):
+    """There is no repository around the directory that the text names."""
+
+
+async def merge_base(cwd: str, branch: str) -> str | None:
+    """The commit at which HEAD and `branch` parted; None if that cannot be told, or not in time. Raises NotARepository."""
+    with trio.move_on_after(DEADLINE):
+        if await _git(cwd, "rev-parse", "--git-dir") is None:
+            raise NotARepository(f"{cwd} is in no git repository")
+        tip = await _git(cwd, "rev-parse", "-q", "--verify", "--end-of-options", f"{branch}^{{commit}}")
+        return None if tip is None else await _git(cwd, "merge-base", "HEAD", tip)
+    return None
+
+
+def arguments(cwd: str, question: Question, *args: str) -> list[str]:
+    """The command line for a question about the repository around `cwd`."""
+    off = [word for name, value in _OFF.items() for word in ("-c", f"{name}={value}")]
+    return ["git", "--no-pager", "-C", cwd, *off, question, *args]
+
+
+def environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """The environment of git: `ours` without the variables that are git's, and those that turn off what no option does."""
+    return {name: value for name, value in ours.items() if not name.startswith("GIT_")} | _VARIABLES
+
+
+async def _git(cwd: str, question: Question, *args: str) -> str | None:
+    said = bytearray()
+    start = partial(
+        trio.run_process,
+        arguments(cwd, question, *args),
+        cwd="/",  # for a relative folder in PATH would mean one of the repository's
+        env=environment(os.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    process: trio.Process | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            process = await nursery.start(start)
+            assert process is not None
+            assert process.stdout is not None
+            while len(said) <= OUTPUT and (piece := await process.stdout.receive_some(OUTPUT)):
+                said += piece
+            if len(said) > OUTPUT:
+                nursery.cancel_scope.cancel()
+    except* OSError:
+        pass  # there is no git
+    if process is None or process.returncode != 0 or len(said) > OUTPUT:
+        return None
+    return said.decode("utf-8", "replace").strip() or None

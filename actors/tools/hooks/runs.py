@@ -1,0 +1,119 @@
+"""The runs of all hooks that an event concerns: side by side, told of in the order of the configuration."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import orjson
+import trio
+from attrs import evolve, frozen
+
+from spindle.actors.tools.hooks.program import Starter
+from spindle.actors.tools.hooks.verdicts import Ended, Verdict, verdict
+from spindle.rpc.protocol.hooks import (
+    HookCompletedNotification,
+    HookRunSummary,
+    HookStartedNotification,
+)
+from spindle.storage.config.hooks import HookHandler
+
+INTERRUPTED = Verdict(status="failed", entries=verdict("stop", Ended(failure="hook was interrupted")).entries)
+"""What is told of a hook that an interrupt has killed."""
+
+
+class HookHost(Protocol):
+    """The turn, as its hooks see it."""
+
+    @property
+    def thread_id(self) -> str: ...
+
+    @property
+    def turn_id(self) -> str: ...
+
+    @property
+    def cwd(self) -> str: ...
+
+    def emit(self, params: object) -> None:
+        """Send a notification to the thread's subscribers."""
+
+
+@frozen
+class HookRun:
+    """A run that has ended: its id, and what the hook has said."""
+
+    id: str
+    verdict: Verdict
+
+
+async def run_hooks(
+    handlers: Sequence[HookHandler], host: HookHost, starter: Starter, given: object, call_id: str | None = None
+) -> list[HookRun]:
+    """Run `handlers`, all of one event, and give each `given` as JSON; `call_id` tells their runs from those of other calls.
+
+    They are told of as begun and, when the last has ended, as completed; also if this is cancelled, which kills them.
+    """
+    if not handlers:
+        return []
+    began = time.monotonic()
+    runs = [_begun(handler, call_id) for handler in handlers]
+    ended: list[tuple[Verdict, int] | None] = [None] * len(runs)
+    data = orjson.dumps(given)
+
+    async def one(place: int, handler: HookHandler) -> None:
+        changed = await _changed(handler, host.cwd)
+        if changed is None:
+            end = await starter.run(handler.command, host.cwd, data, handler.timeout)
+        else:
+            end = Ended(failure=f"hook was not run: {changed}")
+        ended[place] = verdict(handler.event, end), _since(began)
+
+    for run in runs:
+        host.emit(HookStartedNotification(host.thread_id, host.turn_id, run))
+    try:
+        async with trio.open_nursery() as nursery:
+            for place, handler in enumerate(handlers):
+                nursery.start_soon(one, place, handler)
+    except BaseExceptionGroup:
+        await trio.lowlevel.checkpoint_if_cancelled()  # a cancellation leaves as one, not as a group
+        raise
+    finally:
+        for run, end in zip(runs, ended, strict=True):
+            said, duration_ms = end or (INTERRUPTED, _since(began))
+            done = evolve(
+                run,
+                status=said.status,
+                entries=said.entries,
+                completed_at=int(time.time()),
+                duration_ms=duration_ms,
+            )
+            host.emit(HookCompletedNotification(host.thread_id, host.turn_id, done))
+    return [HookRun(run.id, end[0]) for run, end in zip(runs, ended, strict=True) if end is not None]
+
+
+async def _changed(handler: HookHandler, cwd: str) -> str | None:
+    """Why a project's hook may not run as things are now."""
+    if handler.pinned is None:
+        return None
+    return await trio.to_thread.run_sync(handler.pinned.changed, cwd, abandon_on_cancel=True)
+
+
+def _begun(handler: HookHandler, call_id: str | None) -> HookRunSummary:
+    kind = re.sub("[A-Z]", lambda found: f"-{found[0].lower()}", handler.event)
+    return HookRunSummary(
+        id=f"{kind}:{handler.order}:{handler.path}" + ("" if call_id is None else f":{call_id}"),
+        event_name=handler.event,
+        scope="thread" if handler.event == "sessionStart" else "turn",
+        source_path=handler.path,
+        source=handler.source,
+        display_order=handler.order,
+        status="running",
+        status_message=handler.status_message,
+        started_at=int(time.time()),
+    )
+
+
+def _since(began: float) -> int:
+    return int((time.monotonic() - began) * 1000)

@@ -1,0 +1,85 @@
+"""Questions to the clients: who is asked, who settles them, and what becomes of a question nobody can answer."""
+
+import orjson
+import pytest
+import trio
+import trio.testing
+from attrs import evolve
+
+from spindle.actors.delivery.questions import Question, Questions
+from spindle.rpc.protocol.approvals import DynamicToolCallParams
+from spindle.rpc.protocol.envelope import ErrorResponse, Response
+from spindle.rpc.protocol.errors import RpcError
+
+PARAMS = DynamicToolCallParams(thread_id="t", turn_id="u", call_id="c", tool="weather", arguments={})
+
+
+def put(questions, thread_id="t"):
+    return questions.put(thread_id, PARAMS, None)
+
+
+def test_ids_count_from_zero_through_all_threads():
+    questions = Questions()
+    assert [put(questions, thread).id for thread in ("a", "b", "a")] == [0, 1, 2]
+
+
+def test_it_goes_out_as_a_request_with_its_id():
+    questions = Questions()
+    put(questions)
+    message = orjson.loads(put(questions).encode())
+    assert (message["id"], message["method"], message["params"]["tool"]) == (1, "item/tool/call", "weather")
+
+
+async def test_the_first_answer_settles_it():
+    questions = Questions()
+    question = put(questions)
+    assert questions.settle(Response(0, {"n": 1}), {"t"})
+    questions.settle(Response(0, {"n": 2}), {"t"})
+    assert await question.wait() == {"n": 1}
+
+
+async def test_an_error_is_an_answer_too():
+    questions = Questions()
+    question = put(questions)
+    questions.settle(ErrorResponse(0, {"code": -5, "message": "no"}), {"t"})
+    with pytest.raises(RpcError, match="no") as caught:
+        await question.wait()
+    assert caught.value.code == -5
+
+
+@pytest.mark.parametrize(("id", "threads"), [(0, {"other"}), (0, set()), (1, {"t"}), ("0", {"t"})])
+def test_only_a_subscriber_answers_and_only_by_its_id(id, threads):
+    questions = Questions()
+    question = put(questions)
+    assert not questions.settle(Response(id, {}), threads)
+    assert not question.settled
+
+
+def test_a_closed_question_takes_no_answer():
+    questions = Questions()
+    question = put(questions)
+    questions.close(question)
+    assert not questions.settle(Response(question.id, {}), {"t"})
+
+
+async def test_whoever_waits_wakes_when_it_is_answered():
+    question = Question(0, "t", PARAMS, None)
+    heard = []
+
+    async def wait():
+        heard.append(await question.wait())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not heard
+        question.answer("yes")
+    assert heard == ["yes"]
+
+
+def test_a_question_that_cannot_be_encoded_is_refused_and_not_open():
+    questions = Questions()
+    with pytest.raises(RpcError, match="cannot be encoded"):
+        questions.put("t", evolve(PARAMS, arguments={"a": "\udcff"}), None)
+    assert put(questions).id == 0
+    assert not questions.settle(Response(1, {}), {"t"})

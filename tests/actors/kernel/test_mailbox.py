@@ -1,0 +1,197 @@
+"""Posting, asking, and what becomes of the questions when the mailbox closes."""
+
+from typing import Any
+
+import pytest
+import trio
+from attrs import frozen
+from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
+
+from spindle.actors.kernel.mailbox import ActorExited, Address, Ask, Mailbox, MailboxFull, Reply, Urgent, answer
+
+
+@frozen(kw_only=True)
+class Question(Ask[int]):
+    number: int = 0
+
+
+@frozen
+class Stop(Urgent):
+    pass
+
+
+def collected():
+    """A reply, and the list of how it was settled."""
+    settled = []
+    return Reply(lambda value: settled.append(("ok", value)), lambda error: settled.append(("error", error))), settled
+
+
+async def test_messages_come_out_in_the_order_they_went_in_and_are_counted():
+    mailbox = Mailbox()
+    for number in range(3):
+        mailbox.post(number)
+    assert (mailbox.accepted, mailbox.seen) == (3, 0)
+    assert [await mailbox.receive() for _ in range(3)] == [0, 1, 2]
+    assert (mailbox.accepted, mailbox.seen) == (3, 3)
+
+
+async def test_posting_never_waits_and_receiving_is_a_checkpoint():
+    mailbox = Mailbox()
+    with assert_no_checkpoints():
+        mailbox.post("x")
+    with assert_checkpoints():
+        await mailbox.receive()
+
+
+async def test_a_full_mailbox_refuses_all_but_urgent_messages_and_counts_only_what_it_takes():
+    mailbox = Mailbox(capacity=2)
+    mailbox.post(1)
+    mailbox.post(2)
+    with pytest.raises(MailboxFull):
+        mailbox.post(3)
+    stop = Stop()
+    mailbox.post(stop)
+    assert mailbox.accepted == 3
+    assert [await mailbox.receive() for _ in range(3)] == [1, 2, stop]
+    mailbox.post(4)
+    assert mailbox.accepted == 4
+
+
+async def test_a_refused_question_is_still_the_senders():
+    mailbox = Mailbox(capacity=0)
+    reply, settled = collected()
+    with pytest.raises(MailboxFull):
+        mailbox.post(Question(reply=reply))
+    mailbox.close()
+    assert settled == []
+    reply.resolve(1)
+    assert settled == [("ok", 1)]
+
+
+async def test_closing_rejects_every_open_question_once():
+    mailbox = Mailbox()
+    read, unread, done = collected(), collected(), collected()
+    for reply, _ in (read, done, unread):
+        mailbox.post(Question(reply=reply))
+    await mailbox.receive()
+    finished: Any = await mailbox.receive()
+    finished.reply.resolve(7)
+    mailbox.close()
+    assert done[1] == [("ok", 7)]
+    for _, settled in (read, unread):
+        [(kind, error)] = settled
+        assert kind == "error"
+        assert isinstance(error, ActorExited)
+    read[0].resolve(8)  # too late, and harmless
+    assert len(read[1]) == 1
+
+
+async def test_the_reason_of_the_end_reaches_those_who_wait_and_those_who_come_later():
+    mailbox, reason = Mailbox(), ValueError("why")
+    reply, settled = collected()
+    mailbox.post(Question(reply=reply))
+    mailbox.close(reason)
+    assert settled == [("error", reason)]
+    with pytest.raises(ActorExited) as caught:
+        mailbox.post("late")
+    assert caught.value.reason is reason
+    with pytest.raises(ActorExited):
+        mailbox.post(Stop())
+
+
+async def test_a_message_handed_on_belongs_to_its_new_owner():
+    first, second = Mailbox(), Mailbox()
+    reply, settled = collected()
+    first.post(Question(reply=reply))
+    second.post(await first.receive())
+    first.close()
+    assert settled == []
+    second.close()
+    assert [kind for kind, _ in settled] == ["error"]
+
+
+def test_only_the_first_settlement_counts():
+    reply, settled = collected()
+    reply.resolve(1)
+    reply.reject(ValueError())
+    reply.resolve(2)
+    assert settled == [("ok", 1)]
+
+
+async def test_ask_returns_the_answer_or_raises_the_refusal():
+    mailbox = Mailbox()
+    address = Address(mailbox)
+
+    async def serve():
+        async with trio.open_nursery():
+            message: Any = await mailbox.receive()
+            message.reply.resolve(message.number + 1)
+            message = await mailbox.receive()
+            message.reply.reject(ValueError("no"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        assert await address.ask(lambda reply: Question(reply=reply, number=1)) == 2
+        with pytest.raises(ValueError, match="no"):
+            await address.ask(lambda reply: Question(reply=reply))
+    assert address.accepted == 2
+
+
+async def test_an_ask_of_a_mailbox_that_closes_does_not_hang():
+    mailbox = Mailbox()
+    raised = []
+
+    async def ask():
+        try:
+            await Address(mailbox).ask(lambda reply: Question(reply=reply))
+        except ActorExited as error:
+            raised.append(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await wait_all_tasks_blocked()
+        assert raised == []
+        mailbox.close()
+    assert len(raised) == 1
+    with pytest.raises(ActorExited):
+        await Address(mailbox).ask(lambda reply: Question(reply=reply))
+
+
+async def test_a_cancelled_ask_leaves_a_question_that_can_be_answered_into_the_void():
+    mailbox = Mailbox()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Address(mailbox).ask, lambda reply: Question(reply=reply, number=5))
+        await wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    message: Any = await mailbox.receive()
+    assert message.number == 5
+    message.reply.resolve(1)
+    mailbox.close()
+
+
+async def test_answer_takes_an_answer_that_is_there_already():
+    def send(reply: Reply[int]) -> None:
+        reply.resolve(3)
+
+    assert await answer(send) == 3
+
+
+def test_a_result_that_cannot_be_delivered_is_answered_with_the_error():
+    settled = []
+
+    def refuse(value):
+        raise ValueError(value)
+
+    reply = Reply(refuse, lambda error: settled.append(repr(error)))
+    reply.resolve("no")
+    reply.resolve("again")
+    reply.reject(KeyError())
+    assert settled == ["ValueError('no')"]
+
+
+def test_an_error_that_cannot_be_delivered_is_logged(caplog):
+    def refuse(value):
+        raise ValueError(value)
+
+    Reply(refuse, refuse).resolve("no")
+    assert "could not be delivered" in caplog.text

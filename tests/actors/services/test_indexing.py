@@ -1,0 +1,152 @@
+"""Lists while the index catches up, and the end of the one who keeps it."""
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from spindle.actors.services.indexing import HEADS, Indexing
+from spindle.storage.home import Home
+from spindle.storage.index import ThreadIndex
+from spindle.storage.threads.errors import InvalidCursor
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
+
+COUNT = HEADS + 100
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    for number in range(COUNT):
+        id = str(uuid.uuid4())
+        stamp = f"2025-01-{1 + number // 60:02}T12-{number % 60:02}-00"
+        folder = tmp_path / "sessions" / stamp[:10].replace("-", "/")
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [
+            {"type": "session_meta", "payload": {"id": id, "source": "cli", "model_provider": "openai"}},
+            {"type": "event_msg", "payload": {"type": "user_message", "message": f"t{number:03}"}},
+        ]
+        (folder / f"rollout-{stamp}-{id}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return Home(tmp_path)
+
+
+class Held:
+    """Stops the one who catches up until it is let go; counts the pages that the index gave."""
+
+    def __init__(self, indexing: Indexing, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = trio.Event()
+        self.pages = 0
+        index = indexing.index
+        catch_up, page = index.catch_up, index.page
+
+        def held(check: Callable[[], object]) -> None:
+            trio.from_thread.run(self.go.wait)
+            catch_up(check)
+
+        def counted(*args: Any) -> ThreadPage | None:
+            found = page(*args)
+            self.pages += found is not None
+            return found
+
+        monkeypatch.setattr(index, "catch_up", held)
+        monkeypatch.setattr(index, "page", counted)
+
+
+def previews(page: ThreadPage) -> list[str]:
+    return [thread.preview for thread in page.data]
+
+
+def provider() -> str:
+    return "openai"
+
+
+async def test_the_first_page_does_not_wait_for_the_index(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    indexing = Indexing(home, kept=True)
+    held = Held(indexing, monkeypatch)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(indexing.run)
+        await trio.testing.wait_all_tasks_blocked()
+        page = await indexing.page(ThreadQuery(limit=2), provider)
+        assert (previews(page), held.pages) == ([f"t{COUNT - 1}", f"t{COUNT - 2}"], 0)
+        held.go.set()
+        met = previews(page)
+        while page.next_cursor is not None:  # on the index as soon as it is there
+            page = await indexing.page(ThreadQuery(limit=100, cursor=page.next_cursor), provider)
+            met += previews(page)
+        assert met == [f"t{number:03}" for number in reversed(range(COUNT))]
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_would_read_very_many_files_waits_for_the_index(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    indexing = Indexing(home, kept=True)
+    held = Held(indexing, monkeypatch)
+    found: list[str] = []
+
+    async def search() -> None:
+        found.extend(previews(await indexing.page(ThreadQuery(search_term="t000"), provider)))
+
+    async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as searching:
+            nursery.start_soon(indexing.run)
+            searching.start_soon(search)
+            with trio.move_on_after(30):
+                while not indexing._hurry.is_set():
+                    await trio.lowlevel.checkpoint()
+            assert (found, held.pages) == ([], 0)
+            held.go.set()
+        assert (found, held.pages) == (["t000"], 1)
+        nursery.cancel_scope.cancel()
+
+
+async def test_without_a_keeper_the_files_are_read(home: Home) -> None:
+    indexing = Indexing(home)
+    assert previews(await indexing.page(ThreadQuery(search_term="t000"), provider)) == ["t000"]
+    indexing.index.close()
+
+
+async def test_a_bad_cursor_is_refused(home: Home) -> None:
+    indexing = Indexing(home)
+    with pytest.raises(InvalidCursor):
+        await indexing.page(ThreadQuery(cursor="x"), provider)
+    indexing.index.close()
+
+
+async def test_the_end_in_the_middle_of_indexing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    indexing = Indexing(home)
+    reached = trio.Event()
+    index, calls = indexing.index, iter(range(100))
+    catch_up = index.catch_up
+
+    def interrupted(check: Callable[[], object]) -> None:
+        def counting() -> None:
+            if next(calls, None) is None:
+                trio.from_thread.run_sync(reached.set)
+                while True:
+                    check()
+
+        catch_up(counting)
+
+    monkeypatch.setattr(index, "catch_up", interrupted)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(indexing.run)
+        await indexing.page(ThreadQuery(), provider)
+        await reached.wait()
+        nursery.cancel_scope.cancel()
+    again = ThreadIndex(home)
+    again.catch_up()
+    page = again.page(ThreadQuery(limit=1))
+    assert page is not None
+    assert previews(page) == [f"t{COUNT - 1}"]
+    again.close()
+
+
+def test_locating_needs_no_index(home: Home) -> None:
+    indexing = Indexing(home)
+    path = next(home.sessions.rglob("*.jsonl"))
+    assert indexing.locate(path.stem[-36:]) == path
+    assert indexing.locate_archived(path.stem[-36:]) is None
+    indexing.index.close()

@@ -1,0 +1,39 @@
+"""Weighing messages without encoding them."""
+
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spindle.rpc.protocol.items import AgentMessageItem
+from spindle.rpc.protocol.turns import ItemCompletedNotification
+from spindle.rpc.weighing import weigh, weigh_text
+
+PLAIN = st.text("abc äß€", max_size=30)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | PLAIN,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(PLAIN, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_what_is_weighed_takes_no_more_when_it_is_encoded(value):
+    assert weigh(value) >= len(orjson.dumps(value))
+
+
+@given(st.text("abc äß€"))
+def test_a_text_is_weighed_up_to_three_times_too_heavy(text):
+    assert len(text.encode()) <= weigh_text(text) <= 3 * len(text.encode())
+
+
+def test_a_notification_weighs_what_is_in_its_item():
+    item = AgentMessageItem(id="i", text="x" * 100_000)
+    assert 100_000 <= weigh(ItemCompletedNotification(item, "t", "turn", 1)) < 101_000
+
+
+def test_an_attribute_that_is_not_set_weighs_next_to_nothing():
+    item = AgentMessageItem(id="i", text="x" * 1000)
+    object.__delattr__(item, "id")
+    assert 1000 <= weigh(item) < 1200
