@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from spindle.actors.delivery.outbox import Audience, Subscriber
+from spindle.actors.kernel.actor import Exited
 from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.boundary import start_apart
 from spindle.storage.durable import make_folder
@@ -109,8 +110,10 @@ class Runtime:
         """The registry of this runtime's threads."""
         from spindle.actors.registry.registry import Registry
 
+        registry = Registry(self.services)
+        self._nursery.start_soon(registry.run, _registry_ended, name="the registry")
         self.in_use.set()
-        return Registry(self.services, self._nursery)
+        return registry
 
     @cached_property
     def credentials(self) -> CredentialStore:
@@ -134,13 +137,18 @@ class Runtime:
         if "state" in self.__dict__:
             await self.state.aclose()
 
+    def abandon(self) -> None:
+        """End without waiting for threads that are still ending."""
+        if "registry" in self.__dict__:
+            self.registry.abandon()
+
     def loaded(self) -> list[str]:
         """Ids of the loaded threads."""
-        return self.registry.loaded() if "registry" in self.__dict__ else []
+        return self.registry.directory.loaded() if "registry" in self.__dict__ else []
 
     def status(self, thread_id: str) -> ThreadStatus | None:
         """The status of a thread, None as long as none has been loaded in this runtime."""
-        return self.registry.status(thread_id) if "registry" in self.__dict__ else None
+        return self.registry.directory.status(thread_id) if "registry" in self.__dict__ else None
 
     def config(self) -> Config:
         """The configuration outside of any project; the defaults where it is broken. Blocks on the disk."""
@@ -285,6 +293,11 @@ async def open_runtime(
             flushing.cancel_scope.cancel()
 
 
+def _registry_ended(exited: Exited) -> None:
+    if exited.error is not None:
+        log.error("the registry has ended", exc_info=exited.error)
+
+
 def _located(home: str | os.PathLike[str] | None, cwd: str | os.PathLike[str] | None) -> tuple[Home, str]:
     """The home and the directory, absolute. Raises HomeError."""
     path = Home.resolve(os.environ).path if home is None else Path(home)
@@ -302,6 +315,7 @@ async def _close(runtime: Runtime) -> None:
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSING) as closing:  # the bound of the shield
         await runtime.close()
     if closing.cancelled_caught:
+        runtime.abandon()
         log.warning("the runtime has not ended within %g s, and is ended where it stands", CLOSING)
 
 

@@ -18,11 +18,11 @@ from spindle.actors.embedding.failures import ApprovalRequired, ThreadClosed, Tu
 from spindle.actors.embedding.streams import Events, Streams
 from spindle.actors.embedding.turns import TurnHandle, input_parts, leave
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
-from spindle.actors.registry.registry import Leave, Resume, ToThread
+from spindle.actors.registry.messages import Leave, Resume, ToThread
 from spindle.actors.registry.relocation import Archive
 from spindle.actors.settings.client import Client
 from spindle.actors.tasks.blocks import open_block
-from spindle.actors.thread.loading.fork import FromFork, check_fork
+from spindle.actors.thread.loading.fork import FromFork
 from spindle.actors.thread.loading.loading import FromRollout, NewThread
 from spindle.actors.thread.messages import (
     Attach,
@@ -260,7 +260,6 @@ async def fork_thread(
     for `start_thread`. Raises ThreadNotFound, RpcError.
     """
     fork = ThreadForkParams(thread_id=thread_id, **_plain(params))
-    check_fork(runtime.registry, thread_id, fork)
     opening = FromFork(params=fork, client=CLIENT, source=thread_id, functions=function_tools(tools))
 
     def send(attach: Attach) -> None:

@@ -1,7 +1,7 @@
-"""The actor: one task, one nursery, one message at a time, and an exit that somebody is told of.
+"""The actor: one task, one nursery, one message at a time, and one exit.
 
-The split is OTP's: this module owns the loop, the nursery and the end; what a message means is the subclass's. Whoever
-supervises passes `watcher` and gets exactly one `Exited`, after everything the actor started has ended.
+The split is that of gen_server (OTP): this module owns the loop, the nursery and the end; the subclass says what a message
+means. The `watcher` is called with exactly one `Exited`, after all that the actor started has ended.
 """
 
 from __future__ import annotations
@@ -13,81 +13,83 @@ from collections.abc import Callable
 import trio
 from attrs import frozen
 
-from spindle.actors.kernel.mailbox import ActorExited, Address, Mailbox
-from spindle.actors.tasks.boundary import Contained
-from spindle.actors.tasks.faults import keyboard, parts
+from spindle.actors.kernel.mailbox import ActorExited, Mailbox
 
 log = logging.getLogger("spindle")
 
 
+def single(raised: BaseException) -> BaseException:
+    """The error in `raised`, without the groups around it if it is the only one."""
+    while isinstance(raised, BaseExceptionGroup) and len(raised.exceptions) == 1:
+        raised = raised.exceptions[0]
+    return raised
+
+
 @frozen
 class Exited:
-    """`actor` has ended: normally, by cancellation, with `error`, or with both where its end went wrong."""
+    """`actor` has ended: normally, by cancellation, with `error`, or with both if its end failed too."""
 
     actor: Actor
     cancelled: bool = False
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class Actor(ABC):
     """Subclass it with `handle`; run it with `nursery.start_soon(actor.run, watcher)`."""
 
     nursery: trio.Nursery
-    """What ends with the actor; an error in it ends the actor."""
-    tasks: Contained
-    """The same for what the actor can go on without."""
+    """Its tasks end with the actor; an error in one of them ends the actor."""
 
-    def __init__(self) -> None:
-        self.mailbox = Mailbox()
-        self.address = Address(self.mailbox)
+    def __init__(self, mailbox: Mailbox | None = None) -> None:
+        self.mailbox = mailbox or Mailbox()
         self._stopping = False
 
     async def started(self) -> None:
-        """Called in the actor's task before its first message; an exception here is the actor's exit."""
+        """Called in the actor's task before the first message; an exception here is the actor's exit."""
 
     @abstractmethod
     async def handle(self, message: object) -> None:
-        """Deal with one message."""
-
-    def handled_last(self) -> None:
-        """Called once, when the actor handles no more messages, for whatever reason; it may be long before it has ended."""
+        """Handle one message; an exception here is the actor's exit."""
 
     async def stopped(self) -> None:
-        """Called last, shielded, when the nursery is empty: let go of files and locks. Keep it bounded."""
+        """Called last, shielded, when the nursery is empty: release files and locks. Keep it bounded."""
 
-    def refusal(self, error: Exception | None) -> Exception:
-        """What those who still wait for an answer get when the actor has ended with `error`."""
+    def refusal(self, error: BaseException | None) -> Exception:
+        """What callers get that still wait for an answer when the actor has ended with `error`."""
         return ActorExited(error)
 
     def stop(self) -> None:
-        """End after the message at hand; everything in the nursery is cancelled."""
+        """End after the current message; all tasks in the nursery are cancelled."""
         self._stopping = True
 
+    async def attend(self) -> None:
+        """Start, and handle messages until `stop`. Override it to put a scope around that."""
+        await self.started()
+        while not self._stopping:
+            await self.handle(await self.mailbox.receive())
+
     async def run(self, watcher: Callable[[Exited], None]) -> None:
-        """The actor's task: returns when the actor has ended, after telling `watcher`. Lets cancellation through."""
+        """The actor's task: returns when the actor has ended and `watcher` was called. Cancellation passes through."""
         cancelled, error = False, None
         try:
             async with trio.open_nursery() as self.nursery:
-                self.tasks = Contained(self.nursery)
                 try:
-                    await self.started()
-                    while not self._stopping:
-                        await self.handle(await self.mailbox.receive())
+                    await self.attend()
                 finally:
-                    self.handled_last()
+                    self.mailbox.attended = False
                 self.nursery.cancel_scope.cancel()
-        except BaseException as raised:
-            if keyboard(raised):
-                raise
-            cancellation, error = parts(raised)
-            if cancellation is not None:
-                cancelled = True
-                raise cancellation from None
+        except* trio.Cancelled:
+            cancelled = True
+            raise
+        except* KeyboardInterrupt:  # the program's, not the actor's
+            raise
+        except* BaseException as raised:
+            error = single(raised)
         finally:
             self.mailbox.close(self.refusal(error))
             try:
                 with trio.CancelScope(shield=True):
                     await self.stopped()
             except Exception:
-                log.exception("error while an actor let go of what it held")
+                log.exception("an actor could not release what it held")
             watcher(Exited(self, cancelled, error))

@@ -1,58 +1,57 @@
-"""Which threads are loaded, and what to do about each: the registry's decisions, without tasks and without I/O.
+"""The table of incarnations: which ids have a live actor, and what to do about each. Decisions only: no tasks, no I/O.
 
-Every method changes the table and returns the effects to carry out, in order; nothing here waits. One slot is one
-incarnation of a thread:
+Every method returns the effects to carry out, in order. One id lives like this:
 
-    (absent) --open--> starting --started--> live --retire, close or ending--> closing --gone--> (absent)
+    (absent) --open--> starting --started--> live --retire or close--> closing --gone--> (absent)
+    (absent) --occupy--> occupied --gone--> (absent)
 
-A thread asks for leave with `retire`; it gets it only if its mailbox has nothing it has not seen. One that crashes is
-closing from then on. While it is closing, what is meant for it is held here, and handed out again once it is gone. What
-may end a thread can be parked before: then it and all behind it is held while the thread goes on, until it is decided.
+An actor may leave (`retire`) only if its mailbox holds nothing that it has not seen. While it is away, or its mailbox is not
+attended because it has crashed, what is routed to it is held, and replayed when the id is free. A message that may end an
+actor is parked first, until that is decided.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Hashable, Iterator
+from typing import Any, Generic, Literal, TypeVar
 
 from attrs import define, field, frozen
 
-from spindle.actors.kernel.mailbox import Address, MailboxFull
+from spindle.actors.kernel.mailbox import Mailbox, MailboxFull
 
+K = TypeVar("K", bound=Hashable)
 HELD = 256
-"""Requests that may wait for a thread; what ends or releases something waits in any number."""
-
-Phase = Literal["starting", "live", "closing"]
+"""Messages that may be held for one id; urgent ones are held in any number."""
+Phase = Literal["starting", "live", "occupied", "closing"]
+AWAY: frozenset[Phase] = frozenset({"occupied", "closing"})
+"""The phases in which nothing can be posted to the actor."""
 
 
 @define(eq=False)
-class Slot:
-    """One incarnation of a thread."""
+class Incarnation:
+    """One life of the actor behind an id. `held` is what waits for it, oldest first; `begun`: it has started once."""
 
-    thread_id: str
     generation: int
-    address: Address | None
+    mailbox: Mailbox | None
     phase: Phase = "starting"
     held: deque[object] = field(factory=lambda: deque[object]())
-    """What waits, oldest first: while it is closing all that comes, before that a parked message and all behind it."""
-    announced: bool = False
-    """Whether clients have heard of this incarnation, and so must hear of its end."""
+    begun: bool = False
 
 
 @frozen
 class Post:
-    """The thread behind `address` takes messages: `message` may be put into its mailbox."""
+    """Put `message` into `mailbox`."""
 
-    address: Address
+    mailbox: Mailbox
     message: Any
 
 
 @frozen
 class Stop:
-    """Tell the thread behind `address` to end."""
+    """Tell the actor of `mailbox` to end."""
 
-    address: Address
+    mailbox: Mailbox
 
 
 @frozen
@@ -63,150 +62,121 @@ class Replay:
 
 
 @frozen
-class Announce:
-    """Say that the thread is closed; `loaded` is False for one that never finished loading, of which nothing was said."""
+class Announce(Generic[K]):
+    """Announce the end of an incarnation; one that has never `begun` was not announced before."""
 
-    thread_id: str
-    loaded: bool
-
-
-Effect = Post | Stop | Replay | Announce
+    key: K
+    begun: bool
 
 
-class Slots:
-    """The table."""
+Effect = Post | Stop | Replay | Announce[Any]
+
+
+class Incarnations(Generic[K]):
+    """The table, by id."""
 
     def __init__(self) -> None:
-        self._slots: dict[str, Slot] = {}
+        self._table: dict[K, Incarnation] = {}
         self._generation = 0
 
-    def __contains__(self, thread_id: str) -> bool:
-        return thread_id in self._slots
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._table)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._slots)
+    def phase(self, key: K) -> Phase | None:
+        """The phase that the id is in; None if it is absent."""
+        one = self._table.get(key)
+        return None if one is None else one.phase
 
-    def __len__(self) -> int:
-        return len(self._slots)
-
-    def loaded(self) -> list[str]:
-        """Ids of the threads that are loaded or loading, ascending."""
-        return sorted(id for id, slot in self._slots.items() if slot.phase != "closing")
-
-    def is_open(self, thread_id: str) -> bool:
-        """Whether the thread takes messages: it is loaded or loading, and has not been told to end."""
-        slot = self._slots.get(thread_id)
-        return slot is not None and slot.phase != "closing"
-
-    def open(self, thread_id: str, address: Address | None) -> int:
-        """Enter a new incarnation; returns its generation. The id must be absent."""
-        if thread_id in self._slots:
-            raise ValueError(f"thread {thread_id} is loaded already")
+    def open(self, key: K, mailbox: Mailbox | None) -> int:
+        """Enter a new incarnation and return its generation. Raises ValueError unless the id is absent."""
+        if key in self._table:
+            raise ValueError(f"{key} has an incarnation already")
         self._generation += 1
-        self._slots[thread_id] = Slot(thread_id, self._generation, address)
+        self._table[key] = Incarnation(self._generation, mailbox)
         return self._generation
 
-    def occupy(self, thread_id: str) -> int:
-        """Keep an absent thread from being loaded until `gone` is said of the returned generation; messages are held."""
-        generation = self.open(thread_id, None)
-        slot = self._slots[thread_id]
-        slot.phase, slot.announced = "closing", False
+    def occupy(self, key: K) -> int:
+        """Keep an absent id from being opened until `gone` with the returned generation; messages are held meanwhile."""
+        generation = self.open(key, None)
+        self._table[key].phase = "occupied"
         return generation
 
-    def route(self, thread_id: str, message: object, *, urgent: bool = False) -> list[Effect] | None:
-        """Bring `message` to the thread: post it, or hold it while the thread is closing. None if it is not loaded.
+    def route(self, key: K, message: object, *, urgent: bool = False) -> list[Effect] | None:
+        """Post `message`, or hold it while the actor is away. None if the id is absent.
 
-        Raises MailboxFull when too many wait already, unless it is `urgent`.
+        Raises MailboxFull when too many are held already, unless it is `urgent`.
         """
-        slot = self._slots.get(thread_id)
-        if slot is None:
+        one = self._table.get(key)
+        if one is None:
             return None
-        if slot.phase == "closing" or slot.held:
-            if not urgent and len(slot.held) >= HELD:
+        if one.phase in AWAY or one.held or not (one.mailbox is None or one.mailbox.attended):
+            if not urgent and len(one.held) >= HELD:
                 raise MailboxFull
-            slot.held.append(message)
+            one.held.append(message)
             return []
-        assert slot.address is not None
-        return [Post(slot.address, message)]
+        assert one.mailbox is not None
+        return [Post(one.mailbox, message)]
 
-    def park(self, thread_id: str, message: object) -> int | None:
-        """Hold `message`, which was to be posted, and all that comes after it.
+    def park(self, key: K, message: object) -> int | None:
+        """Hold `message` and all that comes after it. Returns the generation to `unpark`; None, to replay, while starting."""
+        one = self._table[key]
+        if one.phase in AWAY or one.held:
+            raise ValueError(f"messages for {key} are held already")
+        one.held.append(message)
+        return one.generation if one.phase == "live" else None
 
-        Returns the generation to `unpark` when it is decided what becomes of the thread; None while the thread is loading:
-        it is then routed again as soon as that is over.
-        """
-        slot = self._slots[thread_id]
-        if slot.phase == "closing" or slot.held:
-            raise ValueError(f"messages for thread {thread_id} are held already")
-        slot.held.append(message)
-        return slot.generation if slot.phase == "live" else None
-
-    def unpark(self, thread_id: str, generation: int, *, end: bool) -> list[Effect] | None:
-        """End the thread for what was parked, which is held until it is gone, or drop that and go on with the rest.
-
-        None if the thread ends or has ended already: what was parked is routed again because of that.
-        """
-        slot = self._current(thread_id, generation)
-        if slot is None or slot.phase != "live":
+    def unpark(self, key: K, generation: int, *, end: bool) -> list[Effect] | None:
+        """End the actor for the parked message, which stays held; or drop it and replay the rest. None if it ends anyway."""
+        one = self._current(key, generation)
+        if one is None or one.phase != "live":
             return None
         if end:
-            return self._end(slot)
-        slot.held.popleft()
-        return self._replay(slot)
+            return _end(one)
+        one.held.popleft()
+        return _replay(one)
 
-    def started(self, thread_id: str, generation: int) -> list[Effect]:
-        """The thread is loaded."""
-        slot = self._current(thread_id, generation)
-        if slot is None:
+    def started(self, key: K, generation: int) -> list[Effect]:
+        """The actor has started."""
+        one = self._current(key, generation)
+        if one is None:
             return []
-        slot.announced = True  # even if it has been told to end meanwhile: it answers what it was sent before
-        if slot.phase != "starting":
+        one.begun = True  # even if it is ending: it still answers what it was sent before
+        if one.phase != "starting":
             return []
-        slot.phase = "live"
-        return self._replay(slot)
+        one.phase = "live"
+        return _replay(one)
 
-    def retire(self, thread_id: str, generation: int, seen: int) -> list[Effect]:
-        """The thread asks for leave, having seen `seen` messages: granted unless one is on its way."""
-        slot = self._current(thread_id, generation)
-        if slot is None or slot.phase != "live" or slot.address is None or slot.address.accepted != seen:
+    def retire(self, key: K, generation: int, seen: int) -> list[Effect]:
+        """The actor asks to leave and has seen `seen` messages: granted unless another one is on its way."""
+        one = self._current(key, generation)
+        if one is None or one.phase != "live" or one.mailbox is None or one.mailbox.accepted != seen:
             return []
-        return self._end(slot)
+        return _end(one)
 
-    def close(self, thread_id: str) -> list[Effect]:
-        """End the thread whatever it is doing."""
-        slot = self._slots.get(thread_id)
-        return [] if slot is None or slot.phase == "closing" else self._end(slot)
+    def close(self, key: K) -> list[Effect]:
+        """End the actor, whatever it is doing."""
+        one = self._table.get(key)
+        return [] if one is None or one.phase in AWAY else _end(one)
 
-    def ending(self, thread_id: str, generation: int) -> None:
-        """The thread handles no more messages, be it that it has crashed; it lets go of what it holds."""
-        slot = self._current(thread_id, generation)
-        if slot is not None:
-            slot.phase = "closing"
-
-    def gone(self, thread_id: str, generation: int) -> list[Effect]:
-        """The incarnation has ended, its files are closed and its children reaped."""
-        slot = self._current(thread_id, generation)
-        if slot is None:
+    def gone(self, key: K, generation: int) -> list[Effect]:
+        """The incarnation has ended: nothing of it is left."""
+        one = self._current(key, generation)
+        if one is None:
             return []
-        del self._slots[thread_id]
-        return [Announce(thread_id, slot.announced), *self._replay(slot)]
+        del self._table[key]
+        return [Announce(key, one.begun), *_replay(one)]
 
-    def is_announced(self, thread_id: str) -> bool:
-        """Whether clients know of the thread's incarnation."""
-        slot = self._slots.get(thread_id)
-        return slot is not None and slot.announced
+    def _current(self, key: K, generation: int) -> Incarnation | None:
+        one = self._table.get(key)
+        return one if one is not None and one.generation == generation else None
 
-    def _current(self, thread_id: str, generation: int) -> Slot | None:
-        slot = self._slots.get(thread_id)
-        return slot if slot is not None and slot.generation == generation else None
 
-    @staticmethod
-    def _replay(slot: Slot) -> list[Effect]:
-        held, slot.held = slot.held, deque()
-        return [Replay(tuple(held))] if held else []
+def _replay(one: Incarnation) -> list[Effect]:
+    held, one.held = one.held, deque()
+    return [Replay(tuple(held))] if held else []
 
-    @staticmethod
-    def _end(slot: Slot) -> list[Effect]:
-        slot.phase = "closing"
-        assert slot.address is not None
-        return [Stop(slot.address)]
+
+def _end(one: Incarnation) -> list[Effect]:
+    one.phase = "closing"
+    assert one.mailbox is not None
+    return [Stop(one.mailbox)]

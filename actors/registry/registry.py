@@ -1,8 +1,8 @@
-"""The registry: the one authority on which threads are loaded. It alone starts and resumes them, and has their files moved.
+"""The registry: the actor that decides which threads are loaded. Only it starts and resumes them, and moves their files.
 
-`Slots` decides; this module carries the decisions out. It never awaits: a message from anywhere is dealt with before the
-call returns (messages that arise on the way wait in a local queue), so there is no moment at which a thread is neither
-loaded nor free. What takes time, the loading and the moving of files, happens in tasks of the supervising nursery.
+`Incarnations` decides, this module carries the decisions out. Handling a message never awaits, so deciding and recording are
+one step. What takes time, loading threads and moving files, happens in tasks of the registry's nursery, which post what came
+of it. What one client sends for one thread comes through this mailbox, so it arrives in the order in which it was sent.
 """
 
 from __future__ import annotations
@@ -10,418 +10,379 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, assert_never, cast
 
 import trio
-from attrs import frozen
+from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.delivery.outbox import Subscriber
-from spindle.actors.kernel.actor import Exited
-from spindle.actors.kernel.incarnations import Announce, Effect, Post, Replay, Slots, Stop
-from spindle.actors.kernel.mailbox import ActorExited, Address, Ask, MailboxFull, Reply, Urgent, answer
-from spindle.actors.registry.relocation import Relocation
+from spindle.actors.kernel.actor import Actor, Exited
+from spindle.actors.kernel.incarnations import Announce, Effect, Incarnations, Post, Replay, Stop
+from spindle.actors.kernel.mailbox import ActorExited, Ask, Mailbox, MailboxFull, Reply, answer
+from spindle.actors.registry.directory import Directory, Entry
+from spindle.actors.registry.messages import (
+    Decided,
+    End,
+    Fork,
+    Freed,
+    Gone,
+    Kept,
+    Leave,
+    LeaveAll,
+    ListLoaded,
+    LoadedOrStored,
+    Look,
+    Message,
+    Occupying,
+    ReloadServers,
+    Resume,
+    Retire,
+    Routed,
+    ShutDown,
+    Start,
+    Started,
+    ToThread,
+)
+from spindle.actors.registry.relocation import Archive, Delete, Relocation, Unarchive
 from spindle.actors.services import bookkeeping
 from spindle.actors.services.bookkeeping import EndedTurn
 from spindle.actors.services.services import Services
 from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.thread.actor import ThreadActor
-from spindle.actors.thread.loading.loading import OpenedThread, Opening
+from spindle.actors.thread.loading.fork import check_fork
+from spindle.actors.thread.loading.loading import FromFork, Opening
 from spindle.actors.thread.messages import Attach, Detach, Hold, StopThread
+from spindle.actors.thread.state import OpenedThread
+from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.protocol.errors import RpcError, ThreadNotFound, internal_error, invalid_request, overloaded
 from spindle.rpc.protocol.threads import (
     NotLoadedStatus,
     SystemErrorStatus,
     ThreadClosedNotification,
-    ThreadStatus,
     ThreadStatusChangedNotification,
-    ThreadUnsubscribeStatus,
 )
-
-if TYPE_CHECKING:
-    from spindle.actors.tools.mcp.servers import McpServers
 
 log = logging.getLogger("spindle")
 
 PATIENCE = 15.0
 """Seconds that threads, and work on the files of others, have to end by themselves when the runtime ends."""
 
-
-M = TypeVar("M", bound=Ask[Any], covariant=True)
-
-
-class Routed(Protocol):
-    """What is sent to one thread. It may be held, and then says itself, as if it came now, what is to become of it."""
-
-    @property
-    def thread_id(self) -> str:
-        """Whose it is."""
-        ...
-
-    @property
-    def reply(self) -> Reply[Any]:
-        """Where the answer goes."""
-        ...
-
-    @property
-    def urgent(self) -> bool:
-        """Whether it ends or releases something, and so is not refused for want of room."""
-        ...
-
-    def present(self, registry: Registry, address: Address) -> None:
-        """The thread is loaded, or loading, behind `address`."""
-        ...
-
-    def absent(self, registry: Registry) -> None:
-        """The thread is not loaded."""
-        ...
+ENDING = "the server is shutting down"
 
 
-@frozen
-class _Posted(Generic[M]):
-    """What a loaded thread gets as a message."""
+class Registry(Actor):
+    """Supervises the threads and routes by thread id. Other code posts with `route` and its like, and reads `directory`."""
 
-    thread_id: str
-    message: M
-
-    @property
-    def reply(self) -> Reply[Any]:
-        """See Routed."""
-        return self.message.reply
-
-    @property
-    def urgent(self) -> bool:
-        """See Routed."""
-        return isinstance(self.message, Urgent)
-
-    def present(self, registry: Registry, address: Address) -> None:
-        """See Routed."""
-        registry.post(address, self.message)
-
-
-@frozen
-class ToThread(_Posted[Ask[Any]]):
-    """For a thread that has to be loaded."""
-
-    def absent(self, registry: Registry) -> None:
-        """Refuse."""
-        self.reply.reject(ThreadNotFound(f"thread not found: {self.thread_id}"))
-
-
-@frozen
-class Resume(_Posted["Attach | Hold"]):
-    """Subscribe to a thread or hold it, loading it first if it is not loaded."""
-
-    opening: Opening
-
-    def absent(self, registry: Registry) -> None:
-        """Load it."""
-        registry.open(self.thread_id, self.opening, self.message)
-
-
-@frozen
-class Leave(_Posted[Detach]):
-    """Unsubscribe."""
-
-    def absent(self, registry: Registry) -> None:
-        """There is nothing to leave."""
-        self.reply.resolve("notLoaded")
-
-
-@frozen
-class LoadedOrStored(_Posted[Ask[Any]]):
-    """For a loaded thread; for one that is not, `stored` is called, which sees to the answer without waiting for it."""
-
-    stored: Callable[[], object]
-
-    def absent(self, registry: Registry) -> None:
-        """Have it answered from what is stored."""
-        self.stored()
-
-
-@frozen
-class OnStored(_Posted[Ask[Any]]):
-    """For a loaded thread; for one that is not, `work` on its rollout, during which everything else for it waits.
-
-    `work` answers the message itself, and may raise RpcError.
-    """
-
-    work: Callable[[], Awaitable[None]]
-
-    def absent(self, registry: Registry) -> None:
-        """Work on the file."""
-        registry.occupy(self.thread_id, self.reply, self.work)
-
-
-@frozen
-class _Look:
-    """Answers with what a loaded thread knows of itself; None for one that is loading, or not loaded."""
-
-    thread_id: str
-    reply: Reply[OpenedThread | None]
-
-    @property
-    def urgent(self) -> bool:
-        """There has to be room for it."""
-        return False
-
-    def present(self, registry: Registry, address: Address) -> None:
-        """Look at it, beside whatever it does."""
-        self.reply.resolve(registry.loaded_state(self.thread_id))
-
-    def absent(self, registry: Registry) -> None:
-        """There is nothing to look at."""
-        self.reply.resolve(None)
-
-
-class Registry:
-    """Routes by thread id. `nursery` supervises the threads; none of the methods waits.
-
-    What goes wrong in one step is that step's alone: whoever sent the message is answered with it.
-    """
-
-    def __init__(self, services: Services, nursery: trio.Nursery) -> None:
+    def __init__(self, services: Services) -> None:
+        super().__init__(Mailbox())
+        self.directory = Directory()
         self._services = services
-        self._nursery = nursery
-        self._slots = Slots()
+        self._table: Incarnations[str] = Incarnations()
         self._actors: dict[str, ThreadActor] = {}
-        self._queue: deque[Callable[[], None]] = deque()
-        self._draining = False
         self._empty = trio.lowlevel.ParkingLot()
+        self._shield = trio.CancelScope(shield=True)
         self._closing = False
+        self._ended = trio.Event()
         self._keeping = 0
 
-    # -- what others ask
+    # -- what others send
+
+    def route(self, message: Message) -> None:
+        """Post a message. Where it cannot be taken, its reply is rejected."""
+        try:
+            self.mailbox.post(message)
+        except MailboxFull:
+            _reject(message, overloaded())
+        except ActorExited:
+            _reject(message, invalid_request(ENDING))
 
     def start(self, opening: Opening, message: Attach | Hold) -> str:
-        """Start a new thread; returns its id. `message` is answered when it is loaded."""
+        """Start a new thread, with `message` first in its mailbox; returns its id. A fork is refused as `check_fork` says."""
         thread_id = str(uuid7())
-        self._do(lambda: self.open(thread_id, opening, message))
+        if isinstance(opening, FromFork) and isinstance(message, Attach):
+            self.route(Fork(thread_id, opening, message))
+        else:
+            self.route(Start(thread_id, opening, message))
         return thread_id
-
-    def route(self, routed: Routed) -> None:
-        """Bring a message to its thread, whatever the thread is doing."""
-        self._do(lambda: self._route(routed))
 
     def leave_all(self, subscriber: Subscriber) -> None:
         """The client is gone: unsubscribe it from everything."""
-        for thread_id in list(subscriber.threads):
-            reply: Reply[ThreadUnsubscribeStatus] = Reply(lambda _: None, lambda _: None)
-            self.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber, lost=True)))
-
-    def loaded(self) -> list[str]:
-        """Ids of the loaded threads, ascending."""
-        return self._slots.loaded()
-
-    def is_loaded(self, thread_id: str) -> bool:
-        """Whether the thread is loaded, or on its way in or out."""
-        return thread_id in self._slots
-
-    def loaded_state(self, thread_id: str) -> OpenedThread | None:
-        """What a loaded thread knows of itself; None for one that is loading, or not loaded."""
-        actor = self._actors.get(thread_id)
-        return getattr(actor, "state", None)
+        self.route(LeaveAll(subscriber))
 
     async def look(self, thread_id: str) -> OpenedThread | None:
-        """As `loaded_state`, but of the next incarnation where a thread is on its way out, or its file is worked on."""
+        """The state of a thread as it is now; None while it loads, and if it is not loaded.
+
+        Of a thread that is ending, or whose files are being worked on, the state that comes after that.
+        """
 
         def send(reply: Reply[OpenedThread | None]) -> None:
-            self.route(_Look(thread_id, reply))
+            self.route(LoadedOrStored(thread_id, Look(reply=reply), lambda: reply.resolve(None)))
 
         return await answer(send)
 
-    def reload_servers(self) -> None:
-        """Have every loaded thread bring its MCP servers in line with the configuration before its next turn."""
-        for actor in self._actors.values():
-            actor.servers.reload()
-
-    def status(self, thread_id: str) -> ThreadStatus:
-        """A thread's status, notLoaded included."""
-        actor = self._actors.get(thread_id)
-        return actor.status if actor is not None else NotLoadedStatus()
-
-    def servers(self, thread_id: str) -> McpServers | None:
-        """The MCP servers of a thread; None where it has none, or is not loaded."""
-        actor = self._actors.get(thread_id)
-        return None if actor is None else actor.servers.running
-
-    def turn_id(self, thread_id: str) -> str | None:
-        """The id of the turn that is running in a thread, if one is."""
-        actor = self._actors.get(thread_id)
-        return actor.turn.id if actor is not None and actor.turn is not None else None
-
     async def shut_down(self) -> None:
-        """Stop every thread, interrupting turns, and wait until all are gone. Nothing is loaded afterwards.
-
-        What has not ended within `PATIENCE` is cancelled.
-        """
-        self._closing = True
-        for thread_id in self._slots.loaded():
-            self.end(thread_id)
+        """End every thread, interrupting turns, and wait until all are gone. What takes over `PATIENCE` is cancelled."""
+        with suppress(ActorExited):
+            self.mailbox.post(ShutDown())
         with trio.move_on_after(PATIENCE):
-            await self.all_gone()
-        if len(self._slots) or self._keeping:
-            log.warning("threads that did not end by themselves are cancelled: %s", ", ".join(self._slots))
-            self._nursery.cancel_scope.cancel()
-            await self.all_gone()
+            await self._ended.wait()
+            return
+        log.warning("threads that did not end by themselves are cancelled: %s", ", ".join(self._table))
+        self.nursery.cancel_scope.cancel()
+        await self._ended.wait()
+
+    def abandon(self) -> None:
+        """End now, without waiting for threads that are still ending."""
+        self._shield.cancel()
 
     async def all_gone(self) -> None:
-        """Return once no thread is loaded, which may be at once."""
-        while len(self._slots) or self._keeping:
+        """Return when no thread is loaded and no message is unread, which may be at once."""
+        while self._busy() or self.mailbox.accepted != self.mailbox.seen:
             await self._empty.park()
 
     async def emptied(self) -> None:
-        """Wait for the next time that the last loaded thread goes."""
+        """Wait for the next time that the last loaded thread is gone."""
         await self._empty.park()
 
     async def idle(self) -> None:
         """Wait until no turn is running."""
-        while running := [actor.turn.done for actor in self._actors.values() if actor.turn is not None]:
+        while running := [actor.turn.done for actor in self.directory.actors() if actor.turn is not None]:
             for done in running:
                 await done.wait()
 
-    # -- what threads ask (see supervisor.Supervisor)
+    # -- what threads send (see supervisor.Supervisor)
 
-    def started(self, thread_id: str, generation: int) -> None:
+    def loaded(self, thread_id: str, generation: int) -> None:
         """The thread is loaded."""
-        self._do(lambda: self._apply(self._slots.started(thread_id, generation)))
+        self.mailbox.post(Started(thread_id, generation))
 
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
-        """The thread wants to leave."""
-        self._do(lambda: self._apply(self._slots.retire(thread_id, generation, seen)))
-
-    def ending(self, thread_id: str, generation: int) -> None:
-        """The thread handles no more messages."""
-        self._do(lambda: self._slots.ending(thread_id, generation))
+        """The thread asks to leave."""
+        self.mailbox.post(Retire(thread_id, generation, seen))
 
     def turn_ended(self, turn: EndedTurn) -> trio.Event:
         """A turn is ending: keep what is to be kept of it, in a task that outlives the thread."""
         self._keeping += 1
         kept = trio.Event()
-        start_apart(self._nursery, f"keeping the end of a turn of thread {turn.thread_id}", self._keep, turn, kept)
+        start_apart(self.nursery, f"keeping the end of a turn of thread {turn.thread_id}", self._keep, turn, kept)
         return kept
 
     def hold(self, thread_id: str, message: Hold, opening: Opening) -> None:
-        """A thread wants another to be loaded, as its agent."""
+        """A thread makes another one its agent, loading it if it is not loaded."""
         self.route(Resume(thread_id, message, opening))
 
     def tell(self, thread_id: str, message: Ask[Any]) -> None:
-        """A message from one thread to another."""
+        """Send a message from one thread to another."""
         self.route(ToThread(thread_id, message))
 
     def end(self, thread_id: str) -> None:
         """A thread ends another."""
-        self._do(lambda: self._apply(self._slots.close(thread_id)))
+        self.mailbox.post(End(thread_id))
 
-    # -- what messages do when their thread is absent
+    def servers(self, thread_id: str) -> McpServers | None:
+        """See Directory."""
+        return self.directory.servers(thread_id)
 
-    def open(self, thread_id: str, opening: Opening, message: Attach | Hold) -> None:
-        """Start an incarnation of a thread that is not loaded, with `message` first in its mailbox."""
-        if self._closing:
-            message.reply.reject(invalid_request("the server is shutting down"))
-            return
-        actor = ThreadActor(thread_id, opening, self._services, self)
-        actor.generation = self._slots.open(thread_id, actor.address)
-        self._actors[thread_id] = actor
-        self.post(actor.address, message)
-        self._nursery.start_soon(actor.run, self._exited)
+    def turn_id(self, thread_id: str) -> str | None:
+        """See Directory."""
+        return self.directory.turn_id(thread_id)
 
-    def occupy(self, thread_id: str, reply: Reply[Any], work: Callable[[], Awaitable[None]]) -> None:
-        """Do something to a thread that is not loaded; messages for it are held until it is done."""
-        if self._closing:
-            reply.reject(invalid_request("the server is shutting down"))
-            return
-        generation = self._slots.occupy(thread_id)
-        start_apart(self._nursery, f"work on thread {thread_id}", self._occupied, thread_id, generation, reply, work)
+    # -- the actor
 
-    def carry_out(self, request: Relocation) -> None:
-        """Move or remove the files of an absent thread."""
-        self.occupy(request.thread_id, request.reply, lambda: request.carry_out(self._services, self.route))
+    async def attend(self) -> None:
+        """Outlive the threads: when the runtime is cancelled they are, and this handles their ends before it ends itself."""
+        with self._shield:
+            await super().attend()
 
-    # -- what messages do when their thread is there
+    async def handle(self, message: object) -> None:
+        """Handle one message and all that it causes to be routed again. What goes wrong is the answer to that message."""
+        todo = deque([cast("Message", message)])
+        while todo:
+            message = todo.popleft()
+            try:
+                todo.extendleft(reversed(self._handle(message)))
+            except MailboxFull:
+                _reject(message, overloaded())
+            except Exception as error:
+                if not isinstance(error, RpcError):
+                    log.exception("the registry failed to handle %s", type(message).__name__)
+                _reject(message, error)
+        if not self._busy():
+            self._empty.unpark_all()
+            if self._closing:
+                self.stop()
 
-    @staticmethod
-    def post(address: Address, message: Ask[Any]) -> None:
-        """Put `message` into the thread's mailbox, or refuse it."""
-        try:
-            address.cast(message)
-        except MailboxFull:
-            message.reply.reject(overloaded())
-        except ActorExited:
-            message.reply.reject(internal_error("the thread has just ended"))
+    def refusal(self, error: BaseException | None) -> Exception:
+        """What was still held or unread."""
+        return invalid_request(ENDING)
 
-    def close_for(self, request: Relocation) -> None:
-        """End a thread whose files are to be moved or removed, once it is loaded and nothing is known that forbids it."""
-        thread_id = request.thread_id
-        thread = self.loaded_state(thread_id)
-        refusal = None if thread is None else request.refusal(thread, self._services.home)
-        if refusal is not None:
-            request.reply.reject(refusal)
-            return
-        generation = self._slots.park(thread_id, request)
-        if generation is not None:
-            start_apart(self._nursery, f"looking at thread {thread_id}", self._check, request, generation)
+    async def stopped(self) -> None:
+        """Nothing is held any more."""
+        self._ended.set()
 
-    # -- carrying out
+    def _busy(self) -> bool:
+        return bool(self._actors or self._keeping or any(True for _ in self._table))
 
-    def _do(self, step: Callable[[], None]) -> None:
-        self._queue.append(step)
-        if self._draining:
-            return
-        self._draining = True
-        try:
-            while self._queue:
-                try:
-                    self._queue.popleft()()
-                except Exception:
-                    log.exception("a step of the registry failed")
-        finally:
-            self._draining = False
+    def _handle(self, message: Message) -> list[Message]:
+        """Decide and record; returns what is to be handled next."""
+        match message:
+            case Start(thread_id, opening, first):
+                return self._open(thread_id, opening, first)
+            case Fork(thread_id, opening, first):
+                check_fork(self.directory, opening.source, opening.params)
+                return self._open(thread_id, opening, first)
+            case Resume() | ToThread() | Leave() | LoadedOrStored() | Archive() | Unarchive() | Delete():
+                return self._route(message)
+            case ListLoaded(reply=reply):
+                reply.resolve(self.directory.loaded())
+            case LeaveAll(subscriber):
+                return [_leave(thread_id, subscriber) for thread_id in subscriber.threads]
+            case ReloadServers():
+                for actor in self._actors.values():
+                    actor.servers.reload()
+            case Started(thread_id, generation):
+                return self._apply(thread_id, self._table.started(thread_id, generation))
+            case Retire(thread_id, generation, seen):
+                return self._apply(thread_id, self._table.retire(thread_id, generation, seen))
+            case End(thread_id):
+                return self._apply(thread_id, self._table.close(thread_id))
+            case Gone(exited):
+                return self._gone(exited)
+            case Freed(thread_id, generation):
+                return self._apply(thread_id, self._table.gone(thread_id, generation))
+            case Decided(request, generation, refusal):
+                return self._decide(request, generation, refusal)
+            case Kept():
+                pass
+            case ShutDown():
+                self._closing = True
+                for thread_id in list(self._table):
+                    self._apply(thread_id, self._table.close(thread_id))
+            case _:
+                assert_never(message)
+        return []
 
-    def _route(self, routed: Routed) -> None:
-        try:
-            effects = self._slots.route(routed.thread_id, routed, urgent=routed.urgent)
-        except MailboxFull:
-            routed.reply.reject(overloaded())
-            return
-        try:
-            if effects is None:
-                routed.absent(self)
-            else:
-                self._apply(effects)
-        except Exception as error:
-            routed.reply.reject(error)
-            raise
+    def _route(self, message: Routed) -> list[Message]:
+        effects = self._table.route(message.thread_id, message, urgent=bool(getattr(message, "urgent", False)))
+        return self._absent(message) if effects is None else self._apply(message.thread_id, effects)
 
-    def _apply(self, effects: list[Effect]) -> None:
+    def _absent(self, message: Routed) -> list[Message]:
+        """The thread is not loaded, and its files are not being worked on."""
+        match message:
+            case Resume(thread_id, first, opening):
+                return self._open(thread_id, opening, first)
+            case ToThread(thread_id, inner):
+                inner.reply.reject(ThreadNotFound(f"thread not found: {thread_id}"))
+            case Leave(message=inner):
+                inner.reply.resolve("notLoaded")
+            case LoadedOrStored(thread_id, inner, Occupying(work)):
+                self._occupy(thread_id, inner.reply, work)
+            case LoadedOrStored(stored=stored):
+                assert callable(stored)
+                stored()
+            case Archive() | Unarchive() | Delete():
+                self._occupy(
+                    message.thread_id, message.reply, partial(message.carry_out, self._services, self.route)
+                )
+        return []
+
+    def _present(self, message: Routed, mailbox: Mailbox) -> None:
+        """The thread takes messages: it is loaded or loading."""
+        match message:
+            case LoadedOrStored(thread_id, Look(reply=reply)):
+                reply.resolve(self.directory.state(thread_id))
+            case Archive() | Unarchive() | Delete():
+                self._close_for(message)
+            case _:
+                _post(mailbox, message.message)
+
+    def _apply(self, thread_id: str, effects: list[Effect]) -> list[Message]:
+        """Carry the effects out; returns what is to be routed again."""
+        again: list[Message] = []
         for effect in effects:
             match effect:
-                case Post(address, routed):
-                    routed.present(self, address)
-                case Stop(address):
-                    address.cast(StopThread())
-                case Announce(thread_id, loaded):
-                    if loaded:
+                case Post(mailbox, message):
+                    self._present(message, mailbox)
+                case Stop(mailbox):
+                    with suppress(ActorExited):  # it has ended by itself, and its `Gone` is on its way
+                        mailbox.post(StopThread())
+                case Announce(begun=begun):
+                    if begun:
                         audience = self._services.audience
                         audience.announce(ThreadStatusChangedNotification(thread_id, NotLoadedStatus()))
                         audience.announce(ThreadClosedNotification(thread_id))
                 case Replay(messages):
-                    self._queue.extendleft(partial(self._route, routed) for routed in reversed(messages))
+                    again += messages
+        self._publish(thread_id)
+        return again
 
-    def _exited(self, exited: Exited) -> None:
+    def _open(self, thread_id: str, opening: Opening, first: Attach | Hold) -> list[Message]:
+        """Start an incarnation of a thread that is not loaded, with `first` first in its mailbox."""
+        self._refuse_if_closing()
+        actor = ThreadActor(thread_id, opening, self._services, self)
+        actor.generation = self._table.open(thread_id, actor.mailbox)
+        self._actors[thread_id] = actor
+        self._publish(thread_id)
+        _post(actor.mailbox, first)
+        self.nursery.start_soon(actor.run, self._exited)
+        return []
+
+    def _occupy(self, thread_id: str, reply: Reply[Any], work: Callable[[], Awaitable[None]]) -> None:
+        """Work on the files of a thread that is not loaded; messages for it are held until it is done."""
+        self._refuse_if_closing()
+        generation = self._table.occupy(thread_id)
+        self._publish(thread_id)
+        start_apart(self.nursery, f"work on thread {thread_id}", self._occupied, thread_id, generation, reply, work)
+
+    def _close_for(self, request: Archive | Unarchive | Delete) -> None:
+        """End a thread whose files are to be moved or removed, once it is loaded and nothing forbids it."""
+        thread_id = request.thread_id
+        state = self.directory.state(thread_id)
+        refusal = None if state is None else request.refusal(state, self._services.home)
+        if refusal is not None:
+            request.reply.reject(refusal)
+            return
+        request = evolve(request, was_loaded=True)
+        generation = self._table.park(thread_id, request)
+        if generation is not None:
+            start_apart(self.nursery, f"looking at thread {thread_id}", self._check, request, generation)
+
+    def _decide(self, request: Relocation, generation: int, refusal: Exception | None) -> list[Message]:
+        effects = self._table.unpark(request.thread_id, generation, end=refusal is None)
+        if effects is None:
+            return []
+        if refusal is not None:
+            request.reply.reject(refusal)
+        return self._apply(request.thread_id, effects)
+
+    def _gone(self, exited: Exited) -> list[Message]:
         actor = exited.actor
         assert isinstance(actor, ThreadActor)
         thread_id, error = actor.thread_id, exited.error
-        if error is not None and not isinstance(error, RpcError):
-            log.error("thread %s crashed", thread_id, exc_info=error)
-            if self._slots.is_announced(thread_id):
-                self._services.audience.announce(ThreadStatusChangedNotification(thread_id, SystemErrorStatus()))
         if self._actors.get(thread_id) is actor:
             del self._actors[thread_id]
-        self._do(lambda: self._apply(self._slots.gone(thread_id, actor.generation)))
-        if not len(self._slots):
-            self._empty.unpark_all()
+        effects = self._table.gone(thread_id, actor.generation)
+        if error is not None and not isinstance(error, RpcError):
+            log.error("thread %s crashed", thread_id, exc_info=error)
+            if any(isinstance(effect, Announce) and effect.begun for effect in effects):
+                self._services.audience.announce(ThreadStatusChangedNotification(thread_id, SystemErrorStatus()))
+        return self._apply(thread_id, effects)
+
+    def _refuse_if_closing(self) -> None:
+        if self._closing:
+            raise invalid_request(ENDING)
+
+    def _publish(self, thread_id: str) -> None:
+        phase = self._table.phase(thread_id)
+        self.directory.publish(thread_id, None if phase is None else Entry(phase, self._actors.get(thread_id)))
+
+    # -- tasks, which post what came of them
+
+    def _exited(self, exited: Exited) -> None:
+        self.mailbox.post(Gone(exited))
 
     async def _keep(self, turn: EndedTurn, kept: trio.Event) -> None:
         try:
@@ -429,8 +390,7 @@ class Registry:
         finally:
             kept.set()
             self._keeping -= 1
-            if not self._keeping and self._closing:
-                self._empty.unpark_all()
+            self.mailbox.post(Kept())
 
     async def _check(self, request: Relocation, generation: int) -> None:
         refusal: Exception | None = ActorExited()  # cancelled before it is known
@@ -440,15 +400,7 @@ class Registry:
         except Exception as error:
             refusal = error
         finally:
-            self._do(lambda: self._decide(request, generation, refusal))
-
-    def _decide(self, request: Relocation, generation: int, refusal: Exception | None) -> None:
-        effects = self._slots.unpark(request.thread_id, generation, end=refusal is None)
-        if effects is None:
-            return
-        if refusal is not None:
-            request.reply.reject(refusal)
-        self._apply(effects)
+            self.mailbox.post(Decided(request, generation, refusal))
 
     async def _occupied(
         self, thread_id: str, generation: int, reply: Reply[Any], work: Callable[[], Awaitable[None]]
@@ -458,7 +410,26 @@ class Registry:
         except Exception as error:
             reply.reject(error)
         finally:
-            reply.reject(ActorExited())  # cancelled before it began
-            self._do(lambda: self._apply(self._slots.gone(thread_id, generation)))
-            if not len(self._slots):
-                self._empty.unpark_all()
+            reply.reject(ActorExited())  # cancelled before it has answered
+            self.mailbox.post(Freed(thread_id, generation))
+
+
+def _post(mailbox: Mailbox, message: Ask[Any]) -> None:
+    """Put `message` into a thread's mailbox, or refuse it."""
+    try:
+        mailbox.post(message)
+    except MailboxFull:
+        message.reply.reject(overloaded())
+    except ActorExited:
+        message.reply.reject(internal_error("the thread has just ended"))
+
+
+def _reject(message: Message, error: Exception) -> None:
+    reply = getattr(message, "reply", None)
+    if reply is not None:
+        reply.reject(error)
+
+
+def _leave(thread_id: str, subscriber: Subscriber) -> Leave:
+    reply: Reply[Any] = Reply(lambda _: None, lambda _: None)
+    return Leave(thread_id, Detach(reply=reply, subscriber=subscriber, lost=True))

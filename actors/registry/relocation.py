@@ -1,8 +1,7 @@
-"""Archiving, bringing back, deleting: work on the files of a thread that nobody may load meanwhile.
+"""Archive, unarchive, delete: work on the files of a thread that must not be loaded meanwhile.
 
-A loaded thread is closed first, but only when nothing is known that forbids the work: `refusal` knows the thread, `check`
-looks at the disk. The registry holds what is sent to the thread from then on, and keeps its id occupied while `carry_out`
-runs.
+A loaded thread is closed first, but only if nothing forbids the work: `refusal` looks at the thread, `check` at the disk.
+From then on the registry holds what is sent to the thread, and it keeps the id occupied while `carry_out` runs.
 """
 
 from __future__ import annotations
@@ -10,12 +9,14 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import trio
-from attrs import define
+from attrs import field, frozen
 
-from spindle.actors.kernel.mailbox import Address, Reply, answer
+from spindle.actors.kernel.mailbox import Reply, answer
+from spindle.actors.services.services import Services
+from spindle.actors.thread.state import OpenedThread
 from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_request
 from spindle.rpc.protocol.removal import ThreadDeletedNotification
 from spindle.rpc.protocol.threads import ThreadArchivedNotification, ThreadUnarchivedNotification
@@ -29,32 +30,16 @@ from spindle.storage.threads.lineage import Lineage, lineage
 from spindle.storage.threads.removal import remove
 from spindle.storage.threads.summary import ThreadSummary, read_summary
 
-if TYPE_CHECKING:
-    from spindle.actors.registry.registry import Registry
-    from spindle.actors.services.services import Services
-    from spindle.actors.thread.state import OpenedThread
-
 log = logging.getLogger("spindle")
 
 
+@frozen
 class Relocation(ABC):
-    """Work on the files of one thread. See `registry.Routed` for how it gets there."""
+    """Work on the files of one thread. `was_loaded`: the thread was loaded and has been closed for it."""
 
     thread_id: str
     reply: Reply[Any]
-
-    @property
-    def urgent(self) -> bool:
-        """There has to be room for it."""
-        return False
-
-    def present(self, registry: Registry, address: Address) -> None:
-        """Have the thread closed for it, unless it is refused."""
-        registry.close_for(self)
-
-    def absent(self, registry: Registry) -> None:
-        """Do it."""
-        registry.carry_out(self)
+    was_loaded: bool = field(default=False, kw_only=True)
 
     @abstractmethod
     def refusal(self, thread: OpenedThread, home: Home) -> Exception | None:
@@ -64,16 +49,13 @@ class Relocation(ABC):
         """Raise what `carry_out` would, as far as the disk shows it while the thread is loaded. Changes nothing."""
 
     @abstractmethod
-    async def carry_out(self, services: Services, relocate: Callable[[Relocation], None]) -> None:
-        """Do it, answer and announce it. `relocate` has the same done to other threads. The id is occupied."""
+    async def carry_out(self, services: Services, relocate: Callable[[Delete], None]) -> None:
+        """Do it, answer and announce it. `relocate` does the same to other threads. The id is occupied."""
 
 
-@define(eq=False)
+@frozen
 class Archive(Relocation):
-    """Close the thread if it is loaded, then move its rollout to the archive."""
-
-    thread_id: str
-    reply: Reply[None]
+    """Close the thread if it is loaded, then move its rollout to the archive. Answers with None."""
 
     def refusal(self, thread: OpenedThread, home: Home) -> Exception | None:
         """A thread without a rollout has nothing to put away."""
@@ -84,25 +66,22 @@ class Archive(Relocation):
         """The file has to be there and its place free; another process may be writing to it."""
         await _moved("archive", self.thread_id, check_archive, services.home, self.thread_id)
 
-    async def carry_out(self, services: Services, relocate: Callable[[Relocation], None]) -> None:
+    async def carry_out(self, services: Services, relocate: Callable[[Delete], None]) -> None:
         """Move the file."""
         await _moved("archive", self.thread_id, archive, services.home, self.thread_id)
         self.reply.resolve(None)
         services.audience.announce(ThreadArchivedNotification(self.thread_id))
 
 
-@define(eq=False)
+@frozen
 class Unarchive(Relocation):
-    """Move an archived rollout back; the thread is not loaded. Answers with what the rollout says, and its section."""
-
-    thread_id: str
-    reply: Reply[tuple[ThreadSummary, Placements]]
+    """Move an archived rollout back; the thread is not loaded. Answers with (ThreadSummary, Placements)."""
 
     def refusal(self, thread: OpenedThread, home: Home) -> Exception | None:
         """What is loaded is not in the archive."""
         return invalid_request(str(NoArchivedRollout(self.thread_id)))
 
-    async def carry_out(self, services: Services, relocate: Callable[[Relocation], None]) -> None:
+    async def carry_out(self, services: Services, relocate: Callable[[Delete], None]) -> None:
         """Move the file."""
 
         def work() -> ThreadSummary:
@@ -114,17 +93,16 @@ class Unarchive(Relocation):
         services.audience.announce(ThreadUnarchivedNotification(self.thread_id))
 
 
-@define(eq=False)
+@frozen
 class Delete(Relocation):
-    """Close the thread and those spawned from it, then delete them for good."""
+    """Close the thread and those spawned from it, then delete them for good. Answers with None.
+
+    `announced` is False for a spawned thread: the deletion of its ancestor announces it.
+    """
 
     EPHEMERAL: ClassVar[str] = "thread is not persisted and cannot be deleted"
 
-    thread_id: str
-    reply: Reply[None]
-    announced: bool = True
-    """False for a spawned thread, of whose end the deletion of its ancestor tells."""
-    _was_loaded: bool = False
+    announced: bool = field(default=True, kw_only=True)
 
     def refusal(self, thread: OpenedThread, home: Home) -> Exception | None:
         """An ephemeral thread ends with its last subscriber, and a file outside the home is not ours to delete."""
@@ -133,7 +111,6 @@ class Delete(Relocation):
             return invalid_request(f"{self.EPHEMERAL}: {self.thread_id}")
         if not path.is_relative_to(home.path):
             return invalid_request(f"thread {self.thread_id} is not in the home and cannot be deleted: {path}")
-        self._was_loaded = True  # and need not have a rollout yet
         return None
 
     async def check(self, services: Services) -> None:
@@ -141,7 +118,7 @@ class Delete(Relocation):
         if self.announced:  # who deletes its ancestor has looked
             await self._look(services.home)
 
-    async def carry_out(self, services: Services, relocate: Callable[[Relocation], None]) -> None:
+    async def carry_out(self, services: Services, relocate: Callable[[Delete], None]) -> None:
         """Delete the descendants, deepest first, then the thread's own files, then what is kept about them."""
         home, id = services.home, self.thread_id
         gone: Sequence[str] = ()
@@ -149,7 +126,7 @@ class Delete(Relocation):
             gone = await self._look(home)
             for child in gone:
                 await answer(lambda reply, child=child: relocate(Delete(child, reply, announced=False)))  # type: ignore[misc]
-        await _moved("delete", id, lambda: remove(home, id, missing_ok=self._was_loaded))
+        await _moved("delete", id, lambda: remove(home, id, missing_ok=self.was_loaded))
         await self._forget(services)
         self.reply.resolve(None)
         if self.announced:

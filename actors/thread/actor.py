@@ -17,11 +17,12 @@ import trio
 from spindle.actors.delivery.outbox import Event, Subscriber
 from spindle.actors.delivery.questions import Question
 from spindle.actors.kernel.actor import Actor
-from spindle.actors.kernel.mailbox import Reply, wants_answer
+from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.services.bookkeeping import EndedTurn
 from spindle.actors.services.services import Services
 from spindle.actors.settings.restrictions import reviewer_warnings
 from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.faults import said
 from spindle.actors.thread import changes, joining, terminals, view
 from spindle.actors.thread.agents import child
@@ -84,6 +85,8 @@ class ThreadActor(Actor):
     """One incarnation of a thread."""
 
     state: OpenedThread
+    tasks: Contained
+    """Tasks that the thread can go on without."""
 
     def __init__(self, thread_id: str, opening: Opening, services: Services, supervisor: Supervisor) -> None:
         super().__init__()
@@ -120,6 +123,7 @@ class ThreadActor(Actor):
 
     async def started(self) -> None:
         """Load the thread. What goes wrong is the answer to whoever asked for it."""
+        self.tasks = Contained(self.nursery)
         try:
             self.state = await open_thread(self.services, self.thread_id, self.opening)
             await self.servers.open()
@@ -128,15 +132,11 @@ class ThreadActor(Actor):
         except Exception as error:  # clients have heard nothing of this incarnation, and need not hear of its end
             log.exception("thread %s cannot be loaded", self.thread_id)
             raise internal_error(f"failed to load thread {self.thread_id}: {said(error)}") from error
-        self.supervisor.started(self.thread_id, self.generation)
+        self.supervisor.loaded(self.thread_id, self.generation)
 
-    def refusal(self, error: Exception | None) -> Exception:
+    def refusal(self, error: BaseException | None) -> Exception:
         """A thread that could not be loaded says why."""
         return error if isinstance(error, RpcError) else super().refusal(error)
-
-    def handled_last(self) -> None:
-        """What comes from now on is for the next incarnation."""
-        self.supervisor.ending(self.thread_id, self.generation)
 
     async def stopped(self) -> None:
         """Let go of the subscribers and, should a turn have been torn down, of the rollout.
@@ -181,10 +181,11 @@ class ThreadActor(Actor):
             await self._dispatch(message)
         except Exception as error:
             expected = isinstance(error, RpcError | OSError | RolloutChanged)
-            if not (expected and wants_answer(message)):
+            reply: Reply[Any] | None = getattr(message, "reply", None)
+            if not (expected and reply is not None):
                 log.error("thread %s: %s failed", self.thread_id, type(message).__name__, exc_info=error)
-            if wants_answer(message):
-                message.reply.reject(error if isinstance(error, RpcError) else self._trouble(error, expected))
+            if reply is not None:
+                reply.reject(error if isinstance(error, RpcError) else self._trouble(error, expected))
         self._consider_leaving()
 
     def _trouble(self, error: Exception, expected: bool) -> RpcError:

@@ -18,14 +18,11 @@ if TYPE_CHECKING:
 class Supervisor(Protocol):
     """The registry, as threads see it. None of these waits."""
 
-    def started(self, thread_id: str, generation: int) -> None:
+    def loaded(self, thread_id: str, generation: int) -> None:
         """The thread is loaded."""
 
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
         """May the thread, which has seen `seen` messages, leave? If so it is told to stop."""
-
-    def ending(self, thread_id: str, generation: int) -> None:
-        """The thread handles no more messages: what comes now is for its next incarnation."""
 
     def turn_ended(self, turn: EndedTurn) -> trio.Event:
         """A turn is ending: what is to be kept of it is kept, and told, when the event is set."""

@@ -10,7 +10,7 @@ import trio
 
 from spindle.actors.delivery.outbox import Event, Overflow, Subscriber
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.runtime import open_runtime
 from spindle.actors.thread.messages import StartTurn
 from spindle.rpc.model.interface import Completed, Created, ItemAdded, ItemDone, TextDelta, Usage

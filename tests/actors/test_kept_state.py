@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.registry.relocation import Delete, Unarchive
 from spindle.actors.thread.messages import RevertTurns, UpdateSettings
 from spindle.actors.thread.turns import task as turn_task

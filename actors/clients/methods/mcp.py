@@ -8,7 +8,7 @@ import trio
 
 from spindle.actors.clients.methods.identity import thread_id
 from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ReloadServers, ToThread
 from spindle.actors.thread.messages import AskServers
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.mcp import (
@@ -81,7 +81,7 @@ def reload(connection: Connection, params: object, reply: Reply[Any]) -> None:
 
     async def work() -> object:
         await _config(connection.runtime.services)  # or a mistake in it would only be seen by the turns
-        connection.runtime.registry.reload_servers()
+        connection.runtime.registry.route(ReloadServers())
         return McpServerRefreshResponse()
 
     connection.later(reply, work)

@@ -10,9 +10,10 @@ from spindle.actors.clients.methods.identity import thread_id
 from spindle.actors.clients.methods.threads import mapped
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import LoadedOrStored, Look, ToThread
 from spindle.actors.thread.loading.loading import FromFork
 from spindle.actors.thread.messages import Attach, Review
+from spindle.actors.thread.state import OpenedThread
 from spindle.actors.turn.review import checked
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.reviews import ReviewStartParams, ReviewStartResponse
@@ -42,9 +43,13 @@ def start(connection: Connection, params: ReviewStartParams, reply: Reply[Any]) 
     if params.delivery != "detached":
         review(id)
         return
-    state = registry.loaded_state(id)
-    if state is None:
-        raise invalid_request(f"thread not found: {id}")
-    fork = ThreadForkParams(thread_id=id, cwd=state.settings.cwd)
-    opening = FromFork(params=fork, client=connection.client, source=id)
-    registry.start(opening, Attach(reply=Reply(forked, reply.reject), subscriber=connection.subscriber))
+
+    def looked(state: OpenedThread | None) -> None:
+        if state is None:
+            raise invalid_request(f"thread not found: {id}")
+        fork = ThreadForkParams(thread_id=id, cwd=state.settings.cwd)
+        opening = FromFork(params=fork, client=connection.client, source=id)
+        registry.start(opening, Attach(reply=Reply(forked, reply.reject), subscriber=connection.subscriber))
+
+    out = Reply(looked, reply.reject)
+    registry.route(LoadedOrStored(id, Look(reply=out), lambda: out.resolve(None)))

@@ -66,7 +66,7 @@ async def _search(runtime: Runtime, term: str, query: ThreadQuery) -> ThreadSear
     except OSError as error:
         raise internal_error(f"failed to search threads: {error}") from error
     where = await services.state.read_or(placements, Placements())
-    status = runtime.registry.status
+    status = runtime.registry.directory.status
     data = [
         ThreadSearchResult(where.show(described(row, status=status(row.id))), snippet) for row, snippet in page.data
     ]

@@ -37,5 +37,5 @@ async def known(
         found = await trio.to_thread.run_sync(work)
     except OSError as error:
         raise internal_error(f"failed to look for thread {id}: {error}") from error
-    if not found and not runtime.registry.is_loaded(id):
+    if not found and not runtime.registry.directory.is_known(id):
         raise invalid_request(missing)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spindle.actors.clients.methods.identity import thread_id
 from spindle.actors.clients.methods.threads import mapped
 from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
 from spindle.actors.tools.commands.sessions import Terminal
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request

@@ -18,7 +18,7 @@ from spindle.actors.clients.methods.identity import thread_id
 from spindle.actors.clients.methods.listing import described
 from spindle.actors.clients.methods.threads import mapped
 from spindle.actors.kernel.mailbox import Ask, Reply
-from spindle.actors.registry.registry import OnStored, ToThread
+from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
 from spindle.actors.thread.changes import name_event, patched
 from spindle.actors.thread.messages import (
     Compact,
@@ -174,7 +174,7 @@ def _change(
         message.reply.resolve(answer)
         done()
 
-    runtime.registry.route(OnStored(id, message, on_stored))
+    runtime.registry.route(LoadedOrStored(id, message, Occupying(on_stored)))
 
 
 def roll_back(connection: Connection, params: ThreadRollbackParams, reply: Reply[Any]) -> None:

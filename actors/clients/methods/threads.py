@@ -15,9 +15,8 @@ from spindle.actors.clients.methods.listing import described
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.registry.registry import Leave, LoadedOrStored, Resume, ToThread
+from spindle.actors.registry.messages import Leave, ListLoaded, LoadedOrStored, Resume, ToThread
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
-from spindle.actors.thread.loading.fork import check_fork
 from spindle.actors.thread.loading.loading import FromFork, FromHistory, FromRollout, NewThread
 from spindle.actors.thread.messages import Attach, Detach, ReadThread, RevertTurns
 from spindle.actors.tools.dynamic import check_dynamic_tools
@@ -104,7 +103,6 @@ def fork(connection: Connection, params: ThreadForkParams, reply: Reply[Any]) ->
     check_profile(params.permission_profile)
     registry = connection.runtime.registry
     source = None if params.path else thread_id(params.thread_id)
-    check_fork(registry, source, params)
     opening = FromFork(params=params, client=connection.client, source=source)
     registry.start(opening, Attach(reply=reply, subscriber=connection.subscriber, streamed=True))
 
@@ -163,16 +161,19 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
 
 def loaded_list(connection: Connection, params: ThreadLoadedListParams, reply: Reply[Any]) -> None:
     """thread/loaded/list: ids ascending; the cursor is the last id of the page before."""
-    ids = connection.runtime.registry.loaded()
+    cursor = ""
     if params.cursor is not None:
         try:
             cursor = str(uuid.UUID(params.cursor))
         except ValueError:
             raise invalid_request(f"invalid cursor: {params.cursor}") from None
-        ids = [id for id in ids if id > cursor]
-    limit = len(ids) if params.limit is None else max(1, params.limit)
-    page = ids[:limit]
-    reply.resolve(ThreadLoadedListResponse(page, page[-1] if len(ids) > limit else None))
+
+    def page(loaded: list[str]) -> ThreadLoadedListResponse:
+        ids = [id for id in loaded if id > cursor]
+        limit = len(ids) if params.limit is None else max(1, params.limit)
+        return ThreadLoadedListResponse(ids[:limit], ids[limit - 1] if len(ids) > limit else None)
+
+    connection.runtime.registry.route(ListLoaded(reply=mapped(reply, page)))
 
 
 def archive(connection: Connection, params: ThreadArchiveParams, reply: Reply[Any]) -> None:

@@ -11,7 +11,7 @@ from spindle.actors.clients.methods.identity import thread_id
 from spindle.actors.delivery.long_answers import unreadable
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.registry.registry import LoadedOrStored
+from spindle.actors.registry.messages import LoadedOrStored
 from spindle.actors.thread.messages import TakeSnapshot
 from spindle.actors.thread.turn_pages import items_page, turns_page
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request

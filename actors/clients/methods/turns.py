@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spindle.actors.clients.methods.identity import thread_id
 from spindle.actors.clients.methods.threads import check_profile, mapped
 from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
 from spindle.actors.turn.user_input import check_input
 from spindle.rpc.protocol.errors import invalid_request

@@ -80,7 +80,7 @@ def start_compaction(thread: ThreadActor, message: Compact) -> None:
     else:
         _wait(thread, message)
         if message.watch is not None:
-            thread.mailbox.track(message.watch.reply)
+            message.watch.reply.track(thread.mailbox.replies)
 
 
 def start_review(thread: ThreadActor, message: Review) -> None:
@@ -139,7 +139,7 @@ def _join(turn: LiveTurn, said: Said) -> None:
 
 def _watch(thread: ThreadActor, turn: LiveTurn, watch: TurnWatch | None) -> None:
     if watch is not None:
-        thread.mailbox.track(watch.reply)
+        watch.reply.track(thread.mailbox.replies)
         turn.watch(watch)
 
 

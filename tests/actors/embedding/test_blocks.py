@@ -28,7 +28,7 @@ async def test_cancelling_a_block_interrupts_and_records_the_turn_before_it_is_l
                     assert turn.result.status == "interrupted"
         assert scope.cancelled_caught
         await seen.until("thread/closed")
-        assert runtime.registry.loaded() == []
+        assert runtime.registry.directory.loaded() == []
 
 
 async def test_cancelling_everything_records_the_turn(opened, scripted, recorded):
@@ -57,7 +57,7 @@ async def test_a_cancelled_start_leaves_no_thread(opened, witness):
                 await trio.lowlevel.checkpoint()
                 scope.cancel()
         await seen.until("thread/closed")
-        assert runtime.registry.loaded() == []
+        assert runtime.registry.directory.loaded() == []
 
 
 async def test_an_embedder_that_does_not_look_is_told_that_it_lagged(
@@ -115,4 +115,4 @@ async def test_threads_that_came_and_went_leave_neither_tasks_nor_files(opened, 
         await settled(runtime)
         assert trio.lowlevel.current_statistics().tasks_living == tasks
         assert len(os.listdir("/dev/fd")) == files
-        assert runtime.registry.loaded() == []
+        assert runtime.registry.directory.loaded() == []

@@ -161,7 +161,7 @@ def check_history(request, k):
 
 async def quiet(runtime):
     """Until no thread is loaded and nothing of those that were is left."""
-    while len(runtime.registry._slots):
+    while list(runtime.registry._table):
         await runtime.registry.all_gone()
     await runtime.state.change(lambda db: None)
     await wait_all_tasks_blocked()

@@ -9,7 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding import SubscriberLagged, streams
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import Compact
 
 

@@ -7,7 +7,7 @@ import trio
 from attrs import frozen
 from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
 
-from spindle.actors.kernel.mailbox import ActorExited, Address, Ask, Mailbox, MailboxFull, Reply, Urgent, answer
+from spindle.actors.kernel.mailbox import ActorExited, Ask, Mailbox, MailboxFull, Reply, Urgent, answer
 
 
 @frozen(kw_only=True)
@@ -120,7 +120,6 @@ def test_only_the_first_settlement_counts():
 
 async def test_ask_returns_the_answer_or_raises_the_refusal():
     mailbox = Mailbox()
-    address = Address(mailbox)
 
     async def serve():
         async with trio.open_nursery():
@@ -131,10 +130,10 @@ async def test_ask_returns_the_answer_or_raises_the_refusal():
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
-        assert await address.ask(lambda reply: Question(reply=reply, number=1)) == 2
+        assert await mailbox.ask(lambda reply: Question(reply=reply, number=1)) == 2
         with pytest.raises(ValueError, match="no"):
-            await address.ask(lambda reply: Question(reply=reply))
-    assert address.accepted == 2
+            await mailbox.ask(lambda reply: Question(reply=reply))
+    assert mailbox.accepted == 2
 
 
 async def test_an_ask_of_a_mailbox_that_closes_does_not_hang():
@@ -143,7 +142,7 @@ async def test_an_ask_of_a_mailbox_that_closes_does_not_hang():
 
     async def ask():
         try:
-            await Address(mailbox).ask(lambda reply: Question(reply=reply))
+            await mailbox.ask(lambda reply: Question(reply=reply))
         except ActorExited as error:
             raised.append(error)
 
@@ -154,13 +153,13 @@ async def test_an_ask_of_a_mailbox_that_closes_does_not_hang():
         mailbox.close()
     assert len(raised) == 1
     with pytest.raises(ActorExited):
-        await Address(mailbox).ask(lambda reply: Question(reply=reply))
+        await mailbox.ask(lambda reply: Question(reply=reply))
 
 
 async def test_a_cancelled_ask_leaves_a_question_that_can_be_answered_into_the_void():
     mailbox = Mailbox()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Address(mailbox).ask, lambda reply: Question(reply=reply, number=5))
+        nursery.start_soon(mailbox.ask, lambda reply: Question(reply=reply, number=5))
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     message: Any = await mailbox.receive()

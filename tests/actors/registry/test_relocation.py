@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import OnStored, ToThread
+from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
 from spindle.actors.thread.messages import SetName
 from spindle.rpc.protocol.errors import RpcError
@@ -207,8 +207,7 @@ async def test_work_on_a_file_that_fails_is_its_own(opened, caplog):
         async def broken():
             raise ZeroDivisionError
 
+        work = Occupying(broken)
         with pytest.raises(ZeroDivisionError):
-            await answer(
-                lambda reply: runtime.registry.route(OnStored("absent", SetName(reply=reply, name="x"), broken))
-            )
+            await answer(lambda reply: runtime.registry.route(LoadedOrStored("absent", SetName(reply=reply, name="x"), work)))
         assert await other.run("hi") == "ok"

@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from spindle.actors.delivery.outbox import Audience, Overflow, Subscriber
-from spindle.actors.kernel import incarnations as slots_module
-from spindle.actors.kernel.incarnations import Post, Slots
+from spindle.actors.kernel import incarnations as table_module
+from spindle.actors.kernel.incarnations import Incarnations, Post
 from spindle.actors.kernel.mailbox import ActorExited, Mailbox, Reply
 from spindle.actors.registry import relocation as relocation_module
-from spindle.actors.registry.registry import Leave, Registry, Resume, ToThread
+from spindle.actors.registry.messages import Leave, Resume, ToThread
+from spindle.actors.registry.registry import Registry
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
 from spindle.actors.services.services import Models, Services
 from spindle.actors.settings.client import Client
@@ -251,7 +252,7 @@ class World:
         if self.stop_fails:
             raise Fault
 
-    def handled_last(self, actor):
+    def unattended(self, actor):
         if actor.thread_id in self.doomed:
             self.crashes[actor.thread_id] += 1
 
@@ -317,7 +318,8 @@ class World:
         )
         services.state = KeptNowhere()  # type: ignore[assignment]
         async with trio.open_nursery() as nursery:
-            self.registry = Registry(services, nursery)
+            self.registry = Registry(services)
+            nursery.start_soon(self.registry.run, lambda exited: None)
             for name, *args in program:
                 if name == "wait":
                     await trio.sleep(args[0])
@@ -330,9 +332,9 @@ class World:
             for what in self.unanswered.values():
                 self.violated(f"{what} was never answered")
             for thread_id in self.known:
-                if self.subscribed[thread_id] and not self.registry.is_loaded(thread_id):
+                if self.subscribed[thread_id] and not self.registry.directory.is_known(thread_id):
                     self.violated(f"{thread_id} is gone while subscribed")
-                if not self.subscribed[thread_id] and self.registry.is_loaded(thread_id):
+                if not self.subscribed[thread_id] and self.registry.directory.is_known(thread_id):
                     self.violated(f"{thread_id} is loaded for nobody")
             self.ending = True
             await self.registry.shut_down()
@@ -457,14 +459,16 @@ def violations(
 ) -> list[str]:
     """Run the program; the promises that were broken. `capacity`: of mailboxes and of what is held, 0 for the real ones."""
     world = World(delay, on_unsubscribe, loading, letting_go, stop_fails, capacity)
-    stopped, handled_last = ThreadActor.stopped, ThreadActor.handled_last
+    stopped, attend = ThreadActor.stopped, ThreadActor.attend
 
     async def stopped_here(actor):
         await world.stopped(actor, stopped)
 
-    def handled_last_here(actor):
-        world.handled_last(actor)
-        handled_last(actor)
+    async def attend_here(actor):
+        try:
+            await attend(actor)
+        finally:
+            world.unattended(actor)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(thread_module, "open_thread", world.open_thread)
@@ -472,10 +476,10 @@ def violations(
             patch.setattr(relocation_module, name, getattr(world, name))
         patch.setattr(trio, "to_thread", SimpleNamespace(run_sync=world.in_worker))
         patch.setattr(ThreadActor, "stopped", stopped_here)
-        patch.setattr(ThreadActor, "handled_last", handled_last_here)
+        patch.setattr(ThreadActor, "attend", attend_here)
         if capacity:
             patch.setattr(Mailbox.__init__, "__defaults__", (capacity,))
-            patch.setattr(slots_module, "HELD", capacity)
+            patch.setattr(table_module, "HELD", capacity)
         trio._core._run._r.seed(seed)
         trio.run(world.run, program, clock=MockClock(autojump_threshold=0))
     return world.violations
@@ -596,29 +600,33 @@ def test_a_turn_that_waits_for_another_to_end_is_refused_in_words_when_the_threa
 
 
 def retire_without_comparing(self, thread_id, generation, seen):
-    slot = self._current(thread_id, generation)
-    if slot is None or slot.phase != "live" or slot.address is None:
+    one = self._current(thread_id, generation)
+    if one is None or one.phase != "live" or one.mailbox is None:
         return []
-    return self._end(slot)
+    return table_module._end(one)
 
 
-def route_without_holding(self, thread_id, message, *, urgent=False, original=Slots.route):
-    slot = self._slots.get(thread_id)
-    if slot is None or slot.address is None or isinstance(message, Archive):
+def route_without_holding(self, thread_id, message, *, urgent=False, original=Incarnations.route):
+    one = self._table.get(thread_id)
+    if one is None or one.mailbox is None or isinstance(message, Archive):
         return original(self, thread_id, message, urgent=urgent)
-    return [Post(slot.address, message)]
+    return [Post(one.mailbox, message)]
 
 
-def live_to_the_end(self, thread_id, generation):
+def route_to_the_unattended(self, thread_id, message, *, urgent=False, original=Incarnations.route):
     """As if a crash were known only when it is over."""
+    one = self._table.get(thread_id)
+    if one is None or one.mailbox is None or one.phase != "live" or one.held:
+        return original(self, thread_id, message, urgent=urgent)
+    return [Post(one.mailbox, message)]
 
 
-def route_as_others(self, thread_id, message, *, urgent=False, original=Slots.route):
+def route_as_others(self, thread_id, message, *, urgent=False, original=Incarnations.route):
     return original(self, thread_id, message)
 
 
 GUARDS = {
-    "closing once it has crashed": ("ending", live_to_the_end, "reached a dying actor"),
+    "holding once it is not attended": ("route", route_to_the_unattended, "reached a dying actor"),
     "room for what releases": ("route", route_as_others, "unsubscribe failed"),
     "accepted == seen": ("retire", retire_without_comparing, "closes while subscribed"),
     "holding while closing": ("route", route_without_holding, "reached a dying actor"),
@@ -627,9 +635,9 @@ GUARDS = {
 
 @pytest.fixture(params=list(GUARDS))
 def broken(request, monkeypatch):
-    """The table of slots without one of its guards; what goes wrong then."""
+    """The table of incarnations without one of its guards; what goes wrong then."""
     method, without, promise = GUARDS[request.param]
-    monkeypatch.setattr(Slots, method, without)
+    monkeypatch.setattr(Incarnations, method, without)
     return promise
 
 

@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from spindle.actors.delivery.outbox import Overflow, Subscriber
 from spindle.actors.kernel.mailbox import ActorExited, answer
 from spindle.actors.registry import registry as registry_module
-from spindle.actors.registry.registry import OnStored, ToThread
+from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
 from spindle.actors.registry.relocation import Archive
 from spindle.actors.services import bookkeeping
 from spindle.actors.services.model_lists import ModelLists
@@ -375,7 +375,7 @@ async def test_the_end_comes_while_a_file_is_worked_on(opened, slow, hangs):
     outcomes: list[Any] = []
 
     def work(reply):
-        return OnStored("absent", SetName(reply=reply, name="x"), slow.wait)
+        return LoadedOrStored("absent", SetName(reply=reply, name="x"), Occupying(slow.wait))
 
     async with trio.open_nursery() as outside, opened() as runtime:
         outside.start_soon(routed, runtime, work, outcomes)

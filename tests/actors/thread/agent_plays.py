@@ -7,7 +7,7 @@ import orjson
 
 from spindle.actors.embedding import CLIENT
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import Leave, Resume, ToThread
+from spindle.actors.registry.messages import Leave, Resume, ToThread
 from spindle.actors.thread.loading.loading import FromRollout
 from spindle.actors.thread.messages import Attach, Detach
 from spindle.rpc.protocol.threads import ThreadResumeParams
@@ -81,7 +81,7 @@ def notice(id, status):
 
 
 def loaded(runtime):
-    return runtime.registry.loaded()
+    return runtime.registry.directory.loaded()
 
 
 async def ask(runtime, id, message):

@@ -42,7 +42,7 @@ async def test_an_agent_is_a_thread_and_its_end_is_heard_of(play, lines, tmp_pat
         [request] = cast.parts["child"].requests
         assert cast.parts["child"].said() == ["child do it"]
         assert (request.subagent, request.parent_thread_id) == ("collab_spawn", thread.id)
-        state = runtime.registry.loaded_state(id)
+        state = runtime.registry.directory.state(id)
         source = {"parent_thread_id": thread.id, "depth": 1, "agent_path": None, "agent_role": None}
         source["agent_nickname"] = spawned["nickname"]
         assert state.source == {"subAgent": {"thread_spawn": source}}
@@ -73,7 +73,7 @@ async def test_a_script_that_the_model_changed_is_no_agents_hook(play, tmp_path)
         [hook] = hook_config(runtime.config_loader.load(tmp_path)).listed
         set_values(home, {("hooks", "state", hook.key, "trusted_hash"): hook.hash})
         async with runtime.start_thread(cwd=tmp_path) as thread:
-            assert len(runtime.registry.loaded_state(thread.id).hooks.handlers) == 1
+            assert len(runtime.registry.directory.state(thread.id).hooks.handlers) == 1
             assert await thread.run("go") == "thanks"
         assert not mark.exists()
         approve(runtime.config_loader, wishes(runtime.config_loader, tmp_path))
@@ -88,7 +88,7 @@ async def test_an_agent_has_what_its_parent_works_with(play, tmp_path):
         params = {"developer_instructions": "Be brief", "base_instructions": "Base", "sandbox": "read-only"}
         async with runtime.start_thread(model="gpt-5.2", cwd=tmp_path / "sub", **params) as thread:
             await thread.run("go", effort="high")
-            own, agent = (runtime.registry.loaded_state(id).settings for id in (thread.id, agent_of(outputs_of(cast))))
+            own, agent = (runtime.registry.directory.state(id).settings for id in (thread.id, agent_of(outputs_of(cast))))
             assert agent == own
             assert (agent.model, agent.effort, agent.cwd) == ("gpt-5.2", "high", str(tmp_path / "sub"))
             assert cast.parts["child"].requests[0].instructions == "Base"
@@ -106,11 +106,11 @@ async def test_a_model_and_a_role_of_its_own(play, tmp_path):
     async with opening as runtime, runtime.start_thread(cwd=tmp_path, sandbox="read-only") as thread:
         await thread.run("go")
         spawned = orjson.loads(outputs_of(cast)["spawn"])
-        settings = runtime.registry.loaded_state(spawned["agent_id"]).settings
+        settings = runtime.registry.directory.state(spawned["agent_id"]).settings
         assert (settings.model, settings.effort, settings.developer_instructions) == ("gpt-5.2", "low", "Read")
-        assert settings.sandbox == runtime.registry.loaded_state(thread.id).settings.sandbox
+        assert settings.sandbox == runtime.registry.directory.state(thread.id).settings.sandbox
         assert spawned["nickname"] == "Ann"
-        assert runtime.registry.loaded_state(spawned["agent_id"]).agent_role == "reader"
+        assert runtime.registry.directory.state(spawned["agent_id"]).agent_role == "reader"
         assert outputs_of(cast)["lost"] == f"collab spawn failed: there is no file {tmp_path}/home/no.toml"
         assert len(loaded(runtime)) == 2
 
@@ -212,7 +212,7 @@ async def test_an_agent_may_do_what_the_turn_may_that_has_it_do_more(play, tmp_p
     narrow["approvals_reviewer"] = "auto_review"
 
     def bounds(runtime, id):
-        settings = runtime.registry.loaded_state(id).settings
+        settings = runtime.registry.directory.state(id).settings
         return settings.cwd, settings.approval_policy, settings.sandbox, settings.approvals_reviewer
 
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
@@ -240,7 +240,7 @@ async def test_a_turn_joins_no_turn_of_an_agent_that_may_do_something_else(play,
         outputs = outputs_of(cast)
         assert outputs["s1"] == f"collab send failed: {OTHER_BOUNDS}"
         assert orjson.loads(outputs["wait"])["status"] == {agent_of(outputs): {"completed": "two"}}
-        assert runtime.registry.loaded_state(agent_of(outputs)).settings.sandbox == ReadOnlyPolicy()
+        assert runtime.registry.directory.state(agent_of(outputs)).settings.sandbox == ReadOnlyPolicy()
         assert cast.parts["child"].said() == ["child do it", "child now"]
 
 
@@ -255,7 +255,7 @@ async def test_settings_changed_meanwhile_are_not_those_of_the_turn_that_starts_
             params = ThreadSettingsUpdateParams(thread_id=thread.id, sandbox_policy=DangerFullAccessPolicy())
             await ask(runtime, thread.id, lambda reply: UpdateSettings(reply=reply, params=params))
             go_on.set()
-        agent = runtime.registry.loaded_state(agent_of(outputs_of(cast)))
+        agent = runtime.registry.directory.state(agent_of(outputs_of(cast)))
         assert agent.settings.sandbox == ReadOnlyPolicy()
 
 

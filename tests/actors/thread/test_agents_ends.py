@@ -167,7 +167,7 @@ async def test_an_agent_whose_rollout_cannot_be_closed_is_gone_nevertheless(play
         async def broken():
             raise OSError("no more")
 
-        monkeypatch.setattr(runtime.registry.loaded_state(id).conversation, "close", broken)
+        monkeypatch.setattr(runtime.registry.directory.state(id).conversation, "close", broken)
         with trio.fail_after(5):
             assert await thread.run("close it") == "closed"
         assert loaded(runtime) == [thread.id]
@@ -279,7 +279,7 @@ async def test_what_an_agent_starts_while_it_is_being_closed_is_closed_too(play,
             await cast.parts[part].waiting.wait()
         [id] = [id for id in loaded(runtime) if id != thread.id]
         nothing: Reply[None] = Reply(lambda _: None, lambda _: None)
-        runtime.registry._actors[id].address.cast(Welcome(reply=nothing, guest=Subscriber(Overflow.CLOSE)))
+        runtime.registry._actors[id].mailbox.post(Welcome(reply=nothing, guest=Subscriber(Overflow.CLOSE)))
         closing.set()
         while id in loaded(runtime):
             await trio.lowlevel.checkpoint()

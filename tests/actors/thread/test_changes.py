@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.clients.methods import thread_changes
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import OnStored, ToThread
+from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
 from spindle.actors.thread.messages import CountElicitation, SetMemoryMode, SetName, UpdateMetadata
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
 from spindle.rpc.protocol.thread_changes import ThreadMetadataGitInfoUpdateParams
@@ -85,7 +85,7 @@ async def test_a_stored_thread_is_named_in_its_rollout(opened, witness, lines):
         await rename_stored(runtime, thread.id, "stored")
         assert (await heard.next("thread/name/updated")).thread_name == "stored"
         assert lines(thread)[-1]["thread_name"] == "stored"
-        assert runtime.registry.loaded() == []
+        assert runtime.registry.directory.loaded() == []
 
 
 async def test_a_resume_waits_for_the_change_of_a_stored_thread(opened):
@@ -103,7 +103,7 @@ async def test_a_resume_waits_for_the_change_of_a_stored_thread(opened):
             reply.resolve(None)
 
         def send(reply):
-            runtime.registry.route(OnStored(thread.id, SetName(reply=reply, name="x"), lambda: change(reply)))
+            runtime.registry.route(LoadedOrStored(thread.id, SetName(reply=reply, name="x"), Occupying(lambda: change(reply))))
 
         async def resume():
             async with runtime.resume_thread(thread.id):

@@ -7,7 +7,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.embedding import TurnFailed
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import Compact, SteerTurn
 from spindle.actors.turn.compaction import BYTES_PER_TOKEN, KEPT_TOKENS, PROMPT, SUMMARY_OPENING, user_messages
 from spindle.rpc.model.interface import ModelError, Usage

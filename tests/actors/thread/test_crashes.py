@@ -7,7 +7,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InjectItems, SetName
 from spindle.rpc.protocol.errors import RpcError
 
@@ -60,7 +60,7 @@ async def test_a_thread_that_cannot_be_loaded_is_an_answer_and_nothing_else(open
         with pytest.raises(RpcError, match="Model provider `none` not found"):
             async with runtime.start_thread(model_provider="none"):
                 pass
-        assert runtime.registry.loaded() == []
+        assert runtime.registry.directory.loaded() == []
         seen.subscriber.outbox.close()
         assert await seen.subscriber.outbox.take() == []
 
@@ -105,7 +105,7 @@ async def test_a_change_that_cannot_be_written_is_refused_and_hurts_nothing_else
 
 async def test_a_message_without_an_answer_that_fails_is_logged(opened, actor, caplog):
     async with opened() as runtime, runtime.start_thread() as thread:
-        actor(runtime, thread.id).address.cast("what no thread understands")
+        actor(runtime, thread.id).mailbox.post("what no thread understands")
         assert await thread.run("hi") == "ok"
     assert "what no thread understands" in caplog.text
 

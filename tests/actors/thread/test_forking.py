@@ -188,7 +188,7 @@ async def test_a_cancelled_fork_leaves_no_file_and_no_thread(opened, monkeypatch
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
         before = files(runtime.home)
-        loaded = runtime.registry.loaded()
+        loaded = runtime.registry.directory.loaded()
         written, go = trio.Event(), trio.Event()
         write = forking._write
 
@@ -216,7 +216,7 @@ async def test_a_cancelled_fork_leaves_no_file_and_no_thread(opened, monkeypatch
         while len(runtime.registry._actors) > 1:
             await trio.lowlevel.checkpoint()
         assert files(runtime.home) == before
-        assert runtime.registry.loaded() == loaded
+        assert runtime.registry.directory.loaded() == loaded
 
 
 async def test_a_fork_is_listed_with_what_it_was_forked_from(opened):

@@ -159,7 +159,7 @@ async def test_what_is_for_the_model_alone_outlives_a_beginning_that_is_refused(
         async with thread.turn("one") as turn:
             async for event in turn:
                 if getattr(event, "METHOD", "") == "hook/started":
-                    ask = runtime.registry._actors[thread.id].address.ask
+                    ask = runtime.registry._actors[thread.id].mailbox.ask
                     await ask(lambda reply: RunScript(reply=reply, script="echo mine"))
                 if getattr(event, "METHOD", "") == "item/completed":
                     await turn.steer("two")
@@ -180,7 +180,7 @@ async def test_a_turn_without_input_asks_no_model_for_a_command_of_the_user_s_ow
         async with thread.turn("one") as turn:
             async for event in turn:
                 if getattr(event, "METHOD", "") == "hook/started":
-                    ask = runtime.registry._actors[thread.id].address.ask
+                    ask = runtime.registry._actors[thread.id].mailbox.ask
                     await ask(lambda reply: RunScript(reply=reply, script=f"read _ < {tmp_path}/end"))
                 if getattr(event, "METHOD", "") == "item/started" and event.item.type == "commandExecution":
                     await trio.to_thread.run_sync((tmp_path / "go").write_text, "\n")
@@ -198,7 +198,7 @@ async def test_such_a_turn_can_be_interrupted(home, threads, tmp_path):
         async with thread.turn("one") as turn:
             async for event in turn:
                 if getattr(event, "METHOD", "") == "hook/started":
-                    ask = runtime.registry._actors[thread.id].address.ask
+                    ask = runtime.registry._actors[thread.id].mailbox.ask
                     await ask(lambda reply: RunScript(reply=reply, script="sleep 1000"))
                 if getattr(event, "METHOD", "") == "item/started":
                     await trio.to_thread.run_sync((tmp_path / "go").write_text, "\n")
@@ -251,7 +251,7 @@ async def test_what_a_command_of_the_user_s_own_has_come_to_is_not_looked_at(hom
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("first") as turn:
         await model.waiting.wait()
         await turn.steer("second")
-        await runtime.registry._actors[thread.id].address.ask(lambda reply: RunScript(reply=reply, script="echo mine"))
+        await runtime.registry._actors[thread.id].mailbox.ask(lambda reply: RunScript(reply=reply, script="echo mine"))
         async for event in turn:
             if getattr(event, "METHOD", "") == "item/completed" and event.item.type == "commandExecution":
                 hold.set()
@@ -398,7 +398,7 @@ async def test_the_agent_goes_on_until_no_hook_has_anything_more(home, threads, 
             assert resumed.info.thread.turns == before
             assert resumed.info.thread.preview == "go"
             message = lambda reply: Compact(reply=reply, turn_id="t")  # noqa: E731
-            await runtime.registry._actors[thread.id].address.ask(message)
+            await runtime.registry._actors[thread.id].mailbox.ask(message)
             async for event in resumed.events():
                 if isinstance(event, TurnCompletedNotification):
                     break
@@ -499,7 +499,7 @@ async def test_a_review_has_hooks_for_its_tools_alone(home, threads, tmp_path):
     opening, _ = threads([execute("echo hi")], ["{}"])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         message = lambda reply: Review(reply=reply, turn_id="r", target=CustomTarget("look"))  # noqa: E731
-        await runtime.registry._actors[thread.id].address.ask(message)
+        await runtime.registry._actors[thread.id].mailbox.ask(message)
         async for event in thread.events():
             if isinstance(event, TurnCompletedNotification):
                 assert event.turn.status == "completed"
@@ -553,8 +553,8 @@ async def test_input_that_comes_while_notify_s_program_is_told_is_answered(home,
 
         async def second():
             params = TurnStartParams(thread_id=thread.id, input=[TextInput("second")])
-            address = runtime.registry._actors[thread.id].address
-            late = await address.ask(lambda reply: StartTurn(reply=reply, params=params))
+            mailbox = runtime.registry._actors[thread.id].mailbox
+            late = await mailbox.ask(lambda reply: StartTurn(reply=reply, params=params))
             assert late.id != turn.id
             async for event in thread.events():
                 if isinstance(event, TurnCompletedNotification):

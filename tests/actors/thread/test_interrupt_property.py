@@ -19,7 +19,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.delivery.questions import Question
 from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.converter import unstructure
@@ -377,7 +377,7 @@ async def test_a_turn_with_agents_may_be_interrupted_at_any_step(opened, scripte
                     notes.check(k)
                     assert await thread.run("and now?") == "ok"
                     check_history(said(model.root.requests[-1]), k)
-                while len(runtime.registry._slots):
+                while list(runtime.registry._table):
                     await runtime.registry.all_gone()
                 await wait_all_tasks_blocked()
                 assert not steps.tasks, k

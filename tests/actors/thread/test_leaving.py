@@ -17,9 +17,9 @@ async def test_the_last_subscriber_to_leave_closes_the_thread(opened, witness):
             await thread.run("hi")
             async with runtime.resume_thread(thread.id) as same:
                 assert same.id == thread.id
-            assert runtime.registry.loaded() == [thread.id]
+            assert runtime.registry.directory.loaded() == [thread.id]
         await seen.until("thread/closed")
-        assert not runtime.registry.is_loaded(thread.id)
+        assert not runtime.registry.directory.is_known(thread.id)
 
 
 async def test_finish_lets_the_turn_end_before_the_thread_closes(opened, scripted, witness, start_turn, stored_turns):
@@ -30,7 +30,7 @@ async def test_finish_lets_the_turn_end_before_the_thread_closes(opened, scripte
         async with runtime.start_thread() as thread:
             await start_turn(runtime, thread.id, "first")
             await model.waiting.wait()
-        assert runtime.registry.loaded() == [thread.id]
+        assert runtime.registry.directory.loaded() == [thread.id]
         go.set()
         assert await seen.statuses() == ["active", "idle", "notLoaded"]
         assert [turn.status for turn in await stored_turns(runtime, thread.id)] == ["completed"]
@@ -66,11 +66,11 @@ async def test_a_lost_client_is_waited_for(opened, witness, mock_clock):
             async with runtime.resume_thread(thread.id):
                 mock_clock.jump(2)
                 await wait_all_tasks_blocked()
-                assert runtime.registry.loaded() == [thread.id]
+                assert runtime.registry.directory.loaded() == [thread.id]
                 await lose(runtime, thread)
             mock_clock.jump(LOST_CLIENT_DELAY - 1)
             await wait_all_tasks_blocked()
-            assert runtime.registry.loaded() == [thread.id]
+            assert runtime.registry.directory.loaded() == [thread.id]
             mock_clock.jump(1)
             await seen.until("thread/closed")
 
@@ -83,7 +83,7 @@ async def test_a_configured_delay_counts_for_an_explicit_leave_too(opened, witne
         await wait_all_tasks_blocked()
         mock_clock.jump(6)
         await wait_all_tasks_blocked()
-        assert runtime.registry.loaded() == [thread.id]
+        assert runtime.registry.directory.loaded() == [thread.id]
         mock_clock.jump(1)
         await seen.until("thread/closed")
 
@@ -106,9 +106,9 @@ async def test_the_turn_of_a_lost_client_is_interrupted_only_when_the_delay_is_o
 
 async def test_an_old_timer_does_not_end_a_thread(opened, actor):
     async with opened() as runtime, runtime.start_thread() as thread:
-        actor(runtime, thread.id).address.cast(LeaveNow(0))
+        actor(runtime, thread.id).mailbox.post(LeaveNow(0))
         await thread.read()
-        assert runtime.registry.loaded() == [thread.id]
+        assert runtime.registry.directory.loaded() == [thread.id]
 
 
 async def test_archiving_closes_the_thread_for_everybody(opened, scripted, witness):

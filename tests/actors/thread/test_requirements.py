@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.settings.allowed import required_mode
 from spindle.actors.settings.client import Client
 from spindle.actors.settings.settings import settings_for
@@ -132,7 +132,7 @@ async def test_a_change_of_settings_that_asks_for_more_is_refused(opened, demand
             actor = runtime.registry._actors[thread.id]
             before = actor.state.settings
             with pytest.raises(RpcError, match="is not in the allowed set"):
-                await actor.address.ask(lambda r: UpdateSettings(reply=r, params=given))
+                await actor.mailbox.ask(lambda r: UpdateSettings(reply=r, params=given))
             assert actor.state.settings == before
 
 

@@ -9,7 +9,7 @@ import trio
 
 from spindle.actors.clients.methods.reviews import start
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn, Review, RollBack, SteerTurn
 from spindle.actors.tools.git import NotARepository, merge_base
 from spindle.actors.turn.review import NOT_FINISHED, checked, label, prompt
@@ -205,7 +205,7 @@ async def test_a_detached_review_runs_in_a_fork(opened, scripted, witness, tmp_p
     async with opened(model) as runtime, runtime.start_thread(cwd=str(tmp_path / "work")) as thread:
         heard = witness(runtime)
         await thread.run("question")
-        state = runtime.registry.loaded_state(thread.id)
+        state = runtime.registry.directory.state(thread.id)
         asking: Any = Asking(runtime, heard.subscriber, state.client)
         params = ReviewStartParams(thread.id, COMMIT, "detached")
         response: Any = await answer(lambda reply: start(asking, params, reply))

@@ -12,7 +12,7 @@ import trio
 from spindle.actors.clients.methods import HANDLERS
 from spindle.actors.delivery.questions import Question
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.tools.interface import Call

@@ -33,7 +33,7 @@ def patch(text, id):
 
 
 async def ask(runtime, thread, message):
-    return await runtime.registry._actors[thread.id].address.ask(message)
+    return await runtime.registry._actors[thread.id].mailbox.ask(message)
 
 
 async def item(events, id):

@@ -149,8 +149,8 @@ async def test_what_is_told_of_an_interrupted_turn_is_what_is_read_back(opened, 
     model = scripted(["ok"], ["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
-        address = actor(runtime, thread.id).address
-        await address.ask(KINDS[kind])
+        mailbox = actor(runtime, thread.id).mailbox
+        await mailbox.ask(KINDS[kind])
         await model.waiting.wait()
         actor(runtime, thread.id).turn.interrupt()
         told = await end_of(thread)

@@ -7,7 +7,7 @@ import trio
 
 from spindle.actors.embedding import TurnFailed
 from spindle.actors.kernel.mailbox import Reply, answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.errors import RpcError

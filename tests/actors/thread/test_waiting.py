@@ -5,7 +5,7 @@ import trio
 from uuid_utils import uuid7
 
 from spindle.actors.kernel.mailbox import answer
-from spindle.actors.registry.registry import ToThread
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import Compact, RevertTurns, Review, RunScript
 from spindle.actors.thread.turns import queue
 from spindle.rpc.protocol.errors import OVERLOADED, RpcError

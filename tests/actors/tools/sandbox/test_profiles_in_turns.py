@@ -194,7 +194,7 @@ async def test_an_agent_is_given_no_image_that_its_parent_may_not_read(world: Wo
         outputs = [item["output"] for item in map(orjson.loads, model.requests[-1].input) if "output" in item]
         refused = f"unable to locate image at `{world.ws}/secret`: the sandbox does not let it be read"
         assert set(outputs) == {refused}
-        assert runtime.registry.loaded() == [thread.id]
+        assert runtime.registry.directory.loaded() == [thread.id]
 
 
 async def test_it_is_kept_and_told_and_ends_with_the_next_policy(
@@ -236,7 +236,7 @@ async def test_a_profile_of_the_configuration(any_sandbox: Sandbox, world: World
                 params = ThreadSettingsUpdateParams(thread_id=thread.id, permissions="open")
                 return UpdateSettings(reply=reply, params=params)
 
-            await runtime.registry._actors[thread.id].address.ask(to_open)
+            await runtime.registry._actors[thread.id].mailbox.ask(to_open)
             model.answers.extend([execute("cat secret; true"), ["two"]])
             await thread.run("again")
             assert "SECRET" in last_output(model)

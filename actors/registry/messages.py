@@ -1,0 +1,200 @@
+"""What the registry can be asked and notified of: one closed union, `Message`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import frozen
+
+from spindle.actors.delivery.outbox import Subscriber
+from spindle.actors.kernel.actor import Exited
+from spindle.actors.kernel.mailbox import Ask, Reply, Urgent
+from spindle.actors.registry.relocation import Archive, Delete, Relocation, Unarchive
+from spindle.actors.thread.loading.fork import FromFork
+from spindle.actors.thread.loading.loading import OpenedThread, Opening
+from spindle.actors.thread.messages import Attach, Detach, Hold
+
+
+class _Carrier:
+    """Carries `message` to a thread: the answer is the message's, and it is as urgent as the message."""
+
+    __slots__ = ()
+    message: Ask[Any]
+
+    @property
+    def reply(self) -> Reply[Any]:
+        """Where the answer goes."""
+        return self.message.reply
+
+    @property
+    def urgent(self) -> bool:
+        """Whether it ends or releases something."""
+        return isinstance(self.message, Urgent)
+
+
+@frozen
+class Start(_Carrier):
+    """Start a new thread with the id `thread_id`; `message` is its first and is answered when it is loaded."""
+
+    thread_id: str
+    opening: Opening
+    message: Attach | Hold
+
+
+@frozen
+class Fork(_Carrier):
+    """Start a thread from the history of another, which is refused while a turn runs there (see `check_fork`)."""
+
+    thread_id: str
+    opening: FromFork
+    message: Attach
+
+
+@frozen
+class Resume(_Carrier):
+    """Subscribe to a thread or hold it; it is loaded by `opening` first if it is not loaded."""
+
+    thread_id: str
+    message: Attach | Hold
+    opening: Opening
+
+
+@frozen
+class ToThread(_Carrier):
+    """For a loaded thread; for one that is not loaded, the message is rejected with ThreadNotFound."""
+
+    thread_id: str
+    message: Ask[Any]
+
+
+@frozen
+class Leave(_Carrier):
+    """Unsubscribe from a thread; the answer is `notLoaded` if it is not loaded."""
+
+    thread_id: str
+    message: Detach
+
+
+@frozen
+class LoadedOrStored(_Carrier):
+    """For a loaded thread `message`; for one that is not loaded, `stored`, which answers from its files.
+
+    A function is called, must not wait, and sees to the answer. `Occupying` work may wait, and nothing else touches the
+    thread meanwhile.
+    """
+
+    thread_id: str
+    message: Ask[Any]
+    stored: Callable[[], object] | Occupying
+
+
+@frozen
+class Occupying:
+    """Work on the files of a thread that is not loaded and must not be loaded meanwhile. It answers the message itself.
+
+    `work` may raise RpcError, which becomes the answer.
+    """
+
+    work: Callable[[], Awaitable[None]]
+
+
+@frozen(kw_only=True)
+class Look(Ask[OpenedThread | None]):
+    """The state of a thread as it is now, whatever the thread is doing; None while it loads, and if it is not loaded."""
+
+
+@frozen(kw_only=True)
+class ListLoaded(Ask[list[str]]):
+    """The ids of the loaded threads, ascending."""
+
+
+@frozen
+class LeaveAll(Urgent):
+    """The subscriber is gone: unsubscribe it from all its threads."""
+
+    subscriber: Subscriber
+
+
+@frozen
+class ReloadServers:
+    """Every loaded thread brings its MCP servers in line with the configuration before its next turn."""
+
+
+@frozen
+class Started(Urgent):
+    """From a thread: it is loaded."""
+
+    thread_id: str
+    generation: int
+
+
+@frozen
+class Retire(Urgent):
+    """From a thread that has no reason to stay: it has seen `seen` messages and asks to leave."""
+
+    thread_id: str
+    generation: int
+    seen: int
+
+
+@frozen
+class End(Urgent):
+    """From a thread: end another one, whatever it is doing."""
+
+    thread_id: str
+
+
+@frozen
+class Gone(Urgent):
+    """An incarnation of a thread has ended, with nothing left of it."""
+
+    exited: Exited
+
+
+@frozen
+class Freed(Urgent):
+    """The work that occupied a thread's id is done."""
+
+    thread_id: str
+    generation: int
+
+
+@frozen
+class Decided(Urgent):
+    """It is known whether the thread may be ended for `request`: it may unless there is a `refusal`."""
+
+    request: Relocation
+    generation: int
+    refusal: Exception | None
+
+
+@frozen
+class Kept(Urgent):
+    """What is kept of a turn that has ended is kept."""
+
+
+@frozen
+class ShutDown(Urgent):
+    """End every thread and load none from now on."""
+
+
+Routed = Resume | ToThread | Leave | LoadedOrStored | Archive | Unarchive | Delete
+"""Messages for one thread. What is held of them is routed again as if it came then."""
+Message = (
+    Start
+    | Fork
+    | Routed
+    | ListLoaded
+    | LeaveAll
+    | ReloadServers
+    | Started
+    | Retire
+    | End
+    | Gone
+    | Freed
+    | Decided
+    | Kept
+    | ShutDown
+)
+
