@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from spindle.actors.thread.messages import AskServers
     from spindle.actors.tools.mcp.host import Question
     from spindle.actors.tools.mcp.servers import McpServers
-    from spindle.actors.tools.mcp.shapes import Json
     from spindle.actors.tools.mcp.tools import Runner
+    from spindle.rpc.mcp.shapes import Json
     from spindle.storage.home import Home
 
 
@@ -196,7 +196,7 @@ class ThreadServers:
 
 
 def _load() -> None:
-    for name in ("opening", "servers", "stdio", "tools"):
+    for name in ("child", "opening", "servers", "tools"):
         import_module(f"spindle.actors.tools.mcp.{name}")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import frozen
 
-from spindle.actors.tools.mcp.shapes import Json, as_object, as_text
+from spindle.rpc.mcp.shapes import Json, as_object, as_text
 from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, DangerFullAccessPolicy, GranularApproval, SandboxPolicy
 from spindle.rpc.protocol.values import readable

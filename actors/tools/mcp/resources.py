@@ -10,13 +10,13 @@ import orjson
 import trio
 
 from spindle.actors.tools.mcp.calls import Call, ItemReporter
-from spindle.actors.tools.mcp.errors import McpError
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.results import Outcome
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.shapes import Json, as_object, objects
 from spindle.rpc.large import LARGE, apart
+from spindle.rpc.mcp.failures import McpError
+from spindle.rpc.mcp.shapes import Json, as_object, objects
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.values import loads

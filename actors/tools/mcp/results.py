@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
-from spindle.actors.tools.mcp.shapes import Json, as_object
+from spindle.rpc.mcp.shapes import Json, as_object
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallError, McpToolCallItem, McpToolCallResult
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import trio
 
-from spindle.actors.tools.mcp.errors import McpError, UnknownServer
 from spindle.actors.tools.mcp.resources import list_resource_templates, list_resources, read_resource
 from spindle.actors.tools.mcp.server import Opener, Server
-from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.actors.tools.mcp.servers import McpServers, UnknownServer
+from spindle.rpc.mcp.failures import McpError
+from spindle.rpc.mcp.shapes import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.mcp import (

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from spindle.actors.tools.mcp.messages import MESSAGE_BYTES, NoMessage, decoded, failure
-from spindle.actors.tools.mcp.server_log import ServerLog
-from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.large import apart
+from spindle.rpc.mcp.messages import MESSAGE_BYTES, NoMessage, decoded, failure
+from spindle.rpc.mcp.server_log import ServerLog
+from spindle.rpc.mcp.shapes import Json
 from spindle.rpc.model.sse import EventSplitter, EventTooLong, payloads
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from spindle.actors.tools.mcp.shapes import as_json, as_text
+from spindle.rpc.mcp.shapes import as_json, as_text
 from spindle.rpc.protocol.values import readable
 
 _CHARACTERS: Final = 16_384
@@ -55,13 +55,6 @@ class BadAnswer(McpError):
 
     def __init__(self, reason: str = "Unexpected response type") -> None:
         super().__init__(reason)
-
-
-class UnknownServer(McpError):
-    """No server of that name is there."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"unknown MCP server '{name}'")
 
 
 def duration(seconds: float) -> str:

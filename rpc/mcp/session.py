@@ -14,10 +14,10 @@ from typing import Any, Final, Protocol, cast
 
 import trio
 
-from spindle.actors.tools.mcp.errors import BadAnswer, ServerError, TimedOut, TooMuch, TransportClosed
-from spindle.actors.tools.mcp.messages import is_id
-from spindle.actors.tools.mcp.shapes import Json, as_object
-from spindle.actors.tools.mcp.transport import Transport
+from spindle.rpc.mcp.failures import BadAnswer, ServerError, TimedOut, TooMuch, TransportClosed
+from spindle.rpc.mcp.messages import is_id
+from spindle.rpc.mcp.shapes import Json, as_object
+from spindle.rpc.mcp.transport import Transport
 
 log = logging.getLogger("spindle")
 
@@ -49,7 +49,7 @@ class _Pending:
         self.scope = trio.CancelScope()
 
 
-class Session:
+class McpSession:
     """Speaks MCP over a transport. `run` has to be running for anything else to work."""
 
     def __init__(self, transport: Transport, callbacks: Callbacks) -> None:

@@ -10,20 +10,19 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
-from spindle.actors.tools.mcp.errors import McpError, StartupFailed, TransportClosed
-from spindle.actors.tools.mcp.http_body import CLOSE_SECONDS, HttpBody, Unreadable
-from spindle.actors.tools.mcp.messages import NoMessage, failure
-from spindle.actors.tools.mcp.server_log import ServerLog
-from spindle.actors.tools.mcp.session import PROTOCOL_VERSION
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.mcp.failures import McpError, TransportClosed
+from spindle.rpc.mcp.http_body import CLOSE_SECONDS, HttpBody, Unreadable
+from spindle.rpc.mcp.messages import NoMessage, failure
+from spindle.rpc.mcp.server_log import ServerLog
+from spindle.rpc.mcp.session import PROTOCOL_VERSION
+from spindle.rpc.mcp.shapes import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.values import readable
 from spindle.rpc.urls import shown
-from spindle.storage.config import McpServerConfig
 
 if TYPE_CHECKING:
     import httpx
@@ -209,13 +208,12 @@ class HttpTransport:
 
 
 @asynccontextmanager
-async def open_http(config: McpServerConfig, environ: Mapping[str, str]) -> AsyncGenerator[HttpTransport]:
-    """Open a session with the server at `config.url`. Raises StartupFailed where the configuration is of no use."""
-    headers = _headers(config, environ)
+async def open_http(name: str, url: str, headers: Mapping[str, str]) -> AsyncGenerator[HttpTransport]:
+    """Open a session with the server at `url`, which the log calls `name`. `headers` go along with each request."""
     client = await trio.to_thread.run_sync(_client, headers)
     try:
         async with trio.open_nursery() as nursery:
-            transport = HttpTransport(config.name, client, cast(str, config.url), nursery)
+            transport = HttpTransport(name, client, url, nursery)
             try:
                 yield transport
             finally:
@@ -225,16 +223,6 @@ async def open_http(config: McpServerConfig, environ: Mapping[str, str]) -> Asyn
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
             await client.aclose()
-
-
-def _headers(config: McpServerConfig, environ: Mapping[str, str]) -> dict[str, str]:
-    headers = dict(config.http_headers)
-    headers |= {name: environ[var] for name, var in config.env_http_headers.items() if environ.get(var)}
-    if (variable := config.bearer_token_env_var) is not None:
-        if not (token := environ.get(variable)):
-            raise StartupFailed(f"Environment variable {variable} for MCP server '{config.name}' is not set")
-        headers["authorization"] = f"Bearer {token}"
-    return headers
 
 
 def _client(headers: Mapping[str, str]) -> httpx.AsyncClient:
