@@ -13,7 +13,7 @@ from attrs import frozen
 from spindle.actors.thread.loading.agent import AgentThread
 from spindle.actors.thread.loading.loading import FromRollout
 from spindle.actors.thread.state import configure
-from spindle.actors.tools.interface import Call, Entry, Output, Permission, Tool, ToolHost, Use
+from spindle.actors.tools.interface import Call, Output, Permission, Tool, ToolHost, Use
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError, internal_error
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
@@ -22,6 +22,7 @@ from spindle.rpc.protocol.turns import WarningNotification
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config import Config, ConfigError
 from spindle.storage.config.mcp_servers import approve_tool
+from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor

@@ -9,6 +9,7 @@ from typing import Any, cast
 from attrs import evolve, frozen
 
 from spindle.storage.home import Home
+from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import existing, is_compressed, open_rollout, plain_path
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.shapes import id_or_none
@@ -23,6 +24,7 @@ _REQUEST_HEADING = "## My request for Codex:"
 _HEAD_LIMIT = 16 * 1024 * 1024
 # How far from its end a file is searched for metadata that was changed after it was begun.
 _TAIL = 256 * 1024
+_USER_MESSAGE = records.USER_MESSAGE.encode()
 _SOURCES = {"cli": "cli", "vscode": "vscode", "exec": "exec", "mcp": "appServer", "appServer": "appServer"}
 
 
@@ -202,10 +204,10 @@ def _own_head(path: str, end: int | None = None) -> tuple[Head, _Base | None]:
                 if line is None:
                     continue
                 id = id_or_none(line.payload.get("id"))
-                if line.type != "session_meta" or id is None:
+                if line.type != records.SESSION_META or id is None:
                     raise NoSessionMeta(Path(path))
                 meta = line.payload | {"id": id}
-            elif b"user_message" in raw or b"UserMessage" in raw:
+            elif _USER_MESSAGE in raw or b"UserMessage" in raw:
                 line = salvage(raw)
                 asked = None if line is None else _asked(line)
                 if asked is not None:
@@ -235,12 +237,12 @@ def _base_of(meta: Mapping[str, Any]) -> _Base | None:
 def _asked(line: Line) -> str | None:
     """The text of a user message line ("" if it is only images), None for any other line."""
     payload: Mapping[str, Any] = line.payload
-    if line.type != "event_msg":
+    if line.type != records.EVENT_MSG:
         return None
-    if payload.get("type") == "user_message":
+    if payload.get("type") == records.USER_MESSAGE:
         return _text(payload, "message") or ""
     item: object = payload.get("item")
-    if payload.get("type") != "item_completed" or not isinstance(item, dict):
+    if payload.get("type") != records.ITEM_COMPLETED or not isinstance(item, dict):
         return None
     members = cast("dict[str, object]", item)
     content = members.get("content")

@@ -9,6 +9,8 @@ from attrs import evolve, frozen
 from spindle.rpc.mcp.shapes import Json, as_object
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallError, McpToolCallItem, McpToolCallResult
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
 Output: TypeAlias = str | list[dict[str, Any]]
 """The `output` of a function_call_output: a text, or a list of `input_text` and `input_image`."""
@@ -42,16 +44,15 @@ def completed(item: McpToolCallItem, outcome: Outcome) -> McpToolCallItem:
     )
 
 
-def end_event(item: McpToolCallItem, outcome: Outcome) -> tuple[str, dict[str, Any]]:
-    """The rollout line of a call that has ended."""
-    nanoseconds = int(outcome.seconds * 1_000_000_000)
-    return "event_msg", {
-        "type": "mcp_tool_call_end",
-        "call_id": item.id,
-        "invocation": {"server": item.server, "tool": item.tool, "arguments": item.arguments},
-        "duration": {"secs": nanoseconds // 1_000_000_000, "nanos": nanoseconds % 1_000_000_000},
-        "result": {"Err": outcome.error} if outcome.result is None else {"Ok": _kept(outcome.result)},
-    }
+def end_event(item: McpToolCallItem, outcome: Outcome) -> Entry:
+    """The record of a call that has ended."""
+    return records.mcp_tool_call_end(
+        call_id=item.id,
+        invocation={"server": item.server, "tool": item.tool, "arguments": item.arguments},
+        nanoseconds=int(outcome.seconds * 1_000_000_000),
+        result=None if outcome.result is None else _kept(outcome.result),
+        error=outcome.error,
+    )
 
 
 def model_output(outcome: Outcome) -> Output:
