@@ -19,7 +19,7 @@ from attrs import frozen
 from spindle.actors.delivery.snapshot import Body, Snapshot
 from spindle.actors.thread.usage import sound
 from spindle.rpc.large import LARGE
-from spindle.rpc.protocol.packed import packed
+from spindle.rpc.protocol.values import packed
 from spindle.rpc.weighing import weigh
 from spindle.storage.home import Home
 from spindle.storage.rollout import records
@@ -27,7 +27,7 @@ from spindle.storage.rollout.history import with_aborted_outputs
 from spindle.storage.rollout.journal import Journal, JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import Loaded
-from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.records import Entry
 from spindle.storage.rollout.replay import Replay

@@ -16,8 +16,8 @@ from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.outside import Readable
 from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
-from spindle.storage.rollout.lock import WriterBusy
 from spindle.storage.rollout.records import Entry
+from spindle.storage.rollout.writer_lock import WriterBusy
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor

@@ -16,12 +16,12 @@ from spindle.rpc.protocol.read_states import ThreadReadStateChangedNotification
 from spindle.storage.rollout import records
 from spindle.storage.rollout.fork import UnknownTurn
 from spindle.storage.rollout.lines import encode_line
-from spindle.storage.rollout.lock import WriterBusy
+from spindle.storage.rollout.writer_lock import WriterBusy
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.read_states import turns_taken_back
 from spindle.storage.threads.codex_database import tell_codex
-from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.reverting import Revert, write_segment
+from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor

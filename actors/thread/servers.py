@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from spindle.actors.tools.mcp.host import Question
     from spindle.actors.tools.mcp.servers import McpServers
     from spindle.actors.tools.mcp.tools import Runner
-    from spindle.rpc.mcp.shapes import Json
+    from spindle.rpc.mcp.payload import Json
     from spindle.storage.home import Home
 
 

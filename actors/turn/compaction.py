@@ -20,8 +20,8 @@ from spindle.actors.turn.sampling import TurnPlan, request, sample
 from spindle.rpc.large import apart
 from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest
 from spindle.rpc.protocol.items import ContextCompactionItem
-from spindle.rpc.protocol.packed import packed
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+from spindle.rpc.protocol.values import packed
 from spindle.storage.rollout import records
 from spindle.storage.rollout.history import (
     is_user_message,

@@ -16,7 +16,6 @@ from spindle.actors.turn.compaction import Compacted
 from spindle.actors.turn.host import Said, TurnHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
-from spindle.rpc.protocol.packed import packed
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.turns import (
@@ -24,6 +23,7 @@ from spindle.rpc.protocol.turns import (
     ItemCompletedNotification,
     ItemStartedNotification,
 )
+from spindle.rpc.protocol.values import packed
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 

@@ -9,9 +9,9 @@ import trio
 
 from spindle.rpc.large import apart
 from spindle.rpc.mcp.messages import MESSAGE_BYTES, NoMessage, decoded, failure
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.mcp.server_log import ServerLog
-from spindle.rpc.mcp.shapes import Json
-from spindle.rpc.model.sse import EventSplitter, EventTooLong, payloads
+from spindle.rpc.sse import EventSplitter, EventTooLong, payloads
 
 if TYPE_CHECKING:
     import httpx

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from spindle.rpc.mcp.shapes import Json
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.values import DEPTH, TOO_DEEP, VALUES, crowded, loads, one_line
 
 MESSAGE_BYTES: Final = 32 << 20

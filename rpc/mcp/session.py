@@ -14,9 +14,10 @@ from typing import Any, Final, Protocol, cast
 
 import trio
 
-from spindle.rpc.mcp.failures import BadAnswer, ServerError, TimedOut, TooMuch, TransportClosed
+from spindle.rpc.lenient import mapping
+from spindle.rpc.mcp.mcp_errors import BadAnswer, ServerError, TimedOut, TooMuch, TransportClosed
 from spindle.rpc.mcp.messages import is_id
-from spindle.rpc.mcp.shapes import Json, as_object
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.mcp.transport import Transport
 
 log = logging.getLogger("spindle")
@@ -141,7 +142,7 @@ class McpSession:
     def _take(self, message: Json, nursery: trio.Nursery) -> None:
         method, number = message.get("method"), message.get("id")
         if isinstance(method, str):
-            known = as_object(message.get("params"))
+            known = mapping(message.get("params"))
             if number is None:
                 self._notified(method, known)
             elif is_id(number):
@@ -203,7 +204,7 @@ class McpSession:
 
 
 def _result(answer: Json) -> Json:
-    if (error := as_object(answer.get("error"))) or "error" in answer:
+    if (error := mapping(answer.get("error"))) or "error" in answer:
         raise ServerError(error.get("code"), error.get("message"), error.get("data"))
     result = answer.get("result")
     if not isinstance(result, dict):

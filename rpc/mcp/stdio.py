@@ -7,10 +7,10 @@ from typing import Final
 import trio
 
 from spindle.rpc.large import apart
-from spindle.rpc.mcp.failures import TooMuch, TransportClosed
+from spindle.rpc.mcp.mcp_errors import TooMuch, TransportClosed
 from spindle.rpc.mcp.messages import MESSAGE_BYTES, NoMessage, decoded, failure
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.mcp.server_log import ServerLog
-from spindle.rpc.mcp.shapes import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.transports.lines import LineTooLong, LineTransport
 

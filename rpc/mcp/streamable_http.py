@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
-from spindle.rpc.mcp.failures import McpError, TransportClosed
 from spindle.rpc.mcp.http_body import CLOSE_SECONDS, HttpBody, Unreadable
+from spindle.rpc.mcp.mcp_errors import McpError, TransportClosed
 from spindle.rpc.mcp.messages import NoMessage, failure
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.mcp.server_log import ServerLog
 from spindle.rpc.mcp.session import PROTOCOL_VERSION
-from spindle.rpc.mcp.shapes import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.values import readable
 from spindle.rpc.urls import shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from spindle.rpc.mcp.shapes import Json
+from spindle.rpc.mcp.payload import Json
 
 
 class Transport(Protocol):

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias, cast
 
 import orjson
 
-from spindle.rpc.model.errors import ModelError, disconnected, failed, incomplete
 from spindle.rpc.model.interface import (
     Completed,
     Created,
@@ -23,6 +22,7 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
+from spindle.rpc.model.model_errors import ModelError, disconnected, failed, incomplete
 from spindle.rpc.protocol.values import VALUES, count, crowded, too_deep
 
 _Fields: TypeAlias = Mapping[str, type | tuple[type, ...]]

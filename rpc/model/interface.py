@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import frozen
 
-from spindle.rpc.model.errors import ModelError
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.provider import Provider
 
 __all__ = [

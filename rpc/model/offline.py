@@ -25,7 +25,6 @@ import trio
 from attrs import frozen
 
 from spindle.rpc.model.decode import decode
-from spindle.rpc.model.errors import ModelError
 from spindle.rpc.model.interface import (
     Completed,
     Created,
@@ -38,6 +37,7 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.protocol.values import loads
 
 _BYTES_PER_TOKEN = 4

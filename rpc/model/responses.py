@@ -14,11 +14,11 @@ import trio
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, Unreadable
 from spindle.rpc.model.decode import decode
-from spindle.rpc.model.errors import ModelError, disconnected, refused
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
+from spindle.rpc.model.model_errors import ModelError, disconnected, refused
 from spindle.rpc.model.provider import Provider
-from spindle.rpc.model.sse import EventSplitter, EventTooLong, payloads
 from spindle.rpc.protocol.values import loads
+from spindle.rpc.sse import EventSplitter, EventTooLong, payloads
 from spindle.rpc.urls import shown
 
 _ERROR_BODY_LIMIT = 1 << 20

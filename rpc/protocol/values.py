@@ -31,6 +31,8 @@ TOO_DEEP: Final = "recursion limit exceeded"
 
 Keys: TypeAlias = tuple[str, ...]
 
+_SMALL: Final = 64 * 1024
+"""Bytes. A longer result wastes too little memory to be worth a copy."""
 _LOW, _HIGH = -(2**63), 2**64 - 1
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -130,6 +132,11 @@ def one_line(text: str, most: int) -> str:
 def is_clean(text: str) -> bool:
     """Whether the text can be encoded as UTF-8."""
     return text.isascii() or _SURROGATES.search(text) is None
+
+
+def packed(encoded: bytes) -> bytes:
+    """The same bytes, in memory of their own size: orjson leaves a short result in a block of at least 4 KiB."""
+    return bytes(memoryview(encoded)) if len(encoded) < _SMALL else encoded
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from spindle.rpc.lenient import Json, mapping, sequence, text
 from spindle.storage.rollout import records
-from spindle.storage.rollout.shapes import Json, mapping, sequence, text
 
 _TOOLS: Mapping[str, str] = {event: tool for tool, event in records.AGENT_CALL_ENDS.items()}
 

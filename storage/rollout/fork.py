@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 
 from attrs import evolve, frozen
 
+from spindle.rpc.lenient import Json, mapping, text_or_none
 from spindle.storage.durable import PRIVATE, make_folder, sync_folder, write_all
 from spindle.storage.rollout import records
 from spindle.storage.rollout.lines import decode_line, encode_line, salvage
-from spindle.storage.rollout.shapes import Json, mapping, text_or_none
 from spindle.storage.rollout.source import open_plain
 
 Check = Callable[[], None]

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 
 import orjson
 
+from spindle.rpc.lenient import Json, is_mapping
 from spindle.rpc.protocol.values import DEPTH_OF_RECORDS, loads
 from spindle.storage.rollout import records
 from spindle.storage.rollout.items import SHOWN_AS
 from spindle.storage.rollout.lines import salvage
 from spindle.storage.rollout.scan import Found
-from spindle.storage.rollout.shapes import Json, is_mapping
 from spindle.storage.rollout.turns import SHOWN_EVENTS
 
 _STRING = rb'"([^"\\]{0,200})"'

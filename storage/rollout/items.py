@@ -12,11 +12,11 @@ import shlex
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
+from spindle.rpc.lenient import Json, is_mapping, mapping, sequence, text
 from spindle.rpc.protocol.values import count
 from spindle.storage.rollout import records
 from spindle.storage.rollout.agents import agent_call, agent_call_item
 from spindle.storage.rollout.reviews import review_text
-from spindle.storage.rollout.shapes import Json, is_mapping, mapping, sequence, text
 
 
 def camel(name: str) -> str:

@@ -14,12 +14,12 @@ from typing import Any
 import orjson
 from attrs import define, field, frozen
 
+from spindle.rpc.lenient import Json
 from spindle.storage.rollout import records
 from spindle.storage.rollout.fold import Fold, SessionMeta
 from spindle.storage.rollout.heads import LOOKED_AT, counts_tokens, light_event, read_event
 from spindle.storage.rollout.lines import salvage
 from spindle.storage.rollout.scan import EVENT, Found, Scan
-from spindle.storage.rollout.shapes import Json
 from spindle.storage.rollout.source import Source
 from spindle.storage.rollout.turns import ShownTurn
 

@@ -10,10 +10,10 @@ import time
 import uuid
 from collections.abc import Sequence
 
+from spindle.rpc.lenient import Json
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 from spindle.storage.rollout.reviews import review_text
-from spindle.storage.rollout.shapes import Json
 
 _REASONING = {records.AGENT_REASONING: "summary_text", records.AGENT_REASONING_RAW_CONTENT: "raw_content"}
 

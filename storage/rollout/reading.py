@@ -8,15 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from spindle.rpc.lenient import Json, mapping
 from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import existing, is_compressed, plain_path
 from spindle.storage.rollout.heads import light_event, read_event
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.outline import Outline, Span, Stray
-from spindle.storage.rollout.outlines import Outliner, holds
+from spindle.storage.rollout.outliner import Outliner, holds
 from spindle.storage.rollout.replay import Replay
 from spindle.storage.rollout.scan import EVENT, Found, Scan
-from spindle.storage.rollout.shapes import Json, mapping
 from spindle.storage.rollout.source import RolloutChanged, Source
 from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from spindle.rpc.lenient import Json, is_sequence, mapping, sequence, text, text_or_none
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.rollout import records
 from spindle.storage.rollout.fold import Fold, SessionMeta
@@ -18,7 +19,6 @@ from spindle.storage.rollout.history import (
     with_aborted_outputs,
 )
 from spindle.storage.rollout.lines import Line
-from spindle.storage.rollout.shapes import Json, is_sequence, mapping, sequence, text, text_or_none
 from spindle.storage.rollout.turns import ShownTurn
 
 __all__ = ["Replay", "SessionMeta", "StoredItem"]

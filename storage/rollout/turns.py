@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
+from spindle.rpc.lenient import Json, mapping, text_or_none
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.rollout import records
@@ -22,7 +23,6 @@ from spindle.storage.rollout.items import (
     shown_type,
     user_message,
 )
-from spindle.storage.rollout.shapes import Json, mapping, text_or_none
 from spindle.storage.rollout.shown import shown_item
 
 End = Literal["completed", "interrupted", "failed"]

@@ -7,10 +7,10 @@ from typing import Final
 
 from attrs import frozen
 
+from spindle.rpc.lenient import Json, is_mapping, sequence, text
 from spindle.storage.rollout import records
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.scan import EVENT
-from spindle.storage.rollout.shapes import Json, is_mapping, sequence, text
 from spindle.storage.rollout.source import Source
 from spindle.storage.rollout.turns import ShownTurns
 from spindle.storage.search.needle import Needle, collapsed

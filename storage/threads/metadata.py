@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from spindle.storage.home import Home
+from spindle.storage.regular import regular
 from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.journal import Journal
 from spindle.storage.rollout.lines import encode_line, salvage
 from spindle.storage.rollout.records import Entry
-from spindle.storage.rollout.regular import regular
 
 _MARK = records.SESSION_META.encode()
 # small enough that a search through one block never holds the interpreter for long

@@ -54,13 +54,13 @@ from spindle.rpc.protocol.threads import Thread, ThreadNameUpdatedNotification
 from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.journal import JournalError
-from spindle.storage.rollout.lock import WriterBusy
+from spindle.storage.rollout.writer_lock import WriterBusy
 from spindle.storage.threads.codex_database import tell_codex
-from spindle.storage.threads.errors import NoSessionMeta, StoredThreadError
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import record_name
 from spindle.storage.threads.summary import read_summary
+from spindle.storage.threads.thread_errors import NoSessionMeta, StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.clients.connection import Connection

@@ -31,9 +31,9 @@ from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.replay import Replay
-from spindle.storage.threads.errors import NoRollout, StoredThreadError
 from spindle.storage.threads.locate import locate, locate_file
 from spindle.storage.threads.summary import read_summary
+from spindle.storage.threads.thread_errors import NoRollout, StoredThreadError
 
 
 @frozen(kw_only=True)

@@ -45,8 +45,8 @@ from spindle.rpc.protocol.turns import (
 from spindle.storage.rollout import records
 from spindle.storage.rollout.items import stored_error_info
 from spindle.storage.rollout.journal import JournalError
-from spindle.storage.rollout.lock import WriterBusy
 from spindle.storage.rollout.records import Entry
+from spindle.storage.rollout.writer_lock import WriterBusy
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor

@@ -12,7 +12,7 @@ from typing import Final, cast
 import trio
 
 from spindle.actors.tools.commands.process import Command, Process, Warden
-from spindle.rpc.mcp.failures import StartupFailed
+from spindle.rpc.mcp.mcp_errors import StartupFailed
 from spindle.rpc.mcp.server_log import ServerLog
 from spindle.rpc.mcp.stdio import StdioTransport
 from spindle.storage.config import McpServerConfig

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import frozen
 
-from spindle.rpc.mcp.failures import StartupFailed
-from spindle.rpc.mcp.shapes import Json
+from spindle.rpc.mcp.mcp_errors import StartupFailed
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.mcp.transport import Transport
 from spindle.storage.config import McpServerConfig
 

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
-from spindle.rpc.mcp.shapes import Json, as_object
+from spindle.rpc.lenient import mapping
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallError, McpToolCallItem, McpToolCallResult
 from spindle.storage.rollout import records
@@ -86,11 +87,11 @@ def aborted(seconds: float) -> str:
 
 def _part(part: object) -> dict[str, Any]:
     if _is_image(part):
-        image = as_object(part)
+        image = mapping(part)
         data = str(image.get("data"))
         url = data if data.startswith("data:") else f"data:{image.get('mimeType')};base64,{data}"
         return {"type": "input_image", "image_url": url, "detail": "high"}
-    given = as_object(part)
+    given = mapping(part)
     return {
         "type": "input_text",
         "text": str(given.get("text")) if given.get("type") == "text" else encode(given).decode(),
@@ -98,7 +99,7 @@ def _part(part: object) -> dict[str, Any]:
 
 
 def _is_image(part: object) -> bool:
-    return as_object(part).get("type") == "image"
+    return mapping(part).get("type") == "image"
 
 
 def _content(result: Json) -> list[object]:

@@ -14,10 +14,11 @@ import trio
 
 from spindle.actors.tools.mcp.schemas import Schema, input_schema
 from spindle.rpc.large import LARGE, apart
-from spindle.rpc.mcp.failures import BadAnswer, McpError, ServerError, StartupFailed, TooMuch, TransportClosed
+from spindle.rpc.lenient import mapping, objects
+from spindle.rpc.mcp.mcp_errors import BadAnswer, McpError, ServerError, StartupFailed, TooMuch, TransportClosed
+from spindle.rpc.mcp.payload import Json, as_json, as_text
 from spindle.rpc.mcp.server_log import ServerLog
 from spindle.rpc.mcp.session import McpSession, Progress
-from spindle.rpc.mcp.shapes import Json, as_json, as_object, as_text, objects
 from spindle.rpc.mcp.transport import Transport
 from spindle.rpc.protocol.mcp import McpServerStartupState
 from spindle.rpc.weighing import weigh
@@ -203,7 +204,7 @@ class Server:
                 said = await session.initialize(self._client_info)
                 instructions = said.get("instructions")
                 self.instructions = instructions[:_INSTRUCTIONS] if isinstance(instructions, str) else None
-                if "tools" in as_object(said.get("capabilities")):
+                if "tools" in mapping(said.get("capabilities")):
                     await self._list_tools()
                 self.state = "ready"
                 self.started.set()

@@ -14,8 +14,8 @@ from spindle.actors.tools.mcp.host import Question, ThreadHost
 from spindle.actors.tools.mcp.offers import Offer, offer
 from spindle.actors.tools.mcp.server import DECLINED, Opener, Server
 from spindle.actors.tools.mcp.sharing import SharedServers
-from spindle.rpc.mcp.failures import McpError
-from spindle.rpc.mcp.shapes import Json
+from spindle.rpc.mcp.mcp_errors import McpError
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.mcp import (
     McpFormElicitationParams,
     McpServerStatusUpdatedNotification,

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from spindle.rpc.mcp.failures import BadAnswer, ServerError, TimedOut, TransportClosed
+from spindle.rpc.mcp.mcp_errors import BadAnswer, ServerError, TimedOut, TransportClosed
 from spindle.rpc.mcp.session import McpSession
 
 INFO = {"name": "spindle", "version": "1"}

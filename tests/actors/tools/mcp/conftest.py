@@ -13,7 +13,7 @@ from tests.rpc.mcp.played import Played
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.rpc.mcp.failures import StartupFailed
+from spindle.rpc.mcp.mcp_errors import StartupFailed
 from spindle.rpc.protocol.settings import ReadOnlyPolicy
 from spindle.storage.config import McpServerConfig
 

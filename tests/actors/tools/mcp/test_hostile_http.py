@@ -16,7 +16,7 @@ from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp import streamable_http
-from spindle.rpc.mcp.failures import McpError
+from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.storage.config import McpServerConfig
 
 MIB = 1 << 20

@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.rpc.mcp.failures import McpError, TransportClosed
+from spindle.rpc.mcp.mcp_errors import McpError, TransportClosed
 from spindle.storage.config import McpServerConfig
 
 

@@ -14,7 +14,7 @@ from spindle.actors.tools.mcp import child
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.rpc.mcp.failures import TransportClosed
+from spindle.rpc.mcp.mcp_errors import TransportClosed
 from spindle.storage.config import McpServerConfig
 from spindle.storage.config.programs import Pinned, Program
 

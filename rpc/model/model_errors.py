@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
+from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.values import loads, readable
 
 _MESSAGE_LIMIT = 20_000
@@ -86,7 +87,7 @@ def refused(status: int, body: bytes, url: str, now: datetime | None = None) -> 
 
 def failed(response: object) -> ModelError:
     """The answer ended in `response.failed`; `response` is that event's member of this name."""
-    error = _mapping(_mapping(response).get("error"))
+    error = mapping(mapping(response).get("error"))
     message = _said(error)
     match error.get("code"):
         case "context_length_exceeded":
@@ -112,7 +113,7 @@ def failed(response: object) -> ModelError:
 
 def incomplete(response: object) -> ModelError:
     """The answer ended in `response.incomplete`; `response` is that event's member of this name."""
-    reason = _mapping(_mapping(response).get("incomplete_details")).get("reason")
+    reason = mapping(mapping(response).get("incomplete_details")).get("reason")
     said = reason if isinstance(reason, str) else "unknown"
     return disconnected(f"Incomplete response returned, reason: {said}")
 
@@ -160,10 +161,6 @@ def _named(status: int) -> str:
 
 def _error_member(body: bytes) -> Mapping[str, Any]:
     try:
-        return _mapping(_mapping(loads(body)).get("error"))
+        return mapping(mapping(loads(body)).get("error"))
     except orjson.JSONDecodeError:
         return {}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}

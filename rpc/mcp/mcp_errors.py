@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from spindle.rpc.mcp.shapes import as_json, as_text
+from spindle.rpc.mcp.payload import as_json, as_text
 from spindle.rpc.protocol.values import readable
 
 _CHARACTERS: Final = 16_384

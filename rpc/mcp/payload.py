@@ -1,4 +1,4 @@
-"""JSON as servers send it: anything may be missing or of another kind."""
+"""The JSON of MCP messages, and how it is quoted in errors and logs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ from spindle.rpc.weighing import weigh
 
 Json: TypeAlias = Mapping[str, Any]
 """A JSON object, handed through as it came."""
-
-
-def as_object(value: object) -> Json:
-    """The value if it is an object, otherwise an empty one."""
-    return cast("Json", value) if isinstance(value, dict) else {}
-
-
-def objects(value: object) -> list[Json]:
-    """The members of an array that are objects; none of anything else."""
-    if not isinstance(value, list):
-        return []
-    return [cast("Json", member) for member in cast("list[object]", value) if isinstance(member, dict)]
 
 
 def as_json(value: object, most: int) -> str:
