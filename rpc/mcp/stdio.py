@@ -18,7 +18,7 @@ _MESSAGES_WAITING: Final = 64
 
 
 class StdioTransport:
-    """Messages over a pair of streams. `run` writes; it has to be running for `send` to get anywhere."""
+    """Messages over a pair of streams. `run` does the writing, so it must be running for `send` to work."""
 
     def __init__(self, name: str, receive: trio.abc.ReceiveStream, send: trio.abc.SendStream) -> None:
         self._log = ServerLog(name)
@@ -26,13 +26,13 @@ class StdioTransport:
         self._outgoing, self._waiting = trio.open_memory_channel[bytes](_MESSAGES_WAITING)
 
     async def run(self) -> None:
-        """Write what is sent, whole messages, until cancelled or the server takes no more."""
+        """Write sent messages, each whole, until cancelled or until the server closes its input."""
         with self._waiting:
             try:
                 async for message in self._waiting:
                     await self._lines.send([message])
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._log.say("it takes no more messages")
+                self._log.say("its input is closed")
 
     async def send(self, message: Json) -> None:
         try:
@@ -44,7 +44,7 @@ class StdioTransport:
         try:
             self._outgoing.send_nowait(encode(message))
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.WouldBlock):
-            self._log.say("a message to it was dropped")
+            self._log.say("a message to it was dropped: too many are waiting")
 
     async def receive(self) -> Json | None:
         while True:
@@ -65,4 +65,4 @@ class StdioTransport:
                     return failure(error.answers, str(error))
 
     def settled(self, version: str) -> None:
-        del version  # lines are lines in every version
+        del version  # the framing is the same in every version

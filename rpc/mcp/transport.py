@@ -1,4 +1,4 @@
-"""What carries messages to a server and back."""
+"""The interface of a transport."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from spindle.rpc.mcp.payload import Json
 
 
 class Transport(Protocol):
-    """Messages both ways, for one session. Whoever opened it closes it."""
+    """Messages in both directions, for one session. Its opener closes it."""
 
     async def send(self, message: Json) -> None:
-        """Hand over one message. Cancelling it never cuts a message in two. Raises TransportClosed."""
+        """Send one message. Cancelling never cuts a message in two. Raises TransportClosed."""
 
     def post(self, message: Json) -> None:
-        """Hand over one message without waiting; it is dropped where there is no room or nobody to take it."""
+        """Send one message without waiting; it is dropped if the queue is full or the server has gone."""
 
     async def receive(self) -> Json | None:
-        """The next message of the server, None when there will be no more. What is no message is left out.
+        """The next message from the server, None at the end. Data that is not a message is skipped.
 
-        Raises TooMuch where the server says what has no bound.
+        Raises TooMuch if the server exceeds a bound.
         """
         ...
 
     def settled(self, version: str) -> None:
-        """The handshake is over; `version` of the protocol is spoken from here on."""
+        """The handshake is over, and both sides speak this `version` of the protocol."""

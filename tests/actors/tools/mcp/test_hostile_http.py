@@ -131,7 +131,7 @@ STARTS = {
     ),
     "a session that is no header": (
         as_json(initialized(), **{"mcp-session-id": "caf\u00e9"}),
-        "Mcp-Session-Id is no visible ASCII, or longer than 1024 characters",
+        "Mcp-Session-Id is not visible ASCII, or longer than 1024 characters",
     ),
     "a long session": (as_json(initialized(), **{"mcp-session-id": "s" * 2000}), "longer than 1024 characters"),
     "a drip": (Answer(body=[b" ", trio.Event()]), "request timed out after 0.3 seconds"),
