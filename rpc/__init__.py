@@ -1,1 +1,1 @@
-"""What is said: the protocol's vocabulary, the transports that carry it, and the model's side of the wire."""
+"""The wire: the protocol's types, its transports, and the clients of models and MCP servers."""

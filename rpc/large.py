@@ -1,6 +1,6 @@
-"""What is large is encoded, decoded and written in a worker thread: the trio thread has other threads to serve meanwhile.
+"""Encode, decode and write large values in a worker thread, so that the trio thread can serve other threads.
 
-What is small stays where it is, because a change of threads takes longer than most of it.
+Small values stay on the trio thread: handing them over would take longer than the work.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import trio
 T = TypeVar("T")
 
 LARGE = 64 * 1024
-"""Bytes from which on something is large: a few hundred microseconds of work."""
+"""Bytes. A value of this size takes a few hundred microseconds; a larger one is handed over."""
 
 
 async def apart(size: int, limiter: trio.CapacityLimiter | None, work: Callable[..., T], *args: object) -> T:
-    """What `work` returns, which has `size` bytes to do. Cancelled, it does all of it or nothing."""
+    """Call `work`, in a worker thread if `size` (bytes) is large. A cancelled call is not left half done."""
     if size < LARGE:
         return work(*args)
     return await trio.to_thread.run_sync(work, *args, limiter=limiter)

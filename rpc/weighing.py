@@ -1,4 +1,4 @@
-"""How much a message takes until it is sent: an estimate, for a small part of what encoding it costs."""
+"""Estimate the memory of a message until it is sent. The estimate costs a fraction of encoding."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _FLAT = frozenset((NoneType, bool, int, float))
 
 
 def weigh(value: object, most: float = inf) -> int:
-    """About the bytes of an attrs object or a JSON value once it is encoded. Raises nothing, whatever it is given.
+    """Estimate the bytes of an attrs object or a JSON value when encoded. Never raises.
 
-    It stops at `most`, so that looking whether something is large costs little where it is.
+    Counting stops at `most`, so asking whether a value is large costs little for a large one.
     """
     weight, todo = _VALUE, [value]
     while todo and weight < most:
@@ -37,7 +37,7 @@ def weigh(value: object, most: float = inf) -> int:
 
 
 def weigh_text(text: str) -> int:
-    """About the bytes of a text in UTF-8, in constant time."""
+    """Estimate the bytes of a text in UTF-8, in constant time."""
     return len(text) if text.isascii() else _WIDE * len(text)
 
 
@@ -51,7 +51,7 @@ def _members(value: Any) -> Collection[Any]:
     if members is not None:
         try:
             return members(value)
-        except AttributeError:  # one that is not set yet
+        except AttributeError:  # an attribute that is not set yet
             return [getattr(value, field.name, None) for field in attrs.fields(kind)]
     if isinstance(value, str):
         return (str.__str__(value),)

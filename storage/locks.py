@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from spindle.storage.rollout.regular import regular
+from spindle.storage.regular import regular
 
 PATIENCE: Final = 5.0
 """Seconds to wait for another program."""

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 from attrs import frozen
 
-from spindle.storage.rollout.regular import regular
+from spindle.storage.regular import regular
 
 TEXT: Final = 1 << 20
 """Bytes of a file that people write: a configuration, instructions, rules, hooks, credentials."""

@@ -21,14 +21,14 @@ from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_
 from spindle.rpc.protocol.removal import ThreadDeletedNotification
 from spindle.rpc.protocol.threads import ThreadArchivedNotification, ThreadUnarchivedNotification
 from spindle.storage.home import Home
-from spindle.storage.rollout.lock import WriterBusy, check_free
+from spindle.storage.rollout.writer_lock import WriterBusy, check_free
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads.archive import archive, check_archive, unarchive
-from spindle.storage.threads.errors import NoArchivedRollout, NoRollout, StoredThreadError
 from spindle.storage.threads.lineage import Lineage, lineage
 from spindle.storage.threads.removal import remove
 from spindle.storage.threads.summary import ThreadSummary, read_summary
+from spindle.storage.threads.thread_errors import NoArchivedRollout, NoRollout, StoredThreadError
 
 log = logging.getLogger("spindle")
 
@@ -148,7 +148,7 @@ class Delete(Relocation):
         return found.descendants
 
     async def _forget(self, services: Services) -> None:
-        from spindle.storage.state.deletion import forget_threads
+        from spindle.storage.state.database import forget_threads
 
         try:
             if await services.state.read(lambda _: True, False):

@@ -22,7 +22,7 @@ from spindle.storage.threads.query import ThreadPage, ThreadQuery
 
 if TYPE_CHECKING:
     from spindle.storage.index import ThreadIndex
-    from spindle.storage.rollout.outlines import Outliner
+    from spindle.storage.rollout.outliner import Outliner
 
 log = logging.getLogger("spindle")
 
@@ -77,7 +77,7 @@ class Indexing:
 
     def outliner(self) -> Outliner:
         """Makes the outlines of rollouts, and keeps them in the index."""
-        from spindle.storage.rollout.outlines import Outliner
+        from spindle.storage.rollout.outliner import Outliner
 
         return Outliner(_Kept(self), lambda id: locate_file(self._home, id))
 

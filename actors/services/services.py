@@ -24,7 +24,7 @@ from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
-from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.state import StateStore
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from spindle.rpc.protocol.shapes import Absent
 from spindle.rpc.protocol.thread_settings import ThreadSettings as ShownSettings
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.storage.config import Config
-
-APPLIED: Final = "thread_settings_applied"
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
 _SAME: Final = (
     "model",
@@ -95,8 +95,8 @@ def shown(settings: ThreadSettings) -> ShownSettings:
     )
 
 
-def applied(settings: ThreadSettings, thread_id: str) -> dict[str, Any]:
-    """The payload of the line that keeps them."""
+def applied(settings: ThreadSettings, thread_id: str) -> Entry:
+    """The record of the settings."""
     kept: dict[str, Any] = {
         "model": settings.model,
         "model_provider_id": settings.model_provider,
@@ -114,7 +114,7 @@ def applied(settings: ThreadSettings, thread_id: str) -> dict[str, Any]:
         "collaboration_mode": unstructure(mode_of(settings)),
     }
     told = {name: value for name, value in kept.items() if value is not None}
-    return {"type": APPLIED, "thread_id": thread_id, "thread_settings": told}
+    return records.thread_settings_applied(thread_id, told)
 
 
 def as_context(kept: object) -> dict[str, Any]:

@@ -54,7 +54,6 @@ from spindle.actors.thread.supervisor import Supervisor
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns import queue
 from spindle.actors.thread.turns.live import LiveTurn
-from spindle.actors.turn.host import Entry
 from spindle.actors.turn.review import label
 from spindle.rpc.protocol.errors import RpcError, internal_error
 from spindle.rpc.protocol.items import TextInput, UserMessageItem
@@ -68,6 +67,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import Turn, WarningNotification
+from spindle.storage.rollout.records import Entry
 from spindle.storage.rollout.source import RolloutChanged
 
 log = logging.getLogger("spindle")

@@ -28,13 +28,14 @@ from spindle.actors.thread.messages import (
 from spindle.actors.thread.recording import context_entries, git_columns, save, set_git
 from spindle.actors.thread.usage import token_usage
 from spindle.actors.thread.view import describe, with_turns
-from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.shapes import ABSENT
 from spindle.rpc.protocol.thread_changes import ThreadElicitationResponse, ThreadMetadataGitInfoUpdateParams
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
 from spindle.rpc.protocol.threads import GitInfo, ThreadNameUpdatedNotification
 from spindle.storage.home import Home
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 from spindle.storage.threads.codex_database import tell_codex
 from spindle.storage.threads.names import record_name
 
@@ -49,16 +50,11 @@ def patched(git: GitInfo | None, patch: ThreadMetadataGitInfoUpdateParams) -> tu
     return evolve(git or GitInfo(), **given), given
 
 
-def name_event(thread_id: str, name: str) -> dict[str, Any]:
-    """The event that names a thread in its rollout."""
-    return {"type": "thread_name_updated", "thread_id": thread_id, "thread_name": name}
-
-
 async def set_name(thread: ThreadActor, message: SetName) -> None:
     """In the rollout, and in the home's index of names, which Codex reads."""
     state, id, name = thread.state, thread.thread_id, message.name
     if not state.ephemeral:
-        await save(thread, lambda: [("event_msg", name_event(id, name))])
+        await save(thread, lambda: [records.thread_name_updated(id, name)])
         try:
             await trio.to_thread.run_sync(
                 _record_name, thread.services.home, id, name, limiter=thread.services.workers.rollouts
@@ -113,7 +109,7 @@ async def _save_meta(thread: ThreadActor, apply: Callable[[], object], restore: 
 
     def entries() -> list[Entry]:
         apply()
-        return [("session_meta", conversation.meta)]
+        return [records.session_meta(conversation.meta)]
 
     try:
         await save(thread, entries)
@@ -131,7 +127,7 @@ async def roll_back(thread: ThreadActor, message: RollBack) -> None:
         raise invalid_request("cannot roll back while a turn is in progress")
     if not conversation.stored:
         raise invalid_request(f"failed to load rollout `{conversation.path}`: no turn has been recorded yet")
-    await save(thread, lambda: [("event_msg", {"type": "thread_rolled_back", "num_turns": message.count})])
+    await save(thread, lambda: [records.thread_rolled_back(message.count)])
     await conversation.reload()
     snapshot = await conversation.snapshot(None, whole=True)
     if (usage := conversation.usage) is not None:
@@ -150,7 +146,7 @@ async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
     def entries() -> list[Entry]:
         told = state.conversation.last_context is not None
         before = [] if told else context_entries(state, state.settings, str(uuid7()), readable)
-        return [*before, *(("response_item", cast("dict[str, Any]", item)) for item in message.items)]
+        return [*before, *(records.response_item(cast("dict[str, Any]", item)) for item in message.items)]
 
     untold = state.conversation.last_context is None
     await save(thread, entries)
@@ -166,7 +162,7 @@ async def update_settings(thread: ThreadActor, message: UpdateSettings) -> None:
     check(after, state.config.requirements)
     if after != before:
         if state.conversation.stored:
-            await save(thread, lambda: [("event_msg", applied(after, thread.thread_id))])
+            await save(thread, lambda: [applied(after, thread.thread_id)])
         thread.adopt(after)
     message.reply.resolve(None)
     if after != before:

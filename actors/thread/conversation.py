@@ -18,17 +18,18 @@ from attrs import frozen
 
 from spindle.actors.delivery.snapshot import Body, Snapshot
 from spindle.actors.thread.usage import sound
-from spindle.actors.turn.host import Entry
 from spindle.rpc.large import LARGE
-from spindle.rpc.protocol.packed import packed
+from spindle.rpc.protocol.values import packed
 from spindle.rpc.weighing import weigh
 from spindle.storage.home import Home
+from spindle.storage.rollout import records
 from spindle.storage.rollout.history import with_aborted_outputs
 from spindle.storage.rollout.journal import Journal, JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import Loaded
-from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.rollout.reading import OpenRollout
+from spindle.storage.rollout.records import Entry
 from spindle.storage.rollout.replay import Replay
 from spindle.storage.threads.locate import newest_segment
 
@@ -164,10 +165,10 @@ class Conversation:
         if self._journal is None:
             if not self.stored:
                 self.stored = True
-                self._append([encode_line("session_meta", self.meta)])
+                self._append([encode_line(*records.session_meta(self.meta))])
             return False
         journal, new = self._journal, not self.stored
-        opened = await self._in_thread(journal.begin, [encode_line("session_meta", self.meta)] if new else [])
+        opened = await self._in_thread(journal.begin, [encode_line(*records.session_meta(self.meta))] if new else [])
         self.stored = True
         changed = bool(opened.foreign) or opened.replaced
         try:
@@ -179,7 +180,7 @@ class Conversation:
                 self._take_history(await self._reading(lambda rollout: _History.of(rollout.replay())))
             if self._unanswered:
                 # the calls that a crash left without an answer get theirs in the file too
-                self._append([encode_line("response_item", orjson.Fragment(item)) for item in self._unanswered])
+                self._append([encode_line(records.RESPONSE_ITEM, orjson.Fragment(item)) for item in self._unanswered])
                 self._unanswered = ()
         except BaseException:
             self.end()
@@ -348,13 +349,13 @@ class _Batch:
         items: list[bytes] = []
         context = None
         for kind, payload in entries:
-            if kind == "response_item":
+            if kind == records.RESPONSE_ITEM:
                 encoded = packed(orjson.dumps(payload))
                 items.append(encoded)
                 lines.append(encode_line(kind, orjson.Fragment(encoded)))
             else:
                 lines.append(encode_line(kind, payload))
-                context = payload if kind == "turn_context" else context
+                context = payload if kind == records.TURN_CONTEXT else context
         return cls(lines, items, context)
 
     @classmethod

@@ -11,12 +11,13 @@ from spindle.actors.services.skills import announcement
 from spindle.actors.settings.settings import ThreadSettings, turn_context
 from spindle.actors.tools.git import read_git
 from spindle.actors.turn.context import Included, Told, changes, opening, today
-from spindle.actors.turn.host import Entry
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.threads import GitInfo
 from spindle.storage.outside import Readable
+from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
-from spindle.storage.rollout.lock import WriterBusy
+from spindle.storage.rollout.records import Entry
+from spindle.storage.rollout.writer_lock import WriterBusy
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor
@@ -40,7 +41,8 @@ def context_entries(
     else:
         before = Told.recorded(conversation.last_context)
         told = changes(settings, before, now, state.new_developer_instructions, included)
-    return [*(("response_item", item) for item in told), ("turn_context", turn_context(settings, turn_id, date, zone))]
+    context = turn_context(settings, turn_id, date, zone)
+    return [*map(records.response_item, told), records.turn_context(context)]
 
 
 def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | None, str | None]:

@@ -13,14 +13,15 @@ from spindle.actors.settings.change import applied
 from spindle.actors.thread.recording import save
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.read_states import ThreadReadStateChangedNotification
+from spindle.storage.rollout import records
 from spindle.storage.rollout.fork import UnknownTurn
 from spindle.storage.rollout.lines import encode_line
-from spindle.storage.rollout.lock import WriterBusy
+from spindle.storage.rollout.writer_lock import WriterBusy
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.read_states import turns_taken_back
 from spindle.storage.threads.codex_database import tell_codex
-from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.reverting import Revert, write_segment
+from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor
@@ -46,8 +47,7 @@ async def revert(thread: ThreadActor, before_turn_id: str) -> str | None:
     if conversation.paginated:
         await _begin_segment(thread, before_turn_id if left else None)
     else:
-        taken = {"type": "thread_rolled_back", "num_turns": len(turns) - len(left)}
-        await save(thread, lambda: [("event_msg", taken)])
+        await save(thread, lambda: [records.thread_rolled_back(len(turns) - len(left))])
         await conversation.reload()
     await _keep_read_state(thread, left)
     return left[-1] if left else None
@@ -58,7 +58,7 @@ async def _begin_segment(thread: ThreadActor, before_turn_id: str | None) -> Non
     state, id = thread.state, thread.thread_id
     conversation = state.conversation
     assert conversation.path is not None
-    lines = [encode_line("event_msg", applied(state.settings, id))]
+    lines = [encode_line(*applied(state.settings, id))]
     wanted = Revert(id, conversation.path, conversation.meta, before_turn_id, lines)
     now = datetime.datetime.now().astimezone()
     home = thread.services.home

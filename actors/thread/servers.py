@@ -13,7 +13,7 @@ from attrs import frozen
 from spindle.actors.thread.loading.agent import AgentThread
 from spindle.actors.thread.loading.loading import FromRollout
 from spindle.actors.thread.state import configure
-from spindle.actors.tools.interface import Call, Entry, Output, Permission, Tool, ToolHost, Use
+from spindle.actors.tools.interface import Call, Output, Permission, Tool, ToolHost, Use
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError, internal_error
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
@@ -22,14 +22,15 @@ from spindle.rpc.protocol.turns import WarningNotification
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config import Config, ConfigError
 from spindle.storage.config.mcp_servers import approve_tool
+from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor
     from spindle.actors.thread.messages import AskServers
     from spindle.actors.tools.mcp.host import Question
     from spindle.actors.tools.mcp.servers import McpServers
-    from spindle.actors.tools.mcp.shapes import Json
     from spindle.actors.tools.mcp.tools import Runner
+    from spindle.rpc.mcp.payload import Json
     from spindle.storage.home import Home
 
 
@@ -196,7 +197,7 @@ class ThreadServers:
 
 
 def _load() -> None:
-    for name in ("opening", "servers", "stdio", "tools"):
+    for name in ("child", "opening", "servers", "tools"):
         import_module(f"spindle.actors.tools.mcp.{name}")
 
 

@@ -25,6 +25,7 @@ from spindle.storage.config import Config
 from spindle.storage.config.hooks import HookConfig, hook_config
 from spindle.storage.config.notes import Note, summary
 from spindle.storage.outside import Readable
+from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.skills import Skill, may_use
 from spindle.storage.threads.summary import ThreadSummary
@@ -163,7 +164,7 @@ async def save_history(services: Services, conversation: Conversation, history: 
     """Let a new rollout begin with response items. Raises WriterBusy, JournalError, OSError; there is no file then."""
     await conversation.begin()
     try:
-        conversation.record([("response_item", dict(item)) for item in history])
+        conversation.record([records.response_item(dict(item)) for item in history])
         if conversation.journal is not None:
             await services.flusher.sync(conversation.journal)
     except JournalError:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.threads import (
     ThreadTokenUsage,
     ThreadTokenUsageUpdatedNotification,
     TokenUsageBreakdown,
 )
 from spindle.rpc.protocol.values import count
-from spindle.storage.rollout.shapes import mapping
 
 _COUNTS: Final = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens")
 

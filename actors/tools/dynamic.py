@@ -19,6 +19,7 @@ from spindle.rpc.protocol.items import DynamicToolCallItem, TextOutput
 from spindle.rpc.protocol.settings import DynamicToolNamespace, DynamicTools, DynamicToolSpec
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.rpc.protocol.values import loads
+from spindle.storage.rollout import records
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 
@@ -136,21 +137,18 @@ async def shown(
 
 
 def _complete(item: DynamicToolCallItem, host: ToolHost) -> None:
-    milliseconds = item.duration_ms or 0
-    event = {
-        "type": "dynamic_tool_call_response",
-        "call_id": item.id,
-        "turn_id": host.turn_id,
-        "tool": item.tool,
-        "arguments": item.arguments,
-        "content_items": unstructure(item)["contentItems"],
-        "success": bool(item.success),
-        "error": None,
-        "duration": {"secs": milliseconds // 1000, "nanos": milliseconds % 1000 * 1_000_000},
-    }
-    if item.namespace is not None:
-        event["namespace"] = item.namespace
-    host.record(("event_msg", event))
+    host.record(
+        records.dynamic_tool_call_response(
+            call_id=item.id,
+            turn_id=host.turn_id,
+            tool=item.tool,
+            namespace=item.namespace,
+            arguments=item.arguments,
+            content_items=unstructure(item)["contentItems"],
+            success=bool(item.success),
+            nanoseconds=(item.duration_ms or 0) * 1_000_000,
+        )
+    )
     host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, time.time_ns() // 1_000_000))
 
 

@@ -12,15 +12,12 @@ from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.values import loads
+from spindle.storage.rollout.records import Entry
 
 T = TypeVar("T")
 
 Output: TypeAlias = str | Sequence[dict[str, Any]]
 """What the model gets back: text, or content parts (`input_text`, `input_image`)."""
-
-
-Entry: TypeAlias = tuple[str, dict[str, Any]]
-"""A rollout line to be: its type (`response_item`, `event_msg`) and payload."""
 
 
 class ToolRefused(Exception):

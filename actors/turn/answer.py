@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
 
 from spindle.actors.tools.patch.progress import PatchProgress
-from spindle.actors.turn.host import Entry, TurnHost
+from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.proposed_plan import PlanMessage
 from spindle.rpc.model.interface import (
     ItemAdded,
@@ -31,6 +31,8 @@ from spindle.rpc.protocol.turns import (
     ReasoningSummaryTextDeltaNotification,
     ReasoningTextDeltaNotification,
 )
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
 Shown: TypeAlias = AgentMessageItem | ReasoningItem | WebSearchItem | ImageGenerationItem
 
@@ -108,12 +110,12 @@ class Answer:
     async def _done(self, item: dict[str, Any]) -> None:
         kind = item["type"]
         if kind.endswith("_call") and kind not in ("web_search_call", "image_generation_call"):
-            await self._host.keep(("response_item", item))
+            await self._host.keep(records.response_item(item))
             self.calls.append(item)
             return
         shown = _shown(item, default_id=self._open)
         if shown is None:
-            await self._host.keep(("response_item", item))
+            await self._host.keep(records.response_item(item))
             return
         if isinstance(shown, AgentMessageItem) and self._host.mode == "plan":
             await self._done_planning(item, shown)
@@ -135,10 +137,9 @@ class Answer:
         plan, said = planned.finish(whole.text)
         if plan is not None:
             kept = {"type": "Plan", "id": plan.id, "text": plan.text}
-            event = {"type": "item_completed", "thread_id": self._thread_id, "turn_id": self._turn_id, "item": kept}
-            await self._host.keep(("event_msg", event))
+            await self._host.keep(records.item_completed(self._thread_id, self._turn_id, kept))
             self._host.emit(ItemCompletedNotification(plan, self._thread_id, self._turn_id, _now_ms()))
-        await self._host.keep(*([] if said is None else _events(item, said)), ("response_item", stored(item)))
+        await self._host.keep(*([] if said is None else _events(item, said)), records.response_item(stored(item)))
         if said is not None:
             self.text = said.text
             self._host.emit(ItemCompletedNotification(said, self._thread_id, self._turn_id, _now_ms()))
@@ -190,37 +191,20 @@ def search_action(action: Any) -> dict[str, Any] | None:
 
 def _entries(item: dict[str, Any], shown: Shown) -> list[Entry]:
     """The rollout lines of a finished item: what clients are shown of it, then what the model is sent back."""
-    return [*_events(item, shown), ("response_item", stored(item))]
+    return [*_events(item, shown), records.response_item(stored(item))]
 
 
 def _events(item: dict[str, Any], shown: Shown) -> list[Entry]:
-    events: list[dict[str, Any]]
     match shown:
         case AgentMessageItem():
-            events = [{"type": "agent_message", "message": shown.text, "phase": shown.phase, "memory_citation": None}]
+            return [records.agent_message(shown.text, shown.phase)]
         case ReasoningItem():
-            events = [{"type": "agent_reasoning", "text": text} for text in shown.summary]
-            events += [{"type": "agent_reasoning_raw_content", "text": text} for text in shown.content]
+            summary = map(records.agent_reasoning, shown.summary)
+            return [*summary, *map(records.agent_reasoning_raw_content, shown.content)]
         case WebSearchItem():
-            events = [
-                {
-                    "type": "web_search_end",
-                    "call_id": shown.id,
-                    "query": shown.query,
-                    "action": item.get("action") or {"type": "other"},
-                }
-            ]
+            return [records.web_search_end(shown.id, shown.query, item.get("action") or {"type": "other"})]
         case ImageGenerationItem():
-            events = [
-                {
-                    "type": "image_generation_end",
-                    "call_id": shown.id,
-                    "status": shown.status,
-                    "revised_prompt": shown.revised_prompt,
-                    "result": shown.result,
-                }
-            ]
-    return [("event_msg", event) for event in events]
+            return [records.image_generation_end(shown.id, shown.status, shown.revised_prompt, shown.result)]
 
 
 def stored(item: dict[str, Any]) -> dict[str, Any]:

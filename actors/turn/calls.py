@@ -23,6 +23,7 @@ from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.weighing import weigh
+from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
 
 log = logging.getLogger("spindle")
@@ -94,13 +95,13 @@ async def _record(entry: _Running, host: TurnHost) -> JournalError | None:
     assert entry.output is not None
     try:
         try:
-            await host.keep(("response_item", output_item(entry.item, entry.output)))
+            await host.keep(records.response_item(output_item(entry.item, entry.output)))
         except JournalError:
             raise
         except Exception as error:
             log.exception("an output of the tool %s cannot be recorded", entry.call.name)
             told = f"internal error: the output cannot be recorded: {type(error).__name__}"
-            host.record(("response_item", output_item(entry.item, told)))
+            host.record(records.response_item(output_item(entry.item, told)))
     except JournalError as error:
         return error
     return None

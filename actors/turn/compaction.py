@@ -15,13 +15,14 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from attrs import frozen
 
-from spindle.actors.turn.host import Entry, TurnHost
+from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.sampling import TurnPlan, request, sample
 from spindle.rpc.large import apart
 from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest
 from spindle.rpc.protocol.items import ContextCompactionItem
-from spindle.rpc.protocol.packed import packed
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+from spindle.rpc.protocol.values import packed
+from spindle.storage.rollout import records
 from spindle.storage.rollout.history import (
     is_user_message,
     said_by_user,
@@ -29,6 +30,7 @@ from spindle.storage.rollout.history import (
     text_of,
     with_aborted_outputs,
 )
+from spindle.storage.rollout.records import Entry
 
 KEPT_TOKENS = 20_000
 """How much of what the user said is kept word by word."""
@@ -65,7 +67,7 @@ class Compacted:
     def entries(self) -> list[Entry]:
         """The rollout line."""
         replacement = [orjson.Fragment(item) for item in self.items]
-        return [("compacted", {"message": self.summary, "replacement_history": replacement})]
+        return [records.compacted(self.summary, replacement)]
 
     def usage(self) -> dict[str, int]:
         """The context as it is now, estimated: no answer has told its size yet."""

@@ -10,6 +10,7 @@ from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.tools.interface import Call, Hooked, Output, Tool, Use
 from spindle.actors.turn.context import message
 from spindle.actors.turn.host import TurnHost
+from spindle.storage.rollout import records
 
 
 async def run_hooked(
@@ -33,7 +34,7 @@ async def run_hooked(
     for reported, response in reports:
         after = await hooks.after(reported, response)
         if after.contexts:
-            host.record(*(("response_item", message("developer", context)) for context in after.contexts))
+            host.record(*(records.response_item(message("developer", context)) for context in after.contexts))
         if after.feedback is not None:
             output = after.feedback
             keep(output)

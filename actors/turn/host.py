@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import frozen
 
 from spindle.actors.tools.hooks.turn_hooks import Beginning
-from spindle.actors.tools.interface import Entry, ToolHost
+from spindle.actors.tools.interface import ToolHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput
 
 if TYPE_CHECKING:
     from spindle.actors.turn.compaction import Compacted
-
-__all__ = ["Entry", "Said", "TurnHost"]
 
 
 @frozen

@@ -21,6 +21,7 @@ from spindle.rpc.model.interface import Model
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.items import HookPromptFragment, HookPromptItem, UserMessageItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
 
 log = logging.getLogger("spindle")
@@ -122,7 +123,7 @@ async def say_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
 
 def _tell(host: TurnHost, heard: Heard) -> None:
     if heard.contexts:
-        host.record(*(("response_item", message("developer", context)) for context in heard.contexts))
+        host.record(*(records.response_item(message("developer", context)) for context in heard.contexts))
 
 
 def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
@@ -130,11 +131,10 @@ def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
     item = HookPromptItem(str(uuid.uuid4()), fragments)
     now = time.time_ns() // 1_000_000
     kept = {"type": "HookPrompt", "id": item.id, "fragments": unstructure(fragments)}
-    shown = {"type": "item_completed", "thread_id": host.thread_id, "turn_id": host.turn_id, "item": kept}
     host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
     host.record(
-        ("response_item", message("user", *map(prompt_text, fragments))),
-        ("event_msg", shown | {"started_at_ms": now, "completed_at_ms": now}),
+        records.response_item(message("user", *map(prompt_text, fragments))),
+        records.item_completed(host.thread_id, host.turn_id, kept, now),
     )
     host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
 
@@ -142,12 +142,12 @@ def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
 async def _say(host: TurnHost, said: Said) -> None:
     """Make input part of the conversation; what has no content is for the model only."""
     if not said.content:
-        await host.keep(("response_item", said.item))
+        await host.keep(records.response_item(said.item))
         return
     item = UserMessageItem(id=str(uuid.uuid4()), content=said.content)
     now = time.time_ns() // 1_000_000
     host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
-    await host.keep(("response_item", said.item), ("event_msg", user_message_event(said.content)))
+    await host.keep(records.response_item(said.item), user_message_event(said.content))
     host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
     if said.attached:
-        host.record(*(("response_item", message) for message in said.attached))
+        host.record(*map(records.response_item, said.attached))

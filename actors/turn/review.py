@@ -32,6 +32,7 @@ from spindle.rpc.protocol.reviews import (
     UncommittedChangesTarget,
 )
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
+from spindle.storage.rollout import records
 from spindle.storage.rollout.reviews import NO_REVIEW, review_output, review_text
 
 TOOLS = frozenset({"exec_command", "write_stdin", "update_plan", "request_user_input", "view_image"})
@@ -113,8 +114,7 @@ async def review(host: TurnHost, plan: TurnPlan, model: Model, target: ReviewTar
     Raises what `run_turn` raises, and ReviewFailed.
     """
     hint = label(target)
-    entered = {"type": "entered_review_mode", "target": unstructure(target), "user_facing_hint": hint}
-    host.record(("event_msg", entered))
+    host.record(records.entered_review_mode(unstructure(target), hint))
     _show(host, EnteredReviewModeItem(plan.turn_id, hint))
     output: dict[str, Any] | None = None
     try:
@@ -151,14 +151,9 @@ def _report(host: TurnHost, plan: TurnPlan, output: dict[str, Any] | None) -> st
         f"  <results>\n  {'None.' if output is None else shown}\n  </results>\n</user_action>"
     )
     answer = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": said}]}
-    host.record(
-        ("response_item", message("user", told)), ("event_msg", {"type": "exited_review_mode", "review_output": output})
-    )
+    host.record(records.response_item(message("user", told)), records.exited_review_mode(output))
     _show(host, ExitedReviewModeItem(plan.turn_id, shown))
-    host.record(
-        ("response_item", answer),
-        ("event_msg", {"type": "agent_message", "message": said, "phase": None, "memory_citation": None}),
-    )
+    host.record(records.response_item(answer), records.agent_message(said))
     _show(host, AgentMessageItem(id=str(uuid.uuid4()), text=said))
     return said
 

@@ -13,10 +13,9 @@ import orjson
 
 from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.compaction import Compacted
-from spindle.actors.turn.host import Entry, Said, TurnHost
+from spindle.actors.turn.host import Said, TurnHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
-from spindle.rpc.protocol.packed import packed
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.turns import (
@@ -24,6 +23,9 @@ from spindle.rpc.protocol.turns import (
     ItemCompletedNotification,
     ItemStartedNotification,
 )
+from spindle.rpc.protocol.values import packed
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
 
 class Reviewer:
@@ -88,8 +90,8 @@ class Reviewer:
 
     def _take(self, entries: Sequence[Entry]) -> list[Entry]:
         """Make them part of the review's history; returns those that are the thread's as well."""
-        self._items += [packed(orjson.dumps(payload)) for kind, payload in entries if kind == "response_item"]
-        return [(kind, payload) for kind, payload in entries if kind == "event_msg" and payload["type"] != "agent_message"]
+        self._items += [packed(orjson.dumps(item)) for item in records.response_items(entries)]
+        return [entry for entry in entries if (name := records.event_type(*entry)) and name != records.AGENT_MESSAGE]
 
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
         """See TurnHost."""

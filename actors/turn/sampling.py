@@ -18,6 +18,7 @@ from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest
 from spindle.rpc.protocol.turns import ErrorNotification, TurnError
+from spindle.storage.rollout import records
 
 BACKOFF = 0.2
 """Seconds before the first repeat of a broken stream; doubled each time, at most `BACKOFF_LIMIT`."""
@@ -121,7 +122,7 @@ async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Li
         if cancelled is None and isinstance(error, ModelError):  # a model with a nursery raises it in a group
             raise error from None
         for call in answer.calls:
-            host.record(("response_item", output_item(call, "not carried out: the answer it came in broke off")))
+            host.record(records.response_item(output_item(call, "not carried out: the answer it came in broke off")))
         raise
 
 

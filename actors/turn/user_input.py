@@ -12,6 +12,8 @@ from spindle.actors.tools.images.files import NotAnImage, data_url
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.items import ImageInput, LocalImageInput, TextInput, UserInput
 from spindle.storage.outside import Hidden, Readable
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
 MAX_CHARS = 1 << 20
 """Characters of text that one input may have."""
@@ -61,8 +63,8 @@ async def to_response_item(content: Sequence[UserInput], readable: Readable | No
     return {"type": "message", "role": "user", "content": parts}
 
 
-def user_message_event(content: Sequence[UserInput]) -> dict[str, Any]:
-    """The payload of the rollout's `user_message` event: all text as one, with the elements' byte ranges moved along."""
+def user_message_event(content: Sequence[UserInput]) -> Entry:
+    """The `user_message` record: all text as one, with the byte ranges of the elements shifted to match."""
     text, elements = "", list[dict[str, Any]]()
     for part in content:
         if isinstance(part, TextInput):
@@ -75,13 +77,9 @@ def user_message_event(content: Sequence[UserInput]) -> dict[str, Any]:
                 for e in part.text_elements
             ]
             text += part.text
-    return {
-        "type": "user_message",
-        "message": text,
-        "images": [part.url for part in content if isinstance(part, ImageInput)],
-        "local_images": [part.path for part in content if isinstance(part, LocalImageInput)],
-        "text_elements": elements,
-    }
+    images = [part.url for part in content if isinstance(part, ImageInput)]
+    local_images = [part.path for part in content if isinstance(part, LocalImageInput)]
+    return records.user_message(text, images, local_images, elements)
 
 
 def preview_of(content: Sequence[UserInput]) -> str:

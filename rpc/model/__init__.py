@@ -1,1 +1,1 @@
-"""The model: what a turn asks of it, what it streams back, and how it fails."""
+"""The client of models: requests, streamed events, errors."""

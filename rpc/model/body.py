@@ -1,4 +1,4 @@
-"""The body of a request as a stream: a long conversation goes out in pieces, and is never put together."""
+"""A request body as a stream: a long conversation is sent in pieces and is never in memory as one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import httpx
 
 PIECE = 256 * 1024
-"""Bytes of a piece at most."""
+"""The most bytes of a piece."""
 
 
 class Body(httpx.AsyncByteStream):
-    """The bytes of `parts`. It can be sent more than once."""
+    """The bytes of `parts`. The body can be sent again, for a retry."""
 
     def __init__(self, parts: Sequence[bytes]) -> None:
         self._parts = parts
@@ -21,7 +21,7 @@ class Body(httpx.AsyncByteStream):
 
 
 class _Pieces:
-    # no async generator: one that a lost connection leaves suspended would be left to the garbage collector
+    # not an async generator: a lost connection would leave it suspended, to be closed by the garbage collector
     def __init__(self, parts: Sequence[bytes]) -> None:
         self._pieces = pieces(parts)
 
@@ -36,7 +36,7 @@ class _Pieces:
 
 
 def pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
-    """The bytes of `parts`, in pieces of at most `PIECE` bytes: short parts joined, long ones cut."""
+    """Join short parts and cut long ones into pieces of at most `PIECE` bytes."""
     batch: list[bytes] = []
     size = 0
     for part in parts:

@@ -1,10 +1,9 @@
-"""One provider's HTTP connections: httpx's transports, which keep them alive, speak TLS and go through proxies.
+"""HTTP connections to one provider: httpx transports, which do keep-alive, TLS and proxies.
 
-An httpx client would do more for each request (cookies, redirects, authentication, merging what is set in two places), none
-of which is of use here, and takes as long for that as the transport does for sending it.
+No httpx client is used. It does more for each request (cookies, redirects, authentication, merged settings), which is
+not needed here and takes as long as sending the request.
 
-httpx is imported when the first request is made, in a worker thread, because it costs a daemon's start more than
-everything else together.
+httpx is imported at the first request, in a worker thread: the import takes longer than the rest of a daemon's start.
 """
 
 from __future__ import annotations
@@ -26,35 +25,36 @@ if TYPE_CHECKING:
 Header: TypeAlias = tuple[str, str]
 
 BODY_BYTES: Final = 512 << 20
-"""Bytes of an answer at most, events and what stands between them."""
+"""The most bytes of an answer, the bytes between events included."""
 _SHARE = 8
-"""Requests one transport has under way at most: it looks at all its connections for each request, which makes one
-transport for hundreds of streams quadratic."""
+"""The most requests in flight on one transport. A transport scans all its connections for each request, so one
+transport for hundreds of streams would be quadratic.
+"""
 _KEPT_SECONDS = 90.0
 _CONNECT_SECONDS = 30.0
 _LAST_BYTES_SECONDS = 0.02
 _CLOSE_SECONDS = 1.0
 _PIECES_IN_A_ROW = 64
-"""Pieces of a body that are taken before other tasks have their turn: pieces of a byte, read long ago, need no waiting."""
+"""Pieces of a body that are read between two checkpoints: small pieces that have already arrived need no waiting."""
 _DIRECT = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class HttpFailure(Exception):
-    """The exchange failed below HTTP: no connection, a lost one, or bytes that are no HTTP."""
+    """The exchange failed below HTTP: no connection, a lost connection, or bytes that are not HTTP."""
 
 
 class Idle(HttpFailure):
-    """Nothing came for as long as the caller was ready to wait."""
+    """No bytes arrived within the idle timeout."""
 
 
 class Unreadable(HttpFailure):
-    """The body is in an encoding that was not asked for, or longer than any answer is."""
+    """The body has an encoding that was not requested, or exceeds the bound."""
 
 
 class Exchange:
-    """A request that is being answered; `status` is known, the body is taken piece by piece.
+    """A response; `status` is known, the body is read piece by piece.
 
-    A body that is compressed, although that was not asked for, is not read: its size is anybody's guess.
+    A compressed body was not requested and is not read: its size has no bound.
     """
 
     def __init__(self, response: httpx.Response, done: Callable[[], None]) -> None:
@@ -69,12 +69,12 @@ class Exchange:
         return self._response.status_code
 
     def header(self, name: str) -> str | None:
-        """A header of the answer."""
+        """The value of a header."""
         value: str | None = self._response.headers.get(name)
         return value
 
     async def chunk(self) -> bytes:
-        """The bytes that came next, b"" at the end of the body. Raises HttpFailure."""
+        """The next bytes, b"" at the end of the body. Raises HttpFailure."""
         import httpx
 
         if not self._pieces and (encoding := self.header("content-encoding") or "identity") != "identity":
@@ -94,7 +94,7 @@ class Exchange:
         return piece
 
     async def rest(self, limit: int) -> bytes:
-        """The body, at most `limit` bytes of it; what a broken connection leaves out is missing."""
+        """The first `limit` bytes of the body. If the connection breaks, what arrived before."""
         parts: list[bytes] = []
         size = 0
         try:
@@ -106,15 +106,15 @@ class Exchange:
         return b"".join(parts)[:limit]
 
     async def aclose(self, whole: bool = False) -> None:
-        """End the exchange. The connection is kept if all was read; `whole` says that only the body's end mark is missing."""
+        """End the exchange. The connection is reused if the body was read; `whole` means that only its end mark is unread."""
         if whole:
             with trio.move_on_after(_LAST_BYTES_SECONDS):
                 await self.rest(1 << 16)
         try:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
                 await self._response.aclose()
-                # httpx's body is a nest of generators; on a closed connection the next step ends every one of them,
-                # where an abandoned nest would be left to the garbage collector
+                # httpx's body is nested generators; on a closed connection, one more step ends all of them. Otherwise
+                # the garbage collector would have to close them.
                 await self.rest(1 << 16)
         finally:
             self._done()
@@ -130,15 +130,14 @@ class Connections:
         self._parsed: httpx.URL | None = None
 
     async def post(self, headers: Sequence[Header], body: Sequence[bytes], idle: float) -> Exchange:
-        """POST a body, given in parts; returns when the head of the answer is there. `idle` bounds each wait for bytes, in
-        seconds.
+        """POST a body, given in parts; returns when the head of the response has arrived.
 
-        Raises HttpFailure; ValueError for a URL or a header that cannot be used.
+        `idle` bounds each wait for bytes, in seconds. Raises HttpFailure; ValueError for an unusable URL or header.
         """
         return await self._exchange("POST", headers, body, idle)
 
     async def get(self, headers: Sequence[Header], idle: float) -> Exchange:
-        """As `post`, without a body."""
+        """GET; otherwise as `post`."""
         return await self._exchange("GET", headers, None, idle)
 
     async def _exchange(
@@ -151,7 +150,7 @@ class Connections:
         try:
             url = self._parsed = self._parsed or httpx.URL(self.url)
             if not url.host:
-                raise httpx.UnsupportedProtocol("the URL names no host")
+                raise httpx.UnsupportedProtocol("the URL has no host")
             pool = next((pool for pool in self._pools if pool.in_use < _SHARE), None)
             if pool is None:
                 pool = _Pool(_open(url, self._context))
@@ -163,7 +162,7 @@ class Connections:
         except httpx.LocalProtocolError as error:
             if "header value" not in str(error):
                 raise ValueError(f"{shown(self.url)}: {error}") from error
-            # the value may be a key, and so its words and its cause's stay here
+            # the value may be a key, so neither it nor the cause is quoted
             raise ValueError(f"{shown(self.url)}: a header has a value that cannot be sent") from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise ValueError(f"{shown(self.url)}: {error}") from error
@@ -171,21 +170,21 @@ class Connections:
             raise HttpFailure(_reason(error)) from error
 
     async def aclose(self) -> None:
-        """Close every connection; answers in progress fail."""
+        """Close all connections; responses in progress fail."""
         pools, self._pools = self._pools, []
         for pool in pools:
             await pool.transport.aclose()
 
 
 class _Pool:
-    """A transport and how many requests it has under way."""
+    """A transport and its number of requests in flight."""
 
     def __init__(self, transport: httpx.AsyncHTTPTransport) -> None:
         self.transport = transport
         self.in_use = 0
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        """The head of the answer; `free` is to be called when the rest has been read. Raises httpx.HTTPError."""
+        """Send a request; returns the head of the response. The caller calls `free` after the body. Raises httpx.HTTPError."""
         import httpx
 
         self.in_use += 1
@@ -195,14 +194,14 @@ class _Pool:
             except httpx.RemoteProtocolError as error:
                 if "without sending a response" not in str(error):
                     raise
-                # a kept connection that the server closed just now; the request was not dealt with
+                # the server closed an idle connection at this moment; it did not process the request
                 return await self.transport.handle_async_request(request)
         except BaseException:
             self.free()
             raise
 
     def free(self) -> None:
-        """A request has ended."""
+        """A request ended."""
         self.in_use -= 1
 
 
@@ -237,7 +236,7 @@ def _open(url: httpx.URL, context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
 
 
 def _proxy_for(scheme: str, host: str) -> str | None:
-    """The proxy that the environment names for a host: http_proxy, https_proxy, all_proxy, no_proxy, in either case."""
+    """The proxy for a host, from http_proxy, https_proxy, all_proxy and no_proxy in the environment, in either case."""
     from urllib.request import getproxies_environment, proxy_bypass
 
     proxies = getproxies_environment()

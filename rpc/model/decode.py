@@ -1,7 +1,7 @@
 """The events of the Responses API as model events.
 
-Format: the streaming reference of OpenAI's Responses API. What is unknown or does not parse is skipped, so that a
-provider may say more than is understood here.
+Format: the streaming reference of OpenAI's Responses API. Unknown or invalid events are skipped, so that a provider may
+send events that are newer than this code.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,7 +9,6 @@ from typing import Any, TypeAlias, cast
 
 import orjson
 
-from spindle.rpc.model.errors import ModelError, disconnected, failed, incomplete
 from spindle.rpc.model.interface import (
     Completed,
     Created,
@@ -23,11 +22,12 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
+from spindle.rpc.model.model_errors import ModelError, disconnected, failed, incomplete
 from spindle.rpc.protocol.values import VALUES, count, crowded, too_deep
 
 _Fields: TypeAlias = Mapping[str, type | tuple[type, ...]]
 
-# What an output item must have to be of use; without it the conversation could not be continued.
+# The members an output item needs; without them the conversation could not continue.
 _ITEMS: Mapping[str, _Fields] = {
     "message": {"role": str, "content": list},
     "reasoning": {"summary": list},
@@ -45,9 +45,9 @@ _ITEMS: Mapping[str, _Fields] = {
 
 
 def decode(payloads: Iterable[bytes], events: list[ModelEvent]) -> ModelError | None:
-    """Append the events that `payloads` hold; returns the failure the provider reported, if it did.
+    """Decode `payloads` and append their events; returns the failure that the provider reported, if any.
 
-    Nothing after `Completed` or a failure is looked at.
+    Events after `Completed` or a failure are ignored.
     """
     for payload in payloads:
         if len(payload) > VALUES and crowded(payload):
@@ -60,7 +60,7 @@ def decode(payloads: Iterable[bytes], events: list[ModelEvent]) -> ModelError | 
             continue
         fields = cast(dict[str, Any], data)
         kind = fields.get("type")
-        if kind == "response.output_text.delta":  # nearly all of them, so no look-up
+        if kind == "response.output_text.delta":  # the most frequent type, so it is tested first
             delta = fields.get("delta")
             if type(delta) is str:
                 item_id = fields.get("item_id")

@@ -1,4 +1,4 @@
-"""What a turn asks of a model and what it gets back, independent of any provider's wire format."""
+"""The interface of models: requests and events, independent of a provider's wire format."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from attrs import frozen
 
-from spindle.rpc.model.errors import ModelError
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.provider import Provider
 
 __all__ = [
@@ -33,8 +33,8 @@ __all__ = [
 class ModelRequest:
     """One sampling request.
 
-    `input` holds the conversation, each response item already encoded as JSON, so that a long history is
-    concatenated rather than serialised again. `prompt_cache_key` is normally the thread id.
+    `input` is the conversation, each response item encoded as JSON, so that a long history is concatenated and not
+    serialised again. `prompt_cache_key` is normally the thread id.
     """
 
     model: str
@@ -53,9 +53,9 @@ class ModelRequest:
     originator: str
     user_agent: str
     subagent: str | None = None
-    """The kind of sub-agent that asks; None for the user's own agent."""
+    """The kind of sub-agent; None for the user's own agent."""
     parent_thread_id: str | None = None
-    """The thread that has started the one that asks."""
+    """The thread that spawned this one."""
 
 
 @frozen
@@ -71,7 +71,7 @@ class Usage:
 
 @frozen
 class Created:
-    """The provider accepted the request and begins to answer."""
+    """The provider accepted the request."""
 
     response_id: str | None
 
@@ -116,7 +116,7 @@ class ReasoningDelta:
 
 @frozen
 class InputDelta:
-    """More of what the model calls a tool with that takes text under a grammar."""
+    """More input of a custom tool call (text under a grammar)."""
 
     delta: str
     item_id: str | None
@@ -131,7 +131,7 @@ class ItemDone:
 
 @frozen
 class Completed:
-    """The answer is whole; nothing follows. `usage` is None when the provider did not report it."""
+    """The answer is complete; no event follows. `usage` is None if the provider did not report it."""
 
     response_id: str
     usage: Usage | None
@@ -151,31 +151,32 @@ ModelEvent: TypeAlias = (
 
 
 class Model(Protocol):
-    """Something that answers requests. Safe to share between tasks of one trio run."""
+    """Answers sampling requests. May be shared by the tasks of one trio run."""
 
     stream_max_retries: int
-    """How often a caller may repeat a request whose `ModelError` is retryable."""
+    """How often a caller may retry a request after a retryable `ModelError`."""
 
     def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
-        """Ask; entering sends the request, iterating yields batches of events, leaving drops what is unread.
+        """Send a request and stream the answer: entering sends it, iterating yields batches of events, leaving discards
+        the rest.
 
-        A batch is all events that arrived together, never empty. The iteration ends after `Completed`.
-        Entering and iterating raise `ModelError`.
+        A batch is all events that arrived together, never empty. The iteration ends after `Completed`. Entering and
+        iterating raise `ModelError`.
         """
         ...
 
     async def aclose(self) -> None:
-        """Release what is kept between requests. Requests in progress may end, new ones are refused."""
+        """Close idle connections. Requests in progress may end; new requests are refused."""
         ...
 
 
 @runtime_checkable
 class ListsModels(Protocol):
-    """A provider that can be asked for its models."""
+    """A provider that lists its models."""
 
     async def list_models(self, client_version: str, etag: str | None) -> tuple[Sequence[object], str | None] | None:
-        """(the entries, as they came; the list's etag), or None if it is still the one with this `etag`.
+        """(the entries as received, the list's etag), or None if the list still has this `etag`.
 
-        Some seconds at most. Raises ModelError.
+        Takes a few seconds at most. Raises ModelError.
         """
         ...

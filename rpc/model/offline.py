@@ -1,7 +1,7 @@
-"""A model without a network: it plays a script, and beyond it repeats what it was told.
+"""A model without a network: it plays a script, and after its end repeats the user's input.
 
-The file that `OfflineModel.from_file` reads is a JSON array with one entry per request. An entry is a string (the
-text of the answer) or an object with any of
+The file that `OfflineModel.from_file` reads is a JSON array with one entry per request. An entry is a string (the text
+of the answer) or an object with any of
 
 - `text`: the answer, streamed word by word, or `chunks`: the answer as it is to be streamed;
 - `reasoning`: a summary of thoughts, streamed before the answer;
@@ -25,7 +25,6 @@ import trio
 from attrs import frozen
 
 from spindle.rpc.model.decode import decode
-from spindle.rpc.model.errors import ModelError
 from spindle.rpc.model.interface import (
     Completed,
     Created,
@@ -38,6 +37,7 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.protocol.values import loads
 
 _BYTES_PER_TOKEN = 4
@@ -46,10 +46,10 @@ _ECHO_LIMIT = 400
 
 @frozen
 class ScriptedAnswer:
-    """One answer, as the module describes. Times are in seconds.
+    """One answer; see the module. Times are in seconds.
 
-    `chunks` is the text in the pieces it is streamed in. `events` replaces all that would be streamed; without a
-    `Completed` in it the stream ends as if cut off, unless `error` says how.
+    `chunks` are the pieces in which the text is streamed. `events` replaces everything else; without a `Completed` the
+    stream ends as if the connection broke, unless `error` says how.
     """
 
     chunks: Sequence[str] = ()
@@ -67,11 +67,11 @@ class ScriptedAnswer:
 
     @classmethod
     def from_json(cls, entry: object) -> "ScriptedAnswer":
-        """Raises `ValueError` for what is no entry of a script."""
+        """Build the answer of a script's entry. Raises `ValueError` for an invalid entry."""
         if isinstance(entry, str):
             return cls.of(entry)
         if not isinstance(entry, dict):
-            raise ValueError(f"an answer is a string or an object, not {entry!r}")
+            raise ValueError(f"an answer must be a string or an object, not {entry!r}")
         fields = cast(dict[str, Any], entry)
         unknown = fields.keys() - _KEYS
         if unknown:
@@ -113,7 +113,7 @@ _KEYS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
 
 
 class OfflineModel:
-    """A `Model` that needs nothing. Answers of `script` are given in order, whoever asks."""
+    """A `Model` that needs no network. Requests get the answers of `script` in order."""
 
     def __init__(self, script: Sequence[ScriptedAnswer | str] = (), *, stream_max_retries: int = 5) -> None:
         self.stream_max_retries = stream_max_retries
@@ -122,13 +122,13 @@ class OfflineModel:
 
     @classmethod
     def from_file(cls, path: str | Path) -> "OfflineModel":
-        """Read a script. Blocking. Raises `OSError`, and `ValueError` with the place for what is no script."""
+        """Read a script. Blocking. Raises `OSError`, and `ValueError` with the position of an error."""
         try:
             entries = loads(Path(path).read_bytes())
         except orjson.JSONDecodeError as error:
             raise ValueError(f"{path}: {error}") from error
         if not isinstance(entries, list):
-            raise ValueError(f"{path}: not an array of answers")
+            raise ValueError(f"{path}: must be an array of answers")
         script: list[ScriptedAnswer] = []
         for number, entry in enumerate(cast(list[object], entries), 1):
             try:
@@ -142,12 +142,12 @@ class OfflineModel:
         return _Playback(self, request)
 
     def answer(self, request: ModelRequest) -> ScriptedAnswer:
-        """The next answer of the script, or one of the model's own."""
+        """The next answer of the script, or the default answer."""
         self.requests += 1
         return self._script.popleft() if self._script else ScriptedAnswer.of(_echo(request))
 
     async def aclose(self) -> None:
-        """As in `Model`: there is nothing to release."""
+        """As in `Model`; does nothing."""
 
 
 class _Playback:
@@ -211,7 +211,7 @@ def _batches(answer: ScriptedAnswer, request: ModelRequest) -> Iterator[list[Mod
         for piece in answer.chunks:
             yield [TextDelta(piece, item_id)]
         if answer.error is not None:
-            return  # the failure breaks the message off
+            return  # the error interrupts the message
         message = _message(item_id, "".join(answer.chunks))
         items.append(message)
         yield [ItemDone(message)]
@@ -223,7 +223,7 @@ def _batches(answer: ScriptedAnswer, request: ModelRequest) -> Iterator[list[Mod
 
 
 def words(text: str) -> list[str]:
-    """`text` cut before each word; joined it is `text` again."""
+    """Split `text` before each word. The pieces, joined, are `text`."""
     return re.findall(r"\s*\S+\s*$|\s*\S+|\s+$", text)
 
 

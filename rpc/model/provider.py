@@ -11,10 +11,10 @@ def _no_strings() -> Mapping[str, str]:
 
 @frozen
 class Provider:
-    """Where and how to reach a provider. Attribute names are the keys of config.toml.
+    """How to reach a provider. Attribute names are keys of config.toml.
 
-    `env_http_headers` maps a header to the environment variable that holds its value. `request_max_retries`
-    repeats are silent (before the answer begins); `stream_max_retries` are announced to clients.
+    `env_http_headers` maps a header to the environment variable with its value. `request_max_retries` limits silent
+    retries before the answer begins, `stream_max_retries` those that are announced to clients.
     """
 
     name: str
@@ -31,9 +31,9 @@ class Provider:
     wire_api: str = "responses"
     env_key_instructions: str | None = None
     lists_models: bool = False
-    """Ours: whether it says at `GET {base_url}/models` what Codex's own provider says there of its models."""
+    """Spindle's own key: whether `GET {base_url}/models` lists models in the form of Codex's own provider."""
 
     @property
     def is_offline(self) -> bool:
-        """Whether the built-in model that needs no network answers for it."""
+        """Whether the built-in model without a network answers."""
         return self.base_url is None and self.name == "Offline"

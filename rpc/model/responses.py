@@ -1,4 +1,4 @@
-"""A model behind the Responses API: one POST per request, the answer as server-sent events."""
+"""The client of the Responses API: one POST per request, the answer as server-sent events."""
 
 import os
 import random
@@ -14,11 +14,11 @@ import trio
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, Unreadable
 from spindle.rpc.model.decode import decode
-from spindle.rpc.model.errors import ModelError, disconnected, refused
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
+from spindle.rpc.model.model_errors import ModelError, disconnected, refused
 from spindle.rpc.model.provider import Provider
-from spindle.rpc.model.sse import EventSplitter, EventTooLong, payloads
 from spindle.rpc.protocol.values import loads
+from spindle.rpc.sse import EventSplitter, EventTooLong, payloads
 from spindle.rpc.urls import shown
 
 _ERROR_BODY_LIMIT = 1 << 20
@@ -31,9 +31,9 @@ _LIST_LIMIT = 8 << 20
 class ResponsesModel:
     """A `Model` over HTTP.
 
-    `api_key` is asked per request, and only for a provider that requires OpenAI credentials; a key configured for
-    the provider itself comes first. `environ` holds the variables that the provider's settings name. Raises ValueError for
-    a provider without `base_url`: no other host is asked in its place.
+    `api_key` is called per request, and only for a provider that requires OpenAI credentials; a key configured for the
+    provider itself has precedence. `environ` has the variables that the provider's settings name. Raises ValueError for
+    a provider without `base_url`: no other host is used instead.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class ResponsesModel:
         self._shown = shown(self.url)
 
     def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
-        """As in `Model`. A server error or a lost connection before the answer is repeated in silence."""
+        """As in `Model`. A server error or a lost connection before the answer is retried silently."""
         return _Stream(self, request)
 
     async def aclose(self) -> None:
-        """As in `Model`; idle connections are closed at once, others when their answer ends."""
+        """As in `Model`; busy connections are closed when their answer ends."""
         self._closed = True
         if self._connections is not None:
             await self._connections.aclose()
@@ -106,7 +106,7 @@ class ResponsesModel:
         return cast("list[object]", entries), exchange.header("etag")
 
     async def open(self, request: ModelRequest) -> Exchange:
-        """Send `request` and return the exchange, its answer a success. Raises `ModelError`."""
+        """Send `request`; returns the exchange of a successful response. Raises `ModelError`."""
         if self._closed:
             raise ModelError("the model is closed")
         if self._connections is None:
@@ -114,8 +114,8 @@ class ResponsesModel:
         headers = self._headers(request)
         try:
             body = encode_body(request)
-        except TypeError as error:  # orjson's for text that is no UTF-8 as well
-            raise ModelError(f"the request cannot be written as JSON: {error}") from error
+        except TypeError as error:  # orjson raises this for invalid UTF-8, too
+            raise ModelError(f"the request cannot be encoded as JSON: {error}") from error
         retries = self.provider.request_max_retries
         attempt = 0
         while True:
@@ -161,7 +161,9 @@ class ResponsesModel:
         return self._with_own(headers)
 
     def _with_own(self, headers: list[Header]) -> list[Header]:
-        """With the key, and what the provider's settings put in or in place. Raises ModelError for a missing key."""
+        """The headers with the key and those of the provider's settings, which replace defaults. Raises ModelError for
+        a missing key.
+        """
         provider, environ = self.provider, self._environ
         key = self._bearer()
         if key:
@@ -175,11 +177,11 @@ class ResponsesModel:
         return [(name, value) for name, value in headers if name not in own] + list(own.items())
 
     def _without_keys(self, said: bytes) -> bytes:
-        """What a provider says of a request that it refuses, which may be the keys that came with it."""
+        """The provider's words about a refused request, without the keys that were sent with it."""
         variables = self.provider.env_http_headers.values()
         try:
             keys = [self._bearer(), *(self._environ.get(variable, "").strip() for variable in variables)]
-        except ModelError:  # there is none, so it was not sent
+        except ModelError:  # there is no key, so none was sent
             return said
         for key in keys:
             if key:
@@ -196,12 +198,12 @@ class ResponsesModel:
             return key
         if provider.experimental_bearer_token:
             return provider.experimental_bearer_token
-        # A key for OpenAI is nobody else's business, so other providers do not get it.
+        # OpenAI's key is never sent to other providers.
         return self._api_key() if provider.requires_openai_auth else None
 
 
 def encode_body(request: ModelRequest) -> list[bytes]:
-    """The JSON body of the POST, in parts. The items of `input` are put in as they are."""
+    """The JSON body of the POST, in parts. The items of `input` are inserted without decoding them."""
     body: dict[str, object] = {
         "model": request.model,
         "instructions": request.instructions,
@@ -220,13 +222,13 @@ def encode_body(request: ModelRequest) -> list[bytes]:
     if request.text is not None:
         body["text"] = request.text
     body["client_metadata"] = request.client_metadata
-    # no text can contain the place (quotes are escaped there), and only texts come before it
+    # no string can contain this placeholder (its quotes would be escaped), and only strings precede it
     head, place, tail = orjson.dumps(body, default=_plain).partition(_INPUT)
     return [head + place[:-1], *_listed(request.input), b"]" + tail]
 
 
 def _listed(items: Sequence[bytes]) -> list[bytes]:
-    """`items` with commas between them, in parts: a few, where the items are short and not very many."""
+    """`items` separated by commas, as parts. Few short items are joined to few parts."""
     if len(items) > _MANY:
         parts = [b","] * (2 * len(items) - 1)
         parts[::2] = items
@@ -247,7 +249,7 @@ def _listed(items: Sequence[bytes]) -> list[bytes]:
 
 _INPUT = b'"input":[]'
 _GROUP = 128
-_MANY = 8192  # so many are joined while they are sent, piece by piece
+_MANY = 8192  # this many are joined piece by piece, while they are sent
 
 
 def _plain(value: object) -> object:
@@ -263,7 +265,7 @@ def _decode(whole: bytes, events: list[ModelEvent]) -> ModelError | None:
 
 
 class _Stream:
-    """The context manager and the iterator that `ResponsesModel.stream` returns."""
+    """The context manager and iterator of `ResponsesModel.stream`."""
 
     def __init__(self, model: ResponsesModel, request: ModelRequest) -> None:
         self._model = model
@@ -302,11 +304,11 @@ class _Stream:
                 chunk = await self._exchange.chunk()
                 whole = self._splitter.take(chunk) if chunk else self._splitter.rest()
                 failure = None if chunk else disconnected("stream closed before response.completed")
-            except (Unreadable, EventTooLong) as error:  # it would be no shorter the next time
+            except (Unreadable, EventTooLong) as error:  # a retry would be as long
                 raise ModelError(f"model provider {self._model.provider.name}: {error}") from error
             except HttpFailure as error:
                 whole, failure = self._splitter.rest(), disconnected(str(error))
-            # a chunk full of small events takes less than handing it over and back; an event that came in many chunks is large
+            # a chunk of small events costs less than a worker thread; only an event of many chunks is large
             self._failure = await apart(len(whole) // 4, None, _decode, whole, events) or failure
             if events and type(events[-1]) is Completed:
                 self._completed, self._failure = True, None

@@ -1,4 +1,4 @@
-"""The vocabulary of the Codex app-server protocol (version 2), as attrs classes; one module per noun.
+"""The types of the Codex app-server protocol (version 2), as attrs classes; one module per noun.
 
-Nothing is imported here, so that a program pays only for the nouns it uses.
+Nothing is imported here, so that a program imports only the nouns it uses.
 """

@@ -1,4 +1,4 @@
-"""The account that model requests are made with: reading it, logging in and out."""
+"""The account for model requests: read it, log in, log out."""
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
@@ -46,7 +46,7 @@ class GetAccountResponse:
 
 @frozen
 class ApiKeyLogin:
-    """Log in with an API key; nobody has to be asked."""
+    """Log in with an API key; needs no action of the user."""
 
     type: Literal["apiKey"] = field(default="apiKey", init=False)
     api_key: str = field(repr=False)
@@ -68,7 +68,7 @@ class ChatgptDeviceCodeLogin:
 
 @frozen
 class ChatgptAuthTokensLogin:
-    """Use tokens that the client obtained and will renew."""
+    """Use tokens that the client has obtained and will renew."""
 
     EXPERIMENTAL: ClassVar[str] = "account/login/start.chatgptAuthTokens"
 
@@ -124,12 +124,12 @@ LoginAccountResponse: TypeAlias = Annotated[
 
 @frozen
 class LogoutAccountResponse:
-    """Nobody is logged in."""
+    """The user is logged out."""
 
 
 @frozen
 class GetAuthStatusParams:
-    """Parameters of getAuthStatus; the token is shown only if asked for."""
+    """Parameters of getAuthStatus; the token is included only on request."""
 
     include_token: bool | None = None
     refresh_token: bool | None = None
@@ -146,7 +146,7 @@ class GetAuthStatusResponse:
 
 @frozen
 class AccountLoginCompletedNotification:
-    """A login ended, well or not; the id is None for one that asked nobody."""
+    """A login succeeded or failed; the id is None for a login without interaction."""
 
     METHOD: ClassVar[str] = "account/login/completed"
 
@@ -157,7 +157,7 @@ class AccountLoginCompletedNotification:
 
 @frozen
 class AccountUpdatedNotification:
-    """Another account is in use, or none."""
+    """The account in use changed; it may be none."""
 
     METHOD: ClassVar[str] = "account/updated"
 
@@ -167,7 +167,7 @@ class AccountUpdatedNotification:
 
 @frozen
 class AccountRateLimitsUpdatedNotification:
-    """The provider reported its limits; the object is the protocol's RateLimitSnapshot."""
+    """The provider reported its limits, as the protocol's RateLimitSnapshot."""
 
     METHOD: ClassVar[str] = "account/rateLimits/updated"
 

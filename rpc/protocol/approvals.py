@@ -1,4 +1,4 @@
-"""What the server asks its clients: approvals, answers from the user, calls of the client's own tools."""
+"""Requests from the server to its clients: approvals, questions to the user, calls of the client's own tools."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, TypeAlias
@@ -16,7 +16,7 @@ _OPTIONAL = {"omit_none": True}
 
 @frozen
 class ExecpolicyAmendment:
-    """Let every command that begins with these words run from now on. Snake case on the wire."""
+    """Allow all commands that begin with these words from now on. Snake case on the wire."""
 
     execpolicy_amendment: Sequence[str] = field(metadata={"wire": "execpolicy_amendment"})
 
@@ -38,7 +38,7 @@ class NetworkPolicyAmendment:
 
 @frozen
 class NetworkAmendment:
-    """What `ApplyNetworkPolicyAmendment` carries. Snake case on the wire."""
+    """The content of `ApplyNetworkPolicyAmendment`. Snake case on the wire."""
 
     network_policy_amendment: NetworkPolicyAmendment = field(metadata={"wire": "network_policy_amendment"})
 
@@ -68,7 +68,7 @@ CommandExecutionApprovalDecision: TypeAlias = Annotated[
 
 @frozen(kw_only=True)
 class CommandExecutionRequestApprovalParams:
-    """May this command run? What does not apply is left out. `started_at_ms` is from 0.169, whose clients require it."""
+    """May this command run? Members that do not apply are omitted. `started_at_ms` is from 0.169, whose clients require it."""
 
     METHOD: ClassVar[str] = "item/commandExecution/requestApproval"
 
@@ -99,7 +99,9 @@ class CommandExecutionRequestApprovalResponse:
 
 @frozen(kw_only=True)
 class FileChangeRequestApprovalParams:
-    """May this patch be applied? The item has been announced with its changes. `grant_root`: for this folder too."""
+    """May this patch be applied? Its item, with the changes, was announced before. `grant_root`: the folder to allow as
+    well.
+    """
 
     METHOD: ClassVar[str] = "item/fileChange/requestApproval"
 
@@ -135,7 +137,7 @@ class PermissionsRequestApprovalParams:
 
 @frozen
 class PermissionsRequestApprovalResponse:
-    """What is granted, and for how long."""
+    """The granted permissions and their duration."""
 
     permissions: JsonObject
     scope: PermissionGrantScope = "turn"
@@ -158,7 +160,7 @@ class DynamicToolCallParams:
 
 @frozen
 class DynamicToolCallResponse:
-    """What the client's tool answered."""
+    """The answer of the client's tool."""
 
     content_items: Sequence[DynamicToolCallOutputContentItem]
     success: bool
@@ -166,7 +168,7 @@ class DynamicToolCallResponse:
 
 @frozen
 class ToolRequestUserInputOption:
-    """One answer to choose."""
+    """One option."""
 
     label: str
     description: str
@@ -174,7 +176,7 @@ class ToolRequestUserInputOption:
 
 @frozen(kw_only=True)
 class ToolRequestUserInputQuestion:
-    """One question; free text may be answered if `is_other`, and is hidden while typed if `is_secret`."""
+    """One question. `is_other` allows free text; `is_secret` hides it while the user types."""
 
     id: str
     header: str
@@ -186,7 +188,7 @@ class ToolRequestUserInputQuestion:
 
 @frozen
 class ToolRequestUserInputParams:
-    """The agent asks the user, and waits. `is_blocking` is from 0.169, whose clients require it."""
+    """The agent asks the user and waits for the answer. `is_blocking` is from 0.169, whose clients require it."""
 
     METHOD: ClassVar[str] = "item/tool/requestUserInput"
 
@@ -199,7 +201,7 @@ class ToolRequestUserInputParams:
 
 @frozen
 class ToolRequestUserInputAnswer:
-    """What the user chose or wrote."""
+    """The options that the user chose, or the user's text."""
 
     answers: Sequence[str]
 

@@ -1,7 +1,7 @@
 """The methods a client may call: their parameters, and which of them need the experimentalApi capability.
 
-The names are those of Codex 0.124, in its order, and behind them what later versions add. The error for an unknown method lists
-them. Parameter classes are imported when their method is first called.
+The names are those of Codex 0.124, in its order, followed by those of later versions. The error for an unknown method
+lists them. A parameter class is imported when its method is first called.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from spindle.rpc.protocol.shapes import wire_name
 
 @attrs.frozen
 class Method:
-    """A method. `params` is a class in `module` of this package, and has to be there; None for a method without any."""
+    """A method. `params` names a class in `module` of this package; None for a method without parameters."""
 
     name: str
     module: str
@@ -111,13 +111,13 @@ _EXPERIMENTAL: Final = frozenset(
 
 
 EXPERIMENTAL_NOTIFICATIONS: Final = frozenset(("thread/readState/changed", "thread/settings/updated"))
-"""Notifications that only connections with the experimentalApi capability get."""
+"""Notifications that are sent only to connections with the experimentalApi capability."""
 
 
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
     {name: Method(name, module, params, name in _EXPERIMENTAL) for name, module, params in _TABLE}
 )
-"""Every method that is served, by name."""
+"""All served methods, by name."""
 
 
 @cache
@@ -130,10 +130,10 @@ def params_class(method: str) -> Any | None:
 
 
 def structure_params(method: str, params: object, has_params: bool = True) -> Any:
-    """Turn a request's decoded parameters into the class of its method.
+    """Structure a request's decoded parameters as the class of its method.
 
-    None for methods without any. Raises `RpcError` (-32600) for an unknown method, missing parameters, parameters of the
-    wrong shape, and members that are not supported.
+    Returns None for methods without parameters. Raises `RpcError` (-32600) for an unknown method, missing parameters,
+    parameters of the wrong shape, and unsupported members.
     """
     entry = METHODS.get(method)
     if entry is None:
@@ -154,9 +154,9 @@ def structure_params(method: str, params: object, has_params: bool = True) -> An
 
 
 def check_experimental(method: str, params: object) -> None:
-    """Refuse what a connection without the experimentalApi capability may not use.
+    """Refuse methods and members that need the experimentalApi capability.
 
-    `params` is what `structure_params` returned. Raises `RpcError` (-32600), which names what was refused.
+    `params` is the result of `structure_params`. Raises `RpcError` (-32600) with the name of the method or member.
     """
     reason = _experimental_use(method, params)
     if reason is not None:
@@ -164,7 +164,7 @@ def check_experimental(method: str, params: object) -> None:
 
 
 def parse_params(method: str, params: object, has_params: bool, experimental: bool) -> Any:
-    """Both of the above: structure, then gate unless the connection is `experimental`. Raises `RpcError`."""
+    """Structure the parameters, then check them unless the connection is `experimental`. Raises `RpcError`."""
     structured = structure_params(method, params, has_params)
     if not experimental:
         check_experimental(method, structured)
@@ -197,7 +197,7 @@ def _experimental_use(method: str, params: object) -> str | None:
 
 @cache
 def _gated(cls: Any) -> tuple[tuple[str, str | None], ...]:
-    """Attributes to look at, in order; with the name to refuse them by, or None where only some values are gated."""
+    """The attributes to check, in order, each with its name in errors, or None if only some values are experimental."""
     gated: list[tuple[str, str | None]] = []
     for attribute in attrs.fields(cls):
         mark = attribute.metadata.get("experimental")

@@ -1,4 +1,4 @@
-"""The configuration as clients read it: the merged result and the layers it came from."""
+"""The configuration as clients read it: the merged settings and their layers."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -10,7 +10,7 @@ from spindle.rpc.protocol.shapes import JsonObject, PathName, USize
 
 @frozen
 class ConfigReadParams:
-    """Parameters of config/read; with `cwd` the layers of that project count too."""
+    """Parameters of config/read; `cwd` adds the layers of that project."""
 
     include_layers: bool = False
     cwd: PathName | None = None
@@ -18,7 +18,7 @@ class ConfigReadParams:
 
 @frozen
 class ConfigLayerMetadata:
-    """Where a value came from. `name` is an object of the protocol's ConfigLayerSource; `version` a content hash."""
+    """The layer of a value. `name` is the protocol's ConfigLayerSource, `version` a hash of the layer's content."""
 
     name: JsonObject
     version: str
@@ -26,7 +26,7 @@ class ConfigLayerMetadata:
 
 @frozen
 class ConfigLayer:
-    """One layer, as it was read."""
+    """One layer."""
 
     name: JsonObject
     version: str
@@ -36,7 +36,7 @@ class ConfigLayer:
 
 @frozen
 class ConfigReadResponse:
-    """The merged configuration (keys in snake case), a key's origin, and the layers if asked for, strongest first."""
+    """The merged configuration (keys in snake case), the origin of each key, and on request the layers, strongest first."""
 
     config: JsonObject
     origins: Mapping[str, ConfigLayerMetadata]
@@ -45,7 +45,7 @@ class ConfigReadResponse:
 
 @frozen
 class ConfigRequirementsReadResponse:
-    """What an administrator demands of the configuration; None if nothing."""
+    """The administrator's requirements; None if there are none."""
 
     requirements: JsonObject | None = None
 
@@ -60,7 +60,7 @@ class TextPosition:
 
 @frozen
 class TextRange:
-    """A stretch of a text file."""
+    """A range in a text file."""
 
     start: TextPosition
     end: TextPosition
@@ -68,7 +68,7 @@ class TextRange:
 
 @frozen
 class ConfigWarningNotification:
-    """Something about the configuration that the user should know."""
+    """A warning about the configuration."""
 
     METHOD: ClassVar[str] = "configWarning"
 
@@ -80,7 +80,7 @@ class ConfigWarningNotification:
 
 @frozen
 class DeprecationNoticeNotification:
-    """Something the user relies on will go away."""
+    """A feature that the user uses is deprecated."""
 
     METHOD: ClassVar[str] = "deprecationNotice"
 

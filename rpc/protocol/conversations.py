@@ -1,11 +1,11 @@
-"""getConversationSummary: an older client's view of a stored thread."""
+"""getConversationSummary: the summary of a stored thread, for older clients."""
 
 from attrs import field, frozen
 
 
 @frozen(kw_only=True)
 class GetConversationSummaryParams:
-    """By id, or by the rollout's path, which may be relative to the home; not checked here."""
+    """A thread, by its id or by its rollout's path, which may be relative to the home. The values are not checked here."""
 
     conversation_id: object = None
     rollout_path: object = None
@@ -13,7 +13,7 @@ class GetConversationSummaryParams:
 
 @frozen
 class ConversationGitInfo:
-    """The repository as it was. Snake case on the wire."""
+    """The state of the repository. Snake case on the wire."""
 
     sha: str | None
     branch: str | None
@@ -22,7 +22,7 @@ class ConversationGitInfo:
 
 @frozen(kw_only=True)
 class ConversationSummary:
-    """Times are ISO 8601 in UTC with milliseconds; `source` is a word or an object of SessionSource."""
+    """Times are ISO 8601 in UTC with milliseconds; `source` is the protocol's SessionSource, a string or an object."""
 
     conversation_id: str
     path: str

@@ -1,6 +1,6 @@
-"""Between JSON values and the protocol's attrs classes.
+"""Convert between JSON values and the protocol's attrs classes.
 
-An attribute `thread_id` is the member `threadId` on the wire. A class says otherwise by attribute metadata:
+An attribute `thread_id` is the member `threadId` on the wire. Attribute metadata changes this:
 
 - ``{"wire": "text_elements"}`` names the member;
 - ``{"omit_none": True}`` leaves the member out while the attribute has its default (None everywhere it is used);
@@ -108,7 +108,7 @@ def _same(value: Any) -> Any:
 def _unstructure_sequence(t: Any, converter: Converter) -> Callable[[Any], Any]:
     (element,) = get_args(t)
     if element in (object, str, int, bool, float) or get_origin(element) is Literal:
-        return _same  # orjson writes lists and tuples alike
+        return _same  # orjson encodes lists and tuples equally
     hook = converter.get_unstructure_hook(element)
     return lambda values: [hook(value) for value in values]
 
@@ -126,18 +126,18 @@ _unstructure: Final = _CONVERTER.unstructure
 
 
 def structure(value: object, cls: type[T]) -> T:
-    """Turn a decoded JSON value into `cls`. Raises `InvalidValue`."""
+    """Structure a decoded JSON value as `cls`. Raises `InvalidValue`."""
     return _CONVERTER.structure(value, cls)
 
 
 def unstructure(obj: object) -> Any:
-    """Turn an attrs object into JSON values: dicts, lists, strings, numbers.
+    """Convert an attrs object to JSON values: dicts, lists, strings, numbers.
 
-    Attributes declared as plain JSON (`object`, `JsonObject`) are handed through as they are.
+    Attributes declared as plain JSON (`object`, `JsonObject`) are kept unchanged.
     """
     return _unstructure(obj)
 
 
 def encode(obj: object) -> bytes:
-    """Write `obj` (an attrs object, JSON values holding such, or an `orjson.Fragment`) as JSON, without a newline."""
+    """Encode `obj` (an attrs object, JSON values that contain such, or an `orjson.Fragment`) as JSON, without a newline."""
     return orjson.dumps(obj, default=_unstructure)

@@ -1,6 +1,6 @@
-"""The four kinds of message, and how each is read from and written to one line of JSON.
+"""The four kinds of message; each is decoded from and encoded to one line of JSON.
 
-The protocol is JSON-RPC 2.0 without the `jsonrpc` member; one that is there is ignored.
+The protocol is JSON-RPC 2.0 without the member `jsonrpc`, which is ignored where present.
 """
 
 import re
@@ -14,14 +14,14 @@ from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.values import clean, loads
 
 RequestId: TypeAlias = str | int
-"""Chosen by whoever asks, echoed with its type by whoever answers; integers are int64."""
+"""The caller chooses the id; the answer repeats it with its type. Integers are int64."""
 
 _INT64 = 2**63
 
 
 @frozen
 class Request:
-    """A question; exactly one answer with the same id follows. `params` is None when `has_params` is False."""
+    """A request; exactly one answer with the same id follows. `params` is None when `has_params` is False."""
 
     id: RequestId
     method: str
@@ -31,7 +31,7 @@ class Request:
 
 @frozen
 class Notification:
-    """Something the other side is told; never answered."""
+    """A notification; it has no answer."""
 
     method: str
     params: object = None
@@ -39,7 +39,7 @@ class Notification:
 
 @frozen
 class Response:
-    """The answer to a request that succeeded."""
+    """The answer to a successful request."""
 
     id: RequestId
     result: object
@@ -47,7 +47,7 @@ class Response:
 
 @frozen
 class ErrorResponse:
-    """The answer to a request that failed; `error` has `code` and `message`, and perhaps `data`."""
+    """The answer to a failed request; `error` has `code` and `message`, and may have `data`."""
 
     id: RequestId
     error: dict[str, object]
@@ -55,7 +55,7 @@ class ErrorResponse:
 
 @frozen
 class Malformed:
-    """A request that cannot be read, but for its id."""
+    """A request of which only the id can be decoded."""
 
     id: RequestId
     reason: str
@@ -65,9 +65,9 @@ Message: TypeAlias = Request | Notification | Response | ErrorResponse | Malform
 
 
 def parse(line: bytes | bytearray) -> Message | None:
-    """Read one message. None if the line holds none: not JSON, a batch, no method, an impossible id.
+    """Decode one message. None if the line is not a message: not JSON, a batch, no method, an invalid id.
 
-    What cannot be read and has an id all the same is a request to refuse, or the answer to a request that failed.
+    A message that cannot be decoded but has an id becomes a request to refuse, or the answer to a failed request.
     """
     try:
         decoded: object = loads(line)
@@ -96,11 +96,11 @@ def parse(line: bytes | bytearray) -> Message | None:
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 _MOST_TOKENS: Final = 100_000
-"""Of a message that cannot be read: so many are looked through for its id, which takes some hundredths of a second."""
+"""Bytes of an undecodable message that are searched for its id; the search takes some 10 ms."""
 
 
 def _unreadable(line: bytes, why: str) -> Message | None:
-    """Who waits for an answer to a line that is no JSON, or has one for us. `why` is what is wrong with the line."""
+    """The request or answer in a line that is not JSON, as far as its id is found. `why` is the fault of the line."""
     members = _outer_members(line)
     id = members.get(b'"id"')
     if id is None or not _is_request_id(id):
@@ -113,7 +113,7 @@ def _unreadable(line: bytes, why: str) -> Message | None:
 
 
 def _outer_members(line: bytes) -> dict[bytes, object]:
-    """The members of a damaged message by their quoted names, as far as it can be told: plain ones with their value."""
+    """The members of a damaged message by their quoted names, simple ones with their value, as far as they can be found."""
     members: dict[bytes, object] = {}
     level, name, last = 0, b"", b""
     for count, match in enumerate(_TOKEN.finditer(line)):
@@ -125,7 +125,7 @@ def _outer_members(line: bytes) -> dict[bytes, object]:
         elif token in b"}]":
             level -= 1
             if level == 0:
-                # a message and something behind it are no message, as in the reference
+                # a message with trailing data is not a message, as in the reference server
                 return {} if line[match.end() :].strip() else members
         elif level != 1:
             continue
@@ -147,28 +147,28 @@ def _is_request_id(id: object) -> bool:
 
 
 def encode_request(id: RequestId, method: str, params: object) -> bytes:
-    """Write a request, without a newline. `params` is an attrs object, JSON values or an `orjson.Fragment`."""
+    """Encode a request, without a newline. `params` is an attrs object, JSON values or an `orjson.Fragment`."""
     return encode({"id": id, "method": method, "params": params})
 
 
 def encode_notification(method: str, params: object) -> bytes:
-    """Write a notification, without a newline; without `params` if None."""
+    """Encode a notification, without a newline; without `params` if None."""
     if params is None:
         return encode({"method": method})
     return encode({"method": method, "params": params})
 
 
 def encode_result(id: RequestId, result: object) -> bytes:
-    """Write the answer to a request that succeeded, without a newline."""
+    """Encode the answer to a successful request, without a newline."""
     return encode({"id": id, "result": result})
 
 
 def encode_error(id: RequestId, error: RpcError) -> bytes:
-    """Write the answer to a request that failed, without a newline; this always succeeds.
+    """Encode the answer to a failed request, without a newline; this always succeeds.
 
-    Of an error that cannot be encoded, text that is no UTF-8 is replaced and the data left out.
+    If the error cannot be encoded, invalid UTF-8 is replaced and the data omitted.
     """
     try:
         return encode({"id": id, "error": error.body()})
-    except Exception:  # whatever data an error was given
+    except Exception:  # the data of an error may be any object
         return encode({"id": id, "error": RpcError(error.code, clean(error.message)).body()})

@@ -1,4 +1,4 @@
-"""The errors a request is answered with, and their JSON-RPC codes."""
+"""The errors of requests, and their JSON-RPC codes."""
 
 from typing import Final
 
@@ -9,11 +9,11 @@ OVERLOADED: Final = -32001
 
 
 class Error(Exception):
-    """Base of what the library raises on purpose to programs that use it."""
+    """The base of the errors that the library raises to programs."""
 
 
 class RpcError(Error):
-    """A request failed; the client is told `code`, `message` and, unless it is None, `data` (JSON or attrs objects)."""
+    """A request failed; the client receives `code`, `message` and, unless it is None, `data` (JSON or attrs objects)."""
 
     def __init__(self, code: int, message: str, data: object | None = None) -> None:
         super().__init__(code, message, data)
@@ -33,22 +33,22 @@ class RpcError(Error):
 
 
 class ThreadNotFound(RpcError):
-    """No thread has this id, or none that is loaded where the request needs one."""
+    """No thread has this id, or none is loaded where the request needs a loaded one."""
 
     def __init__(self, message: str) -> None:
         super().__init__(INVALID_REQUEST, message)
 
 
 def invalid_request(message: str, data: object | None = None) -> RpcError:
-    """What the client asked for is wrong or impossible now."""
+    """The request is invalid, or impossible now."""
     return RpcError(INVALID_REQUEST, message, data)
 
 
 def internal_error(message: str) -> RpcError:
-    """The server failed; the request may have been right."""
+    """The server failed; the request may be valid."""
     return RpcError(INTERNAL_ERROR, message)
 
 
 def overloaded() -> RpcError:
-    """The server has no room for the request; nothing of it was done."""
+    """The server has no capacity for the request; no part of it was done."""
     return RpcError(OVERLOADED, "Server overloaded; retry later.")

@@ -1,4 +1,4 @@
-"""A thread's goal: what it is to achieve over many turns, and what that may cost. From Codex 0.169."""
+"""Goals: an objective for many turns of a thread, and its budget. From Codex 0.169."""
 
 from typing import ClassVar, Literal, TypeAlias
 
@@ -12,7 +12,9 @@ ThreadGoalMutationOrigin: TypeAlias = Literal["user", "automatic"]
 
 @frozen(kw_only=True)
 class ThreadGoal:
-    """A goal. `time_used_seconds` and `tokens_used` count turns that ran while it was active; times are Unix seconds."""
+    """A goal. `time_used_seconds` and `tokens_used` count the turns that ran while the goal was active; times are Unix
+    seconds.
+    """
 
     thread_id: str
     objective: str
@@ -44,14 +46,14 @@ class ThreadGoalSetResponse:
 
 @frozen
 class ThreadGoalGetParams:
-    """Ask for a thread's goal."""
+    """Read a thread's goal."""
 
     thread_id: str
 
 
 @frozen
 class ThreadGoalGetResponse:
-    """The goal, if there is one."""
+    """The goal, or None."""
 
     goal: ThreadGoal | None = None
 
@@ -66,14 +68,14 @@ class ThreadGoalClearParams:
 
 @frozen
 class ThreadGoalClearResponse:
-    """Whether there was one."""
+    """Whether there was a goal."""
 
     cleared: bool
 
 
 @frozen(kw_only=True)
 class ThreadGoalUpdatedNotification:
-    """A goal was set or changed; `turn_id` names the turn whose work did so."""
+    """A goal was set or changed; `turn_id` is the turn that caused it."""
 
     METHOD: ClassVar[str] = "thread/goal/updated"
 
@@ -84,7 +86,7 @@ class ThreadGoalUpdatedNotification:
 
 @frozen
 class ThreadGoalClearedNotification:
-    """A thread has no goal any more."""
+    """A thread's goal was removed."""
 
     METHOD: ClassVar[str] = "thread/goal/cleared"
 

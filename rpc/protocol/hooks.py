@@ -1,4 +1,4 @@
-"""Hooks: programs of the user's that run at certain points of a turn, what is told of their runs, and listing them.
+"""Hooks: the user's programs that run at certain points of a turn, notifications of their runs, and their list.
 
 Times are Unix seconds unless a name ends in `_ms` (milliseconds).
 """
@@ -31,12 +31,12 @@ CONFIGURED_AS: Final[Mapping[HookEventName, str]] = {
     "userPromptSubmit": "UserPromptSubmit",
     "stop": "Stop",
 }
-"""What configuration files and the programs themselves call the events; the order in which a file's hooks are counted."""
+"""The names of the events in configuration files and for the programs, in the order in which a file's hooks are numbered."""
 
 
 @frozen
 class HookOutputEntry:
-    """Something that came of a run."""
+    """One piece of a run's output."""
 
     kind: HookOutputEntryKind
     text: str
@@ -44,7 +44,7 @@ class HookOutputEntry:
 
 @frozen(kw_only=True)
 class HookRunSummary:
-    """One run of one hook. Of two hooks that run for the same, the one with the lower `display_order` comes first."""
+    """One run of one hook. Runs for the same event are shown by ascending `display_order`."""
 
     id: str
     event_name: HookEventName
@@ -64,7 +64,7 @@ class HookRunSummary:
 
 @frozen
 class HookStartedNotification:
-    """A hook begins to run."""
+    """A hook's run starts."""
 
     METHOD: ClassVar[str] = "hook/started"
 
@@ -75,7 +75,7 @@ class HookStartedNotification:
 
 @frozen
 class HookCompletedNotification:
-    """A hook has run."""
+    """A hook's run ended."""
 
     METHOD: ClassVar[str] = "hook/completed"
 
@@ -86,14 +86,14 @@ class HookCompletedNotification:
 
 @frozen(kw_only=True)
 class HooksListParams:
-    """Which hooks there are for each of `cwds`; for the server's own directory if none are named."""
+    """List the hooks for each of `cwds`; default: the server's own directory."""
 
     cwds: Sequence[PathName] = ()
 
 
 @frozen(kw_only=True)
 class HookMetadata:
-    """A configured hook. `current_hash` changes with what it does."""
+    """A configured hook. `current_hash` changes with its settings."""
 
     key: str
     event_name: HookEventName
@@ -125,7 +125,7 @@ class HookErrorInfo:
 
 @frozen(kw_only=True)
 class HooksListEntry:
-    """The hooks of one working directory, and what is wrong with their configuration."""
+    """The hooks of one working directory, and the errors of their configuration."""
 
     cwd: str
     hooks: Sequence[HookMetadata] = ()
@@ -135,6 +135,6 @@ class HooksListEntry:
 
 @frozen
 class HooksListResponse:
-    """One entry for each directory asked about."""
+    """One entry for each directory."""
 
     data: Sequence[HooksListEntry]

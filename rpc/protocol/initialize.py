@@ -1,4 +1,4 @@
-"""The handshake: who the client is, what it can take, and who answers."""
+"""The handshake: the client's name and capabilities, and the server's."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 @frozen
 class ClientInfo:
-    """The client; `name` also becomes the originator that the model's provider is told."""
+    """The client; `name` is also the originator in requests to the model's provider."""
 
     name: str
     version: str
@@ -16,7 +16,7 @@ class ClientInfo:
 
 @frozen
 class InitializeCapabilities:
-    """What the client opts into. Notification methods are exact names; unknown ones are accepted."""
+    """The client's options. Notification methods are exact names; unknown names are accepted."""
 
     experimental_api: bool = False
     opt_out_notification_methods: Sequence[str] | None = None

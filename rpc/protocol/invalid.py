@@ -1,6 +1,6 @@
-"""How a JSON value can be wrong, in the words of serde.
+"""Errors of JSON values, in the words of serde.
 
-Clients of the reference server show these sentences to people, and a few of them match on them.
+Clients of the reference server show these sentences to users, and some compare them.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ import orjson
 from spindle.rpc.protocol.values import clean
 
 SHOWN: Final = 1000
-"""Characters of a wrong value that an error repeats."""
+"""The most characters of a wrong value that an error quotes."""
 
 
 class InvalidValue(Exception):
-    """A JSON value does not fit the class it should become.
+    """A JSON value does not fit its class.
 
     `message` says what is wrong, `path` where, relative to the value: ``input[0].text``, or "" for the value itself.
     """
@@ -29,13 +29,13 @@ class InvalidValue(Exception):
         return f"{self.message} (at {self.path})" if self.path else self.message
 
     def within(self, segment: str) -> None:
-        """Prefix the path with the member (`input`) or index (`[0]`) that the failing value was found under."""
+        """Prefix the path with the member (`input`) or index (`[0]`) that contains the wrong value."""
         joint = "" if not self.path or self.path.startswith("[") else "."
         self.path = segment + joint + self.path
 
 
 class Unsupported(InvalidValue):
-    """A member asks for something that is not served; the path leads to the member."""
+    """A member asks for something unsupported; `path` is the member's path."""
 
     def __init__(self, path: str) -> None:
         super().__init__("not supported", path)
@@ -73,7 +73,7 @@ def _shortened(value: str) -> str:
 
 
 def one_of(variants: Sequence[str]) -> str:
-    """The alternatives as serde lists them: "`a`", "`a` or `b`", "one of `a`, `b`, `c`"."""
+    """The alternatives in serde's form: "`a`", "`a` or `b`", "one of `a`, `b`, `c`"."""
     quoted = [f"`{variant}`" for variant in variants]
     if len(quoted) <= 2:
         return " or ".join(quoted)

@@ -1,6 +1,6 @@
-"""Items: the things that happen in a turn, as they are shown; and what a user's input is made of.
+"""Items: the events of a turn as clients see them, and the parts of a user's input.
 
-Every item class has its `type` as a fixed attribute, first on the wire.
+Each item class has its `type` as a fixed attribute, first on the wire.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ CollabAgentTool: TypeAlias = Literal[
     "resumeAgent",
     "wait",
     "closeAgent",
-    # in rollouts of 0.169
+    # used in rollouts of 0.169
     "sendMessage",
     "followupTask",
     "interruptAgent",
@@ -37,7 +37,7 @@ CollabAgentStatus: TypeAlias = Literal[
 
 @frozen
 class ByteRange:
-    """Half-open, in bytes of the UTF-8 text."""
+    """A half-open range, in bytes of the UTF-8 text."""
 
     start: USize
     end: USize
@@ -45,7 +45,7 @@ class ByteRange:
 
 @frozen
 class TextElement:
-    """A part of a text input that the client shows in its own way, such as a mention."""
+    """A part of a text input that the client displays specially, such as a mention."""
 
     byte_range: ByteRange
     placeholder: str | None = None
@@ -78,7 +78,7 @@ class LocalImageInput:
 
 @frozen
 class SkillInput:
-    """A skill the user named; its text is given to the model."""
+    """A skill that the user named; the model receives its text."""
 
     type: Literal["skill"] = field(default="skill", init=False)
     name: str
@@ -87,7 +87,7 @@ class SkillInput:
 
 @frozen
 class MentionInput:
-    """An app, plugin or file the user mentioned."""
+    """An app, plugin or file that the user mentioned."""
 
     type: Literal["mention"] = field(default="mention", init=False)
     name: str
@@ -118,7 +118,7 @@ class HookPromptFragment:
 
 @frozen
 class HookPromptItem:
-    """Text that hooks added to what the model sees."""
+    """Text that hooks added to the model's history."""
 
     type: Literal["hookPrompt"] = field(default="hookPrompt", init=False)
     id: str
@@ -137,7 +137,7 @@ class MemoryCitationEntry:
 
 @frozen
 class MemoryCitation:
-    """What an answer drew on from memory."""
+    """The memories that an answer used."""
 
     entries: Sequence[MemoryCitationEntry]
     thread_ids: Sequence[str]
@@ -165,7 +165,7 @@ class PlanItem:
 
 @frozen
 class ReasoningItem:
-    """What the model thought: parts of its summary, and of the raw reasoning where a provider gives it."""
+    """The model's reasoning: the parts of its summary, and of the raw reasoning if the provider sends it."""
 
     type: Literal["reasoning"] = field(default="reasoning", init=False)
     id: str
@@ -217,7 +217,7 @@ CommandAction: TypeAlias = Annotated[
 
 @frozen
 class CommandExecutionItem:
-    """A command that was run; `command` as a shell would take it. Output and exit code are None until it ends."""
+    """A command; `command` is quoted for a shell. Output and exit code are None until it ends."""
 
     type: Literal["commandExecution"] = field(default="commandExecution", init=False)
     id: str
@@ -234,21 +234,21 @@ class CommandExecutionItem:
 
 @frozen
 class AddChange:
-    """The file is new; the diff is its content."""
+    """The file was added; the diff is its content."""
 
     type: Literal["add"] = field(default="add", init=False)
 
 
 @frozen
 class DeleteChange:
-    """The file is gone; the diff is what it held."""
+    """The file was deleted; the diff is its old content."""
 
     type: Literal["delete"] = field(default="delete", init=False)
 
 
 @frozen
 class UpdateChange:
-    """The file changed; the diff is a unified one. `move_path` is its new path if it moved; snake case on the wire."""
+    """The file changed; the diff is unified. `move_path` is the new path of a moved file; snake case on the wire."""
 
     type: Literal["update"] = field(default="update", init=False)
     move_path: str | None = field(default=None, metadata={"wire": "move_path"})
@@ -259,7 +259,7 @@ PatchChangeKind: TypeAlias = Annotated[AddChange | DeleteChange | UpdateChange, 
 
 @frozen
 class FileUpdateChange:
-    """What a patch does to one file."""
+    """One file's part of a patch."""
 
     path: str
     kind: PatchChangeKind
@@ -268,7 +268,7 @@ class FileUpdateChange:
 
 @frozen
 class FileChangeItem:
-    """A patch, one change for each file."""
+    """A patch, with one change per file."""
 
     type: Literal["fileChange"] = field(default="fileChange", init=False)
     id: str
@@ -278,7 +278,7 @@ class FileChangeItem:
 
 @frozen
 class McpToolCallResult:
-    """What an MCP tool answered, in the shape of that protocol."""
+    """The result of an MCP tool, in the form of MCP."""
 
     content: Sequence[object]
     structured_content: object = None
@@ -287,14 +287,14 @@ class McpToolCallResult:
 
 @frozen
 class McpToolCallError:
-    """Why an MCP tool could not be called."""
+    """The error of a call of an MCP tool."""
 
     message: str
 
 
 @frozen
 class McpToolCallItem:
-    """A call of a tool that an MCP server offers."""
+    """A call of a tool of an MCP server."""
 
     type: Literal["mcpToolCall"] = field(default="mcpToolCall", init=False)
     id: str
@@ -310,7 +310,7 @@ class McpToolCallItem:
 
 @frozen
 class TextOutput:
-    """Text that a client's tool answered."""
+    """Text in the answer of a client's tool."""
 
     type: Literal["inputText"] = field(default="inputText", init=False)
     text: str
@@ -318,7 +318,7 @@ class TextOutput:
 
 @frozen
 class ImageOutput:
-    """An image that a client's tool answered."""
+    """An image in the answer of a client's tool."""
 
     type: Literal["inputImage"] = field(default="inputImage", init=False)
     image_url: str
@@ -331,7 +331,7 @@ DynamicToolCallOutputContentItem: TypeAlias = Annotated[
 
 @frozen
 class DynamicToolCallItem:
-    """A call of a tool that the client itself offers."""
+    """A call of a tool of the client."""
 
     type: Literal["dynamicToolCall"] = field(default="dynamicToolCall", init=False)
     id: str
@@ -346,7 +346,7 @@ class DynamicToolCallItem:
 
 @frozen
 class CollabAgentState:
-    """How a sub-agent is doing; `message` is its last word."""
+    """The status of a sub-agent; `message` is its last message."""
 
     status: CollabAgentStatus
     message: str | None = None
@@ -354,7 +354,7 @@ class CollabAgentState:
 
 @frozen
 class CollabAgentToolCallItem:
-    """A call by which one agent starts, feeds, awaits or closes others."""
+    """A call by which an agent spawns other agents, sends them input, waits for them or closes them."""
 
     type: Literal["collabAgentToolCall"] = field(default="collabAgentToolCall", init=False)
     id: str
@@ -370,7 +370,7 @@ class CollabAgentToolCallItem:
 
 @frozen
 class WebSearchItem:
-    """A search the provider made; `action` says which kind, as the model reported it."""
+    """A web search by the provider; `action` is its kind and details, as the model reported them."""
 
     type: Literal["webSearch"] = field(default="webSearch", init=False)
     id: str
@@ -389,7 +389,7 @@ class ImageViewItem:
 
 @frozen
 class ImageGenerationItem:
-    """An image the model made; `result` is base64, `saved_path` where it was put."""
+    """An image that the model made; `result` is base64, `saved_path` the path of its file."""
 
     type: Literal["imageGeneration"] = field(default="imageGeneration", init=False)
     id: str
@@ -401,7 +401,7 @@ class ImageGenerationItem:
 
 @frozen
 class EnteredReviewModeItem:
-    """A review began; `review` is its label."""
+    """A review started; `review` is its label."""
 
     type: Literal["enteredReviewMode"] = field(default="enteredReviewMode", init=False)
     id: str
@@ -419,7 +419,7 @@ class ExitedReviewModeItem:
 
 @frozen
 class ContextCompactionItem:
-    """The history the model sees was replaced by a summary."""
+    """The model's history was replaced by a summary."""
 
     type: Literal["contextCompaction"] = field(default="contextCompaction", init=False)
     id: str

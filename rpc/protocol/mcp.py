@@ -1,6 +1,6 @@
-"""MCP servers as clients see them: their status, resources and tools, and what is asked of the user on their behalf.
+"""MCP servers as clients see them: status, resources, tools, and elicitations.
 
-Tools, resources and contents are JSON in the shape of the Model Context Protocol, handed through as the servers sent it.
+Tools, resources and contents are JSON of the Model Context Protocol, unchanged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _META = {"wire": "_meta"}
 
 @frozen
 class McpServerStatusUpdatedNotification:
-    """A server of a thread starts, is ready, or is not going to be, for the reason given."""
+    """The status of a thread's server changed: starting, ready, or failed with a reason."""
 
     METHOD: ClassVar[str] = "mcpServer/startupStatus/updated"
 
@@ -38,12 +38,12 @@ class ListMcpServerStatusParams:
     limit: U32 | None = None
     detail: McpServerStatusDetail | None = None
     server_name: str | None = None
-    """The only server to tell of."""
+    """The only server to list."""
 
 
 @frozen
 class McpServerStatus:
-    """What a configured server offers; tools by their own names."""
+    """The tools (by name), resources and authentication of a configured server."""
 
     name: str
     tools: Mapping[str, JsonObject]
@@ -54,7 +54,7 @@ class McpServerStatus:
 
 @frozen
 class ListMcpServerStatusResponse:
-    """One page, by name."""
+    """One page, ordered by name."""
 
     data: Sequence[McpServerStatus]
     next_cursor: str | None = None
@@ -62,7 +62,7 @@ class ListMcpServerStatusResponse:
 
 @frozen
 class McpResourceReadParams:
-    """Parameters of mcpServer/resource/read; without a thread the configured server is asked by itself."""
+    """Parameters of mcpServer/resource/read; without a thread the configured server is started for this request."""
 
     thread_id: str | None = None
     server: str = field(kw_only=True)
@@ -71,14 +71,14 @@ class McpResourceReadParams:
 
 @frozen
 class McpResourceReadResponse:
-    """What a resource holds."""
+    """The contents of a resource."""
 
     contents: Sequence[JsonObject]
 
 
 @frozen
 class McpServerToolCallParams:
-    """Parameters of mcpServer/tool/call: a call by the client itself, of which the thread's conversation knows nothing."""
+    """Parameters of mcpServer/tool/call: a call by the client, which is not part of the conversation."""
 
     thread_id: str
     server: str
@@ -89,7 +89,7 @@ class McpServerToolCallParams:
 
 @frozen
 class McpServerToolCallResponse:
-    """What the tool answered."""
+    """The tool's result."""
 
     content: Sequence[object]
     structured_content: object = field(default=None, metadata=_OPTIONAL)
@@ -108,12 +108,12 @@ class McpServerOauthLoginParams:
 
 @frozen
 class McpServerRefreshResponse:
-    """config/mcpServer/reload was noted."""
+    """The reload is scheduled."""
 
 
 @frozen(kw_only=True)
 class McpFormElicitationParams:
-    """A server asks the user to fill in a form, or the agent asks whether it may call a tool."""
+    """A server asks the user to fill in a form, or the agent asks for approval to call a tool."""
 
     METHOD: ClassVar[str] = "mcpServer/elicitation/request"
 
@@ -144,7 +144,7 @@ class McpUrlElicitationParams:
 
 @frozen
 class McpServerElicitationRequestResponse:
-    """What the user did with it; `content` holds what a form was filled in with."""
+    """The user's answer; `content` are the values of a form."""
 
     action: McpServerElicitationAction
     content: object = None

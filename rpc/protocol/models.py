@@ -1,4 +1,4 @@
-"""The models a client may choose from."""
+"""The models that a client can choose."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
@@ -13,7 +13,7 @@ InputModality: TypeAlias = Literal["text", "image"]
 
 @frozen
 class ReasoningEffortOption:
-    """One effort a model can be asked for, described for people."""
+    """A reasoning effort of a model, with a description for users."""
 
     reasoning_effort: ReasoningEffort
     description: str
@@ -21,7 +21,7 @@ class ReasoningEffortOption:
 
 @frozen
 class ModelUpgradeInfo:
-    """The model to offer instead, and what to say about it."""
+    """The model to offer instead, and a text about it."""
 
     model: str
     upgrade_copy: str | None = None
@@ -31,14 +31,14 @@ class ModelUpgradeInfo:
 
 @frozen
 class ModelAvailabilityNux:
-    """What to tell a user who sees the model for the first time."""
+    """A text for users who see the model for the first time."""
 
     message: str
 
 
 @frozen(kw_only=True)
 class Model:
-    """One row of the catalogue; `model` is what a request names."""
+    """One model; `model` is its name in requests."""
 
     id: str
     model: str
@@ -58,7 +58,7 @@ class Model:
 
 @frozen
 class ModelListParams:
-    """Page through the catalogue of a provider, by default the configured one. Cursors are decimal offsets."""
+    """Page through the models of a provider, by default the configured one. Cursors are decimal offsets."""
 
     cursor: str | None = None
     limit: U32 | None = None
@@ -81,7 +81,7 @@ class CollaborationModeListParams:
 
 @frozen
 class CollaborationModeMask:
-    """A preset of a collaboration mode; null leaves a setting as it is. Snake case on the wire."""
+    """A preset of a collaboration mode; null keeps a setting. Snake case on the wire."""
 
     name: str
     mode: ModeKind | None = None
@@ -98,7 +98,7 @@ class CollaborationModeListResponse:
 
 @frozen
 class ModelReroutedNotification:
-    """The provider answered with another model than the one asked for."""
+    """The provider answered with another model than requested."""
 
     METHOD: ClassVar[str] = "model/rerouted"
 
@@ -111,7 +111,7 @@ class ModelReroutedNotification:
 
 @frozen
 class MockExperimentalMethodParams:
-    """Parameters of mock/experimentalMethod, which exists to try the experimentalApi capability."""
+    """Parameters of mock/experimentalMethod, a test of the experimentalApi capability."""
 
     value: str | None = None
 

@@ -1,4 +1,4 @@
-"""Read states: from where on a thread holds something its user has not seen. From Codex 0.169."""
+"""Read states: the first turn of a thread that its user has not read. From Codex 0.169."""
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
@@ -9,14 +9,14 @@ from spindle.rpc.protocol.shapes import Tagged
 
 @frozen
 class UnreadFromStart:
-    """Nothing of the thread is read."""
+    """The whole thread is unread."""
 
     type: Literal["threadStart"] = field(default="threadStart", init=False)
 
 
 @frozen
 class UnreadFromTurn:
-    """This turn and what follows is not read."""
+    """This turn and the turns after it are unread."""
 
     type: Literal["turn"] = field(default="turn", init=False)
     turn_id: str
@@ -27,7 +27,7 @@ ThreadUnreadPosition: TypeAlias = Annotated[UnreadFromStart | UnreadFromTurn, Ta
 
 @frozen
 class ThreadReadState:
-    """The first unread position, None where all is read. `revision` changes with every turn and every mark."""
+    """The first unread position, None if all is read. `revision` changes with each turn and each mark."""
 
     first_unread: ThreadUnreadPosition | None
     revision: str
@@ -35,14 +35,14 @@ class ThreadReadState:
 
 @frozen
 class MarkRead:
-    """All is read."""
+    """Mark all as read."""
 
     type: Literal["read"] = field(default="read", init=False)
 
 
 @frozen
 class MarkUnread:
-    """The last turn is unread again."""
+    """Mark the last turn as unread."""
 
     type: Literal["unread"] = field(default="unread", init=False)
 
@@ -52,7 +52,7 @@ ThreadReadStateOperation: TypeAlias = Annotated[MarkRead | MarkUnread, Tagged("T
 
 @frozen
 class ThreadReadStateUpdateParams:
-    """Mark a thread; refused if its state is not the one the user saw."""
+    """Mark a thread; refused if its revision is not the expected one."""
 
     thread_id: str
     operation: ThreadReadStateOperation
@@ -61,14 +61,14 @@ class ThreadReadStateUpdateParams:
 
 @frozen
 class ThreadReadStateUpdateResponse:
-    """The state as it is now."""
+    """The new state."""
 
     read_state: ThreadReadState
 
 
 @frozen
 class ReadStateConflict:
-    """The `data` of the error that a mark with an old revision gets."""
+    """The `data` of the error for a mark with an old revision."""
 
     reason: Literal["readStateConflict"] = field(default="readStateConflict", init=False)
     read_state: ThreadReadState
@@ -76,7 +76,7 @@ class ReadStateConflict:
 
 @frozen
 class ThreadReadStateChangedNotification:
-    """A turn has ended, or somebody has marked the thread."""
+    """The state changed: a turn ended, or a client marked the thread."""
 
     METHOD: ClassVar[str] = "thread/readState/changed"
 

@@ -1,4 +1,4 @@
-"""Taking away: a whole thread, or the end of its history. From Codex 0.169."""
+"""Delete a thread, or revert the end of its history. From Codex 0.169."""
 
 from typing import ClassVar
 
@@ -9,14 +9,14 @@ from spindle.rpc.protocol.threads import Thread
 
 @frozen
 class ThreadDeleteParams:
-    """Delete a thread, and those that were spawned from it, for good; loaded ones are closed first."""
+    """Delete a thread and all threads spawned from it. Loaded ones are closed first."""
 
     thread_id: str
 
 
 @frozen
 class ThreadDeleteResponse:
-    """The thread is gone."""
+    """The thread was deleted."""
 
 
 @frozen
@@ -30,7 +30,7 @@ class ThreadDeletedNotification:
 
 @frozen
 class ThreadRevertParams:
-    """Take back a turn and all that follow it; files they changed stay changed."""
+    """Remove a turn and all turns after it from the history. Changes to files are kept."""
 
     thread_id: str
     before_turn_id: str
@@ -38,7 +38,7 @@ class ThreadRevertParams:
 
 @frozen
 class ThreadRevertResponse:
-    """The thread without turns, and cursors to read what is left from its end."""
+    """The thread without turns, and cursors to page backwards through the rest."""
 
     thread: Thread
     turns_backwards_cursor: str | None = None
@@ -47,7 +47,7 @@ class ThreadRevertResponse:
 
 @frozen
 class ThreadRevertedNotification:
-    """The end of a thread's history was taken back."""
+    """The end of a thread's history was reverted."""
 
     METHOD: ClassVar[str] = "thread/reverted"
 

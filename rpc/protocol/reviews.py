@@ -1,4 +1,4 @@
-"""Reviews: turns in which the agent looks over changes and reports what it finds."""
+"""Reviews: turns in which the agent reviews changes and reports findings."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -12,14 +12,14 @@ ReviewDelivery: TypeAlias = Literal["inline", "detached"]
 
 @frozen
 class UncommittedChangesTarget:
-    """Review what is not committed, new files included."""
+    """Review uncommitted changes, new files included."""
 
     type: Literal["uncommittedChanges"] = field(default="uncommittedChanges", init=False)
 
 
 @frozen
 class BaseBranchTarget:
-    """Review what differs from `branch`."""
+    """Review the difference from `branch`."""
 
     type: Literal["baseBranch"] = field(default="baseBranch", init=False)
     branch: str
@@ -36,7 +36,7 @@ class CommitTarget:
 
 @frozen
 class CustomTarget:
-    """Review as `instructions` say."""
+    """Review by the given instructions."""
 
     type: Literal["custom"] = field(default="custom", init=False)
     instructions: str
@@ -49,7 +49,7 @@ ReviewTarget: TypeAlias = Annotated[
 
 @frozen
 class ReviewStartParams:
-    """Start a review, in this thread or (detached) in one of its own."""
+    """Start a review, in this thread or (detached) in a new thread."""
 
     thread_id: str
     target: ReviewTarget
@@ -58,7 +58,7 @@ class ReviewStartParams:
 
 @frozen
 class ReviewStartResponse:
-    """The review's turn and the thread it runs in."""
+    """The review's turn, and its thread."""
 
     turn: Turn
     review_thread_id: str

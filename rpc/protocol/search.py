@@ -1,4 +1,4 @@
-"""Searching what was said: over all stored threads, and within one. From Codex 0.169."""
+"""Search messages, in all stored threads or in one. From Codex 0.169."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -13,7 +13,7 @@ ThreadSearchSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at
 
 @frozen(kw_only=True)
 class ThreadSearchParams:
-    """Find threads in which `search_term` was said. `limit` counts threads."""
+    """Find threads with `search_term` in a message. `limit` counts threads."""
 
     include_attached_threads: bool = field(default=False, metadata={"experimental": True})
     current_account_only: bool = False
@@ -28,7 +28,7 @@ class ThreadSearchParams:
 
 @frozen
 class ThreadSearchResult:
-    """A thread, and a piece of what was said in it around the first match."""
+    """A thread, and the text around its first match."""
 
     thread: Thread
     snippet: str
@@ -45,7 +45,7 @@ class ThreadSearchResponse:
 
 @frozen
 class ThreadSearchOccurrencesParams:
-    """Find every place in one thread where `search_term` was said, in any case of letters."""
+    """Find all occurrences of `search_term` in one thread, ignoring case."""
 
     thread_id: str
     search_term: str
@@ -55,7 +55,7 @@ class ThreadSearchOccurrencesParams:
 
 @frozen
 class ThreadSearchTextRange:
-    """From `start` up to, but not including, `end`, in UTF-16 code units."""
+    """A half-open range, in UTF-16 code units."""
 
     start: int
     end: int
@@ -63,7 +63,7 @@ class ThreadSearchTextRange:
 
 @frozen
 class ThreadSearchOccurrence:
-    """One place. `turn_cursor` is a cursor of `thread/turns/list` that begins with the turn."""
+    """One occurrence. `turn_cursor` is a cursor of `thread/turns/list` that starts with its turn."""
 
     turn_id: str
     item_id: str
@@ -74,7 +74,7 @@ class ThreadSearchOccurrence:
 
 @frozen
 class ThreadSearchOccurrencesResponse:
-    """One page, in the order in which things were said."""
+    """One page, in the order of the messages."""
 
     data: Sequence[ThreadSearchOccurrence]
     next_cursor: str | None = None

@@ -1,4 +1,4 @@
-"""Sections: the user's own ordered groups of threads, beside the time order of every list. From Codex 0.169."""
+"""Sections: the user's ordered groups of threads. From Codex 0.169."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -10,7 +10,7 @@ from spindle.rpc.protocol.shapes import ABSENT, U32, Absent
 
 @frozen
 class ThreadSectionAppearance:
-    """How clients draw a section; any words."""
+    """How clients draw a section; any strings."""
 
     icon: str | None = None
     color: str | None = None
@@ -18,7 +18,7 @@ class ThreadSectionAppearance:
 
 @frozen
 class ThreadSection:
-    """A section. `id` is a UUIDv7 and stays when the section is renamed."""
+    """A section. `id` is a UUIDv7; renaming keeps it."""
 
     id: str
     name: str
@@ -27,7 +27,7 @@ class ThreadSection:
 
 @frozen
 class ThreadSectionCreateParams:
-    """Make a section; surrounding blanks of the name are dropped, and names need not be unique."""
+    """Create a section. Blanks around the name are removed; names need not be unique."""
 
     name: str
     appearance: ThreadSectionAppearance | None = None
@@ -42,7 +42,7 @@ class ThreadSectionCreateResponse:
 
 @frozen
 class ThreadSectionListParams:
-    """Page through the sections in the order of their making; the cursor is the last id of the page before."""
+    """Page through the sections in the order of creation; the cursor is the last id of the previous page."""
 
     cursor: str | None = None
     limit: U32 | None = None
@@ -58,7 +58,7 @@ class ThreadSectionListResponse:
 
 @frozen
 class ThreadSectionUpdateParams:
-    """Rename a section; None clears the appearance, `ABSENT` leaves it."""
+    """Rename a section; None clears the appearance, `ABSENT` keeps it."""
 
     section_id: str
     name: str
@@ -67,26 +67,26 @@ class ThreadSectionUpdateParams:
 
 @frozen
 class ThreadSectionUpdateResponse:
-    """The section as it is now."""
+    """The changed section."""
 
     section: ThreadSection
 
 
 @frozen
 class ThreadSectionDeleteParams:
-    """Remove a section; its threads stay, in no section."""
+    """Delete a section. Its threads are kept, without a section."""
 
     section_id: str
 
 
 @frozen
 class ThreadSectionDeleteResponse:
-    """The section is gone."""
+    """The section was deleted."""
 
 
 @frozen
 class ThreadSectionMoveParams:
-    """Put a thread into a section, at its end or before another; `section_id` None takes it out of its section."""
+    """Move a thread into a section, at its end or before another thread; `section_id` None removes it from its section."""
 
     thread_id: str
     section_id: str | None
@@ -95,12 +95,12 @@ class ThreadSectionMoveParams:
 
 @frozen
 class ThreadSectionMoveResponse:
-    """The thread has its place."""
+    """The thread was moved."""
 
 
 @frozen
 class ThreadSectionChangedNotification:
-    """A thread was moved into, within or out of a section."""
+    """A thread was moved into, within, or out of a section."""
 
     METHOD: ClassVar[str] = "thread/section/changed"
 

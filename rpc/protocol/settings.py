@@ -1,4 +1,4 @@
-"""What a thread or a turn can be told about how to work: approvals, sandbox, reasoning, tools."""
+"""The settings of threads and turns: approvals, sandbox, reasoning, tools."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
@@ -11,19 +11,19 @@ ApprovalsReviewer: TypeAlias = Literal["user", "auto_review", "guardian_subagent
 SandboxMode: TypeAlias = Literal["read-only", "workspace-write", "danger-full-access"]
 NetworkAccess: TypeAlias = Literal["restricted", "enabled"]
 ReasoningEffort: TypeAlias = str
-"""none, minimal, low, medium, high, xhigh; newer clients know more, and the model decides what it takes."""
+"""none, minimal, low, medium, high, xhigh. Newer clients have more; the model decides which it accepts."""
 ReasoningSummary: TypeAlias = Literal["auto", "concise", "detailed", "none"]
 ServiceTier: TypeAlias = str
-"""fast or flex; newer clients send a provider's own names too."""
+"""fast or flex. Newer clients also send a provider's own names."""
 Personality: TypeAlias = Literal["none", "friendly", "pragmatic"]
 ModeKind: TypeAlias = Literal["plan", "default"]
 PermissionProfile: TypeAlias = JsonObject
-"""Network and file permissions in detail, kept as the client sent them."""
+"""Detailed permissions for network and files, as the client sent them."""
 
 
 @frozen
 class TurnEnvironmentParams:
-    """Where commands run. Only the machine of the server, `LOCAL_ENVIRONMENT`, can be named."""
+    """Where commands run. Only the server's machine, `LOCAL_ENVIRONMENT`, is supported."""
 
     environment_id: str
     cwd: AbsolutePath
@@ -35,7 +35,7 @@ LOCAL_ENVIRONMENT: Final = "local"
 
 @frozen(kw_only=True)
 class GranularSettings:
-    """Which kinds of question may reach the user; the others are refused at once. Snake case on the wire."""
+    """Which kinds of approval the user is asked for; the others are refused. Snake case on the wire."""
 
     sandbox_approval: bool = field(metadata={"wire": "sandbox_approval"})
     rules: bool
@@ -61,14 +61,14 @@ AskForApproval: TypeAlias = Annotated[
 
 @frozen
 class FullReadAccess:
-    """Everything may be read."""
+    """All files may be read."""
 
     type: Literal["fullAccess"] = field(default="fullAccess", init=False)
 
 
 @frozen
 class RestrictedReadAccess:
-    """Only `readable_roots` may be read, and what the platform needs to run programs."""
+    """Only `readable_roots` may be read, and the files that the platform needs to run programs."""
 
     type: Literal["restricted"] = field(default="restricted", init=False)
     include_platform_defaults: bool = True
@@ -96,7 +96,7 @@ class ReadOnlyPolicy:
 
 @frozen
 class ExternalSandboxPolicy:
-    """The server itself already runs in a sandbox; commands get no further one."""
+    """The server runs in a sandbox already; commands get none of their own."""
 
     type: Literal["externalSandbox"] = field(default="externalSandbox", init=False)
     network_access: NetworkAccess = "restricted"
@@ -104,7 +104,7 @@ class ExternalSandboxPolicy:
 
 @frozen
 class WorkspaceWritePolicy:
-    """Commands write below the thread's directory, `writable_roots` and, unless excluded, the temporary folders."""
+    """Commands may write in the thread's directory, in `writable_roots` and, unless excluded, in temporary folders."""
 
     type: Literal["workspaceWrite"] = field(default="workspaceWrite", init=False)
     writable_roots: Sequence[AbsolutePath] = ()
@@ -121,7 +121,7 @@ SandboxPolicy: TypeAlias = Annotated[
 
 @frozen
 class CollaborationSettings:
-    """What a collaboration mode sets. Snake case on the wire."""
+    """The settings of a collaboration mode. Snake case on the wire."""
 
     model: str
     reasoning_effort: ReasoningEffort | None = field(default=None, metadata={"wire": "reasoning_effort"})
@@ -130,7 +130,7 @@ class CollaborationSettings:
 
 @frozen
 class CollaborationMode:
-    """How the user and the agent share the work: plan first, or just do."""
+    """The collaboration mode: plan first, or work directly."""
 
     mode: ModeKind
     settings: CollaborationSettings
@@ -138,7 +138,7 @@ class CollaborationMode:
 
 @frozen
 class DynamicToolSpec:
-    """A tool that the client itself runs when the model calls it; `input_schema` is a JSON Schema."""
+    """A tool that the client runs when the model calls it; `input_schema` is a JSON Schema."""
 
     type: Literal["function"] = field(default="function", init=False)
     name: str

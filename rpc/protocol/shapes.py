@@ -1,6 +1,6 @@
-"""What annotations say about the shape of a member that its Python type alone does not.
+"""Annotations for the shape of a member, beyond its Python type.
 
-The metadata of an attribute says the rest; see `wire_name` and `converter`.
+Attribute metadata has the rest; see `wire_name` and `converter`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import attrs
 
 
 class Absent(Enum):
-    """The type of `ABSENT`, for the few members where null and leaving out mean different things."""
+    """The type of `ABSENT`, for the few members where null and a missing member differ."""
 
     ABSENT = "absent"
 
@@ -24,9 +24,9 @@ ABSENT: Final = Absent.ABSENT
 
 @attrs.frozen
 class Tagged:
-    """Annotates a union whose members are told apart by their `type` member; `name` is used in errors.
+    """Annotates a union whose classes are distinguished by their member `type`; `name` is used in errors.
 
-    `untyped` is the type of an object that has none, None where every object needs one.
+    `untyped` is the type of an object without `type`; None if each object needs one.
     """
 
     name: str
@@ -35,9 +35,9 @@ class Tagged:
 
 @attrs.frozen
 class Keyed:
-    """Annotates a union of bare strings and of objects with one single member that names the variant.
+    """Annotates a union of strings and of objects with a single member that names the variant.
 
-    `variants` lists all of them in the order in which errors name them.
+    `variants` are all of them, in their order in errors.
     """
 
     variants: tuple[str, ...]
@@ -45,7 +45,7 @@ class Keyed:
 
 @attrs.frozen
 class Untagged:
-    """Annotates a union told apart by the shape of the value alone."""
+    """Annotates a union whose classes are distinguished by the value's shape."""
 
     name: str
 
@@ -61,12 +61,12 @@ class Bounds:
 
 @attrs.frozen
 class Path:
-    """Annotates a str that names a file or folder; no name has a NUL in it."""
+    """Annotates a str that names a file or folder, without NUL."""
 
 
 @attrs.frozen
 class Absolute(Path):
-    """Annotates a str that has to be an absolute path."""
+    """Annotates a str that must be an absolute path."""
 
 
 U32: TypeAlias = Annotated[int, Bounds("u32", 0, 2**32 - 1)]

@@ -1,4 +1,4 @@
-"""Skills: instructions on disk that a user or the model can call up by name."""
+"""Skills: instructions on disk, used by name."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
@@ -14,7 +14,7 @@ _OPTIONAL = {"omit_none": True}
 
 @frozen
 class SkillsListExtraRootsForCwd:
-    """More directories to look for skills in, for one working directory."""
+    """More directories with skills, for one working directory."""
 
     cwd: PathName
     extra_user_roots: Sequence[PathName]
@@ -22,7 +22,7 @@ class SkillsListExtraRootsForCwd:
 
 @frozen
 class SkillsListParams:
-    """Which skills there are for each of `cwds`; for the server's own directory if none are named."""
+    """List the skills for each of `cwds`; default: the server's own directory."""
 
     cwds: Sequence[PathName] = ()
     force_reload: bool = False
@@ -31,7 +31,7 @@ class SkillsListParams:
 
 @frozen
 class SkillInterface:
-    """How a skill is shown."""
+    """How clients display a skill."""
 
     display_name: str | None = field(default=None, metadata=_OPTIONAL)
     short_description: str | None = field(default=None, metadata=_OPTIONAL)
@@ -43,7 +43,7 @@ class SkillInterface:
 
 @frozen
 class SkillToolDependency:
-    """A tool a skill needs."""
+    """A tool that a skill needs."""
 
     type: str
     value: str
@@ -55,7 +55,7 @@ class SkillToolDependency:
 
 @frozen
 class SkillDependencies:
-    """What a skill needs."""
+    """The dependencies of a skill."""
 
     tools: Sequence[SkillToolDependency]
 
@@ -93,14 +93,14 @@ class SkillsListEntry:
 
 @frozen
 class SkillsListResponse:
-    """One entry for each directory asked about."""
+    """One entry for each directory."""
 
     data: Sequence[SkillsListEntry]
 
 
 @frozen
 class SkillsConfigWriteParams:
-    """Switch a skill, named by path or by name, on or off."""
+    """Enable or disable a skill, by path or by name."""
 
     enabled: bool
     path: PathName | None = None
@@ -109,13 +109,13 @@ class SkillsConfigWriteParams:
 
 @frozen
 class SkillsConfigWriteResponse:
-    """Whether the skill is on now."""
+    """Whether the skill is enabled now."""
 
     effective_enabled: bool
 
 
 @frozen
 class SkillsChangedNotification:
-    """Skills on disk changed; list them anew."""
+    """Skills on disk changed; clients should list them again."""
 
     METHOD: ClassVar[str] = "skills/changed"

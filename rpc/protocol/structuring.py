@@ -1,9 +1,9 @@
-"""Hooks that turn JSON values into the protocol's types, strict about types and tolerant about unknown members.
+"""Converter hooks that structure JSON values as the protocol's types: strict about types, tolerant of unknown members.
 
-Members that `vocabulary` refuses are an error; those that no version knows are logged.
+Members that `vocabulary` refuses are errors; members that no version knows are logged.
 
-A hook takes the value and its type and raises `InvalidValue`; `by_...` builds one for a kind of type. Every hook adds
-to an error's path on its way out, so that a value that is right costs nothing for it.
+A hook takes the value and its type and raises `InvalidValue`; `by_...` builds a hook for a kind of type. On an error
+each hook adds its part of the path, so a valid value costs nothing for it.
 """
 
 import logging
@@ -234,7 +234,7 @@ def by_untagged(union: Any, note: Untagged, converter: Converter) -> Hook:
 
 
 def by_class(cls: Any, converter: Converter) -> Hook:
-    # member -> attribute name, its type, its hook, and whether null means the same as leaving it out
+    # member -> attribute name, type, hook, and whether null equals a missing member
     members: dict[str, tuple[str, Any, Hook, bool]] = {}
     required: dict[str, str] = {}
     for attribute in attrs.fields(cls):

@@ -1,4 +1,4 @@
-"""What can be done to a thread outside of turns: naming it, taking turns back, adding to its history."""
+"""Change a thread outside of turns: its name, its metadata, its history."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -13,7 +13,7 @@ ThreadMemoryMode: TypeAlias = Literal["enabled", "disabled"]
 
 @frozen
 class ThreadSetNameParams:
-    """Name a thread; surrounding blanks are dropped."""
+    """Name a thread. Blanks around the name are removed."""
 
     thread_id: str
     name: str
@@ -21,12 +21,12 @@ class ThreadSetNameParams:
 
 @frozen
 class ThreadSetNameResponse:
-    """The thread is named."""
+    """The name is set."""
 
 
 @frozen
 class ThreadMetadataGitInfoUpdateParams:
-    """What to change: None clears a member, `ABSENT` leaves it."""
+    """The changes: None clears a member, `ABSENT` keeps it."""
 
     sha: str | Absent | None = ABSENT
     branch: str | Absent | None = ABSENT
@@ -35,7 +35,7 @@ class ThreadMetadataGitInfoUpdateParams:
 
 @frozen
 class ThreadMetadataUpdateParams:
-    """Change what is recorded about a thread."""
+    """Change the metadata of a thread."""
 
     thread_id: str
     git_info: ThreadMetadataGitInfoUpdateParams | None = None
@@ -43,14 +43,14 @@ class ThreadMetadataUpdateParams:
 
 @frozen
 class ThreadMetadataUpdateResponse:
-    """The thread as it is now."""
+    """The changed thread."""
 
     thread: Thread
 
 
 @frozen
 class ThreadMemoryModeSetParams:
-    """Whether memories may be made from a thread."""
+    """Set whether memories may be made from a thread."""
 
     thread_id: str
     mode: ThreadMemoryMode
@@ -63,7 +63,7 @@ class ThreadMemoryModeSetResponse:
 
 @frozen
 class ThreadRollbackParams:
-    """Take back the last `num_turns` turns; files they changed stay changed."""
+    """Remove the last `num_turns` turns from the history. Changes to files are kept."""
 
     thread_id: str
     num_turns: U32
@@ -71,14 +71,14 @@ class ThreadRollbackParams:
 
 @frozen
 class ThreadRollbackResponse:
-    """The thread, with the turns that are left."""
+    """The thread, with the remaining turns."""
 
     thread: Thread
 
 
 @frozen
 class ThreadInjectItemsParams:
-    """Append Responses API items to what the model sees, without a turn. Not checked here: any JSON may be sent."""
+    """Append Responses API items to the model's history, without a turn. They are not checked here."""
 
     thread_id: str
     items: Sequence[object]
@@ -91,7 +91,7 @@ class ThreadInjectItemsResponse:
 
 @frozen
 class ThreadCompactStartParams:
-    """Replace the history the model sees by a summary."""
+    """Replace the model's history by a summary."""
 
     thread_id: str
 
@@ -103,7 +103,7 @@ class ThreadCompactStartResponse:
 
 @frozen
 class ThreadShellCommandParams:
-    """Run the user's own command, outside the sandbox, as a turn. It is killed after `timeout_ms`, by default an hour."""
+    """Run the user's own command, outside the sandbox, as a turn. `timeout_ms` (default: an hour) ends it."""
 
     thread_id: str
     command: str
@@ -117,19 +117,19 @@ class ThreadShellCommandResponse:
 
 @frozen
 class ThreadBackgroundTerminalsCleanParams:
-    """End the commands that outlived their turns."""
+    """End the commands that still run after their turns."""
 
     thread_id: str
 
 
 @frozen
 class ThreadBackgroundTerminalsCleanResponse:
-    """They are ended."""
+    """The commands have ended."""
 
 
 @frozen
 class ThreadBackgroundTerminalsListParams:
-    """The commands that outlived their turns. `limit` of them, behind `cursor`."""
+    """Page through the commands that still run after their turns."""
 
     thread_id: str
     cursor: str | None = None
@@ -138,7 +138,7 @@ class ThreadBackgroundTerminalsListParams:
 
 @frozen(kw_only=True)
 class ThreadBackgroundTerminal:
-    """One of them; `rss_kb` in KiB."""
+    """One command; `rss_kb` in KiB."""
 
     item_id: str
     process_id: str
@@ -151,7 +151,7 @@ class ThreadBackgroundTerminal:
 
 @frozen
 class ThreadBackgroundTerminalsListResponse:
-    """A page of them."""
+    """One page."""
 
     data: Sequence[ThreadBackgroundTerminal]
     next_cursor: str | None = None
@@ -159,7 +159,7 @@ class ThreadBackgroundTerminalsListResponse:
 
 @frozen
 class ThreadBackgroundTerminalsTerminateParams:
-    """End the one with this process id."""
+    """End the command with this process id."""
 
     thread_id: str
     process_id: str
@@ -167,21 +167,21 @@ class ThreadBackgroundTerminalsTerminateParams:
 
 @frozen
 class ThreadBackgroundTerminalsTerminateResponse:
-    """Whether it ran."""
+    """Whether it was running."""
 
     terminated: bool
 
 
 @frozen
 class ThreadElicitationParams:
-    """Count a question put to the user outside the server, up or down; the thread's timeouts wait meanwhile."""
+    """Increment or decrement the out-of-band elicitation count; timeouts of the thread stand still while it is positive."""
 
     thread_id: str
 
 
 @frozen
 class ThreadElicitationResponse:
-    """How many such questions are open."""
+    """The count."""
 
     count: int
     paused: bool

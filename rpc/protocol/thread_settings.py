@@ -1,4 +1,4 @@
-"""Changing what a loaded thread runs with between turns. From Codex 0.169."""
+"""Change the settings of a loaded thread between turns. From Codex 0.169."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -21,7 +21,7 @@ from spindle.rpc.protocol.shapes import ABSENT, Absent, JsonObject, PathName
 
 @frozen(kw_only=True)
 class ThreadSettingsUpdateParams:
-    """What to change for the turns that follow; None leaves a setting, but clears the `service_tier`."""
+    """The changes for the next turns; None keeps a setting, but clears the `service_tier`."""
 
     thread_id: str
     cwd: PathName | None = None
@@ -40,12 +40,12 @@ class ThreadSettingsUpdateParams:
 
 @frozen
 class ThreadSettingsUpdateResponse:
-    """The settings are in force."""
+    """The settings are changed."""
 
 
 @frozen(kw_only=True)
 class ThreadSettings:
-    """What the next turn of a thread will run with."""
+    """The settings of a thread's next turn."""
 
     disabled_plugin_ids: Sequence[str] = ()
     cwd: str

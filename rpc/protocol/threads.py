@@ -1,4 +1,4 @@
-"""Threads: durable conversations; how they are started, loaded, listed and let go.
+"""Threads: durable conversations. Start, load, list, archive and close them.
 
 Times are Unix seconds.
 """
@@ -47,13 +47,13 @@ ThreadHistoryMode: TypeAlias = Literal["legacy", "paginated"]
 ThreadUnsubscribeStatus: TypeAlias = Literal["notLoaded", "notSubscribed", "unsubscribed"]
 CwdFilter: TypeAlias = Annotated[str | Sequence[str], Untagged("ThreadListCwdFilter")]
 
-# Named by the reference after what the field was once called.
+# The reference server uses the field's former name.
 _EXTENDED_HISTORY = {"experimental": "persistFullHistory"}
 
 
 @frozen
 class NotLoadedStatus:
-    """Only on disk."""
+    """Not loaded."""
 
     type: Literal["notLoaded"] = field(default="notLoaded", init=False)
 
@@ -74,7 +74,7 @@ class SystemErrorStatus:
 
 @frozen
 class ActiveStatus:
-    """A turn is running; the flags say what it waits for."""
+    """A turn is running; the flags name what it waits for."""
 
     type: Literal["active"] = field(default="active", init=False)
     active_flags: Sequence[ThreadActiveFlag] = ()
@@ -96,12 +96,12 @@ class GitInfo:
 
 @frozen(kw_only=True)
 class Thread:
-    """A thread as clients see it. `source` is a word or an object of the protocol's SessionSource.
+    """A thread as clients see it. `source` is the protocol's SessionSource, a string or an object.
 
-    `turns` is filled only where a method says so; `path` is None for an ephemeral thread. From 0.169 are `parent_thread_id`,
-    the section, the project, `history_mode` (how the rollout stores items), `model` and `reasoning_effort` (of the loaded
-    thread), `recency_at` (Unix seconds), `originator` (the client that created it), `thread_source` (what a client
-    calls the kind of thread) and `can_accept_direct_input` (None unless it is loaded).
+    `turns` is filled only by some methods; `path` is None for an ephemeral thread. From 0.169 are `parent_thread_id`,
+    the section, the project, `history_mode` (how the rollout stores items), `model` and `reasoning_effort` (of a loaded
+    thread), `recency_at` (Unix seconds), `originator` (the client that created it), `thread_source` (the client's name
+    for the kind of thread) and `can_accept_direct_input` (None unless it is loaded).
     """
 
     id: str
@@ -170,7 +170,7 @@ class ThreadStartParams:
 
 @frozen(kw_only=True)
 class _LoadedThread:
-    """A loaded thread and the settings it works with."""
+    """A loaded thread and its settings."""
 
     thread: Thread
     model: str
@@ -194,7 +194,7 @@ class ThreadStartResponse(_LoadedThread):
 
 @frozen
 class ThreadTurnsListResponse:
-    """One page of turns in the JSON form of `Turn`, as they were read."""
+    """One page of turns, in the JSON form of `Turn`."""
 
     data: Sequence[JsonObject]
     next_cursor: str | None = None
@@ -203,7 +203,7 @@ class ThreadTurnsListResponse:
 
 @frozen(kw_only=True)
 class InitialTurnsPageParams:
-    """Which page of turns a resume answers with, as in `thread/turns/list`."""
+    """The page of turns in the answer to a resume, as in `thread/turns/list`."""
 
     limit: U32 | None = None
     sort_direction: SortDirection | None = None
@@ -212,7 +212,7 @@ class InitialTurnsPageParams:
 
 @frozen(kw_only=True)
 class ThreadResumeParams:
-    """Load a thread, or join one that is loaded. `history` wins over `path`, `path` over `thread_id`."""
+    """Load a thread, or subscribe to a loaded one. `history` has precedence over `path`, `path` over `thread_id`."""
 
     thread_id: str
     history: Sequence[JsonObject] | None = field(default=None, metadata={"experimental": True})
@@ -238,7 +238,7 @@ class ThreadResumeParams:
 
 @frozen(kw_only=True)
 class ThreadResumeResponse(_LoadedThread):
-    """The loaded thread, with its turns. With the cursors its turns and items are paged through from the end."""
+    """The loaded thread, with its turns. The cursors page backwards through its turns and items."""
 
     initial_turns_page: ThreadTurnsListResponse | None = None
     turns_backwards_cursor: str | None = None
@@ -247,9 +247,9 @@ class ThreadResumeResponse(_LoadedThread):
 
 @frozen(kw_only=True)
 class ThreadForkParams:
-    """Create a thread that begins with the history of another.
+    """Create a thread that starts with the history of another.
 
-    0.169 adds the two turn ids: the history ends behind `last_turn_id`, or in front of `before_turn_id`.
+    0.169 adds two turn ids: the history ends after `last_turn_id`, or before `before_turn_id`.
     """
 
     thread_id: str
@@ -277,12 +277,12 @@ class ThreadForkParams:
 
 @frozen(kw_only=True)
 class ThreadForkResponse(_LoadedThread):
-    """The new thread, with the turns it took over."""
+    """The new thread, with the copied turns."""
 
 
 @frozen
 class ThreadReadParams:
-    """Look at a thread without loading it."""
+    """Read a thread without loading it."""
 
     thread_id: str
     include_turns: bool = False
@@ -290,7 +290,7 @@ class ThreadReadParams:
 
 @frozen
 class ThreadReadResponse:
-    """The thread, with turns if asked for."""
+    """The thread, with turns on request."""
 
     thread: Thread
 
@@ -299,7 +299,7 @@ class ThreadReadResponse:
 class ThreadListParams:
     """Page through stored threads. `limit` counts threads; `search_term` is a case-sensitive substring.
 
-    `section_id` None lists the threads in no section, `ABSENT` all. `included_thread_ids` None stands for every thread.
+    `section_id` None lists the threads without a section, `ABSENT` all. `included_thread_ids` None means all threads.
     """
 
     cursor: str | None = None
@@ -321,9 +321,9 @@ class ThreadListParams:
 
 @frozen
 class ThreadListResponse:
-    """One page, and cursors for the next page and for what has appeared before this one.
+    """One page, a cursor for the next page, and a cursor for threads newer than this page.
 
-    `read_states` by thread id; None where they are not to be had.
+    `read_states` by thread id; None if they are not available.
     """
 
     data: Sequence[Thread]
@@ -357,14 +357,14 @@ class ThreadTurnsListParams:
     limit: U32 | None = None
     sort_direction: SortDirection | None = None
     items_view: TurnItemsView | None = None
-    """How much of the items; all of them, if not said."""
+    """How much of the items to return; default: all."""
 
 
 @frozen(kw_only=True)
 class ThreadItemsListParams:
-    """Page through a thread's items, or one turn's.
+    """Page through the items of a thread or of one turn.
 
-    `cursor` is a string, or where a turn is named {"type": "item", "itemId": …}: the page begins behind that item.
+    `cursor` is a string, or with a turn {"type": "item", "itemId": …}: the page starts after that item.
     """
 
     thread_id: str
@@ -376,7 +376,7 @@ class ThreadItemsListParams:
 
 @frozen(kw_only=True)
 class ThreadItemEntry:
-    """An item, and the turn it is in. Times are Unix milliseconds, where they were recorded."""
+    """An item and its turn. Times are Unix milliseconds, if they were recorded."""
 
     turn_id: str
     item: JsonObject
@@ -395,7 +395,7 @@ class ThreadItemsListResponse:
 
 @frozen
 class ThreadArchiveParams:
-    """Put a thread away; a loaded one is closed first."""
+    """Archive a thread. A loaded one is closed first."""
 
     thread_id: str
 
@@ -407,7 +407,7 @@ class ThreadArchiveResponse:
 
 @frozen
 class ThreadUnarchiveParams:
-    """Bring an archived thread back to the others; it is not loaded."""
+    """Unarchive a thread, without loading it."""
 
     thread_id: str
 
@@ -421,14 +421,14 @@ class ThreadUnarchiveResponse:
 
 @frozen
 class ThreadUnsubscribeParams:
-    """This connection no longer follows the thread."""
+    """Unsubscribe this connection from a thread."""
 
     thread_id: str
 
 
 @frozen
 class ThreadUnsubscribeResponse:
-    """What the connection was to the thread."""
+    """Whether the connection was subscribed."""
 
     status: ThreadUnsubscribeStatus
 
@@ -444,7 +444,7 @@ class ThreadStartedNotification:
 
 @frozen
 class ThreadStatusChangedNotification:
-    """A thread was loaded or let go, or its turn began, waits or ended."""
+    """The status of a thread changed: loaded, unloaded, or its turn began, waits or ended."""
 
     METHOD: ClassVar[str] = "thread/status/changed"
 
@@ -463,7 +463,7 @@ class ThreadArchivedNotification:
 
 @frozen
 class ThreadUnarchivedNotification:
-    """A thread was brought back."""
+    """A thread was unarchived."""
 
     METHOD: ClassVar[str] = "thread/unarchived"
 
@@ -472,7 +472,7 @@ class ThreadUnarchivedNotification:
 
 @frozen
 class ThreadClosedNotification:
-    """A thread was let go; its memory and its processes are gone."""
+    """A thread was unloaded; its memory is released and its processes have ended."""
 
     METHOD: ClassVar[str] = "thread/closed"
 
@@ -491,7 +491,7 @@ class ThreadNameUpdatedNotification:
 
 @frozen(kw_only=True)
 class TokenUsageBreakdown:
-    """Tokens; the cached are part of the input, the reasoning part of the output."""
+    """Token counts. Cached tokens are part of the input, reasoning tokens part of the output."""
 
     total_tokens: int = 0
     input_tokens: int = 0
@@ -502,7 +502,7 @@ class TokenUsageBreakdown:
 
 @frozen
 class ThreadTokenUsage:
-    """Usage of the thread so far and of the last model request; the window in tokens if known."""
+    """The usage of the thread and of the last model request; the context window in tokens, if known."""
 
     total: TokenUsageBreakdown
     last: TokenUsageBreakdown
@@ -511,7 +511,7 @@ class ThreadTokenUsage:
 
 @frozen
 class ThreadTokenUsageUpdatedNotification:
-    """Tokens were used, or their record was read from disk."""
+    """The usage changed, or was read from disk."""
 
     METHOD: ClassVar[str] = "thread/tokenUsage/updated"
 
@@ -522,7 +522,7 @@ class ThreadTokenUsageUpdatedNotification:
 
 @frozen
 class ServerRequestResolvedNotification:
-    """A question the server had asked is settled, by whomever."""
+    """A request of the server is settled, by this client or another."""
 
     METHOD: ClassVar[str] = "serverRequest/resolved"
 

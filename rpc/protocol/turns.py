@@ -1,4 +1,4 @@
-"""Turns: one round of a thread, how it is started, steered and interrupted, and what is told while it runs.
+"""Turns: start, steer and interrupt one, and the notifications while it runs.
 
 Times are Unix seconds unless a name ends in `_ms` (milliseconds).
 """
@@ -30,7 +30,7 @@ TurnPlanStepStatus: TypeAlias = Literal["pending", "inProgress", "completed"]
 
 @frozen
 class TurnError:
-    """Why a turn failed. `codex_error_info` is a word or a one-member object of the protocol's CodexErrorInfo."""
+    """Why a turn failed. `codex_error_info` is the protocol's CodexErrorInfo, a string or an object with one member."""
 
     message: str
     codex_error_info: object = None
@@ -39,7 +39,7 @@ class TurnError:
 
 @frozen
 class Turn:
-    """One round of a thread. Notifications carry it without items."""
+    """One turn. Notifications have it without items."""
 
     id: str
     items: Sequence[ThreadItem] = ()
@@ -53,10 +53,10 @@ class Turn:
 
 @frozen(kw_only=True)
 class TurnStartParams:
-    """Start a turn. What is set here stays set for the turns that follow, but for `output_schema` and `service_tier_for_turn`.
+    """Start a turn. Its settings also apply to the turns after it, except `output_schema` and `service_tier_for_turn`.
 
-    `environments` empty: the model gets no tools that act on the machine. From 0.171 are `permissions`, the name of a
-    permission profile, and `service_tier_for_turn`, where "default" means none.
+    With empty `environments` the model gets no tools that act on the machine. From 0.171 are `permissions`, the name of
+    a permission profile, and `service_tier_for_turn`, where "default" means none.
     """
 
     thread_id: str
@@ -82,14 +82,14 @@ class TurnStartParams:
 
 @frozen
 class TurnStartResponse:
-    """The new turn, or the running one that takes the input."""
+    """The new turn, or the running one that accepted the input."""
 
     turn: Turn
 
 
 @frozen(kw_only=True)
 class TurnSteerParams:
-    """Add input to the running turn, which has to be `expected_turn_id`."""
+    """Add input to the running turn, which must be `expected_turn_id`."""
 
     thread_id: str
     input: Sequence[UserInput]
@@ -99,7 +99,7 @@ class TurnSteerParams:
 
 @frozen
 class TurnSteerResponse:
-    """The turn that took the input."""
+    """The turn that accepted the input."""
 
     turn_id: str
 
@@ -129,7 +129,7 @@ class TurnStartedNotification:
 
 @frozen
 class TurnCompletedNotification:
-    """A turn ended, well or not; it is on disk by now."""
+    """A turn ended, in any way; its record is on disk."""
 
     METHOD: ClassVar[str] = "turn/completed"
 
@@ -147,7 +147,7 @@ class TurnPlanStep:
 
 @frozen
 class TurnPlanUpdatedNotification:
-    """The agent changed its plan; this is all of it."""
+    """The agent changed its plan; the notification has the whole plan."""
 
     METHOD: ClassVar[str] = "turn/plan/updated"
 
@@ -159,7 +159,7 @@ class TurnPlanUpdatedNotification:
 
 @frozen
 class TurnDiffUpdatedNotification:
-    """All that the turn changed in files so far, as one unified diff."""
+    """All changes to files in this turn so far, as one unified diff."""
 
     METHOD: ClassVar[str] = "turn/diff/updated"
 
@@ -182,7 +182,7 @@ class ItemStartedNotification:
 
 @frozen
 class ItemCompletedNotification:
-    """An item is final; it is in the rollout by now."""
+    """An item is final; it is in the rollout."""
 
     METHOD: ClassVar[str] = "item/completed"
 
@@ -268,7 +268,7 @@ class CommandExecutionOutputDeltaNotification:
 
 @frozen
 class TerminalInteractionNotification:
-    """The agent wrote `stdin` to a command that still runs; an empty text only polls it."""
+    """The agent wrote `stdin` to a running command; an empty text only polls it."""
 
     METHOD: ClassVar[str] = "item/commandExecution/terminalInteraction"
 
@@ -293,7 +293,7 @@ class FileChangeOutputDeltaNotification:
 
 @frozen
 class FileChangePatchUpdatedNotification:
-    """What a patch that the model is still writing would change so far."""
+    """The changes so far of a patch that the model is still writing."""
 
     METHOD: ClassVar[str] = "item/fileChange/patchUpdated"
 
@@ -305,7 +305,7 @@ class FileChangePatchUpdatedNotification:
 
 @frozen
 class McpToolCallProgressNotification:
-    """An MCP tool reports how far it is."""
+    """The progress of an MCP tool."""
 
     METHOD: ClassVar[str] = "item/mcpToolCall/progress"
 
@@ -317,7 +317,7 @@ class McpToolCallProgressNotification:
 
 @frozen
 class RawResponseItemCompletedNotification:
-    """One item just as the model sent it, for clients that asked for raw events."""
+    """One item as the model sent it, for clients that asked for raw events."""
 
     METHOD: ClassVar[str] = "rawResponseItem/completed"
 
@@ -338,7 +338,7 @@ class ContextCompactedNotification:
 
 @frozen
 class ErrorNotification:
-    """A turn hit an error; it goes on if `will_retry`."""
+    """A turn had an error; it continues if `will_retry`."""
 
     METHOD: ClassVar[str] = "error"
 
@@ -350,7 +350,7 @@ class ErrorNotification:
 
 @frozen
 class WarningNotification:
-    """Something the user should know that stops nothing."""
+    """A warning for the user."""
 
     METHOD: ClassVar[str] = "warning"
 

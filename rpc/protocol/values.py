@@ -1,8 +1,8 @@
-"""Which JSON values are kept, and how text from the operating system becomes fit to be one.
+"""Bounds of JSON values from outside, and text that is not valid UTF-8.
 
-What comes from outside (a client, a model, an MCP server, a hook, a file) is read with `loads`, data of another form
-(TOML) is held against `fault`. What has passed fits into every message and every line that is made of it: an encoder
-refuses nesting from 255 levels on, integers beyond 64 bits, and text with lone surrogates.
+JSON from outside (a client, a model, an MCP server, a hook, a file) is decoded with `loads`; other data (TOML) is
+checked with `fault`. A value that passed can be encoded in each message and line that contains it. Encoders refuse
+nesting of 255 levels, integers beyond 64 bits, and lone surrogates.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ import attrs
 import orjson
 
 DEPTH: Final = 127
-"""Levels of objects and arrays that a document from outside may have; Codex 0.124 reads no more (serde_json's limit)."""
+"""The most nested levels of a document from outside; the limit of Codex 0.124 (serde_json)."""
 DEPTH_OF_RECORDS: Final = DEPTH + 33
-"""Levels of a record of ours that has such a document in it. As many again are left for the message that shows it."""
+"""The most nested levels of our own record that contains such a document. A message that shows it may add as many again."""
 
 MOST: Final = 10**12
-"""The most that a count from outside is taken for: sums of such counts stay far from 64 bits, where JSON and SQLite end."""
+"""The upper bound of a count from outside. Sums of such counts stay far below 64 bits, the limit of JSON and SQLite."""
 
 VALUES: Final = 500_000
-"""Objects, arrays and texts of one message of a program that is not trusted; an empty one takes some seventy bytes."""
+"""The most objects, arrays and strings in one message of an untrusted program; an empty one takes about 70 bytes."""
 
 TOO_DEEP: Final = "recursion limit exceeded"
 
 Keys: TypeAlias = tuple[str, ...]
 
+_SMALL: Final = 64 * 1024
+"""Bytes. A longer result wastes too little memory to be worth a copy."""
 _LOW, _HIGH = -(2**63), 2**64 - 1
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -39,16 +41,16 @@ _BREAKS = re.compile("[\t\n\u2028\u2029]")
 
 @attrs.frozen
 class Fault:
-    """What is wrong with a value, and where in it: the keys and indices from the outside in."""
+    """The fault of a value, and its place: the keys and indices from the outside in."""
 
     keys: Keys
     reason: str
 
 
 def crowded(data: bytes | bytearray) -> bool:
-    """Whether a document is made of more than `VALUES` objects, arrays and texts: decoding it would take long, and much memory.
+    """Whether a document has more than `VALUES` objects, arrays and strings: decoding it would take much time and memory.
 
-    Found by counting brackets and quotes, in a text of which quotes are escaped. Small documents cannot be.
+    Counts brackets and quotes. Quotes inside strings are escaped. Small documents cannot have so many.
     """
     if len(data) <= VALUES:
         return False
@@ -59,23 +61,23 @@ def crowded(data: bytes | bytearray) -> bool:
 def loads(data: bytes | bytearray | str, depth: int = DEPTH) -> Any:
     """Decode JSON from outside. Raises orjson.JSONDecodeError, also for nesting beyond `depth` levels.
 
-    The decoder itself refuses text with lone surrogates or bytes that are no UTF-8, and numbers that are not finite.
+    The decoder itself refuses lone surrogates, invalid UTF-8, and numbers that are not finite.
     """
     value: Any = orjson.loads(data)
-    if len(data) > 2 * depth and too_deep(value, data, depth):  # each level has two brackets
+    if len(data) > 2 * depth and too_deep(value, data, depth):  # each level needs two brackets
         raise orjson.JSONDecodeError(TOO_DEEP, "", 0)
     return value
 
 
 def too_deep(value: object, data: bytes | bytearray | str, depth: int = DEPTH) -> bool:
-    """Whether the value that was decoded from `data` is nested beyond `depth` levels."""
+    """Whether the value, decoded from `data`, is nested deeper than `depth` levels."""
     opened = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
-    # nearly every document has fewer brackets than that, and need not be gone through
+    # most documents have fewer brackets and need no walk
     return opened > depth and _deeper_than(value, depth)
 
 
 def fault(value: object, depth: int = DEPTH) -> Fault | None:
-    """What keeps data that was not read as JSON from being a value we can keep; None if nothing does."""
+    """The fault that makes data (not decoded from JSON) unfit to be stored or sent; None if there is none."""
     level: list[tuple[Keys, object]] = [((), value)]
     for _ in range(depth + 1):
         below: list[tuple[Keys, object]] = []
@@ -104,32 +106,37 @@ def fault(value: object, depth: int = DEPTH) -> Fault | None:
 
 
 def count(value: object) -> int | None:
-    """A count or an index that another program gives, brought into bounds; None for what is no number."""
+    """A count or an index from another program, clamped to the bounds; None if it is not a number."""
     return max(0, min(int(value), MOST)) if isinstance(value, int | float) and type(value) is not bool else None
 
 
 def clean(text: str) -> str:
-    """The text with U+FFFD for what is no UTF-8: for a name or a path that is shown, not for one that is opened."""
+    """The text with U+FFFD for lone surrogates: for names and paths that are shown, not for those that are opened."""
     return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def readable(text: str, most: int) -> str:
-    """At most `most` characters of a text from outside, to be shown: what drives a terminal or turns text round is escaped.
+    """At most `most` characters of a text from outside, for display: terminal and bidirectional control characters are escaped.
 
-    A carriage return before a newline is left out; newlines and tabs stay.
+    A carriage return before a newline is removed; newlines and tabs are kept.
     """
     cut = text[:most].replace("\r\n", "\n")
     return _DRIVES.sub(_escaped, cut) + ("\u2026" if len(text) > most else "")
 
 
 def one_line(text: str, most: int) -> str:
-    """As `readable`, on one line: for a log, where a line break would let the text pose as a line of ours."""
+    """As `readable`, on one line. In a log, a line break would let the text look like a line of ours."""
     return _BREAKS.sub(_escaped, readable(text, most))
 
 
 def is_clean(text: str) -> bool:
     """Whether the text can be encoded as UTF-8."""
     return text.isascii() or _SURROGATES.search(text) is None
+
+
+def packed(encoded: bytes) -> bytes:
+    """The same bytes, in memory of their own size: orjson leaves a short result in a block of at least 4 KiB."""
+    return bytes(memoryview(encoded)) if len(encoded) < _SMALL else encoded
 
 
 def _escaped(found: re.Match[str]) -> str:

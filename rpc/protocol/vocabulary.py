@@ -1,12 +1,12 @@
-"""Members of parameters that no attribute serves: which of them are refused, and which are harmless.
+"""Members of parameters that are not served: which are refused, and which are harmless.
 
-Every member that a client may send is one of three. *Served*: the class of its parameters has it. *Refused*: it narrows what
-may happen, or what is returned, or asks for something to be kept, and so a value that asks for anything is an error which
-names it. *Harmless*: it only adds comfort, and is ignored, or something that Spindle never does is left undone.
+Each member that a client may send is one of three. *Served*: the class of the parameters has it. *Refused*: it
+restricts an action or a result, or asks to keep something, so any value that asks for something is an error with the
+member's name. *Harmless*: it adds comfort, or turns off something that Spindle never does; it is ignored.
 
-The tables are by the name of the class, nested ones included. A member that is harmless may have an attribute all the same,
-where its type is checked or it needs the experimentalApi capability. A test compares all of this with the schemas of Codex
-0.124 and 0.171, and `docs/protocol.md` lists it.
+The tables are keyed by the name of the class, nested classes included. A harmless member may still have an attribute,
+to check its type or the experimentalApi capability. A test compares the tables with the schemas of Codex 0.124 and
+0.171, and `docs/protocol.md` lists them.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ REFUSED: Final[Mapping[str, Mapping[str, tuple[object, ...]]]] = {
     "ThreadStartParams": {"projectId": (), "selectedCapabilityRoots": ([],)},
     "TurnStartParams": {"toolOutput": ()},
 }
-"""Refused members, with the values beside null that ask for nothing."""
+"""Refused members, with the values (besides null) that ask for nothing."""
 
 HARMLESS: Final[Mapping[str, frozenset[str]]] = {
     name: frozenset(members.split())
@@ -62,5 +62,6 @@ HARMLESS: Final[Mapping[str, frozenset[str]]] = {
         "responsesapiClientMetadataPatch",
     }.items()
 }
-"""Harmless members. All threads of a home belong to its one account, none is attached to another, and there are no plugins.
-Logins of ChatGPT and of MCP servers are refused, whatever is in them."""
+"""Harmless members. All threads of a home belong to its one account, no thread is attached to another, and there are no
+plugins. Logins of ChatGPT and of MCP servers are refused, so their members do not matter.
+"""

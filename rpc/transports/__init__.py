@@ -1,6 +1,6 @@
-"""How messages travel: newline-framed streams (stdio) and WebSockets (TCP and Unix sockets).
+"""Transports: newline-framed streams (stdio) and WebSockets (TCP and Unix sockets).
 
-Only the interface is imported here; the modules that need h11 and wsproto are imported by those who listen.
+Only the interface is imported here. h11 and wsproto are imported when a listener needs them.
 """
 
 from .interface import MAX_MESSAGE_BYTES, Received, Transport, TransportKind

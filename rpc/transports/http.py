@@ -1,8 +1,8 @@
-"""What the listener answers to an HTTP request head: a table without I/O.
+"""The listener's answers to HTTP request heads: a table, without I/O.
 
-A socket that is no WebSocket yet speaks HTTP/1.1. Two paths are probes for supervisors and load balancers; every
-other path opens a WebSocket. Browsers send an Origin with each WebSocket and each cross-site request, other clients
-do not: refusing it keeps web pages away from a server on loopback.
+A connection speaks HTTP/1.1 until it becomes a WebSocket. Two paths are probes for supervisors and load balancers;
+every other path opens a WebSocket. Browsers send an Origin with WebSocket and cross-site requests, other clients do
+not. Refusing an Origin keeps web pages away from a server on loopback.
 """
 
 import base64
@@ -19,7 +19,7 @@ _ASCII: Final = frozenset({b"host", b"connection", b"upgrade"})
 
 @frozen
 class Answer:
-    """A complete HTTP answer, after which the connection ends."""
+    """A complete HTTP answer; the connection is closed after it."""
 
     status: int
     body: bytes = b""
@@ -28,7 +28,7 @@ class Answer:
 
 @frozen
 class Upgrade:
-    """Go on as a WebSocket."""
+    """Upgrade the connection to a WebSocket."""
 
 
 def decide(

@@ -12,19 +12,18 @@ from .interface import MAX_MESSAGE_BYTES, Received, TransportKind
 
 _log = logging.getLogger(__name__)
 
-_READ_BYTES: Final = 64 * 1024  # a Linux pipe holds no more
+_READ_BYTES: Final = 64 * 1024  # the capacity of a Linux pipe
 
 
 class LineTooLong(Exception):
-    """A line is longer than the reader allows, whether it ends or not; `str()` says so."""
+    """A line is longer than the bound, complete or not; `str()` names the bound."""
 
 
 class LineTransport:
     """Messages that end in a newline (`\\n` alone: other line breaks are legal inside JSON strings).
 
-    A line longer than `max_message_bytes` is skipped with a log line, or, without `skip_longer`, ends the transport:
-    `receive` raises LineTooLong. What stands after the last newline when the
-    input ends still counts as a message.
+    A line longer than `max_message_bytes` is skipped and logged; without `skip_longer`, `receive` raises LineTooLong
+    and the transport ends. Data after the last newline at the end of the input is a message, too.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class LineTransport:
         self._max = max_message_bytes
         self._skip_longer = skip_longer
         self._lines: deque[Received] = deque()
-        self._pieces = bytearray()  # of the line whose end has not come yet, unless it is too long
+        self._pieces = bytearray()  # the incomplete line, unless it is too long
         self._pieces_bytes = 0
         self._at_end = False
         self._closed = False
@@ -91,13 +90,13 @@ class LineTransport:
 
     def _end_line(self, piece: bytes) -> None:
         if not self._pieces_bytes and len(piece) <= self._max:
-            if piece:  # a blank line carries no message
+            if piece:  # a blank line is not a message
                 self._lines.append(piece)
             return
         self._keep(piece)
         if self._pieces_bytes > self._max:
             if not self._skip_longer:
-                return  # `receive` raises once it has given out what came before
+                return  # `receive` raises after it gave the lines before
             _log.warning("skipped a message of %d bytes: the limit is %d", self._pieces_bytes, self._max)
         else:
             self._lines.append(self._pieces)
@@ -105,7 +104,7 @@ class LineTransport:
         self._pieces_bytes = 0
 
     async def send(self, messages: Sequence[bytes]) -> None:
-        """Write the messages, a newline after each, in one go. Errors as in `Transport`."""
+        """Write the messages, each with a newline, in one write. Errors as in `Transport`."""
         async with self._sending:
             if self._closed:
                 raise trio.ClosedResourceError("this transport was closed")
@@ -113,13 +112,13 @@ class LineTransport:
                 raise trio.BrokenResourceError("an earlier write did not complete")
             if not messages:
                 return
-            await trio.lowlevel.checkpoint_if_cancelled()  # from here on, a cancellation may cut a message in two
+            await trio.lowlevel.checkpoint_if_cancelled()  # from here on, cancelling may cut a message in two
             self._broken = True
             await self._send_stream.send_all(b"\n".join((*messages, b"")))
             self._broken = False
 
     async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
-        """Write one message as its pieces come, and a newline. Errors as in `Transport`."""
+        """Write one message from pieces, then a newline. Errors as in `Transport`."""
         async with self._sending:
             if self._closed:
                 raise trio.ClosedResourceError("this transport was closed")
@@ -132,10 +131,10 @@ class LineTransport:
             self._broken = False
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        """Close both streams; a line stream has no goodbye, so `code` and `reason` go unused."""
+        """Close both streams. Lines have no close handshake, so `code` and `reason` are not used."""
         self._closed = True
-        # Standard input and output can be one open file (a terminal). The stream that was opened last found it
-        # non-blocking already, so it has to put its finding back first.
+        # Standard input and output can be one open file (a terminal). The second stream already found it non-blocking,
+        # so its setting has to be restored first.
         try:
             await self._send_stream.aclose()
         finally:
@@ -143,10 +142,10 @@ class LineTransport:
 
 
 def open_stdio() -> LineTransport:
-    """A transport over copies of file descriptors 0 and 1, whatever stands behind them: pipe, file, terminal.
+    """A transport over copies of file descriptors 0 and 1: pipes, files or a terminal.
 
-    Both become non-blocking until `aclose`, which restores what it found; so close it, and write nothing large to a
-    standard error that shares its open file with them meanwhile. Raises OSError if either descriptor is closed.
+    Both are non-blocking until `aclose`, which restores the earlier mode. So close it, and meanwhile write nothing
+    large to a standard error that is the same open file. Raises OSError if one of the descriptors is closed.
     """
     receive_fd = os.dup(0)
     try:
@@ -154,6 +153,6 @@ def open_stdio() -> LineTransport:
     except OSError:
         os.close(receive_fd)
         raise
-    # A regular file never says "would block", so it is never waited for, which epoll would refuse.
+    # A regular file never blocks, so trio never waits for it; epoll would refuse regular files.
     receive_stream = trio.lowlevel.FdStream(receive_fd)
     return LineTransport(receive_stream, trio.lowlevel.FdStream(send_fd))

@@ -1,4 +1,6 @@
-"""Listening: where (`parse_listen`, `open_listeners`) and what happens to each connection (`serve_websocket`)."""
+"""Listen for clients: read addresses (`parse_listen`), open sockets (`open_listeners`), serve connections
+(`serve_websocket`).
+"""
 
 import errno
 import ipaddress
@@ -29,19 +31,19 @@ _LINGER_SECONDS: Final = 1.0
 _GOING_AWAY_SECONDS: Final = 1.0
 _READ_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 1024
-_REFUSALS: Final = 16  # that are written at a time; until then the next connection waits with the system
+_REFUSALS: Final = 16  # refusals in flight; further connections wait in the system's queue
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_SECONDS: Final = 0.25
 
 CONNECTIONS: Final = 512
-"""Connections that are served at a time, where the limit on descriptors allows for twice as many."""
+"""The most connections, if the limit on descriptors is at least twice as high."""
 HANDSHAKES: Final = 64
-"""Of these, those that have yet to become WebSockets."""
+"""The most connections whose handshake is not finished."""
 
 
 @frozen
 class ListenTarget:
-    """Where to serve clients. `host` and `port` belong to a websocket (port 0: any free one), `path` to unix."""
+    """An address to listen on. `host` and `port` are for websocket (port 0: any free port), `path` is for unix."""
 
     kind: Literal["stdio", "websocket", "unix", "off"]
     host: str = ""
@@ -52,7 +54,7 @@ class ListenTarget:
 def parse_listen(url: str) -> ListenTarget:
     """Read a --listen value: `stdio://`, `unix://PATH`, `ws://IP:PORT` (loopback only) or `off`.
 
-    Raises ValueError, whose text can be shown to the user.
+    Raises ValueError with a text for the user.
     """
     if url == "stdio://":
         return ListenTarget("stdio")
@@ -65,7 +67,7 @@ def parse_listen(url: str) -> ListenTarget:
         return ListenTarget("unix", path=Path(path))
     if url.startswith("ws://"):
         return _parse_address(url)
-    raise ValueError(f"--listen `{url}` is not understood; write `stdio://`, `unix://PATH`, `ws://IP:PORT` or `off`")
+    raise ValueError(f"--listen `{url}` is not valid; write `stdio://`, `unix://PATH`, `ws://IP:PORT` or `off`")
 
 
 def _parse_address(url: str) -> ListenTarget:
@@ -76,7 +78,7 @@ def _parse_address(url: str) -> ListenTarget:
         if bracketed is not (address.version == 6) or not colon or not (port.isascii() and port.isdigit()):
             raise ValueError
     except ValueError:
-        raise ValueError(f"--listen `{url}` is no address; write `ws://IP:PORT`, not a host name or a path") from None
+        raise ValueError(f"--listen `{url}` is not an address; write `ws://IP:PORT`, not a host name or a path") from None
     if int(port) > 65535:
         raise ValueError(f"--listen `{url}`: port {port} is beyond 65535")
     if not address.is_loopback:
@@ -88,10 +90,9 @@ def _parse_address(url: str) -> ListenTarget:
 
 @asynccontextmanager
 async def open_listeners(target: ListenTarget) -> AsyncGenerator[Sequence[trio.SocketListener], None]:
-    """Listen on a websocket or unix target inside the block; the socket file goes when the block ends.
+    """Listen on a websocket or unix target inside the block. The socket file is removed when the block ends.
 
-    Raises OSError if that cannot be (errno EADDRINUSE if a server is there already), ValueError for a target without
-    a socket.
+    Raises OSError (EADDRINUSE if another server listens there), ValueError for a target without a socket.
     """
     if target.kind == "websocket":
         listeners = await trio.open_tcp_listeners(target.port, host=target.host, backlog=_BACKLOG)
@@ -129,12 +130,12 @@ async def serve_websocket(
 ) -> None:
     """Accept connections until cancelled; `handler` runs once for each WebSocket, which is closed when it returns.
 
-    Started with the scope that ends the accepting, and closes the listeners, while connections go on; it then returns when
-    the last of them has ended. An exception that escapes a handler is logged and ends that connection only (close code
-    1011). Cancelled, open WebSockets are closed with code 1001 and the listeners with them. A peer that no longer answers
-    pings is closed. A peer for which `refuse` has a reason is refused with status 403. Where there are `connections` (by
-    default `most_connections()`), or `handshakes` that are half done, another one is refused with status 503. While the
-    system has no descriptor or memory left for a connection, it has to wait.
+    The value of `task_status.started` is a scope. Cancelling it closes the listeners while connections go on; this
+    function then returns after the last connection has ended. An exception from a handler is logged and ends only its
+    connection (close code 1011). If this function is cancelled, it closes open WebSockets with code 1001 and then the
+    listeners. A peer that does not answer pings is closed. If `refuse` gives a reason, the peer is refused with status
+    403. With `connections` open connections (default `most_connections()`) or `handshakes` unfinished handshakes, the
+    next one is refused with status 503. While the system is out of descriptors or memory, new connections wait.
     """
     server = _Server(handler, refuse, most_connections() if connections is None else connections, handshakes)
     async with trio.open_nursery() as serving, trio.open_nursery() as accepting:
@@ -144,13 +145,13 @@ async def serve_websocket(
 
 
 def most_connections() -> int:
-    """How many connections are served at a time: half of the descriptors are left for what clients ask for."""
+    """The most connections at a time: half of the descriptors are left for the clients' requests."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return CONNECTIONS if limit == resource.RLIM_INFINITY else min(CONNECTIONS, limit // 2)
 
 
 class _Server:
-    """Accepts connections within bounds."""
+    """Accepts connections within the bounds."""
 
     def __init__(
         self,
@@ -165,7 +166,7 @@ class _Server:
         self._refusals = trio.Semaphore(_REFUSALS)
 
     async def accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
-        """Take connections until cancelled."""
+        """Accept connections until cancelled."""
         async with listener:
             pausing = False
             while True:
@@ -234,7 +235,7 @@ class _Server:
 
 @contextmanager
 def _apart() -> Generator[None]:
-    """The boundary around what is done for a peer before it is a client: whatever it sends ends nothing but its connection."""
+    """The boundary around a peer's handshake: nothing that a peer sends ends more than its own connection."""
     try:
         yield
     except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -259,7 +260,7 @@ async def _run_handler(transport: WebSocketTransport, handler: Callable[[Transpo
             _log.error("a connection failed", exc_info=crash)
             code = 1011
     finally:
-        # Also when we are being cancelled: the client is told that the server goes, but not waited for for long.
+        # Also when cancelled: send the close frame, but do not wait long for the client.
         going_away = trio.CancelScope(shield=code == 1001)
         if code == 1001:
             going_away.deadline = trio.current_time() + _GOING_AWAY_SECONDS
@@ -276,11 +277,10 @@ async def _close_when_lost(transport: WebSocketTransport) -> None:
 async def handshake(
     stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: Answer | None = None
 ) -> WebSocketTransport | None:
-    """Read one request head and answer it; a transport if the answer was a WebSocket.
+    """Read one request head and answer it; returns a transport if the answer opened a WebSocket.
 
-    With a `refusal`, that is the answer to a request for a WebSocket.
-    None otherwise, also when it was not done within ten seconds; the stream is then to be closed. Raises what the stream
-    raises.
+    With a `refusal`, a request for a WebSocket gets that answer. Returns None in all other cases, also after ten
+    seconds; the caller then closes the stream. Raises the errors of the stream.
     """
     with trio.move_on_after(_HANDSHAKE_SECONDS):
         return await _handshake(stream, kind, refusal=refusal)
@@ -290,7 +290,7 @@ async def handshake(
 async def _handshake(
     stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: Answer | None = None
 ) -> WebSocketTransport | None:
-    """See `handshake`, which bounds it."""
+    """`handshake` without its deadline."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
     try:
         request = await _read_head(stream, connection)
@@ -314,7 +314,7 @@ async def _handshake(
 
 
 async def _read_head(stream: trio.abc.ReceiveStream, connection: h11.Connection) -> h11.Request | None:
-    """The request head, or None if it does not come."""
+    """The request head, or None if it does not arrive."""
     while True:
         event = connection.next_event()
         if isinstance(event, h11.Request):
@@ -333,7 +333,7 @@ async def _answer(stream: trio.abc.HalfCloseableStream, connection: h11.Connecti
     data += connection.send(h11.EndOfMessage()) or b""
     with trio.move_on_after(_LINGER_SECONDS):
         await stream.send_all(data)
-        # Closing with unread bytes resets the connection, and the client might never see the answer.
+        # Closing with unread bytes resets the connection, and the client might not receive the answer.
         await stream.send_eof()
         while await stream.receive_some(_READ_BYTES):
             pass

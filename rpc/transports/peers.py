@@ -1,4 +1,4 @@
-"""Which process is at the other end of a connection, as far as the socket itself says: nothing here is the peer's word."""
+"""The process at the other end of a connection. The kernel says which; nothing here comes from the peer."""
 
 import socket
 import struct
@@ -19,8 +19,8 @@ _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred of unix(7): process, 
 class Peer:
     """The other end of an accepted connection.
 
-    `addresses` are those of a TCP connection, the peer's first. `pid` is the process that connected to a Unix socket: 0 if
-    it is not visible from here, None where the system does not say.
+    `addresses` are the two addresses of a TCP connection, the peer's first. `pid` is the process that connected to a
+    Unix socket: 0 if it is not visible from this process's namespace, None if the system does not say.
     """
 
     addresses: tuple[Address, Address] | None = None
@@ -28,11 +28,11 @@ class Peer:
 
 
 Refuse: TypeAlias = Callable[[Peer], Awaitable[str | None]]
-"""Why a peer is not served, in bounded time; None if it is."""
+"""The reason to refuse a peer, in bounded time; None to serve it."""
 
 
 def peer_of(connection: socket.socket | trio.socket.SocketType) -> Peer:
-    """The peer of an accepted TCP or Unix connection. Raises OSError if it is gone already."""
+    """The peer of an accepted TCP or Unix connection. Raises OSError if the connection has ended."""
     if connection.family != socket.AF_UNIX:
         theirs, ours = connection.getpeername(), connection.getsockname()
         return Peer(addresses=((theirs[0], theirs[1]), (ours[0], ours[1])))

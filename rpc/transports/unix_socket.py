@@ -1,4 +1,4 @@
-"""Binding a Unix socket that nobody else can open, not even for a moment. Everything here blocks: use a thread."""
+"""Bind a Unix socket that other users cannot open at any moment. Everything here blocks: use a worker thread."""
 
 import errno
 import fcntl
@@ -15,13 +15,13 @@ from typing import Final
 from attrs import frozen
 
 PATIENCE: Final = 5.0
-"""Seconds to wait for another process that has the folder of a socket locked."""
+"""Seconds to wait for a process that holds the lock of the socket's folder."""
 _PAUSE: Final = 0.005
 
 
 @frozen
 class BoundSocket:
-    """A listening socket and the file that leads to it; `identity` is the file's device and inode."""
+    """A listening socket and its file; `identity` is the file's device and inode."""
 
     socket: socket.socket
     path: Path
@@ -29,13 +29,12 @@ class BoundSocket:
 
 
 def bind_unix(path: Path, backlog: int) -> BoundSocket:
-    """Listen on a socket file of mode 0600, in place of a stale one; missing folders are made with mode 0700.
+    """Listen on a socket file of mode 0600; a stale one is replaced, and missing folders are made with mode 0700.
 
-    The socket is bound inside a private folder and moved to its name when its mode is set, so there is no moment at
-    which others may connect, and none at which `path` is missing. (Changing the umask instead would change it for
-    every thread of the process.) Raises OSError: EADDRINUSE if a server answers at `path`, EEXIST if something
-    stands there that is no socket, EPERM if another user could put a socket in its place, ETIMEDOUT if another process keeps
-    the folder locked.
+    The socket is bound in a private folder and renamed after its mode is set. So other users can connect at no moment,
+    and `path` is missing at no moment. (Changing the umask would change it for all threads of the process.) Raises
+    OSError: EADDRINUSE if a server answers at `path`, EEXIST if `path` is not a socket, EPERM if another user could
+    replace the file, ETIMEDOUT if another process holds the folder's lock.
     """
     path = path.absolute()
     _make_private(path.parent)
@@ -65,7 +64,7 @@ def bind_unix(path: Path, backlog: int) -> BoundSocket:
 
 
 def unlink_unix(bound: BoundSocket) -> None:
-    """Remove the socket file, unless another has taken its place. Never raises OSError: there is nothing to do."""
+    """Remove the socket file, unless it was replaced. Never raises OSError."""
     try:
         with _locked(bound.path.parent):
             found = bound.path.lstat()
@@ -76,14 +75,16 @@ def unlink_unix(bound: BoundSocket) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """`Path.mkdir` with `parents` would leave the mode of those above to the umask."""
+    """Make the folder and its parents with mode 0700. `Path.mkdir` with `parents` would leave the parents' mode to the
+    umask.
+    """
     if not folder.is_dir():
         _make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _refuse_shared(folder: Path) -> None:
-    """In a folder like /tmp others cannot touch the file; without the sticky bit, or in a folder of theirs, they can."""
+    """Raise unless other users cannot replace a file in `folder`: it is ours, or has the sticky bit (as /tmp)."""
     found, user = folder.stat(), os.geteuid()
     if user and found.st_uid not in (0, user):
         raise PermissionError(errno.EPERM, "the folder of a socket must not belong to another user", str(folder))
@@ -97,19 +98,20 @@ def _refuse_occupied(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise FileExistsError(errno.EEXIST, "this file is no socket", str(path))
+        raise FileExistsError(errno.EEXIST, "this file is not a socket", str(path))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
-        # Only a refusal says that nobody listens; a full queue, for instance, has somebody behind it.
+        # Only a refusal means that there is no listener. A full queue, for instance, means that there is one.
         if probe.connect_ex(str(path)) not in (errno.ECONNREFUSED, errno.ENOENT):
             raise OSError(errno.EADDRINUSE, "a server has this socket in use", str(path))
 
 
 @contextmanager
 def _locked(folder: Path) -> Generator[None, None, None]:
-    """One process at a time: between finding a stale file and replacing it, another could do the same.
+    """Hold the folder's lock: otherwise two processes could find and replace the same stale file.
 
-    Whoever can read the folder can lock it, so it is waited for `PATIENCE` seconds only. Raises TimeoutError, OSError.
+    Every user who can read the folder can lock it, so the wait is at most `PATIENCE` seconds. Raises TimeoutError,
+    OSError.
     """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -125,5 +127,5 @@ def _locked(folder: Path) -> Generator[None, None, None]:
                 time.sleep(_PAUSE)
         yield
     finally:
-        fcntl.flock(fd, fcntl.LOCK_UN)  # a process that was forked meanwhile has the descriptor, too
+        fcntl.flock(fd, fcntl.LOCK_UN)  # a process that was forked meanwhile also has the descriptor
         os.close(fd)

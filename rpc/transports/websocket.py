@@ -1,7 +1,7 @@
-"""WebSockets (RFC 6455) over any trio stream; wsproto knows the protocol, this module does the I/O.
+"""WebSockets (RFC 6455) over any trio stream: wsproto implements the protocol, this module the I/O.
 
-One message is one text frame, or several that continue each other. Binary messages are ignored; no extension is
-negotiated, so nothing is compressed.
+A message is one text frame or several continuation frames. Binary messages are ignored. No extension is negotiated, so
+nothing is compressed.
 """
 
 from collections import deque
@@ -28,20 +28,20 @@ from wsproto.utilities import RemoteProtocolError
 from .interface import MAX_MESSAGE_BYTES, Received, TransportKind
 
 _READ_BYTES: Final = 64 * 1024
-_CLOSE_SECONDS: Final = 2.0  # how long the peer may take over its half of the close handshake
+_CLOSE_SECONDS: Final = 2.0  # seconds for the peer's half of the close handshake
 _HANDSHAKE_SECONDS: Final = 10.0
-_REFUSAL_BYTES: Final = 64 * 1024  # of a refusal's body, what is kept
-_AT_ONCE: Final = 64  # frames that are looked at before other tasks have their turn
+_REFUSAL_BYTES: Final = 64 * 1024  # the part of a refusal's body that is kept
+_AT_ONCE: Final = 64  # frames that are read between two checkpoints
 
 PING_AFTER: Final = 30.0
-"""Seconds without a sign of the peer after which it is pinged."""
+"""Seconds without data from the peer after which it is pinged."""
 PONG_WITHIN: Final = 30.0
-"""Seconds that it may take over its answer, or over anything else that shows that it is there."""
-_STUCK: Final = 0.1  # a write that took longer had to wait for the peer to read
+"""Seconds for the pong, or for anything else that shows that the peer is there."""
+_STUCK: Final = 0.1  # a longer write means that the peer has read meanwhile
 
 
 class UpgradeRefused(Exception):
-    """The server answered something else than a WebSocket; `status` is 0 if it was not even HTTP."""
+    """The server did not open a WebSocket; `status` is that of its answer, 0 if the answer was not HTTP."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"the server refused the WebSocket with status {status}: {body.decode(errors='replace')}")
@@ -50,10 +50,10 @@ class UpgradeRefused(Exception):
 
 
 class WebSocketTransport:
-    """An open WebSocket, either side of it; made by `accept` and `connect`.
+    """An open WebSocket, on the side of the server (`accept`) or the client (`connect`).
 
-    A ping is answered while a `receive` is pending; if a `send` is under way the answer follows it, so a peer that
-    does not read cannot stop us from reading. `lost` finds a peer that is gone without a word.
+    Pings are answered while a `receive` is pending. During a `send` the pong follows the message, so a peer that does
+    not read cannot stop us from reading. `lost` detects a peer that disappeared.
     """
 
     def __init__(
@@ -69,20 +69,20 @@ class WebSocketTransport:
         self._kind: TransportKind = kind
         self._max = max_message_bytes
         self._inbox: deque[Received] = deque()
-        self._pieces = bytearray()  # of the message whose last frame has not come yet
+        self._pieces = bytearray()  # the incomplete message
         self._ping = b""
-        self._pong = b""  # only the latest ping needs an answer
+        self._pong = b""  # only the latest ping needs a pong
         self._goodbye = b""
-        self._noticed = trio.current_time()  # when the peer last showed that it is there
-        self._more = False  # frames have come that nobody has looked at
-        self._at_end = False  # nothing more will come, or what comes is not understood
-        self._failed = False  # at the end because of what the peer sent
+        self._noticed = trio.current_time()  # the last time the peer showed that it is there
+        self._more = False  # frames arrived that are not read yet
+        self._at_end = False  # no more messages: the end, or a violation of the protocol
+        self._failed = False  # ended by the peer's close frame or violation
         self._broken = False
         self._closing = False
         self._closed = False
         self._reading = trio.Lock()
         self._writing = trio.Lock()
-        self._digest()  # what came right behind the handshake
+        self._digest()  # the bytes right after the handshake
 
     @property
     def kind(self) -> TransportKind:
@@ -91,7 +91,7 @@ class WebSocketTransport:
     # -- in ----------------------------------------------------------------------------------------
 
     async def receive(self) -> Received | None:
-        """The next text message, or None once the peer has closed or broken the protocol. Errors as in `Transport`."""
+        """The next text message, or None after the peer closed or violated the protocol. Errors as in `Transport`."""
         async with self._reading:
             while not self._inbox:
                 if self._closed:
@@ -117,9 +117,9 @@ class WebSocketTransport:
             await self._reply()
 
     def _digest(self) -> None:
-        """What wsproto can tell from the bytes so far, a part at a time: a frame takes it longer than the peer.
+        """Process the frames in the bytes so far, some at a time: wsproto takes longer per frame than the peer.
 
-        Does not wait: answers are left for `_reply`.
+        Does not wait; `_reply` sends the answers.
         """
         self._more = False
         for count, event in enumerate(self._websocket.events(), 1):
@@ -132,7 +132,7 @@ class WebSocketTransport:
                 case Ping() if self._websocket.state is ConnectionState.OPEN:
                     self._pong = self._websocket.send(event.response())
                 case CloseConnection():
-                    if self._websocket.state is ConnectionState.OPEN:  # not a close frame but wsproto's complaint
+                    if self._websocket.state is ConnectionState.OPEN:  # not a close frame, but wsproto's report of a violation
                         self._fail(event.code, event.reason or "")
                     elif self._websocket.state is ConnectionState.REMOTE_CLOSING:
                         self._goodbye = self._websocket.send(event.response())
@@ -163,24 +163,24 @@ class WebSocketTransport:
         self._goodbye = self._websocket.send(CloseConnection(code, reason))
 
     async def _reply(self) -> None:
-        """Send the pending ping, pong and close frames, unless a sender is at it and will take them along."""
+        """Send the pending ping, pong and close frames, unless a running `send` will do it."""
         try:
             self._writing.acquire_nowait()
         except trio.WouldBlock:
             return
         try:
-            # These are a few bytes: shielded, so that a deadline around `receive` cannot cut a frame in two.
+            # A few bytes; shielded, so that a deadline around `receive` cannot cut a frame in two.
             with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
                 await self._write(b"")
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # reading will find out for itself, after what is still to be read
+            pass  # `receive` will find out after it read what is left
         finally:
             self._writing.release()
 
     # -- out ---------------------------------------------------------------------------------------
 
     async def send(self, messages: Sequence[bytes]) -> None:
-        """Write each message as one text frame, all in one go; they must be UTF-8. Errors as in `Transport`."""
+        """Write each message as one text frame, all in one write; they must be UTF-8. Errors as in `Transport`."""
         async with self._writing:
             if self._closing:
                 raise trio.ClosedResourceError("this WebSocket was closed")
@@ -188,11 +188,11 @@ class WebSocketTransport:
                 raise trio.BrokenResourceError("the peer is gone")
             if not messages:
                 return
-            await trio.lowlevel.checkpoint_if_cancelled()  # from here on, a cancellation may cut a frame in two
+            await trio.lowlevel.checkpoint_if_cancelled()  # from here on, cancelling may cut a frame in two
             await self._write(self._frames(messages))
 
     async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
-        """Write one message as a text frame and its continuations, one a piece. Errors as in `Transport`."""
+        """Write one message as a text frame and continuation frames, one per piece. Errors as in `Transport`."""
         async with self._writing:
             if self._closing:
                 raise trio.ClosedResourceError("this WebSocket was closed")
@@ -210,7 +210,7 @@ class WebSocketTransport:
                 await self._write(self._fragment(held, first, last=True))
                 whole = True
             finally:
-                if not whole:  # a cut-off message cannot be taken back
+                if not whole:  # a message that is cut off cannot be undone
                     self._broken = True
 
     def _fragment(self, piece: bytes, first: bool, last: bool) -> bytes:
@@ -221,8 +221,8 @@ class WebSocketTransport:
     def _frames(self, messages: Sequence[bytes]) -> bytes:
         if self._websocket.client:  # wsproto masks
             return b"".join(self._websocket.send(TextMessage(message.decode())) for message in messages)
-        # A server's frame is a header and the message as it is. wsproto wants a str and makes bytes of it again,
-        # which is most of the cost of a small message.
+        # A server's frame is a header and the plain message. wsproto takes a str and encodes it again, which is most of
+        # the cost of a small message.
         parts: list[bytes] = []
         for message in messages:
             parts.append(_header(len(message)))
@@ -230,7 +230,7 @@ class WebSocketTransport:
         return b"".join(parts)
 
     async def _write(self, data: bytes) -> None:
-        """Write, and the pending answers behind it; the caller holds the lock."""
+        """Write, then send the pending answers. The caller holds the lock."""
         if self._broken:
             raise trio.BrokenResourceError("an earlier write did not complete")
         self._broken = True
@@ -247,9 +247,10 @@ class WebSocketTransport:
     # -- whether the peer is there -----------------------------------------------------------------
 
     async def lost(self) -> None:
-        """Return when the peer has not shown for `PING_AFTER` and `PONG_WITHIN` that it is there, though it was pinged.
+        """Return when the peer is lost: silent for `PING_AFTER` seconds, then pinged, then silent for `PONG_WITHIN` more.
 
-        It shows by what it sends, and by reading what had to wait for it. A `receive` has to be pending, or a `send` stuck.
+        Received data and completed blocked writes count as signs of the peer. A `receive` must be pending, or a `send`
+        blocked.
         """
         while True:
             await trio.sleep_until(self._noticed + PING_AFTER)
@@ -268,7 +269,7 @@ class WebSocketTransport:
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Send a close frame, wait up to two seconds for the peer's, close the stream.
 
-        What else arrives meanwhile is dropped; a `send` that is stuck ends with ClosedResourceError. A reason too
+        Other data that arrives meanwhile is discarded; a blocked `send` ends with ClosedResourceError. A reason too
         long for a close frame (123 bytes) is cut.
         """
         if self._closing:
@@ -292,11 +293,11 @@ class WebSocketTransport:
             await self._stream.aclose()
 
     async def _await_peer(self) -> None:
-        async with self._reading:  # a pending receive reads on until it finds the end
+        async with self._reading:  # a pending receive goes on reading until the end
             while not self._at_end:
                 await self._read()
             if self._failed and isinstance(self._stream, trio.abc.HalfCloseableStream):
-                # Closing with unread bytes resets a TCP connection, and the peer would lose the reason.
+                # Closing with unread bytes resets a TCP connection, and the peer would not receive the reason.
                 await self._stream.send_eof()
                 while await self._stream.receive_some(_READ_BYTES):
                     pass
@@ -320,9 +321,9 @@ async def accept(
     *,
     kind: TransportKind = "websocket",
 ) -> WebSocketTransport:
-    """Answer a request head that asks for a WebSocket; `trailing` is what was read behind the head.
+    """Answer a request head that asks for a WebSocket; `trailing` are the bytes read after the head.
 
-    Raises wsproto.utilities.RemoteProtocolError, before anything is sent, if the head is not a proper request.
+    Raises wsproto.utilities.RemoteProtocolError, before anything is sent, if the head is not a valid request.
     """
     websocket = WSConnection(ConnectionType.SERVER)
     websocket.initiate_upgrade_connection(list(headers), target.decode("ascii", "replace"))
@@ -343,8 +344,8 @@ async def connect(
 ) -> WebSocketTransport:
     """Open a WebSocket as a client over a connected stream. `host` is the Host header, with its port if any.
 
-    Raises UpgradeRefused, trio.TooSlowError after ten seconds, or what the stream raises. The stream stays the
-    caller's until this returns.
+    Raises UpgradeRefused, trio.TooSlowError after ten seconds, and the errors of the stream. The caller owns the stream
+    until this returns.
     """
     websocket = WSConnection(ConnectionType.CLIENT)
     extra = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]

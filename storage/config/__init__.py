@@ -1,11 +1,11 @@
 """Configuration: config.toml of home, system and trusted projects, profiles and overrides, and providers."""
 
+from spindle.storage.config.config_error import ConfigError
+from spindle.storage.config.config_read import config_read
 from spindle.storage.config.effective import Config, WorkspaceWrite
-from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.loader import ConfigLoader, load
 from spindle.storage.config.mcp_servers import McpServerConfig
-from spindle.storage.config.reading import config_read
 from spindle.storage.config.toml import parse_override
 
 __all__ = [

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from spindle.storage.config.config_error import describe
 from spindle.storage.config.known import AGENT_ROLE, MODEL, PROFILE, PROVIDER, TOP, Kind
 from spindle.storage.config.mcp_servers import mcp_faults
-from spindle.storage.config.values import describe
 
 _APPROVALS = ("untrusted", "on-failure", "on-request", "never")
 _NAMES: Mapping[type, str] = {str: "a string", int: "an integer", bool: "a boolean", dict: "a map", list: "a sequence"}

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.config_error import ConfigError
 from spindle.storage.durable import PRIVATE, make_folder, replace
 from spindle.storage.locks import locked
 from spindle.storage.outside import TEXT, read_file

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
+from spindle.rpc.lenient import mapping
 from spindle.rpc.model.provider import Provider
+from spindle.storage.config.config_error import ConfigError
 from spindle.storage.config.credentials import key_variables
-from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
 from spindle.storage.config.permissions import chosen, named
@@ -144,7 +145,7 @@ class Config:
     def table(self, key: str) -> Mapping[str, Any]:
         """A table of the settings, empty where it is not set."""
         value: object = self.raw.get(key)
-        return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        return mapping(value)
 
     @property
     def key_variables(self) -> frozenset[str]:
@@ -244,7 +245,7 @@ class Config:
     def web_search_options(self) -> Mapping[str, Any]:
         """`[tools.web_search]`: `allowed_domains`, `context_size` and `location`, as far as they are set."""
         value = self.table("tools").get("web_search")
-        return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        return mapping(value)
 
     @property
     def instructions(self) -> str | None:

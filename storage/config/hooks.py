@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, cast
 import orjson
 from attrs import evolve, field, frozen
 
+from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName, HookSource, HookTrustStatus
 from spindle.rpc.protocol.shapes import USize
@@ -25,9 +26,8 @@ from spindle.storage.config.approvals import pinned
 from spindle.storage.config.effective import Config
 from spindle.storage.config.layers import Layer, merge
 from spindle.storage.config.notes import MOST, Note, Place
-from spindle.storage.config.programs import Pinned, Program
+from spindle.storage.config.programs import Pinned, Program, hash_of
 from spindle.storage.config.project import BELOW, Project
-from spindle.storage.config.values import hash_of
 from spindle.storage.outside import TEXT, read_file
 
 DEFAULT_TIMEOUT: Final = 600
@@ -184,7 +184,7 @@ def _states(config: Config, warnings: list[str]) -> Mapping[str, _State]:
     found: dict[str, object] = {}
     for layer in reversed(config.layers):
         hooks: object = layer.config.get("hooks") if layer.source["type"] in _OF_USER else None
-        states: object = cast("dict[str, object]", hooks).get(_STATE) if isinstance(hooks, dict) else None
+        states: object = mapping(hooks).get(_STATE)
         if isinstance(states, dict):
             found = merge(found, cast("dict[str, object]", states))
         elif states is not None:

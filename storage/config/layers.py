@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from attrs import frozen
 
+from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.values import fault
-from spindle.storage.config.errors import ConfigError
-from spindle.storage.config.values import hash_of
+from spindle.storage.config.config_error import ConfigError
+from spindle.storage.config.programs import hash_of
 from spindle.storage.outside import planted
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def trust_of(projects: object, *folders: Path) -> Trust | None:
     table = cast("dict[str, object]", projects)
     for folder in folders:
         entry = table.get(str(folder))
-        level = cast("dict[str, object]", entry).get("trust_level") if isinstance(entry, dict) else None
+        level = mapping(entry).get("trust_level")
         if level == "trusted":
             return "trusted"
         if level == "untrusted":

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
+from spindle.rpc.lenient import mapping
 from spindle.storage.config.checking import faults
+from spindle.storage.config.config_error import ConfigError
 from spindle.storage.config.effective import SCOPED, Config, Scope
-from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.keys import Standing, judged
 from spindle.storage.config.layers import (
     Layer,
@@ -378,7 +379,7 @@ def _profile(merged: Mapping[str, Any]) -> Mapping[str, Any]:
     if name is None:
         return {}
     profiles: object = merged.get("profiles")
-    chosen = cast("dict[str, object]", profiles).get(name) if isinstance(profiles, dict) else None
+    chosen = mapping(profiles).get(name)
     if not isinstance(chosen, dict):
         raise ConfigError(f"config profile `{name}` not found")
     return cast("dict[str, Any]", chosen)

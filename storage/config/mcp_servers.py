@@ -10,10 +10,10 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import field, frozen
 
+from spindle.rpc.lenient import mapping
+from spindle.storage.config.config_error import ConfigError, describe
 from spindle.storage.config.editing import edit
-from spindle.storage.config.errors import ConfigError
 from spindle.storage.config.programs import Pinned
-from spindle.storage.config.values import describe
 
 ApprovalMode: TypeAlias = Literal["auto", "prompt", "approve"]
 Fault: TypeAlias = tuple[tuple[str, ...], str]
@@ -143,7 +143,7 @@ def _table_faults(table: Mapping[str, object], at: tuple[str, ...]) -> Iterator[
             if not isinstance(value, str):
                 yield (*at, key, member) if isinstance(table[key], dict) else (*at, key), _wrong(value, str)
     for _, value in _members(table.get("env_vars")):
-        if not isinstance(value, str) and not isinstance(_mapping(value).get("name"), str):
+        if not isinstance(value, str) and not isinstance(mapping(value).get("name"), str):
             yield (*at, "env_vars"), "expected names of variables, or tables with a `name`"
     if (mode := table.get("default_tools_approval_mode")) is not None and isinstance(mode, str):
         yield from _mode_faults(mode, (*at, "default_tools_approval_mode"))
@@ -223,8 +223,8 @@ def _env_vars(listed: Sequence[Any]) -> Iterator[str]:
     for entry in listed:
         if isinstance(entry, str):
             yield entry
-        elif _mapping(entry).get("source", "local") == "local":  # "remote" ones belong to another machine
-            yield cast(str, _mapping(entry)["name"])
+        elif mapping(entry).get("source", "local") == "local":  # "remote" ones belong to another machine
+            yield cast(str, mapping(entry)["name"])
 
 
 def _members(value: object) -> Iterator[tuple[str, object]]:
@@ -232,10 +232,6 @@ def _members(value: object) -> Iterator[tuple[str, object]]:
         yield from cast("dict[str, object]", value).items()
     elif isinstance(value, list):
         yield from (("", member) for member in cast("list[object]", value))
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def _wrong(value: object, kind: type) -> str:

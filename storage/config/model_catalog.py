@@ -12,9 +12,10 @@ from typing import Any, TypeAlias, cast
 
 import orjson
 
+from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config.checking import model_faults
-from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.config_error import ConfigError
 from spindle.storage.outside import CATALOG, read_file
 
 Catalog: TypeAlias = Sequence[Mapping[str, Any]]
@@ -51,7 +52,7 @@ def _parsed(path: Path, data: bytes) -> Catalog:
         value: object = loads(data)
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"failed to parse {_KEY} `{path}` as JSON: {error}") from None
-    entries = cast("dict[str, object]", value).get("models") if isinstance(value, dict) else None
+    entries = mapping(value).get("models")
     if not isinstance(entries, list):
         raise ConfigError(f"failed to parse {_KEY} `{path}` as JSON: missing field `models`")
     if not entries:

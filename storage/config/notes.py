@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from attrs import frozen
 
+from spindle.rpc.lenient import mapping
 from spindle.storage.config.keys import Standing, judged
 
 if TYPE_CHECKING:
@@ -70,6 +71,6 @@ def _texts(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _profiles(table: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     profiles: object = table.get("profiles")
-    for name, profile in (cast("dict[str, object]", profiles) if isinstance(profiles, dict) else {}).items():
+    for name, profile in mapping(profiles).items():
         if isinstance(profile, dict):
             yield name, cast("dict[str, Any]", profile)

@@ -22,7 +22,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
-from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.config_error import ConfigError
 from spindle.storage.config.layers import Layer
 
 ACCESS: Final = ("read", "write", "none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import orjson
 from attrs import frozen
 
 from spindle.storage.outside import digest_file
@@ -83,6 +85,11 @@ class Pinned:
             if (approved := self.files.get(path)) != digest:
                 return f"{path} is not approved" if approved is None else f"{path} has changed since it was approved"
         return None
+
+
+def hash_of(value: object) -> str:
+    """The hash of a value, as Codex makes it. The order of keys does not change it."""
+    return f"sha256:{hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()}"
 
 
 def _is_file(path: str) -> bool:

@@ -15,11 +15,11 @@ from typing import Any, Final, TypeAlias, cast
 
 from attrs import evolve, field, frozen
 
+from spindle.rpc.lenient import mapping
 from spindle.storage.config.approvals import NOTHING, Approval, FirstSight, pinned
-from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.config_error import ConfigError
 from spindle.storage.config.keys import KEYS, Standing
-from spindle.storage.config.programs import Pinned, Program
-from spindle.storage.config.values import hash_of
+from spindle.storage.config.programs import Pinned, Program, hash_of
 
 Keys: TypeAlias = tuple[str, ...]
 
@@ -163,7 +163,7 @@ def _take_out(content: dict[str, Any], keys: Keys) -> None:
 
 def _program(value: object, file: Path, root: Path) -> Program:
     """The texts of a server's table, or of a role's, in which files may be named; nothing of other settings."""
-    table = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    table = mapping(value)
     texts = [text for key in _OF_COMMANDS for text in _texts(table.get(key))]
     cwd = table.get("cwd")
     return Program(texts, root, (file.parent, *((root / cwd,) if isinstance(cwd, str) else ())))

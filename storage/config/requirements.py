@@ -20,8 +20,8 @@ from typing import Any, Final, cast
 
 from attrs import field, frozen
 
-from spindle.storage.config.errors import ConfigError
-from spindle.storage.config.values import describe
+from spindle.rpc.lenient import mapping
+from spindle.storage.config.config_error import ConfigError, describe
 
 SANDBOX_MODES: Final = ("read-only", "workspace-write", "danger-full-access", "external-sandbox")
 APPROVALS: Final = ("untrusted", "on-failure", "on-request", "never")
@@ -142,7 +142,7 @@ def _policy(policy: object) -> str | Mapping[str, Any]:
     if not isinstance(policy, dict):
         return _words(*APPROVALS)([policy])[0]
     given: object = _table(cast(object, policy)).get("granular")
-    switches = cast("dict[str, object]", given) if isinstance(given, dict) else {}
+    switches = mapping(given)
     if given is None or any(not isinstance(switches.get(name, False), bool) for name in _GRANULAR):
         raise _Fault("unknown approval policy, expected a `granular` one")
     return {"granular": {name: switches.get(name, False) for name in _GRANULAR}}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.config_error import ConfigError
 from spindle.storage.outside import TEXT, read_file
 
 FILES: Final[Mapping[str, str]] = {

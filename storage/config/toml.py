@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from spindle.rpc.protocol.values import TOO_DEEP, clean, fault
-from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.config_error import ConfigError
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")

@@ -18,7 +18,7 @@ from pathlib import Path
 from spindle.storage.durable import private_database, private_folder
 from spindle.storage.home import Home
 from spindle.storage.locks import open_lock, release, wait_for
-from spindle.storage.threads.errors import is_passing
+from spindle.storage.threads.thread_errors import is_passing
 
 log = logging.getLogger("spindle")
 
@@ -79,7 +79,7 @@ class IndexUnavailable(Exception):
     """There is no index just now: locked for too long, no space, no place to keep it. The files have to be read instead."""
 
 
-class Session:
+class IndexConnection:
     """A connection for one thread at a time, opened when first used and again when the file was replaced."""
 
     def __init__(self, file: IndexFile) -> None:
@@ -161,7 +161,7 @@ class IndexFile:
                 self._remove()
 
     def close(self) -> None:
-        """Remove what was only temporary. All sessions must be closed."""
+        """Remove what was only temporary. All connections must be closed."""
         with self._mutex:
             if self._temporary is not None:
                 self._temporary.cleanup()

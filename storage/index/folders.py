@@ -27,8 +27,8 @@ from spindle.storage.index.rows import (
     supersede,
     threads_of,
 )
-from spindle.storage.threads.errors import is_passing
 from spindle.storage.threads.locate import rollout_names
+from spindle.storage.threads.thread_errors import is_passing
 
 _ARCHIVE = "archived_sessions"
 _DIGITS = (4, 2, 2)
@@ -58,7 +58,7 @@ class Difference:
 
 
 class Folders:
-    """The folders of rollouts in one home, as one session sees them."""
+    """The folders of rollouts in one home, as one connection sees them."""
 
     def __init__(self, home: Path) -> None:
         self._home = home

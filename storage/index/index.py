@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from spindle.storage.home import Home
-from spindle.storage.index.file import IndexDamaged, IndexFile, IndexUnavailable, Session
+from spindle.storage.index.file import IndexConnection, IndexDamaged, IndexFile, IndexUnavailable
 from spindle.storage.index.folders import BATCH, Check, Difference, Folders, correct, verify
 from spindle.storage.index.names import Names
 from spindle.storage.index.outlines import Outlines, forget_outlines
@@ -58,7 +58,7 @@ class ThreadIndex:
         self._home = home.path
         self._file = IndexFile(home)
         self.outlines = Outlines(self._file)
-        self._asked, self._filled, self._looked_up = (Session(self._file) for _ in range(3))
+        self._asked, self._filled, self._looked_up = (IndexConnection(self._file) for _ in range(3))
         self._seen, self._filling = Folders(self._home), Folders(self._home)
         self._names, self._names_filling = Names(self._home), Names(self._home)
         self._look_up = threading.Lock()
@@ -186,8 +186,8 @@ class ThreadIndex:
 
     def close(self) -> None:
         """Close the file. Nothing else may be running."""
-        for session in (self._asked, self._filled, self._looked_up, self.outlines):
-            session.close()
+        for connection in (self._asked, self._filled, self._looked_up, self.outlines):
+            connection.close()
         self._file.close()
 
 

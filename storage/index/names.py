@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spindle.storage.index.folders import transaction
-from spindle.storage.rollout.regular import regular
+from spindle.storage.regular import regular
 from spindle.storage.threads.names import NAMES_FILE, parse_entry
 
 _TAIL = 256
@@ -20,7 +20,7 @@ _PIECE = 1 << 13
 
 
 class Names:
-    """Keeps the names up to date, as one session sees them."""
+    """Keeps the names up to date, as one connection sees them."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / NAMES_FILE

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from spindle.storage.index.file import IndexFile, IndexUnavailable, Session
+from spindle.storage.index.file import IndexConnection, IndexFile, IndexUnavailable
 from spindle.storage.index.folders import transaction
 
 
@@ -22,14 +22,14 @@ class Outlines:
     """
 
     def __init__(self, file: IndexFile) -> None:
-        self._session = Session(file)
+        self._connection = IndexConnection(file)
         self._mutex = threading.Lock()
 
     def outline(self, path: str | os.PathLike[str], inode: int | None = None) -> bytes | None:
         """What was kept of a rollout, or None. The file's own inode is taken where none is given. Never raises."""
         try:
             wanted = os.stat(path).st_ino if inode is None else inode
-            with self._mutex, self._session.use() as db:
+            with self._mutex, self._connection.use() as db:
                 row = db.execute("SELECT data FROM outlines WHERE file = ? AND inode = ?", (Path(path).name, wanted))
                 found = row.fetchone()
         except (IndexUnavailable, OSError):
@@ -43,7 +43,7 @@ class Outlines:
         """
         name = Path(path).name
         try:
-            with self._mutex, self._session.use() as db:
+            with self._mutex, self._connection.use() as db:
                 db.execute(
                     "INSERT OR REPLACE INTO outlines VALUES(?, ?, ?, ?)", (name, inode, size, data)
                 )
@@ -53,7 +53,7 @@ class Outlines:
     def close(self) -> None:
         """Let go of the file."""
         with self._mutex:
-            self._session.close()
+            self._connection.close()
 
 
 def forget_outlines(db: sqlite3.Connection) -> None:

@@ -12,7 +12,6 @@ import orjson
 from attrs import evolve, frozen
 
 from spindle.storage.index.file import IndexDamaged
-from spindle.storage.threads.errors import StoredThreadError, is_passing
 from spindle.storage.threads.locate import RolloutName
 from spindle.storage.threads.query import ALL_KINDS, Place, source_kinds
 from spindle.storage.threads.summary import (
@@ -24,6 +23,7 @@ from spindle.storage.threads.summary import (
     summarize,
     with_later_git,
 )
+from spindle.storage.threads.thread_errors import StoredThreadError, is_passing
 
 # The first characters of a first message that can be searched by trigrams; longer messages are looked through besides.
 _SEARCHED = 16_384

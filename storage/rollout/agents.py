@@ -8,16 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spindle.storage.rollout.shapes import Json, mapping, sequence, text
+from spindle.rpc.lenient import Json, mapping, sequence, text
+from spindle.storage.rollout import records
 
-_TOOLS: Mapping[str, str] = {
-    "collab_agent_spawn_end": "spawnAgent",
-    "collab_agent_interaction_end": "sendInput",
-    "collab_waiting_end": "wait",
-    "collab_close_end": "closeAgent",
-    "collab_resume_end": "resumeAgent",
-}
-"""By the event's type; the event is told from the others by it alone."""
+_TOOLS: Mapping[str, str] = {event: tool for tool, event in records.AGENT_CALL_ENDS.items()}
 
 _STATUSES: Mapping[str, str] = {
     "pending_init": "pendingInit",
@@ -28,8 +22,6 @@ _STATUSES: Mapping[str, str] = {
     "shutdown": "shutdown",
     "not_found": "notFound",
 }
-
-AGENT_CALL_EVENTS = tuple(_TOOLS)
 
 
 def agent_state(stored: object) -> Json:
@@ -43,15 +35,15 @@ def agent_state(stored: object) -> Json:
 
 
 def agent_call(event: Json) -> Json:
-    """The item that one of `AGENT_CALL_EVENTS` ends, without its id."""
+    """The item that one of `records.AGENT_CALL_ENDS` ends, without its id."""
     receiver = event.get("new_thread_id", event.get("receiver_thread_id"))
-    if event.get("type") == "collab_waiting_end":
+    if event.get("type") == records.COLLAB_WAITING_END:
         states = {id: agent_state(status) for id, status in mapping(event.get("statuses")).items()}
         receivers = list(states)
     else:
         receivers = [receiver] if isinstance(receiver, str) else []
         states = {id: agent_state(event.get("status")) for id in receivers}
-    lost = event.get("type") == "collab_agent_spawn_end" and not receivers
+    lost = event.get("type") == records.COLLAB_AGENT_SPAWN_END and not receivers
     bad = lost or any(state["status"] in ("errored", "notFound") for state in states.values())
     return {
         "type": "collabAgentToolCall",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from spindle.storage.durable import PRIVATE, sync_folder, write_all
-from spindle.storage.rollout.regular import regular
+from spindle.storage.regular import regular
 
 SUFFIX = ".zst"
 """What a compressed rollout's name has behind `.jsonl`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from spindle.storage.rollout.shapes import Json, is_mapping, mapping, text, text_or_none
+from spindle.rpc.lenient import Json, is_mapping, mapping, text, text_or_none
 from spindle.storage.rollout.turns import ShownTurn, ShownTurns
 
 

@@ -17,9 +17,10 @@ from typing import Any, BinaryIO
 
 from attrs import evolve, frozen
 
+from spindle.rpc.lenient import Json, mapping, text_or_none
 from spindle.storage.durable import PRIVATE, make_folder, sync_folder, write_all
+from spindle.storage.rollout import records
 from spindle.storage.rollout.lines import decode_line, encode_line, salvage
-from spindle.storage.rollout.shapes import Json, mapping, text_or_none
 from spindle.storage.rollout.source import open_plain
 
 Check = Callable[[], None]
@@ -65,7 +66,7 @@ def segments(path: Path, locate: Callable[[str], Path | None]) -> list[Segment]:
             whole = _end_of_lines(file.fileno())
         end = whole if end is None else min(end, whole)
         line = salvage(head)
-        payload = line.payload if line is not None and line.type == "session_meta" else {}
+        payload = line.payload if line is not None and line.type == records.SESSION_META else {}
         base = mapping(payload.get("history_base"))
         numbered = payload.get("history_mode") == "paginated"
         found.append(Segment(path, len(head) if numbered else 0, end))
@@ -89,7 +90,7 @@ def cut(parts: Sequence[Segment], check: Check, *, last: str | None, before: str
         offset = previous = segment.start
         for raw in _lines(file, segment, check):
             turns.index += 1
-            if _MARKS.search(raw, 0, _HEAD) and (line := decode_line(raw)) is not None and line.type == "event_msg":
+            if _MARKS.search(raw, 0, _HEAD) and (line := decode_line(raw)) is not None and line.type == records.EVENT_MSG:
                 turns.feed(line.payload, part, offset, previous)
             previous = offset
             offset += len(raw)
@@ -121,21 +122,21 @@ class _Turns:
         """Take an event of the line at `offset`; `previous` is where the line before it begins."""
         named = text_or_none(event.get("turn_id"))
         match event.get("type"):
-            case "task_started" | "turn_started":
+            case records.TASK_STARTED | records.TURN_STARTED:
                 self._marked = named or f"rollout-{self.index}"
                 self._open(self._marked, part, offset)
-            case "task_complete" | "turn_complete" | "turn_aborted":
+            case records.TASK_COMPLETE | records.TURN_COMPLETE | records.TURN_ABORTED:
                 if named in (None, self._marked):
                     self._marked = None
-            case "thread_rolled_back":
+            case records.THREAD_ROLLED_BACK:
                 count = event.get("num_turns")
                 if isinstance(count, int) and count > 0:
                     del self.shown[-count:]
                     self._marked = None
-            case "user_message" if self._marked is None:
+            case records.USER_MESSAGE if self._marked is None:
                 # a turn without a mark begins with the message that the model got, one line before the event
                 self._open(f"rollout-{self.index}", part, previous)
-            case "item_completed" if self._marked is None and named not in self.shown[-1:]:
+            case records.ITEM_COMPLETED if self._marked is None and named not in self.shown[-1:]:
                 if mapping(event.get("item")).get("type") in ("UserMessage", "userMessage"):
                     self._open(named or f"rollout-{self.index}", part, previous)
             case _:
@@ -168,7 +169,7 @@ def write_fork(
         out = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
         try:
             count = first + 1
-            write_all(out, encode_line("session_meta", meta, ordinal=first if numbered else None))
+            write_all(out, encode_line(records.SESSION_META, meta, ordinal=first if numbered else None))
             for segment, file in _opened(parts):
                 if numbered:
                     count = _copy_numbered(out, file, segment, count, check)
@@ -192,7 +193,7 @@ def write_fork(
 
 def fork_lines(meta: dict[str, Any], parts: Sequence[Segment], check: Check) -> list[bytes]:
     """The same lines in memory, for a fork that is not kept. Raises OSError."""
-    lines = [encode_line("session_meta", meta)]
+    lines = [encode_line(*records.session_meta(meta))]
     for segment, file in _opened(parts):
         lines += _lines(file, segment, check)
     return lines

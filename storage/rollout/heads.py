@@ -7,14 +7,16 @@ can be told apart without parsing outputs of megabytes.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import orjson
 
+from spindle.rpc.lenient import Json, is_mapping
 from spindle.rpc.protocol.values import DEPTH_OF_RECORDS, loads
+from spindle.storage.rollout import records
 from spindle.storage.rollout.items import SHOWN_AS
 from spindle.storage.rollout.lines import salvage
 from spindle.storage.rollout.scan import Found
-from spindle.storage.rollout.shapes import Json, is_mapping
 from spindle.storage.rollout.turns import SHOWN_EVENTS
 
 _STRING = rb'"([^"\\]{0,200})"'
@@ -39,15 +41,25 @@ _TEXT = re.compile(rb'"text":"(?!")')
 _COUNT = re.compile(rb'"info":(?:null|(\{"))')
 _NAMES_TURN = b'"turn_id":'
 
-LOOKED_AT = SHOWN_EVENTS | {
-    b"token_count",
-    b"thread_name_updated",
-    b"thread_rolled_back",
-    b"thread_settings_applied",
-}
+LOOKED_AT = SHOWN_EVENTS | records.encoded(
+    [
+        records.TOKEN_COUNT,
+        records.THREAD_NAME_UPDATED,
+        records.THREAD_ROLLED_BACK,
+        records.THREAD_SETTINGS_APPLIED,
+    ]
+)
 """The events that mean something for turns; many do not: outputs as they came, commands that began."""
-_SAID: Json = {"type": "user_message"}
-_CALLS = frozenset(kind.encode() for kind in SHOWN_AS)
+_USER_MESSAGE = records.USER_MESSAGE.encode()
+_SAID: Json = {"type": records.USER_MESSAGE}
+_SAYS: Mapping[bytes, tuple[re.Pattern[bytes], str]] = {
+    records.AGENT_MESSAGE.encode(): (_MESSAGE, "message"),
+    records.AGENT_REASONING.encode(): (_TEXT, "text"),
+    records.AGENT_REASONING_RAW_CONTENT.encode(): (_TEXT, "text"),
+}
+_ITEM_COMPLETED = records.ITEM_COMPLETED.encode()
+_MARKS = records.encoded(records.TURN_STARTS | records.TURN_ENDS)
+_CALLS = records.encoded(SHOWN_AS)
 
 
 def light_event(found: Found) -> Json | None:
@@ -55,28 +67,22 @@ def light_event(found: Found) -> Json | None:
     raw, kind, at = found.raw, found.subtype, found.head
     if kind is None or not at:
         return None
-    match kind:
-        case b"user_message":
-            return _SAID
-        case b"agent_message":
-            if _MESSAGE.match(raw, at) and found.whole and raw.find(_NAMES_TURN, at) < 0:
-                return {"type": "agent_message", "message": "…"}
-        case b"agent_reasoning" | b"agent_reasoning_raw_content":
-            if _TEXT.match(raw, at) and found.whole and raw.find(_NAMES_TURN, at) < 0:
-                return {"type": kind.decode(), "text": "…"}
-        case b"item_completed":
-            if (item := _ITEM.match(raw, at)) is not None:
-                named, of, id = (word.decode("utf-8", "replace") for word in item.groups())
-                return {"type": "item_completed", "turn_id": named, "item": {"type": of, "id": id}}
-        case b"task_started" | b"turn_started" | b"task_complete" | b"turn_complete" | b"turn_aborted":
-            if (turn := _TURN.match(raw, at)) is not None:
-                return {"type": kind.decode(), "turn_id": turn[1].decode("utf-8", "replace")}
-        case _ if kind in _CALLS:
-            if (call := _CALL.match(raw, at)) is not None:
-                id, of = call[1].decode("utf-8", "replace"), call[2].decode("utf-8", "replace")
-                return {"type": kind.decode(), "call_id": id, "turn_id": of}
-        case _:
-            pass
+    if kind == _USER_MESSAGE:
+        return _SAID
+    if (says := _SAYS.get(kind)) is not None:
+        opening, member = says
+        if opening.match(raw, at) and found.whole and raw.find(_NAMES_TURN, at) < 0:
+            return {"type": kind.decode(), member: "…"}
+    elif kind == _ITEM_COMPLETED:
+        if (item := _ITEM.match(raw, at)) is not None:
+            named, of, id = (word.decode("utf-8", "replace") for word in item.groups())
+            return {"type": records.ITEM_COMPLETED, "turn_id": named, "item": {"type": of, "id": id}}
+    elif kind in _MARKS:
+        if (turn := _TURN.match(raw, at)) is not None:
+            return {"type": kind.decode(), "turn_id": turn[1].decode("utf-8", "replace")}
+    elif kind in _CALLS and (call := _CALL.match(raw, at)) is not None:
+        id, of = call[1].decode("utf-8", "replace"), call[2].decode("utf-8", "replace")
+        return {"type": kind.decode(), "call_id": id, "turn_id": of}
     return None
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import orjson
 from attrs import frozen
 
-from spindle.rpc.protocol.packed import packed
+from spindle.rpc.lenient import Json, is_mapping, mapping, sequence, text, text_or_none
+from spindle.rpc.protocol.values import packed
 from spindle.storage.rollout.items import cut_middle
-from spindle.storage.rollout.shapes import Json, is_mapping, mapping, sequence, text, text_or_none
 
 # what a call of each type is answered with
 _OUTPUT_OF = {

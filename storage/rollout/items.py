@@ -12,10 +12,11 @@ import shlex
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
+from spindle.rpc.lenient import Json, is_mapping, mapping, sequence, text
 from spindle.rpc.protocol.values import count
-from spindle.storage.rollout.agents import AGENT_CALL_EVENTS, agent_call, agent_call_item
+from spindle.storage.rollout import records
+from spindle.storage.rollout.agents import agent_call, agent_call_item
 from spindle.storage.rollout.reviews import review_text
-from spindle.storage.rollout.shapes import Json, is_mapping, mapping, sequence, text
 
 
 def camel(name: str) -> str:
@@ -288,31 +289,31 @@ def _compaction(_: Json) -> Json:
 
 # events that end one item; call_id is its id, and those without one are numbered
 EVENTS: Mapping[str, Callable[[Json], Json]] = {
-    "exec_command_end": _command,
-    "patch_apply_end": _patch,
-    "mcp_tool_call_end": _mcp_call,
-    "dynamic_tool_call_response": _dynamic_call,
-    "web_search_end": _web_search,
-    "image_generation_end": _image_generation,
-    "view_image_tool_call": _image_view,
-    "entered_review_mode": _entered_review,
-    "exited_review_mode": _exited_review,
-    "context_compacted": _compaction,
-    **dict.fromkeys(AGENT_CALL_EVENTS, agent_call),
+    records.EXEC_COMMAND_END: _command,
+    records.PATCH_APPLY_END: _patch,
+    records.MCP_TOOL_CALL_END: _mcp_call,
+    records.DYNAMIC_TOOL_CALL_RESPONSE: _dynamic_call,
+    records.WEB_SEARCH_END: _web_search,
+    records.IMAGE_GENERATION_END: _image_generation,
+    records.VIEW_IMAGE_TOOL_CALL: _image_view,
+    records.ENTERED_REVIEW_MODE: _entered_review,
+    records.EXITED_REVIEW_MODE: _exited_review,
+    records.CONTEXT_COMPACTED: _compaction,
+    **dict.fromkeys(records.AGENT_CALL_ENDS.values(), agent_call),
 }
 
 SHOWN_AS: Mapping[str, str] = {
-    "exec_command_end": "commandExecution",
-    "patch_apply_end": "fileChange",
-    "mcp_tool_call_end": "mcpToolCall",
-    "dynamic_tool_call_response": "dynamicToolCall",
-    "web_search_end": "webSearch",
-    "image_generation_end": "imageGeneration",
-    "view_image_tool_call": "imageView",
-    "entered_review_mode": "enteredReviewMode",
-    "exited_review_mode": "exitedReviewMode",
-    "context_compacted": "contextCompaction",
-    **dict.fromkeys(AGENT_CALL_EVENTS, "collabAgentToolCall"),
+    records.EXEC_COMMAND_END: "commandExecution",
+    records.PATCH_APPLY_END: "fileChange",
+    records.MCP_TOOL_CALL_END: "mcpToolCall",
+    records.DYNAMIC_TOOL_CALL_RESPONSE: "dynamicToolCall",
+    records.WEB_SEARCH_END: "webSearch",
+    records.IMAGE_GENERATION_END: "imageGeneration",
+    records.VIEW_IMAGE_TOOL_CALL: "imageView",
+    records.ENTERED_REVIEW_MODE: "enteredReviewMode",
+    records.EXITED_REVIEW_MODE: "exitedReviewMode",
+    records.CONTEXT_COMPACTED: "contextCompaction",
+    **dict.fromkeys(records.AGENT_CALL_ENDS.values(), "collabAgentToolCall"),
 }
 """What type of item each of `EVENTS` ends."""
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from attrs import frozen
 
 from spindle.storage.durable import append_all, make_folder, sync_data, sync_folder, write_all
+from spindle.storage.regular import regular
 from spindle.storage.rollout.lines import decode_line, iter_lines
-from spindle.storage.rollout.lock import WriterBusy, WriterLock
-from spindle.storage.rollout.regular import regular
+from spindle.storage.rollout.writer_lock import WriterBusy, WriterLock
 
 __all__ = ["Journal", "JournalError", "Opened", "WriterBusy"]
 

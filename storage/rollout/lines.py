@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 from attrs import frozen
 
+from spindle.rpc.lenient import is_mapping
 from spindle.rpc.protocol.values import DEPTH_OF_RECORDS, loads
-from spindle.storage.rollout.regular import regular
-from spindle.storage.rollout.shapes import is_mapping
+from spindle.storage.regular import regular
 
 
 @frozen

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from attrs import frozen
 
+from spindle.storage.rollout import records
 from spindle.storage.rollout.heads import read_event
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.replay import Replay
-from spindle.storage.rollout.scan import Scan
+from spindle.storage.rollout.scan import EVENT, Scan
 from spindle.storage.rollout.source import Find, Source
 
 
@@ -38,8 +39,8 @@ def load(path: Path, find: Find | None = None) -> Loaded:
         scan = Scan(source, in_full=True)
         skipped = 0
         for found in scan:
-            if found.type == b"event_msg":
-                line: Line | None = Line("", "event_msg", read_event(found))
+            if found.type == EVENT:
+                line: Line | None = Line("", records.EVENT_MSG, read_event(found))
             else:
                 line = salvage(found.raw)
             if line is None:

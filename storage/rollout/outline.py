@@ -14,11 +14,12 @@ from typing import Any
 import orjson
 from attrs import define, field, frozen
 
+from spindle.rpc.lenient import Json
+from spindle.storage.rollout import records
 from spindle.storage.rollout.fold import Fold, SessionMeta
 from spindle.storage.rollout.heads import LOOKED_AT, counts_tokens, light_event, read_event
 from spindle.storage.rollout.lines import salvage
-from spindle.storage.rollout.scan import Found, Scan
-from spindle.storage.rollout.shapes import Json
+from spindle.storage.rollout.scan import EVENT, Found, Scan
 from spindle.storage.rollout.source import Source
 from spindle.storage.rollout.turns import ShownTurn
 
@@ -27,7 +28,10 @@ FINGERPRINT = 4096
 """Bytes at the beginning and before the end by which a file is recognised."""
 
 _BREATH = 64
-_WANTED = frozenset({b"event_msg", b"turn_context", b"compacted", b"session_meta"})
+_WANTED = records.encoded([records.EVENT_MSG, records.TURN_CONTEXT, records.COMPACTED, records.SESSION_META])
+_TOKEN_COUNT = records.TOKEN_COUNT.encode()
+_CONTEXT = records.TURN_CONTEXT.encode()
+_COMPACTED = records.COMPACTED.encode()
 _KEPT_HISTORY = b'"replacement_history":['
 
 
@@ -239,23 +243,22 @@ class Skim:
         """Read to the end. Raises OSError."""
         shown = self._fold.shown
         for found in self._scan:
-            match found.type:
-                case b"event_msg":
-                    if found.subtype == b"token_count" and (told := counts_tokens(found)) is not None:
-                        if told:
-                            self._fold.spent((found.offset, found.end))
-                        continue
-                    event = light_event(found) if self._light else None
-                    if event is None:
-                        event = self._parsed(found)
-                    if event:
-                        self._event(event, found, shown.numbered)
-                case b"turn_context":
-                    self._fold.in_context((found.offset, found.end))
-                case b"compacted":
-                    self._compacted(found)
-                case _:
-                    self._session_meta(found)
+            if found.type == EVENT:
+                if found.subtype == _TOKEN_COUNT and (counted := counts_tokens(found)) is not None:
+                    if counted:
+                        self._fold.spent((found.offset, found.end))
+                    continue
+                event = light_event(found) if self._light else None
+                if event is None:
+                    event = self._parsed(found)
+                if event:
+                    self._event(event, found, shown.numbered)
+            elif found.type == _CONTEXT:
+                self._fold.in_context((found.offset, found.end))
+            elif found.type == _COMPACTED:
+                self._compacted(found)
+            else:
+                self._session_meta(found)
         return self._outline()
 
     @property
@@ -274,14 +277,14 @@ class Skim:
     def _event(self, event: Json, found: Found, numbered: int) -> None:
         fold, shown = self._fold, self._fold.shown
         match event.get("type"):
-            case "token_count":
+            case records.TOKEN_COUNT:
                 if event.get("info"):
                     fold.spent((found.offset, found.end))
-            case "thread_name_updated":
+            case records.THREAD_NAME_UPDATED:
                 fold.named(event)
-            case "thread_settings_applied":
+            case records.THREAD_SETTINGS_APPLIED:
                 fold.applied((found.offset, found.end))
-            case "thread_rolled_back":
+            case records.THREAD_ROLLED_BACK:
                 if fold.roll_back(event):
                     self._close(found.offset)
             case _:
@@ -417,7 +420,7 @@ class Skim:
 
 
 # events that tell how a turn ended, and put no item into it
-_ENDS = frozenset({"task_complete", "turn_complete", "turn_aborted", "error"})
+_ENDS = records.TURN_ENDS | {records.ERROR}
 
 
 def _runs(values: list[Any]) -> list[list[Any]]:

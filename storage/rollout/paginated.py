@@ -10,18 +10,20 @@ import time
 import uuid
 from collections.abc import Sequence
 
+from spindle.rpc.lenient import Json
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 from spindle.storage.rollout.reviews import review_text
-from spindle.storage.rollout.shapes import Json
 
-_REASONING = {"agent_reasoning": "summary_text", "agent_reasoning_raw_content": "raw_content"}
+_REASONING = {records.AGENT_REASONING: "summary_text", records.AGENT_REASONING_RAW_CONTENT: "raw_content"}
 
 
-def paginated(entries: Sequence[tuple[str, Json]], thread_id: str, turn_id: str) -> list[tuple[str, Json]]:
-    """The lines of one item or more, (type, payload) each, with the events of 0.124 turned into `item_completed`."""
-    lines: list[tuple[str, Json]] = []
+def paginated(entries: Sequence[Entry], thread_id: str, turn_id: str) -> list[Entry]:
+    """The records of one or more items, with the events of 0.124 turned into `item_completed`."""
+    lines: list[Entry] = []
     reasoning: Json | None = None
     for kind, payload in entries:
-        name = payload.get("type") if kind == "event_msg" else None
+        name = records.event_type(kind, payload)
         if reasoning is not None and name in _REASONING:
             reasoning[_REASONING[name]].append(payload["text"])
             continue
@@ -32,36 +34,34 @@ def paginated(entries: Sequence[tuple[str, Json]], thread_id: str, turn_id: str)
             continue
         if name in _REASONING:
             reasoning = item
-        now = time.time_ns() // 1_000_000
-        event = {"type": "item_completed", "thread_id": thread_id, "turn_id": turn_id, "item": item}
-        lines.append(("event_msg", event | {"started_at_ms": now, "completed_at_ms": now}))
+        lines.append(records.item_completed(thread_id, turn_id, item, time.time_ns() // 1_000_000))
     return lines
 
 
 def _item(name: object, event: Json) -> Json | None:
     match name:
-        case "user_message":
+        case records.USER_MESSAGE:
             content = [{"type": "text", "text": event["message"], "text_elements": event["text_elements"]}]
             content = content if event["message"].strip() else []
             content += [{"type": "image", "image_url": url} for url in event["images"]]
             content += [{"type": "local_image", "path": path} for path in event["local_images"]]
             return {"type": "UserMessage", "id": str(uuid.uuid4()), "content": content}
-        case "agent_message":
+        case records.AGENT_MESSAGE:
             item: Json = {"type": "AgentMessage", "id": str(uuid.uuid4())}
             item["content"] = [{"type": "Text", "text": event["message"]}]
             return item | ({"phase": event["phase"]} if event.get("phase") else {})
-        case "agent_reasoning" | "agent_reasoning_raw_content":
+        case records.AGENT_REASONING | records.AGENT_REASONING_RAW_CONTENT:
             item = {"type": "Reasoning", "id": str(uuid.uuid4()), "summary_text": [], "raw_content": []}
             item[_REASONING[str(name)]].append(event["text"])
             return item
-        case "entered_review_mode":
+        case records.ENTERED_REVIEW_MODE:
             return {"type": "EnteredReviewMode", "id": str(uuid.uuid4()), "review": event["user_facing_hint"]}
-        case "exited_review_mode":
+        case records.EXITED_REVIEW_MODE:
             shown = review_text(event["review_output"] or {})
             return {"type": "ExitedReviewMode", "id": str(uuid.uuid4()), "review": shown}
-        case "context_compacted":
+        case records.CONTEXT_COMPACTED:
             return {"type": "ContextCompaction", "id": str(uuid.uuid4())}
-        case "web_search_end":
+        case records.WEB_SEARCH_END:
             return {"type": "WebSearch", "id": event["call_id"], "query": event["query"], "action": event["action"]}
         case _:
             return None

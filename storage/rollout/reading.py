@@ -8,19 +8,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from spindle.rpc.lenient import Json, mapping
+from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import existing, is_compressed, plain_path
 from spindle.storage.rollout.heads import light_event, read_event
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.outline import Outline, Span, Stray
-from spindle.storage.rollout.outlines import Outliner, holds
+from spindle.storage.rollout.outliner import Outliner, holds
 from spindle.storage.rollout.replay import Replay
-from spindle.storage.rollout.scan import Found, Scan
-from spindle.storage.rollout.shapes import Json, mapping
+from spindle.storage.rollout.scan import EVENT, Found, Scan
 from spindle.storage.rollout.source import RolloutChanged, Source
 from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 
-_EVENTS = frozenset({b"event_msg"})
-_HISTORY = frozenset({b"event_msg", b"response_item", b"compacted"})
+_EVENTS = frozenset({EVENT})
+_HISTORY = records.encoded([records.EVENT_MSG, records.RESPONSE_ITEM, records.COMPACTED])
 _ID_LENGTH = 36  # of the rollout id that a file's name ends with
 
 
@@ -212,12 +213,12 @@ class OpenRollout:
                 shown.current = shown.turns[-1]
                 shown.current.marked = compaction.marked
         for found in Scan(self._source, start, self.outline.end, wanted=_HISTORY, index=place):
-            if found.type == b"event_msg":
+            if found.type == EVENT:
                 event = light_event(found)
                 if event is None:
                     event = self._event(found)
                 if event:
-                    replay.feed(Line("", "event_msg", event), found.place)
+                    replay.feed(Line("", records.EVENT_MSG, event), found.place)
             elif (line := salvage(self._whole(found).raw)) is not None:
                 replay.feed(line, found.place)
         return replay

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from spindle.rpc.lenient import Json, is_sequence, mapping, sequence, text, text_or_none
 from spindle.rpc.protocol.turns import Turn
+from spindle.storage.rollout import records
 from spindle.storage.rollout.fold import Fold, SessionMeta
 from spindle.storage.rollout.history import (
     StoredItem,
@@ -17,7 +19,6 @@ from spindle.storage.rollout.history import (
     with_aborted_outputs,
 )
 from spindle.storage.rollout.lines import Line
-from spindle.storage.rollout.shapes import Json, is_sequence, mapping, sequence, text, text_or_none
 from spindle.storage.rollout.turns import ShownTurn
 
 __all__ = ["Replay", "SessionMeta", "StoredItem"]
@@ -43,11 +44,11 @@ class Replay(Fold):
         self._compacted = 0
         self._summary: str | None = None
         self._types: dict[str, Callable[[dict[str, Any]], None]] = {
-            "response_item": self._response_item,
-            "event_msg": self._event,
-            "turn_context": self.in_context,
-            "compacted": self._compaction,
-            "session_meta": self._session_meta,
+            records.RESPONSE_ITEM: self._response_item,
+            records.EVENT_MSG: self._event,
+            records.TURN_CONTEXT: self.in_context,
+            records.COMPACTED: self._compaction,
+            records.SESSION_META: self._session_meta,
         }
 
     def feed(self, line: Line, index: int | None = None) -> None:
@@ -112,14 +113,14 @@ class Replay(Fold):
 
     def _event(self, payload: dict[str, Any]) -> None:
         match payload.get("type"):
-            case "token_count":
+            case records.TOKEN_COUNT:
                 if info := mapping(payload.get("info")):
                     self.spent(info)
-            case "thread_name_updated":
+            case records.THREAD_NAME_UPDATED:
                 self.named(payload)
-            case "thread_settings_applied":
+            case records.THREAD_SETTINGS_APPLIED:
                 self.applied(mapping(payload.get("thread_settings")) or None)
-            case "thread_rolled_back":
+            case records.THREAD_ROLLED_BACK:
                 if dropped := self.roll_back(payload):
                     self._take_back(dropped)
             case kind:
@@ -132,9 +133,9 @@ class Replay(Fold):
 
     def _look_for_preview(self, kind: object, payload: dict[str, Any]) -> None:
         said = ""
-        if kind == "user_message":
+        if kind == records.USER_MESSAGE:
             said = text(payload.get("message"))
-        elif kind == "item_completed":
+        elif kind == records.ITEM_COMPLETED:
             item = mapping(payload.get("item"))
             if item.get("type") in ("UserMessage", "userMessage"):
                 said = "".join(text(mapping(part).get("text")) for part in sequence(item.get("content")))

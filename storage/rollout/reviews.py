@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import orjson
 
+from spindle.rpc.lenient import Json, mapping, sequence, text
 from spindle.rpc.protocol.values import loads
-from spindle.storage.rollout.shapes import Json, mapping, sequence, text
 
 NO_REVIEW = "Reviewer failed to output a response."
 """What is shown in place of a review that did not come about."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from spindle.storage.rollout import records
 from spindle.storage.rollout.lines import decode_line, repair
 from spindle.storage.rollout.source import Source
 
@@ -25,7 +26,7 @@ HEAD = re.compile(
 """How a line opens: its type, and that of the payload where it comes first."""
 
 _GLUED = b'{"timestamp":"'
-_EVENT = b"event_msg"
+EVENT: Final = records.EVENT_MSG.encode()
 _NEWLINE = b"\n"
 
 
@@ -92,7 +93,7 @@ class Scan:
                 if head is not None and buffer[newline - 1] == 125 and buffer.find(_GLUED, head.end() - 1, newline) < 0:
                     kind, subtype = head[1], head[2]
                     if (wanted is None or kind in wanted) and (
-                        events is None or subtype is None or kind != _EVENT or subtype in events
+                        events is None or subtype is None or kind != EVENT or subtype in events
                     ):
                         full = whole or newline - start <= WHOLE
                         raw = bytes(view[start : newline if full else start + WHOLE])

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from spindle.rpc.lenient import Json
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.rollout.items import OUTPUT_LIMIT, cut_output
-from spindle.storage.rollout.shapes import Json
 
 _PHASES = (None, "commentary", "final_answer")
 _MESSAGE = frozenset({"type", "id", "text", "phase", "memoryCitation"})

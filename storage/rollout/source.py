@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from spindle.rpc.lenient import mapping
+from spindle.storage.regular import regular
 from spindle.storage.rollout.lines import decode_line
-from spindle.storage.rollout.regular import regular
-from spindle.storage.rollout.shapes import mapping
 
 COMPRESSED = ".zst"
 _BASE = b'"history_base":{'

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
+from spindle.rpc.lenient import Json, mapping, text_or_none
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.turns import Turn
+from spindle.storage.rollout import records
 from spindle.storage.rollout.items import (
     EVENTS,
     NUMBERED,
@@ -21,7 +23,6 @@ from spindle.storage.rollout.items import (
     shown_type,
     user_message,
 )
-from spindle.storage.rollout.shapes import Json, mapping, text_or_none
 from spindle.storage.rollout.shown import shown_item
 
 End = Literal["completed", "interrupted", "failed"]
@@ -312,20 +313,20 @@ class ShownTurns:
         self._put(self._turn_of(event), item, given.get("id"))
 
     HANDLERS: ClassVar[Mapping[str, str]] = {
-        "task_started": "_started",
-        "turn_started": "_started",
-        "task_complete": "_completed",
-        "turn_complete": "_completed",
-        "turn_aborted": "_aborted",
-        "error": "_failed",
-        "user_message": "_user_message",
-        "agent_message": "_agent_message",
-        "agent_reasoning": "_reasoned",
-        "agent_reasoning_raw_content": "_reasoned_raw",
-        "item_completed": "_item_completed",
+        records.TASK_STARTED: "_started",
+        records.TURN_STARTED: "_started",
+        records.TASK_COMPLETE: "_completed",
+        records.TURN_COMPLETE: "_completed",
+        records.TURN_ABORTED: "_aborted",
+        records.ERROR: "_failed",
+        records.USER_MESSAGE: "_user_message",
+        records.AGENT_MESSAGE: "_agent_message",
+        records.AGENT_REASONING: "_reasoned",
+        records.AGENT_REASONING_RAW_CONTENT: "_reasoned_raw",
+        records.ITEM_COMPLETED: "_item_completed",
     }
     """The method for each type of event that is no item's end."""
 
 
-SHOWN_EVENTS = frozenset(kind.encode() for kind in (*ShownTurns.HANDLERS, *EVENTS))
+SHOWN_EVENTS = records.encoded((*ShownTurns.HANDLERS, *EVENTS))
 """The types of the events that turns are made of."""

@@ -7,14 +7,16 @@ from typing import Final
 
 from attrs import frozen
 
+from spindle.rpc.lenient import Json, is_mapping, sequence, text
+from spindle.storage.rollout import records
 from spindle.storage.rollout.lines import Line, salvage
-from spindle.storage.rollout.shapes import Json, is_mapping, sequence, text
+from spindle.storage.rollout.scan import EVENT
 from spindle.storage.rollout.source import Source
 from spindle.storage.rollout.turns import ShownTurns
 from spindle.storage.search.needle import Needle, collapsed
 
 _BLOCK: Final = 1 << 15
-_EVENT: Final = b'"event_msg"'
+_EVENT: Final = b'"%b"' % EVENT
 # the type of a line comes before its payload, after a time and perhaps a number
 _TYPE_WITHIN: Final = 128
 _OPENING: Final = b'{"timestamp":"'
@@ -55,7 +57,7 @@ def messages(source: Source, check: Callable[[], None]) -> list[Message]:
         if (line := _event(raw)) is None:
             continue
         count = line.payload.get("num_turns")
-        if line.payload.get("type") == "thread_rolled_back":
+        if line.payload.get("type") == records.THREAD_ROLLED_BACK:
             shown.drop(count if isinstance(count, int) else 0)
         else:
             shown.feed(line.payload, index, 0, 0, None)
@@ -73,7 +75,7 @@ def _event(raw: bytes) -> Line | None:
     if _EVENT not in raw[:_TYPE_WITHIN] and raw.startswith(b"{") and raw.find(_OPENING, 1) < 0:
         return None
     line = salvage(raw)
-    return line if line is not None and line.type == "event_msg" else None
+    return line if line is not None and line.type == records.EVENT_MSG else None
 
 
 def _blocks(source: Source) -> Iterator[bytes]:

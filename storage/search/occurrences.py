@@ -13,7 +13,7 @@ from spindle.rpc.protocol.values import loads
 from spindle.storage.rollout.source import Source
 from spindle.storage.search.messages import Message, messages
 from spindle.storage.search.needle import Needle, Snippet, snippet
-from spindle.storage.threads.errors import InvalidCursor
+from spindle.storage.threads.thread_errors import InvalidCursor
 
 DEFAULT_LIMIT: Final = 25
 LARGEST_LIMIT: Final = 100

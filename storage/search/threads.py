@@ -16,9 +16,9 @@ from spindle.storage.rollout.compressed import existing
 from spindle.storage.rollout.source import Find, Source
 from spindle.storage.search.messages import may_hold, messages
 from spindle.storage.search.needle import Needle, snippet
-from spindle.storage.threads.errors import is_passing
 from spindle.storage.threads.query import DEFAULT_LIMIT, LARGEST_LIMIT, ThreadPage, ThreadQuery
 from spindle.storage.threads.summary import ThreadSummary
+from spindle.storage.threads.thread_errors import is_passing
 
 READ_AT_MOST: Final = 512 * 1024 * 1024
 """Bytes of rollouts that one request reads, the last one to its end."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from spindle.storage.durable import private_database, private_folder
-from spindle.storage.state.errors import StateUnavailable
 from spindle.storage.state.sections import PINNED
+from spindle.storage.state.unavailable import StateUnavailable
 
 _BUSY_SECONDS: Final = 5.0
+
+TABLES: Final = ("placements", "read_states", "goals")
+"""The tables with rows of threads."""
 
 _VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
@@ -94,3 +98,9 @@ def _migrate(connection: sqlite3.Connection) -> None:
         raise StateUnavailable(
             f"the thread state was written by a newer version: its format is {version}, this one knows {len(_VERSIONS)}"
         )
+
+
+def forget_threads(connection: sqlite3.Connection, thread_ids: Sequence[str]) -> None:
+    """Delete all rows of these threads. For `StateStore.change`."""
+    for table in TABLES:
+        connection.executemany(f"DELETE FROM {table} WHERE thread_id = ?", [(id,) for id in thread_ids])

@@ -11,7 +11,7 @@ import trio
 from attrs import define
 
 from spindle.storage.home import Home
-from spindle.storage.state.errors import StateUnavailable
+from spindle.storage.state.unavailable import StateUnavailable
 
 if TYPE_CHECKING:
     import sqlite3

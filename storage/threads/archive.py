@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 from spindle.storage.durable import make_folder, sync_folder
 from spindle.storage.home import Home
-from spindle.storage.rollout.lock import WriterLock, check_free
-from spindle.storage.threads.errors import ArchiveConflict, NoArchivedRollout, NoRollout
+from spindle.storage.rollout.writer_lock import WriterLock, check_free
 from spindle.storage.threads.locate import RolloutName, locate_all
+from spindle.storage.threads.thread_errors import ArchiveConflict, NoArchivedRollout, NoRollout
 
 Moves: TypeAlias = Sequence[tuple[Path, Path]]
 """From where to where."""

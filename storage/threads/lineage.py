@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from spindle.storage.home import Home
-from spindle.storage.threads.errors import StoredThreadError, is_passing
 from spindle.storage.threads.locate import RolloutName, day_folders, locate_all, rollouts_in
 from spindle.storage.threads.summary import Head, history_base, parent_of, read_head
+from spindle.storage.threads.thread_errors import StoredThreadError, is_passing
 
 
 @frozen

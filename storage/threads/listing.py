@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from spindle.storage.home import Home
-from spindle.storage.threads.errors import StoredThreadError, is_passing
 from spindle.storage.threads.locate import RolloutName, day_folders, newest_segments, rollouts_in
 from spindle.storage.threads.names import read_names
 from spindle.storage.threads.query import Cursor, Place, ThreadPage, ThreadQuery, page_of, wanted
 from spindle.storage.threads.summary import ThreadSummary, parent_of, read_head, summarize, with_later_git
+from spindle.storage.threads.thread_errors import StoredThreadError, is_passing
 
 
 class TooMuchToRead(Exception):

@@ -19,7 +19,7 @@ from attrs import frozen
 
 from spindle.storage.home import Home
 from spindle.storage.rollout.compressed import SUFFIX, open_rollout
-from spindle.storage.threads.errors import is_passing
+from spindle.storage.threads.thread_errors import is_passing
 
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _NAME = re.compile(rf"rollout-(\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\d)-({_ID})(?:_({_ID}))?\.jsonl(?:\.zst)?")

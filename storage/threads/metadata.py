@@ -5,23 +5,25 @@ ids are of threads it was forked from.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from spindle.storage.home import Home
+from spindle.storage.regular import regular
+from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.journal import Journal
 from spindle.storage.rollout.lines import encode_line, salvage
-from spindle.storage.rollout.regular import regular
+from spindle.storage.rollout.records import Entry
 
-_MARK = b"session_meta"
+_MARK = records.SESSION_META.encode()
 # small enough that a search through one block never holds the interpreter for long
 _BLOCK = 256 * 1024
 
 
-def append_to_stored(home: Home, path: Path, thread_id: str, lines: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Append lines, (type, payload) each, to a rollout that no thread here has loaded, and bring them to the disk.
+def append_to_stored(home: Home, path: Path, thread_id: str, entries: Sequence[Entry]) -> None:
+    """Append records to a rollout that no thread of this process has loaded, and fsync them.
 
     A compressed one is made plain first. Blocking. Raises WriterBusy, JournalError, OSError.
     """
@@ -29,7 +31,7 @@ def append_to_stored(home: Home, path: Path, thread_id: str, lines: Sequence[tup
     journal = Journal(path, home.lock_file(thread_id))
     there = os.stat(path)
     journal.expect(there.st_size, there.st_ino)  # or one that is moved away meanwhile would be begun again, empty
-    journal.begin([encode_line(kind, dict(payload)) for kind, payload in lines])
+    journal.begin([encode_line(*entry) for entry in entries])
     try:
         journal.sync()
     finally:
@@ -52,7 +54,7 @@ def latest_meta(path: Path, thread_id: str, floor: int = 0) -> dict[str, Any] | 
             while at >= 0:
                 line_start, line = _line_around(fd, start + at)
                 decoded = salvage(line)
-                if decoded is not None and decoded.type == "session_meta" and decoded.payload.get("id") == thread_id:
+                if decoded is not None and decoded.type == records.SESSION_META and decoded.payload.get("id") == thread_id:
                     return decoded.payload
                 at = block.rfind(_MARK, 0, max(0, line_start - start))
             end = start

@@ -15,7 +15,7 @@ from spindle.storage.durable import append_all, sync_folder
 from spindle.storage.home import Home
 from spindle.storage.locks import locked
 from spindle.storage.outside import read_file
-from spindle.storage.rollout.regular import regular
+from spindle.storage.regular import regular
 
 NAMES_FILE = "session_index.jsonl"
 _MOST: Final = 256 << 20

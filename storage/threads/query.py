@@ -10,8 +10,8 @@ from typing import Literal, cast
 
 from attrs import frozen
 
-from spindle.storage.threads.errors import InvalidCursor
 from spindle.storage.threads.summary import Head, ThreadSummary, parent_of
+from spindle.storage.threads.thread_errors import InvalidCursor
 
 DEFAULT_LIMIT = 25
 LARGEST_LIMIT = 100

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from spindle.storage.durable import sync_folder
 from spindle.storage.home import Home
-from spindle.storage.rollout.lock import WriterLock
-from spindle.storage.threads.errors import NoRollout
+from spindle.storage.rollout.writer_lock import WriterLock
 from spindle.storage.threads.locate import day_folders
 from spindle.storage.threads.names import read_names, record_name
+from spindle.storage.threads.thread_errors import NoRollout
 
 
 def remove(home: Home, thread_id: str, *, missing_ok: bool = False) -> None:

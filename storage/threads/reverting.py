@@ -15,10 +15,10 @@ from uuid_utils import uuid7
 from spindle.storage.home import Home
 from spindle.storage.rollout.fork import Segment, cut, segments, write_fork
 from spindle.storage.rollout.lines import decode_line, stamp
-from spindle.storage.rollout.lock import WriterLock
 from spindle.storage.rollout.source import open_plain
-from spindle.storage.threads.errors import StoredThreadError
+from spindle.storage.rollout.writer_lock import WriterLock
 from spindle.storage.threads.locate import RolloutName, locate_file, newest_segment
+from spindle.storage.threads.thread_errors import StoredThreadError
 
 
 class CannotRevert(StoredThreadError):

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from spindle.storage.home import Home
-from spindle.storage.threads.errors import InvalidCursor, StoredThreadError, is_passing
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.query import ThreadPage, ThreadQuery, wanted
 from spindle.storage.threads.summary import ThreadSummary, read_summary
+from spindle.storage.threads.thread_errors import InvalidCursor, StoredThreadError, is_passing
 
 
 @frozen

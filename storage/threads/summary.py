@@ -1,21 +1,23 @@
 """What the head of a rollout says about its thread: enough for every list, without reading the conversation."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from attrs import evolve, frozen
 
+from spindle.rpc.lenient import Json, is_mapping, is_sequence, mapping, objects, text, text_or_none
 from spindle.storage.home import Home
+from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import existing, is_compressed, open_rollout, plain_path
 from spindle.storage.rollout.lines import Line, salvage
-from spindle.storage.rollout.shapes import id_or_none
-from spindle.storage.threads.errors import EmptyRollout, NoSessionMeta, StoredThreadError, is_passing
 from spindle.storage.threads.locate import RolloutName, locate_file
 from spindle.storage.threads.metadata import latest_meta
 from spindle.storage.threads.names import read_name
+from spindle.storage.threads.thread_errors import EmptyRollout, NoSessionMeta, StoredThreadError, is_passing
 
 # Editors put what is open in front of what was asked, under a heading of its own.
 _REQUEST_HEADING = "## My request for Codex:"
@@ -23,6 +25,8 @@ _REQUEST_HEADING = "## My request for Codex:"
 _HEAD_LIMIT = 16 * 1024 * 1024
 # How far from its end a file is searched for metadata that was changed after it was begun.
 _TAIL = 256 * 1024
+_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_USER_MESSAGE = records.USER_MESSAGE.encode()
 _SOURCES = {"cli": "cli", "vscode": "vscode", "exec": "exec", "mcp": "appServer", "appServer": "appServer"}
 
 
@@ -201,11 +205,11 @@ def _own_head(path: str, end: int | None = None) -> tuple[Head, _Base | None]:
                 line = salvage(raw)
                 if line is None:
                     continue
-                id = id_or_none(line.payload.get("id"))
-                if line.type != "session_meta" or id is None:
+                id = _id(line.payload.get("id"))
+                if line.type != records.SESSION_META or id is None:
                     raise NoSessionMeta(Path(path))
                 meta = line.payload | {"id": id}
-            elif b"user_message" in raw or b"UserMessage" in raw:
+            elif _USER_MESSAGE in raw or b"UserMessage" in raw:
                 line = salvage(raw)
                 asked = None if line is None else _asked(line)
                 if asked is not None:
@@ -227,42 +231,38 @@ def history_base(path: str) -> str | None:
 
 def _base_of(meta: Mapping[str, Any]) -> _Base | None:
     base: object = meta.get("history_base")
-    members = cast("dict[str, object]", base) if isinstance(base, dict) else {}
-    id, end = _text(members, "thread_id"), members.get("end_byte_offset")
+    members = mapping(base)
+    id, end = text_or_none(members.get("thread_id")), members.get("end_byte_offset")
     return None if id is None else _Base(id, end if isinstance(end, int) else None)
 
 
 def _asked(line: Line) -> str | None:
     """The text of a user message line ("" if it is only images), None for any other line."""
     payload: Mapping[str, Any] = line.payload
-    if line.type != "event_msg":
+    if line.type != records.EVENT_MSG:
         return None
-    if payload.get("type") == "user_message":
-        return _text(payload, "message") or ""
-    item: object = payload.get("item")
-    if payload.get("type") != "item_completed" or not isinstance(item, dict):
+    if payload.get("type") == records.USER_MESSAGE:
+        return text(payload.get("message"))
+    item = mapping(payload.get("item"))
+    content: object = item.get("content")
+    if payload.get("type") != records.ITEM_COMPLETED or item.get("type") != "UserMessage" or not is_sequence(content):
         return None
-    members = cast("dict[str, object]", item)
-    content = members.get("content")
-    if members.get("type") != "UserMessage" or not isinstance(content, list):
-        return None
-    parts = [cast("dict[str, object]", part) for part in cast("list[object]", content) if isinstance(part, dict)]
-    return "\n".join(text for part in parts if (text := _text(part, "text")) is not None)
+    return "\n".join(said for part in objects(content) if (said := text_or_none(part.get("text"))) is not None)
 
 
 def _head(meta: Mapping[str, Any], asked: str | None) -> Head:
     thread_id: str = meta["id"]
-    nickname, role = _text(meta, "agent_nickname"), _text(meta, "agent_role")
+    nickname, role = text_or_none(meta.get("agent_nickname")), text_or_none(meta.get("agent_role"))
     return Head(
         id=thread_id,
-        session_id=_text(meta, "session_id") or thread_id,
-        forked_from_id=_text(meta, "forked_from_id"),
-        model_provider=_text(meta, "model_provider"),
+        session_id=text_or_none(meta.get("session_id")) or thread_id,
+        forked_from_id=text_or_none(meta.get("forked_from_id")),
+        model_provider=text_or_none(meta.get("model_provider")),
         created_at=_seconds(meta.get("timestamp")),
-        cwd=_text(meta, "cwd") or "/",
-        cli_version=_text(meta, "cli_version") or "",
-        originator=_text(meta, "originator"),
-        thread_source=_text(meta, "thread_source"),
+        cwd=text_or_none(meta.get("cwd")) or "/",
+        cli_version=text_or_none(meta.get("cli_version")) or "",
+        originator=text_or_none(meta.get("originator")),
+        thread_source=text_or_none(meta.get("thread_source")),
         history_mode="paginated" if meta.get("history_mode") == "paginated" else "legacy",
         source=protocol_source(meta.get("source"), nickname, role),
         agent_nickname=nickname,
@@ -279,17 +279,15 @@ def protocol_source(stored: object, nickname: str | None = None, role: str | Non
         return "vscode"
     if isinstance(stored, str):
         return _SOURCES.get(stored, "unknown")
-    if not isinstance(stored, dict):
+    if not is_mapping(stored):
         return "unknown"
-    members = cast("dict[str, object]", stored)
-    if isinstance(members.get("custom"), str):
-        return {"custom": members["custom"]}
-    if "subagent" not in members:
+    if isinstance(stored.get("custom"), str):
+        return {"custom": stored["custom"]}
+    if "subagent" not in stored:
         return "unknown"
-    kind = members["subagent"]
-    spawn = cast("dict[str, object]", kind).get("thread_spawn") if isinstance(kind, dict) else None
-    if not isinstance(spawn, dict):
-        return {"subAgent": members["subagent"]}
+    spawn: object = mapping(stored["subagent"]).get("thread_spawn")
+    if not is_mapping(spawn):
+        return {"subAgent": stored["subagent"]}
     full: dict[str, object] = {
         "parent_thread_id": None,
         "depth": 0,
@@ -297,7 +295,7 @@ def protocol_source(stored: object, nickname: str | None = None, role: str | Non
         "agent_nickname": nickname,
         "agent_role": role,
     }
-    told = {key: value for key, value in cast("dict[str, object]", spawn).items() if value is not None}
+    told = {key: value for key, value in spawn.items() if value is not None}
     return {"subAgent": {"thread_spawn": full | told}}
 
 
@@ -313,25 +311,20 @@ def depth_of(source: object) -> int:
     return depth if isinstance(depth, int) else 0
 
 
-def _spawn(source: object) -> dict[str, object]:
-    kind = cast("dict[str, object]", source).get("subAgent") if isinstance(source, dict) else None
-    spawn = cast("dict[str, object]", kind).get("thread_spawn") if isinstance(kind, dict) else None
-    return cast("dict[str, object]", spawn) if isinstance(spawn, dict) else {}
+def _spawn(source: object) -> Json:
+    return mapping(mapping(mapping(source).get("subAgent")).get("thread_spawn"))
 
 
 def git_of(meta: Mapping[str, Any]) -> StoredGit | None:
     """The repository that a `session_meta` payload tells of."""
-    stored: object = meta.get("git")
-    if not isinstance(stored, dict):
-        return None
-    members = cast("dict[str, object]", stored)
-    git = StoredGit(_text(members, "commit_hash"), _text(members, "branch"), _text(members, "repository_url"))
+    stored = mapping(meta.get("git"))
+    git = StoredGit(*(text_or_none(stored.get(name)) for name in ("commit_hash", "branch", "repository_url")))
     return None if git == StoredGit(None, None, None) else git
 
 
-def _text(members: Mapping[str, object], key: str) -> str | None:
-    value = members.get(key)
-    return value if isinstance(value, str) else None
+def _id(value: object) -> str | None:
+    """A UUID in lower case, None for anything else: a thread's id becomes part of paths."""
+    return value.lower() if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
 def _seconds(stamp: object) -> int | None:

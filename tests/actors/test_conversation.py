@@ -12,7 +12,7 @@ from spindle.rpc.large import LARGE
 from spindle.storage.home import Home
 from spindle.storage.rollout.journal import Journal, JournalError
 from spindle.storage.rollout.lines import encode_line
-from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.rollout.reading import OpenRollout
 
 THREAD = "00000000-0000-7000-8000-000000000001"

@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from spindle.actors.settings.permissions import split
-from spindle.storage.config.errors import ConfigError
+from spindle.storage.config.config_error import ConfigError
 from spindle.storage.config.layers import Layer, merge_layers
 from spindle.storage.config.permissions import chosen, named
 

@@ -35,7 +35,6 @@ from spindle.storage.rollout.journal import Journal, JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
 from spindle.storage.threads.archive import archive, unarchive
-from spindle.storage.threads.errors import NoArchivedRollout, NoRollout
 from spindle.storage.threads.lineage import lineage
 from spindle.storage.threads.listing import list_threads
 from spindle.storage.threads.locate import locate, locate_archived, locate_file
@@ -44,6 +43,7 @@ from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.query import ThreadQuery
 from spindle.storage.threads.removal import remove
 from spindle.storage.threads.reverting import Revert, write_segment
+from spindle.storage.threads.thread_errors import NoArchivedRollout, NoRollout
 
 from .faults import FAULTS, SYNCS, WRITE_FAULTS, Faults, open_in
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from spindle.storage.home import Home
-from spindle.storage.threads.errors import InvalidCursor
 from spindle.storage.threads.query import ThreadQuery
 from spindle.storage.threads.section_listing import PlacedThread, list_section
+from spindle.storage.threads.thread_errors import InvalidCursor
 
 
 @pytest.fixture

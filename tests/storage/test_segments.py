@@ -14,15 +14,15 @@ from spindle.storage.home import Home
 from spindle.storage.rollout.compressed import existing, open_rollout
 from spindle.storage.rollout.fork import UnknownTurn
 from spindle.storage.rollout.lines import decode_line, encode_line
-from spindle.storage.rollout.lock import WriterBusy, WriterLock
-from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.rollout.reading import OpenRollout
+from spindle.storage.rollout.writer_lock import WriterBusy, WriterLock
 from spindle.storage.threads.archive import archive, unarchive
-from spindle.storage.threads.errors import ArchiveConflict
 from spindle.storage.threads.lineage import lineage
 from spindle.storage.threads.locate import RolloutName, locate, locate_archived, locate_file
 from spindle.storage.threads.removal import remove
 from spindle.storage.threads.reverting import CannotRevert, Revert, write_segment
+from spindle.storage.threads.thread_errors import ArchiveConflict
 
 THREAD = "01940000-0000-7000-8000-000000000001"
 FORK = "01949000-0000-7000-8000-000000000009"

@@ -11,10 +11,16 @@ import pytest
 
 from spindle.storage.home import Home
 from spindle.storage.threads.archive import archive, unarchive
-from spindle.storage.threads.errors import ArchiveConflict, EmptyRollout, NoArchivedRollout, NoRollout, NoSessionMeta
 from spindle.storage.threads.locate import locate, locate_archived, locate_file
 from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.summary import StoredGit, read_summary
+from spindle.storage.threads.thread_errors import (
+    ArchiveConflict,
+    EmptyRollout,
+    NoArchivedRollout,
+    NoRollout,
+    NoSessionMeta,
+)
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from spindle.storage.home import Home
-from spindle.storage.threads.errors import InvalidCursor
 from spindle.storage.threads.listing import TooMuchToRead, list_threads
 from spindle.storage.threads.names import record_name
 from spindle.storage.threads.query import ThreadQuery
+from spindle.storage.threads.thread_errors import InvalidCursor
 
 
 @pytest.fixture

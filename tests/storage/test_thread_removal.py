@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from spindle.storage.home import Home
-from spindle.storage.rollout.lock import WriterBusy, WriterLock
-from spindle.storage.threads.errors import NoRollout
+from spindle.storage.rollout.writer_lock import WriterBusy, WriterLock
 from spindle.storage.threads.lineage import lineage
 from spindle.storage.threads.names import read_names, record_name
 from spindle.storage.threads.removal import remove
+from spindle.storage.threads.thread_errors import NoRollout
 
 
 @pytest.fixture

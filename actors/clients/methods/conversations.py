@@ -19,10 +19,10 @@ from spindle.rpc.protocol.conversations import (
 )
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.storage.rollout.lines import stamp
-from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.metadata import latest_meta
 from spindle.storage.threads.summary import read_summary
+from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.clients.connection import Connection

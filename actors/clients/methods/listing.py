@@ -19,9 +19,9 @@ from spindle.rpc.protocol.threads import GitInfo, NotLoadedStatus, Thread, Threa
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.read_states import initial, read_states
 from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
 from spindle.storage.threads.summary import ThreadSummary
+from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     import sqlite3

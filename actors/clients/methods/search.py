@@ -26,9 +26,9 @@ from spindle.storage.rollout.compressed import existing
 from spindle.storage.rollout.source import Source
 from spindle.storage.search import Occurrence, SearchPage, SearchQuery, find_occurrences, search_threads
 from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
+from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.clients.connection import Connection

@@ -19,7 +19,7 @@ from spindle.actors.clients.methods.listing import described
 from spindle.actors.clients.methods.threads import mapped
 from spindle.actors.kernel.mailbox import Ask, Reply
 from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
-from spindle.actors.thread.changes import name_event, patched
+from spindle.actors.thread.changes import patched
 from spindle.actors.thread.messages import (
     Compact,
     CountElicitation,
@@ -51,15 +51,16 @@ from spindle.rpc.protocol.thread_changes import (
     ThreadSetNameResponse,
 )
 from spindle.rpc.protocol.threads import Thread, ThreadNameUpdatedNotification
+from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.journal import JournalError
-from spindle.storage.rollout.lock import WriterBusy
+from spindle.storage.rollout.writer_lock import WriterBusy
 from spindle.storage.threads.codex_database import tell_codex
-from spindle.storage.threads.errors import NoSessionMeta, StoredThreadError
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import record_name
 from spindle.storage.threads.summary import read_summary
+from spindle.storage.threads.thread_errors import NoSessionMeta, StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.clients.connection import Connection
@@ -88,7 +89,7 @@ def rename(runtime: Runtime, id: str, name: str, reply: Reply[None]) -> None:
         if path is None:
             raise invalid_request(f"thread not found: {id}")
         read_summary(path)  # refuses what is no rollout
-        append_to_stored(home, path, id, [("event_msg", name_event(id, name))])
+        append_to_stored(home, path, id, [records.thread_name_updated(id, name)])
         record_name(home, id, name)
         tell_codex(home, id, {"name": name, "title": name})
 
@@ -108,7 +109,7 @@ def update_metadata(connection: Connection, params: ThreadMetadataUpdateParams, 
         path, meta = _located(runtime, id)
         summary = read_summary(path)
         after = patched(git_info(summary), git)[0]
-        append_to_stored(home, path, id, [("session_meta", meta | {"git": git_meta(after)})])
+        append_to_stored(home, path, id, [records.session_meta(meta | {"git": git_meta(after)})])
         tell_codex(home, id, git_columns(after))
         return described(read_summary(path))
 
@@ -137,7 +138,7 @@ def set_memory_mode(connection: Connection, params: ThreadMemoryModeSetParams, r
     def work() -> None:
         path, meta = _located(runtime, id)
         meta = meta | {"memory_mode": params.mode}
-        append_to_stored(runtime.services.home, path, id, [("session_meta", meta)])
+        append_to_stored(runtime.services.home, path, id, [records.session_meta(meta)])
 
     out = mapped(reply, _answering(ThreadMemoryModeSetResponse))
     _change(runtime, id, SetMemoryMode(reply=out, mode=params.mode), work)

@@ -47,8 +47,8 @@ from spindle.rpc.protocol.threads import (
 )
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.summary import ThreadSummary, read_summary
+from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.clients.connection import Connection

@@ -18,8 +18,8 @@ from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_reques
 from spindle.rpc.protocol.threads import ThreadItemsListParams, ThreadTurnsListParams
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.source import RolloutChanged
-from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.summary import read_summary
+from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.clients.connection import Connection

@@ -22,6 +22,7 @@ from spindle.actors.turn.host import Said
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import IdleStatus
 from spindle.rpc.protocol.turns import TurnError, TurnStatus
+from spindle.storage.rollout import records
 from spindle.storage.threads.summary import depth_of, parent_of
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ async def hear(thread: ThreadActor, message: AgentRests) -> None:
     if thread.turn is not None and thread.turn.joinable:
         thread.turn.unsaid.append(Said((), item))
     else:
-        await save(thread, lambda: [("response_item", item)])
+        await save(thread, lambda: [records.response_item(item)])
     message.reply.resolve(None)
 
 

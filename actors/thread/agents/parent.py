@@ -30,8 +30,8 @@ from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.threads import ThreadResumeParams
 from spindle.rpc.protocol.turns import Turn, TurnStartParams
 from spindle.storage.config import Config, ConfigError
-from spindle.storage.threads.errors import StoredThreadError
 from spindle.storage.threads.summary import parent_of, read_summary
+from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor

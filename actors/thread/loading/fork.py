@@ -24,15 +24,16 @@ from spindle.actors.tools.interface import Tool
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import ThreadForkParams
+from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import existing
 from spindle.storage.rollout.fork import Segment, UnknownTurn, cut, fork_lines, segments, write_fork
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.replay import Replay
-from spindle.storage.threads.errors import NoRollout, StoredThreadError
 from spindle.storage.threads.locate import locate, locate_file
 from spindle.storage.threads.summary import read_summary
+from spindle.storage.threads.thread_errors import NoRollout, StoredThreadError
 
 
 @frozen(kw_only=True)
@@ -181,7 +182,5 @@ def _closing(replay: Replay) -> list[bytes]:
     unmarked = last.id.startswith("rollout-") and last.status == "completed"
     if not replay.ended_interrupted and not unmarked:
         return []
-    event: dict[str, Any] = {"type": "turn_aborted", "reason": "interrupted"}
-    if not unmarked:
-        event["turn_id"] = last.id
-    return [encode_line("response_item", message("user", TURN_ABORTED)), encode_line("event_msg", event)]
+    told = records.response_item(message("user", TURN_ABORTED))
+    return [encode_line(*told), encode_line(*records.turn_aborted(None if unmarked else last.id))]

@@ -39,10 +39,10 @@ from spindle.storage.config import ConfigError
 from spindle.storage.rollout.compressed import existing, inflate
 from spindle.storage.rollout.fold import SessionMeta
 from spindle.storage.rollout.journal import JournalError
-from spindle.storage.rollout.lock import WriterBusy, WriterLock
 from spindle.storage.rollout.reading import OpenRollout
-from spindle.storage.threads.errors import NoRollout, StoredThreadError
+from spindle.storage.rollout.writer_lock import WriterBusy, WriterLock
 from spindle.storage.threads.summary import ThreadSummary, git_of, read_summary
+from spindle.storage.threads.thread_errors import NoRollout, StoredThreadError
 
 __all__ = ["FromFork", "FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
 

@@ -18,13 +18,15 @@ from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.compaction import Compacted
 from spindle.actors.turn.context import Included, Told, opening, today
-from spindle.actors.turn.host import Entry, Said
+from spindle.actors.turn.host import Said
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.turns import RawResponseItemCompletedNotification
 from spindle.storage.outside import Readable
+from spindle.storage.rollout import records
 from spindle.storage.rollout.paginated import paginated
+from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor
@@ -123,9 +125,8 @@ class ThreadHost:
 
     def _tell_raw(self, entries: Sequence[Entry]) -> None:
         if self._state.raw_events:
-            for kind, payload in entries:
-                if kind == "response_item":
-                    self.emit(RawResponseItemCompletedNotification(self._thread.thread_id, self._turn.id, payload))
+            for item in records.response_items(entries):
+                self.emit(RawResponseItemCompletedNotification(self._thread.thread_id, self._turn.id, item))
 
     def history(self) -> Sequence[bytes]:
         """See TurnHost."""
@@ -138,10 +139,10 @@ class ThreadHost:
         replace = partial(conversation.replace, compacted.items, compacted.summary)
         await conversation.keep(self._as_kept(compacted.entries()), replace)
         if compacted.context != "later" and context is not None:
-            self.record(("turn_context", context))
+            self.record(records.turn_context(context))
         if conversation.usage is not None:
             self._account({**conversation.usage, "last_token_usage": compacted.usage()})
-        self.record(("event_msg", {"type": "context_compacted"}))
+        self.record(records.context_compacted())
 
     def last_summary(self) -> str | None:
         """See TurnHost."""
@@ -209,7 +210,7 @@ class ThreadHost:
     def _account(self, info: dict[str, Any]) -> None:
         info.pop("turn_id", None)
         self._conversation.usage, self._conversation.usage_turn = info, self._turn.id
-        self.record(("event_msg", {"type": "token_count", "info": info, "rate_limits": None}))
+        self.record(records.token_count(info))
         self.emit(token_usage(self._thread.thread_id, self._turn.id, info))
 
     async def saved(self) -> None:

@@ -23,7 +23,7 @@ from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
 from spindle.actors.turn.compaction import compact
 from spindle.actors.turn.context import TURN_ABORTED, message
-from spindle.actors.turn.host import Entry, Said
+from spindle.actors.turn.host import Said
 from spindle.actors.turn.loop import run_turn, say_rest
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
@@ -42,9 +42,11 @@ from spindle.rpc.protocol.turns import (
     TurnStatus,
     WarningNotification,
 )
+from spindle.storage.rollout import records
 from spindle.storage.rollout.items import stored_error_info
 from spindle.storage.rollout.journal import JournalError
-from spindle.storage.rollout.lock import WriterBusy
+from spindle.storage.rollout.records import Entry
+from spindle.storage.rollout.writer_lock import WriterBusy
 
 if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor
@@ -147,21 +149,14 @@ class TurnTask:
 
     def _opening_entries(self) -> list[Entry]:
         turn, state, conversation = self._turn, self._state, self._conversation
-        started = {
-            "type": "task_started",
-            "turn_id": turn.id,
-            "started_at": turn.started_at,
-            "model_context_window": self._host.info.usable_window,
-            "collaboration_mode_kind": self._host.mode,
-        }
         entries: list[Entry] = []
         if conversation.cut_off_turn is not None:
-            entries.append(
-                ("event_msg", {"type": "turn_aborted", "turn_id": conversation.cut_off_turn, "reason": "interrupted"})
-            )
-        entries.append(("event_msg", started))
+            entries.append(records.turn_cut_off(conversation.cut_off_turn))
+        entries.append(
+            records.task_started(turn.id, turn.started_at, self._host.info.usable_window, self._host.mode)
+        )
         if conversation.cut_off_turn is not None:
-            entries.append(("response_item", message("user", TURN_ABORTED)))
+            entries.append(records.response_item(message("user", TURN_ABORTED)))
         if turn.first is not None:
             entries += context_entries(state, self._settings, turn.id, self._host.readable)
         return entries
@@ -230,28 +225,23 @@ class TurnTask:
 
     def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
         turn = self._turn
-        ended: dict[str, Any] = {
-            "turn_id": turn.id,
-            "completed_at": turn.completed_at,
-            "duration_ms": turn.duration_ms,
-        }
         if status == "interrupted":
             # an interrupted compaction leaves what the model sees as it was
-            told: list[Entry] = [("response_item", message("user", TURN_ABORTED))] if turn.kind != "compact" else []
-            return [*told, ("event_msg", {"type": "turn_aborted", "reason": "interrupted", **ended})]
+            told = [records.response_item(message("user", TURN_ABORTED))] if turn.kind != "compact" else []
+            aborted = records.turn_aborted(turn.id, completed_at=turn.completed_at, duration_ms=turn.duration_ms)
+            return [*told, aborted]
         entries: list[Entry] = []
+        why = None
         if error is not None:
-            failure = {"message": error.message, "codex_error_info": stored_error_info(error.codex_error_info)}
-            event = {"type": "error", **failure, "additional_details": error.additional_details}
-            entries.append(("event_msg", event))
-            ended["error"] = failure  # where 0.169 looks for it
-        entries.append(("event_msg", {"type": "task_complete", "last_agent_message": turn.last_message, **ended}))
+            why = records.failure(error.message, stored_error_info(error.codex_error_info))
+            entries.append(records.error(why, error.additional_details))
+        entries.append(records.task_complete(turn.id, turn.last_message, turn.completed_at, turn.duration_ms, why))
         return entries
 
     async def _converse(self) -> str | None:
         thread, turn, state = self._thread, self._turn, self._state
         if turn.script is not None:
-            self._host.record(("response_item", await self._run_script(turn.script)))
+            self._host.record(records.response_item(await self._run_script(turn.script)))
             return None
         if turn.first is not None:
             await thread.servers.ready()

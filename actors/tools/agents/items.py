@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import evolve
@@ -12,14 +12,8 @@ from spindle.actors.tools.agents.interface import AgentName, AgentStatus
 from spindle.actors.tools.interface import ToolHost
 from spindle.rpc.protocol.items import CollabAgentTool, CollabAgentToolCallItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
-
-_EVENTS: Mapping[CollabAgentTool, str] = {
-    "spawnAgent": "collab_agent_spawn_end",
-    "sendInput": "collab_agent_interaction_end",
-    "wait": "collab_waiting_end",
-    "closeAgent": "collab_close_end",
-    "resumeAgent": "collab_resume_end",
-}
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
 
 class AgentCall:
@@ -52,23 +46,22 @@ class AgentCall:
             receiver_thread_ids=receivers,
             agents_states={id: status.shown() for id, status in self.agents.items()},
         )
-        self._host.record(("event_msg", self._event(ended)))
+        self._host.record(self._event(ended))
         self._host.emit(ItemCompletedNotification(ended, self._host.thread_id, self._host.turn_id, _now()))
 
     def runs_on(self, model: str, effort: str | None) -> None:
         """What the spawned agent has been given."""
         self._item = evolve(self._item, model=model, reasoning_effort=effort)
 
-    def _event(self, item: CollabAgentToolCallItem) -> dict[str, Any]:
+    def _event(self, item: CollabAgentToolCallItem) -> Entry:
+        outcome = self._outcome(item)
+        return records.agent_call_end(item.tool, item.id, self._host.turn_id, item.sender_thread_id, outcome)
+
+    def _outcome(self, item: CollabAgentToolCallItem) -> dict[str, Any]:
         stored = {id: status.stored() for id, status in self.agents.items()}
         id = next(iter(item.receiver_thread_ids), None)
         name = self.names.get(id or "", AgentName())
-        event: dict[str, Any] = {
-            "type": _EVENTS[item.tool],
-            "call_id": item.id,
-            "turn_id": self._host.turn_id,
-            "sender_thread_id": item.sender_thread_id,
-        }
+        event: dict[str, Any] = {}
         match item.tool:
             case "spawnAgent":
                 event |= {"new_thread_id": id, "new_agent_nickname": name.nickname, "new_agent_role": name.role}

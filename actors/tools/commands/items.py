@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, Protocol
 
 from attrs import evolve
 
@@ -25,8 +25,9 @@ from spindle.rpc.protocol.turns import (
     ItemStartedNotification,
     TerminalInteractionNotification,
 )
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
-Entry: TypeAlias = tuple[str, dict[str, Any]]
 _SOURCES: Final[Mapping[CommandExecutionSource, str]] = {
     "agent": "agent",
     "userShell": "user_shell",
@@ -146,31 +147,23 @@ class CommandItem:
             aggregated_output=output or None,
             duration_ms=int(seconds * 1000) if ran else None,
         )
-        self.host.record(("event_msg", self._event(exit_code, output, seconds)))
+        self.host.record(self._event(exit_code, output, seconds))
         self.host.emit(ItemCompletedNotification(self.item, self.host.thread_id, self.host.turn_id, _now_ms()))
 
-    def _event(self, exit_code: int | None, output: str, seconds: float) -> dict[str, Any]:
-        """The rollout line, in the form of Codex 0.124 with extended history."""
-        event: dict[str, Any] = {
-            "type": "exec_command_end",
-            "call_id": self.item.id,
-            "process_id": self.item.process_id,
-            "turn_id": self.host.turn_id,
-            "command": self.argv,
-            "cwd": self.item.cwd,
-            "parsed_cmd": [parsed_command(action) for action in self.item.command_actions],
-            "source": _SOURCES[self.item.source],
-            "stdout": "",
-            "stderr": "",
-            "aggregated_output": output,
-            "exit_code": -1 if exit_code is None else exit_code,  # readers want one
-            "duration": {"secs": int(seconds), "nanos": int(seconds % 1 * 1_000_000_000)},
-            "formatted_output": "",
-            "status": self.item.status,
-        }
-        if event["process_id"] is None:
-            del event["process_id"]
-        return event
+    def _event(self, exit_code: int | None, output: str, seconds: float) -> Entry:
+        return records.exec_command_end(
+            call_id=self.item.id,
+            process_id=self.item.process_id,
+            turn_id=self.host.turn_id,
+            command=self.argv,
+            cwd=self.item.cwd,
+            parsed_cmd=[parsed_command(action) for action in self.item.command_actions],
+            source=_SOURCES[self.item.source],
+            output=output,
+            exit_code=exit_code,
+            nanoseconds=int(seconds * 1_000_000_000),
+            status=self.item.status,
+        )
 
 
 def _now_ms() -> int:

@@ -25,7 +25,7 @@ from spindle.rpc.protocol.values import clean
 from spindle.storage.durable import append_all, make_folder, sync_folder
 from spindle.storage.locks import release, wait_for
 from spindle.storage.outside import TEXT, read_file, read_open
-from spindle.storage.rollout.regular import regular
+from spindle.storage.regular import regular
 
 Words: TypeAlias = Sequence[str]
 FILE: Final = "default.rules"

@@ -47,6 +47,7 @@ from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, Execpo
 from spindle.rpc.protocol.items import CommandExecutionSource
 from spindle.rpc.protocol.settings import ExternalSandboxPolicy, PermissionProfile
 from spindle.rpc.protocol.turns import WarningNotification
+from spindle.storage.rollout import records
 
 log = logging.getLogger("spindle")
 
@@ -296,7 +297,7 @@ class Runner:
                     text = f"the rule could not be saved, and holds for this command only: {error}"
                     host.emit(WarningNotification(host.thread_id, text))
                 else:
-                    host.record(("response_item", _saved(words)))
+                    host.record(records.response_item(_saved(words)))
             case _:
                 pass
 

@@ -17,6 +17,7 @@ from spindle.rpc.protocol.items import ImageViewItem
 from spindle.rpc.protocol.shapes import PathName
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.storage.outside import Hidden, Readable
+from spindle.storage.rollout import records
 
 Reading: TypeAlias = Callable[[ToolHost], Confinement | None]
 """Tells what may be read, None where every file may be. Blocks. Raises ProfileError."""
@@ -51,7 +52,7 @@ class ViewImage:
         item = ImageViewItem(id=call.id, path=str(path))
         now = time.time_ns() // 1_000_000
         host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
-        host.record(("event_msg", {"type": "view_image_tool_call", "call_id": call.id, "path": str(path)}))
+        host.record(records.view_image_tool_call(call.id, str(path)))
         host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
         return [{"type": "input_image", "image_url": url, "detail": "high"}]
 

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import frozen
 
-from spindle.actors.tools.mcp.shapes import Json, as_object, as_text
+from spindle.rpc.lenient import mapping
+from spindle.rpc.mcp.payload import Json, as_text
 from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, DangerFullAccessPolicy, GranularApproval, SandboxPolicy
 from spindle.rpc.protocol.values import readable
@@ -39,7 +40,7 @@ def asks(annotations: object, mode: ApprovalMode, policy: AskForApproval, sandbo
     """Whether the user is asked before a tool with these annotations is called."""
     if mode == "approve" or (policy == "never" and isinstance(sandbox, DangerFullAccessPolicy)):
         return False
-    return mode == "prompt" or _is_risky(as_object(annotations))
+    return mode == "prompt" or _is_risky(mapping(annotations))
 
 
 def may_elicit(policy: AskForApproval) -> bool:
@@ -53,7 +54,7 @@ def foreign(meta: object) -> Json | None:
     """The `_meta` of a server's own question without what would make clients take it for one of ours."""
     if not isinstance(meta, dict):
         return None
-    given = as_object(cast("object", meta))
+    given = mapping(cast("object", meta))
     ours = {name for name in given if name.lower() in _OURS or name.lower().startswith(_OURS_BEGIN)}
     return {name: value for name, value in given.items() if name not in ours}
 
@@ -75,7 +76,7 @@ def question(
     if (description := tool.get("description")) is not None:
         meta["tool_description"] = shown(description)
     if isinstance(arguments, dict):
-        members = as_object(cast("object", arguments))
+        members = mapping(cast("object", arguments))
         meta["tool_params"] = members
         meta["tool_params_display"] = [
             {"name": name, "value": members[name], "display_name": name} for name in sorted(members)
@@ -96,7 +97,7 @@ def verdict(answer: McpServerElicitationRequestResponse | None, mode: ApprovalMo
         return Verdict(REJECTED)
     if answer.action == "cancel":
         return Verdict(CANCELLED)
-    wanted: object = as_object(answer.meta).get("persist")
+    wanted: object = mapping(answer.meta).get("persist")
     if mode != "auto":
         return Verdict()
     return Verdict(persist="session" if wanted == "session" else "always" if wanted == "always" else None)

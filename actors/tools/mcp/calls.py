@@ -13,13 +13,13 @@ import trio
 from attrs import frozen
 
 from spindle.actors.tools.mcp.approval import asks, question, verdict
-from spindle.actors.tools.mcp.errors import McpError
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.offers import Tool
 from spindle.actors.tools.mcp.results import Outcome, Output, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.shapes import Json, as_text
 from spindle.rpc.large import LARGE, apart
+from spindle.rpc.mcp.mcp_errors import McpError
+from spindle.rpc.mcp.payload import Json, as_text
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ExternalSandboxPolicy, SandboxPolicy
 from spindle.rpc.protocol.turns import (

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, cast
 
 import trio
 
 from spindle.actors.tools.commands.process import Command, Process, Warden
+from spindle.rpc.mcp.mcp_errors import StartupFailed
+from spindle.rpc.mcp.server_log import ServerLog
+from spindle.rpc.mcp.stdio import StdioTransport
+from spindle.storage.config import McpServerConfig
 
 GRACE_SECONDS: Final = 2.0
 """How long a server may take to end after its input has ended, and again after SIGTERM."""
@@ -18,6 +23,59 @@ GRACE_SECONDS: Final = 2.0
 _PASSED_ON: Final = (
     "HOME", "LOGNAME", "PATH", "SHELL", "USER", "__CF_USER_TEXT_ENCODING", "LANG", "LC_ALL", "TERM", "TMPDIR", "TZ",
 )  # fmt: skip
+_ERROR_BYTES: Final = 8 * 1024
+_LINE_BYTES: Final = 500
+
+
+@asynccontextmanager
+async def open_stdio(
+    config: McpServerConfig, home: str, environ: Mapping[str, str], warden: Warden
+) -> AsyncGenerator[StdioTransport]:
+    """Start the server's process, in `home` or in the `cwd` of its configuration (relative to `home`); end it on exit.
+
+    Raises StartupFailed if it cannot be started.
+    """
+    argv = [cast(str, config.command), *config.args]
+    env = environment(environ, config.env_vars, config.env)
+    async with warden.held():
+        try:
+            folder = await trio.to_thread.run_sync(_folder, home, config.cwd)
+            process = await start_child(warden, argv, folder, env)
+        except OSError as error:
+            raise StartupFailed(f"{error.strerror or error} (os error {error.errno})") from error
+        except ValueError as error:  # a null byte in an argument
+            raise StartupFailed(str(error)) from error
+        try:
+            assert process.input is not None
+            assert process.output is not None
+            assert process.error is not None
+            transport = StdioTransport(config.name, process.output, process.input)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(transport.run)
+                nursery.start_soon(_log_errors, config.name, process.error)
+                yield transport
+                nursery.cancel_scope.cancel()
+        finally:
+            await end_child(process)
+
+
+def _folder(home: str, own: str | None) -> str:
+    if own is not None:
+        return os.path.join(home, own)
+    return home if os.path.isdir(home) else "/"
+
+
+async def _log_errors(name: str, stream: trio.abc.ReceiveStream) -> None:
+    """Log the server's standard error at level DEBUG. Long lines are cut."""
+    said = ServerLog(name)
+    begun = b""
+    try:
+        while chunk := await stream.receive_some(_ERROR_BYTES):
+            *lines, last = (begun + chunk).split(b"\n")
+            said.say_all(lines)
+            begun = bytes(last[:_LINE_BYTES])
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass
 
 
 def environment(ours: Mapping[str, str], passed: Sequence[str], own: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from spindle.actors.tools.interface import Permission
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.mcp import (
     McpFormElicitationParams,
     McpServerElicitationRequestResponse,

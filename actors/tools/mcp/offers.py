@@ -15,7 +15,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from spindle.actors.tools.mcp.server import Server
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.mcp.payload import Json
 
 _LONGEST: Final = 64
 _HASH: Final = 12

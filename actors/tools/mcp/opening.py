@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import frozen
 
-from spindle.actors.tools.mcp.errors import StartupFailed
-from spindle.actors.tools.mcp.shapes import Json
-from spindle.actors.tools.mcp.transport import Transport
+from spindle.rpc.mcp.mcp_errors import StartupFailed
+from spindle.rpc.mcp.payload import Json
+from spindle.rpc.mcp.transport import Transport
 from spindle.storage.config import McpServerConfig
 
 if TYPE_CHECKING:
@@ -49,9 +49,23 @@ class Opening:
 
     def _open(self, config: McpServerConfig) -> AbstractAsyncContextManager[Transport]:
         if config.url is not None and config.command is None:
-            from spindle.actors.tools.mcp.streamable_http import open_http
+            from spindle.rpc.mcp.streamable_http import open_http
 
-            return open_http(config, self.environ)
-        from spindle.actors.tools.mcp.stdio import open_stdio
+            return open_http(config.name, config.url, http_headers(config, self.environ))
+        from spindle.actors.tools.mcp.child import open_stdio
 
         return open_stdio(config, self.home, self.environ, self.warden)
+
+
+def http_headers(config: McpServerConfig, environ: Mapping[str, str]) -> dict[str, str]:
+    """The configured headers of each HTTP request, with values and the token from `environ`.
+
+    Raises StartupFailed if the variable of the token is not set.
+    """
+    headers = dict(config.http_headers)
+    headers |= {name: environ[var] for name, var in config.env_http_headers.items() if environ.get(var)}
+    if (variable := config.bearer_token_env_var) is not None:
+        if not (token := environ.get(variable)):
+            raise StartupFailed(f"Environment variable {variable} for MCP server '{config.name}' is not set")
+        headers["authorization"] = f"Bearer {token}"
+    return headers

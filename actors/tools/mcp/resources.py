@@ -10,13 +10,14 @@ import orjson
 import trio
 
 from spindle.actors.tools.mcp.calls import Call, ItemReporter
-from spindle.actors.tools.mcp.errors import McpError
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.results import Outcome
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.shapes import Json, as_object, objects
 from spindle.rpc.large import LARGE, apart
+from spindle.rpc.lenient import mapping, objects
+from spindle.rpc.mcp.mcp_errors import McpError
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.values import loads
@@ -68,7 +69,7 @@ async def call_resource_tool(servers: McpServers, name: str, call: Call, host: C
         given: Any = loads(call.arguments) if call.arguments.strip() else {}
         if not isinstance(given, dict):
             raise _Refused("expected an object")
-        given = as_object(cast("object", given))
+        given = mapping(cast("object", given))
         work, server = _work(servers, name, given)
     except orjson.JSONDecodeError as error:
         return f"failed to parse function arguments: {error}"
@@ -100,7 +101,7 @@ async def list_resource_templates(servers: Sequence[Server]) -> dict[str, list[J
     return await _list_all(servers, "resources/templates/list", "resourceTemplates")
 
 
-async def read_resource(server: Server, uri: str) -> list[Json]:
+async def read_resource(server: Server, uri: str) -> Sequence[Json]:
     """What the resource holds. Raises McpError."""
     try:
         result = await server.request("resources/read", {"uri": uri}, timeout=server.config.tool_timeout)

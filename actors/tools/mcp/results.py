@@ -6,9 +6,12 @@ from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
 
-from spindle.actors.tools.mcp.shapes import Json, as_object
+from spindle.rpc.lenient import mapping
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallError, McpToolCallItem, McpToolCallResult
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
 Output: TypeAlias = str | list[dict[str, Any]]
 """The `output` of a function_call_output: a text, or a list of `input_text` and `input_image`."""
@@ -42,16 +45,15 @@ def completed(item: McpToolCallItem, outcome: Outcome) -> McpToolCallItem:
     )
 
 
-def end_event(item: McpToolCallItem, outcome: Outcome) -> tuple[str, dict[str, Any]]:
-    """The rollout line of a call that has ended."""
-    nanoseconds = int(outcome.seconds * 1_000_000_000)
-    return "event_msg", {
-        "type": "mcp_tool_call_end",
-        "call_id": item.id,
-        "invocation": {"server": item.server, "tool": item.tool, "arguments": item.arguments},
-        "duration": {"secs": nanoseconds // 1_000_000_000, "nanos": nanoseconds % 1_000_000_000},
-        "result": {"Err": outcome.error} if outcome.result is None else {"Ok": _kept(outcome.result)},
-    }
+def end_event(item: McpToolCallItem, outcome: Outcome) -> Entry:
+    """The record of a call that has ended."""
+    return records.mcp_tool_call_end(
+        call_id=item.id,
+        invocation={"server": item.server, "tool": item.tool, "arguments": item.arguments},
+        nanoseconds=int(outcome.seconds * 1_000_000_000),
+        result=None if outcome.result is None else _kept(outcome.result),
+        error=outcome.error,
+    )
 
 
 def model_output(outcome: Outcome) -> Output:
@@ -85,11 +87,11 @@ def aborted(seconds: float) -> str:
 
 def _part(part: object) -> dict[str, Any]:
     if _is_image(part):
-        image = as_object(part)
+        image = mapping(part)
         data = str(image.get("data"))
         url = data if data.startswith("data:") else f"data:{image.get('mimeType')};base64,{data}"
         return {"type": "input_image", "image_url": url, "detail": "high"}
-    given = as_object(part)
+    given = mapping(part)
     return {
         "type": "input_text",
         "text": str(given.get("text")) if given.get("type") == "text" else encode(given).decode(),
@@ -97,7 +99,7 @@ def _part(part: object) -> dict[str, Any]:
 
 
 def _is_image(part: object) -> bool:
-    return as_object(part).get("type") == "image"
+    return mapping(part).get("type") == "image"
 
 
 def _content(result: Json) -> list[object]:

@@ -12,13 +12,14 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from spindle.actors.tools.mcp.errors import BadAnswer, McpError, ServerError, StartupFailed, TooMuch, TransportClosed
 from spindle.actors.tools.mcp.schemas import Schema, input_schema
-from spindle.actors.tools.mcp.server_log import ServerLog
-from spindle.actors.tools.mcp.session import Progress, Session
-from spindle.actors.tools.mcp.shapes import Json, as_json, as_object, as_text, objects
-from spindle.actors.tools.mcp.transport import Transport
 from spindle.rpc.large import LARGE, apart
+from spindle.rpc.lenient import mapping, objects
+from spindle.rpc.mcp.mcp_errors import BadAnswer, McpError, ServerError, StartupFailed, TooMuch, TransportClosed
+from spindle.rpc.mcp.payload import Json, as_json, as_text
+from spindle.rpc.mcp.server_log import ServerLog
+from spindle.rpc.mcp.session import McpSession, Progress
+from spindle.rpc.mcp.transport import Transport
 from spindle.rpc.protocol.mcp import McpServerStartupState
 from spindle.rpc.weighing import weigh
 from spindle.storage.config import McpServerConfig
@@ -70,7 +71,7 @@ class Server:
         self._log = ServerLog(config.name)
         self._open = open_transport
         self._client_info = client_info
-        self._session: Session | None = None
+        self._session: McpSession | None = None
         self._gone = trio.Event()
         self._tools_changed = trio.Event()
 
@@ -89,7 +90,7 @@ class Server:
                 )
             async with self._open(self.config) as transport:
                 try:
-                    await self._serve(Session(transport, self), deadline)
+                    await self._serve(McpSession(transport, self), deadline)
                 finally:
                     self._gone.set()  # before its process is ended, which may take seconds
         except StartupFailed as error:
@@ -187,7 +188,7 @@ class Server:
             return callers[0]
         return self.askers[0] if not callers and len(self.askers) == 1 else None
 
-    async def _serve(self, session: Session, deadline: float) -> None:
+    async def _serve(self, session: McpSession, deadline: float) -> None:
         self._session = session
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read, session)
@@ -197,13 +198,13 @@ class Server:
                 await self._gone.wait()
             nursery.cancel_scope.cancel()
 
-    async def _start(self, session: Session, deadline: float) -> None:
+    async def _start(self, session: McpSession, deadline: float) -> None:
         with trio.CancelScope(deadline=deadline) as scope:
             try:
                 said = await session.initialize(self._client_info)
                 instructions = said.get("instructions")
                 self.instructions = instructions[:_INSTRUCTIONS] if isinstance(instructions, str) else None
-                if "tools" in as_object(said.get("capabilities")):
+                if "tools" in mapping(said.get("capabilities")):
                     await self._list_tools()
                 self.state = "ready"
                 self.started.set()
@@ -232,7 +233,7 @@ class Server:
         self.error = sentence or f"MCP client for `{self.config.name}` failed to start: MCP startup failed: {reason}"
         self.started.set()
 
-    async def _read(self, session: Session) -> None:
+    async def _read(self, session: McpSession) -> None:
         await session.run()
         self._gone.set()
 

@@ -10,18 +10,25 @@ from attrs import define, field
 
 from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.tools.mcp.approval import foreign, may_elicit, shown
-from spindle.actors.tools.mcp.errors import UnknownServer
 from spindle.actors.tools.mcp.host import Question, ThreadHost
 from spindle.actors.tools.mcp.offers import Offer, offer
 from spindle.actors.tools.mcp.server import DECLINED, Opener, Server
-from spindle.actors.tools.mcp.shapes import Json
 from spindle.actors.tools.mcp.sharing import SharedServers
+from spindle.rpc.mcp.mcp_errors import McpError
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.mcp import (
     McpFormElicitationParams,
     McpServerStatusUpdatedNotification,
     McpUrlElicitationParams,
 )
 from spindle.storage.config import McpServerConfig
+
+
+class UnknownServer(McpError):
+    """No server of that name is running."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"unknown MCP server '{name}'")
 
 
 @define(eq=False)

@@ -11,7 +11,7 @@ from attrs import define
 
 from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.tools.mcp.server import Asker, Opener, Server
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.mcp.payload import Json
 from spindle.storage.config import McpServerConfig
 
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import trio
 
-from spindle.actors.tools.mcp.errors import McpError, UnknownServer
 from spindle.actors.tools.mcp.resources import list_resource_templates, list_resources, read_resource
 from spindle.actors.tools.mcp.server import Opener, Server
-from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.actors.tools.mcp.servers import McpServers, UnknownServer
+from spindle.rpc.mcp.mcp_errors import McpError
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.mcp import (
@@ -80,7 +80,7 @@ async def read_resource_without_thread(
         try:
             contents, failure = await read_resource(only, uri), None
         except McpError as error:
-            contents, failure = [], only.error or str(error)
+            contents, failure = (), only.error or str(error)
     if failure is not None:
         raise internal_error(failure)
     return McpResourceReadResponse(contents)

@@ -10,7 +10,7 @@ from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.resources import RESOURCE_TOOLS, call_resource_tool, resource_tools
 from spindle.actors.tools.mcp.results import Output
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.mcp.payload import Json
 
 Runner: TypeAlias = Callable[[Call, CallHost], Coroutine[Any, Any, Output]]
 """Runs one call and returns what the model reads of it; failures are told, not raised. See `call_tool`."""

@@ -11,6 +11,8 @@ from spindle.actors.tools.interface import Use
 from spindle.actors.tools.patch.apply import Outcome
 from spindle.actors.tools.patch.tool import NAME
 from spindle.rpc.protocol.items import FileChangeItem, FileUpdateChange, PatchApplyStatus, UpdateChange
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
 REJECTED = "patch rejected by user"
 """The answer to the model when the user declines."""
@@ -49,30 +51,24 @@ def file_change(call_id: str, changes: Sequence[FileUpdateChange], status: Patch
     return FileChangeItem(id=call_id, changes=changes, status=status)
 
 
-def applied_event(call_id: str, turn_id: str, outcome: Outcome) -> dict[str, Any]:
-    """The `patch_apply_end` event of a rollout, for a patch that was carried out or failed."""
+def applied_event(call_id: str, turn_id: str, outcome: Outcome) -> Entry:
+    """The `patch_apply_end` record of a patch that was carried out or failed."""
     status = "completed" if outcome.success else "failed"
     return _event(call_id, turn_id, outcome.plan.changes, status, outcome.stdout, outcome.stderr)
 
 
-def declined_event(call_id: str, turn_id: str, changes: Sequence[FileUpdateChange], why: str = REJECTED) -> dict[str, Any]:
-    """The `patch_apply_end` event of a rollout, for a patch that was not allowed."""
+def declined_event(call_id: str, turn_id: str, changes: Sequence[FileUpdateChange], why: str = REJECTED) -> Entry:
+    """The `patch_apply_end` record of a patch that was not allowed."""
     return _event(call_id, turn_id, changes, "declined", "", why)
 
 
 def _event(
     call_id: str, turn_id: str, changes: Sequence[FileUpdateChange], status: str, stdout: str, stderr: str
-) -> dict[str, Any]:
-    return {
-        "type": "patch_apply_end",
-        "call_id": call_id,
-        "turn_id": turn_id,
-        "stdout": stdout,
-        "stderr": stderr,
-        "success": status == "completed",
-        "changes": {change.path: _stored(change) for change in changes},
-        "status": status,
-    }
+) -> Entry:
+    stored = {change.path: _stored(change) for change in changes}
+    return records.patch_apply_end(
+        call_id=call_id, turn_id=turn_id, stdout=stdout, stderr=stderr, changes=stored, status=status
+    )
 
 
 def _stored(change: FileUpdateChange) -> dict[str, Any]:

@@ -106,13 +106,13 @@ class TurnPatches:
 
     def _completed(self, host: ToolHost, call_id: str, outcome: Outcome) -> None:
         thread_id, turn_id = host.thread_id, host.turn_id
-        host.record(("event_msg", applied_event(call_id, turn_id, outcome)))
+        host.record(applied_event(call_id, turn_id, outcome))
         host.emit(FileChangeOutputDeltaNotification(thread_id, turn_id, call_id, outcome.output))
         item = file_change(call_id, outcome.plan.changes, "completed" if outcome.success else "failed")
         host.emit(ItemCompletedNotification(item, thread_id, turn_id, _now_ms()))
 
     def _declined(self, host: ToolHost, call_id: str, planned: Plan) -> None:
-        host.record(("event_msg", declined_event(call_id, host.turn_id, planned.changes)))
+        host.record(declined_event(call_id, host.turn_id, planned.changes))
         item = file_change(call_id, planned.changes, "declined")
         host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, _now_ms()))
 

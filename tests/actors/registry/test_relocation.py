@@ -14,14 +14,14 @@ from spindle.actors.registry.relocation import Archive, Delete, Unarchive
 from spindle.actors.thread.messages import SetName
 from spindle.rpc.protocol.errors import RpcError
 from spindle.storage.home import Home
-from spindle.storage.rollout.lock import WriterLock
+from spindle.storage.rollout.writer_lock import WriterLock
 from spindle.storage.threads.archive import archive
 from spindle.storage.threads.metadata import append_to_stored
 
 HOLDER = """
 import sys
 from pathlib import Path
-from spindle.storage.rollout.lock import WriterLock
+from spindle.storage.rollout.writer_lock import WriterLock
 lock = WriterLock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)

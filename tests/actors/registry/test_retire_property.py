@@ -46,8 +46,8 @@ from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
 from spindle.storage.state import StateUnavailable
-from spindle.storage.threads.errors import NoArchivedRollout, NoRollout
 from spindle.storage.threads.lineage import Lineage
+from spindle.storage.threads.thread_errors import NoArchivedRollout, NoRollout
 
 CLIENTS = 3
 DELAY = 5

@@ -13,8 +13,8 @@ import trio.testing
 from spindle.actors.services.indexing import HEADS, Indexing
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
-from spindle.storage.threads.errors import InvalidCursor
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
+from spindle.storage.threads.thread_errors import InvalidCursor
 
 COUNT = HEADS + 100
 

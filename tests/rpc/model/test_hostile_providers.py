@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from spindle.rpc.model import connections
-from spindle.rpc.model.errors import ModelError
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest, Provider
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.responses import ResponsesModel
 
 Make = Callable[..., ModelRequest]

@@ -7,7 +7,6 @@ import orjson
 import pytest
 
 from spindle.rpc.model.decode import decode
-from spindle.rpc.model.errors import ModelError
 from spindle.rpc.model.interface import (
     Completed,
     Created,
@@ -21,6 +20,7 @@ from spindle.rpc.model.interface import (
     TextDelta,
     Usage,
 )
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.protocol.values import MOST
 
 MESSAGE = {"type": "message", "role": "assistant", "id": "m", "content": []}

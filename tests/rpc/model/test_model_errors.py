@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from spindle.rpc.model.errors import ModelError, disconnected, failed, incomplete, refused
+from spindle.rpc.model.model_errors import ModelError, disconnected, failed, incomplete, refused
 
 URL = "http://host/v1/responses"
 

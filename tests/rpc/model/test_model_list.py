@@ -6,8 +6,8 @@ import orjson
 import pytest
 import trio
 
-from spindle.rpc.model.errors import ModelError
 from spindle.rpc.model.interface import ListsModels, Provider
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.offline import OfflineModel
 from spindle.rpc.model.responses import ResponsesModel
 

@@ -12,7 +12,6 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spindle.rpc.model.errors import ModelError
 from spindle.rpc.model.interface import (
     Completed,
     Created,
@@ -23,6 +22,7 @@ from spindle.rpc.model.interface import (
     SummaryDelta,
     TextDelta,
 )
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.offline import OfflineModel, ScriptedAnswer, words
 
 REQUEST = ModelRequest("m", "do", [], [], False, None, [], None, None, "t", {}, "t", "u", "o", "ua")

@@ -11,8 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from spindle.rpc.model.errors import ModelError
 from spindle.rpc.model.interface import Completed, Created, ItemDone, ModelEvent, ModelRequest, Provider, TextDelta
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.responses import ResponsesModel, encode_body
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

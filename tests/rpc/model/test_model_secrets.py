@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from spindle.rpc.model.errors import ModelError
 from spindle.rpc.model.interface import ModelRequest
+from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.provider import Provider
 from spindle.rpc.model.responses import ResponsesModel
 

@@ -4,7 +4,7 @@ import tracemalloc
 
 import orjson
 
-from spindle.rpc.protocol.packed import packed
+from spindle.rpc.protocol.values import packed
 
 
 def test_a_short_result_is_moved_out_of_the_encoders_block():

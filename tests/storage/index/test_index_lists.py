@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
-from spindle.storage.threads.errors import InvalidCursor
 from spindle.storage.threads.listing import list_threads
 from spindle.storage.threads.names import record_name
 from spindle.storage.threads.query import ALL_KINDS, ThreadPage, ThreadQuery
+from spindle.storage.threads.thread_errors import InvalidCursor
 
 Write = Callable[..., Path]
 

@@ -10,7 +10,7 @@ from spindle.rpc.protocol.converter import unstructure
 from spindle.storage.rollout.journal import Journal, JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
-from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.rollout.reading import OpenRollout
 
 THREAD = "00000000-0000-7000-8000-000000000001"

@@ -10,7 +10,7 @@ import pytest
 from spindle.storage import locks
 from spindle.storage.rollout.journal import Journal, WriterBusy
 from spindle.storage.rollout.lines import encode_line
-from spindle.storage.rollout.lock import WriterLock
+from spindle.storage.rollout.writer_lock import WriterLock
 
 HOLD = """
 import sys
@@ -106,7 +106,7 @@ def test_a_lock_file_that_is_removed_while_it_is_opened_is_not_the_one_that_is_l
         path.unlink()
         return fd
 
-    monkeypatch.setattr("spindle.storage.rollout.lock.open_lock", removed_once)
+    monkeypatch.setattr("spindle.storage.rollout.writer_lock.open_lock", removed_once)
     first, second = WriterLock(lock), WriterLock(lock)
     first.acquire()
     with pytest.raises(WriterBusy):
@@ -118,7 +118,7 @@ def test_codex_is_not_looking_at_lock_files_while_one_is_taken_or_removed(tmp_pa
     coordination, lock = tmp_path / ".coordination.lock", WriterLock(tmp_path / "t.lock")
     coordination.touch()
     waited = []
-    monkeypatch.setattr("spindle.storage.rollout.lock.wait_for", lambda fd, path, patience, kind: waited.append(kind))
+    monkeypatch.setattr("spindle.storage.rollout.writer_lock.wait_for", lambda fd, path, patience, kind: waited.append(kind))
     lock.acquire()
     assert waited == [fcntl.LOCK_SH]
     lock.remove()
@@ -126,7 +126,7 @@ def test_codex_is_not_looking_at_lock_files_while_one_is_taken_or_removed(tmp_pa
     assert not lock.path.exists()
     lock.release()
     monkeypatch.undo()
-    monkeypatch.setattr("spindle.storage.rollout.lock._COORDINATION_PATIENCE", 0.0)
+    monkeypatch.setattr("spindle.storage.rollout.writer_lock._COORDINATION_PATIENCE", 0.0)
     with open(coordination) as codex:
         fcntl.flock(codex, fcntl.LOCK_EX)
         lock.acquire()
@@ -138,7 +138,7 @@ def test_codex_is_not_looking_at_lock_files_while_one_is_taken_or_removed(tmp_pa
 FORKS = """
 import ctypes, os, sys
 from pathlib import Path
-from spindle.storage.rollout.lock import WriterBusy, WriterLock
+from spindle.storage.rollout.writer_lock import WriterBusy, WriterLock
 path = Path(sys.argv[1])
 lock = WriterLock(path)
 lock.acquire()
@@ -182,7 +182,7 @@ def test_a_forked_process_has_no_part_in_the_lock(tmp_path, language):
 KILLED = """
 import os, sys
 from pathlib import Path
-from spindle.storage.rollout.lock import WriterLock
+from spindle.storage.rollout.writer_lock import WriterLock
 lock = WriterLock(Path(sys.argv[1]))
 lock.acquire()
 if os.fork() == 0:

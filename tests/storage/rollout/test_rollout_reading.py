@@ -16,7 +16,7 @@ from spindle.storage.rollout import scan
 from spindle.storage.rollout.lines import encode_line
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.outline import Outline, Skim
-from spindle.storage.rollout.outlines import MemoryOutlines, Outliner
+from spindle.storage.rollout.outliner import MemoryOutlines, Outliner
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.source import Source
 
@@ -174,7 +174,7 @@ def test_pages_and_history_by_outline_are_those_of_a_full_replay(block, data, cu
 
 
 def test_a_long_rollout_is_settled_as_it_is_now(tmp_path, monkeypatch):
-    monkeypatch.setattr("spindle.storage.rollout.outlines._MANY_TURNS", 2)
+    monkeypatch.setattr("spindle.storage.rollout.outliner._MANY_TURNS", 2)
     path = tmp_path / "rollout.jsonl"
     turn = event("task_started", turn_id="{}") + event("task_complete", turn_id="{}")
     path.write_bytes(rollout([turn.replace(b"{}", b"one")]))

@@ -5,10 +5,10 @@ import os
 import pytest
 import zstandard
 
-from spindle.storage.rollout import outlines
+from spindle.storage.rollout import outliner as outliner_module
 from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.lines import encode_line
-from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.source import RolloutChanged
 
@@ -121,7 +121,7 @@ def test_a_rollout_that_is_gone_is_not_read(rested, path):
 
 
 def test_only_so_much_is_held_in_memory_at_a_time(path, monkeypatch):
-    monkeypatch.setattr(outlines, "_PUT_TOGETHER", int(len(DATA) * 2.5))
+    monkeypatch.setattr(outliner_module, "_PUT_TOGETHER", int(len(DATA) * 2.5))
     outliner = Outliner()
 
     def opened(number):

@@ -6,7 +6,7 @@ import zstandard
 from spindle.storage.rollout.journal import Journal
 from spindle.storage.rollout.lines import encode_line
 from spindle.storage.rollout.load import load
-from spindle.storage.rollout.outlines import Outliner
+from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.source import Source
 

@@ -15,10 +15,10 @@ from spindle.storage.rollout.source import Source
 from spindle.storage.search import SearchPage, SearchQuery, find_occurrences, search_threads
 from spindle.storage.search.messages import Message, messages
 from spindle.storage.search.occurrences import OccurrencePage
-from spindle.storage.threads.errors import InvalidCursor
 from spindle.storage.threads.listing import list_threads
 from spindle.storage.threads.locate import locate_file
 from spindle.storage.threads.query import ThreadQuery
+from spindle.storage.threads.thread_errors import InvalidCursor
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import pytest
 
 from spindle.rpc.protocol.read_states import ThreadReadState, UnreadFromStart, UnreadFromTurn
-from spindle.storage.state.database import open_database
-from spindle.storage.state.deletion import TABLES, forget_threads
+from spindle.storage.state.database import TABLES, forget_threads, open_database
 from spindle.storage.state.read_states import RevisionConflict, initial, mark, read_states, turn_ended, turns_taken_back
 
 

@@ -1,4 +1,4 @@
-"""Servers in memory, played by the test, and a thread and a turn that note what they are told."""
+"""Servers in memory or on loopback, played by the test; a thread and a turn that record what they receive."""
 
 import sys
 from contextlib import asynccontextmanager
@@ -6,63 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import orjson
 import pytest
 import trio
-from trio.testing import memory_stream_pair
+from tests.rpc.mcp.played import Played
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp.errors import StartupFailed
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.servers import McpServers
-from spindle.actors.tools.mcp.stdio import StdioTransport
+from spindle.rpc.mcp.mcp_errors import StartupFailed
 from spindle.rpc.protocol.settings import ReadOnlyPolicy
 from spindle.storage.config import McpServerConfig
-
-ECHO = {"name": "echo", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}}
-WRITE = {"name": "write", "description": "writes", "inputSchema": {"type": "object"}}
-READY = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {}}
-
-
-class Played:
-    """The server's end of a connection."""
-
-    def __init__(self, name="tiny"):
-        ours, theirs = memory_stream_pair()
-        self.stream = theirs
-        self.transport = StdioTransport(name, ours, ours)
-        self._buffer = b""
-
-    async def hear(self):
-        """The next message of the client; None at the end."""
-        while b"\n" not in self._buffer:
-            chunk = await self.stream.receive_some()
-            if not chunk:
-                return None
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return orjson.loads(line)
-
-    async def say(self, **message):
-        await self.write(orjson.dumps({"jsonrpc": "2.0", **message}) + b"\n")
-
-    async def write(self, data):
-        await self.stream.send_all(data)
-
-    async def answer(self, method, result):
-        """Answer the next message, which has to be a request of `method`; returns it."""
-        heard = await self.hear()
-        assert heard["method"] == method
-        await self.say(id=heard["id"], result=result)
-        return heard
-
-    async def get_ready(self, *tools, **said):
-        await self.answer("initialize", READY | said)
-        assert (await self.hear())["method"] == "notifications/initialized"
-        await self.answer("tools/list", {"tools": list(tools)})
-
-    async def end(self):
-        await self.stream.aclose()
 
 
 class PlayedOpener:
@@ -171,7 +124,7 @@ def tiny():
 
 @pytest.fixture
 async def web(nursery):
-    from .web_server import WebServer
+    from tests.rpc.mcp.web_server import WebServer
 
     server = WebServer()
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")

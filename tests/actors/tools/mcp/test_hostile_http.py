@@ -8,17 +8,16 @@ from typing import Any
 import orjson
 import pytest
 import trio
+from tests.rpc.mcp.played import READY
+from tests.rpc.mcp.web_server import Answer, as_events, as_json, result
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp import streamable_http
-from spindle.actors.tools.mcp.errors import McpError
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.servers import McpServers
+from spindle.rpc.mcp import streamable_http
+from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.storage.config import McpServerConfig
-
-from .conftest import READY
-from .web_server import Answer, as_events, as_json, result
 
 MIB = 1 << 20
 EVENTS = "text/event-stream"
@@ -132,7 +131,7 @@ STARTS = {
     ),
     "a session that is no header": (
         as_json(initialized(), **{"mcp-session-id": "caf\u00e9"}),
-        "Mcp-Session-Id is no visible ASCII, or longer than 1024 characters",
+        "Mcp-Session-Id is not visible ASCII, or longer than 1024 characters",
     ),
     "a long session": (as_json(initialized(), **{"mcp-session-id": "s" * 2000}), "longer than 1024 characters"),
     "a drip": (Answer(body=[b" ", trio.Event()]), "request timed out after 0.3 seconds"),

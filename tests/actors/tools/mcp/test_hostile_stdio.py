@@ -12,9 +12,9 @@ import trio
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp import child
 from spindle.actors.tools.mcp.calls import ItemReporter
-from spindle.actors.tools.mcp.errors import McpError
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.servers import McpServers
+from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.storage.config import McpServerConfig
 

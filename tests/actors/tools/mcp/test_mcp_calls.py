@@ -6,6 +6,7 @@ import sys
 import orjson
 import pytest
 import trio
+from tests.rpc.mcp.played import ECHO, WRITE
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from spindle.actors.tools.interface import Permission
@@ -16,8 +17,6 @@ from spindle.actors.tools.mcp.tools import find, functions, namespaces
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.storage.config import McpServerConfig
-
-from .conftest import ECHO, WRITE
 
 ACCEPT = McpServerElicitationRequestResponse("accept", {})
 HI = {"content": [{"type": "text", "text": "hi"}]}

@@ -4,15 +4,14 @@ from typing import Any
 
 import pytest
 import trio
+from tests.rpc.mcp.web_server import Answer, as_events, as_json, result
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp.errors import McpError, TransportClosed
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.servers import McpServers
+from spindle.rpc.mcp.mcp_errors import McpError, TransportClosed
 from spindle.storage.config import McpServerConfig
-
-from .web_server import Answer, as_events, as_json, result
 
 
 async def test_a_session(web, start):

@@ -11,10 +11,10 @@ import trio.lowlevel
 
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp import child
-from spindle.actors.tools.mcp.errors import TransportClosed
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
+from spindle.rpc.mcp.mcp_errors import TransportClosed
 from spindle.storage.config import McpServerConfig
 from spindle.storage.config.programs import Pinned, Program
 
@@ -36,7 +36,7 @@ def processes(monkeypatch):
         return started[-1]
 
     real = child.start_child
-    monkeypatch.setattr("spindle.actors.tools.mcp.stdio.start_child", start)
+    monkeypatch.setattr("spindle.actors.tools.mcp.child.start_child", start)
     return started
 
 

@@ -2,16 +2,16 @@
 
 import pytest
 import trio
+from tests.rpc.mcp.played import ECHO, WRITE
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from spindle.actors.tools.mcp.errors import UnknownServer
-from spindle.actors.tools.mcp.servers import McpServers
+from spindle.actors.tools.mcp.servers import McpServers, UnknownServer
 from spindle.actors.tools.mcp.sharing import SharedServers
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.storage.config import McpServerConfig
 
-from .conftest import ECHO, WRITE, Host
+from .conftest import Host
 
 
 @pytest.fixture

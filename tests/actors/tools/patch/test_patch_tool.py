@@ -87,7 +87,7 @@ def test_the_event_of_the_rollout_reads_back_as_the_item(tree):
         "*** Add File: a.txt\n+x\n*** Update File: b.txt\n*** Move to: d.txt\n@@\n-one\n+eins\n*** Delete File: c.txt\n"
         "*** Update File: e.txt\n@@\n-one\n+1\n"
     )
-    event = applied_event("call", "turn", outcome)
+    _, event = applied_event("call", "turn", outcome)
     root = tree.root
     assert event == {
         "type": "patch_apply_end",
@@ -115,7 +115,7 @@ def test_the_event_of_the_rollout_reads_back_as_the_item(tree):
 def test_the_events_of_what_did_not_happen(tree):
     tree.write({"d": ""})
     planned = tree.plan("*** Add File: d/x\n+x\n")
-    failed = applied_event("call", "turn", tree.apply("*** Add File: d/x\n+x\n"))
+    _, failed = applied_event("call", "turn", tree.apply("*** Add File: d/x\n+x\n"))
     assert (failed["status"], failed["success"], failed["stdout"]) == ("failed", False, "")
     assert failed["stderr"] == f"Failed to write file {tree.root}/d/x\n"
     outcome = evolve(tree.apply("*** Add File: d/x\n+x\n"), seconds=0.04)
@@ -124,5 +124,5 @@ def test_the_events_of_what_did_not_happen(tree):
         "output": outcome.stderr,
         "metadata": {"exit_code": 1, "duration_seconds": 0.0},
     }
-    declined = declined_event("call", "turn", planned.changes)
+    _, declined = declined_event("call", "turn", planned.changes)
     assert (declined["status"], declined["success"], declined["stderr"]) == ("declined", False, "patch rejected by user")

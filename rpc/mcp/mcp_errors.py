@@ -1,19 +1,19 @@
-"""Why something asked of an MCP server did not come about. `str()` is the sentence that the model and clients read."""
+"""Why a request to an MCP server failed. `str()` is the sentence that the model and clients read."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from spindle.actors.tools.mcp.shapes import as_json, as_text
+from spindle.rpc.mcp.payload import as_json, as_text
 from spindle.rpc.protocol.values import readable
 
 _CHARACTERS: Final = 16_384
 
 
 class McpError(Exception):
-    """The base of the failures of a server; each is the server's, never ours.
+    """The base of all failures of an MCP server.
 
-    What the server says is part of it, so it is cut to 16,384 characters, and what drives a terminal is escaped.
+    The text may contain what the server sent, so it is cut to 16,384 characters and control characters are escaped.
     """
 
     def __init__(self, reason: str) -> None:
@@ -29,14 +29,14 @@ class ServerError(McpError):
 
 
 class TransportClosed(McpError):
-    """The server is gone: its process ended, or its connection did."""
+    """The server's process or connection ended."""
 
     def __init__(self, reason: str = "Transport closed") -> None:
         super().__init__(reason)
 
 
 class TooMuch(TransportClosed):
-    """The server does what has no bound, and is not listened to any more."""
+    """The server exceeded a bound. Its connection is not read any more."""
 
 
 class TimedOut(McpError):
@@ -47,23 +47,16 @@ class TimedOut(McpError):
 
 
 class StartupFailed(McpError):
-    """The server did not get ready."""
+    """The server could not be started."""
 
 
 class BadAnswer(McpError):
-    """The server answered with something the protocol does not allow."""
+    """The answer violates the protocol."""
 
     def __init__(self, reason: str = "Unexpected response type") -> None:
         super().__init__(reason)
 
 
-class UnknownServer(McpError):
-    """No server of that name is there."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"unknown MCP server '{name}'")
-
-
 def duration(seconds: float) -> str:
-    """A time as the reference writes it: `120s`, `1.5s`, `500ms`."""
+    """A time in the format of the reference server: `120s`, `1.5s`, `500ms`."""
     return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, and where."""
+"""The error of a configuration that cannot be used, and the words of its messages."""
 
 from pathlib import Path
 
@@ -19,3 +19,22 @@ class ConfigError(Exception):
         self.path = path
         self.line = line
         self.column = column
+
+
+def describe(value: object) -> str:
+    """A value as error messages name it."""
+    match value:
+        case bool():
+            return f"boolean `{str(value).lower()}`"
+        case int():
+            return f"integer `{value}`"
+        case float():
+            return f"floating point `{value}`"
+        case str():
+            return f'string "{value}"'
+        case list():
+            return "sequence"
+        case None:
+            return "null"
+        case _:
+            return "map"

@@ -1,7 +1,7 @@
-"""A server over streamable HTTP: each message is a POST, answered by JSON or by a stream of events.
+"""The streamable HTTP transport: each message is a POST, answered with JSON or a stream of events.
 
-The session's id and the spoken version go along as headers. A GET stream, where the server offers one, carries what it
-says without being asked. There is no OAuth: a server wants a bearer token of the configuration, or none.
+Headers carry the session's id and the protocol version. A GET stream, if the server offers one, carries messages that
+answer no request. There is no OAuth: a server takes a bearer token from the configuration, or none.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
-from spindle.actors.tools.mcp.errors import McpError, StartupFailed, TransportClosed
-from spindle.actors.tools.mcp.http_body import CLOSE_SECONDS, HttpBody, Unreadable
-from spindle.actors.tools.mcp.messages import NoMessage, failure
-from spindle.actors.tools.mcp.server_log import ServerLog
-from spindle.actors.tools.mcp.session import PROTOCOL_VERSION
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.mcp.http_body import CLOSE_SECONDS, HttpBody, Unreadable
+from spindle.rpc.mcp.mcp_errors import McpError, TransportClosed
+from spindle.rpc.mcp.messages import NoMessage, failure
+from spindle.rpc.mcp.payload import Json
+from spindle.rpc.mcp.server_log import ServerLog
+from spindle.rpc.mcp.session import PROTOCOL_VERSION
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.values import readable
 from spindle.rpc.urls import shown
-from spindle.storage.config import McpServerConfig
 
 if TYPE_CHECKING:
     import httpx
@@ -32,9 +31,9 @@ _ACCEPT: Final = "application/json, text/event-stream"
 _SESSION: Final = "mcp-session-id"
 _CONNECT_SECONDS: Final = 30.0
 _SIDE_SECONDS: Final = 5.0
-"""Seconds for a message without an answer to be handed over, and for a stream to end once its answer has come."""
+"""Seconds to send a message that has no answer, and for a stream to end after its answer."""
 _SIDE_AT_ONCE: Final = 16
-"""Messages without an answer on their way at once; more are dropped."""
+"""Messages without an answer that may be in flight; more are dropped."""
 _GOODBYE_SECONDS: Final = 2.0
 _MESSAGES_WAITING: Final = 64
 _SHOWN_BYTES: Final = 300
@@ -46,7 +45,7 @@ _DIRECT: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 class HttpTransport:
-    """Messages over one session of one URL. What goes on in the background runs in `nursery`."""
+    """Messages over one session at one URL. Background tasks run in `nursery`."""
 
     def __init__(self, name: str, client: httpx.AsyncClient, url: str, nursery: trio.Nursery) -> None:
         self._log = ServerLog(name)
@@ -59,7 +58,7 @@ class HttpTransport:
         self._answers: dict[object, trio.CancelScope] = {}
 
     async def send(self, message: Json) -> None:
-        """Returns when the server has taken the message; its answer comes by `receive`. Raises McpError."""
+        """Send a message; `receive` gives its answer. Returns when the server accepted it. Raises McpError."""
         response = await self._deliver(message)
         number = message["id"] if "method" in message and "id" in message else None
         self._nursery.start_soon(self._answered, response, number)
@@ -67,7 +66,7 @@ class HttpTransport:
             self._nursery.start_soon(self._listen)
 
     async def _deliver(self, message: Json) -> httpx.Response:
-        """POST a message; returns the answer, which is a success."""
+        """POST a message; returns the response. Raises McpError unless its status is a success."""
         import httpx
 
         try:
@@ -76,12 +75,12 @@ class HttpTransport:
             )
             response = await self._client.send(request, stream=True)
             if (moved := response.next_request) is not None and _origin(moved.url) == _origin(request.url):
-                # Servers like to add a slash to their path. Elsewhere our headers have no business.
+                # Servers often redirect to add a slash. Our headers are not sent to another origin.
                 await HttpBody(response, self._log).__aexit__()
                 self._url = str(moved.url)
                 response = await self._client.send(moved, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            if "header value" in str(error):  # which may be a key, and so its words stay here
+            if "header value" in str(error):  # the value may be a key, so it is not quoted
                 raise McpError(f"HTTP request failed: {shown(self._url)}: a header has a value that cannot be sent") from None
             raise McpError(f"HTTP request failed: {shown(self._url)}: {str(error) or type(error).__name__}") from error
         if not response.is_success:
@@ -94,7 +93,7 @@ class HttpTransport:
         async with HttpBody(response, self._log) as body:
             said = readable((await body.start(_SHOWN_BYTES)).decode("utf-8", "replace"), _SHOWN_BYTES)
         if status == 404 and _SESSION in self._headers:
-            # The server forgot the session; everything that waits for it would wait for ever.
+            # The server forgot the session, so no pending request will be answered.
             self._incoming.close()
             raise TransportClosed("the server ended the session")
         raise McpError(f"HTTP status {status}{': ' + said if said else ''}")
@@ -105,7 +104,7 @@ class HttpTransport:
             return
         if not _USABLE_SESSION.fullmatch(session):
             await HttpBody(response, self._log).__aexit__()
-            raise McpError("the server's Mcp-Session-Id is no visible ASCII, or longer than 1024 characters")
+            raise McpError("the server's Mcp-Session-Id is not visible ASCII, or longer than 1024 characters")
         self._headers[_SESSION] = session
 
     def post(self, message: Json) -> None:
@@ -117,7 +116,7 @@ class HttpTransport:
             self._side += 1
             self._nursery.start_soon(self._post, message)
         else:
-            self._log.say("a message to it was dropped")
+            self._log.say("a message to it was dropped: too many are in flight")
 
     async def _post(self, message: Json) -> None:
         try:
@@ -138,7 +137,7 @@ class HttpTransport:
         self._headers["mcp-protocol-version"] = version if _USABLE_VERSION.fullmatch(version) else PROTOCOL_VERSION
 
     async def goodbye(self) -> None:
-        """Tell the server that the session is over, for as long as a goodbye may take."""
+        """Tell the server that the session is over, in bounded time."""
         import httpx
 
         if _SESSION not in self._headers:
@@ -148,12 +147,12 @@ class HttpTransport:
                 request = self._client.build_request("DELETE", self._url, headers=self._headers)
                 await HttpBody(await self._client.send(request, stream=True), self._log).__aexit__()
             except httpx.HTTPError:
-                self._log.say("it was not told that its session is over")
+                self._log.say("the end of its session could not be sent")
 
     async def _answered(self, response: httpx.Response, number: object) -> None:
-        """Pass on what a POST is answered with; a request that stays without an answer gets an error.
+        """Pass on the messages in the answer to a POST; a request without an answer gets an error.
 
-        A stream that goes on after the answer, or that answers what is no request, is listened to for a while only.
+        A stream that continues after its answer, or that answers no request, is read for a few seconds only.
         """
         reason = "the connection ended without an answer"
         answered = False
@@ -181,7 +180,7 @@ class HttpTransport:
                     await self._incoming.send(failure(number, reason))
 
     async def _listen(self) -> None:
-        """The server's own stream, again and again until the server says that it has none, or says too much."""
+        """Read the server's own stream; reconnect until the server offers none or exceeds a bound."""
         import httpx
 
         pause = _AGAIN_SECONDS
@@ -209,13 +208,12 @@ class HttpTransport:
 
 
 @asynccontextmanager
-async def open_http(config: McpServerConfig, environ: Mapping[str, str]) -> AsyncGenerator[HttpTransport]:
-    """Open a session with the server at `config.url`. Raises StartupFailed where the configuration is of no use."""
-    headers = _headers(config, environ)
+async def open_http(name: str, url: str, headers: Mapping[str, str]) -> AsyncGenerator[HttpTransport]:
+    """Open a session with the server at `url`; `name` is its name in the log. `headers` are sent with each request."""
     client = await trio.to_thread.run_sync(_client, headers)
     try:
         async with trio.open_nursery() as nursery:
-            transport = HttpTransport(config.name, client, cast(str, config.url), nursery)
+            transport = HttpTransport(name, client, url, nursery)
             try:
                 yield transport
             finally:
@@ -227,25 +225,15 @@ async def open_http(config: McpServerConfig, environ: Mapping[str, str]) -> Asyn
             await client.aclose()
 
 
-def _headers(config: McpServerConfig, environ: Mapping[str, str]) -> dict[str, str]:
-    headers = dict(config.http_headers)
-    headers |= {name: environ[var] for name, var in config.env_http_headers.items() if environ.get(var)}
-    if (variable := config.bearer_token_env_var) is not None:
-        if not (token := environ.get(variable)):
-            raise StartupFailed(f"Environment variable {variable} for MCP server '{config.name}' is not set")
-        headers["authorization"] = f"Bearer {token}"
-    return headers
-
-
 def _client(headers: Mapping[str, str]) -> httpx.AsyncClient:
-    """In a worker thread: importing httpx and reading the certificates take a tenth of a second each."""
+    """Runs in a worker thread: importing httpx and reading the certificates take 0.1 s each."""
     import httpx
 
-    # How long an answer takes is bounded by whoever waits for it.
+    # The caller bounds the wait for an answer.
     timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
-    # No cookies are kept: no server of the protocol needs them, and nothing bounds how many there may be.
+    # Cookies are not kept: the protocol does not need them, and their number has no bound.
     cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    # What is not compressed cannot grow; what is compressed nevertheless is not read.
+    # Uncompressed data cannot grow. A compressed answer is not read.
     own = {name: value for name, value in headers.items() if name.lower() != "accept-encoding"}
     own["accept-encoding"] = "identity"
     return httpx.AsyncClient(headers=own, timeout=timeout, cookies=cookies, mounts=dict.fromkeys(_DIRECT))

@@ -1,4 +1,4 @@
-"""Messages as servers send them, decoded within bounds."""
+"""Decode a server's messages within bounds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Final, cast
 
 import orjson
 
-from spindle.actors.tools.mcp.shapes import Json
+from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.values import DEPTH, TOO_DEEP, VALUES, crowded, loads, one_line
 
 MESSAGE_BYTES: Final = 32 << 20
-"""Bytes of a message at most: an image of 20 MB has room."""
+"""The longest message, in bytes: an image of 20 MB fits."""
 ID_CHARACTERS: Final = 1024
 FAILED: Final = -32000
 
@@ -22,7 +22,7 @@ _ANSWERS: Final = re.compile(rb'"id"\s*:\s*(\d{1,18})\s*[,}]')
 
 
 class NoMessage(Exception):
-    """What came is no message; `str()` says why, on one line. `answers` is the request that it seems to answer."""
+    """The data is not a message; `str()` says why, on one line. `answers` is the id of the request that it seems to answer."""
 
     def __init__(self, reason: str, answers: int | None = None) -> None:
         super().__init__(reason)
@@ -45,12 +45,12 @@ def decoded(payload: bytes | bytearray) -> Json:
 
 
 def failure(number: object, reason: str) -> Json:
-    """An answer to our request `number`, instead of one that cannot be used."""
+    """An error answer to request `number`, in the place of an unusable answer."""
     return {"jsonrpc": "2.0", "id": number, "error": {"code": FAILED, "message": reason}}
 
 
 def is_id(value: object) -> bool:
-    """Whether the value may be the id of a server's request."""
+    """Whether the value can be the id of a request from the server."""
     return type(value) is int or (isinstance(value, str) and len(value) <= ID_CHARACTERS)
 
 
@@ -59,7 +59,7 @@ def _start(payload: bytes | bytearray) -> str:
 
 
 def _answers(payload: bytes | bytearray) -> int | None:
-    """The id of an answer that is not decoded; None for a request, or for what is no message at all, as a line for a log."""
+    """The id in an answer that cannot be decoded; None for a request, and for data that is not a message."""
     ends = bytes(payload[:_AROUND]) + b"\n" + bytes(payload[-_AROUND:])
     if not payload.startswith(b"{") or b'"jsonrpc"' not in ends or b'"method"' in ends:
         return None

@@ -1,7 +1,7 @@
-"""How asking a model fails, in the terms that clients are shown.
+"""The errors of model requests, in the form that clients see.
 
-`info` takes the values of the protocol's `CodexErrorInfo`. Which failure maps to which value, and the texts that
-carry a status or a provider's own words, are what clients of Codex app-server 0.124 see.
+`info` has a value of the protocol's `CodexErrorInfo`. The mapping of failures to values, and the texts with a status or
+with the provider's own words, are those of Codex app-server 0.124.
 """
 
 import re
@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
+from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.values import loads, readable
 
 _MESSAGE_LIMIT = 20_000
@@ -22,12 +23,12 @@ _SAID_LIMIT = 16_384
 class ModelError(Exception):
     """A request that failed.
 
-    `message` and `info` (JSON) are what the turn's error shows, `details` its additional details, usually None.
+    `message` and `info` (JSON) are shown in the turn's error, `details` in its additional details (usually None).
     `retryable`: the same request may be sent again. A retry is announced with `retry_info`, and with `message` as its
-    additional details. `status` is the HTTP status that was the failure, `retry_after` the seconds the provider
-    asked to wait, if it did.
+    additional details. `status` is the HTTP status of the failure, `retry_after` the wait in seconds that the provider
+    asked for.
 
-    What a provider says is part of the message: it is cut to 20,000 characters, and what drives a terminal is escaped.
+    The message may contain the provider's words. It is cut to 20,000 characters, and control characters are escaped.
     """
 
     def __init__(
@@ -50,18 +51,18 @@ class ModelError(Exception):
 
     @property
     def retry_info(self) -> dict[str, dict[str, int | None]]:
-        """The `codexErrorInfo` of the announcement that the request is sent again."""
+        """The `codexErrorInfo` of the retry's announcement."""
         return {"responseStreamDisconnected": {"httpStatusCode": self.status}}
 
 
 def disconnected(reason: str, retry_after: float | None = None) -> ModelError:
-    """The answer broke off, or never came."""
+    """The answer broke off or never began."""
     message = f"stream disconnected before completion: {reason}"
     return ModelError(message, retryable=True, retry_after=retry_after)
 
 
 def refused(status: int, body: bytes, url: str, now: datetime | None = None) -> ModelError:
-    """The answer was an HTTP status other than 2xx. `now` decides how a reset time is worded (default: the clock)."""
+    """The answer was an HTTP status other than 2xx. A reset time is worded relative to `now` (default: the clock)."""
     text = body.decode("utf-8", "replace").strip()[:_SAID_LIMIT]
     error = _error_member(body)
     kind = error.get("type")
@@ -86,7 +87,7 @@ def refused(status: int, body: bytes, url: str, now: datetime | None = None) -> 
 
 def failed(response: object) -> ModelError:
     """The answer ended in `response.failed`; `response` is that event's member of this name."""
-    error = _mapping(_mapping(response).get("error"))
+    error = mapping(mapping(response).get("error"))
     message = _said(error)
     match error.get("code"):
         case "context_length_exceeded":
@@ -112,7 +113,7 @@ def failed(response: object) -> ModelError:
 
 def incomplete(response: object) -> ModelError:
     """The answer ended in `response.incomplete`; `response` is that event's member of this name."""
-    reason = _mapping(_mapping(response).get("incomplete_details")).get("reason")
+    reason = mapping(mapping(response).get("incomplete_details")).get("reason")
     said = reason if isinstance(reason, str) else "unknown"
     return disconnected(f"Incomplete response returned, reason: {said}")
 
@@ -121,7 +122,7 @@ def _usage_limit(error: Mapping[str, Any], now: datetime | None) -> ModelError:
     resets = error.get("resets_at")
     advice = "Try again later."
     if isinstance(resets, int) and not isinstance(resets, bool):
-        with suppress(OverflowError, OSError, ValueError):  # a time that no calendar holds
+        with suppress(OverflowError, OSError, ValueError):  # a time beyond the calendar's range
             advice = f"Try again at {_moment(datetime.fromtimestamp(resets), now or datetime.now())}."
     return ModelError(f"The usage limit of this account is reached. {advice}", "usageLimitExceeded")
 
@@ -160,10 +161,6 @@ def _named(status: int) -> str:
 
 def _error_member(body: bytes) -> Mapping[str, Any]:
     try:
-        return _mapping(_mapping(loads(body)).get("error"))
+        return mapping(mapping(loads(body)).get("error"))
     except orjson.JSONDecodeError:
         return {}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], value) if isinstance(value, dict) else {}

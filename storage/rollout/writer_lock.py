@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from spindle.storage.durable import private_folder
 from spindle.storage.locks import open_lock, pid_of_lock, release, wait_for
-from spindle.storage.rollout.regular import regular
+from spindle.storage.regular import regular
 
 PROGRAM = "spindle"
 _ATTEMPTS: Final = 8

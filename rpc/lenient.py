@@ -1,13 +1,10 @@
-"""Looking into JSON that others wrote: a member of another shape than expected counts as empty."""
+"""Reading JSON that other programs wrote: a value of an unexpected type counts as empty."""
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeAlias, TypeGuard
 
 Json: TypeAlias = dict[str, Any]
-
-_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def is_mapping(value: object) -> TypeGuard[Json]:
@@ -30,12 +27,9 @@ def sequence(value: object) -> list[Any]:
     return value if is_sequence(value) else []
 
 
-def id_or_none(value: object) -> str | None:
-    """The value in canonical form if it is a UUID, as the ids of threads and rollouts are, else None.
-
-    A thread's id becomes part of paths (its lock, its files), so one that a file gives goes through this first.
-    """
-    return value.lower() if isinstance(value, str) and _ID.fullmatch(value) else None
+def objects(value: object) -> list[Json]:
+    """The objects in an array; an empty list for any other value."""
+    return [member for member in sequence(value) if is_mapping(member)]
 
 
 def text(value: object) -> str:

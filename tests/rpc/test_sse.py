@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spindle.rpc.model.sse import EventSplitter
+from spindle.rpc.sse import EventSplitter
 
 STREAM = b'event: a\ndata: {"n":1}\n\ndata:{"n":2}\n\n: comment\n\nid: 7\ndata: x\ndata: y\nretry: 1\n\n'
 PAYLOADS = [b'{"n":1}', b'{"n":2}', b"x\ny"]

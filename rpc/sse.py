@@ -1,25 +1,25 @@
-"""Server-sent events, bytes in and `data` payloads out.
+"""Read server-sent events: bytes in, `data` payloads out.
 
-Written here rather than taken from httpx-sse because that one decodes every line to `str` and makes an object per
-event, which costs more than parsing the JSON inside; payloads stay bytes until orjson sees them. The format is the
-WHATWG HTML standard's "event stream"; of its fields only `data` is of use to a model's answer.
+httpx-sse is not used: it decodes each line to `str` and makes an object per event, which costs more than parsing the
+JSON. Here payloads stay bytes until orjson reads them. The format is the "event stream" of the WHATWG HTML standard;
+only the field `data` is needed.
 """
 
 from typing import Final
 
 EVENT_BYTES: Final = 64 << 20
-"""Bytes of an event at most."""
+"""The most bytes of an event."""
 _BOM = b"\xef\xbb\xbf"
 
 
 class EventTooLong(Exception):
-    """An event is longer than the reader allows; `str()` says so."""
+    """An event is longer than the bound; `str()` names the bound."""
 
 
 class EventSplitter:
-    """Cuts a byte stream into events. Sans-IO: feed it what arrives, in pieces of any size.
+    """Splits a byte stream into events. Sans-IO: feed it chunks of any size.
 
-    `most` bounds the bytes of an event; `feed` and `take` raise EventTooLong for a longer one, whether it ends or not.
+    `most` bounds the bytes of an event. `feed` and `take` raise EventTooLong for a longer one, also before its end.
     """
 
     def __init__(self, most: int = EVENT_BYTES) -> None:
@@ -29,11 +29,11 @@ class EventSplitter:
         self._skip_newline = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The payloads that `chunk` completes; several `data` lines of one event are joined by newlines."""
+        """The payloads of the events that `chunk` completes. Several `data` lines of one event are joined by newlines."""
         return payloads(self.take(chunk))
 
     def take(self, chunk: bytes) -> bytes:
-        """The whole events that `chunk` completes, as they came; `payloads` are what is in them."""
+        """The events that `chunk` completes, undecoded; `payloads` decodes them."""
         if b"\r" in chunk or self._skip_newline:
             chunk = self._normalised(chunk)
         buffer = self._buffer
@@ -57,11 +57,11 @@ class EventSplitter:
         return whole
 
     def finish(self) -> list[bytes]:
-        """The payloads left when the stream ends. Providers that omit the last blank line are forgiven."""
+        """The payloads left at the end of the stream, for providers that omit the last blank line."""
         return payloads(self.rest())
 
     def rest(self) -> bytes:
-        """The same, as they came."""
+        """The same, undecoded."""
         whole = bytes(self._buffer)
         self._buffer.clear()
         return whole
@@ -71,18 +71,18 @@ class EventSplitter:
             chunk = chunk[1:]
             self._skip_newline = False
         if chunk:
-            # A lone CR ends a line too; should LF follow in the next chunk, it belongs to this line end.
+            # A lone CR also ends a line; an LF at the start of the next chunk belongs to it.
             self._skip_newline = chunk.endswith(b"\r")
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def payloads(events: bytes) -> list[bytes]:
-    """What whole events say."""
+    """The payloads of complete events."""
     found: list[bytes] = []
     for event in events.split(b"\n\n"):
         name, _, rest = event.partition(b"\n")
         if rest.startswith(b"data: ") and b"\n" not in rest and not name.startswith(b"data"):
-            found.append(rest[6:])  # what every provider sends: one `event` line, one `data` line
+            found.append(rest[6:])  # the usual form: one `event` line, one `data` line
             continue
         lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
         data = [line.removeprefix(b" ") for line in lines]

@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from spindle.actors.tools.mcp.errors import BadAnswer, ServerError, TimedOut, TransportClosed
-from spindle.actors.tools.mcp.session import Session
+from spindle.rpc.mcp.mcp_errors import BadAnswer, ServerError, TimedOut, TransportClosed
+from spindle.rpc.mcp.session import McpSession
 
 INFO = {"name": "spindle", "version": "1"}
 
@@ -40,7 +40,7 @@ def owner():
 @pytest.fixture
 def session(played, owner, nursery):
     nursery.start_soon(played.transport.run)
-    session = Session(played.transport, owner)
+    session = McpSession(played.transport, owner)
     nursery.start_soon(session.run)
     return session
 
@@ -239,7 +239,7 @@ async def test_progress_goes_to_the_request_it_is_about(session, owner, played, 
 
 async def test_a_server_that_does_not_read_blocks_nobody_for_longer_than_the_limit(played, owner, nursery, mock_clock):
     # Nobody writes: `run` of the transport is not running, as if the pipe were full.
-    session = Session(played.transport, owner)
+    session = McpSession(played.transport, owner)
     nursery.start_soon(session.run)
     found: list[Any] = []
     for _ in range(70):

@@ -9,7 +9,7 @@ import h11
 import orjson
 import trio
 
-from .conftest import ECHO, READY
+from .played import ECHO, READY
 
 
 @attrs.define

@@ -1,4 +1,4 @@
-"""What a server says, in our log: on one line each, and only so much of it."""
+"""A server's lines in our log: each on one line, cut, and limited in number."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ log = logging.getLogger("spindle")
 
 LINES: Final = 100
 SECONDS: Final = 60.0
-"""So many lines of a server are logged in so many seconds; of the others there is a count."""
+"""At most `LINES` lines of a server are logged in `SECONDS` seconds; the others are counted."""
 CHARACTERS: Final = 500
-"""Characters of a line that are logged."""
+"""The most characters of a logged line."""
 
 
 class ServerLog:
@@ -33,14 +33,14 @@ class ServerLog:
             log.log(level, "MCP server %s: %s", self._name, one_line(text, CHARACTERS))
 
     def say_all(self, lines: Iterable[bytes]) -> None:
-        """Log lines at level DEBUG. Costs next to nothing where they are not logged."""
+        """Log lines at level DEBUG. Cheap when that level is off."""
         for line in lines:
             if not self._has_room(logging.DEBUG):
                 break
             log.debug("MCP server %s: %s", self._name, one_line(line[:CHARACTERS].decode("utf-8", "replace"), CHARACTERS))
 
     def fault(self, reason: str) -> None:
-        """Log what the server did wrong."""
+        """Log a fault of the server."""
         self.say(reason, logging.WARNING)
 
     def _has_room(self, level: int) -> bool:
@@ -49,7 +49,7 @@ class ServerLog:
         now = trio.current_time()
         if now - self._since >= SECONDS:
             if self._dropped:
-                log.warning("MCP server %s: %d more times there was something to log", self._name, self._dropped)
+                log.warning("MCP server %s: %d more lines were not logged", self._name, self._dropped)
             self._since, self._lines, self._dropped = now, 0, 0
         self._lines += 1
         if self._lines <= LINES:

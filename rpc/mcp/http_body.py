@@ -1,4 +1,4 @@
-"""The body of an HTTP response of a server, read within bounds: one message, or a stream of events with one each."""
+"""Read the body of an HTTP response within bounds: one message, or a stream of events with one message each."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from spindle.actors.tools.mcp.messages import MESSAGE_BYTES, NoMessage, decoded, failure
-from spindle.actors.tools.mcp.server_log import ServerLog
-from spindle.actors.tools.mcp.shapes import Json
 from spindle.rpc.large import apart
-from spindle.rpc.model.sse import EventSplitter, EventTooLong, payloads
+from spindle.rpc.mcp.messages import MESSAGE_BYTES, NoMessage, decoded, failure
+from spindle.rpc.mcp.payload import Json
+from spindle.rpc.mcp.server_log import ServerLog
+from spindle.rpc.sse import EventSplitter, EventTooLong, payloads
 
 if TYPE_CHECKING:
     import httpx
 
 CLOSE_SECONDS: Final = 2.0
 _PIECES_IN_A_ROW: Final = 64
-"""Pieces that are taken before other tasks have their turn: pieces of a byte, read long ago, need no waiting."""
+"""Pieces that are read between two checkpoints: small pieces that have already arrived need no waiting."""
 
 
 class Unreadable(Exception):
-    """No more is read of the body; `str()` says why."""
+    """The rest of the body is not read; `str()` says why."""
 
 
 class HttpBody:
-    """The body of a response, closed at the end of the `async with`."""
+    """The body of a response. Leaving the `async with` closes it."""
 
     def __init__(self, response: httpx.Response, said: ServerLog) -> None:
         self._response = response
@@ -43,15 +43,15 @@ class HttpBody:
     async def __aexit__(self, *_: object) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
             await self._response.aclose()
-            # httpx's body is a nest of generators; on a closed connection the next step ends every one of them.
+            # httpx's body is nested generators; on a closed connection, one more step ends all of them.
             while await self._chunk():
                 pass
 
     async def messages(self) -> list[Json]:
-        """The messages that came next: of an event stream as they come, otherwise the one there is; [] at the end.
+        """The next messages: those of an event stream as they arrive, or the single message of another body; [] at the end.
 
-        Of an event stream, what is no message is logged, and an error takes its place where it was to be an answer. Raises
-        Unreadable; NoMessage where it is all there is.
+        An event that is not a message is logged. If it seems to answer a request, an error takes its place. Raises
+        Unreadable; NoMessage if a body that is not an event stream is not a message.
         """
         encoding = self._response.headers.get("content-encoding", "identity")
         if encoding != "identity":
@@ -75,7 +75,7 @@ class HttpBody:
         return found
 
     async def start(self, limit: int) -> bytes:
-        """The first bytes of the body, at most `limit`; none of one that is compressed."""
+        """The first bytes of the body, at most `limit`; b"" if it is compressed."""
         if "content-encoding" in self._response.headers:
             return b""
         return (await self._take(limit))[:limit]
@@ -106,7 +106,7 @@ class HttpBody:
         return b"".join(parts)
 
     async def _chunk(self) -> bytes:
-        """b"" at the end, also where the connection breaks."""
+        """The next bytes; b"" at the end and after the connection broke."""
         import httpx
 
         self._pieces += 1

@@ -1,7 +1,7 @@
-"""One session with a server: requests and their answers, its own requests, notifications, time limits, cancellation.
+"""One session with a server: requests and answers, requests from the server, notifications, timeouts, cancellation.
 
-Written here rather than taken from the official package, whose client costs 39 MB and 0.45 s of import, brings a second
-HTTP stack and a web server along, and knows no time limit that stands still while the user is being asked.
+The official package is not used: its client costs 39 MB and 0.45 s of import, brings a second HTTP stack and a web
+server, and cannot stop a timeout while the user answers a question.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any, Final, Protocol, cast
 
 import trio
 
-from spindle.actors.tools.mcp.errors import BadAnswer, ServerError, TimedOut, TooMuch, TransportClosed
-from spindle.actors.tools.mcp.messages import is_id
-from spindle.actors.tools.mcp.shapes import Json, as_object
-from spindle.actors.tools.mcp.transport import Transport
+from spindle.rpc.lenient import mapping
+from spindle.rpc.mcp.mcp_errors import BadAnswer, ServerError, TimedOut, TooMuch, TransportClosed
+from spindle.rpc.mcp.messages import is_id
+from spindle.rpc.mcp.payload import Json
+from spindle.rpc.mcp.transport import Transport
 
 log = logging.getLogger("spindle")
 
@@ -29,18 +30,18 @@ Progress = Callable[[Json], None]
 
 
 class Callbacks(Protocol):
-    """What a session tells its owner."""
+    """What a session calls on its owner."""
 
     async def answer_elicitation(self, params: Json) -> Json:
-        """The result of `elicitation/create`. No time limit runs meanwhile."""
+        """Answer `elicitation/create`; returns its result. Timeouts stand still meanwhile."""
         ...
 
     def notified(self, method: str, params: Json) -> None:
-        """The server said something that the session itself does not need."""
+        """A notification arrived that the session does not handle itself."""
 
 
 class _Pending:
-    """A request that waits for its answer."""
+    """A request without an answer yet."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.answered = trio.Event()
@@ -49,8 +50,8 @@ class _Pending:
         self.scope = trio.CancelScope()
 
 
-class Session:
-    """Speaks MCP over a transport. `run` has to be running for anything else to work."""
+class McpSession:
+    """Speaks MCP over a transport. `run` must be running for everything else to work."""
 
     def __init__(self, transport: Transport, callbacks: Callbacks) -> None:
         self._transport = transport
@@ -63,9 +64,9 @@ class Session:
         self._fault: TooMuch | None = None
 
     async def run(self) -> None:
-        """Take in what the server says until there is no more; then everything that waits gets TransportClosed.
+        """Receive messages until the server closes. Then all pending requests raise TransportClosed.
 
-        A server that says what has no bound is not listened to any more; then they get TooMuch.
+        If the server exceeds a bound, receiving stops and they raise TooMuch.
         """
         try:
             async with trio.open_nursery() as nursery:
@@ -81,7 +82,7 @@ class Session:
                 pending.answered.set()
 
     async def initialize(self, client_info: Json) -> Json:
-        """The handshake; returns the server's `initialize` result."""
+        """Do the handshake; returns the result of `initialize`."""
         result = await self.request(
             "initialize",
             {
@@ -105,9 +106,9 @@ class Session:
         progress: Progress | None = None,
         tracked: bool = True,
     ) -> Json:
-        """The result of a request; `timeout` in seconds.
+        """Send a request and return its result; `timeout` in seconds.
 
-        A request that times out or is cancelled is cancelled at the server too. Raises ServerError, TimedOut,
+        A request that times out or is cancelled is also cancelled at the server. Raises ServerError, TimedOut,
         TransportClosed, BadAnswer.
         """
         number = next(self._ids)
@@ -141,7 +142,7 @@ class Session:
     def _take(self, message: Json, nursery: trio.Nursery) -> None:
         method, number = message.get("method"), message.get("id")
         if isinstance(method, str):
-            known = as_object(message.get("params"))
+            known = mapping(message.get("params"))
             if number is None:
                 self._notified(method, known)
             elif is_id(number):
@@ -203,7 +204,7 @@ class Session:
 
 
 def _result(answer: Json) -> Json:
-    if (error := as_object(answer.get("error"))) or "error" in answer:
+    if (error := mapping(answer.get("error"))) or "error" in answer:
         raise ServerError(error.get("code"), error.get("message"), error.get("data"))
     result = answer.get("result")
     if not isinstance(result, dict):

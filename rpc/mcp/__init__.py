@@ -1,0 +1,1 @@
+"""The client side of MCP on the wire: messages, their transports, and one session with a server."""

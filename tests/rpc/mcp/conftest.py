@@ -1,0 +1,8 @@
+import pytest
+
+from .played import Played
+
+
+@pytest.fixture
+def played():
+    return Played()
