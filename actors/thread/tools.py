@@ -22,7 +22,6 @@ from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.commands.sessions import LONGEST_POLL
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool
 from spindle.actors.tools.dynamic import DynamicTool
-from spindle.actors.tools.functions import FunctionTool
 from spindle.actors.tools.images.view_image import ViewImage
 from spindle.actors.tools.interface import Tool, ToolHost
 from spindle.actors.tools.patch.commands import PatchCommands
@@ -95,9 +94,8 @@ class ThreadTools:
             listed = self._services.model_lists.entries(settings.model_provider, config)
             reading = runner.confinement if settings.has_environment else _no_files
             offered += agent_tools(self._agents, models(config, listed), reading)
-        limiter = self._services.workers.functions
         offered += [DynamicTool(spec) for spec in state.dynamic_tools]
-        offered += [tool.limited(limiter) if isinstance(tool, FunctionTool) else tool for tool in state.functions]
+        offered += state.functions
         if not settings.has_environment:
             offered, hidden = [tool for tool in offered if not isinstance(tool, _ACTING)], []
         return Toolbox(offered, hidden, self._servers, info.output)

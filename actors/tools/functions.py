@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import enum
 import inspect
-import logging
 import types
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from copy import copy
 from functools import partial
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 import orjson
@@ -23,14 +21,14 @@ import trio
 from cattrs import BaseValidationError, transform_error
 from cattrs.preconf.orjson import make_converter
 
-from spindle.actors.tasks.faults import fault, words
 from spindle.actors.tools.dynamic import check_dynamic_tools, failed, shown
 from spindle.actors.tools.interface import Call, Output, ToolHost
 from spindle.rpc.protocol.approvals import DynamicToolCallResponse
 from spindle.rpc.protocol.items import TextOutput
 from spindle.rpc.protocol.settings import DynamicToolSpec
 
-log = logging.getLogger("spindle")
+Explain: TypeAlias = Callable[[BaseException, str], str]
+"""Logs a failure of what the text names and returns its reason in words; raises the cancellation if there is one in it."""
 
 _SCALARS: Mapping[object, str] = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 _LISTS = (list, Sequence, tuple, set, frozenset, AbstractSet)
@@ -42,8 +40,9 @@ class FunctionTool:
 
     namespace: str | None = None
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._limiter: trio.CapacityLimiter | None = None
+    def __init__(self, function: Callable[..., Any], explain: Explain, limiter: trio.CapacityLimiter) -> None:
+        """`limiter` bounds the worker threads of functions that are not async."""
+        self._explain, self._limiter = explain, limiter
         self.name = function.__name__
         self._function = function
         self._converter = make_converter(forbid_extra_keys=True)
@@ -57,12 +56,6 @@ class FunctionTool:
             "strict": False,
             "parameters": schema,
         }
-
-    def limited(self, limiter: trio.CapacityLimiter) -> FunctionTool:
-        """The same, with its worker threads out of those of `limiter`."""
-        tool = copy(self)
-        tool._limiter = limiter
-        return tool
 
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Call it. Whatever it raises fails the call, not the turn: the model is told what it says."""
@@ -83,17 +76,17 @@ class FunctionTool:
                 result = await trio.to_thread.run_sync(partial(self._function, **named), limiter=self._limiter)
             return DynamicToolCallResponse([TextOutput(self._text(result))], success=True)
         except BaseException as raised:  # a function may raise anything, and ends nothing but its call
-            reason = fault(raised, f"the function {self.name}")
-            log.error("the function %s failed", self.name, exc_info=reason)
-            return failed(words(reason))
+            return failed(self._explain(raised, f"the function {self.name}"))
 
     def _text(self, result: object) -> str:
         return result if isinstance(result, str) else orjson.dumps(self._converter.unstructure(result)).decode()
 
 
-def function_tools(functions: Sequence[Callable[..., Any]]) -> list[FunctionTool]:
-    """The tools of a thread. Raises TypeError, and RpcError for names that a model cannot call or that are there twice."""
-    tools = [FunctionTool(function) for function in functions]
+def function_tools(
+    functions: Sequence[Callable[..., Any]], explain: Explain, limiter: trio.CapacityLimiter
+) -> list[FunctionTool]:
+    """A tool for each function. Raises TypeError, and RpcError for a name that a model cannot call or a duplicate name."""
+    tools = [FunctionTool(function, explain, limiter) for function in functions]
     check_dynamic_tools([DynamicToolSpec(tool.name, "", {}) for tool in tools])
     return tools
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
@@ -134,6 +134,16 @@ class ToolHost(Protocol):
 
     def settle(self, finish: Callable[[], None]) -> None:
         """Call `finish` as soon as `record` can be called: at once in the turn, and after it when the rollout is open again."""
+
+
+class Tasks(Protocol):
+    """Where a tool starts tasks that outlive the call. A failed one must end no other: not a bare trio.Nursery, then."""
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None) -> None:
+        """As for trio.Nursery."""
+
+    async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
+        """As for trio.Nursery."""
 
 
 class Tool(Protocol):

@@ -50,6 +50,30 @@ class AgentName:
     role: str | None = None
 
 
+class Model(Protocol):
+    """A model that an agent can run on."""
+
+    @property
+    def slug(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it is good for."""
+        ...
+
+    @property
+    def efforts(self) -> Mapping[str, str]:
+        """The reasoning efforts that it takes, each with its description."""
+        ...
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it is left out of what the model is offered."""
+        ...
+
+
 @frozen(kw_only=True)
 class SpawnRequest:
     """An agent to be. `model` and `effort` are None where it takes its parent's; `fork` gives it the conversation so far."""

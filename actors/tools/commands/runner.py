@@ -19,7 +19,6 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import evolve, frozen
 
-from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.tools.approvals.questions import Declined, ask_command, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.commands.arguments import os_failure
@@ -38,7 +37,7 @@ from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.sessions import Session, Sessions
-from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
+from spindle.actors.tools.interface import Tasks, ToolHost, ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.sandbox.confinement import Confinement, Place
 from spindle.actors.tools.sandbox.denial import denied, names_denied
 from spindle.actors.tools.sandbox.profile import ProfileError, of_settings

@@ -8,10 +8,10 @@ from typing import Final
 import trio
 from attrs import frozen
 
-from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.tools.commands.execution import Around, Execution, plain
 from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
+from spindle.actors.tools.interface import Tasks
 from spindle.actors.tools.truncation import MODEL_LIMIT, Limit, line_count, shown_to_model, truncate_middle
 
 TIMEOUT: Final = 10_000

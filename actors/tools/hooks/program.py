@@ -12,10 +12,10 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
-from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.process import Command, Process, Warden
 from spindle.actors.tools.hooks.verdicts import Ended
+from spindle.actors.tools.interface import Tasks
 
 OUTPUT_CAP: Final = 1024 * 1024
 """Bytes of each of its two outputs that count; what goes beyond is read and thrown away."""
