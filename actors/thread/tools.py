@@ -24,9 +24,8 @@ from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellToo
 from spindle.actors.tools.dynamic import DynamicTool
 from spindle.actors.tools.images.view_image import ViewImage
 from spindle.actors.tools.interface import Tool, ToolHost
-from spindle.actors.tools.patch.commands import PatchCommands
 from spindle.actors.tools.patch.on_path import programs
-from spindle.actors.tools.patch.patch_tools import ApplyPatch
+from spindle.actors.tools.patch.tool import ApplyPatch, PatchCommands
 from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.actors.tools.plan import UpdatePlan
 from spindle.actors.tools.sandbox.confinement import Confinement

@@ -30,7 +30,7 @@ from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, 
 
 
 class PatchCommands(Protocol):
-    """What takes the commands that are patches. The methods are those of `patch.commands.PatchCommands`."""
+    """What takes the commands that are patches. The methods are those of `patch.tool.PatchCommands`."""
 
     def suspects(self, call: Call) -> bool:
         """Whether the call may hold a patch; cheap."""

@@ -9,9 +9,9 @@ import orjson
 
 from spindle.actors.tools.interface import Use
 from spindle.actors.tools.patch.apply import Outcome
-from spindle.actors.tools.patch.tool import NAME
 from spindle.rpc.protocol.items import FileChangeItem, FileUpdateChange, PatchApplyStatus, UpdateChange
 
+NAME = "apply_patch"
 REJECTED = "patch rejected by user"
 """The answer to the model when the user declines."""
 
@@ -55,7 +55,9 @@ def applied_event(call_id: str, turn_id: str, outcome: Outcome) -> dict[str, Any
     return _event(call_id, turn_id, outcome.plan.changes, status, outcome.stdout, outcome.stderr)
 
 
-def declined_event(call_id: str, turn_id: str, changes: Sequence[FileUpdateChange], why: str = REJECTED) -> dict[str, Any]:
+def declined_event(
+    call_id: str, turn_id: str, changes: Sequence[FileUpdateChange], why: str = REJECTED
+) -> dict[str, Any]:
     """The `patch_apply_end` event of a rollout, for a patch that was not allowed."""
     return _event(call_id, turn_id, changes, "declined", "", why)
 

@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 
 from attrs import define, field, frozen
 
+from spindle.actors.tools.patch.effects import Effect, Image
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.places import Folder, Stamp, open_folder, stamp
-from spindle.actors.tools.patch.plan import Effect, Image, Plan, plan
+from spindle.actors.tools.patch.plan import Plan, plan
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

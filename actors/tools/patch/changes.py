@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spindle.actors.tools.patch.content import Content
-from spindle.actors.tools.patch.plan import Effect, Image
+from spindle.actors.tools.patch.effects import Effect, Image
 from spindle.actors.tools.patch.unified import unified_diff
 from spindle.rpc.protocol.items import AddChange, DeleteChange, FileUpdateChange, UpdateChange
 

@@ -7,17 +7,36 @@ The cost is therefore bounded for any input, at the price of a longer diff for v
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from attrs import frozen
-
-from spindle.actors.tools.patch.pace import Pace
+from attrs import define, frozen
 
 MAX_EDITS = 400
 """Insertions and deletions up to which the shortest edit is looked for."""
 _MAX_STEPS = 300_000
 _BLOCK = 64
+
+
+QUANTUM = 128
+"""Small steps (a microsecond or less each) between two moments in which other Python threads get their turn."""
+
+
+@define
+class Pace:
+    """Counts steps of work and rests for a moment after each `QUANTUM` of them. Sleeping is what makes the others run:
+    the lock that a short system call lets go of is mostly taken back at once."""
+
+    done: int = 0
+    _next: int = QUANTUM
+
+    def step(self, count: int = 1) -> None:
+        """Account for so many steps."""
+        self.done += count
+        if self.done >= self._next:
+            self._next = self.done + QUANTUM
+            time.sleep(0)
 
 
 @frozen

@@ -25,6 +25,7 @@ class Stamp:
         """Whether the name is a symbolic link."""
         return stat.S_ISLNK(self.mode)
 
+
 def stamp(name: str, folder: int | None = None) -> Stamp | None:
     """The stamp of a name, links not followed; None if there is nothing. Raises OSError."""
     try:

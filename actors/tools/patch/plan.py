@@ -5,17 +5,15 @@ Hunks see what the hunks before them did, so that a patch may add a file and the
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
-import stat
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from spindle.actors.tools.patch.content import MAX_BYTES, Content, Unreadable, read_content
+from spindle.actors.tools.patch.content import Content, Unreadable
+from spindle.actors.tools.patch.effects import Effect, Image, read_image
 from spindle.actors.tools.patch.hunks import AddFile, DeleteFile, Hunk, PatchError, UpdateFile
 from spindle.actors.tools.patch.parse import parse
 from spindle.actors.tools.patch.places import Stamp, absolute, entry, stamp
@@ -25,40 +23,9 @@ if TYPE_CHECKING:
     from spindle.rpc.protocol.items import FileUpdateChange
     from spindle.storage.outside import Readable
 
-NO_BLOB = "0" * 40
-
 
 def unhurried() -> None:
     """For a plan that nothing interrupts."""
-
-
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
-
-
-@frozen
-class Image:
-    """A file: its content (None: no text, then `blob` is git's name for it) and permission bits (None: as for any new file)."""
-
-    content: Content | None
-    mode: int | None
-    blob: str = NO_BLOB
-
-
-@frozen
-class Effect:
-    """What becomes of one file. `target` is its real path, `shown` the path as the patch names it, made absolute."""
-
-    target: str
-    shown: str
-    found: Stamp | None
-    before: Image | None
-    after: Image | None
-    origin: str | None = None
-    """The target it was moved here from."""
-    link: str | None = None
-    """Where it points, if it is a symbolic link; `before` is then what it points to."""
-    added: bool = False
-    """Whether the last that the patch does to it is to add it."""
 
 
 @frozen
@@ -85,9 +52,7 @@ class Plan:
         return tuple(sorted(effect.target for effect in self.effects))
 
 
-def plan(
-    text: str, cwd: str, readable: Readable | None = None, check: Callable[[], None] = unhurried
-) -> Plan:
+def plan(text: str, cwd: str, readable: Readable | None = None, check: Callable[[], None] = unhurried) -> Plan:
     """Verify a patch whose relative paths start at `cwd` (absolute), reading only what is `readable`. Blocking.
 
     Raises PatchError, whose message is the answer to the model. `check` is called now and then, and ends it by raising.
@@ -143,7 +108,7 @@ class _World:
         file = self.files.get(target)
         if file is None:
             found = stamp(target)
-            before = _read(target, found, self.readable, opaque=opaque)
+            before = read_image(target, found, self.readable, opaque=opaque)
             link = os.readlink(target) if found and found.is_link else None
             file = self.files[target] = _File(shown, found, before, before, link)
         return file
@@ -161,59 +126,6 @@ class _World:
         except Unreadable as error:
             raise PatchError(f"{doing} {shown}: {error}") from None
         return file, file.after, file.after.content
-
-
-def _open(real: str, readable: Readable | None) -> int:
-    fd = os.open(real, _READ)
-    if readable is not None:
-        from spindle.storage.outside import check_open  # the program, which asks nobody, starts without it
-
-        try:
-            check_open(fd, real, readable)
-        except BaseException:
-            os.close(fd)
-            raise
-    return fd
-
-
-def _read(target: str, found: Stamp | None, readable: Readable | None, *, opaque: bool) -> Image | None:
-    real = os.path.realpath(target) if found and found.is_link else target
-    if not opaque and readable is not None and not readable(real):  # which tells not even whether it is there
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    if found is None:
-        return None
-    try:
-        fd = _open(real, readable)
-    except OSError:
-        if opaque:
-            return Image(None, None)
-        raise
-    mode = os.fstat(fd).st_mode & 0o777  # writing to a file takes its set-user-id bit away
-    try:
-        return Image(read_content(fd), mode)
-    except (Unreadable, OSError):
-        if opaque:
-            return Image(None, mode, opaque_blob(fd))
-        raise
-    finally:
-        os.close(fd)
-
-
-def opaque_blob(fd: int) -> str:
-    """Git's name for the content of an open file; none for what is no file, too large, or cannot be read."""
-    found = os.fstat(fd)
-    size = left = found.st_size
-    if not stat.S_ISREG(found.st_mode) or size > MAX_BYTES:  # a device may have no end
-        return NO_BLOB
-    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    try:
-        os.lseek(fd, 0, os.SEEK_SET)
-        while block := os.read(fd, min(left, 65536)):
-            digest.update(block)
-            left -= len(block)
-    except OSError:
-        return NO_BLOB
-    return digest.hexdigest()
 
 
 def _planned(

@@ -1,17 +1,23 @@
-"""How the apply_patch tool is offered to a model, and reading what the model calls it with."""
+"""How a model sends patches: the tool `apply_patch` in its two forms, or a command that is a patch."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import orjson
 
+from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, Use
+from spindle.actors.tools.patch.answers import NAME, json_output, patch_use, plain_output, terminal_output
+from spindle.actors.tools.patch.apply import Outcome
 from spindle.actors.tools.patch.hunks import PatchError
+from spindle.actors.tools.patch.invocation import in_command
+from spindle.actors.tools.patch.parse import BEGIN
+from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.rpc.protocol.values import loads
-
-NAME = "apply_patch"
 
 _DESCRIPTION = (
     "Changes files: adds, deletes, edits or renames them. The input is the text of one patch as such; do not put it "
@@ -69,4 +75,69 @@ def patch_in_arguments(arguments: str) -> str:
             raise PatchError("failed to parse function arguments: invalid type for `input`, expected a string")
         case _:
             line, column = arguments.count("\n") + 1, len(arguments.rpartition("\n")[2].encode())
-            raise PatchError(f"failed to parse function arguments: missing field `input` at line {line} column {column}")
+            raise PatchError(
+                f"failed to parse function arguments: missing field `input` at line {line} column {column}"
+            )
+
+
+class ApplyPatch:
+    """Changes files. `custom`: called with the patch itself, which follows a grammar, and not with JSON."""
+
+    name: str = NAME
+    namespace: str | None = None
+
+    def __init__(self, patches: TurnPatches, *, custom: bool) -> None:
+        self._patches = patches
+        self.offer: dict[str, Any] = grammar_tool() if custom else function_tool()
+
+    def exclusive(self, call: Call) -> bool:
+        """Calls before it are done first, and those behind it see what it changed."""
+        return True
+
+    def use(self, call: Call) -> Use | None:
+        """See Hooked."""
+        try:
+            return patch_use(call.id, call.payload if call.custom else patch_in_arguments(call.payload))
+        except PatchError:
+            return None
+
+    async def run(self, call: Call, host: ToolHost) -> Output:
+        """Apply the patch, whole or not at all."""
+        try:
+            text = call.payload if call.custom else patch_in_arguments(call.payload)
+        except PatchError as error:
+            raise ToolRefused(str(error)) from None
+        outcome = await self._patches.carry_out(host, call.id, text, host.cwd)
+        if outcome.success:
+            call.report(patch_use(call.id, text), json_output(outcome))
+        return plain_output(outcome)
+
+
+class PatchCommands:
+    """Takes commands that are patches. `grammar` says whether the tool is offered in that form."""
+
+    def __init__(self, patches: TurnPatches, *, grammar: bool) -> None:
+        self._patches = patches
+        self._user_home = os.path.expanduser("~")
+        self._forms: Mapping[str, Callable[[Outcome], str]] = {
+            "exec_command": terminal_output,
+            "shell_command": json_output,
+            "shell": plain_output if grammar else json_output,
+        }
+
+    def suspects(self, call: Call) -> bool:
+        """Whether the call may hold a patch; cheap."""
+        return BEGIN in call.payload
+
+    async def take(self, tool: str, argv: list[str], cwd: str, call_id: str, host: ToolHost) -> Output | None:
+        """Apply the patch that the command is, and answer as the tool does; None if it is another command.
+
+        Raises ToolRefused, TurnCancelled.
+        """
+        try:
+            found = in_command(argv, cwd, self._user_home)
+        except PatchError as error:
+            raise ToolRefused(str(error)) from None
+        if found is None:
+            return None
+        return self._forms[tool](await self._patches.carry_out(host, call_id, found.patch, found.cwd))

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from spindle.actors.tools.patch.apply import Outcome
 from spindle.actors.tools.patch.content import Content, Unreadable, read_content, split_lines
-from spindle.actors.tools.patch.plan import NO_BLOB, Effect, opaque_blob
+from spindle.actors.tools.patch.effects import NO_BLOB, Effect, opaque_blob
 from spindle.actors.tools.patch.unified import unified_diff
 from spindle.rpc.protocol.values import clean
 from spindle.storage.outside import place_of

@@ -50,7 +50,9 @@ class TurnPatches:
         async with self._lock:
             try:
                 # it writes nothing: interrupted, it is left at once and stops soon
-                planned, obstacle = await trio.to_thread.run_sync(self._planned, text, cwd, host, abandon_on_cancel=True)
+                planned, obstacle = await trio.to_thread.run_sync(
+                    self._planned, text, cwd, host, abandon_on_cancel=True
+                )
             except (PatchError, ProfileError) as error:
                 raise ToolRefused(str(error)) from None
             asks, reason = _question(obstacle, host.approval)
