@@ -1,4 +1,4 @@
-"""What is said about a patch: to the model, to the clients and in the rollout."""
+"""The result of a patch as the model, the clients and the rollout get it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ REJECTED = "patch rejected by user"
 
 
 def patch_use(call_id: str, text: str) -> Use:
-    """What hooks are told of a patch."""
+    """The patch as hooks receive it."""
     return Use(id=call_id, tool=NAME, input={"command": text}, aliases=("Write", "Edit"))
 
 
 def plain_output(outcome: Outcome) -> str:
-    """The output of a call of the tool; also of a patch in `shell` where the grammar tool is offered."""
+    """The answer to a call of the tool, and to a patch in `shell` where the tool is offered with its grammar."""
     return f"Exit code: {outcome.exit_code}\nWall time: {_seconds(outcome)} seconds\nOutput:\n{outcome.output}"
 
 
 def json_output(outcome: Outcome) -> str:
-    """The output of a patch in `shell_command`, and in `shell` where the grammar tool is not offered."""
+    """The answer to a patch in `shell_command`, and in `shell` where the tool is not offered with its grammar."""
     metadata = {"exit_code": outcome.exit_code, "duration_seconds": round(outcome.seconds, 1)}
     return orjson.dumps({"output": outcome.output, "metadata": metadata}).decode()
 
 
 def terminal_output(outcome: Outcome) -> str:
-    """The output of a patch in `exec_command`; a failure is told as in `shell_command`."""
+    """The answer to a patch in `exec_command`; a failure has the form of `shell_command`."""
     if not outcome.success:
         return json_output(outcome)
     return f"Wall time: {outcome.seconds:.4f} seconds\nOutput:\n{json_output(outcome)}"
@@ -45,12 +45,12 @@ def _seconds(outcome: Outcome) -> str:
 
 
 def file_change(call_id: str, changes: Sequence[FileUpdateChange], status: PatchApplyStatus) -> FileChangeItem:
-    """The item of a patch: `inProgress` when it is announced, and then how it ended."""
+    """The item of a patch: `inProgress` when it starts, then its final status."""
     return FileChangeItem(id=call_id, changes=changes, status=status)
 
 
 def applied_event(call_id: str, turn_id: str, outcome: Outcome) -> dict[str, Any]:
-    """The `patch_apply_end` event of a rollout, for a patch that was carried out or failed."""
+    """The `patch_apply_end` event of a rollout, for a patch that was applied or failed."""
     status = "completed" if outcome.success else "failed"
     return _event(call_id, turn_id, outcome.plan.changes, status, outcome.stdout, outcome.stderr)
 
@@ -58,7 +58,7 @@ def applied_event(call_id: str, turn_id: str, outcome: Outcome) -> dict[str, Any
 def declined_event(
     call_id: str, turn_id: str, changes: Sequence[FileUpdateChange], why: str = REJECTED
 ) -> dict[str, Any]:
-    """The `patch_apply_end` event of a rollout, for a patch that was not allowed."""
+    """The `patch_apply_end` event of a rollout, for a patch that was declined."""
     return _event(call_id, turn_id, changes, "declined", "", why)
 
 
@@ -78,7 +78,7 @@ def _event(
 
 
 def _stored(change: FileUpdateChange) -> dict[str, Any]:
-    """A change in the spelling of rollouts."""
+    """A change as rollouts spell it."""
     kind = change.kind
     if isinstance(kind, UpdateChange):
         diff = change.diff.removesuffix(f"\n\nMoved to: {kind.move_path}") if kind.move_path else change.diff

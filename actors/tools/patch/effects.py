@@ -23,7 +23,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 
 @frozen
 class Image:
-    """A file: its content (None: no text, then `blob` is git's name for it) and permission bits (None: as for any new file)."""
+    """A file: its text (None for no text; `blob` is then git's name for it) and permission bits (None for the default)."""
 
     content: Content | None
     mode: int | None
@@ -32,7 +32,7 @@ class Image:
 
 @frozen
 class Effect:
-    """What becomes of one file. `target` is its real path, `shown` the path as the patch names it, made absolute."""
+    """The change of one file. `target` is its real path, `shown` the path in the patch, made absolute."""
 
     target: str
     shown: str
@@ -40,17 +40,17 @@ class Effect:
     before: Image | None
     after: Image | None
     origin: str | None = None
-    """The target it was moved here from."""
+    """The target that it was moved from."""
     link: str | None = None
-    """Where it points, if it is a symbolic link; `before` is then what it points to."""
+    """Where it points, if it is a symbolic link; `before` is then the file it points to."""
     added: bool = False
-    """Whether the last that the patch does to it is to add it."""
+    """Whether the last hunk for it adds it."""
 
 
 def _open(real: str, readable: Readable | None) -> int:
     fd = os.open(real, _READ)
     if readable is not None:
-        from spindle.storage.outside import check_open  # the program, which asks nobody, starts without it
+        from spindle.storage.outside import check_open  # imported late: the program does not need it
 
         try:
             check_open(fd, real, readable)
@@ -66,7 +66,7 @@ def read_image(target: str, found: Stamp | None, readable: Readable | None, *, o
     Raises Unreadable and OSError; with `opaque`, a file that is no text has no content instead. Blocks.
     """
     real = os.path.realpath(target) if found and found.is_link else target
-    if not opaque and readable is not None and not readable(real):  # which tells not even whether it is there
+    if not opaque and readable is not None and not readable(real):  # do not reveal whether it exists
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if found is None:
         return None
@@ -76,7 +76,7 @@ def read_image(target: str, found: Stamp | None, readable: Readable | None, *, o
         if opaque:
             return Image(None, None)
         raise
-    mode = os.fstat(fd).st_mode & 0o777  # writing to a file takes its set-user-id bit away
+    mode = os.fstat(fd).st_mode & 0o777  # writing to a file clears its set-user-id bit
     try:
         return Image(read_content(fd), mode)
     except (Unreadable, OSError):
@@ -88,7 +88,7 @@ def read_image(target: str, found: Stamp | None, readable: Readable | None, *, o
 
 
 def opaque_blob(fd: int) -> str:
-    """Git's name for the content of an open file; none for what is no file, too large, or cannot be read."""
+    """Git's name for the content of an open file; NO_BLOB if it is no regular file, too large or unreadable."""
     found = os.fstat(fd)
     size = left = found.st_size
     if not stat.S_ISREG(found.st_mode) or size > MAX_BYTES:  # a device may have no end

@@ -1,6 +1,6 @@
-"""What a patch would do, found out without doing it: every hunk verified against the files as they are.
+"""Plan a patch: verify every hunk against the files on disk, and change nothing.
 
-Hunks see what the hunks before them did, so that a patch may add a file and then change it, or change one twice.
+A hunk sees the effects of the hunks before it, so a patch may add a file and then change it, or change one twice.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def unhurried() -> None:
-    """For a plan that nothing interrupts."""
+    """A check that never interrupts."""
 
 
 @frozen
 class Plan:
-    """A verified patch; `summary` is what the model is told."""
+    """A verified patch; `summary` is the answer to the model."""
 
     text: str
     cwd: str
@@ -41,21 +41,21 @@ class Plan:
 
     @cached_property
     def changes(self) -> tuple[FileUpdateChange, ...]:
-        """What clients are shown, sorted by path. The first time, it blocks as planning does."""
-        from spindle.actors.tools.patch.changes import changes  # a program that shows nothing starts without it
+        """The changes for clients, sorted by path. Blocks when first used, as planning does."""
+        from spindle.actors.tools.patch.changes import changes  # imported late: the program does not need it
 
         return changes(self.effects)
 
     @property
     def touched(self) -> tuple[str, ...]:
-        """The real paths of all files that are written or removed, sorted: what has to be allowed."""
+        """The real paths of all files that are written or removed, sorted: these need permission."""
         return tuple(sorted(effect.target for effect in self.effects))
 
 
 def plan(text: str, cwd: str, readable: Readable | None = None, check: Callable[[], None] = unhurried) -> Plan:
-    """Verify a patch whose relative paths start at `cwd` (absolute), reading only what is `readable`. Blocking.
+    """Verify a patch whose relative paths start from `cwd` (absolute); reads only what is `readable`. Blocks.
 
-    Raises PatchError, whose message is the answer to the model. `check` is called now and then, and ends it by raising.
+    `check` is called regularly and cancels by raising. Raises PatchError; its message is the answer to the model.
     """
     try:
         hunks = parse(text)
@@ -71,13 +71,13 @@ def plan(text: str, cwd: str, readable: Readable | None = None, check: Callable[
 
 
 def os_error(error: OSError) -> str:
-    """An error of the system in the words Codex uses."""
+    """An OSError in Codex's words."""
     return f"{os.strerror(error.errno or 0)} (os error {error.errno})"
 
 
 @define
 class _File:
-    """A file in the course of planning."""
+    """A file while the patch is planned."""
 
     shown: str
     found: Stamp | None
@@ -90,20 +90,20 @@ class _File:
 
 @define
 class _World:
-    """The files as the hunks so far would leave them, by real path."""
+    """The files after the hunks so far, by real path."""
 
     readable: Readable | None = None
     files: dict[str, _File] = field(factory=dict[str, _File])
 
     def writes_to(self, shown: str) -> str:
-        """The real path that writing to this path changes: links are followed, unless an earlier hunk removed them."""
+        """The real path of the file that a write to this path changes; a link is followed unless an earlier hunk removed it."""
         here = entry(shown)
         return here if here in self.files else os.path.realpath(shown)
 
     def load(self, target: str, shown: str, *, opaque: bool = False) -> _File:
-        """The file with this real path; read from disk the first time. A link is read through, and is itself the file.
+        """The file with this real path; read from disk the first time. Of a link, the content is what it points to.
 
-        Raises Unreadable and OSError; with `opaque` neither for what is there but is no text.
+        Raises Unreadable and OSError; with `opaque`, neither for a file that exists but is no text.
         """
         file = self.files.get(target)
         if file is None:
@@ -114,7 +114,7 @@ class _World:
         return file
 
     def lookup(self, target: str, shown: str, doing: str) -> tuple[_File, Image, Content]:
-        """The file, which has to be a text. Raises PatchError, which says what was being done."""
+        """The file, which must be a text. Raises PatchError; `doing` begins its message."""
         try:
             file = self.load(target, shown)
             if file.after is None:

@@ -19,19 +19,19 @@ from spindle.rpc.protocol.items import AddChange, DeleteChange, FileUpdateChange
 from spindle.rpc.protocol.turns import FileChangePatchUpdatedNotification
 
 INTERVAL = 0.5
-"""Seconds between two reports; the first one comes at once."""
+"""Seconds between two notifications; the first one is sent at once."""
 
 
 @define
 class _Hunk:
-    """One file of the patch so far."""
+    """One file of the patch, as far as it is written."""
 
     path: str
     kind: PatchChangeKind
     lines: list[str] = field(factory=list[str])
 
     def change(self) -> FileUpdateChange:
-        """The hunk as it is shown."""
+        """The hunk as clients see it."""
         move = self.kind.move_path if isinstance(self.kind, UpdateChange) else None
         suffix = f"\n\nMoved to: {move}" if move else ""
         return FileUpdateChange(self.path, self.kind, "".join(self.lines) + suffix)
@@ -39,31 +39,31 @@ class _Hunk:
 
 @define
 class PatchStream:
-    """Takes the text of a patch piece by piece. Times are seconds of any one clock."""
+    """Takes the text of a patch piece by piece. Times are seconds of one monotonic clock."""
 
     _rest: str = ""
     _hunks: list[_Hunk] = field(factory=list[_Hunk], init=False)
     _begun: bool = False
     _over: bool = False
     _fresh: bool = False
-    _reported: float | None = None
+    _last: float | None = None
 
     def feed(self, piece: str, now: float) -> tuple[FileUpdateChange, ...] | None:
-        """Take a piece; returns the changes so far if it is time to report them, sorted by path."""
+        """Take a piece; returns the changes so far, sorted by path, if they are due."""
         *lines, self._rest = (self._rest + piece).split("\n") if "\n" in piece else (self._rest + piece,)
         for line in lines:
             if not self._over:
                 self._take(line.removesuffix("\r"))
-        if not self._fresh or (self._reported is not None and now - self._reported < INTERVAL):
+        if not self._fresh or (self._last is not None and now - self._last < INTERVAL):
             return None
-        self._reported = now
-        return self._report()
+        self._last = now
+        return self._changes()
 
     def finish(self) -> tuple[FileUpdateChange, ...] | None:
-        """The input is complete; returns the changes if there are any that have not been reported."""
-        return self._report() if self._fresh else None
+        """The text is complete; returns the changes if some were not returned yet."""
+        return self._changes() if self._fresh else None
 
-    def _report(self) -> tuple[FileUpdateChange, ...]:
+    def _changes(self) -> tuple[FileUpdateChange, ...]:
         self._fresh = False
         return tuple(sorted((hunk.change() for hunk in self._hunks), key=lambda change: change.path))
 
@@ -87,14 +87,14 @@ class PatchStream:
             case _ if marker.startswith(UPDATE):
                 self._open(marker.removeprefix(UPDATE), UpdateChange())
             case _:
-                self._over = bool(marker)  # the patch is not one; the error is told when it is complete
+                self._over = bool(marker)  # not a patch; the error is reported when it is complete
 
     def _open(self, path: str, kind: PatchChangeKind) -> None:
         self._hunks.append(_Hunk(path, kind))
         self._fresh = True
 
     def _inside(self, hunk: _Hunk, line: str, marker: str) -> bool:
-        """Take the line as one of the hunk's; False if it is none."""
+        """Add the line to the hunk; False if it does not belong to it."""
         if isinstance(hunk.kind, AddChange):
             if line.startswith("+"):
                 hunk.lines.append(f"{line[1:]}\n")
@@ -112,8 +112,8 @@ class PatchStream:
         return True
 
 
-class Hearers(Protocol):
-    """Who is told."""
+class Notified(Protocol):
+    """Sends notifications to clients."""
 
     @property
     def thread_id(self) -> str: ...
@@ -126,28 +126,28 @@ class Hearers(Protocol):
 
 
 class PatchProgress:
-    """Feed it the events of one answer; those of other calls are passed over."""
+    """Takes the events of one answer of the model; ignores those of other calls."""
 
-    def __init__(self, host: Hearers, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, host: Notified, clock: Callable[[], float] = time.monotonic) -> None:
         self._host, self._clock = host, clock
         self._writing: tuple[str, PatchStream] | None = None
 
     def feed(self, event: ModelEvent) -> None:
-        """Take in one event."""
+        """Take one event."""
         match event:
             case ItemAdded(item={"type": "custom_tool_call", "name": name, "call_id": str(call_id)}) if name == NAME:
                 self._writing = (call_id, PatchStream())
             case InputDelta(delta=delta) if self._writing is not None:
                 call_id, stream = self._writing
-                self._tell(call_id, stream.feed(delta, self._clock()))
+                self._notify(call_id, stream.feed(delta, self._clock()))
             case ItemDone() if self._writing is not None:
                 call_id, stream = self._writing
                 self._writing = None
-                self._tell(call_id, stream.finish())
+                self._notify(call_id, stream.finish())
             case _:
                 pass
 
-    def _tell(self, call_id: str, changes: Sequence[FileUpdateChange] | None) -> None:
+    def _notify(self, call_id: str, changes: Sequence[FileUpdateChange] | None) -> None:
         if changes is not None:
             host = self._host
             host.emit(FileChangePatchUpdatedNotification(host.thread_id, host.turn_id, call_id, changes))

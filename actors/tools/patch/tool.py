@@ -50,13 +50,13 @@ def grammar() -> str:
 
 
 def grammar_tool() -> dict[str, Any]:
-    """The tool for models that write free text under a grammar."""
+    """The tool as free text under a grammar."""
     form = {"type": "grammar", "syntax": "lark", "definition": grammar()}
     return {"type": "custom", "name": NAME, "description": _DESCRIPTION, "format": form}
 
 
 def function_tool() -> dict[str, Any]:
-    """The tool for models that only call functions with JSON."""
+    """The tool as a function with JSON arguments."""
     text = {"type": "string", "description": "The whole patch, from *** Begin Patch to *** End Patch."}
     parameters = {"type": "object", "properties": {"input": text}, "required": ["input"], "additionalProperties": False}
     return {"type": "function", "name": NAME, "description": _FORMAT, "strict": False, "parameters": parameters}
@@ -81,7 +81,7 @@ def patch_in_arguments(arguments: str) -> str:
 
 
 class ApplyPatch:
-    """Changes files. `custom`: called with the patch itself, which follows a grammar, and not with JSON."""
+    """Changes files. `custom`: the call is the patch itself, under a grammar, instead of JSON."""
 
     name: str = NAME
     namespace: str | None = None
@@ -91,7 +91,7 @@ class ApplyPatch:
         self.offer: dict[str, Any] = grammar_tool() if custom else function_tool()
 
     def exclusive(self, call: Call) -> bool:
-        """Calls before it are done first, and those behind it see what it changed."""
+        """Earlier calls end first, and later calls see its changes."""
         return True
 
     def use(self, call: Call) -> Use | None:
@@ -102,7 +102,7 @@ class ApplyPatch:
             return None
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Apply the patch, whole or not at all."""
+        """Apply the patch, whole or not at all. Raises ToolRefused, TurnCancelled."""
         try:
             text = call.payload if call.custom else patch_in_arguments(call.payload)
         except PatchError as error:
@@ -114,7 +114,7 @@ class ApplyPatch:
 
 
 class PatchCommands:
-    """Takes commands that are patches. `grammar` says whether the tool is offered in that form."""
+    """Applies commands that are patches. `grammar`: whether the tool is offered with its grammar; `shell` then answers so."""
 
     def __init__(self, patches: TurnPatches, *, grammar: bool) -> None:
         self._patches = patches
@@ -126,11 +126,11 @@ class PatchCommands:
         }
 
     def suspects(self, call: Call) -> bool:
-        """Whether the call may hold a patch; cheap."""
+        """Whether the call may contain a patch; cheap."""
         return BEGIN in call.payload
 
     async def take(self, tool: str, argv: list[str], cwd: str, call_id: str, host: ToolHost) -> Output | None:
-        """Apply the patch that the command is, and answer as the tool does; None if it is another command.
+        """Apply the patch in the command, and answer in the form of `tool`; None if it is another command.
 
         Raises ToolRefused, TurnCancelled.
         """
