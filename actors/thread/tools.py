@@ -27,10 +27,10 @@ from spindle.actors.tools.interface import Tool, ToolHost
 from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.patch.tool import ApplyPatch, PatchCommands
 from spindle.actors.tools.patch.turn_patches import TurnPatches
-from spindle.actors.tools.plan import UpdatePlan
+from spindle.actors.tools.request_user_input import RequestUserInput
 from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
-from spindle.actors.tools.user_questions import RequestUserInput
+from spindle.actors.tools.update_plan import UpdatePlan
 from spindle.actors.turn.toolbox import Offered, Toolbox
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy
 from spindle.storage.config import Config

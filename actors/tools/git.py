@@ -25,7 +25,7 @@ DEADLINE = 5.0
 OUTPUT: Final = 64 * 1024
 """Bytes of an answer at most: a name, a URL or an id."""
 
-Question: TypeAlias = Literal["merge-base", "remote", "rev-parse", "symbolic-ref"]
+Subcommand: TypeAlias = Literal["merge-base", "remote", "rev-parse", "symbolic-ref"]
 """The commands that are used. A new one needs its traps in tests/actors/tools/test_git.py."""
 
 _OFF: Final = {
@@ -88,10 +88,10 @@ async def merge_base(cwd: str, branch: str) -> str | None:
     return None
 
 
-def arguments(cwd: str, question: Question, *args: str) -> list[str]:
+def arguments(cwd: str, subcommand: Subcommand, *args: str) -> list[str]:
     """The command line for a question about the repository around `cwd`."""
     off = [word for name, value in _OFF.items() for word in ("-c", f"{name}={value}")]
-    return ["git", "--no-pager", "-C", cwd, *off, question, *args]
+    return ["git", "--no-pager", "-C", cwd, *off, subcommand, *args]
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:
@@ -99,11 +99,11 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in ours.items() if not name.startswith("GIT_")} | _VARIABLES
 
 
-async def _git(cwd: str, question: Question, *args: str) -> str | None:
+async def _git(cwd: str, subcommand: Subcommand, *args: str) -> str | None:
     said = bytearray()
     start = partial(
         trio.run_process,
-        arguments(cwd, question, *args),
+        arguments(cwd, subcommand, *args),
         cwd="/",  # for a relative folder in PATH would mean one of the repository's
         env=environment(os.environ),
         stdin=subprocess.DEVNULL,

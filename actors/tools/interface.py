@@ -79,8 +79,8 @@ class Call:
             raise ToolRefused(f"failed to parse function arguments: {error}") from error
 
 
-class ToolHost(Protocol):
-    """The turn, as a tool sees it."""
+class Notifier(Protocol):
+    """Sends the notifications of one turn. The hosts below are the turn as one kind of caller sees it."""
 
     @property
     def thread_id(self) -> str:
@@ -91,6 +91,26 @@ class ToolHost(Protocol):
     def turn_id(self) -> str:
         """The turn's id."""
         ...
+
+    def emit(self, params: object) -> None:
+        """Send a notification to the thread's subscribers."""
+
+
+class CommandHost(Notifier, Protocol):
+    """The turn as a command sees it."""
+
+    def record(self, *entries: Entry) -> None:
+        """Append to the history; the lines are in the rollout when this returns. Raises JournalError."""
+
+    async def room(self) -> None:
+        """Wait for the subscribers that turns wait for."""
+
+    def settle(self, finish: Callable[[], None]) -> None:
+        """Call `finish` when `record` can be called: now during the turn, later when the rollout is next open."""
+
+
+class ToolHost(CommandHost, Protocol):
+    """The turn as a tool sees it."""
 
     @property
     def cwd(self) -> str:
@@ -112,12 +132,6 @@ class ToolHost(Protocol):
         """The collaboration mode: `default` or `plan`."""
         ...
 
-    def emit(self, params: object) -> None:
-        """Send a notification to the thread's subscribers."""
-
-    def record(self, *entries: Entry) -> None:
-        """Append to the history; when this returns the lines are in the rollout. Raises JournalError."""
-
     async def keep(self, *entries: Entry) -> None:
         """As `record`, for what may be large, which a worker thread writes; once begun it is not cancelled."""
 
@@ -128,12 +142,6 @@ class ToolHost(Protocol):
     async def permission(self, use: Use) -> Permission | None:
         """What hooks say before the user is asked; None if they leave it to the user."""
         ...
-
-    async def room(self) -> None:
-        """Wait for subscribers that turns wait for."""
-
-    def settle(self, finish: Callable[[], None]) -> None:
-        """Call `finish` as soon as `record` can be called: at once in the turn, and after it when the rollout is open again."""
 
 
 class Tasks(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
-from spindle.actors.tools.agents.interface import AgentName, AgentStatus
+from spindle.actors.tools.agents.agents import AgentName, AgentStatus
 from spindle.actors.tools.interface import ToolHost
 from spindle.rpc.protocol.items import CollabAgentTool, CollabAgentToolCallItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spindle.actors.tools.agents.interface import Model
+from spindle.actors.tools.agents.agents import Model
 from spindle.actors.tools.agents.roles import Role
 from spindle.actors.tools.interface import function
 

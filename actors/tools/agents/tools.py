@@ -10,8 +10,8 @@ import trio
 from attrs import evolve, frozen
 
 from spindle.actors.tools.agents import arguments
+from spindle.actors.tools.agents.agents import NOT_FOUND, Agents, Model, SpawnRequest
 from spindle.actors.tools.agents.arguments import agent_id, given, preview
-from spindle.actors.tools.agents.interface import NOT_FOUND, Agents, Model, SpawnRequest
 from spindle.actors.tools.agents.items import AgentCall
 from spindle.actors.tools.agents.offers import CLOSE_OFFER, RESUME_OFFER, SEND_OFFER, WAIT_OFFER, spawn_offer
 from spindle.actors.tools.agents.roles import Role

@@ -64,8 +64,8 @@ _NAMES: Final = {"untrusted": "UnlessTrusted", "on-failure": "OnFailure", "on-re
 
 
 @frozen
-class Ask:
-    """Ask the user. `amendment` are the words of a rule that could be added; accepted, it runs `sandboxed` or not."""
+class AskUser:
+    """AskUser the user. `amendment` are the words of a rule that could be added; accepted, it runs `sandboxed` or not."""
 
     reason: str | None = None
     amendment: Sequence[str] | None = None
@@ -80,7 +80,7 @@ class Run:
     """
 
     sandboxed: bool = True
-    on_denial: Ask | None = None
+    on_denial: AskUser | None = None
     by_path: bool = False
 
 
@@ -92,7 +92,7 @@ class Forbid:
     shown: bool = True
 
 
-Verdict: TypeAlias = Run | Ask | Forbid
+Verdict: TypeAlias = Run | AskUser | Forbid
 
 
 @frozen
@@ -168,12 +168,12 @@ def decide(
     if refused := _refused(approval, by_rule):
         return Forbid(refused)
     amendment = _requested(prefix_rule, judged, rules, programs) or _amendment(judged, Decision.PROMPT)
-    return Ask(_prompt_reason(argv, judged) or justification, amendment, not escalated)
+    return AskUser(_prompt_reason(argv, judged) or justification, amendment, not escalated)
 
 
 def decide_input(
     line: str, *, approval: AskForApproval, rules: Rules, wider: bool
-) -> Ask | Forbid | None:
+) -> AskUser | Forbid | None:
     """What is to be done with what the model types to a command that runs; None lets it. `line` begins a line.
 
     `wider`: the command was started with more than it would get now. What is typed is judged as if a shell read it.
@@ -191,7 +191,7 @@ def decide_input(
         return None
     if refused := _refused(approval, by_rule):
         return Forbid(refused)
-    return Ask(_prompt_reason([line], judged) or f"{WIDER}; type {quoting.join([line])}?", sandboxed=by_rule)
+    return AskUser(_prompt_reason([line], judged) or f"{WIDER}; type {quoting.join([line])}?", sandboxed=by_rule)
 
 
 def programs_of(argv: Sequence[str]) -> list[str]:
@@ -262,11 +262,11 @@ def _refused(approval: AskForApproval, by_rule: bool) -> str | None:
     return None
 
 
-def _retry(approval: AskForApproval, judged: Sequence[_Judged]) -> Ask | None:
+def _retry(approval: AskForApproval, judged: Sequence[_Judged]) -> AskUser | None:
     """The question after a denial by the sandbox, where the policy lets it be asked."""
     if not retries(approval):
         return None
-    return Ask(RETRY, _amendment(judged, Decision.ALLOW), False)
+    return AskUser(RETRY, _amendment(judged, Decision.ALLOW), False)
 
 
 def retries(approval: AskForApproval) -> bool:

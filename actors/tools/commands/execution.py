@@ -11,8 +11,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from spindle.actors.tools.commands.deltas import Deltas
-from spindle.actors.tools.commands.output import HeadTail, new_decoder
+from spindle.actors.tools.commands.output import Deltas, HeadTail, new_decoder
 from spindle.actors.tools.commands.process import Command, Process, Warden
 
 GRACE: Final = 0.05

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from attrs import evolve
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.actions import command_actions
-from spindle.actors.tools.interface import Use
+from spindle.actors.tools.interface import CommandHost, Use
 from spindle.rpc.protocol.items import (
     CommandAction,
     CommandExecutionItem,
@@ -26,35 +26,12 @@ from spindle.rpc.protocol.turns import (
     TerminalInteractionNotification,
 )
 
-Entry: TypeAlias = tuple[str, dict[str, Any]]
 _SOURCES: Final[Mapping[CommandExecutionSource, str]] = {
     "agent": "agent",
     "userShell": "user_shell",
     "unifiedExecStartup": "unified_exec_startup",
     "unifiedExecInteraction": "unified_exec_interaction",
 }
-
-
-class CommandHost(Protocol):
-    """The thread and the turn that a command runs for."""
-
-    @property
-    def thread_id(self) -> str: ...
-
-    @property
-    def turn_id(self) -> str: ...
-
-    def emit(self, params: object) -> None:
-        """Send a notification to the thread's subscribers."""
-
-    def record(self, *entries: Entry) -> None:
-        """Append to the rollout; when this returns the lines are in it."""
-
-    async def room(self) -> None:
-        """Wait for subscribers that may make a command wait."""
-
-    def settle(self, finish: Callable[[], None]) -> None:
-        """Call `finish` as soon as `record` can be called: at once in a turn, and after it when the rollout is open again."""
 
 
 def parsed_command(action: CommandAction) -> dict[str, Any]:

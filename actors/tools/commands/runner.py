@@ -19,10 +19,18 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import evolve, frozen
 
-from spindle.actors.tools.approvals.questions import Declined, ask_command, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
+from spindle.actors.tools.approvals.requests import Declined, ask_command, permitted
 from spindle.actors.tools.commands.arguments import os_failure
-from spindle.actors.tools.commands.decision import RETRY, Ask, Forbid, SandboxPermissions, asks, decide_input, retries
+from spindle.actors.tools.commands.decision import (
+    RETRY,
+    AskUser,
+    Forbid,
+    SandboxPermissions,
+    asks,
+    decide_input,
+    retries,
+)
 from spindle.actors.tools.commands.environment import (
     EnvironmentPolicy,
     Programs,
@@ -220,9 +228,9 @@ class Runner:
                 raise ToolRefused(verdict.reason)
             item.decline(verdict.reason)
             raise NotRun(verdict.reason)
-        if isinstance(verdict, Ask):
+        if isinstance(verdict, AskUser):
             await self._ask(host, item, wanted, verdict)
-            retry = Ask(RETRY, verdict.amendment, False) if retries(host.approval) else None
+            retry = AskUser(RETRY, verdict.amendment, False) if retries(host.approval) else None
         else:
             retry = verdict.on_denial
         item.start()
@@ -242,12 +250,12 @@ class Runner:
             if not asks(host.approval):
                 item.decline(str(error))
                 raise NotRun(str(error)) from None
-            await self._ask(host, item, wanted, Ask(f"{error}; run it without a sandbox?", None, False))
+            await self._ask(host, item, wanted, AskUser(f"{error}; run it without a sandbox?", None, False))
             return await attempt(command, plain)
         if retry is None or ended.exit_code is None or not denied(ended.exit_code, ended.output, confinement):
             return ended
         # who agreed to the command agreed to what it does; but that the sandbox stopped it has to be more than its word
-        agreed = isinstance(verdict, Ask)
+        agreed = isinstance(verdict, AskUser)
         if not (agreed and await trio.to_thread.run_sync(names_denied, ended.output, wanted.cwd, confinement)):
             await self._ask(host, item, wanted, retry)
         return await attempt(command, plain)
@@ -276,7 +284,7 @@ class Runner:
         except Declined as error:
             raise NotRun(str(error) or REJECTED) from None
 
-    async def _ask(self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: Ask) -> None:
+    async def _ask(self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: AskUser) -> None:
         """Returns when the command may run. Raises Declined, TurnCancelled."""
         if await permitted(host, wanted.use and wanted.use.asking(wanted.justification)):
             return

@@ -17,9 +17,9 @@ from attrs import define, field, frozen
 
 from spindle.actors.tools.commands.decision import ENTER
 from spindle.actors.tools.commands.execution import Around, Execution, plain
-from spindle.actors.tools.commands.items import CommandHost, CommandItem
+from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
-from spindle.actors.tools.interface import Tasks, Use
+from spindle.actors.tools.interface import CommandHost, Tasks, Use
 from spindle.actors.tools.truncation import DEFAULT_LIMIT, Limit, shown_to_model, token_count
 
 log = logging.getLogger("spindle")

@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 
 from spindle.actors.tools.hooks.program import Starter
 from spindle.actors.tools.hooks.verdicts import Ended, Verdict, verdict
+from spindle.actors.tools.interface import Notifier
 from spindle.rpc.protocol.hooks import (
     HookCompletedNotification,
     HookRunSummary,
@@ -24,20 +25,13 @@ INTERRUPTED = Verdict(status="failed", entries=verdict("stop", Ended(failure="ho
 """What is told of a hook that an interrupt has killed."""
 
 
-class HookHost(Protocol):
-    """The turn, as its hooks see it."""
+class HookHost(Notifier, Protocol):
+    """The turn as its hooks see it."""
 
     @property
-    def thread_id(self) -> str: ...
-
-    @property
-    def turn_id(self) -> str: ...
-
-    @property
-    def cwd(self) -> str: ...
-
-    def emit(self, params: object) -> None:
-        """Send a notification to the thread's subscribers."""
+    def cwd(self) -> str:
+        """The directory that hooks run in; absolute."""
+        ...
 
 
 @frozen

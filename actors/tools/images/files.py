@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import base64
 import errno
+import io
 import mimetypes
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from spindle.actors.tools.images.shrinking import shrunk
-from spindle.actors.tools.images.structure import Damaged, check, media_type
+from spindle.actors.tools.images.structure import Damaged, Size, check, media_type
 from spindle.storage.outside import Readable, read_file
 
 LARGEST: Final = 32 * 1024 * 1024
 """Bytes of an image file that is still read."""
+LONGEST: Final = 2048
+"""Pixels of a side, as in Codex 0.124."""
+MOST: Final = 100_000_000
+"""Pixels of a picture that is still decoded; some hundred MB while it is done."""
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {"JPEG": {"quality": 85}, "WEBP": {"lossless": True}}
 
 
 class NotAnImage(Exception):
@@ -49,3 +55,29 @@ def _content(path: Path, readable: Readable | None) -> bytes:
                 raise NotAFile(f"it is larger than {LARGEST} bytes") from None
             case _:
                 raise
+
+
+def shrunk(data: bytes, size: Size) -> tuple[str, bytes] | None:
+    """The picture with sides of at most `LONGEST` pixels, as (media type, bytes); None if it is to be sent as it is.
+
+    Blocks; for worker threads.
+    """
+    if max(size.width, size.height) <= LONGEST or size.width * size.height > MOST:
+        return None
+    try:
+        image_module: Any = import_module("PIL.Image")
+        operations: Any = import_module("PIL.ImageOps")
+    except ImportError:
+        return None
+    try:
+        with image_module.open(io.BytesIO(data)) as image:
+            form = image.format if image.format in _OPTIONS else "PNG"
+            upright = operations.exif_transpose(image)
+            if form == "PNG" and upright.mode == "P":  # colours of a table cannot be mixed
+                upright = upright.convert("RGBA")
+            upright.thumbnail((LONGEST, LONGEST))
+            written = io.BytesIO()
+            upright.save(written, form, **_OPTIONS.get(form, {}))
+    except (OSError, ValueError, SyntaxError):  # it is damaged where models may not mind
+        return None
+    return f"image/{form.lower()}", written.getvalue()

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from spindle.actors.tools.commands.script import shell_script
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.parse import is_patch
 
 _NAMES = frozenset({"apply_patch", "applypatch"})
-_SHELLS = frozenset({"bash", "zsh", "sh"})
-_FLAGS = frozenset({"-lc", "-c"})
 _BARE = (
     "apply_patch verification failed: patch detected without explicit call to apply_patch. "
     'Rerun as ["apply_patch", "<patch>"]'
@@ -54,10 +53,9 @@ def in_command(argv: Sequence[str], cwd: str, home: str | None = None) -> PatchC
             return PatchCall(patch, cwd)
         case [patch]:
             _refuse_bare(patch)
-        case [shell, flag, script] if os.path.basename(shell) in _SHELLS and flag in _FLAGS:
-            return in_script(script, cwd, home)
         case _:
-            pass
+            script = shell_script(argv)
+            return None if script is None else in_script(script, cwd, home)
     return None
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from attrs import define, field
 
+from spindle.actors.tools.interface import Notifier
 from spindle.actors.tools.patch.answers import NAME
 from spindle.actors.tools.patch.parse import ADD, BEGIN, DELETE, END, END_OF_FILE, MOVE, UPDATE
 from spindle.rpc.model.interface import InputDelta, ItemAdded, ItemDone, ModelEvent
@@ -112,23 +112,10 @@ class PatchStream:
         return True
 
 
-class Notified(Protocol):
-    """Sends notifications to clients."""
-
-    @property
-    def thread_id(self) -> str: ...
-
-    @property
-    def turn_id(self) -> str: ...
-
-    def emit(self, params: object) -> None:
-        """Send a notification to the thread's subscribers."""
-
-
 class PatchProgress:
     """Takes the events of one answer of the model; ignores those of other calls."""
 
-    def __init__(self, host: Notified, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, host: Notifier, clock: Callable[[], float] = time.monotonic) -> None:
         self._host, self._clock = host, clock
         self._writing: tuple[str, PatchStream] | None = None
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import trio
 
-from spindle.actors.tools.approvals.questions import Declined, ask_patch, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
+from spindle.actors.tools.approvals.requests import Declined, ask_patch, permitted
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change, patch_use
 from spindle.actors.tools.patch.apply import Outcome, apply

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from attrs import frozen
 
-from spindle.actors.tools.agents.interface import NOT_FOUND, PENDING, AgentName, AgentStatus, Spawned
+from spindle.actors.tools.agents.agents import NOT_FOUND, PENDING, AgentName, AgentStatus, Spawned
 from spindle.actors.tools.agents.roles import OURS
 from spindle.actors.tools.agents.tools import agent_tools
 from spindle.actors.tools.interface import ToolRefused

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-from spindle.actors.tools.interface import Permission, TurnCancelled, Use
+from spindle.actors.tools.interface import ToolHost, TurnCancelled, Use
 from spindle.rpc.protocol.approvals import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,
@@ -21,36 +21,13 @@ from spindle.rpc.protocol.approvals import (
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import CommandExecutionItem
-from spindle.rpc.protocol.threads import ThreadActiveFlag
 
 
 class Declined(Exception):
     """The user does not want it, or a hook in the user's place; then it says why."""
 
 
-class Asker(Protocol):
-    """The turn that asks."""
-
-    @property
-    def thread_id(self) -> str: ...
-
-    @property
-    def turn_id(self) -> str: ...
-
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
-        """Put a question to the clients; returns the first answer's result. Raises RpcError if it is an error."""
-        ...
-
-
-class Permitting(Protocol):
-    """The turn, whose hooks may answer for the user."""
-
-    async def permission(self, use: Use) -> Permission | None:
-        """What hooks say before the user is asked; None if they leave it to the user."""
-        ...
-
-
-async def permitted(host: Permitting, use: Use | None) -> bool:
+async def permitted(host: ToolHost, use: Use | None) -> bool:
     """Whether hooks allow it, so that nobody need be asked. Raises Declined if they forbid it."""
     said = None if use is None else await host.permission(use)
     if said is not None and not said.allowed:
@@ -59,7 +36,7 @@ async def permitted(host: Permitting, use: Use | None) -> bool:
 
 
 async def ask_command(
-    host: Asker, item: CommandExecutionItem, *, reason: str | None, amendment: Sequence[str] | None
+    host: ToolHost, item: CommandExecutionItem, *, reason: str | None, amendment: Sequence[str] | None
 ) -> CommandExecutionApprovalDecision:
     """May the command run? `amendment` are the words of a rule that may be added instead of asking again.
 
@@ -87,7 +64,7 @@ async def ask_command(
     return decision
 
 
-async def ask_patch(host: Asker, item_id: str, *, reason: str | None) -> FileChangeApprovalDecision:
+async def ask_patch(host: ToolHost, item_id: str, *, reason: str | None) -> FileChangeApprovalDecision:
     """May the patch be applied? Raises Declined and TurnCancelled as `ask_command` does."""
     params = FileChangeRequestApprovalParams(
         thread_id=host.thread_id,
@@ -99,7 +76,7 @@ async def ask_patch(host: Asker, item_id: str, *, reason: str | None) -> FileCha
     return cast("FileChangeApprovalDecision", await _decision(host, params, FileChangeRequestApprovalResponse))
 
 
-async def _decision(host: Asker, params: Any, answer: type[Any]) -> object:
+async def _decision(host: ToolHost, params: Any, answer: type[Any]) -> object:
     try:
         decision = structure(await host.ask(params, "waitingOnApproval"), answer).decision
     except (RpcError, InvalidValue) as error:
