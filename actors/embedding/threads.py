@@ -211,7 +211,7 @@ async def start_thread(
     see `tools.functions`. `approve` is called with what the thread or one of its agents asks, and returns the answer
     (`Approve`); an exception in it declines the question and ends the block with that exception.
     Leaving the block unsubscribes, and the last subscriber to leave closes the thread.
-    Raises RpcError; TypeError for a function whose signature cannot be told to a model.
+    Raises RpcError; TypeError for a function whose signature has no JSON schema.
     """
     opening = NewThread(params=ThreadStartParams(**_plain(params)), client=CLIENT, functions=_functions(runtime, tools))
 

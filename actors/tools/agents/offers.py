@@ -1,4 +1,4 @@
-"""How the tools are offered to the model: names and fields as in Codex 0.124, the words ours."""
+"""The offers of the agents' tools: names and fields as in Codex 0.124, with our own descriptions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The roles of agents: ours, and those of `[agents.<name>]` in config.toml, which may set a configuration of their own.
+"""The roles and nicknames of agents: built-in roles, and those of `[agents.<name>]` in config.toml.
 
-Keys as in Codex: `description`, `config_file` (a TOML file with the keys of config.toml, its path relative to the file that
-names it), `nickname_candidates`. A role of the user's own replaces ours of the same name.
+Keys as in Codex: `description`, `config_file` (a TOML file with the keys of config.toml; its path is relative to the file that
+names it), `nickname_candidates`. A configured role replaces a built-in role of the same name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DEFAULT_ROLE = "default"
 
 @frozen(kw_only=True)
 class Role:
-    """What kind of agent. `config_file` holds settings that are stronger than its parent's."""
+    """A kind of agent. The settings in `config_file` override its parent's."""
 
     name: str
     description: str
@@ -47,11 +47,11 @@ OURS = (
 
 
 def roles(config: Config) -> dict[str, Role]:
-    """The roles by name, the user's first."""
+    """The roles by name, configured ones first."""
     own = {
         name: _role(name, cast("dict[str, Any]", table))
         for name, table in config.table("agents").items()
-        if isinstance(table, dict)  # the others are limits
+        if isinstance(table, dict)  # other keys are limits
     }
     return own | {role.name: role for role in OURS if role.name not in own}
 
@@ -78,7 +78,7 @@ NICKNAMES = (
 
 
 def nickname(taken: Collection[str], candidates: Sequence[str] = ()) -> str:
-    """One of `candidates` (else of our own) that is not taken; when all are, one of them again, numbered."""
+    """One of `candidates` (default: `NICKNAMES`) that is not in `taken`; if all are, one of them with a number."""
     names = list(candidates) or list(NICKNAMES)
     times = 1
     while True:

@@ -1,4 +1,4 @@
-"""The five tools. Each call is an item; what goes wrong is told to the model and ends only the call."""
+"""The five tools of agents. Each call is an item. An error is the answer to the model and ends only the call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAIT_AT_MOST = 3600.0
 
 
 class _InOrder:
-    """A tool whose calls come one after the other: what is asked of an agent has an order, waiting for it has none."""
+    """A tool with calls in order, as agents must get them; waits may run at the same time."""
 
     __slots__ = ()
 
@@ -47,7 +47,7 @@ class SpawnAgent(_InOrder):
 
     @property
     def offer(self) -> dict[str, Any]:
-        """With the roles and models there are."""
+        """Lists the available roles and models."""
         return spawn_offer(self._agents.roles.values(), self._models)
 
     async def run(self, call: Call, host: ToolHost) -> Output:
@@ -107,7 +107,7 @@ class SendInput(_InOrder):
     offer = SEND_OFFER
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Give an agent more to do."""
+        """Send input to an agent."""
         wanted = call.arguments(arguments.Send)
         id = agent_id(wanted.target)
         content = await _allowed(given(wanted.message, wanted.items), host, self.reading)
@@ -128,7 +128,7 @@ class WaitAgent:
     offer = WAIT_OFFER
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Wait for one of some."""
+        """Wait for the first of several agents."""
         wanted = call.arguments(arguments.Wait)
         if not wanted.targets:
             raise ToolRefused("agent ids must be non-empty")
@@ -153,7 +153,7 @@ class ResumeAgent(_InOrder):
     offer = RESUME_OFFER
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Open an agent again."""
+        """Load a closed agent."""
         id = agent_id(call.arguments(arguments.Resume).id)
         with AgentCall(host, call.id, "resumeAgent", [id]) as item:
             item.agents[id] = NOT_FOUND
@@ -172,7 +172,7 @@ class CloseAgent(_InOrder):
     offer = CLOSE_OFFER
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """End an agent."""
+        """Close an agent."""
         id = agent_id(call.arguments(arguments.Close).target)
         with AgentCall(host, call.id, "closeAgent", [id]) as item:
             item.agents[id], item.names[id] = before, _ = self.agents.status(id), self.agents.name(id)
@@ -182,7 +182,7 @@ class CloseAgent(_InOrder):
 
 
 async def _allowed(content: Sequence[UserInput], host: ToolHost, reading: Reading | None) -> list[UserInput]:
-    """The input with its images where the caller means them. Raises ToolRefused for one that the caller may not read itself."""
+    """The input with absolute paths of images. Raises ToolRefused for an image that the caller itself may not read."""
     checked: list[UserInput] = []
     for part in content:
         if isinstance(part, LocalImageInput):
@@ -194,7 +194,7 @@ async def _allowed(content: Sequence[UserInput], host: ToolHost, reading: Readin
 
 
 def agent_tools(agents: Agents, models: Sequence[Model], reading: Reading | None = None) -> list[Tool]:
-    """All of them, for a thread that may have agents. `reading` is asked about the images that agents are given."""
+    """All five tools. `reading` decides which images the caller may pass to agents."""
     return [
         SpawnAgent(agents, models, reading),
         SendInput(agents, reading),

@@ -1,4 +1,4 @@
-"""The questions whether a command may run and whether a patch may be applied, and what the answers come to."""
+"""Approval requests for commands and patches, and the decisions in their answers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from spindle.rpc.protocol.items import CommandExecutionItem
 
 
 class Declined(Exception):
-    """The user does not want it, or a hook in the user's place; then it says why."""
+    """The user declined, or a hook did; then the text is its reason."""
 
 
 async def permitted(host: ToolHost, use: Use | None) -> bool:
-    """Whether hooks allow it, so that nobody need be asked. Raises Declined if they forbid it."""
+    """Whether hooks allow it, so the user is not asked. Raises Declined if they deny it."""
     said = None if use is None else await host.permission(use)
     if said is not None and not said.allowed:
         raise Declined(said.reason)
@@ -38,9 +38,9 @@ async def permitted(host: ToolHost, use: Use | None) -> bool:
 async def ask_command(
     host: ToolHost, item: CommandExecutionItem, *, reason: str | None, amendment: Sequence[str] | None
 ) -> CommandExecutionApprovalDecision:
-    """May the command run? `amendment` are the words of a rule that may be added instead of asking again.
+    """Ask whether the command may run. `amendment` are the words of a rule that the user may add.
 
-    Raises Declined, also for an answer that is none, and TurnCancelled.
+    Raises TurnCancelled, and Declined, also for an invalid answer.
     """
     proposed = [AcceptWithExecpolicyAmendment(ExecpolicyAmendment(list(amendment)))] if amendment else []
     params = CommandExecutionRequestApprovalParams(
@@ -59,13 +59,13 @@ async def ask_command(
         "CommandExecutionApprovalDecision",
         await _decision(host, params, CommandExecutionRequestApprovalResponse),
     )
-    if isinstance(decision, ApplyNetworkPolicyAmendment):  # nothing about a host was asked
+    if isinstance(decision, ApplyNetworkPolicyAmendment):  # the request was not about a host
         raise Declined
     return decision
 
 
 async def ask_patch(host: ToolHost, item_id: str, *, reason: str | None) -> FileChangeApprovalDecision:
-    """May the patch be applied? Raises Declined and TurnCancelled as `ask_command` does."""
+    """Ask whether the patch may be applied. Raises as `ask_command`."""
     params = FileChangeRequestApprovalParams(
         thread_id=host.thread_id,
         turn_id=host.turn_id,

@@ -128,9 +128,9 @@ def test_what_cannot_be_told_to_a_model_is_refused():
     for function, text in [
         (untyped, "has no type"),
         (many, "cannot be passed by name"),
-        (bytes_, "cannot be told to a model"),
-        (pair, "have to be of one type"),
-        (keyed, "have to be strings"),
+        (bytes_, "has no JSON schema"),
+        (pair, "must be of one type"),
+        (keyed, "must be strings"),
         (weather, "contains itself"),
     ]:
         with pytest.raises(TypeError, match=text):
@@ -175,7 +175,7 @@ async def test_a_plain_function_runs_in_a_worker_thread_and_text_is_answered_as_
         ({}, "required field missing @ $.x"),
         ({"x": 1, "y": 2}, "extra fields found (y) @ $"),
         ({"x": "many"}, "invalid value for type, expected int @ $.x"),
-        ([], "they have to be an object"),
+        ([], "they must be an object"),
     ],
 )
 async def test_arguments_that_do_not_fit_fail_the_call(run, arguments, why):
