@@ -1,4 +1,4 @@
-"""A command as clients see it and as the rollout keeps it: started, its output, completed, in that order and once each."""
+"""A command as an item for clients and the rollout: started, output, completed, in this order and once each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SOURCES: Final[Mapping[CommandExecutionSource, str]] = {
 
 
 def parsed_command(action: CommandAction) -> dict[str, Any]:
-    """An action as rollouts write it."""
+    """An action in the form of rollouts."""
     match action:
         case ReadAction():
             return {"type": "read", "cmd": action.command, "name": action.name, "path": action.path}
@@ -48,7 +48,7 @@ def parsed_command(action: CommandAction) -> dict[str, Any]:
 
 
 class CommandItem:
-    """The item of one command. Every method may be called at any time; what comes too late or twice is left out."""
+    """The item of one command. Any method may be called at any time; a late or second call has no effect."""
 
     def __init__(
         self,
@@ -71,24 +71,24 @@ class CommandItem:
         )
         self._started = self._completed = False
         self.use: Use | None = None
-        """What hooks are told of the command, for whoever sees its end."""
+        """The command as hooks receive it, for the call that sees its end."""
 
     def start(self, *, asked: bool = False) -> None:
-        """Announce the command: before it runs, or, `asked`, before the user is asked whether it may."""
+        """Emit item/started: before the command runs, or, if `asked`, before the user is asked."""
         if not self._started:
             self._started = True
             shown = self._not_running() if asked else self.item
             self.host.emit(ItemStartedNotification(shown, self.host.thread_id, self.host.turn_id, _now_ms()))
 
     def delta(self, text: str) -> None:
-        """More output."""
+        """Emit a piece of output."""
         if text and self._started and not self._completed:
             self.host.emit(
                 CommandExecutionOutputDeltaNotification(self.host.thread_id, self.host.turn_id, self.item.id, text)
             )
 
     def interaction(self, host: CommandHost, stdin: str) -> None:
-        """The model wrote `stdin` or polled, in the turn of `host`, which may be a later one."""
+        """The model wrote `stdin` or polled, in the turn of `host`, maybe a later one."""
         host.emit(
             TerminalInteractionNotification(
                 host.thread_id, host.turn_id, self.item.id, self.item.process_id or "", stdin
@@ -96,15 +96,15 @@ class CommandItem:
         )
 
     def complete(self, exit_code: int, output: str, seconds: float) -> None:
-        """The command has ended; exit code -1 if by a signal. Recorded, then announced."""
+        """The command has ended; exit code -1 for a signal. Recorded, then emitted."""
         self._end("completed" if exit_code == 0 else "failed", exit_code, output, seconds)
 
     def decline(self, reason: str = "") -> None:
-        """The command does not run; `reason` is shown as its output."""
+        """The command does not run; `reason` is its output."""
         self._end("declined", None, reason, 0.0)
 
     def _not_running(self) -> CommandExecutionItem:
-        """As long as there is no process there is no session either."""
+        """The item without a process, and so without a session."""
         source: CommandExecutionSource = "agent" if self.item.source == "unifiedExecStartup" else self.item.source
         return evolve(self.item, process_id=None, source=source)
 
@@ -140,7 +140,7 @@ class CommandItem:
             "stdout": "",
             "stderr": "",
             "aggregated_output": output,
-            "exit_code": -1 if exit_code is None else exit_code,  # readers want one
+            "exit_code": -1 if exit_code is None else exit_code,  # readers require a number
             "duration": {"secs": int(seconds), "nanos": int(seconds % 1 * 1_000_000_000)},
             "formatted_output": "",
             "status": self.item.status,

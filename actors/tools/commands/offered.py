@@ -1,7 +1,4 @@
-"""The tools that run commands, as they are offered to the model: names, parameters and what is said about them.
-
-Names and types are the reference's, the words our own.
-"""
+"""The offers of the tools that run commands. Names and types are Codex's, the descriptions our own."""
 
 from __future__ import annotations
 
