@@ -22,6 +22,7 @@ from spindle.actors.registry.messages import Leave, Resume, ToThread
 from spindle.actors.registry.relocation import Archive
 from spindle.actors.settings.client import Client
 from spindle.actors.tasks.blocks import open_block
+from spindle.actors.tasks.faults import explain
 from spindle.actors.thread.loading.fork import FromFork
 from spindle.actors.thread.loading.loading import FromRollout, NewThread
 from spindle.actors.thread.messages import (
@@ -35,7 +36,7 @@ from spindle.actors.thread.messages import (
     StartTurn,
 )
 from spindle.actors.thread.turns.watch import TurnWatch
-from spindle.actors.tools.functions import function_tools
+from spindle.actors.tools.functions import FunctionTool, function_tools
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.protocol.errors import RpcError, ThreadNotFound, invalid_request
 from spindle.rpc.protocol.items import FileChangeItem, UserInput
@@ -210,9 +211,9 @@ async def start_thread(
     see `tools.functions`. `approve` is called with what the thread or one of its agents asks, and returns the answer
     (`Approve`); an exception in it declines the question and ends the block with that exception.
     Leaving the block unsubscribes, and the last subscriber to leave closes the thread.
-    Raises RpcError; TypeError for a function whose signature cannot be told to a model.
+    Raises RpcError; TypeError for a function whose signature has no JSON schema.
     """
-    opening = NewThread(params=ThreadStartParams(**_plain(params)), client=CLIENT, functions=function_tools(tools))
+    opening = NewThread(params=ThreadStartParams(**_plain(params)), client=CLIENT, functions=_functions(runtime, tools))
 
     def send(attach: Attach) -> None:
         runtime.registry.start(opening, attach)
@@ -236,7 +237,7 @@ async def resume_thread(
     Raises ThreadNotFound, RpcError.
     """
     resume = ThreadResumeParams(thread_id=thread_id, **_plain(params))
-    opening = FromRollout(params=resume, client=CLIENT, functions=function_tools(tools))
+    opening = FromRollout(params=resume, client=CLIENT, functions=_functions(runtime, tools))
 
     def send(attach: Attach) -> None:
         runtime.registry.route(Resume(thread_id, attach, opening))
@@ -260,7 +261,7 @@ async def fork_thread(
     for `start_thread`. Raises ThreadNotFound, RpcError.
     """
     fork = ThreadForkParams(thread_id=thread_id, **_plain(params))
-    opening = FromFork(params=fork, client=CLIENT, source=thread_id, functions=function_tools(tools))
+    opening = FromFork(params=fork, client=CLIENT, source=thread_id, functions=_functions(runtime, tools))
 
     def send(attach: Attach) -> None:
         runtime.registry.start(opening, attach)
@@ -279,6 +280,10 @@ async def archive_thread(runtime: Runtime, thread_id: str) -> None:
         runtime.registry.route(Archive(thread_id, reply))
 
     await answer(send)
+
+
+def _functions(runtime: Runtime, tools: Sequence[Callable[..., Any]]) -> list[FunctionTool]:
+    return function_tools(tools, explain, runtime.services.workers.functions)
 
 
 def _plain(params: dict[str, Any]) -> dict[str, Any]:

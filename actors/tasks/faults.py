@@ -80,6 +80,11 @@ def said(error: Exception) -> str:
         return type(error).__name__
 
 
-def words(error: Exception) -> str:
-    """What `error` says, after its type."""
-    return said(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {said(error)}"
+def explain(raised: BaseException, what: str) -> str:
+    """Log what went wrong in `raised` as a failure of `what`, and return it in words, after its type. Raises as `fault`."""
+    try:
+        error = fault(raised, what)
+        log.error("%s failed", what, exc_info=error)
+        return said(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {said(error)}"
+    finally:
+        del raised  # see `fault`

@@ -22,17 +22,15 @@ from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.commands.sessions import LONGEST_POLL
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool
 from spindle.actors.tools.dynamic import DynamicTool
-from spindle.actors.tools.functions import FunctionTool
 from spindle.actors.tools.images.view_image import ViewImage
 from spindle.actors.tools.interface import Tool, ToolHost
-from spindle.actors.tools.patch.commands import PatchCommands
 from spindle.actors.tools.patch.on_path import programs
-from spindle.actors.tools.patch.patch_tools import ApplyPatch
+from spindle.actors.tools.patch.tool import ApplyPatch, PatchCommands
 from spindle.actors.tools.patch.turn_patches import TurnPatches
-from spindle.actors.tools.plan import UpdatePlan
+from spindle.actors.tools.request_user_input import RequestUserInput
 from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
-from spindle.actors.tools.user_questions import RequestUserInput
+from spindle.actors.tools.update_plan import UpdatePlan
 from spindle.actors.turn.toolbox import Offered, Toolbox
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy
 from spindle.storage.config import Config
@@ -95,9 +93,8 @@ class ThreadTools:
             listed = self._services.model_lists.entries(settings.model_provider, config)
             reading = runner.confinement if settings.has_environment else _no_files
             offered += agent_tools(self._agents, models(config, listed), reading)
-        limiter = self._services.workers.functions
         offered += [DynamicTool(spec) for spec in state.dynamic_tools]
-        offered += [tool.limited(limiter) if isinstance(tool, FunctionTool) else tool for tool in state.functions]
+        offered += state.functions
         if not settings.has_environment:
             offered, hidden = [tool for tool in offered if not isinstance(tool, _ACTING)], []
         return Toolbox(offered, hidden, self._servers, info.output)

@@ -1,4 +1,4 @@
-"""Tools that the client itself runs: it describes them in thread/start and is asked by item/tool/call."""
+"""Dynamic tools: a client describes them in thread/start and runs them on item/tool/call."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def each(tools: Sequence[DynamicTools]) -> Sequence[DynamicToolSpec]:
-    """The tools one by one, those of a namespace with its name."""
+    """All tools in one list; those of a namespace carry its name."""
     return [
         spec
         for entry in tools
@@ -38,7 +38,7 @@ def each(tools: Sequence[DynamicTools]) -> Sequence[DynamicToolSpec]:
 
 
 def check_dynamic_tools(tools: Sequence[DynamicTools]) -> None:
-    """Raises RpcError for a name that is blank, reserved, twice there, or not one the Responses API takes."""
+    """Raises RpcError for a name that is blank, reserved, duplicate, or invalid for the Responses API."""
     seen: set[tuple[str | None, str]] = set()
     for tool in each(tools):
         name = tool.name.strip()
@@ -55,23 +55,23 @@ def check_dynamic_tools(tools: Sequence[DynamicTools]) -> None:
 
 @frozen
 class DynamicTool:
-    """One of the client's tools."""
+    """One tool of the client."""
 
     spec: DynamicToolSpec
 
     @property
     def name(self) -> str:
-        """What it is called by."""
+        """The name in calls."""
         return self.spec.name
 
     @property
     def namespace(self) -> str | None:
-        """The namespace it is called in, if any."""
+        """The namespace in calls, if any."""
         return self.spec.namespace
 
     @property
     def offer(self) -> dict[str, Any]:
-        """The function tool, as the client described it."""
+        """A function tool with the client's description and schema."""
         return {
             "type": "function",
             "name": self.spec.name,
@@ -81,11 +81,11 @@ class DynamicTool:
         }
 
     def exclusive(self, call: Call) -> bool:
-        """The client is asked for one thing after the other."""
+        """The client gets one call at a time."""
         return True
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Ask the client. An answer that is none fails the call, not the turn."""
+        """Ask the client. An error or an invalid answer fails the call, not the turn."""
         return await shown(self.spec, call, host, partial(self._ask, call, host))
 
     async def _ask(self, call: Call, host: ToolHost, arguments: object) -> DynamicToolCallResponse:
@@ -111,7 +111,7 @@ async def shown(
     host: ToolHost,
     answering: Callable[[object], Awaitable[DynamicToolCallResponse]],
 ) -> Output:
-    """Carry the call out by `answering` to its arguments, as an item that clients are shown. Raises ToolRefused."""
+    """Carry out the call with `answering`, as an item that clients see. Raises ToolRefused for arguments that are no JSON."""
     try:
         arguments: object = loads(call.payload)
     except orjson.JSONDecodeError as error:
@@ -124,7 +124,7 @@ async def shown(
     answer = failed("dynamic tool call was aborted")
     try:
         answer = await answering(arguments)
-    finally:  # an interrupt leaves no item open
+    finally:  # an interrupt completes the item too
         done = evolve(
             item,
             status="completed" if answer.success else "failed",
@@ -153,7 +153,7 @@ def _complete(item: DynamicToolCallItem, host: ToolHost) -> None:
 
 
 def failed(why: str) -> DynamicToolCallResponse:
-    """An answer that says why there is none."""
+    """A failed answer with the reason."""
     return DynamicToolCallResponse([TextOutput(why)], success=False)
 
 

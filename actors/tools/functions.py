@@ -1,21 +1,19 @@
 """Python functions as tools: an embedding application passes them to `start_thread`, and the model calls them.
 
-The signature is the schema: parameters need types, and their docstring is what the model is told. An async function runs in
-the turn's task and is cancelled with it; any other runs in a worker thread, which a cancelled turn waits for. What a function
-raises, be it SystemExit, is told to the model. Clients are shown the calls as those of dynamic tools.
+The schema comes from the signature, so parameters need types; the description is the docstring. An async function runs in the
+turn's task and is cancelled with it. Any other runs in a worker thread, and a cancelled turn waits for it. Whatever a function
+raises, even SystemExit, is the answer to the model. Clients see the calls as calls of dynamic tools.
 """
 
 from __future__ import annotations
 
 import enum
 import inspect
-import logging
 import types
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from copy import copy
 from functools import partial
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 import attrs
 import orjson
@@ -23,14 +21,14 @@ import trio
 from cattrs import BaseValidationError, transform_error
 from cattrs.preconf.orjson import make_converter
 
-from spindle.actors.tasks.faults import fault, words
 from spindle.actors.tools.dynamic import check_dynamic_tools, failed, shown
 from spindle.actors.tools.interface import Call, Output, ToolHost
 from spindle.rpc.protocol.approvals import DynamicToolCallResponse
 from spindle.rpc.protocol.items import TextOutput
 from spindle.rpc.protocol.settings import DynamicToolSpec
 
-log = logging.getLogger("spindle")
+Explain: TypeAlias = Callable[[BaseException, str], str]
+"""Logs an exception as a failure of the named code and returns it as text; re-raises a cancellation in it."""
 
 _SCALARS: Mapping[object, str] = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 _LISTS = (list, Sequence, tuple, set, frozenset, AbstractSet)
@@ -38,12 +36,13 @@ _TABLES = (dict, Mapping)
 
 
 class FunctionTool:
-    """One function. Raises TypeError if its signature cannot be told to a model."""
+    """One function. Raises TypeError if its signature has no JSON schema."""
 
     namespace: str | None = None
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._limiter: trio.CapacityLimiter | None = None
+    def __init__(self, function: Callable[..., Any], explain: Explain, limiter: trio.CapacityLimiter) -> None:
+        """`limiter` bounds the worker threads of functions that are not async."""
+        self._explain, self._limiter = explain, limiter
         self.name = function.__name__
         self._function = function
         self._converter = make_converter(forbid_extra_keys=True)
@@ -58,22 +57,16 @@ class FunctionTool:
             "parameters": schema,
         }
 
-    def limited(self, limiter: trio.CapacityLimiter) -> FunctionTool:
-        """The same, with its worker threads out of those of `limiter`."""
-        tool = copy(self)
-        tool._limiter = limiter
-        return tool
-
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Call it. Whatever it raises fails the call, not the turn: the model is told what it says."""
+        """Call the function. An exception fails the call, not the turn; the model gets its text."""
         return await shown(self._spec, call, host, self._answer)
 
     async def _answer(self, given: object) -> DynamicToolCallResponse:
         if not isinstance(given, dict):
-            return failed("the arguments do not fit: they have to be an object")
+            return failed("the arguments do not fit: they must be an object")
         try:
             arguments = self._converter.structure(given, self._arguments)
-        except Exception as error:  # what a value is refused with is up to its type
+        except Exception as error:  # each type may raise its own
             return failed(f"the arguments do not fit: {_why(error)}")
         named = {field.name: getattr(arguments, field.name) for field in attrs.fields(self._arguments)}
         try:
@@ -82,24 +75,24 @@ class FunctionTool:
             else:
                 result = await trio.to_thread.run_sync(partial(self._function, **named), limiter=self._limiter)
             return DynamicToolCallResponse([TextOutput(self._text(result))], success=True)
-        except BaseException as raised:  # a function may raise anything, and ends nothing but its call
-            reason = fault(raised, f"the function {self.name}")
-            log.error("the function %s failed", self.name, exc_info=reason)
-            return failed(words(reason))
+        except BaseException as raised:  # a function may raise anything
+            return failed(self._explain(raised, f"the function {self.name}"))
 
     def _text(self, result: object) -> str:
         return result if isinstance(result, str) else orjson.dumps(self._converter.unstructure(result)).decode()
 
 
-def function_tools(functions: Sequence[Callable[..., Any]]) -> list[FunctionTool]:
-    """The tools of a thread. Raises TypeError, and RpcError for names that a model cannot call or that are there twice."""
-    tools = [FunctionTool(function) for function in functions]
+def function_tools(
+    functions: Sequence[Callable[..., Any]], explain: Explain, limiter: trio.CapacityLimiter
+) -> list[FunctionTool]:
+    """A tool for each function. Raises TypeError, and RpcError for a name that a model cannot call or a duplicate name."""
+    tools = [FunctionTool(function, explain, limiter) for function in functions]
     check_dynamic_tools([DynamicToolSpec(tool.name, "", {}) for tool in tools])
     return tools
 
 
 def _arguments_class(function: Callable[..., Any]) -> type[Any]:
-    """A class with an attribute for each parameter."""
+    """A class with one attribute for each parameter."""
     hints = get_type_hints(function)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
@@ -113,7 +106,7 @@ def _arguments_class(function: Callable[..., Any]) -> type[Any]:
 
 
 def _schema(kind: Any, within: Sequence[Any] = ()) -> dict[str, Any]:
-    """The JSON schema of a type. Raises TypeError for one that JSON has no value for; `within` are the classes around it."""
+    """The JSON schema of a type; `within` are the enclosing classes. Raises TypeError for a type without one."""
     if kind is Any or kind is object:
         return {}
     if kind in _SCALARS:
@@ -126,19 +119,19 @@ def _schema(kind: Any, within: Sequence[Any] = ()) -> dict[str, Any]:
     if (origin or kind) in _LISTS:
         items = [arg for arg in args if arg is not Ellipsis]
         if len(items) > 1:
-            raise TypeError(f"{kind}: the members of a list have to be of one type")
+            raise TypeError(f"{kind}: the members of a list must be of one type")
         return {"type": "array", "items": _schema(items[0], within) if items else {}}
     if (origin or kind) in _TABLES:
         if args and args[0] is not str:
-            raise TypeError(f"{kind}: the keys of an object have to be strings")
+            raise TypeError(f"{kind}: the keys of an object must be strings")
         return {"type": "object", "additionalProperties": _schema(args[1], within) if args else {}}
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return {"enum": [member.value for member in kind]}
     if isinstance(kind, type) and attrs.has(cast("type[Any]", kind)):
         if kind in within:
-            raise TypeError(f"{kind} contains itself, which cannot be told to a model")
+            raise TypeError(f"{kind} contains itself, which is not supported")
         return _object(attrs.resolve_types(kind), [*within, kind])
-    raise TypeError(f"{kind} cannot be told to a model")
+    raise TypeError(f"{kind} has no JSON schema")
 
 
 def _object(kind: Any, within: Sequence[Any]) -> dict[str, Any]:
@@ -152,5 +145,5 @@ def _object(kind: Any, within: Sequence[Any]) -> dict[str, Any]:
 
 
 def _why(error: Exception) -> str:
-    """In one line, with the places of what does not fit."""
+    """One line, with the paths of the invalid members."""
     return "; ".join(transform_error(error)) if isinstance(error, BaseValidationError) else str(error)

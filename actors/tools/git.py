@@ -1,10 +1,10 @@
-"""The one place that starts git: what a rollout and a review say of the repository around a directory.
+"""The one place that starts git, for what rollouts and reviews record about a repository.
 
-The repository may be a trap. A confined command may have made it, below the folders whose `.git` is protected, or it came
-from elsewhere; and this git is not confined. So nothing runs that a repository names: only commands that look neither
-at the work tree nor at attributes (no filter, no textconv, no diff driver, no submodule), with whatever a configuration could
-still have them run turned off, and without the variables by which the environment of the daemon says where a repository is
-or what to start. The user's own configuration counts, for `safe.directory` and `url.*.insteadOf`.
+The repository may be hostile: a confined command may have made it below the folders whose `.git` is protected, or it was
+cloned. This git runs unconfined, so it must run no program that the repository names. Only subcommands are used that read
+neither the work tree nor attributes (no filter, textconv, diff driver or submodule), every configuration key that could still
+start a program is overridden, and the environment variables that locate a repository or name a program are removed. The
+user's own configuration is used, for `safe.directory` and `url.*.insteadOf`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import trio
 from spindle.rpc.protocol.threads import GitInfo
 
 DEADLINE = 5.0
-"""Seconds git may take; a repository that needs longer goes without."""
+"""Seconds that git may take; after that nothing is recorded."""
 OUTPUT: Final = 64 * 1024
-"""Bytes of an answer at most: a name, a URL or an id."""
+"""Largest output in bytes; it is a name, a URL or an id."""
 
-Question: TypeAlias = Literal["merge-base", "remote", "rev-parse", "symbolic-ref"]
-"""The commands that are used. A new one needs its traps in tests/actors/tools/test_git.py."""
+Subcommand: TypeAlias = Literal["merge-base", "remote", "rev-parse", "symbolic-ref"]
+"""The subcommands that are used. A new one needs tests against hostile repositories in tests/actors/tools/test_git.py."""
 
 _OFF: Final = {
     "core.alternateRefsCommand": "",
@@ -57,7 +57,7 @@ _VARIABLES: Final = {
 
 
 async def read_git(cwd: str) -> GitInfo | None:
-    """Commit, branch and origin of the repository around `cwd`; None outside of one, without git, or past the deadline."""
+    """Commit, branch and origin of the repository around `cwd`; None outside a repository, without git, or after `DEADLINE`."""
     if not _in_repository(Path(cwd)):
         return None
     with trio.move_on_after(DEADLINE):
@@ -75,11 +75,11 @@ def _in_repository(folder: Path) -> bool:
 
 
 class NotARepository(Exception):
-    """There is no repository around the directory that the text names."""
+    """The directory is in no repository."""
 
 
 async def merge_base(cwd: str, branch: str) -> str | None:
-    """The commit at which HEAD and `branch` parted; None if that cannot be told, or not in time. Raises NotARepository."""
+    """The merge base of HEAD and `branch`; None if there is none, or after `DEADLINE`. Raises NotARepository."""
     with trio.move_on_after(DEADLINE):
         if await _git(cwd, "rev-parse", "--git-dir") is None:
             raise NotARepository(f"{cwd} is in no git repository")
@@ -88,23 +88,23 @@ async def merge_base(cwd: str, branch: str) -> str | None:
     return None
 
 
-def arguments(cwd: str, question: Question, *args: str) -> list[str]:
-    """The command line for a question about the repository around `cwd`."""
+def arguments(cwd: str, subcommand: Subcommand, *args: str) -> list[str]:
+    """The command line of a subcommand in `cwd`."""
     off = [word for name, value in _OFF.items() for word in ("-c", f"{name}={value}")]
-    return ["git", "--no-pager", "-C", cwd, *off, question, *args]
+    return ["git", "--no-pager", "-C", cwd, *off, subcommand, *args]
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """The environment of git: `ours` without the variables that are git's, and those that turn off what no option does."""
+    """`ours` without git's variables, and with those that disable what no option can."""
     return {name: value for name, value in ours.items() if not name.startswith("GIT_")} | _VARIABLES
 
 
-async def _git(cwd: str, question: Question, *args: str) -> str | None:
+async def _git(cwd: str, subcommand: Subcommand, *args: str) -> str | None:
     said = bytearray()
     start = partial(
         trio.run_process,
-        arguments(cwd, question, *args),
-        cwd="/",  # for a relative folder in PATH would mean one of the repository's
+        arguments(cwd, subcommand, *args),
+        cwd="/",  # a relative folder in PATH must not name one of the repository
         env=environment(os.environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -122,7 +122,7 @@ async def _git(cwd: str, question: Question, *args: str) -> str | None:
             if len(said) > OUTPUT:
                 nursery.cancel_scope.cancel()
     except* OSError:
-        pass  # there is no git
+        pass  # git is not installed
     if process is None or process.returncode != 0 or len(said) > OUTPUT:
         return None
     return said.decode("utf-8", "replace").strip() or None

@@ -1,8 +1,8 @@
-"""What a tool is to the turn that calls it, and what the turn is to the tool."""
+"""The interface between a tool and the turn that calls it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
@@ -17,20 +17,20 @@ from spindle.storage.rollout.records import Entry
 T = TypeVar("T")
 
 Output: TypeAlias = str | Sequence[dict[str, Any]]
-"""What the model gets back: text, or content parts (`input_text`, `input_image`)."""
+"""The answer to the model: text, or content parts (`input_text`, `input_image`)."""
 
 
 class ToolRefused(Exception):
-    """The call cannot be carried out; the text is what the model gets back."""
+    """The call is not carried out. The text is the answer to the model."""
 
 
 class TurnCancelled(Exception):
-    """The user answered a question by ending the turn."""
+    """The user cancelled the turn by the answer to a question."""
 
 
 @frozen(kw_only=True)
 class Use:
-    """A use of a tool, as hooks are told of it. `aliases` are more names that it goes by in their matchers."""
+    """A use of a tool as hooks receive it. `aliases` are more names that their matchers may use."""
 
     id: str
     tool: str
@@ -38,27 +38,27 @@ class Use:
     aliases: Sequence[str] = ()
 
     def asking(self, justification: str | None) -> Use:
-        """The same as those are told of it who decide for the user."""
+        """Copy with the justification, for PermissionRequest hooks."""
         return evolve(self, input={**self.input, "description": justification}) if justification else self
 
 
 @frozen
 class Permission:
-    """What hooks answer in the user's place; `reason` says why not."""
+    """The answer of PermissionRequest hooks to an approval; `reason` of a denial."""
 
     allowed: bool
     reason: str = ""
 
 
-def _unheard(use: Use, response: object) -> None:
-    """Nobody wants to know."""
+def _no_report(use: Use, response: object) -> None:
+    """Without PostToolUse hooks."""
 
 
 @frozen(kw_only=True)
 class Call:
-    """One call by the model. `payload` is JSON, or for a `custom` tool whatever its grammar allows.
+    """One call by the model. `payload` is JSON; for a `custom` tool, text of its grammar.
 
-    `report` is told what came of the use of a tool that the call made, or brought to its end.
+    A tool calls `report` with each use that the call completes and its result, for PostToolUse hooks.
     """
 
     id: str
@@ -66,18 +66,18 @@ class Call:
     namespace: str | None = None
     payload: str
     custom: bool = False
-    report: Callable[[Use, object], None] = _unheard
+    report: Callable[[Use, object], None] = _no_report
 
     def arguments(self, cls: type[T]) -> T:
-        """The payload as an object of `cls`. Raises ToolRefused naming what does not fit."""
+        """The payload as a `cls`. Raises ToolRefused, which names the invalid member."""
         try:
             return structure(loads(self.payload), cls)
         except (orjson.JSONDecodeError, InvalidValue) as error:
             raise ToolRefused(f"failed to parse function arguments: {error}") from error
 
 
-class ToolHost(Protocol):
-    """The turn, as a tool sees it."""
+class Notifier(Protocol):
+    """Sends the notifications of one turn. The hosts below are the turn as one kind of caller sees it."""
 
     @property
     def thread_id(self) -> str:
@@ -89,19 +89,39 @@ class ToolHost(Protocol):
         """The turn's id."""
         ...
 
+    def emit(self, params: object) -> None:
+        """Send a notification to the thread's subscribers."""
+
+
+class CommandHost(Notifier, Protocol):
+    """The turn as a command sees it."""
+
+    def record(self, *entries: Entry) -> None:
+        """Append to the history; the lines are in the rollout when this returns. Raises JournalError."""
+
+    async def room(self) -> None:
+        """Wait for the subscribers that turns wait for."""
+
+    def settle(self, finish: Callable[[], None]) -> None:
+        """Call `finish` when `record` can be called: now during the turn, later when the rollout is next open."""
+
+
+class ToolHost(CommandHost, Protocol):
+    """The turn as a tool sees it."""
+
     @property
     def cwd(self) -> str:
-        """The directory the turn works in; absolute."""
+        """The turn's working directory; absolute."""
         ...
 
     @property
     def sandbox(self) -> SandboxPolicy:
-        """What commands may do."""
+        """The sandbox policy of commands."""
         ...
 
     @property
     def approval(self) -> AskForApproval:
-        """When the user is asked."""
+        """The approval policy."""
         ...
 
     @property
@@ -109,77 +129,75 @@ class ToolHost(Protocol):
         """The collaboration mode: `default` or `plan`."""
         ...
 
-    def emit(self, params: object) -> None:
-        """Send a notification to the thread's subscribers."""
-
-    def record(self, *entries: Entry) -> None:
-        """Append to the history; when this returns the lines are in the rollout. Raises JournalError."""
-
     async def keep(self, *entries: Entry) -> None:
-        """As `record`, for what may be large, which a worker thread writes; once begun it is not cancelled."""
+        """As `record`, for large entries: a worker thread writes them. Not cancelled once it has started."""
 
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
-        """Put a question to the clients; returns the first answer's result. Raises RpcError if it is an error."""
+        """Ask the clients; returns the result of the first answer. Raises RpcError if that is an error."""
         ...
 
     async def permission(self, use: Use) -> Permission | None:
-        """What hooks say before the user is asked; None if they leave it to the user."""
+        """The decision of PermissionRequest hooks; None if they leave it to the user."""
         ...
 
-    async def room(self) -> None:
-        """Wait for subscribers that turns wait for."""
 
-    def settle(self, finish: Callable[[], None]) -> None:
-        """Call `finish` as soon as `record` can be called: at once in the turn, and after it when the rollout is open again."""
+class Tasks(Protocol):
+    """Starts tasks that outlive a call. The failure of one must not cancel the others, so a bare trio.Nursery will not do."""
+
+    def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None) -> None:
+        """As for trio.Nursery."""
+
+    async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
+        """As for trio.Nursery."""
 
 
 class Tool(Protocol):
-    """Something the model can call."""
+    """A tool that the model can call."""
 
     @property
     def name(self) -> str:
-        """What it is called by."""
+        """The name in calls."""
         ...
 
     @property
     def namespace(self) -> str | None:
-        """The namespace it is called in, if any."""
+        """The namespace in calls, if any."""
         ...
 
     @property
     def offer(self) -> dict[str, Any]:
-        """How it is offered to the model: an entry of the request's `tools`."""
+        """Its entry in the `tools` of a request to the model."""
         ...
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Carry a call out. Raises ToolRefused, TurnCancelled; cancelling it leaves nothing half done."""
+        """Carry out a call. Raises ToolRefused, TurnCancelled. Cancellation leaves nothing half done."""
         ...
 
 
 @runtime_checkable
 class Exclusive(Protocol):
-    """A tool of which some calls must not run beside others of the same answer."""
+    """A tool with calls that must not run at the same time as others of one answer."""
 
     def exclusive(self, call: Call) -> bool:
-        """Whether this call waits for those before it, and those after it for this one."""
+        """Whether this call waits for earlier calls, and later calls wait for it."""
         ...
 
 
 @runtime_checkable
 class Hooked(Protocol):
-    """A tool whose uses hooks are told of."""
+    """A tool with uses that hooks receive."""
 
     def use(self, call: Call) -> Use | None:
-        """The use of a tool that the call is; None for one that hooks are not told of, such as one without sense."""
+        """The use in the call; None if hooks do not receive it, as of invalid arguments."""
         ...
 
 
 @runtime_checkable
 class Abortable(Protocol):
-    """A tool whose interrupted calls are told to the model in the form of its other answers."""
+    """A tool with its own answer to an interrupted call."""
 
     def aborted(self, seconds: float) -> str:
-        """What an interrupted call is answered with."""
+        """The answer to a call that was interrupted after `seconds`."""
         ...
 
 

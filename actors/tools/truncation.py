@@ -1,7 +1,7 @@
-"""Output as the model gets it: cut in the middle to what it should have to read.
+"""Truncate output for the model: the middle is left out.
 
-A token counts as four bytes. The forms are the reference's: ``head…N tokens truncated…tail`` or, for models whose limit
-is in bytes, ``…N chars truncated…``; before that the number of lines there were.
+A token counts as four bytes. The forms are Codex's: ``head…N tokens truncated…tail``, or ``…N chars truncated…`` for models
+with a limit in bytes, after a line with the total number of lines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Unit: TypeAlias = Literal["tokens", "bytes"]
 
 @frozen
 class Limit:
-    """How much of an output a model is shown."""
+    """The most output that a model gets."""
 
     amount: int
     unit: Unit = "tokens"
@@ -30,20 +30,20 @@ class Limit:
 
 
 DEFAULT_LIMIT: Final = Limit(10_000)
-"""Of `exec_command` and `write_stdin` without max_output_tokens."""
+"""For `exec_command` and `write_stdin` without max_output_tokens."""
 MODEL_LIMIT: Final = Limit(10_000, "bytes")
-"""Of the other outputs, for models of which nothing else is known."""
+"""For other output, of models without a limit of their own."""
 SLACK: Final = (6, 5)
-"""How much more than its limit a model gets of an output with all that was put around it, as in the reference."""
+"""Factor on the limit for an output with the text around it, as in Codex."""
 
 
 def token_count(text: str) -> int:
-    """Tokens of `text`, roughly."""
+    """The approximate number of tokens in `text`."""
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
 def truncate_middle(text: str, limit: Limit) -> str:
-    """The beginning and the end of `text`, `limit` in all, with a mark that says how much is missing."""
+    """The beginning and the end of `text`, `limit` in total, with a mark for the omitted amount."""
     data = text.encode("utf-8", "replace")
     if len(data) <= limit.size:
         return text
@@ -59,7 +59,7 @@ def truncate_middle(text: str, limit: Limit) -> str:
 
 
 def fitted(output: Output, limit: Limit) -> Output:
-    """Any tool's output as it is recorded for a model with this limit; of parts each text has it to itself."""
+    """A tool's output as it is recorded for a model with this limit; each text part may use the whole limit."""
     most = evolve(limit, amount=limit.amount * SLACK[0] // SLACK[1])
     if isinstance(output, str):
         return truncate_middle(output, most)
@@ -67,11 +67,11 @@ def fitted(output: Output, limit: Limit) -> Output:
 
 
 def line_count(text: str) -> int:
-    """Lines, the last one also if it is not ended."""
+    """The number of lines; the last one may lack its newline."""
     return text.count("\n") + (not text.endswith("\n") if text else 0)
 
 
 def shown_to_model(text: str, limit: Limit) -> str:
-    """`text` as it is if it is short enough; otherwise the number of its lines and its two ends."""
+    """`text` if it fits; else its number of lines, its beginning and its end."""
     shown = truncate_middle(text, limit)
     return text if shown is text else f"Total output lines: {line_count(text)}\n\n{shown}"

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from spindle.actors.tools.hooks.turn_hooks import Heard, TurnHooks, prompt_text
+from spindle.actors.tools.hooks.turn_hooks import Prompted, TurnHooks, prompt_text
 from spindle.actors.tools.patch.progress import PatchProgress
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.calls import run_calls
@@ -121,7 +121,7 @@ async def say_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
                 log.exception("input of thread %s cannot be recorded", host.thread_id)
 
 
-def _tell(host: TurnHost, heard: Heard) -> None:
+def _tell(host: TurnHost, heard: Prompted) -> None:
     if heard.contexts:
         host.record(*(records.response_item(message("developer", context)) for context in heard.contexts))
 

@@ -16,7 +16,7 @@ from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.thread.agents.family import Family, Member
 from spindle.actors.thread.messages import AgentRests, Hold, Release, Welcome
 from spindle.actors.thread.recording import save
-from spindle.actors.tools.agents.interface import AgentStatus
+from spindle.actors.tools.agents.agents import AgentStatus
 from spindle.actors.turn.context import message as model_message
 from spindle.actors.turn.host import Said
 from spindle.rpc.protocol.errors import invalid_request

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import trio
 from attrs import define, field
 
-from spindle.actors.tools.agents.interface import NOT_FOUND, PENDING, AgentName, AgentStatus
-from spindle.actors.tools.agents.names import nickname
+from spindle.actors.tools.agents.agents import NOT_FOUND, PENDING, AgentName, AgentStatus
+from spindle.actors.tools.agents.roles import nickname
 from spindle.storage.config import Config
 
 MAX_AGENTS = 6

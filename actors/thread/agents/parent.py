@@ -22,7 +22,7 @@ from spindle.actors.thread.agents.family import Family, FamilyFull, Member, deep
 from spindle.actors.thread.loading.agent import AgentThread
 from spindle.actors.thread.loading.loading import FromRollout
 from spindle.actors.thread.messages import Detach, Hold, InterruptTurn, Release, StartTurn, Welcome
-from spindle.actors.tools.agents.interface import AgentName, AgentStatus, Spawned, SpawnRequest
+from spindle.actors.tools.agents.agents import AgentName, AgentStatus, Spawned, SpawnRequest
 from spindle.actors.tools.agents.roles import DEFAULT_ROLE, Role, roles
 from spindle.actors.tools.interface import ToolRefused
 from spindle.rpc.protocol.errors import RpcError

@@ -19,7 +19,7 @@ from spindle.actors.thread.state import (
     save_history,
     session_meta,
 )
-from spindle.actors.tools.agents.interface import AgentName
+from spindle.actors.tools.agents.agents import AgentName
 from spindle.actors.tools.interface import Tool
 from spindle.storage.config import Config
 from spindle.storage.threads.summary import protocol_source

@@ -1,4 +1,4 @@
-"""The arguments of the tools, and what is wrong with them."""
+"""The arguments of the agents' tools, and their checks."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 @frozen
 class Item:
-    """One part of an input, with what its `type` needs of the rest."""
+    """One part of an input; `type` decides which other members it needs."""
 
     type: str
     text: str | None = None
@@ -76,7 +76,7 @@ def agent_id(text: str) -> str:
 
 
 def given(message: str | None, items: Sequence[Item] | None) -> list[UserInput]:
-    """The input that a call gives, in one of two ways. Raises ToolRefused."""
+    """The input of a call, from `message` or `items`. Raises ToolRefused unless exactly one is given."""
     if message is None and items is None:
         raise ToolRefused("Provide one of: message or items")
     if message is not None and items is not None:
@@ -111,7 +111,7 @@ def _part(item: Item, at: str) -> UserInput:
 
 
 def preview(content: Sequence[UserInput]) -> str:
-    """An input in one text, as clients are shown it."""
+    """An input as one text, for clients."""
     return "\n".join(_previewed(part) for part in content)
 
 

@@ -1,4 +1,4 @@
-"""A call to an agent as an item: begun, ended, and on record, with the events of Codex 0.124."""
+"""A call to an agent as an item: started, completed and recorded, with the events of Codex 0.124."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
-from spindle.actors.tools.agents.interface import AgentName, AgentStatus
+from spindle.actors.tools.agents.agents import AgentName, AgentStatus
 from spindle.actors.tools.interface import ToolHost
 from spindle.rpc.protocol.items import CollabAgentTool, CollabAgentToolCallItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
@@ -17,7 +17,7 @@ from spindle.storage.rollout.records import Entry
 
 
 class AgentCall:
-    """One call. `agents` are how its receivers are in the end; while there are none the call has failed."""
+    """One call, a context manager. `agents` are the final statuses of its receivers; set `failed` to False on success."""
 
     def __init__(self, host: ToolHost, id: str, tool: CollabAgentTool, receivers: Sequence[str], **shown: Any) -> None:
         self._host = host
@@ -50,7 +50,7 @@ class AgentCall:
         self._host.emit(ItemCompletedNotification(ended, self._host.thread_id, self._host.turn_id, _now()))
 
     def runs_on(self, model: str, effort: str | None) -> None:
-        """What the spawned agent has been given."""
+        """Set the model and effort of the spawned agent."""
         self._item = evolve(self._item, model=model, reasoning_effort=effort)
 
     def _event(self, item: CollabAgentToolCallItem) -> Entry:

@@ -1,11 +1,11 @@
-"""How the tools are offered to the model: names and fields as in Codex 0.124, the words ours."""
+"""The offers of the agents' tools: names and fields as in Codex 0.124, with our own descriptions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spindle.actors.settings.catalogue import ModelInfo
+from spindle.actors.tools.agents.agents import Model
 from spindle.actors.tools.agents.roles import Role
 from spindle.actors.tools.interface import function
 
@@ -40,7 +40,7 @@ that change files each get files of their own, and are told that others are at w
 """
 
 
-def spawn_offer(roles: Iterable[Role], models: Sequence[ModelInfo]) -> dict[str, Any]:
+def spawn_offer(roles: Iterable[Role], models: Sequence[Model]) -> dict[str, Any]:
     """spawn_agent"""
     kinds = "\n".join(f"- {role.name}: {role.description}".rstrip(": ") for role in roles)
     known = "\n".join(f"- {model.slug}: {model.description} (efforts: {', '.join(model.efforts)})" for model in models)

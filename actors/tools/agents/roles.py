@@ -1,12 +1,13 @@
-"""The roles of agents: ours, and those of `[agents.<name>]` in config.toml, which may set a configuration of their own.
+"""The roles and nicknames of agents: built-in roles, and those of `[agents.<name>]` in config.toml.
 
-Keys as in Codex: `description`, `config_file` (a TOML file with the keys of config.toml, its path relative to the file that
-names it), `nickname_candidates`. A role of the user's own replaces ours of the same name.
+Keys as in Codex: `description`, `config_file` (a TOML file with the keys of config.toml; its path is relative to the file that
+names it), `nickname_candidates`. A configured role replaces a built-in role of the same name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from attrs import frozen
@@ -18,7 +19,7 @@ DEFAULT_ROLE = "default"
 
 @frozen(kw_only=True)
 class Role:
-    """What kind of agent. `config_file` holds settings that are stronger than its parent's."""
+    """A kind of agent. The settings in `config_file` override its parent's."""
 
     name: str
     description: str
@@ -46,11 +47,11 @@ OURS = (
 
 
 def roles(config: Config) -> dict[str, Role]:
-    """The roles by name, the user's first."""
+    """The roles by name, configured ones first."""
     own = {
         name: _role(name, cast("dict[str, Any]", table))
         for name, table in config.table("agents").items()
-        if isinstance(table, dict)  # the others are limits
+        if isinstance(table, dict)  # other keys are limits
     }
     return own | {role.name: role for role in OURS if role.name not in own}
 
@@ -62,3 +63,33 @@ def _role(name: str, table: Mapping[str, Any]) -> Role:
         config_file=table.get("config_file"),
         nicknames=tuple(table.get("nickname_candidates") or ()),
     )
+
+
+# fmt: off
+NICKNAMES = (
+    "Alder", "Aspen", "Bamboo", "Baobab", "Beech", "Birch", "Bracken", "Bramble", "Briar", "Cedar", "Chestnut", "Clover",
+    "Cypress", "Dogwood", "Elder", "Elm", "Fennel", "Fern", "Fir", "Foxglove", "Gorse", "Hawthorn", "Hazel", "Heather",
+    "Hemlock", "Hickory", "Holly", "Hornbeam", "Iris", "Ivy", "Juniper", "Larch", "Laurel", "Lichen", "Lilac", "Linden",
+    "Lotus", "Magnolia", "Mallow", "Maple", "Marigold", "Mulberry", "Myrtle", "Nettle", "Oak", "Olive", "Pine", "Plane",
+    "Poplar", "Poppy", "Quince", "Reed", "Rowan", "Rush", "Sage", "Sedge", "Sequoia", "Sorrel", "Spruce", "Sumac",
+    "Sycamore", "Tamarind", "Teak", "Thistle", "Thyme", "Tupelo", "Willow", "Yarrow", "Yew",
+)
+# fmt: on
+
+
+def nickname(taken: Collection[str], candidates: Sequence[str] = ()) -> str:
+    """One of `candidates` (default: `NICKNAMES`) that is not in `taken`; if all are, one of them with a number."""
+    names = list(candidates) or list(NICKNAMES)
+    times = 1
+    while True:
+        free = [name for name in (_numbered(name, times) for name in names) if name not in taken]
+        if free:
+            return random.choice(free)
+        times += 1
+
+
+def _numbered(name: str, times: int) -> str:
+    if times == 1:
+        return name
+    teens = times % 100 in (11, 12, 13)
+    return f"{name} the {times}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(times % 10, 'th')}"

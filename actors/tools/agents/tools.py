@@ -1,4 +1,4 @@
-"""The five tools. Each call is an item; what goes wrong is told to the model and ends only the call."""
+"""The five tools of agents. Each call is an item. An error is the answer to the model and ends only the call."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import orjson
 import trio
 from attrs import evolve, frozen
 
-from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.tools.agents import arguments
+from spindle.actors.tools.agents.agents import NOT_FOUND, Agents, Model, SpawnRequest
 from spindle.actors.tools.agents.arguments import agent_id, given, preview
-from spindle.actors.tools.agents.interface import NOT_FOUND, Agents, SpawnRequest
 from spindle.actors.tools.agents.items import AgentCall
 from spindle.actors.tools.agents.offers import CLOSE_OFFER, RESUME_OFFER, SEND_OFFER, WAIT_OFFER, spawn_offer
 from spindle.actors.tools.agents.roles import Role
@@ -27,7 +26,7 @@ WAIT_AT_MOST = 3600.0
 
 
 class _InOrder:
-    """A tool whose calls come one after the other: what is asked of an agent has an order, waiting for it has none."""
+    """A tool with calls in order, as agents must get them; waits may run at the same time."""
 
     __slots__ = ()
 
@@ -42,13 +41,13 @@ class SpawnAgent(_InOrder):
     name = "spawn_agent"
     namespace = None
 
-    def __init__(self, agents: Agents, models: Sequence[ModelInfo], reading: Reading | None = None) -> None:
+    def __init__(self, agents: Agents, models: Sequence[Model], reading: Reading | None = None) -> None:
         self._agents, self._models = agents, [model for model in models if not model.hidden]
         self._reading = reading
 
     @property
     def offer(self) -> dict[str, Any]:
-        """With the roles and models there are."""
+        """Lists the available roles and models."""
         return spawn_offer(self._agents.roles.values(), self._models)
 
     async def run(self, call: Call, host: ToolHost) -> Output:
@@ -108,7 +107,7 @@ class SendInput(_InOrder):
     offer = SEND_OFFER
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Give an agent more to do."""
+        """Send input to an agent."""
         wanted = call.arguments(arguments.Send)
         id = agent_id(wanted.target)
         content = await _allowed(given(wanted.message, wanted.items), host, self.reading)
@@ -129,7 +128,7 @@ class WaitAgent:
     offer = WAIT_OFFER
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Wait for one of some."""
+        """Wait for the first of several agents."""
         wanted = call.arguments(arguments.Wait)
         if not wanted.targets:
             raise ToolRefused("agent ids must be non-empty")
@@ -154,7 +153,7 @@ class ResumeAgent(_InOrder):
     offer = RESUME_OFFER
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Open an agent again."""
+        """Load a closed agent."""
         id = agent_id(call.arguments(arguments.Resume).id)
         with AgentCall(host, call.id, "resumeAgent", [id]) as item:
             item.agents[id] = NOT_FOUND
@@ -173,7 +172,7 @@ class CloseAgent(_InOrder):
     offer = CLOSE_OFFER
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """End an agent."""
+        """Close an agent."""
         id = agent_id(call.arguments(arguments.Close).target)
         with AgentCall(host, call.id, "closeAgent", [id]) as item:
             item.agents[id], item.names[id] = before, _ = self.agents.status(id), self.agents.name(id)
@@ -183,7 +182,7 @@ class CloseAgent(_InOrder):
 
 
 async def _allowed(content: Sequence[UserInput], host: ToolHost, reading: Reading | None) -> list[UserInput]:
-    """The input with its images where the caller means them. Raises ToolRefused for one that the caller may not read itself."""
+    """The input with absolute paths of images. Raises ToolRefused for an image that the caller itself may not read."""
     checked: list[UserInput] = []
     for part in content:
         if isinstance(part, LocalImageInput):
@@ -194,8 +193,8 @@ async def _allowed(content: Sequence[UserInput], host: ToolHost, reading: Readin
     return checked
 
 
-def agent_tools(agents: Agents, models: Sequence[ModelInfo], reading: Reading | None = None) -> list[Tool]:
-    """All of them, for a thread that may have agents. `reading` is asked about the images that agents are given."""
+def agent_tools(agents: Agents, models: Sequence[Model], reading: Reading | None = None) -> list[Tool]:
+    """All five tools. `reading` decides which images the caller may pass to agents."""
     return [
         SpawnAgent(agents, models, reading),
         SendInput(agents, reading),

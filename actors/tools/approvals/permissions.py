@@ -1,4 +1,4 @@
-"""request_permissions: the model asks for more than its sandbox allows, for the turn or for the session."""
+"""request_permissions: the model asks for permissions beyond its sandbox, for the turn or the session."""
 
 import os
 import time
@@ -82,11 +82,11 @@ class RequestPermissions:
         self._remembered, self._place = remembered, place
 
     def exclusive(self, call: Call) -> bool:
-        """What comes after it in an answer may need what it asks for."""
+        """Later calls of the answer may need the permissions."""
         return True
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Ask, unless the policy forbids asking; no answer, and one that is none, grants nothing."""
+        """Ask, unless the policy forbids asking. An error or an invalid answer grants nothing."""
         given = call.arguments(_Request)
         files, network = given.permissions.file_system, given.permissions.network
         wanted = _paths(files, host.cwd)
@@ -94,7 +94,7 @@ class RequestPermissions:
         if not wanted and not online:
             raise ToolRefused("request_permissions requires at least one permission")
         if not _may_ask(host.approval):
-            return _told({}, False, "turn")
+            return _answer({}, False, "turn")
         entries = [
             {"path": {"type": "path", "path": path}, "access": kind} for kind, paths in wanted.items() for path in paths
         ]
@@ -117,14 +117,14 @@ class RequestPermissions:
             answer = structure(await host.ask(params, "waitingOnApproval"), PermissionsRequestApprovalResponse)
             granted = await trio.to_thread.run_sync(read, answer.permissions, self._place)
         except (RpcError, InvalidValue, ProfileError):
-            return _told({}, False, "turn")
+            return _answer({}, False, "turn")
         grants = Grants(_asked_for(granted.entries, wanted), granted.network and online)
         self._remembered.grant(grants, host.turn_id, session=answer.scope == "session")
-        return _told(grants.entries, grants.network, answer.scope)
+        return _answer(grants.entries, grants.network, answer.scope)
 
 
 def _paths(files: _Files | None, cwd: str) -> dict[Access, list[str]]:
-    """What is wanted of files, by kind; absolute."""
+    """The requested paths by access; absolute."""
     kinds: dict[Access, Sequence[str] | None] = {"read": files.read, "write": files.write} if files else {}
     return {
         kind: [os.path.normpath(os.path.join(cwd, path)) for path in paths] for kind, paths in kinds.items() if paths
@@ -138,7 +138,7 @@ def _may_ask(approval: AskForApproval) -> bool:
 
 
 def _asked_for(granted: Mapping[str, Access], wanted: Mapping[Access, Sequence[str]]) -> dict[str, Access]:
-    """Of what was granted, what was asked for or lies below it: more is not needed, and may be a mistake."""
+    """The granted paths that were requested or lie below a requested one; others may be a mistake and are dropped."""
 
     def covered(path: str, kinds: Sequence[Access]) -> bool:
         roots = [root for kind in kinds for root in wanted.get(kind, ())]
@@ -148,8 +148,8 @@ def _asked_for(granted: Mapping[str, Access], wanted: Mapping[Access, Sequence[s
     return {path: access for path, access in granted.items() if covered(path, kinds[access])}
 
 
-def _told(entries: Mapping[str, Access], network: bool, scope: str) -> str:
-    """What the model is answered, in the form of what it asked."""
+def _answer(entries: Mapping[str, Access], network: bool, scope: str) -> str:
+    """The answer to the model, in the form of the request."""
     files = {
         kind: sorted(path for path, access in entries.items() if access == kind)
         for kind in ("read", "write")

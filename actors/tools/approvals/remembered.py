@@ -1,4 +1,4 @@
-"""What the user has allowed for longer than once: for the turn or for the session, which is as long as the thread is loaded."""
+"""Approvals that last: for the turn, or for the session, which is while the thread is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spindle.actors.tools.sandbox.confinement import NOTHING, ORDER, Access, Gra
 
 @define
 class Remembered:
-    """The answers of one thread."""
+    """The lasting approvals of one session."""
 
     _commands: set[tuple[object, ...]] = field(factory=lambda: set[tuple[object, ...]]())
     _files: set[str] = field(factory=lambda: set[str]())
@@ -20,27 +20,27 @@ class Remembered:
     _turn_id: str = ""
 
     def allows_command(self, argv: Sequence[str], cwd: str, permissions: str) -> bool:
-        """Whether exactly this has been accepted for the session."""
+        """Whether exactly this command was accepted for the session."""
         return (tuple(argv), cwd, permissions) in self._commands
 
     def allow_command(self, argv: Sequence[str], cwd: str, permissions: str) -> None:
-        """The command may run again."""
+        """Accept this command for the session."""
         self._commands.add((tuple(argv), cwd, permissions))
 
     def allows_files(self, paths: Iterable[str]) -> bool:
-        """Whether all of these, real paths, may be changed."""
+        """Whether changes to all of these real paths were accepted."""
         return self._files.issuperset(paths)
 
     def allow_files(self, paths: Iterable[str]) -> None:
-        """These may be changed again."""
+        """Accept changes to these real paths for the session."""
         self._files.update(paths)
 
     def granted(self, turn_id: str) -> Grants:
-        """The permissions that hold in a turn beyond its sandbox policy."""
+        """The permissions of a turn beyond its sandbox policy."""
         return _both(self._session, self._turn) if turn_id == self._turn_id else self._session
 
     def grant(self, grants: Grants, turn_id: str, *, session: bool) -> None:
-        """Permit more from now on: in this turn, or as long as the thread is loaded."""
+        """Add permissions for the turn, or for the session."""
         if session:
             self._session = _both(self._session, grants)
         else:

@@ -1,1 +1,1 @@
-"""Running commands: processes that never outlive who started them, their output, and whether they may run at all."""
+"""Run commands: decide whether they may run, start them, stream their output, and end them with all that they started."""

@@ -1,7 +1,7 @@
-"""What a command does, as clients show it: it reads a file, lists files, searches, or something else.
+"""The actions of a command for clients: it reads a file, lists files, searches, or is unknown.
 
-A pipeline counts for its first part: what only formats (`head`, `wc`, `sort` and the like) is left out. If any part is not
-understood the whole command is unknown. The choice of programs and options is the reference's.
+Parts of a pipeline that only format (`head`, `wc`, `sort` and the like) are ignored. If one part is unknown, the whole command
+is. The programs and options are Codex's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from spindle.rpc.protocol.items import CommandAction, ReadAction, UnknownAction
 
 
 def command_actions(argv: Words, cwd: str) -> list[CommandAction]:
-    """The actions of a command run in `cwd`; the paths of what it reads are absolute."""
+    """The actions of a command run in `cwd`; paths of files that it reads are absolute."""
     script = shell_script(argv)
     actions = _of_words(argv) if script is None else _of_script(script)
     kept = [action for number, action in enumerate(actions) if not number or action != actions[number - 1]]
@@ -35,7 +35,7 @@ def _absolute(path: str, cwd: str) -> str:
 
 
 def _of_words(argv: Words) -> list[CommandAction]:
-    """Of a command given as words, connectors among them."""
+    """The actions of a command given as words, connectors among them."""
     words = list(argv)
     if len(words) > 1 and words[0] in ("yes", "y", "no", "n") and words[1] == "|":
         words = words[2:]
@@ -71,7 +71,7 @@ def _of_script(script: str) -> list[CommandAction]:
 
 
 def _in_turn(commands: Sequence[Words]) -> list[CommandAction]:
-    """One action for each command; a `cd` gives none and moves what follows."""
+    """One action for each command, except `cd`, which changes the directory of later ones."""
     actions: list[CommandAction] = []
     base = ""
     for words in commands:
@@ -95,7 +95,7 @@ def _cd_target(args: Words) -> str | None:
 
 
 def _simplify(actions: list[CommandAction]) -> list[CommandAction]:
-    """Without the parts that say nothing, as long as another part is left: a leading `echo`, `true`, an `nl` of a pipe."""
+    """The actions without a leading `echo`, `true`, or `nl` in a pipe, unless nothing else is left."""
     left = len(actions)
     dropped: set[int] = set()
     first = looked = 0

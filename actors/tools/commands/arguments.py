@@ -1,4 +1,4 @@
-"""What the model passes to the tools that run commands, and what it is told when that goes wrong."""
+"""The arguments of the tools that run commands, and the texts of their failures."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _TIMEOUT = {"wire": "timeout_ms"}
 
 @frozen(kw_only=True)
 class ExecCommand:
-    """`exec_command`: a script that may go on after the call."""
+    """`exec_command`: a script that may run longer than the call."""
 
     cmd: str
     workdir: str | None = None
@@ -35,7 +35,7 @@ class ExecCommand:
 
 @frozen(kw_only=True)
 class WriteStdin:
-    """`write_stdin`: keys for a session, or none, to see what it has written."""
+    """`write_stdin`: input for a session; empty to read new output."""
 
     session_id: I32 = field(metadata={"wire": "session_id"})
     chars: str = ""
@@ -69,25 +69,25 @@ class ShellCommand:
 
 
 def output_limit(tokens: int | None) -> Limit:
-    """How much of the output the model asked for."""
+    """The output limit that the model asked for."""
     return DEFAULT_LIMIT if tokens is None else Limit(tokens)
 
 
 def working_directory(cwd: str, workdir: str | None) -> str:
-    """Where the command runs: `workdir`, if it is relative below the turn's `cwd`."""
+    """The command's directory: `workdir`, relative to the turn's `cwd`."""
     return os.path.normpath(os.path.join(cwd, workdir)) if workdir else cwd
 
 
 def os_failure(error: OSError) -> str:
-    """An error of the system as the model reads it, with its number."""
+    """An OSError as text with its number, in Codex's form."""
     return f"{os.strerror(error.errno)} (os error {error.errno})" if error.errno else str(error)
 
 
 def exec_failure(argv: Sequence[str], reason: str) -> str:
-    """What `exec_command` answers for a command that was not run."""
+    """The answer of `exec_command` for a command that did not run."""
     return f"exec_command failed for `{quoting.join(argv)}`: {reason}"
 
 
 def write_failure(reason: object) -> str:
-    """What `write_stdin` answers if nothing was written."""
+    """The answer of `write_stdin` if nothing was written."""
     return f"write_stdin failed: {reason}"

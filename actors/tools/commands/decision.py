@@ -1,10 +1,10 @@
-"""May a command run, and in the sandbox or without it? Pure: settings in, a verdict out.
+"""Decide whether a command may run, and whether in the sandbox. Pure: settings in, a verdict out.
 
-A script is judged by all of its plain commands and the strictest decision holds. Where no rule says anything, the approval
-policy and the sandbox do. Wordings are the reference's.
+Every plain command of a script is judged, and the strictest decision holds. Without a matching rule, the approval policy and
+the sandbox decide. Messages are Codex's.
 
-What asks or forbids goes by what is written, under any path. What allows goes by what will be executed: the words that the
-command gets, and the program that its name leads to.
+Rules that ask or forbid match what is written, under any path. Rules that allow match what will be executed: the exact words
+that the program gets, and the program that its name resolves to.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ SandboxPermissions: TypeAlias = Literal["use_default", "require_escalated", "wit
 RETRY: Final = "command failed; retry without sandbox?"
 WIDER: Final = "the command was started with more than the policy allows now"
 ENTER: Final = re.compile(r"[\r\n\x03\x04\x15]")
-"""What ends a line that is typed, or begins it again."""
+"""The characters that end or restart a typed line."""
 
-# too wide to be offered as a rule: what follows them can do anything
+# too wide for a proposed rule: their arguments can do anything
 _TOO_WIDE: Final = frozenset(
     tuple(line.split())
     for line in (
@@ -64,8 +64,8 @@ _NAMES: Final = {"untrusted": "UnlessTrusted", "on-failure": "OnFailure", "on-re
 
 
 @frozen
-class Ask:
-    """Ask the user. `amendment` are the words of a rule that could be added; accepted, it runs `sandboxed` or not."""
+class AskUser:
+    """Ask the user, who may add a rule of the words `amendment`. If accepted, the command runs `sandboxed` or not."""
 
     reason: str | None = None
     amendment: Sequence[str] | None = None
@@ -74,30 +74,30 @@ class Ask:
 
 @frozen
 class Run:
-    """Run it. `on_denial` is what to ask if the sandbox stops it; None: the failure stands.
+    """Run the command. `on_denial` is the question after a denial by the sandbox; None: the failure is final.
 
-    `by_path`: it may run for what its programs are, so that they have to be started by their paths.
+    `by_path`: it is allowed because of the files of its programs, so they must be started by path.
     """
 
     sandboxed: bool = True
-    on_denial: Ask | None = None
+    on_denial: AskUser | None = None
     by_path: bool = False
 
 
 @frozen
 class Forbid:
-    """Do not run it, and tell the model why; clients are shown it unless it was asked for in a way that cannot be."""
+    """Do not run it; `reason` is the answer to the model. `shown`: clients see a declined item."""
 
     reason: str
     shown: bool = True
 
 
-Verdict: TypeAlias = Run | Ask | Forbid
+Verdict: TypeAlias = Run | AskUser | Forbid
 
 
 @frozen
 class _Read:
-    """A plain command: its words as far as they restrict it, and as far as they allow it (see `script.Plain`)."""
+    """A plain command: the words for rules that restrict, and the exact words for rules that allow (see `script.Plain`)."""
 
     words: Sequence[str]
     exact: Sequence[str | None]
@@ -105,7 +105,7 @@ class _Read:
 
 @frozen
 class _Judged:
-    """One plain command: the rules for it, or what holds without any. `rule` are the words of one that would allow it."""
+    """A judged plain command: its matches, and the decision without any. `rule` are the words of a rule that would allow it."""
 
     command: _Read
     matches: Sequence[Match]
@@ -118,7 +118,7 @@ class _Judged:
 
     @property
     def allowed(self) -> bool:
-        """By a rule."""
+        """Whether a rule allows it."""
         return any(match.rule.decision is Decision.ALLOW for match in self.matches)
 
 
@@ -133,9 +133,9 @@ def decide(
     justification: str | None = None,
     prefix_rule: Sequence[str] | None = None,
 ) -> Verdict:
-    """What is to be done with `argv`; the last three are what the model asked for with it.
+    """The verdict on `argv`. The last three arguments come from the model.
 
-    `programs` are those of `programs_of` as `locating.locate` found them.
+    `programs` are those of `programs_of`, found by `locating.locate`.
     """
     if not argv:
         return Forbid("command args are empty")
@@ -168,15 +168,15 @@ def decide(
     if refused := _refused(approval, by_rule):
         return Forbid(refused)
     amendment = _requested(prefix_rule, judged, rules, programs) or _amendment(judged, Decision.PROMPT)
-    return Ask(_prompt_reason(argv, judged) or justification, amendment, not escalated)
+    return AskUser(_prompt_reason(argv, judged) or justification, amendment, not escalated)
 
 
 def decide_input(
     line: str, *, approval: AskForApproval, rules: Rules, wider: bool
-) -> Ask | Forbid | None:
-    """What is to be done with what the model types to a command that runs; None lets it. `line` begins a line.
+) -> AskUser | Forbid | None:
+    """The verdict on text that the model types into a running command; None allows it. `line` is from the start of a line.
 
-    `wider`: the command was started with more than it would get now. What is typed is judged as if a shell read it.
+    `wider`: the command runs with more permissions than it would get now. The text is judged as if a shell read it.
     """
     judged = [
         _Judged(_Read(words, words), rules.restricting(words, None), Decision.ALLOW, None)
@@ -191,11 +191,11 @@ def decide_input(
         return None
     if refused := _refused(approval, by_rule):
         return Forbid(refused)
-    return Ask(_prompt_reason([line], judged) or f"{WIDER}; type {quoting.join([line])}?", sandboxed=by_rule)
+    return AskUser(_prompt_reason([line], judged) or f"{WIDER}; type {quoting.join([line])}?", sandboxed=by_rule)
 
 
 def programs_of(argv: Sequence[str]) -> list[str]:
-    """The programs that a command names, and the names that their paths end in."""
+    """The programs that a command names, and the base names of their paths."""
     if not argv:
         return []
     script = shell_script(argv)
@@ -205,17 +205,17 @@ def programs_of(argv: Sequence[str]) -> list[str]:
 
 
 def _read(argv: Sequence[str], programs: Mapping[str, Program]) -> list[_Read]:
-    """The plain commands of a script, or `argv` itself as one."""
+    """The plain commands of a script; without a script, `argv` as one."""
     script = shell_script(argv)
     if script is not None and (commands := read_script(script)):
         shell = programs.get(argv[0])
         trusted = shell is not None and shell.system
         read = [_Read(each.words, each.exact if trusted else [None] * len(each.words)) for each in commands]
-        joined = script.replace("\\\n", "")  # as shells do first, but in single quotes
+        joined = script.replace("\\\n", "")  # shells do this first, except in single quotes
         more = read_script(joined) or () if joined != script else ()
         return read + [_Read(each.words, [None] * len(each.words)) for each in more]
     if script is not None and (words := heredoc_command(script)):
-        return [_Read(words, [None] * len(words))]  # what it is fed may say what it does as well as its words
+        return [_Read(words, [None] * len(words))]  # its input may decide what it does
     return [_Read(argv, argv)]
 
 
@@ -224,7 +224,7 @@ def _judge(
 ) -> _Judged:
     words, program = command.words, programs.get(command.words[0])
     matches = rules.restricting(words, program)
-    if any("\\" in word for word in words):  # an escape does not lead past rules
+    if any("\\" in word for word in words):  # an escape must not evade rules
         meant = [re.sub(r"\\(.)", r"\1", word) for word in words]
         matches += [match for match in rules.restricting(meant, program) if match not in matches]
     matches += rules.allowing(command.exact, programs)
@@ -237,7 +237,7 @@ def _judge(
 def _unmatched(
     words: Sequence[str], approval: AskForApproval, sandbox: SandboxPolicy, escalated: bool
 ) -> Decision:
-    """What holds for a command that no rule mentions."""
+    """The decision for a command without a matching rule."""
     unconfined = isinstance(sandbox, DangerFullAccessPolicy | ExternalSandboxPolicy)
     if is_dangerous(words) and not (approval == "never" and unconfined):
         return Decision.FORBIDDEN if approval == "never" else Decision.PROMPT
@@ -251,7 +251,7 @@ def _unmatched(
 
 
 def _refused(approval: AskForApproval, by_rule: bool) -> str | None:
-    """Why the policy does not let this question through."""
+    """Why the policy forbids asking; None if it does not."""
     if approval == "never":
         return "approval required by policy, but AskForApproval is set to Never"
     if isinstance(approval, GranularApproval):
@@ -262,29 +262,29 @@ def _refused(approval: AskForApproval, by_rule: bool) -> str | None:
     return None
 
 
-def _retry(approval: AskForApproval, judged: Sequence[_Judged]) -> Ask | None:
-    """The question after a denial by the sandbox, where the policy lets it be asked."""
+def _retry(approval: AskForApproval, judged: Sequence[_Judged]) -> AskUser | None:
+    """The question after a denial by the sandbox; None if the policy forbids it."""
     if not retries(approval):
         return None
-    return Ask(RETRY, _amendment(judged, Decision.ALLOW), False)
+    return AskUser(RETRY, _amendment(judged, Decision.ALLOW), False)
 
 
 def retries(approval: AskForApproval) -> bool:
-    """Whether what the sandbox has stopped may be tried again without it, once the user agrees or has agreed already."""
+    """Whether a denied command may run again without the sandbox, if the user agrees or has agreed."""
     if isinstance(approval, GranularApproval):
         return approval.granular.sandbox_approval
     return approval in ("untrusted", "on-failure")
 
 
 def asks(approval: AskForApproval) -> bool:
-    """Whether the user may be asked to let a command run without a sandbox that this machine does not have."""
+    """Whether the user may be asked to run a command without a sandbox, on a machine that has none."""
     if isinstance(approval, GranularApproval):
         return approval.granular.sandbox_approval
     return approval != "never"
 
 
 def _amendment(judged: Sequence[_Judged], decision: Decision) -> Sequence[str] | None:
-    """The rule that would have spared the question: for the first command without a rule that led to `decision`."""
+    """The rule that would avoid the question: for the first unmatched command that led to `decision`."""
     rules = [match.rule for part in judged for match in part.matches]
     if any(decision is Decision.ALLOW or rule.decision is Decision.PROMPT for rule in rules):
         return None
@@ -294,7 +294,7 @@ def _amendment(judged: Sequence[_Judged], decision: Decision) -> Sequence[str] |
 def _requested(
     prefix: Sequence[str] | None, judged: Sequence[_Judged], rules: Rules, programs: Mapping[str, Program]
 ) -> Sequence[str] | None:
-    """The rule the model proposes, if it is not too wide and would allow all that is asked for."""
+    """The rule that the model proposes, if it is not too wide and would allow every command."""
     if not prefix or tuple(prefix) in _TOO_WIDE or any(part.matches for part in judged):
         return None
     wider = rules.with_prefix(prefix)

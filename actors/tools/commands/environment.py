@@ -1,7 +1,7 @@
-"""The environment a command gets: `shell_environment_policy` of config.toml, what says where it runs, and which shell.
+"""The environment and the shell of a command, by `shell_environment_policy` of config.toml.
 
-The order of the policy: what is inherited, the keys that the configuration names, the default excludes, `exclude`, `set`,
-`include_only`. Whatever it says, programs of our own are found.
+The policy applies in this order: inherited variables, without the keys that the configuration names, default excludes,
+`exclude`, `set`, `include_only`. Our own programs are on the PATH under every policy.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _QUIET: Final[Mapping[str, str]] = {
     "GH_PAGER": "cat",
     "CODEX_CI": "1",
 }
-"""Set for `exec_command`, so that programs write plain text and page nothing."""
+"""For `exec_command`, so that programs write plain text and start no pager."""
 
 
 @frozen
 class Programs:
-    """Programs of our own for commands: their folder, their names, and the paths that have to be readable for them to run."""
+    """Our own programs for commands: their folder, their names, and the paths that must be readable to run them."""
 
     folder: str
     names: Sequence[str]
@@ -50,9 +50,9 @@ class Programs:
 
 @frozen(kw_only=True)
 class EnvironmentPolicy:
-    """Which variables a command inherits. Patterns have `*` and `?` and do not tell upper from lower case.
+    """Which variables a command inherits. Patterns have `*` and `?` and ignore case.
 
-    `keys` are variables that the configuration takes credentials from; of these, a command inherits what `allow_keys` names.
+    `keys` are variables from which the configuration takes credentials. A command inherits only those in `allow_keys`.
     """
 
     inherit: Inherit = "all"
@@ -64,14 +64,14 @@ class EnvironmentPolicy:
     include_only: Sequence[str] = ()
 
     def without_keys(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """What the runtime hands on of its environment: all of it but the keys. Of `_CORE` nothing is ever a key."""
+        """The inherited environment without the keys. A variable of `_CORE` is never a key."""
         allowed = _matcher(self.allow_keys)
         kept = {name for name in self.keys if name.upper() not in _CORE and not allowed.fullmatch(name)}
         return {name: value for name, value in inherited.items() if name not in kept}
 
 
 def environment_policy(table: object, keys: AbstractSet[str] = frozenset()) -> EnvironmentPolicy:
-    """The policy of a `[shell_environment_policy]` table; what is missing or of a wrong type is the default."""
+    """The policy of a `[shell_environment_policy]` table; a missing member or one of a wrong type has its default."""
     given: Mapping[str, Any] = cast("Mapping[str, Any]", table) if isinstance(table, Mapping) else {}
 
     def texts(name: str) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def environment_policy(table: object, keys: AbstractSet[str] = frozenset()) -> E
 
 
 def _matcher(patterns: Iterable[str]) -> re.Pattern[str]:
-    """What matches any of `patterns` as a whole; with none, nothing."""
+    """A pattern that fully matches any of `patterns`; without any, it matches nothing."""
     parts = (re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".") for pattern in patterns)
     return re.compile("|".join(f"(?:{part})" for part in parts) or r"(?!)", re.IGNORECASE | re.DOTALL)
 
@@ -109,9 +109,9 @@ def command_environment(
     quiet: bool = False,
     programs: Programs | None = None,
 ) -> dict[str, str]:
-    """The environment of one command; `quiet` for those of `exec_command`, `network` False if a sandbox denies it.
+    """The environment of one command. `quiet` is for `exec_command`; `network` False if a sandbox denies it.
 
-    `programs` go to the front of its PATH; where the policy leaves it none, `with_programs` has to do.
+    The folder of `programs` is put first on its PATH. If the policy leaves no PATH, `with_programs` adds it.
     """
     match policy.inherit:
         case "all":
@@ -142,7 +142,7 @@ _SHELLS: Final = ("bash", "zsh", "sh")
 
 
 def user_shell() -> str:
-    """The path of the user's login shell, of a kind whose scripts are understood; otherwise of /bin/sh."""
+    """The path of the user's login shell if it is bash, zsh or sh; else /bin/sh."""
     try:
         shell = pwd.getpwuid(os.getuid()).pw_shell
     except KeyError:
@@ -151,7 +151,7 @@ def user_shell() -> str:
 
 
 def find_shell(wanted: str) -> str:
-    """The path of the shell `wanted`, a path or a name; of one of that name elsewhere; or of /bin/sh."""
+    """The path of the shell `wanted` (a path or a name), or of another with its name; else /bin/sh."""
     name = os.path.basename(wanted)
     if name in _SHELLS:
         if os.path.isabs(wanted) and os.access(wanted, os.X_OK):
@@ -163,15 +163,14 @@ def find_shell(wanted: str) -> str:
 
 
 def shell_argv(script: str, *, shell: str | None = None, login: bool = True) -> list[str]:
-    """How `script` is run: by the user's shell unless `shell` names another, as a login shell unless told otherwise."""
+    """The command line that runs `script`: by default in the user's shell, as a login shell."""
     return [user_shell() if shell is None else find_shell(shell), "-lc" if login else "-c", script]
 
 
 def with_programs(argv: Sequence[str], env: Mapping[str, str], programs: Programs) -> list[str]:
-    """The command line, with a script that names one of the programs put so that it finds it.
+    """The command line; a script that names one of the programs is changed to find it.
 
-    A login shell's profile often sets PATH anew, and a shell that is given none has one of its own. Other scripts stay
-    as they are.
+    The profile of a login shell may reset PATH, and a shell without a PATH uses a default. Other scripts are not changed.
     """
     match argv:
         case [shell, "-lc" | "-c" as flag, script] if os.path.basename(shell) in _SHELLS:

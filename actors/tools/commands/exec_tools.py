@@ -30,30 +30,30 @@ from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, 
 
 
 class PatchCommands(Protocol):
-    """What takes the commands that are patches. The methods are those of `patch.commands.PatchCommands`."""
+    """Applies commands that are patches. Implemented by `patch.tool.PatchCommands`."""
 
     def suspects(self, call: Call) -> bool:
-        """Whether the call may hold a patch; cheap."""
+        """Whether the call may contain a patch; cheap."""
         ...
 
     async def take(self, tool: str, argv: list[str], cwd: str, call_id: str, host: ToolHost) -> Output | None:
-        """Apply the patch that the command is, and answer as the tool does; None if it is another command."""
+        """Apply the patch in the command, and answer in the form of `tool`; None if it is another command."""
         ...
 
 
 class ExecCommandTool:
-    """Runs a script; it goes on as a session if it takes longer than the call waits."""
+    """Runs a script; becomes a session if it runs longer than the call waits."""
 
     name = "exec_command"
     namespace = None
     offer = EXEC_COMMAND
 
     def __init__(self, runner: Runner, patches: PatchCommands, *, logins: bool = True) -> None:
-        """`logins`: whether shells may be login shells."""
+        """`logins`: allow login shells."""
         self._runner, self._patches, self._logins = runner, patches, logins
 
     def exclusive(self, call: Call) -> bool:
-        """A patch is."""
+        """Calls with a patch."""
         return self._patches.suspects(call)
 
     def use(self, call: Call) -> Use | None:
@@ -61,7 +61,7 @@ class ExecCommandTool:
         return script_use(call, "cmd")
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Run it; what is left running when the call is cancelled is killed."""
+        """Run the script. A cancelled call kills it."""
         given, runner = call.arguments(ExecCommand), self._runner
         cwd = working_directory(host.cwd, given.workdir)
         argv = shell_argv(given.cmd, shell=given.shell, login=given.login and self._logins)
@@ -102,7 +102,7 @@ class ExecCommandTool:
 
 
 class WriteStdinTool:
-    """Writes to a session, or looks what it has written."""
+    """Writes to a session, or reads its new output."""
 
     name = "write_stdin"
     namespace = None
@@ -113,19 +113,19 @@ class WriteStdinTool:
         self._runner, self._longest_poll = runner, longest_poll
 
     def exclusive(self, call: Call) -> bool:
-        """What is written has to arrive in the order of the calls; looking disturbs nobody."""
+        """Calls with input, which must arrive in order."""
         try:
             return bool(call.arguments(WriteStdin).chars)
         except ToolRefused:
             return False
 
     def use(self, call: Call) -> Use | None:
-        """See Hooked. What is typed is a command as far as hooks can tell."""
+        """See Hooked. For hooks, typed text is a command."""
         use = script_use(call, "chars")
         return use if use is not None and use.input["command"] else None
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Write if that may be written, then wait for more output."""
+        """Write the input if it is allowed, then wait for output."""
         given = call.arguments(WriteStdin)
         seconds = write_yield(given.yield_time_ms, poll=not given.chars, longest_poll=self._longest_poll)
         sessions, session_id = self._runner.sessions, str(given.session_id)
@@ -143,12 +143,12 @@ class WriteStdinTool:
 
 
 def bash(call_id: str, script: str) -> Use:
-    """The use of a shell that a command is."""
+    """A command as hooks receive it."""
     return Use(id=call_id, tool="Bash", input={"command": script})
 
 
 def script_use(call: Call, member: str) -> Use | None:
-    """The same of a call whose script is that member of its arguments."""
+    """The use in a call; `member` of its arguments is the script."""
     try:
         script: object = call.arguments(Mapping[str, object]).get(member)  # type: ignore[type-abstract]
     except ToolRefused:

@@ -1,6 +1,7 @@
-"""One run of a command: the process, its output to subscribers and to the buffers, and its end.
+"""One run of a command: its process, its output to clients and buffers, and its end.
 
-`run` is a task of the nursery that the command may live as long as; when it is cancelled, the tree is gone when it returns.
+`run` is a task in the nursery that bounds the life of the command. If it is cancelled, it kills the tree and returns when the
+tree is gone.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from typing import Final, TypeAlias
 
 import trio
 
-from spindle.actors.tools.commands.deltas import Deltas
-from spindle.actors.tools.commands.output import HeadTail, new_decoder
+from spindle.actors.tools.commands.output import Deltas, HeadTail, new_decoder
 from spindle.actors.tools.commands.process import Command, Process, Warden
 
 GRACE: Final = 0.05
-"""Seconds that the output may stay open after the command has ended, as in the reference."""
-_DRAIN: Final = 1.0  # seconds for the rest of the output, once nobody is left to write any
+"""Seconds to wait for the end of the output after the command has exited, as in Codex."""
+_DRAIN: Final = 1.0  # seconds for the rest of the output after the tree was killed
 _LAST_WAIT: Final = 5.0
 
 
 Around: TypeAlias = Callable[[Command], AbstractAsyncContextManager[Command]]
-"""What is started instead of a command, such as the same in a sandbox, and held as long as anything of it may run."""
+"""Replaces a command, for instance by the same in a sandbox; its context lasts while any process of the command may run."""
 
 
 @asynccontextmanager
@@ -44,7 +44,7 @@ class Execution:
         linger: bool = False,
         around: Around = plain,
     ) -> None:
-        """`linger`: what the command leaves running stays until `run` is cancelled; otherwise it ends with the command."""
+        """`linger`: background processes of the command live until `run` is cancelled; else they end with the command."""
         self.command = command
         self._warden, self._linger, self._around = warden, linger, around
         self._deltas = Deltas(emit, room)
@@ -54,7 +54,7 @@ class Execution:
         self.exited = trio.Event()
         """Set when the command has ended and its output is complete."""
         self.exit_code = -1
-        """Valid once it has exited; -1 if a signal ended it."""
+        """Valid after the exit; -1 if a signal ended it."""
         self.transcript = HeadTail()
         """All output."""
         self.unread = HeadTail()
@@ -63,7 +63,7 @@ class Execution:
         self._began = 0.0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run the command to its end. Does not raise but for `task_status`."""
+        """Run the command to its end. Raises only before `task_status` is set."""
         self._began = trio.current_time()
         try:
             async with self._around(self.command) as command, await self._warden.start(command) as process:
@@ -81,28 +81,28 @@ class Execution:
 
     @property
     def pid(self) -> int | None:
-        """Of the command while it runs."""
+        """The process id while the command runs, else None."""
         return self._process.pid if self._process is not None else None
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the command was started, until it exited."""
+        """Seconds from the start to the exit, or until now."""
         return self.seconds if self.exited.is_set() else trio.current_time() - self._began
 
     def kill(self) -> None:
-        """Kill the command and all it started; `exited` follows."""
+        """Kill the command and all that it started; `exited` is set soon after."""
         self._killed = True
         if self._process is not None:
             self._process.kill()
 
     async def end(self) -> None:
-        """Kill it and wait until it is over, some seconds at most. Not cancelled."""
+        """Kill it and wait for `exited`, at most `_LAST_WAIT` seconds. Not cancelled."""
         self.kill()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WAIT):
             await self.exited.wait()
 
     async def write(self, data: bytes) -> None:
-        """Write to its input. Raises BrokenResourceError or ClosedResourceError if it takes none."""
+        """Write to its standard input. Raises BrokenResourceError or ClosedResourceError if that is closed."""
         if self._process is None:
             raise trio.ClosedResourceError("the command has ended")
         await self._process.write(data)
@@ -126,7 +126,7 @@ class Execution:
             self.exited.set()
 
     async def _pump(self, process: Process) -> None:
-        """Pass the output on; after the exit, when only what was left behind still writes, throw it away."""
+        """Forward the output; after the exit, discard what background processes write."""
         decoder = new_decoder()
         while True:
             block: bytes | None = None

@@ -1,16 +1,16 @@
-"""A command as clients see it and as the rollout keeps it: started, its output, completed, in that order and once each."""
+"""A command as an item for clients and the rollout: started, output, completed, in this order and once each."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from attrs import evolve
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.actions import command_actions
-from spindle.actors.tools.interface import Use
+from spindle.actors.tools.interface import CommandHost, Use
 from spindle.rpc.protocol.items import (
     CommandAction,
     CommandExecutionItem,
@@ -36,30 +36,8 @@ _SOURCES: Final[Mapping[CommandExecutionSource, str]] = {
 }
 
 
-class CommandHost(Protocol):
-    """The thread and the turn that a command runs for."""
-
-    @property
-    def thread_id(self) -> str: ...
-
-    @property
-    def turn_id(self) -> str: ...
-
-    def emit(self, params: object) -> None:
-        """Send a notification to the thread's subscribers."""
-
-    def record(self, *entries: Entry) -> None:
-        """Append to the rollout; when this returns the lines are in it."""
-
-    async def room(self) -> None:
-        """Wait for subscribers that may make a command wait."""
-
-    def settle(self, finish: Callable[[], None]) -> None:
-        """Call `finish` as soon as `record` can be called: at once in a turn, and after it when the rollout is open again."""
-
-
 def parsed_command(action: CommandAction) -> dict[str, Any]:
-    """An action as rollouts write it."""
+    """An action in the form of rollouts."""
     match action:
         case ReadAction():
             return {"type": "read", "cmd": action.command, "name": action.name, "path": action.path}
@@ -72,7 +50,7 @@ def parsed_command(action: CommandAction) -> dict[str, Any]:
 
 
 class CommandItem:
-    """The item of one command. Every method may be called at any time; what comes too late or twice is left out."""
+    """The item of one command. Any method may be called at any time; a late or second call has no effect."""
 
     def __init__(
         self,
@@ -95,24 +73,24 @@ class CommandItem:
         )
         self._started = self._completed = False
         self.use: Use | None = None
-        """What hooks are told of the command, for whoever sees its end."""
+        """The command as hooks receive it, for the call that sees its end."""
 
     def start(self, *, asked: bool = False) -> None:
-        """Announce the command: before it runs, or, `asked`, before the user is asked whether it may."""
+        """Emit item/started: before the command runs, or, if `asked`, before the user is asked."""
         if not self._started:
             self._started = True
             shown = self._not_running() if asked else self.item
             self.host.emit(ItemStartedNotification(shown, self.host.thread_id, self.host.turn_id, _now_ms()))
 
     def delta(self, text: str) -> None:
-        """More output."""
+        """Emit a piece of output."""
         if text and self._started and not self._completed:
             self.host.emit(
                 CommandExecutionOutputDeltaNotification(self.host.thread_id, self.host.turn_id, self.item.id, text)
             )
 
     def interaction(self, host: CommandHost, stdin: str) -> None:
-        """The model wrote `stdin` or polled, in the turn of `host`, which may be a later one."""
+        """The model wrote `stdin` or polled, in the turn of `host`, maybe a later one."""
         host.emit(
             TerminalInteractionNotification(
                 host.thread_id, host.turn_id, self.item.id, self.item.process_id or "", stdin
@@ -120,15 +98,15 @@ class CommandItem:
         )
 
     def complete(self, exit_code: int, output: str, seconds: float) -> None:
-        """The command has ended; exit code -1 if by a signal. Recorded, then announced."""
+        """The command has ended; exit code -1 for a signal. Recorded, then emitted."""
         self._end("completed" if exit_code == 0 else "failed", exit_code, output, seconds)
 
     def decline(self, reason: str = "") -> None:
-        """The command does not run; `reason` is shown as its output."""
+        """The command does not run; `reason` is its output."""
         self._end("declined", None, reason, 0.0)
 
     def _not_running(self) -> CommandExecutionItem:
-        """As long as there is no process there is no session either."""
+        """The item without a process, and so without a session."""
         source: CommandExecutionSource = "agent" if self.item.source == "unifiedExecStartup" else self.item.source
         return evolve(self.item, process_id=None, source=source)
 

@@ -1,6 +1,6 @@
-"""The verdict on a command as it would be started now: in its environment, with the folders that the model may write.
+"""Judge a command as it would start now: in its environment, and with the folders that the model may write.
 
-Looks at files, so it is for worker threads.
+Reads the file system: for worker threads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHARED: Final = ("/tmp", "/var/tmp")
 
 
 def may_write(place: Place, policy: SandboxPolicy, confinement: Confinement | None) -> Writable:
-    """What the model may write unasked: also what it may have written under an earlier policy of the thread."""
+    """The paths that the model may write without asking, now or under an earlier policy of the thread."""
     more = policy.writable_roots if isinstance(policy, WorkspaceWritePolicy) else ()
     roots = {os.path.realpath(root) for root in (place.cwd, *_SHARED, *more, place.tmpdir) if root}
 
@@ -38,7 +38,7 @@ def may_write(place: Place, policy: SandboxPolicy, confinement: Confinement | No
 
 @frozen
 class Judgement:
-    """What is to be done, and what is started if it runs without a question."""
+    """The verdict, and the command to start if it runs without asking."""
 
     verdict: Verdict
     command: Command
@@ -55,8 +55,10 @@ def judge(
     justification: str | None = None,
     prefix_rule: Sequence[str] | None = None,
 ) -> Judgement:
-    """See `decide`. What runs for what its programs are names them by their paths; outside of the sandbox it has no folder
-    on its PATH that the model may write, for programs start others.
+    """See `decide`. Blocks.
+
+    A command that is allowed because of its programs starts them by path. Outside the sandbox, its PATH has no folder that
+    the model may write, because programs start others.
     """
     env, argv = command.env, command.argv
     script = shell_script(argv)

@@ -1,7 +1,7 @@
-"""Which program a name leads to, and whether the model could have put it there.
+"""Find the program that a name resolves to, and whether the model could have written it.
 
-What is allowed by name is allowed as the program that was found, and is started by its path: what somebody puts in front of
-it afterwards, in a folder of PATH that may be written, is not run.
+A command that is allowed by name is started by the path of the program that was found. So a file that is later put into an
+earlier folder of PATH does not run.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _BUILTIN: Final = frozenset(
         *("true", "type", "ulimit", "umask", "unalias", "wait"),
     )
 )
-# what these name is loaded before the command, or read by its shell
+# files that these name are loaded into the command, or read by its shell
 _LOADED: Final = ("BASH_ENV", "DYLD_INSERT_LIBRARIES", "DYLD_LIBRARY_PATH", "LD_AUDIT", "LD_LIBRARY_PATH", "LD_PRELOAD")
 
 Writable = Callable[[str], bool]
-"""Whether the model may write to a real, absolute path without being asked."""
+"""Whether the model may write to a real, absolute path without asking."""
 
 
 @frozen
 class Program:
-    """What a name leads to. `path` is absolute, None for a builtin of the shells; `real` is free of links.
+    """The program of a name. `path` is absolute, None for a builtin of the shells; `real` has no links.
 
-    `fixed`: the model cannot have written it. `system`: it belongs to the system, in a folder where only root may write.
+    `fixed`: the model cannot have written it. `system`: it is in a system folder that only root may write.
     """
 
     path: str | None
@@ -47,11 +47,10 @@ BUILTIN: Final = Program(None)
 def locate(
     names: Iterable[str], *, path: str, writable: Writable, shell: str, builtins: bool = False
 ) -> dict[str, Program]:
-    """The programs that `names` lead to, without those that lead nowhere. Blocks.
+    """The programs of `names` that are found. Blocks.
 
-    A name is looked up in `path`, the PATH of the command. Paths are taken as they are; relative ones lead nowhere, for
-    a script may go elsewhere first. `shell` is the user's own, which counts as one of the system's. `builtins`: they are
-    words of a script.
+    A name is searched in `path`, the PATH of the command. A relative path is not resolved, because a script may change its
+    directory. `shell` is the user's shell, which counts as a system program. `builtins`: names may be builtins of a shell.
     """
     found = {name: _locate(name, path, writable, builtins) for name in names}
     return {
@@ -88,7 +87,7 @@ def _program(path: str, writable: Writable) -> Program:
 
 
 def _roots_own(path: str) -> bool:
-    """Whether `path` is root's, and nobody else may write it."""
+    """Whether root owns `path`, and no other user may write it."""
     try:
         found = os.stat(path)
     except OSError:
@@ -97,9 +96,9 @@ def _roots_own(path: str) -> bool:
 
 
 def loads_only_fixed(env: Mapping[str, str], *, profiles: bool, writable: Writable) -> bool:
-    """Whether nothing that the model may write is loaded into a command, or read by its shell, before it runs. Blocks.
+    """Whether no file that the model may write is loaded into a command or read by its shell before it runs. Blocks.
 
-    `profiles`: the shell reads those of the user.
+    `profiles`: the shell reads the user's profiles.
     """
     paths = [part for name in _LOADED if env.get(name) for part in env[name].replace(" ", ":").split(":")]
     if profiles:

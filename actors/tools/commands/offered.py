@@ -1,12 +1,11 @@
-"""The tools that run commands, as they are offered to the model: names, parameters and what is said about them.
-
-Names and types are the reference's, the words our own.
-"""
+"""The offers of the tools that run commands. Names and types are Codex's, the descriptions our own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
+
+from spindle.actors.tools.interface import function
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -25,21 +24,6 @@ def _flag(description: str) -> Schema:
 
 def _words(description: str) -> Schema:
     return {"type": "array", "items": {"type": "string"}, "description": description}
-
-
-def _tool(name: str, description: str, parameters: Mapping[str, Schema], required: Sequence[str]) -> Schema:
-    return {
-        "type": "function",
-        "name": name,
-        "description": description,
-        "strict": False,
-        "parameters": {
-            "type": "object",
-            "properties": dict(parameters),
-            "required": list(required),
-            "additionalProperties": False,
-        },
-    }
 
 
 _WORKDIR: Final = _text("Directory to run in; relative to the working directory of the turn, which is the default.")
@@ -61,7 +45,7 @@ _ESCALATION: Final[Mapping[str, Schema]] = {
     ),
 }
 
-EXEC_COMMAND: Final = _tool(
+EXEC_COMMAND: Final = function(
     "exec_command",
     "Runs a command. Answers with its output and exit code, or, if it still runs after the wait, with the number of a session "
     "that write_stdin continues.",
@@ -79,7 +63,7 @@ EXEC_COMMAND: Final = _tool(
     },
     ["cmd"],
 )
-WRITE_STDIN: Final = _tool(
+WRITE_STDIN: Final = function(
     "write_stdin",
     "Writes to a session that exec_command began, and answers with what it has written since the last answer.",
     {
@@ -90,7 +74,7 @@ WRITE_STDIN: Final = _tool(
     },
     ["session_id"],
 )
-SHELL: Final = _tool(
+SHELL: Final = function(
     "shell",
     "Runs a program with its arguments and answers with its output. To use a shell's syntax, run the shell: "
     '["bash", "-lc", "…"]. Set workdir rather than change directories.',
@@ -103,7 +87,7 @@ SHELL: Final = _tool(
     ["command"],
 )
 
-SHELL_COMMAND: Final = _tool(
+SHELL_COMMAND: Final = function(
     "shell_command",
     "Runs a script of the user's shell to its end and answers with its output. Set workdir rather than change directories.",
     {

@@ -1,7 +1,7 @@
-"""Which of our own commands is at the other end of a connection, by the kernel's tables.
+"""Find out whether the peer of a connection is one of our own commands, from the kernel's tables.
 
-A command that could be a client of the server that runs it would be out of every sandbox with one request. Where there is
-no /proc (macOS) it is not known, and nothing is refused. docs/sandbox.md says what this covers.
+A command that is a client of the server that runs it could leave every sandbox with one request. Without /proc (macOS) the
+peer is unknown, and nothing is refused. docs/sandbox.md says what this covers.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from spindle.rpc.transports.peers import Address, Peer
 
 PROC: Final = "/proc"
 LONGEST: Final = 2.0
-"""Seconds that looking for a process may take; then it counts as not found."""
+"""Deadline of the search for a process, in seconds; after that it counts as not found."""
 _TRIES: Final = 10  # the tables change while they are read
 FORWARDERS: Final = frozenset({"sshd", "sshd-session", "dropbear"})
-"""Programs that connect for the user, as the user, and hide their descriptors from the user's other processes."""
+"""Programs that connect on behalf of the user, with the user's id, and hide their descriptors from other processes."""
 
 OWN: Final = "a command that this server runs cannot be its client"
 UNKNOWN: Final = "the process at the other end is not found, and this server runs commands, which cannot be its clients"
@@ -35,22 +35,22 @@ Lineage: TypeAlias = tuple[int, ...]
 
 
 async def refusal(warden: Warden, peer: Peer, limiter: trio.CapacityLimiter) -> str | None:
-    """Why `peer` is not served: it is a command of `warden`, or may be one; None if it is served."""
+    """Why `peer` is refused: it is a command of `warden`, or may be one. None if it is served."""
     if not warden.commanded:
         return None
     found = await trio.to_thread.run_sync(candidates, peer, limiter=limiter, abandon_on_cancel=True)
     if found is None:
         return None
-    trees = warden.trees()  # of now: what started meanwhile has said so
+    trees = warden.trees()  # read after the search, so new commands are included
     if any(trees.hold(lineage) for lineage in found):
         return OWN
     return None if found else UNKNOWN
 
 
 def candidates(peer: Peer) -> list[Lineage] | None:
-    """The processes that may be at the other end; None where that cannot be known. Blocks, for `LONGEST` at most.
+    """The processes that may be the peer; None if that cannot be known. Blocks, at most `LONGEST`.
 
-    One, mostly. Of a TCP connection that nobody seems to own, those whose descriptors we may not see and that could.
+    Usually one. For a TCP connection without a visible owner, all processes whose descriptors are hidden and that may own it.
     """
     if not os.path.exists(f"{PROC}/self/stat"):
         return None
@@ -70,13 +70,13 @@ def _lineages(pids: list[int], until: float) -> list[Lineage]:
 
 
 def _lineage(pid: int, until: float) -> Lineage:
-    """Empty if the process has ended."""
+    """The lineage of a process; empty if it has ended."""
     for _ in range(_TRIES):
         lineage = [pid]
         while lineage[-1] > 1:
             _hurry(until)
             if (parent := _parent(lineage[-1])) is None:
-                break  # it has ended, and what is below it has another parent now
+                break  # it has ended, and its children have a new parent
             lineage.append(parent)
         else:
             return tuple(lineage)
@@ -100,7 +100,7 @@ def _hurry(until: float) -> None:
 
 @frozen
 class _Row:
-    """A socket in the kernel's table: `inode` is 0 once no process has it."""
+    """A socket in the kernel's table; `inode` is 0 if no process has it open."""
 
     inode: int
     uid: int
@@ -111,7 +111,7 @@ def _owners(theirs: Address, ours: Address, until: float) -> list[Lineage]:
     if row is None or row.inode == 0:
         return []
     hidden: list[int] = []
-    for pid in sorted(_processes(), reverse=True):  # a client that has just come is likely to be new
+    for pid in sorted(_processes(), reverse=True):  # the client is likely a new process
         _hurry(until)
         try:
             if _has(pid, f"socket:[{row.inode}]"):
@@ -128,7 +128,7 @@ def _processes() -> list[int]:
 
 
 def _has(pid: int, link: str) -> bool:
-    """Raises PermissionError for a process that is not to be looked into, other OSErrors for one that has ended."""
+    """Whether the process has the socket open. Raises PermissionError if that is hidden, other OSErrors if it has ended."""
     for fd in os.listdir(folder := f"{PROC}/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
             if os.readlink(f"{folder}/{fd}") == link:
@@ -137,7 +137,7 @@ def _has(pid: int, link: str) -> bool:
 
 
 def _may_own(pid: int, uid: int) -> bool:
-    """Whether a process whose descriptors are hidden counts as the owner of a socket of user `uid` that nobody seems to own."""
+    """Whether a process with hidden descriptors may own a socket of user `uid` that has no visible owner."""
     members: dict[str, str] = {}
     with contextlib.suppress(OSError), open(f"{PROC}/{pid}/status", encoding="utf-8", errors="replace") as file:
         members = {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
@@ -159,7 +159,7 @@ def _row(theirs: Address, ours: Address, until: float) -> _Row | None:
 
 
 def _tables(theirs: Address, ours: Address) -> Iterator[tuple[str, bytes, bytes]]:
-    """The tables that can have a connection, and how they write its addresses."""
+    """The tables that may list a connection, with its addresses in their form."""
     if ":" in theirs[0]:
         yield "tcp6", _written(socket.AF_INET6, theirs), _written(socket.AF_INET6, ours)
         return
@@ -169,7 +169,7 @@ def _tables(theirs: Address, ours: Address) -> Iterator[tuple[str, bytes, bytes]
 
 
 def _written(family: socket.AddressFamily, address: Address) -> bytes:
-    """As in /proc/net/tcp: words of 32 bits in the machine's byte order, and the port."""
+    """The form of /proc/net/tcp: words of 32 bits in the machine's byte order, and the port."""
     packed = socket.inet_pton(family, address[0].partition("%")[0])
     words = [int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed), 4)]
     return b"%b:%04X" % (b"".join(b"%08X" % word for word in words), address[1])

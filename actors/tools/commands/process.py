@@ -1,7 +1,6 @@
-"""Starting a command and ending it with everything it started: the side of the runtime.
+"""Start a command, and end it with all that it started: the runtime's side.
 
-The work is done by a program of its own (`warden`), which outlives nobody: it and all commands end when this process
-does, however that happens.
+A separate program (`warden`) does the work. It and all commands end when this process ends, even by SIGKILL.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ from spindle.actors.tools.commands import warden as program
 from spindle.actors.tools.sandbox.confinement import Confinement
 
 BLOCK: Final = 32 * 1024
-"""Bytes read at a time: little enough that handling one never holds up other tasks."""
+"""Bytes read at a time; few, so that handling them does not delay other tasks."""
 _LAST_WAIT: Final = 5.0  # seconds that closing waits for the end of a tree
 ROWS, COLUMNS = 24, 80
-# A command can read the environment of the processes above it (/proc), so there is no key in it.
+# no keys: a command can read the environment of its ancestors in /proc
 _OF_WARDENS: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @frozen(kw_only=True)
 class Command:
-    """What to run. Without `tty`, standard input is empty unless `stdin`; `split` keeps standard error apart.
+    """A command to start. Without `tty`, standard input is empty unless `stdin`; `split` separates standard error.
 
-    `confinement` is what it is held to by the one who starts it; None: nothing. `may_connect`: the user has configured
-    it, and it may be a client of the server that runs it, which commands may not.
+    `confinement` is the confinement that the caller applies, if any. `may_connect`: a program that the user has configured; it
+    may be a client of the server that runs it, which commands may not.
     """
 
     argv: Sequence[str]
@@ -57,25 +56,25 @@ class Command:
 
 @frozen
 class Trees:
-    """Of which processes everything that runs is below: the warden, and the keepers of commands and of what may connect."""
+    """The process ids of the roots: the warden, and the keepers of commands and of programs that may connect."""
 
     warden: int | None
     commands: frozenset[int]
     others: frozenset[int]
 
     def hold(self, lineage: Sequence[int]) -> bool:
-        """Whether a process is part of a command, by its ancestors, nearest first."""
+        """Whether a process belongs to a command. `lineage`: the process and its ancestors, nearest first."""
         for pid, parent in pairwise((*lineage, 0)):
-            # a keeper that has ended unnoticed may have left its number to a command's process, but not its parent
+            # a command's process may reuse the id of a keeper that has ended, but has another parent
             if pid in self.others and parent == self.warden:
                 return False
-            if pid in self.commands or pid == self.warden:  # straight below the warden: its keeper was killed
+            if pid in self.commands or pid == self.warden:  # a child of the warden: its keeper was killed
                 return True
         return False
 
 
 class Process:
-    """A command that runs. Use it as an async context manager: the end of the block is the end of its tree."""
+    """A running command. An async context manager: the end of the block kills its tree."""
 
     def __init__(
         self, control: trio.socket.SocketType, ends: _Ends, *, may_connect: bool, closed: Callable[[Process], None]
@@ -88,9 +87,9 @@ class Process:
         self._over = False
         self.pid = 0
         self.keeper = 0
-        """The process that started it; 0 before that, and when nothing is left."""
+        """The id of its keeper; 0 before the start, and when the tree is gone."""
         self.status: int | None = None
-        """Exit code, or the number of the signal that ended it, negated; None while it runs."""
+        """The exit code, or the negated number of the signal that ended it; None while it runs."""
 
     async def __aenter__(self) -> Process:
         return self
@@ -100,35 +99,35 @@ class Process:
 
     @property
     def input(self) -> trio.lowlevel.FdStream | None:
-        """The command's input, if it has any. Closing the process closes it, as the other two."""
+        """The command's standard input, if any. Closed with the process."""
         return self._ends.input
 
     @property
     def output(self) -> trio.lowlevel.FdStream | None:
-        """The command's output, for whoever wants the stream itself; see `read`."""
+        """The command's output as a stream; see `read`. Closed with the process."""
         return self._ends.output
 
     @property
     def error(self) -> trio.lowlevel.FdStream | None:
-        """A `split` command's standard error; likewise."""
+        """A `split` command's standard error as a stream. Closed with the process."""
         return self._ends.error
 
     async def read(self) -> bytes:
-        """Some output, of a command that is not `split` both streams as they come; empty at the end."""
+        """Read some output; without `split`, both streams mixed. Empty at the end."""
         return await _read(self._ends.output)
 
     async def read_error(self) -> bytes:
-        """Some of a `split` command's standard error; empty at the end."""
+        """Read some of a `split` command's standard error. Empty at the end."""
         return await _read(self._ends.error)
 
     async def write(self, data: bytes) -> None:
-        """Write to the command's input; waits while it does not read. Raises BrokenResourceError if nobody can."""
+        """Write to standard input; waits while the command does not read. Raises BrokenResourceError if nothing can read it."""
         if self._ends.input is None:
             raise trio.ClosedResourceError("the command has no standard input")
         await self._ends.input.send_all(data)
 
     async def close_input(self) -> None:
-        """End the command's input. A terminal stays open: it has no end of its own."""
+        """Close standard input. No effect on a terminal."""
         if self._ends.input is not None and self._ends.input is not self._ends.output:
             await self._ends.input.aclose()
 
@@ -138,11 +137,11 @@ class Process:
         fcntl.ioctl(self._ends.output.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     async def wait(self) -> int:
-        """Wait for the command itself; returns `status`. What it left running does not count."""
+        """Wait until the command itself has ended; returns `status`. Does not wait for background processes."""
         while self.status is None:
             async with self._reading:
-                if not self._settled and not await self.hear():
-                    self.status = -9  # its keeper was killed, and the command with it
+                if not self._settled and not await self.receive():
+                    self.status = -9  # its keeper was killed, and so the command
         return self.status
 
     @property
@@ -150,14 +149,14 @@ class Process:
         return self.status is not None
 
     async def gone(self) -> None:
-        """Wait until nothing is left of the command and of what it started."""
+        """Wait until the command and all that it started have ended."""
         while not self._over:
             async with self._reading:
                 if not self._over:
-                    await self.hear()
+                    await self.receive()
 
     def kill(self) -> None:
-        """Kill the command and all it started. Does not wait; see `gone`."""
+        """Kill the command and all that it started. Does not wait; see `gone`."""
         if not self._over:
             try:
                 self._control.shutdown(socket.SHUT_WR)
@@ -165,7 +164,7 @@ class Process:
                 self._over = True
 
     async def aclose(self) -> None:
-        """Kill the tree, wait until it is gone, at most some seconds, and let go of the descriptors. Not cancelled."""
+        """Kill the tree, wait until it is gone (at most `_LAST_WAIT` seconds), and close the descriptors. Not cancelled."""
         self.kill()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WAIT):
             await self.gone()
@@ -173,8 +172,8 @@ class Process:
         self._ends.close()
         self._closed(self)
 
-    async def hear(self) -> bool:
-        """Take in one message of the keeper; False at the end. Raises OSError if the command could not be started."""
+    async def receive(self) -> bool:
+        """Handle one message of the keeper; False at the end. Raises OSError if the command could not be started."""
         while b"\n" not in self._received:
             try:
                 data = await self._control.recv(256)
@@ -200,7 +199,7 @@ class Process:
 
 
 class Warden:
-    """Starts commands. Made by `open_warden`; the program behind it is started with the first command."""
+    """Starts commands. Open it with `open_warden`; the first command starts the warden's process."""
 
     def __init__(self) -> None:
         self._lock = trio.Lock()
@@ -209,10 +208,10 @@ class Warden:
         self._holders = 0
         self._processes: set[Process] = set()
         self.commanded = False
-        """Whether it has ever been asked to start a command, rather than something that may connect."""
+        """Whether a command was ever started, other than a program that may connect."""
 
     def trees(self) -> Trees:
-        """What runs now."""
+        """The running trees."""
         running = [process for process in self._processes if process.keeper]
         return Trees(
             None if self._child is None else self._child.pid,
@@ -221,7 +220,7 @@ class Warden:
         )
 
     async def start(self, command: Command) -> Process:
-        """Start a command; the caller closes the process. Raises OSError if there is no such program or directory."""
+        """Start a command; the caller closes the process. Raises OSError, for instance for a missing program or directory."""
         self.commanded |= not command.may_connect
         ours, keepers = socket.socketpair()
         try:
@@ -241,7 +240,7 @@ class Warden:
                 keepers.close()
                 for fd in set(theirs):
                     os.close(fd)
-            if not await process.hear():
+            if not await process.receive():
                 raise OSError("the process that starts commands has ended")
         except BaseException:
             await process.aclose()
@@ -250,9 +249,9 @@ class Warden:
 
     @asynccontextmanager
     async def held(self) -> AsyncGenerator[None]:
-        """Whoever starts commands holds it meanwhile: the end of the last such block is the end of the program.
+        """Keep the warden's process for the block; it ends with the last such block.
 
-        It would start again with the next command, which takes some 25 ms.
+        A later command would start it again, which takes about 25 ms.
         """
         self._holders += 1
         try:
@@ -268,7 +267,7 @@ class Warden:
             await trio.sleep_forever()
 
     async def aclose(self) -> None:
-        """End the program; it ends by itself once the last command has. Not cancelled, and bounded."""
+        """End the warden's process, which waits for the last command. Not cancelled; bounded by `_LAST_WAIT`."""
         requests, child = self._requests, self._child
         self._requests = self._child = None
         if requests is not None:
@@ -281,7 +280,7 @@ class Warden:
         async with self._lock:
             try:
                 await _pass(self._requests or await self._open(), fd)
-            except (OSError, trio.ClosedResourceError):  # somebody killed the program; its keepers go on without it
+            except (OSError, trio.ClosedResourceError):  # the warden's process was killed; its keepers live on
                 await self.aclose()
                 await _pass(await self._open(), fd)
 
@@ -289,7 +288,7 @@ class Warden:
         ours, theirs = socket.socketpair()
         argv = [sys.executable, "-I", "-S", program.__file__]
         try:
-            with theirs, trio.CancelScope(shield=True):  # or a child would be started that nobody knows of
+            with theirs, trio.CancelScope(shield=True):  # a cancellation must not lose the child
                 self._child = await trio.to_thread.run_sync(partial(_begin, argv, theirs))
         except BaseException:
             ours.close()
@@ -300,7 +299,7 @@ class Warden:
 
 @asynccontextmanager
 async def open_warden() -> AsyncGenerator[Warden, None]:
-    """A `Warden` for the block; all its commands have ended when the block has."""
+    """A `Warden` for the block; all its commands end with the block."""
     warden = Warden()
     try:
         yield warden
@@ -325,7 +324,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 @frozen
 class _Ends:
-    """Our ends of the command's streams; for a terminal input and output are one."""
+    """Our ends of the command's streams; a terminal has one stream for both."""
 
     input: trio.lowlevel.FdStream | None
     output: trio.lowlevel.FdStream | None
@@ -338,8 +337,8 @@ class _Ends:
 
 
 def _open_ends(command: Command) -> tuple[_Ends, list[int]]:
-    """Streams for a command: ours, and the three descriptors that become its standard streams. Raises OSError."""
-    with ExitStack() as opened:  # closed again if there are no descriptors left for the next
+    """The streams of a command: our ends, and the descriptors of its three standard streams. Raises OSError."""
+    with ExitStack() as opened:  # closed if a later one cannot be opened
 
         def pair(fds: tuple[int, int]) -> tuple[int, int]:
             for fd in fds:
@@ -383,5 +382,5 @@ async def _read(stream: trio.lowlevel.FdStream | None) -> bytes:
         return b""
     try:
         return bytes(await stream.receive_some(BLOCK))
-    except (trio.BrokenResourceError, trio.ClosedResourceError):  # Linux says EIO when a terminal has nobody left
+    except (trio.BrokenResourceError, trio.ClosedResourceError):  # EIO on Linux when no process has the terminal open
         return b""

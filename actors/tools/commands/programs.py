@@ -1,6 +1,6 @@
-"""What a program does with its arguments: a table of those that read files, list them or search them.
+"""A table of programs that read, list or search files, with their actions.
 
-The choice of programs and of the options that take a value is the reference's.
+The programs, and their options that take a value, are Codex's.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from spindle.rpc.protocol.items import CommandAction, ListFilesAction, ReadActio
 Words: TypeAlias = Sequence[str]
 
 CONNECTORS: Final = frozenset({"&&", "||", "|", ";"})
-_FOLDERS: Final = frozenset({"build", "dist", "node_modules", "src"})  # that say little about a path
+_FOLDERS: Final = frozenset({"build", "dist", "node_modules", "src"})  # names that say little about a path
 _NUMBER: Final = re.compile(r"\d*")
 _OFFSET: Final = re.compile(r"\+?\d+")
 _RANGE: Final = re.compile(r"(\d+,)?\d+p")
 
 
-# ---- what only formats
+# ---- programs that only format
 
 
 def only_formats(words: Words) -> bool:
-    """Does the command only form the output of others in a pipeline?"""
+    """Whether the command only formats the output of others in a pipeline."""
     match words:
         case ["wc" | "tr" | "cut" | "sort" | "uniq" | "tee" | "column" | "yes" | "printf", *_]:
             return True
@@ -48,7 +48,7 @@ def only_formats(words: Words) -> bool:
 
 
 def _xargs_changes(words: Words) -> bool:
-    """Does `xargs` run something that changes files in place?"""
+    """Whether `xargs` runs a program that changes files in place."""
     at = 1
     while at < len(words) and words[at].startswith("-"):
         if words[at] == "--":
@@ -74,7 +74,7 @@ def _up_to_connector(args: Words) -> Words:
 
 
 def _without_values(args: Words, valued: frozenset[str]) -> list[str]:
-    """`args` without the `valued` options, their values and ``--name=value``; what follows ``--`` is kept as it is."""
+    """`args` without the `valued` options, their values and ``--name=value``; all after ``--`` is kept."""
     kept: list[str] = []
     at = 0
     while at < len(args):
@@ -90,18 +90,18 @@ def _without_values(args: Words, valued: frozenset[str]) -> list[str]:
 
 
 def _loose_operands(args: Words, valued: frozenset[str] = frozenset()) -> list[str]:
-    """What does not look like an option, after ``--`` neither."""
+    """Arguments that do not look like options, also after ``--``."""
     return [arg for arg in _without_values(args, valued) if not arg.startswith("-")]
 
 
 def _operands(args: Words, valued: frozenset[str] = frozenset()) -> list[str]:
-    """What is not an option; after ``--`` everything."""
+    """Arguments that are not options; after ``--``, all."""
     end = args.index("--") if "--" in args else len(args)
     return _loose_operands(args[:end], valued) + list(args[end + 1 :])
 
 
 def _short(path: str) -> str:
-    """The last part of a path that says something."""
+    """The last significant part of a path."""
     trimmed = path.replace("\\", "/").rstrip("/")
     parts = [part for part in trimmed.split("/") if part and part not in _FOLDERS]
     return parts[-1] if parts else trimmed
@@ -111,7 +111,7 @@ def _first_short(operands: Words, number: int = 0) -> str | None:
     return _short(operands[number]) if len(operands) > number else None
 
 
-# ---- what each program does
+# ---- actions
 
 
 def _read(words: Words, path: str | None) -> CommandAction:
@@ -124,7 +124,7 @@ def _only(operands: Words) -> str | None:
 
 
 def _lists(*valued: str) -> Callable[[Words], CommandAction]:
-    """A program that lists the directory it is given; `valued` are its options that take a value."""
+    """A program that lists a directory; `valued` are its options that take a value."""
 
     def action(words: Words) -> CommandAction:
         return ListFilesAction(quoting.join(words), _first_short(_operands(words[1:], frozenset(valued))))
@@ -133,12 +133,12 @@ def _lists(*valued: str) -> Callable[[Words], CommandAction]:
 
 
 def _shows(*valued: str) -> Callable[[Words], CommandAction]:
-    """A program that shows the one file it is given."""
+    """A program that shows one file."""
     return lambda words: _read(words, _only(_operands(words[1:], frozenset(valued))))
 
 
 def _searches(*valued: str) -> Callable[[Words], CommandAction]:
-    """A program that is given a pattern, then paths."""
+    """A program that takes a pattern, then paths."""
 
     def action(words: Words) -> CommandAction:
         operands = _loose_operands(_up_to_connector(words[1:]), frozenset(valued))
@@ -223,7 +223,7 @@ def _find(words: Words) -> CommandAction:
 
 
 def _end_of_file(count: re.Pattern[str]) -> Callable[[Words], CommandAction]:
-    """`head` or `tail`, with ``-n`` and `count` lines in either spelling or with a file alone."""
+    """`head` or `tail`: with ``-n`` and a `count` in either spelling, or only a file."""
 
     def action(words: Words) -> CommandAction:
         args = list(words[1:])
@@ -245,12 +245,12 @@ def _awk_file(args: Words) -> str | None:
     valued = frozenset({"-F", "-v", "-f", "--field-separator", "--assign", "--file"})
     args = _up_to_connector(args)
     operands = _loose_operands(args, valued)
-    number = 0 if "-f" in args or "--file" in args else 1  # without a script file the first operand is the script
+    number = 0 if "-f" in args or "--file" in args else 1  # without -f, the first operand is the script
     return operands[number] if len(operands) > number else None
 
 
 def _sed_file(args: Words) -> str | None:
-    """The file of a `sed -n` that prints a range of lines."""
+    """The file of `sed -n` that prints a range of lines."""
     args = _up_to_connector(args)
     if "-n" not in args:
         return None
@@ -318,7 +318,7 @@ _PYTHON: Final = re.compile(r"python([23](\..*)?)?")
 
 
 def action_of(words: Words) -> CommandAction:
-    """What one plain command does; the path of a file it reads is as written."""
+    """The action of one plain command; paths are as written."""
     program = _PROGRAMS.get(words[0])
     if program is not None:
         return program(words)

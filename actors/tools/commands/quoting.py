@@ -1,6 +1,6 @@
-"""Words to a shell's spelling and back, in the reference's style.
+"""Quote words for a shell in Codex's style, and split them.
 
-`shlex.join` of the standard library quotes other characters and in another way; clients and rules compare these texts.
+`shlex.join` quotes other characters and in another way, but clients and rules compare these texts with Codex's.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from typing import Final
 
 _BARE: Final = re.compile(r"[A-Za-z0-9+\-./:@\]_]+")
-_SINGLE: Final = re.compile(r"\^?[^'^\\]*")  # they hold a ^ only at their beginning
+_SINGLE: Final = re.compile(r"\^?[^'^\\]*")  # a ^ only at the start
 _DOUBLE: Final = re.compile(r"[^`$!^]*")
 
 
 def quote(word: str) -> str:
-    """`word` so that a shell reads it back; as few pieces as possible, each in one style of quoting."""
+    """`word` quoted for a shell, in as few pieces as possible, each with one style of quotes."""
     if not word:
         return "''"
     pieces: list[str] = []
@@ -38,12 +38,12 @@ def quote(word: str) -> str:
 
 
 def join(words: Iterable[str]) -> str:
-    """A command line that a shell splits into `words` again."""
+    """A command line that a shell splits into `words`."""
     return " ".join(map(quote, words))
 
 
 def split(line: str) -> list[str] | None:
-    """The words of `line`, or None if a quotation is not ended."""
+    """The words of `line`; None if a quote is not closed."""
     try:
         return shlex.split(line)
     except ValueError:

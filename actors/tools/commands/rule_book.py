@@ -1,4 +1,4 @@
-"""The rules for commands as they stand in the home, read again when a file has changed."""
+"""The rules for commands in the home, reloaded when a file has changed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ UNREADABLE = "Error parsing rules; custom rules not applied."
 
 
 class RuleBook:
-    """`$CODEX_HOME/rules`, for all threads of a runtime. Files are looked at in worker threads.
+    """`$CODEX_HOME/rules`, for all threads of a runtime. Files are read in worker threads.
 
-    `warn` is told, once for each state of the files, that they cannot be read; no rules hold then.
+    If they cannot be read, no rules hold, and `warn` is called once per error.
     """
 
     def __init__(self, folder: Path, warn: Callable[[ConfigWarningNotification], None]) -> None:
@@ -25,27 +25,27 @@ class RuleBook:
         self._rules = Rules()
         self._lock = trio.Lock()
         self._error: RulesError | OSError | None = None
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     async def current(self) -> Rules:
-        """The rules."""
+        """The current rules."""
         async with self._lock:
-            found = await trio.to_thread.run_sync(_look, self._folder, self._seen, abandon_on_cancel=True)
+            found = await trio.to_thread.run_sync(_reload, self._folder, self._seen, abandon_on_cancel=True)
             if found is not None:
                 self._seen, self._rules, self._error = found
-        if self._error is not None and str(self._error) not in self._told:
-            self._told.add(str(self._error))
+        if self._error is not None and str(self._error) not in self._warned:
+            self._warned.add(str(self._error))
             self._warn(_warning(self._error))
         return self._rules
 
     async def allow(self, words: Sequence[str]) -> None:
-        """Let commands that begin with `words` run from now on. Raises OSError."""
-        # the file's own lock is enough: whoever keeps it locked does not hold up those that only read
+        """Save a rule that allows commands beginning with `words`. Raises OSError."""
+        # without our lock: another process may hold the file's lock, and reading must not wait for that
         await trio.to_thread.run_sync(allow_prefix, self._folder, words)
 
 
-def _look(folder: Path, seen: object) -> tuple[object, Rules, RulesError | OSError | None] | None:
-    """(stamp, rules, why there are none), None where nothing has changed since the stamp `seen`."""
+def _reload(folder: Path, seen: object) -> tuple[object, Rules, RulesError | OSError | None] | None:
+    """(stamp, rules, the error if there are none); None if nothing has changed since the stamp `seen`."""
     try:
         stats = [(path.name, path.stat()) for path in rule_files(folder)]
     except OSError as error:

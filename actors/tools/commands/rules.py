@@ -1,8 +1,8 @@
-"""Which commands the user lets run, wants to be asked about, or forbids: `$CODEX_HOME/rules/*.rules`.
+"""The user's rules that allow, prompt for, or forbid commands: `$CODEX_HOME/rules/*.rules`.
 
-The files are Starlark. Of it the part that rules need is read, without ever running anything: calls of `prefix_rule`,
-`network_rule` and `host_executable`, names given to values, lists, sums of them, and `for` over a list. The syntax of that
-part is Python's, so Python's parser reads it.
+The files are Starlark. We interpret the part that rules need: calls of `prefix_rule`, `network_rule` and `host_executable`,
+assignments, lists, sums of them, and `for` over a list. The syntax of this part is Python's, so Python's parser reads it;
+nothing is executed.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from spindle.storage.regular import regular
 
 Words: TypeAlias = Sequence[str]
 FILE: Final = "default.rules"
-"""Where amendments are written."""
+"""The file for amendments."""
 MOST_FILES: Final = 1_000
-"""Entries that the folder of rules may have."""
+"""The most entries in the folder of rules."""
 
 
 class Decision(IntEnum):
-    """What a rule says; of several the greatest holds."""
+    """The decision of a rule; the greatest of several holds."""
 
     ALLOW = 0
     PROMPT = 1
@@ -46,7 +46,7 @@ _DECISIONS: Final = {"allow": Decision.ALLOW, "prompt": Decision.PROMPT, "forbid
 
 
 class RulesError(Exception):
-    """A file that cannot be read as rules; lines and columns count from 1."""
+    """The file is no valid rules file. Lines and columns count from 1."""
 
     def __init__(self, path: str, message: str, start: tuple[int, int], end: tuple[int, int]) -> None:
         super().__init__(f"{path}:{start[0]}: {message}")
@@ -55,14 +55,14 @@ class RulesError(Exception):
 
 @frozen
 class Rule:
-    """A command that begins with `pattern`; each of its words has one or more alternatives."""
+    """A rule for commands that begin with `pattern`, a list of alternatives for each word."""
 
     pattern: Sequence[Sequence[str]]
     decision: Decision = Decision.ALLOW
     justification: str | None = None
 
     def match(self, words: Sequence[str | None]) -> list[str] | None:
-        """The words of the command that the pattern covers, or None."""
+        """The words that the pattern matches; None if it does not."""
         begin = [
             word for word, options in zip(words, self.pattern, strict=False) if word is not None and word in options
         ]
@@ -71,7 +71,7 @@ class Rule:
 
 @frozen
 class Match:
-    """A rule that holds for a command, and the words it matched (a program by path is matched by its name)."""
+    """A rule that matches a command, and the matched words (the name of a program instead of its path)."""
 
     prefix: Sequence[str]
     rule: Rule
@@ -83,12 +83,12 @@ class Rules:
 
     rules: Sequence[Rule] = ()
     executables: Mapping[str, Sequence[str]] = field(factory=dict[str, Sequence[str]])
-    """The paths that stand for a program's name; a name that is not here is stood for by every path that ends in it."""
+    """The paths of a program by its name. A name that is not here stands for every path with that base name."""
 
     def matches(self, words: Sequence[str | None]) -> list[Match]:
-        """The rules for one plain command, by its name or by the name that its path ends in.
+        """The rules for one plain command, by its name or the base name of its path.
 
-        Enough for what restricts; see `allowing` for the others.
+        Use this for rules that restrict, and `allowing` for rules that allow.
         """
         found = self._exact(words)
         if found or not words or words[0] is None or "/" not in words[0]:
@@ -100,7 +100,7 @@ class Rules:
         return self._exact([name, *words[1:]])
 
     def restricting(self, words: Words, program: Program | None) -> list[Match]:
-        """The rules that ask about a command, or forbid it: by what is written, and by the file that it leads to."""
+        """The rules that prompt for or forbid a command: by its words, and by the name of the file that runs."""
         found = self.matches(words)
         name = os.path.basename(program.real) if program is not None else ""
         if name and name != os.path.basename(words[0]):
@@ -108,10 +108,10 @@ class Rules:
         return [match for match in found if match.rule.decision is not Decision.ALLOW]
 
     def allowing(self, words: Sequence[str | None], programs: Mapping[str, Program]) -> list[Match]:
-        """The rules that allow a command of these exact words.
+        """The rules that allow a command with these exact words.
 
-        A rule for a name holds for the program that `programs` has for it, unless the model could have written it, and
-        for the path of the same program; a rule for a path holds for that path as it is written.
+        A rule with a name matches the program that `programs` has for it, by name or path, unless the model could have written
+        that file. A rule with a path matches that path as written.
         """
         name = words[0] if words else None
         if name is None:
@@ -136,7 +136,7 @@ class Rules:
         return [Match(prefix, rule) for rule in self.rules if (prefix := rule.match(words)) is not None]
 
     def with_prefix(self, words: Words) -> Rules:
-        """These and the permission for all commands that begin with `words`."""
+        """Copy with a rule that allows commands beginning with `words`."""
         return evolve(self, rules=[*self.rules, Rule([[word] for word in words])])
 
 
@@ -144,7 +144,7 @@ class Rules:
 
 
 def rule_files(folder: Path) -> list[Path]:
-    """The `*.rules` of `folder`, by name; none where there is no such folder. Blocks. Raises OSError, also for too many."""
+    """The `*.rules` of `folder`, sorted by name; none if it does not exist. Blocks. Raises OSError, also for too many."""
     try:
         with os.scandir(folder) as entries:
             paths = [folder / entry.name for entry in islice(entries, MOST_FILES + 1)]
@@ -156,7 +156,7 @@ def rule_files(folder: Path) -> list[Path]:
 
 
 def load_rules(folder: Path) -> Rules:
-    """The rules of all `*.rules` of `folder`, in the order of their names. Blocks. Raises RulesError, OSError."""
+    """The rules of all `*.rules` in `folder`, sorted by name. Blocks. Raises RulesError, OSError."""
     rules = Rules()
     for path in rule_files(folder):
         read = parse_rules(read_file(path, TEXT).decode("utf-8", "replace"), clean(str(path)))
@@ -165,7 +165,7 @@ def load_rules(folder: Path) -> Rules:
 
 
 def parse_rules(source: str, path: str) -> Rules:
-    """The rules of one file. Raises RulesError, which names the place."""
+    """The rules of one file. Raises RulesError with the position."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError) as error:
@@ -180,11 +180,11 @@ def parse_rules(source: str, path: str) -> Rules:
 
 
 class _Invalid(Exception):
-    """What a rule says is wrong; the reader adds where."""
+    """A rule is invalid; the reader adds the position."""
 
 
 class _Reader:
-    """Goes through the statements of one file."""
+    """Interprets the statements of one file."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -214,7 +214,7 @@ class _Reader:
                     raise self._error(statement, "unsupported statement")
 
     def check_examples(self) -> None:
-        """Every `match` has to match, and no `not_match` may; the paths of host executables count."""
+        """Check that every `match` example matches and no `not_match` does, with all host executables known."""
         for node, rule, matching, other in self._examples:
             rules = Rules([rule], self.executables)
             for words in other:
@@ -282,7 +282,7 @@ class _Reader:
         self.rules.append(rule)
 
     def network_rule(self, node: ast.AST, given: Mapping[str, object]) -> None:
-        """Checked only: what may be reached over the network is not decided by commands."""
+        """Checked but not used: rules for commands do not decide about the network."""
         for name in ("host", "protocol", "decision"):
             if not isinstance(given.get(name), str):
                 raise _Invalid(f"missing parameter `{name}` for call to `network_rule`")
@@ -368,9 +368,9 @@ def _each_example(value: object) -> Iterator[list[str]]:
 
 
 def allow_prefix(folder: Path, words: Words) -> None:
-    """Append the permission for commands that begin with `words` to `default.rules`, once. Blocks. Raises OSError.
+    """Append a rule that allows commands beginning with `words` to `default.rules`, unless it is there. Blocks.
 
-    It is on disk when this returns. The file is locked: several processes may share a home.
+    It is on disk when this returns. The file is locked, because processes may share a home. Raises OSError.
     """
     if not words:
         raise ValueError("a rule needs at least one word")

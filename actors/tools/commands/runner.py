@@ -1,7 +1,7 @@
-"""How a command comes to run: judged, asked about where that is needed, confined, and tried again without a sandbox.
+"""Run a command: judge it, ask if needed, confine it, and retry it without the sandbox after a denial.
 
-One `Runner` belongs to a thread, and what it starts ends with the thread. Tools say what is to be run and how it is waited
-for; everything that decides whether and where is here.
+A `Runner` belongs to one session, and its commands end with that. A tool says what to run and how to wait for it; the runner
+decides whether it runs, and where.
 """
 
 from __future__ import annotations
@@ -19,11 +19,18 @@ from typing import Any, Protocol, TypeVar
 import trio
 from attrs import evolve, frozen
 
-from spindle.actors.tasks.boundary import Tasks
-from spindle.actors.tools.approvals.questions import Declined, ask_command, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
+from spindle.actors.tools.approvals.requests import Declined, ask_command, permitted
 from spindle.actors.tools.commands.arguments import os_failure
-from spindle.actors.tools.commands.decision import RETRY, Ask, Forbid, SandboxPermissions, asks, decide_input, retries
+from spindle.actors.tools.commands.decision import (
+    RETRY,
+    AskUser,
+    Forbid,
+    SandboxPermissions,
+    asks,
+    decide_input,
+    retries,
+)
 from spindle.actors.tools.commands.environment import (
     EnvironmentPolicy,
     Programs,
@@ -38,7 +45,7 @@ from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.sessions import Session, Sessions
-from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled, Use
+from spindle.actors.tools.interface import Tasks, ToolHost, ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.sandbox.confinement import Confinement, Place
 from spindle.actors.tools.sandbox.denial import denied, names_denied
 from spindle.actors.tools.sandbox.profile import ProfileError, of_settings
@@ -55,11 +62,11 @@ REJECTED = "rejected by user"
 
 
 class NotRun(Exception):
-    """The command was not run, or not to any use; the text says why, and its item is over."""
+    """The command did not run or could not start; the text says why. Its item is completed."""
 
 
 class Ended(Protocol):
-    """What came of an attempt."""
+    """The result of an attempt."""
 
     @property
     def exit_code(self) -> int | None:
@@ -68,7 +75,7 @@ class Ended(Protocol):
 
     @property
     def output(self) -> str:
-        """What it has said."""
+        """The output so far."""
         ...
 
 
@@ -78,9 +85,9 @@ Attempt = Callable[[Command, Around], Awaitable[E]]
 
 @frozen(kw_only=True)
 class Wanted:
-    """A command as the model wants it. `cwd` is absolute; `quiet` for a terminal's environment that pages nothing.
+    """A command that the model asks for. `cwd` is absolute; `quiet`: an environment without colours and pagers.
 
-    `use` is what hooks are told of it.
+    `use` is the command as hooks receive it.
     """
 
     argv: Sequence[str]
@@ -94,9 +101,9 @@ class Wanted:
 
 
 class Runner:
-    """Runs the commands of one thread; `home` is the Codex home.
+    """Runs the commands of one session; `home` is the Codex home.
 
-    `programs` makes those that commands are to find on their PATH; it blocks and may raise OSError.
+    `programs` returns our own programs for the PATH of commands; it blocks and may raise OSError.
     """
 
     def __init__(
@@ -115,9 +122,9 @@ class Runner:
         self.sessions = Sessions(warden, nursery)
         self.remembered = Remembered() if remembered is None else remembered
         self.environment = EnvironmentPolicy()
-        """Of the turn that runs."""
+        """The policy of the current turn."""
         self.profile: PermissionProfile | None = None
-        """Of the turn that runs; where there is one, it decides instead of the turn's policy."""
+        """The profile of the current turn; if set, it replaces the turn's sandbox policy."""
         self._sandbox, self._rules, self._home = sandbox, rules, home
         self._inherited = inherited
         self._make_programs = programs
@@ -129,7 +136,7 @@ class Runner:
         return os.environ if self._inherited is None else self._inherited
 
     def place(self, cwd: str) -> Place:
-        """Where the sandbox is for a thread that works in `cwd`."""
+        """The folders that a sandbox for `cwd` depends on."""
         return Place(cwd, str(self._home), self.inherited.get("TMPDIR"))
 
     def item(
@@ -147,10 +154,10 @@ class Runner:
         return item
 
     async def run(self, host: ToolHost, item: CommandItem, wanted: Wanted, attempt: Attempt[E]) -> E:
-        """Run the command if it may run, in the sandbox that it has to run in; the caller completes the item.
+        """Run the command with `attempt` if it may run, in its sandbox; the caller completes the item.
 
-        Raises NotRun, with the item completed or declined; ToolRefused without an item; TurnCancelled. Cancelled, it leaves
-        the item completed or declined.
+        Raises NotRun, with the item completed or declined; ToolRefused, without an item; TurnCancelled. If cancelled, the
+        item is completed or declined.
         """
         try:
             return await self._run(host, item, wanted, attempt)
@@ -166,16 +173,16 @@ class Runner:
             raise NotRun(reason) from error
 
     async def command(self, host: ToolHost, wanted: Wanted) -> Command:
-        """What is started where nothing confines it."""
+        """The command as it is started without a sandbox."""
         return self._finding_programs(await self._command(host, wanted))
 
     async def _command(self, host: ToolHost, wanted: Wanted) -> Command:
-        """The command as it is wanted, in the environment that it gets."""
+        """The command with its environment."""
         if make := self._make_programs:
             try:
                 self._programs = await trio.to_thread.run_sync(make)
             except OSError as error:
-                log.warning("commands do without the programs of their own: %s", error)
+                log.warning("commands have no apply_patch on their PATH: %s", error)
             self._make_programs = None
         outside = isinstance(host.sandbox, ExternalSandboxPolicy) and host.sandbox.network_access == "restricted"
         env = command_environment(
@@ -222,9 +229,9 @@ class Runner:
                 raise ToolRefused(verdict.reason)
             item.decline(verdict.reason)
             raise NotRun(verdict.reason)
-        if isinstance(verdict, Ask):
+        if isinstance(verdict, AskUser):
             await self._ask(host, item, wanted, verdict)
-            retry = Ask(RETRY, verdict.amendment, False) if retries(host.approval) else None
+            retry = AskUser(RETRY, verdict.amendment, False) if retries(host.approval) else None
         else:
             retry = verdict.on_denial
         item.start()
@@ -237,27 +244,27 @@ class Runner:
             raise NotRun(str(error)) from None
         if confinement is None:
             return await attempt(command, plain)
-        await trio.to_thread.run_sync(_look_up, command)
+        await trio.to_thread.run_sync(_check_exists, command)
         try:
             ended = await attempt(evolve(command, confinement=confinement), self._confined(confinement))
         except SandboxUnavailable as error:
             if not asks(host.approval):
                 item.decline(str(error))
                 raise NotRun(str(error)) from None
-            await self._ask(host, item, wanted, Ask(f"{error}; run it without a sandbox?", None, False))
+            await self._ask(host, item, wanted, AskUser(f"{error}; run it without a sandbox?", None, False))
             return await attempt(command, plain)
         if retry is None or ended.exit_code is None or not denied(ended.exit_code, ended.output, confinement):
             return ended
-        # who agreed to the command agreed to what it does; but that the sandbox stopped it has to be more than its word
-        agreed = isinstance(verdict, Ask)
+        # an approved command reruns unasked, but only if the sandbox itself confirms the denial, not just the output
+        agreed = isinstance(verdict, AskUser)
         if not (agreed and await trio.to_thread.run_sync(names_denied, ended.output, wanted.cwd, confinement)):
             await self._ask(host, item, wanted, retry)
         return await attempt(command, plain)
 
     async def permit_input(self, host: ToolHost, session: Session, chars: str, use: Use) -> None:
-        """Returns when `chars` may be written to the session: rules and the policy of now decide.
+        """Return if `chars` may be written to the session, by the rules and the policy of the current turn.
 
-        Raises NotRun, which says why not, and TurnCancelled.
+        Raises NotRun with the reason, and TurnCancelled.
         """
         rules = await self._rules.current()
         try:
@@ -271,15 +278,15 @@ class Runner:
             raise NotRun(verdict.reason)
         if verdict is None:
             return
-        about = chars if verdict.sandboxed else session.id  # what a rule asks about, or any input
+        about = chars if verdict.sandboxed else session.id  # the input that a rule matched, or any input
         wanted = Wanted(argv=[*session.item.argv, about], cwd=session.item.item.cwd, use=use)
         try:
             await self._ask(host, session.item, wanted, verdict)
         except Declined as error:
             raise NotRun(str(error) or REJECTED) from None
 
-    async def _ask(self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: Ask) -> None:
-        """Returns when the command may run. Raises Declined, TurnCancelled."""
+    async def _ask(self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: AskUser) -> None:
+        """Return if the command may run. Raises Declined, TurnCancelled."""
         if await permitted(host, wanted.use and wanted.use.asking(wanted.justification)):
             return
         permissions = wanted.permissions if ask.sandboxed else "require_escalated"
@@ -302,7 +309,7 @@ class Runner:
                 pass
 
     def confinement(self, host: ToolHost) -> Confinement | None:
-        """What confines the turn's commands, and its patches; None where nothing does. Blocks. Raises ProfileError."""
+        """The confinement of the turn's commands and patches; None if there is none. Blocks. Raises ProfileError."""
         place, granted = self.place(host.cwd), self.remembered.granted(host.turn_id)
         if self._programs is not None:
             place = evolve(place, programs=self._programs.readable)
@@ -318,13 +325,13 @@ class Runner:
 
 
 def _saved(words: Sequence[str]) -> dict[str, Any]:
-    """What tells the model that it will not have to ask again; later versions of Codex look for these words."""
+    """The message that tells the model of the new rule, in the words of later versions of Codex."""
     text = f"Approved command prefix saved:\n- {json.dumps(list(words), ensure_ascii=False)}"
     return {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": text}]}
 
 
-def _look_up(command: Command) -> None:
-    """A missing program is told as one, which the program that confines it could not. Blocks. Raises OSError."""
+def _check_exists(command: Command) -> None:
+    """Raise OSError for a missing program or directory, which the sandbox's program could not report. Blocks."""
     if not os.path.isdir(command.cwd):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command.cwd)
     name = command.argv[0]

@@ -1,8 +1,8 @@
-"""Commands that are known to only look, and commands that destroy without asking.
+"""Commands that are known to be safe, and commands that are dangerous.
 
-The first list is the reference's, less the programs that may run or write something else whatever their options say: `git`
-runs what a repository's configuration names, `uniq` writes to its second operand. Of the second the reference knows `rm -f`
-and `rm -rf` only; here every spelling of the option counts.
+Safe commands are Codex's, without programs that may run or write something else: `git` runs programs that a repository's
+configuration names, `uniq` writes to its second operand. Codex knows only `rm -f` and `rm -rf` as dangerous; here every
+spelling of the option counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spindle.actors.tools.commands.script import plain_commands, shell_script
 
 Words: TypeAlias = Sequence[str]
 
-# they read and print, and no option of theirs runs or writes anything: a pattern of file names may stand for options
+# they only read and print, with any options (a glob may expand to options)
 _ALWAYS: Final = frozenset(
     (
         *("cat", "cd", "cut", "echo", "expr", "false", "grep", "head", "id", "ls", "nl", "paste", "pwd", "rev", "seq"),
@@ -58,9 +58,9 @@ _SOMETIMES: Final[Mapping[str, Callable[[Words], bool]]] = {
 
 
 def is_known_safe(words: Sequence[str | None], program: Program | None) -> bool:
-    """Does the command only look at things?
+    """Whether the command only reads.
 
-    `words` are its exact words (see `script.Plain`), `program` what the first of them leads to: one of the system's.
+    `words` are its exact words (see `script.Plain`); `program` is the program of the first, which must be a system program.
     """
     if not words or words[0] is None or program is None or not program.system:
         return False
@@ -83,7 +83,7 @@ def _destroys(words: Words) -> bool:
 
 
 def is_dangerous(argv: Words) -> bool:
-    """Does the command, or one of the plain commands a shell is given, remove files whatever they are?"""
+    """Whether the command, or a plain command of its script, removes files by force."""
     if _destroys(argv):
         return True
     script = shell_script(argv)

@@ -1,10 +1,10 @@
-"""Reading a shell script as far as it can be trusted: plain commands joined by ``&&``, ``||``, ``;``, ``|`` and newlines.
+"""Read a shell script that consists of plain commands joined by ``&&``, ``||``, ``;``, ``|`` and newlines.
 
-Anything that a shell would expand, substitute, redirect or run in another way makes the whole script unreadable (None), so
-that nobody judges half of it. What is accepted, and how quotes are kept, is what the reference accepts.
+Anything that a shell would expand, substitute, redirect or run otherwise makes the whole script unreadable (None), so it is
+never judged in part. The accepted syntax, and how quotes are kept, are Codex's.
 
-That is enough to show a script and to restrict it. To allow one more is needed: its `exact` words are what every shell
-passes on, and a word of which a shell makes something else (patterns, braces, escapes) has none.
+This is enough to show or restrict a script. Allowing one needs its `exact` words: those that every shell passes on unchanged. A
+word that a shell may change (patterns, braces, escapes) has no exact word.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 from attrs import frozen
 
 _SHELLS: Final = frozenset({"bash", "zsh", "sh"})
-# words that begin something other than a simple command
+# first words of what is not a simple command
 _RESERVED: Final = frozenset(
     (
         *("!", "{", "}", "[", "[[", "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case"),
@@ -26,14 +26,14 @@ _RESERVED: Final = frozenset(
     )
 )
 LONGEST: Final = 32 * 1024
-"""Characters of a script that is looked into; a shell takes four times as many, and looking takes microseconds a word."""
+"""The longest script that is read, in characters. Shells accept four times that; reading takes microseconds per word."""
 _SPACE: Final = re.compile(r"(?:[ \t]|\\\r?\n)+")
 _OPERATOR: Final = re.compile(r"&&|\|\|(?!\|)|\|(?![|&])|;(?![;&])|\n")
 _JOINING: Final = frozenset({"&&", "||", "|"})
 _PIECE: Final = re.compile(
     r"""(?P<bare>(?:[^\s\\'"`$&|;<>()]|\\[^\r\n])+)|'(?P<raw>[^']*)'|"(?P<double>(?:[^"\\`$]|\\.)*)\"""", re.DOTALL
 )
-# first words that shells read in a way of their own, though the reference does not
+# first words with a special meaning for some shell, though not for Codex
 _KEYWORDS: Final = frozenset({"-", "coproc", "end", "foreach", "nocorrect", "noglob", "repeat", "time"})
 _JOINED_LINES: Final = re.compile(r"\r|\\\n")
 _EXACT: Final = re.compile(r"[\w!%+,\-./:@][\w!%+,\-./:@=]*|\{\}")
@@ -48,23 +48,23 @@ _HEREDOC: Final = re.compile(
 
 
 def shell_script(argv: Sequence[str]) -> str | None:
-    """The script that a shell is given by ``-c`` or ``-lc``, if `argv` is just that."""
+    """The script in `argv` if it is a shell with ``-c`` or ``-lc`` and a script, else None."""
     if len(argv) == 3 and argv[1] in ("-c", "-lc") and os.path.basename(argv[0]) in _SHELLS:
         return argv[2]
     return None
 
 
 def reads_profiles(argv: Sequence[str]) -> bool:
-    """Whether the shell that is given a script reads files of the user's before it: as a login shell, and zsh always."""
+    """Whether the shell reads the user's profiles before the script: a login shell, and always zsh."""
     return argv[1] == "-lc" or os.path.basename(argv[0]) == "zsh"
 
 
 @frozen
 class Plain:
-    """A plain command of a script; its first word begins at `at`.
+    """A plain command of a script; its first word starts at index `at`.
 
-    `words` are as written, less the quotes around them: escapes are not resolved. `exact` are those that the command gets,
-    None for one of which the shell may make none, another or several.
+    `words` are as written, without quotes and with escapes unresolved. `exact` are the words that the program gets; None for a
+    word that the shell may drop, change or split.
     """
 
     words: Sequence[str]
@@ -73,14 +73,14 @@ class Plain:
 
 
 def read_script(script: str) -> list[Plain] | None:
-    """The commands of `script` in order, or None if it is anything but plain, or longer than `LONGEST`."""
+    """The commands of `script` in order; None if it is not plain, or longer than `LONGEST`."""
     if len(script) > LONGEST:
         return None
     commands: list[Plain] = []
     words: list[tuple[str, bool]] = []
     begin = at = 0
-    joined = False  # an operator wants a command after it
-    readable = _JOINED_LINES.search(script) is None  # or words are not what they look like
+    joined = False  # an operator needs a command after it
+    readable = _JOINED_LINES.search(script) is None  # else shells read other words
 
     def end() -> None:
         exact = [word if exact and readable else None for word, exact in words]
@@ -111,13 +111,13 @@ def read_script(script: str) -> list[Plain] | None:
 
 
 def plain_commands(script: str) -> list[Sequence[str]] | None:
-    """The words of the commands of `script`, or None; see `read_script`."""
+    """The words of the commands of `script`; None as for `read_script`."""
     commands = read_script(script)
     return None if commands is None else [command.words for command in commands]
 
 
 def _word(script: str, start: int, *, first: bool) -> tuple[str | None, bool, int]:
-    """The word at `start`, None if it is not plain; whether it is exact; and where it ends."""
+    """(the word at `start` or None if it is not plain, whether it is exact, its end)"""
     pieces: list[str] = []
     quoted, exact = False, True
     at = start
@@ -125,7 +125,7 @@ def _word(script: str, start: int, *, first: bool) -> tuple[str | None, bool, in
         text = piece[piece.lastgroup or 0]
         match piece.lastgroup:
             case "bare":
-                # `=name` is the path of a program to zsh, unless something precedes it
+                # zsh reads `=name` at the start of a word as a path
                 exact = exact and _EXACT.fullmatch(f"-{text}" if pieces else text) is not None
             case "double":
                 exact = exact and _ESCAPED.search(text) is None
@@ -143,12 +143,12 @@ def _word(script: str, start: int, *, first: bool) -> tuple[str | None, bool, in
         return None, False, at
     if first and (quoted or word in _RESERVED or word.isdigit() or _ASSIGNMENT.match(word)):
         return None, False, at
-    job = first and word.startswith("%")  # which bash brings to the foreground
+    job = first and word.startswith("%")  # bash: a job to bring to the foreground
     return word, exact and not job and not (first and word in _KEYWORDS), at
 
 
 def with_paths(script: str, paths: Mapping[str, str]) -> str:
-    """A plain script whose programs are named by their paths."""
+    """A plain script with its programs replaced by their `paths`."""
     for command in reversed(read_script(script) or ()):
         name = command.words[0]
         if path := paths.get(name):
@@ -157,7 +157,7 @@ def with_paths(script: str, paths: Mapping[str, str]) -> str:
 
 
 def heredoc_command(script: str) -> list[str] | None:
-    """The words of the one command of `script`, whose input is a here-document; None if there is anything else to it."""
+    """The words of `script` if it is one command with a here-document as its input; else None."""
     found = _HEREDOC.match(script)
     if found is None:
         return None

@@ -1,8 +1,8 @@
-"""`exec_command` and `write_stdin`: commands that may go on after their call, up to the end of the thread.
+"""Sessions of `exec_command` and `write_stdin`: commands that may run longer than their call.
 
-A call waits for at most its yield time. A command that has ended by then is answered with its exit code, and the caller
-completes its item (it may want to try again without a sandbox first). One that still runs becomes a session with a number:
-it is polled and written to, and completes its item itself when it ends.
+A call waits for its yield time. If the command ends before that, the answer has its exit code, and the caller completes its
+item (after a retry without the sandbox, if any). Otherwise it becomes a session with a number: it can be polled and written
+to, and completes its item itself.
 """
 
 from __future__ import annotations
@@ -15,54 +15,53 @@ from typing import Final
 import trio
 from attrs import define, field, frozen
 
-from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.tools.commands.decision import ENTER
 from spindle.actors.tools.commands.execution import Around, Execution, plain
-from spindle.actors.tools.commands.items import CommandHost, CommandItem
+from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
-from spindle.actors.tools.interface import Use
+from spindle.actors.tools.interface import CommandHost, Tasks, Use
 from spindle.actors.tools.truncation import DEFAULT_LIMIT, Limit, shown_to_model, token_count
 
 log = logging.getLogger("spindle")
 
 MOST: Final = 64
-"""Sessions of a thread; for another one the longest unused is ended."""
+"""The most sessions; a new one ends the least recently used."""
 WARN: Final = 60
-_PROTECTED: Final = 8  # of the last used, from being ended for another
+_PROTECTED: Final = 8  # so many recently used sessions are never ended for a new one
 _SHORTEST, _SHORTEST_POLL, _LONGEST = 250, 5_000, 30_000
 LONGEST_POLL: Final = 300_000
 """Milliseconds; `background_terminal_max_timeout` of config.toml."""
 EXEC_YIELD: Final = 10_000
 WRITE_YIELD: Final = 250
-_LINE: Final = 4096  # characters, as long as a terminal's line may be
+_LINE: Final = 4096  # characters; the longest line of a terminal
 _WRITING: Final = 5.0  # seconds that a terminal may take to accept input
 
 
 class UnknownSession(Exception):
-    """There is no session of this number, or its end has been told already."""
+    """There is no session with this number, or its exit code was already returned."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"Unknown process id {session_id}")
 
 
 class InputRefused(Exception):
-    """The session cannot be written to; says why."""
+    """The session cannot be written to; the text says why."""
 
 
 @frozen
 class Outcome:
-    """What a call is answered. `session_id` is None once the command has ended; then there is an exit code."""
+    """The result of a call: `session_id` while the command runs, `exit_code` after its end."""
 
     output: str
     seconds: float
     session_id: str | None = None
     exit_code: int | None = None
     use: Use | None = None
-    """What hooks are told of the command that has ended, if an earlier call began it."""
+    """The command as hooks receive it, if it has ended and an earlier call started it."""
     chunk_id: str = field(factory=lambda: f"{random.getrandbits(24):06x}")
 
     def text(self, limit: Limit = DEFAULT_LIMIT) -> str:
-        """As the model gets it, the output cut to `limit`."""
+        """The answer to the model, with the output truncated to `limit`."""
         state = (
             f"Process exited with code {self.exit_code}"
             if self.session_id is None
@@ -74,13 +73,13 @@ class Outcome:
         )
 
     def shown(self, limit: Limit = DEFAULT_LIMIT) -> str:
-        """The output alone, cut to `limit`."""
+        """The output, truncated to `limit`."""
         return shown_to_model(self.output, limit)
 
 
 @define(eq=False)
 class Session:
-    """A command with a number. `line` is what has been typed of the line that has not ended yet."""
+    """A command with a number. `line` is the typed part of a line that is not ended."""
 
     id: str
     item: CommandItem
@@ -88,13 +87,13 @@ class Session:
     line: str = ""
 
     def typed(self, chars: str) -> None:
-        """Note that it has got these."""
+        """Add typed characters to `line`."""
         self.line = ENTER.split(self.line + chars)[-1][-_LINE:]
 
 
 @frozen
 class Terminal:
-    """A session that runs, as clients list it."""
+    """A running session, for clients."""
 
     item_id: str
     process_id: str
@@ -109,31 +108,31 @@ def exec_yield(milliseconds: int | None) -> float:
 
 
 def write_yield(milliseconds: int | None, *, poll: bool, longest_poll: int = LONGEST_POLL) -> float:
-    """Seconds that `write_stdin` waits: longer without input, when there is nothing else to do."""
+    """Seconds that `write_stdin` waits; longer for a poll."""
     wanted = max(WRITE_YIELD if milliseconds is None else milliseconds, _SHORTEST)
     return (min(max(wanted, _SHORTEST_POLL), longest_poll) if poll else min(wanted, _LONGEST)) / 1000
 
 
 class Sessions:
-    """The sessions of one thread; their commands run in the thread's nursery and end with it."""
+    """The sessions of one `Runner`; their commands run in `nursery` and end with it."""
 
     def __init__(
         self, warden: Warden, nursery: Tasks, *, choose: Callable[[int, int], int] | None = None
     ) -> None:
         self._warden, self._nursery = warden, nursery
         self._choose = choose or random.randint
-        self._sessions: dict[str, Session] = {}  # the last used is last
+        self._sessions: dict[str, Session] = {}  # the most recently used is last
         self._reserved: set[str] = set()
 
     def new_id(self) -> str:
-        """A number for the next command, unlike all in use."""
+        """An unused number for the next command."""
         while (chosen := str(self._choose(1_000, 99_999))) in self._reserved:
             pass
         self._reserved.add(chosen)
         return chosen
 
     def release(self, session_id: str) -> None:
-        """The number is not needed: its command was not run."""
+        """Free a number whose command does not run."""
         self._reserved.discard(session_id)
 
     async def execute(
@@ -141,7 +140,7 @@ class Sessions:
     ) -> Outcome:
         """Run `command` for `item`, whose process id is from `new_id`, and wait at most `seconds`.
 
-        Raises OSError if it cannot be started, and what `around` raises. Cancelled, it kills the command and completes
+        Raises OSError if it cannot be started, and what `around` raises. If cancelled, it kills the command and completes
         the item.
         """
         session_id = item.item.process_id or self.new_id()
@@ -167,13 +166,13 @@ class Sessions:
         return Outcome(execution.unread.take(), execution.elapsed, session_id)
 
     def find(self, session_id: str) -> Session:
-        """The session of this number. Raises UnknownSession."""
+        """The session with this number. Raises UnknownSession."""
         if (session := self._sessions.get(session_id)) is None:
             raise UnknownSession(session_id)
         return session
 
     async def write_stdin(self, host: CommandHost, session_id: str, chars: str, seconds: float) -> Outcome:
-        """Write to a session, or only look, and wait at most `seconds`. Raises UnknownSession, InputRefused."""
+        """Write to a session, or poll it, and wait at most `seconds`. Raises UnknownSession, InputRefused."""
         session = self.find(session_id)
         self._sessions[session_id] = self._sessions.pop(session_id)
         execution = session.execution
@@ -193,7 +192,7 @@ class Sessions:
 
     @property
     def warning(self) -> str | None:
-        """What the model is told when it keeps many sessions."""
+        """A warning for the model if it keeps many sessions."""
         if len(self._sessions) < WARN:
             return None
         return (
@@ -203,14 +202,14 @@ class Sessions:
         )
 
     def terminals(self) -> list[Terminal]:
-        """The sessions that run, the longest unused first."""
+        """The running sessions, least recently used first."""
         return [
             Terminal(s.item.item.id, s.id, s.item.item.command, s.item.item.cwd, s.execution.pid)
             for s in self._running()
         ]
 
     async def terminate(self, session_id: str) -> bool:
-        """End one session with all it started; False if it does not run."""
+        """End one session and all that it started; False if it does not run."""
         session = self._sessions.get(session_id)
         if session is None or session.execution.exited.is_set():
             return False
@@ -239,7 +238,7 @@ class Sessions:
             self._reserved.discard(session.id)
 
     def _make_room(self) -> None:
-        """End the longest unused session if there are too many, one whose command has ended before any other."""
+        """End the least recently used session if there are too many; prefer one whose command has ended."""
         if len(self._sessions) < MOST:
             return
         old = list(self._sessions.values())[:-_PROTECTED]
@@ -248,11 +247,11 @@ class Sessions:
         self._forget(session)
 
     async def _complete(self, session: Session) -> None:
-        """Wait for the end of a session and complete its item, also when the thread ends first."""
+        """Wait for the end of a session and complete its item, also if this is cancelled."""
         execution = session.execution
-        with trio.CancelScope(shield=True):  # bounded: the execution is cancelled along with us
+        with trio.CancelScope(shield=True):  # bounded: the execution is cancelled too
             await execution.exited.wait()
-        output = execution.transcript.take()  # the session is kept until its end is told, its output need not be
+        output = execution.transcript.take()  # the session stays until its exit code is returned
 
         def finish() -> None:
             try:
@@ -275,4 +274,4 @@ async def _type(execution: Execution, chars: str) -> None:
     except trio.TooSlowError:
         raise InputRefused("failed to write to stdin: the command does not read its input") from None
     except (trio.BrokenResourceError, trio.ClosedResourceError):
-        pass  # it is ending; the wait that follows tells
+        pass  # it is ending; the caller waits for that

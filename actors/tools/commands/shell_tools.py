@@ -1,24 +1,97 @@
-"""The tools `shell` and `shell_command`, and the commands that the user runs."""
+"""The tools `shell` and `shell_command`, and the user's own commands: they run to their end or a timeout."""
 
 from __future__ import annotations
 
+import json
+from typing import Final
+
+import trio
 from attrs import frozen
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.arguments import Shell, ShellCommand, working_directory
 from spindle.actors.tools.commands.environment import shell_argv
 from spindle.actors.tools.commands.exec_tools import PatchCommands, bash, script_use
-from spindle.actors.tools.commands.execution import Around
+from spindle.actors.tools.commands.execution import Around, Execution, plain
+from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.offered import SHELL, SHELL_COMMAND
-from spindle.actors.tools.commands.process import Command
+from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.runner import REJECTED, NotRun, Runner, Wanted
-from spindle.actors.tools.commands.shell import Result, run_shell
-from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, Use
-from spindle.actors.tools.truncation import MODEL_LIMIT, Limit
+from spindle.actors.tools.interface import Call, Output, Tasks, ToolHost, ToolRefused, Use
+from spindle.actors.tools.truncation import MODEL_LIMIT, Limit, line_count, shown_to_model, truncate_middle
+
+TIMEOUT: Final = 10_000
+"""The default timeout in milliseconds."""
+TIMED_OUT: Final = 124
+
+
+@frozen
+class Result:
+    """The end of a command: `exit_code` is 124 after a timeout, -1 after a signal."""
+
+    exit_code: int
+    output: str
+    seconds: float
+
+    @property
+    def _full(self) -> str:
+        if self.exit_code == TIMED_OUT:
+            return f"command timed out after {int(self.seconds * 1000)} milliseconds\n{self.output}"
+        return self.output
+
+    def shown(self, limit: Limit = MODEL_LIMIT) -> str:
+        """The output for the model, truncated to `limit`."""
+        return shown_to_model(self._full, limit)
+
+    def json(self, limit: Limit = MODEL_LIMIT) -> str:
+        """The answer of `shell`."""
+        metadata = {"exit_code": self.exit_code, "duration_seconds": round(self.seconds, 1)}
+        answer = {"output": self.shown(limit), "metadata": metadata}
+        return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+
+    def text(self, limit: Limit = MODEL_LIMIT) -> str:
+        """The answer of `shell_command`."""
+        full = self._full
+        shown = truncate_middle(full, limit)
+        lines = [f"Exit code: {self.exit_code}", f"Wall time: {round(self.seconds, 1):g} seconds"]
+        if shown is not full:
+            lines.append(f"Total output lines: {line_count(full)}")
+        return "\n".join([*lines, "Output:", shown])
+
+
+async def run_shell(
+    warden: Warden,
+    nursery: Tasks,
+    item: CommandItem,
+    command: Command,
+    *,
+    timeout_ms: int | None = None,
+    around: Around = plain,
+) -> Result:
+    """Run `command` to its end, or kill it after `timeout_ms`. The caller completes the item.
+
+    Background processes of the command live until `nursery` ends. Raises OSError if the command cannot be started, and what
+    `around` raises. If cancelled, it kills the command and completes the item.
+    """
+    item.start()
+    execution = Execution(warden, command, emit=item.delta, room=item.host.room, linger=True, around=around)
+    timed_out = False
+    try:
+        await nursery.start(execution.run)
+        with trio.move_on_after((TIMEOUT if timeout_ms is None else max(timeout_ms, 0)) / 1000) as scope:
+            await execution.exited.wait()
+        if scope.cancelled_caught:
+            timed_out = True
+            await execution.end()
+    except trio.Cancelled:
+        await execution.end()
+        item.complete(execution.exit_code, execution.transcript.text(), execution.seconds)
+        raise
+    return Result(TIMED_OUT if timed_out else execution.exit_code, execution.transcript.text(), execution.seconds)
 
 
 class ShellTool:
-    """Runs a program to its end. `plain`: its answer is text, as a model expects that writes patches under a grammar."""
+    """Runs a program to its end. `plain`: the answer is text, for models that write patches under a grammar; else JSON."""
 
     name = "shell"
     namespace = None
@@ -31,7 +104,7 @@ class ShellTool:
         self._form = Result.text if plain else Result.json
 
     def exclusive(self, call: Call) -> bool:
-        """A patch is."""
+        """Calls with a patch."""
         return self._patches.suspects(call)
 
     def aborted(self, seconds: float) -> str:
@@ -46,7 +119,7 @@ class ShellTool:
             return None
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Run it; cancelled, it kills it."""
+        """Run the command. A cancelled call kills it."""
         given = call.arguments(Shell)
         if not given.command:
             raise ToolRefused("command args are empty")
@@ -64,11 +137,11 @@ class ShellCommandTool:
     def __init__(
         self, runner: Runner, patches: PatchCommands, *, logins: bool = True, limit: Limit = MODEL_LIMIT
     ) -> None:
-        """`logins`: whether shells may be login shells."""
+        """`logins`: allow login shells."""
         self._runner, self._patches, self._logins, self._limit = runner, patches, logins, limit
 
     def exclusive(self, call: Call) -> bool:
-        """A patch is."""
+        """Calls with a patch."""
         return self._patches.suspects(call)
 
     def aborted(self, seconds: float) -> str:
@@ -80,7 +153,7 @@ class ShellCommandTool:
         return script_use(call, "command")
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Run it; cancelled, it kills it."""
+        """Run the command. A cancelled call kills it."""
         given = call.arguments(ShellCommand)
         argv = shell_argv(given.command, login=given.login and self._logins)
         ran = await _run(self._runner, self._patches, self.name, argv, call, host, given)
@@ -128,21 +201,21 @@ async def _run(
 
 
 USER_TIMEOUT = 3_600_000
-"""Milliseconds that a command of the user's own may take."""
+"""The default timeout of a user's command in milliseconds."""
 
 
 @frozen
 class UsersCommand:
-    """A script of the user's own, killed after `timeout_ms`."""
+    """A script that the user runs; killed after `timeout_ms`."""
 
     script: str
     timeout_ms: int | None = None
 
 
 async def run_users_command(runner: Runner, host: ToolHost, item_id: str, asked: UsersCommand) -> str:
-    """Run a script of the user's own, unasked and unconfined; returns the message that tells the model of it.
+    """Run a script of the user, without asking and unconfined; returns the message about it for the model.
 
-    Cancelled, it kills it.
+    If cancelled, it kills the script.
     """
     wanted = Wanted(argv=shell_argv(asked.script), cwd=host.cwd)
     item = runner.item(host, item_id, wanted, source="userShell")

@@ -1,23 +1,22 @@
-"""The program that starts commands and ends them with all they started. It runs in a process of its own.
+"""A separate program that starts commands, and ends each with all that it started.
 
-`process.Warden` starts it as ``python -I -S warden.py`` with a socket for standard input; it imports nothing of ours.
-Three kinds of process take part:
+`process.Warden` starts it as ``python -I -S warden.py`` with a socket as standard input; it imports nothing of ours. There are
+three kinds of process:
 
-- the **warden**, one for a runtime. For each command it is sent one end of a socket (one byte with the descriptor), and
-  forks a keeper that serves it. It is small and has one thread, so forking is cheap and safe.
-- a **keeper**, one for a command, starts it and waits. On Linux it is a *subreaper*: whatever the command starts, in
-  sessions of their own and orphaned twice over, is a descendant of the keeper for as long as it lives. So the keeper can
-  find and kill all of it, and knows that nothing is left once it has no child.
-- the **command** dies with its keeper (PR_SET_PDEATHSIG; the keeper has one thread only, so the signal means its end).
+- the **warden**, one per runtime. For each command it receives one end of a socket (one byte with the descriptor), and forks a
+  keeper for it. It is small and has one thread, so forking is cheap and safe.
+- a **keeper**, one per command, starts the command and waits. On Linux it is a *subreaper*: every process that the command
+  starts stays a descendant of the keeper, even in a new session or after its parent has died. So the keeper can find and kill
+  all of them, and all are gone when it has no child.
+- the **command** dies with its keeper (PR_SET_PDEATHSIG; the keeper has one thread, so the signal means its end).
 
-The other end of a keeper's socket is held by the runtime's process alone. When that process ends, even by SIGKILL, the
-socket reaches its end and the keeper kills the tree. Should somebody kill a keeper, its orphans fall to the warden, which
-is a subreaper too and kills whatever is not a keeper.
+Only the runtime's process has the other end of a keeper's socket. When that process ends, even by SIGKILL, the keeper reads
+the end of the stream and kills the tree. If a keeper is killed, its orphans become children of the warden, which is a subreaper
+too and kills every child that is no keeper.
 
-What a keeper is told: a length of four bytes and as much JSON, `{"argv", "cwd", "env", "tty"}`, with the descriptors of
-standard input, output and error; after that the end of the stream, which means: kill. What it tells, in lines:
-``started <pid> <its own pid>`` or ``failed <errno>``, ``exited <status>`` (negative: the signal); then, when nothing is
-left, the end.
+A keeper reads a length of four bytes and JSON of that length, `{"argv", "cwd", "env", "tty"}`, with the descriptors of standard
+input, output and error; then the end of the stream, which means: kill. It writes lines: ``started <pid> <its own pid>`` or
+``failed <errno>``, then ``exited <status>`` (negative: the signal); and closes when nothing is left.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ from typing import Any
 LENGTH = struct.Struct("!I")
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
-_PAUSE_MS, _LONGEST_PAUSE_MS = 5, 500  # between two looks at a tree that will not die
+_PAUSE_MS, _LONGEST_PAUSE_MS = 5, 500  # between two attempts to kill a tree
 
 Prctl = Callable[[int, int], object]
 
 
 def _prctl() -> Prctl:
-    """The system call where there is one; elsewhere orphans escape, and only process groups are killed."""
+    """The system call on Linux. Elsewhere orphans escape, and only process groups are killed."""
     if not sys.platform.startswith("linux"):
         return lambda option, value: None
     call = ctypes.CDLL(None, use_errno=True).prctl
@@ -61,7 +60,7 @@ def _prctl() -> Prctl:
 
 
 def parents(own: int, group: int) -> dict[int, int]:
-    """Process id -> parent for all processes, from /proc or `ps`; a member of `group` counts as a child of `own`."""
+    """Process id -> parent id of all processes, from /proc or `ps`; for `ps`, members of `group` are children of `own`."""
     found: dict[int, int] = {}
     try:
         numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
@@ -81,7 +80,7 @@ def parents(own: int, group: int) -> dict[int, int]:
 
 
 def _children(pid: int) -> list[int] | None:
-    """The children of one process, of all its threads; None where the kernel does not list them."""
+    """The children of a process, of all its threads; None if the kernel does not list them."""
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -93,7 +92,7 @@ def _children(pid: int) -> list[int] | None:
 
 
 def descendants(root: int, group: int = 0) -> list[int]:
-    """Everything below `root`, nearest first."""
+    """All descendants of `root`, nearest first."""
     found: list[int] = []
     table: dict[int, list[int]] | None = None
     todo = [root]
@@ -112,7 +111,7 @@ def descendants(root: int, group: int = 0) -> list[int]:
 
 
 def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # a program of another user may be beyond us
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it may run as another user
         os.kill(pid, signal.SIGKILL)
 
 
@@ -126,7 +125,7 @@ class Bell:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
-    def hush(self) -> None:
+    def clear(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while os.read(self.fd, 512):
                 pass
@@ -138,7 +137,7 @@ class Bell:
 
 
 def _ended() -> tuple[list[tuple[int, int]], bool]:
-    """The children that have ended with their statuses, and whether any others are left."""
+    """(the children that have ended, with their statuses; whether others are left)"""
     ended: list[tuple[int, int]] = []
     while True:
         try:
@@ -151,12 +150,12 @@ def _ended() -> tuple[list[tuple[int, int]], bool]:
 
 
 class Keeper:
-    """One command, from its start until nothing of it is left."""
+    """One command, from its start until its tree is gone."""
 
     def __init__(self, control: socket.socket, prctl: Prctl) -> None:
         self._control, self._prctl = control, prctl
         self._bell = Bell()
-        self._pid = 0  # of the command, until it has been waited for
+        self._pid = 0  # of the command; 0 after it was reaped
         self._group = 0
 
     def run(self) -> None:
@@ -166,14 +165,14 @@ class Keeper:
         for fd in fds:
             os.close(fd)
         if failure:
-            self._tell(f"failed {failure}")
+            self._send(f"failed {failure}")
             return
-        self._tell(f"started {self._pid} {os.getpid()}")
+        self._send(f"started {self._pid} {os.getpid()}")
         poll = select.poll()
         poll.register(self._bell.fd, select.POLLIN)
         poll.register(self._control, select.POLLIN | select.POLLHUP)
         while self._reap():
-            if any(fd != self._bell.fd for fd, _ in poll.poll()):  # nothing more is ever said, so this is the end
+            if any(fd != self._bell.fd for fd, _ in poll.poll()):  # no more input is defined, so this is the end
                 self._end()
                 return
 
@@ -199,7 +198,7 @@ class Keeper:
         return data
 
     def _start(self, order: dict[str, Any], fds: list[int]) -> int:
-        """Start the command; returns the error number if that fails."""
+        """Start the command; returns the errno of a failure, else 0."""
         read, write = os.pipe()
         keeper = os.getpid()
         self._pid = os.fork()
@@ -213,7 +212,7 @@ class Keeper:
             os._exit(127)
         self._group = self._pid
         os.close(write)
-        failure = os.read(read, 16)  # closed when the program is executed
+        failure = os.read(read, 16)  # closed by a successful exec
         os.close(read)
         if failure:
             os.waitpid(self._pid, 0)
@@ -221,7 +220,7 @@ class Keeper:
         return int(failure or 0)
 
     def _become(self, order: dict[str, Any], fds: list[int], keeper: int) -> None:
-        """In the child: turn into the command."""
+        """In the child: execute the command."""
         os.setsid()
         self._prctl(_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != keeper:
@@ -239,30 +238,30 @@ class Keeper:
         os.execvpe(order["argv"][0], order["argv"], order["env"])
 
     def _reap(self) -> bool:
-        """Wait for what has ended; False when no child is left, and so nothing at all."""
-        self._bell.hush()
+        """Reap children; False when none is left, so the tree is gone."""
+        self._bell.clear()
         ended, more = _ended()
         for pid, status in ended:
             if pid == self._pid:
                 self._pid = 0
-                self._tell(f"exited {os.waitstatus_to_exitcode(status)}")
+                self._send(f"exited {os.waitstatus_to_exitcode(status)}")
         return more
 
     def _end(self) -> None:
-        """Kill everything, however often it takes."""
+        """Kill the tree, repeatedly until it is gone."""
         pause = _PAUSE_MS
-        if self._pid:  # later the number could be somebody else's
+        if self._pid:  # after reaping, the id may be reused
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._pid, signal.SIGKILL)
-            select.select([self._bell.fd], [], [], _PAUSE_MS / 1000)  # mostly that was all
+            select.select([self._bell.fd], [], [], _PAUSE_MS / 1000)  # usually that is all
         while self._reap():
             for pid in descendants(os.getpid(), self._group):
                 _kill(pid)
             select.select([self._bell.fd], [], [], pause / 1000)
             pause = min(pause * 2, _LONGEST_PAUSE_MS)
 
-    def _tell(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more
+    def _send(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # the runtime has gone
             self._control.sendall(line.encode() + b"\n")
 
 
@@ -277,7 +276,7 @@ def keep(control: socket.socket, prctl: Prctl) -> None:
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork a keeper for each descriptor that arrives, until the end of the stream and of the last keeper."""
+    """Fork a keeper for each descriptor; return after the end of the stream and of the last keeper."""
     prctl = _prctl()
     prctl(_SET_CHILD_SUBREAPER, 1)
     for number in _IGNORED:
@@ -292,7 +291,7 @@ def serve(requests: socket.socket) -> None:
     while listening or keepers:
         ready = {fd for fd, _ in poll.poll()}
         if bell.fd in ready:
-            bell.hush()
+            bell.clear()
             ended = {pid for pid, _ in _ended()[0]}
             keepers -= ended
             _sweep(keepers)
@@ -314,7 +313,7 @@ def serve(requests: socket.socket) -> None:
 
 
 def _sweep(keepers: set[int]) -> None:
-    """Kill what has fallen to the warden because its keeper is gone."""
+    """Kill children of the warden that are no keepers: orphans of a killed keeper."""
     for pid in _children(os.getpid()) or ():
         if pid not in keepers:
             for lower in descendants(pid):

@@ -1,7 +1,7 @@
-"""Running a program of the user's with something to read, up to its end and within its time.
+"""Run a hook's program with its input on standard input, until it ends or its deadline passes.
 
-It is started as commands are, outside of any sandbox, with the environment of the runtime but for its keys. Whoever
-waits for it may be cancelled; then it is gone, with all it started.
+It starts as commands do, but outside any sandbox, with the runtime's environment except for its keys. If the waiting task is
+cancelled, the program and all that it started are killed.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Final
 import trio
 from attrs import field, frozen
 
-from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.process import Command, Process, Warden
 from spindle.actors.tools.hooks.verdicts import Ended
+from spindle.actors.tools.interface import Tasks
 
 OUTPUT_CAP: Final = 1024 * 1024
-"""Bytes of each of its two outputs that count; what goes beyond is read and thrown away."""
+"""Bytes that are kept of each of its two outputs; the rest is read and discarded."""
 
 
 @frozen
 class Starter:
-    """Where programs are started: by `warden`, and in `nursery` what they leave running may live on."""
+    """Starts programs with `warden`; processes that they leave behind may live on in `nursery`."""
 
     warden: Warden
     nursery: Tasks
@@ -32,9 +32,9 @@ class Starter:
     environment: Callable[[], dict[str, str]]
 
     async def run(self, script: str, cwd: str, given: bytes, seconds: float) -> Ended:
-        """Run `script` with `given` on its standard input; it is over when it has ended and nobody holds its outputs.
+        """Run `script` with `given` as its standard input, until it has exited and its outputs are closed.
 
-        What it leaves running without them ends with the nursery, or when its `seconds` are over. Does not raise.
+        A process that it leaves behind without the outputs ends with `nursery`, or after `seconds`. Does not raise.
         """
         until = trio.current_time() + seconds
         command = Command(argv=self.shell(script), cwd=cwd, env=self.environment(), stdin=True, split=True, may_connect=True)
@@ -69,7 +69,7 @@ class _Kept:
 
 
 async def _feed(process: Process, given: bytes) -> None:
-    """A program need not read what it is given."""
+    """Write the input; the program need not read it."""
     try:
         await process.write(given)
         await process.close_input()

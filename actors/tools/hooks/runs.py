@@ -1,4 +1,4 @@
-"""The runs of all hooks that an event concerns: side by side, told of in the order of the configuration."""
+"""Run the hooks of one event at the same time; clients are notified in the order of the configuration."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 
 from spindle.actors.tools.hooks.program import Starter
 from spindle.actors.tools.hooks.verdicts import Ended, Verdict, verdict
+from spindle.actors.tools.interface import Notifier
 from spindle.rpc.protocol.hooks import (
     HookCompletedNotification,
     HookRunSummary,
@@ -21,28 +22,21 @@ from spindle.rpc.protocol.hooks import (
 from spindle.storage.config.hooks import HookHandler
 
 INTERRUPTED = Verdict(status="failed", entries=verdict("stop", Ended(failure="hook was interrupted")).entries)
-"""What is told of a hook that an interrupt has killed."""
+"""The verdict for a hook that an interrupt killed."""
 
 
-class HookHost(Protocol):
-    """The turn, as its hooks see it."""
-
-    @property
-    def thread_id(self) -> str: ...
+class HookHost(Notifier, Protocol):
+    """The turn as its hooks see it."""
 
     @property
-    def turn_id(self) -> str: ...
-
-    @property
-    def cwd(self) -> str: ...
-
-    def emit(self, params: object) -> None:
-        """Send a notification to the thread's subscribers."""
+    def cwd(self) -> str:
+        """The directory that hooks run in; absolute."""
+        ...
 
 
 @frozen
 class HookRun:
-    """A run that has ended: its id, and what the hook has said."""
+    """A completed run: its id and the verdict."""
 
     id: str
     verdict: Verdict
@@ -51,9 +45,9 @@ class HookRun:
 async def run_hooks(
     handlers: Sequence[HookHandler], host: HookHost, starter: Starter, given: object, call_id: str | None = None
 ) -> list[HookRun]:
-    """Run `handlers`, all of one event, and give each `given` as JSON; `call_id` tells their runs from those of other calls.
+    """Run `handlers`, all of one event, each with `given` as JSON; `call_id` makes the ids of their runs unique.
 
-    They are told of as begun and, when the last has ended, as completed; also if this is cancelled, which kills them.
+    Emits hook/started for each, and hook/completed when the last has ended. Cancellation kills them and completes their runs.
     """
     if not handlers:
         return []
@@ -77,7 +71,7 @@ async def run_hooks(
             for place, handler in enumerate(handlers):
                 nursery.start_soon(one, place, handler)
     except BaseExceptionGroup:
-        await trio.lowlevel.checkpoint_if_cancelled()  # a cancellation leaves as one, not as a group
+        await trio.lowlevel.checkpoint_if_cancelled()  # raise the cancellation without its group
         raise
     finally:
         for run, end in zip(runs, ended, strict=True):

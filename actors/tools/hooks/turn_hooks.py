@@ -1,4 +1,4 @@
-"""The hooks of one turn: which of them an event concerns, what they are given, and what all their answers come to."""
+"""The hooks of one turn: select them for an event, build their input, and combine their verdicts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from spindle.rpc.protocol.items import HookPromptFragment
 from spindle.storage.config.hooks import HookHandler
 
 Beginning = Literal["startup", "resume", "clear"]
-"""How a thread came to be loaded."""
+"""How the thread was loaded."""
 
 _OF_TOOLS: Final = frozenset(("preToolUse", "permissionRequest", "postToolUse"))
 
 
 @frozen
-class Heard:
-    """What hooks say to the beginning of a thread or to input: whether it goes no further, and what the model is told."""
+class Prompted:
+    """The result of SessionStart or UserPromptSubmit: whether the turn stops, and context for the model."""
 
     refused: bool
     contexts: Sequence[str]
@@ -31,7 +31,7 @@ class Heard:
 
 @frozen
 class After:
-    """What hooks say to what a tool gave: what the model gets instead, if anything, and what it is told besides."""
+    """The result of PostToolUse: feedback that replaces the tool's answer, and context for the model."""
 
     feedback: str | None
     contexts: Sequence[str]
@@ -39,7 +39,7 @@ class After:
 
 @frozen(kw_only=True)
 class TurnHooks:
-    """Asks the hooks. Cancelling a question kills them; their runs are completed as failed."""
+    """Runs the hooks. Cancelling a method kills its hooks, and completes their runs as failed."""
 
     handlers: Sequence[HookHandler]
     host: HookHost = field(repr=False)
@@ -49,50 +49,50 @@ class TurnHooks:
     permission_mode: Literal["default", "bypassPermissions"]
 
     def any_for(self, event: HookEventName) -> bool:
-        """Whether there are hooks for this event."""
+        """Whether a hook handles this event."""
         return any(handler.event == event for handler in self.handlers)
 
     def for_tools(self) -> TurnHooks:
-        """The same with the hooks alone that are told of the use of tools."""
+        """Copy with only the hooks for uses of tools."""
         return evolve(self, handlers=[handler for handler in self.handlers if handler.event in _OF_TOOLS])
 
-    async def thread_begins(self, how: Beginning) -> Heard:
-        """SessionStart: the first turn of a thread since it was loaded."""
-        return _heard(await self._run("sessionStart", {"source": how}, (how,), in_turn=False))
+    async def thread_begins(self, how: Beginning) -> Prompted:
+        """SessionStart: the first turn after the thread was loaded."""
+        return _prompted(await self._run("sessionStart", {"source": how}, (how,), in_turn=False))
 
-    async def prompted(self, prompt: str) -> Heard:
-        """UserPromptSubmit: something is said by the user."""
-        return _heard(await self._run("userPromptSubmit", {"prompt": prompt}))
+    async def prompted(self, prompt: str) -> Prompted:
+        """UserPromptSubmit: input from the user."""
+        return _prompted(await self._run("userPromptSubmit", {"prompt": prompt}))
 
     async def before(self, use: Use) -> str | None:
-        """PreToolUse; returns why the tool may not be used."""
-        told = {"tool_name": use.tool, "tool_input": use.input, "tool_use_id": use.id}
-        runs = await self._run("preToolUse", told, (use.tool, *use.aliases), use.id)
+        """PreToolUse; returns the reason if a hook blocks the use."""
+        members = {"tool_name": use.tool, "tool_input": use.input, "tool_use_id": use.id}
+        runs = await self._run("preToolUse", members, (use.tool, *use.aliases), use.id)
         return next((run.verdict.reason for run in runs if run.verdict.reason is not None), None)
 
     async def permission(self, use: Use) -> Permission | None:
-        """PermissionRequest; None leaves it to the user. Who refuses counts more than who allows."""
-        told = {"tool_name": use.tool, "tool_input": use.input}
-        runs = await self._run("permissionRequest", told, (use.tool, *use.aliases), use.id)
+        """PermissionRequest; None leaves it to the user. A denial overrides an approval."""
+        members = {"tool_name": use.tool, "tool_input": use.input}
+        runs = await self._run("permissionRequest", members, (use.tool, *use.aliases), use.id)
         for run in runs:
             if run.verdict.reason is not None:
                 return Permission(False, run.verdict.reason)
         return Permission(True) if any(run.verdict.allowed for run in runs) else None
 
     async def after(self, use: Use, response: object) -> After:
-        """PostToolUse."""
-        told = {"tool_name": use.tool, "tool_input": use.input, "tool_response": response, "tool_use_id": use.id}
-        runs = await self._run("postToolUse", told, (use.tool, *use.aliases), use.id)
+        """PostToolUse: a use has ended with `response`."""
+        members = {"tool_name": use.tool, "tool_input": use.input, "tool_response": response, "tool_use_id": use.id}
+        runs = await self._run("postToolUse", members, (use.tool, *use.aliases), use.id)
         feedback = [run.verdict.feedback for run in runs if run.verdict.feedback is not None]
         return After("\n\n".join(feedback) if feedback else None, _contexts(runs))
 
     async def stopping(self, last_message: str | None, *, again: bool) -> Sequence[HookPromptFragment]:
-        """Stop: the agent has nothing more to do; returns what it is to go on with.
+        """Stop: the model has ended its answer; returns prompts to continue with.
 
-        `again`: it has gone on for a hook in this turn before.
+        `again`: a hook has continued this turn before.
         """
-        told = {"stop_hook_active": again, "last_assistant_message": last_message}
-        runs = await self._run("stop", told)
+        members = {"stop_hook_active": again, "last_assistant_message": last_message}
+        runs = await self._run("stop", members)
         if any(run.verdict.stopped for run in runs):
             return ()
         return [HookPromptFragment(run.verdict.reason, run.id) for run in runs if run.verdict.reason is not None]
@@ -100,7 +100,7 @@ class TurnHooks:
     async def _run(
         self,
         event: HookEventName,
-        told: dict[str, Any],
+        members: dict[str, Any],
         names: tuple[str, ...] = (),
         call_id: str | None = None,
         *,
@@ -115,19 +115,19 @@ class TurnHooks:
             "hook_event_name": CONFIGURED_AS[event],
             "model": self.model,
             "permission_mode": self.permission_mode,
-            **told,
+            **members,
         }
         return await run_hooks(handlers, self.host, self.starter, given, call_id)
 
 
 def prompt_text(fragment: HookPromptFragment) -> str:
-    """What the model is sent of a hook's prompt."""
+    """A hook's prompt as the model gets it."""
     run = escape(fragment.hook_run_id)
     return f'<hook_prompt hook_run_id="{run}">{escape(fragment.text, quote=False)}</hook_prompt>'
 
 
-def _heard(runs: Sequence[HookRun]) -> Heard:
-    return Heard(any(run.verdict.status in ("stopped", "blocked") for run in runs), _contexts(runs))
+def _prompted(runs: Sequence[HookRun]) -> Prompted:
+    return Prompted(any(run.verdict.status in ("stopped", "blocked") for run in runs), _contexts(runs))
 
 
 def _contexts(runs: Sequence[HookRun]) -> list[str]:

@@ -1,7 +1,7 @@
-"""What a hook's program says by its exit code and its output, and what that means for the event it was called for.
+"""The verdict of a hook, from the exit code and the output of its program.
 
-The answers and the words are those of Codex 0.124. A program that answers what its event has no use for has failed: the
-turn goes on as if it had not been called.
+Forms and messages are those of Codex 0.124. A program whose answer is invalid for its event has failed: the turn continues as
+if it had not run.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ _Event = Literal["PreToolUse", "PermissionRequest", "PostToolUse", "SessionStart
 
 @frozen(kw_only=True)
 class Ended:
-    """How a program ended: `code` is None if a signal ended it; `failure` says why there is no end of its own."""
+    """The end of a program. `code` is None if a signal ended it; `failure` says why it did not run to its end."""
 
     code: int | None = None
     out: str = ""
@@ -32,10 +32,10 @@ class Ended:
 
 @frozen(kw_only=True)
 class Verdict:
-    """What a hook has to say.
+    """What a hook decided.
 
-    reason: why the call, the permission or the prompt is refused, or what the agent is to go on with instead of stopping.
-    contexts: what the model is told besides. feedback: what it is told instead of what the tool gave.
+    reason: of a refused call, permission or prompt; for Stop, the prompt to continue with. context: more text for the model.
+    feedback: replaces the tool's answer to the model. allowed: a permission is granted.
     """
 
     status: HookRunStatus = "completed"
@@ -47,7 +47,7 @@ class Verdict:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing more is to happen."""
+        """Whether the turn stops."""
         return self.status == "stopped"
 
 
@@ -84,15 +84,15 @@ class _Answer:
 
 @frozen
 class _Form:
-    """What the answers to an event may hold besides what all may, and the words for those that are wrong."""
+    """The members that answers to one event may have beyond `_ALWAYS`, and the words for messages."""
 
     name: str
     wanted: str = ""
-    """What standard error is for when the exit code is 2; empty where that code means nothing."""
+    """What standard error means with exit code 2; empty if that code has no meaning."""
     words: frozenset[str] = frozenset()
     specific: frozenset[str] | None = None
     text: Literal["context", "ignored", "refused"] = "ignored"
-    """What becomes of output that is no JSON."""
+    """How output that is no JSON is handled."""
 
 
 _ALWAYS: Final = frozenset(("continue", "stopReason", "suppressOutput", "systemMessage"))
@@ -115,7 +115,7 @@ _FORMS: Final[Mapping[HookEventName, _Form]] = {
 
 
 def verdict(event: HookEventName, ended: Ended) -> Verdict:
-    """What a hook for `event` has said."""
+    """The verdict of a hook for `event`."""
     form = _FORMS[event]
     if ended.failure is not None:
         return _failed(ended.failure)
@@ -144,7 +144,7 @@ def verdict(event: HookEventName, ended: Ended) -> Verdict:
 
 
 def _answer(form: _Form, out: str) -> _Answer | None:
-    """The answer, None if it is not in the form that the event asks for."""
+    """The answer; None if it is not valid for the event."""
     try:
         given = loads(out)
         answer = structure(given, _Answer)
@@ -168,13 +168,13 @@ def _answer(form: _Form, out: str) -> _Answer | None:
 
 
 def _session_start(answer: _Answer) -> Verdict:
-    entries, context = _told(answer)
+    entries, context = _shown(answer)
     return _stopped(answer, entries, context) or Verdict(entries=entries, context=context)
 
 
 def _user_prompt(answer: _Answer) -> Verdict:
     fault = _unexplained("UserPromptSubmit", answer)
-    entries, context = _told(answer, with_context=fault is None)
+    entries, context = _shown(answer, with_context=fault is None)
     if (stopped := _stopped(answer, entries, context)) is not None:
         return stopped
     if fault is not None:
@@ -185,7 +185,7 @@ def _user_prompt(answer: _Answer) -> Verdict:
 
 
 def _stop(answer: _Answer) -> Verdict:
-    entries, _ = _told(answer)
+    entries, _ = _shown(answer)
     if (stopped := _stopped(answer, entries)) is not None:
         return stopped
     if (fault := _unexplained("Stop", answer)) is not None:
@@ -196,7 +196,7 @@ def _stop(answer: _Answer) -> Verdict:
 
 
 def _pre_tool_use(answer: _Answer) -> Verdict:
-    entries, _ = _told(answer, with_context=False)
+    entries, _ = _shown(answer, with_context=False)
     specific = answer.specific
     if specific is not None and (
         specific.permission_decision or specific.permission_decision_reason or specific.updated_input is not None
@@ -232,7 +232,7 @@ def _unsupported_decision(specific: _Specific) -> str | None:
 
 
 def _permission_request(answer: _Answer) -> Verdict:
-    entries, _ = _told(answer)
+    entries, _ = _shown(answer)
     decision = None if answer.specific is None else answer.specific.decision
     fault = _unsupported("PermissionRequest", answer)
     if decision is None:
@@ -261,7 +261,7 @@ def _post_tool_use(answer: _Answer) -> Verdict:
         fault = "PostToolUse hook returned unsupported updatedMCPToolOutput"
     if answer.suppress_output:
         fault = "PostToolUse hook returned unsupported suppressOutput"
-    entries, context = _told(answer, with_context=fault is None)
+    entries, context = _shown(answer, with_context=fault is None)
     if not answer.goes_on:
         shown = answer.stop_reason or STOPPED
         feedback = answer.reason if (answer.reason or "").strip() else shown
@@ -285,10 +285,10 @@ _READERS: Final[Mapping[HookEventName, Callable[[_Answer], Verdict]]] = {
 }
 
 
-# -- what they share
+# -- shared
 
 
-def _told(answer: _Answer, *, with_context: bool = True) -> tuple[tuple[HookOutputEntry, ...], str | None]:
+def _shown(answer: _Answer, *, with_context: bool = True) -> tuple[tuple[HookOutputEntry, ...], str | None]:
     entries: list[HookOutputEntry] = []
     if answer.system_message is not None:
         entries.append(HookOutputEntry("warning", answer.system_message))

@@ -1,8 +1,8 @@
-"""Whether an image file is what its first bytes say, and how large the picture is; without decoding the picture.
+"""Check the structure of an image file and read its size, without decoding the picture.
 
-What a decoder could not do without is looked at: every length, the checksums and the compressed data of a PNG, the headers
-and tables of a JPEG as far as the picture's data, a picture in a GIF, the frame headers of a WebP. As decoders do, it takes a
-JPEG whose data ends early and a GIF without its last byte.
+Checked is what every decoder needs: all lengths, the checksums and the compressed data of a PNG, the headers and tables of a
+JPEG before its data, one picture of a GIF, the frame headers of a WebP. As decoders do, it accepts a JPEG whose data ends
+early and a GIF without its last byte. (Pillow's `verify` checks PNG only, and decoding hostile files runs C code.)
 
 Formats: PNG specification (second edition), ITU-T T.81, GIF89a, WebP container and RFC 6386.
 """
@@ -17,29 +17,29 @@ from typing import Final
 from attrs import frozen
 
 LARGEST: Final = 2**29
-"""Bytes that a PNG may inflate to."""
+"""The most bytes that a PNG may inflate to."""
 _BLOCK: Final = 1 << 16
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Of a PNG's kinds of colour."""
+"""By the colour type of a PNG."""
 _ADAM7: Final = ((0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2))
-"""First column, step, first row, step of each pass of an interlaced PNG."""
+"""First column, step, first row, step for each pass of an interlaced PNG."""
 
 
 class Damaged(Exception):
-    """The file cannot be decoded; the message says why."""
+    """The file cannot be decoded. The message says why."""
 
 
 @frozen
 class Size:
-    """Of a picture, in pixels."""
+    """The size of a picture, in pixels."""
 
     width: int
     height: int
 
 
 def media_type(data: bytes) -> str | None:
-    """What the first bytes say that the file is; None for nothing that models look at."""
+    """The media type by the first bytes; None if models cannot read it."""
     for at, mark, kind in _MARKS:
         if data.startswith(mark, at):
             return kind
@@ -47,7 +47,7 @@ def media_type(data: bytes) -> str | None:
 
 
 def check(data: bytes, kind: str) -> Size:
-    """The size of the picture in a file of a media type that `media_type` knows. Blocks for a large PNG. Raises Damaged."""
+    """The size of the picture; `kind` is from `media_type`. Blocks for a large PNG. Raises Damaged."""
     try:
         size = _CHECKS[kind](data)
     except (struct.error, IndexError):
@@ -86,7 +86,7 @@ def _png(data: bytes) -> Size:
 
 
 def _png_bytes(header: tuple[int, ...]) -> int:
-    """What the pixels inflate to: rows of whole bytes, with a byte before each."""
+    """The inflated size of the pixels: rows of whole bytes, each after one byte."""
     match header:
         case (width, height, 1 | 2 | 4 | 8 | 16 as depth, colour, 0, 0, 0 | 1 as interlaced) if colour in _CHANNELS:
             bits = depth * _CHANNELS[colour]
@@ -104,7 +104,7 @@ def _png_bytes(header: tuple[int, ...]) -> int:
 
 
 class _Inflated:
-    """Counts what compressed data inflates to, and keeps nothing of it."""
+    """Counts the inflated bytes of compressed data, and keeps none."""
 
     def __init__(self, wanted: int) -> None:
         self._left = wanted
@@ -115,7 +115,7 @@ class _Inflated:
         return self._left <= 0
 
     def feed(self, data: bytes) -> None:
-        for at in range(0, len(data), _BLOCK):  # what is left over of a call is copied
+        for at in range(0, len(data), _BLOCK):  # unconsumed data is copied, so blocks are small
             block = data[at : at + _BLOCK]
             while block and not self.complete and not self._stream.eof:
                 try:
@@ -167,12 +167,12 @@ def _gif(data: bytes) -> Size:
 
 
 def _colours(flags: int) -> int:
-    """Bytes of the table of colours that the flags announce."""
+    """The size of the colour table, by the flags."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _blocks(data: bytes, at: int) -> int:
-    """Past a row of blocks, each with its length before it, and the empty one that ends it."""
+    """The index after a series of blocks with their lengths, up to and including the empty one."""
     while length := data[at]:
         at += 1 + length
     return at + 1
@@ -216,8 +216,8 @@ _MARKS: Final = (
     (0, b"GIF89a", "image/gif"),
     (8, b"WEBP", "image/webp"),
 )
-"""What models look at: where in the file its mark is, the mark, and the media type. Providers refuse a conversation that
-holds anything else, now and in every later request."""
+"""The media types that models read: the offset of the magic bytes, the bytes, the type. Providers refuse every request whose
+conversation contains another type."""
 _CHECKS: Final[Mapping[str, Callable[[bytes], Size]]] = {
     "image/png": _png,
     "image/jpeg": _jpeg,

@@ -1,4 +1,4 @@
-"""view_image: shows the model an image file."""
+"""view_image: show an image file to the model."""
 
 import os
 import time
@@ -20,7 +20,7 @@ from spindle.storage.outside import Hidden, Readable
 from spindle.storage.rollout import records
 
 Reading: TypeAlias = Callable[[ToolHost], Confinement | None]
-"""Tells what may be read, None where every file may be. Blocks. Raises ProfileError."""
+"""Returns the confinement that decides what may be read; None for every file. Blocks. Raises ProfileError."""
 
 
 @frozen
@@ -42,11 +42,11 @@ class ViewImage:
     )
 
     def __init__(self, reading: Reading | None = None) -> None:
-        """Without `reading` every file may be read."""
+        """`reading` None: every file may be read."""
         self._reading = reading
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Read the file in a worker thread."""
+        """Read the file in a worker thread. Raises ToolRefused."""
         path = absolute(host.cwd, call.arguments(_Image).path)
         url = await trio.to_thread.run_sync(self._read, path, host, abandon_on_cancel=True)
         item = ImageViewItem(id=call.id, path=str(path))
@@ -80,7 +80,7 @@ def _hidden(path: Path) -> ToolRefused:
 
 
 def absolute(cwd: str, path: str) -> Path:
-    """The path as it is meant by who works in `cwd`."""
+    """The path, absolute; relative paths start from `cwd`."""
     return Path(os.path.normpath(os.path.join(cwd, path)))
 
 

@@ -1,5 +1,5 @@
-"""apply_patch: its text, what it would change, changing it, and the diff of all that a turn changed.
+"""apply_patch: parse a patch, plan it, apply it, and show the diff of all that a turn changed.
 
-A patch is planned first (`plan`, which reads files and verifies every hunk), shown and approved as planned, and then
-applied (`apply`, whole or not at all). The format and the words a model is answered with are those of Codex 0.124.
+`plan` reads the files and verifies every hunk. The plan is shown and approved. `apply` then carries it out, whole or not at
+all. The format and the answers to the model are those of Codex 0.124.
 """

@@ -1,4 +1,4 @@
-"""What is said about a patch: to the model, to the clients and in the rollout."""
+"""The result of a patch as the model, the clients and the rollout get it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import orjson
 
 from spindle.actors.tools.interface import Use
 from spindle.actors.tools.patch.apply import Outcome
-from spindle.actors.tools.patch.tool import NAME
 from spindle.rpc.protocol.items import FileChangeItem, FileUpdateChange, PatchApplyStatus, UpdateChange
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 
+NAME = "apply_patch"
 REJECTED = "patch rejected by user"
 """The answer to the model when the user declines."""
 
 
 def patch_use(call_id: str, text: str) -> Use:
-    """What hooks are told of a patch."""
+    """The patch as hooks receive it."""
     return Use(id=call_id, tool=NAME, input={"command": text}, aliases=("Write", "Edit"))
 
 
 def plain_output(outcome: Outcome) -> str:
-    """The output of a call of the tool; also of a patch in `shell` where the grammar tool is offered."""
+    """The answer to a call of the tool, and to a patch in `shell` where the tool is offered with its grammar."""
     return f"Exit code: {outcome.exit_code}\nWall time: {_seconds(outcome)} seconds\nOutput:\n{outcome.output}"
 
 
 def json_output(outcome: Outcome) -> str:
-    """The output of a patch in `shell_command`, and in `shell` where the grammar tool is not offered."""
+    """The answer to a patch in `shell_command`, and in `shell` where the tool is not offered with its grammar."""
     metadata = {"exit_code": outcome.exit_code, "duration_seconds": round(outcome.seconds, 1)}
     return orjson.dumps({"output": outcome.output, "metadata": metadata}).decode()
 
 
 def terminal_output(outcome: Outcome) -> str:
-    """The output of a patch in `exec_command`; a failure is told as in `shell_command`."""
+    """The answer to a patch in `exec_command`; a failure has the form of `shell_command`."""
     if not outcome.success:
         return json_output(outcome)
     return f"Wall time: {outcome.seconds:.4f} seconds\nOutput:\n{json_output(outcome)}"
@@ -47,7 +47,7 @@ def _seconds(outcome: Outcome) -> str:
 
 
 def file_change(call_id: str, changes: Sequence[FileUpdateChange], status: PatchApplyStatus) -> FileChangeItem:
-    """The item of a patch: `inProgress` when it is announced, and then how it ended."""
+    """The item of a patch: `inProgress` when it starts, then its final status."""
     return FileChangeItem(id=call_id, changes=changes, status=status)
 
 
@@ -72,7 +72,7 @@ def _event(
 
 
 def _stored(change: FileUpdateChange) -> dict[str, Any]:
-    """A change in the spelling of rollouts."""
+    """A change as rollouts spell it."""
     kind = change.kind
     if isinstance(kind, UpdateChange):
         diff = change.diff.removesuffix(f"\n\nMoved to: {kind.move_path}") if kind.move_path else change.diff

@@ -1,9 +1,9 @@
-"""Carrying out a plan: all of it, or nothing.
+"""Apply a plan: all of it, or nothing.
 
-New contents are written beside their files first; only when all of them are there, files are replaced and removed by
-renames, and if one of those fails the ones before it are taken back. So a file is never seen half-written, whenever
-the process ends. Folders are opened link by link from the root, and a file that is no longer the one that was planned
-for is not touched: what was approved is what is written.
+New contents are first written beside their files. When all of them exist, files are replaced and removed by renames; if a
+rename fails, the earlier ones are undone. So a half-written file is never visible, even if the process is killed. Folders are
+opened one by one from the root without following links, and a file that is not the planned one is not touched: what was
+approved is what is written.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from contextlib import contextmanager, suppress
 
 from attrs import define, field, frozen
 
+from spindle.actors.tools.patch.effects import Effect, Image
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.places import Folder, Stamp, open_folder, stamp
-from spindle.actors.tools.patch.plan import Effect, Image, Plan, plan
+from spindle.actors.tools.patch.plan import Plan, plan
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @frozen
 class Outcome:
-    """How it went. `plan` is what was carried out, `stdout` and `stderr` what the model and the rollout are told."""
+    """The result. `plan` is what was applied; `stdout` and `stderr` are for the model and the rollout."""
 
     plan: Plan
     success: bool
@@ -35,21 +36,21 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """As a command would have ended."""
+        """0 for success, else 1, as of a command."""
         return 0 if self.success else 1
 
     @property
     def output(self) -> str:
-        """What a terminal would have shown."""
+        """Both outputs, as a terminal shows them."""
         return self.stdout + self.stderr
 
 
 class _Failed(Exception):
-    """A step failed; the message is for the model."""
+    """A step failed. The message is for the model."""
 
 
 def apply(planned: Plan) -> Outcome:
-    """Carry out a plan; failures are in the outcome. Blocking: run it in a worker thread that is not abandoned."""
+    """Apply a plan; a failure is in the outcome. Blocks: run it in a worker thread that is not abandoned on cancel."""
     begun = time.monotonic()
     carried, stderr = planned, ""
     try:
@@ -63,12 +64,12 @@ def apply(planned: Plan) -> Outcome:
 
 
 def _current(planned: Plan) -> Plan:
-    """The plan, made anew if a file has changed since; it must not lead to other files than those that were shown."""
+    """The plan, or a fresh one if a file has changed. Raises _Failed if that touches other files than were approved."""
     try:
         if all(stamp(effect.target) == effect.found for effect in planned.effects):
             return planned
     except OSError:
-        pass  # it is no longer as it was, whatever it is
+        pass  # it has changed
     fresh = plan(planned.text, planned.cwd, planned.readable, planned.check)
     if fresh.touched != planned.touched:
         new = sorted(set(fresh.touched) ^ set(planned.touched))
@@ -78,7 +79,7 @@ def _current(planned: Plan) -> Plan:
 
 @define
 class _Work:
-    """One effect under way: its open folder, and the names of what was put beside the file."""
+    """One effect in progress: its open folder, and the names of the temporary files beside it."""
 
     effect: Effect
     folder: Folder
@@ -96,7 +97,7 @@ class _Transaction:
 
 
 def _carry_out(carried: Plan) -> None:
-    """Stage all, then commit all. Raises _Failed, with nothing changed unless the message says otherwise."""
+    """Stage all, then commit all. Raises _Failed; nothing is changed then unless the message says so."""
     writes = [effect for effect in carried.effects if effect.after is not None and _differs(effect)]
     removals = [effect for effect in carried.effects if effect.after is None and effect.before is not None]
     transaction = _Transaction()
@@ -130,7 +131,7 @@ def _differs(effect: Effect) -> bool:
 
 @contextmanager
 def _naming(effect: Effect) -> Generator[None, None, None]:
-    """Tell an error of the system as a failure with this file."""
+    """Turn an OSError into a failure that names the file."""
     try:
         yield
     except OSError:
@@ -139,7 +140,7 @@ def _naming(effect: Effect) -> Generator[None, None, None]:
 
 
 def _stage(transaction: _Transaction, effect: Effect) -> None:
-    """Open the folder and write the new content beside the file."""
+    """Open the folder, and write the new content beside the file."""
     parent, name = os.path.split(effect.target)
     folder = open_folder(parent, make=effect.after is not None)
     work = _Work(effect, folder, name)
@@ -159,7 +160,7 @@ def _beside(what: str) -> str:
 
 def _write(work: _Work, image: Image, there: Stamp | None) -> None:
     assert work.fresh is not None
-    mode = 0o666 if image.mode is None else 0o600  # what may become readable to others does so when it is complete
+    mode = 0o666 if image.mode is None else 0o600  # readable to others only when it is complete
     fd = os.open(work.fresh, _CREATE, mode, dir_fd=work.folder.fd)
     try:
         for block in image.content.blocks() if image.content else ():
@@ -174,7 +175,7 @@ def _write(work: _Work, image: Image, there: Stamp | None) -> None:
 
 
 def _take_owner(fd: int, work: _Work) -> None:
-    """Give the new file the owner of the old one, where that is allowed."""
+    """Give the new file the owner of the old one, if permitted."""
     old, new = os.stat(work.name, dir_fd=work.folder.fd, follow_symlinks=False), os.fstat(fd)
     if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
         with suppress(PermissionError):
@@ -187,7 +188,7 @@ def _unchanged(effect: Effect, there: Stamp | None) -> None:
 
 
 def _commit(work: _Work) -> None:
-    """Put the new file in place or take the old one away, keeping the old one under another name for the time being."""
+    """Rename the new file into place, or the old one away; keep the old one under a temporary name for an undo."""
     effect, folder, name = work.effect, work.folder.fd, work.name
     _unchanged(effect, stamp(name, folder))
     if work.fresh is None:
@@ -208,7 +209,7 @@ def _commit(work: _Work) -> None:
 
 
 def _keep(work: _Work) -> str | None:
-    """A second name for the old file; None where the file system has none to give."""
+    """Hard-link the old file to a temporary name; None if the file system cannot."""
     kept, folder = _beside("old"), work.folder.fd
     try:
         os.link(work.name, kept, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
@@ -224,9 +225,9 @@ def _restore(work: _Work) -> None:
 
 
 def _roll_back(transaction: _Transaction) -> list[str]:
-    """Take back what was done, last first; returns the paths for which that was not possible.
+    """Undo the commits, last first; returns the paths for which that failed.
 
-    Where an old file cannot be put back under its name, it is left under the one it was kept by, which is told too.
+    An old file that cannot be renamed back keeps its temporary name, which is returned with its path.
     """
     left: list[str] = []
     for work in reversed(transaction.works):
@@ -243,7 +244,7 @@ def _roll_back(transaction: _Transaction) -> list[str]:
 
 
 def _clear(transaction: _Transaction) -> None:
-    """Remove what was put beside files, close folders, and remove those that were made for nothing."""
+    """Remove temporary files, close folders, and remove folders that were made for a patch that failed."""
     for work in transaction.works:
         for name in (work.fresh, work.kept):
             if name is not None:

@@ -1,4 +1,4 @@
-"""Whether a plan may be carried out unasked, once the user agrees, or never: by what confines the turn's commands."""
+"""Whether a plan may be applied without asking, after an approval, or never: by the confinement of the turn's commands."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ BLOCKED = "writing is blocked by read-only sandbox"
 
 @frozen
 class NeedsApproval:
-    """The user has to allow it: `path` is the first file in question, `reason` why, as models are told."""
+    """It needs an approval. `path` is the first file that does, `reason` why, in the words for the model."""
 
     path: str
     reason: str
 
     def rejection(self) -> str:
-        """The answer to the model where the user is not to be asked."""
+        """The answer to the model if the policy forbids asking the user."""
         return f"patch rejected: {self.reason}; rejected by user approval settings"
 
 
 @frozen
 class Sealed:
-    """Nobody may allow it: `path` is the first file that is never written."""
+    """It is refused whatever the user says. `path` is the first file that is never written."""
 
     path: str
 
@@ -42,10 +42,10 @@ Obstacle: TypeAlias = NeedsApproval | Sealed
 
 
 def assess(plan: Plan, confinement: Confinement | None, policy: SandboxPolicy) -> Obstacle | None:
-    """None if every file of the plan may be written under `confinement` (None: without one), else what is in the way.
+    """None if `confinement` allows writing every file of the plan (None: no confinement), else the obstacle.
 
-    `policy` gives the reason its words. Beyond what commands are kept from, `.git`, `.codex` and `.agents` are guarded at
-    every depth below what may be written.
+    `policy` decides the wording of the reason. Stricter than for commands: `.git`, `.codex` and `.agents` are protected at
+    every depth below a writable folder.
     """
     if confinement is None:
         return None
@@ -60,5 +60,5 @@ def assess(plan: Plan, confinement: Confinement | None, policy: SandboxPolicy) -
 
 def _writable(path: str, confinement: Confinement) -> bool:
     rule = confinement.rule(path)
-    below = path[len(rule.path) :].casefold().split("/")  # file systems may not tell cases apart
+    below = path[len(rule.path) :].casefold().split("/")  # some file systems ignore case
     return rule.access == "write" and not set(METADATA).intersection(below)

@@ -1,11 +1,11 @@
-"""What clients are shown of a plan: one change for each path."""
+"""The changes of a plan as clients see them: one for each path."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from spindle.actors.tools.patch.content import Content
-from spindle.actors.tools.patch.plan import Effect, Image
+from spindle.actors.tools.patch.effects import Effect, Image
 from spindle.actors.tools.patch.unified import unified_diff
 from spindle.rpc.protocol.items import AddChange, DeleteChange, FileUpdateChange, UpdateChange
 
@@ -14,7 +14,7 @@ CONTEXT = 1
 
 
 def changes(effects: Sequence[Effect]) -> tuple[FileUpdateChange, ...]:
-    """The changes from before all hunks to after them, sorted by path."""
+    """The changes from before the first hunk to after the last, sorted by path."""
     files = {effect.target: effect for effect in effects}
     moves = {
         file.origin: target
@@ -38,7 +38,7 @@ def changes(effects: Sequence[Effect]) -> tuple[FileUpdateChange, ...]:
                 move = goal.shown if goal else None
                 suffix = f"\n\nMoved to: {move}" if move else ""
                 shown.append(FileUpdateChange(file.shown, UpdateChange(move), diff + suffix))
-            case _:  # an update of what is no text, which is refused before
+            case _:  # an update of a file that is no text was refused before
                 pass
     return tuple(sorted(shown, key=lambda change: change.path))
 

@@ -1,4 +1,4 @@
-"""The text of a file as lines, kept so that writing it again gives the same bytes."""
+"""The text of a file as lines; writing them gives the same bytes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from attrs import frozen
 
 MAX_BYTES = 32 * 2**20
-"""The largest file that is patched; its lines are held in memory."""
+"""The largest file that is patched; its lines are in memory."""
 _BLOCK = 32 * 1024
 _LINES = 256
 
 
 class Unreadable(Exception):
-    """A file is no text that can be patched; the message says why, in the words of Codex where it has some."""
+    """The file is no text that can be patched. The message says why, in Codex's words where it has them."""
 
 
 @frozen
@@ -28,7 +28,7 @@ class Content:
     lines: tuple[str, ...]
 
     def blocks(self) -> Iterator[bytes]:
-        """The bytes of the file, a few lines at a time."""
+        """The bytes of the file, some lines at a time."""
         for at in range(0, len(self.lines), _LINES):
             yield "".join(self.lines[at : at + _LINES]).encode()
 
@@ -37,7 +37,7 @@ class Content:
         return "".join(self.lines)
 
     def blob(self) -> str:
-        """The name git gives this content."""
+        """Git's name for this content."""
         blocks = list(self.blocks())
         digest = hashlib.sha1(b"blob %d\0" % sum(map(len, blocks)), usedforsecurity=False)
         for block in blocks:
@@ -47,12 +47,12 @@ class Content:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines with their ends. Only a newline ends a line; other separators are text."""
+    """The lines with their ends. Only a newline ends a line."""
     return io.StringIO(text, newline="\n").readlines()
 
 
 def read_content(fd: int) -> Content:
-    """Read an open file, in blocks so that other Python threads get their turn. Raises Unreadable and OSError."""
+    """Read an open file in blocks, so that other Python threads can run. Raises Unreadable and OSError."""
     found = os.fstat(fd)
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(21, os.strerror(21))

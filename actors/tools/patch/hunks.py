@@ -1,4 +1,4 @@
-"""What a patch says: hunks for files, and the chunks of lines in them."""
+"""A parsed patch: hunks for files, and the chunks of lines in them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from attrs import frozen
 
 
 class PatchError(Exception):
-    """A patch cannot be taken; the message is what the model is answered."""
+    """The patch is refused. The message is the answer to the model."""
 
 
 class Op(Enum):
-    """What a line of a chunk is."""
+    """What happens to a line of a chunk; the values are the signs in the patch."""
 
     KEEP = " "
     REMOVE = "-"
@@ -30,7 +30,7 @@ class Edit:
 
 @frozen
 class Chunk:
-    """Lines to be found and changed together; `context` is a line that comes before them, `at_end` ties them to the end."""
+    """Lines that are found and changed together. `context` is a line above them; `at_end`: they end the file."""
 
     context: str | None
     edits: tuple[Edit, ...]
@@ -38,13 +38,13 @@ class Chunk:
 
     @property
     def old(self) -> list[str]:
-        """The lines as they have to be in the file."""
+        """The lines that the file must have."""
         return [edit.text for edit in self.edits if edit.op is not Op.ADD]
 
 
 @frozen
 class AddFile:
-    """A file is to have this content, each line ended by a newline; whatever was there is replaced."""
+    """Write a file with these lines, each ended by a newline; replaces an existing file."""
 
     path: str
     lines: tuple[str, ...]
@@ -52,14 +52,14 @@ class AddFile:
 
 @frozen
 class DeleteFile:
-    """A file is to go."""
+    """Delete a file."""
 
     path: str
 
 
 @frozen
 class UpdateFile:
-    """A file is to change, and if `move_to` is set to have that path afterwards."""
+    """Change a file, and rename it if `move_to` is set."""
 
     path: str
     move_to: str | None

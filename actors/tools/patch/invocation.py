@@ -1,7 +1,7 @@
-"""Recognising a patch that a model sends as a command instead of as a call of the tool.
+"""Recognise a patch that a model sends as a command instead of a call of the tool.
 
-Taken are `apply_patch PATCH` as two words, and a script given to a POSIX shell that is one here-document for
-apply_patch and nothing else, at most after `cd FOLDER &&`. Everything else is a command like any other.
+Recognised are `apply_patch PATCH` as two words, and a script for a POSIX shell that is one here-document for apply_patch and
+nothing else, except for `cd FOLDER &&` before it. All else is an ordinary command.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from spindle.actors.tools.commands.script import shell_script
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.parse import is_patch
 
 _NAMES = frozenset({"apply_patch", "applypatch"})
-_SHELLS = frozenset({"bash", "zsh", "sh"})
-_FLAGS = frozenset({"-lc", "-c"})
 _BARE = (
     "apply_patch verification failed: patch detected without explicit call to apply_patch. "
     'Rerun as ["apply_patch", "<patch>"]'
@@ -38,7 +37,7 @@ _HEAD = re.compile(
 
 @frozen
 class PatchCall:
-    """A patch found in a command, and the folder that its relative paths start at."""
+    """A patch found in a command, and the folder that its relative paths start from."""
 
     patch: str
     cwd: str
@@ -47,22 +46,21 @@ class PatchCall:
 def in_command(argv: Sequence[str], cwd: str, home: str | None = None) -> PatchCall | None:
     """The patch in a command line; None if it is another command.
 
-    `home` is what a leading `~` stands for. Raises PatchError for a patch that nothing is told to apply.
+    `home` replaces a leading `~`. Raises PatchError for a bare patch, without `apply_patch` before it.
     """
     match argv:
         case [name, patch] if name in _NAMES:
             return PatchCall(patch, cwd)
         case [patch]:
             _refuse_bare(patch)
-        case [shell, flag, script] if os.path.basename(shell) in _SHELLS and flag in _FLAGS:
-            return in_script(script, cwd, home)
         case _:
-            pass
+            script = shell_script(argv)
+            return None if script is None else in_script(script, cwd, home)
     return None
 
 
 def in_script(script: str, cwd: str, home: str | None = None) -> PatchCall | None:
-    """The patch in a shell script; None if it does anything else. Raises PatchError as `in_command`."""
+    """The patch in a shell script; None if the script does anything else. Raises PatchError as `in_command`."""
     _refuse_bare(script)
     head = _HEAD.match(script)
     if head is None:
@@ -75,7 +73,7 @@ def in_script(script: str, cwd: str, home: str | None = None) -> PatchCall | Non
 
 
 def _document(text: str, mark: str, indent: str) -> str | None:
-    """The lines up to the end mark; None if there is none or anything follows it."""
+    """The lines before the end mark; None if there is no mark, or if anything follows it."""
     lines = text.split("\n")
     for number, line in enumerate(lines):
         if line.lstrip(indent).rstrip() == mark if indent else line.rstrip() == mark:
@@ -84,7 +82,7 @@ def _document(text: str, mark: str, indent: str) -> str | None:
 
 
 def _unquoted(word: str, home: str | None) -> str:
-    """What a shell takes the word to be."""
+    """The word as a shell expands it."""
     plain = shlex.split(word)[0] if word not in ("''", '""') else ""
     if home is not None and (word == "~" or word.startswith("~/")):
         return home + plain[1:]

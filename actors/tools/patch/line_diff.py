@@ -1,28 +1,48 @@
-"""Which lines of two texts are the same: the shortest edit where that is cheap, a good one where it is not.
+"""The lines that two texts share: by the shortest edit where that is cheap, by a longer one where it is not.
 
-Myers' greedy algorithm (E. Myers, "An O(ND) Difference Algorithm and Its Variations", 1986) under a budget. What exceeds
-the budget is divided at lines that occur once in both texts, and a part that is still too dear counts as replaced.
-The cost is therefore bounded for any input, at the price of a longer diff for very large changes.
+Myers' greedy algorithm (E. Myers, "An O(ND) Difference Algorithm and Its Variations", 1986) with a budget. Texts that exceed
+the budget are split at lines that occur once in both, and a part that still exceeds it counts as replaced. So the cost is
+bounded for any input, and the diff of a very large change may be longer than needed. (difflib has no bound: its cost grows
+with the number of pairs of equal lines.)
 """
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from attrs import frozen
-
-from spindle.actors.tools.patch.pace import Pace
+from attrs import define, frozen
 
 MAX_EDITS = 400
-"""Insertions and deletions up to which the shortest edit is looked for."""
+"""The shortest edit is searched up to so many insertions and deletions."""
 _MAX_STEPS = 300_000
 _BLOCK = 64
+QUANTUM = 128
+"""Small steps (a microsecond or less each) after which other Python threads may run."""
+
+
+@define
+class Pace:
+    """Counts the steps of long work in a worker thread, and lets other Python threads run after each `QUANTUM` of them.
+
+    That takes a sleep: the interpreter lock, released by a short system call, is mostly taken back at once.
+    """
+
+    done: int = 0
+    _next: int = QUANTUM
+
+    def step(self, count: int = 1) -> None:
+        """Count steps."""
+        self.done += count
+        if self.done >= self._next:
+            self._next = self.done + QUANTUM
+            time.sleep(0)
 
 
 @frozen
 class Same:
-    """`count` lines that are equal, from index `old` in the one and `new` in the other text."""
+    """`count` equal lines: from index `old` of the first text and `new` of the second."""
 
     old: int
     new: int
@@ -30,7 +50,7 @@ class Same:
 
 
 def matching(old: Sequence[str], new: Sequence[str]) -> list[Same]:
-    """The runs of equal lines, in order, the last one always the empty run at the end of both texts."""
+    """The runs of equal lines, in order; the last one is always the empty run at the end of both texts."""
     pace = Pace()
     limit = min(len(old), len(new))
     head = _run(old, new, 0, 0, limit, pace)
@@ -42,7 +62,7 @@ def matching(old: Sequence[str], new: Sequence[str]) -> list[Same]:
 
 
 def _run(old: Sequence[str], new: Sequence[str], at: int, other: int, limit: int, pace: Pace) -> int:
-    """How many lines are equal from the two indices on, at most `limit`."""
+    """How many lines are equal after the two indices, at most `limit`."""
     count = 0
     while count < limit:
         step = min(_BLOCK, limit - count)
@@ -64,7 +84,7 @@ def _tail(old: Sequence[str], new: Sequence[str], limit: int, pace: Pace) -> int
 
 
 def _divided(old: Sequence[str], new: Sequence[str], pace: Pace) -> list[Same]:
-    """The runs of two texts that differ at both ends."""
+    """The runs in two texts that differ at both ends."""
     if not old or not new:
         return []
     limit = pace.done + _MAX_STEPS
@@ -84,7 +104,7 @@ def _divided(old: Sequence[str], new: Sequence[str], pace: Pace) -> list[Same]:
 
 
 def _anchors(old: Sequence[str], new: Sequence[str], pace: Pace) -> list[Same]:
-    """Lines that occur once in each text, as many as stand in the same order in both."""
+    """Lines that occur once in each text: the longest series of them that has the same order in both."""
     where = _once(new, pace)
     pairs: list[tuple[int, int]] = []
     for line, at in _once(old, pace).items():
@@ -122,7 +142,7 @@ def _once(lines: Sequence[str], pace: Pace) -> dict[str, int]:
 
 
 def _shortest(old: Sequence[str], new: Sequence[str], pace: Pace, limit: int) -> list[Same] | None:
-    """The runs left by a shortest edit; None if it takes more than is allowed."""
+    """The runs that a shortest edit keeps; None if that exceeds the budget."""
     n, m = len(old), len(new)
     if abs(n - m) > MAX_EDITS:
         return None
@@ -146,7 +166,7 @@ def _shortest(old: Sequence[str], new: Sequence[str], pace: Pace, limit: int) ->
 
 
 def _traced(rounds: list[dict[int, int]], x: int, y: int) -> list[Same]:
-    """Walk back from the end through what each round had reached."""
+    """Follow the rounds back from the end."""
     runs: list[Same] = []
     for edits in range(len(rounds) - 1, -1, -1):
         furthest, k = rounds[edits], x - y

@@ -1,9 +1,9 @@
 """`apply_patch` on the PATH of commands: a folder with a launcher for `program`.
 
-It lies in `$CODEX_HOME/spindle/commands/`, named for what is in it, so that it is made once and then only looked at: nothing is
-left over when a runtime is killed, several versions of Spindle can share a home, and commands cannot put anything else in
-its place, because no sandbox lets them write to the home. The launcher names the interpreter and the packages by their paths,
-for a command's environment says nothing reliable of either.
+The folder is in `$CODEX_HOME/spindle/commands/`, and its name is a hash of the launcher. So it is written once and only
+compared later, a killed runtime leaves nothing to clean up, several versions of Spindle can share a home, and commands cannot
+replace it, because no sandbox lets them write to the home. The launcher has the absolute paths of the interpreter and the
+packages, because the environment of a command may name others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAMES = ("apply_patch", "applypatch")
 
 
 def programs(home: Path) -> Programs:
-    """The folder, made where it is missing or not as it should be. Blocks. Raises OSError."""
+    """The folder; written first if it is missing or was changed. Blocks. Raises OSError."""
     ours, theirs = Path(actors.__file__).parents[2], Path(attr.__file__).parents[1]
     packages = tuple(dict.fromkeys(map(os.path.realpath, (ours, theirs))))
     text = _launcher(os.path.realpath(sys.executable), packages).encode()
@@ -40,13 +40,13 @@ def programs(home: Path) -> Programs:
 
 
 def _launcher(interpreter: str, packages: Sequence[str]) -> str:
-    """The interpreter without its site, which it would spend half of its start on, and the two packages that are needed."""
+    """Runs the interpreter without `site`, which is half of its start time, and with the two packages that are needed."""
     code = f"import sys; sys.path += {list(packages)!r}; from spindle.actors.tools.patch.program import main; main()"
     return f'#!/bin/sh\nexec {shlex.quote(interpreter)} -I -S -c {shlex.quote(code)} "$@"\n'
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Let this be the file, appearing whole."""
+    """Write the file if it differs; it is replaced as a whole."""
     with suppress(OSError):
         if path.read_bytes() == content and os.access(path, os.X_OK):
             return

@@ -1,7 +1,7 @@
-"""From the text of a patch to its hunks, as lenient as Codex 0.124 and with its error texts.
+"""Parse the text of a patch, as leniently as Codex 0.124 and with its error messages.
 
-Lenient means: white space around the whole and around markers, CRLF line ends, a here-document wrapped around the
-patch (`<<'EOF'` ... `EOF`), a first chunk without `@@`, blank lines between chunks, and empty lines for empty context.
+Accepted are: white space around the patch and around markers, CRLF line ends, a here-document around the patch (`<<'EOF'`
+... `EOF`), a first chunk without `@@`, blank lines between chunks, and empty lines as empty context.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def parse(text: str) -> tuple[Hunk, ...]:
 
 
 def is_patch(text: str) -> bool:
-    """Whether this is a whole patch that parses."""
+    """Whether the text is a complete patch that parses."""
     try:
         parse(text)
     except PatchError:
@@ -44,7 +44,7 @@ def is_patch(text: str) -> bool:
 
 
 def _unwrapped(lines: list[str]) -> list[str]:
-    """The lines from the first marker to the last, whatever is wrapped around them taken off."""
+    """The lines from the first marker to the last, without a here-document around them."""
     wrong = _boundaries(lines)
     if wrong is None:
         return lines
@@ -57,7 +57,7 @@ def _unwrapped(lines: list[str]) -> list[str]:
 
 
 def _boundaries(lines: Sequence[str]) -> str | None:
-    """What is wrong with the first and the last line, if anything."""
+    """What is wrong with the first or the last line, if anything."""
     first, last = lines[0].strip(), lines[-1].strip()
     if first == BEGIN and last == END:
         return None
@@ -67,12 +67,12 @@ def _boundaries(lines: Sequence[str]) -> str | None:
 
 
 def _bad(at: int, why: str) -> PatchError:
-    """An error in the line with index `at`; errors count lines from 1."""
+    """An error in the line with index `at`; messages count from 1."""
     return PatchError(f"invalid hunk at line {at + 1}, {why}")
 
 
 def _hunk(lines: Sequence[str], at: int, end: int) -> tuple[Hunk, int]:
-    """The hunk that starts at `at`, and where the next one does."""
+    """The hunk that starts at `at`, and the start of the next."""
     head = lines[at].strip()
     if head.startswith(ADD):
         start = at = at + 1

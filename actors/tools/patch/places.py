@@ -1,4 +1,4 @@
-"""Where a path really leads, and opening its folder so that nothing can lead elsewhere in the meantime."""
+"""Resolve a path, and open its folder so that no link can redirect it meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | 
 
 @frozen
 class Stamp:
-    """What tells whether a name in a folder still is the file it was."""
+    """Identifies a file: equal stamps mean the same, unchanged file."""
 
     device: int
     inode: int
@@ -25,8 +25,9 @@ class Stamp:
         """Whether the name is a symbolic link."""
         return stat.S_ISLNK(self.mode)
 
+
 def stamp(name: str, folder: int | None = None) -> Stamp | None:
-    """The stamp of a name, links not followed; None if there is nothing. Raises OSError."""
+    """The stamp of a name, without following a link; None if it does not exist. Raises OSError."""
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError):
@@ -35,32 +36,32 @@ def stamp(name: str, folder: int | None = None) -> Stamp | None:
 
 
 def absolute(path: str, cwd: str) -> str:
-    """The path as it is shown: absolute, without `.` and `..`, links left as they are."""
+    """The path for display: absolute, without `.` and `..`, links not resolved."""
     joined = os.path.normpath(os.path.join(cwd, path))
     return joined[1:] if joined.startswith("//") else joined
 
 
 def entry(path: str) -> str:
-    """Where the name itself is: links in the folders above resolved, a link in the last place not."""
+    """The real path of the name itself: links in the folders above it are resolved, the last part is not."""
     folder, name = os.path.split(path)
     return os.path.join(os.path.realpath(folder), name)
 
 
 @define
 class Folder:
-    """An open folder, and the folders that had to be made for it."""
+    """An open folder, and the folders that were made for it."""
 
     fd: int
     made: list[tuple[int, str]] = field(factory=list[tuple[int, str]])
-    """Outermost first: the open folder that holds it, and its name."""
+    """Outermost first: the open parent folder, and the name."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close its descriptors."""
         for fd in (self.fd, *(holder for holder, _ in self.made)):
             os.close(fd)
 
     def unmake(self) -> None:
-        """Remove the folders that were made, as far as they are empty."""
+        """Remove the folders that were made, if they are empty."""
         for holder, name in reversed(self.made):
             try:
                 os.rmdir(name, dir_fd=holder)
@@ -69,9 +70,9 @@ class Folder:
 
 
 def open_folder(path: str, *, make: bool) -> Folder:
-    """Open the folder with this real path from the root down, refusing links that have come into it since.
+    """Open the folder with this real path, part by part from the root, following no link.
 
-    Missing folders are made if `make` is set. Raises OSError; what was made is then removed again.
+    `make`: create missing folders. Raises OSError, after removing what it created.
     """
     folder = Folder(os.open("/", _SEARCH))
     try:
@@ -95,7 +96,7 @@ def open_folder(path: str, *, make: bool) -> Folder:
 
 
 def _make(name: str, folder: int) -> int:
-    """Make a folder in an open one; returns another descriptor of that."""
+    """Make a folder in an open one; returns a duplicate descriptor of the open one."""
     holder = os.dup(folder)
     try:
         os.mkdir(name, dir_fd=holder)

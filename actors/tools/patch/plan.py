@@ -1,21 +1,19 @@
-"""What a patch would do, found out without doing it: every hunk verified against the files as they are.
+"""Plan a patch: verify every hunk against the files on disk, and change nothing.
 
-Hunks see what the hunks before them did, so that a patch may add a file and then change it, or change one twice.
+A hunk sees the effects of the hunks before it, so a patch may add a file and then change it, or change one twice.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import os
-import stat
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from spindle.actors.tools.patch.content import MAX_BYTES, Content, Unreadable, read_content
+from spindle.actors.tools.patch.content import Content, Unreadable
+from spindle.actors.tools.patch.effects import Effect, Image, read_image
 from spindle.actors.tools.patch.hunks import AddFile, DeleteFile, Hunk, PatchError, UpdateFile
 from spindle.actors.tools.patch.parse import parse
 from spindle.actors.tools.patch.places import Stamp, absolute, entry, stamp
@@ -25,45 +23,14 @@ if TYPE_CHECKING:
     from spindle.rpc.protocol.items import FileUpdateChange
     from spindle.storage.outside import Readable
 
-NO_BLOB = "0" * 40
-
 
 def unhurried() -> None:
-    """For a plan that nothing interrupts."""
-
-
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
-
-
-@frozen
-class Image:
-    """A file: its content (None: no text, then `blob` is git's name for it) and permission bits (None: as for any new file)."""
-
-    content: Content | None
-    mode: int | None
-    blob: str = NO_BLOB
-
-
-@frozen
-class Effect:
-    """What becomes of one file. `target` is its real path, `shown` the path as the patch names it, made absolute."""
-
-    target: str
-    shown: str
-    found: Stamp | None
-    before: Image | None
-    after: Image | None
-    origin: str | None = None
-    """The target it was moved here from."""
-    link: str | None = None
-    """Where it points, if it is a symbolic link; `before` is then what it points to."""
-    added: bool = False
-    """Whether the last that the patch does to it is to add it."""
+    """A check that never interrupts."""
 
 
 @frozen
 class Plan:
-    """A verified patch; `summary` is what the model is told."""
+    """A verified patch; `summary` is the answer to the model."""
 
     text: str
     cwd: str
@@ -74,23 +41,21 @@ class Plan:
 
     @cached_property
     def changes(self) -> tuple[FileUpdateChange, ...]:
-        """What clients are shown, sorted by path. The first time, it blocks as planning does."""
-        from spindle.actors.tools.patch.changes import changes  # a program that shows nothing starts without it
+        """The changes for clients, sorted by path. Blocks when first used, as planning does."""
+        from spindle.actors.tools.patch.changes import changes  # imported late: the program does not need it
 
         return changes(self.effects)
 
     @property
     def touched(self) -> tuple[str, ...]:
-        """The real paths of all files that are written or removed, sorted: what has to be allowed."""
+        """The real paths of all files that are written or removed, sorted: these need permission."""
         return tuple(sorted(effect.target for effect in self.effects))
 
 
-def plan(
-    text: str, cwd: str, readable: Readable | None = None, check: Callable[[], None] = unhurried
-) -> Plan:
-    """Verify a patch whose relative paths start at `cwd` (absolute), reading only what is `readable`. Blocking.
+def plan(text: str, cwd: str, readable: Readable | None = None, check: Callable[[], None] = unhurried) -> Plan:
+    """Verify a patch whose relative paths start from `cwd` (absolute); reads only what is `readable`. Blocks.
 
-    Raises PatchError, whose message is the answer to the model. `check` is called now and then, and ends it by raising.
+    `check` is called regularly and cancels by raising. Raises PatchError; its message is the answer to the model.
     """
     try:
         hunks = parse(text)
@@ -106,13 +71,13 @@ def plan(
 
 
 def os_error(error: OSError) -> str:
-    """An error of the system in the words Codex uses."""
+    """An OSError in Codex's words."""
     return f"{os.strerror(error.errno or 0)} (os error {error.errno})"
 
 
 @define
 class _File:
-    """A file in the course of planning."""
+    """A file while the patch is planned."""
 
     shown: str
     found: Stamp | None
@@ -125,31 +90,31 @@ class _File:
 
 @define
 class _World:
-    """The files as the hunks so far would leave them, by real path."""
+    """The files after the hunks so far, by real path."""
 
     readable: Readable | None = None
     files: dict[str, _File] = field(factory=dict[str, _File])
 
     def writes_to(self, shown: str) -> str:
-        """The real path that writing to this path changes: links are followed, unless an earlier hunk removed them."""
+        """The real path of the file that a write to this path changes; a link is followed unless an earlier hunk removed it."""
         here = entry(shown)
         return here if here in self.files else os.path.realpath(shown)
 
     def load(self, target: str, shown: str, *, opaque: bool = False) -> _File:
-        """The file with this real path; read from disk the first time. A link is read through, and is itself the file.
+        """The file with this real path; read from disk the first time. Of a link, the content is what it points to.
 
-        Raises Unreadable and OSError; with `opaque` neither for what is there but is no text.
+        Raises Unreadable and OSError; with `opaque`, neither for a file that exists but is no text.
         """
         file = self.files.get(target)
         if file is None:
             found = stamp(target)
-            before = _read(target, found, self.readable, opaque=opaque)
+            before = read_image(target, found, self.readable, opaque=opaque)
             link = os.readlink(target) if found and found.is_link else None
             file = self.files[target] = _File(shown, found, before, before, link)
         return file
 
     def lookup(self, target: str, shown: str, doing: str) -> tuple[_File, Image, Content]:
-        """The file, which has to be a text. Raises PatchError, which says what was being done."""
+        """The file, which must be a text. Raises PatchError; `doing` begins its message."""
         try:
             file = self.load(target, shown)
             if file.after is None:
@@ -161,59 +126,6 @@ class _World:
         except Unreadable as error:
             raise PatchError(f"{doing} {shown}: {error}") from None
         return file, file.after, file.after.content
-
-
-def _open(real: str, readable: Readable | None) -> int:
-    fd = os.open(real, _READ)
-    if readable is not None:
-        from spindle.storage.outside import check_open  # the program, which asks nobody, starts without it
-
-        try:
-            check_open(fd, real, readable)
-        except BaseException:
-            os.close(fd)
-            raise
-    return fd
-
-
-def _read(target: str, found: Stamp | None, readable: Readable | None, *, opaque: bool) -> Image | None:
-    real = os.path.realpath(target) if found and found.is_link else target
-    if not opaque and readable is not None and not readable(real):  # which tells not even whether it is there
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    if found is None:
-        return None
-    try:
-        fd = _open(real, readable)
-    except OSError:
-        if opaque:
-            return Image(None, None)
-        raise
-    mode = os.fstat(fd).st_mode & 0o777  # writing to a file takes its set-user-id bit away
-    try:
-        return Image(read_content(fd), mode)
-    except (Unreadable, OSError):
-        if opaque:
-            return Image(None, mode, opaque_blob(fd))
-        raise
-    finally:
-        os.close(fd)
-
-
-def opaque_blob(fd: int) -> str:
-    """Git's name for the content of an open file; none for what is no file, too large, or cannot be read."""
-    found = os.fstat(fd)
-    size = left = found.st_size
-    if not stat.S_ISREG(found.st_mode) or size > MAX_BYTES:  # a device may have no end
-        return NO_BLOB
-    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    try:
-        os.lseek(fd, 0, os.SEEK_SET)
-        while block := os.read(fd, min(left, 65536)):
-            digest.update(block)
-            left -= len(block)
-    except OSError:
-        return NO_BLOB
-    return digest.hexdigest()
 
 
 def _planned(

@@ -1,11 +1,11 @@
-"""The command `apply_patch` as scripts find it on their PATH: a program of its own, which imports only what it needs.
+"""The command `apply_patch` that scripts find on their PATH: a separate program that imports only what it needs.
 
     apply_patch PATCH
     apply_patch < FILE
 
-Relative paths start at the working directory. It runs where the script runs, in the same sandbox, and writes what that
-lets it write; the patch is applied whole or not at all. Arguments, words and exit codes are those of Codex 0.124: 0 when the
-patch is applied, 1 when it is not, 2 when the program is called in another way.
+Relative paths start from the working directory. It runs in the sandbox of the script and can write what that allows. The patch
+is applied whole or not at all. Arguments, messages and exit codes are those of Codex 0.124: 0 if the patch was applied, 1 if
+not, 2 for other arguments.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run as the program, and end the process."""
+    """Run as a program, and exit."""
     try:
         code, said, complaint = run(sys.argv[1:], sys.stdin.buffer)
     except KeyboardInterrupt:
@@ -35,13 +35,13 @@ def main() -> None:
         for stream, text in ((sys.stdout, said), (sys.stderr, complaint)):
             stream.buffer.write(os.fsencode(text))
             stream.flush()
-    except OSError:  # nobody reads it
+    except OSError:  # the reader has gone
         os._exit(code)
     sys.exit(code)
 
 
 def run(arguments: Sequence[str], source: BinaryIO) -> tuple[int, str, str]:
-    """Apply a patch in the working directory; returns the exit code and what goes to standard output and error."""
+    """Apply a patch in the working directory; returns (exit code, standard output, standard error)."""
     match arguments:
         case [patch]:
             try:
@@ -71,7 +71,7 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
 
 
 def _spoken(message: str) -> str:
-    """What a model is answered, as the program says it."""
+    """The answer for a model in the words of the program."""
     if message == "patch rejected: empty patch":
         return "No files were modified."
     message = message.removeprefix(_VERIFICATION)

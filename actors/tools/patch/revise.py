@@ -1,7 +1,7 @@
-"""Changing the content of a file by the chunks of a hunk.
+"""Apply the chunks of a hunk to the content of a file.
 
-Lines that a chunk only shows as context stay as they are in the file, also where they were found by tolerance; added
-lines get the line end of the lines around them; and a last line without a newline stays without if it is not touched.
+Context lines keep their bytes, even if they matched only tolerantly. Added lines get the line end of their neighbours. A last
+line without a newline keeps none unless it is changed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from spindle.actors.tools.patch.seek import Seeker
 
 @frozen
 class _Placed:
-    """A chunk and the index in the file where its old lines are, or where its lines are to be put in."""
+    """A chunk, and the index in the file of its old lines or of its insertion."""
 
     at: int
     chunk: Chunk
 
 
 def revise(content: Content, chunks: Sequence[Chunk], path: str, check: Callable[[], None]) -> Content:
-    """The content after the chunks; `path` is named in errors. Raises PatchError, and what `check` raises now and then."""
+    """The content after the chunks; `path` is for messages. Raises PatchError, and what `check` raises (called regularly)."""
     old = content.lines
     new: list[str] = []
     done = 0
@@ -39,13 +39,13 @@ def revise(content: Content, chunks: Sequence[Chunk], path: str, check: Callable
                 new.append(old[done])
             done += 1
     new += old[done:]
-    if old and not old[-1].endswith("\n"):  # no longer the last line, it needs an end
+    if old and not old[-1].endswith("\n"):  # lines follow it now
         new[:-1] = [line if line.endswith("\n") else line + _line_end(old, len(old)) for line in new[:-1]]
     return Content(tuple(new))
 
 
 def _line_end(lines: Sequence[str], at: int) -> str:
-    """The end of a line put in before index `at`: that of the line before, else of the nearest one that has an end."""
+    """The end of a line inserted before index `at`: that of the line before, else of the nearest line that has one."""
     for near in (at - 1, at - 2, at):
         if 0 <= near < len(lines) and lines[near].endswith("\n"):
             return "\r\n" if lines[near].endswith("\r\n") else "\n"
@@ -53,7 +53,7 @@ def _line_end(lines: Sequence[str], at: int) -> str:
 
 
 def _place(old: Seeker, end: int, chunks: Sequence[Chunk], path: str) -> list[_Placed]:
-    """Find every chunk, each after the one before it; in the order of the file."""
+    """Find every chunk, each after the one before it; returns them in the order of the file."""
     placed: list[_Placed] = []
     start = 0
     for chunk in chunks:
@@ -82,7 +82,7 @@ def _found(old: Seeker, chunk: Chunk | None, start: int) -> _Placed | None:
 
 
 def _trimmed(chunk: Chunk) -> Chunk | None:
-    """The chunk without an empty last line, which stands for the newline at the end of the file. None: it has none."""
+    """The chunk without its empty last line, which means the newline at the end of the file; None if it has none."""
     edits = list(chunk.edits)
     lasts = [index for index, edit in enumerate(edits) if edit.op is not Op.ADD]
     if edits[lasts[-1]].text or len(lasts) == 1:

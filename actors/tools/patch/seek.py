@@ -1,4 +1,4 @@
-"""Finding lines in a file: exactly, then ever more tolerantly, the earliest match of the strictest kind first."""
+"""Find lines in a file: exactly, then with more and more tolerance; the first match of the strictest form wins."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from itertools import accumulate
 from attrs import frozen
 
 BLOCK = 256
-"""Lines handled before the interpreter lock is let go for a moment."""
+"""Lines handled before other Python threads may run."""
 _STRETCH = 1 << 20
-"""Characters searched before that."""
+"""Characters searched before other Python threads may run."""
 
 _TYPOGRAPHY = {
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
@@ -25,7 +25,7 @@ _PLAIN = str.maketrans(_TYPOGRAPHY)
 
 
 def plain(line: str) -> str:
-    """The line without white space around it, typographic dashes, quotes and spaces replaced by their ASCII forms."""
+    """The line without white space around it, with ASCII forms of typographic dashes, quotes and spaces."""
     return line.strip().translate(_PLAIN)
 
 
@@ -40,16 +40,16 @@ _FORMS: tuple[_Form, ...] = (unended, str.rstrip, str.strip, plain)
 
 @frozen
 class _Text:
-    """Lines in one form as one text, with a newline before and after each, and where each begins."""
+    """All lines in one form as one text, with a newline before and after each, and the start of each."""
 
     text: str
     starts: array[int]
 
 
 class Seeker:
-    """Finds lines in `lines`, at the speed at which a text is searched for another, whatever is in either.
+    """Finds lines in `lines` by one text search, so the cost does not depend on how often lines repeat.
 
-    `check` is called now and then; what it raises ends the search.
+    `check` is called regularly; what it raises ends the search.
     """
 
     def __init__(self, lines: Sequence[str], check: Callable[[], None]) -> None:
@@ -57,10 +57,10 @@ class Seeker:
         self._texts: dict[_Form, _Text] = {}
 
     def seek(self, wanted: Sequence[str], start: int, *, at_end: bool = False) -> int | None:
-        """Where `wanted` begins, looking from `start` on, or with `at_end` only at the very end. None: nowhere.
+        """The index of `wanted` at or after `start`, or with `at_end` only at the very end; None if it is not found.
 
-        The lines are compared as they are but for their ends, then without trailing white space, then without any around
-        them, then with typographic characters made plain.
+        Lines are compared without line ends, then without trailing white space, then without white space around them, then
+        with ASCII forms of typographic characters.
         """
         if not wanted:
             return start
@@ -78,7 +78,7 @@ class Seeker:
         return None
 
     def _first(self, form: _Form, wanted: list[str], start: int) -> int | None:
-        """The first index from `start` on at which the lines in that form are those wanted."""
+        """The first match in that form at or after `start`."""
         shaped = self._shaped(form)
         needle = "\n".join(["", *wanted, ""])
         for at in range(shaped.starts[start] - 1, len(shaped.text), _STRETCH):

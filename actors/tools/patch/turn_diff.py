@@ -1,8 +1,8 @@
-"""The diff of all that a turn's patches changed in files, as git would show it.
+"""The diff of all files that the patches of a turn changed, in git's format.
 
-Each file is remembered as it was before its first change in the turn and compared with what is on disk, so what other
-tools did to the same file since then is seen too. Renames are followed. Paths are relative to the git repository a file
-lies in, else to the turn's working directory, else absolute.
+The content of each file before its first patch of the turn is kept and compared with the disk, so later changes to it by
+other tools are included. Renames are followed. Paths are relative to the git repository of the file, else to the turn's
+working directory, else absolute.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from spindle.actors.tools.patch.apply import Outcome
 from spindle.actors.tools.patch.content import Content, Unreadable, read_content, split_lines
-from spindle.actors.tools.patch.plan import NO_BLOB, Effect, opaque_blob
+from spindle.actors.tools.patch.effects import NO_BLOB, Effect, opaque_blob
 from spindle.actors.tools.patch.unified import unified_diff
 from spindle.rpc.protocol.values import clean
 from spindle.storage.outside import place_of
@@ -23,9 +23,9 @@ from spindle.storage.outside import place_of
 CONTEXT = 3
 """Lines around each change."""
 SHOWN_BYTES = 2**20
-"""Files larger than this are treated as binary ones, as git does with very large ones."""
+"""Larger files count as binary, as very large ones do for git."""
 KEPT_BYTES = 32 * 2**20
-"""How much text is remembered for a turn; files beyond it are treated as binary ones."""
+"""Text kept for a turn; files beyond it count as binary."""
 
 _LINK = 0o120000
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
@@ -33,7 +33,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 
 @frozen
 class _Version:
-    """A file at one time: git's mode and name for it, and its lines unless it counts as binary."""
+    """A file at one moment: git's mode and name for it, and its lines unless it counts as binary."""
 
     mode: int
     blob: str
@@ -42,17 +42,17 @@ class _Version:
 
 @define
 class TurnDiff:
-    """The files that the patches of one turn changed. `record` and `render` block; call them one after the other."""
+    """The files that the patches of one turn changed. `record` and `render` block, and must not run at the same time."""
 
     cwd: str
     _before: dict[str, _Version | None] = field(factory=dict[str, "_Version | None"], init=False)
     _first: dict[str, str] = field(factory=dict[str, str], init=False)
-    """Under which path a file that was moved was known before the turn, by the path it has now."""
+    """The path before the turn of each file that was moved, by its path now."""
     _kept: int = field(default=0, init=False)
     _roots: dict[str, str | None] = field(factory=dict[str, "str | None"], init=False)
 
     def record(self, outcome: Outcome) -> None:
-        """Remember what the files of a patch were before it; to be called also for one that failed."""
+        """Keep the files as they were before a patch; call it for a failed patch as well."""
         effects = outcome.plan.effects
         for effect in effects:
             if effect.target not in self._before:
@@ -69,7 +69,7 @@ class TurnDiff:
         self._first = {now: was for now, was in first.items() if now != was}
 
     def render(self) -> str:
-        """The diff from before the turn to what is on disk now; "" if nothing is left of the changes."""
+        """The diff from before the turn to the disk now; "" if nothing differs."""
         now = {path: _on_disk(path) for path in self._before}
         renamed = {
             path: was for path, was in self._first.items() if now[path] is not None and self._before[was] is not None
@@ -83,7 +83,7 @@ class TurnDiff:
         return clean("".join(diff for _, diff in sorted(parts)))
 
     def _version(self, effect: Effect) -> _Version | None:
-        """What an effect found, as far as there is room to remember it."""
+        """The file before an effect; without its lines if it is too large to keep."""
         if effect.link is not None:
             return _link_version(effect.link)
         image = effect.before
@@ -99,7 +99,7 @@ class TurnDiff:
         return _Version(mode, image.content.blob(), image.content.lines)
 
     def _diff(self, was: str, path: str, before: _Version | None, after: _Version | None) -> str:
-        """What became of one file, which had the path `was` before the turn; "" if nothing did."""
+        """The diff of one file, whose path before the turn was `was`; "" if nothing differs."""
         if before == after and (was == path or before is None):
             return ""
         old, new = _quoted("a/", self._shown(was)), _quoted("b/", self._shown(path))
@@ -123,14 +123,14 @@ class TurnDiff:
         return head + names + body if body else head
 
     def _shown(self, path: str) -> str:
-        """The path as the diff names it."""
+        """The path in the diff."""
         root = self._root(os.path.dirname(path)) or os.path.realpath(self.cwd)
         if path.startswith(root.rstrip("/") + "/"):
             return os.path.relpath(path, root)
         return path.lstrip("/")
 
     def _root(self, folder: str) -> str | None:
-        """The git repository that a folder lies in."""
+        """The git repository around a folder."""
         if folder not in self._roots:
             if os.path.lexists(os.path.join(folder, ".git")):
                 self._roots[folder] = folder
@@ -150,7 +150,7 @@ def _link_version(to: str) -> _Version:
 
 
 def _on_disk(path: str) -> _Version | None:
-    """The file as it is; None if there is none, or something that git would not track."""
+    """The file on disk; None if there is none, or if git would not track it."""
     try:
         if stat.S_ISLNK(os.lstat(path).st_mode):
             return _link_version(os.readlink(path))
@@ -176,7 +176,7 @@ def _on_disk(path: str) -> _Version | None:
 
 
 def _quoted(side: str, path: str) -> str:
-    """A path in a header; quoted as git does where it would break the line."""
+    """A path in a header, quoted as git does if it would break the line."""
     if not any(character < " " or character in '"\\\x7f' for character in path):
         return side + path
     named = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}

@@ -1,4 +1,4 @@
-"""The patches of one turn: planned, asked about where that is needed, shown, applied, and summed up in the turn's diff."""
+"""The patches of one turn: plan, ask for approval, show, apply, and keep the turn's diff."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import trio
 
-from spindle.actors.tools.approvals.questions import Declined, ask_patch, permitted
 from spindle.actors.tools.approvals.remembered import Remembered
+from spindle.actors.tools.approvals.requests import Declined, ask_patch, permitted
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change, patch_use
 from spindle.actors.tools.patch.apply import Outcome, apply
@@ -27,13 +27,13 @@ from spindle.rpc.protocol.turns import (
 )
 
 RETRY = "command failed; retry without sandbox?"
-"""What the user is asked under the policy on-failure, in the reference's words."""
+"""The reason shown under the policy on-failure, in Codex's words."""
 
 
 class TurnPatches:
-    """Applies them one at a time. `confinement` tells what confines the turn's commands: it holds for patches as well.
+    """Applies patches one at a time, under the confinement of the turn's commands.
 
-    It blocks, is None where nothing is confined, and may raise ProfileError.
+    `confinement` blocks, returns None if the turn is not confined, and may raise ProfileError.
     """
 
     def __init__(self, remembered: Remembered, confinement: Callable[[ToolHost], Confinement | None]) -> None:
@@ -42,15 +42,17 @@ class TurnPatches:
         self._diff: TurnDiff | None = None
 
     async def carry_out(self, host: ToolHost, call_id: str, text: str, cwd: str) -> Outcome:
-        """Apply a patch whose relative paths start at `cwd`.
+        """Apply a patch whose relative paths start from `cwd`.
 
-        Raises ToolRefused with what the model is answered if it is not applied, and TurnCancelled. Cancelled, the patch is
-        applied whole or not at all, and its item is completed.
+        Raises TurnCancelled, and ToolRefused with the answer to the model if the patch is not applied. If cancelled, the
+        patch is applied whole or not at all, and its item is completed.
         """
         async with self._lock:
             try:
-                # it writes nothing: interrupted, it is left at once and stops soon
-                planned, obstacle = await trio.to_thread.run_sync(self._planned, text, cwd, host, abandon_on_cancel=True)
+                # planning writes nothing, so a cancel does not wait for it
+                planned, obstacle = await trio.to_thread.run_sync(
+                    self._planned, text, cwd, host, abandon_on_cancel=True
+                )
             except (PatchError, ProfileError) as error:
                 raise ToolRefused(str(error)) from None
             asks, reason = _question(obstacle, host.approval)
@@ -58,7 +60,7 @@ class TurnPatches:
             try:
                 if asks and not await permitted(host, patch_use(call_id, text)):
                     await self._ask(host, call_id, planned, reason)
-                # cancelled before it has begun, or not at all
+                # once it runs, it is not cancelled
                 outcome, diff = await trio.to_thread.run_sync(self._apply, host.cwd, planned)
             except Declined as error:
                 self._declined(host, call_id, planned)
@@ -78,13 +80,13 @@ class TurnPatches:
             self._remembered.allow_files(planned.touched)
 
     async def finish(self, host: ToolHost) -> None:
-        """The turn ends: tell what it changed in all, if it changed anything."""
+        """The turn ends: send its diff once more, if it changed anything."""
         if self._diff is not None:
             diff = await trio.to_thread.run_sync(self._diff.render)
             host.emit(TurnDiffUpdatedNotification(host.thread_id, host.turn_id, diff))
 
     def _planned(self, text: str, cwd: str, host: ToolHost) -> tuple[Plan, Obstacle | None]:
-        """The plan, with what is shown of it worked out, and what is in its way."""
+        """The plan, with its changes computed, and the obstacle."""
         confinement = self._confinement(host)
         readable = None if confinement is None else confinement.readable
         planned = plan(text, cwd, readable, trio.from_thread.check_cancelled)
@@ -94,7 +96,7 @@ class TurnPatches:
 
     def _apply(self, cwd: str, planned: Plan) -> tuple[Outcome, str]:
         outcome = apply(planned)
-        _show(outcome.plan)  # another one, if a file has changed meanwhile
+        _show(outcome.plan)  # a new plan, if a file has changed
         if self._diff is None:
             self._diff = TurnDiff(cwd)
         self._diff.record(outcome)
@@ -118,12 +120,12 @@ class TurnPatches:
 
 
 def _show(planned: Plan) -> None:
-    """Work out the changes here, in a worker thread, and not where they are told."""
+    """Compute the changes here, in the worker thread."""
     _ = planned.changes
 
 
 def _question(obstacle: Obstacle | None, approval: AskForApproval) -> tuple[bool, str | None]:
-    """(whether the user is asked, with what reason). Raises ToolRefused if that is needed and not wanted, or does not help."""
+    """(whether to ask the user, the reason shown). Raises ToolRefused if the policy forbids asking or nobody may allow it."""
     if isinstance(obstacle, Sealed):
         raise ToolRefused(obstacle.rejection())
     if approval == "untrusted":

@@ -1,4 +1,4 @@
-"""The text of unified diffs."""
+"""Unified diffs as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spindle.actors.tools.patch.line_diff import Same, matching
 
 @frozen
 class _Change:
-    """Lines `old_start` to `old_end` of the one text became lines `new_start` to `new_end` of the other."""
+    """Lines `old_start` to `old_end` of the old text became `new_start` to `new_end` of the new one."""
 
     old_start: int
     old_end: int
@@ -20,7 +20,7 @@ class _Change:
 
 
 def unified_diff(old: Sequence[str], new: Sequence[str], context: int) -> str:
-    """The hunks that lead from `old` to `new` (lines with their ends), with so many lines around each; "" if equal."""
+    """The hunks from `old` to `new` (lines with their ends), each with `context` lines around it; "" if they are equal."""
     changes = _changes(matching(old, new))
     return "".join(_hunk(old, new, group, context) for group in _groups(changes, context))
 
@@ -36,7 +36,7 @@ def _changes(runs: Sequence[Same]) -> list[_Change]:
 
 
 def _groups(changes: Sequence[_Change], context: int) -> Iterator[list[_Change]]:
-    """Changes whose surroundings touch belong to one hunk."""
+    """Changes whose context touches share a hunk."""
     group: list[_Change] = []
     for change in changes:
         if group and change.old_start - group[-1].old_end > 2 * context:
@@ -65,7 +65,7 @@ def _hunk(old: Sequence[str], new: Sequence[str], group: Sequence[_Change], cont
 
 
 def _span(start: int, end: int) -> str:
-    """Lines from index `start` up to `end`, as hunks name them: counted from 1, and the line before if there are none."""
+    """The range of lines in a hunk header: counted from 1; of an empty range, the line before it."""
     count = end - start
     return f"{start + 1 if count else start}{'' if count == 1 else f',{count}'}"
 

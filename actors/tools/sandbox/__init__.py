@@ -1,1 +1,1 @@
-"""From a sandbox policy to a confined command: what it may touch, and the argv that holds it to that."""
+"""From a sandbox policy to a confined command: what it may read and write, and the command line that enforces it."""

@@ -9,18 +9,18 @@ from typing import Final
 from spindle.actors.tools.sandbox.confinement import MINIMAL, Confinement
 
 PLACES: Final = ("/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap", "/run/current-system/sw/bin/bwrap")
-"""Where bubblewrap is looked for: not along PATH, which may lead through folders that commands can write."""
+"""Where bubblewrap is searched; not on PATH, which may contain folders that commands can write."""
 FILTER_DESCRIPTOR: Final = 9
 
 
 def arguments(confinement: Confinement, *, tty: bool, proc: bool) -> list[str]:
-    """What bubblewrap is told, up to and without the command.
+    """The arguments of bubblewrap, before the command.
 
-    The seccomp filter is expected at descriptor 9. Without `tty` the command gets a session of its own. `proc` says
-    whether this machine lets a new /proc be mounted. Every path of `confinement.protected` has to exist.
+    It reads the seccomp filter from descriptor 9. Without `tty`, the command gets a new session. `proc`: this machine allows
+    mounting a new /proc. Every path of `confinement.protected` must exist.
 
-    Without network there is none at all, not even between the commands of a thread. Capabilities are dropped in any
-    case: root in the namespace could otherwise make the read-only mounts writable again.
+    Without network, not even the commands of one thread can connect to each other. Capabilities are always dropped: with them,
+    root in the namespace could remount the read-only mounts.
     """
     words = [
         "--die-with-parent",
@@ -46,7 +46,7 @@ def arguments(confinement: Confinement, *, tty: bool, proc: bool) -> list[str]:
             words += ["--tmpfs", "/"]
             words += links(MINIMAL)
     words += ["--dev", "/dev"]
-    # Read-only, because root, even in a namespace, could change the settings of the whole machine below /proc/sys.
+    # read-only: root, even in a namespace, can change settings of the whole machine in /proc/sys
     words += ["--proc", "/proc", "--remount-ro", "/proc"] if proc else ["--ro-bind", "/proc", "/proc"]
     hidden: list[str] = []
     pins = [(path, "write") for path in confinement.pinned]
@@ -67,5 +67,5 @@ def arguments(confinement: Confinement, *, tty: bool, proc: bool) -> list[str]:
 
 
 def links(paths: Sequence[str]) -> list[str]:
-    """The links among `paths`, made anew: the real folders alone would not be found by the names programs know."""
+    """The symbolic links among `paths`, recreated, because programs use their names."""
     return [word for path in paths if os.path.islink(path) for word in ("--symlink", os.readlink(path), path)]

@@ -1,4 +1,4 @@
-"""What a command may touch: one table of paths, worked out from a policy before anything runs."""
+"""What a command may read and write: a table of paths, computed from a policy before the command runs."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ MINIMAL: Final = (
     if sys.platform == "darwin"
     else ("/bin", "/sbin", "/usr", "/etc", "/lib", "/lib64", "/nix/store", "/run/current-system/sw")
 )
-"""What programs of the system need to start, where only listed folders may be read."""
+"""What system programs need to start if only listed folders may be read."""
 
 
 @frozen
 class Rule:
-    """`access` to everything below `path` (a real, absolute path) that no deeper rule speaks of."""
+    """`access` to `path` (real, absolute) and all below it, except below a deeper rule."""
 
     path: str
     access: Access
@@ -50,12 +50,12 @@ class Rule:
 
 @frozen
 class Confinement:
-    """What a command may touch, and a patch.
+    """What a command or a patch may read and write.
 
-    `rules` go from shallow to deep, one per path, the first for "/"; the deepest that contains a path decides. A path that
-    may only be read below one that may be written is protected: it cannot be made where it is missing, nor renamed away.
-    `network` means IP sockets; sockets of services on this machine are out of reach either way. `names` says that no
-    folder has names that are to be hidden. `sealed` are the real paths that are never written, whatever the user grants.
+    `rules` go from shallow to deep, one per path, the first for "/"; the deepest that contains a path decides. A read-only path
+    below a writable one is protected: it can be neither created nor renamed away. `network` means IP sockets; socket files of
+    local services are never reachable. `names`: no folder has hidden names. `sealed` are the real paths that are never written,
+    whatever the user grants.
     """
 
     rules: tuple[Rule, ...]
@@ -68,11 +68,11 @@ class Confinement:
     sealed: tuple[str, ...] = field(default=(), eq=False, repr=False, kw_only=True)
 
     def rule(self, path: str) -> Rule:
-        """The rule that decides about a real, absolute path."""
+        """The rule for a real, absolute path."""
         return max((r for r in self.rules if within(path, r.path)), key=lambda r: len(r.path))
 
     def access(self, path: str) -> Access:
-        """What a real, absolute path may be used for."""
+        """The access to a real, absolute path."""
         return self.rule(path).access
 
     def readable(self, path: str) -> bool:
@@ -81,14 +81,14 @@ class Confinement:
 
     @property
     def protected(self) -> tuple[str, ...]:
-        """The paths that may be read only, below one that may be written."""
+        """The read-only paths below a writable one."""
         return tuple(r.path for r in self.rules if r.access == "read" and self.around(r.path) == "write")
 
     @property
     def pinned(self) -> tuple[str, ...]:
         """The writable folders between a writable root and a deeper rule, without either.
 
-        Moving one aside would take what is protected along, and let a copy without protection be put in its place.
+        They must not be renamed: that would move the protected path away, and allow an unprotected copy in its place.
         """
         found: dict[str, None] = {}
         known = {r.path for r in self.rules}
@@ -100,30 +100,30 @@ class Confinement:
         return tuple(sorted(found))
 
     def opens(self, path: str) -> bool:
-        """Whether anything below a hidden folder is not hidden."""
+        """Whether something below a hidden folder is not hidden."""
         return any(r.access != "none" and r.path != path and within(r.path, path) for r in self.rules)
 
     def exceeds(self, other: Confinement) -> bool:
-        """Whether anything may be touched that `other` keeps out of reach."""
+        """Whether this allows more than `other`."""
         paths = {rule.path for rule in (*self.rules, *other.rules)}
         more = any(ORDER[self.access(path)] > ORDER[other.access(path)] for path in paths)
         return more or (self.network and not other.network)
 
     def around(self, path: str) -> Access | None:
-        """What the folder that holds `path` may be used for; None above the root."""
+        """The access to the parent folder of `path`; None for the root."""
         return None if path == "/" else self.access(os.path.dirname(path))
 
 
 def within(path: str, root: str) -> bool:
-    """Whether `path` is `root` or lies below it; both absolute."""
+    """Whether `path` is `root` or below it; both absolute."""
     return path == root or root == "/" or path.startswith(root + "/")
 
 
 @frozen
 class Place:
-    """Where a command runs: the thread's `cwd`, the Codex home, and the environment's TMPDIR, if any. Absolute paths.
+    """The folders that a confinement depends on: the turn's `cwd`, the Codex home, TMPDIR if set. Absolute paths.
 
-    `programs` must be readable for the programs of our own that commands find; they are real paths.
+    `programs` are real paths that must be readable for our own programs on the PATH of commands.
     """
 
     cwd: str
@@ -133,13 +133,13 @@ class Place:
 
     @property
     def platform(self) -> tuple[str, ...]:
-        """What programs need to start."""
+        """The paths that programs need to start."""
         return (*MINIMAL, *self.programs)
 
 
 @frozen
 class Grants:
-    """What is allowed: access by absolute path, and whether the network is open."""
+    """Permissions: access by absolute path, and the network."""
 
     entries: Mapping[str, Access]
     network: bool
@@ -149,9 +149,9 @@ NOTHING: Final = Grants({}, network=False)
 
 
 def of_policy(policy: SandboxPolicy, place: Place, granted: Grants = NOTHING) -> Confinement | None:
-    """What `policy` allows at `place`, and what was `granted` besides.
+    """The confinement of `policy` at `place` with the `granted` permissions; None if the policy has no sandbox.
 
-    None means that the policy wants no sandbox. Reads the file system (links, `.git` files), so not for the trio thread.
+    Reads the file system (links, `.git` files): for worker threads.
     """
     match policy:
         case DangerFullAccessPolicy() | ExternalSandboxPolicy():
@@ -167,7 +167,7 @@ def of_policy(policy: SandboxPolicy, place: Place, granted: Grants = NOTHING) ->
 
 
 def temporary(place: Place, policy: WorkspaceWritePolicy) -> list[str]:
-    """The folders for temporary files that `policy` leaves writable."""
+    """The writable folders for temporary files."""
     slash = [] if policy.exclude_slash_tmp else ["/tmp"]
     variable = [] if policy.exclude_tmpdir_env_var or not place.tmpdir else [place.tmpdir]
     return [path for path in (*slash, *variable) if os.path.isabs(path)]
@@ -182,15 +182,15 @@ def _readable(access: ReadOnlyAccess, place: Place) -> list[tuple[str, Access]]:
 
 
 def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool) -> Confinement:
-    """The table for `entries`, with what nobody may write taken out, and the home's files that hold credentials.
+    """The confinement for `entries`, without write access to protected paths, and without the home's credentials.
 
-    Missing paths are left out, unless they must not be made, and so are those that lead through a link in a folder that may
-    be written. Where one path is named twice, none beats write and write
-    beats read. Metadata that an entry names itself is as the entry says; a file of the home can be read then.
+    Missing paths are left out, except paths that must not be created. Paths through a link in a writable folder are left out.
+    If a path occurs twice, none overrides write, and write overrides read. An entry may name metadata or a file of the home
+    itself; then the entry decides (a file of the home becomes readable only).
     """
     named = [_Named(path, access, *resolve(path)) for path, access in entries]
     table = _merged(named)
-    # A link that a command may replace would lead the next command's rights wherever it likes.
+    # a command could turn a link in a writable folder, and so redirect the next command's permissions
     while loose := [one for one in named if one.access != "none" and _may_turn(one, table)]:
         named = [one for one in named if one not in loose]
         table = _merged(named)
@@ -220,7 +220,7 @@ def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool)
 
 
 def _own_code() -> Sequence[str]:
-    """What starts and confines the next command: this package, the warden, and the interpreter that runs a part of both."""
+    """The code that starts and confines the next command: this package, the warden, and the interpreter of both."""
     own = os.path.dirname(os.path.realpath(__file__))
     warden = os.path.join(os.path.dirname(own), "commands", "warden.py")
     return (own, warden, sys.executable) if sys.executable else (own, warden)
@@ -228,7 +228,7 @@ def _own_code() -> Sequence[str]:
 
 @frozen
 class _Named:
-    """A path as it was named, where it leads, and the folders of the links on the way."""
+    """A path as it was named, its real path, and the folders of the links on the way."""
 
     path: str
     access: Access
@@ -251,10 +251,7 @@ def _may_turn(one: _Named, table: Mapping[str, Access]) -> bool:
 
 
 def _lower(table: dict[str, Access], path: str) -> str:
-    """Make `path` read-only if it could be written; if it is missing, the topmost folder that would have to be made.
-
-    Returns its real path.
-    """
+    """Make `path` read-only if it is writable; if it is missing, its topmost missing folder. Returns its real path."""
     real = top = os.path.realpath(path)
     while not os.path.lexists(top) and not os.path.lexists(os.path.dirname(top)):
         top = os.path.dirname(top)
@@ -264,7 +261,7 @@ def _lower(table: dict[str, Access], path: str) -> str:
 
 
 def _hide(table: dict[str, Access], home: str) -> None:
-    """Hide what is in the home but for what commands need, if it could be read."""
+    """Hide the home if it is readable, except what commands need."""
     if _deepest(table, home) == "none" or not os.path.isdir(home):
         return
     table[home] = "none"
@@ -279,7 +276,7 @@ def _deepest(table: Mapping[str, Access], path: str) -> Access:
 
 
 def _close(table: dict[str, Access], root: str) -> None:
-    """Let nothing be made directly in `root`: a link there could be replaced, and no mount can hold a link."""
+    """Make `root` itself read-only, but not its entries: a mount cannot protect a link in it from replacement."""
     table[root] = "read"
     for entry in os.scandir(root):
         if not entry.is_symlink() and entry.name.casefold() not in METADATA:
@@ -287,7 +284,7 @@ def _close(table: dict[str, Access], root: str) -> None:
 
 
 def _needed(rules: Iterable[Rule]) -> Iterable[Rule]:
-    """`rules`, shallow first, without those that only repeat what holds above; a writable root below another stays one."""
+    """`rules`, shallow first, without those that repeat the rule above. Writable roots are kept."""
     kept: dict[str, Access] = {}
     for rule in rules:
         if rule.path == "/" or rule.access == "write" or rule.access != _deepest(kept, rule.path):

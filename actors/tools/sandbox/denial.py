@@ -1,4 +1,4 @@
-"""Whether a command failed because of its sandbox: a guess from its exit code and its words, to offer escalation by."""
+"""Guess whether the sandbox made a command fail, from its exit code and output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from spindle.actors.tools.sandbox.confinement import Confinement
 
 SIGSYS: Final = 31
-"""The signal of a filter that ends the process; as an exit code negative, or with 128 added, as shells do."""
+"""The signal of a filter that kills the process; its exit code is negative, or 128 more as from a shell."""
 WORDS: Final = re.compile(
     r"read-only file ?system|EROFS|operation not permitted|EPERM|permission denied|EACCES|seccomp|landlock|\bsandbox: ",
     re.IGNORECASE,
@@ -28,10 +28,9 @@ _NAMED: Final = re.compile(rf"{_FILE}: {_REFUSED}|{_REFUSED}(?:, \w+|:) {_FILE}"
 
 
 def denied(exit_code: int | None, output: str, confinement: Confinement | None) -> bool:
-    """Whether a command that ended with `exit_code` and said `output` was probably stopped by `confinement`.
+    """Whether `confinement` probably made the command fail.
 
-    A command that succeeded was not, whatever it printed. Without a confinement nothing is. `exit_code` is None, or
-    negative for a signal, where the command did not exit by itself.
+    False for a command that succeeded, whatever it printed. `exit_code` is negative for a signal, None for an unknown end.
     """
     if confinement is None or exit_code == 0:
         return False
@@ -41,9 +40,9 @@ def denied(exit_code: int | None, output: str, confinement: Confinement | None) 
 
 
 def names_denied(output: str, cwd: str, confinement: Confinement) -> bool:
-    """Whether `output` names a file that could not be written, and it is `confinement` alone that forbids writing to it.
+    """Whether `output` names a file that could not be written, and only `confinement` forbids writing it.
 
-    The confinement knows what it forbids, and the kernel says that without it the file could be written. Blocks.
+    The confinement forbids it, and access(2) says that the file is writable without it. Blocks.
     """
     for found in islice(_NAMED.finditer(output[:_LONGEST]), _MOST):
         name = next(filter(None, found.groups()))

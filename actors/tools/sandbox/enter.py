@@ -1,21 +1,21 @@
-"""Confine this process as its arguments say, then become the command: `python -I -S enter.py [options] -- COMMAND…`.
+"""Confine this process by its arguments, then execute the command: `python -I -S enter.py [options] -- COMMAND…`.
 
-A program of its own, run by path: it imports nothing of ours and little else, because it starts with every command.
+A separate program, run by path. It imports nothing of ours and little else, because it starts with every command.
 
-    --rule ACCESS PATH    what may be done below PATH (none, read, write), from shallow to deep, "/" first
+    --rule ACCESS PATH    access below PATH (none, read, write), from shallow to deep, "/" first
     --pin PATH            a writable folder that must not be renamed
-    --namespaces          hold the rules by mounts, in namespaces of its own, and end everything with the command
-    --network             leave the network open
-    --names               no folder has names that are to be hidden
+    --namespaces          enforce the rules with mounts in new namespaces, and kill all processes at the command's end
+    --network             allow the network
+    --names               no folder has hidden names
     --filter HEX          the seccomp filter
     --parent PID          end when this process ends
-    --unset NAME          take NAME out of the environment
+    --unset NAME          remove NAME from the environment
 
-Without --namespaces the rules are held by Landlock alone. That only grants, and to a folder with all below it; so where
-a deeper rule allows less, the folders around it are granted entry by entry, and nothing new can be made in them.
+Without --namespaces, Landlock alone enforces the rules. It can only grant, and only for a folder with all below it. So where a
+deeper rule allows less, the folders around it are granted entry by entry, and no new entry can be created in them.
 
-Exits as the command does (128 + signal where it was killed), or with 125 and a line on standard error if the confinement
-cannot be set up; the command is then not run.
+Exits with the command's exit code (128 + signal if it was killed). If the confinement cannot be set up, exits with 125 and a
+line on standard error, and does not run the command.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF, MOUNT_SETATTR, CLOSE_RANGE, PIDFD_OPEN 
 CAPSET = {"x86_64": 126, "aarch64": 91}
 
 FILE_RIGHTS = 1 | 1 << 1 | 1 << 2 | 1 << 14
-"""Execute, write, read, truncate: the rights that a rule for a file may carry."""
+"""Execute, write, read, truncate: the rights in a rule for a file."""
 READING = 1 | 1 << 2 | 1 << 3
 LISTING = 1 << 3
 ALL_RIGHTS, TRUNCATE = (1 << 15) - 1, 1 << 14
-"""Everything that Landlock's version 3 knows of files; later ones add nothing that matters here."""
+"""All rights on files of Landlock's version 3; later versions add none that matter here."""
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 TYPED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
-"""Signals that a user types, which are for the command, and not for what waits for it at the same terminal."""
+"""Signals that a user types; they are for the command, not for the process that waits for it."""
 ORDER = {"none": 0, "read": 1, "write": 2}
 
 
@@ -86,10 +86,10 @@ def set_attributes(path: str, added: int, cleared: int = 0, recursive: bool = Tr
     syscall(MOUNT_SETATTR, f"protect {path}", -100, os.fsencode(path), flags, values, 32)
 
 
-# ---- what the arguments say ---------------------------------------------------------------------------------------------
+# ---- arguments ----------------------------------------------------------------------------------------------------------
 
 
-class Plan:
+class Options:
     def __init__(self, arguments: list[str]) -> None:
         self.rules: list[tuple[str, str]] = []
         self.pins: list[str] = []
@@ -133,8 +133,8 @@ def enter_namespaces(network: bool) -> None:
             file.write(text)
 
 
-def arrange_mounts(plan: Plan, cwd: str) -> None:
-    """Everything read-only, then the rules from shallow to deep, each path a mount of its own."""
+def arrange_mounts(plan: Options, cwd: str) -> None:
+    """Mount everything read-only, then each rule from shallow to deep."""
     mount(None, "/", None, RECURSIVE | PRIVATE)
     private_devices()
     mounts = sorted([*plan.rules[1:], *((pin, "pin") for pin in plan.pins)], key=lambda rule: rule[0].count("/"))
@@ -160,20 +160,20 @@ def arrange_mounts(plan: Plan, cwd: str) -> None:
         if access == "write":
             try:
                 set_attributes(path, ATTR_NOSUID, ATTR_READONLY)
-            except PermissionError:  # something below is read-only for the whole machine, and stays so
+            except PermissionError:  # a mount below is read-only on the whole machine
                 set_attributes(path, ATTR_NOSUID, ATTR_READONLY, recursive=False)
         elif access == "read":
             set_attributes(path, ATTR_READONLY | ATTR_NOSUID)
         elif access == "none":
             set_attributes(path, ATTR_READONLY, recursive=False)
-    # A container may cover parts of its /proc, and then no new one can be had; Landlock guards the old one.
+    # may fail in a container that covers parts of /proc; Landlock protects the old one
     LIBC.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(NOSUID | NODEV | NOEXEC), None)
     set_attributes("/proc", ATTR_READONLY | ATTR_NOSUID)
     os.chdir(cwd)
 
 
 def hide(path: str, passable: bool) -> None:
-    """Cover `path`; `passable` leaves a way through to what is uncovered below it."""
+    """Cover `path`; `passable`: paths below it are uncovered later."""
     if os.path.isdir(path):
         mount(b"tmpfs", path, b"tmpfs", NOSUID | NODEV | NOEXEC, b"mode=755" if passable else b"mode=000")
     else:
@@ -181,7 +181,7 @@ def hide(path: str, passable: bool) -> None:
 
 
 def uncover(path: str, held: int) -> None:
-    """Put what is held open back to its place below a covered folder."""
+    """Mount an open path back to its place below a covered folder."""
     source = b"/proc/self/fd/%d" % held
     if not os.path.lexists(path):
         if os.path.isdir(source):
@@ -193,7 +193,7 @@ def uncover(path: str, held: int) -> None:
 
 
 def private_devices() -> None:
-    """A /dev of harmless devices, with terminals and shared memory of its own."""
+    """Mount a /dev with harmless devices, and new terminals and shared memory."""
     held = [(name, os.open(f"/dev/{name}", os.O_PATH)) for name in DEVICES if os.path.exists(f"/dev/{name}")]
     mount(b"tmpfs", "/dev", b"tmpfs", NOSUID, b"mode=755")
     for name, descriptor in held:
@@ -219,9 +219,11 @@ def open_devices() -> None:
 # ---- Landlock -----------------------------------------------------------------------------------------------------------
 
 
-def restrict(plan: Plan) -> None:
-    """Grant what the rules say, and nothing else. Beside mounts this is a second lock, which an old kernel may lack; only
-    to restrict reading it is needed."""
+def restrict(plan: Options) -> None:
+    """Grant only what the rules allow, with Landlock.
+
+    With mounts this is a second barrier; an old kernel may lack it, unless reading is restricted.
+    """
     version = LIBC.syscall(CREATE_RULESET, None, 0, 1)
     if version < (2 if plan.namespaces else 3):
         if plan.namespaces and plan.rules[0][1] != "none":
@@ -237,7 +239,7 @@ def restrict(plan: Plan) -> None:
         grants = [(path, access) for path, access in plan.rules if access != "none"]
         devices = ["/dev"]
     else:
-        # The machine's devices (disks, terminals of others) are nobody's files; listing them is harmless.
+        # no access to the machine's devices (disks, other terminals), except for `DEVICES`
         rules = dict(plan.rules)
         grants = list(split("/", rules["/"], {**rules, "/dev": "none"}))
         if plan.names:
@@ -250,7 +252,7 @@ def restrict(plan: Plan) -> None:
 
 
 def split(path: str, access: str, rules: dict[str, str], given: str = "none") -> Iterator[tuple[str, str]]:
-    """The grants that make `rules` hold below `path`: to whole folders where no deeper rule allows less."""
+    """The grants for `rules` below `path`: for whole folders where no deeper rule allows less."""
     inside = path.rstrip("/") + "/"
     folder = os.path.isdir(path)
     deeper = [other for place, other in rules.items() if folder and place.startswith(inside) and place != path]
@@ -274,7 +276,7 @@ def allow(ruleset: int, path: str, rights: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # not there, or not ours to see: nothing to grant
+        return  # missing or not accessible: nothing to grant
     if not os.path.isdir(path):
         rights &= FILE_RIGHTS
     rule = (ctypes.c_uint32 * 3)(rights & 0xFFFFFFFF, rights >> 32, descriptor)
@@ -301,7 +303,7 @@ def drop_privileges(filter_program: bytes) -> None:
 
 
 def run(command: list[str]) -> NoReturn:
-    """Become the command, with every signal as a fresh process has it."""
+    """Execute the command with default signal handlers."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ, *TYPED):
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -312,7 +314,7 @@ def run(command: list[str]) -> NoReturn:
 
 
 def reap(child: int) -> int:
-    """The exit code of `child`, while every other orphan is collected."""
+    """Wait for `child`, and reap orphans meanwhile; returns its exit code."""
     while True:
         done, status = os.wait()
         if done == child:
@@ -324,8 +326,8 @@ def complain(text: str) -> None:
     os.write(2, f"sandbox: {text}\n".encode(errors="surrogateescape"))
 
 
-def confined(plan: Plan) -> NoReturn:
-    """In the child: set everything up, run the command, and be the first process of its namespace until it ends."""
+def confined(plan: Options) -> NoReturn:
+    """In the child: set up the confinement, run the command, and act as init of its namespace until it ends."""
     cwd = os.getcwd()
     if plan.namespaces:
         arrange_mounts(plan, cwd)
@@ -339,7 +341,7 @@ def confined(plan: Plan) -> NoReturn:
 
 
 def left_behind() -> Iterator[int]:
-    """The processes that belong to this one now, because who started them has ended."""
+    """The orphans that are children of this process now."""
     try:
         os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
@@ -355,7 +357,7 @@ def left_behind() -> Iterator[int]:
 
 
 def watch(child: int, parent: int) -> int:
-    """Wait for the child, or end it when the parent has ended; then end what it left."""
+    """Wait for the child, or kill it when the parent ends; then kill its orphans."""
     import select
 
     poll = select.poll()
@@ -377,7 +379,7 @@ def watch(child: int, parent: int) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    plan = Plan(arguments)
+    plan = Options(arguments)
     for name in plan.unset:
         os.environ.pop(name, None)
     syscall(CLOSE_RANGE, "close_range", 3, ctypes.c_uint(0xFFFFFFFF), 0)
@@ -395,7 +397,7 @@ def main(arguments: list[str]) -> int:
             os.close(held)
             os.set_blocking(alive, False)
             try:
-                os.read(alive, 1)  # at its end already: who started this has ended before it could be tied to it
+                os.read(alive, 1)  # at its end: the parent died before PDEATHSIG was set
                 os._exit(FAILED)
             except BlockingIOError:
                 os.close(alive)

@@ -1,9 +1,9 @@
-"""Empty folders where protected names are missing: a mount can only hold what is there.
+"""Empty folders in place of missing protected names, because a mount needs an existing path.
 
-Without one, `.git` could be made in a folder that had none, with hooks in it. The folder is made before the command
-starts and removed after the last command that needed it, if it is still empty. Several programs may work in one folder,
-so each holds a lock (`flock`, shared) on the folders it needs, and removes only what nobody else holds: removing a folder
-takes away every mount on it. The sticky bit tells a mask from an empty folder of the user's, and comes with making it.
+Without a mask, a command could create `.git` with hooks in a folder that has none. A mask is made before the command starts,
+and removed after the last command that needs it, if it is still empty. Several programs may work in one folder, so each holds a
+shared `flock` on its masks and removes only those that no other program holds: removing a folder removes every mount on it.
+The sticky bit, set by mkdir, distinguishes a mask from an empty folder of the user.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from spindle.storage import locks
 
 ATTEMPTS = 8
 PATIENCE = 1.0
-"""Seconds to wait for another program that has a mask locked: programs like this one lock it for microseconds."""
+"""Seconds to wait for a mask that another program has locked; our own programs lock it for microseconds."""
 MODE = 0o700 | stat.S_ISVTX
-"""Other users could lock what they can open, such as a mask in /tmp, and keep every command waiting."""
+"""Other users must not be able to open a mask in /tmp: they could lock it and block every command."""
 
 
 class Masks:
-    """The folders that the commands of one runtime need. Methods block on the disk briefly; call them in worker threads."""
+    """The masks for the commands of one runtime. Methods block: for worker threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,10 +34,10 @@ class Masks:
         """By path, an open descriptor and how many commands need it."""
 
     def hold(self, paths: Iterable[str]) -> tuple[str, ...]:
-        """Make a folder for each path that is missing; what was made, or is held already, is to be given to `release`.
+        """Make a mask for each missing path; pass the returned paths to `release`.
 
-        A path that this process cannot make is left out: the command, with no more rights, could not make it either.
-        Raises TimeoutError where another program has one locked for `PATIENCE`; nothing is held then.
+        A path that this process cannot create is left out: the command, with the same rights, cannot create it either.
+        Raises TimeoutError, holding none, if another program keeps one locked for `PATIENCE`.
         """
         held: list[str] = []
         try:
@@ -83,7 +83,7 @@ class Masks:
         return False
 
     def release(self, held: Iterable[str]) -> None:
-        """Remove what nobody needs any longer and nobody has filled."""
+        """Release the masks; removes those that are empty and no longer held."""
         with self._lock:
             for path in held:
                 descriptor, count = self._held[path]
@@ -91,7 +91,7 @@ class Masks:
                     self._held[path] = descriptor, count - 1
                     continue
                 del self._held[path]
-                with contextlib.suppress(OSError):  # held by another program, or filled by the user meanwhile
+                with contextlib.suppress(OSError):  # held by another program, or no longer empty
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if _same(descriptor, path):
                         os.rmdir(path)
@@ -99,7 +99,7 @@ class Masks:
 
 
 def _same(descriptor: int, path: str) -> bool:
-    """Whether `path` still is the open folder."""
+    """Whether `path` is still the open folder."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except OSError:
@@ -107,7 +107,7 @@ def _same(descriptor: int, path: str) -> bool:
 
 
 def _is_mask(path: str) -> bool:
-    """Whether what is there is a mask of another program of this user. No folder of another user's is ever locked."""
+    """Whether the path is a mask of this user. A folder of another user is never locked."""
     try:
         found = os.lstat(path)
         if not stat.S_ISDIR(found.st_mode) or not found.st_mode & stat.S_ISVTX or found.st_uid != os.geteuid():

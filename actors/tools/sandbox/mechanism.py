@@ -1,4 +1,4 @@
-"""The ways in which this machine can confine a command, and the command line of each."""
+"""The mechanisms that can confine a command, and the command line of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from attrs import frozen
 
 from spindle.actors.tools.sandbox import bubblewrap, seatbelt, seccomp
 from spindle.actors.tools.sandbox.confinement import Confinement
-from spindle.actors.tools.sandbox.filters import Filters
 
 ENTER: Final = str(Path(__file__).resolve().with_name("enter.py"))
 OFFLINE: Final = "CODEX_SANDBOX_NETWORK_DISABLED"
@@ -20,20 +19,20 @@ OFFLINE: Final = "CODEX_SANDBOX_NETWORK_DISABLED"
 SEATBELT: Final = "CODEX_SANDBOX"
 """Set to seatbelt under sandbox-exec, as Codex does."""
 OPEN_FILTER: Final = f'exec "$@" {bubblewrap.FILTER_DESCRIPTOR}<"$0"'
-"""Opens the filter for bubblewrap in a shell: an argument list cannot carry an open file."""
+"""A shell opens the filter for bubblewrap, because arguments cannot pass an open file."""
 TYPED: Final = "INT,QUIT"
-"""The signals a user types, which are for the command and not for what confines it."""
+"""The signals that a user types; they are for the command, not for the process that confines it."""
 
 
 @frozen
 class Bubblewrap:
     """Namespaces and mounts by bubblewrap, with the seccomp filter.
 
-    `proc` says whether a new /proc can be mounted here, `spares` whether env(1) can set how signals are received.
+    `proc`: this machine can mount a new /proc. `spares`: its env(1) can ignore signals and restore them.
     """
 
     program: str
-    filters: Filters
+    filters: seccomp.Filters
     proc: bool = True
     spares: bool = True
 
@@ -47,7 +46,7 @@ class Namespaces:
 
 @frozen
 class Landlock:
-    """Landlock and the seccomp filter by `enter.py`, without namespaces; docs/sandbox.md says what that cannot hold."""
+    """Landlock and the seccomp filter by `enter.py`, without namespaces; docs/sandbox.md has its limits."""
 
     machine: str
 
@@ -59,7 +58,7 @@ class Seatbelt:
 
 @frozen
 class Unavailable:
-    """Nothing works here; `reason` says what was tried and why it failed, in one line."""
+    """No mechanism works. `reason` says in one line what was tried and why it failed."""
 
     reason: str
 
@@ -68,9 +67,9 @@ Mechanism: TypeAlias = Bubblewrap | Namespaces | Landlock | Seatbelt
 
 
 def masks(mechanism: Mechanism, confinement: Confinement) -> tuple[str, ...]:
-    """The paths that must exist for `mechanism` to protect them, and go on existing: mounts hold nothing that is missing.
+    """The paths that must exist while the command runs, because `mechanism` protects them with mounts.
 
-    Those that exist are among them, for they may be masks of a command that is about to end.
+    Existing paths are included: they may be masks of a command that is ending.
     """
     match mechanism:
         case Bubblewrap() | Namespaces():
@@ -82,10 +81,10 @@ def masks(mechanism: Mechanism, confinement: Confinement) -> tuple[str, ...]:
 def confine(
     mechanism: Mechanism, confinement: Confinement, argv: Sequence[str], env: Mapping[str, str], *, tty: bool = False
 ) -> tuple[list[str], dict[str, str]]:
-    """The command line and environment under which `argv` runs confined; to be started in its own working directory.
+    """The command line and environment that run `argv` confined; start it in the command's working directory.
 
-    `tty` says that the command shares a terminal whose interrupts it must receive. The process ends with the thread that
-    starts it (Linux counts the thread, not the process, as the parent), so start it from one that lives as long.
+    `tty`: the command must receive the interrupts of its terminal. The process is killed when the thread that started it ends
+    (for Linux the parent is the thread), so start it from a long-lived thread.
     """
     env = {**env} if confinement.network else {**env, OFFLINE: "1"}
     match mechanism:
@@ -103,7 +102,7 @@ def confine(
 
 
 def _entering(machine: str, confinement: Confinement, env: Mapping[str, str], *, together: bool) -> list[str]:
-    # The interpreter itself rather than a link to it in an environment, which a command may be able to replace.
+    # the real interpreter: a command may be able to replace the link in a virtual environment
     words = [os.path.realpath(sys.executable), "-I", "-S", ENTER, "--parent", str(os.getpid())]
     words += ["--filter", seccomp.program(machine, network=confinement.network, together=together).hex()]
     for rule in confinement.rules:
@@ -113,5 +112,5 @@ def _entering(machine: str, confinement: Confinement, env: Mapping[str, str], *,
     if confinement.names:
         words.append("--names")
     if "LC_CTYPE" not in env:
-        words += ["--unset", "LC_CTYPE"]  # which Python sets for itself in a plain locale
+        words += ["--unset", "LC_CTYPE"]  # Python sets it for itself in the C locale
     return [*words, "--network"] if confinement.network else words

@@ -1,4 +1,4 @@
-"""Permission profiles and granted permissions: file system entries in detail, as clients send them.
+"""Permission profiles and granted permissions: file system entries as clients send them.
 
 Format: `PermissionProfile` and `GrantedPermissionProfile` of the app-server protocol (v2).
 """
@@ -25,24 +25,22 @@ from spindle.rpc.protocol.settings import SandboxPolicy
 from spindle.rpc.protocol.shapes import JsonObject
 
 SCAN_DEPTH: Final = 16
-"""How deep a pattern is looked for where the profile does not say."""
+"""The default depth of the search for a pattern."""
 SCAN_LIMIT: Final = 200_000
-"""Entries of folders looked at for one profile; a profile that needs more is refused."""
+"""The most folder entries that are searched for one pattern; a pattern that needs more is refused."""
 
 
 PATTERNS_TAKE: Final = "a file system pattern can only take access away (none)"
 
 
 class ProfileError(Exception):
-    """The profile cannot be enforced; the message says which part of it."""
+    """The profile cannot be enforced. The message names the member."""
 
 
 def of_profile(profile: JsonObject, place: Place, granted: Grants = NOTHING) -> Confinement | None:
-    """What `profile` allows at `place`, and what was `granted` besides; None where the profile allows everything.
+    """The confinement of `profile` at `place` with the `granted` permissions; None if the profile allows everything.
 
-    Patterns are looked up now, in worker threads only: what is made later is not covered by them.
-
-    Raises ProfileError.
+    Patterns match the files that exist now, not later ones. Blocks. Raises ProfileError.
     """
     own = read(profile, place)
     if own.network and own.entries.get("/") == "write" and not takes_away(profile):
@@ -53,22 +51,19 @@ def of_profile(profile: JsonObject, place: Place, granted: Grants = NOTHING) -> 
 def of_settings(
     policy: SandboxPolicy, profile: JsonObject | None, place: Place, granted: Grants = NOTHING
 ) -> Confinement | None:
-    """What the profile allows, or the policy where there is none: for commands, and for what the server does for the model.
-
-    Raises ProfileError.
-    """
+    """The confinement of the profile, or of the policy without one. Blocks. Raises ProfileError."""
     return of_policy(policy, place, granted) if profile is None else of_profile(profile, place, granted)
 
 
 def takes_away(profile: JsonObject) -> bool:
-    """Whether any entry allows less than writing, be there such a file now or not."""
+    """Whether an entry allows less than writing, even if no such file exists."""
     files = _table(profile.get("fileSystem"), "fileSystem")
     entries = [_table(entry, "fileSystem.entries") for entry in _list(files.get("entries"), "fileSystem.entries")]
     return bool(files.get("read")) or any(entry.get("access") != "write" for entry in entries)
 
 
 def check(profile: JsonObject) -> None:
-    """Raises ProfileError if the profile is none, as far as that can be told without looking at any file."""
+    """Raises ProfileError for an invalid profile. Reads no file, so it finds no pattern with too many entries."""
     network, files = _table(profile.get("network"), "network"), _table(profile.get("fileSystem"), "fileSystem")
     if network.get("enabled") not in (None, True, False):
         raise ProfileError("network.enabled is not a boolean")
@@ -89,10 +84,7 @@ def check(profile: JsonObject) -> None:
 
 
 def read(profile: JsonObject, place: Place) -> Grants:
-    """The entries of a profile or a grant with special paths and patterns resolved.
-
-    Raises ProfileError.
-    """
+    """The entries of a profile or a grant, with special paths and patterns resolved. Blocks. Raises ProfileError."""
     network = _table(profile.get("network"), "network").get("enabled") is True
     files = _table(profile.get("fileSystem"), "fileSystem")
     depth = files.get("globScanMaxDepth")
@@ -111,7 +103,7 @@ def read(profile: JsonObject, place: Place) -> Grants:
 
 
 def _add(entries: dict[str, Access], path: str, access: Access) -> None:
-    """None beats write, and write beats read, where one path is named twice."""
+    """Add an entry. If the path occurs twice, none overrides write, and write overrides read."""
     old = entries.get(path)
     if old is None or access == "none" or (old != "none" and ORDER[access] > ORDER[old]):
         entries[path] = access
@@ -147,11 +139,11 @@ def _special(value: Mapping[str, Any], place: Place) -> Iterator[str]:
         case "slash_tmp":
             yield "/tmp"
         case _:
-            return  # a newer kind grants nothing
+            return  # an unknown, newer kind grants nothing
 
 
 def _matches(pattern: str, depth: int) -> Iterator[str]:
-    """The existing paths that `pattern` names: `*` and `?` within a name, `**` over folders, `[…]` as in shells."""
+    """The existing paths that match: `*` and `?` within a name, `**` across folders, `[…]` as in shells."""
     wanted = re.compile(_regular(pattern), re.DOTALL)
     fixed = pattern[: re.search(r"[*?\[]|$", pattern).start()]  # type: ignore[union-attr]  # matches at the end
     start = os.path.dirname(fixed) or "/"

@@ -1,4 +1,4 @@
-"""What stays read-only wherever a command may write, as programs will trust it later, and what of the home is hidden."""
+"""Paths that stay read-only in writable folders because programs trust them later, and the hidden part of the home."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spindle.storage.home import CREDENTIALS, INSTRUCTIONS, SECRETS
 from spindle.storage.outside import read_start
 
 METADATA: Final = (".git", ".agents", ".codex")
-"""Names at the top of a writable root: hooks, instructions and rules that run or count outside the sandbox later."""
+"""Protected names at the top of a writable root: their hooks, instructions and rules have effects outside the sandbox."""
 
 HOME_OWN: Final = (
     "AGENTS.md",
@@ -28,17 +28,17 @@ HOME_OWN: Final = (
     "spindle",
     "thread-writer-locks",
 )
-"""Names in the Codex home that no policy and no grant makes writable."""
+"""Names in the Codex home that are never writable, whatever a policy or a grant says."""
 
 
 MOST_LINKS: Final = 40
-"""As many links as the kernel follows in one path."""
+"""The most links that are followed in one path, as in the kernel."""
 
 
 def metadata_of(root: str) -> list[str]:
-    """What is protected at a writable `root`: the names, and where a `.git` file (of a worktree or submodule) points.
+    """The protected paths of a writable `root`: the names, and the target of a `.git` file (worktree or submodule).
 
-    Of a worktree that is its own folder and the common one, where the hooks and the configuration are.
+    For a worktree these are its own folder, and the common one with the hooks and the configuration.
     """
     paths = [os.path.join(root, name) for name in METADATA]
     pointed = _gitdir(os.path.join(root, ".git"))
@@ -51,10 +51,10 @@ def metadata_of(root: str) -> list[str]:
 
 
 def shown_of(home: str) -> list[str]:
-    """What a command sees in a Codex home: its folders and instructions.
+    """The entries of a Codex home that commands see: folders and instructions.
 
-    The other files at its top are credentials, or may hold some (config.toml, its copies, .env), or are of no use to it. What
-    a program puts there later is none of these, so that a new auth.json is no more to be seen than an old one.
+    Other files at its top are or may contain credentials (config.toml, its copies, .env), or are useless to commands. Files
+    that are created later, such as a new auth.json, are hidden too.
     """
     with os.scandir(home) as entries:
         return [
@@ -65,13 +65,13 @@ def shown_of(home: str) -> list[str]:
 
 
 def credentials_elsewhere(home: str) -> list[str]:
-    """The files outside of `home` that its credentials are links to."""
+    """The files outside `home` that credentials in it link to."""
     paths = [os.path.join(home, name) for name in CREDENTIALS]
     return [os.path.realpath(path) for path in paths if os.path.islink(path) and os.path.isfile(path)]
 
 
 def resolve(path: str) -> tuple[str, list[str]]:
-    """The real path of an absolute `path`, as far as it exists, and the folders of the links on the way."""
+    """The real path of an absolute `path`, which need not exist, and the folders of the links on the way."""
     real, folders = "/", list[str]()
     waiting = path.split("/")[::-1]
     while waiting:
@@ -103,7 +103,7 @@ def _gitdir(path: str) -> str | None:
 
 
 def _first_line(path: str) -> str | None:
-    """The first line of a small file; None where there is none to read."""
+    """The first line of a small file; None if it cannot be read."""
     try:
         return os.fsdecode(read_start(path, 4096).partition(b"\n")[0]).strip()
     except OSError:

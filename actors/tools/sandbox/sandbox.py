@@ -1,4 +1,4 @@
-"""The sandbox of one runtime: what this machine offers, found out once, and commands confined by it."""
+"""The sandbox of one runtime: find the mechanism of this machine once, and confine commands with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from attrs import evolve, frozen
 
 from spindle.actors.tools.sandbox import bubblewrap, seatbelt, seccomp
 from spindle.actors.tools.sandbox.confinement import Confinement, Rule
-from spindle.actors.tools.sandbox.filters import Filters
 from spindle.actors.tools.sandbox.masks import Masks
 from spindle.actors.tools.sandbox.mechanism import (
     Bubblewrap,
@@ -31,36 +30,36 @@ from spindle.actors.tools.sandbox.mechanism import (
 )
 
 TRIAL_DEADLINE: Final = 5.0
-"""Seconds that trying one mechanism may take."""
+"""Deadline for the trial of one mechanism, in seconds."""
 TRIAL: Final = Confinement((Rule("/", "read"),), network=False)
 
 
 class SandboxUnavailable(Exception):
-    """There is nothing to confine a command with here, or not now; the message says why."""
+    """The command cannot be confined on this machine, or not now. The message says why."""
 
 
 @frozen
-class Command:
-    """What to start instead of a command that is to be confined."""
+class Confined:
+    """The command line and environment to start for a confined command."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
 
 
 class Sandbox:
-    """What one runtime confines commands with. Close it when no command runs any longer.
+    """Confines the commands of one runtime. Close it after the last command.
 
-    `mechanism` presets what would otherwise be found out.
+    `mechanism` None: find the first that works.
     """
 
     def __init__(self, mechanism: Mechanism | Unavailable | None = None) -> None:
         self._mechanism = mechanism
-        self._filters: list[Filters] = []
+        self._filters: list[seccomp.Filters] = []
         self._masks = Masks()
         self._lock = threading.Lock()
 
     def mechanism(self) -> Mechanism | Unavailable:
-        """The first of the mechanisms that works here. Blocks when first asked, at most some seconds: for worker threads."""
+        """The first mechanism that works here. The first call blocks for up to some seconds: for worker threads."""
         with self._lock:
             if self._mechanism is None:
                 self._mechanism = self._find()
@@ -69,12 +68,10 @@ class Sandbox:
     @asynccontextmanager
     async def confined(
         self, confinement: Confinement, argv: Sequence[str], env: Mapping[str, str], *, tty: bool = False
-    ) -> AsyncGenerator[Command, None]:
-        """What to start for `argv`; stay inside until its process has ended.
+    ) -> AsyncGenerator[Confined, None]:
+        """The command to start for `argv`; leave the block after its process has ended.
 
-        See `confine` for `tty` and for the thread to start it from.
-
-        Raises SandboxUnavailable.
+        See `confine` for `tty` and for the thread to start it from. Raises SandboxUnavailable.
         """
         mechanism = await trio.to_thread.run_sync(self.mechanism)
         if isinstance(mechanism, Unavailable):
@@ -87,16 +84,16 @@ class Sandbox:
                 await trio.to_thread.run_sync(self._clear, held, folder)
 
     def close(self) -> None:
-        """Give back what was opened."""
+        """Close the open files."""
         while self._filters:
             self._filters.pop().close()
 
     def _prepare(
         self, mechanism: Mechanism, confinement: Confinement, argv: Sequence[str], env: Mapping[str, str], tty: bool
-    ) -> tuple[Command, tuple[str, ...], str | None]:
+    ) -> tuple[Confined, tuple[str, ...], str | None]:
         folder = None
         if isinstance(mechanism, Landlock) and confinement.access(os.path.realpath(tempfile.gettempdir())) == "write":
-            # Nothing new can be made in the shared one, see docs/sandbox.md.
+            # Landlock cannot allow new files in the shared folder, see docs/sandbox.md
             folder = os.path.realpath(tempfile.mkdtemp(prefix="spindle-"))
             confinement = evolve(confinement, rules=(*confinement.rules, Rule(folder, "write")))
             env = {**env, "TMPDIR": folder}
@@ -105,7 +102,7 @@ class Sandbox:
         except TimeoutError as error:
             self._clear((), folder)
             raise SandboxUnavailable(f"the command cannot be confined: {error}") from error
-        return Command(*confine(mechanism, confinement, argv, env, tty=tty)), held, folder
+        return Confined(*confine(mechanism, confinement, argv, env, tty=tty)), held, folder
 
     def _clear(self, held: tuple[str, ...], folder: str | None) -> None:
         self._masks.release(held)
@@ -131,7 +128,7 @@ class Sandbox:
     def _candidates(self, machine: str) -> Iterator[Mechanism]:
         program = next((place for place in bubblewrap.PLACES if os.access(place, os.X_OK)), None)
         if program is not None:
-            filters = Filters(machine)
+            filters = seccomp.Filters(machine)
             self._filters.append(filters)
             spares = _works(["env", "--ignore-signal=INT", "env", "--default-signal=INT", "true"]) is None
             yield Bubblewrap(program, filters, True, spares)
@@ -141,7 +138,7 @@ class Sandbox:
 
 
 def trial(candidate: Mechanism) -> str | None:
-    """Why a mechanism does not work here; None if it does. Blocks."""
+    """Why a mechanism does not work here; None if it does. Blocks up to `TRIAL_DEADLINE`."""
     return _works(*confine(candidate, TRIAL, ["/bin/sh", "-c", "exit 0"], os.environ))
 
 

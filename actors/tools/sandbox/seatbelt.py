@@ -1,7 +1,7 @@
 """The sandbox-exec profile of macOS for a confinement.
 
 Language: Apple's Sandbox Profile Language, version 1, as `sandbox-exec -p` takes it; the last rule that matches decides.
-Paths are passed as parameters (`-D NAME=VALUE`), so that no name can break out of the text.
+Paths are passed as parameters (`-D NAME=VALUE`), so a name cannot inject rules.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DEVICES: Final = """\
 (allow file-read-data (literal "/dev/random") (literal "/dev/urandom") (subpath "/dev/fd"))
 (allow file-read* file-write* (regex #"^/dev/ttys[0-9]+$"))
 """
-"""Comes after the rules, which take writing away from everything."""
+"""After the rules, which deny writing everywhere."""
 NETWORK: Final = """\
 (allow network-outbound (remote ip))
 (allow network-inbound (local ip))
@@ -65,14 +65,14 @@ def profile(confinement: Confinement) -> tuple[str, dict[str, str]]:
         match rule.access:
             case "none":
                 lines += [f"(deny file-read* file-write* {where})"] if number else []
-                if confinement.opens(rule.path):  # a path to something below is looked up folder by folder
+                if confinement.opens(rule.path):  # a path below is resolved folder by folder
                     lines.append(f'(allow file-read-metadata (literal (param "{name}")))')
             case "read":
                 lines += [f"(allow file-read* {where})", f"(deny file-write* {where})"]
             case "write":
                 lines += [f"(allow file-read* file-write* {where})"]
     lines.append(DEVICES)
-    # What is protected must not be taken along with a folder around it.
+    # renaming a folder around a protected path would move it away
     for number, path in enumerate(confinement.pinned):
         parameters[f"PIN_{number}"] = path
         lines.append(f'(deny file-write-unlink (literal (param "PIN_{number}")))')

@@ -1,8 +1,8 @@
-"""The seccomp filter of a confined command, as the BPF program the kernel takes.
+"""The seccomp filter of a confined command, as a BPF program for the kernel.
 
-Namespaces and Landlock decide about files. What they leave open is closed here: sockets (a socket file of a service is
-reached by connect, which a read-only mount does not stop), io_uring (which does the work of calls without making
-them), other processes' memory, pushing input into a terminal, and new namespaces.
+Namespaces and Landlock decide about files. The filter refuses what they do not: sockets (a read-only mount does not stop
+connecting to a socket file), io_uring (which performs calls without making them), the memory of other processes, typing into a
+terminal, and new namespaces.
 
 Formats: `struct sock_filter` of linux/filter.h, `struct seccomp_data` of linux/seccomp.h; numbers of the calls from the
 kernel's tables for each machine.
@@ -11,6 +11,8 @@ kernel's tables for each machine.
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
 import struct
 from collections.abc import Mapping
 from typing import Final
@@ -20,9 +22,9 @@ from attrs import frozen
 
 @frozen
 class Machine:
-    """How a machine's calls are numbered: its audit architecture and, by name, the calls that are older than 2019.
+    """The system calls of a machine: its audit architecture, and the numbers of the calls from before 2019.
 
-    Newer calls have one number everywhere.
+    Newer calls have the same number on all machines.
     """
 
     audit: int
@@ -66,19 +68,19 @@ REFUSED: Final = (
     "open_by_handle_at", "bpf", "perf_event_open", "userfaultfd", "add_key", "request_key", "keyctl",
     "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load",
 )
-"""Refused whatever the policy says."""
+"""Refused under every policy."""
 REFUSED_TOGETHER: Final = (
     "shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
 )
-"""Refused where the memory, semaphores and queues of System V are those of the whole machine: in no namespace of their own."""
+"""Refused without an IPC namespace, where System V memory, semaphores and queues are shared with the whole machine."""
 REFUSED_OFFLINE: Final = ("connect", "bind", "listen", "accept", "accept4")
-"""Refused without network; sockets other than pairs are then of no use."""
+"""Refused without network; then only socket pairs are useful."""
 # fmt: on
 
 UNIX, INET, INET6, NETLINK = 1, 2, 10, 16
 STREAM, SEQPACKET = 1, 5
 TERMINAL_REQUESTS = (0x5412, 0x541C)
-"""TIOCSTI, which types into a terminal, and TIOCLINUX, which pastes into a console."""
+"""TIOCSTI types into a terminal; TIOCLINUX pastes into a console."""
 NEW_NAMESPACES = 0x7E020000
 """CLONE_NEW*: user, mount, pid, net, ipc, uts, cgroup."""
 NEW_TIME = 0x80
@@ -93,18 +95,16 @@ CALL, ARCHITECTURE, ARGUMENTS = 0, 4, 16
 
 
 class UnknownMachine(Exception):
-    """There is no table of calls for this machine; the message names it."""
+    """There is no table of system calls for this machine."""
 
 
 def program(machine: str, *, network: bool, together: bool = False) -> bytes:
-    """The filter for a `machine` as `os.uname().machine` names it, with or without network.
+    """The filter for a `machine` (of `os.uname().machine`), with or without network.
 
-    `together`: for a command that is in no IPC namespace of its own.
+    `together`: the command has no IPC namespace of its own.
 
-    Refused calls fail with EPERM, clone3 with ENOSYS (its flags lie in memory, where a filter cannot look; the C library
-    then falls back to clone). A call made in another architecture's numbering ends the process.
-
-    Raises UnknownMachine.
+    Refused calls fail with EPERM, clone3 with ENOSYS (a filter cannot read its flags, which are in memory; the C library falls
+    back to clone). A call of another architecture kills the process. Raises UnknownMachine.
     """
     table = MACHINES.get(machine)
     if table is None:
@@ -128,17 +128,16 @@ def program(machine: str, *, network: bool, together: bool = False) -> bytes:
             *_verdicts(),
         ],
     )
-    # Setting the limits of another process, which Landlock does not stop.
+    # setting the limits of another process; Landlock does not stop it
     own = [_argument(0), (JUMP_EQUAL, 5, 0, 0), _argument(2), (JUMP_EQUAL, 0, 1, 0), _argument(2, high=True)]
     lines += _block(number["prlimit64"], [*own, (JUMP_EQUAL, 1, 0, 0), *_verdicts()])
-    # A pair has no name to be reached by, unless it is of datagrams: those can be sent to any socket file (SOCK_RAW is
-    # another word for them).
+    # A pair has no address. But a datagram socket (SOCK_RAW too) of one can send to any socket file, so only streams and
+    # sequenced packets are allowed.
     kinds = [_argument(1), (MASK, 0, 0, 0xF), (JUMP_EQUAL, 2, 0, STREAM), (JUMP_EQUAL, 1, 0, SEQPACKET)]
     pair = [_argument(0), (JUMP_EQUAL, 1, 0, UNIX), (RETURN, 0, 0, REFUSE), *kinds, *_verdicts()]
     lines += _block(number["socketpair"], pair)
     if network:
-        # A filter sees a socket's family when it is made, not when it is connected; so sockets that reach services by
-        # a file name are refused, and the connecting is free.
+        # A filter sees the family in socket(), not in connect(). So Unix sockets are refused, and connect() is allowed.
         families = [(JUMP_EQUAL, 3, 0, INET), (JUMP_EQUAL, 2, 0, INET6), (JUMP_EQUAL, 1, 0, NETLINK)]
         lines += _block(number["socket"], [_argument(0), *families, *_verdicts()])
     else:
@@ -153,7 +152,7 @@ _Line = tuple[int, int, int, int]
 
 
 def _block(number: int, body: list[_Line]) -> list[_Line]:
-    """`body` for one call, passed over by the others; it must end in a verdict."""
+    """`body` for one call, skipped by others; it must end in a verdict."""
     return [(JUMP_EQUAL, 0, len(body), number), *body]
 
 
@@ -162,5 +161,32 @@ def _argument(index: int, *, high: bool = False) -> _Line:
 
 
 def _verdicts() -> list[_Line]:
-    """Refuse for who falls through, allow for who jumps one further."""
+    """Refuse by falling through, allow by a jump of one."""
     return [(RETURN, 0, 0, REFUSE), (RETURN, 0, 0, ALLOW)]
+
+
+class Filters:
+    """The filters with and without network as sealed files in memory, for programs that read them; open until `close`.
+
+    They are not on disk, where a command could change the filter of the next one. A process of the same user opens them by the
+    path of this process's descriptor. Raises UnknownMachine, and OSError if the kernel has no sealed files.
+    """
+
+    def __init__(self, machine: str) -> None:
+        self._open = {network: _sealed(program(machine, network=network)) for network in (False, True)}
+
+    def path(self, *, network: bool) -> str:
+        """The path by which a child of this process opens the filter."""
+        return f"/proc/{os.getpid()}/fd/{self._open[network]}"
+
+    def close(self) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+def _sealed(content: bytes) -> int:
+    descriptor = os.memfd_create("seccomp-filter", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(descriptor, content)
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    return descriptor

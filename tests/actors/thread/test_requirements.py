@@ -12,7 +12,7 @@ from spindle.actors.settings.settings import settings_for
 from spindle.actors.thread.loading.agent import AgentThread
 from spindle.actors.thread.loading.loading import open_thread
 from spindle.actors.thread.messages import StartTurn, UpdateSettings
-from spindle.actors.tools.agents.interface import AgentName
+from spindle.actors.tools.agents.agents import AgentName
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams

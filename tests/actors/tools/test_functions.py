@@ -11,6 +11,7 @@ import trio
 from attrs import frozen
 from trio.testing import wait_all_tasks_blocked
 
+from spindle.actors.tasks.faults import explain
 from spindle.actors.tools.functions import FunctionTool, function_tools
 from spindle.rpc.protocol.errors import RpcError
 
@@ -35,13 +36,17 @@ async def weather(place: Place, unit: Unit = Unit.C, days: int | None = None) ->
     return {"city": place.city, "unit": unit, "near": [one.city for one in place.near], "days": days}
 
 
+def a_tool(function):
+    return FunctionTool(function, explain, trio.CapacityLimiter(1))
+
+
 @pytest.fixture
 def run(a_turn, a_call):
     """run(function, arguments) -> (the answer, the item as completed)"""
 
     async def run(function, arguments):
         turn = a_turn()
-        answer = await FunctionTool(function).run(a_call(function.__name__, json.dumps(arguments)), turn)
+        answer = await a_tool(function).run(a_call(function.__name__, json.dumps(arguments)), turn)
         return answer, turn.items[-1][1]
 
     return run
@@ -67,7 +72,7 @@ def test_a_type_is_told_as_json_schema(kind, schema):
         pass
 
     tool.__annotations__ = {"x": kind}
-    parameters = FunctionTool(tool).offer["parameters"]
+    parameters = a_tool(tool).offer["parameters"]
     assert parameters == {
         "type": "object",
         "properties": {"x": schema},
@@ -88,7 +93,7 @@ def test_the_offer_is_name_docstring_and_what_has_no_default():
         """Looks there."""
 
     look.__annotations__["where"] = Flat
-    offer = FunctionTool(look).offer
+    offer = a_tool(look).offer
     assert (offer["type"], offer["name"], offer["description"], offer["strict"]) == (
         "function",
         "look",
@@ -123,13 +128,13 @@ def test_what_cannot_be_told_to_a_model_is_refused():
     for function, text in [
         (untyped, "has no type"),
         (many, "cannot be passed by name"),
-        (bytes_, "cannot be told to a model"),
-        (pair, "have to be of one type"),
-        (keyed, "have to be strings"),
+        (bytes_, "has no JSON schema"),
+        (pair, "must be of one type"),
+        (keyed, "must be strings"),
         (weather, "contains itself"),
     ]:
         with pytest.raises(TypeError, match=text):
-            FunctionTool(function)
+            a_tool(function)
 
 
 def test_names_are_checked_as_those_of_dynamic_tools():
@@ -137,7 +142,7 @@ def test_names_are_checked_as_those_of_dynamic_tools():
         pass
 
     with pytest.raises(RpcError, match="duplicate dynamic tool name: tool"):
-        function_tools([tool, tool])
+        function_tools([tool, tool], explain, trio.CapacityLimiter(1))
 
 
 async def test_arguments_become_values_and_the_result_is_json(run):
@@ -170,7 +175,7 @@ async def test_a_plain_function_runs_in_a_worker_thread_and_text_is_answered_as_
         ({}, "required field missing @ $.x"),
         ({"x": 1, "y": 2}, "extra fields found (y) @ $"),
         ({"x": "many"}, "invalid value for type, expected int @ $.x"),
-        ([], "they have to be an object"),
+        ([], "they must be an object"),
     ],
 )
 async def test_arguments_that_do_not_fit_fail_the_call(run, arguments, why):
@@ -228,7 +233,7 @@ async def test_an_interrupt_cancels_an_async_function_and_completes_its_item(a_t
 
     turn = a_turn()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(FunctionTool(waits).run, a_call("waits", "{}"), turn)
+        nursery.start_soon(a_tool(waits).run, a_call("waits", "{}"), turn)
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert ended.is_set()

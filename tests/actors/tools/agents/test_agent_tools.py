@@ -1,10 +1,12 @@
 """The tools of agents: what calls are refused for, what becomes of them as items, and how they are recorded."""
 
+from collections.abc import Mapping
+
 import orjson
 import pytest
+from attrs import frozen
 
-from spindle.actors.settings.catalogue import ModelInfo
-from spindle.actors.tools.agents.interface import NOT_FOUND, PENDING, AgentName, AgentStatus, Spawned
+from spindle.actors.tools.agents.agents import NOT_FOUND, PENDING, AgentName, AgentStatus, Spawned
 from spindle.actors.tools.agents.roles import OURS
 from spindle.actors.tools.agents.tools import agent_tools
 from spindle.actors.tools.interface import ToolRefused
@@ -13,7 +15,17 @@ from spindle.storage.rollout.items import EVENTS
 
 ID = "01a21d2d-61d1-70d0-9353-79f455ec4300"
 OTHER = "01a21d2d-61d1-70d0-9353-79f455ec4301"
-MODELS = [ModelInfo(slug="big", efforts={"low": "", "high": ""}), ModelInfo(slug="secret", hidden=True)]
+
+
+@frozen
+class Model:
+    slug: str
+    description: str = ""
+    efforts: Mapping[str, str] = {}
+    hidden: bool = False
+
+
+MODELS = [Model(slug="big", efforts={"low": "", "high": ""}), Model(slug="secret", hidden=True)]
 
 
 class Agents:

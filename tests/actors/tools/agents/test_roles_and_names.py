@@ -1,7 +1,6 @@
 """What agents can be and what they are called."""
 
-from spindle.actors.tools.agents.names import NICKNAMES, nickname
-from spindle.actors.tools.agents.roles import Role, roles
+from spindle.actors.tools.agents.roles import NICKNAMES, Role, nickname, roles
 from spindle.storage.config import Config
 
 

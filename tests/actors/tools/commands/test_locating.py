@@ -5,7 +5,7 @@ import os
 import pytest
 from attrs import evolve
 
-from spindle.actors.tools.commands.decision import Ask, Run
+from spindle.actors.tools.commands.decision import AskUser, Run
 from spindle.actors.tools.commands.judging import judge, may_write
 from spindle.actors.tools.commands.locating import BUILTIN, loads_only_fixed, locate
 from spindle.actors.tools.commands.process import Command
@@ -173,7 +173,7 @@ def test_a_rule_that_forbids_holds_for_every_path_and_for_what_a_link_leads_to(r
     (root / "ws/harmless").symlink_to("/bin/rm")
     rules = parse_rules('prefix_rule(pattern=["rm"], decision="prompt")', "x")
     for word in ("rm", "./rm", f"{root}/ws/rm", f"{root}/ws/harmless"):
-        assert isinstance(started(root, [word, "x"], {"PATH": "/bin"}, rules=rules).verdict, Ask)
+        assert isinstance(started(root, [word, "x"], {"PATH": "/bin"}, rules=rules).verdict, AskUser)
 
 
 def test_a_rule_that_would_not_hold_is_not_offered(root, program):

@@ -6,8 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from spindle.actors.tools.commands.deltas import MOST, PIECE, QUIET, Deltas
-from spindle.actors.tools.commands.output import HeadTail, new_decoder
+from spindle.actors.tools.commands.output import MOST, PIECE, QUIET, Deltas, HeadTail, new_decoder
 from spindle.actors.tools.truncation import (
     Limit,
     fitted,

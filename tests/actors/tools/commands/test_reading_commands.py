@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.actions import command_actions
-from spindle.actors.tools.commands.decision import RETRY, Ask, Forbid, Run, decide, programs_of
+from spindle.actors.tools.commands.decision import RETRY, AskUser, Forbid, Run, decide, programs_of
 from spindle.actors.tools.commands.locating import Program
 from spindle.actors.tools.commands.rules import Decision, Rules, RulesError, allow_prefix, load_rules, parse_rules
 from spindle.actors.tools.commands.safety import is_dangerous
@@ -86,10 +86,10 @@ def test_actions_are_those_of_the_reference(row, monkeypatch):
 def test_what_is_asked_about_and_which_rule_is_offered_is_as_in_the_reference(row):
     verdict = judged(bash(row["script"]), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
     if row["asked"] or stricter(row):
-        assert isinstance(verdict, Ask)
+        assert isinstance(verdict, AskUser)
         assert (verdict.reason, verdict.amendment) == (None, offered(row))
     else:
-        assert verdict == Run(True, Ask(RETRY, offered(row), False), by_path=True)
+        assert verdict == Run(True, AskUser(RETRY, offered(row), False), by_path=True)
 
 
 def test_what_is_asked_about_here_alone_is_what_the_list_says():
@@ -186,14 +186,14 @@ UNTRUSTED = {"approval": "untrusted", "sandbox": DangerFullAccessPolicy(), "rule
     ],
 )
 def test_what_may_do_more_than_look_is_not_taken_for_safe(script):
-    assert isinstance(judged(bash(script), **UNTRUSTED), Ask)
+    assert isinstance(judged(bash(script), **UNTRUSTED), AskUser)
 
 
 @pytest.mark.parametrize(
     "script", [r'rg "a\.b" x && find . -name "*.{a,b}"', "ls *.py; cat ~/x", "find ! -name x", "grep -n a=b c | wc -l"]
 )
 def test_quoted_patterns_and_names_of_files_are_safe(script):
-    assert judged(bash(script), **UNTRUSTED) == Run(True, Ask(RETRY, OFFERED.get(script), False), by_path=True)
+    assert judged(bash(script), **UNTRUSTED) == Run(True, AskUser(RETRY, OFFERED.get(script), False), by_path=True)
 
 
 OFFERED = {
@@ -266,12 +266,12 @@ def verdict(script, approval="on-request", sandbox=None, **asked):
         ("okcmd \\\r\n x", Run(True)),
         (r"okc\md x", Run(True)),
         ("touch x", Run(True)),
-        ("askme a", Ask("`/bin/bash -c 'askme a'` requires approval: ask first")),
-        ("askplain", Ask("`/bin/bash -c askplain` requires approval by policy")),
-        ("multi a", Ask("`/bin/bash -c 'multi a'` requires approval: multi j")),
-        ("multi a b", Ask("`/bin/bash -c 'multi a b'` requires approval by policy")),
-        ("multi && rm -f q", Ask("`/bin/bash -c 'multi && rm -f q'` requires approval: multi j")),
-        ("rm -rf x", Ask(None, ["rm", "-rf", "x"])),
+        ("askme a", AskUser("`/bin/bash -c 'askme a'` requires approval: ask first")),
+        ("askplain", AskUser("`/bin/bash -c askplain` requires approval by policy")),
+        ("multi a", AskUser("`/bin/bash -c 'multi a'` requires approval: multi j")),
+        ("multi a b", AskUser("`/bin/bash -c 'multi a b'` requires approval by policy")),
+        ("multi && rm -f q", AskUser("`/bin/bash -c 'multi && rm -f q'` requires approval: multi j")),
+        ("rm -rf x", AskUser(None, ["rm", "-rf", "x"])),
         ("never do it", Forbid("`/bin/bash -c 'never do it'` rejected: use other")),
         (
             "ls && nope x",
@@ -308,21 +308,21 @@ BLOCKED = Forbid("`/bin/bash -c 'rm -f x'` rejected: blocked by policy")
         ("never", ReadOnlyPolicy(), "askplain", Forbid(NEVER)),
         ("never", ReadOnlyPolicy(), "rm -f x", BLOCKED),
         ("never", DangerFullAccessPolicy(), "rm -f x", Run(True)),
-        ("on-request", DangerFullAccessPolicy(), "rm -f x", Ask(None, ["rm", "-f", "x"])),
+        ("on-request", DangerFullAccessPolicy(), "rm -f x", AskUser(None, ["rm", "-f", "x"])),
         ("on-request", DangerFullAccessPolicy(), "touch x", Run(True)),
-        ("untrusted", DangerFullAccessPolicy(), "touch x", Ask(None, ["touch", "x"])),
-        ("untrusted", ReadOnlyPolicy(), "okcmd && ls", Run(True, Ask(RETRY, None, False), True)),
-        ("untrusted", ReadOnlyPolicy(), "okcmd && touch x", Ask(None, ["touch", "x"])),
-        ("untrusted", ReadOnlyPolicy(), "cat <<E\nx\nE", Ask(None, None)),
-        ("on-failure", ReadOnlyPolicy(), "touch a && touch b", Run(True, Ask(RETRY, ["touch", "a"], False))),
+        ("untrusted", DangerFullAccessPolicy(), "touch x", AskUser(None, ["touch", "x"])),
+        ("untrusted", ReadOnlyPolicy(), "okcmd && ls", Run(True, AskUser(RETRY, None, False), True)),
+        ("untrusted", ReadOnlyPolicy(), "okcmd && touch x", AskUser(None, ["touch", "x"])),
+        ("untrusted", ReadOnlyPolicy(), "cat <<E\nx\nE", AskUser(None, None)),
+        ("on-failure", ReadOnlyPolicy(), "touch a && touch b", Run(True, AskUser(RETRY, ["touch", "a"], False))),
         ("on-failure", ReadOnlyPolicy(), "okcmd", Run(False, by_path=True)),
-        (granular(True, True), ReadOnlyPolicy(), "touch x", Run(True, Ask(RETRY, ["touch", "x"], False))),
+        (granular(True, True), ReadOnlyPolicy(), "touch x", Run(True, AskUser(RETRY, ["touch", "x"], False))),
         (granular(False, True), ReadOnlyPolicy(), "touch x", Run(True)),
         (
             granular(False, True),
             ReadOnlyPolicy(),
             "askplain",
-            Ask("`/bin/bash -c askplain` requires approval by policy"),
+            AskUser("`/bin/bash -c askplain` requires approval by policy"),
         ),
     ],
 )
@@ -342,10 +342,10 @@ def test_a_granular_policy_names_the_switch_that_forbids():
 
 def test_escalation_is_asked_for_under_on_request_only():
     escalated = {"permissions": "require_escalated", "justification": "I need it"}
-    assert verdict("touch x", **escalated) == Ask("I need it", ["touch", "x"], False)
-    assert verdict("multi", **escalated) == Ask("`/bin/bash -c multi` requires approval: multi j", None, False)
-    assert verdict("ls", **escalated) == Ask("I need it", ["ls"], False)
-    assert verdict("okcmd && ls", **escalated) == Ask("I need it", ["ls"], False)
+    assert verdict("touch x", **escalated) == AskUser("I need it", ["touch", "x"], False)
+    assert verdict("multi", **escalated) == AskUser("`/bin/bash -c multi` requires approval: multi j", None, False)
+    assert verdict("ls", **escalated) == AskUser("I need it", ["ls"], False)
+    assert verdict("okcmd && ls", **escalated) == AskUser("I need it", ["ls"], False)
     assert verdict("okcmd x", **escalated) == Run(False, by_path=True)
     assert verdict("touch x", sandbox=DangerFullAccessPolicy(), **escalated) == Run(False)
     for approval, name in [("never", "Never"), ("untrusted", "UnlessTrusted"), ("on-failure", "OnFailure")]:
@@ -368,7 +368,7 @@ def test_escalation_is_asked_for_under_on_request_only():
 )
 def test_a_proposed_rule_is_offered_if_it_is_narrow_and_suffices(script, prefix, offered):
     ask = verdict(script, permissions="require_escalated", prefix_rule=prefix)
-    assert isinstance(ask, Ask)
+    assert isinstance(ask, AskUser)
     assert ask.amendment == offered
 
 

@@ -18,7 +18,7 @@ from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool, UsersCommand, run_users_command
 from spindle.actors.tools.interface import Permission, ToolRefused, TurnCancelled
 from spindle.actors.tools.patch.on_path import programs
-from spindle.actors.tools.sandbox.sandbox import Command, SandboxUnavailable
+from spindle.actors.tools.sandbox.sandbox import Confined, SandboxUnavailable
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,
@@ -46,7 +46,7 @@ class Walls:
         self.held += 1
         try:
             blocked = ["sh", "-c", f"echo {shlex.quote(self.says)}; exit 1"]
-            yield Command(argv if self.through else blocked, {**env, "CONFINED": "1"})
+            yield Confined(argv if self.through else blocked, {**env, "CONFINED": "1"})
         finally:
             self.held -= 1
             self.left.set()

@@ -25,7 +25,7 @@ from spindle.actors.tools.commands.sessions import (
     exec_yield,
     write_yield,
 )
-from spindle.actors.tools.commands.shell import Result, run_shell
+from spindle.actors.tools.commands.shell_tools import Result, run_shell
 from spindle.actors.tools.truncation import Limit
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.items import CommandExecutionSource

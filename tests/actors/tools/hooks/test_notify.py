@@ -103,5 +103,5 @@ async def test_one_that_is_missing_is_logged(tmp_path, caplog):
     notices = Notices()
     async with open_warden() as warden:
         await notices.tell(warden, ["/no/such/program"], {}, str(tmp_path), DONE)
-    assert "/no/such/program cannot be told of the end of a turn" in caplog.text
+    assert "the notify program /no/such/program could not be started" in caplog.text
     await notices.aclose()

@@ -8,7 +8,7 @@ import pytest
 
 from spindle.actors.tools.patch import apply as applying
 from spindle.actors.tools.patch.apply import apply
-from spindle.actors.tools.patch.plan import NO_BLOB
+from spindle.actors.tools.patch.effects import NO_BLOB
 
 FILES = {"b.txt": "one\ntwo\n", "c.txt": "gone\n", "m.txt": "one\n"}
 BODY = (

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spindle.actors.tools.patch import line_diff
-from spindle.actors.tools.patch.line_diff import matching
-from spindle.actors.tools.patch.pace import Pace
+from spindle.actors.tools.patch.line_diff import Pace, matching
 from spindle.actors.tools.patch.unified import unified_diff
 
 TEXTS = st.lists(st.sampled_from(["a\n", "b\n", "c\n", "d\n"]), max_size=25)

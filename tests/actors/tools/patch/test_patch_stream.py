@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spindle.actors.tools.patch.stream import PatchStream
+from spindle.actors.tools.patch.progress import PatchStream
 from spindle.rpc.protocol.items import AddChange, DeleteChange, FileUpdateChange, UpdateChange
 
 PATCH = (

@@ -8,8 +8,7 @@ import trio
 
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.interface import ToolRefused, TurnCancelled
-from spindle.actors.tools.patch.commands import PatchCommands
-from spindle.actors.tools.patch.patch_tools import ApplyPatch
+from spindle.actors.tools.patch.tool import ApplyPatch, PatchCommands
 from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.actors.tools.sandbox.confinement import Grants, Place, of_policy
 from spindle.rpc.protocol.settings import ReadOnlyPolicy, WorkspaceWritePolicy

@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, of_policy
 from spindle.actors.tools.sandbox.mechanism import Bubblewrap, Landlock, Mechanism, Namespaces
-from spindle.actors.tools.sandbox.sandbox import Command, Sandbox, trial
+from spindle.actors.tools.sandbox.sandbox import Confined, Sandbox, trial
 from spindle.rpc.protocol.settings import SandboxPolicy, WorkspaceWritePolicy
 
 NAMES = ("bubblewrap", "namespaces", "landlock")
@@ -101,7 +101,7 @@ class Confiner:
         async with self.sandbox.confined(confined, argv, env, tty="stdin" in options) as command:
             line = list(command.argv)
             change(line)
-            return run_to_end(Command(line, command.env), self.world, **options)
+            return run_to_end(Confined(line, command.env), self.world, **options)
 
     async def python(self, code: str, policy: SandboxPolicy | None = None) -> subprocess.CompletedProcess[str]:
         return await self.run(sys.executable, "-c", code, policy=policy)
@@ -110,7 +110,7 @@ class Confiner:
         return await self.run("/bin/sh", "-c", script, policy=policy)
 
 
-def run_to_end(command: Command, world: World, **options: Any) -> subprocess.CompletedProcess[Any]:
+def run_to_end(command: Confined, world: World, **options: Any) -> subprocess.CompletedProcess[Any]:
     """Run, with a deadline so that nothing hangs for ever; whoever keeps an end of the pipes open is waited for."""
     given = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": DEADLINE, **options}
     return subprocess.run(command.argv, env=command.env, cwd=world.ws, **given)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spindle.actors.tools.approvals.questions import Declined, ask_command, ask_patch
+from spindle.actors.tools.approvals.requests import Declined, ask_command, ask_patch
 from spindle.actors.tools.interface import TurnCancelled
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import CommandExecutionItem, UnknownAction

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spindle.actors.tools.interface import ToolRefused
-from spindle.actors.tools.user_questions import RequestUserInput
+from spindle.actors.tools.request_user_input import RequestUserInput
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError
 

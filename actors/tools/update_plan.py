@@ -1,4 +1,4 @@
-"""update_plan: the model's list of steps, shown to the clients; nothing is kept of it but the call."""
+"""update_plan: show the model's list of steps to the clients. Only the call is recorded."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -56,11 +56,11 @@ class UpdatePlan:
     )
 
     def exclusive(self, call: Call) -> bool:
-        """Of two plans the later one has to be shown last."""
+        """The later plan must be shown last."""
         return True
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Show the plan."""
+        """Notify the clients of the plan. Raises ToolRefused in plan mode."""
         if host.mode == "plan":
             raise ToolRefused("update_plan is a checklist for work in progress and is not allowed in Plan mode")
         given = call.arguments(_Plan)

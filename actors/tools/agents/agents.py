@@ -1,4 +1,4 @@
-"""What the tools need to know of agents, and what they ask of the thread that has them."""
+"""The agents of a turn as the tools see them: their status, and what they can be asked."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _STORED: Mapping[Kind, str] = {"pendingInit": "pending_init", "notFound": "not_f
 
 @frozen
 class AgentStatus:
-    """How an agent is doing. `message` is the last one of a completed agent, and the error of one that failed."""
+    """The status of an agent. `message` is the last message of a completed agent, the error of a failed one."""
 
     kind: Kind
     message: str | None = None
 
     @property
     def final(self) -> bool:
-        """Whether waiting for it is over. An interrupted agent may be told to go on."""
+        """Whether a wait for it ends. An interrupted agent may still continue."""
         return self.kind not in ("pendingInit", "running", "interrupted")
 
     def stored(self) -> object:
-        """As the model is told and rollouts have it: a word, or an object with what was said last."""
+        """The form for the model and the rollout: a word, or an object with the message."""
         if self.kind in ("completed", "errored"):
             return {self.kind: self.message}
         return _STORED.get(self.kind, self.kind)
 
     def shown(self) -> CollabAgentState:
-        """As clients are shown it."""
+        """The form for clients."""
         return CollabAgentState(self.kind, self.message)
 
 
@@ -44,15 +44,39 @@ NOT_FOUND = AgentStatus("notFound")
 
 @frozen
 class AgentName:
-    """What an agent is called beside its id."""
+    """An agent's nickname and role."""
 
     nickname: str | None = None
     role: str | None = None
 
 
+class Model(Protocol):
+    """A model that an agent can run on."""
+
+    @property
+    def slug(self) -> str:
+        """The id of the model."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """A description for the model."""
+        ...
+
+    @property
+    def efforts(self) -> Mapping[str, str]:
+        """The supported reasoning efforts, each with a description."""
+        ...
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it is not offered."""
+        ...
+
+
 @frozen(kw_only=True)
 class SpawnRequest:
-    """An agent to be. `model` and `effort` are None where it takes its parent's; `fork` gives it the conversation so far."""
+    """A request for an agent. `model` and `effort` None: its parent's. `fork`: it starts with a copy of the conversation."""
 
     content: Sequence[UserInput]
     role: Role | None = None
@@ -63,7 +87,7 @@ class SpawnRequest:
 
 @frozen(kw_only=True)
 class Spawned:
-    """An agent that has been started, and what it runs on."""
+    """A started agent, with its model and effort."""
 
     id: str
     name: AgentName
@@ -73,41 +97,41 @@ class Spawned:
 
 
 class Agents(Protocol):
-    """The agents that a thread can see. Ids are thread ids; nothing here is about a particular call."""
+    """The agents that the caller may use. Ids are thread ids."""
 
     @property
     def roles(self) -> Mapping[str, Role]:
-        """The roles an agent can be given, by name, in the order they are offered."""
+        """The roles by name, in the order of the offer."""
         ...
 
     def status(self, id: str) -> AgentStatus:
-        """How an agent is doing; `NOT_FOUND` for one that is not open."""
+        """The status of an agent; `NOT_FOUND` if it is not loaded."""
         ...
 
     def name(self, id: str) -> AgentName:
-        """What an agent is called."""
+        """The nickname and role of an agent."""
         ...
 
     async def spawn(self, request: SpawnRequest) -> Spawned:
-        """Start one. Raises ToolRefused; cancelled, it leaves none behind."""
+        """Start an agent. Raises ToolRefused. If cancelled, no agent stays."""
         ...
 
     async def send(self, id: str, content: Sequence[UserInput], *, interrupt: bool) -> str:
-        """Give an agent input, ending what it does if `interrupt`; returns the turn's id.
+        """Send input to an agent; returns the id of the turn. `interrupt` ends its current turn first.
 
-        What it does about it, it does with the caller's permissions. Raises ToolRefused, also where it is at work with others.
+        The agent handles it with the caller's permissions. Raises ToolRefused, also if it works under other permissions.
         """
         ...
 
     async def wait(self, ids: Collection[str], seconds: float) -> Mapping[str, AgentStatus]:
-        """Wait until one of them has ended or is not there; returns those that are so, none if the time is up."""
+        """Wait until at least one has a final status; returns those, or nothing after `seconds`."""
         ...
 
     async def resume(self, id: str) -> AgentStatus:
-        """Have an agent that was closed open again. Raises ToolRefused."""
+        """Load an agent that was closed. Raises ToolRefused."""
         ...
 
     async def close(self, id: str) -> None:
-        """End an agent and those it has started, and wait until they are gone. Raises ToolRefused."""
+        """Close an agent and its descendants, and wait until they have ended. Raises ToolRefused."""
         ...
 

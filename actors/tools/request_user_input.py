@@ -1,4 +1,4 @@
-"""request_user_input: the model asks the user, in plan mode."""
+"""request_user_input: the model asks the user questions in plan mode."""
 
 from collections.abc import Sequence
 
@@ -71,11 +71,11 @@ class RequestUserInput:
     )
 
     def exclusive(self, call: Call) -> bool:
-        """The user is asked one thing after the other."""
+        """The user gets one request at a time."""
         return True
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Ask and wait. What is no answer counts as none given."""
+        """Ask and wait. An error or an invalid answer counts as no answers."""
         if host.mode != "plan":
             raise ToolRefused("request_user_input is unavailable in Default mode")
         asked = call.arguments(_Questions).questions

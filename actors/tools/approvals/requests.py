@@ -1,12 +1,12 @@
-"""The questions whether a command may run and whether a patch may be applied, and what the answers come to."""
+"""Approval requests for commands and patches, and the decisions in their answers."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-from spindle.actors.tools.interface import Permission, TurnCancelled, Use
+from spindle.actors.tools.interface import ToolHost, TurnCancelled, Use
 from spindle.rpc.protocol.approvals import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,
@@ -21,37 +21,14 @@ from spindle.rpc.protocol.approvals import (
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import CommandExecutionItem
-from spindle.rpc.protocol.threads import ThreadActiveFlag
 
 
 class Declined(Exception):
-    """The user does not want it, or a hook in the user's place; then it says why."""
+    """The user declined, or a hook did; then the text is its reason."""
 
 
-class Asker(Protocol):
-    """The turn that asks."""
-
-    @property
-    def thread_id(self) -> str: ...
-
-    @property
-    def turn_id(self) -> str: ...
-
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
-        """Put a question to the clients; returns the first answer's result. Raises RpcError if it is an error."""
-        ...
-
-
-class Permitting(Protocol):
-    """The turn, whose hooks may answer for the user."""
-
-    async def permission(self, use: Use) -> Permission | None:
-        """What hooks say before the user is asked; None if they leave it to the user."""
-        ...
-
-
-async def permitted(host: Permitting, use: Use | None) -> bool:
-    """Whether hooks allow it, so that nobody need be asked. Raises Declined if they forbid it."""
+async def permitted(host: ToolHost, use: Use | None) -> bool:
+    """Whether hooks allow it, so the user is not asked. Raises Declined if they deny it."""
     said = None if use is None else await host.permission(use)
     if said is not None and not said.allowed:
         raise Declined(said.reason)
@@ -59,11 +36,11 @@ async def permitted(host: Permitting, use: Use | None) -> bool:
 
 
 async def ask_command(
-    host: Asker, item: CommandExecutionItem, *, reason: str | None, amendment: Sequence[str] | None
+    host: ToolHost, item: CommandExecutionItem, *, reason: str | None, amendment: Sequence[str] | None
 ) -> CommandExecutionApprovalDecision:
-    """May the command run? `amendment` are the words of a rule that may be added instead of asking again.
+    """Ask whether the command may run. `amendment` are the words of a rule that the user may add.
 
-    Raises Declined, also for an answer that is none, and TurnCancelled.
+    Raises TurnCancelled, and Declined, also for an invalid answer.
     """
     proposed = [AcceptWithExecpolicyAmendment(ExecpolicyAmendment(list(amendment)))] if amendment else []
     params = CommandExecutionRequestApprovalParams(
@@ -82,13 +59,13 @@ async def ask_command(
         "CommandExecutionApprovalDecision",
         await _decision(host, params, CommandExecutionRequestApprovalResponse),
     )
-    if isinstance(decision, ApplyNetworkPolicyAmendment):  # nothing about a host was asked
+    if isinstance(decision, ApplyNetworkPolicyAmendment):  # the request was not about a host
         raise Declined
     return decision
 
 
-async def ask_patch(host: Asker, item_id: str, *, reason: str | None) -> FileChangeApprovalDecision:
-    """May the patch be applied? Raises Declined and TurnCancelled as `ask_command` does."""
+async def ask_patch(host: ToolHost, item_id: str, *, reason: str | None) -> FileChangeApprovalDecision:
+    """Ask whether the patch may be applied. Raises as `ask_command`."""
     params = FileChangeRequestApprovalParams(
         thread_id=host.thread_id,
         turn_id=host.turn_id,
@@ -99,7 +76,7 @@ async def ask_patch(host: Asker, item_id: str, *, reason: str | None) -> FileCha
     return cast("FileChangeApprovalDecision", await _decision(host, params, FileChangeRequestApprovalResponse))
 
 
-async def _decision(host: Asker, params: Any, answer: type[Any]) -> object:
+async def _decision(host: ToolHost, params: Any, answer: type[Any]) -> object:
     try:
         decision = structure(await host.ask(params, "waitingOnApproval"), answer).decision
     except (RpcError, InvalidValue) as error:
