@@ -28,6 +28,8 @@ VALUES: Final = 500_000
 """Objects, arrays and texts of one message of a program that is not trusted; an empty one takes some seventy bytes."""
 
 TOO_DEEP: Final = "recursion limit exceeded"
+_DECODER_TOO_DEEP = re.compile("depth (limit )?exceeded")
+"""What orjson says at 1,024 levels: "depth limit exceeded", in older versions "array and object recursion depth exceeded"."""
 
 Keys: TypeAlias = tuple[str, ...]
 
@@ -61,7 +63,12 @@ def loads(data: bytes | bytearray | str, depth: int = DEPTH) -> Any:
 
     The decoder itself refuses text with lone surrogates or bytes that are no UTF-8, and numbers that are not finite.
     """
-    value: Any = orjson.loads(data)
+    try:
+        value: Any = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        if _DECODER_TOO_DEEP.search(error.msg):
+            raise orjson.JSONDecodeError(TOO_DEEP, "", 0) from None
+        raise
     if len(data) > 2 * depth and too_deep(value, data, depth):  # each level has two brackets
         raise orjson.JSONDecodeError(TOO_DEEP, "", 0)
     return value
