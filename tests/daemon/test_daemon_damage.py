@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import field, frozen
-from tests.daemon.conftest import completed, created, message_done
+from benchmarks.driving import completed, created, message_done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tests.daemon.conftest import Client, Daemon, Endpoint
+    from .client import Client
+    from .model import Endpoint
+    from .process import Daemon
 
 Turns = list[tuple[str, str, list[str]]]
 NOT_SAVED = "the thread's history could not be saved: "
