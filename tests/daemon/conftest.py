@@ -69,6 +69,12 @@ def client(daemon: Daemon) -> Client:
 
 
 @pytest.fixture
+def experimental(daemon: Daemon) -> Client:
+    """The initialized client of `daemon`, with the experimental API."""
+    return daemon.client(experimentalApi=True)
+
+
+@pytest.fixture
 def unix_daemon(launch: Callable[..., Daemon], tmp_path: Path) -> Daemon:
     """A daemon on a Unix socket."""
     return launch(f"unix://{tmp_path}/s")
