@@ -10,7 +10,7 @@ import random
 import sys
 import time
 
-from driving import Daemon, Endpoint, new_home
+from driving import Daemon, Speaker, new_home
 
 THREADS, KILLS, WORDS = 8, 20, 40
 
@@ -39,12 +39,12 @@ def note(message: dict[str, object], completed: set[str]) -> None:
 
 
 def main() -> int:
-    endpoint = Endpoint(WORDS)
+    endpoint = Speaker(WORDS)
     chance = random.Random(1)
     completed: set[str] = set()
     lost = wrong = unresumed = cut = 0
     began = time.perf_counter()
-    with new_home(endpoint) as home:
+    with new_home(endpoint.url) as home:
         daemon = Daemon(home)
         threads = [daemon.call("thread/start")["thread"]["id"] for _ in range(THREADS)]
         for _ in range(KILLS):
@@ -53,7 +53,7 @@ def main() -> int:
             shown: dict[str, dict[str, object]] = {}
             for thread in threads:
                 (id,) = daemon.ask(("thread/resume", {"threadId": thread}))
-                answer = daemon.answer(id)
+                answer = daemon.reply(id)
                 if "error" in answer:
                     unresumed += 1
                     print(f"  {answer['error']}")
@@ -68,7 +68,7 @@ def main() -> int:
             for turn_id in completed & shown.keys():
                 turn = shown[turn_id]
                 said = [item["text"] for item in turn["items"] if item["type"] == "agentMessage"]  # type: ignore[attr-defined]
-                wrong += turn["status"] != "completed" or said != [endpoint.answer]
+                wrong += turn["status"] != "completed" or said != [endpoint.text]
             fresh = {turn["id"] for thread in threads for turn in stored(daemon, thread)}
             lost += len(completed - fresh)
         code = daemon.end()

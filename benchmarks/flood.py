@@ -20,10 +20,20 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
-from answering import END, HEAD, ModelProcess, chunk, serve
-from driving import DEADLINE, Daemon, Endpoint, new_home
+from driving import (
+    DEADLINE,
+    Daemon,
+    ModelProcess,
+    completed,
+    created,
+    item_done,
+    new_home,
+    pieces,
+    response,
+    serve,
+    spoken,
+)
 
 FLOOD, OTHERS, ROUNDS = 50_000_000, 4, 8
 LINE = "0123456789" * 6
@@ -32,22 +42,13 @@ LINE = "0123456789" * 6
 def flooding() -> bytes:
     """The model's wish for the command."""
     arguments = {"cmd": f"yes {LINE} | head -c {FLOOD}", "login": False, "yield_time_ms": 30_000}
-    item = {"type": "function_call", "call_id": "c", "name": "exec_command", "arguments": json.dumps(arguments)}
-    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
-    events: list[dict[str, Any]] = [
-        {"type": "response.created", "response": {"id": "r"}},
-        {"type": "response.output_item.done", "item": item},
-        {"type": "response.completed", "response": {"id": "r", "usage": usage}},
-    ]
-    return HEAD + b"".join(map(chunk, events)) + END
+    call = item_done(type="function_call", call_id="c", name="exec_command", arguments=json.dumps(arguments))
+    return response(created(), call, completed())
 
 
 def serve_model() -> None:
     """Ask for the command where the last word is the user's "flood", otherwise say something short."""
-    endpoint = Endpoint()
-    plain = HEAD + b"".join(endpoint.chunks) + END
-    endpoint.shutdown()
-    endpoint.server_close()
+    plain = response(*spoken(pieces(4)))
     flood = flooding()
 
     def answer(method: str, path: str, body: bytes) -> tuple[bytes, bool]:
@@ -162,7 +163,7 @@ def main() -> None:
         serve_model()
         return
     model = Model()
-    with new_home(model) as home:
+    with new_home(model.url) as home:
         daemon = Daemon(home, command=shlex.split(options.server) if options.server else None)
         client = Client(daemon)
         client.round(0.5)

@@ -16,8 +16,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from answering import END, HEAD, ModelProcess, chunk, serve
-from driving import Daemon, new_home
+from driving import (
+    Daemon,
+    ModelProcess,
+    completed,
+    created,
+    item_done,
+    message_added,
+    message_done,
+    new_home,
+    response,
+    serve,
+    text_delta,
+)
 
 ROUNDS = 15
 SLEEP = "trap '' TERM; echo ready; sleep 1000 & sleep 1000"
@@ -45,24 +56,6 @@ for line in sys.stdin:
 """
 
 
-CREATED = chunk({"type": "response.created", "response": {"id": "r"}})
-
-
-def end() -> bytes:
-    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
-    return chunk({"type": "response.completed", "response": {"id": "r", "usage": usage}}) + END
-
-
-def item(**members: Any) -> bytes:
-    return chunk({"type": "response.output_item.done", "item": members})
-
-
-def message(text: str, kind: str = "done") -> bytes:
-    content = [{"type": "output_text", "text": text}]
-    of = {"type": "message", "role": "assistant", "id": "m", "content": content}
-    return chunk({"type": f"response.output_item.{kind}", "item": of})
-
-
 def said(body: dict[str, Any]) -> str:
     """The last thing in the request: the user's words, or `output`."""
     last = body["input"][-1]
@@ -72,15 +65,14 @@ def said(body: dict[str, Any]) -> str:
 def answer(text: str) -> tuple[bytes, bool]:
     """What the model sends, and whether it then says nothing more."""
     if text == "the stream":
-        delta = chunk({"type": "response.output_text.delta", "delta": "word "})
-        return HEAD + CREATED + message("", "added") + delta, True
+        return response(created(), message_added(), text_delta("word "), ends=False), True
     if text in CALLS:
         name, arguments = CALLS[text]
         within = {"namespace": "mcp__slow__"} if name == "wait" else {}
-        call = item(type="function_call", call_id="c", name=name, arguments=json.dumps(arguments), **within)
-        return HEAD + CREATED + call + end(), False
+        call = item_done(type="function_call", call_id="c", name=name, arguments=json.dumps(arguments), **within)
+        return response(created(), call, completed()), False
     if text == "short":
-        return HEAD + CREATED + message("ok") + end(), False
+        return response(created(), message_done("ok"), completed()), False
     return b"", True
 
 
@@ -141,7 +133,7 @@ def main() -> None:
         serve_model()
         return
     points = ["the stream", "the model's silence", *CALLS, "a compaction"]
-    with new_home(ModelProcess(__file__)) as home:
+    with new_home(ModelProcess(__file__).url) as home:
         server = f"\n[mcp_servers.slow]\ncommand = {json.dumps(sys.executable)}\nargs = {json.dumps(['-c', SERVER])}\n"
         with Path(home, "config.toml").open("a") as config:
             config.write(server)

@@ -21,8 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from answering import END, HEAD, ModelProcess, serve
-from driving import DEADLINE, Daemon, Endpoint, new_home
+from driving import DEADLINE, Daemon, ModelProcess, Refused, new_home, pieces, response, serve, spoken
 
 SPAWNS, STARTS, LOADED, TURNS = 5, 200, (500, 2000), 100
 AT_ONCE, ROUNDS, WORDS, DELTAS, REPEATS = 64, 10, 4, 5000, 3
@@ -35,12 +34,7 @@ Rows = Iterator[tuple[str, str]]
 
 def serve_model() -> None:
     """Answer a POST below /<words>/ with that many pieces of text."""
-    answers = {}
-    for words in (WORDS, DELTAS):
-        endpoint = Endpoint(words)
-        answers[str(words)] = HEAD + b"".join(endpoint.chunks) + END
-        endpoint.shutdown()
-        endpoint.server_close()
+    answers = {str(words): response(*spoken(pieces(words))) for words in (WORDS, DELTAS)}
     serve(lambda method, path, body: (answers[path.split("/")[1]] if method == "POST" else NOT_FOUND, False))
 
 
@@ -53,8 +47,8 @@ class Model(ModelProcess):
 
     @property
     def url(self) -> str:
-        """Where that answer is reached."""
-        return f"{super().url}/{self.words}"
+        """The base URL of the provider with that answer."""
+        return f"http://127.0.0.1:{self.port}/{self.words}/v1"
 
 
 class Server(Daemon):
@@ -72,7 +66,7 @@ class Server(Daemon):
         text = [{"type": "text", "text": "hello"}]
         ids = self.ask(*(("turn/start", {"threadId": thread, "input": text}) for thread in threads))
         for id in ids:
-            if "error" in (answer := self.answer(id)):
+            if "error" in (answer := self.reply(id)):
                 raise SystemExit(f"turn/start: {answer['error']}")
         running = set(threads)
         while running:
@@ -107,7 +101,7 @@ class Bench:
     @contextlib.contextmanager
     def server(self, words: int = WORDS) -> Iterator[Server]:
         self.model.words = words
-        with new_home(self.model) as home:
+        with new_home(self.model.url) as home:
             server = Server(home, command=self.command)
             try:
                 yield server
@@ -206,7 +200,7 @@ class Bench:
             ids = server.ask(*[("thread/loaded/list", {})] * REQUESTS)
             answers: list[dict[str, Any]] = []
             with contextlib.suppress(queue.Empty):
-                answers.extend(server.answer(id) for id in ids)
+                answers.extend(server.reply(id) for id in ids)
             seconds = time.perf_counter() - began
         refused = sum("error" in answer for answer in answers)
         text = f"{len(answers)} answered, {refused} with an error, {seconds:.2f} s"
@@ -248,7 +242,7 @@ def main() -> int:
         try:
             for name, figure in part():
                 print(f"| {name:46} | {figure:44} |", flush=True)
-        except (SystemExit, queue.Empty, OSError) as error:
+        except (SystemExit, Refused, EOFError, queue.Empty, OSError) as error:
             failed = True
             reason = f"no answer in {DEADLINE:.0f} s" if isinstance(error, queue.Empty) else str(error)
             print(f"| {part.__name__:46} | {'failed: ' + reason[:200]:44} |", flush=True)

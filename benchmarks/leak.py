@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from driving import DEADLINE, Daemon, Endpoint, new_home
+from driving import DEADLINE, Daemon, Speaker, new_home
 
 THREADS, FIRST, AT_ONCE = 1000, 100, 10
 MEMORY = 1.10
@@ -94,9 +94,9 @@ def pass_through(daemon: Daemon, count: int) -> None:
 
 
 def main() -> int:
-    endpoint = Endpoint()
+    endpoint = Speaker()
     port = int(endpoint.server_address[1])
-    with new_home(endpoint) as home, tempfile.TemporaryDirectory() as folder:
+    with new_home(endpoint.url) as home, tempfile.TemporaryDirectory() as folder:
         told = Path(folder, "tasks")
         os.environ["TASKS_FILE"] = str(told)
         daemon = Daemon(home, PROGRAM)

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from driving import Daemon, Endpoint, new_home
+from driving import Daemon, Speaker, new_home
 
 MARK = "PROMPT-MARK"
 DAYS = 100
@@ -33,8 +33,7 @@ PAGE = 100
 
 def template(command: list[str] | None) -> str:
     """The text of a rollout of one turn."""
-    endpoint = Endpoint()
-    with new_home(endpoint) as home:
+    with new_home(Speaker().url) as home:
         daemon = Daemon(home, command=command)
         thread = daemon.call("thread/start")["thread"]
         daemon.run_turn(thread["id"], MARK)
@@ -109,8 +108,7 @@ def main() -> None:
     chosen = options.parse_args()
     command = shlex.split(chosen.server) if chosen.server else None
     text = template(shlex.split(chosen.template) if chosen.template else command)
-    endpoint = Endpoint()
-    with new_home(endpoint) as folder:
+    with new_home(Speaker().url) as folder:
         home = Path(folder)
         fill(home, text, chosen.threads)
         print(f"{chosen.threads} rollouts of {len(text)} bytes")

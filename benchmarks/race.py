@@ -9,14 +9,13 @@ import sys
 import time
 from collections import Counter
 
-from driving import Daemon, Endpoint, new_home
+from driving import Daemon, Speaker, new_home
 
 ROUNDS = 1000
 
 
 def main() -> int:
-    endpoint = Endpoint()
-    with new_home(endpoint) as home:
+    with new_home(Speaker().url) as home:
         daemon = Daemon(home)
         thread = daemon.call("thread/start")["thread"]["id"]
         daemon.run_turn(thread, "before")
@@ -25,7 +24,7 @@ def main() -> int:
         began = time.perf_counter()
         for number in range(ROUNDS):
             ids = daemon.ask(leave, back) if number % 2 else [*daemon.ask(leave), *daemon.ask(back)]
-            left, resumed = (daemon.answer(id) for id in ids)
+            left, resumed = (daemon.reply(id) for id in ids)
             if left.get("result", {}).get("status") != "unsubscribed":
                 failures[f"unsubscribe: {left}"] += 1
             if resumed.get("result", {}).get("thread", {}).get("id") != thread:

@@ -19,23 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from driving import Endpoint
+from driving import Speaker, configure
 from rollouts import write_rollout
-
-CONFIG = """\
-model = "mock-model"
-model_provider = "mock_provider"
-approval_policy = "never"
-sandbox_mode = "read-only"
-thread_unload_delay_secs = 1800
-
-[model_providers.mock_provider]
-name = "Scripted"
-base_url = "{url}/v1"
-wire_api = "responses"
-request_max_retries = 0
-stream_max_retries = 0
-"""
 
 
 class Server:
@@ -141,7 +126,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, home: Path) -> None:
     """Make the home, ask the server, print."""
-    (home / "config.toml").write_text(CONFIG.format(url=Endpoint().url))
+    configure(home, Speaker().url, "thread_unload_delay_secs = 1800")
     thread, path, turns = write_rollout(
         home,
         options.megabytes * 1_000_000,

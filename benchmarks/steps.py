@@ -27,7 +27,17 @@ from typing import Any, Literal
 import trio
 
 sys.path.insert(0, os.path.dirname(__file__))
-from answering import END, HEAD, ModelProcess, chunk, serve
+from driving import (
+    ModelProcess,
+    completed,
+    created,
+    item_done,
+    message_added,
+    message_done,
+    response,
+    serve,
+    text_delta,
+)
 from rollouts import write_rollout
 
 from spindle.cli import COLLECTING
@@ -186,25 +196,18 @@ def picture(path: Path, size: int) -> None:
 
 def model(method: str, path: str, body: bytes) -> tuple[bytes, bool]:
     """What the model answers: what the last kilobyte of the conversation asks for."""
-    created = chunk({"type": "response.created", "response": {"id": "r"}})
-    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
-    end = chunk({"type": "response.completed", "response": {"id": "r", "usage": usage}}) + END
     words, said = body[: body.find(b'"tools":[')][-1000:].decode(errors="replace"), []
     if "CALL " in words and "_output" not in words[words.rindex("CALL ") :]:
         name, arguments = words[words.rindex("CALL ") + 5 :].split("|")[:2]
         call = {"type": "function_call", "call_id": "c", "name": name, "arguments": arguments.replace('\\"', '"')}
         if "/" in name:
             call["namespace"], call["name"] = name.split("/")
-        said.append(chunk({"type": "response.output_item.done", "item": call}))
+        said.append(item_done(**call))
     else:
         size = int(words[words.rindex("SAY ") + 4 :].split("|")[0]) if "SAY " in words else 2
         content = "x" * size
-        item = {"type": "message", "role": "assistant", "id": "m", "content": [{"type": "output_text", "text": ""}]}
-        said.append(chunk({"type": "response.output_item.added", "item": item}))
-        said.append(chunk({"type": "response.output_text.delta", "item_id": "m", "delta": content}))
-        item = {**item, "content": [{"type": "output_text", "text": content}]}
-        said.append(chunk({"type": "response.output_item.done", "item": item}))
-    return b"".join([HEAD, created, *said, end]), False
+        said += [message_added(), text_delta(content), message_done(content)]
+    return response(created(), *said, completed()), False
 
 
 async def workload(home: Path, megabytes: float, report: Callable[[str], None]) -> None:

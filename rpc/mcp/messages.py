@@ -15,7 +15,6 @@ MESSAGE_BYTES: Final = 32 << 20
 ID_CHARACTERS: Final = 1024
 FAILED: Final = -32000
 
-_DECODERS_LIMIT: Final = "depth limit exceeded"  # in orjson's words, at 1,024 levels
 _SHOWN: Final = 300
 _AROUND: Final = 256
 _ANSWERS: Final = re.compile(rb'"id"\s*:\s*(\d{1,18})\s*[,}]')
@@ -36,7 +35,7 @@ def decoded(payload: bytes | bytearray) -> Json:
     try:
         message: Any = loads(payload)
     except orjson.JSONDecodeError as error:
-        deep = error.msg in (TOO_DEEP, _DECODERS_LIMIT)
+        deep = error.msg == TOO_DEEP
         said = f"a message with more than {DEPTH} levels" if deep else f"this is no message: {_start(payload)}"
         raise NoMessage(said, _answers(payload)) from error
     if not isinstance(message, dict):

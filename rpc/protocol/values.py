@@ -28,6 +28,8 @@ VALUES: Final = 500_000
 """The most objects, arrays and strings in one message of an untrusted program; an empty one takes about 70 bytes."""
 
 TOO_DEEP: Final = "recursion limit exceeded"
+_DECODER_TOO_DEEP = re.compile("depth (limit )?exceeded")
+"""What orjson says at 1,024 levels: "depth limit exceeded", in older versions "array and object recursion depth exceeded"."""
 
 Keys: TypeAlias = tuple[str, ...]
 
@@ -63,8 +65,13 @@ def loads(data: bytes | bytearray | str, depth: int = DEPTH) -> Any:
 
     The decoder itself refuses lone surrogates, invalid UTF-8, and numbers that are not finite.
     """
-    value: Any = orjson.loads(data)
-    if len(data) > 2 * depth and too_deep(value, data, depth):  # each level needs two brackets
+    try:
+        value: Any = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        if _DECODER_TOO_DEEP.search(error.msg):
+            raise orjson.JSONDecodeError(TOO_DEEP, "", 0) from None
+        raise
+    if len(data) > 2 * depth and too_deep(value, data, depth):  # each level has two brackets
         raise orjson.JSONDecodeError(TOO_DEEP, "", 0)
     return value
 

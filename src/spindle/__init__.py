@@ -1,6 +1,6 @@
-"""Spindle hosts agent threads on trio: each thread an actor, and the Codex app-server protocol around them.
+"""Spindle hosts agent threads on trio and speaks the Codex app-server protocol. Each thread is an actor.
 
-The public names are imported when first used, so that `import spindle` stays cheap.
+A public name is imported at its first use, so that `import spindle` stays cheap.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
+
     from spindle.actors.embedding import ApprovalAnswer as ApprovalAnswer
     from spindle.actors.embedding import ApprovalQuestion as ApprovalQuestion
     from spindle.actors.embedding import ApprovalRequired as ApprovalRequired
@@ -90,6 +92,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("spindle")  # `version` of pyproject.toml, as it was when Spindle was installed
     try:
         module = _NAMES[name]
     except KeyError:

@@ -1,4 +1,4 @@
-"""`python -m spindle`"""
+"""Runs the command line: `python -m spindle`."""
 
 from spindle.cli import main
 

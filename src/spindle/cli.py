@@ -8,25 +8,37 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from spindle.actors.signals import EndSignals
 
 COLLECTING = 5_000, 5, 100
-"""How often cycles are looked for. What we make is freed by its counts, and a collection holds up every thread: the first two
-numbers keep the frequent ones short, the last one makes the long ones rare."""
+"""Thresholds of the cycle collector (`gc.set_threshold`). Reference counts free nearly everything, and a collection stops every
+thread. The first two numbers keep the frequent collections short. The last number makes full collections rare."""
 
 _LOGGED = 64 * 1024
-"""Characters of a message in the log at most."""
+"""Longest message in the log, in characters."""
+
+
+class _Version(argparse.Action):
+    """Prints the version and exits. The version is looked up only here, because the look-up would slow each start."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        """See argparse.Action."""
+        import spindle
+
+        print(f"spindle {spindle.__version__}")
+        sys.exit(0)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options; -c, --enable and --disable are accepted before and after the subcommand, as wrappers write them."""
+    """The options. -c, --enable and --disable are accepted before and after the command: wrappers write them in both places."""
     top = argparse.ArgumentParser(
-        prog="spindle", description="Hosts agent threads; speaks the Codex app-server protocol."
+        prog="spindle", description="Hosts agent threads and speaks the Codex app-server protocol."
     )
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     _config_options(top, "before")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
     server = commands.add_parser("app-server", help="serve clients on stdio, a WebSocket or a Unix socket")
     _config_options(server, "after")
     server.add_argument(
@@ -37,11 +49,13 @@ def parser() -> argparse.ArgumentParser:
     )
     server.add_argument("--stdio", action="store_true", help="the same as --listen stdio://")
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
-    commands.add_parser("index", help="bring the index of the home's threads up to date, and show how far it is")
+    commands.add_parser("index", help="update the index of the home's threads and show the progress")
     trust = commands.add_parser("trust", help="show what a project wants to run, and approve it")
     trust.add_argument("path", metavar="PATH", nargs="?", default=".", help="a folder of the project (default: this one)")
-    trust.add_argument("--show", action="store_true", help="only show it")
+    trust.add_argument("--show", action="store_true", help="show it and approve nothing")
     commands.add_parser("demo", help="show the life of threads on the built-in offline model")
+    about = commands.add_parser("help", help="show this help, or the help of a command")
+    about.add_argument("about", metavar="COMMAND", nargs="?", choices=commands.choices)
     return top
 
 
@@ -86,7 +100,7 @@ def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
 
 
 class LogFormat(logging.Formatter):
-    """One line for each message, whatever is in it: servers, files and models have a part in what is logged."""
+    """Writes each message as one line. Text of servers, files and models in it is escaped."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """See logging.Formatter."""
@@ -102,12 +116,19 @@ class LogFormat(logging.Formatter):
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command and exit with its code: 0, 1 when it cannot serve, 2 for bad usage."""
+    """Run the command and exit: 0 for success, 1 for a failure, 2 for bad usage.
+
+    `spindle`, `spindle help` and `--help` exit with 0 and print the help on stdout: it is what was asked for, and can be
+    piped. Bad usage prints to stderr.
+    """
     options = parser().parse_args(argv)
+    if options.command in (None, "help"):
+        about = getattr(options, "about", None)
+        parser().parse_args(["--help"] if about is None else [about, "--help"])
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogFormat("%(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=os.environ.get("SPINDLE_LOG", "WARNING").upper())
-    for name in ("httpx", "httpcore"):  # they log URLs and headers as they are, keys among them
+    for name in ("httpx", "httpcore"):  # below WARNING they log whole URLs and headers, with keys in them
         logging.getLogger(name).setLevel(logging.WARNING)
     if options.command == "demo":
         from spindle.demo import main as demo
@@ -133,7 +154,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 
 def app_server(options: argparse.Namespace) -> int:
-    """Serve until the client leaves or a signal arrives."""
+    """Serve until the client disconnects or a signal arrives; returns the exit code."""
     signals = EndSignals()
     signals.catch()
     try:
@@ -165,7 +186,7 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
         from spindle.actors.daemon import serve_listener, serve_stdio
         from spindle.actors.runtime import open_runtime
 
-        # what is imported by now stays: keep the collector from walking it again and again
+        # the imported modules stay: take them out of every collection
         gc.freeze()
         gc.set_threshold(*COLLECTING)
         async with open_runtime(config=config) as runtime:

@@ -1,7 +1,7 @@
-"""`spindle index`: bring the index of the home's threads up to date in the foreground.
+"""`spindle index`: update the index of the home's threads in the foreground.
 
-Servers do this by themselves, in the background; the command is for those who want to see it done, before they first
-start one on a large home for instance.
+A server does the same in the background. The command shows the progress, for example before the first start of a server
+on a large home.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from spindle.storage.index import IndexUnavailable, ThreadIndex
 
 
 def main() -> int:
-    """Index the home that the environment names; returns the exit code."""
+    """Index the home that `CODEX_HOME` or the default names; returns the exit code."""
     try:
         home = Home.resolve(os.environ)
     except HomeError as error:
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _bring_up_to_date(index: ThreadIndex, bar: Progress | None = None) -> tuple[int, float]:
-    """How many rollouts were read, and in how many seconds."""
+    """Returns the number of rollouts read, and the seconds it took."""
     count, began = 0, time.monotonic()
     task = bar.add_task("Reading rollouts", total=None) if bar is not None else None
 

@@ -1,4 +1,4 @@
-"""`spindle trust`: show what a project's `.codex` wants to run or to change, and approve it as it is now."""
+"""`spindle trust`: show what a project's `.codex` wants to run or change, and approve its present content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spindle.storage.home import Home, HomeError
 
 
 def main(path: str, *, only_show: bool) -> int:
-    """Approve the project that `path` lies in; returns the exit code: 1 where not all of it could be approved."""
+    """Approve the project that contains `path`; returns the exit code: 1 if a part of it could not be approved."""
     try:
         if not os.path.isdir(path):
             raise NotADirectoryError(f"{shown(path)} is not a folder")
@@ -36,7 +36,7 @@ def main(path: str, *, only_show: bool) -> int:
 
 
 def shown(text: str) -> str:
-    """A text that is one line and cannot change what a terminal shows."""
+    """The text, as a JSON string if it has characters that could drive a terminal or start a line."""
     return text if text.isprintable() else json.dumps(text)
 
 

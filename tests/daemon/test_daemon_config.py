@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.daemon.conftest import Client, Daemon, Endpoint
+    from .client import Client
+    from .model import Endpoint
+    from .process import Daemon
 
 
 def notified(client: Client, method: str, since: int = 0) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.daemon.conftest import Client, Daemon
+    from .client import Client
+    from .process import Daemon
 
 THREADS, HELD, COMPLETED = 8, 3, 25
 

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import calls
+from .model import calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import Client, Daemon, Endpoint, Trace
+    from .client import Client
+    from .model import Endpoint
+    from .process import Daemon
+    from .trace import Trace
 
 
 def last_mark(path: str) -> tuple[str, str]:

@@ -14,7 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import Client, Daemon, Endpoint
+    from .client import Client
+    from .model import Endpoint
+    from .process import Daemon
 
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "injected"}]}
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from .conftest import Daemon
+from .process import Daemon
 
 
 def test_hooks_are_listed_and_told_of(home: Path, launch: Callable[..., Daemon]) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.daemon.conftest import Client, Daemon
+    from .client import Client
+    from .process import Daemon
 
 UNKNOWN = "019a0000-0000-7000-8000-000000000000"
 

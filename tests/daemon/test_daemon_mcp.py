@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Daemon
+from .process import Daemon
 
 SERVER = Path(__file__).parents[1] / "actors" / "tools" / "mcp" / "tiny_server.py"
 

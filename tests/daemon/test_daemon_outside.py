@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .conftest import Daemon
+    from .process import Daemon
 
 
 @pytest.fixture

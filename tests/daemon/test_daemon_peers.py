@@ -8,14 +8,20 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from benchmarks.driving import completed, created, message_done
 
-from .conftest import calls, completed, created, message_done
+from .model import calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from .conftest import Client, Daemon, Endpoint, Json, Trace
+    from benchmarks.driving import Json
+
+    from .client import Client
+    from .model import Endpoint
+    from .process import Daemon
+    from .trace import Trace
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
 

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.daemon.conftest import calls, completed, created, message_done
+from benchmarks.driving import completed, created, message_done
+
+from .model import calls
 
 if TYPE_CHECKING:
-    from tests.daemon.conftest import Client, Daemon, Endpoint
+    from .client import Client
+    from .model import Endpoint
+    from .process import Daemon
 
 BAD = b"caf\xe9"
 TOOL = {"name": "weather", "description": "a", "inputSchema": {"type": "object"}}

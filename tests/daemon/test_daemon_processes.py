@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import calls
+from .model import calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .conftest import Client, Daemon, Endpoint, Trace
+    from .client import Client
+    from .model import Endpoint
+    from .process import Daemon
+    from .trace import Trace
 
 THREADS = 8
 """A hundred pass too, with about a thousand processes, but take half a minute."""

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from benchmarks.driving import completed, created, message_done
 
 from spindle.storage.config import ConfigLoader
 from spindle.storage.config.trusting import approve, wishes
 from spindle.storage.home import Home
 
-from .conftest import Client, Daemon, Endpoint, calls, completed, created, message_done
+from .client import Client
+from .model import Endpoint, calls
+from .process import Daemon
 
 
 class World:

@@ -11,7 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.daemon.conftest import Daemon, Endpoint
+    from .model import Endpoint
+    from .process import Daemon
 
 THREAD = "00000000-0000-7000-8000-000000000001"
 TURNS = 600

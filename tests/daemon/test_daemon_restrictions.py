@@ -8,13 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.daemon.conftest import calls, completed, created, message_done
+from benchmarks.driving import completed, created, message_done
+
+from .model import calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.daemon.conftest import Client, Daemon, Endpoint, Script
+    from .client import Client
+    from .model import Endpoint, Script
+    from .process import Daemon
 
 UNCONFINED = {"sandbox": "danger-full-access", "approvalPolicy": "never"}
 READ_ONLY = ":read-only"

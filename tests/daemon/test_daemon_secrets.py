@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import Daemon, Endpoint, Trace, calls
+from .model import Endpoint, calls
+from .process import Daemon
+from .trace import Trace
 
 KEYS = ("PROVIDER_KEY", "SPARE_KEY", "HEADER_VARIABLE", "SERVER_TOKEN", "SERVER_HEADER")
 NAMED = """

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.daemon.conftest import Client, Daemon, Endpoint
+    from .client import Client
+    from .model import Endpoint
+    from .process import Daemon
 
 DEADLINE = 60.0
 GROUPS, GROUP = 30, 400

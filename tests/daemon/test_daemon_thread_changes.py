@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.daemon.conftest import Client, Daemon
+    from .client import Client
+    from .process import Daemon
 
 UNKNOWN = "0199a213-81c0-7800-8aa1-bbab2a035a53"
 

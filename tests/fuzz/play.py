@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-from tests.daemon.conftest import DEADLINE, Daemon
+from benchmarks.driving import DEADLINE
+from tests.daemon.process import Daemon
 
 from . import wire
 from .messages import Message, Messages

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import DEADLINE, Daemon
+from benchmarks.driving import DEADLINE
+from tests.daemon.process import Daemon
 
 from .messages import Messages
 from .play import GROWTH, Channel, Expected, connect, converse, descriptors, faults, resident

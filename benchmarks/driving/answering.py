@@ -1,31 +1,30 @@
-"""A model in a process of its own, so that its answers cost the measured server and its client nothing."""
+"""A model in a process of its own, so that its work does not slow the measured server or its client."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-END = b"0\r\n\r\n"
+from .client import Json
+from .model import END, chunk
+
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 Answer = Callable[[str, str, bytes], tuple[bytes, bool]]
-"""From a request's method, path and body to what is sent, and whether nothing more is said then."""
+"""From the method, path and body of a request to the bytes of the answer. True: they do not end it, and no more follow."""
 
 
-def chunk(event: Mapping[str, Any]) -> bytes:
-    """An event of the Responses API as a chunk of the body."""
-    data = f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
-    return b"%x\r\n%s\r\n" % (len(data), data)
+def response(*events: Json, ends: bool = True) -> bytes:
+    """A whole answer, with each event in a chunk of its own. With `ends=False` its end is missing."""
+    return _HEAD + b"".join(map(chunk, events)) + (END if ends else b"")
 
 
 def serve(answer: Answer) -> None:
-    """Serve until standard input ends, having told the port on standard output; then exit."""
+    """Write the port to standard output, serve until standard input ends, and exit."""
     asyncio.run(_serve(answer))
 
 
@@ -50,7 +49,7 @@ async def _serve(answer: Answer) -> None:
 
 
 class ModelProcess:
-    """`program --model`, which has to `serve`. Its standard error can be read."""
+    """Runs `program --model`, which has to call `serve`. Its standard error can be read."""
 
     def __init__(self, program: str) -> None:
         pipe = subprocess.PIPE
@@ -60,5 +59,5 @@ class ModelProcess:
 
     @property
     def url(self) -> str:
-        """Where it is reached."""
-        return f"http://127.0.0.1:{self.port}"
+        """The base URL of the provider."""
+        return f"http://127.0.0.1:{self.port}/v1"

@@ -1,0 +1,105 @@
+"""A daemon on standard input and output, with a client that drops what it does not wait for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from .client import DEADLINE, Json, Requests
+from .model import configure
+
+
+@contextlib.contextmanager
+def new_home(url: str) -> Iterator[str]:
+    """A temporary Codex home whose model is at `url`."""
+    with tempfile.TemporaryDirectory(prefix="spindle-benchmark-") as folder:
+        configure(Path(folder), url)
+        yield folder
+
+
+class Daemon(Requests):
+    """`spindle app-server` with its one client. `program` replaces the module that is run, `command` the whole command."""
+
+    def __init__(self, home: str, program: str | None = None, command: list[str] | None = None) -> None:
+        super().__init__()
+        self.process = subprocess.Popen(
+            command or [sys.executable, *(["-c", program] if program else ["-m", "spindle"]), "app-server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "CODEX_HOME": home},
+            cwd=home,
+            start_new_session=True,
+        )
+        self.notifications: queue.SimpleQueue[Json | None] = queue.SimpleQueue()
+        self._answers: dict[int | str, queue.SimpleQueue[Json]] = {}
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.call("initialize", clientInfo={"name": "benchmark", "version": "1"})
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:  # a line cut off by a kill
+                break
+            if "method" in message:
+                self.notifications.put(message)
+            else:
+                self._place(message["id"]).put(message)
+        self.notifications.put(None)
+
+    def write(self, messages: Sequence[bytes]) -> None:
+        """See Requests."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"".join(message + b"\n" for message in messages))
+        self.process.stdin.flush()
+
+    def reply(self, id: int | str) -> Json:
+        """See Requests."""
+        message = self._place(id).get(timeout=DEADLINE)
+        del self._answers[id]
+        return message
+
+    def _place(self, id: int | str) -> queue.SimpleQueue[Json]:
+        """Where the answer is put. The reader and the waiting thread both ask, in any order."""
+        return self._answers.setdefault(id, queue.SimpleQueue())
+
+    def hear(self, wanted: Callable[[Json], bool]) -> Json:
+        """Wait for the next notification that is wanted, and drop those before it."""
+        while (message := self.notifications.get(timeout=DEADLINE)) is not None:
+            if wanted(message):
+                return message
+        raise EOFError("the daemon has exited")
+
+    def run_turn(self, thread: str, text: str) -> Json:
+        """Run a turn to its end; returns it as completed."""
+        id = self.start_turn(thread, text)
+        while True:
+            ended = self.hear(lambda message: message["method"] == "turn/completed")
+            turn: Json = ended["params"]["turn"]
+            if turn["id"] == id:
+                return turn
+
+    def kill(self) -> None:
+        """Kill the daemon and its children (kill -9). What it wrote before can still be read."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+
+    def end(self) -> int:
+        """Close its input and wait for its end; returns the exit code."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        code = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        return code

@@ -1,0 +1,57 @@
+"""`spindle`: its version, its help, and bad usage."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import spindle
+from spindle.cli import main
+
+COMMANDS = ["app-server", "index", "trust", "demo", "help"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[object, str, str]:
+    """The exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as exited:
+        main(argv)
+    return exited.value.code, *capsys.readouterr()
+
+
+def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert run(capsys, "--version") == (0, f"spindle {project['version']}\n", "")
+    assert spindle.__version__ == project["version"]
+
+
+@pytest.mark.parametrize("argv", [(), ("help",), ("--help",), ("-c", "model=x")])
+def test_the_help_lists_every_command(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, errors = run(capsys, *argv)
+    assert (code, errors) == (0, "")
+    assert [line.split()[0] for line in out.splitlines() if line.startswith("    ") and line[4] != " "] == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = run(capsys, "help", command)
+    assert shown == run(capsys, command, "--help")
+    assert (shown[0], shown[2]) == (0, "")
+    assert shown[1].startswith(f"usage: spindle {command} ")
+
+
+@pytest.mark.parametrize("argv", [("serve",), ("help", "serve"), ("--verbose",)])
+def test_bad_usage_goes_to_stderr(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, errors = run(capsys, *argv)
+    assert (code, out) == (2, "")
+    assert errors.startswith("usage: spindle ")
+    assert argv[-1] in errors
+
+
+def test_a_server_starts_without_a_look_for_its_version() -> None:
+    """The look-up reads the metadata of installed packages, which takes longer than the command line itself."""
+    found = "import sys; import spindle.cli; spindle.cli.parser().parse_args(['app-server']); print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", found], capture_output=True, check=True, text=True).stdout.split()
+    assert "spindle.cli" in modules
+    assert "importlib.metadata" not in modules
