@@ -16,9 +16,8 @@ from spindle.actors.thread.usage import token_usage
 from spindle.actors.tools.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.answer import Answer
-from spindle.actors.turn.compaction import Compacted
 from spindle.actors.turn.context import Included, Told, opening, today
-from spindle.actors.turn.host import Entry, Said
+from spindle.actors.turn.host import Compacted, Entry, Said
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
