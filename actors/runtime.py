@@ -247,7 +247,8 @@ async def open_runtime(
     async with open_block() as flushing, open_block() as threads:
 
         def make_services() -> Services:
-            from spindle.actors.services.services import Models, Services
+            from spindle.actors.services.models import Models
+            from spindle.actors.services.services import Services
             from spindle.actors.tasks.workers import FUNCTIONS, Workers
             from spindle.actors.turn.loop import default_instructions
             from spindle.storage.rollout.flusher import Flusher

@@ -425,7 +425,7 @@ class Registry:
 
     async def _keep(self, turn: EndedTurn, kept: trio.Event) -> None:
         try:
-            await bookkeeping.keep(self._services, turn)
+            await bookkeeping.keep(self._services.state, turn)
         finally:
             kept.set()
             self._keeping -= 1

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from spindle.actors.services.reading import nothing
 from spindle.actors.settings.catalogue import ModelInfo, model_info
+from spindle.actors.settings.reading import nothing
 from spindle.actors.settings.settings import ThreadSettings
 from spindle.actors.thread.recording import surroundings
 from spindle.actors.thread.turns.hooks import first_turn, turn_hooks

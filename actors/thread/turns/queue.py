@@ -11,10 +11,11 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.kernel.mailbox import Ask
-from spindle.actors.services.reading import readable_files, session_grants
 from spindle.actors.settings.allowed import check
+from spindle.actors.settings.reading import readable_files
 from spindle.actors.settings.settings import ThreadSettings
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
+from spindle.actors.thread.reading import session_grants
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.turns.task import TurnTask
 from spindle.actors.thread.turns.watch import TurnWatch
@@ -203,7 +204,7 @@ async def _said(thread: ThreadActor, content: Sequence[UserInput], settings: Thr
     """The input, with the images and skills that it names and that a turn with `settings` may read."""
     skills, state = thread.services.skills, thread.state
     mentions = any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content)
-    readable = readable_files(thread.services, settings, session_grants(thread))
+    readable = readable_files(thread.services.home, settings, session_grants(thread))
     item = await to_response_item(content, readable)
     if not mentions:
         return Said(content, item)

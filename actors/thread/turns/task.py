@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve
 
-from spindle.actors.services.reading import find_readable
 from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.faults import fault, said
 from spindle.actors.thread.messages import TurnEnded
+from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import context_entries, look_at_repository
 from spindle.actors.thread.turns.hooks import tell_done
 from spindle.actors.thread.turns.host import ThreadHost

@@ -27,7 +27,8 @@ from spindle.actors.kernel.mailbox import ActorExited, Mailbox, Reply
 from spindle.actors.registry import relocation as relocation_module
 from spindle.actors.registry.registry import Leave, Registry, Resume, ToThread
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
-from spindle.actors.services.services import Models, Services
+from spindle.actors.services.models import Models
+from spindle.actors.services.services import Services
 from spindle.actors.settings.client import Client
 from spindle.actors.settings.settings import settings_for
 from spindle.actors.thread import actor as thread_module
