@@ -144,7 +144,7 @@ class ThreadActor(Actor):
         What is kept of its turns is said before clients are told that the thread is closed, or not at all.
         """
         if self.turn is not None:
-            self.turn.done.set()
+            self.turn.release()
             self.turn = None
         try:
             self.agents.let_go()

@@ -99,7 +99,7 @@ class ThreadHost:
 
     def end(self) -> None:
         """See TurnHost."""
-        self._turn.closed = True
+        self._turn.close()
 
     def cancel(self) -> None:
         """See TurnHost."""

@@ -158,7 +158,7 @@ async def turn_ended(thread: ThreadActor) -> None:
     """The turn's task has said and written everything: what waited for that comes now, or is refused if the thread ends."""
     ended, thread.turn = thread.turn, None
     if ended is not None:
-        ended.done.set()
+        ended.release()
     reverting, thread.reverting = thread.reverting, []
     if thread.ending:
         late: list[Ask[Any]] = [*reverting, *thread.waiting]
@@ -177,7 +177,7 @@ async def steer(thread: ThreadActor, message: SteerTurn) -> None:
     """Add input to the turn that is named. Raises RpcError where it takes none."""
     said = await _said(thread, message.content, thread.turn.settings if thread.turn else thread.state.settings)
     turn = thread.turn
-    if turn is None or not turn.accepting or turn.closed or turn.interrupted or turn.script is not None:
+    if turn is None or not turn.takes_input or turn.script is not None:
         raise invalid_request("no active turn to steer")
     if turn.id != message.expected_turn_id:
         raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
@@ -192,7 +192,7 @@ async def steer(thread: ThreadActor, message: SteerTurn) -> None:
 def interrupt(thread: ThreadActor, message: InterruptTurn) -> None:
     """End the turn that is named. Raises RpcError if it does not run."""
     turn = thread.turn
-    if turn is None or not turn.accepting:
+    if turn is None or not turn.at_work:
         raise invalid_request("no active turn to interrupt")
     if turn.id != message.turn_id:
         raise invalid_request(f"expected active turn id `{message.turn_id}` but found `{turn.id}`")
