@@ -14,7 +14,9 @@ from uuid_utils import uuid7
 
 from spindle.actors.delivery.outbox import Event
 from spindle.actors.settings.allowed import check
-from spindle.actors.settings.change import applied, changed, shown
+from spindle.actors.settings.recorded import applied
+from spindle.actors.settings.requests import changed
+from spindle.actors.settings.settings import shown
 from spindle.actors.thread.messages import (
     CountElicitation,
     InjectItems,

@@ -13,6 +13,7 @@ from uuid_utils import uuid7
 from spindle.actors.kernel.mailbox import Ask
 from spindle.actors.settings.allowed import check
 from spindle.actors.settings.reading import readable_files
+from spindle.actors.settings.requests import changed
 from spindle.actors.settings.settings import ThreadSettings
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
 from spindle.actors.thread.reading import session_grants
@@ -48,7 +49,7 @@ async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
     allowed.
     """
     state = thread.state
-    settings = evolve(state.settings, **message.bounds).for_turn(message.params, state.config, thread.services.cwd)
+    settings = changed(evolve(state.settings, **message.bounds), message.params, state.config, thread.services.cwd)
     check(settings, state.config.requirements)
     said = None
     if thread.turn is None or thread.turn.joinable:

@@ -30,7 +30,7 @@ from spindle.actors.registry.relocation import Archive, Delete, Unarchive
 from spindle.actors.services.models import Models
 from spindle.actors.services.services import Services
 from spindle.actors.settings.client import Client
-from spindle.actors.settings.settings import settings_for
+from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread import actor as thread_module
 from spindle.actors.thread.actor import LOST_CLIENT_DELAY, ThreadActor
 from spindle.actors.thread.conversation import Conversation
