@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.delivery.outbox import Audience, Subscriber
+from spindle.actors.delivery.subscribers import Audience, Subscriber
 from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.boundary import start_apart
 from spindle.storage.durable import make_folder

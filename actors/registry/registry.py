@@ -17,7 +17,7 @@ import trio
 from attrs import frozen
 from uuid_utils import uuid7
 
-from spindle.actors.delivery.outbox import Subscriber
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Exited
 from spindle.actors.kernel.incarnations import Announce, Effect, Post, Replay, Slots, Stop
 from spindle.actors.kernel.mailbox import ActorExited, Address, Ask, MailboxFull, Reply, Urgent, answer

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import Factory, define, field
 
-from spindle.actors.delivery.outbox import Audience
 from spindle.actors.delivery.questions import Questions
+from spindle.actors.delivery.subscribers import Audience
 from spindle.actors.services.indexing import Indexing
 from spindle.actors.services.model_lists import ModelLists
 from spindle.actors.services.models import Models

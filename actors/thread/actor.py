@@ -14,8 +14,9 @@ from typing import Any
 
 import trio
 
-from spindle.actors.delivery.outbox import Event, Subscriber
+from spindle.actors.delivery.events import Event
 from spindle.actors.delivery.questions import Question
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Actor
 from spindle.actors.kernel.mailbox import Reply, wants_answer
 from spindle.actors.services.bookkeeping import EndedTurn

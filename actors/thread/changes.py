@@ -12,7 +12,7 @@ import trio
 from attrs import evolve
 from uuid_utils import uuid7
 
-from spindle.actors.delivery.outbox import Event
+from spindle.actors.delivery.events import Event
 from spindle.actors.settings.allowed import check
 from spindle.actors.settings.recorded import applied
 from spindle.actors.settings.requests import changed

@@ -15,7 +15,7 @@ import orjson
 import trio
 from attrs import evolve
 
-from spindle.actors.delivery.outbox import Subscriber
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
 from spindle.actors.settings.settings import BOUNDS, OF_ROLE, ThreadSettings
 from spindle.actors.thread.agents.family import Family, FamilyFull, Member, deepest, most_agents

@@ -20,7 +20,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from spindle.actors.delivery.outbox import Audience, Overflow, Subscriber
+from spindle.actors.delivery.outbox import Overflow
+from spindle.actors.delivery.subscribers import Audience, Subscriber
 from spindle.actors.kernel import incarnations as slots_module
 from spindle.actors.kernel.incarnations import Post, Slots
 from spindle.actors.kernel.mailbox import ActorExited, Mailbox, Reply
