@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.delivery.outbox import Audience, Subscriber
+from spindle.actors.delivery.subscribers import Audience, Subscriber
 from spindle.actors.kernel.actor import Exited
 from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.boundary import start_apart
@@ -255,7 +255,8 @@ async def open_runtime(
     async with open_block() as flushing, open_block() as threads:
 
         def make_services() -> Services:
-            from spindle.actors.services.services import Models, Services
+            from spindle.actors.services.models import Models
+            from spindle.actors.services.services import Services
             from spindle.actors.tasks.workers import FUNCTIONS, Workers
             from spindle.actors.turn.loop import default_instructions
             from spindle.storage.rollout.flusher import Flusher

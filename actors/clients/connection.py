@@ -14,8 +14,10 @@ from typing import Any
 import trio
 
 from spindle.actors.clients.methods import EARLY, HANDLERS, RELEASING, WORK
+from spindle.actors.delivery.events import Event, Message
 from spindle.actors.delivery.long_answers import LargeAnswer, LongMessage, Streamed, cut
-from spindle.actors.delivery.outbox import Event, Message, Overflow, Subscriber
+from spindle.actors.delivery.outbox import Overflow
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.settings.client import Client, Session
 from spindle.rpc.large import LARGE, apart

@@ -1,29 +1,20 @@
-"""Who hears what: events, the bounded outbox of each subscriber, and the audience of all connections.
+"""The outbox of a subscriber: what it has yet to take, within bounds.
 
-A thread never waits for a subscriber. Each has an outbox of its own; when that fills, runs of text deltas of one item
-become one delta (the same text in fewer messages). What then still does not fit is the subscriber's `Overflow` policy.
+A thread never waits for a subscriber. When an outbox is full, runs of text deltas of one item become one delta: the same
+text in fewer messages. If that is not enough, the subscriber's `Overflow` says what happens.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import trio
-from attrs import define, evolve
+from attrs import define
 
-from spindle.actors.delivery.long_answers import LargeAnswer, LongMessage
-from spindle.rpc.protocol.envelope import encode_notification
-from spindle.rpc.protocol.values import clean
-from spindle.rpc.weighing import weigh, weigh_text
-
-log = logging.getLogger("spindle")
-
-if TYPE_CHECKING:
-    from spindle.actors.delivery.snapshot import Snapshot
+from spindle.actors.delivery.events import Event, Message, merge
+from spindle.actors.delivery.long_answers import LongMessage
 
 CAPACITY = 4096
 """Notifications an outbox holds before it merges."""
@@ -39,86 +30,6 @@ MOST_ANSWERS = 64 * 1024 * 1024
 """Bytes of answers, beside the largest, to requests read before, that a client may be behind which turns do not wait for."""
 PATIENCE = 0.25
 """Seconds that is waited for such a subscriber, which may have stopped reading."""
-
-
-class Notification(Protocol):
-    """Any notification class of the vocabulary."""
-
-    METHOD: ClassVar[str]
-
-
-class Event:
-    """One notification on its way to any number of subscribers; encoded at most once."""
-
-    __slots__ = ("_encoded", "mergeable", "params", "weight")
-
-    def __init__(self, params: Any) -> None:
-        self.params = params
-        self.mergeable = params.METHOD in _MERGEABLE
-        """Whether it is a delta that those behind it may be joined to."""
-        self.weight = weigh_text(params.delta) if self.mergeable else weigh(params)
-        """About the bytes it takes; of a delta, its text."""
-        self._encoded: bytes | None = None
-
-    @property
-    def method(self) -> str:
-        """The notification's name on the wire."""
-        method: str = self.params.METHOD
-        return method
-
-    def encode(self) -> bytes:
-        """The whole JSON-RPC message; a notification that cannot be encoded is replaced by a warning that says so."""
-        if self._encoded is None:
-            try:
-                self._encoded = encode_notification(self.method, self.params)
-            except Exception as error:
-                from spindle.rpc.protocol.turns import WarningNotification
-
-                why = f"a notification cannot be encoded and is missing: {self.method}: {error}"
-                log.error("thread %s: %s", thread_id := getattr(self.params, "thread_id", None), why)
-                warning = WarningNotification(None if thread_id is None else clean(thread_id), why)
-                self._encoded = encode_notification(warning.METHOD, warning)
-        return self._encoded
-
-
-_MERGEABLE = {
-    "item/agentMessage/delta": ("item_id",),
-    "item/plan/delta": ("item_id",),
-    "item/reasoning/textDelta": ("item_id", "content_index"),
-    "item/reasoning/summaryTextDelta": ("item_id", "summary_index"),
-    "item/commandExecution/outputDelta": ("item_id",),
-}
-
-
-Message = Event | bytes | LargeAnswer | LongMessage
-
-
-def merge(messages: Iterable[Message]) -> Iterator[Message]:
-    """The same messages with each run of deltas of one item joined into one."""
-    run: list[str] = []
-    key: tuple[object, ...] | None = None
-    first: Event | None = None
-    for message in messages:
-        own = _merge_key(message)
-        if own is not None and own == key and isinstance(message, Event):
-            run.append(message.params.delta)
-            continue
-        if first is not None:
-            yield first if len(run) == 1 else Event(evolve(first.params, delta="".join(run)))
-        if own is not None and isinstance(message, Event):
-            key, first, run = own, message, [message.params.delta]
-        else:
-            key, first, run = None, None, []
-            yield message
-    if first is not None:
-        yield first if len(run) == 1 else Event(evolve(first.params, delta="".join(run)))
-
-
-def _merge_key(message: Message) -> tuple[object, ...] | None:
-    if not isinstance(message, Event) or (names := _MERGEABLE.get(message.method)) is None:
-        return None
-    params = message.params
-    return (message.method, params.thread_id, *(getattr(params, name) for name in names))
 
 
 class Overflow(Enum):
@@ -297,54 +208,3 @@ class _Load:
 
 def _weight(message: Message) -> int:
     return len(message) if isinstance(message, bytes) else message.weight
-
-
-class Subscriber:
-    """One client of threads: a connection, or an embedding task. Compared by identity."""
-
-    def __init__(
-        self,
-        overflow: Overflow,
-        *,
-        muted: frozenset[str] = frozenset(),
-        capacity: int = CAPACITY,
-        one_thread: bool = False,
-    ) -> None:
-        self.outbox = Outbox(overflow, capacity)
-        self.muted = muted
-        self.one_thread = one_thread
-        """Whether its thread's end is its own, and of that thread's agents it hears only questions: an embedding task."""
-        self.threads: set[str] = set()
-        """Ids of the threads it is subscribed to, kept by those threads."""
-
-    def deliver(self, event: Event) -> None:
-        """Put an event into the outbox unless the subscriber opted out of its kind."""
-        if event.method not in self.muted:
-            self.outbox.put(event)
-
-
-class Audience:
-    """Everybody who hears of every thread: all initialized connections of a runtime."""
-
-    def __init__(self) -> None:
-        self._members: dict[Subscriber, None] = {}
-
-    def join(self, member: Subscriber) -> None:
-        """Add a member."""
-        self._members[member] = None
-
-    def leave(self, member: Subscriber) -> None:
-        """Remove a member."""
-        self._members.pop(member, None)
-
-    def announce(self, params: Any) -> None:
-        """Send a notification to every member."""
-        event = Event(params)
-        for member in self._members:
-            member.deliver(event)
-
-    def announce_with_turns(self, params: Any, turns: Snapshot) -> None:
-        """Send every member a notification with a thread in it, whose turns are read while it is written."""
-        for member in self._members:
-            if params.METHOD not in member.muted:
-                member.outbox.put(LongMessage.notification(params, turns.again()))

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from spindle.actors.delivery.outbox import Event
+from spindle.actors.delivery.events import Event
 from spindle.rpc.protocol.envelope import ErrorResponse, RequestId, Response, encode_request
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, internal_error
 from spindle.rpc.protocol.threads import ThreadActiveFlag

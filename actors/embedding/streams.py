@@ -9,7 +9,8 @@ from weakref import WeakSet
 
 import trio
 
-from spindle.actors.delivery.outbox import CAPACITY, Event, Message, Outbox, Overflow
+from spindle.actors.delivery.events import Event, Message
+from spindle.actors.delivery.outbox import CAPACITY, Outbox, Overflow
 from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding.failures import SubscriberLagged
 

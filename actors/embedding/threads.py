@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 from uuid_utils import uuid7
 
-from spindle.actors.delivery.outbox import Overflow, Subscriber
+from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.questions import Question
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.embedding.approvals import Approve, approve_by, decline, subject
 from spindle.actors.embedding.failures import ApprovalRequired, ThreadClosed, TurnFailed, TurnInterrupted
 from spindle.actors.embedding.streams import Events, Streams

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from spindle.actors.delivery.outbox import Subscriber
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Exited
 from spindle.actors.kernel.mailbox import Ask, Reply, Urgent
 from spindle.actors.registry.relocation import Archive, Delete, Relocation, Unarchive

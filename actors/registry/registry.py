@@ -18,7 +18,7 @@ import trio
 from attrs import evolve
 from uuid_utils import uuid7
 
-from spindle.actors.delivery.outbox import Subscriber
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Actor, Exited
 from spindle.actors.kernel.incarnations import Announce, Effect, Incarnations, Post, Replay, Stop
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Mailbox, MailboxFull, Reply, answer
@@ -386,7 +386,7 @@ class Registry(Actor):
 
     async def _keep(self, turn: EndedTurn, kept: trio.Event) -> None:
         try:
-            await bookkeeping.keep(self._services, turn)
+            await bookkeeping.keep(self._services.state, turn)
         finally:
             kept.set()
             self._keeping -= 1

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from spindle.actors.services.services import Services
 from spindle.rpc.protocol.goals import ThreadGoal, ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.read_states import ThreadReadState, ThreadReadStateChangedNotification
-from spindle.storage.state import StateUnavailable
+from spindle.storage.state import StateStore, StateUnavailable
 from spindle.storage.state.goals import spend
 from spindle.storage.state.read_states import turn_ended
 
@@ -39,7 +38,7 @@ class EndedTurn:
     announce: Callable[[object], None]
 
 
-async def keep(services: Services, turn: EndedTurn) -> None:
+async def keep(store: StateStore, turn: EndedTurn) -> None:
     """Keep it, and tell. The turn does not depend on it: that it cannot be kept is only logged."""
 
     def work(db: sqlite3.Connection) -> tuple[ThreadReadState | None, ThreadGoal | None]:
@@ -47,7 +46,7 @@ async def keep(services: Services, turn: EndedTurn) -> None:
         return state, spend(db, turn.thread_id, turn.tokens, turn.milliseconds, int(time.time()))
 
     try:
-        state, goal = await services.state.change(work, durable=False)  # as the rollout tells of the turn itself
+        state, goal = await store.change(work, durable=False)  # as the rollout tells of the turn itself
     except StateUnavailable as error:
         log.warning("the end of a turn of thread %s is not kept: %s", turn.thread_id, error)
         return

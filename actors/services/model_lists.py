@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from attrs import define, evolve, field
 
+from spindle.actors.services.models import Models
 from spindle.actors.tasks.boundary import start_apart
 from spindle.rpc.model.interface import ListsModels, ModelError
 from spindle.storage.home import Home
 from spindle.storage.model_lists import ModelList, keep_list, read_list, usable
 
 if TYPE_CHECKING:
-    from spindle.actors.services.services import Models
     from spindle.storage.config import Config
 
 log = logging.getLogger("spindle")

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import Factory, define, field
 
-from spindle.actors.delivery.outbox import Audience
 from spindle.actors.delivery.questions import Questions
+from spindle.actors.delivery.subscribers import Audience
 from spindle.actors.services.indexing import Indexing
 from spindle.actors.services.model_lists import ModelLists
+from spindle.actors.services.models import Models
 from spindle.actors.services.skills import SkillCatalog
 from spindle.actors.tasks.workers import Workers
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.actors.tools.hooks.notify import Notices
 from spindle.actors.tools.sandbox.sandbox import Sandbox
-from spindle.rpc.model.interface import Model, Provider
-from spindle.storage.config import Config, ConfigLoader
+from spindle.storage.config import ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
 from spindle.storage.rollout.outliner import Outliner
@@ -30,29 +29,6 @@ from spindle.storage.state import StateStore
 if TYPE_CHECKING:
     from spindle.actors.tools.mcp.opening import Opening as ServerOpening
     from spindle.actors.tools.mcp.sharing import SharedServers
-
-
-@define(eq=False)
-class Models:
-    """One model client per provider configuration, made when first asked for and shared by all threads."""
-
-    make: Callable[[Provider, Config], Model]
-    _made: dict[object, Model] = field(factory=lambda: dict[object, Model]())
-
-    def get(self, provider_id: str, config: Config) -> Model:
-        """The client of a provider. `provider_id` must be one of the config's."""
-        provider = config.providers()[provider_id]
-        key = (provider_id, repr(provider), config.offline_script)
-        model = self._made.get(key)
-        if model is None:
-            model = self._made[key] = self.make(provider, config)
-        return model
-
-    async def aclose(self) -> None:
-        """Close them all."""
-        for model in self._made.values():
-            await model.aclose()
-        self._made.clear()
 
 
 @define(eq=False)

@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from attrs import evolve
 
-from spindle.actors.settings.settings import ThreadSettings, mode_name
+from spindle.actors.settings.policies import mode_name
+from spindle.actors.settings.settings import ThreadSettings
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.settings import AskForApproval, PermissionProfile, ReadOnlyPolicy

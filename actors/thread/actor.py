@@ -14,8 +14,9 @@ from typing import Any
 
 import trio
 
-from spindle.actors.delivery.outbox import Event, Subscriber
+from spindle.actors.delivery.events import Event
 from spindle.actors.delivery.questions import Question
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Actor
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.services.bookkeeping import EndedTurn
@@ -144,7 +145,7 @@ class ThreadActor(Actor):
         What is kept of its turns is said before clients are told that the thread is closed, or not at all.
         """
         if self.turn is not None:
-            self.turn.done.set()
+            self.turn.release()
             self.turn = None
         try:
             self.agents.let_go()

@@ -12,10 +12,11 @@ import trio
 from attrs import evolve
 from uuid_utils import uuid7
 
-from spindle.actors.delivery.outbox import Event
-from spindle.actors.services.reading import find_readable
+from spindle.actors.delivery.events import Event
 from spindle.actors.settings.allowed import check
-from spindle.actors.settings.change import applied, changed, shown
+from spindle.actors.settings.recorded import applied
+from spindle.actors.settings.requests import changed
+from spindle.actors.settings.settings import shown
 from spindle.actors.thread.messages import (
     CountElicitation,
     InjectItems,
@@ -25,6 +26,7 @@ from spindle.actors.thread.messages import (
     UpdateMetadata,
     UpdateSettings,
 )
+from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import context_entries, git_columns, save, set_git
 from spindle.actors.thread.usage import token_usage
 from spindle.actors.thread.view import describe, with_turns

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from spindle.actors.delivery.events import Event
 from spindle.actors.delivery.long_answers import Streamed
-from spindle.actors.delivery.outbox import Event, Subscriber
 from spindle.actors.delivery.snapshot import Snapshot
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.settings.config_notes import warning_of
 from spindle.actors.thread import view
 from spindle.actors.thread.loading.loading import FromFork

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from spindle.actors.delivery.long_answers import Streamed
-from spindle.actors.delivery.outbox import Subscriber
 from spindle.actors.delivery.snapshot import Snapshot
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Ask, Urgent
 from spindle.actors.thread.agents.family import Family, Member
 from spindle.actors.thread.turns.watch import TurnWatch

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from spindle.actors.services.skills import announcement
-from spindle.actors.settings.settings import ThreadSettings, turn_context
+from spindle.actors.settings.recorded import turn_context
+from spindle.actors.settings.settings import ThreadSettings
 from spindle.actors.tools.git import read_git
 from spindle.actors.turn.context import Included, Told, changes, opening, today
 from spindle.rpc.protocol.errors import internal_error, invalid_request

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from spindle.actors.settings.change import applied
+from spindle.actors.settings.recorded import applied
 from spindle.actors.thread.recording import save
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.read_states import ThreadReadStateChangedNotification

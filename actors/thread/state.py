@@ -10,12 +10,13 @@ from typing import Any
 from attrs import Factory, define, field
 
 from spindle.actors.delivery.snapshot import Snapshot
-from spindle.actors.services.reading import Bounds, bounds_of, readable_files
 from spindle.actors.services.services import Services
 from spindle.actors.settings.allowed import held
 from spindle.actors.settings.client import Client
+from spindle.actors.settings.reading import Bounds, bounds_of, readable_files
+from spindle.actors.settings.requests import absolute
 from spindle.actors.settings.restrictions import reviewer_warnings
-from spindle.actors.settings.settings import ThreadSettings, absolute
+from spindle.actors.settings.settings import ThreadSettings
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.settings import DynamicToolSpec
@@ -90,7 +91,7 @@ def open_state(
     Every thread comes this way, so this is where settings are held to what is allowed.
     """
     settings, fallen = held(settings, config.requirements)
-    readable = readable_files(services, settings)
+    readable = readable_files(services.home, settings)
     guidance = guidance_of(services, config, settings.cwd, readable)
     unread = [f"{path} is left out of what the model is told: the sandbox does not let it be read" for path in guidance.hidden]
     asked = settings.approvals_reviewer

@@ -10,19 +10,17 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import orjson
-from attrs import frozen
 
-from spindle.actors.turn.host import TurnHost
+from spindle.actors.turn.host import BYTES_PER_TOKEN, Compacted, Context, TurnHost
 from spindle.actors.turn.sampling import TurnPlan, request, sample
 from spindle.rpc.large import apart
 from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest
 from spindle.rpc.protocol.items import ContextCompactionItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.rpc.protocol.values import packed
-from spindle.storage.rollout import records
 from spindle.storage.rollout.history import (
     is_user_message,
     said_by_user,
@@ -30,12 +28,9 @@ from spindle.storage.rollout.history import (
     text_of,
     with_aborted_outputs,
 )
-from spindle.storage.rollout.records import Entry
 
 KEPT_TOKENS = 20_000
 """How much of what the user said is kept word by word."""
-BYTES_PER_TOKEN = 4
-"""A rule of thumb, as good as none of the providers' tokenizers for all of them."""
 
 PROMPT = (
     "The conversation so far is about to be replaced by a summary that you write now. Whoever continues the work will have "
@@ -49,31 +44,6 @@ SUMMARY_OPENING = (
 )
 _NO_SUMMARY = "(The model gave no summary.)"
 _CUT = "\n[The rest of this message was left out.]"
-
-
-Context: TypeAlias = Literal["later", "within", "behind"]
-"""Where a compacted history tells the model of its surroundings: not yet, before what was said last, or at the end."""
-
-
-@frozen
-class Compacted:
-    """A history that a compaction leaves: `items`, each encoded, are what the model sees; `summary` is the text of one."""
-
-    items: Sequence[bytes]
-    summary: str
-    instructions: str
-    context: Context = "later"
-
-    def entries(self) -> list[Entry]:
-        """The rollout line."""
-        replacement = [orjson.Fragment(item) for item in self.items]
-        return [records.compacted(self.summary, replacement)]
-
-    def usage(self) -> dict[str, int]:
-        """The context as it is now, estimated: no answer has told its size yet."""
-        size = len(self.instructions.encode()) + sum(map(len, self.items))
-        names = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens")
-        return dict.fromkeys(names, 0) | {"total_tokens": size // BYTES_PER_TOKEN}
 
 
 async def compact(host: TurnHost, plan: TurnPlan, model: Model, context: Context = "later") -> None:

@@ -18,8 +18,9 @@ from typing import Any, cast
 from attrs import fields, frozen
 
 from spindle.actors.settings.permissions import from_rollout, unreadable
+from spindle.actors.settings.policies import approval_name, mode_name, sandbox_to_rollout
 from spindle.actors.settings.recorded import readable
-from spindle.actors.settings.settings import ThreadSettings, approval_name, mode_name, mode_of, sandbox_to_rollout
+from spindle.actors.settings.settings import ThreadSettings, mode_of
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.values import clean
 from spindle.storage.config import Config

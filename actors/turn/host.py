@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
+import orjson
 from attrs import frozen
 
 from spindle.actors.tools.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import ToolHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
 
-if TYPE_CHECKING:
-    from spindle.actors.turn.compaction import Compacted
+__all__ = ["BYTES_PER_TOKEN", "Compacted", "Context", "Said", "TurnHost"]
+
+BYTES_PER_TOKEN = 4
+"""The estimate used where no answer has said how many tokens a text has; the providers' tokenizers differ."""
 
 
 @frozen
@@ -27,6 +32,31 @@ class Said:
     content: Sequence[UserInput]
     item: dict[str, Any]
     attached: Sequence[dict[str, Any]] = ()
+
+
+Context: TypeAlias = Literal["later", "within", "behind"]
+"""Where a compacted history tells the model of its surroundings: not yet, before what was said last, or at the end."""
+
+
+@frozen
+class Compacted:
+    """A history that a compaction leaves: `items`, each encoded, are what the model sees; `summary` is the text of one."""
+
+    items: Sequence[bytes]
+    summary: str
+    instructions: str
+    context: Context = "later"
+
+    def entries(self) -> list[Entry]:
+        """The rollout line."""
+        replacement = [orjson.Fragment(item) for item in self.items]
+        return [records.compacted(self.summary, replacement)]
+
+    def usage(self) -> dict[str, int]:
+        """The context as it is now, estimated: no answer has told its size yet."""
+        size = len(self.instructions.encode()) + sum(map(len, self.items))
+        names = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens")
+        return dict.fromkeys(names, 0) | {"total_tokens": size // BYTES_PER_TOKEN}
 
 
 class TurnHost(ToolHost, Protocol):

@@ -12,8 +12,7 @@ from typing import Any
 import orjson
 
 from spindle.actors.tools.interface import Permission, Use
-from spindle.actors.turn.compaction import Compacted
-from spindle.actors.turn.host import Said, TurnHost
+from spindle.actors.turn.host import Compacted, Said, TurnHost
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy

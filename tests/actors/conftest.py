@@ -8,7 +8,9 @@ import orjson
 import pytest
 import trio
 
-from spindle.actors.delivery.outbox import Event, Overflow, Subscriber
+from spindle.actors.delivery.events import Event
+from spindle.actors.delivery.outbox import Overflow
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.runtime import open_runtime

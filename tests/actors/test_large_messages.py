@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from spindle.actors.clients import connection
+from spindle.actors.delivery import events
 from spindle.actors.delivery import long_answers as streaming
-from spindle.actors.delivery import outbox as subscribers
 from spindle.rpc.large import LARGE
 from spindle.rpc.protocol import envelope
 
@@ -30,7 +30,7 @@ def elsewhere(monkeypatch):
         monkeypatch.setattr(module, name, work)
 
     watch(connection, "parse", "read", lambda args, _: args[0])
-    watch(subscribers, "encode_notification", "told", lambda _, done: done)
+    watch(events, "encode_notification", "told", lambda _, done: done)
     watch(streaming, "encode_result", "answered", lambda _, done: done)
     return found
 

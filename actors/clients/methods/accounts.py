@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from spindle.actors.delivery.outbox import Event
+from spindle.actors.delivery.events import Event
 from spindle.actors.kernel.mailbox import Reply
 from spindle.rpc.protocol.accounts import (
     AccountLoginCompletedNotification,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.settings.settings import absolute
+from spindle.actors.settings.requests import absolute
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.skills import (
     SkillErrorInfo,

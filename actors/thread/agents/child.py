@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from attrs import evolve
 
-from spindle.actors.delivery.outbox import Subscriber
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.thread.agents.family import Family, Member
 from spindle.actors.thread.messages import AgentRests, Hold, Release, Welcome

@@ -15,9 +15,9 @@ import orjson
 import trio
 from attrs import evolve
 
-from spindle.actors.delivery.outbox import Subscriber
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import BOUNDS, OF_ROLE, ThreadSettings
 from spindle.actors.thread.agents.family import Family, FamilyFull, Member, deepest, most_agents
 from spindle.actors.thread.loading.agent import AgentThread
 from spindle.actors.thread.loading.loading import FromRollout
@@ -37,20 +37,6 @@ if TYPE_CHECKING:
     from spindle.actors.thread.actor import ThreadActor
 
 T = TypeVar("T")
-
-_OF_ROLE = {
-    "model": "model",
-    "model_provider": "model_provider",
-    "effort": "model_reasoning_effort",
-    "summary": "model_reasoning_summary",
-    "service_tier": "service_tier",
-    "personality": "personality",
-    "developer_instructions": "developer_instructions",
-}
-"""The settings that a role's file may change, and what they are called there. What an agent may do is its parent's to say."""
-
-_BOUNDS = ("cwd", "approval_policy", "approvals_reviewer", "sandbox", "profile", "has_environment")
-"""The settings that say what an agent may do, and who is asked."""
 
 _FORKED = ("system", "developer", "user", "assistant")
 
@@ -250,7 +236,7 @@ class ThreadAgents:
         return Hold(reply=reply, family=self._family, member=member, guests=guests, bounds=self._bounds())
 
     def _bounds(self) -> Mapping[str, Any]:
-        return {name: getattr(self._settings, name) for name in _BOUNDS}
+        return {name: getattr(self._settings, name) for name in BOUNDS}
 
     async def _configured(self, role: Role | None) -> tuple[Config, Mapping[str, Any]]:
         """(the agent's configuration, what of it is its role's own)"""
@@ -289,7 +275,7 @@ def _settings(parent: ThreadSettings, request: SpawnRequest, own: Mapping[str, A
         settings = evolve(settings, model=request.model, effort=request.effort)
     elif request.effort is not None:
         settings = evolve(settings, effort=request.effort)
-    return evolve(settings, **{name: own[key] for name, key in _OF_ROLE.items() if key in own})
+    return evolve(settings, **{name: own[key] for name, key in OF_ROLE.items() if key in own})
 
 
 def _spoken(items: Sequence[bytes]) -> list[dict[str, Any]]:

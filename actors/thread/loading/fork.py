@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from spindle.actors.services.services import Services
 from spindle.actors.settings.client import Client
 from spindle.actors.settings.recorded import readable, warning
-from spindle.actors.settings.settings import settings_for
+from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.recording import git_meta
 from spindle.actors.thread.state import OpenedThread, configure, open_state, session_meta

@@ -15,11 +15,10 @@ from attrs import evolve, frozen
 
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.services.services import Services
-from spindle.actors.settings.change import as_context, follow_on
 from spindle.actors.settings.client import Client
-from spindle.actors.settings.recorded import readable, warning
+from spindle.actors.settings.recorded import as_context, follow_on, readable, warning
+from spindle.actors.settings.requests import settings_for
 from spindle.actors.settings.restrictions import environment
-from spindle.actors.settings.settings import settings_for
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.loading.agent import AgentThread, open_agent
 from spindle.actors.thread.loading.fork import FromFork, open_fork

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from spindle.actors.services.reading import nothing
 from spindle.actors.settings.catalogue import ModelInfo, model_info
+from spindle.actors.settings.reading import nothing
 from spindle.actors.settings.settings import ThreadSettings
 from spindle.actors.thread.recording import surroundings
 from spindle.actors.thread.turns.hooks import first_turn, turn_hooks
@@ -16,9 +16,8 @@ from spindle.actors.thread.usage import token_usage
 from spindle.actors.tools.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.answer import Answer
-from spindle.actors.turn.compaction import Compacted
 from spindle.actors.turn.context import Included, Told, opening, today
-from spindle.actors.turn.host import Said
+from spindle.actors.turn.host import Compacted, Said
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
@@ -102,7 +101,7 @@ class ThreadHost:
 
     def end(self) -> None:
         """See TurnHost."""
-        self._turn.closed = True
+        self._turn.close()
 
     def cancel(self) -> None:
         """See TurnHost."""

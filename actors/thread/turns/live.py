@@ -1,4 +1,4 @@
-"""The turn that is running: what its task and the thread's task share. One trio thread, so no locks."""
+"""The running turn: what its task and the thread's task share. Both run on one trio thread, so there are no locks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ from attrs import Factory, define, field
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.commands.shell_tools import UsersCommand
 from spindle.actors.turn.host import Said
+from spindle.actors.turn.life import (
+    AT_WORK,
+    FIRST,
+    RECORDED,
+    STOPPING,
+    TAKES_INPUT,
+    TurnEffect,
+    TurnEvent,
+    TurnState,
+    after,
+)
 from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
 
@@ -22,9 +33,9 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class LiveTurn:
-    """`first` is None for a turn that takes no input: a compaction, a `review`, or a command of the user's own, `script`.
+    """One turn of a thread. `state` is where it is in its life (`turn/life.py`), and only the methods here change it.
 
-    `closed` is True once nothing may join it any more; `accepting` is False once it has ended, but for its record.
+    `first` is None for a turn that takes no input: a compaction, a `review`, or a command of the user, `script`.
     """
 
     id: str
@@ -33,35 +44,35 @@ class LiveTurn:
     script: UsersCommand | None = None
     review: ReviewTarget | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
+    """Around the work, but not around its record."""
     started_at: int = field(factory=lambda: int(time.time()))
     began: float = field(factory=time.monotonic)
     completed_at: int | None = None
     duration_ms: int = 0
-    """Milliseconds from its beginning to its end, once it has ended."""
-    accepting: bool = True
-    closed: bool = False
-    interrupted: bool = False
+    """Milliseconds from its start to the end of its work; 0 until then."""
+    state: TurnState = FIRST
     unsaid: list[Said] = field(init=False, default=Factory(lambda self: _begins_with(self), takes_self=True))
-    """Input that the turn has still to say, oldest first: what it begins with, and what joins it."""
+    """Input that is not part of the conversation yet, oldest first: the first, and what joins the turn."""
     scripts: list[UsersCommand] = field(factory=lambda: list[UsersCommand]())
-    """Commands of the user's own that wait for the turn to take them."""
+    """Commands of the user that wait for the turn to run them."""
     run_script: Callable[[UsersCommand], None] | None = None
-    """Starts one beside what the turn does."""
+    """Starts one beside the turn's work."""
     beside: int = 0
     """How many of them wait or run."""
     answer: Answer | None = None
     last_message: str | None = None
     settings: ThreadSettings = field(init=False)
-    """What it runs with, whatever the thread's settings become meanwhile."""
+    """The settings of this turn. Later changes of the thread's settings do not touch them."""
     opened: trio.Event = field(factory=trio.Event)
-    """Set when the rollout is open and the turn's first lines are in it, or when that has failed."""
+    """Set when the record is open and has the turn's first lines, or when it could not be opened."""
     tokens: int = 0
     """What it has used so far, without what came from the provider's cache."""
     done: trio.Event = field(factory=trio.Event)
+    """Set when the thread has let go of the turn."""
     watches: list[TurnWatch] = field(factory=lambda: list[TurnWatch]())
-    """Those of the callers that started or joined it."""
+    """One for each caller that started or joined it and waits for its end."""
     result: Turn | None = None
-    """How it has ended; set when that is recorded."""
+    """How it ended; set before that is notified."""
 
     @property
     def kind(self) -> Literal["regular", "compact", "review"]:
@@ -70,41 +81,89 @@ class LiveTurn:
 
     @property
     def joinable(self) -> bool:
-        """Whether input that comes now would still be said in this turn."""
-        return self.first is not None and self.accepting and not self.closed and not self.interrupted
+        """Whether input that comes now is still sent to the model in this turn."""
+        return self.first is not None and self.takes_input
+
+    @property
+    def takes_input(self) -> bool:
+        """The same for a turn of any kind: it neither ends nor wants to."""
+        return self.state in TAKES_INPUT
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its work is not over; a request can interrupt it."""
+        return self.state in AT_WORK
+
+    @property
+    def recorded(self) -> bool:
+        """Whether its record is open, so that its end has to be written."""
+        return self.state in RECORDED
 
     def run_beside(self, script: UsersCommand) -> None:
-        """Run a command of the user's own as a part of the turn."""
+        """Run a command of the user as a part of the turn."""
         self.beside += 1
         (self.run_script or self.scripts.append)(script)
 
-    def interrupt(self) -> None:
-        """End it now."""
-        self.interrupted = True
-        self.scope.cancel()
+    # -- its life
 
-    def end(self) -> None:
-        """Nothing more of it is to come but its record; this is the time that is recorded and told."""
-        self.accepting = False
+    def open(self) -> None:
+        """The record is open."""
+        self._on(TurnEvent.OPEN)
+
+    def close(self) -> None:
+        """Take no more input."""
+        self._on(TurnEvent.CLOSE)
+
+    def interrupt(self) -> None:
+        """Cancel the work, unless it is over."""
+        self._on(TurnEvent.INTERRUPT)
+
+    def finish(self) -> None:
+        """The work is over. The time of this call is the one that is recorded and notified."""
+        self._on(TurnEvent.FINISH)
         self.completed_at = int(time.time())
         self.duration_ms = int((time.monotonic() - self.began) * 1000)
 
+    def end(self) -> None:
+        """Its end is recorded and notified. Without a `result` the thread is crashing, and its exit answers the callers."""
+        self._on(TurnEvent.END)
+
+    def release(self) -> None:
+        """The thread lets go of it."""
+        self._on(TurnEvent.RELEASE)
+
+    def _on(self, event: TurnEvent) -> None:
+        self.state, effects = after(self.state, event)
+        for effect in effects:
+            match effect:
+                case TurnEffect.CANCEL:
+                    self.scope.cancel()
+                case TurnEffect.ADMIT:
+                    self.opened.set()
+                case TurnEffect.ANSWER:
+                    self._answer_watches()
+                case TurnEffect.WAKE:
+                    self.done.set()
+
+    # -- callers that wait for its end
+
     def watch(self, watch: TurnWatch) -> None:
-        """One more caller wants to know how it ends."""
-        watch.turn = self
+        """Answer `watch` when the turn ends."""
+        watch.begun(self._withdrawn)
         self.watches.append(watch)
 
-    def withdrawn(self) -> bool:
+    def _withdrawn(self) -> bool:
         """A caller has withdrawn; the last one to do so interrupts the turn. Returns whether the turn is ending."""
-        if self.accepting and all(watch.withdrawn for watch in self.watches):
+        if self.at_work and all(watch.withdrawn for watch in self.watches):
             self.interrupt()
-        return self.interrupted or not self.accepting
+        return self.state in STOPPING or not self.at_work
 
-    def answer_watches(self) -> None:
-        """Its record is closed. Without a result the thread is crashing, and answers with that."""
+    def _answer_watches(self) -> None:
         if self.result is not None:
             for watch in self.watches:
                 watch.reply.resolve(self.result)
+
+    # -- as clients see it
 
     def shown(self) -> Turn:
         """The turn in progress, without items."""

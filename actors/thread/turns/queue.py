@@ -11,10 +11,12 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.kernel.mailbox import Ask
-from spindle.actors.services.reading import readable_files, session_grants
 from spindle.actors.settings.allowed import check
+from spindle.actors.settings.reading import readable_files
+from spindle.actors.settings.requests import changed
 from spindle.actors.settings.settings import ThreadSettings
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
+from spindle.actors.thread.reading import session_grants
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.turns.task import TurnTask
 from spindle.actors.thread.turns.watch import TurnWatch
@@ -47,7 +49,7 @@ async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
     allowed.
     """
     state = thread.state
-    settings = evolve(state.settings, **message.bounds).for_turn(message.params, state.config, thread.services.cwd)
+    settings = changed(evolve(state.settings, **message.bounds), message.params, state.config, thread.services.cwd)
     check(settings, state.config.requirements)
     said = None
     if thread.turn is None or thread.turn.joinable:
@@ -157,7 +159,7 @@ async def turn_ended(thread: ThreadActor) -> None:
     """The turn's task has said and written everything: what waited for that comes now, or is refused if the thread ends."""
     ended, thread.turn = thread.turn, None
     if ended is not None:
-        ended.done.set()
+        ended.release()
     reverting, thread.reverting = thread.reverting, []
     if thread.ending:
         late: list[Ask[Any]] = [*reverting, *thread.waiting]
@@ -176,7 +178,7 @@ async def steer(thread: ThreadActor, message: SteerTurn) -> None:
     """Add input to the turn that is named. Raises RpcError where it takes none."""
     said = await _said(thread, message.content, thread.turn.settings if thread.turn else thread.state.settings)
     turn = thread.turn
-    if turn is None or not turn.accepting or turn.closed or turn.interrupted or turn.script is not None:
+    if turn is None or not turn.takes_input or turn.script is not None:
         raise invalid_request("no active turn to steer")
     if turn.id != message.expected_turn_id:
         raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
@@ -191,7 +193,7 @@ async def steer(thread: ThreadActor, message: SteerTurn) -> None:
 def interrupt(thread: ThreadActor, message: InterruptTurn) -> None:
     """End the turn that is named. Raises RpcError if it does not run."""
     turn = thread.turn
-    if turn is None or not turn.accepting:
+    if turn is None or not turn.at_work:
         raise invalid_request("no active turn to interrupt")
     if turn.id != message.turn_id:
         raise invalid_request(f"expected active turn id `{message.turn_id}` but found `{turn.id}`")
@@ -203,7 +205,7 @@ async def _said(thread: ThreadActor, content: Sequence[UserInput], settings: Thr
     """The input, with the images and skills that it names and that a turn with `settings` may read."""
     skills, state = thread.services.skills, thread.state
     mentions = any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content)
-    readable = readable_files(thread.services, settings, session_grants(thread))
+    readable = readable_files(thread.services.home, settings, session_grants(thread))
     item = await to_response_item(content, readable)
     if not mentions:
         return Said(content, item)

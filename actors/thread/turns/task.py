@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve
 
-from spindle.actors.services.reading import find_readable
 from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.faults import fault, said
 from spindle.actors.thread.messages import TurnEnded
+from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import context_entries, look_at_repository
 from spindle.actors.thread.turns.hooks import tell_done
 from spindle.actors.thread.turns.host import ThreadHost
@@ -24,6 +24,7 @@ from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_co
 from spindle.actors.turn.compaction import compact
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.actors.turn.host import Said
+from spindle.actors.turn.life import TurnState
 from spindle.actors.turn.loop import run_turn, say_rest
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
@@ -72,7 +73,6 @@ class TurnTask:
             settings = evolve(settings, model=reviewer, approval_policy="never", collaboration_mode=None)
         self._settings = turn.settings = settings
         self._host = ThreadHost(thread, turn, settings)
-        self._began = False
 
     @trio.lowlevel.enable_ki_protection  # a Ctrl-C goes to the program's main task: what is raised in here is foreign
     async def run(self) -> None:
@@ -89,7 +89,7 @@ class TurnTask:
                 except BaseException as raised:  # a model may raise anything, and ends nothing but its turn
                     status, error = "failed", self._failure(fault(raised, what), what)
         finally:
-            turn.end()
+            turn.finish()
             try:
                 with trio.CancelScope(shield=True):
                     await self._close(status, error)
@@ -97,8 +97,8 @@ class TurnTask:
                 log.exception("the end of %s could not be told", what)
                 turn.result = turn.result or turn.ended("failed", TurnError(f"internal error: {said(raised)}", "other"))
             finally:
+                turn.end()
                 thread.mailbox.post(TurnEnded(turn.id))
-                turn.answer_watches()
 
     def _failure(self, error: Exception, what: str) -> TurnError:
         match error:
@@ -130,12 +130,11 @@ class TurnTask:
         finally:  # clients have been told of the turn: interrupted at once, it is on record nevertheless
             with trio.CancelScope(shield=True):
                 await self._conversation.begin()
-            self._began = True
+            turn.open()
             self._host.record(*self._opening_entries())
             self._conversation.cut_off_turn = None
             if turn.first is not None:
                 state.new_developer_instructions = None
-            turn.opened.set()
         if not state.preview and turn.first is not None:
             state.preview = preview_of(turn.first.content)
 
@@ -165,9 +164,8 @@ class TurnTask:
         """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""
         thread, turn = self._thread, self._turn
         turn.answer = None
-        turn.opened.set()
         await thread.tools.finish_turn(self._host)
-        if self._began:
+        if turn.recorded:
             kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
             status, error = await self._write_end(status, error)
             self._state.updated_at = int(time.time())
@@ -272,7 +270,7 @@ class TurnTask:
             await compact(self._host, plan, model)
             return None
         last: str | None = None
-        while not turn.closed and (turn.unsaid or turn.scripts):
+        while turn.state is not TurnState.CLOSING and (turn.unsaid or turn.scripts):
             work = partial(run_turn, self._host, plan, model) if turn.unsaid else _nothing
             last = await self._beside_commands(work) or last
         if last is not None:

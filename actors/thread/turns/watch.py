@@ -1,38 +1,38 @@
-"""A caller's interest in a turn of its own: it waits for the turn's end, or withdraws.
+"""A caller that waits for the end of its turn, or withdraws.
 
-Both take no message: what runs on the same trio thread is interrupted at once, however full the thread's mailbox is. A turn
-that has not begun when its caller withdraws never begins; one that all its callers have withdrawn from is interrupted.
+Neither is a message: on the same trio thread a turn is interrupted at once, even when the thread's mailbox is full. A turn
+that has not begun when its caller withdraws never begins. A turn is interrupted when all its callers have withdrawn.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import trio
 
 from spindle.actors.kernel.mailbox import Reply
 from spindle.rpc.protocol.turns import Turn
 
-if TYPE_CHECKING:
-    from spindle.actors.thread.turns.live import LiveTurn
-
 
 class TurnWatch:
-    """Goes with the message that asks for the turn. `reply` is settled with the turn as it has ended."""
+    """Goes with the message that asks for a turn. `reply` is resolved with the turn when it has ended."""
 
     def __init__(self) -> None:
         self.reply: Reply[Turn] = Reply(self._end, self._fail)
         self.withdrawn = False
-        self.turn: LiveTurn | None = None
-        """Set by the thread, when the turn begins or is joined."""
+        self._tell_turn: Callable[[], bool] | None = None
         self._over = trio.Event()
         self._ended: Turn | None = None
         self._error: Exception | None = None
 
+    def begun(self, withdrawn: Callable[[], bool]) -> None:
+        """The turn has begun, or was joined. `withdrawn` tells it that a caller withdraws, and returns whether it ends."""
+        self._tell_turn = withdrawn
+
     def withdraw(self) -> bool:
-        """Want the turn no more. Returns whether it has ended or is ending, so that `wait` will not take long."""
+        """Stop wanting the turn. Returns whether it has ended or is ending, so that `wait` returns soon."""
         self.withdrawn = True
-        return self.turn is not None and (self._over.is_set() or self.turn.withdrawn())
+        return self._tell_turn is not None and (self._over.is_set() or self._tell_turn())
 
     async def wait(self) -> Turn:
         """Wait until the turn has ended and is recorded. Raises ActorExited if the thread ends before that."""

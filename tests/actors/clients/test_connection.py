@@ -8,7 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 from spindle.actors.clients import connection
 from spindle.actors.clients.connection import Connection
 from spindle.actors.clients.methods import HANDLERS, RELEASING
-from spindle.actors.delivery import outbox as subscribers
+from spindle.actors.delivery import outbox
 from spindle.rpc.protocol.errors import OVERLOADED
 from spindle.rpc.transports import TransportKind
 
@@ -66,7 +66,7 @@ async def wire(opened):
 
 
 async def test_requests_of_a_client_that_takes_no_answers_stay_unread(wire, monkeypatch):
-    monkeypatch.setattr(subscribers, "ANSWERS", 10)
+    monkeypatch.setattr(outbox, "ANSWERS", 10)
     for number in range(1, 1001):
         wire.ask(number, "thread/loaded/list")
     await wait_all_tasks_blocked()

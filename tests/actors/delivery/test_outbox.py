@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.delivery import outbox as subscribers
-from spindle.actors.delivery.outbox import Audience, Event, Outbox, Overflow, Subscriber, merge
+from spindle.actors.delivery import events
+from spindle.actors.delivery import outbox as outboxes
+from spindle.actors.delivery.events import Event, merge
+from spindle.actors.delivery.outbox import Outbox, Overflow
+from spindle.actors.delivery.subscribers import Audience, Subscriber
 from spindle.rpc.protocol.envelope import encode_notification
 from spindle.rpc.protocol.items import AgentMessageItem
 from spindle.rpc.protocol.threads import ThreadClosedNotification
@@ -228,7 +231,7 @@ async def test_one_event_is_encoded_once_however_many_hear_it(monkeypatch):
         calls.append(method)
         return encode_notification(method, params)
 
-    monkeypatch.setattr(subscribers, "encode_notification", encode)
+    monkeypatch.setattr(events, "encode_notification", encode)
     audience, members = Audience(), [Subscriber(Overflow.CLOSE) for _ in range(3)]
     for member in members:
         audience.join(member)
@@ -276,7 +279,7 @@ async def test_every_turn_that_waits_for_room_goes_on():
 
 @pytest.mark.parametrize("overflow", [Overflow.WAIT, Overflow.CLOSE])
 async def test_much_text_on_its_way_makes_its_writer_wait(overflow, mock_clock, monkeypatch):
-    monkeypatch.setattr(subscribers, "WEIGHT", 10)
+    monkeypatch.setattr(outboxes, "WEIGHT", 10)
     outbox, passed = Outbox(overflow), []
 
     async def turn():
@@ -294,15 +297,15 @@ async def test_much_text_on_its_way_makes_its_writer_wait(overflow, mock_clock, 
 
 
 async def test_one_that_has_stopped_reading_is_waited_for_once_and_cut_off_in_the_end(autojump_clock, monkeypatch):
-    monkeypatch.setattr(subscribers, "WEIGHT", 10)
-    monkeypatch.setattr(subscribers, "MOST", 100)
+    monkeypatch.setattr(outboxes, "WEIGHT", 10)
+    monkeypatch.setattr(outboxes, "MOST", 100)
     outbox = Outbox(Overflow.CLOSE)
     outbox.put(text("x" * 11))
     await outbox.room()
-    assert trio.current_time() == subscribers.PATIENCE
+    assert trio.current_time() == outboxes.PATIENCE
     outbox.put(text("x" * 80))
     await outbox.room()
-    assert trio.current_time() == subscribers.PATIENCE
+    assert trio.current_time() == outboxes.PATIENCE
     assert not outbox.overflowed
     outbox.put(text("x" * 10))
     assert outbox.overflowed
@@ -311,7 +314,7 @@ async def test_one_that_has_stopped_reading_is_waited_for_once_and_cut_off_in_th
 
 @pytest.mark.parametrize("overflow", [Overflow.WAIT, Overflow.CLOSE])
 async def test_a_large_item_on_its_way_makes_its_writer_wait(overflow, mock_clock, monkeypatch):
-    monkeypatch.setattr(subscribers, "WEIGHT", 1000)
+    monkeypatch.setattr(outboxes, "WEIGHT", 1000)
     outbox, passed = Outbox(overflow), []
 
     async def turn():
@@ -328,7 +331,7 @@ async def test_a_large_item_on_its_way_makes_its_writer_wait(overflow, mock_cloc
 
 
 async def test_one_that_has_stopped_reading_is_cut_off_for_the_bytes_of_items_and_holds_them_no_longer(monkeypatch):
-    monkeypatch.setattr(subscribers, "MOST", 10_000)
+    monkeypatch.setattr(outboxes, "MOST", 10_000)
     outbox, cut_off = Outbox(Overflow.CLOSE), []
     outbox.on_overflow = lambda: cut_off.append(True)
     first = item(1000)
@@ -348,7 +351,7 @@ async def test_one_that_has_stopped_reading_is_cut_off_for_the_bytes_of_items_an
 
 
 async def test_one_item_may_be_of_any_size(monkeypatch):
-    monkeypatch.setattr(subscribers, "MOST", 1000)
+    monkeypatch.setattr(outboxes, "MOST", 1000)
     outbox = Outbox(Overflow.CLOSE)
     outbox.put(item(100_000))
     outbox.put(item(100))
@@ -359,8 +362,8 @@ async def test_one_item_may_be_of_any_size(monkeypatch):
 
 
 async def test_a_client_that_turns_wait_for_is_not_cut_off_for_bytes(monkeypatch):
-    monkeypatch.setattr(subscribers, "MOST", 1000)
-    monkeypatch.setattr(subscribers, "MOST_ANSWERS", 1000)
+    monkeypatch.setattr(outboxes, "MOST", 1000)
+    monkeypatch.setattr(outboxes, "MOST_ANSWERS", 1000)
     outbox = Outbox(Overflow.WAIT)
     for _ in range(10):
         outbox.put(item(1000))
@@ -377,8 +380,8 @@ async def answers_taken(outbox):
 
 @pytest.mark.parametrize(("answer", "count"), [(b"x", 3), (b"x" * 101, 1)])
 async def test_requests_are_read_until_too_many_answers_or_too_large_ones_wait(monkeypatch, answer, count):
-    monkeypatch.setattr(subscribers, "ANSWERS", 2)
-    monkeypatch.setattr(subscribers, "ANSWERS_WEIGHT", 100)
+    monkeypatch.setattr(outboxes, "ANSWERS", 2)
+    monkeypatch.setattr(outboxes, "ANSWERS_WEIGHT", 100)
     outbox = Outbox(Overflow.CLOSE)
     for _ in range(count):
         outbox.put(item(1000))
@@ -393,7 +396,7 @@ async def test_requests_are_read_until_too_many_answers_or_too_large_ones_wait(m
 
 
 async def test_answers_to_what_was_read_before_are_bounded_too(monkeypatch):
-    monkeypatch.setattr(subscribers, "MOST_ANSWERS", 1000)
+    monkeypatch.setattr(outboxes, "MOST_ANSWERS", 1000)
     outbox = Outbox(Overflow.CLOSE)
     for _ in range(11):
         outbox.put(b"x" * 100)

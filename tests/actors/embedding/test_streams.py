@@ -11,6 +11,7 @@ from spindle.actors.embedding import SubscriberLagged, streams
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import Compact
+from spindle.actors.turn.life import TurnState
 
 
 def methods(events):
@@ -69,7 +70,7 @@ async def test_a_turn_that_two_share_ends_with_the_last_of_them(opened, scripted
                 async with other.turn("second") as joined:
                     assert joined.id == turn.id
                 assert joined.result is None
-                assert not actor(runtime, thread.id).turn.interrupted
+                assert actor(runtime, thread.id).turn.state is TurnState.RUNNING
                 go.set()
                 async for _ in turn:
                     pass

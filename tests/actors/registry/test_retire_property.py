@@ -20,7 +20,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from spindle.actors.delivery.outbox import Audience, Overflow, Subscriber
+from spindle.actors.delivery.outbox import Overflow
+from spindle.actors.delivery.subscribers import Audience, Subscriber
 from spindle.actors.kernel import incarnations as table_module
 from spindle.actors.kernel.incarnations import Incarnations, Post
 from spindle.actors.kernel.mailbox import ActorExited, Mailbox, Reply
@@ -28,9 +29,10 @@ from spindle.actors.registry import relocation as relocation_module
 from spindle.actors.registry.messages import Leave, Resume, ToThread
 from spindle.actors.registry.registry import Registry
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
-from spindle.actors.services.services import Models, Services
+from spindle.actors.services.models import Models
+from spindle.actors.services.services import Services
 from spindle.actors.settings.client import Client
-from spindle.actors.settings.settings import settings_for
+from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread import actor as thread_module
 from spindle.actors.thread.actor import LOST_CLIENT_DELAY, ThreadActor
 from spindle.actors.thread.conversation import Conversation

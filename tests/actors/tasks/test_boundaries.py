@@ -9,7 +9,8 @@ import trio
 from tests.actors.talks import Refused
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.delivery.outbox import Overflow, Subscriber
+from spindle.actors.delivery.outbox import Overflow
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import ActorExited, answer
 from spindle.actors.registry import registry as registry_module
 from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread

@@ -6,8 +6,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.delivery.outbox import Overflow, Subscriber
+from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.questions import Question
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.thread import actor as thread_actor
 from spindle.actors.thread.agents import child

@@ -9,7 +9,8 @@ from spindle.actors.embedding import TurnFailed
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import Compact, SteerTurn
-from spindle.actors.turn.compaction import BYTES_PER_TOKEN, KEPT_TOKENS, PROMPT, SUMMARY_OPENING, user_messages
+from spindle.actors.turn.compaction import KEPT_TOKENS, PROMPT, SUMMARY_OPENING, user_messages
+from spindle.actors.turn.host import BYTES_PER_TOKEN
 from spindle.rpc.model.interface import ModelError, Usage
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError

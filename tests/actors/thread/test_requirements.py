@@ -8,7 +8,7 @@ from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.settings.allowed import required_mode
 from spindle.actors.settings.client import Client
-from spindle.actors.settings.settings import settings_for
+from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread.loading.agent import AgentThread
 from spindle.actors.thread.loading.loading import open_thread
 from spindle.actors.thread.messages import StartTurn, UpdateSettings

@@ -8,6 +8,7 @@ from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import Compact, RevertTurns, Review, RunScript
 from spindle.actors.thread.turns import queue
+from spindle.actors.turn.life import TurnState
 from spindle.rpc.protocol.errors import OVERLOADED, RpcError
 from spindle.rpc.protocol.reviews import CustomTarget
 
@@ -52,7 +53,7 @@ async def test_only_so_many_requests_wait_to_take_turns_back(opened, scripted, m
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("hold"):
         await model.waiting.wait()
         assert await refused(runtime, thread, revert) == OVERLOADED
-        assert not actor(runtime, thread.id).turn.interrupted
+        assert actor(runtime, thread.id).turn.state is TurnState.RUNNING
 
 
 @pytest.mark.parametrize(("bound", "value"), [("UNSAID", 1), ("UNSAID_WEIGHT", 1000)])

@@ -9,7 +9,8 @@ import pytest
 import trio
 import trio.testing
 
-from spindle.actors.delivery.outbox import Overflow, Subscriber
+from spindle.actors.delivery.outbox import Overflow
+from spindle.actors.delivery.subscribers import Subscriber
 from spindle.rpc.protocol.mcp import ListMcpServerStatusParams, McpResourceReadParams
 
 from .agent_plays import agent_of, attach, call, close, leave, loaded, outputs_of, send, spawn, wait

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spindle.actors.settings.settings import absolute
+from spindle.actors.settings.requests import absolute
 from spindle.rpc.protocol.errors import RpcError
 
 

@@ -1,0 +1,119 @@
+"""The life of a turn: one table of states, events and effects. Nothing here waits or does I/O.
+
+The caller keeps the state, asks `after` what an event makes of it, and carries out the effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Final, TypeAlias
+
+
+class TurnState(Enum):
+    """Where a turn is."""
+
+    OPENING = "opening"
+    """Its record (the rollout) is not open yet. Input may join."""
+    RUNNING = "running"
+    """Its record is open. Input may join."""
+    CLOSING = "closing"
+    """It takes no more input and does its last work."""
+    ABORTING = "aborting"
+    """It was interrupted before its record was open."""
+    INTERRUPTING = "interrupting"
+    """It was interrupted, and its record is open."""
+    RECORDING = "recording"
+    """Its work is over. Its end is being recorded and notified."""
+    REPORTING = "reporting"
+    """Its work is over, and it has no record: its end is only notified."""
+    ENDED = "ended"
+    """Its end is recorded and notified. The thread has not handled that yet, so the next turn waits."""
+    RELEASED = "released"
+    """The thread has let go of it."""
+
+
+class TurnEvent(Enum):
+    """What happens to a turn. `INTERRUPT` comes from outside at any time, the others from its task in their order."""
+
+    OPEN = "open"
+    """The record is open."""
+    CLOSE = "close"
+    """The turn wants no more input."""
+    INTERRUPT = "interrupt"
+    """A client, the thread or the last caller ends the turn now."""
+    FINISH = "finish"
+    """The work is over: done, failed or cancelled."""
+    END = "end"
+    """Everything of it is recorded and notified, or cannot be."""
+    RELEASE = "release"
+    """The thread lets go of the turn."""
+
+
+class TurnEffect(Enum):
+    """What the caller does when the state has changed."""
+
+    CANCEL = "cancel the work"
+    ADMIT = "wake what waits for the record"
+    ANSWER = "answer the callers that wait for the end"
+    WAKE = "wake what waits for the release"
+
+
+class WrongTurnEvent(Exception):
+    """An event that cannot happen in a state: a fault of the program."""
+
+    def __init__(self, state: TurnState, event: TurnEvent) -> None:
+        super().__init__(f"a turn that is {state.value} cannot {event.value}")
+
+
+_S, _E, _F = TurnState, TurnEvent, TurnEffect
+
+Table: TypeAlias = Mapping[tuple[TurnState, TurnEvent], tuple[TurnState, Sequence[TurnEffect]]]
+
+LIFE: Final[Table] = {
+    (_S.OPENING, _E.OPEN): (_S.RUNNING, (_F.ADMIT,)),
+    (_S.OPENING, _E.INTERRUPT): (_S.ABORTING, (_F.CANCEL,)),
+    (_S.OPENING, _E.FINISH): (_S.REPORTING, (_F.ADMIT,)),
+    (_S.RUNNING, _E.CLOSE): (_S.CLOSING, ()),
+    (_S.RUNNING, _E.INTERRUPT): (_S.INTERRUPTING, (_F.CANCEL,)),
+    (_S.RUNNING, _E.FINISH): (_S.RECORDING, ()),
+    (_S.CLOSING, _E.CLOSE): (_S.CLOSING, ()),
+    (_S.CLOSING, _E.INTERRUPT): (_S.INTERRUPTING, (_F.CANCEL,)),
+    (_S.CLOSING, _E.FINISH): (_S.RECORDING, ()),
+    (_S.ABORTING, _E.OPEN): (_S.INTERRUPTING, (_F.ADMIT,)),  # clients know of the turn: it is recorded all the same
+    (_S.ABORTING, _E.INTERRUPT): (_S.ABORTING, ()),
+    (_S.ABORTING, _E.FINISH): (_S.REPORTING, (_F.ADMIT,)),
+    (_S.INTERRUPTING, _E.CLOSE): (_S.INTERRUPTING, ()),
+    (_S.INTERRUPTING, _E.INTERRUPT): (_S.INTERRUPTING, ()),
+    (_S.INTERRUPTING, _E.FINISH): (_S.RECORDING, ()),
+    (_S.RECORDING, _E.INTERRUPT): (_S.RECORDING, ()),
+    (_S.RECORDING, _E.END): (_S.ENDED, (_F.ANSWER,)),
+    (_S.REPORTING, _E.INTERRUPT): (_S.REPORTING, ()),
+    (_S.REPORTING, _E.END): (_S.ENDED, (_F.ANSWER,)),
+    (_S.ENDED, _E.INTERRUPT): (_S.ENDED, ()),
+    (_S.ENDED, _E.RELEASE): (_S.RELEASED, (_F.WAKE,)),
+    (_S.RELEASED, _E.INTERRUPT): (_S.RELEASED, ()),
+}
+"""What each event makes of each state. What is not in it cannot happen."""
+
+FIRST: Final = TurnState.OPENING
+
+TAKES_INPUT: Final = frozenset({_S.OPENING, _S.RUNNING})
+"""Input that comes now is still sent to the model in this turn."""
+
+AT_WORK: Final = frozenset({_S.OPENING, _S.RUNNING, _S.CLOSING, _S.ABORTING, _S.INTERRUPTING})
+"""The work is not over: a request to interrupt the turn names a turn that runs."""
+
+STOPPING: Final = frozenset({_S.ABORTING, _S.INTERRUPTING})
+"""It was interrupted, and its work has not come to an end yet."""
+
+RECORDED: Final = frozenset({_S.RUNNING, _S.CLOSING, _S.INTERRUPTING, _S.RECORDING})
+"""Its record is open: its end has to be written."""
+
+
+def after(state: TurnState, event: TurnEvent) -> tuple[TurnState, Sequence[TurnEffect]]:
+    """(the state after `event`, what the caller has to do). Raises WrongTurnEvent."""
+    step = LIFE.get((state, event))
+    if step is None:
+        raise WrongTurnEvent(state, event)
+    return step
