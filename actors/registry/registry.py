@@ -221,7 +221,7 @@ class Registry:
     def loaded_state(self, thread_id: str) -> OpenedThread | None:
         """What a loaded thread knows of itself; None for one that is loading, or not loaded."""
         actor = self._actors.get(thread_id)
-        return getattr(actor, "state", None)
+        return None if actor is None else actor.core.loaded
 
     async def look(self, thread_id: str) -> OpenedThread | None:
         """As `loaded_state`, but of the next incarnation where a thread is on its way out, or its file is worked on."""
@@ -234,22 +234,23 @@ class Registry:
     def reload_servers(self) -> None:
         """Have every loaded thread bring its MCP servers in line with the configuration before its next turn."""
         for actor in self._actors.values():
-            actor.servers.reload()
+            actor.parts.servers.reload()
 
     def status(self, thread_id: str) -> ThreadStatus:
         """A thread's status, notLoaded included."""
         actor = self._actors.get(thread_id)
-        return actor.status if actor is not None else NotLoadedStatus()
+        return actor.core.status if actor is not None else NotLoadedStatus()
 
     def servers(self, thread_id: str) -> McpServers | None:
         """The MCP servers of a thread; None where it has none, or is not loaded."""
         actor = self._actors.get(thread_id)
-        return None if actor is None else actor.servers.running
+        return None if actor is None else actor.parts.servers.running
 
     def turn_id(self, thread_id: str) -> str | None:
         """The id of the turn that is running in a thread, if one is."""
         actor = self._actors.get(thread_id)
-        return actor.turn.id if actor is not None and actor.turn is not None else None
+        turn = None if actor is None else actor.core.turn
+        return None if turn is None else turn.id
 
     async def shut_down(self) -> None:
         """Stop every thread, interrupting turns, and wait until all are gone. Nothing is loaded afterwards.
@@ -277,7 +278,9 @@ class Registry:
 
     async def idle(self) -> None:
         """Wait until no turn is running."""
-        while running := [actor.turn.done for actor in self._actors.values() if actor.turn is not None]:
+        while running := [
+            actor.core.turn.done for actor in self._actors.values() if actor.core.turn is not None
+        ]:
             for done in running:
                 await done.wait()
 

@@ -27,7 +27,6 @@ from spindle.storage.config.notes import Note, summary
 from spindle.storage.outside import Readable
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.skills import Skill, may_use
-from spindle.storage.threads.summary import ThreadSummary
 
 
 @define(eq=False)
@@ -172,8 +171,3 @@ async def save_history(services: Services, conversation: Conversation, history: 
         raise
     finally:
         conversation.end()
-
-
-def git_info(summary: ThreadSummary) -> GitInfo | None:
-    """The repository state of a stored thread as clients see it."""
-    return None if summary.git is None else GitInfo(summary.git.sha, summary.git.branch, summary.git.origin_url)

@@ -12,14 +12,14 @@ from spindle.actors.settings.catalogue import ModelInfo, models
 from spindle.actors.settings.settings import ThreadSettings
 from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.thread.agents.parent import ThreadAgents
-from spindle.actors.thread.loading.loading import OpenedThread
 from spindle.actors.thread.servers import ThreadServers
+from spindle.actors.thread.state import OpenedThread
 from spindle.actors.tools.agents.tools import agent_tools
 from spindle.actors.tools.approvals.permissions import RequestPermissions
 from spindle.actors.tools.commands.environment import environment_policy
 from spindle.actors.tools.commands.exec_tools import ExecCommandTool, WriteStdinTool
 from spindle.actors.tools.commands.runner import Runner
-from spindle.actors.tools.commands.sessions import LONGEST_POLL
+from spindle.actors.tools.commands.sessions import LONGEST_POLL, Sessions
 from spindle.actors.tools.commands.shell_tools import ShellCommandTool, ShellTool
 from spindle.actors.tools.dynamic import DynamicTool
 from spindle.actors.tools.functions import FunctionTool
@@ -30,7 +30,7 @@ from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.patch.patch_tools import ApplyPatch
 from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.actors.tools.plan import UpdatePlan
-from spindle.actors.tools.sandbox.confinement import Confinement
+from spindle.actors.tools.sandbox.confinement import NOTHING, Confinement, Grants
 from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.actors.tools.user_questions import RequestUserInput
 from spindle.actors.turn.toolbox import Offered, Toolbox
@@ -67,9 +67,14 @@ class ThreadTools:
         return runner
 
     @property
-    def running(self) -> Runner | None:
-        """What runs the thread's commands, None if there has been none."""
-        return self._runner
+    def sessions(self) -> Sessions | None:
+        """The commands that may outlive their calls; None if there has been no command."""
+        return None if self._runner is None else self._runner.sessions
+
+    @property
+    def granted(self) -> Grants:
+        """What the user has granted for the session."""
+        return NOTHING if self._runner is None else self._runner.remembered.granted("")
 
     def toolbox(self, state: OpenedThread, settings: ThreadSettings, info: ModelInfo, tasks: Tasks) -> Toolbox:
         """The tools of a turn that begins now, with `settings`."""

@@ -5,38 +5,25 @@ A thread that nobody has started as an agent is the root of a family of its own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
 import orjson
-from attrs import evolve
 
-from spindle.actors.delivery.outbox import Subscriber
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.thread.agents.family import Family, Member
-from spindle.actors.thread.messages import AgentRests, Hold, Release, Welcome
-from spindle.actors.thread.recording import save
+from spindle.actors.thread.core import ThreadCore
+from spindle.actors.thread.messages import AgentRests
 from spindle.actors.tools.agents.interface import AgentStatus
-from spindle.actors.turn.context import message as model_message
-from spindle.actors.turn.host import Said
 from spindle.rpc.protocol.errors import invalid_request
-from spindle.rpc.protocol.threads import IdleStatus
 from spindle.rpc.protocol.turns import TurnError, TurnStatus
 from spindle.storage.threads.summary import depth_of, parent_of
-
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
 
 
 class Membership:
     """The place of `thread` in its family."""
 
-    def __init__(self, thread: ThreadActor) -> None:
+    def __init__(self, thread: ThreadCore) -> None:
         self._thread = thread
         self._member: Member | None = None
         self.family = Family()
-        self.guests: set[Subscriber] = set()
-        """Subscribers that have come because the parent's have, and that leave with it."""
 
     @property
     def held(self) -> bool:
@@ -103,60 +90,3 @@ class Membership:
             text = f"<subagent_notification>\n{told}\n</subagent_notification>"
         reply: Reply[None] = Reply(lambda _: None, lambda _: None)
         self._thread.supervisor.tell(member.parent_id, AgentRests(reply=reply, text=text))
-
-
-async def hold(thread: ThreadActor, message: Hold) -> None:
-    """Become an agent. Whoever is subscribed already stays so in their own right."""
-    new = not thread.subscribers and thread.cold
-    thread.cold = False
-    thread.membership.join(message.family, message.member)
-    thread.state.settings = evolve(thread.state.settings, **message.bounds)
-    if new:
-        thread.set_status(IdleStatus())
-    for guest in message.guests:
-        _welcome(thread, guest)
-    message.reply.resolve(None)
-
-
-async def welcome(thread: ThreadActor, message: Welcome) -> None:
-    """One more hears of the thread."""
-    _welcome(thread, message.guest)
-    message.reply.resolve(None)
-
-
-def _welcome(thread: ThreadActor, guest: Subscriber) -> None:
-    if guest in thread.subscribers or guest.outbox.closed:
-        return
-    thread.subscribe(guest)
-    thread.membership.guests.add(guest)
-    for question in thread.questions.values():
-        guest.outbox.put(question)
-
-
-async def release(thread: ThreadActor, message: Release) -> None:
-    """Be a thread like any other from now on: it leaves when nobody is subscribed and nothing runs."""
-    thread.membership.part()
-    thread.unsubscribe(tuple(thread.membership.guests), lost=False)
-    message.reply.resolve(None)
-
-
-async def hear(thread: ThreadActor, message: AgentRests) -> None:
-    """Tell the model, if there is something to tell: in the turn that runs, which then asks it once more, or with the next."""
-    if message.text is None:
-        message.reply.resolve(None)
-        return
-    item = model_message("user", message.text)
-    if thread.turn is not None and thread.turn.joinable:
-        thread.turn.unsaid.append(Said((), item))
-    else:
-        await save(thread, lambda: [("response_item", item)])
-    message.reply.resolve(None)
-
-
-HANDLERS: Mapping[type, Callable[[ThreadActor, Any], Awaitable[None]]] = {
-    Hold: hold,
-    Welcome: welcome,
-    Release: release,
-    AgentRests: hear,
-}
-"""By the type of message."""

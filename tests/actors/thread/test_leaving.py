@@ -5,7 +5,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.embedding import ThreadClosed
-from spindle.actors.thread.actor import LOST_CLIENT_DELAY
+from spindle.actors.thread.joining import LOST_CLIENT_DELAY
 from spindle.actors.thread.messages import LeaveNow
 from spindle.actors.turn.life import TurnState
 from spindle.rpc.protocol.errors import RpcError
@@ -50,7 +50,7 @@ async def test_interrupt_ends_the_turn_with_the_last_subscriber(opened, scripted
 
 async def lose(runtime, thread):
     """The thread's client goes away without a word, and the thread has noticed."""
-    [subscriber] = runtime.registry._actors[thread.id].subscribers
+    [subscriber] = runtime.registry._actors[thread.id].core.subscribers
     runtime.registry.leave_all(subscriber)
     await thread.read()
     await wait_all_tasks_blocked()
@@ -99,7 +99,7 @@ async def test_the_turn_of_a_lost_client_is_interrupted_only_when_the_delay_is_o
             await start_turn(runtime, thread.id, "first")
             await model.waiting.wait()
             await lose(runtime, thread)
-            assert actor(runtime, thread.id).turn.state is TurnState.RUNNING
+            assert actor(runtime, thread.id).core.turn.state is TurnState.RUNNING
             mock_clock.jump(LOST_CLIENT_DELAY)
             await seen.until("thread/closed")
         assert [turn.status for turn in await stored_turns(runtime, thread.id)] == ["interrupted"]

@@ -1,0 +1,33 @@
+"""What the model is told of a thread's surroundings: its settings, the AGENTS.md files and the skills."""
+
+from __future__ import annotations
+
+from spindle.actors.services.skills import announcement
+from spindle.actors.settings.settings import ThreadSettings, turn_context
+from spindle.actors.thread.state import OpenedThread
+from spindle.actors.turn.context import Included, Told, changes, opening, today
+from spindle.actors.turn.host import Entry
+from spindle.storage.outside import Readable
+
+
+def context_entries(
+    state: OpenedThread, settings: ThreadSettings, turn_id: str, readable: Readable | None
+) -> list[Entry]:
+    """The records that tell the model what it has not been told yet, of files only those that are `readable`.
+
+    Once they are recorded, the model counts as told.
+    """
+    conversation = state.conversation
+    date, zone = today()
+    now, included = Told.of(settings, date, zone), Included.of(state.config)
+    if conversation.last_context is None:
+        told = opening(settings, now, *surroundings(state, readable), included)
+    else:
+        before = Told.recorded(conversation.last_context)
+        told = changes(settings, before, now, state.new_developer_instructions, included)
+    return [*(("response_item", item) for item in told), ("turn_context", turn_context(settings, turn_id, date, zone))]
+
+
+def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | None, str | None]:
+    """(the text of the AGENTS.md files, the list of the skills), of files only those that are `readable`"""
+    return state.guidance.within(readable).text, announcement(state.skills, readable)
