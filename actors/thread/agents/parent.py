@@ -199,7 +199,7 @@ class ThreadAgents:
     def let_go(self) -> None:
         """The thread ends: its agents are on their own, unless it is closed and they with it."""
         for child in self._children():
-            if self._membership.closing:
+            if self._membership.ending:
                 self._end(child)
             else:
                 self._tell(child.id, lambda reply: Release(reply=reply))
@@ -249,13 +249,12 @@ class ThreadAgents:
 
     def _abandon(self, member: Member) -> None:
         """The agent is not wanted any more, however far it has come."""
-        member.reported = True
+        self._family.abandon(member)
         if member.id:
-            self._end(member)
-        self._family.leave(member)
+            self._thread.supervisor.end(member.id)
 
     def _end(self, member: Member) -> None:
-        member.closing = True
+        self._family.close(member)
         self._thread.supervisor.end(member.id)
 
     def _hold(self, member: Member, reply: Reply[None]) -> Hold:
