@@ -14,7 +14,7 @@ from spindle.actors.kernel.actor import Actor
 from spindle.actors.kernel.mailbox import wants_answer
 from spindle.actors.services.services import Services
 from spindle.actors.tasks.faults import said
-from spindle.actors.thread import changes, messages, terminals, view
+from spindle.actors.thread import changes, messages, view
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.life import LEAVES, ThreadEffect, ThreadEvent
 from spindle.actors.thread.loading.loading import Opening, open_thread
@@ -174,9 +174,9 @@ _HANDLERS: Mapping[type, _Handler] = {
     messages.InjectItems: lambda thread, message: changes.inject_items(thread.core, thread.parts.tools, message),
     messages.UpdateSettings: lambda thread, message: changes.update_settings(thread.core, message),
     messages.CountElicitation: lambda thread, message: changes.count_elicitation(thread.core, message),
-    messages.ListTerminals: lambda thread, message: terminals.list_terminals(thread.parts.tools, message),
-    messages.EndTerminal: lambda thread, message: terminals.end_terminal(thread.core, thread.parts.tools, message),
-    messages.EndTerminals: lambda thread, message: terminals.end_terminals(thread.core, thread.parts.tools, message),
+    messages.ListTerminals: lambda thread, message: thread.parts.tools.list_terminals(message),
+    messages.EndTerminal: lambda thread, message: thread.parts.tools.end_terminal(message),
+    messages.EndTerminals: lambda thread, message: thread.parts.tools.end_terminals(message),
     messages.Settle: lambda thread, _: thread.parts.recording.settled(),
     messages.TurnEnded: lambda thread, _: thread.turn_ended(),
     messages.StopThread: lambda thread, _: thread.on(ThreadEvent.STOP),

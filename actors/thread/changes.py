@@ -24,10 +24,9 @@ from spindle.actors.thread.messages import (
     UpdateMetadata,
     UpdateSettings,
 )
-from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import save
 from spindle.actors.thread.repository import git_columns, patched, set_git
-from spindle.actors.thread.surroundings import context_entries
+from spindle.actors.thread.surroundings import context_entries, find_readable
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.usage import token_usage
 from spindle.actors.thread.view import describe, with_turns

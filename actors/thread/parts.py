@@ -21,6 +21,6 @@ class Parts:
         self.membership = Membership(core)
         self.agents = ThreadAgents(core, self.membership)
         self.servers = ThreadServers(core, self.membership)
-        self.tools = ThreadTools(core.services, self.servers, self.agents)
+        self.tools = ThreadTools(core, self.servers, self.agents)
         self.turns = TurnQueue(core, self.recording, self.tools, self.servers, self.membership)
         self.joining = Joining(core, self.membership, self.agents, self.servers)

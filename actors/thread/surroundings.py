@@ -1,10 +1,15 @@
-"""What the model is told of a thread's surroundings: its settings, the AGENTS.md files and the skills."""
+"""What the model is told of a thread's surroundings: its settings, and of the AGENTS.md files and skills what it may read."""
 
 from __future__ import annotations
 
+import trio
+
 from spindle.actors.services.skills import announcement
+from spindle.actors.settings.reading import bounds_of, readable_files
 from spindle.actors.settings.settings import ThreadSettings, turn_context
+from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.state import OpenedThread
+from spindle.actors.tools.sandbox.confinement import Grants
 from spindle.actors.turn.context import Included, Told, changes, opening, today
 from spindle.actors.turn.host import Entry
 from spindle.storage.outside import Readable
@@ -31,3 +36,14 @@ def context_entries(
 def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | None, str | None]:
     """(the text of the AGENTS.md files, the list of the skills), of files only those that are `readable`"""
     return state.guidance.within(readable).text, announcement(state.skills, readable)
+
+
+async def find_readable(thread: ThreadCore, settings: ThreadSettings, granted: Grants) -> Readable | None:
+    """What of the files that were read when the thread was opened may be read; None if it is all of them."""
+    state = thread.state
+    if bounds_of(settings) == state.read_within or not state.tells_of_files:
+        return None
+    readable = readable_files(thread.services.home, settings, granted)
+    if readable is not None:
+        await trio.to_thread.run_sync(readable, settings.cwd, abandon_on_cancel=True)  # it does not block again
+    return readable

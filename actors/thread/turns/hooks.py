@@ -33,7 +33,7 @@ def turn_hooks(
     state = thread.state
     if not state.hooks.handlers:
         return None
-    runner = tools.runner(thread.tasks, state.config)
+    runner = tools.runner()
     path = state.conversation.path
     return TurnHooks(
         handlers=state.hooks.handlers,

@@ -17,11 +17,10 @@ from spindle.actors.tasks.faults import fault, said
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import TurnEnded
-from spindle.actors.thread.reading import find_readable
 from spindle.actors.thread.recording import Recording
 from spindle.actors.thread.repository import look_at_repository
 from spindle.actors.thread.servers import ThreadServers
-from spindle.actors.thread.surroundings import context_entries
+from spindle.actors.thread.surroundings import context_entries, find_readable
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import tell_done
 from spindle.actors.thread.turns.host import ThreadHost
@@ -278,7 +277,7 @@ class TurnTask:
             compact_at=self._host.info.compact_at,
             output_schema=turn.params.output_schema,
             patch_progress=state.config.features("apply_patch_streaming_events", False),
-            toolbox=self._tools.toolbox(state, self._settings, self._host.info, thread.tasks),
+            toolbox=self._tools.toolbox(self._settings, self._host.info),
             client_metadata=turn.params.responsesapi_client_metadata or {},
             subagent="collab_spawn" if self._membership.parent_id is not None else None,
             parent_thread_id=self._membership.parent_id,
@@ -338,7 +337,7 @@ class TurnTask:
             self._turn.beside -= 1
 
     async def _run_script(self, script: UsersCommand) -> dict[str, Any]:
-        runner = self._tools.runner(self._thread.tasks, self._state.config)
+        runner = self._tools.runner()
         return message("user", await run_users_command(runner, self._host, str(uuid.uuid4()), script))
 
 
