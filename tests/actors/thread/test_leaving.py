@@ -1,5 +1,8 @@
 """When threads end: subscribers that leave or are lost, archiving, and the end of the runtime."""
 
+import gc
+import weakref
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -143,3 +146,22 @@ async def test_closing_the_runtime_interrupts_and_records_what_runs(opened, scri
     with pytest.raises(RpcError, match="shutting down"):
         async with runtime.start_thread():
             pass
+
+
+async def test_a_thread_that_has_ended_is_freed_without_the_garbage_collector(opened, actor, witness):
+    async with opened() as runtime:
+        seen = witness(runtime)
+        gc.collect()
+        gc.disable()
+        try:
+            async with runtime.start_thread() as thread:
+                await thread.run("hi")
+                ended = actor(runtime, thread.id)
+                parts = [ended, ended.core, ended.core.state.conversation, *vars(ended.parts).values()]
+                left = [weakref.ref(part) for part in parts]
+                del ended, parts
+            await seen.until("thread/closed")
+            await wait_all_tasks_blocked()
+            assert [ref() for ref in left if ref() is not None] == []
+        finally:
+            gc.enable()
