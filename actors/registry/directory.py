@@ -54,22 +54,24 @@ class Directory:
 
     def state(self, thread_id: str) -> OpenedThread | None:
         """The state of a loaded thread; None for one that is loading, or not loaded."""
-        return getattr(self._actor(thread_id), "state", None)
+        actor = self._actor(thread_id)
+        return None if actor is None else actor.core.loaded
 
     def status(self, thread_id: str) -> ThreadStatus:
         """A thread's status, `notLoaded` included."""
         actor = self._actor(thread_id)
-        return NotLoadedStatus() if actor is None else actor.status
+        return NotLoadedStatus() if actor is None else actor.core.status
 
     def servers(self, thread_id: str) -> McpServers | None:
         """The MCP servers of a thread; None if it has none, or is not loaded."""
         actor = self._actor(thread_id)
-        return None if actor is None else actor.servers.running
+        return None if actor is None else actor.parts.servers.running
 
     def turn_id(self, thread_id: str) -> str | None:
         """The id of the turn that is running in a thread, if any."""
         actor = self._actor(thread_id)
-        return None if actor is None or actor.turn is None else actor.turn.id
+        turn = None if actor is None else actor.core.turn
+        return None if turn is None else turn.id
 
     def _actor(self, thread_id: str) -> ThreadActor | None:
         entry = self._entries.get(thread_id)

@@ -149,7 +149,7 @@ class Registry(Actor):
 
     async def idle(self) -> None:
         """Wait until no turn is running."""
-        while running := [actor.turn.done for actor in self.directory.actors() if actor.turn is not None]:
+        while running := [turn.done for actor in self.directory.actors() if (turn := actor.core.turn) is not None]:
             for done in running:
                 await done.wait()
 
@@ -242,7 +242,7 @@ class Registry(Actor):
                 return [_leave(thread_id, subscriber) for thread_id in subscriber.threads]
             case ReloadServers():
                 for actor in self._actors.values():
-                    actor.servers.reload()
+                    actor.parts.servers.reload()
             case Started(thread_id, generation):
                 return self._apply(thread_id, self._table.started(thread_id, generation))
             case Retire(thread_id, generation, seen):

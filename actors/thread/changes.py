@@ -5,11 +5,10 @@ Each handler answers when its change is on disk, and changes what is in memory o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import trio
-from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.delivery.events import Event
@@ -17,6 +16,7 @@ from spindle.actors.settings.allowed import check
 from spindle.actors.settings.recorded import applied
 from spindle.actors.settings.requests import changed
 from spindle.actors.settings.settings import shown
+from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import (
     CountElicitation,
     InjectItems,
@@ -26,13 +26,14 @@ from spindle.actors.thread.messages import (
     UpdateMetadata,
     UpdateSettings,
 )
-from spindle.actors.thread.reading import find_readable
-from spindle.actors.thread.recording import context_entries, git_columns, save, set_git
+from spindle.actors.thread.recording import save
+from spindle.actors.thread.repository import git_columns, patched, set_git
+from spindle.actors.thread.surroundings import context_entries, find_readable
+from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.usage import token_usage
 from spindle.actors.thread.view import describe, with_turns
 from spindle.rpc.protocol.errors import internal_error, invalid_request
-from spindle.rpc.protocol.shapes import ABSENT
-from spindle.rpc.protocol.thread_changes import ThreadElicitationResponse, ThreadMetadataGitInfoUpdateParams
+from spindle.rpc.protocol.thread_changes import ThreadElicitationResponse
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
 from spindle.rpc.protocol.threads import GitInfo, ThreadNameUpdatedNotification
 from spindle.storage.home import Home
@@ -41,18 +42,8 @@ from spindle.storage.rollout.records import Entry
 from spindle.storage.threads.codex_database import tell_codex
 from spindle.storage.threads.names import record_name
 
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
 
-
-def patched(git: GitInfo | None, patch: ThreadMetadataGitInfoUpdateParams) -> tuple[GitInfo, dict[str, str | None]]:
-    """(the repository's state with the patch applied, the members that it sets or clears)"""
-    given = {name: getattr(patch, name) for name in ("sha", "branch", "origin_url")}
-    given = {name: value for name, value in given.items() if value is not ABSENT}
-    return evolve(git or GitInfo(), **given), given
-
-
-async def set_name(thread: ThreadActor, message: SetName) -> None:
+async def set_name(thread: ThreadCore, message: SetName) -> None:
     """In the rollout, and in the home's index of names, which Codex reads."""
     state, id, name = thread.state, thread.thread_id, message.name
     if not state.ephemeral:
@@ -73,7 +64,7 @@ def _record_name(home: Home, id: str, name: str) -> None:
     tell_codex(home, id, {"name": name, "title": name})
 
 
-async def update_metadata(thread: ThreadActor, message: UpdateMetadata) -> None:
+async def update_metadata(thread: ThreadCore, message: UpdateMetadata) -> None:
     """Another session_meta line in the rollout, the last of which counts; a rollout yet to be made begins with it."""
     state = thread.state
     if state.ephemeral:
@@ -90,7 +81,7 @@ async def update_metadata(thread: ThreadActor, message: UpdateMetadata) -> None:
     message.reply.resolve(describe(thread))
 
 
-async def set_memory_mode(thread: ThreadActor, message: SetMemoryMode) -> None:
+async def set_memory_mode(thread: ThreadCore, message: SetMemoryMode) -> None:
     """As metadata is, but a rollout is made for it, as Codex does."""
     if thread.state.ephemeral:
         raise invalid_request(f"ephemeral thread does not support memory mode updates: {thread.thread_id}")
@@ -106,7 +97,7 @@ async def set_memory_mode(thread: ThreadActor, message: SetMemoryMode) -> None:
     message.reply.resolve(None)
 
 
-async def _save_meta(thread: ThreadActor, apply: Callable[[], object], restore: Callable[[], object]) -> None:
+async def _save_meta(thread: ThreadCore, apply: Callable[[], object], restore: Callable[[], object]) -> None:
     conversation = thread.state.conversation
 
     def entries() -> list[Entry]:
@@ -120,7 +111,7 @@ async def _save_meta(thread: ThreadActor, apply: Callable[[], object], restore: 
         raise
 
 
-async def roll_back(thread: ThreadActor, message: RollBack) -> None:
+async def roll_back(thread: ThreadCore, message: RollBack) -> None:
     """Nothing is deleted: a line says how many turns no longer count, and the conversation is read anew."""
     state, conversation = thread.state, thread.state.conversation
     if state.ephemeral:
@@ -140,10 +131,10 @@ async def roll_back(thread: ThreadActor, message: RollBack) -> None:
     message.reply.resolve(await with_turns(describe(thread), snapshot, streamed=message.streamed))
 
 
-async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
+async def inject_items(thread: ThreadCore, tools: ThreadTools, message: InjectItems) -> None:
     """The next request to the model has them, be it of a turn that runs already."""
     state = thread.state
-    readable = await find_readable(thread, state.settings)
+    readable = await find_readable(thread, state.settings, tools.granted)
 
     def entries() -> list[Entry]:
         told = state.conversation.last_context is not None
@@ -157,7 +148,7 @@ async def inject_items(thread: ThreadActor, message: InjectItems) -> None:
     message.reply.resolve(None)
 
 
-async def update_settings(thread: ThreadActor, message: UpdateSettings) -> None:
+async def update_settings(thread: ThreadCore, message: UpdateSettings) -> None:
     """For the turns that follow; one that runs keeps its own. A rollout yet to be made learns of them by its first turn."""
     state, before = thread.state, thread.state.settings
     after = changed(before, message.params, state.config, thread.services.cwd)
@@ -171,22 +162,10 @@ async def update_settings(thread: ThreadActor, message: UpdateSettings) -> None:
         thread.emit(ThreadSettingsUpdatedNotification(thread.thread_id, shown(after)))
 
 
-async def count_elicitation(thread: ThreadActor, message: CountElicitation) -> None:
+async def count_elicitation(thread: ThreadCore, message: CountElicitation) -> None:
     """Kept in memory: such a question does not outlive the client that put it."""
     state = thread.state
     if state.elicitations + message.step < 0:
         raise invalid_request("out-of-band elicitation count is already zero")
     state.elicitations += message.step
     message.reply.resolve(ThreadElicitationResponse(state.elicitations, state.elicitations > 0))
-
-
-HANDLERS: Mapping[type, Callable[[ThreadActor, Any], Awaitable[None]]] = {
-    SetName: set_name,
-    UpdateMetadata: update_metadata,
-    SetMemoryMode: set_memory_mode,
-    RollBack: roll_back,
-    InjectItems: inject_items,
-    UpdateSettings: update_settings,
-    CountElicitation: count_elicitation,
-}
-"""By the type of message."""

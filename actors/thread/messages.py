@@ -261,9 +261,9 @@ class TurnEnded(Urgent):
 
 @frozen
 class LeaveNow(Urgent):
-    """From the timer set when the last subscriber left; `token` tells which."""
+    """From the timer of the delay that was set when the last subscriber left: the delay numbered `delay` has passed."""
 
-    token: int
+    delay: int
 
 
 @frozen

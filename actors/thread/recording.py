@@ -1,85 +1,30 @@
-"""Writing to a thread's rollout outside of what its turn writes: from nothing, between turns, and while one runs."""
+"""What a thread writes outside of its turns' own records: lines of its rollout, and what is kept beside it of a turn."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from attrs import evolve
+import trio
 
-from spindle.actors.services.skills import announcement
-from spindle.actors.settings.recorded import turn_context
-from spindle.actors.settings.settings import ThreadSettings
-from spindle.actors.tools.git import read_git
-from spindle.actors.turn.context import Included, Told, changes, opening, today
-from spindle.rpc.protocol.errors import internal_error, invalid_request
-from spindle.rpc.protocol.threads import GitInfo
-from spindle.storage.outside import Readable
-from spindle.storage.rollout import records
+from spindle.actors.services.bookkeeping import EndedTurn
+from spindle.actors.thread.core import ThreadCore
+from spindle.actors.thread.messages import Settle
+from spindle.actors.thread.repository import look_at_repository
+from spindle.actors.thread.turns.live import LiveTurn
+from spindle.rpc.protocol.errors import RpcError, internal_error, invalid_request
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.records import Entry
 from spindle.storage.rollout.writer_lock import WriterBusy
 
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
-    from spindle.actors.thread.state import OpenedThread
+log = logging.getLogger("spindle")
 
-_GIT_KEYS = {"sha": "commit_hash", "branch": "branch", "origin_url": "repository_url"}
-
-
-def context_entries(
-    state: OpenedThread, settings: ThreadSettings, turn_id: str, readable: Readable | None
-) -> list[Entry]:
-    """What tells the model of its surroundings, as far as it has not been told and of files no more than are `readable`.
-
-    Recorded, it counts as told.
-    """
-    conversation = state.conversation
-    date, zone = today()
-    now, included = Told.of(settings, date, zone), Included.of(state.config)
-    if conversation.last_context is None:
-        told = opening(settings, now, *surroundings(state, readable), included)
-    else:
-        before = Told.recorded(conversation.last_context)
-        told = changes(settings, before, now, state.new_developer_instructions, included)
-    context = turn_context(settings, turn_id, date, zone)
-    return [*map(records.response_item, told), records.turn_context(context)]
+KEEP_TIMEOUT = 10.0
+"""Seconds that a thread waits at its end for what is kept of its turns beside the rollout."""
 
 
-def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | None, str | None]:
-    """(what the AGENTS.md files say, what announces the skills), as far as these are `readable`"""
-    return state.guidance.within(readable).text, announcement(state.skills, readable)
-
-
-async def look_at_repository(state: OpenedThread) -> None:
-    """Before the rollout is created: note the repository around the thread, under what a client has set already."""
-    if state.conversation.stored:
-        return
-    found = await read_git(state.settings.cwd) or GitInfo()
-    set_git(state, evolve(found, **state.git_set))
-
-
-def set_git(state: OpenedThread, git: GitInfo) -> None:
-    """Let this be what is known of the repository, in the thread and in its session_meta."""
-    meta = git_meta(git)
-    state.git = git if meta else None
-    state.conversation.meta.pop("git", None)
-    if meta:
-        state.conversation.meta["git"] = meta
-
-
-def git_columns(git: GitInfo) -> dict[str, str | None]:
-    """The same as Codex's database has it."""
-    return {"git_sha": git.sha, "git_branch": git.branch, "git_origin_url": git.origin_url}
-
-
-def git_meta(git: GitInfo) -> dict[str, str]:
-    """The `git` member of a session_meta line."""
-    return {key: value for name, key in _GIT_KEYS.items() if (value := getattr(git, name)) is not None}
-
-
-async def save(thread: ThreadActor, entries: Callable[[], Sequence[Entry]]) -> None:
-    """Append lines to the rollout, creating it if need be, and return when they are on disk.
+async def save(thread: ThreadCore, entries: Callable[[], Sequence[Entry]]) -> None:
+    """Append lines to the rollout, creating it if it is new. Returns when they are on disk.
 
     `entries` is called when the rollout is open and known to be as others left it. Raises RpcError: another process is
     writing, or the lines could not be saved.
@@ -105,3 +50,59 @@ async def save(thread: ThreadActor, entries: Callable[[], Sequence[Entry]]) -> N
         raise invalid_request(f"thread {thread.thread_id} already has an active writer: {error.holder}") from error
     except (JournalError, OSError) as error:
         raise internal_error(f"the thread's history could not be saved: {error}") from error
+
+
+class Recording:
+    """What a thread has still to write, or to have kept."""
+
+    def __init__(self, thread: ThreadCore) -> None:
+        self._thread = thread
+        self._unsettled: list[Callable[[], None]] = []
+        self._kept: list[trio.Event] = []
+
+    def settle(self, finish: Callable[[], None]) -> None:
+        """Call `finish`, which records something, as soon as the rollout is open, at the latest when the thread ends."""
+        self._unsettled.append(finish)
+        self._thread.mailbox.post(Settle())
+
+    async def settled(self) -> None:
+        """Open the rollout for what waits for that. A failure is logged."""
+        unsettled, self._unsettled = self._unsettled, []
+
+        def finished() -> Sequence[Entry]:
+            for finish in unsettled:
+                finish()
+            return ()
+
+        if unsettled:
+            try:
+                await save(self._thread, finished)
+            except RpcError as error:
+                log.error("thread %s: %s", self._thread.thread_id, error.message)
+
+    def keep_turn(self, turn: LiveTurn, *, unread: bool) -> trio.Event | None:
+        """Keep beside the rollout what the turn has cost and, if `unread`, that it is there to be read.
+
+        The event is set when that is kept; None for an ephemeral thread.
+        """
+        thread = self._thread
+        if thread.state.ephemeral:
+            return None
+        ended = EndedTurn(
+            thread.thread_id, turn.id, turn.tokens, turn.duration_ms, unread, thread.emit, thread.announce
+        )
+        kept = thread.supervisor.turn_ended(ended)
+        self._kept = [each for each in self._kept if not each.is_set()] + [kept]
+        return kept
+
+    async def kept(self) -> None:
+        """Wait until the ends of all turns are kept, at most `KEEP_TIMEOUT` seconds."""
+        if all(kept.is_set() for kept in self._kept):
+            return
+        with trio.move_on_after(KEEP_TIMEOUT) as waiting:
+            for kept in self._kept:
+                await kept.wait()
+        if waiting.cancelled_caught:
+            log.warning(
+                "thread %s is closed before the end of a turn is kept: clients are not notified", self._thread.thread_id
+            )

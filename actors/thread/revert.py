@@ -5,14 +5,18 @@ from __future__ import annotations
 import datetime
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import trio
 
 from spindle.actors.settings.recorded import applied
+from spindle.actors.thread import view
+from spindle.actors.thread.core import ThreadCore
+from spindle.actors.thread.messages import RevertTurns
 from spindle.actors.thread.recording import save
+from spindle.actors.thread.turns.queue import TurnQueue
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.read_states import ThreadReadStateChangedNotification
+from spindle.rpc.protocol.removal import ThreadRevertedNotification
 from spindle.storage.rollout import records
 from spindle.storage.rollout.fork import UnknownTurn
 from spindle.storage.rollout.lines import encode_line
@@ -23,13 +27,21 @@ from spindle.storage.threads.codex_database import tell_codex
 from spindle.storage.threads.reverting import Revert, write_segment
 from spindle.storage.threads.thread_errors import StoredThreadError
 
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
-
 log = logging.getLogger("spindle")
 
 
-async def revert(thread: ThreadActor, before_turn_id: str) -> str | None:
+async def revert_turns(thread: ThreadCore, turns: TurnQueue, message: RevertTurns) -> None:
+    """Revert now, or when the running turn, which is interrupted, has ended."""
+    if thread.turn is not None:
+        turns.revert_when_ended(message)
+        return
+    last = await revert(thread, message.before_turn_id)
+    where, _ = await view.kept(thread)
+    message.reply.resolve((where.show(view.describe(thread)), last))
+    thread.services.audience.announce(ThreadRevertedNotification(thread.thread_id))
+
+
+async def revert(thread: ThreadCore, before_turn_id: str) -> str | None:
     """End the history before a turn; returns the id of the last turn left. No turn may be running.
 
     The rollout is only added to: a `thread_rolled_back` line, which Codex understands too. A paginated history goes on in a
@@ -53,7 +65,7 @@ async def revert(thread: ThreadActor, before_turn_id: str) -> str | None:
     return left[-1] if left else None
 
 
-async def _begin_segment(thread: ThreadActor, before_turn_id: str | None) -> None:
+async def _begin_segment(thread: ThreadCore, before_turn_id: str | None) -> None:
     """Have the thread go on in a new file, with the settings that it has now."""
     state, id = thread.state, thread.thread_id
     conversation = state.conversation
@@ -80,7 +92,7 @@ async def _begin_segment(thread: ThreadActor, before_turn_id: str | None) -> Non
     state.created_at = int(now.timestamp())  # as whoever reads the new file will say
 
 
-async def _keep_read_state(thread: ThreadActor, left: list[str]) -> None:
+async def _keep_read_state(thread: ThreadCore, left: list[str]) -> None:
     id, services = thread.thread_id, thread.services
     try:
         state = await services.state.change(lambda db: turns_taken_back(db, id, left))

@@ -10,8 +10,12 @@ import orjson
 import trio
 from attrs import frozen
 
+from spindle.actors.thread.agents.child import Membership
+from spindle.actors.thread.core import ThreadCore
+from spindle.actors.thread.life import ThreadState
 from spindle.actors.thread.loading.agent import AgentThread
 from spindle.actors.thread.loading.loading import FromRollout
+from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.state import configure
 from spindle.actors.tools.interface import Call, Output, Permission, Tool, ToolHost, Use
 from spindle.rpc.protocol.converter import InvalidValue, structure
@@ -25,8 +29,6 @@ from spindle.storage.config.mcp_servers import approve_tool
 from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
-    from spindle.actors.thread.messages import AskServers
     from spindle.actors.tools.mcp.host import Question
     from spindle.actors.tools.mcp.servers import McpServers
     from spindle.actors.tools.mcp.tools import Runner
@@ -37,8 +39,9 @@ if TYPE_CHECKING:
 class ThreadServers:
     """The servers that one thread uses; most threads have none, and then nothing of MCP is even imported."""
 
-    def __init__(self, thread: ThreadActor) -> None:
+    def __init__(self, thread: ThreadCore, membership: Membership) -> None:
         self._thread = thread
+        self._membership = membership
         self._servers: McpServers | None = None
         self._stale = False
         self._held: list[object] | None = []
@@ -62,11 +65,11 @@ class ThreadServers:
 
     def _parents(self) -> McpServers | None:
         """Those of the thread that has this one as its agent, and that stays for as long as this one works."""
-        membership, opening = self._thread.membership, self._thread.opening
+        membership, opening = self._membership, self._thread.opening
         if membership.held:
             parent = membership.parent_id
-        elif self._thread.cold and isinstance(opening, AgentThread | FromRollout):  # it is about to be
-            parent = opening.parent_id
+        elif self._thread.life.state is ThreadState.COLD and isinstance(opening, AgentThread | FromRollout):
+            parent = opening.parent_id  # who is about to hold it
         else:
             parent = None
         return None if parent is None else self._thread.supervisor.servers(parent)
@@ -149,9 +152,13 @@ class ThreadServers:
 
     # -- for clients
 
-    async def answer(self, message: AskServers) -> object:
-        """The answer to a client's question."""
-        return await message.work(await self._loaded())
+    def answer(self, message: AskServers) -> None:
+        """Answer a client's question, beside the thread's messages."""
+
+        async def work() -> object:
+            return await message.work(await self._loaded())
+
+        self._thread.answer_later(message.reply, work)
 
     # -- for the servers (ThreadHost)
 

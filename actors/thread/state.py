@@ -29,7 +29,6 @@ from spindle.storage.outside import Readable
 from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.skills import Skill, may_use
-from spindle.storage.threads.summary import ThreadSummary
 
 
 @define(eq=False)
@@ -174,8 +173,3 @@ async def save_history(services: Services, conversation: Conversation, history: 
         raise
     finally:
         conversation.end()
-
-
-def git_info(summary: ThreadSummary) -> GitInfo | None:
-    """The repository state of a stored thread as clients see it."""
-    return None if summary.git is None else GitInfo(summary.git.sha, summary.git.branch, summary.git.origin_url)

@@ -1,4 +1,4 @@
-"""The tools a thread has, and what of them outlives a call or a turn."""
+"""The tools of a thread, and what of them outlives a call or a turn."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from spindle.actors.services.services import Services
 from spindle.actors.settings.catalogue import ModelInfo, models
 from spindle.actors.settings.settings import ThreadSettings
-from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.thread.agents.parent import ThreadAgents
-from spindle.actors.thread.loading.loading import OpenedThread
+from spindle.actors.thread.core import ThreadCore
+from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.tools.agents.tools import agent_tools
 from spindle.actors.tools.approvals.permissions import RequestPermissions
@@ -28,7 +27,7 @@ from spindle.actors.tools.patch.on_path import programs
 from spindle.actors.tools.patch.tool import ApplyPatch, PatchCommands
 from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.actors.tools.request_user_input import RequestUserInput
-from spindle.actors.tools.sandbox.confinement import Confinement
+from spindle.actors.tools.sandbox.confinement import NOTHING, Confinement, Grants
 from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.actors.tools.update_plan import UpdatePlan
 from spindle.actors.turn.toolbox import Offered, Toolbox
@@ -38,24 +37,24 @@ from spindle.storage.config import Config
 log = logging.getLogger("spindle")
 
 _ACTING = (ExecCommandTool, WriteStdinTool, ShellTool, ShellCommandTool, ApplyPatch, ViewImage, RequestPermissions)
-"""Tools that need an environment: they act on the machine, read its files or ask to."""
+"""Tools that need an environment: they act on the machine, read its files, or ask for permission to."""
 
 
 class ThreadTools:
-    """What one thread can do in the world."""
+    """What one thread can do on the machine and elsewhere."""
 
-    def __init__(self, services: Services, servers: ThreadServers, agents: ThreadAgents) -> None:
-        self._services = services
+    def __init__(self, thread: ThreadCore, servers: ThreadServers, agents: ThreadAgents) -> None:
+        self._thread = thread
         self._servers = servers
         self._agents = agents
         self._runner: Runner | None = None
         self._patches: TurnPatches | None = None
 
-    def runner(self, tasks: Tasks, config: Config) -> Runner:
-        """What runs the thread's commands, among the thread's `tasks` and in the environment that `config` gives them."""
-        services, runner = self._services, self._runner
+    def runner(self) -> Runner:
+        """What runs the thread's commands, in the environment that the thread's configuration gives them."""
+        services, config, runner = self._thread.services, self._thread.state.config, self._runner
         if runner is None:
-            home = services.home.path
+            home, tasks = services.home.path, self._thread.tasks
             runner = Runner(
                 services.warden, tasks, services.sandbox, services.rules, home, programs=partial(programs, home)
             )
@@ -65,14 +64,14 @@ class ThreadTools:
         return runner
 
     @property
-    def running(self) -> Runner | None:
-        """What runs the thread's commands, None if there has been none."""
-        return self._runner
+    def granted(self) -> Grants:
+        """What the user has granted for the session."""
+        return NOTHING if self._runner is None else self._runner.remembered.granted("")
 
-    def toolbox(self, state: OpenedThread, settings: ThreadSettings, info: ModelInfo, tasks: Tasks) -> Toolbox:
-        """The tools of a turn that begins now, with `settings`."""
-        config = state.config
-        runner = self.runner(tasks, config)
+    def toolbox(self, settings: ThreadSettings, info: ModelInfo) -> Toolbox:
+        """The tools of a turn that begins now with `settings`, for the model `info`."""
+        services, state = self._thread.services, self._thread.state
+        config, runner = state.config, self.runner()
         runner.profile = settings.profile
         patches = self._patches = TurnPatches(runner.remembered, runner.confinement)
         grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
@@ -90,7 +89,7 @@ class ThreadTools:
         if config.offers_tool("view_image") and config.features("view_image", True):
             offered.append(ViewImage(runner.confinement))
         if self._agents.allowed:
-            listed = self._services.model_lists.entries(settings.model_provider, config)
+            listed = services.model_lists.entries(settings.model_provider, config)
             reading = runner.confinement if settings.has_environment else _no_files
             offered += agent_tools(self._agents, models(config, listed), reading)
         offered += [DynamicTool(spec) for spec in state.dynamic_tools]
@@ -100,21 +99,46 @@ class ThreadTools:
         return Toolbox(offered, hidden, self._servers, info.output)
 
     async def finish_turn(self, host: ToolHost) -> None:
-        """The turn ends: say what is to be said of it in all."""
+        """The turn ends: emit the diff of all its patches."""
         patches, self._patches = self._patches, None
         if patches is not None:
             try:
                 await patches.finish(host)
             except Exception:
-                log.exception("the diff of a turn of thread %s could not be told", host.thread_id)
+                log.exception("the diff of a turn of thread %s could not be emitted", host.thread_id)
+
+    # -- commands that have outlived their calls
+
+    def list_terminals(self, message: ListTerminals) -> None:
+        """Answer with those that run, the longest unused first."""
+        message.reply.resolve([] if self._runner is None else self._runner.sessions.terminals())
+
+    def end_terminal(self, message: EndTerminal) -> None:
+        """End one, and answer when it has ended, beside the thread's messages."""
+        runner = self._runner
+
+        async def end() -> bool:
+            return runner is not None and await runner.sessions.terminate(message.process_id)
+
+        self._thread.answer_later(message.reply, end)
+
+    def end_terminals(self, message: EndTerminals) -> None:
+        """End all, and answer when they have ended, beside the thread's messages."""
+        runner = self._runner
+
+        async def end() -> None:
+            if runner is not None:
+                await runner.sessions.clean()
+
+        self._thread.answer_later(message.reply, end)
 
 
 def _shells(
     config: Config, info: ModelInfo, runner: Runner, taker: PatchCommands, grammar: bool
 ) -> tuple[list[Offered], list[Tool]]:
-    """(the tools that run commands as `info` has the model offered them, those that it may call all the same)
+    """(the tools that run commands, as `info` says which the model is offered; others that it may call all the same)
 
-    Where `features.shell_tool` is off there are none, so that a call to one runs nothing.
+    Where `features.shell_tool` is off there are none: a call to one runs nothing.
     """
     if not config.features("shell_tool", True):
         return [], []
@@ -135,8 +159,11 @@ def _no_files(host: ToolHost) -> Confinement | None:
 
 
 def web_search(config: Config, *, unconfined: bool) -> Sequence[Mapping[str, Any]]:
-    """The offer of the provider's web search: of pages it knows already, or of the live web, which commands without a
-    sandbox could reach as well, where it is allowed. `[tools.web_search]` says which pages, how much, and from where."""
+    """The offer of the provider's web search: of cached pages, or of the live web.
+
+    Where commands run without a sandbox and can reach the web anyway, the search is live, if the requirements allow it.
+    `[tools.web_search]` says which pages, how much, and from where.
+    """
     mode, allowed = config.web_search, config.requirements.web_search_modes
     if mode == "disabled":
         return []

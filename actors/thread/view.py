@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from attrs import evolve
@@ -11,6 +11,7 @@ from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.settings.permissions import profile_of
 from spindle.actors.settings.restrictions import REVIEWER
+from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import ReadThread, TakeSnapshot
 from spindle.actors.thread.turn_pages import end_cursors, turns_page
 from spindle.rpc.protocol.converter import structure, unstructure
@@ -28,11 +29,8 @@ from spindle.storage.state.goals import StoredGoal, get_goal
 from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads.summary import parent_of
 
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
 
-
-def describe(thread: ThreadActor, turns: list[Turn] | None = None) -> Thread:
+def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
     """The thread as clients see it, but for what is kept beside its rollout."""
     state, meta = thread.state, thread.state.conversation.meta
     return Thread(
@@ -65,13 +63,13 @@ def describe(thread: ThreadActor, turns: list[Turn] | None = None) -> Thread:
     )
 
 
-async def kept(thread: ThreadActor) -> tuple[Placements, StoredGoal | None]:
+async def kept(thread: ThreadCore) -> tuple[Placements, StoredGoal | None]:
     """What is kept about the thread beside its rollout: its section, its goal."""
     id = thread.thread_id
     return await thread.services.state.read_or(lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None))
 
 
-async def turns_now(thread: ThreadActor, *, whole: bool = False) -> Snapshot:
+async def turns_now(thread: ThreadCore, *, whole: bool = False) -> Snapshot:
     """All turns; the running one with what has been streamed of its next message, under the id its deltas carry.
 
     `whole`: all of them are going to be read.
@@ -93,7 +91,7 @@ async def built(snapshot: Snapshot) -> list[Turn]:
 
 
 async def first_page(
-    thread: ThreadActor, params: ThreadResumeParams, snapshot: Snapshot
+    thread: ThreadCore, params: ThreadResumeParams, snapshot: Snapshot
 ) -> ThreadTurnsListResponse | None:
     """The page of turns that a resume asks for."""
     if (asked := params.initial_turns_page) is None:
@@ -102,13 +100,13 @@ async def first_page(
     return await trio.to_thread.run_sync(turns_page, snapshot, page)
 
 
-def started(thread: ThreadActor, shown: Thread) -> ThreadStartResponse:
+def started(thread: ThreadCore, shown: Thread) -> ThreadStartResponse:
     """The answer to whoever starts or forks the thread."""
     return ThreadStartResponse(**_loaded(thread, shown))
 
 
 def resumed(
-    thread: ThreadActor, shown: Thread, snapshot: Snapshot, page: ThreadTurnsListResponse | None
+    thread: ThreadCore, shown: Thread, snapshot: Snapshot, page: ThreadTurnsListResponse | None
 ) -> ThreadResumeResponse:
     """The answer to whoever resumes it."""
     turns_cursor, items_cursor = end_cursors(snapshot)
@@ -120,7 +118,7 @@ def resumed(
     )
 
 
-def _loaded(thread: ThreadActor, shown: Thread) -> dict[str, Any]:
+def _loaded(thread: ThreadCore, shown: Thread) -> dict[str, Any]:
     settings = thread.state.settings
     return {
         "thread": shown,
@@ -139,7 +137,7 @@ def _loaded(thread: ThreadActor, shown: Thread) -> dict[str, Any]:
     }
 
 
-async def read(thread: ThreadActor, message: ReadThread) -> None:
+async def read(thread: ThreadCore, message: ReadThread) -> None:
     """thread/read of a loaded thread."""
     where, _ = await kept(thread)
     if not message.include_turns:
@@ -159,12 +157,12 @@ async def with_turns(shown: Thread, snapshot: Snapshot, *, streamed: bool) -> Th
         snapshot.close()
 
 
-async def take_snapshot(thread: ThreadActor, message: TakeSnapshot) -> None:
+async def take_snapshot(thread: ThreadCore, message: TakeSnapshot) -> None:
     """The turns, for a page of them."""
     message.reply.resolve(await _on_disk(thread, message.method))
 
 
-async def _on_disk(thread: ThreadActor, method: str, *, whole: bool = False) -> Snapshot:
+async def _on_disk(thread: ThreadCore, method: str, *, whole: bool = False) -> Snapshot:
     """The turns, for a method that needs them to be on disk."""
     if thread.state.ephemeral:
         raise invalid_request(f"ephemeral threads do not support {method}")

@@ -136,9 +136,9 @@ async def test_settings_are_in_force_from_the_next_turn_and_come_back(opened, re
 async def test_what_changes_nothing_is_neither_told_nor_written(opened, recorded, actor):
     async with opened() as runtime, runtime.start_thread() as thread:
         await run(thread, "hi")
-        before = actor(runtime, thread.id).state.settings
+        before = actor(runtime, thread.id).core.state.settings
         await update(runtime, thread.id, model=before.model)
-        assert actor(runtime, thread.id).state.settings is before
+        assert actor(runtime, thread.id).core.state.settings is before
         assert recorded(thread, "thread_settings_applied") == []
 
 
@@ -163,10 +163,10 @@ async def test_a_collaboration_mode_brings_its_model_and_follows_later_ones(open
     async with opened() as runtime, runtime.start_thread() as thread:
         mode = CollaborationMode("plan", CollaborationSettings("planner", "high"))
         await update(runtime, thread.id, collaboration_mode=mode)
-        settings = actor(runtime, thread.id).state.settings
+        settings = actor(runtime, thread.id).core.state.settings
         assert (settings.model, settings.effort) == ("planner", "high")
         await update(runtime, thread.id, model="other")
-        assert actor(runtime, thread.id).state.settings.collaboration_mode.settings.model == "other"
+        assert actor(runtime, thread.id).core.state.settings.collaboration_mode.settings.model == "other"
         with pytest.raises(RpcError, match="cannot be combined"):
             await update(runtime, thread.id, permissions=":workspace", sandbox_policy=WorkspaceWritePolicy())
         with pytest.raises(RpcError, match="unknown permission profile `x`"):
@@ -200,7 +200,7 @@ async def test_a_running_turn_is_interrupted_before_it_is_taken_back(opened, scr
         await model.waiting.wait()
         _, last = await revert(runtime, thread.id, running.id)
         assert last is None
-        assert actor(runtime, thread.id).turn is None
+        assert actor(runtime, thread.id).core.turn is None
         assert (await run(thread, "second")).status == "completed"
 
 
@@ -236,7 +236,7 @@ async def test_a_paginated_thread_goes_on_in_a_file_that_refers_to_the_one_befor
 
 def stored_at(runtime, thread):
     """The rollout of a loaded thread."""
-    return runtime.registry._actors[thread.id].state.conversation.path
+    return runtime.registry._actors[thread.id].core.state.conversation.path
 
 
 def heard(model):
@@ -269,7 +269,7 @@ async def test_a_loaded_thread_goes_on_where_another_program_has_reverted_it(ope
         async with runtime.start_thread(history_mode="paginated") as thread:
             turns = [await run(thread, text) for text in ("one", "two")]
             path = stored_at(runtime, thread)
-            meta = dict(actor(runtime, thread.id).state.conversation.meta)
+            meta = dict(actor(runtime, thread.id).core.state.conversation.meta)
             other = Revert(thread.id, path, meta, turns[1].id, [])
             newer = write_segment(runtime.services.home, other, datetime.now(), lambda: None)
             size = path.stat().st_size
@@ -323,7 +323,7 @@ async def test_a_thread_without_a_turn_can_be_deleted_an_ephemeral_one_not(opene
 async def test_a_file_outside_the_home_is_not_deleted(opened, actor, tmp_path):
     async with opened() as runtime, runtime.start_thread() as thread:
         await run(thread)
-        state = actor(runtime, thread.id).state
+        state = actor(runtime, thread.id).core.state
         inside, state.conversation.path = state.conversation.path, tmp_path / "elsewhere.jsonl"
         with pytest.raises(RpcError, match="is not in the home and cannot be deleted"):
             await delete(runtime, thread.id)

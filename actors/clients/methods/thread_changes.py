@@ -19,7 +19,6 @@ from spindle.actors.clients.methods.listing import described
 from spindle.actors.clients.methods.threads import mapped
 from spindle.actors.kernel.mailbox import Ask, Reply
 from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
-from spindle.actors.thread.changes import patched
 from spindle.actors.thread.messages import (
     Compact,
     CountElicitation,
@@ -29,8 +28,7 @@ from spindle.actors.thread.messages import (
     SetName,
     UpdateMetadata,
 )
-from spindle.actors.thread.recording import git_columns, git_meta
-from spindle.actors.thread.state import git_info
+from spindle.actors.thread.repository import git_columns, git_info, git_meta, patched
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.shapes import ABSENT

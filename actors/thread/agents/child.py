@@ -1,83 +1,67 @@
-"""What a thread is to the one that started it as an agent: kept loaded, watched by its guests, and reported on at its end.
-
-A thread that nobody has started as an agent is the root of a family of its own.
-"""
+"""What a thread is to the thread that started or resumed it as an agent. A thread without a parent is the root of a family."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
 import orjson
-from attrs import evolve
 
-from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.thread.agents.family import Family, Member
-from spindle.actors.thread.messages import AgentRests, Hold, Release, Welcome
-from spindle.actors.thread.recording import save
+from spindle.actors.thread.agents.life import MemberEffect
+from spindle.actors.thread.core import ThreadCore
+from spindle.actors.thread.messages import AgentRests
 from spindle.actors.tools.agents.agents import AgentStatus
-from spindle.actors.turn.context import message as model_message
-from spindle.actors.turn.host import Said
 from spindle.rpc.protocol.errors import invalid_request
-from spindle.rpc.protocol.threads import IdleStatus
 from spindle.rpc.protocol.turns import TurnError, TurnStatus
-from spindle.storage.rollout import records
 from spindle.storage.threads.summary import depth_of, parent_of
-
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
 
 
 class Membership:
-    """The place of `thread` in its family."""
+    """A thread's place in its family."""
 
-    def __init__(self, thread: ThreadActor) -> None:
+    def __init__(self, thread: ThreadCore) -> None:
         self._thread = thread
         self._member: Member | None = None
         self.family = Family()
-        self.guests: set[Subscriber] = set()
-        """Subscribers that have come because the parent's have, and that leave with it."""
 
     @property
     def held(self) -> bool:
-        """Whether the thread that started it wants it loaded."""
+        """Whether a parent keeps the thread loaded."""
         return self._member is not None
 
     @property
-    def closing(self) -> bool:
-        """Whether it is ended as an agent, and not merely left."""
-        return self._member is not None and self._member.closing
+    def ending(self) -> bool:
+        """Whether the thread is ended as an agent, and its own agents with it."""
+        return self._member is not None and self._member.ending
 
     @property
     def parent_id(self) -> str | None:
-        """The thread that started it, be it long ago."""
+        """The thread that started it, also if that was long ago."""
         return self._member.parent_id if self._member is not None else parent_of(self._thread.state.source)
 
     @property
     def depth(self) -> int:
-        """How many threads above it have started one another."""
+        """How far below the root of its family it is."""
         return self._member.depth if self._member is not None else depth_of(self._thread.state.source)
 
     def join(self, family: Family, member: Member) -> None:
-        """Somebody has started or resumed the thread as an agent. Raises RpcError if it has agents in another family."""
+        """Become the agent `member` of `family`. Raises RpcError if the thread has agents in another family."""
         if family is not self.family and self.family.children(self._thread.thread_id):
             raise invalid_request(f"thread {self._thread.thread_id} has agents of its own")
         self.part()
         self.family, self._member = family, member
 
     def part(self) -> None:
-        """That one does not want it any more; its own agents stay what they are."""
+        """Be no agent any more. The thread's own agents stay what they are."""
         member, self._member = self._member, None
         if member is not None:
             self.family.leave(member)
 
     def turn_began(self) -> None:
-        """A turn runs."""
+        """A turn with input begins."""
         self._become(AgentStatus("running"))
 
     def turn_ended(self, status: TurnStatus, error: TurnError | None, last_message: str | None) -> None:
-        """It does not any more."""
+        """A turn with input has ended."""
         if status == "completed":
             self._become(AgentStatus("completed", last_message))
         elif status == "failed":
@@ -86,78 +70,25 @@ class Membership:
             self._become(AgentStatus("interrupted"))
 
     def ended(self) -> None:
-        """The thread is gone."""
+        """The thread has ended."""
         self._become(AgentStatus("shutdown"))
         self.part()
 
     def _become(self, status: AgentStatus) -> None:
-        member = self._member
-        if member is None:
+        if (member := self._member) is None:
             return
-        self.family.become(member, status)
-        if status.kind == "running":
-            return
-        text = None
-        if status.final and not member.reported:
-            member.reported = True
-            told = orjson.dumps({"agent_path": member.id, "status": status.stored()}).decode()
-            text = f"<subagent_notification>\n{told}\n</subagent_notification>"
+        effects = self.family.become(member, status)
+        if MemberEffect.REPORT in effects:
+            self._tell_parent(member, _report(member))
+        elif MemberEffect.WAKE in effects:
+            self._tell_parent(member, None)
+
+    def _tell_parent(self, member: Member, text: str | None) -> None:
         reply: Reply[None] = Reply(lambda _: None, lambda _: None)
         self._thread.supervisor.tell(member.parent_id, AgentRests(reply=reply, text=text))
 
 
-async def hold(thread: ThreadActor, message: Hold) -> None:
-    """Become an agent. Whoever is subscribed already stays so in their own right."""
-    new = not thread.subscribers and thread.cold
-    thread.cold = False
-    thread.membership.join(message.family, message.member)
-    thread.state.settings = evolve(thread.state.settings, **message.bounds)
-    if new:
-        thread.set_status(IdleStatus())
-    for guest in message.guests:
-        _welcome(thread, guest)
-    message.reply.resolve(None)
-
-
-async def welcome(thread: ThreadActor, message: Welcome) -> None:
-    """One more hears of the thread."""
-    _welcome(thread, message.guest)
-    message.reply.resolve(None)
-
-
-def _welcome(thread: ThreadActor, guest: Subscriber) -> None:
-    if guest in thread.subscribers or guest.outbox.closed:
-        return
-    thread.subscribe(guest)
-    thread.membership.guests.add(guest)
-    for question in thread.questions.values():
-        guest.outbox.put(question)
-
-
-async def release(thread: ThreadActor, message: Release) -> None:
-    """Be a thread like any other from now on: it leaves when nobody is subscribed and nothing runs."""
-    thread.membership.part()
-    thread.unsubscribe(tuple(thread.membership.guests), lost=False)
-    message.reply.resolve(None)
-
-
-async def hear(thread: ThreadActor, message: AgentRests) -> None:
-    """Tell the model, if there is something to tell: in the turn that runs, which then asks it once more, or with the next."""
-    if message.text is None:
-        message.reply.resolve(None)
-        return
-    item = model_message("user", message.text)
-    if thread.turn is not None and thread.turn.joinable:
-        thread.turn.unsaid.append(Said((), item))
-    else:
-        await save(thread, lambda: [records.response_item(item)])
-    message.reply.resolve(None)
-
-
-HANDLERS: Mapping[type, Callable[[ThreadActor, Any], Awaitable[None]]] = {
-    Hold: hold,
-    Welcome: welcome,
-    Release: release,
-    AgentRests: hear,
-}
-"""By the type of message."""
+def _report(member: Member) -> str:
+    """What the parent's model is told of an agent's end, in Codex's form."""
+    told = orjson.dumps({"agent_path": member.id, "status": member.status.stored()}).decode()
+    return f"<subagent_notification>\n{told}\n</subagent_notification>"

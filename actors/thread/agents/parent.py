@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import trio
@@ -18,23 +18,26 @@ from attrs import evolve
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
 from spindle.actors.settings.settings import BOUNDS, OF_ROLE, ThreadSettings
+from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.agents.family import Family, FamilyFull, Member, deepest, most_agents
+from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.loading.agent import AgentThread
 from spindle.actors.thread.loading.loading import FromRollout
-from spindle.actors.thread.messages import Detach, Hold, InterruptTurn, Release, StartTurn, Welcome
+from spindle.actors.thread.messages import AgentRests, Detach, Hold, InterruptTurn, Release, StartTurn, Welcome
+from spindle.actors.thread.recording import save
 from spindle.actors.tools.agents.agents import AgentName, AgentStatus, Spawned, SpawnRequest
 from spindle.actors.tools.agents.roles import DEFAULT_ROLE, Role, roles
 from spindle.actors.tools.interface import ToolRefused
+from spindle.actors.turn.context import message as model_message
+from spindle.actors.turn.host import Said
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.threads import ThreadResumeParams
 from spindle.rpc.protocol.turns import Turn, TurnStartParams
 from spindle.storage.config import Config, ConfigError
+from spindle.storage.rollout import records
 from spindle.storage.threads.summary import parent_of, read_summary
 from spindle.storage.threads.thread_errors import StoredThreadError
-
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
 
 T = TypeVar("T")
 
@@ -44,15 +47,16 @@ _FORKED = ("system", "developer", "user", "assistant")
 class ThreadAgents:
     """What the tools see of the agents of `thread` (`Agents`)."""
 
-    def __init__(self, thread: ThreadActor) -> None:
+    def __init__(self, thread: ThreadCore, membership: Membership) -> None:
         self._thread = thread
+        self._membership = membership
 
     @property
     def allowed(self) -> bool:
         """Whether the thread may have agents."""
         config = self._thread.state.config
         enabled = config.features("multi_agent", True) and config.table("agents").get("enabled") is not False
-        return enabled and self._thread.membership.depth < deepest(config)
+        return enabled and self._membership.depth < deepest(config)
 
     @property
     def working(self) -> bool:
@@ -66,11 +70,11 @@ class ThreadAgents:
 
     def status(self, id: str) -> AgentStatus:
         """See Agents."""
-        return self._thread.membership.family.status(id)
+        return self._membership.family.status(id)
 
     def name(self, id: str) -> AgentName:
         """See Agents."""
-        member = self._thread.membership.family.get(id)
+        member = self._membership.family.get(id)
         return AgentName() if member is None else member.name
 
     async def spawn(self, request: SpawnRequest) -> Spawned:
@@ -182,16 +186,26 @@ class ThreadAgents:
     def let_go(self) -> None:
         """The thread ends: its agents are on their own, unless it is closed and they with it."""
         for child in self._children():
-            if self._thread.membership.closing:
+            if self._membership.ending:
                 self._end(child)
             else:
                 self._tell(child.id, lambda reply: Release(reply=reply))
+
+    async def rests(self, message: AgentRests) -> None:
+        """Give the model the text, if there is one: in the running turn, which then asks again, or in the next one."""
+        if message.text is not None:
+            item, turn = model_message("user", message.text), self._thread.turn
+            if turn is not None and turn.joinable:
+                turn.unsaid.append(Said((), item))
+            else:
+                await save(self._thread, lambda: [records.response_item(item)])
+        message.reply.resolve(None)
 
     # -- how
 
     @property
     def _family(self) -> Family:
-        return self._thread.membership.family
+        return self._membership.family
 
     @property
     def _settings(self) -> ThreadSettings:
@@ -209,7 +223,7 @@ class ThreadAgents:
         return member
 
     def _admit(self, role: Role | None) -> Member:
-        config, depth = self._thread.state.config, self._thread.membership.depth + 1
+        config, depth = self._thread.state.config, self._membership.depth + 1
         if depth > deepest(config):
             raise ToolRefused("Agent depth limit reached. Solve the task yourself.")
         own = role if role is not None and role.name != DEFAULT_ROLE else None
@@ -222,13 +236,12 @@ class ThreadAgents:
 
     def _abandon(self, member: Member) -> None:
         """The agent is not wanted any more, however far it has come."""
-        member.reported = True
+        self._family.abandon(member)
         if member.id:
-            self._end(member)
-        self._family.leave(member)
+            self._thread.supervisor.end(member.id)
 
     def _end(self, member: Member) -> None:
-        member.closing = True
+        self._family.close(member)
         self._thread.supervisor.end(member.id)
 
     def _hold(self, member: Member, reply: Reply[None]) -> Hold:

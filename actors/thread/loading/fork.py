@@ -17,7 +17,7 @@ from spindle.actors.settings.client import Client
 from spindle.actors.settings.recorded import readable, warning
 from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread.conversation import Conversation
-from spindle.actors.thread.recording import git_meta
+from spindle.actors.thread.repository import git_meta
 from spindle.actors.thread.state import OpenedThread, configure, open_state, session_meta
 from spindle.actors.tools.git import read_git
 from spindle.actors.tools.interface import Tool

@@ -22,10 +22,10 @@ from spindle.actors.settings.restrictions import environment
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.loading.agent import AgentThread, open_agent
 from spindle.actors.thread.loading.fork import FromFork, open_fork
+from spindle.actors.thread.repository import git_info
 from spindle.actors.thread.state import (
     OpenedThread,
     configure,
-    git_info,
     open_state,
     save_history,
     session_meta,

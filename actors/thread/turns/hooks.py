@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import orjson
 import trio
 
 from spindle.actors.settings.settings import ThreadSettings
 from spindle.actors.tasks.boundary import start_apart
+from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.loading.loading import FromRollout, NewThread
+from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.tools.commands.environment import environment_policy, shell_argv
 from spindle.actors.tools.hooks.notify import TurnDone
 from spindle.actors.tools.hooks.program import Starter
@@ -21,20 +23,17 @@ from spindle.actors.tools.hooks.turn_hooks import Beginning, TurnHooks
 from spindle.storage.config.hooks import notify_program
 from spindle.storage.rollout.history import StoredItem, is_user_message, stored
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spindle.actors.thread.actor import ThreadActor
-
 _IMAGE_MARK = re.compile(r"<image( name=[^>]*)?>|</image>")
 
 
-def turn_hooks(thread: ThreadActor, host: HookHost, settings: ThreadSettings) -> TurnHooks | None:
+def turn_hooks(
+    thread: ThreadCore, tools: ThreadTools, host: HookHost, settings: ThreadSettings
+) -> TurnHooks | None:
     """The hooks of a turn with these settings; None if none are configured."""
     state = thread.state
     if not state.hooks.handlers:
         return None
-    runner = thread.tools.runner(thread.tasks, state.config)
+    runner = tools.runner()
     path = state.conversation.path
     return TurnHooks(
         handlers=state.hooks.handlers,
@@ -51,7 +50,7 @@ def turn_hooks(thread: ThreadActor, host: HookHost, settings: ThreadSettings) ->
     )
 
 
-def first_turn(thread: ThreadActor) -> Beginning | None:
+def first_turn(thread: ThreadCore) -> Beginning | None:
     """How the thread came to be loaded, the first time this is asked."""
     if thread.state.begun:
         return None
@@ -65,7 +64,7 @@ def first_turn(thread: ThreadActor) -> Beginning | None:
             return "startup"
 
 
-async def tell_done(thread: ThreadActor, turn_id: str, cwd: str, last_message: str | None) -> None:
+async def tell_done(thread: ThreadCore, turn_id: str, cwd: str, last_message: str | None) -> None:
     """Start the program of `notify`, if there is one; it may outlive the thread, though not the runtime."""
     services, state = thread.services, thread.state
     program = notify_program(state.config)
@@ -79,7 +78,7 @@ async def tell_done(thread: ThreadActor, turn_id: str, cwd: str, last_message: s
         inputs=await trio.to_thread.run_sync(_said_by_user, tuple(state.conversation.items)),
         last_message=last_message,
     )
-    nursery = services.background or thread.nursery
+    nursery = services.background or thread.tasks
     environment = environment_policy(state.config.table("shell_environment_policy"), state.config.key_variables)
     given = services.warden, program, environment.without_keys(os.environ), services.cwd, done
     start_apart(nursery, f"{program[0]}, which is told of turns", services.notices.tell, *given)

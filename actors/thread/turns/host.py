@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spindle.actors.settings.catalogue import ModelInfo, model_info
 from spindle.actors.settings.reading import nothing
 from spindle.actors.settings.settings import ThreadSettings
-from spindle.actors.thread.recording import surroundings
+from spindle.actors.thread.core import ThreadCore
+from spindle.actors.thread.recording import Recording
+from spindle.actors.thread.surroundings import surroundings
+from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import first_turn, turn_hooks
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.usage import token_usage
@@ -27,15 +30,15 @@ from spindle.storage.rollout import records
 from spindle.storage.rollout.paginated import paginated
 from spindle.storage.rollout.records import Entry
 
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
-
 
 class ThreadHost:
     """`turn` in `thread`, with the settings and hooks it has and what is known of its model."""
 
-    def __init__(self, thread: ThreadActor, turn: LiveTurn, settings: ThreadSettings) -> None:
+    def __init__(
+        self, thread: ThreadCore, turn: LiveTurn, settings: ThreadSettings, recording: Recording, tools: ThreadTools
+    ) -> None:
         self._thread, self._turn = thread, turn
+        self._recording = recording
         self._state, self._services = thread.state, thread.services
         self._conversation = thread.state.conversation
         self._synced = 0
@@ -43,7 +46,7 @@ class ThreadHost:
         self.readable: Readable | None = nothing
         """What of the files that the thread was opened with the model may be told; nothing until the turn knows."""
         self.info = self.known_model()
-        self.hooks = turn_hooks(thread, self, settings)
+        self.hooks = turn_hooks(thread, tools, self, settings)
 
     def known_model(self) -> ModelInfo:
         """What is known of the turn's model by now."""
@@ -229,4 +232,4 @@ class ThreadHost:
         if self._conversation.is_open:
             finish()
         else:
-            self._thread.settle(finish)
+            self._recording.settle(finish)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from attrs import evolve
@@ -15,21 +16,23 @@ from spindle.actors.settings.allowed import check
 from spindle.actors.settings.reading import readable_files
 from spindle.actors.settings.requests import changed
 from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.thread.agents.child import Membership
+from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
-from spindle.actors.thread.reading import session_grants
+from spindle.actors.thread.recording import Recording
+from spindle.actors.thread.servers import ThreadServers
+from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.turns.task import TurnTask
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.commands.shell_tools import UsersCommand
 from spindle.actors.turn.host import Said
+from spindle.actors.turn.review import label
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request, overloaded
-from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput
+from spindle.rpc.protocol.items import SkillInput, TextInput, UserInput, UserMessageItem
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
 from spindle.rpc.weighing import weigh
-
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
 
 WAITING = 64
 """Requests of one kind that wait for a turn to end; more are refused as overload."""
@@ -41,71 +44,188 @@ UNSAID_WEIGHT = 32 * 1024 * 1024
 OTHER_BOUNDS = "the agent is at work, and what it may do is not what you may do now: wait for it, or interrupt it"
 
 
-async def start_turn(thread: ThreadActor, message: StartTurn) -> None:
-    """Start a turn, or join the one that runs; behind one that takes no input any more it waits.
+class TurnQueue:
+    """The turns of one thread: the running one, and the requests that wait for its end."""
 
-    What it sets holds for the turns that follow, also where it joins one. A caller that has withdrawn starts nothing.
-    Raises RpcError where that one may do something else than the asking thread, and for settings that cannot be or are not
-    allowed.
-    """
-    state = thread.state
-    settings = changed(evolve(state.settings, **message.bounds), message.params, state.config, thread.services.cwd)
-    check(settings, state.config.requirements)
-    said = None
-    if thread.turn is None or thread.turn.joinable:
-        said = await _said(thread, message.params.input, settings)
-    if withdrawn(message):
-        message.reply.reject(invalid_request("the turn has been withdrawn"))
-    elif said is None or (thread.turn is not None and not thread.turn.joinable):
-        _wait(thread, message)  # it is writing its last lines; the next one starts right after
-    elif thread.turn is not None:
-        if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
-            raise invalid_request(OTHER_BOUNDS)
-        _join(thread.turn, said)
-        thread.adopt(settings)
-        _watch(thread, thread.turn, message.watch)
-        message.reply.resolve(Turn(thread.turn.id))
-    else:
-        thread.adopt(settings)
-        turn = _begin(thread, str(uuid7()), message.params, said)
-        _watch(thread, turn, message.watch)
-        message.reply.resolve(Turn(turn.id))
+    def __init__(
+        self,
+        thread: ThreadCore,
+        recording: Recording,
+        tools: ThreadTools,
+        servers: ThreadServers,
+        membership: Membership,
+    ) -> None:
+        self._thread = thread
+        self._recording = recording
+        self._tools = tools
+        self._servers = servers
+        self._membership = membership
+        self.waiting: deque[StartTurn | Compact | Review | RunScript] = deque()
+        """What starts a turn, until the running one has ended."""
+        self.reverting: list[RevertTurns] = []
+        """Reverts until the running turn has ended."""
 
+    async def start_turn(self, message: StartTurn) -> None:
+        """Start a turn, or join the one that runs; behind one that takes no input any more it waits.
 
-def start_compaction(thread: ThreadActor, message: Compact) -> None:
-    """In a turn of its own, when no other runs, unless the caller has withdrawn by then."""
-    if withdrawn(message):
-        return
-    if thread.turn is None:
-        params = TurnStartParams(thread_id=thread.thread_id, input=())
-        _watch(thread, _begin(thread, message.turn_id, params, None), message.watch)
-    else:
-        _wait(thread, message)
-        if message.watch is not None:
-            message.watch.reply.track(thread.mailbox.replies)
+        What it sets holds for the turns that follow, also where it joins one. A caller that has withdrawn starts nothing.
+        Raises RpcError where that one may do something else than the asking thread, and for settings that cannot be or are not
+        allowed.
+        """
+        thread = self._thread
+        state = thread.state
+        settings = changed(evolve(state.settings, **message.bounds), message.params, state.config, thread.services.cwd)
+        check(settings, state.config.requirements)
+        said = None
+        if thread.turn is None or thread.turn.joinable:
+            said = await self._said(message.params.input, settings)
+        if withdrawn(message):
+            message.reply.reject(invalid_request("the turn has been withdrawn"))
+        elif said is None or (thread.turn is not None and not thread.turn.joinable):
+            self._wait(message)  # it is writing its last lines; the next one starts right after
+        elif thread.turn is not None:
+            if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
+                raise invalid_request(OTHER_BOUNDS)
+            _join(thread.turn, said)
+            thread.adopt(settings)
+            self._watch(thread.turn, message.watch)
+            message.reply.resolve(Turn(thread.turn.id))
+        else:
+            thread.adopt(settings)
+            turn = self._begin(str(uuid7()), message.params, said)
+            self._watch(turn, message.watch)
+            message.reply.resolve(Turn(turn.id))
 
+    def start_compaction(self, message: Compact) -> None:
+        """In a turn of its own, when no other runs, unless the caller has withdrawn by then."""
+        thread = self._thread
+        if thread.turn is None and not withdrawn(message):
+            params = TurnStartParams(thread_id=thread.thread_id, input=())
+            self._watch(self._begin(message.turn_id, params, None), message.watch)
+        elif not withdrawn(message):
+            self._wait(message)
+            if message.watch is not None:
+                message.watch.reply.track(thread.mailbox.replies)
+        message.reply.resolve(None)
 
-def start_review(thread: ThreadActor, message: Review) -> None:
-    """In a turn of its own, when no other runs. Raises RpcError, as the others do, when too many wait for that."""
-    if thread.turn is None:
-        params = TurnStartParams(thread_id=thread.thread_id, input=())
-        _begin(thread, message.turn_id, params, None, review=message.target)
-    else:
-        _wait(thread, message)
+    def start_review(self, message: Review) -> None:
+        """In a turn of its own, when no other runs. Raises RpcError, as the others do, when too many wait for that."""
+        thread = self._thread
+        if thread.turn is None:
+            params = TurnStartParams(thread_id=thread.thread_id, input=())
+            self._begin(message.turn_id, params, None, review=message.target)
+        else:
+            self._wait(message)
+        shown = UserMessageItem(id=message.turn_id, content=(TextInput(label(message.target)),))
+        message.reply.resolve(Turn(message.turn_id, items=(shown,)))
 
+    def run_script(self, message: RunScript) -> None:
+        """In the turn that runs, if that takes it, or in one of its own."""
+        thread = self._thread
+        command = UsersCommand(message.script, message.timeout_ms)
+        if thread.turn is None:
+            params = TurnStartParams(thread_id=thread.thread_id, input=())
+            self._begin(str(uuid7()), params, None, script=command)
+        elif thread.turn.joinable:
+            if thread.turn.beside >= WAITING:
+                raise overloaded()
+            thread.turn.run_beside(command)
+        else:
+            self._wait(message)
+        message.reply.resolve(None)
 
-def run_script(thread: ThreadActor, message: RunScript) -> None:
-    """In the turn that runs, if that takes it, or in one of its own."""
-    command = UsersCommand(message.script, message.timeout_ms)
-    if thread.turn is None:
-        params = TurnStartParams(thread_id=thread.thread_id, input=())
-        _begin(thread, str(uuid7()), params, None, script=command)
-    elif thread.turn.joinable:
-        if thread.turn.beside >= WAITING:
+    def revert_when_ended(self, message: RevertTurns) -> None:
+        """Interrupt the turn, and take turns back when it has closed its record."""
+        turn = self._thread.turn
+        if len(self.reverting) >= WAITING:
             raise overloaded()
-        thread.turn.run_beside(command)
-    else:
-        _wait(thread, message)
+        self.reverting.append(message)
+        assert turn is not None
+        turn.interrupt()
+
+    async def steer(self, message: SteerTurn) -> None:
+        """Add input to the turn that is named. Raises RpcError where it takes none."""
+        thread = self._thread
+        said = await self._said(message.content, thread.turn.settings if thread.turn else thread.state.settings)
+        turn = thread.turn
+        if turn is None or not turn.takes_input or turn.script is not None:
+            raise invalid_request("no active turn to steer")
+        if turn.id != message.expected_turn_id:
+            raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
+        if turn.first is None:
+            text = f"cannot steer a {turn.kind} turn"
+            info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
+            raise invalid_request(text, TurnError(text, info))
+        _join(turn, said)
+        message.reply.resolve(turn.id)
+
+    def interrupt(self, message: InterruptTurn) -> None:
+        """End the turn that is named. Raises RpcError if it does not run."""
+        turn = self._thread.turn
+        if turn is None or not turn.at_work:
+            raise invalid_request("no active turn to interrupt")
+        if turn.id != message.turn_id:
+            raise invalid_request(f"expected active turn id `{message.turn_id}` but found `{turn.id}`")
+        message.reply.resolve(None)
+        turn.interrupt()
+
+    def ended(self) -> None:
+        """Let go of the running turn, whose record is closed."""
+        turn, self._thread.turn = self._thread.turn, None
+        if turn is not None:
+            turn.release()
+
+    def due(self) -> Iterator[Ask[Any]]:
+        """The requests that waited for the turn, to be handled one after the other. What cannot start yet waits again."""
+        reverting, self.reverting = self.reverting, []
+        yield from reverting
+        for _ in range(len(self.waiting)):
+            if self.waiting:  # some may have been withdrawn meanwhile
+                yield self.waiting.popleft()
+
+    def refuse(self) -> None:
+        """Refuse the requests that waited for the turn: the thread ends."""
+        reverting, self.reverting = self.reverting, []
+        late: list[Ask[Any]] = [*reverting, *self.waiting]
+        for message in late:
+            message.reply.reject(ThreadNotFound(f"thread not found: {self._thread.thread_id}"))
+
+    def _wait(self, message: StartTurn | Compact | Review | RunScript) -> None:
+        """Until the turn that runs has ended. Those withdrawn meanwhile make room."""
+        for gone in [other for other in self.waiting if withdrawn(other)]:
+            self.waiting.remove(gone)
+            if isinstance(gone, StartTurn):
+                gone.reply.reject(invalid_request("the turn has been withdrawn"))
+        if len(self.waiting) >= WAITING:
+            raise overloaded()
+        self.waiting.append(message)
+
+    def _watch(self, turn: LiveTurn, watch: TurnWatch | None) -> None:
+        if watch is not None:
+            watch.reply.track(self._thread.mailbox.replies)
+            turn.watch(watch)
+
+    def _begin(self, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
+        thread = self._thread
+        turn = LiveTurn(turn_id, params, said, **kind)
+        task = TurnTask(thread, turn, self._recording, self._tools, self._servers, self._membership)
+        thread.turn = turn
+        if said is not None:
+            self._membership.turn_began()
+        thread.tasks.start_soon(task.run)
+        return turn
+
+    async def _said(self, content: Sequence[UserInput], settings: ThreadSettings) -> Said:
+        """The input, with the images and skills that it names and that a turn with `settings` may read."""
+        thread = self._thread
+        skills, state = thread.services.skills, thread.state
+        mentions = any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content)
+        readable = readable_files(thread.services.home, settings, self._tools.granted)
+        item = await to_response_item(content, readable)
+        if not mentions:
+            return Said(content, item)
+        find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw, readable)
+        return Said(content, item, await trio.to_thread.run_sync(find, abandon_on_cancel=True))
 
 
 def withdrawn(message: object) -> bool:
@@ -113,101 +233,7 @@ def withdrawn(message: object) -> bool:
     return isinstance(message, StartTurn | Compact) and message.watch is not None and message.watch.withdrawn
 
 
-def _wait(thread: ThreadActor, message: StartTurn | Compact | Review | RunScript) -> None:
-    """Until the turn that runs has ended. Those withdrawn meanwhile make room."""
-    for gone in [other for other in thread.waiting if withdrawn(other)]:
-        thread.waiting.remove(gone)
-        if isinstance(gone, StartTurn):
-            gone.reply.reject(invalid_request("the turn has been withdrawn"))
-    if len(thread.waiting) >= WAITING:
-        raise overloaded()
-    thread.waiting.append(message)
-
-
-def revert_when_ended(thread: ThreadActor, message: RevertTurns) -> None:
-    """Interrupt the turn, and take turns back when it has closed its record."""
-    if len(thread.reverting) >= WAITING:
-        raise overloaded()
-    thread.reverting.append(message)
-    assert thread.turn is not None
-    thread.turn.interrupt()
-
-
 def _join(turn: LiveTurn, said: Said) -> None:
     if len(turn.unsaid) >= UNSAID or sum(weigh(one.item) for one in turn.unsaid) > UNSAID_WEIGHT:
         raise overloaded()
     turn.unsaid.append(said)
-
-
-def _watch(thread: ThreadActor, turn: LiveTurn, watch: TurnWatch | None) -> None:
-    if watch is not None:
-        watch.reply.track(thread.mailbox.replies)
-        turn.watch(watch)
-
-
-def _begin(thread: ThreadActor, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
-    turn = LiveTurn(turn_id, params, said, **kind)
-    task = TurnTask(thread, turn)
-    thread.turn = turn
-    if said is not None:
-        thread.membership.turn_began()
-    thread.tasks.start_soon(task.run)
-    return turn
-
-
-async def turn_ended(thread: ThreadActor) -> None:
-    """The turn's task has said and written everything: what waited for that comes now, or is refused if the thread ends."""
-    ended, thread.turn = thread.turn, None
-    if ended is not None:
-        ended.release()
-    reverting, thread.reverting = thread.reverting, []
-    if thread.ending:
-        late: list[Ask[Any]] = [*reverting, *thread.waiting]
-        for message in late:
-            message.reply.reject(ThreadNotFound(f"thread not found: {thread.thread_id}"))
-        thread.stop()
-        return
-    for request in reverting:
-        await thread.handle(request)
-    for _ in range(len(thread.waiting)):  # what cannot start yet waits again, behind the others
-        if thread.waiting:  # some may have been withdrawn meanwhile
-            await thread.handle(thread.waiting.popleft())
-
-
-async def steer(thread: ThreadActor, message: SteerTurn) -> None:
-    """Add input to the turn that is named. Raises RpcError where it takes none."""
-    said = await _said(thread, message.content, thread.turn.settings if thread.turn else thread.state.settings)
-    turn = thread.turn
-    if turn is None or not turn.takes_input or turn.script is not None:
-        raise invalid_request("no active turn to steer")
-    if turn.id != message.expected_turn_id:
-        raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
-    if turn.first is None:
-        text = f"cannot steer a {turn.kind} turn"
-        info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
-        raise invalid_request(text, TurnError(text, info))
-    _join(turn, said)
-    message.reply.resolve(turn.id)
-
-
-def interrupt(thread: ThreadActor, message: InterruptTurn) -> None:
-    """End the turn that is named. Raises RpcError if it does not run."""
-    turn = thread.turn
-    if turn is None or not turn.at_work:
-        raise invalid_request("no active turn to interrupt")
-    if turn.id != message.turn_id:
-        raise invalid_request(f"expected active turn id `{message.turn_id}` but found `{turn.id}`")
-    message.reply.resolve(None)
-    turn.interrupt()
-
-
-async def _said(thread: ThreadActor, content: Sequence[UserInput], settings: ThreadSettings) -> Said:
-    """The input, with the images and skills that it names and that a turn with `settings` may read."""
-    skills, state = thread.services.skills, thread.state
-    mentions = any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content)
-    readable = readable_files(thread.services.home, settings, session_grants(thread))
-    item = await to_response_item(content, readable)
-    if not mentions:
-        return Said(content, item)
-    find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw, readable)
-    return Said(content, item, await trio.to_thread.run_sync(find, abandon_on_cancel=True))

@@ -7,16 +7,21 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from attrs import evolve
 
 from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.faults import fault, said
+from spindle.actors.thread.agents.child import Membership
+from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import TurnEnded
-from spindle.actors.thread.reading import find_readable
-from spindle.actors.thread.recording import context_entries, look_at_repository
+from spindle.actors.thread.recording import Recording
+from spindle.actors.thread.repository import look_at_repository
+from spindle.actors.thread.servers import ThreadServers
+from spindle.actors.thread.surroundings import context_entries, find_readable
+from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import tell_done
 from spindle.actors.thread.turns.host import ThreadHost
 from spindle.actors.thread.turns.live import LiveTurn
@@ -49,9 +54,6 @@ from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.records import Entry
 from spindle.storage.rollout.writer_lock import WriterBusy
 
-if TYPE_CHECKING:
-    from spindle.actors.thread.actor import ThreadActor
-
 log = logging.getLogger("spindle")
 
 KEEPING = 0.1
@@ -61,8 +63,17 @@ KEEPING = 0.1
 class TurnTask:
     """Runs `turn` in `thread`."""
 
-    def __init__(self, thread: ThreadActor, turn: LiveTurn) -> None:
+    def __init__(
+        self,
+        thread: ThreadCore,
+        turn: LiveTurn,
+        recording: Recording,
+        tools: ThreadTools,
+        servers: ThreadServers,
+        membership: Membership,
+    ) -> None:
         self._thread, self._turn = thread, turn
+        self._recording, self._tools, self._servers, self._membership = recording, tools, servers, membership
         self._state, self._services = thread.state, thread.services
         self._conversation = thread.state.conversation
         settings = self._state.settings
@@ -72,7 +83,7 @@ class TurnTask:
             reviewer = self._state.config.review_model or settings.model
             settings = evolve(settings, model=reviewer, approval_policy="never", collaboration_mode=None)
         self._settings = turn.settings = settings
-        self._host = ThreadHost(thread, turn, settings)
+        self._host = ThreadHost(thread, turn, settings, recording, tools)
 
     @trio.lowlevel.enable_ki_protection  # a Ctrl-C goes to the program's main task: what is raised in here is foreign
     async def run(self) -> None:
@@ -121,7 +132,7 @@ class TurnTask:
         turn, state = self._turn, self._state
         try:
             try:
-                self._host.readable = await find_readable(self._thread, self._settings)
+                self._host.readable = await find_readable(self._thread, self._settings, self._tools.granted)
                 await self._services.model_lists.ready(self._settings.model_provider, state.config)
             finally:
                 self._host.info = self._host.known_model()
@@ -164,9 +175,10 @@ class TurnTask:
         """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""
         thread, turn = self._thread, self._turn
         turn.answer = None
-        await thread.tools.finish_turn(self._host)
+        await self._tools.finish_turn(self._host)
         if turn.recorded:
-            kept = thread.keep_turn(turn, unread=status != "interrupted")  # beside the rollout, and at the same time
+            # beside the rollout, and at the same time
+            kept = self._recording.keep_turn(turn, unread=status != "interrupted")
             status, error = await self._write_end(status, error)
             self._state.updated_at = int(time.time())
             if kept is not None:
@@ -180,7 +192,7 @@ class TurnTask:
         turn.result = turn.ended(status, error)
         thread.emit(TurnCompletedNotification(thread.thread_id, turn.result))
         if turn.kind == "regular":
-            thread.membership.turn_ended(status, error, turn.last_message)
+            self._membership.turn_ended(status, error, turn.last_message)
 
     async def _write_end(self, status: TurnStatus, error: TurnError | None) -> tuple[TurnStatus, TurnError | None]:
         """Record how the turn ended and close the rollout; returns how it ended, in the light of that too."""
@@ -242,7 +254,7 @@ class TurnTask:
             self._host.record(records.response_item(await self._run_script(turn.script)))
             return None
         if turn.first is not None:
-            await thread.servers.ready()
+            await self._servers.ready()
         plan = TurnPlan(
             thread_id=thread.thread_id,
             turn_id=turn.id,
@@ -255,10 +267,10 @@ class TurnTask:
             compact_at=self._host.info.compact_at,
             output_schema=turn.params.output_schema,
             patch_progress=state.config.features("apply_patch_streaming_events", False),
-            toolbox=thread.tools.toolbox(state, self._settings, self._host.info, thread.tasks),
+            toolbox=self._tools.toolbox(self._settings, self._host.info),
             client_metadata=turn.params.responsesapi_client_metadata or {},
-            subagent="collab_spawn" if thread.membership.parent_id is not None else None,
-            parent_thread_id=thread.membership.parent_id,
+            subagent="collab_spawn" if self._membership.parent_id is not None else None,
+            parent_thread_id=self._membership.parent_id,
             hooks=self._host.hooks,
         )
         model = self._services.models.get(self._settings.model_provider, state.config)
@@ -315,7 +327,7 @@ class TurnTask:
             self._turn.beside -= 1
 
     async def _run_script(self, script: UsersCommand) -> dict[str, Any]:
-        runner = self._thread.tools.runner(self._thread.tasks, self._state.config)
+        runner = self._tools.runner()
         return message("user", await run_users_command(runner, self._host, str(uuid.uuid4()), script))
 
 

@@ -68,7 +68,7 @@ async def test_an_embedder_that_does_not_look_is_told_that_it_lagged(
         seen = witness(runtime)
         async with runtime.start_thread() as thread:
             turn = await start_turn(runtime, thread.id, "hi")
-            await actor(runtime, thread.id).turn.done.wait()
+            await actor(runtime, thread.id).core.turn.done.wait()
             with pytest.raises(SubscriberLagged):
                 await anext(thread.events())
         await seen.until("thread/closed")
@@ -82,7 +82,7 @@ async def test_lagging_does_not_hide_how_a_block_ended(opened, actor, monkeypatc
 
         async def use():
             async with thread.turn("hi"):
-                await actor(runtime, thread.id).turn.done.wait()
+                await actor(runtime, thread.id).core.turn.done.wait()
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):

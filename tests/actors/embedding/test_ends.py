@@ -28,7 +28,7 @@ async def test_a_run_that_is_interrupted_raises(opened, scripted, actor):
     async with opened(model) as runtime, runtime.start_thread() as thread:
 
         async def act():
-            actor(runtime, thread.id).turn.interrupt()
+            actor(runtime, thread.id).core.turn.interrupt()
 
         with trio.fail_after(10), pytest.RaisesGroup(spindle.TurnInterrupted) as caught:
             await meanwhile(model, thread, act)
@@ -72,7 +72,7 @@ async def test_a_turn_whose_thread_ends_without_a_word_raises(opened, scripted, 
     model = scripted(["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("go") as turn:
         await model.waiting.wait()
-        actor(runtime, thread.id).subscribers.popitem()[0].outbox.close()
+        actor(runtime, thread.id).core.subscribers.popitem()[0].outbox.close()
         with trio.fail_after(10):
             while (await anext(turn)).METHOD != "item/agentMessage/delta":
                 pass

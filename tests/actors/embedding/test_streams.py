@@ -70,7 +70,7 @@ async def test_a_turn_that_two_share_ends_with_the_last_of_them(opened, scripted
                 async with other.turn("second") as joined:
                     assert joined.id == turn.id
                 assert joined.result is None
-                assert actor(runtime, thread.id).turn.state is TurnState.RUNNING
+                assert actor(runtime, thread.id).core.turn.state is TurnState.RUNNING
                 go.set()
                 async for _ in turn:
                     pass
@@ -134,7 +134,7 @@ async def test_one_stream_lags_and_the_others_do_not(opened, scripted, monkeypat
 
 async def test_a_stream_that_is_dropped_is_forgotten(opened, actor):
     async with opened() as runtime, runtime.start_thread() as thread:
-        [subscriber] = actor(runtime, thread.id).subscribers
+        [subscriber] = actor(runtime, thread.id).core.subscribers
         kept = thread.events()
         for _ in range(3):
             thread.events()
@@ -195,7 +195,7 @@ async def test_a_turn_that_is_cancelled_while_it_waits_starts_nothing(opened, sc
             mock_clock.jump(1)
             await wait_all_tasks_blocked()
             assert left.is_set()  # and the compaction runs
-            assert actor(runtime, thread.id).turn.id == "compaction"
+            assert actor(runtime, thread.id).core.turn.id == "compaction"
             go.set()
         model.answers.clear()
         assert await thread.run("third") == "ok"
@@ -215,7 +215,7 @@ async def test_withdrawn_turns_do_not_pile_up_behind_a_long_one(opened, scripted
                 with trio.CancelScope() as scope:
                     nursery.start_soon(wait_and_cancel, scope)
                     await use("second")
-            assert len(actor(runtime, thread.id).waiting) <= 1
+            assert len(actor(runtime, thread.id).parts.turns.waiting) <= 1
             nursery.cancel_scope.cancel()
         assert [turn.status for turn in (await thread.read(include_turns=True)).turns] == ["completed", "interrupted"]
 

@@ -34,8 +34,9 @@ from spindle.actors.services.services import Services
 from spindle.actors.settings.client import Client
 from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread import actor as thread_module
-from spindle.actors.thread.actor import LOST_CLIENT_DELAY, ThreadActor
+from spindle.actors.thread.actor import ThreadActor
 from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.joining import LOST_CLIENT_DELAY
 from spindle.actors.thread.loading.loading import FromRollout, NewThread, OpenedThread
 from spindle.actors.thread.messages import Attach, Detach, ReadThread, StartTurn
 from spindle.rpc.model.offline import OfflineModel, ScriptedAnswer

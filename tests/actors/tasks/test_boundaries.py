@@ -171,7 +171,7 @@ async def test_nothing_is_said_of_a_thread_after_it_is_closed(opened, talk, late
 
 
 async def test_what_takes_too_long_to_keep_is_not_said_at_all(opened, talk, late, monkeypatch, caplog):
-    monkeypatch.setattr("spindle.actors.thread.actor.KEPT", 0)
+    monkeypatch.setattr("spindle.actors.thread.recording.KEEP_TIMEOUT", 0)
     async with opened() as runtime:
         client = await talk(runtime)
         thread = (await client.call("thread/start"))["thread"]["id"]

@@ -11,7 +11,6 @@ from spindle.actors.delivery.questions import Question
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.thread import actor as thread_actor
-from spindle.actors.thread.agents import child
 from spindle.actors.thread.loading import agent as agent_opening
 from spindle.actors.thread.loading import loading as thread_opening
 from spindle.actors.thread.messages import Hold, InterruptTurn, StartTurn, Welcome
@@ -179,12 +178,12 @@ async def test_a_resume_that_is_interrupted_takes_the_agent_from_nobody(play, tm
     def resume(outputs):
         return call("resume_agent", {"id": agent_of(outputs)}, "resume")
 
-    reached, go_on, hold = trio.Event(), trio.Event(), child.hold
+    reached, go_on, hold = trio.Event(), trio.Event(), thread_actor._HANDLERS[Hold]
 
     async def slow(thread, message):
         reached.set()
         await go_on.wait()
-        await hold(thread, message)
+        hold(thread, message)
 
     opening, cast = play(root=[[spawn()], [wait()], [close()], ["ok"], [resume]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
@@ -245,11 +244,11 @@ async def test_an_agents_question_is_not_lost_between_turns(play, tmp_path, leav
             async with thread.turn("again"):
                 await cast.parts["root"].waiting.wait()
                 go_on.set()
-                while not runtime.registry._actors[id].questions:
+                while not runtime.registry._actors[id].core.questions:
                     await trio.lowlevel.checkpoint()
         else:
             go_on.set()
-            while not runtime.registry._actors[id].questions:
+            while not runtime.registry._actors[id].core.questions:
                 await trio.lowlevel.checkpoint()
             await thread.compact()
         async with thread.turn("third") as turn:

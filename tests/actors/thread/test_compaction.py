@@ -121,7 +121,7 @@ async def test_a_failed_or_interrupted_compaction_leaves_the_history_as_it_was(o
             stream = thread.events()
             await start_compaction(runtime, thread.id)
             await model.waiting.wait()
-            runtime.registry._actors[thread.id].turn.interrupt()
+            runtime.registry._actors[thread.id].core.turn.interrupt()
             events = await events_of(stream, "compaction")
             assert events[-1].turn.status == "interrupted"
         else:

@@ -1,11 +1,14 @@
 """When threads end: subscribers that leave or are lost, archiving, and the end of the runtime."""
 
+import gc
+import weakref
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.embedding import ThreadClosed
-from spindle.actors.thread.actor import LOST_CLIENT_DELAY
+from spindle.actors.thread.joining import LOST_CLIENT_DELAY
 from spindle.actors.thread.messages import LeaveNow
 from spindle.actors.turn.life import TurnState
 from spindle.rpc.protocol.errors import RpcError
@@ -50,7 +53,7 @@ async def test_interrupt_ends_the_turn_with_the_last_subscriber(opened, scripted
 
 async def lose(runtime, thread):
     """The thread's client goes away without a word, and the thread has noticed."""
-    [subscriber] = runtime.registry._actors[thread.id].subscribers
+    [subscriber] = runtime.registry._actors[thread.id].core.subscribers
     runtime.registry.leave_all(subscriber)
     await thread.read()
     await wait_all_tasks_blocked()
@@ -99,7 +102,7 @@ async def test_the_turn_of_a_lost_client_is_interrupted_only_when_the_delay_is_o
             await start_turn(runtime, thread.id, "first")
             await model.waiting.wait()
             await lose(runtime, thread)
-            assert actor(runtime, thread.id).turn.state is TurnState.RUNNING
+            assert actor(runtime, thread.id).core.turn.state is TurnState.RUNNING
             mock_clock.jump(LOST_CLIENT_DELAY)
             await seen.until("thread/closed")
         assert [turn.status for turn in await stored_turns(runtime, thread.id)] == ["interrupted"]
@@ -143,3 +146,22 @@ async def test_closing_the_runtime_interrupts_and_records_what_runs(opened, scri
     with pytest.raises(RpcError, match="shutting down"):
         async with runtime.start_thread():
             pass
+
+
+async def test_a_thread_that_has_ended_is_freed_without_the_garbage_collector(opened, actor, witness):
+    async with opened() as runtime:
+        seen = witness(runtime)
+        gc.collect()
+        gc.disable()
+        try:
+            async with runtime.start_thread() as thread:
+                await thread.run("hi")
+                ended = actor(runtime, thread.id)
+                parts = [ended, ended.core, ended.core.state.conversation, *vars(ended.parts).values()]
+                left = [weakref.ref(part) for part in parts]
+                del ended, parts
+            await seen.until("thread/closed")
+            await wait_all_tasks_blocked()
+            assert [ref() for ref in left if ref() is not None] == []
+        finally:
+            gc.enable()

@@ -83,7 +83,7 @@ async def test_neither_parameters_nor_overrides_get_around_it(opened, demanding,
         demanding(runtime, [])
         async with runtime.start_thread(**params) as thread:
             assert ruled(thread) == ("on-request", "readOnly")
-            settings = runtime.registry._actors[thread.id].state.settings
+            settings = runtime.registry._actors[thread.id].core.state.settings
             assert (settings.profile, required_mode(settings)) == (None, "read-only")
 
 
@@ -116,7 +116,7 @@ async def test_a_turn_that_asks_for_more_is_refused(opened, demanding, params, n
                 await answer(lambda r: runtime.registry.route(ToThread(thread.id, StartTurn(reply=r, params=given))))
             assert (refused.value.code, named in refused.value.message) == (-32600, True)
             assert (await thread.run("go")).strip() == "ok"
-            settings = runtime.registry._actors[thread.id].state.settings
+            settings = runtime.registry._actors[thread.id].core.state.settings
             assert (settings.approval_policy, required_mode(settings)) == ("on-request", "read-only")
 
 
@@ -130,10 +130,10 @@ async def test_a_change_of_settings_that_asks_for_more_is_refused(opened, demand
         async with runtime.start_thread() as thread:
             given = structure({"threadId": thread.id, **params}, ThreadSettingsUpdateParams)
             actor = runtime.registry._actors[thread.id]
-            before = actor.state.settings
+            before = actor.core.state.settings
             with pytest.raises(RpcError, match="is not in the allowed set"):
                 await actor.mailbox.ask(lambda r: UpdateSettings(reply=r, params=given))
-            assert actor.state.settings == before
+            assert actor.core.state.settings == before
 
 
 async def test_an_agent_is_held_to_it_whatever_it_is_started_with(opened, demanding):

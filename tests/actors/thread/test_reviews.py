@@ -103,7 +103,7 @@ async def test_the_reviewer_has_a_conversation_of_its_own(opened, scripted, even
             "exec_command", "write_stdin", "update_plan", "request_user_input", "view_image",
         }  # fmt: skip
         # the thread's context is what its own answers said it is
-        assert runtime.registry._actors[thread.id].state.conversation.usage["total_token_usage"]["total_tokens"] == 100
+        assert runtime.registry._actors[thread.id].core.state.conversation.usage["total_token_usage"]["total_tokens"] == 100
 
 
 async def test_the_thread_goes_on_with_the_review_in_its_history(opened, scripted, events_of):

@@ -214,7 +214,7 @@ async def test_a_servers_tools_are_called_one_after_the_other(opened, actor, con
     configure(tiny="", more=more)
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("go")
-        servers = actor(runtime, thread.id).servers
+        servers = actor(runtime, thread.id).parts.servers
         asked = Call(id="c", namespace="mcp__tiny__", name="echo", payload="{}")
         assert servers.find(asked).exclusive(asked) is alone
         resources = next(tool for tool in servers.functions() if tool.name == "list_mcp_resources")
@@ -298,7 +298,7 @@ async def test_a_thread_without_servers_has_none_to_offer(opened, scripted):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("x")
-        servers = runtime.registry._actors[thread.id].servers
+        servers = runtime.registry._actors[thread.id].parts.servers
         assert isinstance(servers, ThreadServers)
         assert servers.functions() == []
         assert "list_mcp_resources" not in [tool.get("name") for tool in model.requests[0].tools]

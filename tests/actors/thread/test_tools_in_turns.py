@@ -204,7 +204,7 @@ async def test_calls_whose_order_may_matter_wait_for_each_other(opened, actor, n
     params = structure({"dynamicTools": [spec]}, ThreadStartParams)
     async with opened(config=config) as runtime, runtime.start_thread(dynamic_tools=params.dynamic_tools) as thread:
         of = actor(runtime, thread.id)
-        toolbox = of.tools.toolbox(of.state, of.state.settings, ModelInfo(slug="any"), of.nursery)
+        toolbox = of.parts.tools.toolbox(of.core.state.settings, ModelInfo(slug="any"))
         asked = Call(id="c1", name=name, payload=json.dumps(given))
         assert (toolbox.find(asked) is not None, toolbox.exclusive(asked)) == (True, alone)
 

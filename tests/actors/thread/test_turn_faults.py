@@ -152,7 +152,7 @@ async def test_what_is_told_of_an_interrupted_turn_is_what_is_read_back(opened, 
         mailbox = actor(runtime, thread.id).mailbox
         await mailbox.ask(KINDS[kind])
         await model.waiting.wait()
-        actor(runtime, thread.id).turn.interrupt()
+        actor(runtime, thread.id).core.turn.interrupt()
         told = await end_of(thread)
         assert told.status == "interrupted"
         shown = (await thread.read(include_turns=True)).turns[-1]

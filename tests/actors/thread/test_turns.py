@@ -78,7 +78,7 @@ async def test_a_manner_of_speaking_is_told_when_it_is_chosen(opened, scripted, 
             await thread.run("two", personality="friendly")
             await thread.run("three")
         async with runtime.resume_thread(thread.id) as thread:
-            assert actor(runtime, thread.id).state.settings.personality == "friendly"
+            assert actor(runtime, thread.id).core.state.settings.personality == "friendly"
             await thread.run("four")
             await thread.run("five", personality="pragmatic")
         async with runtime.start_thread(personality="pragmatic") as thread:

@@ -53,7 +53,7 @@ async def test_only_so_many_requests_wait_to_take_turns_back(opened, scripted, m
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("hold"):
         await model.waiting.wait()
         assert await refused(runtime, thread, revert) == OVERLOADED
-        assert actor(runtime, thread.id).turn.state is TurnState.RUNNING
+        assert actor(runtime, thread.id).core.turn.state is TurnState.RUNNING
 
 
 @pytest.mark.parametrize(("bound", "value"), [("UNSAID", 1), ("UNSAID_WEIGHT", 1000)])

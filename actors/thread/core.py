@@ -1,0 +1,138 @@
+"""What all parts of a thread use: its state, its status, its subscribers, and the questions to them. It knows no part."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from spindle.actors.delivery.events import Event
+from spindle.actors.delivery.questions import Question
+from spindle.actors.delivery.subscribers import Subscriber
+from spindle.actors.kernel.mailbox import Mailbox, Reply
+from spindle.actors.services.services import Services
+from spindle.actors.settings.restrictions import reviewer_warnings
+from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.tasks.boundary import Tasks
+from spindle.actors.thread.life import LEAVES, Life, ThreadState
+from spindle.actors.thread.loading.loading import Opening
+from spindle.actors.thread.state import OpenedThread
+from spindle.actors.thread.supervisor import Supervisor
+from spindle.actors.thread.turns.live import LiveTurn
+from spindle.rpc.protocol.errors import internal_error
+from spindle.rpc.protocol.threads import (
+    ActiveStatus,
+    IdleStatus,
+    ServerRequestResolvedNotification,
+    ThreadActiveFlag,
+    ThreadStatus,
+    ThreadStatusChangedNotification,
+)
+from spindle.rpc.protocol.turns import WarningNotification
+
+
+class ThreadCore:
+    """The core of one incarnation of a thread. `mailbox` is its actor's."""
+
+    state: OpenedThread
+    """Set when the thread is loaded."""
+    tasks: Tasks
+    """What runs beside the thread's messages and ends with it. Set when the actor starts."""
+
+    def __init__(
+        self, thread_id: str, opening: Opening, services: Services, supervisor: Supervisor, mailbox: Mailbox
+    ) -> None:
+        self.thread_id = thread_id
+        self.opening = opening
+        """How it came into memory."""
+        self.services = services
+        self.supervisor = supervisor
+        self.mailbox = mailbox
+        self.life = Life()
+        self.status: ThreadStatus = IdleStatus()
+        self.turn: LiveTurn | None = None
+        """The running turn."""
+        self.subscribers: dict[Subscriber, None] = {}
+        self.guests: set[Subscriber] = set()
+        """Subscribers that came with the parent's subscriptions and leave with them."""
+        self.questions: dict[int, Question] = {}
+        """The open ones, oldest first."""
+
+    @property
+    def loaded(self) -> OpenedThread | None:
+        """The state; None before the thread is loaded."""
+        return getattr(self, "state", None)
+
+    # -- notifications
+
+    def emit(self, params: Any) -> None:
+        """Send a notification to the subscribers."""
+        if self.subscribers and self.life.state is not ThreadState.ENDED:
+            event = Event(params)
+            for subscriber in self.subscribers:
+                if not (subscriber.one_thread and subscriber in self.guests):
+                    subscriber.deliver(event)
+
+    def announce(self, params: Any) -> None:
+        """Send a notification to all clients, subscribed or not."""
+        if self.life.state is not ThreadState.ENDED:
+            self.services.audience.announce(params)
+
+    def set_status(self, status: ThreadStatus) -> None:
+        """Change the status and notify all clients."""
+        self.status = status
+        self.announce(ThreadStatusChangedNotification(self.thread_id, status))
+
+    def adopt(self, settings: ThreadSettings) -> None:
+        """Use these settings from the next turn on. Clients are warned of a reviewer that does not take effect."""
+        before, self.state.settings = self.state.settings.approvals_reviewer, settings
+        if settings.approvals_reviewer != before:
+            for warning in reviewer_warnings(settings.approvals_reviewer):
+                self.emit(WarningNotification(self.thread_id, warning))
+
+    # -- answers and questions
+
+    def answer_later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        """Answer with what `work` returns or raises, beside the thread's messages."""
+        self.tasks.start_soon(_answer, reply, work)
+
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
+        """Put a question to all subscribers, also to those that come later; returns the first answer.
+
+        Where no subscriber is left or waited for, the turn is interrupted. Raises RpcError for an answer that is an error.
+        """
+        questions = self.services.questions
+        question = questions.put(self.thread_id, params, waiting_on)
+        self.questions[question.id] = question
+        self._show_waiting()
+        try:
+            for subscriber in self.subscribers:
+                subscriber.outbox.put(question)
+            if self.life.state in LEAVES:
+                self.interrupt_unwatched()
+            return await question.wait()
+        finally:
+            questions.close(question)
+            del self.questions[question.id]
+            self.emit(ServerRequestResolvedNotification(self.thread_id, question.id))
+            self._show_waiting()
+
+    def interrupt_unwatched(self) -> None:
+        """Interrupt a turn that waits for an answer, or that `on_unsubscribe` has end with its subscribers."""
+        if self.turn is not None and (self.questions or self.state.config.on_unsubscribe == "interrupt"):
+            self.turn.interrupt()
+
+    def _show_waiting(self) -> None:
+        """Bring the status in line with the open questions."""
+        flags: list[ThreadActiveFlag] = [q.waiting_on for q in self.questions.values() if q.waiting_on is not None]
+        flags = list(dict.fromkeys(flags))
+        if isinstance(self.status, ActiveStatus) and list(self.status.active_flags) != flags:
+            self.set_status(ActiveStatus(tuple(flags)))
+
+
+async def _answer(reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+    try:
+        reply.resolve(await work())
+    except Exception as error:  # the connection logs what is no RpcError
+        reply.reject(error)
+    finally:
+        reply.reject(internal_error("the thread has just ended"))  # cancelled, if it is not answered yet

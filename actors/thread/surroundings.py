@@ -1,0 +1,52 @@
+"""What the model is told of a thread's surroundings: its settings, and of the AGENTS.md files and skills what it may read."""
+
+from __future__ import annotations
+
+import trio
+
+from spindle.actors.services.skills import announcement
+from spindle.actors.settings.reading import bounds_of, readable_files
+from spindle.actors.settings.recorded import turn_context
+from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.thread.core import ThreadCore
+from spindle.actors.thread.state import OpenedThread
+from spindle.actors.tools.sandbox.confinement import Grants
+from spindle.actors.turn.context import Included, Told, changes, opening, today
+from spindle.storage.outside import Readable
+from spindle.storage.rollout import records
+from spindle.storage.rollout.records import Entry
+
+
+def context_entries(
+    state: OpenedThread, settings: ThreadSettings, turn_id: str, readable: Readable | None
+) -> list[Entry]:
+    """The records that tell the model what it has not been told yet, of files only those that are `readable`.
+
+    Once they are recorded, the model counts as told.
+    """
+    conversation = state.conversation
+    date, zone = today()
+    now, included = Told.of(settings, date, zone), Included.of(state.config)
+    if conversation.last_context is None:
+        told = opening(settings, now, *surroundings(state, readable), included)
+    else:
+        before = Told.recorded(conversation.last_context)
+        told = changes(settings, before, now, state.new_developer_instructions, included)
+    context = turn_context(settings, turn_id, date, zone)
+    return [*map(records.response_item, told), records.turn_context(context)]
+
+
+def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | None, str | None]:
+    """(the text of the AGENTS.md files, the list of the skills), of files only those that are `readable`"""
+    return state.guidance.within(readable).text, announcement(state.skills, readable)
+
+
+async def find_readable(thread: ThreadCore, settings: ThreadSettings, granted: Grants) -> Readable | None:
+    """What of the files that were read when the thread was opened may be read; None if it is all of them."""
+    state = thread.state
+    if bounds_of(settings) == state.read_within or not state.tells_of_files:
+        return None
+    readable = readable_files(thread.services.home, settings, granted)
+    if readable is not None:
+        await trio.to_thread.run_sync(readable, settings.cwd, abandon_on_cancel=True)  # it does not block again
+    return readable
