@@ -103,7 +103,7 @@ def test_the_line_that_opens_a_turn_is_codex_s():
 
 
 def test_the_line_that_keeps_changed_settings_is_codex_s_with_the_policy_in_it():
-    line = applied(SETTINGS, "thread")
+    _, line = applied(SETTINGS, "thread")
     assert (line["type"], line["thread_id"]) == ("thread_settings_applied", "thread")
     assert line["thread_settings"].pop("permission_profile")["type"] == "managed"
     assert line["thread_settings"] == {
@@ -132,7 +132,7 @@ def test_what_a_turn_writes_is_read_as_it_was(name):
 
 def test_both_lines_keep_the_same():
     context = turn_context(SETTINGS, "t", "2026-01-01", "UTC")
-    kept = as_context(applied(SETTINGS, "thread")["thread_settings"])
+    kept = as_context(applied(SETTINGS, "thread")[1]["thread_settings"])
     own = {"turn_id", "current_date", "timezone", "realtime_active", "developer_instructions"}
     foreign = {one.context for one in FIELDS.values() if one.foreign}
     assert {key: value for key, value in kept.items() if key not in foreign} == {
@@ -143,7 +143,7 @@ def test_both_lines_keep_the_same():
 
 @pytest.mark.parametrize("settings", [SETTINGS, evolve(SETTINGS, sandbox=ReadOnlyPolicy(), profile=PROFILE)])
 def test_a_resume_has_what_was_recorded_where_it_is_to(settings):
-    context, _ = readable(as_context(applied(settings, "thread")["thread_settings"]))
+    context, _ = readable(as_context(applied(settings, "thread")[1]["thread_settings"]))
     resumed = settings_for(CONFIG, ThreadResumeParams(thread_id="t"), server_cwd="/s", recorded=context)
     for name in RESUMED:
         assert getattr(resumed, name) == getattr(settings, name), name

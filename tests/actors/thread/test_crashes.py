@@ -123,7 +123,7 @@ async def test_a_task_beside_the_turns_that_fails_is_logged_and_hurts_nothing(op
     model = scripted(["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("hi") as turn:
         await model.waiting.wait()
-        tasks = actor(runtime, thread.id).tasks
+        tasks = actor(runtime, thread.id).core.tasks
         tasks.start_soon(fail)
         assert await tasks.start(fail_when_begun) == "begun"
         await wait_all_tasks_blocked()
@@ -138,5 +138,5 @@ async def test_a_task_that_fails_before_it_has_started_fails_for_its_starter(ope
 
     async with opened() as runtime, runtime.start_thread() as thread:
         with pytest.raises(OSError, match="cannot be started"):
-            await actor(runtime, thread.id).tasks.start(fail)
+            await actor(runtime, thread.id).core.tasks.start(fail)
         assert await thread.run("hi") == "ok"
