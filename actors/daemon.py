@@ -19,6 +19,7 @@ from functools import partial
 import trio
 
 from spindle.actors.clients.connection import Connection
+from spindle.actors.kernel.actor import Exited
 from spindle.actors.runtime import Runtime
 from spindle.actors.signals import EndSignals
 from spindle.actors.tasks.boundary import start_apart
@@ -44,7 +45,7 @@ async def serve_stdio(runtime: Runtime, signals: EndSignals) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope)
             start_apart(nursery, "giving memory back", tidy, runtime)
-            await Connection(runtime, transport).run()
+            await Connection(runtime, transport).run(_gone)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
@@ -63,7 +64,7 @@ async def serve_listener(runtime: Runtime, url: str, signals: EndSignals) -> Non
     async with open_listeners(target) as listeners, trio.open_nursery() as nursery:
 
         async def handle(transport: Transport) -> None:
-            await Connection(runtime, transport).run()
+            await Connection(runtime, transport).run(_gone)
 
         async def refuse(peer: Peer) -> str | None:
             if (warden := runtime.warden) is None:
@@ -112,6 +113,11 @@ async def _until_idle(runtime: Runtime, scope: trio.CancelScope) -> None:
 async def _end_on_signal(signals: EndSignals, scope: trio.CancelScope) -> None:
     await signals.wait(1)
     scope.cancel()
+
+
+def _gone(exited: Exited) -> None:
+    if exited.error is not None:
+        log.error("a connection failed", exc_info=exited.error)
 
 
 def _banner(kind: str, listeners: Sequence[trio.SocketListener], url: str) -> None:

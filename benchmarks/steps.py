@@ -232,7 +232,7 @@ async def workload(home: Path, megabytes: float, report: Callable[[str], None]) 
     ]
     client = Client()
     async with open_runtime(home=home, cwd=home) as runtime, trio.open_nursery() as nursery:
-        nursery.start_soon(Connection(runtime, client).run)
+        nursery.start_soon(Connection(runtime, client).run, lambda exited: None)
         info = {"name": "steps", "version": "1"}
         await client.call("initialize", clientInfo=info, capabilities={"experimentalApi": True})
         small = await started(client)

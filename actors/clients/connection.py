@@ -9,17 +9,23 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import trio
+from attrs import frozen
 
+from spindle.actors.clients.caller import Session
+from spindle.actors.clients.greeting import greet
 from spindle.actors.clients.methods import EARLY, HANDLERS, RELEASING, WORK
 from spindle.actors.delivery.events import Event, Message
 from spindle.actors.delivery.long_answers import LargeAnswer, LongMessage, Streamed, cut
 from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.subscribers import Subscriber
-from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.settings.client import Client, Session
+from spindle.actors.kernel.actor import Actor
+from spindle.actors.kernel.mailbox import Mailbox, Reply
+from spindle.actors.registry.backend import Backend
+from spindle.actors.settings.client import Client
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import (
@@ -49,6 +55,9 @@ Half of what a thread's mailbox holds: however much one client sends to one thre
 PATIENCE = 5.0
 """Seconds to wait for one of `IN_FLIGHT` requests to be answered before more of them are refused."""
 
+READ_AHEAD = 16
+"""Messages of one client that are read before the first of them is handled; of large ones only one."""
+
 MOST_IN_FLIGHT = 4096
 """The same with those that release something; nothing more is read before some are answered."""
 
@@ -64,11 +73,25 @@ LAST_WORDS = 1.0
 TOO_SLOW = "client does not keep up with its notifications"
 
 
-class Connection:
-    """One client on one transport."""
+@frozen
+class Received:
+    """From the reading task: a message of the client, as `parse` understands it, and the size of its line in bytes."""
 
-    def __init__(self, runtime: Any, transport: Transport) -> None:
-        self.runtime = runtime
+    message: object
+    size: int
+
+
+@frozen
+class HungUp:
+    """From the reading task: the client has closed its end."""
+
+
+class Connection(Actor):
+    """One client on one transport; a `Caller`."""
+
+    def __init__(self, backend: Backend, transport: Transport) -> None:
+        super().__init__(Mailbox(READ_AHEAD))
+        self.backend = backend
         self.session: Session | None = None
         self._transport = transport
         overflow = Overflow.WAIT if transport.kind == "stdio" else Overflow.CLOSE
@@ -78,26 +101,38 @@ class Connection:
         self._refusing = False
         self._ended = False
         self._written = trio.Event()
-        self._tasks: trio.Nursery
         self._at_work = trio.Semaphore(AT_WORK)
-        self._coding: trio.CapacityLimiter = runtime.coding
 
-    async def run(self) -> None:
-        """Serve the client until it goes away; then its subscriptions end."""
-        try:
-            async with trio.open_nursery() as nursery:
-                self._tasks = nursery
-                nursery.start_soon(self._write)
-                await self._read()
-                # what has been answered already still goes out, if the client takes it
-                self.subscriber.outbox.close()
-                with trio.move_on_after(LAST_WORDS):
-                    await self._written.wait()
-                nursery.cancel_scope.cancel()
-        finally:
-            self._ended = True
-            self.runtime.leave(self.subscriber)
-            self.subscriber.outbox.discard()
+    async def started(self) -> None:
+        """Begin to read and to write."""
+        self.nursery.start_soon(self._write)
+        self.nursery.start_soon(self._read)
+
+    async def handle(self, message: object) -> None:
+        """Handle what the client has sent."""
+        match message:
+            case Received(message=Request() as request, size=size):
+                if self._in_flight >= IN_FLIGHT and request.method not in RELEASING:
+                    await self._wait_for_room()
+                await self._dispatch(request, size)
+                while self._in_flight >= MOST_IN_FLIGHT:
+                    await self._room.park()
+            case Received(message=Malformed() as malformed, size=size):
+                log.warning("refused a request that cannot be read (%d bytes): %s", size, malformed.reason)
+                self._reply(malformed.id).reject(invalid_request(f"Invalid request: {malformed.reason}"))
+            case Received(message=(Response() | ErrorResponse()) as answer):
+                if self.subscriber.threads:
+                    self.backend.services.questions.settle(answer, self.subscriber.threads)
+            case Received(size=size):
+                log.warning("skipped a line that is no message (%d bytes)", size)
+            case _:
+                await self._hang_up()
+
+    async def stopped(self) -> None:
+        """End the client's subscriptions."""
+        self._ended = True
+        self.backend.leave(self.subscriber)
+        self.subscriber.outbox.discard()
 
     async def _read(self) -> None:
         while True:
@@ -106,25 +141,25 @@ class Connection:
             try:
                 line = await self._transport.receive()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return
+                line = None
             if line is None:
+                self.mailbox.post(HungUp())
                 return
             size = len(line)
-            message = parse(line) if size < LARGE else await apart(size, self._coding, parse, line)
-            if isinstance(message, Request):
-                if self._in_flight >= IN_FLIGHT and message.method not in RELEASING:
-                    await self._wait_for_room()
-                await self._dispatch(message, size)
-                while self._in_flight >= MOST_IN_FLIGHT:
-                    await self._room.park()
-            elif isinstance(message, Malformed):
-                log.warning("refused a request that cannot be read (%d bytes): %s", len(line), message.reason)
-                self._reply(message.id).reject(invalid_request(f"Invalid request: {message.reason}"))
-            elif isinstance(message, Response | ErrorResponse):
-                if self.subscriber.threads:
-                    self.runtime.services.questions.settle(message, self.subscriber.threads)
-            elif message is None and line.strip():
-                log.warning("skipped a line that is no message (%d bytes)", len(line))
+            message = parse(line) if size < LARGE else await apart(size, self.backend.coding, parse, line)
+            if message is None and not line.strip():
+                continue
+            await self.mailbox.room(1 if size >= LARGE else READ_AHEAD)
+            self.mailbox.post(Received(message, size))
+
+    async def _hang_up(self) -> None:
+        """What was asked before is answered, and what has been answered is written, if the client takes it in time."""
+        with trio.move_on_after(LAST_WORDS):
+            await self.backend.settled()
+        self.subscriber.outbox.close()
+        with trio.move_on_after(LAST_WORDS):
+            await self._written.wait()
+        self.stop()
 
     async def _wait_for_room(self) -> None:
         with trio.move_on_after(0 if self._refusing else PATIENCE) as waiting:
@@ -146,14 +181,14 @@ class Connection:
         except Exception as error:
             log.error("closing a connection: an answer cannot be finished", exc_info=error)
             outbox.close()
-            self._tasks.cancel_scope.cancel()
+            self.nursery.cancel_scope.cancel()
         self._written.set()
         if outbox.overflowed:
             log.warning("closing a connection: %s", TOO_SLOW)
             with trio.move_on_after(2):
                 await self._transport.aclose(1008, TOO_SLOW)
         if not outbox.closed:
-            self._tasks.cancel_scope.cancel()
+            self.nursery.cancel_scope.cancel()
 
     async def _send(self, messages: list[Message]) -> None:
         batch: list[bytes] = []
@@ -168,7 +203,7 @@ class Connection:
                 encoded = message
                 if not isinstance(encoded, bytes):
                     weight = encoded.weight
-                    encoded = encoded.encode() if weight < LARGE else await apart(weight, self._coding, encoded.encode)
+                    encoded = encoded.encode() if weight < LARGE else await apart(weight, self.backend.coding, encoded.encode)
                 if len(encoded) < LARGE:
                     batch.append(encoded)
                     continue
@@ -198,27 +233,29 @@ class Connection:
     # -- requests
 
     async def _dispatch(self, request: Request, size: int) -> None:
-        """`size` is that of its line."""
+        """`size` is that of its line. What it posts to the registry finds room there."""
+        await self.backend.room()
         reply = self._reply(request.id)
         try:
             if self._in_flight > IN_FLIGHT and request.method not in RELEASING:
                 raise overloaded()
             asked = (request.method, request.params, request.has_params)
-            params = structure_params(*asked) if size < LARGE else await apart(size, self._coding, structure_params, *asked)
+            structure = structure_params
+            params = structure(*asked) if size < LARGE else await apart(size, self.backend.coding, structure, *asked)
             if request.method == "initialize":
                 assert isinstance(params, InitializeParams)
                 reply.resolve(self._initialize(params))
-                self.runtime.audience.join(self.subscriber)
-                self.runtime.greet(self)
+                self.backend.audience.join(self.subscriber)
+                self._start(self._answer, Reply(_nobody, _log), partial(greet, self))
                 return
             if self.session is None:
                 raise invalid_request("Not initialized")
             if not self.session.experimental:
                 check_experimental(request.method, params)
-            if self.runtime.ending and request.method in WORK:
+            if self.backend.ending and request.method in WORK:
                 raise invalid_request("the server is shutting down")
             if request.method not in EARLY:
-                _ = self.runtime.services  # made here, in trio's thread: handlers use it in worker threads
+                _ = self.backend.services  # made here, in trio's thread: handlers use it in worker threads
             HANDLERS[request.method](self, params, reply)
         except RpcError as error:
             reply.reject(error)
@@ -257,7 +294,7 @@ class Connection:
 
         if self.session is not None:
             raise invalid_request("Already initialized")
-        self.session, response = initialize(self.runtime, params)
+        self.session, response = initialize(self.backend, params)
         self.subscriber.muted = self.session.muted
         return response
 
@@ -280,18 +317,13 @@ class Connection:
 
     def quietly(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         """As `later`, but only what `work` raises is the answer: otherwise it has answered, or somebody will."""
-        self.later(Reply(lambda _: None, reply.reject), work)
-
-    def later_quietly(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Run `work` in a task of the connection; it answers nobody."""
-        reply: Reply[object] = Reply(lambda _: None, lambda error: log.error("background work failed", exc_info=error))
-        self._start(self._answer, reply, work)
+        self.later(Reply(_nobody, reply.reject), work)
 
     def _start(self, task: Callable[..., Awaitable[None]], reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         if self._ended:
             reply.reject(invalid_request("the client has gone away"))
         else:
-            self._tasks.start_soon(task, reply, work)
+            self.nursery.start_soon(task, reply, work)
 
     async def _answer_in_turn(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
         async with self._at_work:
@@ -309,6 +341,14 @@ class Connection:
     def notify(self, params: Any) -> None:
         """Send a notification to this client only."""
         self.subscriber.deliver(Event(params))
+
+
+def _nobody(_: object) -> None:
+    """There is no answer."""
+
+
+def _log(error: Exception) -> None:
+    log.error("work in the background of a connection failed", exc_info=error)
 
 
 def _answer_to(id: RequestId, result: object) -> Message:

@@ -123,6 +123,10 @@ class Registry(Actor):
 
         return await answer(send)
 
+    async def settled(self) -> None:
+        """Return when all that was sent before has been handled."""
+        await answer(lambda reply: self.route(ListLoaded(reply=reply)))
+
     async def shut_down(self) -> None:
         """End every thread, interrupting turns, and wait until all are gone. What takes over `PATIENCE` is cancelled."""
         with suppress(ActorExited):

@@ -11,12 +11,3 @@ class Client:
 
     originator: str
     user_agent: str
-
-
-@frozen
-class Session:
-    """What a connection's client has told of itself in `initialize`. `muted` are the notifications it opted out of."""
-
-    client: Client
-    experimental: bool
-    muted: frozenset[str]

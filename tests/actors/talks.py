@@ -53,7 +53,7 @@ class Talk:
         """Serve and listen until the client hangs up."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen)
-            await self.connection.run()
+            await self.connection.run(lambda exited: None)
             while self.wire.messages.statistics().current_buffer_used:
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()

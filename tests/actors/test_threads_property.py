@@ -262,7 +262,7 @@ def said(thread: Any) -> list[str]:
 async def serve(runtime: Runtime, operations: list[tuple[str, int]]) -> None:
     wire = Wire()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Connection(runtime, wire).run)
+        nursery.start_soon(Connection(runtime, wire).run, lambda exited: None)
         client = Client(wire)
         info = {"name": "property", "version": "1"}
         await client.call("initialize", clientInfo=info, capabilities={"experimentalApi": True})

@@ -1,7 +1,7 @@
 """What a client may ask: one module per noun, one handler per method.
 
 A handler gets the connection, the parameters and the reply. It decides at once and returns; what takes time it hands to
-`connection.later` or to a thread's mailbox. The methods are those of `catalog.METHODS`.
+`caller.later` or to a thread's mailbox. The methods are those of `catalog.METHODS`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from spindle.actors.kernel.mailbox import Reply
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
+    from spindle.actors.clients.caller import Caller
 
-Handler = Callable[["Connection", Any, Reply[Any]], None]
+Handler = Callable[["Caller", Any, Reply[Any]], None]
 
 _TABLE = {
     "thread/start": ("threads", "start"),

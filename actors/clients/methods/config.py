@@ -13,12 +13,12 @@ from spindle.rpc.protocol.errors import internal_error
 from spindle.storage.config import ConfigError, config_read
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
+    from spindle.actors.clients.caller import Caller
 
 
-def read(connection: Connection, params: ConfigReadParams, reply: Reply[Any]) -> None:
+def read(caller: Caller, params: ConfigReadParams, reply: Reply[Any]) -> None:
     """config/read"""
-    services = connection.runtime.services
+    services = caller.backend.services
     cwd = Path(services.cwd, params.cwd) if params.cwd is not None else None
 
     async def work() -> object:
@@ -29,12 +29,12 @@ def read(connection: Connection, params: ConfigReadParams, reply: Reply[Any]) ->
         except (ConfigError, OSError) as error:
             raise internal_error(f"failed to read configuration: {error}") from error
 
-    connection.later(reply, work)
+    caller.later(reply, work)
 
 
-def requirements(connection: Connection, params: object, reply: Reply[Any]) -> None:
+def requirements(caller: Caller, params: object, reply: Reply[Any]) -> None:
     """configRequirements/read"""
-    loader = connection.runtime.config_loader
+    loader = caller.backend.config_loader
 
     async def work() -> object:
         try:
@@ -43,4 +43,4 @@ def requirements(connection: Connection, params: object, reply: Reply[Any]) -> N
             raise internal_error(f"failed to read configuration layers: {error}") from error
         return ConfigRequirementsReadResponse(demanded.read())
 
-    connection.later(reply, work)
+    caller.later(reply, work)

@@ -25,29 +25,29 @@ from spindle.storage.threads.summary import read_summary
 from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.clients.caller import Caller
+    from spindle.actors.registry.backend import Backend
 
 
-def summary(connection: Connection, params: GetConversationSummaryParams, reply: Reply[Any]) -> None:
+def summary(caller: Caller, params: GetConversationSummaryParams, reply: Reply[Any]) -> None:
     """getConversationSummary: by rollout path (taken from the home where it is relative) or by id, archived or not."""
-    runtime = connection.runtime
+    backend = caller.backend
     if isinstance(params.rollout_path, str):
         path = params.rollout_path
         if "\0" in path:
             raise invalid_request("Invalid request: rolloutPath: invalid value: a path with a NUL character")
-        connection.later(reply, lambda: _answer(runtime, path, None))
+        caller.later(reply, lambda: _answer(backend, path, None))
         return
     try:
         id = str(uuid.UUID(str(params.conversation_id)))
     except ValueError:
         text = "Invalid request: data did not match any variant of untagged enum GetConversationSummaryParams"
         raise invalid_request(text) from None
-    connection.later(reply, lambda: _answer(runtime, None, id))
+    caller.later(reply, lambda: _answer(backend, None, id))
 
 
-async def _answer(runtime: Runtime, path: str | None, id: str | None) -> GetConversationSummaryResponse:
-    home = runtime.services.home
+async def _answer(backend: Backend, path: str | None, id: str | None) -> GetConversationSummaryResponse:
+    home = backend.services.home
 
     def work() -> ConversationSummary:
         if path is not None:
@@ -61,7 +61,7 @@ async def _answer(runtime: Runtime, path: str | None, id: str | None) -> GetConv
         except OSError as error:
             text = f"failed to resolve rollout path `{found}`: {error.strerror} (os error {error.errno})"
             raise invalid_request(text) from error
-        return _summary(runtime, found, mtime)
+        return _summary(backend, found, mtime)
 
     try:
         return GetConversationSummaryResponse(await trio.to_thread.run_sync(work))
@@ -71,7 +71,7 @@ async def _answer(runtime: Runtime, path: str | None, id: str | None) -> GetConv
         raise internal_error(f"failed to load conversation summary: {error}") from error
 
 
-def _summary(runtime: Runtime, path: Path, mtime: float) -> ConversationSummary:
+def _summary(backend: Backend, path: Path, mtime: float) -> ConversationSummary:
     found = read_summary(path)
     meta, git = latest_meta(path, found.id) or {}, found.git
     return ConversationSummary(

@@ -13,23 +13,23 @@ from spindle.storage.config import ConfigError
 from spindle.storage.config.hooks import HookHandler, hook_config
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.clients.caller import Caller
+    from spindle.actors.registry.backend import Backend
 
 
-def list_(connection: Connection, params: HooksListParams, reply: Reply[Any]) -> None:
+def list_(caller: Caller, params: HooksListParams, reply: Reply[Any]) -> None:
     """hooks/list"""
-    runtime = connection.runtime
+    backend = caller.backend
 
     def work() -> HooksListResponse:
-        return HooksListResponse([_entry(runtime, cwd) for cwd in params.cwds or (runtime.cwd,)])
+        return HooksListResponse([_entry(backend, cwd) for cwd in params.cwds or (backend.cwd,)])
 
-    connection.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
+    caller.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
 
 
-def _entry(runtime: Runtime, cwd: str) -> HooksListEntry:
+def _entry(backend: Backend, cwd: str) -> HooksListEntry:
     try:
-        hooks = hook_config(runtime.config_loader.load(Path(runtime.cwd, cwd)))
+        hooks = hook_config(backend.config_loader.load(Path(backend.cwd, cwd)))
     except (ConfigError, OSError) as error:
         return HooksListEntry(cwd=cwd, warnings=[str(error)])
     return HooksListEntry(cwd=cwd, hooks=[_shown(handler) for handler in hooks.listed], warnings=hooks.warnings)

@@ -6,23 +6,24 @@ import platform
 import re
 from typing import TYPE_CHECKING
 
-from spindle.actors.settings.client import Client, Session
+from spindle.actors.clients.caller import Session
+from spindle.actors.settings.client import Client
 from spindle.rpc.protocol.catalog import EXPERIMENTAL_NOTIFICATIONS
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.initialize import InitializeCapabilities, InitializeParams, InitializeResponse, ServerInfo
 
 if TYPE_CHECKING:
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.registry.backend import Backend
 
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]+")
 
 
-def initialize(runtime: Runtime, params: InitializeParams) -> tuple[Session, InitializeResponse]:
+def initialize(backend: Backend, params: InitializeParams) -> tuple[Session, InitializeResponse]:
     """Check the client's name (it becomes an HTTP header value towards the model) and answer."""
     info = params.client_info
     if not _HEADER_VALUE.fullmatch(info.name):
         raise invalid_request(f"Invalid clientInfo.name: '{info.name}'. Must be a valid HTTP header value.")
-    agent = user_agent(info.name, info.version, runtime.version)
+    agent = user_agent(info.name, info.version, backend.version)
     capabilities = params.capabilities or InitializeCapabilities()
     unwanted = frozenset(capabilities.opt_out_notification_methods or ())
     session = Session(
@@ -32,10 +33,10 @@ def initialize(runtime: Runtime, params: InitializeParams) -> tuple[Session, Ini
     )
     return session, InitializeResponse(
         user_agent=agent,
-        codex_home=str(runtime.home.path),
+        codex_home=str(backend.home.path),
         platform_family="unix",
         platform_os={"Darwin": "macos"}.get(platform.system(), platform.system().lower()),
-        server_info=ServerInfo(name=info.name, version=runtime.version),
+        server_info=ServerInfo(name=info.name, version=backend.version),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import evolve
 
-from spindle.actors.clients.methods.identity import thread_id
+from spindle.actors.clients.identity import thread_id
 from spindle.actors.kernel.mailbox import Reply
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.read_states import ThreadReadState
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping, Sequence
 
-    from spindle.actors.clients.connection import Connection
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.clients.caller import Caller
+    from spindle.actors.registry.backend import Backend
 
 MOST_IDS = 100
 """How many threads a list can be told to include or to exclude."""
 
 
-def list_(connection: Connection, params: ThreadListParams, reply: Reply[Any]) -> None:
+def list_(caller: Caller, params: ThreadListParams, reply: Reply[Any]) -> None:
     """thread/list"""
-    runtime, query = connection.runtime, asked(params)
-    _ = runtime.indexing, runtime.config_loader, runtime.state  # made here, in trio's thread
-    connection.later(reply, lambda: list_stored(runtime, params, query))
+    backend, query = caller.backend, asked(params)
+    _ = backend.indexing, backend.config_loader, backend.state  # made here, in trio's thread
+    caller.later(reply, lambda: list_stored(backend, params, query))
 
 
 def asked(params: ThreadListParams) -> ThreadQuery:
@@ -78,27 +78,27 @@ def _relative(text: str | None, what: str) -> str | None:
     return None if text is None else thread_id(text, what=what)
 
 
-async def list_stored(runtime: Runtime, params: ThreadListParams, query: ThreadQuery) -> ThreadListResponse:
+async def list_stored(backend: Backend, params: ThreadListParams, query: ThreadQuery) -> ThreadListResponse:
     """One page of stored threads, with the status of those that are loaded, their sections and their read states."""
     try:
-        page = await _page(runtime, params, query)
+        page = await _page(backend, params, query)
     except StoredThreadError as error:
         raise invalid_request(str(error)) from error
     except OSError as error:
         raise RpcError(INTERNAL_ERROR, f"failed to list threads: {error}") from error
-    where, marks = await _kept(runtime, [row.id for row in page.data])
-    data = [where.show(described(row, status=runtime.status(row.id))) for row in page.data]
+    where, marks = await _kept(backend, [row.id for row in page.data])
+    data = [where.show(described(row, status=backend.status(row.id))) for row in page.data]
     return ThreadListResponse(data, page.next_cursor, page.backwards_cursor, marks)
 
 
-async def _page(runtime: Runtime, params: ThreadListParams, query: ThreadQuery) -> ThreadPage:
+async def _page(backend: Backend, params: ThreadListParams, query: ThreadQuery) -> ThreadPage:
     def provider() -> str:
-        return runtime.config().model_provider
+        return backend.config().model_provider
 
     section = params.section_id
     if isinstance(section, Absent):
-        return await runtime.indexing.page(query, provider, runtime.loaded())
-    where = await runtime.state.read_or(placements, Placements())
+        return await backend.indexing.page(query, provider, backend.loaded())
+    where = await backend.state.read_or(placements, Placements())
     if section is None:
         query = evolve(query, excluded_ids={*query.excluded_ids, *where.by_thread})
     elif params.sort_key == "section_position":
@@ -106,22 +106,22 @@ async def _page(runtime: Runtime, params: ThreadListParams, query: ThreadQuery) 
 
         placed = [PlacedThread(id, position) for position, id in where.within(section)]
         return await trio.to_thread.run_sync(
-            lambda: list_section(runtime.home, placed, evolve(query, default_provider=provider()))
+            lambda: list_section(backend.home, placed, evolve(query, default_provider=provider()))
         )
     else:
         within = {id for _, id in where.within(section)}
         query = evolve(query, only_ids=within if query.only_ids is None else within & query.only_ids)
-    return await runtime.indexing.page(query, provider, runtime.loaded())
+    return await backend.indexing.page(query, provider, backend.loaded())
 
 
-async def _kept(runtime: Runtime, ids: list[str]) -> tuple[Placements, Mapping[str, ThreadReadState] | None]:
+async def _kept(backend: Backend, ids: list[str]) -> tuple[Placements, Mapping[str, ThreadReadState] | None]:
     """Sections and read states; the latter None where they are unavailable, as clients are told."""
 
     def work(db: sqlite3.Connection) -> tuple[Placements, Mapping[str, ThreadReadState]]:
         return placements(db), read_states(db, ids)
 
     try:
-        return await runtime.state.read(work, (Placements(), {id: initial(id) for id in ids}))
+        return await backend.state.read(work, (Placements(), {id: initial(id) for id in ids}))
     except StateUnavailable:
         return Placements(), None
 

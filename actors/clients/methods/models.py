@@ -24,25 +24,25 @@ from spindle.rpc.protocol.models import (
 )
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
+    from spindle.actors.clients.caller import Caller
 
 
 _MODALITIES: Final[Sequence[InputModality]] = ("text", "image")
 
 
-def list_(connection: Connection, params: ModelListParams, reply: Reply[Any]) -> None:
+def list_(caller: Caller, params: ModelListParams, reply: Reply[Any]) -> None:
     """model/list: the models that turns know; cursors are decimal offsets."""
-    runtime = connection.runtime
+    backend = caller.backend
 
     async def work() -> ModelListResponse:
-        config, lists = await trio.to_thread.run_sync(runtime.config, abandon_on_cancel=True), runtime.services.model_lists
+        config, lists = await trio.to_thread.run_sync(backend.config, abandon_on_cancel=True), backend.services.model_lists
         provider = params.model_provider or config.model_provider
         if provider not in config.providers():
             raise invalid_request(f"Model provider `{provider}` not found")
         await lists.ready(provider, config)
         return _page(models(config, lists.entries(provider, config)), params)
 
-    connection.later(reply, work)
+    caller.later(reply, work)
 
 
 def _page(known: Sequence[ModelInfo], params: ModelListParams) -> ModelListResponse:
@@ -76,11 +76,11 @@ def _row(info: ModelInfo, *, is_default: bool) -> Model:
     )
 
 
-def modes(connection: Connection, params: CollaborationModeListParams, reply: Reply[Any]) -> None:
+def modes(caller: Caller, params: CollaborationModeListParams, reply: Reply[Any]) -> None:
     """collaborationMode/list"""
     reply.resolve(CollaborationModeListResponse(PRESETS))
 
 
-def echo(connection: Connection, params: MockExperimentalMethodParams, reply: Reply[Any]) -> None:
+def echo(caller: Caller, params: MockExperimentalMethodParams, reply: Reply[Any]) -> None:
     """mock/experimentalMethod"""
     reply.resolve(MockExperimentalMethodResponse(params.value))

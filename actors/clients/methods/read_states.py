@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from spindle.actors.clients.methods.identity import thread_id
-from spindle.actors.clients.methods.stored import known
+from spindle.actors.clients.identity import thread_id
 from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.registry.stored import known
 from spindle.rpc.protocol.errors import INVALID_PARAMS, internal_error, invalid_request
 from spindle.rpc.protocol.read_states import (
     MarkUnread,
@@ -20,16 +20,16 @@ from spindle.storage.state import StateUnavailable
 from spindle.storage.state.read_states import RevisionConflict, mark
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
+    from spindle.actors.clients.caller import Caller
 
 
-def update(connection: Connection, params: ThreadReadStateUpdateParams, reply: Reply[Any]) -> None:
+def update(caller: Caller, params: ThreadReadStateUpdateParams, reply: Reply[Any]) -> None:
     """thread/readState/update: everybody hears of it, before the answer."""
-    id, runtime = thread_id(params.thread_id, code=INVALID_PARAMS), connection.runtime
+    id, backend = thread_id(params.thread_id, code=INVALID_PARAMS), caller.backend
 
     async def run() -> ThreadReadStateUpdateResponse:
         await known(
-            runtime,
+            backend,
             id,
             missing=f"thread not loaded: {id}",
             ephemeral="thread read state unavailable",
@@ -37,14 +37,14 @@ def update(connection: Connection, params: ThreadReadStateUpdateParams, reply: R
         )
         unread = isinstance(params.operation, MarkUnread)
         try:
-            state = await runtime.services.state.change(
+            state = await backend.services.state.change(
                 partial(mark, thread_id=id, unread=unread, expected=params.expected_revision)
             )
         except RevisionConflict as conflict:
             raise invalid_request(str(conflict), ReadStateConflict(conflict.state)) from conflict
         except StateUnavailable as error:
             raise internal_error(str(error)) from error
-        runtime.audience.announce(ThreadReadStateChangedNotification(id, state))
+        backend.audience.announce(ThreadReadStateChangedNotification(id, state))
         return ThreadReadStateUpdateResponse(state)
 
-    connection.later(reply, run)
+    caller.later(reply, run)

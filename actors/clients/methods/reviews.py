@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from uuid_utils import uuid7
 
-from spindle.actors.clients.methods.identity import thread_id
-from spindle.actors.clients.methods.threads import mapped
+from spindle.actors.clients.identity import thread_id
+from spindle.actors.clients.requests import mapped
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import LoadedOrStored, Look, ToThread
@@ -21,13 +21,13 @@ from spindle.rpc.protocol.threads import ThreadForkParams, ThreadResumeResponse,
 from spindle.rpc.protocol.turns import Turn
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
+    from spindle.actors.clients.caller import Caller
 
 
-def start(connection: Connection, params: ReviewStartParams, reply: Reply[Any]) -> None:
+def start(caller: Caller, params: ReviewStartParams, reply: Reply[Any]) -> None:
     """review/start: in the thread itself or, detached, in a fork of it."""
     id, target = thread_id(params.thread_id), checked(params.target)
-    registry = connection.runtime.registry
+    registry = caller.backend.registry
 
     def review(thread: str) -> None:
         def response(turn: Turn) -> ReviewStartResponse:
@@ -48,8 +48,8 @@ def start(connection: Connection, params: ReviewStartParams, reply: Reply[Any]) 
         if state is None:
             raise invalid_request(f"thread not found: {id}")
         fork = ThreadForkParams(thread_id=id, cwd=state.settings.cwd)
-        opening = FromFork(params=fork, client=connection.client, source=id)
-        registry.start(opening, Attach(reply=Reply(forked, reply.reject), subscriber=connection.subscriber))
+        opening = FromFork(params=fork, client=caller.client, source=id)
+        registry.start(opening, Attach(reply=Reply(forked, reply.reject), subscriber=caller.subscriber))
 
     out = Reply(looked, reply.reject)
     registry.route(LoadedOrStored(id, Look(reply=out), lambda: out.resolve(None)))

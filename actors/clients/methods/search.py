@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import trio
 
-from spindle.actors.clients.methods.identity import thread_id
+from spindle.actors.clients.identity import thread_id
 from spindle.actors.clients.methods.listing import described
 from spindle.actors.kernel.mailbox import Reply
 from spindle.rpc.protocol.errors import internal_error, invalid_request
@@ -31,11 +31,11 @@ from spindle.storage.threads.query import ThreadPage, ThreadQuery
 from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.clients.caller import Caller
+    from spindle.actors.registry.backend import Backend
 
 
-def search(connection: Connection, params: ThreadSearchParams, reply: Reply[Any]) -> None:
+def search(caller: Caller, params: ThreadSearchParams, reply: Reply[Any]) -> None:
     """thread/search"""
     term = _term(params.search_term, "thread/search")
     query = ThreadQuery(
@@ -47,14 +47,14 @@ def search(connection: Connection, params: ThreadSearchParams, reply: Reply[Any]
         source_kinds=params.source_kinds,
         archived=bool(params.archived),
     )
-    connection.later(reply, lambda: _search(connection.runtime, term, query))
+    caller.later(reply, lambda: _search(caller.backend, term, query))
 
 
-async def _search(runtime: Runtime, term: str, query: ThreadQuery) -> ThreadSearchResponse:
-    services = runtime.services
+async def _search(backend: Backend, term: str, query: ThreadQuery) -> ThreadSearchResponse:
+    services = backend.services
 
     def list_page(page: ThreadQuery) -> ThreadPage:
-        return trio.from_thread.run(services.indexing.page, page, lambda: runtime.config().model_provider)
+        return trio.from_thread.run(services.indexing.page, page, lambda: backend.config().model_provider)
 
     def work() -> SearchPage:
         return search_threads(list_page, SearchQuery(term, query), trio.from_thread.check_cancelled, services.outliner.find)
@@ -66,30 +66,30 @@ async def _search(runtime: Runtime, term: str, query: ThreadQuery) -> ThreadSear
     except OSError as error:
         raise internal_error(f"failed to search threads: {error}") from error
     where = await services.state.read_or(placements, Placements())
-    status = runtime.registry.directory.status
+    status = backend.registry.directory.status
     data = [
         ThreadSearchResult(where.show(described(row, status=status(row.id))), snippet) for row, snippet in page.data
     ]
     return ThreadSearchResponse(data, page.next_cursor, page.backwards_cursor)
 
 
-def occurrences(connection: Connection, params: ThreadSearchOccurrencesParams, reply: Reply[Any]) -> None:
+def occurrences(caller: Caller, params: ThreadSearchOccurrencesParams, reply: Reply[Any]) -> None:
     """thread/searchOccurrences: of any stored thread, loaded or not, archived ones too."""
     term = _term(params.search_term, "thread/searchOccurrences")
-    id, runtime = thread_id(params.thread_id), connection.runtime
+    id, backend = thread_id(params.thread_id), caller.backend
 
     def work(own: Path | None) -> ThreadSearchOccurrencesResponse | None:
-        home = runtime.services.home
+        home = backend.services.home
         path = own or locate(home, id) or locate_archived(home, id)
         if path is None:
             return None
         check = trio.from_thread.check_cancelled
-        with closing(Source(existing(path), runtime.services.outliner.find)) as source:
+        with closing(Source(existing(path), backend.services.outliner.find)) as source:
             page = find_occurrences(source, id, term, params.cursor, params.limit, check)
         return ThreadSearchOccurrencesResponse([_shown(each) for each in page.data], page.next_cursor)
 
     async def run() -> ThreadSearchOccurrencesResponse:
-        loaded = await runtime.registry.look(id)
+        loaded = await backend.registry.look(id)
         if loaded is not None and loaded.ephemeral:
             raise invalid_request(f"ephemeral thread does not support search: {id}")
         try:
@@ -104,7 +104,7 @@ def occurrences(connection: Connection, params: ThreadSearchOccurrencesParams, r
             raise invalid_request(f"thread not found: {id}")
         return found
 
-    connection.later(reply, run)
+    caller.later(reply, run)
 
 
 def _shown(each: Occurrence) -> ThreadSearchOccurrence:

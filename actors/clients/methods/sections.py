@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from spindle.actors.clients.methods.identity import thread_id
-from spindle.actors.clients.methods.stored import known
+from spindle.actors.clients.identity import thread_id
 from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.registry.stored import known
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, internal_error, invalid_request
 from spindle.rpc.protocol.sections import (
     ThreadSectionChangedNotification,
@@ -37,16 +37,16 @@ from spindle.storage.state.sections import (
 )
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.clients.caller import Caller
+    from spindle.actors.registry.backend import Backend
 
 
-def list_(connection: Connection, params: ThreadSectionListParams, reply: Reply[Any]) -> None:
+def list_(caller: Caller, params: ThreadSectionListParams, reply: Reply[Any]) -> None:
     """threadSection/list"""
     limit = DEFAULT_LIMIT if params.limit is None else max(1, min(params.limit, DEFAULT_LIMIT))
 
     async def run() -> ThreadSectionListResponse:
-        state = connection.runtime.services.state
+        state = caller.backend.services.state
         try:
             found = await state.read(
                 partial(list_sections, cursor=params.cursor, limit=limit + 1), pinned_only(params.cursor)
@@ -56,71 +56,71 @@ def list_(connection: Connection, params: ThreadSectionListParams, reply: Reply[
         page = found[:limit]
         return ThreadSectionListResponse(page, page[-1].id if len(found) > limit else None)
 
-    connection.later(reply, run)
+    caller.later(reply, run)
 
 
-def create(connection: Connection, params: ThreadSectionCreateParams, reply: Reply[Any]) -> None:
+def create(caller: Caller, params: ThreadSectionCreateParams, reply: Reply[Any]) -> None:
     """threadSection/create"""
 
     async def run() -> ThreadSectionCreateResponse:
         return ThreadSectionCreateResponse(
-            await _changed(connection.runtime, lambda db: create_section(db, params.name, params.appearance))
+            await _changed(caller.backend, lambda db: create_section(db, params.name, params.appearance))
         )
 
-    connection.later(reply, run)
+    caller.later(reply, run)
 
 
-def update(connection: Connection, params: ThreadSectionUpdateParams, reply: Reply[Any]) -> None:
+def update(caller: Caller, params: ThreadSectionUpdateParams, reply: Reply[Any]) -> None:
     """threadSection/update"""
 
     async def run() -> ThreadSectionUpdateResponse:
         return ThreadSectionUpdateResponse(
             await _changed(
-                connection.runtime,
+                caller.backend,
                 lambda db: update_section(db, params.section_id, params.name, params.appearance),
             )
         )
 
-    connection.later(reply, run)
+    caller.later(reply, run)
 
 
-def delete(connection: Connection, params: ThreadSectionDeleteParams, reply: Reply[Any]) -> None:
+def delete(caller: Caller, params: ThreadSectionDeleteParams, reply: Reply[Any]) -> None:
     """threadSection/delete"""
 
     async def run() -> ThreadSectionDeleteResponse:
-        await _changed(connection.runtime, lambda db: delete_section(db, params.section_id))
+        await _changed(caller.backend, lambda db: delete_section(db, params.section_id))
         return ThreadSectionDeleteResponse()
 
-    connection.later(reply, run)
+    caller.later(reply, run)
 
 
-def move(connection: Connection, params: ThreadSectionMoveParams, reply: Reply[Any]) -> None:
+def move(caller: Caller, params: ThreadSectionMoveParams, reply: Reply[Any]) -> None:
     """thread/section/move"""
-    id, runtime = thread_id(params.thread_id), connection.runtime
+    id, backend = thread_id(params.thread_id), caller.backend
     before = None if params.before_thread_id is None else thread_id(params.before_thread_id)
 
     async def run() -> None:
         await known(
-            runtime,
+            backend,
             id,
             missing=f"thread not found: {id}",
             ephemeral=f"ephemeral thread does not support section moves: {id}",
         )
         now = int(time.time())
-        await _changed(runtime, lambda db: move_thread(db, id, params.section_id, before, now), code=invalid_request)
+        await _changed(backend, lambda db: move_thread(db, id, params.section_id, before, now), code=invalid_request)
         reply.resolve(ThreadSectionMoveResponse())
-        runtime.audience.announce(ThreadSectionChangedNotification(id, params.section_id))
+        backend.audience.announce(ThreadSectionChangedNotification(id, params.section_id))
 
-    connection.quietly(reply, run)
+    caller.quietly(reply, run)
 
 
 async def _changed(
-    runtime: Runtime,
+    backend: Backend,
     work: Callable[[Any], Any],
     code: Callable[[str], RpcError] = lambda text: RpcError(INVALID_PARAMS, text),
 ) -> Any:
     try:
-        return await runtime.services.state.change(work)
+        return await backend.services.state.change(work)
     except SectionError as error:
         raise code(str(error)) from error
     except StateUnavailable as error:

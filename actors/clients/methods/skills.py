@@ -23,13 +23,13 @@ from spindle.storage.config import ConfigError
 from spindle.storage.skills import is_enabled, switch
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.clients.caller import Caller
+    from spindle.actors.registry.backend import Backend
 
 
-def list_(connection: Connection, params: SkillsListParams, reply: Reply[Any]) -> None:
+def list_(caller: Caller, params: SkillsListParams, reply: Reply[Any]) -> None:
     """skills/list: what was found before, unless asked to look again."""
-    services = connection.runtime.services
+    services = caller.backend.services
     extra = {entry.cwd: entry.extra_user_roots for entry in params.per_cwd_extra_user_roots or ()}
     for root in (root for roots in extra.values() for root in roots):
         if not root.startswith("/"):
@@ -40,17 +40,17 @@ def list_(connection: Connection, params: SkillsListParams, reply: Reply[Any]) -
         if params.force_reload:
             catalog.forget()
         cwds = params.cwds or (absolute(services.cwd, ""),)
-        return SkillsListResponse([_entry(connection.runtime, cwd, extra.get(cwd, ())) for cwd in cwds])
+        return SkillsListResponse([_entry(caller.backend, cwd, extra.get(cwd, ())) for cwd in cwds])
 
-    connection.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
+    caller.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
 
 
-def config_write(connection: Connection, params: SkillsConfigWriteParams, reply: Reply[Any]) -> None:
+def config_write(caller: Caller, params: SkillsConfigWriteParams, reply: Reply[Any]) -> None:
     """skills/config/write"""
     by, which = ("path", params.path) if params.path is not None else ("name", params.name)
     if which is None or (params.path is not None and params.name is not None):
         raise RpcError(INVALID_PARAMS, "skills/config/write requires exactly one of path or name")
-    services = connection.runtime.services
+    services = caller.backend.services
 
     def work() -> SkillsConfigWriteResponse:
         try:
@@ -60,12 +60,12 @@ def config_write(connection: Connection, params: SkillsConfigWriteParams, reply:
         services.skills.forget()
         return SkillsConfigWriteResponse(params.enabled)
 
-    connection.later(reply, lambda: trio.to_thread.run_sync(work))
+    caller.later(reply, lambda: trio.to_thread.run_sync(work))
 
 
-def _entry(runtime: Runtime, cwd: str, extra: Sequence[str]) -> SkillsListEntry:
-    found = runtime.services.skills.find(cwd, extra)
-    switches = runtime.config().raw.get("skills", {}).get("config")
+def _entry(backend: Backend, cwd: str, extra: Sequence[str]) -> SkillsListEntry:
+    found = backend.services.skills.find(cwd, extra)
+    switches = backend.config().raw.get("skills", {}).get("config")
     return SkillsListEntry(
         cwd,
         [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from spindle.actors.clients.methods.identity import thread_id
-from spindle.actors.clients.methods.threads import mapped
+from spindle.actors.clients.identity import thread_id
+from spindle.actors.clients.requests import mapped
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
@@ -25,7 +25,7 @@ from spindle.rpc.protocol.thread_changes import (
 )
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
+    from spindle.actors.clients.caller import Caller
 
 
 def _empty(response: Callable[[], object]) -> Callable[[object], object]:
@@ -33,7 +33,7 @@ def _empty(response: Callable[[], object]) -> Callable[[object], object]:
     return lambda _done: response()
 
 
-def shell_command(connection: Connection, params: ThreadShellCommandParams, reply: Reply[Any]) -> None:
+def shell_command(caller: Caller, params: ThreadShellCommandParams, reply: Reply[Any]) -> None:
     """thread/shellCommand"""
     id = thread_id(params.thread_id)
     if not params.command.strip():
@@ -43,16 +43,16 @@ def shell_command(connection: Connection, params: ThreadShellCommandParams, repl
         raise RpcError(INVALID_PARAMS, text)
     out = mapped(reply, _empty(ThreadShellCommandResponse))
     message = RunScript(reply=out, script=params.command, timeout_ms=params.timeout_ms)
-    connection.runtime.registry.route(ToThread(id, message))
+    caller.backend.registry.route(ToThread(id, message))
 
 
-def clean(connection: Connection, params: ThreadBackgroundTerminalsCleanParams, reply: Reply[Any]) -> None:
+def clean(caller: Caller, params: ThreadBackgroundTerminalsCleanParams, reply: Reply[Any]) -> None:
     """thread/backgroundTerminals/clean"""
     out = mapped(reply, _empty(ThreadBackgroundTerminalsCleanResponse))
-    connection.runtime.registry.route(ToThread(thread_id(params.thread_id), EndTerminals(reply=out)))
+    caller.backend.registry.route(ToThread(thread_id(params.thread_id), EndTerminals(reply=out)))
 
 
-def list_(connection: Connection, params: ThreadBackgroundTerminalsListParams, reply: Reply[Any]) -> None:
+def list_(caller: Caller, params: ThreadBackgroundTerminalsListParams, reply: Reply[Any]) -> None:
     """thread/backgroundTerminals/list"""
     start = 0 if params.cursor is None else _offset(params.cursor)
 
@@ -62,13 +62,13 @@ def list_(connection: Connection, params: ThreadBackgroundTerminalsListParams, r
         return ThreadBackgroundTerminalsListResponse([_shown(one) for one in terminals[start:end]], more)
 
     message = ListTerminals(reply=mapped(reply, page))
-    connection.runtime.registry.route(ToThread(thread_id(params.thread_id), message))
+    caller.backend.registry.route(ToThread(thread_id(params.thread_id), message))
 
 
-def terminate(connection: Connection, params: ThreadBackgroundTerminalsTerminateParams, reply: Reply[Any]) -> None:
+def terminate(caller: Caller, params: ThreadBackgroundTerminalsTerminateParams, reply: Reply[Any]) -> None:
     """thread/backgroundTerminals/terminate"""
     message = EndTerminal(reply=mapped(reply, ThreadBackgroundTerminalsTerminateResponse), process_id=params.process_id)
-    connection.runtime.registry.route(ToThread(thread_id(params.thread_id), message))
+    caller.backend.registry.route(ToThread(thread_id(params.thread_id), message))
 
 
 def _offset(cursor: str) -> int:

@@ -14,9 +14,9 @@ import trio
 from attrs import evolve
 from uuid_utils import uuid7
 
-from spindle.actors.clients.methods.identity import thread_id
+from spindle.actors.clients.identity import thread_id
 from spindle.actors.clients.methods.listing import described
-from spindle.actors.clients.methods.threads import mapped
+from spindle.actors.clients.requests import mapped
 from spindle.actors.kernel.mailbox import Ask, Reply
 from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
 from spindle.actors.thread.messages import (
@@ -61,8 +61,8 @@ from spindle.storage.threads.summary import read_summary
 from spindle.storage.threads.thread_errors import NoSessionMeta, StoredThreadError
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.clients.caller import Caller
+    from spindle.actors.registry.backend import Backend
 
 
 def _answering(response: Callable[[], object]) -> Callable[[object], object]:
@@ -70,17 +70,17 @@ def _answering(response: Callable[[], object]) -> Callable[[object], object]:
     return lambda _done: response()
 
 
-def set_name(connection: Connection, params: ThreadSetNameParams, reply: Reply[Any]) -> None:
+def set_name(caller: Caller, params: ThreadSetNameParams, reply: Reply[Any]) -> None:
     """thread/name/set"""
     id, name = thread_id(params.thread_id), params.name.strip()
     if not name:
         raise invalid_request("thread name must not be empty")
-    rename(connection.runtime, id, name, mapped(reply, _answering(ThreadSetNameResponse)))
+    rename(caller.backend, id, name, mapped(reply, _answering(ThreadSetNameResponse)))
 
 
-def rename(runtime: Runtime, id: str, name: str, reply: Reply[None]) -> None:
+def rename(backend: Backend, id: str, name: str, reply: Reply[None]) -> None:
     """Name a thread, loaded or stored."""
-    home = runtime.services.home
+    home = backend.services.home
 
     def work() -> None:
         path = locate(home, id)
@@ -91,20 +91,20 @@ def rename(runtime: Runtime, id: str, name: str, reply: Reply[None]) -> None:
         record_name(home, id, name)
         tell_codex(home, id, {"name": name, "title": name})
 
-    _change(runtime, id, SetName(reply=reply, name=name), work, lambda: _announce_name(runtime, id, name))
+    _change(backend, id, SetName(reply=reply, name=name), work, lambda: _announce_name(backend, id, name))
 
 
-def _announce_name(runtime: Runtime, id: str, name: str) -> None:
-    runtime.audience.announce(ThreadNameUpdatedNotification(id, name))
+def _announce_name(backend: Backend, id: str, name: str) -> None:
+    backend.audience.announce(ThreadNameUpdatedNotification(id, name))
 
 
-def update_metadata(connection: Connection, params: ThreadMetadataUpdateParams, reply: Reply[Any]) -> None:
+def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: Reply[Any]) -> None:
     """thread/metadata/update"""
-    id, git, runtime = thread_id(params.thread_id), _trimmed(params.git_info), connection.runtime
-    home = runtime.services.home
+    id, git, backend = thread_id(params.thread_id), _trimmed(params.git_info), caller.backend
+    home = backend.services.home
 
     def work() -> Thread:
-        path, meta = _located(runtime, id)
+        path, meta = _located(backend, id)
         summary = read_summary(path)
         after = patched(git_info(summary), git)[0]
         append_to_stored(home, path, id, [records.session_meta(meta | {"git": git_meta(after)})])
@@ -112,7 +112,7 @@ def update_metadata(connection: Connection, params: ThreadMetadataUpdateParams, 
         return described(read_summary(path))
 
     message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)
-    _change(runtime, id, message, work)
+    _change(backend, id, message, work)
 
 
 def _trimmed(patch: ThreadMetadataGitInfoUpdateParams | None) -> ThreadMetadataGitInfoUpdateParams:
@@ -129,22 +129,22 @@ def _trimmed(patch: ThreadMetadataGitInfoUpdateParams | None) -> ThreadMetadataG
     return evolve(patch, **given)
 
 
-def set_memory_mode(connection: Connection, params: ThreadMemoryModeSetParams, reply: Reply[Any]) -> None:
+def set_memory_mode(caller: Caller, params: ThreadMemoryModeSetParams, reply: Reply[Any]) -> None:
     """thread/memoryMode/set"""
-    id, runtime = thread_id(params.thread_id), connection.runtime
+    id, backend = thread_id(params.thread_id), caller.backend
 
     def work() -> None:
-        path, meta = _located(runtime, id)
+        path, meta = _located(backend, id)
         meta = meta | {"memory_mode": params.mode}
-        append_to_stored(runtime.services.home, path, id, [records.session_meta(meta)])
+        append_to_stored(backend.services.home, path, id, [records.session_meta(meta)])
 
     out = mapped(reply, _answering(ThreadMemoryModeSetResponse))
-    _change(runtime, id, SetMemoryMode(reply=out, mode=params.mode), work)
+    _change(backend, id, SetMemoryMode(reply=out, mode=params.mode), work)
 
 
-def _located(runtime: Runtime, id: str) -> tuple[Path, dict[str, Any]]:
+def _located(backend: Backend, id: str) -> tuple[Path, dict[str, Any]]:
     """The rollout, archived or not, and its session_meta."""
-    home = runtime.services.home
+    home = backend.services.home
     path = locate(home, id) or locate_archived(home, id)
     if path is None:
         raise invalid_request(f"thread not found: {id}")
@@ -157,7 +157,7 @@ def _located(runtime: Runtime, id: str) -> tuple[Path, dict[str, Any]]:
 
 
 def _change(
-    runtime: Runtime, id: str, message: Ask[Any], work: Callable[[], Any], done: Callable[[], None] = lambda: None
+    backend: Backend, id: str, message: Ask[Any], work: Callable[[], Any], done: Callable[[], None] = lambda: None
 ) -> None:
     """Have a loaded thread do it; else do `work` to its rollout in a worker thread, answer, and then `done`."""
 
@@ -173,43 +173,43 @@ def _change(
         message.reply.resolve(answer)
         done()
 
-    runtime.registry.route(LoadedOrStored(id, message, Occupying(on_stored)))
+    backend.registry.route(LoadedOrStored(id, message, Occupying(on_stored)))
 
 
-def roll_back(connection: Connection, params: ThreadRollbackParams, reply: Reply[Any]) -> None:
+def roll_back(caller: Caller, params: ThreadRollbackParams, reply: Reply[Any]) -> None:
     """thread/rollback"""
     id = thread_id(params.thread_id)
     if params.num_turns < 1:
         raise invalid_request("numTurns must be >= 1")
     message = RollBack(reply=mapped(reply, ThreadRollbackResponse), count=params.num_turns, streamed=True)
-    connection.runtime.registry.route(ToThread(id, message))
+    caller.backend.registry.route(ToThread(id, message))
 
 
-def inject_items(connection: Connection, params: ThreadInjectItemsParams, reply: Reply[Any]) -> None:
+def inject_items(caller: Caller, params: ThreadInjectItemsParams, reply: Reply[Any]) -> None:
     """thread/inject_items"""
     id = thread_id(params.thread_id)
     items = check_items(params.items)
     out = mapped(reply, _answering(ThreadInjectItemsResponse))
-    connection.runtime.registry.route(ToThread(id, InjectItems(reply=out, items=items)))
+    caller.backend.registry.route(ToThread(id, InjectItems(reply=out, items=items)))
 
 
-def compact(connection: Connection, params: ThreadCompactStartParams, reply: Reply[Any]) -> None:
+def compact(caller: Caller, params: ThreadCompactStartParams, reply: Reply[Any]) -> None:
     """thread/compact/start"""
     id = thread_id(params.thread_id)
     out = mapped(reply, _answering(ThreadCompactStartResponse))
-    connection.runtime.registry.route(ToThread(id, Compact(reply=out, turn_id=str(uuid7()))))
+    caller.backend.registry.route(ToThread(id, Compact(reply=out, turn_id=str(uuid7()))))
 
 
-def increment_elicitation(connection: Connection, params: ThreadElicitationParams, reply: Reply[Any]) -> None:
+def increment_elicitation(caller: Caller, params: ThreadElicitationParams, reply: Reply[Any]) -> None:
     """thread/increment_elicitation"""
-    _count(connection, params, reply, 1)
+    _count(caller, params, reply, 1)
 
 
-def decrement_elicitation(connection: Connection, params: ThreadElicitationParams, reply: Reply[Any]) -> None:
+def decrement_elicitation(caller: Caller, params: ThreadElicitationParams, reply: Reply[Any]) -> None:
     """thread/decrement_elicitation"""
-    _count(connection, params, reply, -1)
+    _count(caller, params, reply, -1)
 
 
-def _count(connection: Connection, params: ThreadElicitationParams, reply: Reply[Any], step: int) -> None:
+def _count(caller: Caller, params: ThreadElicitationParams, reply: Reply[Any], step: int) -> None:
     id = thread_id(params.thread_id)
-    connection.runtime.registry.route(ToThread(id, CountElicitation(reply=reply, step=step)))
+    caller.backend.registry.route(ToThread(id, CountElicitation(reply=reply, step=step)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spindle.actors.clients.methods.identity import thread_id
-from spindle.actors.clients.methods.threads import check_profile, mapped
+from spindle.actors.clients.identity import thread_id
+from spindle.actors.clients.requests import check_profile, mapped
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
@@ -21,19 +21,19 @@ from spindle.rpc.protocol.turns import (
 )
 
 if TYPE_CHECKING:
-    from spindle.actors.clients.connection import Connection
+    from spindle.actors.clients.caller import Caller
 
 
-def start(connection: Connection, params: TurnStartParams, reply: Reply[Any]) -> None:
+def start(caller: Caller, params: TurnStartParams, reply: Reply[Any]) -> None:
     """turn/start"""
     id = thread_id(params.thread_id)
     check_input(params.input)
     check_profile(params.permission_profile)
     out = mapped(reply, TurnStartResponse)
-    connection.runtime.registry.route(ToThread(id, StartTurn(reply=out, params=params)))
+    caller.backend.registry.route(ToThread(id, StartTurn(reply=out, params=params)))
 
 
-def steer(connection: Connection, params: TurnSteerParams, reply: Reply[Any]) -> None:
+def steer(caller: Caller, params: TurnSteerParams, reply: Reply[Any]) -> None:
     """turn/steer"""
     id = thread_id(params.thread_id)
     if not params.expected_turn_id:
@@ -41,14 +41,14 @@ def steer(connection: Connection, params: TurnSteerParams, reply: Reply[Any]) ->
     check_input(params.input)
     out = mapped(reply, TurnSteerResponse)
     message = SteerTurn(reply=out, content=params.input, expected_turn_id=params.expected_turn_id)
-    connection.runtime.registry.route(ToThread(id, message))
+    caller.backend.registry.route(ToThread(id, message))
 
 
-def interrupt(connection: Connection, params: TurnInterruptParams, reply: Reply[Any]) -> None:
+def interrupt(caller: Caller, params: TurnInterruptParams, reply: Reply[Any]) -> None:
     """turn/interrupt"""
     id = thread_id(params.thread_id)
     out = mapped(reply, _interrupted)
-    connection.runtime.registry.route(ToThread(id, InterruptTurn(reply=out, turn_id=params.turn_id)))
+    caller.backend.registry.route(ToThread(id, InterruptTurn(reply=out, turn_id=params.turn_id)))
 
 
 def _interrupted(_: None) -> TurnInterruptResponse:

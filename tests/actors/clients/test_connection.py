@@ -58,7 +58,7 @@ class Wire:
 async def wire(opened):
     async with opened() as runtime, trio.open_nursery() as nursery:
         wire = Wire()
-        nursery.start_soon(Connection(runtime, wire).run)
+        nursery.start_soon(Connection(runtime, wire).run, lambda exited: None)
         wire.ask(0, "initialize", clientInfo={"name": "n", "version": "1"})
         await wire.answer(0)
         yield wire
@@ -95,7 +95,7 @@ async def test_a_request_too_many_waits_for_room(opened, monkeypatch, autojump_c
     async with opened() as runtime, trio.open_nursery() as nursery:
         wire = Wire()
         served = Connection(runtime, wire)
-        nursery.start_soon(served.run)
+        nursery.start_soon(served.run, lambda exited: None)
         wire.ask(0, "initialize", clientInfo={"name": "n", "version": "1"})
         await wire.answer(0)
         unanswered = [served._reply("a"), served._reply("b")]
@@ -124,7 +124,7 @@ async def test_only_so_many_requests_are_worked_on_at_a_time(opened, monkeypatch
     async with opened() as runtime, trio.open_nursery() as nursery:
         wire = Wire()
         served = Connection(runtime, wire)
-        nursery.start_soon(served.run)
+        nursery.start_soon(served.run, lambda exited: None)
         wire.ask(0, "initialize", clientInfo={"name": "n", "version": "1"})
         await wire.answer(0)
 

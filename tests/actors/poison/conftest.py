@@ -78,7 +78,7 @@ def connect(nursery: trio.Nursery) -> Callable[[Runtime], Any]:
 
     async def connect(runtime: Runtime) -> Client:
         client = Client(runtime)
-        nursery.start_soon(client.connection.run)
+        nursery.start_soon(client.connection.run, lambda exited: None)
         await client.call(
             "initialize", clientInfo={"name": "tester", "version": "1"}, capabilities={"experimentalApi": True}
         )

@@ -77,7 +77,7 @@ async def ask(runtime, method, params):
 
         def send(reply):
             connection = SimpleNamespace(runtime=runtime, later=lambda out, do: nursery.start_soon(work, out, do))
-            HANDLERS[method](connection, params, reply)  # type: ignore[arg-type]
+            HANDLERS[method](connection, params, reply)
 
         result.append(await answer(send))
     return result[0]

@@ -1,0 +1,48 @@
+"""A client as the methods see it: who it is, and how it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from spindle.actors.delivery.subscribers import Subscriber
+from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.registry.backend import Backend
+from spindle.actors.settings.client import Client
+
+
+@frozen
+class Session:
+    """What a client has said of itself in `initialize`. `muted` are the notifications that it opted out of."""
+
+    client: Client
+    experimental: bool
+    muted: frozenset[str]
+
+
+class Caller(Protocol):
+    """The connection that a request came from."""
+
+    backend: Backend
+    subscriber: Subscriber
+
+    @property
+    def client(self) -> Client:
+        """Who the client is."""
+        ...
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the client awaits answers."""
+        ...
+
+    def later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        """Answer with what `work` returns or raises, in a task of the connection. A bounded number of them run at a time."""
+
+    def quietly(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
+        """As `later`, but only what `work` raises is the answer: the answer itself is given by `work`, or elsewhere."""
+
+    def notify(self, params: Any) -> None:
+        """Send a notification to this client only."""

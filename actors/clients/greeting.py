@@ -1,0 +1,68 @@
+"""What a client that has just initialized is told, and what is imported for its next requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from spindle.actors.clients.caller import Caller
+
+if TYPE_CHECKING:
+    from spindle.storage.config.notes import Note
+
+LOAD_AHEAD_PAUSE = 0.02
+"""Seconds between two looks whether the client awaits an answer. Imports hold up everything else, so they wait for that."""
+
+
+async def greet(caller: Caller) -> None:
+    """Warn of what is wrong with the configuration; then import what the client will need next."""
+    from spindle.storage.config import ConfigError
+
+    backend = caller.backend
+    loader = backend.config_loader
+
+    def look() -> Sequence[Note]:
+        from spindle.storage.config.hooks import hook_config
+
+        config = loader.load(Path(backend.cwd))
+        config.check()
+        config.check_provider(config.model_provider)
+        return [*config.notes, *hook_config(config).notes]
+
+    try:
+        notes = await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+    except (ConfigError, OSError) as error:
+        from spindle.rpc.protocol.config import ConfigWarningNotification
+
+        summary = "Invalid configuration; using defaults."
+        caller.notify(ConfigWarningNotification(summary, str(error), str(backend.home.config_file)))
+    else:
+        if notes:
+            from spindle.actors.settings.config_notes import warning_of
+
+            for note in notes:
+                caller.notify(warning_of(note))
+    await trio.sleep(LOAD_AHEAD_PAUSE)
+    while caller.awaited:  # noqa: ASYNC110 - an event would cost something with each answer
+        await trio.sleep(LOAD_AHEAD_PAUSE)
+    await trio.to_thread.run_sync(_load_ahead)
+    _ = backend.services  # made here, on trio's thread: handlers use it in worker threads
+    await trio.to_thread.run_sync(backend.indexing.prepare)
+
+
+def _load_ahead() -> None:
+    """Import, in a worker thread, what the first thread and the first turn would otherwise have to wait for."""
+    for name in (
+        # Lists are what most clients ask for first.
+        "spindle.actors.clients.methods.listing",
+        "spindle.storage.index",
+        "spindle.actors.registry.registry",
+        "spindle.actors.clients.methods.threads",
+        "spindle.actors.clients.methods.turns",
+        "spindle.rpc.model.responses",
+    ):
+        import_module(name)

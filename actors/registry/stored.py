@@ -1,0 +1,69 @@
+"""A thread, loaded or stored: the question is asked here, of the registry first and then of the files.
+
+What a loaded thread answers itself is a `LoadedOrStored` message; `read_stored` is its other answer. What needs to know no
+more than that the thread exists asks `known`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, internal_error, invalid_request
+from spindle.storage.threads.locate import locate, locate_archived
+from spindle.storage.threads.thread_errors import StoredThreadError
+
+if TYPE_CHECKING:
+    from spindle.actors.registry.backend import Backend
+
+T = TypeVar("T")
+
+
+async def read_stored(backend: Backend, id: str, read: Callable[[Path], T]) -> T:
+    """What `read` finds in the rollout of a thread that is not loaded, archived ones too; it runs in a worker thread.
+
+    Raises RpcError if there is no such thread, and for what `read` raises (StoredThreadError, OSError).
+    """
+    indexing = backend.services.indexing
+
+    def work() -> T:
+        path = indexing.locate(id) or indexing.locate_archived(id)
+        if path is None:
+            raise invalid_request(f"thread not loaded: {id}")
+        return read(path)
+
+    try:
+        return await trio.to_thread.run_sync(work)
+    except (StoredThreadError, OSError) as error:
+        raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {error}") from error
+
+
+async def known(
+    backend: Backend, id: str, *, missing: str, ephemeral: str, unwritten: str | None = None, archived: bool = True
+) -> None:
+    """Return if the thread is loaded or stored.
+
+    Raises RpcError: `missing` if there is no such thread (one in the archive counts if `archived`), `ephemeral` for an
+    ephemeral thread, and `unwritten`, if given, for a thread that has nothing on disk yet.
+    """
+    thread = await backend.registry.look(id)
+    if thread is not None:
+        if thread.ephemeral:
+            raise invalid_request(ephemeral)
+        if unwritten is not None and not thread.conversation.stored:
+            raise invalid_request(unwritten)
+        return
+    home = backend.services.home
+
+    def work() -> bool:
+        return locate(home, id) is not None or (archived and locate_archived(home, id) is not None)
+
+    try:
+        found = await trio.to_thread.run_sync(work)
+    except OSError as error:
+        raise internal_error(f"failed to look for thread {id}: {error}") from error
+    if not found and not backend.registry.directory.is_known(id):
+        raise invalid_request(missing)
