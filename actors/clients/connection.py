@@ -23,7 +23,7 @@ from spindle.actors.delivery.long_answers import LargeAnswer, LongMessage, Strea
 from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Actor
-from spindle.actors.kernel.mailbox import Mailbox, Reply
+from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.backend import Backend
 from spindle.actors.settings.client import Client
 from spindle.rpc.large import LARGE, apart
@@ -55,9 +55,6 @@ Half of what a thread's mailbox holds: however much one client sends to one thre
 PATIENCE = 5.0
 """Seconds to wait for one of `IN_FLIGHT` requests to be answered before more of them are refused."""
 
-READ_AHEAD = 16
-"""Messages of one client that are read before the first of them is handled; of large ones only one."""
-
 MOST_IN_FLIGHT = 4096
 """The same with those that release something; nothing more is read before some are answered."""
 
@@ -75,7 +72,7 @@ TOO_SLOW = "client does not keep up with its notifications"
 
 @frozen
 class Received:
-    """From the reading task: a message of the client, as `parse` understands it, and the size of its line in bytes."""
+    """What the client has sent, as `parse` understands it, and the size of its line in bytes."""
 
     message: object
     size: int
@@ -83,14 +80,14 @@ class Received:
 
 @frozen
 class HungUp:
-    """From the reading task: the client has closed its end."""
+    """The client has closed its end."""
 
 
 class Connection(Actor):
-    """One client on one transport; a `Caller`."""
+    """One client on one transport; a `Caller`. Its messages are what the client sends, so back-pressure is the transport's."""
 
     def __init__(self, backend: Backend, transport: Transport) -> None:
-        super().__init__(Mailbox(READ_AHEAD))
+        super().__init__()
         self.backend = backend
         self.session: Session | None = None
         self._transport = transport
@@ -104,9 +101,8 @@ class Connection(Actor):
         self._at_work = trio.Semaphore(AT_WORK)
 
     async def started(self) -> None:
-        """Begin to read and to write."""
+        """Begin to write."""
         self.nursery.start_soon(self._write)
-        self.nursery.start_soon(self._read)
 
     async def handle(self, message: object) -> None:
         """Handle what the client has sent."""
@@ -134,7 +130,8 @@ class Connection(Actor):
         self.backend.leave(self.subscriber)
         self.subscriber.outbox.discard()
 
-    async def _read(self) -> None:
+    async def receive(self) -> Received | HungUp:
+        """Read the next message, once the client has taken enough of its answers."""
         while True:
             if self.subscriber.outbox.answers_behind:
                 await self.subscriber.outbox.answers_taken()
@@ -143,14 +140,11 @@ class Connection(Actor):
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 line = None
             if line is None:
-                self.mailbox.post(HungUp())
-                return
+                return HungUp()
             size = len(line)
             message = parse(line) if size < LARGE else await apart(size, self.backend.coding, parse, line)
-            if message is None and not line.strip():
-                continue
-            await self.mailbox.room(1 if size >= LARGE else READ_AHEAD)
-            self.mailbox.post(Received(message, size))
+            if message is not None or line.strip():
+                return Received(message, size)
 
     async def _hang_up(self) -> None:
         """What was asked before is answered, and what has been answered is written, if the client takes it in time."""

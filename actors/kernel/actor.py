@@ -66,7 +66,11 @@ class Actor(ABC):
         """Start, and handle messages until `stop`. Override it to put a scope around that."""
         await self.started()
         while not self._stopping:
-            await self.handle(await self.mailbox.receive())
+            await self.handle(await self.receive())
+
+    async def receive(self) -> object:
+        """The next message: from the mailbox, unless an actor at the edge overrides this and reads from outside."""
+        return await self.mailbox.receive()
 
     async def run(self, watcher: Callable[[Exited], None]) -> None:
         """The actor's task: returns when the actor has ended and `watcher` was called. Cancellation passes through."""

@@ -145,9 +145,9 @@ class Mailbox:
         """Post the message that `message` builds around a Reply, and wait. Raises as `post`, and what it is rejected with."""
         return await answer(lambda reply: self.post(message(reply)))
 
-    async def room(self, unread: int | None = None) -> None:
-        """Back-pressure for a sender that may wait: until fewer than `unread` (the capacity) are unread, or it is closed."""
-        while self.accepted - self.seen >= (unread or self._capacity) and self._closed is None:
+    async def room(self) -> None:
+        """Wait until the mailbox is not full, or closed: back-pressure for a sender that may wait."""
+        while self.accepted - self.seen >= self._capacity and self._closed is None:
             await self._taken.park()
 
     def close(self, reason: Exception | None = None) -> None:

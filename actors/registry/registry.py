@@ -394,7 +394,8 @@ class Registry(Actor):
         finally:
             kept.set()
             self._keeping -= 1
-            self.mailbox.post(Kept())
+            if not self._busy():  # nobody waits for it otherwise
+                self.mailbox.post(Kept())
 
     async def _check(self, request: Relocation, generation: int) -> None:
         refusal: Exception | None = ActorExited()  # cancelled before it is known
