@@ -1,4 +1,4 @@
-"""What is seen of an image's file without decoding it: its kind, its size, and that it is damaged."""
+"""The structure of image files, without decoding: type, size and damage."""
 
 import zlib
 
@@ -29,7 +29,7 @@ def test_whole_pictures_have_a_size(pictures):
 
 
 @pytest.mark.parametrize("make", ["png", "gif", "webp", "jpeg"])
-def test_a_picture_cut_off_anywhere_is_damaged(pictures, make):
+def test_a_picture_truncated_anywhere_is_damaged(pictures, make):
     whole = {
         "png": pictures.png(),
         "gif": pictures.gif(end=b""),
@@ -64,7 +64,7 @@ def test_a_damaged_png_says_how(pictures):
     assert size(p.png(idat=spread)) == (4, 4)
 
 
-def test_a_png_that_inflates_without_end_is_not_followed(pictures):
+def test_a_png_that_inflates_too_far_is_not_read_to_its_end(pictures):
     bomb = zlib.compress(bytes(50_000_000))
     assert size(pictures.png(idat=pictures.chunk(b"IDAT", bomb))) == (4, 4)
 
