@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import orjson
 import trio
-from attrs import frozen
 
+from spindle.actors.tools.interface import Call, Output
 from spindle.actors.tools.mcp.approval import asks, question, verdict
 from spindle.actors.tools.mcp.host import CallHost
-from spindle.actors.tools.mcp.offers import Tool
-from spindle.actors.tools.mcp.results import Outcome, Output, aborted, completed, end_event, error_content, model_output
+from spindle.actors.tools.mcp.offers import ServerTool
+from spindle.actors.tools.mcp.results import Outcome, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.mcp.mcp_errors import McpError
@@ -36,25 +36,17 @@ _REPORT_SECONDS: Final = 1.0
 _REPORT_CHARACTERS: Final = 1000
 
 
-@frozen
-class Call:
-    """A function call of the model: its id and its arguments, still as text."""
-
-    call_id: str
-    arguments: str
-
-
-async def call_tool(servers: McpServers, tool: Tool, call: Call, host: CallHost) -> Output:
+async def call_tool(servers: McpServers, tool: ServerTool, call: Call, host: CallHost) -> Output:
     """Make the call and return what the model reads of it; failures are told, not raised.
 
     Cancelled, it leaves a completed item behind that says so; the model then reads `results.aborted_output`.
     """
     try:
-        arguments: Any = loads(call.arguments) if call.arguments.strip() else None
+        arguments: Any = loads(call.payload) if call.payload.strip() else None
     except orjson.JSONDecodeError as error:
         return f"Wall time: 0.0000 seconds\nOutput:\n{error_content(f'err: {error}')}"
     reporter = ItemReporter(
-        host, McpToolCallItem(call.call_id, tool.server.config.name, tool.name, "inProgress", arguments)
+        host, McpToolCallItem(call.id, tool.server.config.name, tool.name, "inProgress", arguments)
     )
     async with reporter:
         refusal = await _refusal(servers, tool, arguments, host)
@@ -118,7 +110,7 @@ class ItemReporter:
         self._host.emit(McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, said))
 
 
-async def _refusal(servers: McpServers, tool: Tool, arguments: object, host: CallHost) -> str | None:
+async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, host: CallHost) -> str | None:
     """Why the call may not be made, after asking where that has to be asked."""
     name, mode = tool.server.config.name, tool.server.config.approval_mode(tool.name)
     if not asks(tool.listed.get("annotations"), mode, host.approval_policy, host.sandbox_policy):
@@ -137,7 +129,7 @@ async def _refusal(servers: McpServers, tool: Tool, arguments: object, host: Cal
 
 
 async def _outcome(
-    servers: McpServers, tool: Tool, arguments: object, host: CallHost, reporter: ItemReporter
+    servers: McpServers, tool: ServerTool, arguments: object, host: CallHost, reporter: ItemReporter
 ) -> Outcome:
     try:
         result = await tool.server.call_tool(tool.name, arguments, _meta(host), servers.ask, reporter.progress)

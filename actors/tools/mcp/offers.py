@@ -24,7 +24,7 @@ _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 @frozen(eq=False)
-class Tool:
+class ServerTool:
     """A tool of a server that is ready; `listed` is what the server says of it."""
 
     server: Server
@@ -41,13 +41,13 @@ class Offer:
     """What goes into a request, and what a call of the model means."""
 
     namespaces: Sequence[Json]
-    tools: dict[tuple[str, str], Tool]
+    tools: dict[tuple[str, str], ServerTool]
 
 
 def offer(servers: Sequence[Server]) -> Offer:
     """The tools of `servers`, sorted by the names the model sees. A server without tools has no namespace."""
     found: list[Json] = []
-    tools: dict[tuple[str, str], Tool] = {}
+    tools: dict[tuple[str, str], ServerTool] = {}
     for namespace, server in sorted(_namespaces(servers).items()):
         functions: list[dict[str, Any]] = []
         for name, tool in sorted(_functions(namespace, server).items()):
@@ -80,11 +80,11 @@ def _namespaces(servers: Sequence[Server]) -> dict[str, Server]:
     return named
 
 
-def _functions(namespace: str, server: Server) -> dict[str, Tool]:
+def _functions(namespace: str, server: Server) -> dict[str, ServerTool]:
     taken = Counter(_fit(str(tool.get("name"))) for tool in server.tools)
-    named: dict[str, Tool] = {}
+    named: dict[str, ServerTool] = {}
     for listed in server.tools:
-        tool = Tool(server, listed)
+        tool = ServerTool(server, listed)
         name = _fit(tool.name)
         if taken[name] > 1 or len(namespace) + len(name) > _LONGEST:
             name = f"{name[: _LONGEST - len(namespace) - _HASH - 1]}_{_hash(f'{server.config.name}/{tool.name}')}"

@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 import orjson
 import trio
 
-from spindle.actors.tools.mcp.calls import Call, ItemReporter
+from spindle.actors.tools.interface import Call
+from spindle.actors.tools.mcp.calls import ItemReporter
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.results import Outcome
 from spindle.actors.tools.mcp.server import Server
@@ -66,7 +67,7 @@ def resource_tools() -> list[dict[str, Any]]:
 async def call_resource_tool(servers: McpServers, name: str, call: Call, host: CallHost) -> str:
     """Run one of the functions (`RESOURCE_TOOLS`); returns what the model reads, failures included."""
     try:
-        given: Any = loads(call.arguments) if call.arguments.strip() else {}
+        given: Any = loads(call.payload) if call.payload.strip() else {}
         if not isinstance(given, dict):
             raise _Refused("expected an object")
         given = mapping(cast("object", given))
@@ -75,7 +76,7 @@ async def call_resource_tool(servers: McpServers, name: str, call: Call, host: C
         return f"failed to parse function arguments: {error}"
     except _Refused as error:
         return f"failed to parse function arguments: {error}"
-    reporter = ItemReporter(host, McpToolCallItem(call.call_id, server, name, "inProgress", given))
+    reporter = ItemReporter(host, McpToolCallItem(call.id, server, name, "inProgress", given))
     async with reporter:
         try:
             found = await work()

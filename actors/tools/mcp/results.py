@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from attrs import evolve, frozen
 
+from spindle.actors.tools.interface import Output
 from spindle.rpc.lenient import mapping
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.items import McpToolCallError, McpToolCallItem, McpToolCallResult
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
-
-Output: TypeAlias = str | list[dict[str, Any]]
-"""The `output` of a function_call_output: a text, or a list of `input_text` and `input_image`."""
 
 
 @frozen(kw_only=True)

@@ -8,12 +8,11 @@ from typing import Any, cast
 import trio
 from attrs import define, field
 
-from spindle.actors.tasks.boundary import Tasks
+from spindle.actors.tools.interface import Tasks
 from spindle.actors.tools.mcp.approval import foreign, may_elicit, shown
-from spindle.actors.tools.mcp.host import Question, ThreadHost
+from spindle.actors.tools.mcp.host import Elicitation, McpHost
 from spindle.actors.tools.mcp.offers import Offer, offer
-from spindle.actors.tools.mcp.server import DECLINED, Opener, Server
-from spindle.actors.tools.mcp.sharing import SharedServers
+from spindle.actors.tools.mcp.server import DECLINED, Asker, Opener, Server
 from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.mcp import (
@@ -29,6 +28,47 @@ class UnknownServer(McpError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"unknown MCP server '{name}'")
+
+
+@define(eq=False)
+class _Shared:
+    server: Server
+    scope: trio.CancelScope
+    users: int = 0
+
+
+class SharedServers:
+    """The shared servers of a runtime, running in its nursery."""
+
+    def __init__(self, tasks: Tasks, open_transport: Opener, client_info: Json) -> None:
+        self._tasks = tasks
+        self._open = open_transport
+        self._client_info = client_info
+        self._running: list[_Shared] = []
+
+    def take(self, config: McpServerConfig, asker: Asker) -> Server:
+        """The server for `config`, started if there is none alive; each `take` needs its `leave`."""
+        shared = next((one for one in self._running if one.server.config == config and one.server.alive), None)
+        if shared is None:
+            shared = _Shared(Server(config, self._open, self._client_info), trio.CancelScope())
+            self._running.append(shared)
+            self._tasks.start_soon(self._run, shared, name=f"the shared MCP server {config.name}")
+        shared.users += 1
+        shared.server.askers.append(asker)
+        return shared.server
+
+    def leave(self, server: Server, asker: Asker) -> None:
+        """One thread needs it no longer; with the last one it ends."""
+        shared = next(one for one in self._running if one.server is server)
+        server.askers.remove(asker)
+        shared.users -= 1
+        if not shared.users:
+            self._running.remove(shared)
+            shared.scope.cancel()
+
+    async def _run(self, shared: _Shared) -> None:
+        with shared.scope:
+            await shared.server.run()
 
 
 @define(eq=False)
@@ -51,7 +91,7 @@ class McpServers:
     def __init__(
         self,
         nursery: Tasks,
-        host: ThreadHost,
+        host: McpHost,
         open_transport: Opener,
         client_info: Json,
         shared: SharedServers | None = None,
@@ -145,7 +185,7 @@ class McpServers:
                 result["_meta"] = answer.meta
         return result
 
-    def _question(self, server: str, params: Json) -> Question | None:
+    def _question(self, server: str, params: Json) -> Elicitation | None:
         thread_id, turn_id = self._host.thread_id, self._host.turn_id
         message = shown(params.get("message", ""))
         if params.get("mode", "form") == "form":

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
-from spindle.actors.tools.mcp.calls import Call, call_tool
+from spindle.actors.tools.interface import Call, Output
+from spindle.actors.tools.mcp.calls import call_tool
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.resources import RESOURCE_TOOLS, call_resource_tool, resource_tools
-from spindle.actors.tools.mcp.results import Output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp.payload import Json
 
-Runner: TypeAlias = Callable[[Call, CallHost], Coroutine[Any, Any, Output]]
+RunCall: TypeAlias = Callable[[Call, CallHost], Coroutine[Any, Any, Output]]
 """Runs one call and returns what the model reads of it; failures are told, not raised. See `call_tool`."""
 
 
@@ -26,7 +26,7 @@ def namespaces(servers: McpServers) -> list[Json]:
     return list(servers.offer().namespaces)
 
 
-def find(servers: McpServers, namespace: str | None, name: str) -> Runner | None:
+def find(servers: McpServers, namespace: str | None, name: str) -> RunCall | None:
     """What runs a call of the model to `name` in `namespace`; None if that is no tool of ours."""
     if namespace is None:
         if name not in RESOURCE_TOOLS or not servers.all():

@@ -9,8 +9,7 @@ import trio
 from tests.rpc.mcp.played import ECHO, WRITE
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from spindle.actors.tools.interface import Permission
-from spindle.actors.tools.mcp.calls import Call
+from spindle.actors.tools.interface import Call, Permission
 from spindle.actors.tools.mcp.results import Outcome, aborted_output, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.tools import find, functions, namespaces
@@ -38,7 +37,7 @@ class Turn:
 
         async def work():
             with scope or trio.CancelScope():
-                self.outputs.append(await run(Call("call-1", arguments), self.host))
+                self.outputs.append(await run(Call(id="call-1", name="tool", payload=arguments), self.host))
 
         self.nursery.start_soon(work)
 

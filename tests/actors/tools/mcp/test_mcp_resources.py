@@ -4,7 +4,7 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp.calls import Call
+from spindle.actors.tools.interface import Call
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.resources import call_resource_tool
 from spindle.actors.tools.mcp.servers import McpServers
@@ -62,7 +62,7 @@ T = '{"server":"%s","uriTemplate":"mem://{x}","name":"t"}'
     ],
 )
 async def test_what_the_model_reads(servers, host, name, arguments, server, said):
-    assert await call_resource_tool(servers, name, Call("call-1", arguments), host) == said
+    assert await call_resource_tool(servers, name, Call(id="call-1", name="tool", payload=arguments), host) == said
     (_, begun), (_, ended) = host.items()
     assert (begun.server, begun.tool, begun.status) == (server, name, "inProgress")
     assert (ended.status, ended.result.content) == ("completed", [{"type": "text", "text": said}])
@@ -78,7 +78,7 @@ async def test_what_the_model_reads(servers, host, name, arguments, server, said
     ],
 )
 async def test_failures_are_told(servers, host, name, arguments, said):
-    assert await call_resource_tool(servers, name, Call("call-1", arguments), host) == said
+    assert await call_resource_tool(servers, name, Call(id="call-1", name="tool", payload=arguments), host) == said
     ended = host.items()[1][1]
     assert (ended.status, ended.error.message) == ("failed", said)
 
@@ -94,7 +94,7 @@ async def test_failures_are_told(servers, host, name, arguments, said):
     ],
 )
 async def test_arguments_of_no_use_make_no_item(servers, host, name, arguments, said):
-    assert (await call_resource_tool(servers, name, Call("call-1", arguments), host)).startswith(said)
+    assert (await call_resource_tool(servers, name, Call(id="call-1", name="tool", payload=arguments), host)).startswith(said)
     assert (host.emitted, host.recorded) == ([], [])
 
 

@@ -5,8 +5,7 @@ import trio
 from tests.rpc.mcp.played import ECHO, WRITE
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from spindle.actors.tools.mcp.servers import McpServers, UnknownServer
-from spindle.actors.tools.mcp.sharing import SharedServers
+from spindle.actors.tools.mcp.servers import McpServers, SharedServers, UnknownServer
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.storage.config import McpServerConfig
