@@ -1,4 +1,4 @@
-"""A call of the model to a tool of a server: the item, the user's approval, the call itself, and what it came to."""
+"""A call of the model to a tool of a server: the item, the approval, the request and the result."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from spindle.rpc.weighing import weigh
 
 _REPORTS: Final = 20
 _REPORT_SECONDS: Final = 1.0
-"""So many reports of a call's progress are passed on in so many seconds."""
+"""The most progress notifications of a call in so many seconds."""
 _REPORT_CHARACTERS: Final = 1000
 
 
 async def call_tool(servers: McpServers, tool: ServerTool, call: Call, host: CallHost) -> Output:
-    """Make the call and return what the model reads of it; failures are told, not raised.
+    """Make the call; returns the answer to the model, also for a failure.
 
-    Cancelled, it leaves a completed item behind that says so; the model then reads `results.aborted_output`.
+    If cancelled, the item is completed as aborted; the answer to the model is then `results.aborted_output`.
     """
     try:
         arguments: Any = loads(call.payload) if call.payload.strip() else None
@@ -62,23 +62,23 @@ async def call_tool(servers: McpServers, tool: ServerTool, call: Call, host: Cal
 
 
 class ItemReporter:
-    """Shows a call as an item: begun on entering, ended on leaving, with `outcome` or as interrupted."""
+    """A call as an item: started on entry, completed on exit, with `outcome` or as aborted."""
 
     def __init__(self, host: CallHost, item: McpToolCallItem) -> None:
         self.item = item
         self.outcome = Outcome(error="no result")
         self._host = host
         self._since = trio.current_time()
-        self._told: deque[float] = deque(maxlen=_REPORTS)
+        self._sent: deque[float] = deque(maxlen=_REPORTS)
         self._latest: str | None = None
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Seconds since the start or `restart`."""
         return trio.current_time() - self._since
 
     def restart(self) -> None:
-        """Count the time from now on: the user's is not the tool's."""
+        """Restart the time, which does not include the wait for an approval."""
         self._since = trio.current_time()
 
     async def __aenter__(self) -> None:
@@ -94,15 +94,15 @@ class ItemReporter:
         self._host.emit(ItemCompletedNotification(ended, self._host.thread_id, self._host.turn_id, _now()))
 
     def progress(self, params: Json) -> None:
-        """Pass on how far the tool says it is; without a message of its own that is a count.
+        """Forward a progress notification: its message, or else its count.
 
-        Of what is said too often only the last is passed on, when the call ends.
+        Above the rate limit only the last one is forwarded, when the call ends.
         """
         now, said = trio.current_time(), _progress(params)
-        if len(self._told) == _REPORTS and now - self._told[0] < _REPORT_SECONDS:
+        if len(self._sent) == _REPORTS and now - self._sent[0] < _REPORT_SECONDS:
             self._latest = said
             return
-        self._told.append(now)
+        self._sent.append(now)
         self._latest = None
         self._report(said)
 
@@ -111,7 +111,7 @@ class ItemReporter:
 
 
 async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, host: CallHost) -> str | None:
-    """Why the call may not be made, after asking where that has to be asked."""
+    """Why the call is refused, after asking if needed; None if it may run."""
     name, mode = tool.server.config.name, tool.server.config.approval_mode(tool.name)
     if not asks(tool.listed.get("annotations"), mode, host.approval_policy, host.sandbox_policy):
         return None
@@ -142,7 +142,7 @@ async def _outcome(
 
 
 def _meta(host: CallHost) -> dict[str, Any]:
-    """What a server is told of where a call comes from, under the names that servers know from Codex."""
+    """The `_meta` of a call: its thread and turn, under the names of Codex."""
     return {
         "x-codex-turn-metadata": {
             "session_id": host.thread_id,

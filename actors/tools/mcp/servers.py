@@ -1,4 +1,8 @@
-"""The set of servers that one thread uses."""
+"""The servers of one session, and the servers that the sessions of a runtime share.
+
+A shared server (`shared = true` in its configuration) starts with the first session that uses it and ends with the last. It
+must not depend on which thread calls (`_meta.threadId` says so).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from spindle.storage.config import McpServerConfig
 
 
 class UnknownServer(McpError):
-    """No server of that name is running."""
+    """No server with that name is running."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"unknown MCP server '{name}'")
@@ -38,7 +42,7 @@ class _Shared:
 
 
 class SharedServers:
-    """The shared servers of a runtime, running in its nursery."""
+    """The shared servers of a runtime; they run in its `tasks`."""
 
     def __init__(self, tasks: Tasks, open_transport: Opener, client_info: Json) -> None:
         self._tasks = tasks
@@ -47,7 +51,7 @@ class SharedServers:
         self._running: list[_Shared] = []
 
     def take(self, config: McpServerConfig, asker: Asker) -> Server:
-        """The server for `config`, started if there is none alive; each `take` needs its `leave`."""
+        """The server for `config`, started if none is alive. Each `take` needs a `leave`."""
         shared = next((one for one in self._running if one.server.config == config and one.server.alive), None)
         if shared is None:
             shared = _Shared(Server(config, self._open, self._client_info), trio.CancelScope())
@@ -58,7 +62,7 @@ class SharedServers:
         return shared.server
 
     def leave(self, server: Server, asker: Asker) -> None:
-        """One thread needs it no longer; with the last one it ends."""
+        """Release a server; the last release ends it."""
         shared = next(one for one in self._running if one.server is server)
         server.askers.remove(asker)
         shared.users -= 1
@@ -75,22 +79,22 @@ class SharedServers:
 class _Used:
     server: Server
     lent: bool = False
-    """Whether it runs in another thread, of which this one is an agent."""
+    """Whether it runs in the session of the parent."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     announced: trio.Event = field(factory=trio.Event)
-    """Set when it has started or failed and clients have been told."""
+    """Set when clients were notified that it started or failed."""
 
 
 class McpServers:
-    """The servers of a thread. They run in `nursery`, the thread's, and end with it.
+    """The servers of one session. They run in `tasks` and end with them.
 
-    An agent has those of its parent (`parents`), as far as it is configured as that is: none is started again for it.
-    `allowed` are the tools, as (server, tool), that the user allowed for as long as the thread is loaded.
+    An agent uses the servers of its parent (`parents`) that have the same configuration. `allowed` are the (server, tool) pairs
+    that the user allowed for the session.
     """
 
     def __init__(
         self,
-        nursery: Tasks,
+        tasks: Tasks,
         host: McpHost,
         open_transport: Opener,
         client_info: Json,
@@ -98,7 +102,7 @@ class McpServers:
         parents: Callable[[], McpServers | None] = lambda: None,
     ) -> None:
         self.allowed: set[tuple[str, str]] = set()
-        self._nursery = nursery
+        self._tasks = tasks
         self._host = host
         self._open = open_transport
         self._client_info = client_info
@@ -108,9 +112,9 @@ class McpServers:
         self._offer: tuple[object, Offer] | None = None
 
     def configure(self, configs: Mapping[str, McpServerConfig]) -> None:
-        """Start what is configured and enabled and not running yet; end what is configured no longer, or otherwise.
+        """Start enabled servers that do not run; end servers whose configuration was removed or changed.
 
-        For the start of a thread, and for the first turn after a reload. Returns at once.
+        Call it when the thread starts, and before the first turn after a reload. Returns at once.
         """
         wanted = {name: config for name, config in configs.items() if config.enabled}
         for name, used in list(self._used.items()):
@@ -122,14 +126,14 @@ class McpServers:
                 self._start(name, config)
 
     def lend(self, config: McpServerConfig) -> Server | None:
-        """The server for `config`, for an agent of this thread, be it one that failed to start; None if there is none."""
+        """The server for `config`, for an agent, also if it failed to start; None if there is none."""
         used = self._used.get(config.name)
         if used is None or used.server.config != config:
             return None
         return used.server if used.server.alive or used.server.state == "failed" else None
 
     def replace_lent(self) -> None:
-        """Before a turn of an agent: start what its parent has taken with it, or is about to."""
+        """Before a turn of an agent: start the servers that its parent no longer lends."""
         parents = self._parents()
         for name, used in list(self._used.items()):
             if used.lent and (parents is None or parents.lend(used.server.config) is not used.server):
@@ -137,12 +141,12 @@ class McpServers:
                 self._start(name, used.server.config)
 
     async def settled(self) -> None:
-        """Wait until no server is starting; each has its own time limit."""
+        """Wait until no server is starting; each has its own deadline."""
         for used in list(self._used.values()):
             await used.announced.wait()
 
     def failed_required(self) -> str | None:
-        """What a thread that cannot do without them is told of its failed servers; None if there are none."""
+        """The error for required servers that failed; None if none did."""
         failures = [
             f"{name}: {used.server.reason}"
             for name, used in self._used.items()
@@ -151,18 +155,18 @@ class McpServers:
         return f"required MCP servers failed to initialize: {'; '.join(failures)}" if failures else None
 
     def all(self) -> Sequence[Server]:
-        """Every server that was started, by name, failed ones included."""
+        """All servers that were started, sorted by name, also failed ones."""
         return [used.server for _, used in sorted(self._used.items())]
 
     def get(self, name: str) -> Server:
-        """The server `name`. Raises UnknownServer, also for one that failed to start."""
+        """The server `name`. Raises UnknownServer, also if it failed to start."""
         used = self._used.get(name)
         if used is None or used.server.state not in ("starting", "ready"):
             raise UnknownServer(name)
         return used.server
 
     def offer(self) -> Offer:
-        """What the model is offered now."""
+        """The current offer to the model."""
         ready = [server for server in self.all() if server.state == "ready"]
         state = [(server, server.revision) for server in ready]
         if self._offer is None or self._offer[0] != state:
@@ -170,7 +174,7 @@ class McpServers:
         return self._offer[1]
 
     async def ask(self, server: str, params: Json) -> Json:
-        """Put a server's own question to the user: `elicitation/create` in, its result out."""
+        """Ask the user on behalf of a server: `params` of elicitation/create in, its result out."""
         if not may_elicit(self._host.approval_policy):
             return DECLINED
         asked = self._question(server, params)
@@ -218,7 +222,7 @@ class McpServers:
         parents = None if is_shared else self._parents()
         server = None if parents is None else parents.lend(config)
         used = self._used[name] = _Used(server or self._made(config), lent=server is not None)
-        self._nursery.start_soon(self._run, used, is_shared)
+        self._tasks.start_soon(self._run, used, is_shared)
 
     def _made(self, config: McpServerConfig) -> Server:
         if config.shared and self._shared is not None:
@@ -242,14 +246,14 @@ class McpServers:
             if is_shared and self._shared is not None:
                 self._shared.leave(server, self.ask)
         if server.state == "cancelled":
-            self._tell(server)
+            self._notify(server)
 
     async def _announce(self, used: _Used) -> None:
         server = used.server
         await server.started.wait()
         if server.state != "cancelled":
-            self._tell(server)
+            self._notify(server)
         used.announced.set()
 
-    def _tell(self, server: Server) -> None:
+    def _notify(self, server: Server) -> None:
         self._host.emit(McpServerStatusUpdatedNotification(server.config.name, server.state, server.error))
