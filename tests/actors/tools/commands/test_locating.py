@@ -9,7 +9,8 @@ from spindle.actors.tools.commands.decision import AskUser, Run
 from spindle.actors.tools.commands.judging import judge, may_write
 from spindle.actors.tools.commands.locating import BUILTIN, loads_only_fixed, locate
 from spindle.actors.tools.commands.process import Command
-from spindle.actors.tools.commands.rules import Rules, parse_rules
+from spindle.actors.tools.commands.rules import Rules
+from spindle.actors.tools.commands.rules_file import parse_rules
 from spindle.actors.tools.sandbox.confinement import Place, of_policy
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy, WorkspaceWritePolicy
 

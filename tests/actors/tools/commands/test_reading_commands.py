@@ -17,7 +17,9 @@ from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.actions import command_actions
 from spindle.actors.tools.commands.decision import RETRY, AskUser, Forbid, Run, decide, programs_of
 from spindle.actors.tools.commands.locating import Program
-from spindle.actors.tools.commands.rules import Decision, Rules, RulesError, allow_prefix, load_rules, parse_rules
+from spindle.actors.tools.commands.rule_book import allow_prefix, load_rules
+from spindle.actors.tools.commands.rules import Decision, Rules
+from spindle.actors.tools.commands.rules_file import RulesError, parse_rules
 from spindle.actors.tools.commands.safety import is_dangerous
 from spindle.actors.tools.commands.script import LONGEST, heredoc_command, plain_commands, read_script
 from spindle.rpc.protocol.items import ListFilesAction, ReadAction, SearchAction, UnknownAction
