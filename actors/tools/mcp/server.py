@@ -158,7 +158,7 @@ class Server:
         """Forward an elicitation to the thread that is calling the server; declined if that is not exactly one."""
         asker = self._only_asker()
         if weigh(params, _QUESTION_BYTES) >= _QUESTION_BYTES:
-            self._log.fault(f"a question of more than {_QUESTION_BYTES} bytes is declined")
+            self._log.fault(f"an elicitation of more than {_QUESTION_BYTES} bytes was declined")
             return DECLINED
         return DECLINED if asker is None else await asker(self.config.name, params)
 
@@ -242,7 +242,7 @@ class Server:
         usable = [tool for tool in listed if isinstance(tool.get("name"), str) and len(tool["name"]) <= _NAME_CHARACTERS]
         if unusable := len(listed) - len(usable):
             self._log.fault(
-                f"{unusable} tools have no name, or one of more than {_NAME_CHARACTERS} characters, and are left out"
+                f"{unusable} tools without a name, or with one of more than {_NAME_CHARACTERS} characters, are left out"
             )
         offered = {tool["name"]: tool for tool in usable if self.config.offers(tool["name"])}
         self.schemas = await apart(weigh(offered, LARGE), None, _schemas, offered)
@@ -256,7 +256,7 @@ class Server:
             try:
                 await self._list_tools()
             except McpError as error:
-                self._log.fault(f"it does not list its changed tools: {error}")
+                self._log.fault(f"its changed tools could not be listed: {error}")
             await trio.sleep(_AGAIN_SECONDS)
 
 

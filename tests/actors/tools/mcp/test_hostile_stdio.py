@@ -89,7 +89,7 @@ async def test_tools_without_a_usable_name_are_left_out(start, caplog):
     (server,) = (await start("start names")).all()
     assert [tool["name"] for tool in server.tools] == ["harm", "fine"]
     assert len(server.instructions) == 64 * 1024
-    assert "MCP server h: 3 tools have no name, or one of more than 256 characters, and are left out" in logged(caplog)
+    assert "MCP server h: 3 tools without a name, or with one of more than 256 characters, are left out" in logged(caplog)
 
 
 @pytest.mark.parametrize("harm", ["errors", "noise", "log"])

@@ -98,7 +98,7 @@ def test_files_that_could_not_be_restored_are_named(tree, monkeypatch):
         outcome = apply(planned)
     assert outcome.stderr == (
         f"Failed to delete file {tree.root}/c.txt\n"
-        f"These files were changed before that, and stay changed:\n{tree.root}/b.txt\n"
+        f"These files were changed and could not be restored:\n{tree.root}/b.txt\n"
     )
     assert tree.read() == {"b.txt": b"one\nzwei\n", "c.txt": b"gone\n", "m.txt": b"one\n"}
 
@@ -126,7 +126,7 @@ def test_an_old_file_that_cannot_be_put_back_is_not_lost(tree, monkeypatch):
     assert tree.read() == {"b.txt": b"one\ntwo\n", kept[0]: b"gone\n", "m.txt": b"one\n"}
     assert outcome.stderr == (
         f"Failed to delete file {tree.root}/m.txt\n"
-        "These files were changed before that, and stay changed:\n"
+        "These files were changed and could not be restored:\n"
         f"{tree.root}/c.txt (as it was: {os.path.realpath(tree.root)}/{kept[0]})\n"
     )
 

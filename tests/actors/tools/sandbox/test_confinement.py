@@ -268,7 +268,7 @@ def test_a_pattern_is_searched_to_the_depth_of_the_profile(world: World) -> None
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (profile(entry("write", type="glob_pattern", pattern="*")), "only take access away"),
+        (profile(entry("write", type="glob_pattern", pattern="*")), "must have the access none"),
         (profile(entry("write", type="path", path="relative")), "not absolute"),
         (profile(entry("all", type="path", path="/x")), "unknown file system access"),
         (profile(entry("read", type="url", url="x")), "unknown kind of file system path"),
