@@ -1,4 +1,4 @@
-"""The session and the turn as MCP servers and their calls see them."""
+"""The thread and the turn as MCP servers and their calls see them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Elicitation: TypeAlias = McpFormElicitationParams | McpUrlElicitationParams
 
 
 class McpHost(Protocol):
-    """The session as its servers see it while they live."""
+    """The thread as its MCP servers see it while they live."""
 
     @property
     def thread_id(self) -> str: ...

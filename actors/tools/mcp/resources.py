@@ -34,7 +34,7 @@ class _Refused(Exception):
 
 
 def resource_tools() -> list[dict[str, Any]]:
-    """The offers of the functions, for sessions with a server."""
+    """The offers of the functions, for threads with a server."""
     server = {"type": "string", "description": "Name of an MCP server. Without it, all servers are asked."}
     cursor = {
         "type": "string",

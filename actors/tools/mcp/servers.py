@@ -1,6 +1,6 @@
-"""The servers of one session, and the servers that the sessions of a runtime share.
+"""The servers of one thread, and the servers that the threads of a runtime share.
 
-A shared server (`shared = true` in its configuration) starts with the first session that uses it and ends with the last. It
+A shared server (`shared = true` in its configuration) starts with the first thread that uses it and ends with the last. It
 must not depend on which thread calls (`_meta.threadId` says so).
 """
 
@@ -79,17 +79,17 @@ class SharedServers:
 class _Used:
     server: Server
     lent: bool = False
-    """Whether it runs in the session of the parent."""
+    """Whether it runs in the thread of the parent."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     announced: trio.Event = field(factory=trio.Event)
     """Set when clients were notified that it started or failed."""
 
 
 class McpServers:
-    """The servers of one session. They run in `tasks` and end with them.
+    """The servers of one thread. They run in `tasks` and end with them.
 
     An agent uses the servers of its parent (`parents`) that have the same configuration. `allowed` are the (server, tool) pairs
-    that the user allowed for the session.
+    that the user allowed while the thread is loaded.
     """
 
     def __init__(
