@@ -15,6 +15,7 @@ from spindle.actors.services.indexing import Indexing
 from spindle.actors.services.model_lists import ModelLists
 from spindle.actors.services.models import Models
 from spindle.actors.services.skills import SkillCatalog
+from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.workers import Workers
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.commands.rule_book import RuleBook
@@ -28,7 +29,7 @@ from spindle.storage.state import StateStore
 
 if TYPE_CHECKING:
     from spindle.actors.tools.mcp.opening import Opening as ServerOpening
-    from spindle.actors.tools.mcp.sharing import SharedServers
+    from spindle.actors.tools.mcp.servers import SharedServers
 
 
 @define(eq=False)
@@ -68,11 +69,11 @@ class Services:
     def shared_servers(self) -> SharedServers | None:
         """The MCP servers that threads share; None where nothing outlives a thread."""
         from spindle.actors.tools.mcp.opening import client_info
-        from spindle.actors.tools.mcp.sharing import SharedServers
+        from spindle.actors.tools.mcp.servers import SharedServers
 
         if self.background is None:
             return None
-        return SharedServers(self.background, self.server_opening, client_info(self.version))
+        return SharedServers(Contained(self.background), self.server_opening, client_info(self.version))
 
     @cached_property
     def server_opening(self) -> ServerOpening:

@@ -41,7 +41,8 @@ class Contained:
 
     def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None) -> None:
         """See trio.Nursery."""
-        self._nursery.start_soon(_apart, _named(async_fn), async_fn, args, name=async_fn if name is None else name)
+        what = name if isinstance(name, str) else _named(async_fn)
+        self._nursery.start_soon(_apart, what, async_fn, args, name=async_fn if name is None else name)
 
     async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
         """See trio.Nursery; what goes wrong before the task has started is raised."""

@@ -29,9 +29,9 @@ from spindle.storage.config.mcp_servers import approve_tool
 from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
-    from spindle.actors.tools.mcp.host import Question
+    from spindle.actors.tools.mcp.host import Elicitation
     from spindle.actors.tools.mcp.servers import McpServers
-    from spindle.actors.tools.mcp.tools import Runner
+    from spindle.actors.tools.mcp.tools import RunCall
     from spindle.rpc.mcp.payload import Json
     from spindle.storage.home import Home
 
@@ -160,33 +160,33 @@ class ThreadServers:
 
         self._thread.answer_later(message.reply, work)
 
-    # -- for the servers (ThreadHost)
+    # -- for the servers (McpHost)
 
     @property
     def thread_id(self) -> str:
-        """See ThreadHost."""
+        """See McpHost."""
         return self._thread.thread_id
 
     @property
     def turn_id(self) -> str | None:
-        """See ThreadHost."""
+        """See McpHost."""
         return None if self._thread.turn is None else self._thread.turn.id
 
     @property
     def approval_policy(self) -> AskForApproval:
-        """See ThreadHost."""
+        """See McpHost."""
         return self._thread.state.settings.approval_policy
 
     def emit(self, notification: object) -> None:
-        """See ThreadHost."""
+        """See McpHost."""
         if self._held is not None:
             self._held.append(notification)
         else:
             self._thread.emit(notification)
 
-    async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
-        """See ThreadHost."""
-        return await _asked(lambda: self._thread.ask(question, "waitingOnApproval"))
+    async def ask(self, request: Elicitation) -> McpServerElicitationRequestResponse | None:
+        """See McpHost."""
+        return await _asked(lambda: self._thread.ask(request, "waitingOnApproval"))
 
     async def _loaded(self) -> McpServers:
         if self._servers is None:
@@ -221,7 +221,7 @@ class _Function:
     name: str
     namespace: str | None
     offer: dict[str, Any]
-    _run: Runner
+    _run: RunCall
     _home: Home
     _parallel: bool
 
@@ -247,9 +247,7 @@ class _Function:
 
     async def run(self, call: Call, host: ToolHost) -> Output:
         """Make the call; failures are told, not raised."""
-        from spindle.actors.tools.mcp.calls import Call as McpCall
-
-        return await self._run(McpCall(call.id, call.payload), _Turn(host, self._home, call, self.use(call)))
+        return await self._run(call, _Turn(host, self._home, call, self.use(call)))
 
 
 @frozen
@@ -283,8 +281,8 @@ class _Turn:
     async def keep(self, *entries: Entry) -> None:
         await self._host.keep(*entries)
 
-    async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
-        return await _asked(lambda: self._host.ask(question, "waitingOnApproval"))
+    async def ask(self, request: Elicitation) -> McpServerElicitationRequestResponse | None:
+        return await _asked(lambda: self._host.ask(request, "waitingOnApproval"))
 
     async def permission(self) -> Permission | None:
         return None if self._use is None else await self._host.permission(self._use)

@@ -82,7 +82,7 @@ async def merge_base(cwd: str, branch: str) -> str | None:
     """The merge base of HEAD and `branch`; None if there is none, or after `DEADLINE`. Raises NotARepository."""
     with trio.move_on_after(DEADLINE):
         if await _git(cwd, "rev-parse", "--git-dir") is None:
-            raise NotARepository(f"{cwd} is in no git repository")
+            raise NotARepository(f"{cwd} is not in a git repository")
         tip = await _git(cwd, "rev-parse", "-q", "--verify", "--end-of-options", f"{branch}^{{commit}}")
         return None if tip is None else await _git(cwd, "merge-base", "HEAD", tip)
     return None

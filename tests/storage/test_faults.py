@@ -19,7 +19,7 @@ import pytest
 import zstandard
 from attrs import field, frozen
 
-from spindle.actors.tools.commands.rules import allow_prefix
+from spindle.actors.tools.commands.rule_book import allow_prefix
 from spindle.actors.tools.patch.on_path import programs
 from spindle.storage.config import ConfigError, ConfigLoader
 from spindle.storage.config.editing import edit

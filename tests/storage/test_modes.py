@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spindle.actors.tools.commands.rules import allow_prefix
+from spindle.actors.tools.commands.rule_book import allow_prefix
 from spindle.actors.tools.patch.on_path import programs
 from spindle.storage.config.approvals import Approvals
 from spindle.storage.config.editing import edit

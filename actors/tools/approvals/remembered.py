@@ -11,7 +11,7 @@ from spindle.actors.tools.sandbox.confinement import NOTHING, ORDER, Access, Gra
 
 @define
 class Remembered:
-    """The lasting approvals of one session."""
+    """The lasting approvals of one thread."""
 
     _commands: set[tuple[object, ...]] = field(factory=lambda: set[tuple[object, ...]]())
     _files: set[str] = field(factory=lambda: set[str]())

@@ -32,7 +32,7 @@ from spindle.rpc.protocol.settings import (
 
 SandboxPermissions: TypeAlias = Literal["use_default", "require_escalated", "with_additional_permissions"]
 RETRY: Final = "command failed; retry without sandbox?"
-WIDER: Final = "the command was started with more than the policy allows now"
+WIDER: Final = "the command runs with more permissions than the policy allows now"
 ENTER: Final = re.compile(r"[\r\n\x03\x04\x15]")
 """The characters that end or restart a typed line."""
 

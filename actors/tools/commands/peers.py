@@ -28,7 +28,7 @@ FORWARDERS: Final = frozenset({"sshd", "sshd-session", "dropbear"})
 """Programs that connect on behalf of the user, with the user's id, and hide their descriptors from other processes."""
 
 OWN: Final = "a command that this server runs cannot be its client"
-UNKNOWN: Final = "the process at the other end is not found, and this server runs commands, which cannot be its clients"
+UNKNOWN: Final = "the client's process was not found, and commands that this server runs cannot be its clients"
 
 Lineage: TypeAlias = tuple[int, ...]
 """A process and its ancestors, nearest first."""

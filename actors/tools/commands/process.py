@@ -241,7 +241,7 @@ class Warden:
                 for fd in set(theirs):
                     os.close(fd)
             if not await process.receive():
-                raise OSError("the process that starts commands has ended")
+                raise OSError("the warden's process has ended")
         except BaseException:
             await process.aclose()
             raise

@@ -1,15 +1,30 @@
-"""The rules for commands in the home, reloaded when a file has changed."""
+"""The rules for commands in the home, `$CODEX_HOME/rules/*.rules`: reloaded when a file has changed, and added to."""
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import trio
 
-from spindle.actors.tools.commands.rules import Rules, RulesError, allow_prefix, load_rules, rule_files
+from spindle.actors.tools.commands.rules import Rules
+from spindle.actors.tools.commands.rules_file import RulesError, parse_rules
 from spindle.rpc.protocol.config import ConfigWarningNotification, TextPosition, TextRange
+from spindle.rpc.protocol.values import clean
+from spindle.storage.durable import append_all, make_folder, sync_folder
+from spindle.storage.locks import release, wait_for
+from spindle.storage.outside import TEXT, read_file, read_open
+from spindle.storage.regular import regular
 
+FILE: Final = "default.rules"
+"""The file for amendments."""
+MOST_FILES: Final = 1_000
+"""The most entries in the folder of rules."""
 UNREADABLE = "Error parsing rules; custom rules not applied."
 
 
@@ -64,3 +79,49 @@ def _warning(error: RulesError | OSError) -> ConfigWarningNotification:
         return ConfigWarningNotification(UNREADABLE, str(error), error.filename)
     where = TextRange(TextPosition(*error.start), TextPosition(*error.end))
     return ConfigWarningNotification(UNREADABLE, str(error), error.path, where)
+
+
+def rule_files(folder: Path) -> list[Path]:
+    """The `*.rules` of `folder`, sorted by name; none if it does not exist. Blocks. Raises OSError, also for too many."""
+    try:
+        with os.scandir(folder) as entries:
+            paths = [folder / entry.name for entry in islice(entries, MOST_FILES + 1)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    if len(paths) > MOST_FILES:
+        raise OSError(errno.EFBIG, f"there are more than {MOST_FILES} files in this folder", str(folder))
+    return sorted(path for path in paths if path.suffix == ".rules" and path.is_file())
+
+
+def load_rules(folder: Path) -> Rules:
+    """The rules of all `*.rules` in `folder`, sorted by name. Blocks. Raises RulesError, OSError."""
+    rules = Rules()
+    for path in rule_files(folder):
+        read = parse_rules(read_file(path, TEXT).decode("utf-8", "replace"), clean(str(path)))
+        rules = Rules([*rules.rules, *read.rules], {**rules.executables, **read.executables})
+    return rules
+
+
+def allow_prefix(folder: Path, words: Sequence[str]) -> None:
+    """Append a rule that allows commands beginning with `words` to `default.rules`, unless it is there. Blocks.
+
+    It is on disk when this returns. The file is locked, because processes may share a home. Raises OSError.
+    """
+    if not words:
+        raise ValueError("a rule needs at least one word")
+    pattern = ", ".join(json.dumps(word, ensure_ascii=False) for word in words)
+    line = f'prefix_rule(pattern=[{pattern}], decision="allow")'
+    make_folder(folder)
+    path = folder / FILE
+    fd = regular(str(path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        wait_for(fd, path)
+        text = read_open(fd, path, TEXT)
+        if line.encode() in text.split(b"\n"):
+            return
+        separator = b"\n" if text and not text.endswith(b"\n") else b""
+        append_all(fd, separator + line.encode() + b"\n")
+        if not text:
+            sync_folder(folder)
+    finally:
+        release(fd)

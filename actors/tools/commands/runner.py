@@ -1,6 +1,6 @@
 """Run a command: judge it, ask if needed, confine it, and retry it without the sandbox after a denial.
 
-A `Runner` belongs to one session, and its commands end with that. A tool says what to run and how to wait for it; the runner
+A `Runner` belongs to one thread, and its commands end with that. A tool says what to run and how to wait for it; the runner
 decides whether it runs, and where.
 """
 
@@ -101,7 +101,7 @@ class Wanted:
 
 
 class Runner:
-    """Runs the commands of one session; `home` is the Codex home.
+    """Runs the commands of one thread; `home` is the Codex home.
 
     `programs` returns our own programs for the PATH of commands; it blocks and may raise OSError.
     """

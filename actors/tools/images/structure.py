@@ -65,17 +65,17 @@ def _png(data: bytes) -> Size:
         body = data[at + 8 : at + 8 + length]
         (checksum,) = struct.unpack_from(">I", data, at + 8 + length)
         if zlib.crc32(name + body) != checksum:
-            raise Damaged(f"the checksum of a part ({name.decode('latin-1')}) is wrong")
+            raise Damaged(f"the checksum of a chunk ({name.decode('latin-1')}) is wrong")
         if header is None:
             if name != b"IHDR":
-                raise Damaged("it does not begin with its header")
+                raise Damaged("it does not start with its header")
             header = struct.unpack(">IIBBBBB", body) if length == 13 else (0,) * 7
             pixels = _Inflated(_png_bytes(header))
         elif name == b"PLTE":
             colours = True
         elif name == b"IDAT" and pixels is not None:
             if header[3] == 3 and not colours:
-                raise Damaged("its colours are missing")
+                raise Damaged("its palette is missing")
             pixels.feed(body)
         elif name == b"IEND":
             break
@@ -92,7 +92,7 @@ def _png_bytes(header: tuple[int, ...]) -> int:
             bits = depth * _CHANNELS[colour]
             passes = _ADAM7 if interlaced else ((0, 1, 0, 1),)
         case _:
-            raise Damaged("its header makes no sense")
+            raise Damaged("its header is invalid")
     total = 0
     for left, across, top, down in passes:
         columns, rows = -(-(width - left) // across), -(-(height - top) // down)
@@ -121,7 +121,7 @@ class _Inflated:
                 try:
                     self._left -= len(self._stream.decompress(block, _BLOCK))
                 except zlib.error:
-                    raise Damaged("its compressed data are damaged") from None
+                    raise Damaged("its compressed data is damaged") from None
                 block = self._stream.unconsumed_tail
 
 
@@ -137,7 +137,7 @@ def _jpeg(data: bytes) -> Size:
         if marker == 0x01 or 0xD0 <= marker <= 0xD7:
             continue
         if marker in (0xD8, 0xD9):
-            raise Damaged("it ends before its picture")
+            raise Damaged("it ends before the picture")
         (length,) = struct.unpack_from(">H", data, at)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, at + 3)
@@ -149,7 +149,7 @@ def _jpeg(data: bytes) -> Size:
         if marker == 0xDA:
             break
     if size is None or not tables:
-        raise Damaged("a table of it is missing")
+        raise Damaged("a table is missing")
     if at >= len(data):
         raise Damaged("the picture is missing")
     return size
@@ -196,12 +196,12 @@ def _webp(data: bytes) -> Size:
                 return canvas
             case b"VP8 ":
                 if data[start] & 1 or data[start + 3 : start + 6] != b"\x9d\x01\x2a":
-                    raise Damaged("the picture does not begin where it should")
+                    raise Damaged("the picture has an invalid start")
                 width, height = struct.unpack_from("<HH", data, start + 6)
                 return canvas or Size(width & 0x3FFF, height & 0x3FFF)
             case b"VP8L":
                 if data[start] != 0x2F:
-                    raise Damaged("the picture does not begin where it should")
+                    raise Damaged("the picture has an invalid start")
                 (bits,) = struct.unpack_from("<I", data, start + 1)
                 return canvas or Size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
             case _:

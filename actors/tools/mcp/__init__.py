@@ -1,4 +1,4 @@
-"""The MCP servers of a thread: their start and end, what they offer the model, calls, questions, resources.
+"""MCP servers: start and end them, offer their tools to the model, and handle calls, elicitations and resources.
 
-Written against the Model Context Protocol of 2025-06-18 and what Codex 0.124 says to a server.
+Follows the Model Context Protocol of 2025-06-18 and the requests of Codex 0.124.
 """

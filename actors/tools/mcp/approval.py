@@ -1,7 +1,7 @@
-"""Whether a tool is called at once or the user is asked first, how the question is put, and what an answer means.
+"""Approval of MCP tool calls: whether to ask, the request, and the meaning of the answer.
 
-The rules are those of Codex 0.124: what a tool says of itself decides, unless the configuration does; only a thread that
-is never to ask and may do anything is never asked.
+The rules are those of Codex 0.124. The tool's annotations decide, unless the configuration does. Only the policy never with
+full access never asks.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ CANCELLED: Final = "user cancelled MCP tool call"
 
 @frozen
 class Verdict:
-    """What the user made of a call: `refusal` is None where it may run; `persist` for how long nobody asks again."""
+    """The decision on a call: `refusal` is None if it may run; `persist` is how long it is not asked again."""
 
     refusal: str | None = None
     persist: Persist | None = None
 
 
 def asks(annotations: object, mode: ApprovalMode, policy: AskForApproval, sandbox: SandboxPolicy) -> bool:
-    """Whether the user is asked before a tool with these annotations is called."""
+    """Whether to ask before a call of a tool with these annotations."""
     if mode == "approve" or (policy == "never" and isinstance(sandbox, DangerFullAccessPolicy)):
         return False
     return mode == "prompt" or _is_risky(mapping(annotations))
 
 
 def may_elicit(policy: AskForApproval) -> bool:
-    """Whether a server's own questions reach the user at all."""
+    """Whether elicitations of servers may reach the user."""
     if isinstance(policy, GranularApproval):
         return policy.granular.mcp_elicitations
     return policy != "never"
 
 
 def foreign(meta: object) -> Json | None:
-    """The `_meta` of a server's own question without what would make clients take it for one of ours."""
+    """The `_meta` of a server's elicitation, without members by which clients recognise our approval requests."""
     if not isinstance(meta, dict):
         return None
     given = mapping(cast("object", meta))
@@ -60,14 +60,14 @@ def foreign(meta: object) -> Json | None:
 
 
 def shown(text: object) -> str:
-    """What a server says to the user: cut, and without what drives a terminal."""
+    """A text of a server for the user: truncated, and without terminal control characters."""
     return readable(as_text(text, _CHARACTERS + 1), _CHARACTERS)
 
 
 def question(
     thread_id: str, turn_id: str, server: str, tool: Json, arguments: object, mode: ApprovalMode
 ) -> McpFormElicitationParams:
-    """The question whether `tool` of `server` may be called with `arguments`."""
+    """The approval request for a call of `tool` of `server` with `arguments`."""
     meta: dict[str, Any] = {"codex_approval_kind": "mcp_tool_call"}
     if mode == "auto":
         meta["persist"] = ["session", "always"]
@@ -92,7 +92,7 @@ def question(
 
 
 def verdict(answer: McpServerElicitationRequestResponse | None, mode: ApprovalMode) -> Verdict:
-    """What an answer means; None is one that was no answer."""
+    """The decision in an answer; None is an invalid answer."""
     if answer is None or answer.action == "decline":
         return Verdict(REJECTED)
     if answer.action == "cancel":

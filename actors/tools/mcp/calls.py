@@ -1,4 +1,4 @@
-"""A call of the model to a tool of a server: the item, the user's approval, the call itself, and what it came to."""
+"""A call of the model to a tool of a server: the item, the approval, the request and the result."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import orjson
 import trio
-from attrs import frozen
 
+from spindle.actors.tools.interface import Call, Output
 from spindle.actors.tools.mcp.approval import asks, question, verdict
 from spindle.actors.tools.mcp.host import CallHost
-from spindle.actors.tools.mcp.offers import Tool
-from spindle.actors.tools.mcp.results import Outcome, Output, aborted, completed, end_event, error_content, model_output
+from spindle.actors.tools.mcp.offers import ServerTool
+from spindle.actors.tools.mcp.results import Outcome, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.mcp.mcp_errors import McpError
@@ -32,29 +32,21 @@ from spindle.rpc.weighing import weigh
 
 _REPORTS: Final = 20
 _REPORT_SECONDS: Final = 1.0
-"""So many reports of a call's progress are passed on in so many seconds."""
+"""The most progress notifications of a call in so many seconds."""
 _REPORT_CHARACTERS: Final = 1000
 
 
-@frozen
-class Call:
-    """A function call of the model: its id and its arguments, still as text."""
+async def call_tool(servers: McpServers, tool: ServerTool, call: Call, host: CallHost) -> Output:
+    """Make the call; returns the answer to the model, also for a failure.
 
-    call_id: str
-    arguments: str
-
-
-async def call_tool(servers: McpServers, tool: Tool, call: Call, host: CallHost) -> Output:
-    """Make the call and return what the model reads of it; failures are told, not raised.
-
-    Cancelled, it leaves a completed item behind that says so; the model then reads `results.aborted_output`.
+    If cancelled, the item is completed as aborted; the answer to the model is then `results.aborted_output`.
     """
     try:
-        arguments: Any = loads(call.arguments) if call.arguments.strip() else None
+        arguments: Any = loads(call.payload) if call.payload.strip() else None
     except orjson.JSONDecodeError as error:
         return f"Wall time: 0.0000 seconds\nOutput:\n{error_content(f'err: {error}')}"
     reporter = ItemReporter(
-        host, McpToolCallItem(call.call_id, tool.server.config.name, tool.name, "inProgress", arguments)
+        host, McpToolCallItem(call.id, tool.server.config.name, tool.name, "inProgress", arguments)
     )
     async with reporter:
         refusal = await _refusal(servers, tool, arguments, host)
@@ -70,23 +62,23 @@ async def call_tool(servers: McpServers, tool: Tool, call: Call, host: CallHost)
 
 
 class ItemReporter:
-    """Shows a call as an item: begun on entering, ended on leaving, with `outcome` or as interrupted."""
+    """A call as an item: started on entry, completed on exit, with `outcome` or as aborted."""
 
     def __init__(self, host: CallHost, item: McpToolCallItem) -> None:
         self.item = item
         self.outcome = Outcome(error="no result")
         self._host = host
         self._since = trio.current_time()
-        self._told: deque[float] = deque(maxlen=_REPORTS)
+        self._sent: deque[float] = deque(maxlen=_REPORTS)
         self._latest: str | None = None
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Seconds since the start or `restart`."""
         return trio.current_time() - self._since
 
     def restart(self) -> None:
-        """Count the time from now on: the user's is not the tool's."""
+        """Restart the time, which does not include the wait for an approval."""
         self._since = trio.current_time()
 
     async def __aenter__(self) -> None:
@@ -102,15 +94,15 @@ class ItemReporter:
         self._host.emit(ItemCompletedNotification(ended, self._host.thread_id, self._host.turn_id, _now()))
 
     def progress(self, params: Json) -> None:
-        """Pass on how far the tool says it is; without a message of its own that is a count.
+        """Forward a progress notification: its message, or else its count.
 
-        Of what is said too often only the last is passed on, when the call ends.
+        Above the rate limit only the last one is forwarded, when the call ends.
         """
         now, said = trio.current_time(), _progress(params)
-        if len(self._told) == _REPORTS and now - self._told[0] < _REPORT_SECONDS:
+        if len(self._sent) == _REPORTS and now - self._sent[0] < _REPORT_SECONDS:
             self._latest = said
             return
-        self._told.append(now)
+        self._sent.append(now)
         self._latest = None
         self._report(said)
 
@@ -118,8 +110,8 @@ class ItemReporter:
         self._host.emit(McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, said))
 
 
-async def _refusal(servers: McpServers, tool: Tool, arguments: object, host: CallHost) -> str | None:
-    """Why the call may not be made, after asking where that has to be asked."""
+async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, host: CallHost) -> str | None:
+    """Why the call is refused, after asking if needed; None if it may run."""
     name, mode = tool.server.config.name, tool.server.config.approval_mode(tool.name)
     if not asks(tool.listed.get("annotations"), mode, host.approval_policy, host.sandbox_policy):
         return None
@@ -137,7 +129,7 @@ async def _refusal(servers: McpServers, tool: Tool, arguments: object, host: Cal
 
 
 async def _outcome(
-    servers: McpServers, tool: Tool, arguments: object, host: CallHost, reporter: ItemReporter
+    servers: McpServers, tool: ServerTool, arguments: object, host: CallHost, reporter: ItemReporter
 ) -> Outcome:
     try:
         result = await tool.server.call_tool(tool.name, arguments, _meta(host), servers.ask, reporter.progress)
@@ -150,7 +142,7 @@ async def _outcome(
 
 
 def _meta(host: CallHost) -> dict[str, Any]:
-    """What a server is told of where a call comes from, under the names that servers know from Codex."""
+    """The `_meta` of a call: its thread and turn, under the names of Codex."""
     return {
         "x-codex-turn-metadata": {
             "session_id": host.thread_id,

@@ -1,4 +1,4 @@
-"""The process of a server: started by the runtime's warden, and ended with all it started, in bounded time."""
+"""The process of a server: started by the warden, and ended with all that it started, in bounded time."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from spindle.rpc.mcp.stdio import StdioTransport
 from spindle.storage.config import McpServerConfig
 
 GRACE_SECONDS: Final = 2.0
-"""How long a server may take to end after its input has ended, and again after SIGTERM."""
-# What every server gets of our environment; tokens and keys that lie in it are none of its business.
+"""Seconds for a server to end after its input is closed, and again after SIGTERM."""
+# the variables that every server inherits; not tokens and keys
 _PASSED_ON: Final = (
     "HOME", "LOGNAME", "PATH", "SHELL", "USER", "__CF_USER_TEXT_ENCODING", "LANG", "LC_ALL", "TERM", "TMPDIR", "TZ",
 )  # fmt: skip
@@ -31,7 +31,7 @@ _LINE_BYTES: Final = 500
 async def open_stdio(
     config: McpServerConfig, home: str, environ: Mapping[str, str], warden: Warden
 ) -> AsyncGenerator[StdioTransport]:
-    """Start the server's process, in `home` or in the `cwd` of its configuration (relative to `home`); end it on exit.
+    """Start the server's process in `home`, or in the `cwd` of its configuration (relative to `home`); end it on exit.
 
     Raises StartupFailed if it cannot be started.
     """
@@ -79,21 +79,22 @@ async def _log_errors(name: str, stream: trio.abc.ReceiveStream) -> None:
 
 
 def environment(ours: Mapping[str, str], passed: Sequence[str], own: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a server: a few variables of `ours`, those that `passed` names, and then its `own`."""
+    """The environment of a server: a few variables of `ours`, those named in `passed`, and its `own`."""
     return {name: ours[name] for name in (*_PASSED_ON, *passed) if name in ours} | dict(own)
 
 
 async def start_child(warden: Warden, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> Process:
-    """Start a server with pipes for its three streams. Raises OSError where it cannot be run, ValueError for a null byte."""
+    """Start a server with pipes for its three streams. Raises OSError, and ValueError for a null byte."""
     if any("\0" in word for word in (*argv, cwd, *env, *env.values())):
         raise ValueError("embedded null byte")
     return await warden.start(Command(argv=argv, cwd=cwd, env=env, stdin=True, split=True, may_connect=True))
 
 
 async def end_child(process: Process) -> None:
-    """End a server and what it started: end of input, SIGTERM, SIGKILL, with time to go in between. Shielded, bounded.
+    """End a server and all that it started: close its input, then SIGTERM, then SIGKILL, with `GRACE_SECONDS` between.
 
-    What it still writes is read and dropped, for a server that is stuck in a write never sees the end of its input.
+    Shielded and bounded. Its output is read and discarded, because a server that blocks in a write does not notice that its
+    input is closed.
     """
     with trio.CancelScope(shield=True):
         async with trio.open_nursery() as nursery:

@@ -1,10 +1,10 @@
-"""What the servers and their calls see of the thread and the turn."""
+"""The thread and the turn as MCP servers and their calls see them."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
-from spindle.actors.tools.interface import Permission
+from spindle.actors.tools.interface import Notifier, Permission
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.mcp import (
     McpFormElicitationParams,
@@ -12,42 +12,37 @@ from spindle.rpc.protocol.mcp import (
     McpUrlElicitationParams,
 )
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
+from spindle.storage.rollout.records import Entry
 
-Question = McpFormElicitationParams | McpUrlElicitationParams
+Elicitation: TypeAlias = McpFormElicitationParams | McpUrlElicitationParams
 
 
-class ThreadHost(Protocol):
-    """The thread, as its servers see it, for as long as they live."""
+class McpHost(Protocol):
+    """The thread as its MCP servers see it while they live."""
 
     @property
     def thread_id(self) -> str: ...
 
     @property
     def turn_id(self) -> str | None:
-        """The turn that runs now."""
+        """The id of the current turn, if any."""
         ...
 
     @property
     def approval_policy(self) -> AskForApproval:
-        """The policy in force now."""
+        """The current approval policy."""
         ...
 
     def emit(self, notification: object) -> None:
         """Send a notification to the thread's subscribers."""
 
-    async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
-        """Put a question to the clients; None where the answer was none."""
+    async def ask(self, request: Elicitation) -> McpServerElicitationRequestResponse | None:
+        """Ask the clients; None for an error or an invalid answer."""
         ...
 
 
-class CallHost(Protocol):
-    """The turn, as one call sees it. The settings are those of the turn."""
-
-    @property
-    def thread_id(self) -> str: ...
-
-    @property
-    def turn_id(self) -> str: ...
+class CallHost(Notifier, Protocol):
+    """The turn as one call sees it."""
 
     @property
     def approval_policy(self) -> AskForApproval: ...
@@ -55,22 +50,19 @@ class CallHost(Protocol):
     @property
     def sandbox_policy(self) -> SandboxPolicy: ...
 
-    def emit(self, notification: object) -> None:
-        """Send a notification to the thread's subscribers."""
+    async def keep(self, *entries: Entry) -> None:
+        """Append to the history; the lines are in the rollout when this returns. Not cancelled once it has started."""
 
-    async def keep(self, *entries: tuple[str, dict[str, Any]]) -> None:
-        """Append to the history; when this returns the lines are in the rollout. Once begun it is not cancelled."""
-
-    async def ask(self, question: Question) -> McpServerElicitationRequestResponse | None:
-        """Put a question to the clients; None where the answer was none."""
+    async def ask(self, request: Elicitation) -> McpServerElicitationRequestResponse | None:
+        """Ask the clients; None for an error or an invalid answer."""
         ...
 
     async def permission(self) -> Permission | None:
-        """What hooks say before the user is asked about the call; None if they leave it to the user."""
+        """The decision of PermissionRequest hooks; None if they leave it to the user."""
         ...
 
     def report(self, result: Json) -> None:
-        """Tell hooks what the tool gave."""
+        """Run PostToolUse hooks with the result."""
 
     async def allow_always(self, server: str, tool: str) -> None:
-        """Write into the user's configuration that `tool` of `server` may always be called."""
+        """Allow `tool` of `server` in the user's configuration."""

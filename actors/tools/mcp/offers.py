@@ -1,7 +1,7 @@
-"""What the model is offered: a namespace of functions for each server, under names that every model takes.
+"""The offer of servers to the model: a namespace of functions for each, with names that every model accepts.
 
-A name has letters, digits and underscores only, and a namespace and a function together no more than 64 of them. Where
-two names would become the same, or one too long, it ends in a hash of the real one.
+A name has letters, digits and underscores only; a namespace and a function together have at most 64 characters. If two names
+would be the same, or one would be too long, it ends with a hash of the real name.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 @frozen(eq=False)
-class Tool:
-    """A tool of a server that is ready; `listed` is what the server says of it."""
+class ServerTool:
+    """A tool of a ready server; `listed` is its entry in tools/list."""
 
     server: Server
     listed: Json
 
     @property
     def name(self) -> str:
-        """The server's own name for it."""
+        """Its name on the server."""
         return str(self.listed.get("name"))
 
 
 @frozen
 class Offer:
-    """What goes into a request, and what a call of the model means."""
+    """The namespaces for a request, and the tools by (namespace, name) in calls."""
 
     namespaces: Sequence[Json]
-    tools: dict[tuple[str, str], Tool]
+    tools: dict[tuple[str, str], ServerTool]
 
 
 def offer(servers: Sequence[Server]) -> Offer:
-    """The tools of `servers`, sorted by the names the model sees. A server without tools has no namespace."""
+    """The tools of `servers`, sorted by their names for the model. A server without tools has no namespace."""
     found: list[Json] = []
-    tools: dict[tuple[str, str], Tool] = {}
+    tools: dict[tuple[str, str], ServerTool] = {}
     for namespace, server in sorted(_namespaces(servers).items()):
         functions: list[dict[str, Any]] = []
         for name, tool in sorted(_functions(namespace, server).items()):
@@ -80,11 +80,11 @@ def _namespaces(servers: Sequence[Server]) -> dict[str, Server]:
     return named
 
 
-def _functions(namespace: str, server: Server) -> dict[str, Tool]:
+def _functions(namespace: str, server: Server) -> dict[str, ServerTool]:
     taken = Counter(_fit(str(tool.get("name"))) for tool in server.tools)
-    named: dict[str, Tool] = {}
+    named: dict[str, ServerTool] = {}
     for listed in server.tools:
-        tool = Tool(server, listed)
+        tool = ServerTool(server, listed)
         name = _fit(tool.name)
         if taken[name] > 1 or len(namespace) + len(name) > _LONGEST:
             name = f"{name[: _LONGEST - len(namespace) - _HASH - 1]}_{_hash(f'{server.config.name}/{tool.name}')}"

@@ -1,4 +1,4 @@
-"""From a server's configuration to a transport."""
+"""Open a transport to a configured server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def client_info(version: str) -> Json:
-    """Who we are, as every server is told."""
+    """The `clientInfo` for servers."""
     return {"name": "spindle-mcp-client", "title": "Spindle", "version": version}
 
 
@@ -27,8 +27,8 @@ def client_info(version: str) -> Json:
 class Opening:
     """Opens servers as children of the runtime's `warden`, in the Codex `home`.
 
-    No working directory of a thread has a part in it: `python -m`, `npx` and relative commands would run what lies there.
-    `environ` is where a server's variables and tokens are taken from.
+    Never in the working directory of a thread, where `python -m`, `npx` and relative commands would run its files. A server's
+    variables and tokens come from `environ`.
     """
 
     home: str
@@ -37,10 +37,10 @@ class Opening:
 
     @asynccontextmanager
     async def __call__(self, config: McpServerConfig) -> AsyncGenerator[Transport]:
-        """A transport to the server, which is over at the end of the `async with`. Entering it raises StartupFailed."""
+        """A transport to the server for the block. Raises StartupFailed on entry."""
         pinned = config.pinned
         if pinned is not None:
-            # it may have been long since the configuration was read, and commands may write in the project
+            # commands may have changed the project since the configuration was read
             reason = await trio.to_thread.run_sync(pinned.changed, self.home, abandon_on_cancel=True)
             if reason is not None:
                 raise StartupFailed(reason)
@@ -58,7 +58,7 @@ class Opening:
 
 
 def http_headers(config: McpServerConfig, environ: Mapping[str, str]) -> dict[str, str]:
-    """The configured headers of each HTTP request, with values and the token from `environ`.
+    """The configured HTTP headers, with variables and the token from `environ`.
 
     Raises StartupFailed if the variable of the token is not set.
     """

@@ -1,4 +1,4 @@
-"""The three functions by which the model lists and reads the resources of the servers."""
+"""The three functions for the model that list and read resources of servers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 import orjson
 import trio
 
-from spindle.actors.tools.mcp.calls import Call, ItemReporter
+from spindle.actors.tools.interface import Call
+from spindle.actors.tools.mcp.calls import ItemReporter
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.results import Outcome
 from spindle.actors.tools.mcp.server import Server
@@ -24,16 +25,16 @@ from spindle.rpc.protocol.values import loads
 from spindle.rpc.weighing import weigh
 
 RESOURCE_TOOLS: Final = ("list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource")
-_EVERYBODY: Final = "codex"
-"""The server that the item of a call to all servers names; clients know it by that name."""
+_ALL_SERVERS: Final = "codex"
+"""The server name in the item of a call to all servers, as in Codex."""
 
 
 class _Refused(Exception):
-    """The arguments are of no use; `str()` is what the model is told."""
+    """The arguments are invalid. The text is for the model."""
 
 
 def resource_tools() -> list[dict[str, Any]]:
-    """The functions as the model is offered them, wherever a server is configured."""
+    """The offers of the functions, for threads with a server."""
     server = {"type": "string", "description": "Name of an MCP server. Without it, all servers are asked."}
     cursor = {
         "type": "string",
@@ -64,9 +65,9 @@ def resource_tools() -> list[dict[str, Any]]:
 
 
 async def call_resource_tool(servers: McpServers, name: str, call: Call, host: CallHost) -> str:
-    """Run one of the functions (`RESOURCE_TOOLS`); returns what the model reads, failures included."""
+    """Run one of the functions (`RESOURCE_TOOLS`); returns the answer to the model, also for a failure."""
     try:
-        given: Any = loads(call.arguments) if call.arguments.strip() else {}
+        given: Any = loads(call.payload) if call.payload.strip() else {}
         if not isinstance(given, dict):
             raise _Refused("expected an object")
         given = mapping(cast("object", given))
@@ -75,7 +76,7 @@ async def call_resource_tool(servers: McpServers, name: str, call: Call, host: C
         return f"failed to parse function arguments: {error}"
     except _Refused as error:
         return f"failed to parse function arguments: {error}"
-    reporter = ItemReporter(host, McpToolCallItem(call.call_id, server, name, "inProgress", given))
+    reporter = ItemReporter(host, McpToolCallItem(call.id, server, name, "inProgress", given))
     async with reporter:
         try:
             found = await work()
@@ -92,17 +93,17 @@ def _encoded(value: object) -> str:
 
 
 async def list_resources(servers: Sequence[Server]) -> dict[str, list[Json]]:
-    """The resources of each server that has any to list, by its name."""
+    """The resources of each server that lists them, by its name."""
     return await _list_all(servers, "resources/list", "resources")
 
 
 async def list_resource_templates(servers: Sequence[Server]) -> dict[str, list[Json]]:
-    """The resource templates of each server that has any to list, by its name."""
+    """The resource templates of each server that lists them, by its name."""
     return await _list_all(servers, "resources/templates/list", "resourceTemplates")
 
 
 async def read_resource(server: Server, uri: str) -> Sequence[Json]:
-    """What the resource holds. Raises McpError."""
+    """The contents of a resource. Raises McpError."""
     try:
         result = await server.request("resources/read", {"uri": uri}, timeout=server.config.tool_timeout)
     except McpError as error:
@@ -122,7 +123,7 @@ def _work(servers: McpServers, name: str, arguments: Json) -> tuple[Callable[[],
         if name == "list_mcp_resources"
         else ("resources/templates/list", "resourceTemplates")
     )
-    return lambda: _list(servers, method, key, server, cursor), server or _EVERYBODY
+    return lambda: _list(servers, method, key, server, cursor), server or _ALL_SERVERS
 
 
 async def _read(servers: McpServers, name: str, uri: str) -> object:
@@ -156,7 +157,7 @@ async def _list_all(servers: Sequence[Server], method: str, key: str) -> dict[st
     found: dict[str, list[Json]] = {}
 
     async def list_one(server: Server) -> None:
-        with contextlib.suppress(McpError):  # most servers have no resources, and say so by an error
+        with contextlib.suppress(McpError):  # most servers have no resources and answer with an error
             found[server.config.name] = await server.pages(method, key)
 
     async with trio.open_nursery() as nursery:
@@ -166,7 +167,7 @@ async def _list_all(servers: Sequence[Server], method: str, key: str) -> dict[st
 
 
 def _string(arguments: Json, key: str) -> str | None:
-    """A text argument without blanks around it; None where it is missing, null or blank."""
+    """A string argument without white space around it; None if it is missing, null or blank."""
     value: object = arguments.get(key)
     if value is None:
         return None

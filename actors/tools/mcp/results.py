@@ -1,11 +1,12 @@
-"""What became of a call, as the model reads it, as clients are shown it and as the rollout keeps it."""
+"""The result of a call for the model, for clients and for the rollout."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from attrs import evolve, frozen
 
+from spindle.actors.tools.interface import Output
 from spindle.rpc.lenient import mapping
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.converter import encode
@@ -13,13 +14,10 @@ from spindle.rpc.protocol.items import McpToolCallError, McpToolCallItem, McpToo
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 
-Output: TypeAlias = str | list[dict[str, Any]]
-"""The `output` of a function_call_output: a text, or a list of `input_text` and `input_image`."""
-
 
 @frozen(kw_only=True)
 class Outcome:
-    """A call that has ended: with a result (in MCP's own shape) or an error, after `seconds`."""
+    """The end of a call after `seconds`: a result in MCP's form, or an error."""
 
     result: Json | None = None
     error: str | None = None
@@ -32,7 +30,7 @@ class Outcome:
 
 
 def completed(item: McpToolCallItem, outcome: Outcome) -> McpToolCallItem:
-    """The item of a call that has ended."""
+    """The completed item of a call."""
     result = outcome.result
     return evolve(
         item,
@@ -46,7 +44,7 @@ def completed(item: McpToolCallItem, outcome: Outcome) -> McpToolCallItem:
 
 
 def end_event(item: McpToolCallItem, outcome: Outcome) -> Entry:
-    """The record of a call that has ended."""
+    """The rollout record of a completed call."""
     return records.mcp_tool_call_end(
         call_id=item.id,
         invocation={"server": item.server, "tool": item.tool, "arguments": item.arguments},
@@ -57,7 +55,7 @@ def end_event(item: McpToolCallItem, outcome: Outcome) -> Entry:
 
 
 def model_output(outcome: Outcome) -> Output:
-    """What the model reads of a tool's call. With images it is a list, otherwise a text that holds the content as JSON."""
+    """The answer to the model: a list if the result has images, else a text with the content as JSON."""
     head = f"Wall time: {outcome.seconds:.4f} seconds\nOutput:"
     if outcome.result is None:
         return f"{head}\n{error_content(outcome.error or '')}"
@@ -71,17 +69,17 @@ def model_output(outcome: Outcome) -> Output:
 
 
 def error_content(message: str) -> str:
-    """A failure in the shape of a tool's content, as JSON."""
+    """An error in the form of a tool's content, as JSON."""
     return encode([{"type": "text", "text": message}]).decode()
 
 
 def aborted_output(seconds: float) -> str:
-    """What the model reads of a call that the user interrupted."""
+    """The answer to the model for an interrupted call."""
     return error_content(aborted(seconds))
 
 
 def aborted(seconds: float) -> str:
-    """Why an interrupted call has no result."""
+    """The error of an interrupted call."""
     return f"aborted by user after {seconds:.1f}s"
 
 

@@ -1,8 +1,7 @@
-"""The schema of a tool's input, cut down to what every model takes.
+"""Reduce the schema of a tool's input to the part of JSON Schema that every provider accepts.
 
-JSON Schema knows much that models' providers refuse. What stays of a schema is its type, description, enumeration,
-items, properties, what is required, additional properties and `anyOf`; a schema without a type gets one, guessed from
-what else it says. The rules are those of Codex 0.124, found by sending it schemas.
+Kept are type, description, enumeration, items, properties, required, additional properties and `anyOf`. A schema without a type
+gets one, inferred from its other keywords. The rules are those of Codex 0.124, observed by sending it schemas.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def input_schema(schema: object) -> Schema:
 
 def _cut(schema: object, depth: int) -> Schema:
     if not isinstance(schema, dict) or depth > _DEEPEST:
-        return {"type": "string"}  # `true`, `false`, or no schema at all
+        return {"type": "string"}  # `true`, `false`, or no schema
     given = cast("Mapping[str, Any]", schema)
     kept: Schema = {}
     if (kind := _type(given)) is not None:
@@ -60,7 +59,7 @@ def _cut(schema: object, depth: int) -> Schema:
 
 
 def _type(schema: Mapping[str, Any]) -> str | list[str] | None:
-    """The type a schema has, or else the one it looks like. None for a bare `anyOf`, which says it all."""
+    """The type of a schema, or the inferred one; None for a schema with only `anyOf`."""
     kind = schema.get("type")
     if isinstance(kind, list):
         kinds = [name for name in cast("list[object]", kind) if name in _TYPES]

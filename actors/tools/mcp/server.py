@@ -1,4 +1,4 @@
-"""One running server: its start, the tools it lists, requests to it, and whom it may ask."""
+"""One running server: its start, its tools, requests to it, and its elicitations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from spindle.storage.config import McpServerConfig
 log = logging.getLogger("spindle")
 
 Asker: TypeAlias = Callable[[str, Json], Awaitable[Json]]
-"""Puts a server's question (its name, the params of elicitation/create) to a user; returns the result for the server."""
+"""Asks the user on behalf of a server: (server name, params of elicitation/create) -> the result for the server."""
 Opener: TypeAlias = Callable[[McpServerConfig], AbstractAsyncContextManager[Transport]]
 
 DECLINED: Final[Json] = {"action": "decline"}
@@ -36,34 +36,34 @@ _PAGES: Final = 1000
 _TOOLS: Final = 2000
 _ENTRIES: Final = 10_000
 _LIST_BYTES: Final = 16 << 20
-"""What a server may list: pages, tools, entries of other lists, and bytes of all of them together."""
+"""Limits of a server's lists: pages, tools, entries of other lists, and bytes in total."""
 _NAME_CHARACTERS: Final = 256
 _INSTRUCTIONS: Final = 64 * 1024
 _QUESTION_BYTES: Final = 256 * 1024
 _SHOWN: Final = 1000
 _AGAIN_SECONDS: Final = 1.0
-"""Seconds between two lists of tools that a server has changed."""
+"""Least seconds between two requests for changed tools."""
 _LOGGED: Final = {"debug": logging.DEBUG, "info": logging.INFO, "notice": logging.INFO}
 
 
 class Server:
-    """A configured server; `run` is its life, from the start of its process to the end of it.
+    """A configured server; `run` starts its process, serves it and ends it.
 
-    `state` and `error` change once, when `started` is set. `tools` are as the server lists them, with what the
-    configuration leaves out gone; `revision` grows with each new list.
+    `state` and `error` change once, when `started` is set. `tools` are the listed tools without those that the configuration
+    excludes; `revision` grows with each new list.
     """
 
     def __init__(self, config: McpServerConfig, open_transport: Opener, client_info: Json) -> None:
         self.config = config
         self.state: McpServerStartupState = "starting"
         self.error: str | None = None
-        """The sentence that clients are shown."""
+        """The error for clients, a sentence."""
         self.reason: str | None = None
-        """Its last part: what went wrong, without naming the server."""
+        """Its last part, without the name of the server."""
         self.started = trio.Event()
         self.tools: Sequence[Json] = ()
         self.schemas: Mapping[str, Schema] = {}
-        """The schemas of their inputs by their names, as every model takes them."""
+        """The reduced input schemas by tool name."""
         self.instructions: str | None = None
         self.revision = 0
         self.askers: list[Asker] = []
@@ -77,11 +77,11 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be asked something, or may come to be."""
+        """Whether it is starting or serves requests."""
         return self.state == "starting" or (self.state == "ready" and not self._gone.is_set())
 
     async def run(self) -> None:
-        """Start, serve until cancelled or until the server is gone, and end its process. Failures are kept, not raised."""
+        """Start the server, serve until it is cancelled or the server ends, and end its process. Failures are in `error`."""
         deadline = trio.current_time() + self.config.startup_timeout
         try:
             if not _NAME.fullmatch(self.config.name):
@@ -92,7 +92,7 @@ class Server:
                 try:
                     await self._serve(McpSession(transport, self), deadline)
                 finally:
-                    self._gone.set()  # before its process is ended, which may take seconds
+                    self._gone.set()  # before its process ends, which may take seconds
         except StartupFailed as error:
             self._fail(str(error))
         except Exception as error:
@@ -108,7 +108,7 @@ class Server:
     async def request(
         self, method: str, params: Json | None = None, *, timeout: float = math.inf, progress: Progress | None = None
     ) -> Json:
-        """Ask the server. Raises McpError."""
+        """Send a request; returns its result. Raises McpError."""
         if self._session is None:
             raise TransportClosed(self.error or "Transport closed")
         return await self._session.request(method, params, timeout=timeout, progress=progress)
@@ -116,7 +116,7 @@ class Server:
     async def call_tool(
         self, tool: str, arguments: object, meta: Json, asker: Asker | None = None, progress: Progress | None = None
     ) -> Json:
-        """Call a tool; `asker` is whom the server may ask meanwhile. Raises McpError."""
+        """Call a tool; `asker` handles elicitations of the server during the call. Raises McpError."""
         if arguments is not None and not isinstance(arguments, dict):
             raise McpError(f"MCP tool arguments must be a JSON object, got {as_json(arguments, _SHOWN)}")
         params: dict[str, Any] = {"_meta": meta, "name": tool}
@@ -132,9 +132,9 @@ class Server:
         return result
 
     async def pages(self, method: str, key: str, most: int = _ENTRIES) -> list[Json]:
-        """All that the server lists under `key`, page by page, within `tool_timeout`.
+        """All entries that the server lists under `key`, page by page, within `tool_timeout`.
 
-        Raises McpError, also for more than `most` entries, or more bytes or pages than any list has.
+        Raises McpError, also for more than `most` entries, `_LIST_BYTES` bytes or `_PAGES` pages.
         """
         found: list[Json] = []
         params: dict[str, Any] = {}
@@ -155,15 +155,15 @@ class Server:
         raise BadAnswer(f"{method} lists more than {_PAGES} pages")
 
     async def answer_elicitation(self, params: Json) -> Json:
-        """The server asks the user of the thread that is calling it; where that is not clear, it is declined."""
-        asker = self._whom_to_ask()
+        """Forward an elicitation to the thread that is calling the server; declined if that is not exactly one."""
+        asker = self._only_asker()
         if weigh(params, _QUESTION_BYTES) >= _QUESTION_BYTES:
-            self._log.fault(f"a question of more than {_QUESTION_BYTES} bytes is declined")
+            self._log.fault(f"an elicitation of more than {_QUESTION_BYTES} bytes was declined")
             return DECLINED
         return DECLINED if asker is None else await asker(self.config.name, params)
 
     def notified(self, method: str, params: Json) -> None:
-        """What the server says by itself: log lines go to our log, a new list of tools is fetched."""
+        """Handle a notification: log messages are logged, a changed list of tools is fetched."""
         if method == "notifications/tools/list_changed":
             self._tools_changed.set()
         elif method == "notifications/message":
@@ -180,9 +180,9 @@ class Server:
             yield
         finally:
             self._calling[asker] -= 1
-            self._calling += Counter()  # forgets who is at zero
+            self._calling += Counter()  # removes zero counts
 
-    def _whom_to_ask(self) -> Asker | None:
+    def _only_asker(self) -> Asker | None:
         callers = list(self._calling)
         if len(callers) == 1:
             return callers[0]
@@ -242,7 +242,7 @@ class Server:
         usable = [tool for tool in listed if isinstance(tool.get("name"), str) and len(tool["name"]) <= _NAME_CHARACTERS]
         if unusable := len(listed) - len(usable):
             self._log.fault(
-                f"{unusable} tools have no name, or one of more than {_NAME_CHARACTERS} characters, and are left out"
+                f"{unusable} tools without a name, or with one of more than {_NAME_CHARACTERS} characters, are left out"
             )
         offered = {tool["name"]: tool for tool in usable if self.config.offers(tool["name"])}
         self.schemas = await apart(weigh(offered, LARGE), None, _schemas, offered)
@@ -256,7 +256,7 @@ class Server:
             try:
                 await self._list_tools()
             except McpError as error:
-                self._log.fault(f"it does not list its changed tools: {error}")
+                self._log.fault(f"its changed tools could not be listed: {error}")
             await trio.sleep(_AGAIN_SECONDS)
 
 

@@ -1,4 +1,8 @@
-"""The set of servers that one thread uses."""
+"""The servers of one thread, and the servers that the threads of a runtime share.
+
+A shared server (`shared = true` in its configuration) starts with the first thread that uses it and ends with the last. It
+must not depend on which thread calls (`_meta.threadId` says so).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,11 @@ from typing import Any, cast
 import trio
 from attrs import define, field
 
-from spindle.actors.tasks.boundary import Tasks
+from spindle.actors.tools.interface import Tasks
 from spindle.actors.tools.mcp.approval import foreign, may_elicit, shown
-from spindle.actors.tools.mcp.host import Question, ThreadHost
+from spindle.actors.tools.mcp.host import Elicitation, McpHost
 from spindle.actors.tools.mcp.offers import Offer, offer
-from spindle.actors.tools.mcp.server import DECLINED, Opener, Server
-from spindle.actors.tools.mcp.sharing import SharedServers
+from spindle.actors.tools.mcp.server import DECLINED, Asker, Opener, Server
 from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.mcp import (
@@ -25,40 +28,81 @@ from spindle.storage.config import McpServerConfig
 
 
 class UnknownServer(McpError):
-    """No server of that name is running."""
+    """No server with that name is running."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"unknown MCP server '{name}'")
 
 
 @define(eq=False)
+class _Shared:
+    server: Server
+    scope: trio.CancelScope
+    users: int = 0
+
+
+class SharedServers:
+    """The shared servers of a runtime; they run in its `tasks`."""
+
+    def __init__(self, tasks: Tasks, open_transport: Opener, client_info: Json) -> None:
+        self._tasks = tasks
+        self._open = open_transport
+        self._client_info = client_info
+        self._running: list[_Shared] = []
+
+    def take(self, config: McpServerConfig, asker: Asker) -> Server:
+        """The server for `config`, started if none is alive. Each `take` needs a `leave`."""
+        shared = next((one for one in self._running if one.server.config == config and one.server.alive), None)
+        if shared is None:
+            shared = _Shared(Server(config, self._open, self._client_info), trio.CancelScope())
+            self._running.append(shared)
+            self._tasks.start_soon(self._run, shared, name=f"the shared MCP server {config.name}")
+        shared.users += 1
+        shared.server.askers.append(asker)
+        return shared.server
+
+    def leave(self, server: Server, asker: Asker) -> None:
+        """Release a server; the last release ends it."""
+        shared = next(one for one in self._running if one.server is server)
+        server.askers.remove(asker)
+        shared.users -= 1
+        if not shared.users:
+            self._running.remove(shared)
+            shared.scope.cancel()
+
+    async def _run(self, shared: _Shared) -> None:
+        with shared.scope:
+            await shared.server.run()
+
+
+@define(eq=False)
 class _Used:
     server: Server
     lent: bool = False
-    """Whether it runs in another thread, of which this one is an agent."""
+    """Whether it runs in the thread of the parent."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     announced: trio.Event = field(factory=trio.Event)
-    """Set when it has started or failed and clients have been told."""
+    """Set when clients were notified that it started or failed."""
 
 
 class McpServers:
-    """The servers of a thread. They run in `nursery`, the thread's, and end with it.
+    """The servers of one thread. They run in `tasks` and end with them.
 
-    An agent has those of its parent (`parents`), as far as it is configured as that is: none is started again for it.
-    `allowed` are the tools, as (server, tool), that the user allowed for as long as the thread is loaded.
+    An agent uses the servers of its parent (`parents`) that have the same configuration. `allowed` are the (server, tool) pairs
+    that the user allowed while the thread is loaded.
     """
 
     def __init__(
         self,
-        nursery: Tasks,
-        host: ThreadHost,
+        tasks: Tasks,
+        host: McpHost,
         open_transport: Opener,
         client_info: Json,
         shared: SharedServers | None = None,
         parents: Callable[[], McpServers | None] = lambda: None,
     ) -> None:
         self.allowed: set[tuple[str, str]] = set()
-        self._nursery = nursery
+        self._tasks = tasks
         self._host = host
         self._open = open_transport
         self._client_info = client_info
@@ -68,9 +112,9 @@ class McpServers:
         self._offer: tuple[object, Offer] | None = None
 
     def configure(self, configs: Mapping[str, McpServerConfig]) -> None:
-        """Start what is configured and enabled and not running yet; end what is configured no longer, or otherwise.
+        """Start enabled servers that do not run; end servers whose configuration was removed or changed.
 
-        For the start of a thread, and for the first turn after a reload. Returns at once.
+        Call it when the thread starts, and before the first turn after a reload. Returns at once.
         """
         wanted = {name: config for name, config in configs.items() if config.enabled}
         for name, used in list(self._used.items()):
@@ -82,14 +126,14 @@ class McpServers:
                 self._start(name, config)
 
     def lend(self, config: McpServerConfig) -> Server | None:
-        """The server for `config`, for an agent of this thread, be it one that failed to start; None if there is none."""
+        """The server for `config`, for an agent, also if it failed to start; None if there is none."""
         used = self._used.get(config.name)
         if used is None or used.server.config != config:
             return None
         return used.server if used.server.alive or used.server.state == "failed" else None
 
     def replace_lent(self) -> None:
-        """Before a turn of an agent: start what its parent has taken with it, or is about to."""
+        """Before a turn of an agent: start the servers that its parent no longer lends."""
         parents = self._parents()
         for name, used in list(self._used.items()):
             if used.lent and (parents is None or parents.lend(used.server.config) is not used.server):
@@ -97,12 +141,12 @@ class McpServers:
                 self._start(name, used.server.config)
 
     async def settled(self) -> None:
-        """Wait until no server is starting; each has its own time limit."""
+        """Wait until no server is starting; each has its own deadline."""
         for used in list(self._used.values()):
             await used.announced.wait()
 
     def failed_required(self) -> str | None:
-        """What a thread that cannot do without them is told of its failed servers; None if there are none."""
+        """The error for required servers that failed; None if none did."""
         failures = [
             f"{name}: {used.server.reason}"
             for name, used in self._used.items()
@@ -111,18 +155,18 @@ class McpServers:
         return f"required MCP servers failed to initialize: {'; '.join(failures)}" if failures else None
 
     def all(self) -> Sequence[Server]:
-        """Every server that was started, by name, failed ones included."""
+        """All servers that were started, sorted by name, also failed ones."""
         return [used.server for _, used in sorted(self._used.items())]
 
     def get(self, name: str) -> Server:
-        """The server `name`. Raises UnknownServer, also for one that failed to start."""
+        """The server `name`. Raises UnknownServer, also if it failed to start."""
         used = self._used.get(name)
         if used is None or used.server.state not in ("starting", "ready"):
             raise UnknownServer(name)
         return used.server
 
     def offer(self) -> Offer:
-        """What the model is offered now."""
+        """The current offer to the model."""
         ready = [server for server in self.all() if server.state == "ready"]
         state = [(server, server.revision) for server in ready]
         if self._offer is None or self._offer[0] != state:
@@ -130,7 +174,7 @@ class McpServers:
         return self._offer[1]
 
     async def ask(self, server: str, params: Json) -> Json:
-        """Put a server's own question to the user: `elicitation/create` in, its result out."""
+        """Ask the user on behalf of a server: `params` of elicitation/create in, its result out."""
         if not may_elicit(self._host.approval_policy):
             return DECLINED
         asked = self._question(server, params)
@@ -145,7 +189,7 @@ class McpServers:
                 result["_meta"] = answer.meta
         return result
 
-    def _question(self, server: str, params: Json) -> Question | None:
+    def _question(self, server: str, params: Json) -> Elicitation | None:
         thread_id, turn_id = self._host.thread_id, self._host.turn_id
         message = shown(params.get("message", ""))
         if params.get("mode", "form") == "form":
@@ -178,7 +222,7 @@ class McpServers:
         parents = None if is_shared else self._parents()
         server = None if parents is None else parents.lend(config)
         used = self._used[name] = _Used(server or self._made(config), lent=server is not None)
-        self._nursery.start_soon(self._run, used, is_shared)
+        self._tasks.start_soon(self._run, used, is_shared)
 
     def _made(self, config: McpServerConfig) -> Server:
         if config.shared and self._shared is not None:
@@ -202,14 +246,14 @@ class McpServers:
             if is_shared and self._shared is not None:
                 self._shared.leave(server, self.ask)
         if server.state == "cancelled":
-            self._tell(server)
+            self._notify(server)
 
     async def _announce(self, used: _Used) -> None:
         server = used.server
         await server.started.wait()
         if server.state != "cancelled":
-            self._tell(server)
+            self._notify(server)
         used.announced.set()
 
-    def _tell(self, server: Server) -> None:
+    def _notify(self, server: Server) -> None:
         self._host.emit(McpServerStatusUpdatedNotification(server.config.name, server.state, server.error))

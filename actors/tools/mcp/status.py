@@ -1,4 +1,4 @@
-"""Servers as clients ask about them: a list with what each offers, a resource, a call, by the client itself."""
+"""Requests of clients about servers: their status and lists, a resource, a tool call."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ Configs = Mapping[str, McpServerConfig]
 async def list_status(
     configs: Configs, params: ListMcpServerStatusParams, open_transport: Opener, client_info: Json
 ) -> ListMcpServerStatusResponse:
-    """mcpServerStatus/list: start the servers of the page asked for, see what they offer, and end them again.
+    """mcpServerStatus/list: start the servers of the requested page, list what they offer, and end them.
 
-    Raises RpcError for a cursor that leads nowhere. A server that does not start offers nothing.
+    A server that fails to start has empty lists. Raises RpcError for an invalid cursor.
     """
     names = sorted(name for name in configs if params.server_name in (None, name))
     start = _start(params.cursor, len(names))
@@ -72,7 +72,7 @@ async def read_resource_of_thread(servers: McpServers, server: str, uri: str) ->
 async def read_resource_without_thread(
     configs: Configs, server: str, uri: str, open_transport: Opener, client_info: Json
 ) -> McpResourceReadResponse:
-    """mcpServer/resource/read without a thread: the server is started for it. Raises RpcError."""
+    """mcpServer/resource/read without a thread: starts the server for the request. Raises RpcError."""
     config = configs.get(server)
     if config is None or not config.enabled:
         raise internal_error(str(UnknownServer(server)))
@@ -87,7 +87,7 @@ async def read_resource_without_thread(
 
 
 async def call_tool_directly(servers: McpServers, params: McpServerToolCallParams) -> McpServerToolCallResponse:
-    """mcpServer/tool/call: no item, no approval, for it is the client that calls. Raises RpcError."""
+    """mcpServer/tool/call: without an item or an approval, because the client itself calls. Raises RpcError."""
     try:
         server = servers.get(params.server)
         await server.started.wait()
@@ -114,7 +114,7 @@ async def call_tool_directly(servers: McpServers, params: McpServerToolCallParam
 async def _running(
     configs: Sequence[McpServerConfig], open_transport: Opener, client_info: Json
 ) -> AsyncGenerator[list[Server]]:
-    """Servers that are started for the block alone; all of them have started or failed when it begins."""
+    """Servers for the block; all have started or failed when it begins."""
     servers = [Server(config, open_transport, client_info) for config in configs]
     async with trio.open_nursery() as nursery:
         for server in servers:

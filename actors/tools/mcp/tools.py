@@ -1,33 +1,33 @@
-"""MCP as a turn uses it: what goes into a request, and running what the model calls."""
+"""MCP for a turn: the offers in a request, and the calls of the model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
-from spindle.actors.tools.mcp.calls import Call, call_tool
+from spindle.actors.tools.interface import Call, Output
+from spindle.actors.tools.mcp.calls import call_tool
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.resources import RESOURCE_TOOLS, call_resource_tool, resource_tools
-from spindle.actors.tools.mcp.results import Output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp.payload import Json
 
-Runner: TypeAlias = Callable[[Call, CallHost], Coroutine[Any, Any, Output]]
-"""Runs one call and returns what the model reads of it; failures are told, not raised. See `call_tool`."""
+RunCall: TypeAlias = Callable[[Call, CallHost], Coroutine[Any, Any, Output]]
+"""Runs one call; returns the answer to the model, also for a failure. See `call_tool`."""
 
 
 def functions(servers: McpServers) -> list[dict[str, Any]]:
-    """The functions for resources; none where no server was started."""
+    """The offers of the functions for resources; none if no server was started."""
     return resource_tools() if servers.all() else []
 
 
 def namespaces(servers: McpServers) -> list[Json]:
-    """The servers' own tools, which stand last in a request. Call it once `servers.settled()` has returned."""
+    """The offers of the servers' tools, last in a request. Call it after `servers.settled()`."""
     return list(servers.offer().namespaces)
 
 
-def find(servers: McpServers, namespace: str | None, name: str) -> Runner | None:
-    """What runs a call of the model to `name` in `namespace`; None if that is no tool of ours."""
+def find(servers: McpServers, namespace: str | None, name: str) -> RunCall | None:
+    """The function that runs calls to `name` in `namespace`; None if it is no MCP tool."""
     if namespace is None:
         if name not in RESOURCE_TOOLS or not servers.all():
             return None
@@ -37,5 +37,5 @@ def find(servers: McpServers, namespace: str | None, name: str) -> Runner | None
 
 
 def side_by_side(servers: McpServers, namespace: str | None, name: str) -> bool:
-    """Whether a tool that `find` has found may run beside others: those of a server may if its configuration says so."""
+    """Whether calls of a tool may run at the same time as others: as the server's configuration says."""
     return namespace is None or servers.offer().tools[namespace, name].server.config.parallel

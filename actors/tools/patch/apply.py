@@ -113,7 +113,7 @@ def _carry_out(carried: Plan) -> None:
         left = _roll_back(transaction)
         if left:
             done = "".join(f"\n{path}" for path in left)
-            raise _Failed(f"{failure}\nThese files were changed before that, and stay changed:{done}") from None
+            raise _Failed(f"{failure}\nThese files were changed and could not be restored:{done}") from None
         raise
     except BaseException:
         _roll_back(transaction)

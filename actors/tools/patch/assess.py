@@ -35,7 +35,7 @@ class Sealed:
 
     def rejection(self) -> str:
         """The answer to the model."""
-        return f"patch rejected: {self.path} is never written, because the sandbox rests on it"
+        return f"patch rejected: {self.path} is never written, because the sandbox depends on it"
 
 
 Obstacle: TypeAlias = NeedsApproval | Sealed

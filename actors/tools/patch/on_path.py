@@ -18,7 +18,6 @@ from pathlib import Path
 
 import attr
 
-from spindle import actors
 from spindle.actors.tools.commands.environment import Programs
 from spindle.storage.durable import make_folder, private_folder, replace
 
@@ -27,14 +26,15 @@ NAMES = ("apply_patch", "applypatch")
 
 def programs(home: Path) -> Programs:
     """The folder; written first if it is missing or was changed. Blocks. Raises OSError."""
-    ours, theirs = Path(actors.__file__).parents[2], Path(attr.__file__).parents[1]
+    here = Path(__file__)
+    ours, theirs = here.parents[4], Path(attr.__file__).parents[1]
     packages = tuple(dict.fromkeys(map(os.path.realpath, (ours, theirs))))
     text = _launcher(os.path.realpath(sys.executable), packages).encode()
     private_folder(home / "spindle")
     folder = home / "spindle" / "commands" / hashlib.sha256(text).hexdigest()[:16]
     for name in NAMES:
         _put(folder / name, text)
-    linked = os.path.dirname(os.path.realpath(actors.__file__))  # in a checkout
+    linked = os.path.realpath(here.parents[2])  # in a checkout
     readable = (str(folder), *packages, linked, os.path.realpath(sys.base_prefix))
     return Programs(str(folder), NAMES, readable)
 

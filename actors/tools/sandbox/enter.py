@@ -228,7 +228,7 @@ def restrict(plan: Options) -> None:
     if version < (2 if plan.namespaces else 3):
         if plan.namespaces and plan.rules[0][1] != "none":
             return
-        raise OSError(errno.EOPNOTSUPP, "this kernel has no Landlock, or one too old")
+        raise OSError(errno.EOPNOTSUPP, "this kernel has no Landlock, or a version that is too old")
     handled = ALL_RIGHTS if version > 2 else ALL_RIGHTS & ~TRUNCATE
     network = 0 if plan.network or version < 4 else 3
     scoped = 3 if version >= 6 else 0

@@ -30,7 +30,7 @@ SCAN_LIMIT: Final = 200_000
 """The most folder entries that are searched for one pattern; a pattern that needs more is refused."""
 
 
-PATTERNS_TAKE: Final = "a file system pattern can only take access away (none)"
+PATTERNS_TAKE: Final = "a file system pattern must have the access none"
 
 
 class ProfileError(Exception):

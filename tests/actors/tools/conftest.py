@@ -1,4 +1,4 @@
-"""A turn as tools see it, with a client that answers what it is told to."""
+"""A turn as tools see it, with a client that gives prepared answers."""
 
 from collections import deque
 from typing import Any
@@ -13,9 +13,9 @@ from spindle.rpc.protocol.settings import AskForApproval, DangerFullAccessPolicy
 
 
 class Turn:
-    """Notes what happens. `answers` are given to questions in turn; an event among them is never answered.
+    """Records events. `answers` are given to questions in order; an event among them is never answered.
 
-    `permissions` is what hooks say, each time that they are asked; then nothing.
+    `permissions` are the answers of hooks, in order; then None.
     """
 
     thread_id, turn_id, mode = "thread", "turn", "default"
@@ -61,7 +61,7 @@ class Turn:
 
     @property
     def items(self):
-        """(what became of it, its item) of everything that began or ended."""
+        """(started or completed, the item) for each notification."""
         return [
             (event.METHOD.removeprefix("item/"), unstructure(event.item))
             for event in self.events

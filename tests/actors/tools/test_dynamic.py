@@ -1,4 +1,4 @@
-"""Tools that the client carries out."""
+"""Dynamic tools."""
 
 from spindle.actors.tools.dynamic import shown
 from spindle.rpc.protocol.approvals import DynamicToolCallResponse

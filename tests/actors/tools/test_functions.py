@@ -67,7 +67,7 @@ def run(a_turn, a_call):
         (Any, {}),
     ],
 )
-def test_a_type_is_told_as_json_schema(kind, schema):
+def test_a_type_becomes_a_json_schema(kind, schema):
     def tool(x):
         pass
 
@@ -109,7 +109,7 @@ def test_the_offer_is_name_docstring_and_what_has_no_default():
     }
 
 
-def test_what_cannot_be_told_to_a_model_is_refused():
+def test_a_signature_without_a_schema_is_refused():
     def untyped(x):
         pass
 
@@ -162,7 +162,7 @@ async def test_arguments_become_values_and_the_result_is_json(run):
     assert item["contentItems"] == [{"type": "inputText", "text": answer}]
 
 
-async def test_a_plain_function_runs_in_a_worker_thread_and_text_is_answered_as_it_is(run):
+async def test_a_plain_function_runs_in_a_worker_thread_and_text_is_returned_unchanged(run):
     def where() -> str:
         return str(threading.current_thread() is threading.main_thread())
 
@@ -188,7 +188,7 @@ async def test_arguments_that_do_not_fit_fail_the_call(run, arguments, why):
     assert item["status"] == "failed"
 
 
-async def test_an_exception_is_told_and_fails_the_call(run, caplog):
+async def test_an_exception_is_answered_and_fails_the_call(run, caplog):
     def breaks() -> None:
         raise ValueError("not so")
 
@@ -210,7 +210,7 @@ async def test_an_exception_is_told_and_fails_the_call(run, caplog):
         (ValueError("half a pair: \ud800"), "ValueError: half a pair: ?"),
     ],
 )
-async def test_whatever_a_function_raises_is_told_and_ends_nothing_else(run, kind, raised, told):
+async def test_anything_a_function_raises_fails_only_its_call(run, kind, raised, told):
     def breaks() -> None:
         raise raised
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @frozen
 class Repository:
-    """A repository that a program has made to run `ran` whenever it can."""
+    """A hostile repository that runs `ran` whenever it can."""
 
     path: Path
 
@@ -28,16 +28,16 @@ class Repository:
 
     @property
     def run(self) -> str:
-        """A command that leaves a mark, and passes its input on."""
+        """A command that leaves a mark and forwards its input."""
         return f"touch {self.ran}; cat"
 
     @property
     def fail(self) -> str:
-        """The same for what is spoken with."""
+        """The same for a transport."""
         return f"touch {self.ran}; false"
 
     def git(self, *words: str, **more: str) -> None:
-        """What a user's git does; whether it succeeds does not matter."""
+        """A command with the user's git, which may fail."""
         line = ["git", "-c", "user.name=n", "-c", "user.email=e@x", *words]
         subprocess.run(line, cwd=self.path, check=False, capture_output=True, env={**os.environ, **more}, timeout=60)
 
@@ -104,7 +104,7 @@ def filters(kind: str, *trigger: str) -> Callable[[Repository], list[str]]:
 
 
 def missing_object(url: str, **settings: str) -> Callable[[Repository], list[str]]:
-    """An object that is to be fetched when it is looked at, as in a partial clone."""
+    """An object that git fetches when it is read, as in a partial clone."""
 
     def plant(repository: Repository) -> list[str]:
         program = repository.program("transport", repository.fail)
@@ -178,7 +178,7 @@ VARIABLES = {
 async def test_variables_for_git_are_left_out(
     repository: Repository, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that says where a repository is, what to start or where to write is meant for the user's git, or is a trap."""
+    """Variables that name a repository, a program or an output are for the user's git, or hostile."""
     missing_object("ssh://nowhere/it", core_sshCommand="{program}")(repository)
     value = VARIABLES[name].format(run=repository.run, ran=repository.ran, path=repository.path)
     monkeypatch.setenv(name, value)
@@ -190,7 +190,7 @@ async def test_variables_for_git_are_left_out(
     assert name not in environment({name: "x"}) or environment({name: "x"})[name] != "x"
 
 
-async def test_a_relative_folder_in_path_is_none_of_the_repositorys(
+async def test_a_relative_folder_in_path_finds_no_program_of_the_repository(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository.program("git")
@@ -201,13 +201,13 @@ async def test_a_relative_folder_in_path_is_none_of_the_repositorys(
     assert not repository.ran.exists()
 
 
-async def test_a_bare_repository_in_a_working_tree_is_none(repository: Repository) -> None:
+async def test_a_bare_repository_in_a_work_tree_is_ignored(repository: Repository) -> None:
     repository.git("init", "-q", "--bare", "-b", "trap", "bare")
     repository.git("-C", "bare", "remote", "add", "origin", "ssh://nowhere/trap")
     assert await read_git(str(repository.path / "bare")) is None
 
 
-async def test_an_endless_answer_is_none(repository: Repository) -> None:
+async def test_an_endless_output_is_ignored(repository: Repository) -> None:
     with (repository.path / ".git/config").open("a") as file:
         file.write(f'[remote "origin"]\n\turl = {"u" * 2 * OUTPUT}\n')
     found = await read_git(str(repository.path))
@@ -229,7 +229,7 @@ STARTERS = frozenset(
 
 
 def starts(tree: ast.AST) -> Iterator[int]:
-    """The lines of a module that begin a command line with git, or look for it."""
+    """The lines of a module that start git, or search for it."""
     for node in ast.walk(tree):
         words: list[ast.expr] = []
         if isinstance(node, ast.List | ast.Tuple):
@@ -257,5 +257,5 @@ def test_git_is_started_in_one_place() -> None:
 
 
 @pytest.mark.parametrize("line", ['run(["git", "x"])', 'which("git")', 'run("git x")', 'words = ("/usr/bin/git", "x")'])
-def test_other_places_would_be_seen(line: str) -> None:
+def test_another_place_that_starts_git_is_found(line: str) -> None:
     assert list(starts(ast.parse(line))) == [1]

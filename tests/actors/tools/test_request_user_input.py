@@ -1,4 +1,4 @@
-"""The model's questions to the user: what is asked, and what an answer comes to."""
+"""request_user_input: the request, and the result of each answer."""
 
 import json
 
@@ -15,7 +15,7 @@ QUESTIONS = {"questions": [{"id": "q", "header": "Sure", "question": "Sure?", "o
 
 @pytest.fixture
 def asking(a_turn, a_call):
-    """asking(answer, mode, **arguments) -> (what the model gets, what the clients were asked)"""
+    """asking(answer, mode, **arguments) -> (the answer to the model, the request to the clients)"""
 
     async def asking_(answer, mode="plan", **given):
         turn, asked = a_turn(), []
@@ -46,7 +46,7 @@ async def test_the_user_is_asked_and_answers(asking):
 
 
 @pytest.mark.parametrize("answer", [RpcError(-1, "no"), {"answers": 3}, None])
-async def test_what_is_no_answer_counts_as_none_given(asking, answer):
+async def test_an_invalid_answer_counts_as_no_answers(asking, answer):
     output, _ = await asking(answer, **QUESTIONS)
     assert json.loads(output) == {"answers": {}}
 
@@ -59,6 +59,6 @@ async def test_what_is_no_answer_counts_as_none_given(asking, answer):
         ("plan", {}, "missing field `questions`"),
     ],
 )
-async def test_questions_that_are_not_put(asking, mode, given, words):
+async def test_invalid_questions_are_refused(asking, mode, given, words):
     with pytest.raises(ToolRefused, match=words):
         await asking({}, mode, **given)

@@ -1,4 +1,4 @@
-"""The tools of agents: what calls are refused for, what becomes of them as items, and how they are recorded."""
+"""The tools of agents: refused calls, items, and records."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ MODELS = [Model(slug="big", efforts={"low": "", "high": ""}), Model(slug="secret
 
 
 class Agents:
-    """Agents that do as they are told."""
+    """Agents that do what is asked."""
 
     def __init__(self, **statuses):
         self.roles = {role.name: role for role in OURS}
@@ -71,7 +71,7 @@ class Agents:
 
 @pytest.fixture
 def run(a_turn, a_call):
-    """run(agents, name, **arguments) -> (the output, the item as it ended, the recorded event)"""
+    """run(agents, name, **arguments) -> (the output, the completed item, the recorded event)"""
 
     async def run_(agents, name, **given):
         turn = a_turn()
@@ -169,7 +169,7 @@ async def test_a_wait_has_its_bounds(run, given, seconds):
     assert shown(item, "status", "receiverThreadIds") == {"status": "completed", "receiverThreadIds": []}
 
 
-async def test_a_wait_tells_who_has_ended(run):
+async def test_a_wait_returns_the_agents_that_have_ended(run):
     agents = Agents(**{OTHER: AgentStatus("completed", "done")})
     output, item, _ = await run(agents, "wait_agent", targets=[ID, OTHER])
     assert output == {"status": {OTHER: {"completed": "done"}}, "timed_out": False}
@@ -201,7 +201,7 @@ async def test_an_agent_is_closed_with_the_status_it_had(run):
         ("close_agent", {}, "missing field `target`"),
     ],
 )
-async def test_a_call_that_makes_no_sense_is_no_item(a_turn, a_call, name, given, words):
+async def test_an_invalid_call_makes_no_item(a_turn, a_call, name, given, words):
     turn, agents = a_turn(), Agents()
     [tool] = [tool for tool in agent_tools(agents, MODELS) if tool.name == name]
     with pytest.raises(ToolRefused) as refused:
@@ -220,7 +220,7 @@ async def test_a_call_that_makes_no_sense_is_no_item(a_turn, a_call, name, given
         ({"fork_context": True, "model": "big"}, "leave out agent_type"),
     ],
 )
-async def test_an_agent_that_cannot_be_is_a_failed_item(a_turn, a_call, given, words):
+async def test_an_agent_that_cannot_start_is_a_failed_item(a_turn, a_call, given, words):
     turn, agents = a_turn(), Agents()
     [tool] = [tool for tool in agent_tools(agents, MODELS) if tool.name == "spawn_agent"]
     with pytest.raises(ToolRefused) as refused:
@@ -238,7 +238,7 @@ async def test_an_agent_that_cannot_be_is_a_failed_item(a_turn, a_call, given, w
         ("close_agent", {"target": ID}),
     ],
 )
-async def test_what_is_refused_fails_the_item(a_turn, a_call, name, given):
+async def test_a_refusal_fails_the_item(a_turn, a_call, name, given):
     turn, agents = a_turn(), Agents()
     agents.refusal = "no"
     [tool] = [tool for tool in agent_tools(agents, MODELS) if tool.name == name]

@@ -1,4 +1,4 @@
-"""What agents can be and what they are called."""
+"""The roles and nicknames of agents."""
 
 from spindle.actors.tools.agents.roles import NICKNAMES, Role, nickname, roles
 from spindle.storage.config import Config
@@ -9,7 +9,7 @@ def configured(**agents):
     return Config(raw=raw, merged=raw, layers=[], cwd=None, trust=None)
 
 
-def test_roles_of_the_users_own_come_first_and_replace_ours():
+def test_configured_roles_come_first_and_replace_ours():
     table = {"description": "Reads", "config_file": "r.toml", "nickname_candidates": ["Ann", "Bob"]}
     found = roles(configured(max_threads=3, reader=table, worker={}))
     assert list(found) == ["reader", "worker", "default", "explorer"]
@@ -25,7 +25,7 @@ def test_a_nickname_is_not_given_twice():
     assert nickname(taken).endswith(" the 2nd")
 
 
-def test_candidates_come_round_again_with_a_number():
+def test_used_candidates_repeat_with_a_number():
     names: list[str] = []
     for _ in range(13):
         names.append(nickname(names, ["Ann"]))

@@ -1,4 +1,4 @@
-"""request_permissions: what is asked, and that no more is granted than that."""
+"""request_permissions: the request, and that no more than that is granted."""
 
 import json
 
@@ -26,7 +26,7 @@ async def request(remembered, turn, a_call, permissions):
     return json.loads(told)
 
 
-async def test_what_is_granted_is_told_and_holds(a_turn, a_call, remembered):
+async def test_granted_permissions_are_answered_and_hold(a_turn, a_call, remembered):
     turn = a_turn("on-request")
     turn.answers.append({"permissions": {"fileSystem": {"write": ["/granted/in"]}}, "scope": "session"})
     told = await request(remembered, turn, a_call, WANTED)
@@ -44,7 +44,7 @@ async def test_what_is_granted_is_told_and_holds(a_turn, a_call, remembered):
     assert remembered.granted("another") == Grants({"/granted/in": "write"}, network=False)
 
 
-async def test_more_than_was_asked_for_is_not_granted(a_turn, a_call, remembered):
+async def test_no_more_than_requested_is_granted(a_turn, a_call, remembered):
     turn = a_turn("on-request")
     given = {"fileSystem": {"write": ["/", "/granted", "/granted2"]}, "network": {"enabled": True}}
     turn.answers.append({"permissions": given})
@@ -53,7 +53,7 @@ async def test_more_than_was_asked_for_is_not_granted(a_turn, a_call, remembered
     assert remembered.granted("another") == NOTHING
 
 
-async def test_what_was_asked_to_be_written_may_be_granted_to_be_read(a_turn, a_call, remembered):
+async def test_a_requested_write_may_be_granted_as_read(a_turn, a_call, remembered):
     turn = a_turn("on-request")
     turn.answers.append({"permissions": {"fileSystem": {"read": ["/granted"]}}})
     await request(remembered, turn, a_call, WANTED)
@@ -61,7 +61,7 @@ async def test_what_was_asked_to_be_written_may_be_granted_to_be_read(a_turn, a_
 
 
 @pytest.mark.parametrize("answer", [{"nope": 1}, {"permissions": {"fileSystem": 3}}, RpcError(-1, "no")])
-async def test_what_is_no_answer_grants_nothing(a_turn, a_call, remembered, answer):
+async def test_an_invalid_answer_grants_nothing(a_turn, a_call, remembered, answer):
     turn = a_turn("on-request")
     turn.answers.append(answer)
     told = await request(remembered, turn, a_call, WANTED)
@@ -79,6 +79,6 @@ async def test_a_policy_that_forbids_asking_grants_nothing(a_turn, a_call, remem
     assert not turn.asked
 
 
-async def test_nothing_cannot_be_asked_for(a_turn, a_call, remembered):
+async def test_an_empty_request_is_refused(a_turn, a_call, remembered):
     with pytest.raises(ToolRefused, match="at least one permission"):
         await request(remembered, a_turn("on-request"), a_call, {"file_system": {"write": []}})

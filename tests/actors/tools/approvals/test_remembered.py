@@ -1,4 +1,4 @@
-"""How long an answer holds."""
+"""How long approvals hold."""
 
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.sandbox.confinement import Grants

@@ -1,4 +1,4 @@
-"""What is asked, and what each answer comes to."""
+"""Approval requests, and the result of each answer."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from spindle.rpc.protocol.items import CommandExecutionItem, UnknownAction
 
 ITEM = CommandExecutionItem(id="i", command="touch x", cwd="/w", command_actions=[UnknownAction("touch x")])
 LONG_AGO = 1_700_000_000_000
-"""Milliseconds: what came before was not counted in them."""
+"""Milliseconds; a smaller number was in seconds."""
 AMENDMENT = {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["touch"]}}
 
 
@@ -51,7 +51,7 @@ async def test_without_a_rule_to_add_there_are_two_decisions(a_turn):
         RpcError(-1, "no"),
     ],
 )
-async def test_a_refusal_an_error_and_what_is_no_answer_decline(a_turn, answer):
+async def test_a_refusal_an_error_and_an_invalid_answer_decline(a_turn, answer):
     turn = a_turn()
     turn.answers.append(answer)
     with pytest.raises(Declined):

@@ -1,4 +1,4 @@
-"""Attempts to run something unasked by making it look harmless, or like what a rule allows.
+"""Attempts to run a program without asking: it looks harmless, or like what a rule allows.
 
 The workspace has what they need: programs named `ls`, `date`, `nproc`, `head` and a shell that all leave a mark outside, a
 `.venv` of such programs on PATH, repositories whose configuration names programs, and files whose names are options. The
@@ -67,7 +67,7 @@ ATTEMPTS = [
 
 
 class World:
-    """A workspace, what is outside of it, and what the commands find on PATH; `root` is a real path."""
+    """A workspace, files outside it, and programs on the PATH of commands; `root` is a real path."""
 
     def __init__(self, root: Path) -> None:
         self.ws, self.out, self.home = root / "ws", root / "out", root / "home"
@@ -98,7 +98,7 @@ class World:
         return f"{self.ws}/.venv/bin:{inherited}"
 
     def changed(self) -> bool:
-        """Whether something outside has changed; puts it right again."""
+        """Whether something outside has changed; restores it."""
         names = {path.name for path in self.out.iterdir()}
         (self.out / "mark").unlink(missing_ok=True)
         (self.out / "victim").write_text("x\n")

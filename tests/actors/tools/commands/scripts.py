@@ -1,4 +1,4 @@
-"""Scripts by chance, and what shells make of them: every command is a function that notes what it was given.
+"""Random scripts, and how shells read them: every command is a function that records its arguments.
 
 Nothing that a script says is done. Names lead to functions or nowhere, the directory is empty and PATH has nothing; a script
 that could redirect has no slash in it.
@@ -92,7 +92,7 @@ done
 
 
 def driver(shell: str) -> str:
-    """The program that runs the scripts it is given, each twice: all commands succeed, then all fail."""
+    """The program that runs each script twice: all commands succeed, then all fail."""
     bash = Path(shell).name == "bash"
     names = "".join(f"{name}() {{ note {name} \"$@\"; }}\n" for name in NAMES if name not in ("time", "exec", "eval"))
     builtin = "builtin " if bash else ""
@@ -104,7 +104,7 @@ def driver(shell: str) -> str:
 
 
 def ran(shell: str, scripts: Sequence[str], folder: Path) -> list[list[list[str]]]:
-    """The commands that each script ran, as the words they were given."""
+    """The commands that each script ran, as words."""
     noted = folder / "noted"
     place = folder / "place"
     place.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Arguments as models write them, and what models are told."""
+"""Arguments of the model, and answers to it."""
 
 import errno
 
@@ -67,7 +67,7 @@ def test_arguments_are_read_and_what_is_missing_has_a_default():
         ('{"command": "ls"}', Shell, 'invalid type: string "ls", expected a sequence'),
     ],
 )
-def test_what_does_not_fit_is_named(text, cls, message):
+def test_an_invalid_member_is_named(text, cls, message):
     with pytest.raises(ToolRefused) as caught:
         parsed(text, cls)
     assert str(caught.value).startswith("failed to parse function arguments: ")
@@ -87,7 +87,7 @@ def test_limits_directories_and_failures():
 
 
 @pytest.mark.parametrize(("tool", "cls"), [(EXEC_COMMAND, ExecCommand), (WRITE_STDIN, WriteStdin), (SHELL, Shell)])
-def test_what_is_offered_is_what_is_read(tool, cls):
+def test_the_offer_has_the_members_that_are_read(tool, cls):
     parameters = tool["parameters"]
     assert set(parameters["properties"]) == {attribute.name for attribute in attrs.fields(cls)}
     needed = {attribute.name for attribute in attrs.fields(cls) if attribute.default is attrs.NOTHING}

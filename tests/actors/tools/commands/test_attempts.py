@@ -1,4 +1,4 @@
-"""The table of attempts with a whole turn in front: the model calls `exec_command`; is the user asked, and does it run?"""
+"""The table of attempts, each in a whole turn: the model calls `exec_command`; is the user asked, and does it run?"""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def call(world: World, attempt: Attempt, escalated: bool) -> list[dict[str, Any]
 async def played(
     world: World, scripted: Any, approval: Any, sandbox: str, attempts: list[Attempt], *, escalated: bool
 ) -> tuple[dict[str, bool], dict[str, bool], list[str]]:
-    """Which attempts were asked about (and declined), which changed something, and what the model was told."""
+    """Which attempts were asked about (and declined), which changed something, and the answers to the model."""
     asked, changed = {}, {}
     answers = [answer for attempt in attempts for answer in (call(world, attempt, escalated), ["done"])]
     model = scripted(*answers)
@@ -67,7 +67,7 @@ def expected(what: str) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("sandbox", ["read-only", "workspace-write"])
-async def test_who_wants_out_of_the_sandbox_asks_unless_a_rule_allows_it(
+async def test_leaving_the_sandbox_asks_unless_a_rule_allows_it(
     world: World, scripted: Any, sandbox: str
 ) -> None:
     asked, changed, _ = await played(world, scripted, "on-request", sandbox, ALL, escalated=True)
@@ -76,7 +76,7 @@ async def test_who_wants_out_of_the_sandbox_asks_unless_a_rule_allows_it(
 
 
 @pytest.mark.parametrize("sandbox", SANDBOXES)
-async def test_only_what_is_known_to_look_runs_unasked_where_nothing_is_trusted(
+async def test_only_safe_commands_run_unasked_under_untrusted(
     world: World, scripted: Any, sandbox: str
 ) -> None:
     asked, changed, _ = await played(world, scripted, "untrusted", sandbox, ALL, escalated=False)
@@ -84,15 +84,15 @@ async def test_only_what_is_known_to_look_runs_unasked_where_nothing_is_trusted(
     assert not any(changed.values())
 
 
-async def test_the_same_attempts_do_it_where_nothing_holds_them(world: World, scripted: Any) -> None:
-    """With full access there is nothing to get out of; so every attempt is one."""
+async def test_the_same_attempts_succeed_without_a_sandbox(world: World, scripted: Any) -> None:
+    """With full access nothing confines them, so every attempt must succeed."""
     asked, changed, _ = await played(world, scripted, "on-request", "full-access", ALL, escalated=True)
     assert not any(asked.values())
     assert changed == expected("acts")
 
 
 @pytest.mark.parametrize("approval", ["never", "untrusted", "on-failure"])
-async def test_nobody_gets_out_where_nobody_can_be_asked_for_it(world: World, scripted: Any, approval: str) -> None:
+async def test_leaving_the_sandbox_is_refused_where_asking_is_forbidden(world: World, scripted: Any, approval: str) -> None:
     some = HARMLESS[:5]
     asked, changed, told = await played(world, scripted, approval, "workspace-write", some, escalated=True)
     assert not any(asked.values())

@@ -1,4 +1,4 @@
-"""Which variables a command gets, and which shell runs it."""
+"""The environment of a command, and the shell that runs it."""
 
 import os
 
@@ -42,7 +42,7 @@ def test_the_policy_is_applied_in_its_order(policy, wanted):
     assert env(**policy) == {**wanted, "CODEX_THREAD_ID": "t"}
 
 
-def test_commands_of_sessions_are_asked_to_write_plain_text_and_the_sandbox_says_so():
+def test_exec_command_gets_a_plain_text_environment_and_the_sandbox_variable():
     got = command_environment(
         EnvironmentPolicy(inherit="none"), thread_id="t", inherited=INHERITED, network=False, quiet=True
     )
@@ -51,7 +51,7 @@ def test_commands_of_sessions_are_asked_to_write_plain_text_and_the_sandbox_says
     assert got["PAGER"] == "cat"
 
 
-def test_the_policy_is_read_from_a_table_that_may_be_wrong():
+def test_an_invalid_member_of_the_policy_has_its_default():
     table = {"inherit": "core", "exclude": ["A", 1], "set": {"N": 1}, "include_only": "x", "ignore_default_excludes": 0}
     assert environment_policy(table) == EnvironmentPolicy(inherit="core", exclude=("A",), set={"N": "1"})
     assert environment_policy({"allow_keys": ["A", 2]}, {"A"}) == EnvironmentPolicy(keys={"A"}, allow_keys=("A",))
@@ -82,7 +82,7 @@ OWN = Programs("/own programs", ("apply_patch", "applypatch"), ())
         ({"inherit": "none"}, None),
     ],
 )
-def test_programs_of_our_own_are_first_on_whatever_path_there_is(policy, path):
+def test_our_own_programs_are_first_on_any_path(policy, path):
     got = command_environment(EnvironmentPolicy(**policy), thread_id="t", inherited=INHERITED, programs=OWN)
     assert got.get("PATH") == path
 
@@ -99,7 +99,7 @@ def test_programs_of_our_own_are_first_on_whatever_path_there_is(policy, path):
         (["apply_patch", "x"], {}, False),
     ],
 )
-def test_a_script_that_may_lose_its_path_is_given_the_programs_it_names(argv, env, changed):
+def test_a_script_that_may_lose_its_path_finds_the_programs_it_names(argv, env, changed):
     *rest, script = argv
     wanted = [*rest, f"PATH='/own programs':$PATH; {script}"] if changed else argv
     assert with_programs(argv, env, OWN) == wanted

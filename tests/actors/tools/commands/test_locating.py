@@ -1,4 +1,4 @@
-"""Which programs names lead to, what may be started by name, and what is started then."""
+"""The programs that names resolve to, which of them may be started by name, and how they are started."""
 
 import os
 
@@ -9,7 +9,8 @@ from spindle.actors.tools.commands.decision import AskUser, Run
 from spindle.actors.tools.commands.judging import judge, may_write
 from spindle.actors.tools.commands.locating import BUILTIN, loads_only_fixed, locate
 from spindle.actors.tools.commands.process import Command
-from spindle.actors.tools.commands.rules import Rules, parse_rules
+from spindle.actors.tools.commands.rules import Rules
+from spindle.actors.tools.commands.rules_file import parse_rules
 from spindle.actors.tools.sandbox.confinement import Place, of_policy
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy, WorkspaceWritePolicy
 
@@ -21,7 +22,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def program(root):
-    """program(path) makes one below the root."""
+    """program(path) makes a program below the root."""
 
     def make(path):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def test_a_name_leads_to_the_first_program_on_the_path(root, program):
 
 
 @pytest.mark.parametrize("folder", ["", ".", "bin"])
-def test_a_folder_that_is_not_absolute_leads_nowhere(root, program, monkeypatch, folder):
+def test_a_relative_folder_on_the_path_finds_nothing(root, program, monkeypatch, folder):
     program("opt/tool")
     program("ws/tool")
     program("ws/bin/tool")
@@ -97,7 +98,7 @@ def test_builtins_are_words_of_scripts_and_relative_paths_lead_nowhere(root):
         ({"LD_LIBRARY_PATH": "/opt/lib"}, False, True),
     ],
 )
-def test_what_is_loaded_before_a_command_must_be_out_of_the_models_reach(root, env, profiles, fixed):
+def test_files_loaded_before_a_command_must_not_be_writable_by_the_model(root, env, profiles, fixed):
     given = {name: value.format(ws=root / "ws") for name, value in env.items()}
     assert loads_only_fixed(given, profiles=profiles, writable=below(root, "ws")) is fixed
 
@@ -126,7 +127,7 @@ def started(root, argv, env, *, rules=RULES, approval="on-request", **more):
     )
 
 
-def test_what_a_rule_allows_is_started_by_its_path_and_finds_no_program_of_the_workspace(root, program):
+def test_an_allowed_command_starts_by_path_and_finds_no_program_of_the_workspace(root, program):
     tool = program("opt dir/tool")
     program("ws/.venv/bin/other")
     env = {"PATH": f"{root}/ws/.venv/bin:rel:{root}/opt dir:/usr/bin:/bin", "X": "y"}
@@ -176,7 +177,7 @@ def test_a_rule_that_forbids_holds_for_every_path_and_for_what_a_link_leads_to(r
         assert isinstance(started(root, [word, "x"], {"PATH": "/bin"}, rules=rules).verdict, AskUser)
 
 
-def test_a_rule_that_would_not_hold_is_not_offered(root, program):
+def test_a_rule_that_would_not_match_is_not_proposed(root, program):
     program("ws/bin/tool")
     program("opt/fixed")
     env = {"PATH": f"{root}/ws/bin:{root}/opt"}
@@ -190,7 +191,7 @@ def test_a_rule_that_would_not_hold_is_not_offered(root, program):
     assert offered("tool", "x", prefix_rule=["tool"]) is None
 
 
-def test_nothing_is_allowed_by_name_where_the_shell_reads_what_the_model_may_write(root):
+def test_nothing_is_allowed_by_name_if_the_shell_reads_writable_files(root):
     env = {"PATH": "/usr/bin:/bin", "HOME": f"{root}/ws"}
     assert started(root, ["/bin/bash", "-c", "ls"], env).verdict == Run(False, by_path=True)
     assert started(root, ["/bin/bash", "-lc", "ls"], env).verdict == Run(True)

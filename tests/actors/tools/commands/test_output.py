@@ -1,4 +1,4 @@
-"""Output in pieces: decoded, bounded, shown live, cut for the model."""
+"""Output in pieces: decoded, bounded, sent live, truncated for the model."""
 
 import pytest
 import trio
@@ -59,7 +59,7 @@ def test_the_gap_never_shows_as_a_broken_character(text, cap):
     assert text.endswith(kept[head:])
 
 
-def test_taking_what_is_unread_starts_anew():
+def test_taking_the_unread_output_clears_it():
     buffer = HeadTail(4)
     buffer.push(b"abcdef")
     assert buffer.take() == "abef"
@@ -97,7 +97,7 @@ NUMBERS = "".join(f"{number}\n" for number in range(1, 20_001))
         (NUMBERS, Limit(40, "bytes"), "Total output lines: 20000\n\n1", "…108854 chars truncated…", "\n20000\n"),
     ],
 )
-def test_long_output_is_cut_in_the_middle_as_in_the_reference(text, limit, begins, mark, ends):
+def test_long_output_is_cut_in_the_middle_as_in_codex(text, limit, begins, mark, ends):
     shown = shown_to_model(text, limit)
     assert shown.startswith(begins)
     assert mark in shown
@@ -185,7 +185,7 @@ async def test_a_reader_waits_for_room_until_it_is_hurried(clock):
     assert (shown, reached) == (["a", "b"], [1])
 
 
-async def test_what_comes_without_waiting_for_room_is_limited(clock):
+async def test_pieces_without_waiting_for_room_are_limited(clock):
     shown: list[str] = []
     deltas = Deltas(shown.append, trio.sleep_forever)
     deltas.hurry()

@@ -1,4 +1,4 @@
-"""A command at the other end of a connection is known, however it connects; other processes are served."""
+"""A command that connects is recognised, however it connects; other processes are served."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
 async def running(
     warden: Warden, listener: tuple[socket.socket, int, object], how: str, *, may_connect: bool = False
 ) -> AsyncIterator[Peer]:
-    """A command that has connected, or has tried all it can to look as if it had not."""
+    """A command that has connected, and that may hide this."""
     listening, family, where = listener
     program = PROGRAM.format(family=family, where=where, how=how)
     command = Command(argv=[sys.executable, "-c", program], cwd="/", env={}, stdin=True, may_connect=may_connect)
@@ -136,7 +136,7 @@ async def test_commands_are_refused(
         assert await asked(warden, peer) == (unix if listener[0].family == socket.AF_UNIX else tcp)
 
 
-async def test_what_may_connect_is_served_beside_a_command(listener: tuple[socket.socket, int, object]) -> None:
+async def test_a_program_that_may_connect_is_served_beside_a_command(listener: tuple[socket.socket, int, object]) -> None:
     async with open_warden() as warden:
         sleeping = Command(argv=["sleep", "1000"], cwd="/", env={"PATH": os.environ["PATH"]})
         async with await warden.start(sleeping), running(warden, listener, ORPHAN, may_connect=True) as peer:
@@ -153,7 +153,7 @@ async def test_other_processes_are_served_beside_a_command(listener: tuple[socke
                 assert await asked(warden, peer_of(connection)) is None
 
 
-async def test_what_has_come_from_a_command_that_has_ended_is_refused(
+async def test_a_connection_of_an_ended_command_is_refused(
     listener: tuple[socket.socket, int, object],
 ) -> None:
     async with open_warden() as warden:
@@ -163,7 +163,7 @@ async def test_what_has_come_from_a_command_that_has_ended_is_refused(
 
 
 @pytest.mark.parametrize("listener", ["unix", "tcp"], indirect=True)
-async def test_nothing_is_looked_for_before_the_first_command(
+async def test_nothing_is_searched_before_the_first_command(
     listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(peer: Peer) -> None:
@@ -175,10 +175,10 @@ async def test_nothing_is_looked_for_before_the_first_command(
 
 
 @pytest.mark.parametrize("listener", ["tcp"], indirect=True)
-async def test_of_a_socket_nobody_seems_to_own_it_counts_who_could(
+async def test_a_socket_without_a_visible_owner_counts_for_all_that_may_own_it(
     listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a server sees it that is not root: sshd's descriptors are hidden, and a command may hide its own."""
+    """For a server that is not root: sshd's descriptors are hidden, and a command may hide its own."""
     hidden = set[int]()
 
     def has(pid: int, link: str) -> bool:
@@ -199,10 +199,10 @@ async def test_of_a_socket_nobody_seems_to_own_it_counts_who_could(
 
 
 @pytest.mark.parametrize("listener", ["tcp"], indirect=True)
-async def test_the_socket_of_another_user_is_that_users(
+async def test_the_socket_of_another_user_belongs_to_that_user(
     listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whose processes a server that is not root cannot look into."""
+    """A server that is not root cannot see the descriptors of their processes."""
     own, hidden = os.geteuid(), {os.getpid()}
 
     def has(pid: int, link: str) -> bool:
@@ -220,7 +220,7 @@ async def test_the_socket_of_another_user_is_that_users(
 
 
 @pytest.mark.parametrize("listener", ["unix", "tcp"], indirect=True)
-async def test_looking_has_a_bound(
+async def test_the_search_has_a_deadline(
     listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_warden() as warden, running(warden, listener, PLAINLY) as peer:
@@ -230,7 +230,7 @@ async def test_looking_has_a_bound(
 
 
 @pytest.mark.parametrize("listener", ["unix", "tcp"], indirect=True)
-async def test_where_there_is_no_proc_all_are_served(
+async def test_without_proc_every_peer_is_served(
     listener: tuple[socket.socket, int, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peers, "PROC", "/nowhere")
@@ -251,12 +251,12 @@ async def test_where_there_is_no_proc_all_are_served(
         ((11,), True),
     ],
 )
-def test_what_is_part_of_a_command(lineage: tuple[int, ...], held: bool) -> None:
+def test_which_processes_belong_to_a_command(lineage: tuple[int, ...], held: bool) -> None:
     trees = Trees(warden=10, commands=frozenset({11}), others=frozenset({12}))
     assert trees.hold(lineage) is held
 
 
-async def test_what_has_ended_is_in_no_tree() -> None:
+async def test_an_ended_command_is_in_no_tree() -> None:
     async with open_warden() as warden, await warden.start(Command(argv=["/bin/sh"], cwd="/", env={})) as process:
         with trio.fail_after(LIMIT):
             await process.gone()
@@ -264,6 +264,6 @@ async def test_what_has_ended_is_in_no_tree() -> None:
 
 
 def test_a_process_that_is_not_visible_is_no_command() -> None:
-    """It is in a namespace beside ours; those that commands are in are below."""
+    """It is in another namespace; those of commands are below ours."""
     assert candidates(Peer(pid=0)) == [(0,)]
     assert not Trees(warden=10, commands=frozenset({11}), others=frozenset()).hold((0,))

@@ -1,4 +1,4 @@
-"""Commands as processes: streams, terminals, and an end that leaves nothing, however it comes.
+"""Commands as processes: streams, terminals, and an end that leaves no process.
 
 A FIFO tells whether anything is left: whatever the command started holds its writing end, so its end of file means that all
 of it is gone.
@@ -43,7 +43,7 @@ async def everything(process):
 
 
 class Fifo:
-    """A FIFO, and the wait until nobody has it open for writing any more."""
+    """A FIFO, and the wait until no process has it open for writing."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -109,7 +109,7 @@ async def test_a_terminal_can_be_resized(warden):
 
 
 @pytest.mark.parametrize(("argv", "cwd"), [(["no-such-program-anywhere"], "/"), (["true"], "/no/such/directory")])
-async def test_what_cannot_be_started_is_an_error_and_the_next_command_runs(warden, argv, cwd):
+async def test_a_failed_start_is_an_error_and_the_next_command_runs(warden, argv, cwd):
     with pytest.raises(FileNotFoundError):
         await warden.start(command(*argv, cwd=cwd))
     async with await warden.start(command("true")) as process:
@@ -148,7 +148,7 @@ async def test_closing_kills_all_that_the_command_started(warden, fifo):
     assert process.status == -signal.SIGKILL
 
 
-async def test_the_end_of_the_command_is_not_the_end_of_what_it_left_behind(warden, fifo):
+async def test_background_processes_outlive_the_command(warden, fifo):
     script = 'exec 9>"$FIFO"; setsid sleep 1000 >/dev/null 2>&1 & exit 0'
     async with await warden.start(command("sh", "-c", script, env={"FIFO": fifo.path})) as process:
         assert await process.wait() == 0
@@ -177,7 +177,7 @@ async def test_cancelling_kills_and_waits(warden, fifo):
     await fifo.closed()
 
 
-async def test_the_end_of_the_warden_is_the_end_of_what_nobody_closed(fifo):
+async def test_the_end_of_the_warden_ends_unclosed_commands(fifo):
     async with open_warden() as warden:
         process = await warden.start(command("sh", "-c", TREE, env={"FIFO": fifo.path}))
         assert await process.read() == b"ready\n"

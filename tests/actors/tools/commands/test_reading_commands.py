@@ -1,4 +1,4 @@
-"""What commands are taken for: read from scripts, quoted, shown to clients, judged safe, and by the user's rules.
+"""How commands are read: from scripts, quoted, as actions, as safe or dangerous, and by the user's rules.
 
 `observed.jsonl` holds scripts with what Codex 0.124 made of them: how it spells the script, which actions it shows (null: the
 whole script is unknown), whether it asks before running it under `untrusted`, and which rule it offers. The directory is /w.
@@ -17,7 +17,9 @@ from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.actions import command_actions
 from spindle.actors.tools.commands.decision import RETRY, AskUser, Forbid, Run, decide, programs_of
 from spindle.actors.tools.commands.locating import Program
-from spindle.actors.tools.commands.rules import Decision, Rules, RulesError, allow_prefix, load_rules, parse_rules
+from spindle.actors.tools.commands.rule_book import allow_prefix, load_rules
+from spindle.actors.tools.commands.rules import Decision, Rules
+from spindle.actors.tools.commands.rules_file import RulesError, parse_rules
 from spindle.actors.tools.commands.safety import is_dangerous
 from spindle.actors.tools.commands.script import LONGEST, heredoc_command, plain_commands, read_script
 from spindle.rpc.protocol.items import ListFilesAction, ReadAction, SearchAction, UnknownAction
@@ -38,13 +40,13 @@ STRICTER = ("git", "/usr/bin/git", "uniq", "bash", "sh", "zsh", "sed -n 5p -i", 
 
 
 def stricter(row):
-    """The first command of a script that is asked about here alone."""
+    """The first command of a script that is asked about here but not in Codex."""
     found = () if row["asked"] else read_script(row["script"]) or ()
     return next((each for each in found if each.words[0] in STRICTER or " ".join(each.words) in STRICTER), None)
 
 
 def offered(row):
-    """The rule that is offered: none where the shell makes something else of a word, for it would not hold."""
+    """The proposed rule: none if the shell changes a word, because it would not match."""
     if command := stricter(row):
         return command.words
     inexact = [command.words for command in read_script(row["script"]) or () if None in command.exact]
@@ -52,7 +54,7 @@ def offered(row):
 
 
 def judged(argv, **more):
-    """The decision where all programs are the system's."""
+    """The decision with system programs only."""
     paths = {name: name if name.startswith("/") else f"/usr/bin/{os.path.basename(name)}" for name in programs_of(argv)}
     return decide(argv, programs={name: Program(path, path) for name, path in paths.items()}, **more)
 
@@ -68,14 +70,14 @@ def each(key=lambda row: row["script"]):
 # ---- as observed
 
 
-def test_the_observations_are_all_there():
+def test_all_observations_are_present():
     assert len(OBSERVED) > 500
     assert sum(row["actions"] is not None for row in OBSERVED) > 200
     assert sum(row["asked"] for row in OBSERVED) > 200
 
 
 @each()
-def test_actions_are_those_of_the_reference(row, monkeypatch):
+def test_actions_are_those_of_codex(row, monkeypatch):
     monkeypatch.setenv("HOME", "/home/u")
     script = row["script"]
     wanted = [("unknown", script)] if row["actions"] is None else row["actions"]
@@ -83,7 +85,7 @@ def test_actions_are_those_of_the_reference(row, monkeypatch):
 
 
 @each()
-def test_what_is_asked_about_and_which_rule_is_offered_is_as_in_the_reference(row):
+def test_questions_and_proposed_rules_are_as_in_codex(row):
     verdict = judged(bash(row["script"]), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
     if row["asked"] or stricter(row):
         assert isinstance(verdict, AskUser)
@@ -92,12 +94,12 @@ def test_what_is_asked_about_and_which_rule_is_offered_is_as_in_the_reference(ro
         assert verdict == Run(True, AskUser(RETRY, offered(row), False), by_path=True)
 
 
-def test_what_is_asked_about_here_alone_is_what_the_list_says():
+def test_the_list_has_the_commands_that_are_asked_about_here_alone():
     assert {stricter(row).words[0] for row in OBSERVED if stricter(row)} == {name.split()[0] for name in STRICTER}
 
 
 @each()
-def test_words_are_quoted_as_the_reference_does(row):
+def test_words_are_quoted_as_in_codex(row):
     assert quoting.quote(row["script"]) == row["quoted"]
 
 
@@ -130,7 +132,7 @@ def test_any_script_is_read_or_refused(script):
     ids=lambda script: script[:8],
 )
 def test_long_scripts_are_read_in_one_go(script):
-    """What takes more than one pass over them would not end in time."""
+    """More than one pass over them would exceed the time limit."""
     assert len(command_actions(bash(script), "/w")) == 1
     judged(bash(script), approval="untrusted", sandbox=ReadOnlyPolicy(), rules=NO_RULES)
 
@@ -149,7 +151,7 @@ def test_long_scripts_are_read_in_one_go(script):
         ("", None),
     ],
 )
-def test_lines_and_what_goes_beyond_plain_commands(script, commands):
+def test_lines_and_scripts_that_are_not_plain(script, commands):
     assert plain_commands(script) == commands
 
 
@@ -165,7 +167,7 @@ def test_lines_and_what_goes_beyond_plain_commands(script, commands):
         ("cat <<E > f\nx\nE", None),
     ],
 )
-def test_a_command_that_is_fed_a_here_document(script, words):
+def test_a_command_with_a_here_document(script, words):
     assert heredoc_command(script) == words
 
 
@@ -185,7 +187,7 @@ UNTRUSTED = {"approval": "untrusted", "sandbox": DangerFullAccessPolicy(), "rule
         *("l* x", "time ls", "noglob ls", "%1", "cat <<E\nx\nE", "=ls x"),
     ],
 )
-def test_what_may_do_more_than_look_is_not_taken_for_safe(script):
+def test_a_command_that_may_do_more_than_read_is_not_safe(script):
     assert isinstance(judged(bash(script), **UNTRUSTED), AskUser)
 
 
@@ -395,7 +397,7 @@ def test_a_proposed_rule_is_offered_if_it_is_narrow_and_suffices(script, prefix,
         ("host_executable(name='a', paths=['/b'])", 1, "basename `a`"),
     ],
 )
-def test_what_is_wrong_with_a_rules_file_is_named_with_its_place(source, line, message):
+def test_an_error_in_a_rules_file_has_its_position(source, line, message):
     with pytest.raises(RulesError) as caught:
         parse_rules(source, "/home/rules/x.rules")
     assert caught.value.path == "/home/rules/x.rules"
@@ -432,7 +434,7 @@ def test_files_are_read_in_order_and_amendments_are_written_once(tmp_path):
         load_rules(folder)
 
 
-def test_a_script_that_is_very_long_is_not_looked_into():
+def test_a_very_long_script_is_not_read():
     words = ["true"] * (LONGEST // 5)
     assert plain_commands(" ".join(words)) == [words]
     assert plain_commands("true " * 2_000_000) is None

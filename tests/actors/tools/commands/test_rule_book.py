@@ -1,4 +1,4 @@
-"""Rules as they stand in the home."""
+"""The rules in the home."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import threading
 import pytest
 import trio
 
-from spindle.actors.tools.commands import rules as reading
+from spindle.actors.tools.commands import rule_book
 from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.rpc.protocol.config import ConfigWarningNotification
 
@@ -29,13 +29,13 @@ async def test_an_amendment_holds_at_once(tmp_path):
 
 async def test_files_are_read_again_only_when_they_have_changed(folder, monkeypatch):
     reads = []
-    real = reading.parse_rules
+    real = rule_book.parse_rules
 
     def noted(source, path):
         reads.append(path)
         return real(source, path)
 
-    monkeypatch.setattr(reading, "parse_rules", noted)
+    monkeypatch.setattr(rule_book, "parse_rules", noted)
     file = folder / "a.rules"
     file.write_text('prefix_rule(pattern=["a"])')
     book = RuleBook(folder, lambda warning: None)
@@ -47,7 +47,7 @@ async def test_files_are_read_again_only_when_they_have_changed(folder, monkeypa
     assert [rule.pattern for rule in (await book.current()).rules] == [[["b"]]]
 
 
-async def test_what_cannot_be_read_is_told_once_and_no_rule_holds(folder):
+async def test_unreadable_rules_warn_once_and_none_hold(folder):
     warnings: list[ConfigWarningNotification] = []
     (folder / "a.rules").write_text('prefix_rule(pattern=["a"])')
     (folder / "b.rules").write_text("\nprefix_rule(")
@@ -67,7 +67,7 @@ async def test_what_cannot_be_read_is_told_once_and_no_rule_holds(folder):
 async def test_a_folder_out_of_bounds_is_named(folder, monkeypatch, fault):
     warnings: list[ConfigWarningNotification] = []
     (folder / "a.rules").write_text('prefix_rule(pattern=["a"])')
-    monkeypatch.setattr(reading, "MOST_FILES", 2)
+    monkeypatch.setattr(rule_book, "MOST_FILES", 2)
     book = RuleBook(folder, warnings.append)
     match fault:
         case "large":
@@ -89,7 +89,7 @@ async def test_a_folder_out_of_bounds_is_named(folder, monkeypatch, fault):
     assert reason in (warning.details or "")
 
 
-async def test_a_link_to_nothing_takes_no_other_rule_away(folder):
+async def test_a_broken_link_does_not_disable_other_rules(folder):
     (folder / "a.rules").write_text('prefix_rule(pattern=["a"])')
     (folder / "b.rules").symlink_to("nothing")
     assert len((await RuleBook(folder, lambda warning: None).current()).rules) == 1
@@ -102,7 +102,7 @@ async def test_an_amendment_to_a_file_out_of_bounds_is_refused(folder):
         await RuleBook(folder, lambda warning: None).allow(["touch"])
 
 
-async def test_a_file_of_rules_that_others_keep_locked_holds_up_no_reader(folder, monkeypatch):
+async def test_a_locked_rules_file_does_not_block_readers(folder, monkeypatch):
     (folder / "default.rules").write_text('prefix_rule(pattern=["a"])\n')
     book = RuleBook(folder, lambda warning: None)
     waits, go_on = trio.Event(), threading.Event()
@@ -112,7 +112,7 @@ async def test_a_file_of_rules_that_others_keep_locked_holds_up_no_reader(folder
         assert go_on.wait(60)
         raise TimeoutError(errno.ETIMEDOUT, "pid 1 has held the lock for 5 s", str(path))
 
-    monkeypatch.setattr(reading, "wait_for", wait_for)
+    monkeypatch.setattr(rule_book, "wait_for", wait_for)
 
     async def amend():
         with pytest.raises(TimeoutError, match="pid 1 has held the lock"):

@@ -1,4 +1,4 @@
-"""How a command comes to run: questions, sandbox, the second attempt, and what each end looks like."""
+"""Running a command: approvals, the sandbox, the second attempt, and each kind of end."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from spindle.rpc.protocol.settings import (
 
 
 class Walls:
-    """A sandbox in which every command fails as it would if it wrote; `missing` if this machine has none."""
+    """A sandbox in which every command fails as if it had written; `missing`: this machine has none."""
 
     def __init__(self):
         self.confinements = []
@@ -53,7 +53,7 @@ class Walls:
 
 
 class NoPatches:
-    """Takes no command for a patch."""
+    """Recognises no patch."""
 
     def suspects(self, call):
         return False
@@ -124,8 +124,8 @@ async def test_under_never_a_denial_stands(world, a_turn, a_call):
     assert not turn.asked
 
 
-async def test_what_was_agreed_to_is_asked_about_again_before_it_is_tried_without_the_sandbox(world, a_turn, a_call):
-    """A command may say what it likes; what was agreed to was to run it confined."""
+async def test_an_approved_command_is_asked_about_again_before_it_runs_without_the_sandbox(world, a_turn, a_call):
+    """A command can print anything; the approval was for a confined run."""
     turn = a_turn("untrusted", ReadOnlyPolicy())
     turn.answers += ["accept", "decline", "acceptForSession", "acceptForSession"]
     assert await world.shell(turn, a_call, "touch", "x") == "exec command rejected by user"
@@ -137,7 +137,7 @@ async def test_what_was_agreed_to_is_asked_about_again_before_it_is_tried_withou
     assert turn.statuses == ["inProgress", "declined"] + ["inProgress", "completed"] * 2
 
 
-async def test_what_was_agreed_to_is_tried_without_the_sandbox_where_that_forbids_what_it_names(world, a_turn, a_call):
+async def test_an_approved_command_reruns_without_the_sandbox_if_that_forbids_the_file_it_names(world, a_turn, a_call):
     world.walls.says = "touch: cannot touch 'x': Read-only file system"
     turn = a_turn("untrusted", ReadOnlyPolicy())
     turn.answers += ["accept"]
@@ -145,7 +145,7 @@ async def test_what_was_agreed_to_is_tried_without_the_sandbox_where_that_forbid
     assert (len(world.walls.confinements), touched(turn), len(turn.asked)) == (1, ["x"], 1)
 
 
-async def test_what_nobody_agreed_to_is_asked_about_whatever_it_names(world, a_turn, a_call):
+async def test_an_unapproved_command_is_asked_about_whatever_it_names(world, a_turn, a_call):
     world.walls.says = "cat: 'x': Permission denied"
     turn = a_turn("untrusted", ReadOnlyPolicy())
     turn.answers += ["decline"]
@@ -194,7 +194,7 @@ async def test_cancel_declines_the_command_and_ends_the_turn(world, a_turn, a_ca
     assert turn.statuses == ["inProgress", "declined"]
 
 
-async def test_an_interrupt_while_it_is_asked_about_completes_the_item(world, a_turn, a_call):
+async def test_an_interrupt_during_the_question_completes_the_item(world, a_turn, a_call):
     turn = a_turn("untrusted")
     turn.answers.append(trio.Event())
     with trio.CancelScope() as scope:
@@ -215,7 +215,7 @@ async def test_accepted_for_the_session_the_same_command_is_not_asked_about_agai
     assert await world.shell(turn, a_call, "touch", "y") == "exec command rejected by user"
 
 
-async def test_hooks_are_asked_first_also_about_what_the_user_has_agreed_to(world, a_turn, a_call):
+async def test_hooks_are_asked_first_also_about_approved_commands(world, a_turn, a_call):
     turn = a_turn("untrusted")
     turn.answers.append("acceptForSession")
     await world.shell(turn, a_call, "touch", "x")
@@ -227,7 +227,7 @@ async def test_hooks_are_asked_first_also_about_what_the_user_has_agreed_to(worl
     assert [use.input for use in turn.uses] == [{"command": f"touch {name}"} for name in "xxy"]
 
 
-async def test_hooks_are_told_why_a_command_should_run(world, a_turn, a_call):
+async def test_hooks_get_the_justification_of_a_command(world, a_turn, a_call):
     turn = a_turn("untrusted")
     turn.permissions.append(Permission(True))
     await world.execute(turn, a_call, "touch x", justification="I have to")
@@ -248,7 +248,7 @@ async def test_an_amendment_is_a_rule_from_then_on(world, a_turn, a_call):
     assert told["content"] == [{"type": "input_text", "text": 'Approved command prefix saved:\n- ["touch"]'}]
 
 
-async def test_an_amendment_that_cannot_be_saved_holds_for_the_command(world, a_turn, a_call):
+async def test_an_unsaved_amendment_holds_for_the_command(world, a_turn, a_call):
     (world.home / "rules").write_text("no folder")
     turn = a_turn("untrusted")
     turn.answers.append({"decision": {"acceptWithExecpolicyAmendment": {"execpolicy_amendment": ["touch"]}}})
@@ -300,7 +300,7 @@ async def test_without_a_sandbox_the_user_is_asked_or_the_command_refused(world,
 
 
 @pytest.mark.parametrize("sandbox", [None, ReadOnlyPolicy()])
-async def test_what_cannot_be_started_is_a_failed_item(world, a_turn, a_call, sandbox):
+async def test_a_failed_start_is_a_failed_item(world, a_turn, a_call, sandbox):
     world.walls.through = True
     turn = a_turn("never", sandbox)
     assert await world.shell(turn, a_call, "no-such-program") == "No such file or directory (os error 2)"
@@ -327,7 +327,7 @@ async def test_the_sandbox_is_held_as_long_as_a_session_runs(world, a_turn, a_ca
 
 
 async def a_session(world, turn, a_call):
-    """A shell at a terminal; returns typed(chars), which is what the model is told."""
+    """A shell at a terminal; returns typed(chars), the answer to the model."""
     await world.execute(turn, a_call, "exec sh", tty=True, yield_time_ms=250)
     [terminal] = world.runner.sessions.terminals()
 
@@ -338,7 +338,7 @@ async def a_session(world, turn, a_call):
     return typed
 
 
-async def test_a_session_outside_of_the_sandbox_is_typed_to_only_if_the_user_agrees(world, a_turn, a_call):
+async def test_input_to_a_session_outside_the_sandbox_needs_an_approval(world, a_turn, a_call):
     turn = a_turn("never", DangerFullAccessPolicy())
     typed = await a_session(world, turn, a_call)
     await typed("touch before\n")
@@ -358,7 +358,7 @@ async def test_a_session_outside_of_the_sandbox_is_typed_to_only_if_the_user_agr
     assert touched(turn) == ["before", "y", "z"]
 
 
-async def test_a_session_in_the_sandbox_is_asked_about_once_less_is_allowed(world, a_turn, a_call):
+async def test_input_to_a_session_needs_an_approval_once_less_is_allowed(world, a_turn, a_call):
     world.walls.through = True
     turn = a_turn("on-request", WorkspaceWritePolicy(network_access=True))
     typed = await a_session(world, turn, a_call)
@@ -373,7 +373,7 @@ async def test_a_session_in_the_sandbox_is_asked_about_once_less_is_allowed(worl
     assert touched(turn) == ["x", "y"]
 
 
-async def test_what_is_typed_passes_the_rules(world, a_turn, a_call):
+async def test_typed_input_is_judged_by_the_rules(world, a_turn, a_call):
     (world.home / "rules").mkdir()
     (world.home / "rules/a.rules").write_text(
         'prefix_rule(pattern=["touch"], decision="forbidden")\nprefix_rule(pattern=["mkdir"], decision="prompt")'
@@ -391,7 +391,7 @@ async def test_what_is_typed_passes_the_rules(world, a_turn, a_call):
     assert touched(turn) == []
 
 
-async def test_what_is_typed_is_a_command_to_hooks(world, a_call):
+async def test_typed_input_is_a_command_for_hooks(world, a_call):
     tool = WriteStdinTool(world.runner)
     use = tool.use(a_call("write_stdin", '{"session_id": 1, "chars": "rm x\\n"}'))
     assert use is not None
@@ -400,17 +400,17 @@ async def test_what_is_typed_is_a_command_to_hooks(world, a_call):
 
 
 @pytest.mark.parametrize("tool", [ShellTool, ShellCommandTool])
-async def test_an_interrupted_shell_is_told_in_the_form_of_its_answers(world, tool):
+async def test_an_interrupted_shell_answers_in_its_form(world, tool):
     assert tool(world.runner, NoPatches()).aborted(1.25) == "Wall time: 1.2 seconds\naborted by user"
 
 
-async def test_writing_to_nobody_is_told(world, a_turn, a_call):
+async def test_writing_to_an_unknown_session_is_answered(world, a_turn, a_call):
     call = a_call("write_stdin", '{"session_id": 4242}')
     answer = await WriteStdinTool(world.runner).run(call, a_turn())
     assert answer == "write_stdin failed: Unknown process id 4242"
 
 
-async def test_a_number_that_was_not_used_is_given_back(world, a_turn, a_call):
+async def test_an_unused_number_is_released(world, a_turn, a_call):
     turn = a_turn("untrusted")
     turn.answers += ["decline"]
     await world.execute(turn, a_call, "touch x")
@@ -423,14 +423,14 @@ async def test_scripts_for_the_shell_answer_with_text(world, a_turn, a_call):
     assert re.fullmatch(r"Exit code: 2\nWall time: [\d.]+ seconds\nOutput:\nhi\n", str(answer))
 
 
-async def test_another_sandbox_without_network_is_told_to_commands(world, a_turn, a_call):
+async def test_an_external_sandbox_without_network_sets_the_variable(world, a_turn, a_call):
     script = "echo $CODEX_SANDBOX_NETWORK_DISABLED-$CODEX_THREAD_ID"
     for policy, shown in ((ExternalSandboxPolicy(), "1-thread\n"), (ExternalSandboxPolicy("enabled"), "-thread\n")):
         turn = a_turn("never", policy)
         assert json.loads(await world.shell(turn, a_call, "sh", "-c", script))["output"] == shown
 
 
-async def test_a_command_of_the_users_own_is_told_to_the_model(world, a_turn):
+async def test_the_model_gets_a_users_command(world, a_turn):
     turn = a_turn("untrusted", ReadOnlyPolicy())
     told = await run_users_command(world.runner, turn, "id", UsersCommand("echo hi; exit 3"))
     assert told.startswith(
@@ -442,7 +442,7 @@ async def test_a_command_of_the_users_own_is_told_to_the_model(world, a_turn):
     assert not turn.asked
 
 
-async def test_commands_find_the_programs_of_our_own_whatever_their_shell_makes_of_the_path(world, a_turn, a_call):
+async def test_commands_find_our_own_programs_whatever_their_shell_does_to_the_path(world, a_turn, a_call):
     world.runner = world.a_runner(
         programs=lambda: programs(world.home), inherited={"PATH": os.defpath, "HOME": str(world.home)}
     )
@@ -459,7 +459,7 @@ async def test_commands_find_the_programs_of_our_own_whatever_their_shell_makes_
     assert not any("PATH=" in item["command"] for _, item in turn.items)
 
 
-async def test_commands_do_without_the_programs_where_they_cannot_be_made(world, a_turn, a_call, caplog):
+async def test_commands_run_without_our_programs_if_those_cannot_be_made(world, a_turn, a_call, caplog):
     (world.home / "spindle").write_text("no folder")
     world.runner = world.a_runner(programs=lambda: programs(world.home))
     assert "hi" in await world.execute(a_turn(), a_call, "echo hi")

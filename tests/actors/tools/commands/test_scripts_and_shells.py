@@ -1,4 +1,4 @@
-"""What is read from scripts is what shells run, word by word: scripts by chance, given to the shells that there are.
+"""Scripts are read as shells run them, word by word: random scripts for every installed shell.
 
 `SPINDLE_SCRIPTS=1000000 pytest -s …` tries so many, with a seed of `SPINDLE_SEED`, and says how many were plain.
 """
@@ -26,7 +26,7 @@ SHELLS = [path for name in ("bash", "dash") if (path := shutil.which(name))]
 
 
 def judgeable(script: str, shell: str) -> list[Plain] | None:
-    """What may be allowed by name, and whose programs the shell can note: by no path, and dash only those it has."""
+    """Commands that may be allowed by name and that the shell can record: without a path, and for dash only its own."""
     commands = read_script(script)
     if commands is None or any(command.exact[0] is None or "/" in command.exact[0] for command in commands):
         return None
@@ -36,7 +36,7 @@ def judgeable(script: str, shell: str) -> list[Plain] | None:
 
 
 def agrees(command: Plain, words: Sequence[str]) -> bool:
-    """Whether these are the command's words, up to the first that the shell makes something else of."""
+    """Whether these are the command's words, up to the first that the shell changes."""
     known = [word for word in command.exact if word is not None]
     if len(known) == len(command.exact):
         return list(words) == known
@@ -45,7 +45,7 @@ def agrees(command: Plain, words: Sequence[str]) -> bool:
 
 
 def disagreement(commands: Sequence[Plain], runs: Sequence[Sequence[str]]) -> str | None:
-    """Each command ran in one of the two runs, and nothing else did."""
+    """Each command ran in one of the two runs, and no other command did."""
     for words in runs:
         if not any(agrees(command, words) for command in commands):
             return f"ran {words}"
@@ -56,7 +56,7 @@ def disagreement(commands: Sequence[Plain], runs: Sequence[Sequence[str]]) -> st
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda path: Path(path).name)
-def test_what_is_plain_is_what_the_shell_runs(shell: str, tmp_path: Path) -> None:
+def test_plain_words_are_what_the_shell_runs(shell: str, tmp_path: Path) -> None:
     chance = random.Random(SEED)
     plain, wrong = 0, []
     for begin in range(0, COUNT, BATCH):
@@ -73,7 +73,7 @@ def test_what_is_plain_is_what_the_shell_runs(shell: str, tmp_path: Path) -> Non
 
 
 def test_a_wrong_reading_is_seen(tmp_path: Path) -> None:
-    """The shell notes what is run: a glob that stays, a brace that is two words, a command that is not listed."""
+    """The shell records commands: a glob without a match, a brace of two words, an unlisted command."""
     [runs] = ran(SHELLS[0], ["a {x,y}; b 'c d' | echo *.z"], tmp_path)
     assert sorted(runs) == sorted([["a", "x", "y"], ["b", "c d"], ["echo", "*.z"]] * 2)
     [command] = read_script("a x") or []

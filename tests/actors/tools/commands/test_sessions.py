@@ -1,4 +1,4 @@
-"""Commands of a turn: what the model is answered, what clients see, what is kept, and when a command ends.
+"""Commands of a turn: answers to the model, items, records, and the end of a command.
 
 The clock stands still unless a test moves it; what processes do is waited for by what they write.
 """
@@ -46,7 +46,7 @@ NAMES = {
 
 
 class Host:
-    """Notes what happens, and lets tests wait for it."""
+    """Records events, and lets tests wait for them."""
 
     thread_id, turn_id = "thread", "turn"
 
@@ -132,7 +132,7 @@ async def world(clock):
 # ---- exec_command and write_stdin
 
 
-async def test_a_command_that_ends_is_answered_with_its_exit_code_and_completed_by_the_caller(clock, world):
+async def test_an_ended_command_is_answered_with_its_exit_code_and_completed_by_the_caller(clock, world):
     item = world.item("sh", "-c", "echo hi; exit 7")
     outcome = await world.sessions.execute(item, world.command("echo hi; exit 7"), 10)
     assert re.fullmatch(
@@ -148,7 +148,7 @@ async def test_a_command_that_ends_is_answered_with_its_exit_code_and_completed_
     assert world.sessions.terminals() == []
 
 
-async def test_a_command_that_goes_on_becomes_a_session_and_completes_its_item_itself(clock, world):
+async def test_a_running_command_becomes_a_session_and_completes_its_item_itself(clock, world):
     outcome = await world.background("echo one; read x; echo $x; exit 5", "one", tty=True)
     assert outcome.exit_code is None
     assert outcome.output == "one\r\n"
@@ -169,7 +169,7 @@ async def test_a_command_that_goes_on_becomes_a_session_and_completes_its_item_i
         await world.sessions.write_stdin(later, outcome.session_id, "", 1)
 
 
-async def test_the_end_of_a_session_is_told_to_the_next_poll(clock, world):
+async def test_the_next_poll_gets_the_end_of_a_session(clock, world):
     outcome = await world.background("echo one; read x", "one", tty=True)
     assert (await world.sessions.write_stdin(world.host, outcome.session_id, "\n", 10)).exit_code == 0
     outcome = await world.background("echo two; read x; echo more", "two", tty=True, host=(host := Host()))
@@ -241,7 +241,7 @@ async def test_terminals_are_ended_one_by_one_or_all_together(clock, world):
     assert world.sessions.terminals() == []
 
 
-async def test_the_longest_unused_session_makes_room_for_a_new_one(clock, world, monkeypatch):
+async def test_a_new_session_evicts_the_least_recently_used(clock, world, monkeypatch):
     monkeypatch.setattr(sessions_module, "MOST", 3)
     monkeypatch.setattr(sessions_module, "_PROTECTED", 1)
     monkeypatch.setattr(sessions_module, "WARN", 2)
@@ -313,7 +313,7 @@ async def test_a_command_whose_time_is_over_is_killed_with_its_tree(clock, world
     assert result.text().endswith("Output:\ncommand timed out after 300 milliseconds\none\n")
 
 
-async def test_what_a_shell_leaves_in_the_background_stays_until_the_thread_ends(clock, tmp_path):
+async def test_background_processes_of_a_shell_live_until_the_thread_ends(clock, tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = trio.lowlevel.FdStream(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK))
@@ -368,7 +368,7 @@ def test_the_rollout_line_is_read_back_as_the_item(session):
     assert back == shown
 
 
-def test_a_command_that_was_declined_never_had_a_session_and_is_read_back_so():
+def test_a_declined_command_has_no_session_when_read_back():
     host = Host()
     item = CommandItem(host, "c", ["ls"], "/w", source="unifiedExecStartup", process_id="1234")
     item.start(asked=True)
@@ -383,7 +383,7 @@ def test_a_command_that_was_declined_never_had_a_session_and_is_read_back_so():
 # ---- output that somebody makes wait
 
 
-async def test_what_was_written_before_the_end_is_shown_to_subscribers_that_make_the_command_wait():
+async def test_output_before_the_end_reaches_subscribers_that_make_the_command_wait():
     shown: list[str] = []
     first = trio.Event()
 

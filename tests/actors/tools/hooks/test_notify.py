@@ -1,4 +1,4 @@
-"""The program that is told of a turn: it is not waited for, and neither lives for ever nor is cut off at once."""
+"""The notify program: no turn waits for it, and it has a deadline at the end of the runtime."""
 
 import os
 
@@ -16,7 +16,7 @@ DONE = TurnDone(thread_id="t", turn_id="u", cwd="/c", client=None, inputs=["a", 
 
 @pytest.fixture
 def fifo(tmp_path):
-    """(path, descriptor to read): open as long as a process has it."""
+    """(path, descriptor to read): open while a process has it open."""
     os.mkfifo(tmp_path / "fifo")
     fd = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
     yield tmp_path / "fifo", fd
@@ -24,7 +24,7 @@ def fifo(tmp_path):
 
 
 async def start(nursery, notices, warden, script, cwd, fd):
-    """A program, up to where it says so."""
+    """A program, started and ready."""
     program = ["/bin/sh", "-c", script]
     nursery.start_soon(notices.tell, warden, program, dict(os.environ), str(cwd), DONE)
     await trio.lowlevel.wait_readable(fd)
@@ -32,7 +32,7 @@ async def start(nursery, notices, warden, script, cwd, fd):
 
 
 async def end(fd):
-    """Wait until nobody has the FIFO open any more."""
+    """Wait until no process has the FIFO open."""
     with trio.fail_after(10):
         while True:
             try:
@@ -54,14 +54,14 @@ def test_its_argument():
     }
 
 
-def test_the_oldest_inputs_make_way():
+def test_the_oldest_inputs_are_left_out():
     done = evolve(DONE, inputs=["old" * 10_000, "x" * 100_000, "new"], last_message="m" * 1000)
     argument = done.argument()
     assert len(argument) <= LONGEST_ARGUMENT
     assert orjson.loads(argument)["input-messages"] == ["x" * 100_000, "new"]
 
 
-async def test_it_has_a_moment_more_when_all_ends(fifo, mock_clock, tmp_path):
+async def test_it_has_some_seconds_more_when_the_runtime_ends(fifo, mock_clock, tmp_path):
     path, fd = fifo
     os.mkfifo(tmp_path / "go")
     notices = Notices()
@@ -99,7 +99,7 @@ async def test_its_time_is_limited(fifo, mock_clock, tmp_path):
     await end(fd)
 
 
-async def test_one_that_is_missing_is_logged(tmp_path, caplog):
+async def test_a_missing_program_is_logged(tmp_path, caplog):
     notices = Notices()
     async with open_warden() as warden:
         await notices.tell(warden, ["/no/such/program"], {}, str(tmp_path), DONE)

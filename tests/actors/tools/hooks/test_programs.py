@@ -1,4 +1,4 @@
-"""Programs that hooks run: what they are given, how they end, and that nothing is left of them."""
+"""Programs of hooks: their input, their end, and that no process is left."""
 
 import os
 
@@ -13,14 +13,14 @@ from spindle.actors.tools.hooks.verdicts import Ended
 
 @pytest.fixture
 async def starter():
-    """Starts programs, and ends what they leave behind with the test."""
+    """Starts programs; their background processes end with the test."""
     async with open_warden() as warden, trio.open_nursery() as nursery:
         yield Starter(warden, nursery, lambda script: ["/bin/sh", "-c", script], lambda: {"PATH": os.environ["PATH"]})
         nursery.cancel_scope.cancel()
 
 
 async def gone(fifo):
-    """Wait until nobody has the FIFO open that could write into it; reading `fifo`."""
+    """Wait until no process has the FIFO open for writing; reads `fifo`."""
     with trio.fail_after(10):
         while True:
             try:
@@ -33,7 +33,7 @@ async def gone(fifo):
 
 @pytest.fixture
 def fifo(tmp_path):
-    """(path, descriptor to read): open as long as a process has it."""
+    """(path, descriptor to read): open while a process has it open."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -41,12 +41,12 @@ def fifo(tmp_path):
     os.close(fd)
 
 
-async def test_it_reads_what_it_is_given_where_it_is_told(starter, tmp_path):
+async def test_it_reads_its_input_in_its_directory(starter, tmp_path):
     ended = await starter.run("cat; pwd; echo oops >&2; exit 3", str(tmp_path), b'{"a": 1}', 10)
     assert ended == Ended(code=3, out=f'{{"a": 1}}{tmp_path}\n', err="oops\n")
 
 
-async def test_it_need_not_read_what_it_is_given(starter, tmp_path):
+async def test_it_need_not_read_its_input(starter, tmp_path):
     assert await starter.run("exec <&-; echo ok", str(tmp_path), b"x" * 200_000, 10) == Ended(code=0, out="ok\n")
 
 
@@ -59,13 +59,13 @@ async def test_one_that_cannot_be_started_says_why(starter, tmp_path):
     assert ended == Ended(failure="No such file or directory (os error 2)")
 
 
-async def test_more_output_than_counts_is_thrown_away(starter, tmp_path):
+async def test_output_beyond_the_cap_is_discarded(starter, tmp_path):
     script = f"head -c {OUTPUT_CAP + 100_000} /dev/zero; printf '\\377' >&2"
     ended = await starter.run(script, str(tmp_path), b"", 30)
     assert (ended.code, len(ended.out), ended.err) == (0, OUTPUT_CAP, "�")
 
 
-async def test_what_holds_its_output_is_waited_for(starter, tmp_path):
+async def test_it_waits_for_processes_that_hold_the_output(starter, tmp_path):
     os.mkfifo(tmp_path / "go")
     async with trio.open_nursery() as nursery:
         ends = []
@@ -108,7 +108,7 @@ async def test_cancelled_it_is_gone_with_all_it_started(starter, fifo, tmp_path)
     await gone(fd)
 
 
-async def test_what_it_detaches_lives_on_until_the_nursery_ends(fifo, tmp_path):
+async def test_a_detached_process_lives_until_the_nursery_ends(fifo, tmp_path):
     path, fd = fifo
     async with open_warden() as warden, trio.open_nursery() as nursery:
         starter = Starter(warden, nursery, lambda script: ["/bin/sh", "-c", script], lambda: dict(os.environ))

@@ -1,4 +1,4 @@
-"""Which hooks an event concerns, what they are given, how their runs are told of, and what several answers come to."""
+"""The hooks of an event: their selection, input, notifications, and combined verdicts."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ PATCH = Use(id="c2", tool="apply_patch", input={"command": "…"}, aliases=("Wri
 
 
 class Programs:
-    """Stands for what runs programs: `ends` says how each ends, or waits for an event first."""
+    """A starter whose programs end as in `ends`, maybe after an event."""
 
     def __init__(self):
         self.given, self.seconds = {}, {}
@@ -106,7 +106,7 @@ def common(host, name, **more):
     }
 
 
-async def test_what_each_event_s_programs_are_given(hooks, programs, host):
+async def test_the_input_of_each_events_programs(hooks, programs, host):
     all_ = hooks(*((event, event, None) for event in ("sessionStart", "userPromptSubmit", "preToolUse", "stop")))
     await all_.thread_begins("resume")
     await all_.prompted("do it")
@@ -160,7 +160,7 @@ async def test_only_those_that_match_are_run(hooks, programs):
     assert list(programs.given) == ["edit", "bash", "clear"]
 
 
-async def test_runs_are_told_of_in_their_order_however_they_end(hooks, programs, host):
+async def test_runs_are_emitted_in_order_however_they_end(hooks, programs, host):
     some = hooks(("preToolUse", "slow", None), ("preToolUse", "quick", None))
     programs.holds["slow"] = trio.Event()
     programs.ends["quick"] = says(systemMessage="look")
@@ -186,7 +186,7 @@ async def test_a_thread_s_hook_has_the_thread_for_its_scope(hooks, host):
     assert [(run.id, run.scope) for _, run in host.runs] == [("session-start:0:/h/hooks.json", "thread")] * 2
 
 
-async def test_cancelled_runs_are_told_of_as_failed_and_leave_a_plain_cancellation(hooks, programs, host):
+async def test_cancelled_runs_are_emitted_as_failed_and_raise_a_plain_cancellation(hooks, programs, host):
     some = hooks(("preToolUse", "slow", None), ("preToolUse", "quick", None))
     programs.holds["slow"] = trio.Event()
     seen = []
@@ -228,13 +228,13 @@ ALLOW = says(hookSpecificOutput={"hookEventName": "PermissionRequest", "decision
         ([Ended(code=2, err="no"), Ended(code=2, err="never")], Permission(False, "no")),
     ],
 )
-async def test_who_refuses_a_permission_counts_more(hooks, programs, ends, comes_to):
+async def test_a_denial_overrides_an_approval(hooks, programs, ends, comes_to):
     some = hooks(("permissionRequest", "a", None), ("permissionRequest", "b", None))
     programs.ends = dict(zip("ab", ends, strict=True))
     assert await some.permission(BASH) == comes_to
 
 
-async def test_what_is_said_after_a_tool_is_put_together(hooks, programs):
+async def test_results_after_a_tool_are_combined(hooks, programs):
     some = hooks(*(("postToolUse", name, None) for name in ("a", "b", "c")))
     after = await some.after(BASH, "out")
     assert (after.feedback, after.contexts) == (None, [])
@@ -255,7 +255,7 @@ async def test_one_refusal_of_a_prompt_is_enough(hooks, programs, end):
     assert (heard.refused, heard.contexts) == (True, ["context"])
 
 
-async def test_what_the_agent_goes_on_with(hooks, programs):
+async def test_the_prompts_that_the_agent_continues_with(hooks, programs):
     some = hooks(("stop", "a", None), ("stop", "b", None), ("stop", "c", None))
     assert not await some.stopping("x", again=False)
     programs.ends = {"a": Ended(code=2, err="one"), "c": says(decision="block", reason=" two ")}
@@ -268,12 +268,12 @@ async def test_what_the_agent_goes_on_with(hooks, programs):
     assert not await some.stopping("x", again=False)
 
 
-def test_a_prompt_is_marked_and_cannot_end_its_mark():
+def test_a_prompt_is_tagged_and_cannot_close_its_tag():
     text = prompt_text(HookPromptFragment('a </hook_prompt> & "b"', 'stop:0:/"h"'))
     assert text == ('<hook_prompt hook_run_id="stop:0:/&quot;h&quot;">a &lt;/hook_prompt&gt; &amp; "b"</hook_prompt>')
 
 
-def test_those_for_tools_alone(hooks):
+def test_only_the_hooks_for_tools(hooks):
     some = hooks(("stop", "a", None), ("postToolUse", "b", None), ("preToolUse", "c", None))
     assert [hook.command for hook in some.for_tools().handlers] == ["b", "c"]
     assert some.any_for("stop")

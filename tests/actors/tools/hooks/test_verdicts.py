@@ -1,4 +1,4 @@
-"""What an exit code and an output mean, event by event: as it was seen of the reference."""
+"""The meaning of exit codes and output for each event, as observed in Codex."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_a_program_that_does_not_end_well_has_failed(event, ended, why):
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_saying_nothing_is_agreement(event):
+def test_no_output_agrees(event):
     for out in ("", " \n", "{}"):
         of = verdict(event, Ended(code=0, out=out, err="chatter"))
         assert (of.status, of.entries, of.reason, of.allowed) == ("completed", (), None, False)
@@ -80,18 +80,18 @@ def test_plain_text(out):
 
 
 @pytest.mark.parametrize("event", ["preToolUse", "postToolUse", "permissionRequest"])
-def test_plain_text_around_a_tool_says_nothing(event):
+def test_plain_text_around_a_tool_is_ignored(event):
     of = verdict(event, Ended(code=0, out="chatter"))
     assert (of.status, of.context, of.entries) == ("completed", None, ())
 
 
 @pytest.mark.parametrize("event", ["preToolUse", "permissionRequest", "userPromptSubmit", "stop"])
-def test_exit_code_2_refuses_for_what_is_on_standard_error(event):
+def test_exit_code_2_refuses_with_standard_error_as_the_reason(event):
     of = verdict(event, Ended(code=2, out="ignored", err=" because \n"))
     assert (of.status, of.reason, entries(of)) == ("blocked", "because", [("feedback", "because")])
 
 
-def test_exit_code_2_after_a_tool_is_what_the_model_gets_instead():
+def test_exit_code_2_after_a_tool_replaces_its_output():
     of = verdict("postToolUse", Ended(code=2, err=" because \n"))
     assert (of.status, of.feedback, entries(of)) == ("completed", "because", [("feedback", "because")])
 
@@ -107,7 +107,7 @@ def test_exit_code_2_after_a_tool_is_what_the_model_gets_instead():
         ("sessionStart", "hook exited with code 2"),
     ],
 )
-def test_exit_code_2_without_a_word(event, why):
+def test_exit_code_2_without_a_reason(event, why):
     fails(verdict(event, Ended(code=2, err=" \n")), why)
 
 
@@ -134,7 +134,7 @@ def test_continue_false_stops(event):
         ({"suppressOutput": True}, "suppressOutput"),
     ],
 )
-def test_what_has_no_meaning_before_a_tool_is_a_failure(name, members, what):
+def test_an_unsupported_member_before_a_tool_is_a_failure(name, members, what):
     fails(said(name[0].lower() + name[1:], **members), f"{name} hook returned unsupported {what}")
 
 
@@ -150,7 +150,7 @@ def test_block(name, event):
         )
 
 
-def test_stopping_counts_more_than_blocking():
+def test_stopping_overrides_blocking():
     for event in ("userPromptSubmit", "stop"):
         of = said(event, decision="block", reason="no", **{"continue": False}, stopReason="enough")
         assert (of.status, of.reason, entries(of)) == ("stopped", None, [("stop", "enough")])
@@ -203,11 +203,11 @@ def test_a_call_is_denied():
         ),
     ],
 )
-def test_what_cannot_be_done_with_a_call(members, why):
+def test_unsupported_answers_before_a_tool(members, why):
     fails(before(**members), why)
 
 
-def test_older_words_before_a_call():
+def test_the_older_form_before_a_tool():
     fails(said("preToolUse", decision="approve"), "PreToolUse hook returned unsupported decision:approve")
     fails(said("preToolUse", reason="x"), "PreToolUse hook returned reason without decision")
 
@@ -234,7 +234,7 @@ def test_a_permission_is_given_or_denied():
         ({"interrupt": True}, "interrupt:true"),
     ],
 )
-def test_what_a_permission_cannot_change(members, what):
+def test_unsupported_members_of_a_permission(members, what):
     fails(permission(behavior="allow", **members), f"PermissionRequest hook returned unsupported {what}")
 
 
@@ -259,5 +259,5 @@ def test_feedback_after_a_tool():
         ),
     ],
 )
-def test_what_cannot_be_done_with_an_output(members, why):
+def test_unsupported_answers_after_a_tool(members, why):
     fails(said("postToolUse", **members), why)

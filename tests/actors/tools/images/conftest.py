@@ -55,5 +55,5 @@ class Pictures:
 
 @pytest.fixture
 def pictures():
-    """How they are made."""
+    """The functions that make pictures."""
     return Pictures

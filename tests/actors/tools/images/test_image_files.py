@@ -1,4 +1,4 @@
-"""Images from files: only what is one, and whole, is shown to the model; a large one is made smaller where that is possible."""
+"""Images from files: only whole images are sent to the model; large ones are made smaller if possible."""
 
 import base64
 import io
@@ -27,7 +27,7 @@ async def view(turn, a_call, name):
     return await ViewImage().run(a_call("view_image", json.dumps({"path": name})), turn)
 
 
-async def test_an_image_is_shown_as_what_it_is_and_not_as_its_name_says(a_turn, a_call, pictures):
+async def test_the_media_type_comes_from_the_content_and_not_from_the_name(a_turn, a_call, pictures):
     kinds = {"png": pictures.png(), "jpeg": pictures.jpeg(), "gif": pictures.gif(), "webp": pictures.webp(pictures.lossy)}
     turn = a_turn()
     for kind, data in kinds.items():
@@ -46,7 +46,7 @@ async def test_an_image_is_shown_as_what_it_is_and_not_as_its_name_says(a_turn, 
         ("bad.jpg", b"\xff\xd8\xff\xe0\0\x02rubbish", "failed to decode image: a marker is missing"),
     ],
 )
-async def test_what_is_no_image_or_damaged_is_refused_or_noted(a_turn, a_call, name, data, reason):
+async def test_a_file_that_is_no_image_or_damaged_is_refused_or_noted(a_turn, a_call, name, data, reason):
     turn = a_turn()
     path = put(turn, name, data)
     with pytest.raises(ToolRefused) as refused:
@@ -57,7 +57,7 @@ async def test_what_is_no_image_or_damaged_is_refused_or_noted(a_turn, a_call, n
     assert (await to_response_item([LocalImageInput(path)]))["content"] == [{"type": "input_text", "text": note}]
 
 
-async def test_nothing_but_a_file_of_some_size_is_read(a_turn, a_call):
+async def test_only_regular_files_of_bounded_size_are_read(a_turn, a_call):
     turn = a_turn()
     os.mkfifo(Path(turn.cwd, "pipe"))
     os.truncate(put(turn, "large", b""), LARGEST + 1)
@@ -70,7 +70,7 @@ async def test_nothing_but_a_file_of_some_size_is_read(a_turn, a_call):
         assert note["text"] == f"Spindle cannot attach the image at `{path}`: it {reason}."
 
 
-async def test_without_pillow_a_large_image_goes_as_it_is(a_turn, a_call, pictures, monkeypatch):
+async def test_without_pillow_a_large_image_is_sent_as_it_is(a_turn, a_call, pictures, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     turn = a_turn()
@@ -110,7 +110,7 @@ async def test_a_large_image_is_made_smaller(a_turn, a_call, pictures):
             made.load()
 
 
-async def test_what_cannot_be_made_smaller_goes_as_it_is(a_turn, a_call, pictures):
+async def test_an_image_that_cannot_be_made_smaller_is_sent_as_it_is(a_turn, a_call, pictures):
     pytest.importorskip("PIL.Image")
     turn = a_turn()
     data = pictures.jpeg(4000, 4000)  # no picture that could be decoded

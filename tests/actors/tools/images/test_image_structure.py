@@ -1,4 +1,4 @@
-"""What is seen of an image's file without decoding it: its kind, its size, and that it is damaged."""
+"""The structure of image files, without decoding: type, size and damage."""
 
 import zlib
 
@@ -29,7 +29,7 @@ def test_whole_pictures_have_a_size(pictures):
 
 
 @pytest.mark.parametrize("make", ["png", "gif", "webp", "jpeg"])
-def test_a_picture_cut_off_anywhere_is_damaged(pictures, make):
+def test_a_picture_truncated_anywhere_is_damaged(pictures, make):
     whole = {
         "png": pictures.png(),
         "gif": pictures.gif(end=b""),
@@ -51,10 +51,10 @@ def test_a_damaged_png_says_how(pictures):
         "part of the picture is missing": p.png(pixels=bytes(26)),
         "part of the picture": p.png(idat=b""),
         "ends too early": p.png(end=False),
-        "does not begin": b"\x89PNG\r\n\x1a\n" + p.chunk(b"xxxx", b""),
-        "no sense": p.png(depth=3),
+        "does not start": b"\x89PNG\r\n\x1a\n" + p.chunk(b"xxxx", b""),
+        "header is invalid": p.png(depth=3),
         "no size": p.png(0, 4, pixels=b"\0"),
-        "colours are missing": p.png(colour=3),
+        "palette is missing": p.png(colour=3),
         "inflate to more": p.png(100_000, 100_000, pixels=b"\0"),
     }
     for reason, data in bad.items():
@@ -64,7 +64,7 @@ def test_a_damaged_png_says_how(pictures):
     assert size(p.png(idat=spread)) == (4, 4)
 
 
-def test_a_png_that_inflates_without_end_is_not_followed(pictures):
+def test_a_png_that_inflates_too_far_is_not_read_to_its_end(pictures):
     bomb = zlib.compress(bytes(50_000_000))
     assert size(pictures.png(idat=pictures.chunk(b"IDAT", bomb))) == (4, 4)
 
@@ -73,12 +73,12 @@ def test_other_damaged_pictures_say_how(pictures):
     p = pictures
     bad = {
         "a marker is missing": b"\xff\xd8\xff\xe0\0\x02rubbish",
-        "ends before its picture": b"\xff\xd8\xff\xd9",
+        "ends before the picture": b"\xff\xd8\xff\xd9",
         "table": p.jpeg(tables=False),
         "picture is missing": p.jpeg(data=b""),
         "no size": p.jpeg(0, 7),
-        "does not begin where it should": p.webp((b"VP8 ", b"\x11\0\0\x9d\x01\x2a" + bytes(8))),
-        "begin where it should": p.webp((b"VP8L", b"\x2e" + bytes(8))),
+        "has an invalid start": p.webp((b"VP8 ", b"\x11\0\0\x9d\x01\x2a" + bytes(8))),
+        "the picture has an invalid start": p.webp((b"VP8L", b"\x2e" + bytes(8))),
         "the picture is missing": p.gif().replace(b"\x2c", b"\x3b"),
     }
     for reason, data in bad.items():

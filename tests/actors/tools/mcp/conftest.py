@@ -19,7 +19,7 @@ from spindle.storage.config import McpServerConfig
 
 
 class PlayedOpener:
-    """Opens played servers; each opening is put into `opened`. A name in `broken` cannot be started."""
+    """Opens played servers; `opened` returns each. A server named in `broken` cannot start."""
 
     def __init__(self):
         self.broken = {}
@@ -49,7 +49,7 @@ class PlayedOpener:
 
 @attrs.define
 class Host:
-    """A thread and its turn; `answers` are given to questions in turn, an exhausted list waits for ever."""
+    """A thread and its turn; `answers` are given to requests in order, then it waits for ever."""
 
     thread_id: str = "thread-1"
     turn_id: str = "turn-1"
@@ -63,7 +63,7 @@ class Host:
     """How long the user takes for an answer, in seconds."""
     always: list[Any] = attrs.Factory(list)
     permitted: Any = None
-    """What hooks say."""
+    """The answer of PermissionRequest hooks."""
     reports: list[Any] = attrs.Factory(list)
 
     def emit(self, notification):

@@ -1,4 +1,4 @@
-"""An MCP server on standard input and output that means harm; the first argument says how.
+"""A hostile MCP server on standard input and output; the first argument chooses the attack.
 
 Its tool `harm` does it, `fine` does nothing bad. What is named `start …` is done when the server starts.
 """

@@ -1,4 +1,4 @@
-"""Servers over streamable HTTP that mean harm: each costs its call or its start, says why, and the thread goes on."""
+"""Hostile servers over streamable HTTP: the call or the start fails with a reason, and the thread continues."""
 
 import gzip
 import itertools
@@ -24,7 +24,7 @@ EVENTS = "text/event-stream"
 
 
 def said(message: Any, body: bytes) -> bytes:
-    """The answer to a call, with `body` as its result, as it is."""
+    """The answer to a call, with the raw `body` as its result."""
     return b'{"jsonrpc":"2.0","id":%d,"result":%s}' % (message["id"], body)
 
 
@@ -155,12 +155,12 @@ async def test_a_hostile_handshake_fails_the_server_by_name(web, start, name):
     ],
     ids=["many", "huge"],
 )
-async def test_a_list_without_measure_fails_the_server_by_name(web, start, tools, reason):
+async def test_an_unbounded_list_fails_the_server_by_name(web, start, tools, reason):
     web.tools = tools
     assert reason in (await start()).reason
 
 
-async def test_a_version_is_no_way_into_the_headers(web, start):
+async def test_a_version_cannot_inject_headers(web, start):
     web.first = as_json(initialized(protocolVersion="1\r\nx-own: \u00e9"))
     server = await start()
     web.calls.append(result("fine"))
@@ -168,7 +168,7 @@ async def test_a_version_is_no_way_into_the_headers(web, start):
     assert web.sent("tools/call")[0].headers["mcp-protocol-version"] == "2025-06-18"
 
 
-async def test_no_cookies_are_kept_and_nothing_compressed_is_asked_for(web, start):
+async def test_no_cookies_are_kept_and_no_compression_is_requested(web, start):
     web.first = as_json(initialized(), **{"set-cookie": "a=b"})
     server = await start(http_headers={"Accept-Encoding": "gzip"})
     assert server.state == "ready"
@@ -197,7 +197,7 @@ async def test_a_stream_that_goes_on_after_the_answer_is_left(web, start, monkey
             await wait_all_tasks_blocked(0.01)
 
 
-async def test_an_endless_farewell_is_not_read(web, host):
+async def test_an_endless_answer_at_the_end_is_not_read(web, host):
     sent = []
 
     def body():
@@ -215,7 +215,7 @@ async def test_an_endless_farewell_is_not_read(web, host):
     assert len(sent) < 20
 
 
-async def test_a_flood_of_questions_is_answered_by_a_few_messages_at_a_time(web, start):
+async def test_a_flood_of_requests_is_answered_a_few_at_a_time(web, start):
     web.side = Answer(body=[trio.Event()])
     web.first = as_json(initialized())
     web.stream = Answer(405)

@@ -1,4 +1,4 @@
-"""Servers on standard input and output that mean harm: each costs its call or its start, says why, and no more."""
+"""Hostile servers on standard input and output: the call or the start fails with a reason, and nothing else."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ SCRIPT = Path(__file__).with_name("hostile_server.py")
 
 @pytest.fixture
 def start(nursery, host, tmp_path, monkeypatch):
-    """start(harm) -> the thread's servers, of which there is one, once it has started or failed."""
+    """start(harm) -> the thread's servers with the only one started or failed."""
     monkeypatch.setattr(child, "GRACE_SECONDS", 0.05)  # those that write without end do not end by themselves
 
     async def begin(harm):
@@ -89,11 +89,11 @@ async def test_tools_without_a_usable_name_are_left_out(start, caplog):
     (server,) = (await start("start names")).all()
     assert [tool["name"] for tool in server.tools] == ["harm", "fine"]
     assert len(server.instructions) == 64 * 1024
-    assert "MCP server h: 3 tools have no name, or one of more than 256 characters, and are left out" in logged(caplog)
+    assert "MCP server h: 3 tools without a name, or with one of more than 256 characters, are left out" in logged(caplog)
 
 
 @pytest.mark.parametrize("harm", ["errors", "noise", "log"])
-async def test_a_log_holds_few_lines_of_a_server_and_none_that_pose_as_ours(start, caplog, harm):
+async def test_the_log_has_few_lines_of_a_server_and_none_that_look_like_ours(start, caplog, harm):
     caplog.set_level(logging.DEBUG, "spindle")
     servers = await start(harm)
     await call(servers, "harm")
@@ -105,7 +105,7 @@ async def test_a_log_holds_few_lines_of_a_server_and_none_that_pose_as_ours(star
     assert not [line for line in logged(caplog) if line.startswith("ERROR")]
 
 
-async def test_a_flood_of_progress_comes_to_a_few_short_reports(start, host):
+async def test_a_flood_of_progress_becomes_a_few_short_notifications(start, host):
     servers = await start("progress")
     reporter = ItemReporter(host, McpToolCallItem("i", "h", "harm", "inProgress", {}))
     async with reporter:
@@ -124,19 +124,19 @@ async def test_only_an_answer_with_the_id_itself_answers_a_request(start, harm):
     assert (await call(servers, "fine")).startswith("fine")
 
 
-async def test_a_flood_of_requests_holds_nothing_up(start):
+async def test_a_flood_of_requests_delays_nothing(start):
     servers = await start("pings")
     assert await call(servers, "harm") == ""
     assert (await call(servers, "fine")).startswith("fine")
 
 
-async def test_a_question_without_measure_is_declined(start, host):
+async def test_an_oversized_elicitation_is_declined(start, host):
     servers = await start("question")
     assert await call(servers, "harm") == '{"action": "decline"}'
     assert host.asked == []
 
 
-async def test_a_list_that_changes_whenever_it_is_looked_at_is_looked_at_now_and_then(start):
+async def test_a_list_that_always_changes_is_fetched_at_intervals(start):
     servers = await start("changes")
     await call(servers, "harm")
     answers = [await call(servers, "fine") for _ in range(200)]
@@ -148,7 +148,7 @@ META: dict[str, Any] = {"codex_approval_kind": "mcp_tool_call", "Persist": ["alw
 
 
 @pytest.mark.parametrize("mode", ["form", "url"])
-async def test_a_question_does_not_pose_as_ours(nursery, host, mode):
+async def test_an_elicitation_cannot_look_like_our_approval_request(nursery, host, mode):
     servers = McpServers(nursery, host, Opening("/", {}, Warden()), {})
     host.answers.append(None)
     where = {"url": "https://x.test/", "elicitationId": "e"} if mode == "url" else {}

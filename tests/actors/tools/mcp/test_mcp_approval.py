@@ -1,4 +1,4 @@
-"""When the user is asked before a tool is called, how, and what the answers mean. The table is what Codex 0.124 does."""
+"""When the user is asked before a call, the request, and the answers. The table is the behaviour of Codex 0.124."""
 
 from typing import Any
 
@@ -47,14 +47,14 @@ def granular(elicitations):
         (granular(False), ReadOnlyPolicy()),
     ],
 )
-def test_what_a_tool_says_of_itself_decides(annotations, asked, policy, sandbox):
+def test_the_annotations_of_a_tool_decide(annotations, asked, policy, sandbox):
     assert asks(annotations, "auto", policy, sandbox) is asked
     assert asks(annotations, "prompt", policy, sandbox) is True
     assert asks(annotations, "approve", policy, sandbox) is False
 
 
 @pytest.mark.parametrize("mode", ["auto", "prompt", "approve"])
-def test_a_thread_that_is_never_to_ask_and_may_do_anything_is_not_asked(mode):
+def test_never_with_full_access_does_not_ask(mode):
     assert asks({"destructiveHint": True}, mode, "never", DangerFullAccessPolicy()) is False
 
 
@@ -62,7 +62,7 @@ def test_a_thread_that_is_never_to_ask_and_may_do_anything_is_not_asked(mode):
     ("policy", "may"),
     [("never", False), ("on-request", True), ("untrusted", True), (granular(False), False), (granular(True), True)],
 )
-def test_whether_a_server_may_ask_itself(policy, may):
+def test_which_policies_allow_elicitations(policy, may):
     assert may_elicit(policy) is may
 
 
@@ -112,5 +112,5 @@ def test_answers(answer, means):
     assert verdict(given, "auto") == means
 
 
-def test_what_is_always_asked_is_not_remembered():
+def test_mode_prompt_is_not_remembered():
     assert verdict(McpServerElicitationRequestResponse("accept", {}, {"persist": "session"}), "prompt") == Verdict()

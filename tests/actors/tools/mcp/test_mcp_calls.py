@@ -1,4 +1,4 @@
-"""A call of the model: the item, the question, the call, what the model reads, and what is left when it is interrupted."""
+"""A call of the model: the item, the approval, the request, the answer to the model, and an interrupt."""
 
 import re
 import sys
@@ -9,8 +9,7 @@ import trio
 from tests.rpc.mcp.played import ECHO, WRITE
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from spindle.actors.tools.interface import Permission
-from spindle.actors.tools.mcp.calls import Call
+from spindle.actors.tools.interface import Call, Permission
 from spindle.actors.tools.mcp.results import Outcome, aborted_output, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.tools import find, functions, namespaces
@@ -38,7 +37,7 @@ class Turn:
 
         async def work():
             with scope or trio.CancelScope():
-                self.outputs.append(await run(Call("call-1", arguments), self.host))
+                self.outputs.append(await run(Call(id="call-1", name="tool", payload=arguments), self.host))
 
         self.nursery.start_soon(work)
 
@@ -125,7 +124,7 @@ async def fail(turn, **answer):
     return await turn.output()
 
 
-async def test_what_a_tool_calls_an_error_is_a_result(turn):
+async def test_a_tool_error_is_a_result(turn):
     said = await fail(turn, result=HI | {"isError": True})
     assert said.endswith('[{"type":"text","text":"hi"}]')
     item = turn.item()
@@ -148,7 +147,7 @@ async def test_an_answer_that_is_no_result_is_a_failure(turn, result):
     assert turn.item().error.message == FAILED + "Unexpected response type"
 
 
-async def test_structured_content_is_what_the_model_reads(turn):
+async def test_the_model_gets_structured_content(turn):
     said = await fail(turn, result={"structuredContent": {"n": 1}})
     assert re.fullmatch(r'Wall time: \d\.\d{4} seconds\nOutput:\n\{"n":1\}', said)
     assert turn.item().result.structured_content == {"n": 1}
@@ -217,7 +216,7 @@ async def test_progress(turn):
     }
 
 
-async def test_a_tool_that_asks_waits_for_the_user(turn):
+async def test_a_tool_that_needs_approval_waits_for_the_user(turn):
     scope = trio.CancelScope()
     turn.start("write", scope=scope)
     await wait_all_tasks_blocked()
@@ -276,7 +275,7 @@ async def test_hooks_answer_for_the_user(turn, mock_clock):
     assert not turn.host.asked
 
 
-async def test_hooks_are_told_of_what_has_succeeded(turn):
+async def test_hooks_get_successful_calls(turn):
     for result in (HI, HI | {"isError": True}):
         turn.start()
         asked = await turn.played.hear()
@@ -286,7 +285,7 @@ async def test_hooks_are_told_of_what_has_succeeded(turn):
 
 
 @pytest.mark.parametrize(("persist", "always"), [("session", []), ("always", [("tiny", "write")])])
-async def test_a_tool_allowed_for_longer_is_not_asked_about_again(turn, persist, always):
+async def test_a_tool_allowed_for_the_session_is_not_asked_about_again(turn, persist, always):
     turn.host.answers.append(McpServerElicitationRequestResponse("accept", {}, {"persist": persist}))
     for _ in range(2):
         turn.start("write")

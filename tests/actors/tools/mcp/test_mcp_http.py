@@ -71,7 +71,7 @@ async def test_a_stream_carries_progress_questions_and_the_answer(web, start, nu
     assert found == [{"content": []}]
 
 
-async def test_what_the_server_says_by_itself_comes_by_its_own_stream(web, start):
+async def test_notifications_come_by_the_servers_own_stream(web, start):
     web.stream = as_events({"method": "notifications/tools/list_changed"}, trio.Event())
     await start()
     while len(web.sent("tools/list")) < 2:
@@ -133,7 +133,7 @@ async def test_a_server_that_moved_its_path(web, start):
     assert [request.target for request in web.requests if request.method == "POST"] == ["/mcp", *["/mcp/"] * 3]
 
 
-async def test_our_headers_are_not_taken_elsewhere(web, start):
+async def test_our_headers_are_not_sent_to_another_origin(web, start):
     web.first = Answer(307, headers={"location": f"http://localhost:{web.port}/mcp"})
     server = await start({"T": "t"}, bearer_token_env_var="T")
     assert server.state == "failed"
@@ -146,13 +146,13 @@ async def test_a_refused_handshake(web, start):
     assert server.reason == "handshaking with MCP server failed: HTTP status 401: who are you"
 
 
-async def test_nobody_listens(start):
+async def test_a_server_that_does_not_listen(start):
     server = await start(url="http://127.0.0.1:1/mcp")
     assert server.reason.startswith("handshaking with MCP server failed: HTTP request failed: http://127.0.0.1:1/mcp: ")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x/", "http://[::"])
-async def test_urls_of_no_use(start, url):
+async def test_invalid_urls(start, url):
     server = await start(url=url)
     assert server.state == "failed"
     assert "handshaking with MCP server failed" in server.reason
@@ -162,7 +162,7 @@ async def test_urls_of_no_use(start, url):
     ("user", "token", "reason"),
     [("ann:sk-user@", "sk-token", "key=…"), ("", "sk-token\r\nx: y", "a header has a value that cannot be sent")],
 )
-async def test_why_a_server_failed_holds_no_key(web, start, caplog, user, token, reason):
+async def test_the_error_of_a_server_contains_no_key(web, start, caplog, user, token, reason):
     url = f"http://{user}127.0.0.1:{9 if user else web.port}/mcp?key=sk-query"
     server = await start({"TOKEN": token}, url=url, bearer_token_env_var="TOKEN")
     assert server.state == "failed"
@@ -170,6 +170,6 @@ async def test_why_a_server_failed_holds_no_key(web, start, caplog, user, token,
     assert "sk-" not in server.reason + caplog.text
 
 
-async def test_a_token_that_is_not_there(start):
+async def test_a_missing_token(start):
     server = await start(bearer_token_env_var="TOKEN")
     assert server.reason == "Environment variable TOKEN for MCP server 'web' is not set"

@@ -1,4 +1,4 @@
-"""What the model is offered: names that fit, and schemas that every model takes. The cases were put to Codex 0.124."""
+"""The offer to the model: valid names, and reduced schemas. The cases were sent to Codex 0.124."""
 
 import hashlib
 from typing import Any
@@ -61,7 +61,7 @@ def test_names_have_letters_digits_and_underscores_and_are_sorted():
     assert [name for name, _ in names(server("b", "t"), server("a", "t"))] == ["mcp__a__", "mcp__b__"]
 
 
-def test_names_that_would_be_the_same_end_in_a_hash():
+def test_equal_names_end_in_a_hash():
     made = server("tiny", "a.b", "a_b", "c")
     (_, tools), *_ = names(made)
     assert tools[2] == "c"
@@ -73,7 +73,7 @@ def test_names_that_would_be_the_same_end_in_a_hash():
     assert real["a_b_" + digest] == "a.b"
 
 
-def test_servers_whose_names_would_be_the_same_end_in_a_hash():
+def test_equal_server_names_end_in_a_hash():
     spaces = names(server("a-b", "t"), server("a_b", "t"), server("z", "t"))
     assert [len(name) for name, _ in spaces] == [23, 23, 8]
     assert len({name for name, _ in spaces}) == 3
@@ -160,7 +160,7 @@ def test_the_schema_of_a_member(given, cut):
     assert input_schema({"properties": {"m": given}})["properties"] == {"m": cut}
 
 
-def test_a_schema_without_end_is_cut_off():
+def test_a_very_deep_schema_is_cut_off():
     deep: dict[str, Any] = {}
     for _ in range(5000):
         deep = {"properties": {"x": deep}}

@@ -1,4 +1,4 @@
-"""Servers as real processes: how they are started, that none is left, and that a bad one ends as well."""
+"""Servers as real processes: their start, and that no process is left, even of a bad one."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ def opening(tmp_path):
 
 @pytest.fixture
 def processes(monkeypatch):
-    """Every process that is started."""
+    """All processes that were started."""
     started = []
 
     async def start(*args):
@@ -41,7 +41,7 @@ def processes(monkeypatch):
 
 
 def alive(groups):
-    """Which of the process groups still have a process that is more than a zombie nobody has fetched yet."""
+    """The process groups that still have a process that is no zombie."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -54,7 +54,7 @@ def alive(groups):
 
 
 def has_children():
-    """Whether this process has any child left, fetched or not."""
+    """Whether this process has a child left, also a zombie."""
     try:
         os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
@@ -79,7 +79,7 @@ async def test_a_projects_server_is_not_started_when_its_program_has_changed(ope
     assert (server.state, server.reason) == ("failed", f"{script} has changed since it was approved")
 
 
-async def test_where_a_server_runs_and_what_it_is_given(nursery, opening, tiny, tmp_path, host):
+async def test_the_directory_and_the_environment_of_a_server(nursery, opening, tiny, tmp_path, host):
     servers = McpServers(nursery, host, opening, INFO)
     servers.configure({"tiny": tiny(env={"OWN": "o"}, env_vars=("SECRET", "MISSING"))})
     await servers.settled()
@@ -129,7 +129,7 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(nursery, opening,
         await server.call_tool("echo", {"text": "x"}, {})
 
 
-async def test_what_a_server_writes_beside_its_messages_goes_to_the_log(nursery, opening, tiny, caplog, host):
+async def test_a_servers_standard_error_goes_to_the_log(nursery, opening, tiny, caplog, host):
     caplog.set_level(logging.DEBUG, "spindle")
     servers = McpServers(nursery, host, opening, INFO)
     servers.configure({"tiny": tiny("chatty")})
@@ -149,7 +149,7 @@ async def test_what_a_server_writes_beside_its_messages_goes_to_the_log(nursery,
         McpServerConfig(name="tiny", command="true", cwd="/nonexistent"),
     ],
 )
-async def test_a_program_that_cannot_be_run(opening, config):
+async def test_a_program_that_cannot_start(opening, config):
     server = Server(config, opening, INFO)
     await server.run()
     assert server.error == (

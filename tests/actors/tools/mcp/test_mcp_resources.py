@@ -1,10 +1,10 @@
-"""Resources as the model reads them, and servers as clients ask about them."""
+"""Resources for the model, and requests of clients about servers."""
 
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp.calls import Call
+from spindle.actors.tools.interface import Call
 from spindle.actors.tools.mcp.opening import Opening
 from spindle.actors.tools.mcp.resources import call_resource_tool
 from spindle.actors.tools.mcp.servers import McpServers
@@ -61,8 +61,8 @@ T = '{"server":"%s","uriTemplate":"mem://{x}","name":"t"}'
         ),
     ],
 )
-async def test_what_the_model_reads(servers, host, name, arguments, server, said):
-    assert await call_resource_tool(servers, name, Call("call-1", arguments), host) == said
+async def test_the_answers_for_the_model(servers, host, name, arguments, server, said):
+    assert await call_resource_tool(servers, name, Call(id="call-1", name="tool", payload=arguments), host) == said
     (_, begun), (_, ended) = host.items()
     assert (begun.server, begun.tool, begun.status) == (server, name, "inProgress")
     assert (ended.status, ended.result.content) == ("completed", [{"type": "text", "text": said}])
@@ -77,8 +77,8 @@ async def test_what_the_model_reads(servers, host, name, arguments, server, said
         ("read_mcp_resource", '{"server": "nope", "uri": "u"}', "resources/read failed: unknown MCP server 'nope'"),
     ],
 )
-async def test_failures_are_told(servers, host, name, arguments, said):
-    assert await call_resource_tool(servers, name, Call("call-1", arguments), host) == said
+async def test_failures_are_answered(servers, host, name, arguments, said):
+    assert await call_resource_tool(servers, name, Call(id="call-1", name="tool", payload=arguments), host) == said
     ended = host.items()[1][1]
     assert (ended.status, ended.error.message) == ("failed", said)
 
@@ -93,8 +93,8 @@ async def test_failures_are_told(servers, host, name, arguments, said):
         ("list_mcp_resources", "{", "failed to parse function arguments: "),
     ],
 )
-async def test_arguments_of_no_use_make_no_item(servers, host, name, arguments, said):
-    assert (await call_resource_tool(servers, name, Call("call-1", arguments), host)).startswith(said)
+async def test_invalid_arguments_make_no_item(servers, host, name, arguments, said):
+    assert (await call_resource_tool(servers, name, Call(id="call-1", name="tool", payload=arguments), host)).startswith(said)
     assert (host.emitted, host.recorded) == ([], [])
 
 
@@ -150,13 +150,13 @@ async def test_status_comes_in_pages_by_name(opening, tiny):
         ("9", "cursor 9 exceeds total MCP servers 0"),
     ],
 )
-async def test_cursors_that_lead_nowhere(opening, cursor, said):
+async def test_invalid_cursors(opening, cursor, said):
     with pytest.raises(RpcError) as caught:
         await list_status({}, page(cursor=cursor), opening, INFO)
     assert (caught.value.code, caught.value.message) == (INVALID_REQUEST, said)
 
 
-async def test_a_server_that_does_not_start_is_listed_with_nothing(opening, tiny):
+async def test_a_failed_server_is_listed_with_empty_lists(opening, tiny):
     configs = {"dead": McpServerConfig(name="dead", command="/nonexistent"), "short": tiny("short", name="short")}
     listed = await list_status(configs, page(), opening, INFO)
     assert [(status.name, status.tools, status.resources) for status in listed.data] == [

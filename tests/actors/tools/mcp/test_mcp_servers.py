@@ -1,12 +1,11 @@
-"""The servers of a thread: start, failure, what they offer, questions, reload, sharing, and their end."""
+"""The servers of a thread: start, failure, offers, elicitations, reload, sharing, and end."""
 
 import pytest
 import trio
 from tests.rpc.mcp.played import ECHO, WRITE
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from spindle.actors.tools.mcp.servers import McpServers, UnknownServer
-from spindle.actors.tools.mcp.sharing import SharedServers
+from spindle.actors.tools.mcp.servers import McpServers, SharedServers, UnknownServer
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.storage.config import McpServerConfig
@@ -114,7 +113,7 @@ async def test_a_server_that_ends_before_it_is_ready(servers, host, opener):
     )
 
 
-async def test_a_slow_server_is_waited_for_until_its_time_is_up(servers, host, opener, mock_clock, nursery):
+async def test_a_slow_server_is_waited_for_until_its_deadline(servers, host, opener, mock_clock, nursery):
     servers.configure(configs("tiny", startup_timeout=3.0))
     played = await opener.opened()
     await played.hear()
@@ -156,7 +155,7 @@ async def test_a_changed_list_of_tools_is_offered(servers, opener):
     assert offered(servers) == {"mcp__tiny__": ["write"]}
 
 
-async def test_reload_leaves_alone_what_stays(servers, host, opener):
+async def test_reload_keeps_unchanged_servers(servers, host, opener):
     servers.configure(configs("gone", "stays", "changes"))
     for _ in range(3):
         await (await opener.opened()).get_ready(ECHO)
@@ -179,7 +178,7 @@ async def test_reload_leaves_alone_what_stays(servers, host, opener):
     assert (opener.started, opener.running) == (5, 3)
 
 
-async def test_reload_starts_again_what_is_dead(servers, opener):
+async def test_reload_restarts_ended_servers(servers, opener):
     servers.configure(configs("tiny"))
     played = await opener.opened()
     await played.get_ready(ECHO)
@@ -275,12 +274,12 @@ async def test_a_question_of_a_server_reaches_the_user(servers, host, params, as
         (McpServerElicitationRequestResponse("accept"), {"action": "accept", "content": {}}),
     ],
 )
-async def test_what_a_server_hears(servers, host, answer, told):
+async def test_the_result_that_a_server_gets(servers, host, answer, told):
     host.answers.append(answer)
     assert await servers.ask("tiny", {"message": "x"}) == told
 
 
-async def test_questions_that_reach_nobody(servers, host):
+async def test_invalid_or_forbidden_elicitations_are_declined(servers, host):
     assert await servers.ask("tiny", {"mode": "url", "message": "x"}) == {"action": "decline"}
     host.approval_policy = "never"
     assert await servers.ask("tiny", {"message": "x"}) == {"action": "decline"}

@@ -1,4 +1,4 @@
-"""A small MCP server on standard input and output, run as a process of its own; the first argument chooses a habit.
+"""A small MCP server on standard input and output, a separate process; the first argument chooses its behaviour.
 
 `deaf` goes on after the end of its input, `stubborn` after SIGTERM too, `mother` leaves a child behind when it ends,
 `chatty` writes what is no message, `silent` never answers, `short` ends at once, `bare` has no resource to read.

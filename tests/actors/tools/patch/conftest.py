@@ -1,4 +1,4 @@
-"""A folder to patch in, and the ways to fill it and to look at it."""
+"""A folder for patches, with methods to fill and inspect it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Codex 0.124 answered, showed and left on disk for a list of patches: the same here.
+"""The answers, items and files of Codex 0.124 for a list of patches: the same here.
 
 `agreed.jsonl` holds the observations, one a line: the files before, the patch, the answer to the model, the changes of
 the item (null: no item was made), and the files after. `{cwd}` stands for the working directory.

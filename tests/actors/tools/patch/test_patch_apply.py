@@ -1,4 +1,4 @@
-"""Applying is whole or not at all, and writes only where the plan said it would."""
+"""A patch is applied whole or not at all, and writes only the planned files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STEPS = ("open", "mkdir", "write", "link", "replace", "rename")
 
 
 class Failing:
-    """Counts the calls that change something, and fails one of them."""
+    """Counts the calls that change files, and fails one of them."""
 
     def __init__(self, monkeypatch, fail_at: int | None) -> None:
         self.calls: list[str] = []
@@ -79,7 +79,7 @@ def test_a_failure_at_any_step_leaves_every_file_as_it_was(fail_at, tree, tmp_pa
     assert {name: os.stat(tree.root / name).st_ino for name in FILES} == {name: stat.st_ino for name, stat in before.items()}
 
 
-def test_what_could_not_be_taken_back_is_named(tree, monkeypatch):
+def test_files_that_could_not_be_restored_are_named(tree, monkeypatch):
     tree.write(FILES)
     planned = tree.plan(BODY)
     real = os.rename
@@ -98,7 +98,7 @@ def test_what_could_not_be_taken_back_is_named(tree, monkeypatch):
         outcome = apply(planned)
     assert outcome.stderr == (
         f"Failed to delete file {tree.root}/c.txt\n"
-        f"These files were changed before that, and stay changed:\n{tree.root}/b.txt\n"
+        f"These files were changed and could not be restored:\n{tree.root}/b.txt\n"
     )
     assert tree.read() == {"b.txt": b"one\nzwei\n", "c.txt": b"gone\n", "m.txt": b"one\n"}
 
@@ -126,12 +126,12 @@ def test_an_old_file_that_cannot_be_put_back_is_not_lost(tree, monkeypatch):
     assert tree.read() == {"b.txt": b"one\ntwo\n", kept[0]: b"gone\n", "m.txt": b"one\n"}
     assert outcome.stderr == (
         f"Failed to delete file {tree.root}/m.txt\n"
-        "These files were changed before that, and stay changed:\n"
+        "These files were changed and could not be restored:\n"
         f"{tree.root}/c.txt (as it was: {os.path.realpath(tree.root)}/{kept[0]})\n"
     )
 
 
-def test_a_bug_in_the_middle_is_taken_back_too(tree, monkeypatch):
+def test_a_bug_in_the_middle_is_undone_too(tree, monkeypatch):
     tree.write(FILES)
     planned = tree.plan(BODY)
     real = applying._commit
@@ -166,7 +166,7 @@ def test_a_file_that_no_longer_fits_fails_with_the_reason(tree):
 
 
 @pytest.mark.parametrize("what", ["file", "folder", "new folder"])
-def test_a_link_that_came_in_since_the_plan_is_not_followed(what, tree, tmp_path):
+def test_a_link_made_after_the_plan_is_not_followed(what, tree, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "a.txt").write_text("one\n")
@@ -186,7 +186,7 @@ def test_a_link_that_came_in_since_the_plan_is_not_followed(what, tree, tmp_path
     assert sorted(os.listdir(outside)) == ["a.txt"]
 
 
-def test_a_link_that_comes_in_at_the_last_moment_is_not_followed(tree, tmp_path, monkeypatch):
+def test_a_link_made_at_the_last_moment_is_not_followed(tree, tmp_path, monkeypatch):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "a.txt").write_text("one\n")
@@ -223,7 +223,7 @@ def test_a_file_that_changes_at_the_last_moment_is_not_overwritten(tree, monkeyp
 
 
 def test_folders_that_were_made_are_removed_where_they_were_made(tree, tmp_path, monkeypatch):
-    """A link that has come into their place leads to a folder of the same name, which is empty too."""
+    """A link in their place leads to an empty folder of the same name."""
     victim = tmp_path / "victim"
     (victim / "b").mkdir(parents=True)
 

@@ -1,4 +1,4 @@
-"""Which patches a confinement lets through without asking, with the user's leave, and never."""
+"""Which patches a confinement allows, allows after an approval, and never allows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def judged(tree, path, policy, tmpdir=None, granted=NOTHING, hunk="*** Add File:
 
 
 @pytest.mark.parametrize("policy", [DangerFullAccessPolicy(), ExternalSandboxPolicy()])
-def test_without_a_sandbox_of_ours_anything_goes(policy, tree):
+def test_without_a_confinement_every_patch_is_allowed(policy, tree):
     assert judged(tree, "/etc/x", policy) is None
     assert judged(tree, "home/config.toml", policy) is None
 
@@ -40,7 +40,7 @@ def test_read_only_lets_nothing_through(tree):
     assert judged(tree, "a", ReadOnlyPolicy()) == (os.path.realpath(tree.root / "a"), BLOCKED)
 
 
-def test_what_is_granted_is_writable_under_read_only_too(tree):
+def test_granted_folders_are_writable_under_read_only(tree):
     (tree.root / "sub").mkdir()
     granted = Grants({str(tree.root / "sub"): "write"}, network=False)
     assert judged(tree, "sub/a", ReadOnlyPolicy(), granted=granted) is None
@@ -59,7 +59,7 @@ def test_the_working_directory_is_writable(path, tree):
         *("home/x", "home/sub/x"),
     ],
 )
-def test_what_lies_outside_or_is_guarded_is_not(path, tree):
+def test_outside_and_protected_paths_are_not_writable(path, tree):
     real = os.path.realpath(os.path.join(tree.root, path))
     assert judged(tree, path, workspace()) == (real, OUTSIDE)
 
@@ -82,7 +82,7 @@ def test_the_homes_own_files_are_sealed_even_where_they_are_granted(name, hunk, 
     assert judged(tree, f"home/{name}", policy, granted=granted, hunk=hunk) == (real, "sealed")
 
 
-def test_where_a_link_in_the_home_leads_is_sealed(tree, tmp_path):
+def test_the_target_of_a_link_in_the_home_is_sealed(tree, tmp_path):
     dotfiles = tmp_path / "dotfiles"
     dotfiles.mkdir()
     (dotfiles / "config.toml").write_text("a\n")
@@ -95,7 +95,7 @@ def test_where_a_link_in_the_home_leads_is_sealed(tree, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sandbox/enter.py", "sandbox/seccomp.py", "sandbox/new.py", "commands/warden.py"])
-def test_what_confines_the_next_command_is_sealed(name, tree, monkeypatch):
+def test_the_code_that_confines_the_next_command_is_sealed(name, tree, monkeypatch):
     tree.write({"spindle/sandbox/confinement.py": "", f"spindle/{name}": "a\n"})
     monkeypatch.setattr(confinements, "__file__", str(tree.root / "spindle/sandbox/confinement.py"))
     real = os.path.realpath(tree.root / "spindle" / name)
@@ -117,12 +117,12 @@ def test_further_roots_and_temporary_folders_are_writable_unless_excluded(tree, 
         assert judged(tree, path, shut, temporary) == (os.path.realpath(path), OUTSIDE)
 
 
-def test_a_root_that_is_missing_is_none_as_for_commands(tree, tmp_path):
+def test_a_missing_root_is_left_out_as_for_commands(tree, tmp_path):
     missing = tmp_path / "missing"
     assert judged(tree, missing / "a", workspace(str(missing))) == (os.path.realpath(missing / "a"), OUTSIDE)
 
 
-def test_a_root_behind_a_link_that_may_be_turned_is_none(tree, tmp_path):
+def test_a_root_behind_a_replaceable_link_is_left_out(tree, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (tree.root / "link").symlink_to(outside)
@@ -148,7 +148,7 @@ def test_both_ends_of_a_move_count(tree, tmp_path):
 
 
 def metadata(tree, name):
-    """Metadata that lies elsewhere: where a file or a link says."""
+    """Metadata elsewhere, named by a file or a link."""
     match name:
         case "gitdir":
             tree.write({".git": "gitdir: meta\n", "meta/commondir": "../common\n", "meta/config": "", "common/config": ""})
@@ -164,7 +164,7 @@ def metadata(tree, name):
         *((name, path) for name in (".git", ".codex", ".agents") for path in ("real/x", f"{name}/x", "real/config", "new")),
     ],
 )
-def test_where_metadata_lies_elsewhere_it_is_guarded_there(name, path, tree):
+def test_metadata_elsewhere_is_protected_there(name, path, tree):
     metadata(tree, name)
     real = os.path.realpath(tree.root / path)
     assert judged(tree, path, workspace()) == (real, OUTSIDE)

@@ -1,4 +1,4 @@
-"""Bytes that a patch does not mean to change are kept: line ends, context, links, modes."""
+"""A patch keeps the bytes that it does not change: line ends, context, links, modes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_file_that_an_earlier_hunk_removed_is_missing(body, tree):
 @pytest.mark.parametrize(
     ("body", "doing"), [(UPDATE + "@@\n-one\n+x\n", "file to update "), ("*** Delete File: b.txt\n", "")]
 )
-def test_what_is_no_text_is_named_and_left_alone(data, why, body, doing, tree):
+def test_a_file_that_is_no_text_is_named_and_unchanged(data, why, body, doing, tree):
     tree.write({"b.txt": data})
     with pytest.raises(PatchError) as caught:
         tree.plan(body)
@@ -88,7 +88,7 @@ def test_a_binary_file_can_be_replaced(tree):
 
 
 @pytest.mark.parametrize("special", ["fifo", "large", "loop"])
-def test_what_is_no_ordinary_file_is_refused_without_waiting_for_it(special, tree, monkeypatch):
+def test_a_special_file_is_refused_without_waiting_for_it(special, tree, monkeypatch):
     path = tree.root / "b.txt"
     if special == "fifo":
         os.mkfifo(path)
@@ -102,7 +102,7 @@ def test_what_is_no_ordinary_file_is_refused_without_waiting_for_it(special, tre
 
 
 @pytest.mark.parametrize("path", ["a\0b", "\udc80"])
-def test_a_path_that_cannot_be_is_refused(path, tree):
+def test_an_impossible_path_is_refused(path, tree):
     with pytest.raises(PatchError, match=r"^apply_patch verification failed: invalid patch: "):
         tree.plan(f"*** Add File: {path}\n+x\n")
 
@@ -149,7 +149,7 @@ def test_a_link_that_the_patch_removes_is_no_longer_followed_by_it(tree):
     assert tree.read() == {"b.txt": b"a\n", "l": b"x\n"}
 
 
-def test_the_touched_paths_are_those_that_links_lead_to(tree, tmp_path):
+def test_the_touched_paths_are_the_targets_of_links(tree, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (tree.root / "d").symlink_to(outside)

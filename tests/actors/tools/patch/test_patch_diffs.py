@@ -1,4 +1,4 @@
-"""Diffs: right for any two texts, small where that is cheap, bounded where it is not."""
+"""Diffs: correct for any two texts, shortest if that is cheap, of bounded cost otherwise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXTS = st.lists(st.sampled_from(["a\n", "b\n", "c\n", "d\n"]), max_size=25)
 
 
 def edits(old, new):
-    """How many lines the matching leaves over, after checking that it is one."""
+    """Check the matching; returns how many lines it leaves."""
     at = other = 0
     for run in matching(old, new):
         assert run.old >= at
@@ -28,7 +28,7 @@ def edits(old, new):
 
 
 def fewest(old, new):
-    """The same by the textbook's table."""
+    """The same with a textbook table."""
     row = [0] * (len(new) + 1)
     for line in old:
         corner = 0
@@ -108,7 +108,7 @@ def test_changes_that_are_near_share_a_hunk():
 
 
 def applied(old, diff):
-    """What a reader of the diff makes of the old text."""
+    """The old text with the diff applied."""
     new, at = [], 0
     for line in diff:
         if line.startswith("@@"):

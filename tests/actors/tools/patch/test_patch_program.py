@@ -1,4 +1,4 @@
-"""`apply_patch` as a program that scripts call: what it takes and says, and the folder that it is found in."""
+"""`apply_patch` as a program for scripts: its arguments and output, and the folder of its launcher."""
 
 import io
 import json
@@ -18,7 +18,7 @@ UPDATE = "*** Begin Patch\n*** Update File: a.txt\n@@\n-hi\n+ho\n*** End Patch\n
 
 @pytest.fixture
 def applied(tree, monkeypatch):
-    """applied(*arguments, given) -> what the program says, run in the tree."""
+    """applied(*arguments, given) -> the result of the program in the tree."""
     monkeypatch.chdir(tree.root)
     return lambda *arguments, given=b"": run(arguments, io.BytesIO(given))
 
@@ -47,7 +47,7 @@ def test_a_patch_comes_as_the_argument_or_on_standard_input(applied, tree):
         (("*** Begin Patch\n*** End Patch",), b"", 1, "No files were modified.\n"),
     ],
 )
-def test_what_it_cannot_take_is_told(applied, tree, arguments, given, code, complaint):
+def test_invalid_arguments_are_reported(applied, tree, arguments, given, code, complaint):
     assert applied(*arguments, given=given) == (code, "", complaint)
     assert not tree.read()
 
@@ -60,7 +60,7 @@ def test_a_patch_that_does_not_fit_says_where(applied, tree):
     assert applied(UPDATE) == (1, "", missing)
 
 
-def test_a_folder_that_is_gone_is_told(applied, tree):
+def test_a_missing_folder_is_reported(applied, tree):
     tree.root.rmdir()
     assert applied(ADD) == (1, "", "No such file or directory\n")
 
@@ -74,13 +74,13 @@ def test_it_is_found_under_both_names_and_needs_nothing_of_its_environment(found
     assert tree.read() == {"a.txt": b"hi\n"}
 
 
-def test_what_it_says_goes_where_it_belongs(found, tree):
+def test_output_and_errors_go_to_their_streams(found, tree):
     done = subprocess.run([f"{found.folder}/apply_patch", "x"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "Invalid patch: The first line of the patch must be '*** Begin Patch'\n"
 
 
-def test_it_starts_without_what_it_does_not_need(found):
+def test_it_starts_without_modules_it_does_not_need(found):
     program = "import sys, spindle.actors.tools.patch.program as p; import json; print(json.dumps(sorted(sys.modules)))"
     interpreter = Path(found.folder, "apply_patch").read_text().split()[2]
     paths = list(found.readable[1:])

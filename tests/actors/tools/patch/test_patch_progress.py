@@ -1,4 +1,4 @@
-"""A patch as it is written."""
+"""A patch while the model writes it."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def told(turn):
     return [(event.item_id, [(change.path, change.diff) for change in event.changes]) for event in turn.events]
 
 
-def test_the_first_change_is_told_at_once_and_the_last_at_the_end(a_turn):
+def test_the_first_change_is_sent_at_once_and_the_last_at_the_end(a_turn):
     turn: Any = a_turn()
     progress = PatchProgress(turn, lambda: 0.0)
     progress.feed(InputDelta("*** Begin Patch\n", "i"))
@@ -30,7 +30,7 @@ def test_the_first_change_is_told_at_once_and_the_last_at_the_end(a_turn):
     assert len(turn.events) == 2
 
 
-def test_other_calls_are_passed_over(a_turn):
+def test_other_calls_are_ignored(a_turn):
     turn: Any = a_turn()
     progress = PatchProgress(turn, lambda: 0.0)
     progress.feed(ItemAdded(call("other")))

@@ -1,4 +1,4 @@
-"""Finding lines: where a slow and simple search finds them, and until it is interrupted."""
+"""Finding lines: as a simple search does, and until it is interrupted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINE = st.sampled_from(["", "a", "a ", " a", "b", "“b”", '"b"', "\ta", "a\r"
 
 
 def simply(lines, wanted, start, at_end):
-    """As the docstring of `seek` has it."""
+    """A simple search by the docstring of `seek`."""
     last = len(lines) - len(wanted)
     for form in (unended, str.rstrip, str.strip, plain):
         for at in [last] if at_end else range(start, last + 1):

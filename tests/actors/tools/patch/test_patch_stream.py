@@ -1,4 +1,4 @@
-"""A patch is shown while it is written: whole lines only, not too often, and all of it in the end."""
+"""A patch is sent while it is written: whole lines, at intervals, and completely in the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHOLE = (
 
 @pytest.mark.parametrize("size", [1, 2, 7, 50, 1000])
 @pytest.mark.parametrize("wrap", ["{}", "<<'EOF'\n{}EOF\n", "\n{}"])
-def test_the_last_report_is_the_whole_patch(size, wrap):
+def test_the_last_changes_are_the_whole_patch(size, wrap):
     text = wrap.format(PATCH)
     stream = PatchStream()
     reports = [stream.feed(text[at : at + size], float(at)) for at in range(0, len(text), size)]
@@ -35,7 +35,7 @@ def test_the_last_report_is_the_whole_patch(size, wrap):
     assert stream.finish() is None
 
 
-def test_reports_keep_their_distance():
+def test_changes_are_sent_at_intervals():
     stream = PatchStream()
     assert stream.feed("*** Begin Patch\n", 0.0) is None
     assert stream.feed("*** Add File: a\n", 0.1) == (FileUpdateChange("a", AddChange(), ""),)
@@ -47,13 +47,13 @@ def test_reports_keep_their_distance():
 
 
 @pytest.mark.parametrize("text", ["foo\n*** Begin Patch\n*** Add File: a\n", "*** Begin Patch\nfoo\n*** Add File: a\n"])
-def test_what_is_no_patch_is_not_shown(text):
+def test_text_that_is_no_patch_is_not_shown(text):
     stream = PatchStream()
     assert stream.feed(text, 0.0) is None
     assert stream.finish() is None
 
 
-def test_what_follows_the_end_is_not_shown():
+def test_text_after_the_end_is_not_shown():
     stream = PatchStream()
     stream.feed("*** Begin Patch\n*** Add File: a\n*** End Patch\n", 0.0)
     assert stream.feed("*** Add File: b\n", 9.0) is None

@@ -1,4 +1,4 @@
-"""How the tool is offered and called, and what is said about a patch afterwards."""
+"""The offer, the calls, and the results of the tool."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_arguments_of_another_form_are_refused(arguments, why):
     assert str(caught.value).startswith(f"failed to parse function arguments: {why}")
 
 
-def test_what_the_model_is_told(tree):
+def test_the_answers_to_the_model(tree):
     outcome = evolve(tree.apply("*** Add File: a.txt\n+x\n"), seconds=0.149)
     told = "Success. Updated the following files:\nA a.txt\n"
     assert plain_output(outcome) == f"Exit code: 0\nWall time: 0.1 seconds\nOutput:\n{told}"
@@ -112,7 +112,7 @@ def test_the_event_of_the_rollout_reads_back_as_the_item(tree):
     assert EVENTS["patch_apply_end"](event) == {key: value for key, value in item.items() if key != "id"}
 
 
-def test_the_events_of_what_did_not_happen(tree):
+def test_the_events_of_patches_that_were_not_applied(tree):
     tree.write({"d": ""})
     planned = tree.plan("*** Add File: d/x\n+x\n")
     _, failed = applied_event("call", "turn", tree.apply("*** Add File: d/x\n+x\n"))

@@ -100,7 +100,7 @@ def test_the_changes_of_a_turn_add_up(bodies, diff, repository):
         ),
     ],
 )
-def test_moves_are_shown_as_what_they_come_to(bodies, diff, repository):
+def test_moves_are_combined(bodies, diff, repository):
     assert after(repository, *bodies)[-1] == diff
 
 
@@ -136,7 +136,7 @@ def git_name(data):
     return hashed.stdout.decode().strip()
 
 
-def test_binary_and_large_files_are_said_to_differ(repository, monkeypatch):
+def test_binary_and_large_files_are_shown_as_differing(repository, monkeypatch):
     repository.write({"bin": b"\0\xff\1", "large": "x\n" * 600})
     monkeypatch.setattr(turn_diff, "SHOWN_BYTES", 1000)
     diff = after(repository, "*** Add File: bin\n+x\n*** Delete File: large\n")[-1]
@@ -149,7 +149,7 @@ def test_binary_and_large_files_are_said_to_differ(repository, monkeypatch):
     )
 
 
-def test_what_is_remembered_of_a_turn_is_bounded(repository, monkeypatch):
+def test_the_text_kept_for_a_turn_is_bounded(repository, monkeypatch):
     repository.write(dict.fromkeys("cde", "one\n"))
     monkeypatch.setattr(turn_diff, "KEPT_BYTES", 9)
     diff = after(repository, "".join(f"*** Update File: {name}\n@@\n-one\n+two\n" for name in "cde"))[-1]
@@ -209,7 +209,7 @@ def test_a_link_to_a_name_that_is_no_utf_8_is_shown(repository):
     turn.render().encode()
 
 
-def test_what_a_link_has_come_in_front_of_is_not_shown(tree, tmp_path):
+def test_a_file_behind_a_new_link_is_not_shown(tree, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "a.txt").write_text("the secret of another folder\n")

@@ -1,4 +1,4 @@
-"""The patches of a turn: questions, items, the diff, and what the model is answered."""
+"""The patches of a turn: approvals, items, the diff, and the answers to the model."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def file(tmp_path):
     return tmp_path / "cwd/a.txt"
 
 
-async def test_a_patch_in_the_workspace_is_applied_shown_and_kept(a_turn, add, file):
+async def test_a_patch_in_the_workspace_is_applied_shown_and_recorded(a_turn, add, file):
     turn = a_turn("never", WORKSPACE)
     outcome = await add(turn)
     assert outcome.success
@@ -63,7 +63,7 @@ async def test_a_patch_in_the_workspace_is_applied_shown_and_kept(a_turn, add, f
     assert (entry["type"], entry["status"]) == ("patch_apply_end", "completed")
 
 
-async def test_the_end_of_the_turn_tells_the_diff_again_if_there_is_one(a_turn, add, patches):
+async def test_the_end_of_the_turn_sends_the_diff_again_if_there_is_one(a_turn, add, patches):
     turn = a_turn("never", WORKSPACE)
     await patches.finish(turn)
     assert not turn.events
@@ -76,7 +76,7 @@ async def test_the_end_of_the_turn_tells_the_diff_again_if_there_is_one(a_turn, 
 
 
 @pytest.mark.parametrize("approval", ["never", GRANULAR])
-async def test_what_needs_an_approval_that_nobody_may_be_asked_for_is_refused_without_an_item(
+async def test_a_patch_is_refused_without_an_item_if_asking_is_forbidden(
     a_turn, add, file, approval
 ):
     turn = a_turn(approval, ReadOnlyPolicy())
@@ -111,7 +111,7 @@ async def test_the_user_is_asked_after_the_item_has_begun(a_turn, add, file, app
     assert file.exists()
 
 
-async def test_cancelled_between_its_beginning_and_the_disk_its_item_ends_too(a_turn, add, file):
+async def test_cancelled_before_it_is_applied_its_item_is_completed(a_turn, add, file):
     turn = a_turn("never", WORKSPACE)
     with trio.CancelScope() as scope:
         turn.emit = lambda params: (turn.events.append(params), scope.cancel())
@@ -121,7 +121,7 @@ async def test_cancelled_between_its_beginning_and_the_disk_its_item_ends_too(a_
     assert not file.exists()
 
 
-async def test_a_patch_declined_is_told_and_kept_as_such(a_turn, add, file):
+async def test_a_declined_patch_is_sent_and_recorded(a_turn, add, file):
     turn = a_turn("untrusted", WORKSPACE)
     turn.answers += ["decline", "cancel"]
     with pytest.raises(ToolRefused, match="patch rejected by user"):
@@ -196,7 +196,7 @@ async def test_a_patch_sent_as_a_command_is_answered_as_the_command_is(a_turn, p
         await commands.take(tool, ["/bin/bash", "-lc", ADD], turn.cwd, "call-3", turn)
 
 
-def test_what_may_hold_a_patch_is_suspected(patches, a_call):
+def test_a_call_that_may_contain_a_patch_is_suspected(patches, a_call):
     commands = PatchCommands(patches, grammar=False)
     assert commands.suspects(a_call("exec_command", json.dumps({"cmd": f"apply_patch <<E\n{ADD}E"})))
     assert not commands.suspects(a_call("exec_command", '{"cmd": "ls"}'))

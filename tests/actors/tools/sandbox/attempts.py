@@ -1,4 +1,4 @@
-"""Attempts to get out of a sandbox, as programs that say whether they did: the one table of them.
+"""The table of attempts to get out of a sandbox: programs that report whether they did.
 
 Each prints `held: <why>` or `escaped`. They find their way by the environment: WS may be written by default, OUT may not,
 CODEX_HOME is the Codex home, OUTER the process id of the server. Those that need services find them in the folder SOCKETS
@@ -41,7 +41,7 @@ def program(body: str) -> str:
 
 @frozen
 class Attempt:
-    """`body` raises where it is held. `root` means that only root gets anywhere without a sandbox.
+    """`body` raises if it is refused. `root`: only root succeeds without a sandbox.
 
     `open_to` names the mechanisms that do not hold it.
     """
@@ -52,7 +52,7 @@ class Attempt:
     open_to: frozenset[str] = frozenset()
 
     def held(self, mechanism: str) -> bool:
-        """Whether `mechanism` is expected to hold it."""
+        """Whether `mechanism` must refuse it."""
         return mechanism not in self.open_to
 
 
@@ -313,6 +313,6 @@ fcntl.ioctl(os.open("/dev/tty", os.O_RDWR), 0x5412, b"x")
 """,
     ),
 ]
-"""Only where a command has a session of its own, and maybe a terminal."""
+"""Only for commands with a new session, and maybe a terminal."""
 
 ALL = [*FILES, *PRIVILEGES, *PROCESSES, *OFFLINE, *SERVICES, *TURNS]

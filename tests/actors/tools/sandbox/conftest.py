@@ -1,4 +1,4 @@
-"""A small world with a workspace, a home and things outside, and programs run in it, confined by each mechanism."""
+"""A workspace, a home and files outside, and programs that run there confined by each mechanism."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What attempts find their way by."""
+        """The environment of attempts."""
         own = {"WS": str(self.ws), "OUT": str(self.out), "CODEX_HOME": str(self.home), "OUTER": str(os.getpid())}
         return {**os.environ, **own}
 
     def policy(self, *roots: Path, network: bool = False) -> WorkspaceWritePolicy:
-        """Writing in the workspace and below `roots`, not in the shared folders for temporary files (the world is in one)."""
+        """Writing in the workspace and `roots`, but not in the shared temporary folders (the world is in one)."""
         return WorkspaceWritePolicy(
             [str(root) for root in roots], network_access=network, exclude_slash_tmp=True, exclude_tmpdir_env_var=True
         )
@@ -81,7 +81,7 @@ class Confiner:
 
     @property
     def mounts(self) -> bool:
-        """Whether the mechanism holds paths by mounts, and has namespaces."""
+        """Whether the mechanism has mounts and namespaces."""
         return self.name != "landlock"
 
     async def run(
@@ -111,7 +111,7 @@ class Confiner:
 
 
 def run_to_end(command: Confined, world: World, **options: Any) -> subprocess.CompletedProcess[Any]:
-    """Run, with a deadline so that nothing hangs for ever; whoever keeps an end of the pipes open is waited for."""
+    """Run with a deadline; waits for every process that has the pipes open."""
     given = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": DEADLINE, **options}
     return subprocess.run(command.argv, env=command.env, cwd=world.ws, **given)
 

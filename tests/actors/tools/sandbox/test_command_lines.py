@@ -1,4 +1,4 @@
-"""The command lines and programs of the mechanisms, as far as they can be judged without running them."""
+"""The command lines and programs of the mechanisms, tested without running them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_seatbelt_says_the_rules_in_order_so_that_the_deepest_comes_last() -> No
     assert parameters["PIN_0"] == "/w/a"
 
 
-def test_seatbelt_leads_through_a_hidden_folder_to_what_is_shown_of_it() -> None:
+def test_seatbelt_allows_the_way_through_a_hidden_folder() -> None:
     rules = (Rule("/", "read"), Rule("/home", "none"), Rule("/home/skills", "read"))
     text, _ = seatbelt.profile(Confinement(rules, network=False))
     assert [line for line in text.splitlines() if "RULE_1" in line] == [
@@ -87,7 +87,7 @@ AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 def verdict(
     machine: str, network: bool, call: int, *arguments: int, audit: int | None = None, together: bool = False
 ) -> int:
-    """What the filter says to a call, by running its program as the kernel would."""
+    """The filter's verdict on a call, by interpreting its program as the kernel does."""
     data = struct.pack(
         "IIQ6Q", call, AUDIT[machine] if audit is None else audit, 0, *arguments, *[0] * (6 - len(arguments))
     )
@@ -167,7 +167,7 @@ PLACES = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
     base=st.sampled_from(["none", "read", "write"]),
     rules=st.dictionaries(PLACES, st.sampled_from(["none", "read", "write"]), max_size=4),
 )
-def test_what_is_granted_piece_by_piece_is_never_more_than_the_rules_and_never_less_for_a_file(
+def test_entry_by_entry_grants_are_never_more_than_the_rules_and_never_less_for_a_file(
     files: set[str], base: str, rules: dict[str, str]
 ) -> None:
     order = enter.ORDER

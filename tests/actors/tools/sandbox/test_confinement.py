@@ -51,7 +51,7 @@ def of_home(world: World) -> tuple[Rule, ...]:
     return (Rule(str(world.home), "none"), *folders)
 
 
-def test_full_access_and_a_sandbox_around_the_server_want_none(world: World) -> None:
+def test_full_access_and_an_external_sandbox_have_no_confinement(world: World) -> None:
     assert of_policy(DangerFullAccessPolicy(), world.place) is None
     assert of_policy(ExternalSandboxPolicy(), world.place) is None
 
@@ -61,7 +61,7 @@ def test_read_only_reads_everything_and_writes_nothing(world: World) -> None:
     assert confined(of_policy(ReadOnlyPolicy(network_access=True), world.place)).network
 
 
-def test_a_workspace_is_written_but_for_its_metadata(world: World) -> None:
+def test_a_workspace_is_writable_except_its_metadata(world: World) -> None:
     found = confined(of_policy(world.policy(), world.place))
     ws = str(world.ws)
     assert found.rules == (
@@ -76,7 +76,7 @@ def test_a_workspace_is_written_but_for_its_metadata(world: World) -> None:
     assert found.access(f"{ws}/.github") == "write"
 
 
-def test_temporary_folders_are_written_unless_excluded(world: World) -> None:
+def test_temporary_folders_are_writable_unless_excluded(world: World) -> None:
     place = evolve(world.place, tmpdir=str(world.out))
     every = confined(of_policy(WorkspaceWritePolicy(), place))
     assert (every.access(os.path.realpath("/tmp/x")), every.access(str(world.out))) == ("write", "write")
@@ -92,7 +92,7 @@ def test_roots_are_real_paths_and_missing_ones_are_left_out(world: World) -> Non
 
 
 def test_a_root_behind_a_link_that_a_command_may_replace_is_left_out(world: World) -> None:
-    """Else `ln -sfn / link` in one command would make everything writable to the next."""
+    """Otherwise `ln -sfn / link` in one command would make everything writable for the next."""
     (world.ws / "link").symlink_to(world.out)
     (world.root / "hop").symlink_to("ws/link/../out")
     for root in ("ws/link", "hop"):
@@ -103,13 +103,13 @@ def test_a_root_behind_a_link_that_a_command_may_replace_is_left_out(world: Worl
     assert found.access(str(world.out)) == "write"
 
 
-def test_a_link_that_leads_to_itself_leads_nowhere(world: World) -> None:
+def test_a_link_to_itself_is_left_out(world: World) -> None:
     (world.root / "loop").symlink_to("loop")
     found = confined(of_policy(world.policy(world.root / "loop"), world.place))
     assert found == of_policy(world.policy(), world.place)
 
 
-def test_restricted_reading_leaves_the_roots_and_what_programs_need(world: World) -> None:
+def test_restricted_reading_allows_the_roots_and_what_programs_need(world: World) -> None:
     policy = ReadOnlyPolicy(RestrictedReadAccess(True, [str(world.out)]))
     found = confined(of_policy(policy, world.place))
     assert found.access(str(world.home / "auth.json")) == "none"
@@ -134,7 +134,7 @@ def test_grants_add_to_a_policy(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "rules", "config.toml", "sessions"])
-def test_nobody_may_grant_the_homes_own_files(world: World, name: str) -> None:
+def test_the_homes_own_files_cannot_be_granted(world: World, name: str) -> None:
     granted = Grants({str(world.home / name): "write"}, network=False)
     found = confined(of_policy(ReadOnlyPolicy(), world.place, granted))
     assert found.access(str(world.home / name)) == ("read" if name else "none")
@@ -145,7 +145,7 @@ def test_a_home_that_may_not_be_read_stays_so(world: World) -> None:
     assert found.access(str(world.home / "auth.json")) == "none"
 
 
-def test_a_workspace_inside_the_home_is_written(world: World) -> None:
+def test_a_workspace_inside_the_home_is_writable(world: World) -> None:
     tree = world.home / "worktrees/w"
     tree.mkdir(parents=True)
     found = confined(of_policy(world.policy(), Place(str(tree), str(world.home))))
@@ -191,7 +191,7 @@ def test_a_grant_lists_folders(world: World) -> None:
     assert read({"network": None, "fileSystem": None}, world.place) == Grants({}, network=False)
 
 
-def test_none_beats_write_and_the_deeper_entry_beats_the_shallower(world: World) -> None:
+def test_none_overrides_write_and_a_deeper_entry_a_shallower_one(world: World) -> None:
     found = confined(
         of_profile(
             profile(
@@ -209,7 +209,7 @@ def test_none_beats_write_and_the_deeper_entry_beats_the_shallower(world: World)
     assert seen == {"x": "write", "sub/x": "none", "file": "read", ".git/hooks": "write", ".codex/x": "read"}
 
 
-def test_a_profile_of_everything_wants_no_sandbox(world: World) -> None:
+def test_a_profile_of_everything_has_no_confinement(world: World) -> None:
     everything = entry("write", type="special", value={"kind": "root"})
     assert of_profile(profile(everything, network=True), world.place) is None
     for less in (
@@ -237,7 +237,7 @@ def test_a_profile_of_everything_wants_no_sandbox(world: World) -> None:
         ("none*", set()),
     ],
 )
-def test_a_pattern_takes_away_what_it_matches(world: World, pattern: str, found: set[str]) -> None:
+def test_a_pattern_hides_what_it_matches(world: World, pattern: str, found: set[str]) -> None:
     (world.ws / "sub/deep").mkdir()
     for name in (".env", "a.key", "sub/.env", "sub/b.key", "sub/deep/.env"):
         (world.ws / name).touch()
@@ -246,7 +246,7 @@ def test_a_pattern_takes_away_what_it_matches(world: World, pattern: str, found:
 
 
 @pytest.mark.parametrize("name", ["enter.py", "seccomp.py"])
-def test_nobody_may_grant_what_confines_the_next_command(
+def test_the_code_that_confines_the_next_command_cannot_be_granted(
     world: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (world.ws / "sandbox").mkdir()
@@ -258,7 +258,7 @@ def test_nobody_may_grant_what_confines_the_next_command(
     assert str(world.ws / "sandbox") in found.sealed
 
 
-def test_a_pattern_is_looked_for_as_deep_as_the_profile_says(world: World) -> None:
+def test_a_pattern_is_searched_to_the_depth_of_the_profile(world: World) -> None:
     (world.ws / ".env").touch()
     (world.ws / "sub/.env").touch()
     pattern = entry("none", type="glob_pattern", pattern=f"{world.ws}/**/.env")
@@ -268,7 +268,7 @@ def test_a_pattern_is_looked_for_as_deep_as_the_profile_says(world: World) -> No
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (profile(entry("write", type="glob_pattern", pattern="*")), "only take access away"),
+        (profile(entry("write", type="glob_pattern", pattern="*")), "must have the access none"),
         (profile(entry("write", type="path", path="relative")), "not absolute"),
         (profile(entry("all", type="path", path="/x")), "unknown file system access"),
         (profile(entry("read", type="url", url="x")), "unknown kind of file system path"),
@@ -282,7 +282,7 @@ def test_a_broken_profile_is_refused(world: World, broken: JsonObject, message: 
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_a_git_file_that_is_none_points_nowhere(tmp_path: Path, kind: str) -> None:
+def test_an_invalid_git_file_is_ignored(tmp_path: Path, kind: str) -> None:
     if kind == "pipe":
         os.mkfifo(tmp_path / ".git")
     else:

@@ -1,4 +1,4 @@
-"""Which failures look like the sandbox's doing."""
+"""Which failures count as denied by the sandbox."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ONLINE = Confinement((Rule("/", "read"),), network=True)
         (137, "Killed", False),
     ],
 )
-def test_a_denial_is_told_by_code_and_words(code: int | None, output: str, expected: bool) -> None:
+def test_a_denial_is_guessed_from_the_code_and_the_output(code: int | None, output: str, expected: bool) -> None:
     assert denied(code, output, OFFLINE) is expected
 
 

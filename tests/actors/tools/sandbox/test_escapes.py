@@ -1,5 +1,5 @@
-"""Attempts to get out, each under each mechanism. Each is made without a sandbox too, where it must succeed: so that it
-would be noticed if the attempt itself were wrong."""
+"""Attempts to get out, each under each mechanism, and without a sandbox, where it must succeed; that shows that the attempt
+itself works."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attempts are of
 
 
 def free(world: World, attempt: Attempt) -> str:
-    """What the attempt says without a sandbox."""
+    """The output of the attempt without a sandbox."""
     done = subprocess.run(
         [sys.executable, "-c", program(attempt.body)],
         env=world.environment,
@@ -45,7 +45,7 @@ def named(attempts: list[Attempt]) -> pytest.MarkDecorator:
 
 @pytest.mark.usefixtures("services")
 @named([*FILES, *PRIVILEGES, *PROCESSES])
-async def test_what_is_outside_stays_as_it_is(confiner: Confiner, world: World, attempt: Attempt) -> None:
+async def test_files_outside_are_unchanged(confiner: Confiner, world: World, attempt: Attempt) -> None:
     before = world.seen()
     done = await confiner.python(program(attempt.body))
     assert done.stdout.startswith("held:" if attempt.held(confiner.name) else "escaped"), done
@@ -63,14 +63,14 @@ def test_the_same_gets_out_without_a_sandbox(world: World, attempt: Attempt) -> 
 
 @pytest.mark.usefixtures("services")
 @named([*OFFLINE, *SERVICES])
-async def test_no_network_is_none_in_any_form(confiner: Confiner, attempt: Attempt) -> None:
+async def test_without_network_no_connection_is_possible(confiner: Confiner, attempt: Attempt) -> None:
     done = await confiner.python(program(attempt.body))
     assert "not permitted" in done.stdout, done
 
 
 @pytest.mark.usefixtures("services")
 @named(SERVICES)
-async def test_services_stay_out_of_reach_with_the_network_open(
+async def test_services_are_unreachable_with_the_network_allowed(
     confiner: Confiner, world: World, attempt: Attempt
 ) -> None:
     done = await confiner.python(program(attempt.body), world.policy(network=True))
@@ -107,7 +107,7 @@ NESTED = {
 
 
 @pytest.mark.parametrize("how", NESTED)
-async def test_a_parent_of_what_is_protected_is_not_moved(confiner: Confiner, world: World, how: str) -> None:
+async def test_a_parent_of_a_protected_path_is_not_moved(confiner: Confiner, world: World, how: str) -> None:
     (world.out / "deep/project/.git/hooks").mkdir(parents=True)
     done = await confiner.python(program(NESTED[how]), world.policy(world.out, world.out / "deep/project"))
     assert done.stdout.startswith("held:"), done
@@ -115,7 +115,7 @@ async def test_a_parent_of_what_is_protected_is_not_moved(confiner: Confiner, wo
     assert not (world.out / "moved").exists()
 
 
-async def test_git_is_not_made_where_it_is_missing(confiner: Confiner, world: World) -> None:
+async def test_a_missing_git_folder_cannot_be_created(confiner: Confiner, world: World) -> None:
     attempt = program('os.makedirs(WS + "/.git/hooks")')
     for name in ("config", "hooks"):
         path = world.ws / ".git" / name
@@ -166,7 +166,7 @@ async def test_a_home_in_a_writable_root_keeps_its_own(confiner: Confiner, world
 
 
 @pytest.mark.parametrize("code", [ENTER, os.path.realpath(warden.__file__)])
-async def test_what_confines_the_next_command_is_not_changed(confiner: Confiner, world: World, code: str) -> None:
+async def test_the_code_that_confines_the_next_command_is_not_changed(confiner: Confiner, world: World, code: str) -> None:
     policy = world.policy(Path(ENTER).parents[3])
     done = await confiner.python(program(f"open({code!r}, 'a').close()"), policy)
     assert done.stdout.startswith("held:"), done

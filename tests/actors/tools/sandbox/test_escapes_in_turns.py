@@ -1,4 +1,4 @@
-"""The table of attempts with a whole turn in front: the model calls a tool, nobody is asked, and nothing gets out.
+"""The table of attempts, each in a whole turn: the model calls a tool, no approval is asked for, and no attempt gets out.
 
 Every attempt is made under every mechanism and both policies; what is expected is in the table. `SPINDLE_SHOW_ESCAPES=1
 pytest -s` prints what came of each.
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attempts are of
 AT_ONCE = 4
 NEVER = [("approval_policy", "never")]
 KEPT = ("config.toml", "auth.json", "rules")
-"""What of the home is looked at afterwards: the server itself writes to the rest."""
+"""The files of the home that are compared afterwards; the server itself writes others."""
 
 
 def call(name: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ class Play:
             self.said[attempt.name] = (item.aggregated_output or "").strip() or f"status {item.status}"
 
     def verdicts(self) -> dict[str, str]:
-        """`held` or `escaped`, or what an attempt said that came to neither."""
+        """`held` or `escaped`, or the output of another attempt."""
         last = {name: said.splitlines()[-1] for name, said in self.said.items()}
         return {name: line.partition(":")[0] for name, line in last.items()}
 
@@ -161,7 +161,7 @@ PATCHES = {
 
 
 def outputs(model: Any) -> list[str]:
-    """What the model was answered."""
+    """The answers to the model."""
     items = map(json.loads, model.requests[-1].input)
     return [item["output"] for item in items if item["type"].endswith("_call_output")]
 
@@ -199,7 +199,7 @@ def mechanism(request: pytest.FixtureRequest) -> Any:
 async def test_a_child_that_leaves_its_session_ends_with_the_turns_thread(
     mechanism: Any, root: Path, scripted: Any
 ) -> None:
-    """Confined to its end: it holds a pipe open from within the sandbox, and what it was told it could not do."""
+    """Confined to its end: it holds a pipe open from inside the sandbox."""
     world = World(root / "world")
     os.mkfifo(world.ws / "fifo")
     script = f"(setsid sh -c '(echo x > {world.out}/new) 2>/dev/null; echo left > fifo; exec sleep 1000' &) ; exec sleep 1000"
@@ -237,7 +237,7 @@ async def test_a_background_terminal_stays_confined(mechanism: Any, root: Path, 
     assert "cannot create" in outputs(model)[-1] or "denied" in outputs(model)[-1], outputs(model)
 
 
-async def test_a_turn_cannot_ask_its_way_out_where_nobody_is_asked(mechanism: Any, root: Path, scripted: Any) -> None:
+async def test_escalation_is_refused_where_asking_is_forbidden(mechanism: Any, root: Path, scripted: Any) -> None:
     world = World(root / "world")
     asked = {"cmd": f"echo x > {world.out}/new", "login": False, "sandbox_permissions": "require_escalated"}
     model = scripted(call("exec_command", asked), ["done"])
@@ -249,7 +249,7 @@ async def test_a_turn_cannot_ask_its_way_out_where_nobody_is_asked(mechanism: An
     assert not (world.out / "new").exists()
 
 
-async def test_without_any_mechanism_nothing_runs_and_the_turn_says_why(root: Path, scripted: Any) -> None:
+async def test_without_a_mechanism_nothing_runs_and_the_turn_says_why(root: Path, scripted: Any) -> None:
     world = World(root / "world")
     model = scripted(call("exec_command", {"cmd": "echo x > new", "login": False}), ["done"])
     async with open_runtime(home=world.home, model=model, cwd=root, config=NEVER) as runtime:
@@ -260,10 +260,10 @@ async def test_without_any_mechanism_nothing_runs_and_the_turn_says_why(root: Pa
     assert not (world.ws / "new").exists()
 
 
-async def test_a_folder_swapped_for_a_link_while_a_command_runs_leads_nowhere(
+async def test_a_folder_replaced_by_a_link_while_a_command_runs_is_harmless(
     mechanism: Any, root: Path, scripted: Any
 ) -> None:
-    """Somebody else replaces a parent of the workspace; what the command may write stays where it was."""
+    """Another process replaces a parent of the workspace; the command's writable folder stays where it was."""
     world = World(root / "deep/world")
     os.mkfifo(world.ws / "go")
     script = f"echo ready; read line < go; echo x > {world.ws}/sub/new; echo x > sub/new2"

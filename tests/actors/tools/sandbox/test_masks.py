@@ -18,7 +18,7 @@ from spindle.actors.tools.sandbox.mechanism import Namespaces
 from spindle.actors.tools.sandbox.sandbox import Sandbox
 
 
-def test_a_mask_is_there_while_somebody_needs_it(tmp_path: Path) -> None:
+def test_a_mask_exists_while_it_is_needed(tmp_path: Path) -> None:
     masks, path = Masks(), tmp_path / ".git"
     first, second = masks.hold([str(path)]), masks.hold([str(path)])
     assert first == second == (str(path),)
@@ -40,7 +40,7 @@ def test_no_other_user_can_lock_a_mask(tmp_path: Path) -> None:
 
 
 def test_two_runtimes_share_a_mask(tmp_path: Path) -> None:
-    """Removing it would take the mount of the other's command away."""
+    """Removing it would remove the mount of the other runtime's command."""
     one, two, path = Masks(), Masks(), tmp_path / ".git"
     first, second = one.hold([str(path)]), two.hold([str(path)])
     one.release(first)
@@ -49,7 +49,7 @@ def test_two_runtimes_share_a_mask(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_what_was_filled_meanwhile_stays(tmp_path: Path) -> None:
+def test_a_filled_mask_is_kept(tmp_path: Path) -> None:
     masks, path = Masks(), tmp_path / ".git"
     held = masks.hold([str(path)])
     (path / "HEAD").touch()
@@ -68,7 +68,7 @@ def test_a_mask_that_was_removed_is_made_again(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_what_is_there_already_is_nobodys_mask(tmp_path: Path) -> None:
+def test_an_existing_path_is_no_mask(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git/HEAD").touch()
     (tmp_path / ".agents").mkdir()
@@ -78,7 +78,7 @@ def test_what_is_there_already_is_nobodys_mask(tmp_path: Path) -> None:
     assert (tmp_path / ".codex").is_file()
 
 
-async def test_a_command_keeps_the_masks_that_an_earlier_one_is_about_to_give_up(tmp_path: Path) -> None:
+async def test_a_command_keeps_the_masks_that_an_earlier_one_is_releasing(tmp_path: Path) -> None:
     sandbox = Sandbox(Namespaces("x86_64"))
     confinement = Confinement(
         (Rule("/", "read"), Rule(str(tmp_path), "write"), Rule(str(tmp_path / ".git"), "read")), False
@@ -115,7 +115,7 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         process.kill()
 
 
-def test_a_mask_that_others_keep_locked_is_named_and_nothing_stays_held(locked: Path) -> None:
+def test_a_locked_mask_is_named_and_none_stays_held(locked: Path) -> None:
     masks, other = Masks(), locked.with_name(".git")
     with pytest.raises(TimeoutError, match=rf"pid \d+ has held the lock for 0 s.*{locked}"):
         masks.hold([str(other), str(locked)])

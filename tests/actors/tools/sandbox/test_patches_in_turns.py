@@ -1,4 +1,4 @@
-"""Patches keep to what confines commands: a table of attempts, each made with a whole turn in front.
+"""Patches obey the confinement of commands: a table of attempts, each in a whole turn.
 
 As a call of the tool and as a command that is a patch the server writes it; in a script the program `apply_patch` does,
 under each mechanism.
@@ -30,7 +30,7 @@ CHANGE = "@@\n-# original\n+x"
 
 
 def git_file(world: World) -> None:
-    """A worktree, whose own folder and common one lie in the workspace."""
+    """A worktree with its own and its common folder in the workspace."""
     (world.ws / ".git").rename(world.ws / "common")
     (world.ws / "meta").mkdir()
     (world.ws / ".git").write_text("gitdir: meta\n")
@@ -63,12 +63,12 @@ def spindle(world: World) -> None:
 
 
 def plain(world: World) -> None:
-    """Nothing besides."""
+    """No preparation."""
 
 
 @frozen
 class Attempt:
-    """A patch that must not be applied; `script` says that it is made by a script as well."""
+    """A patch that must not be applied; `script`: a script tries it too."""
 
     name: str
     prepare: Callable[[World], None]
@@ -136,7 +136,7 @@ def call(way: str, *texts: str) -> list[dict[str, Any]]:
 
 
 def seen(world: World) -> dict[str, str]:
-    """Every file of the workspace and outside, and of the home what the server does not write itself."""
+    """Every file of the workspace and outside, and the files of the home that the server does not write."""
     found: dict[str, str] = {}
     for top in (world.ws, world.out, world.home / "rules"):
         for folder, folders, files in os.walk(top):
@@ -206,7 +206,7 @@ SEALED = [
 
 
 async def agreed(attempt: Attempt, root: Path, scripted: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[World, str, int]:
-    """Have the user agree to whatever is asked: (the world, what the model is answered, how often the user was asked)."""
+    """Approve every request: (the world, the answers to the model, the number of requests)."""
     world = prepared(root, attempt, monkeypatch)
     model, asked = scripted(call("tool", written(world, attempt.patch)), ["done"]), list[Any]()
 
@@ -221,7 +221,7 @@ async def agreed(attempt: Attempt, root: Path, scripted: Any, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("attempt", APPROVED, ids=lambda attempt: attempt.name)
-async def test_what_the_user_agrees_to_is_written_where_it_was_shown(
+async def test_an_approved_patch_is_written_where_it_was_shown(
     attempt: Attempt, root: Path, scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, answer, asked = await agreed(attempt, root, scripted, monkeypatch)
@@ -231,7 +231,7 @@ async def test_what_the_user_agrees_to_is_written_where_it_was_shown(
 
 
 @pytest.mark.parametrize("attempt", SEALED, ids=lambda attempt: attempt.name)
-async def test_what_is_never_written_is_not_asked_about(
+async def test_a_sealed_path_is_refused_without_asking(
     attempt: Attempt, root: Path, scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as there:

@@ -1,4 +1,4 @@
-"""A permission profile decides what the commands, patches and images of a turn may touch, wherever it comes from."""
+"""A permission profile applies to the commands, patches and images of a turn, wherever it comes from."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def last_output(model: Any) -> Any:
 
 
 def strict(world: World) -> dict[str, Any]:
-    """Read everything but two things, write in the workspace but for a folder."""
+    """Read everything except two paths, write in the workspace except one folder."""
     return profile(
         special("root", "read"),
         special("project_roots", "write"),
@@ -87,7 +87,7 @@ def strict(world: World) -> dict[str, Any]:
     )
 
 
-async def test_what_a_profile_of_a_turn_says_holds_for_its_commands(
+async def test_the_profile_of_a_turn_holds_for_its_commands(
     sandbox: Sandbox, world: World, scripted: Any
 ) -> None:
     model = scripted(execute(SCRIPT.format(out=world.out)), ["done"])
@@ -145,7 +145,7 @@ async def test_patches_and_images_keep_to_it(any_sandbox: Sandbox, world: World,
     ],
     ids=["link", "right", "wrong"],
 )
-async def test_a_patch_tells_nothing_of_what_it_may_not_read(
+async def test_a_patch_reveals_nothing_of_hidden_files(
     world: World, scripted: Any, hunk: str, shown: str
 ) -> None:
     os.symlink(world.ws / "secret", world.ws / "link")
@@ -160,7 +160,7 @@ async def test_a_patch_tells_nothing_of_what_it_may_not_read(
     assert not (world.ws / "copy").exists()
 
 
-async def test_what_a_policy_does_not_let_be_read_is_out_of_reach_of_images_and_patches(
+async def test_restricted_reading_holds_for_images_and_patches(
     world: World, scripted: Any
 ) -> None:
     (world.out / "picture").write_bytes(base64.b64decode(PICTURE))
@@ -178,7 +178,7 @@ async def test_what_a_policy_does_not_let_be_read_is_out_of_reach_of_images_and_
     assert "Permission denied" in outputs[1]
 
 
-async def test_an_agent_is_given_no_image_that_its_parent_may_not_read(world: World, scripted: Any) -> None:
+async def test_an_agent_gets_no_image_that_its_parent_may_not_read(world: World, scripted: Any) -> None:
     (world.ws / "secret").write_bytes(base64.b64decode(PICTURE))
     items = [{"type": "local_image", "path": "secret"}, {"type": "text", "text": "look"}]
 
@@ -197,7 +197,7 @@ async def test_an_agent_is_given_no_image_that_its_parent_may_not_read(world: Wo
         assert runtime.registry.directory.loaded() == [thread.id]
 
 
-async def test_it_is_kept_and_told_and_ends_with_the_next_policy(
+async def test_it_is_recorded_and_shown_and_ends_with_the_next_policy(
     any_sandbox: Sandbox, world: World, scripted: Any
 ) -> None:
     model = scripted(["one"], execute("cat secret; true"), ["two"], ["three"])

@@ -1,4 +1,4 @@
-"""What a profile or a policy hides reaches the model in no way: a table of ways in, each tried with a whole turn in front.
+"""Hidden files never reach the model: a table of ways, each tried in a whole turn.
 
 What the server reads for the model by itself is meant: instructions, skills, images, patches. Commands are held by the sandbox.
 """
@@ -64,7 +64,7 @@ BOUNDS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
 }
 OUTSIDE = {"by a read-only policy", "by a workspace's policy"}
-"""Those that hide what lies outside of the workspace, and nothing in it."""
+"""Those that hide files outside the workspace only."""
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def patch(text: str) -> list[dict[str, Any]]:
 
 @frozen
 class Way:
-    """A way in: what is put into the workspace, given where the hidden things are, what is asked, and what the model does."""
+    """A way to read a hidden file: the preparation of the workspace, the input, and the model's calls."""
 
     name: str
     prepare: Callable[[World, Path], None]
@@ -98,7 +98,7 @@ class Way:
     answer: Callable[[World], list[dict[str, Any]]] | None = None
     image: bool = False
     shows: bool = True
-    """Whether the model is shown it in the same turn where it may be read."""
+    """Whether the model gets it in the same turn if it is readable."""
 
 
 def link(name: str, target: str) -> Callable[[World, Path], None]:
@@ -165,7 +165,7 @@ WAYS = [
 
 
 def told(model: Any) -> str:
-    """All that the model has been sent, without what it said itself."""
+    """Everything that was sent to the model, without its own output."""
     items = [json.loads(item) for request in model.requests for item in request.input]
     return json.dumps([item for item in items if not item.get("type", "").endswith("_call")])
 
@@ -178,7 +178,7 @@ async def play(world: World, model: Any, bounds: dict[str, Any], content: Any, *
 
 
 def found(way: Way, model: Any, world: World) -> bool:
-    """Whether it got in."""
+    """Whether a hidden file reached the model."""
     text = told(model)
     copied = (world.ws / "copy").exists()
     return ("input_image" in text if way.image else SECRET in text) or copied
@@ -195,7 +195,7 @@ async def test_nothing_hidden_reaches_the_model(way: Way, how: str, world: World
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way.shows], ids=lambda way: way.name)
-async def test_the_same_reaches_it_where_nothing_is_hidden(way: Way, world: World, scripted: Any) -> None:
+async def test_the_same_reaches_the_model_where_nothing_is_hidden(way: Way, world: World, scripted: Any) -> None:
     way.prepare(world, world.ws / "hidden")
     model = scripted(*([way.answer(world), ["done"]] if way.answer else [["done"]]))
     await play(world, model, {"sandbox_policy": ReadOnlyPolicy()}, way.content(world), at_start=False)
@@ -204,17 +204,17 @@ async def test_the_same_reaches_it_where_nothing_is_hidden(way: Way, world: Worl
 
 @pytest.mark.parametrize("way", WAYS[:3], ids=lambda way: way.name)
 @pytest.mark.parametrize("how", ["by path", "by pattern"])
-async def test_what_was_read_before_it_was_hidden_is_not_told(
+async def test_files_read_before_they_were_hidden_are_not_sent(
     way: Way, how: str, world: World, scripted: Any
 ) -> None:
-    """The thread is opened with everything readable, and its first turn says otherwise."""
+    """The thread starts with full reading, and its first turn restricts it."""
     way.prepare(world, world.ws / "hidden")
     model = scripted(["done"])
     await play(world, model, BOUNDS[how](world), "go", at_start=False)
     assert not found(way, model, world)
 
 
-async def test_what_is_hidden_after_it_was_told_is_not_told_again_by_a_compaction(world: World, scripted: Any) -> None:
+async def test_files_hidden_after_they_were_sent_are_not_sent_again_by_a_compaction(world: World, scripted: Any) -> None:
     (world.ws / "AGENTS.md").symlink_to(world.ws / "hidden/text")
     model = scripted(["one"], ["a summary"], ["two"], ["a summary"], ["three"])
     opening = open_runtime(home=world.home, model=model, config=NEVER)
@@ -242,7 +242,7 @@ async def test_instructions_that_are_left_out_are_named(world: World, scripted: 
     ]
 
 
-async def test_the_homes_own_instructions_and_skills_are_told_all_the_same(world: World, scripted: Any) -> None:
+async def test_the_homes_own_instructions_and_skills_are_always_sent(world: World, scripted: Any) -> None:
     (world.home / "AGENTS.md").write_text("of the user")
     (world.home / "skills/s").mkdir(parents=True)
     (world.home / "skills/s/SKILL.md").write_text("---\nname: own\ndescription: also of the user\n---\n")
@@ -253,7 +253,7 @@ async def test_the_homes_own_instructions_and_skills_are_told_all_the_same(world
 
 
 class Turning(Confinement):
-    """Has a link turned as soon as it has been asked about."""
+    """Changes a link as soon as it was checked."""
 
     turn: Callable[[], None] = staticmethod(lambda: None)
 
@@ -265,7 +265,7 @@ class Turning(Confinement):
 
 @pytest.mark.parametrize("what", ["the file", "the folder"])
 @pytest.mark.parametrize("tool", ["view_image", "apply_patch"])
-async def test_a_link_turned_between_the_question_and_the_opening_leads_nowhere(
+async def test_a_link_changed_between_the_check_and_the_opening_is_not_followed(
     what: str, tool: str, world: World, scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for top in (world.ws / "one", world.ws / "two"):

@@ -104,7 +104,7 @@ async def test_the_environment_is_as_given(confiner: Confiner, world: World) -> 
     assert seen == {**given, "CODEX_SANDBOX_NETWORK_DISABLED": "1"}
 
 
-async def test_with_network_nothing_says_that_there_is_none(confiner: Confiner, world: World) -> None:
+async def test_with_network_the_offline_variable_is_not_set(confiner: Confiner, world: World) -> None:
     done = await confiner.shell("echo ${CODEX_SANDBOX_NETWORK_DISABLED-unset}", world.policy(network=True))
     assert done.stdout == "unset\n"
 
@@ -137,8 +137,8 @@ except KeyboardInterrupt:
 """
 
 
-async def test_an_interrupt_at_the_terminal_is_the_commands(confiner: Confiner, world: World) -> None:
-    """It must not end what waits for the command at the same terminal."""
+async def test_an_interrupt_at_the_terminal_reaches_the_command_only(confiner: Confiner, world: World) -> None:
+    """It must not end the process that waits for the command at the same terminal."""
     argv = [sys.executable, "-c", WAITING]
     inside = [sys.executable, "-c", TYPING]
     done = await confiner.started(
@@ -160,7 +160,7 @@ def serve() -> subprocess.Popen[str]:
 
 
 async def test_nothing_is_left_when_the_server_is_killed(confiner: Confiner, world: World) -> None:
-    """The command's children hold the pipe open; it ends when the last of them does."""
+    """The command's children hold the pipe open, so it closes with the last of them."""
     confinement = of_policy(world.policy(), world.place)
     assert confinement is not None
     script = "sh -c 'echo ready; exec sleep 1000' & wait"
@@ -209,7 +209,7 @@ async def test_a_missing_program_is_named(confiner: Confiner) -> None:
     assert "/no/such/program" in done.stderr
 
 
-async def test_nothing_to_confine_with_is_an_error_with_its_reason() -> None:
+async def test_without_a_mechanism_there_is_an_error_with_its_reason() -> None:
     with pytest.raises(SandboxUnavailable, match="because"):
         async with Sandbox(Unavailable("because")).confined(Confinement((Rule("/", "read"),), False), ["true"], {}):
             pass  # pragma: no cover

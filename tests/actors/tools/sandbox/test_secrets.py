@@ -1,4 +1,4 @@
-"""What of a Codex home commands can read, under each mechanism: its folders and instructions, and no credentials."""
+"""Under each mechanism, commands can read the folders and instructions of a Codex home, and no credentials."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SHOWN = ("AGENTS.md", "skills/mine/SKILL.md", "sessions/one.jsonl", "linked/more
 
 @pytest.fixture
 def filled(world: World) -> World:
-    """A home with everything in it, each file holding its own name."""
+    """A home with all files; each contains its own name."""
     (world.home / "linked").symlink_to(world.out)
     (world.home / "dangling").symlink_to("nowhere")
     for name in (*SECRETS, *SHOWN):
@@ -56,7 +56,7 @@ def said(*names: str) -> str:
 
 
 @pytest.mark.parametrize("policy", ["read-only", "workspace", "a root above the home"])
-async def test_credentials_are_hidden_and_what_commands_need_is_not(
+async def test_credentials_are_hidden_and_files_that_commands_need_are_not(
     confiner: Confiner, filled: World, policy: str
 ) -> None:
     policies: dict[str, SandboxPolicy] = {
@@ -84,8 +84,8 @@ async def test_a_workspace_inside_the_home_is_worked_in(confiner: Confiner, fill
     assert (inside / "sub/file").read_text() == "new\n"
 
 
-async def test_what_is_written_while_a_command_runs_is_not_seen(confiner: Confiner, filled: World) -> None:
-    """By renaming, as a login writes it: where a file was, and where there was none."""
+async def test_files_written_while_a_command_runs_are_hidden(confiner: Confiner, filled: World) -> None:
+    """By renaming, as a login does: over an existing file, and as a new one."""
     (filled.home / ".credentials.json").unlink()
     for name in ("up", "go"):
         os.mkfifo(filled.ws / name)
@@ -130,8 +130,8 @@ async def test_credentials_that_are_links_are_hidden_where_they_are(confiner: Co
     assert done.stdout == "# original", done
 
 
-async def test_a_hidden_folder_keeps_its_names_to_itself(confiner: Confiner, filled: World) -> None:
-    """The home's names are no secret; those of a folder that a profile hides are, however much of it is shown."""
+async def test_the_names_in_a_hidden_folder_are_hidden(confiner: Confiner, filled: World) -> None:
+    """The names in the home are not hidden; those in a folder that a profile hides are."""
     (filled.out / "deep").mkdir()
     (filled.out / "deep/file").write_text("<shown>")
     entries = [
