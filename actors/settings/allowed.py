@@ -1,7 +1,7 @@
-"""What an administrator allows of a thread's settings, whatever way they come.
+"""Limits that an administrator sets (`requirements.toml`) on a thread's settings, wherever they come from.
 
-Settings that a thread is loaded with, be it from the configuration, a request or its rollout, fall back to what is allowed,
-with a warning, as in the reference; a change that a client asks for between turns is refused.
+When a thread is loaded, settings that are not allowed are replaced by allowed ones, with a warning, as in the reference. A
+request between turns for settings that are not allowed is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from spindle.storage.config.requirements import Requirements
 
 
 def held(settings: ThreadSettings, demanded: Requirements) -> tuple[ThreadSettings, Sequence[str]]:
-    """The settings with what is not allowed replaced, and a warning for each replacement."""
+    """(the settings, with what is not allowed replaced; a warning for each replacement)"""
     warnings: list[str] = []
     if demanded.approval_policies and (fault := _approval_fault(settings, demanded)) is not None:
         policy = demanded.approval_policies[0]
@@ -33,14 +33,14 @@ def held(settings: ThreadSettings, demanded: Requirements) -> tuple[ThreadSettin
 
 
 def check(settings: ThreadSettings, demanded: Requirements) -> None:
-    """Raises RpcError for settings that are not allowed."""
+    """Raise RpcError for settings that are not allowed."""
     fault = _approval_fault(settings, demanded) or _sandbox_fault(settings, demanded)
     if fault is not None:
         raise invalid_request(f"invalid thread settings override: {fault}")
 
 
 def required_mode(settings: ThreadSettings) -> str:
-    """The least `sandbox_mode` that grants what the settings grant."""
+    """The strictest `sandbox_mode` that grants what the settings grant."""
     if settings.profile is None:
         return mode_name(settings.sandbox)
     written = [_path(entry) for entry in _entries(settings.profile) if entry.get("access") == "write"]

@@ -1,4 +1,4 @@
-"""Who a client is."""
+"""The identity of a client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen
 class Client:
-    """Who is behind a request, as the model's provider is told."""
+    """Names the client in requests to the model's provider."""
 
     originator: str
     user_agent: str
@@ -15,7 +15,7 @@ class Client:
 
 @frozen
 class Session:
-    """What a connection's client has told of itself in `initialize`. `muted` are the notifications it opted out of."""
+    """What a connection's client said in `initialize`. `muted` are the notifications it opted out of."""
 
     client: Client
     experimental: bool
