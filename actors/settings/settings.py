@@ -71,8 +71,10 @@ class Field:
 
     def named(self, name: str) -> Field:
         """The same, with `name` where a member has the attribute's own name."""
-        places = ("config", "context", "applied", "shown")
-        return evolve(self, **{place: name for place in places if getattr(self, place) == _OWN})
+        own: dict[str, Any] = {
+            place: name for place in ("config", "context", "applied", "shown") if getattr(self, place) == _OWN
+        }
+        return evolve(self, **own)
 
 
 def _text(value: Any) -> str | None:

@@ -11,7 +11,7 @@ import orjson
 import trio
 
 from spindle.actors.clients.methods.identity import thread_id
-from spindle.actors.clients.methods.listing import described
+from spindle.actors.delivery.description import describe_stored
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.kernel.mailbox import Reply
@@ -145,7 +145,7 @@ async def read_stored(runtime: Runtime, id: str, include_turns: bool) -> ThreadR
         if path is None:
             return None
         summary = read_summary(path)
-        return described(summary), Snapshot.stored(OpenRollout(path, services.outliner)) if include_turns else None
+        return describe_stored(summary), Snapshot.stored(OpenRollout(path, services.outliner)) if include_turns else None
 
     try:
         found = await trio.to_thread.run_sync(work)
@@ -196,7 +196,7 @@ def unarchive(connection: Connection, params: ThreadUnarchiveParams, reply: Repl
 
     def answer(found: tuple[ThreadSummary, Placements]) -> ThreadUnarchiveResponse:
         summary, where = found
-        return ThreadUnarchiveResponse(where.show(described(summary)))
+        return ThreadUnarchiveResponse(where.show(describe_stored(summary)))
 
     connection.runtime.registry.route(Unarchive(id, mapped(reply, answer)))
 

@@ -1,5 +1,7 @@
 """The table of settings: what its rows name exists, and what is written of a setting is read back."""
 
+from typing import Any
+
 import pytest
 from attrs import evolve, fields_dict
 
@@ -127,6 +129,8 @@ def test_what_a_turn_writes_is_read_as_it_was(name):
     context = turn_context(SETTINGS, "t", "2026-01-01", "UTC")
     assert readable(context) == (context, {})
     one = FIELDS[name]
+    assert one.read is not None
+    assert one.context is not None
     assert one.read(context[one.context]) == getattr(SETTINGS, name)
 
 
@@ -134,7 +138,7 @@ def test_both_lines_keep_the_same():
     context = turn_context(SETTINGS, "t", "2026-01-01", "UTC")
     kept = as_context(applied(SETTINGS, "thread")[1]["thread_settings"])
     own = {"turn_id", "current_date", "timezone", "realtime_active", "developer_instructions"}
-    foreign = {one.context for one in FIELDS.values() if one.foreign}
+    foreign = {one.context for one in FIELDS.values() if one.foreign and one.context is not None}
     assert {key: value for key, value in kept.items() if key not in foreign} == {
         key: value for key, value in context.items() if key not in own
     }
@@ -152,7 +156,7 @@ def test_a_resume_has_what_was_recorded_where_it_is_to(settings):
 
 
 def test_a_request_between_turns_changes_each_setting_that_it_may_and_no_other():
-    new = {
+    new: dict[str, Any] = {
         "model": "n",
         "effort": "low",
         "summary": "none",
@@ -166,5 +170,6 @@ def test_a_request_between_turns_changes_each_setting_that_it_may_and_no_other()
     kept = {name for name in FIELDS if getattr(after, name) == getattr(SETTINGS, name)}
     assert {name: getattr(after, name) for name in new} == new
     assert kept == {*FIELDS} - {*new, "collaboration_mode"}
-    assert after.collaboration_mode.settings.model == "n"  # it has the model and the effort in it
+    mode: Any = after.collaboration_mode
+    assert mode.settings.model == "n"  # it has the model and the effort in it
     assert shown(after).approval_policy == "untrusted"

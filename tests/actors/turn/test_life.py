@@ -105,7 +105,8 @@ def test_a_life_agrees_with_its_flags(events):
 
 @given(lives())
 def test_each_effect_is_due_at_its_time_and_once(events):
-    state, effects = FIRST, []
+    state = FIRST
+    effects: list[TurnEffect] = []
     for event in events:
         working = state in AT_WORK
         state, now = after(state, event)
