@@ -12,14 +12,14 @@ from typing import Any, cast
 from attrs import evolve
 
 from spindle.actors.settings.policies import mode_name
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.settings import AskForApproval, PermissionProfile, ReadOnlyPolicy
 from spindle.storage.config.requirements import Requirements
 
 
-def held(settings: ThreadSettings, demanded: Requirements) -> tuple[ThreadSettings, Sequence[str]]:
+def held(settings: Settings, demanded: Requirements) -> tuple[Settings, Sequence[str]]:
     """(the settings, with what is not allowed replaced; a warning for each replacement)"""
     warnings: list[str] = []
     if demanded.approval_policies and (fault := _approval_fault(settings, demanded)) is not None:
@@ -32,14 +32,14 @@ def held(settings: ThreadSettings, demanded: Requirements) -> tuple[ThreadSettin
     return settings, warnings
 
 
-def check(settings: ThreadSettings, demanded: Requirements) -> None:
+def check(settings: Settings, demanded: Requirements) -> None:
     """Raise RpcError for settings that are not allowed."""
     fault = _approval_fault(settings, demanded) or _sandbox_fault(settings, demanded)
     if fault is not None:
         raise invalid_request(f"invalid thread settings override: {fault}")
 
 
-def required_mode(settings: ThreadSettings) -> str:
+def required_mode(settings: Settings) -> str:
     """The strictest `sandbox_mode` that grants what the settings grant."""
     if settings.profile is None:
         return mode_name(settings.sandbox)
@@ -49,14 +49,14 @@ def required_mode(settings: ThreadSettings) -> str:
     return "workspace-write" if written else "read-only"
 
 
-def _approval_fault(settings: ThreadSettings, demanded: Requirements) -> str | None:
+def _approval_fault(settings: Settings, demanded: Requirements) -> str | None:
     allowed, policy = demanded.approval_policies, unstructure(settings.approval_policy)
     if allowed is None or policy in allowed:
         return None
     return _fault("approval_policy", _word(policy), map(_word, allowed), demanded)
 
 
-def _sandbox_fault(settings: ThreadSettings, demanded: Requirements) -> str | None:
+def _sandbox_fault(settings: Settings, demanded: Requirements) -> str | None:
     allowed = demanded.sandbox_modes
     if allowed is None or (mode := required_mode(settings)) in allowed:
         return None

@@ -6,7 +6,7 @@ import os
 from functools import cache
 from typing import TypeAlias
 
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.tools.sandbox.confinement import NOTHING, Grants, Place
 from spindle.actors.tools.sandbox.profile import ProfileError, of_settings
 from spindle.rpc.protocol.settings import (
@@ -21,12 +21,12 @@ from spindle.storage.outside import Readable
 Bounds: TypeAlias = tuple[SandboxPolicy, PermissionProfile | None, str]
 
 
-def bounds_of(settings: ThreadSettings) -> Bounds:
+def bounds_of(settings: Settings) -> Bounds:
     """What decides which files may be read. If it is equal, the same files may be read."""
     return settings.sandbox, settings.profile, settings.cwd
 
 
-def readable_files(home: Home, settings: ThreadSettings, granted: Grants = NOTHING) -> Readable | None:
+def readable_files(home: Home, settings: Settings, granted: Grants = NOTHING) -> Readable | None:
     """Tells whether a file may be read; None if every file may. The first call blocks on the disk."""
     if settings.profile is None and isinstance(settings.sandbox, DangerFullAccessPolicy | ExternalSandboxPolicy):
         return None

@@ -20,7 +20,7 @@ from attrs import fields, frozen
 from spindle.actors.settings.permissions import from_rollout, unreadable
 from spindle.actors.settings.policies import approval_name, mode_name, sandbox_to_rollout
 from spindle.actors.settings.recorded import readable
-from spindle.actors.settings.settings import ThreadSettings, mode_of
+from spindle.actors.settings.settings import Settings, mode_of
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.values import clean
 from spindle.storage.config import Config
@@ -92,7 +92,7 @@ class Told:
     timezone: str | None = None
 
     @classmethod
-    def of(cls, settings: ThreadSettings, date: str, timezone: str) -> Told:
+    def of(cls, settings: Settings, date: str, timezone: str) -> Told:
         """The surroundings under `settings`."""
         return cls(
             model=settings.model,
@@ -136,7 +136,7 @@ class Included:
 
 
 def opening(
-    settings: ThreadSettings,
+    settings: Settings,
     now: Told,
     guidance: str | None,
     skills: str | None = None,
@@ -157,7 +157,7 @@ def opening(
 
 
 def changes(
-    settings: ThreadSettings,
+    settings: Settings,
     before: Told,
     now: Told,
     developer_instructions: str | None = None,
@@ -211,7 +211,7 @@ def _instructions(mode: Any) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def permissions(settings: ThreadSettings) -> str:
+def permissions(settings: Settings) -> str:
     """The text about sandbox, network and approvals."""
     mode, approval = mode_name(settings.sandbox), approval_name(settings.approval_policy)
     network = "enabled" if getattr(settings.sandbox, "network_access", True) in (True, "enabled") else "restricted"

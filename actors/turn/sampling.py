@@ -10,7 +10,7 @@ import trio
 from attrs import frozen
 
 from spindle.actors.settings.catalogue import ModelInfo
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.tasks.faults import parts
 from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.turn.calls import output_item, run_calls
@@ -35,7 +35,7 @@ class TurnPlan:
 
     thread_id: str
     turn_id: str
-    settings: ThreadSettings
+    settings: Settings
     info: ModelInfo
     instructions: str
     originator: str

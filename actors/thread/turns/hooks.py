@@ -10,7 +10,7 @@ from functools import partial
 import orjson
 import trio
 
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.loading.loading import FromRollout, NewThread
@@ -27,7 +27,7 @@ _IMAGE_MARK = re.compile(r"<image( name=[^>]*)?>|</image>")
 
 
 def turn_hooks(
-    thread: ThreadCore, tools: ThreadTools, host: HookHost, settings: ThreadSettings
+    thread: ThreadCore, tools: ThreadTools, host: HookHost, settings: Settings
 ) -> TurnHooks | None:
     """The hooks of a turn with these settings; None if none are configured. `host` is the turn's."""
     state = thread.state

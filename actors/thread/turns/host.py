@@ -8,7 +8,7 @@ from typing import Any
 
 from spindle.actors.settings.catalogue import ModelInfo, model_info
 from spindle.actors.settings.reading import nothing
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.recording import Recording
 from spindle.actors.thread.surroundings import surroundings
@@ -35,7 +35,7 @@ class LiveTurnHost:
     """The host of `turn` in `thread`, with the turn's settings, its hooks and what is known of its model."""
 
     def __init__(
-        self, thread: ThreadCore, turn: LiveTurn, settings: ThreadSettings, recording: Recording, tools: ThreadTools
+        self, thread: ThreadCore, turn: LiveTurn, settings: Settings, recording: Recording, tools: ThreadTools
     ) -> None:
         self._thread, self._turn = thread, turn
         self._recording = recording

@@ -15,7 +15,7 @@ from spindle.actors.kernel.mailbox import Ask
 from spindle.actors.settings.allowed import check
 from spindle.actors.settings.reading import readable_files
 from spindle.actors.settings.requests import changed
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
@@ -214,7 +214,7 @@ class TurnQueue:
         thread.tasks.start_soon(task.run)
         return turn
 
-    async def _said(self, content: Sequence[UserInput], settings: ThreadSettings) -> Said:
+    async def _said(self, content: Sequence[UserInput], settings: Settings) -> Said:
         """The input with the images and skills that it mentions, if a turn with `settings` may read them."""
         thread = self._thread
         skills, state = thread.services.skills, thread.state

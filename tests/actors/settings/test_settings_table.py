@@ -7,7 +7,7 @@ from attrs import evolve, fields_dict
 
 from spindle.actors.settings.recorded import applied, as_context, readable, turn_context
 from spindle.actors.settings.requests import changed, settings_for
-from spindle.actors.settings.settings import BOUNDS, FIELDS, OF_ROLE, ThreadSettings, shown
+from spindle.actors.settings.settings import BOUNDS, FIELDS, OF_ROLE, Settings, shown
 from spindle.rpc.protocol.settings import (
     CollaborationMode,
     CollaborationSettings,
@@ -15,8 +15,7 @@ from spindle.rpc.protocol.settings import (
     WorkspaceWritePolicy,
 )
 from spindle.rpc.protocol.shapes import ABSENT
-from spindle.rpc.protocol.thread_settings import ThreadSettings as ShownSettings
-from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
+from spindle.rpc.protocol.thread_settings import ThreadSettings, ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import ThreadResumeParams
 from spindle.rpc.protocol.turns import TurnStartParams
 from spindle.storage.config import Config
@@ -25,7 +24,7 @@ PROFILE = {
     "network": {"enabled": True},
     "fileSystem": {"entries": [{"path": {"type": "path", "path": "/x"}, "access": "none"}]},
 }
-SETTINGS = ThreadSettings(
+SETTINGS = Settings(
     cwd="/w",
     model="m",
     model_provider="p",
@@ -59,7 +58,7 @@ CONFIG = Config(raw={}, merged={}, layers=[], cwd=None, trust=None)
 def test_every_name_of_the_table_exists():
     for name, one in FIELDS.items():
         assert one.config is None or hasattr(CONFIG, one.config), name
-        assert one.shown is None or one.shown in fields_dict(ShownSettings), name
+        assert one.shown is None or one.shown in fields_dict(ThreadSettings), name
         if one.turn:
             assert name in fields_dict(TurnStartParams)
             assert name in fields_dict(ThreadSettingsUpdateParams)
@@ -67,7 +66,7 @@ def test_every_name_of_the_table_exists():
 
 def test_clients_are_shown_all_that_they_can_be():
     unset = {"disabled_plugin_ids", "active_permission_profile", "multi_agent_mode"}  # ours have none
-    assert {*fields_dict(ShownSettings)} - unset == {one.shown for one in FIELDS.values()} - {None}
+    assert {*fields_dict(ThreadSettings)} - unset == {one.shown for one in FIELDS.values()} - {None}
 
 
 def test_a_role_sets_nothing_that_bounds_what_an_agent_may_do():
