@@ -215,7 +215,7 @@ class Runtime:
             connection.notify(ConfigWarningNotification(summary, str(error), str(self.home.config_file)))
         else:
             if notes:
-                from spindle.actors.settings.config_notes import warning_of
+                from spindle.actors.settings.warnings import warning_of
 
                 for note in notes:
                     connection.notify(warning_of(note))

@@ -19,7 +19,7 @@ from spindle.actors.delivery.long_answers import LargeAnswer, LongMessage, Strea
 from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Reply
-from spindle.actors.settings.client import Client, Session
+from spindle.actors.settings.client import Client, ClientSession
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import (
@@ -69,7 +69,7 @@ class Connection:
 
     def __init__(self, runtime: Any, transport: Transport) -> None:
         self.runtime = runtime
-        self.session: Session | None = None
+        self.session: ClientSession | None = None
         self._transport = transport
         overflow = Overflow.WAIT if transport.kind == "stdio" else Overflow.CLOSE
         self.subscriber = Subscriber(overflow)

@@ -14,7 +14,7 @@ class Client:
 
 
 @frozen
-class Session:
+class ClientSession:
     """What a connection's client said in `initialize`. `muted` are the notifications it opted out of."""
 
     client: Client

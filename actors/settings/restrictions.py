@@ -22,9 +22,6 @@ from spindle.rpc.protocol.settings import (
 )
 from spindle.storage.config import Config, ConfigError
 
-REVIEWER: Final = "user"
-"""Who decides about approvals, whatever a request or config.toml asks for."""
-
 _PERMISSIONS: Final = {
     ":read-only": "read-only",
     ":workspace": "workspace-write",
@@ -104,10 +101,3 @@ def check_roots(roots: Sequence[str] | None, cwd: str) -> None:
     """Raise RpcError for workspace roots other than the working directory, which are not supported."""
     if roots is not None and {os.path.normpath(root) for root in roots} != {cwd}:
         raise invalid_request("`runtimeWorkspaceRoots` other than the working directory are not supported")
-
-
-def reviewer_warnings(asked: str) -> Sequence[str]:
-    """The warnings for clients if `approvalsReviewer` names a reviewer other than `REVIEWER`."""
-    if asked == REVIEWER:
-        return ()
-    return (f"approvalsReviewer `{asked}` is not supported: the user is asked, as with `{REVIEWER}`",)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import evolve, field, fields, frozen
 
 from spindle.actors.settings.policies import approval_from_rollout, sandbox_from_rollout, sandbox_to_rollout
-from spindle.actors.settings.restrictions import REVIEWER
+from spindle.actors.settings.warnings import REVIEWER
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,

@@ -15,8 +15,8 @@ from spindle.actors.settings.allowed import held
 from spindle.actors.settings.client import Client
 from spindle.actors.settings.reading import Bounds, bounds_of, readable_files
 from spindle.actors.settings.requests import absolute
-from spindle.actors.settings.restrictions import reviewer_warnings
 from spindle.actors.settings.settings import Settings
+from spindle.actors.settings.warnings import reviewer_warnings
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.settings import DynamicToolSpec

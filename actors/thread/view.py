@@ -11,7 +11,7 @@ from spindle.actors.delivery.description import described
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.settings.permissions import profile_of
-from spindle.actors.settings.restrictions import REVIEWER
+from spindle.actors.settings.warnings import REVIEWER
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import ReadThread, TakeSnapshot
 from spindle.actors.thread.turn_pages import end_cursors, turns_page

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from spindle.actors.turn.host import BYTES_PER_TOKEN, Compacted, Context, TurnHost
+from spindle.actors.turn.host import BYTES_PER_TOKEN, Compacted, ContextPlace, TurnHost
 from spindle.actors.turn.sampling import TurnPlan, request, sample
 from spindle.rpc.large import apart
 from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest
@@ -46,7 +46,7 @@ _NO_SUMMARY = "(The model gave no summary.)"
 _CUT = "\n[The rest of this message was left out.]"
 
 
-async def compact(host: TurnHost, plan: TurnPlan, model: Model, context: Context = "later") -> None:
+async def compact(host: TurnHost, plan: TurnPlan, model: Model, context: ContextPlace = "later") -> None:
     """Replace the history by a summary. `context` says where the turn's next request finds its surroundings in it.
 
     Raises ModelError and JournalError. After an error or a cancellation the history is as it was.

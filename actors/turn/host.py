@@ -15,7 +15,7 @@ from spindle.rpc.protocol.items import UserInput
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 
-__all__ = ["BYTES_PER_TOKEN", "Compacted", "Context", "Said", "TurnHost"]
+__all__ = ["BYTES_PER_TOKEN", "Compacted", "ContextPlace", "Said", "TurnHost"]
 
 BYTES_PER_TOKEN = 4
 """The estimate used where no answer has said how many tokens a text has; the providers' tokenizers differ."""
@@ -34,7 +34,7 @@ class Said:
     attached: Sequence[dict[str, Any]] = ()
 
 
-Context: TypeAlias = Literal["later", "within", "behind"]
+ContextPlace: TypeAlias = Literal["later", "within", "behind"]
 """Where a compacted history has the messages about the surroundings: nowhere yet, before the last user message, at the end."""
 
 
@@ -45,7 +45,7 @@ class Compacted:
     items: Sequence[bytes]
     summary: str
     instructions: str
-    context: Context = "later"
+    context: ContextPlace = "later"
 
     def entries(self) -> list[Entry]:
         """The `compacted` line of the rollout."""
