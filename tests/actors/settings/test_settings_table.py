@@ -64,7 +64,7 @@ def test_every_name_of_the_table_exists():
             assert name in fields_dict(ThreadSettingsUpdateParams)
 
 
-def test_clients_are_shown_all_that_they_can_be():
+def test_every_member_shown_to_clients_has_a_row():
     unset = {"disabled_plugin_ids", "active_permission_profile", "multi_agent_mode"}  # ours have none
     assert {*fields_dict(ThreadSettings)} - unset == {one.shown for one in FIELDS.values()} - {None}
 
@@ -145,7 +145,7 @@ def test_both_lines_keep_the_same():
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, evolve(SETTINGS, sandbox=ReadOnlyPolicy(), profile=PROFILE)])
-def test_a_resume_has_what_was_recorded_where_it_is_to(settings):
+def test_a_resume_takes_the_recorded_settings(settings):
     context, _ = readable(as_context(applied(settings, "thread")[1]["thread_settings"]))
     resumed = settings_for(CONFIG, ThreadResumeParams(thread_id="t"), server_cwd="/s", recorded=context)
     for name in RESUMED:
