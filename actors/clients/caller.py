@@ -14,7 +14,7 @@ from spindle.actors.settings.client import Client
 
 
 @frozen
-class Session:
+class ClientSession:
     """What a client has said of itself in `initialize`. `muted` are the notifications that it opted out of."""
 
     client: Client

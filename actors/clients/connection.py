@@ -15,7 +15,7 @@ from typing import Any
 import trio
 from attrs import frozen
 
-from spindle.actors.clients.caller import Session
+from spindle.actors.clients.caller import ClientSession
 from spindle.actors.clients.greeting import greet
 from spindle.actors.clients.methods import EARLY, HANDLERS, RELEASING, WORK
 from spindle.actors.delivery.events import Event, Message
@@ -89,7 +89,7 @@ class Connection(Actor):
     def __init__(self, backend: Backend, transport: Transport) -> None:
         super().__init__()
         self.backend = backend
-        self.session: Session | None = None
+        self.session: ClientSession | None = None
         self._transport = transport
         overflow = Overflow.WAIT if transport.kind == "stdio" else Overflow.CLOSE
         self.subscriber = Subscriber(overflow)

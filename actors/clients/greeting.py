@@ -42,7 +42,7 @@ async def greet(caller: Caller) -> None:
         caller.notify(ConfigWarningNotification(summary, str(error), str(backend.home.config_file)))
     else:
         if notes:
-            from spindle.actors.settings.config_notes import warning_of
+            from spindle.actors.settings.warnings import warning_of
 
             for note in notes:
                 caller.notify(warning_of(note))

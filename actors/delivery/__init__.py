@@ -1,1 +1,1 @@
-"""The way out to clients: outboxes, questions, long answers, and the turns that those are cut from."""
+"""What goes to clients: events and outboxes, questions, long answers, and the snapshots of turns they are made from."""

@@ -1,4 +1,4 @@
-"""Events: notifications on their way to subscribers, each encoded at most once; and how runs of deltas are merged."""
+"""Events: notifications for subscribers, and how consecutive deltas are merged."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ log = logging.getLogger("spindle")
 
 
 class Event:
-    """One notification on its way to any number of subscribers; encoded at most once."""
+    """One notification for any number of subscribers; encoded at most once."""
 
     __slots__ = ("_encoded", "mergeable", "params", "weight")
 
     def __init__(self, params: Any) -> None:
         self.params = params
         self.mergeable = params.METHOD in _MERGEABLE
-        """Whether it is a delta that those behind it may be joined to."""
+        """Whether it is a delta, which the deltas after it may be joined to."""
         self.weight = weigh_text(params.delta) if self.mergeable else weigh(params)
-        """About the bytes it takes; of a delta, its text."""
+        """About how many bytes it takes; of a delta only its text counts."""
         self._encoded: bytes | None = None
 
     @property
@@ -36,7 +36,7 @@ class Event:
         return method
 
     def encode(self) -> bytes:
-        """The whole JSON-RPC message; a notification that cannot be encoded is replaced by a warning that says so."""
+        """The whole JSON-RPC message. A notification that cannot be encoded is replaced by a `warning` that says so."""
         if self._encoded is None:
             try:
                 self._encoded = encode_notification(self.method, self.params)
@@ -62,7 +62,7 @@ Message: TypeAlias = Event | bytes | LargeAnswer | LongMessage
 
 
 def merge(messages: Iterable[Message]) -> Iterator[Message]:
-    """The same messages with each run of deltas of one item joined into one."""
+    """The same messages, with consecutive deltas of one item joined into one."""
     run: list[str] = []
     key: tuple[object, ...] | None = None
     first: Event | None = None

@@ -1,4 +1,4 @@
-"""Messages that are too large to be made at once: a thread with all its turns. Made in pieces while they are written."""
+"""Messages that may be very large, such as a thread with all its turns: encoded in pieces while they are sent."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("spindle")
 
 PIECE = 256 * 1024
-"""Bytes of a piece, about; a turn is never divided."""
+"""About how many bytes a piece has. A turn is never divided."""
 
 _PLACE = b'"turns":[]'
 
 
 @frozen(eq=False)
 class Streamed:
-    """An answer with a thread in it whose turns, empty there, are those of the snapshot."""
+    """An answer with a thread in it. The thread's turns are empty in `result` and come from the snapshot."""
 
     result: Any
     turns: Snapshot
@@ -41,7 +41,7 @@ class Streamed:
 
 
 def cut(message: bytes) -> Iterator[bytes]:
-    """A message in pieces that divide no character."""
+    """The message in pieces that end between two characters."""
     at = 0
     while at < len(message):
         end = min(at + PIECE, len(message))
@@ -52,16 +52,16 @@ def cut(message: bytes) -> Iterator[bytes]:
 
 
 class LargeAnswer:
-    """An answer that is encoded when it is sent."""
+    """A large answer, encoded only when it is sent."""
 
     weight = 16 * LARGE
-    """About the bytes it takes; only that there are many is known."""
+    """About how many bytes it takes. A guess: only that there are many is known."""
 
     def __init__(self, id: RequestId, result: object) -> None:
         self._id, self._result = id, result
 
     def encode(self) -> bytes:
-        """The whole JSON-RPC message; an error where the result cannot be encoded."""
+        """The whole JSON-RPC message; an error if the result cannot be encoded."""
         try:
             return encode_result(self._id, self._result)
         except Exception as error:
@@ -70,23 +70,23 @@ class LargeAnswer:
 
 
 class LongMessage:
-    """A message that is encoded while it is sent: `make` and `pieces` are the two ends of a channel of pieces.
+    """A message that is encoded while it is sent: `make` puts pieces into a channel, `pieces` takes them out.
 
-    Until then it holds no file. Turns that cannot be read when it begins to be sent make it the error that says so.
+    Before that it holds no open file. If its turns cannot be read when it is about to be sent, it becomes an error.
     """
 
     def __init__(self, turns: Snapshot, encoded: bytes, unreadable: Callable[[Exception], bytes]) -> None:
         """`encoded` is the message without turns."""
         self._turns, self._unreadable = turns, unreadable
-        # no text can contain it (quotes are escaped there), and what comes before the turns of a thread holds none
+        # no text contains it, because quotes are escaped there, and no member before a thread's turns has this name
         self._head, _, self._tail = encoded.partition(_PLACE)
         self._error: Exception | None = None
         self.weight = len(self._head) + len(self._tail) + turns.weight
-        """About the bytes it takes until it is sent."""
+        """About how many bytes it takes until it is sent."""
 
     @classmethod
     def answer(cls, id: RequestId, answer: Streamed) -> Self:
-        """To a request; an error where the turns cannot be read."""
+        """The answer to a request; an error if the turns cannot be read."""
         try:
             encoded = encode_result(id, answer.result)
         except BaseException:
@@ -96,12 +96,12 @@ class LongMessage:
 
     @classmethod
     def notification(cls, params: Any, turns: Snapshot) -> Self:
-        """`params` is one with a thread in it; it goes out without turns where they cannot be read."""
+        """A notification with a thread in it. It is sent without turns if they cannot be read."""
         encoded = encode_notification(params.METHOD, params)
         return cls(turns, encoded, lambda _: encoded)
 
     async def make(self, out: trio.MemorySendChannel[bytes]) -> None:
-        """Encode it, a piece ahead of who sends; what goes wrong comes out of `pieces`."""
+        """Encode it, one piece ahead of the sender. `pieces` raises what fails after the first piece."""
         async with out:
             begun = False
             try:
@@ -116,13 +116,13 @@ class LongMessage:
             except Exception as error:
                 if not isinstance(error, OSError | RolloutChanged):
                     log.error("the turns of an answer cannot be read", exc_info=error)
-                if begun:  # whoever sends it has to know that there is no more
+                if begun:  # the sender must know that the message stays incomplete
                     self._error = error
                 else:
                     await out.send(self._unreadable(error))
 
     async def pieces(self, made: trio.MemoryReceiveChannel[bytes]) -> AsyncGenerator[bytes]:
-        """The message, in order. Raises what `make` failed with: OSError, RolloutChanged."""
+        """The pieces in order. Raises what `make` failed with: OSError, RolloutChanged."""
         async with made:
             async for piece in made:
                 yield piece
@@ -130,12 +130,12 @@ class LongMessage:
             raise self._error
 
     def close(self) -> None:
-        """Let go of what is at hand to make it from; it is made from the file all the same."""
+        """Free the turns in memory. They are read from the file again when the message is sent."""
         self._turns.close()
 
 
 def unreadable(error: Exception) -> RpcError:
-    """What a request for turns is answered with when they cannot be read."""
+    """The error for a request for turns that cannot be read."""
     return internal_error(f"failed to read the thread's history: {error}")
 
 
@@ -153,7 +153,7 @@ def _next_piece(bodies: Iterator[Body], head: bytes, separator: bytes) -> tuple[
 
 
 def _encoded(body: Body) -> bytes:
-    """A turn; one that cannot be encoded is replaced by one without items whose error says so, as others are to be shown."""
+    """A turn as JSON. One that cannot be encoded becomes a failed turn without items whose error says so."""
     try:
         return orjson.dumps(body)
     except TypeError as error:

@@ -1,6 +1,6 @@
-"""The outbox of a subscriber: what it has yet to take, within bounds.
+"""The outbox of a subscriber: the messages it has not taken yet, within bounds.
 
-A thread never waits for a subscriber. When an outbox is full, runs of text deltas of one item become one delta: the same
+A thread never waits for a subscriber. When an outbox is full, consecutive text deltas of one item become one delta: the same
 text in fewer messages. If that is not enough, the subscriber's `Overflow` says what happens.
 """
 
@@ -19,33 +19,33 @@ from spindle.actors.delivery.long_answers import LongMessage
 CAPACITY = 4096
 """Notifications an outbox holds before it merges."""
 WEIGHT = 512 * 1024
-"""Bytes of notifications in an outbox before whoever writes more of them is made to wait."""
+"""Bytes of notifications in an outbox before a turn that writes more has to wait (`room`)."""
 MOST = 32 * 1024 * 1024
-"""Bytes of notifications, beside the largest, that a subscriber may be behind which turns do not wait for."""
+"""Bytes of notifications, without the largest, in an outbox with `CLOSE` before it overflows."""
 ANSWERS = 256
-"""Answers in an outbox before no more requests are read."""
+"""Answers in an outbox before the connection reads no more requests."""
 ANSWERS_WEIGHT = 4 * 1024 * 1024
-"""Bytes of answers in an outbox before no more requests are read."""
+"""Bytes of answers in an outbox before the connection reads no more requests."""
 MOST_ANSWERS = 64 * 1024 * 1024
-"""Bytes of answers, beside the largest, to requests read before, that a client may be behind which turns do not wait for."""
+"""Bytes of answers, without the largest, in an outbox with `CLOSE` before it overflows."""
 PATIENCE = 0.25
-"""Seconds that is waited for such a subscriber, which may have stopped reading."""
+"""Seconds that a turn waits for a subscriber with `CLOSE`: it may have stopped reading."""
 
 
 class Overflow(Enum):
-    """What happens to a subscriber that does not keep up even with merged deltas."""
+    """What happens when a subscriber does not keep up, even with merged deltas."""
 
     CLOSE = auto()
-    """It is cut off, with a reason: a socket, an embedding task."""
+    """It is disconnected with a reason. For sockets and embedding tasks."""
     WAIT = auto()
-    """Turns wait for it between two pieces of the model's answer: stdio, where the client is the only one."""
+    """Turns wait for it between two batches of the model's answer. For stdio, where it is the only client."""
 
 
 class Outbox:
-    """The messages one subscriber has yet to take: notifications, and answers to what it has asked.
+    """The messages that one subscriber has not taken yet: notifications, and answers to its requests.
 
-    Each of the two has bounds in messages and in bytes. Behind with notifications, the subscriber has its `Overflow`; behind
-    with answers, no more of its requests are read (`answers_taken`).
+    Both have bounds in messages and in bytes. Too many notifications: `Overflow` says what happens. Too many answers: the
+    connection reads no more requests (`answers_taken`).
     """
 
     def __init__(self, overflow: Overflow, capacity: int = CAPACITY) -> None:
@@ -62,12 +62,12 @@ class Outbox:
         self.overflowed = False
         self.closed = False
         self.on_overflow: Callable[[], None] = lambda: None
-        """Called once, at the moment it overflows: whoever empties it may be stuck with what it took last."""
+        """Called once, when it overflows: the task that empties it may be blocked while it writes."""
 
     def put(self, message: Message) -> None:
-        """Add a message; never waits."""
+        """Add a message. Never waits."""
         if isinstance(message, LongMessage) and (not self._taking or self._messages or self.closed or self.overflowed):
-            message.close()  # it is read again when its turn comes
+            message.close()  # its turns are read again when it is sent
         if self.closed or self.overflowed:
             return
         self._messages.append(message)
@@ -88,7 +88,7 @@ class Outbox:
         count = sum(isinstance(message, Event) for message in self._messages)
         weight = sum(message.weight for message in self._messages if isinstance(message, Event))
         self._notifications.count, self._notifications.weight = count, weight
-        # merging again before this many more have come would be quadratic
+        # merging again before this many more have arrived would be quadratic
         self._merged_at = max(self._capacity, count + self._capacity // 4)
         if count > self._capacity:
             self._overflows()
@@ -112,9 +112,9 @@ class Outbox:
         self._drained.set()
 
     async def take(self, most: int | None = None) -> list[Message]:
-        """What is waiting, at least one message; an empty list when the outbox is closed or has overflowed.
+        """Wait for messages and take them. An empty list means that the outbox is closed or has overflowed.
 
-        Not more than `most` bytes and one message; everything where that is None.
+        Stops after the first message that brings it above `most` bytes; None takes everything.
         """
         self._taking = True
         try:
@@ -139,9 +139,9 @@ class Outbox:
         return taken
 
     async def room(self) -> None:
-        """Wait while much text is on its way to the subscriber, or one that turns wait for is half a capacity behind.
+        """Wait while the subscriber is behind: by many bytes or, with `WAIT`, by half the capacity.
 
-        For one that turns do not wait for, at most a moment, and not again before it has taken something.
+        With `CLOSE` wait at most `PATIENCE` seconds, and not again before the subscriber has taken something.
         """
         while not self.closed and self._behind():
             patience = PATIENCE if self._overflow is Overflow.CLOSE else float("inf")
@@ -156,7 +156,7 @@ class Outbox:
 
     @property
     def answers_behind(self) -> bool:
-        """Whether many answers, or large ones, are on their way to the client."""
+        """Whether the client has not taken many answers, or large ones, yet."""
         return not self.closed and (self._answers.count > ANSWERS or self._answers.weight > ANSWERS_WEIGHT)
 
     async def answers_taken(self) -> None:
@@ -170,20 +170,20 @@ class Outbox:
         await self._drained.wait()
 
     def close(self) -> None:
-        """Take nothing more in; a waiting `take` returns what is left."""
+        """Accept no more messages. A waiting `take` returns what is left."""
         self.closed = True
         self._ready.set()
         self._drained.set()
 
     def discard(self) -> None:
-        """Nobody will take what is left."""
+        """Close it and drop what is left."""
         self.close()
         self._drop()
 
 
 @define
 class _Load:
-    """How many messages of one kind there are, and about how many bytes; `spared` is the largest that is not merged."""
+    """How many messages of one kind there are, and about how many bytes. `spared` is the largest that cannot be merged."""
 
     count: int = 0
     weight: int = 0
@@ -191,7 +191,7 @@ class _Load:
 
     @property
     def behind(self) -> int:
-        """Bytes beside the largest message: one alone may be of any size."""
+        """Bytes without the largest message: one message alone may have any size."""
         return self.weight - self.spared
 
     def add(self, weight: int, joined: bool = False) -> None:

@@ -1,7 +1,7 @@
-"""Questions to the clients: requests that the server sends, and the answers that settle them.
+"""Questions to clients: requests from the server, and the answers that settle them.
 
-A question belongs to a thread and goes to all of its subscribers; whoever answers first settles it. It keeps its id as
-long as it is open, so that a client that joins later is asked the same question. Ids count from 0 through a runtime.
+A question belongs to a thread and goes to all its subscribers; the first answer settles it. It keeps its id while it is open,
+so a client that subscribes later gets the same request. Ids count from 0 in each runtime.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from spindle.rpc.protocol.threads import ThreadActiveFlag
 
 
 class Question(Event):
-    """One request on its way to any number of subscribers; encoded at most once.
+    """One request to any number of subscribers; encoded at most once.
 
-    `waiting_on` is the flag that the thread's status shows while it is open. An embedding application answers with
-    `answer` or `refuse`; so does a connection when its client does.
+    `waiting_on` is the flag that the thread's status shows while it is open. An embedding application answers it with
+    `answer` or `refuse`, and a connection does the same when its client answers.
     """
 
     __slots__ = ("_answer", "_error", "_settled", "id", "thread_id", "waiting_on")
@@ -42,23 +42,23 @@ class Question(Event):
 
     @property
     def settled(self) -> bool:
-        """Whether somebody has answered, or the question has been withdrawn."""
+        """Whether it is answered or withdrawn."""
         return self._settled.is_set()
 
     def answer(self, result: object) -> None:
-        """Answer with `result`, in JSON values; a question that is settled already stays as it is."""
+        """Answer with `result`, as JSON values. Does nothing if the question is settled."""
         if not self.settled:
             self._answer = result
             self._settled.set()
 
     def refuse(self, error: RpcError) -> None:
-        """Answer with an error; likewise."""
+        """Answer with an error. Does nothing if the question is settled."""
         if not self.settled:
             self._error = error
             self._settled.set()
 
     async def over(self) -> None:
-        """Wait until somebody has answered, or the question has been withdrawn."""
+        """Wait until it is answered or withdrawn."""
         await self._settled.wait()
 
     async def wait(self) -> object:
@@ -77,7 +77,7 @@ class Questions:
         self._next = 0
 
     def put(self, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None) -> Question:
-        """Open a question. Whoever put it delivers it, waits, and closes it. Raises RpcError if it cannot be encoded."""
+        """Open a question. The caller delivers it, waits for it and closes it. Raises RpcError if it cannot be encoded."""
         question = Question(self._next, thread_id, params, waiting_on)
         try:
             question.encode()
@@ -88,12 +88,12 @@ class Questions:
         return question
 
     def close(self, question: Question) -> None:
-        """The question is answered, or nobody wants to know any more: then it is withdrawn."""
+        """Forget a question. If it is not answered, it is withdrawn."""
         self._open.pop(question.id, None)
         question.refuse(internal_error("the question has been withdrawn"))
 
     def settle(self, message: Response | ErrorResponse, threads: set[str]) -> bool:
-        """Take a client's answer; `threads` are those it is subscribed to. False if it answers none of their questions."""
+        """Settle a question with a client's answer. False if no open question of `threads`, its subscriptions, has that id."""
         question = self._open.get(message.id)
         if question is None or question.thread_id not in threads:
             return False

@@ -1,4 +1,4 @@
-"""The shown turns of a thread at one moment, to be read later and piece by piece."""
+"""The turns of a thread at one moment, as clients see them, to be read later and in pieces."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from spindle.storage.rollout.reading import OpenRollout
 Body = dict[str, Any]
 
 _TURN = 100
-"""Bytes that a turn yet to be read takes: its id, and its place in the outline."""
+"""Bytes that a turn takes before it is read: its id and its place in the outline."""
 
 
 @define(eq=False)
 class Snapshot:
-    """Turns in the order they were taken, oldest first, numbered from 0. What happens later does not change them.
+    """Turns in order, oldest first, numbered from 0. Later events do not change them.
 
-    It holds no file: the rollout is opened while turns are read, and has to be the same one then.
+    It holds no open file: the rollout is opened while turns are read, and must still be the same file.
 
-    `partial` is what has been said so far of an item that is not recorded yet; it belongs to the last turn.
+    `partial` is the beginning of an item that is still streaming. It belongs to the last turn.
     """
 
     ids: list[str]
@@ -33,27 +33,27 @@ class Snapshot:
 
     @classmethod
     def of(cls, turns: Sequence[Body]) -> Self:
-        """Of turns that are in memory."""
+        """A snapshot of turns that are in memory."""
         return cls([turn["id"] for turn in turns], rest=turns)
 
     @classmethod
     def stored(cls, rollout: OpenRollout, live_turn_id: str | None = None) -> Self:
-        """Of a rollout, which is the snapshot's to close."""
+        """A snapshot of the turns in a rollout. The snapshot closes the rollout."""
         rollout.rest()
         return cls(list(rollout.outline.ids), rollout=rollout, live=live_turn_id)
 
     def again(self) -> Self:
-        """The same turns, to be read beside this one; those that came with opening the rollout stay here."""
+        """The same turns, to be read independently. Turns that were read when the rollout was opened stay with this one."""
         rollout = None if self._rollout is None else self._rollout.again()
         return evolve(self, ids=list(self.ids), rollout=rollout)
 
     def add(self, turn: Body) -> None:
-        """A turn that began, and is not recorded yet."""
+        """Add a turn that has started and is not recorded yet."""
         self.ids.append(turn["id"])
         self._rest = (*self._rest, turn)
 
     def read(self, numbers: Sequence[int]) -> Iterator[Body]:
-        """Some of the turns, by ascending number. Blocking. Raises OSError, RolloutChanged."""
+        """The turns with these numbers, which ascend. Blocks. Raises OSError, RolloutChanged."""
         recorded = len(self.ids) - len(self._rest)
         if self._rollout is not None:
             inside = [number for number in numbers if number < recorded]
@@ -73,10 +73,10 @@ class Snapshot:
 
     @property
     def weight(self) -> int:
-        """About the bytes it holds once it is closed."""
+        """About how many bytes it holds once it is closed."""
         return _TURN * len(self.ids) + weigh(self._rest) + weigh(self.partial)
 
     def close(self) -> None:
-        """Let go of turns that came with opening the rollout, and of a reading that was broken off; twice is fine."""
+        """Free the turns that were read when the rollout was opened, and an unfinished read. May be called twice."""
         if self._rollout is not None:
             self._rollout.close()

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Subscriber:
-    """One client of threads: a connection, or an embedding task. Compared by identity."""
+    """One subscriber of threads: a connection or an embedding task. Compared by identity.
+
+    `muted` are the methods of notifications that it does not want.
+    """
 
     def __init__(
         self,
@@ -26,18 +29,18 @@ class Subscriber:
         self.outbox = Outbox(overflow, capacity)
         self.muted = muted
         self.one_thread = one_thread
-        """Whether its thread's end is its own, and of that thread's agents it hears only questions: an embedding task."""
+        """Whether it ends with its thread, and gets only questions from that thread's agents. So does an embedding task."""
         self.threads: set[str] = set()
-        """Ids of the threads it is subscribed to, kept by those threads."""
+        """Ids of the threads it is subscribed to. The threads keep this up to date."""
 
     def deliver(self, event: Event) -> None:
-        """Put an event into the outbox unless the subscriber opted out of its kind."""
+        """Put an event into the outbox, unless its method is muted."""
         if event.method not in self.muted:
             self.outbox.put(event)
 
 
 class Audience:
-    """Everybody who hears of every thread: all initialized connections of a runtime."""
+    """All initialized connections of a runtime. They get what is broadcast, whatever thread it is about."""
 
     def __init__(self) -> None:
         self._members: dict[Subscriber, None] = {}
@@ -51,13 +54,13 @@ class Audience:
         self._members.pop(member, None)
 
     def announce(self, params: Any) -> None:
-        """Send a notification to every member."""
+        """Broadcast a notification."""
         event = Event(params)
         for member in self._members:
             member.deliver(event)
 
     def announce_with_turns(self, params: Any, turns: Snapshot) -> None:
-        """Send every member a notification with a thread in it, whose turns are read while it is written."""
+        """Broadcast a notification with a thread in it. Its turns are read while it is sent."""
         for member in self._members:
             if params.METHOD not in member.muted:
                 member.outbox.put(LongMessage.notification(params, turns.again()))

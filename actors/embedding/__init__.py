@@ -1,4 +1,4 @@
-"""Threads for trio applications: a block that is the subscription, turns that are streams of typed events.
+"""Threads for trio applications: a block is the subscription, a turn is a stream of typed events.
 
 async with open_runtime() as runtime:
     async with start_thread(runtime, cwd=".") as thread:
@@ -6,8 +6,8 @@ async with open_runtime() as runtime:
             async for event in turn:
                 ...
 
-Nothing here waits, shielded from cancellation, for more than one thing: that a turn which has been interrupted is recorded
-(`TurnHandle.close`). What the runtime's own end waits for is said at `open_runtime`.
+Only one wait is shielded from cancellation: until an interrupted turn is recorded (`TurnHandle.close`). `open_runtime` says
+what the end of a runtime waits for.
 """
 
 from spindle.actors.embedding.approvals import ApprovalAnswer, ApprovalQuestion, Approve

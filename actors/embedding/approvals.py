@@ -1,4 +1,4 @@
-"""Questions of the agent to the application: how a callback answers them, and what becomes of those nobody answers."""
+"""Questions of the agent to the application: how a callback answers them, and how unanswered ones are declined."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ApprovalQuestion: TypeAlias = (
     | McpUrlElicitationParams
     | DynamicToolCallParams
 )
-"""What an agent may ask; `thread_id` says which one does."""
+"""A question of an agent. Its `thread_id` says which agent asks."""
 
 ApprovalAnswer: TypeAlias = (
     DecisionWord
@@ -48,10 +48,10 @@ ApprovalAnswer: TypeAlias = (
     | McpServerElicitationRequestResponse
     | DynamicToolCallResponse
 )
-"""The response of the question's own kind, or for commands and patches the decision alone: "accept", "decline" …"""
+"""The response of the question's own type; for commands and patches the decision alone is enough: "accept", "decline" …"""
 
 Approve: TypeAlias = Callable[[ApprovalQuestion], Awaitable[ApprovalAnswer]]
-"""Answers questions. It is cancelled when the question is answered elsewhere or withdrawn."""
+"""A callback that answers questions. It is cancelled when the question is answered by another subscriber, or withdrawn."""
 
 _RESPONSES: Mapping[type, type[Any]] = {
     CommandExecutionRequestApprovalParams: CommandExecutionRequestApprovalResponse,
@@ -66,7 +66,7 @@ _DECIDED = (CommandExecutionRequestApprovalResponse, FileChangeRequestApprovalRe
 
 
 async def approve_by(approve: Approve, question: Question) -> None:
-    """Have `approve` answer `question`. What it raises is raised, and the question declined."""
+    """Answer `question` with `approve`. If that raises, the question is declined and the exception raised."""
     if question.settled:
         return
     async with open_block() as nursery:
@@ -84,7 +84,7 @@ async def approve_by(approve: Approve, question: Question) -> None:
 
 
 def decline(question: Question) -> None:
-    """Nobody answers; whatever the question was for does not happen."""
+    """Refuse the question: what it asks for does not happen."""
     question.refuse(internal_error("the application does not answer this question"))
 
 
@@ -98,7 +98,7 @@ def _json(question: Any, answer: Any) -> object:
 
 
 def subject(question: ApprovalQuestion, files: Sequence[str] = ()) -> str:
-    """What a question is about, for people. `files` are those of the patch it is for, where they are known."""
+    """What a question is about, as text for people. `files` are the files of its patch, if they are known."""
     match question:
         case CommandExecutionRequestApprovalParams(command=command):
             return f"to run the command `{command}`"

@@ -1,4 +1,4 @@
-"""What goes wrong for an application, beside the requests that are refused (`RpcError`). All of it is an `Error`."""
+"""The errors of the embedding interface, beside refused requests (`RpcError`). Each is an `Error`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class SubscriberLagged(Error):
-    """The events were not taken as fast as the thread produced them, and some are lost; open another stream to go on."""
+    """The stream was not read as fast as the thread produced events, and some are lost. Open another stream to go on."""
 
 
 class ThreadClosed(Error):
-    """The thread has ended, or the block that the handle belongs to; `id` is the thread's."""
+    """The thread has ended, or the handle's block has. `id` is the thread's."""
 
     def __init__(self, id: str) -> None:
         super().__init__(f"thread {id} is closed, or the block of this handle has ended")
@@ -24,7 +24,7 @@ class ThreadClosed(Error):
 
 
 class TurnFailed(Error):
-    """The turn ended as failed; `turn` is how, with its error."""
+    """The turn failed. `turn` is the turn as it ended, with its error."""
 
     def __init__(self, turn: Turn) -> None:
         super().__init__(turn.error.message if turn.error else "the turn failed")
@@ -32,7 +32,7 @@ class TurnFailed(Error):
 
 
 class TurnInterrupted(Error):
-    """The turn was interrupted before it was done; `turn` is how it was recorded."""
+    """The turn was interrupted. `turn` is the turn as it was recorded."""
 
     def __init__(self, turn: Turn) -> None:
         super().__init__("the turn was interrupted")
@@ -40,12 +40,13 @@ class TurnInterrupted(Error):
 
 
 class ApprovalRequired(Error):
-    """The agent asked for what nobody here answers, and it was declined. `subject` says for what: a command, files, a tool.
+    """The agent asked a question that the application does not answer, so it was declined.
 
-    `question` is the question itself. Pass `approve` to `start_thread`, or iterate a `turn` and answer there.
+    `question` is the question, and `subject` says what it is about: a command, files, a tool. Pass `approve` to
+    `start_thread`, or iterate over a `turn` and answer there.
     """
 
     def __init__(self, question: ApprovalQuestion, subject: str) -> None:
-        super().__init__(f"nobody answers questions here, and this one was declined: {subject}")
+        super().__init__(f"the application does not answer questions, so this one was declined: {subject}")
         self.question = question
         self.subject = subject

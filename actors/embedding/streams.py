@@ -1,4 +1,4 @@
-"""The streams of one handle: each turn and each `events()` has a bounded queue of its own, and lags alone."""
+"""The streams of one handle: each turn and each `events()` has a bounded outbox of its own, and overflows alone."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from spindle.actors.embedding.failures import SubscriberLagged
 
 
 class Events:
-    """What reaches a handle from here on, event by event; a cancelled iteration loses none. One task at a time may take.
+    """The events of a handle from now on. A cancelled iteration loses none. Only one task at a time may iterate.
 
-    Raises SubscriberLagged once the events were not taken as fast as they came. An abandoned stream holds nothing up, and
-    its events are freed with it, or when they are too many.
+    Iterating raises SubscriberLagged when events were not read as fast as they arrived. An abandoned stream blocks nothing; its
+    events are freed with it, or when it overflows.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -48,43 +48,43 @@ class Events:
             self._taking = False
 
     async def aclose(self) -> None:
-        """End the stream, and free what it holds; for `contextlib.aclosing`."""
+        """End the stream and free its events. For `contextlib.aclosing`."""
         self.end()
 
     def end(self) -> None:
-        """The same at once."""
+        """End the stream and free its events, without waiting."""
         self._taken.clear()
         self._outbox.discard()
 
-    # -- what the handle's streams do with each
+    # -- called by the handle's `Streams`
 
     def put(self, event: Message) -> bool:
-        """Add an event. Returns False for a stream that takes no more, with what it held freed."""
+        """Add an event. Returns False if the stream has ended or overflows; its events are freed then."""
         self._outbox.put(event)
         if self._outbox.overflowed:
             self._outbox.discard()
         return not self._outbox.closed
 
     def close(self) -> None:
-        """No more events come; those that wait may still be taken."""
+        """Accept no more events. Those in the stream can still be read."""
         self._outbox.close()
 
     async def room(self) -> None:
-        """Wait a moment for a reader that is behind; a stream that nobody has begun to read is not waited for."""
+        """Wait a moment for a reader that is behind. Does not wait for a stream that was never read."""
         if self._begun:
             await self._outbox.room()
 
 
 def _seen(event: Event) -> Any:
-    """What an application gets of an event: the notification, or a question that it can answer."""
+    """An event for an application: the notification, or a question that it can answer."""
     return event if isinstance(event, Question) else event.params
 
 
 class Streams(Outbox):
-    """The outbox of a handle's subscriber: it passes on what it is given to each stream that is open.
+    """The outbox of a handle's subscriber: it passes each message on to every open stream.
 
-    The first stream begins with the subscription, so that nothing is lost between entering the block and opening it. Each
-    later one begins with the questions that are open. `asked` is called with every question.
+    The first stream has all events since the subscription, so that none is lost between entering the block and opening the
+    stream. A later one begins with the open questions. `asked` is called with every question.
     """
 
     def __init__(self, asked: Callable[[Question], None]) -> None:
@@ -95,7 +95,7 @@ class Streams(Outbox):
         self._open: WeakSet[Events] = WeakSet([self._first])
 
     def stream(self) -> Events:
-        """One more stream."""
+        """Open a stream."""
         first, self._first = self._first, None
         if first is not None:
             return first
@@ -107,7 +107,7 @@ class Streams(Outbox):
         return stream
 
     def put(self, message: Message) -> None:
-        """Pass it on; never waits."""
+        """Pass a message on. Never waits."""
         if self.closed:
             return
         for stream in tuple(self._open):
@@ -123,7 +123,7 @@ class Streams(Outbox):
             await stream.room()
 
     def close(self) -> None:
-        """The thread or the block has ended, and with it every stream."""
+        """Close every stream: the thread or the block has ended."""
         super().close()
         for stream in tuple(self._open):
             stream.close()

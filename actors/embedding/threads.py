@@ -1,4 +1,4 @@
-"""Threads as an application holds them: a block that is the subscription, and the handle inside it."""
+"""Threads for an application: a block that is the subscription, and the handle inside it."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ CLIENT = Client(originator="spindle", user_agent="spindle")
 
 
 class ThreadHandle:
-    """A thread one is subscribed to. `info` is how it was when it was started or resumed.
+    """A subscribed thread. `info` is the thread as it was when it was started, resumed or forked.
 
-    Any number of tasks may use it at once. Once its block or the thread has ended, every method raises ThreadClosed.
+    Any number of tasks may use it at once. When its block or the thread has ended, every method raises ThreadClosed.
     """
 
     def __init__(self, runtime: Runtime, streams: Streams, loaded: ThreadStartResponse, *, answers: bool) -> None:
@@ -83,7 +83,7 @@ class ThreadHandle:
         return thread
 
     async def rename(self, name: str) -> None:
-        """Name the thread; blanks around the name are dropped. Raises RpcError, ThreadClosed."""
+        """Name the thread. The name is stripped. Raises RpcError, ThreadClosed."""
         self._require_open()
         name = name.strip()
         if not name:
@@ -91,9 +91,9 @@ class ThreadHandle:
         await self.ask(lambda reply: SetName(reply=reply, name=name))
 
     async def roll_back(self, turns: int = 1) -> Thread:
-        """Take the last `turns` turns back, and return the thread with those that are left.
+        """Remove the last `turns` turns from the thread, and return it with the others.
 
-        Files that they changed stay changed. Raises RpcError, while a turn runs too, and ThreadClosed.
+        Files that the turns changed stay changed. Raises RpcError, also while a turn runs, and ThreadClosed.
         """
         self._require_open()
         if turns < 1:
@@ -106,16 +106,17 @@ class ThreadHandle:
         return thread
 
     async def inject(self, items: Sequence[Mapping[str, Any]]) -> None:
-        """Add items of the Responses API to what the model sees, without a turn. Raises RpcError, ThreadClosed."""
+        """Add items of the Responses API to the history for the model, without a turn. Raises RpcError, ThreadClosed."""
         self._require_open()
         checked = check_items(items)
         await self.ask(lambda reply: InjectItems(reply=reply, items=checked))
 
     async def compact(self) -> None:
-        """Have the model replace the history by a summary of it, and wait until it has.
+        """Replace the history by a summary that the model writes, and wait for that.
 
-        A running turn is let end first. Cancelled, the compaction is not begun, or interrupted and recorded; the history is
-        then as it was, as it is after TurnFailed. Raises TurnFailed, TurnInterrupted, ThreadClosed, RpcError.
+        A running turn ends first. If this is cancelled, the compaction does not start, or is interrupted and recorded.
+        After that, and after TurnFailed, the history is as it was. Raises TurnFailed, TurnInterrupted, ThreadClosed,
+        RpcError.
         """
         turn_id, watch = str(uuid7()), TurnWatch()
         try:
@@ -129,22 +130,22 @@ class ThreadHandle:
             raise TurnInterrupted(turn) if turn.status == "interrupted" else TurnFailed(turn)
 
     def events(self) -> Events:
-        """Every notification of the thread from now on, as objects of the vocabulary; ends when the thread is closed.
+        """Every notification of the thread from now on, as objects of `rpc.protocol`. Ends when the thread is closed.
 
-        Questions are among them, those of the thread's agents too; what else agents do is told to whoever resumes them.
-        The first stream of a handle, be it of events or of a turn, begins at the start of the block. Each stream is on its
-        own: one that is not read in time raises SubscriberLagged and stops nothing else. Raises ThreadClosed.
+        Questions of the thread and of its agents are among them. To get an agent's other events, resume the agent. The first
+        stream of a handle, of events or of a turn, begins at the start of the block. A stream that is not read in time raises
+        SubscriberLagged and affects nothing else. Raises ThreadClosed.
         """
         self._require_open()
         return self._streams.stream()
 
     @asynccontextmanager
     async def turn(self, content: str | Sequence[UserInput], **overrides: Any) -> AsyncGenerator[TurnHandle]:
-        """Start a turn for the length of the block, or join the one that runs; `overrides` are fields of TurnStartParams.
+        """Start a turn for the length of the block, or join the running one. `overrides` are fields of TurnStartParams.
 
-        Behind a turn that takes no input any more, a compaction for instance, it waits; cancelled meanwhile, it starts
-        nothing. Leaving the block early, or cancelling it, interrupts the turn and waits until it is recorded, unless
-        other blocks share the turn: then it goes on for them. Raises RpcError, ThreadClosed.
+        If the running turn takes no more input, for example a compaction, this waits for its end; cancelled meanwhile, it
+        starts nothing. Leaving the block early, or cancelling it, interrupts the turn and waits until it is recorded. If
+        other blocks share the turn, it goes on for them. Raises RpcError, ThreadClosed.
         """
         self._require_open()
         params = TurnStartParams(thread_id=self.id, input=input_parts(content), **overrides)
@@ -162,10 +163,11 @@ class ThreadHandle:
                 await leave(watch)
 
     async def run(self, content: str | Sequence[UserInput], **overrides: Any) -> str:
-        """Run a whole turn; returns the agent's last message, "" if it said nothing. `overrides` as for `turn`.
+        """Run a whole turn. Returns the agent's last message, "" if there is none. `overrides` as for `turn`.
 
-        A question of the agent is for the `approve` of this handle. Without one it is declined, the turn is interrupted, and
-        ApprovalRequired raised. Raises TurnFailed, TurnInterrupted, ThreadClosed, RpcError, SubscriberLagged.
+        The `approve` of this handle answers the agent's questions. Without one, a question is declined, the turn is
+        interrupted and ApprovalRequired is raised. Raises TurnFailed, TurnInterrupted, ThreadClosed, RpcError,
+        SubscriberLagged.
         """
         files: dict[str, Sequence[str]] = {}
         async with self.turn(content, **overrides) as turn:
@@ -181,7 +183,7 @@ class ThreadHandle:
         return turn.text
 
     async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
-        """Send the thread the message that `message` builds around a Reply. Raises what it is refused with, ThreadClosed."""
+        """Send the thread the message that `message` makes with a Reply. Raises the error it is answered with, ThreadClosed."""
         self._require_open()
         registry = self._runtime.registry
         try:
@@ -206,13 +208,12 @@ async def start_thread(
     approve: Approve | None = None,
     **params: Any,
 ) -> AsyncGenerator[ThreadHandle]:
-    """Start a thread and be subscribed to it inside the block.
+    """Start a thread. The block is the subscription.
 
-    `params` are the fields of ThreadStartParams; a path-like `cwd` will do. `tools` are functions that the model may call,
-    see `tools.functions`. `approve` is called with what the thread or one of its agents asks, and returns the answer
-    (`Approve`); an exception in it declines the question and ends the block with that exception.
-    Leaving the block unsubscribes, and the last subscriber to leave closes the thread.
-    Raises RpcError; TypeError for a function whose signature has no JSON schema.
+    `params` are the fields of ThreadStartParams; `cwd` may be path-like. `tools` are functions that the model may call, see
+    `tools.functions`. `approve` answers the questions of the thread and of its agents (`Approve`); an exception in it
+    declines the question and ends the block with that exception. Leaving the block unsubscribes; the thread is closed when
+    its last subscriber has left. Raises RpcError; TypeError for a function whose signature has no JSON schema.
     """
     opening = NewThread(params=ThreadStartParams(**_plain(params)), client=CLIENT, functions=_functions(runtime, tools))
 
@@ -232,9 +233,9 @@ async def resume_thread(
     approve: Approve | None = None,
     **params: Any,
 ) -> AsyncGenerator[ThreadHandle]:
-    """Subscribe to a thread inside the block, loading it if it is not loaded. `params` as ThreadResumeParams.
+    """Subscribe to a thread for the length of the block; it is loaded if necessary. `params` as ThreadResumeParams.
 
-    `tools` and `approve` as for `start_thread`; a thread that is loaded already keeps the tools it has.
+    `tools` and `approve` as for `start_thread`; a thread that is already loaded keeps its tools.
     Raises ThreadNotFound, RpcError.
     """
     resume = ThreadResumeParams(thread_id=thread_id, **_plain(params))
@@ -256,10 +257,10 @@ async def fork_thread(
     approve: Approve | None = None,
     **params: Any,
 ) -> AsyncGenerator[ThreadHandle]:
-    """Start a thread with the history of another and be subscribed to it inside the block.
+    """Start a thread with the history of another one. The block is the subscription.
 
-    `params` are the fields of ThreadForkParams; the turns taken over are in `info.thread.turns`. `tools` and `approve` as
-    for `start_thread`. Raises ThreadNotFound, RpcError.
+    `params` are the fields of ThreadForkParams. The copied turns are in `info.thread.turns`. `tools` and `approve` as for
+    `start_thread`. Raises ThreadNotFound, RpcError.
     """
     fork = ThreadForkParams(thread_id=thread_id, **_plain(params))
     opening = FromFork(params=fork, client=CLIENT, source=thread_id, functions=_functions(runtime, tools))
@@ -274,7 +275,7 @@ async def fork_thread(
 async def archive_thread(runtime: Runtime, thread_id: str) -> None:
     """Close the thread if it is loaded, and move its rollout to the archive. Raises ThreadNotFound, RpcError.
 
-    Cancelled, it stops waiting; the thread is archived nevertheless.
+    If it is cancelled it stops waiting, and the thread is archived all the same.
     """
 
     def send(reply: Reply[None]) -> None:
@@ -299,12 +300,12 @@ async def _subscribed(
     params: ThreadResumeParams | None,
     approve: Approve | None,
 ) -> AsyncGenerator[ThreadHandle]:
-    """At the end it waits until the thread has let go; if that is cancelled, the thread does so when it comes to it."""
+    """The block of a subscription. Its end waits until it is unsubscribed, unless that is cancelled."""
     context = copy_context()
     subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 
     def asked(question: Question) -> None:
-        if approve is not None:  # in the application's context, and not in that of the thread that asks
+        if approve is not None:  # in the application's context, not in that of the asking thread
             context.copy().run(nursery.start_soon, approve_by, approve, question)
 
     subscriber.outbox = streams = Streams(asked)
@@ -323,12 +324,12 @@ async def _subscribed(
 
 
 async def _leave(runtime: Runtime, subscriber: Subscriber) -> None:
-    """Whoever resumes the thread next, after the last subscriber has left, loads it with the settings they ask for."""
+    """Unsubscribe, and wait for that: a later resume then loads the thread with the settings of its own request."""
     for thread_id in tuple(subscriber.threads):
 
         def send(reply: Reply[Any], thread_id: str = thread_id) -> None:
             runtime.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber)))
 
-        # no shield: cancelled, it is on its way nevertheless, and the cancellation goes on behind the block
+        # no shield: the message is sent even if the wait is cancelled, and the cancellation continues after the block
         with suppress(trio.Cancelled, ActorExited, RpcError):
             await answer(send)

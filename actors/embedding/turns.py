@@ -1,4 +1,4 @@
-"""A turn as an application sees it: a stream of its events, and an end that is waited for without them."""
+"""A turn for an application: a stream of its events, and an end that can be waited for without reading them."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 
 class TurnHandle:
-    """A running turn: iterate it for its events up to `TurnCompletedNotification`; then `result` is set.
+    """A running turn. Iterate over it for its events, up to `TurnCompletedNotification`; then `result` is set.
 
-    Iterating raises TurnFailed behind the completion of a turn that failed, ThreadClosed if the thread ends before the
-    turn is complete, SubscriberLagged. One that was interrupted ends like any other, as `result.status` says.
+    Iterating raises TurnFailed after the completion of a failed turn, ThreadClosed if the thread ends before the turn does, and
+    SubscriberLagged. An interrupted turn ends without an exception; `result.status` says so.
     """
 
     def __init__(self, thread: ThreadHandle, events: Events, watch: TurnWatch, id: str) -> None:
         self._thread, self._events, self._watch = thread, events, watch
         self.id = id
         self.result: Turn | None = None
-        """How it ended; None while it runs, and after a block was left early that others have joined."""
+        """The turn as it ended. None while it runs, and if the block was left early and the turn goes on for others."""
         self.text = ""
         """The agent's last message so far."""
 
@@ -52,9 +52,9 @@ class TurnHandle:
             raise StopAsyncIteration
         async for event in self._events:
             if isinstance(event, Question) and event.thread_id != self._thread.id:
-                return event  # an agent's; nobody else may be there to answer it
+                return event  # a question of an agent, which may have no other subscriber
             if _turn_of(event) not in (None, self.id):
-                continue  # another turn's
+                continue  # of another turn
             if isinstance(event, TurnCompletedNotification):
                 self.result = event.turn
             elif isinstance(event, ItemCompletedNotification) and isinstance(event.item, AgentMessageItem):
@@ -68,33 +68,33 @@ class TurnHandle:
         await self._thread.ask(lambda reply: SteerTurn(reply=reply, content=parts, expected_turn_id=self.id))
 
     async def interrupt(self) -> None:
-        """End the turn now; its completion is among the events. Raises RpcError if it has ended already, ThreadClosed."""
+        """Interrupt the turn; its completion is among the events. Raises RpcError if it has already ended, ThreadClosed."""
         await self._thread.ask(lambda reply: InterruptTurn(reply=reply, turn_id=self.id))
 
     async def close(self) -> None:
-        """Interrupt the turn unless it has ended, and wait until that is recorded; others that joined it let it go on."""
+        """Interrupt the turn and wait until it is recorded. If it has ended, or goes on for others, do neither."""
         self._events.end()
         self.result = await leave(self._watch) or self.result
 
 
 async def leave(watch: TurnWatch) -> Turn | None:
-    """Withdraw from a turn, and wait for its end if that ends it. Returns how it ended, None if it never began or goes on."""
+    """Withdraw from a turn. Wait for its end if it is ending, and return it; None if it never starts or goes on."""
     if watch.withdraw():
-        # The shield's bound is the end of an interrupted turn: its tools are killed within their limits, its record written.
+        # the wait is bounded by the end of an interrupted turn: its tools are killed within their limits, its record written
         with trio.CancelScope(shield=True), suppress(ActorExited):
             return await watch.wait()
     return None
 
 
 def input_parts(content: str | Sequence[UserInput]) -> list[UserInput]:
-    """Input as the protocol has it. Raises RpcError where it is too long."""
+    """Input as the protocol's parts. Raises RpcError if it is empty or too long."""
     parts: list[UserInput] = [TextInput(content)] if isinstance(content, str) else list(content)
     check_input(parts)
     return parts
 
 
 def _turn_of(event: Any) -> str | None:
-    """The id of the turn an event belongs to, None for those of the thread."""
+    """The id of the event's turn; None for an event of the thread."""
     if isinstance(event, TurnStartedNotification | TurnCompletedNotification):
         return event.turn.id
     turn_id: str | None = getattr(event.params if isinstance(event, Question) else event, "turn_id", None)

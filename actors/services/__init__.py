@@ -1,1 +1,1 @@
-"""What the threads of one runtime share: models, the index, skills, rules, worker limits."""
+"""What the threads of one runtime share: model clients, the index, skills, rules, limits on worker threads."""

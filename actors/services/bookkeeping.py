@@ -1,4 +1,4 @@
-"""What a turn that has ended leaves in the state beside the rollout: something unread, and its cost against the goal."""
+"""Keeping what an ended turn changes beside the rollout: the thread's read state, and the budget of its goal."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ log = logging.getLogger("spindle")
 
 @frozen
 class EndedTurn:
-    """A turn of a stored thread. `tokens` are those that were not read from the provider's cache.
+    """A turn of a stored thread. `tokens` are those that did not come from the provider's cache.
 
-    `unread` is False for one that was interrupted: whoever did so was there. `tell` reaches the thread's subscribers,
-    `announce` every client; once the thread is closed both do nothing.
+    `unread` is False for an interrupted turn: the user who interrupts it has seen it. `tell` notifies the thread's subscribers,
+    `announce` every client; both do nothing once the thread is closed.
     """
 
     thread_id: str
@@ -39,14 +39,14 @@ class EndedTurn:
 
 
 async def keep(store: StateStore, turn: EndedTurn) -> None:
-    """Keep it, and tell. The turn does not depend on it: that it cannot be kept is only logged."""
+    """Write it to the state store, then notify clients. If that fails it is only logged: the turn does not depend on it."""
 
     def work(db: sqlite3.Connection) -> tuple[ThreadReadState | None, ThreadGoal | None]:
         state = turn_ended(db, turn.thread_id, turn.turn_id) if turn.unread else None
         return state, spend(db, turn.thread_id, turn.tokens, turn.milliseconds, int(time.time()))
 
     try:
-        state, goal = await store.change(work, durable=False)  # as the rollout tells of the turn itself
+        state, goal = await store.change(work, durable=False)  # the turn itself is in the rollout
     except StateUnavailable as error:
         log.warning("the end of a turn of thread %s is not kept: %s", turn.thread_id, error)
         return

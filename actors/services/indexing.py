@@ -1,7 +1,7 @@
-"""The thread index in trio: lists are answered in a thread of their own, while another one keeps the index up to date.
+"""The thread index in trio: one worker thread answers lists, another keeps the index up to date.
 
-Until the index has caught up with the files, lists are read from the files as far as that is quick; what would take
-reading very many of them waits for the index, which reads them no more slowly.
+Until the index has caught up with the files, a list is read from the files if few files are enough. A list that needs very many
+files waits for the index, which reads them no more slowly.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("spindle")
 
 LOOK_AGAIN = 30.0
-"""Seconds after which all files are asked again whether they have changed, if lists are asked for."""
+"""Seconds after which all files are checked for changes again, if lists are requested."""
 
 HEADS = 500
-"""How many files a list may open before it waits for the index instead; a page of a plain list is far below."""
+"""How many files a list may open before it waits for the index. A page of a plain list needs far fewer."""
 
 
 class _Kept:
-    """The index's outlines; it is opened when the first one is asked for."""
+    """The outlines in the index, which is opened when the first outline is needed."""
 
     def __init__(self, indexing: Indexing) -> None:
         self._indexing = indexing
@@ -51,7 +51,7 @@ class _Kept:
 class Indexing:
     """The index of a runtime's home.
 
-    `run` is one task of the runtime, which says by `kept` that there is one; without it lists are read from the files.
+    `run` is a task of the runtime, and `kept` says that it runs. Without it lists never wait for the index.
     """
 
     def __init__(self, home: Home, *, kept: bool = False) -> None:
@@ -67,7 +67,7 @@ class Indexing:
 
     @property
     def index(self) -> ThreadIndex:
-        """The index, made when first used: what needs none does without SQLite. May be called in any thread."""
+        """The index, made when first used, so that SQLite is imported only if needed. May be called in any thread."""
         with self._mutex:
             if self._index is None:
                 from spindle.storage.index import ThreadIndex
@@ -76,22 +76,22 @@ class Indexing:
             return self._index
 
     def outliner(self) -> Outliner:
-        """Makes the outlines of rollouts, and keeps them in the index."""
+        """An Outliner that keeps the outlines of rollouts in the index."""
         from spindle.storage.rollout.outliner import Outliner
 
         return Outliner(_Kept(self), lambda id: locate_file(self._home, id))
 
     def prepare(self) -> None:
-        """Open the index if there is one, so that the first list need not. Blocks on the disk."""
+        """Open the index if there is one, so that the first list is answered sooner. Blocks on the disk."""
         if self._home.spindle.exists():
             self.index.prepare()
 
     async def page(
         self, query: ThreadQuery, default_provider: Callable[[], str], watched: Collection[str] = ()
     ) -> ThreadPage:
-        """One page of stored threads. `default_provider` is asked in the thread; it may block.
+        """One page of stored threads. `default_provider` is called in the worker thread and may block.
 
-        `watched` are threads that may have been written to just now. Raises InvalidCursor, OSError.
+        `watched` are threads that may have been written to a moment ago. Raises InvalidCursor, OSError.
         """
 
         def work(heads: int | None) -> ThreadPage | None:
@@ -134,7 +134,7 @@ class Indexing:
         return self.index.locate_archived(thread_id) or locate_archived(self._home, thread_id)
 
     async def run(self) -> None:
-        """Keep the index up to date, from the first list on, until cancelled; then close it."""
+        """Keep the index up to date after the first list, until cancelled; then close it."""
         try:
             while True:
                 await self._asked.wait()

@@ -1,8 +1,8 @@
-"""What providers say of their models (`lists_models` in their table): asked for beside the turns, and never in their way.
+"""Lists of models from providers (`lists_models` in their table), requested in the background.
 
-A list is good for `FRESH` seconds. After that it is asked for again in the background while the old one goes on being used;
-only where there is none at all does anybody wait, and not for long. A provider that does not answer is left alone for `AGAIN`
-seconds, and turns go on as if it had no list.
+A list is fresh for `FRESH` seconds. After that it is requested again, while turns use the old one. Only a turn without any list
+waits for one, at most `PATIENCE` seconds. A provider that fails is not asked again for `AGAIN` seconds, and turns run as if it
+had no list.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("spindle")
 FRESH: Final = 300.0
 """Seconds, as in Codex 0.124."""
 AGAIN: Final = 60.0
-"""Seconds after which a provider is asked again that did not answer."""
+"""Seconds before a provider that failed is asked again."""
 PATIENCE: Final = 1.0
 """Seconds that a turn waits for the first list of a provider."""
 
@@ -41,13 +41,13 @@ class _Known:
     kept: ModelList | None = None
     failed_at: float | None = None
     looked: trio.Event = field(factory=trio.Event)
-    """Set when the kept list has been read."""
+    """Set when the list on disk has been read."""
     asking: trio.Event | None = None
-    """Set when the provider that is being asked has answered, or has not."""
+    """Set when the request that is under way has ended, well or not; None if there is none."""
 
 
 class ModelLists:
-    """The lists of one runtime's providers. Without a nursery nobody is asked."""
+    """The lists of one runtime's providers. Without a nursery no provider is asked."""
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class ModelLists:
         self._known: dict[str, _Known] = {}
 
     def entries(self, provider_id: str, config: Config) -> Sequence[Mapping[str, Any]]:
-        """What the provider has said, as far as it is known now."""
+        """The provider's list as it is known now; empty if there is none."""
         known = self._of(provider_id, config)
         return () if known is None or known.kept is None else known.kept.entries
 
     async def ready(self, provider_id: str, config: Config, patience: float = PATIENCE) -> None:
-        """Have the provider's list asked for if it is old; wait up to `patience` seconds if there is none. Never raises."""
+        """Request the provider's list if it is old; wait up to `patience` seconds if there is none. Raises nothing."""
         known = self._of(provider_id, config)
         if known is None or self._background is None:
             return
@@ -112,10 +112,10 @@ class ModelLists:
                 await trio.to_thread.run_sync(keep_list, self._home, known.key, self._version, known.kept)
         except ModelError as error:
             known.failed_at = self._now()
-            log.info("a provider's list of models could not be had: %s", error.message)
+            log.info("the list of models of a provider could not be fetched: %s", error.message)
         except Exception:
             known.failed_at = self._now()
-            log.exception("a provider's list of models could not be taken")
+            log.exception("the list of models of a provider could not be used")
         finally:
             known.asking = None
             known.looked.set()

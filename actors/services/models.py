@@ -12,7 +12,7 @@ from spindle.storage.config import Config
 
 @define(eq=False)
 class Models:
-    """One model client per provider configuration, made when first asked for and shared by all threads."""
+    """One model client for each provider configuration, made when first needed and shared by all threads."""
 
     make: Callable[[Provider, Config], Model]
     _made: dict[object, Model] = field(factory=lambda: dict[object, Model]())

@@ -1,4 +1,4 @@
-"""What threads share: one of these per runtime, given to every thread, so that nothing is global."""
+"""The shared parts of a runtime, put together in one object that every thread gets. So nothing is global."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Services:
     workers: Workers = field(factory=Workers)
     warden: Warden = field(factory=Warden)
     background: trio.Nursery | None = None
-    """Where what outlives a thread runs."""
+    """Runs what outlives a thread."""
     notices: Notices = field(factory=Notices)
     questions: Questions = field(factory=Questions)
     skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))
@@ -67,7 +67,7 @@ class Services:
 
     @cached_property
     def shared_servers(self) -> SharedServers | None:
-        """The MCP servers that threads share; None where nothing outlives a thread."""
+        """The MCP servers that threads share; None without `background`."""
         from spindle.actors.tools.mcp.opening import client_info
         from spindle.actors.tools.mcp.servers import SharedServers
 
@@ -77,13 +77,13 @@ class Services:
 
     @cached_property
     def server_opening(self) -> ServerOpening:
-        """How MCP servers are started, for a thread, for all of them and for clients."""
+        """What every MCP server is started with, whether it belongs to a thread, to all threads or to a client's request."""
         from spindle.actors.tools.mcp.opening import Opening
 
         return Opening(str(self.home.path), os.environ, self.warden)
 
     async def aclose(self) -> None:
-        """Let go of what they hold, when no thread lives any more."""
+        """Close them. No thread may be loaded any more."""
         await self.models.aclose()
         await self.notices.aclose()
         await self.warden.aclose()

@@ -1,4 +1,4 @@
-"""The skills of a runtime: found once for each directory, announced to the model, brought into a turn when mentioned."""
+"""The skills of a runtime: found once for each directory, announced to the model, added to a turn when mentioned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MENTION = re.compile(r"\$([\w:.-]*\w)")
 
 
 class SkillCatalog:
-    """What has been found stays so until `forget`. Blocks on the disk; may be shared by worker threads."""
+    """A cache of the skills found for each directory, until `forget`. Blocks on the disk; worker threads may share it."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -25,7 +25,7 @@ class SkillCatalog:
         self._lock = threading.Lock()
 
     def find(self, cwd: str, extra: Sequence[str] = ()) -> FoundSkills:
-        """The skills for threads in `cwd`; `extra` are more folders to look in."""
+        """The skills for threads in `cwd`. `extra` are more folders to search."""
         key = cwd, tuple(extra)
         with self._lock:
             found = self._found.get(key)
@@ -36,7 +36,7 @@ class SkillCatalog:
         return found
 
     def forget(self) -> None:
-        """Look at the disk again when next asked."""
+        """Search the disk again at the next request."""
         with self._lock:
             self._found.clear()
 
@@ -49,9 +49,9 @@ class SkillCatalog:
     def mentioned(
         self, content: Sequence[UserInput], cwd: str, settings: Mapping[str, Any], readable: Readable | None = None
     ) -> list[dict[str, Any]]:
-        """The messages that bring in the skills a user input names, as `$name` or as a part of its own, each once.
+        """The messages with the skills that user input mentions, as `$name` or as an input part, each skill once.
 
-        A repository's skills that are not `readable` are left out.
+        Skills of a repository that are not `readable` are left out.
         """
         names = [name for part in content if isinstance(part, TextInput) for name in _MENTION.findall(part.text)]
         paths = [part.path for part in content if isinstance(part, SkillInput)]
@@ -91,7 +91,7 @@ def _message(skill: Skill, readable: Readable | None) -> dict[str, Any]:
 
 
 def announcement(skills: Sequence[Skill], readable: Readable | None = None) -> str | None:
-    """What the model is told of the skills it may use; None where there are none. The bodies stay on disk."""
+    """The message that lists the skills the model may use; None if there are none. The model reads their bodies from disk."""
     shown = [skill for skill in skills if may_use(skill, readable)]
     if not shown:
         return None

@@ -1,1 +1,1 @@
-"""The settings of threads: how they are read, changed, checked and recorded."""
+"""The settings of threads: where they come from, how they are changed, checked, recorded and shown."""

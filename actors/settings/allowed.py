@@ -1,7 +1,7 @@
-"""What an administrator allows of a thread's settings, whatever way they come.
+"""Limits that an administrator sets (`requirements.toml`) on a thread's settings, wherever they come from.
 
-Settings that a thread is loaded with, be it from the configuration, a request or its rollout, fall back to what is allowed,
-with a warning, as in the reference; a change that a client asks for between turns is refused.
+When a thread is loaded, settings that are not allowed are replaced by allowed ones, with a warning, as in the reference. A
+request between turns for settings that are not allowed is refused.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, cast
 from attrs import evolve
 
 from spindle.actors.settings.policies import mode_name
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.settings import AskForApproval, PermissionProfile, ReadOnlyPolicy
 from spindle.storage.config.requirements import Requirements
 
 
-def held(settings: ThreadSettings, demanded: Requirements) -> tuple[ThreadSettings, Sequence[str]]:
-    """The settings with what is not allowed replaced, and a warning for each replacement."""
+def held(settings: Settings, demanded: Requirements) -> tuple[Settings, Sequence[str]]:
+    """(the settings, with what is not allowed replaced; a warning for each replacement)"""
     warnings: list[str] = []
     if demanded.approval_policies and (fault := _approval_fault(settings, demanded)) is not None:
         policy = demanded.approval_policies[0]
@@ -32,15 +32,15 @@ def held(settings: ThreadSettings, demanded: Requirements) -> tuple[ThreadSettin
     return settings, warnings
 
 
-def check(settings: ThreadSettings, demanded: Requirements) -> None:
-    """Raises RpcError for settings that are not allowed."""
+def check(settings: Settings, demanded: Requirements) -> None:
+    """Raise RpcError for settings that are not allowed."""
     fault = _approval_fault(settings, demanded) or _sandbox_fault(settings, demanded)
     if fault is not None:
         raise invalid_request(f"invalid thread settings override: {fault}")
 
 
-def required_mode(settings: ThreadSettings) -> str:
-    """The least `sandbox_mode` that grants what the settings grant."""
+def required_mode(settings: Settings) -> str:
+    """The strictest `sandbox_mode` that grants what the settings grant."""
     if settings.profile is None:
         return mode_name(settings.sandbox)
     written = [_path(entry) for entry in _entries(settings.profile) if entry.get("access") == "write"]
@@ -49,14 +49,14 @@ def required_mode(settings: ThreadSettings) -> str:
     return "workspace-write" if written else "read-only"
 
 
-def _approval_fault(settings: ThreadSettings, demanded: Requirements) -> str | None:
+def _approval_fault(settings: Settings, demanded: Requirements) -> str | None:
     allowed, policy = demanded.approval_policies, unstructure(settings.approval_policy)
     if allowed is None or policy in allowed:
         return None
     return _fault("approval_policy", _word(policy), map(_word, allowed), demanded)
 
 
-def _sandbox_fault(settings: ThreadSettings, demanded: Requirements) -> str | None:
+def _sandbox_fault(settings: Settings, demanded: Requirements) -> str | None:
     allowed = demanded.sandbox_modes
     if allowed is None or (mode := required_mode(settings)) in allowed:
         return None

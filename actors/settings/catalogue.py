@@ -1,8 +1,8 @@
-"""What is known of models: what a request to each may carry, and what model/list shows.
+"""The catalogue of models: what a request to each may have in it, and what model/list shows.
 
-There is one table at a time: the one that `model_catalog_json` names; or else our own, facts about the models of Codex
-0.124 (names, efforts, windows) with descriptions of ours, over which goes what the provider says. A model that is not in it
-gets the fallback, with which a request carries nothing that only some models accept.
+One table is in force: the file that `model_catalog_json` names; otherwise our own with the provider's list over it. Ours has
+facts about the models of Codex 0.124 (names, efforts, windows) and our descriptions. A model that is not in the table gets the
+fallback: its requests have nothing in them that only some models accept.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def _no_efforts() -> Mapping[str, str]:
 class ModelInfo:
     """One model. Windows are tokens.
 
-    `efforts` are those it can be asked for, with a description each. `verbosity` is what it is asked for, if it
-    `takes_verbosity` at all. `with_key` is False for what an API key does not reach.
+    `efforts` are the reasoning efforts it accepts, each with a description. `verbosity` is sent if the model `takes_verbosity`.
+    `with_key` is False for a model that cannot be used with an API key.
     """
 
     slug: str
@@ -62,20 +62,20 @@ class ModelInfo:
     modalities: Sequence[str] = ("text", "image")
     known: bool = True
     patches: PatchForm | None = None
-    """How it is offered `apply_patch`: to be written under a grammar, or as a function; None for not at all."""
+    """How `apply_patch` is offered to it: as free text with a grammar, or as a function; None for not at all."""
     shell: Shell = "default"
     output: Limit = MODEL_LIMIT
-    """How much it is shown of an output."""
+    """How much of a tool's output it gets."""
     base_instructions: str | None = None
 
     @property
     def usable_window(self) -> int:
-        """What is shown to clients; the rest is kept for the answer."""
+        """The part of the window that clients are shown. The rest is reserved for the answer."""
         return self.context_window * self.usable_percent // 100
 
     @property
     def compact_at(self) -> int:
-        """From how much context on it is compacted: nine tenths of the window, or less where that is configured."""
+        """Compaction threshold: nine tenths of the window, or less if that is configured."""
         most = self.context_window * 9 // 10
         return most if self.compact_limit is None else min(self.compact_limit, most)
 
@@ -117,7 +117,7 @@ MODELS: Final[Sequence[ModelInfo]] = (
 
 
 def models(config: Config, listed: Sequence[Mapping[str, Any]] = ()) -> Sequence[ModelInfo]:
-    """The table in force, in the order in which models are to be offered. `listed` is what the provider says of them."""
+    """The table in force, in the order in which models are offered. `listed` is the provider's own list."""
     given = config.model_catalog or listed
     said = sorted(map(of_entry, given), key=lambda model: model.priority)
     if config.model_catalog is not None:
@@ -127,14 +127,14 @@ def models(config: Config, listed: Sequence[Mapping[str, Any]] = ()) -> Sequence
 
 
 def model_info(slug: str, config: Config, listed: Sequence[Mapping[str, Any]] = ()) -> ModelInfo:
-    """What is known of a model, and what is configured for all; the fallback, `known` False, where nothing is."""
+    """The entry of a model, with what is configured for all models; the fallback, `known` False, for an unknown one."""
     info = _find(slug, models(config, listed))
     info = ModelInfo(slug=slug, known=False) if info is None else evolve(info, slug=slug)
     return _configured(info, config)
 
 
 def of_entry(entry: Mapping[str, Any]) -> ModelInfo:
-    """A model of a catalogue. Format: Codex 0.124's; what is missing is the fallback's."""
+    """A model from an entry of a catalogue in Codex 0.124's format. Missing members are the fallback's."""
     policy: Mapping[str, Any] = entry.get("truncation_policy") or {}
     in_bytes = policy.get("mode", "bytes") == "bytes"
     output = Limit(policy["limit"], "bytes" if in_bytes else "tokens") if policy.get("limit") else MODEL_LIMIT
@@ -168,7 +168,7 @@ def of_entry(entry: Mapping[str, Any]) -> ModelInfo:
 
 
 def _find(slug: str, known: Sequence[ModelInfo]) -> ModelInfo | None:
-    """The model of that name, or the one whose name begins it, also behind one namespace (`provider/model`)."""
+    """The model with the longest name that `slug` begins with, also after one namespace (`provider/model`)."""
     namespace, _, name = slug.rpartition("/")
     for wanted in (slug, name) if re.fullmatch(r"\w+", namespace) else (slug,):
         begun = [model for model in known if wanted.startswith(model.slug)]

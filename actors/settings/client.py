@@ -1,4 +1,4 @@
-"""Who a client is."""
+"""The identity of a client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen
 class Client:
-    """Who is behind a request, as the model's provider is told."""
+    """Names the client in requests to the model's provider."""
 
     originator: str
     user_agent: str

@@ -1,4 +1,4 @@
-"""Collaboration modes: how the user and the agent share the work, and what the model is told of it. The words are ours."""
+"""Collaboration modes: how the user and the agent share the work, and the model's instructions for each. The texts are ours."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _INSTRUCTIONS: Final[Mapping[ModeKind, str]] = {"plan": _PLAN, "default": _DEFAU
 
 
 def filled(mode: CollaborationMode) -> CollaborationMode:
-    """The mode with instructions: the client's, or ours."""
+    """The mode with instructions: the client's, or ours if it sent none."""
     if mode.settings.developer_instructions is not None:
         return mode
     return evolve(mode, settings=evolve(mode.settings, developer_instructions=_INSTRUCTIONS[mode.mode]))

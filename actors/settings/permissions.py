@@ -1,8 +1,7 @@
-"""Permission profiles: the protocol's finer spelling of what a sandbox policy says, there and back.
+"""Permission profiles, and their conversion to sandbox policies and back.
 
-A profile lists what may be read and written, path by path. Where a policy can say the same, the policy is all that is
-kept. Otherwise the profile decides about files and network, and the policy that comes nearest to it without granting more is
-what is shown and judged by.
+A profile lists path by path what may be read and written. If a policy says the same, only the policy is kept. Otherwise the
+profile decides about files and network; clients are shown the nearest policy that does not grant more, and approvals go by it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from spindle.rpc.protocol.settings import (
 
 
 def profile_of(policy: SandboxPolicy) -> PermissionProfile | None:
-    """The profile of a policy; None where another program's sandbox decides."""
+    """The profile of a policy; None if another program's sandbox decides."""
     match policy:
         case ExternalSandboxPolicy():
             return None
@@ -50,13 +49,13 @@ def _reads(access: ReadOnlyAccess) -> list[dict[str, Any]]:
 
 
 def split(profile: PermissionProfile) -> tuple[SandboxPolicy, PermissionProfile | None]:
-    """The policy of a profile, and the profile itself if it says more than the policy."""
+    """(the policy of a profile, the profile if it says more than the policy)"""
     policy = policy_of(profile)
     return policy, None if _plain(profile_of(policy)) == _plain(profile) else profile
 
 
 def _plain(profile: PermissionProfile | None) -> object:
-    """What is the same however it is spelled: the order of entries, other names of the working directory."""
+    """A form that is equal for equal profiles, whatever the order of entries and the name of the working directory."""
     if profile is None:
         return None
     files = _members(profile.get("fileSystem"))
@@ -76,11 +75,11 @@ def _place(path: Mapping[str, Any]) -> tuple[str, object]:
 
 
 ROLLOUT_KEYS: Final = ("permission_profile", "file_system_sandbox_policy")
-"""What a `turn_context` keeps a profile in."""
+"""The members of a `turn_context` that have a profile in them."""
 
 
 def to_rollout(profile: PermissionProfile) -> dict[str, Any]:
-    """The members of a `turn_context` that keep a profile, as 0.124 spells them."""
+    """A profile as the members of a `turn_context`, in the format of 0.124."""
     files = _members(profile.get("fileSystem"))
     kept: dict[str, Any] = {"entries": files.get("entries") or []}
     if files.get("globScanMaxDepth") is not None:
@@ -91,7 +90,7 @@ def to_rollout(profile: PermissionProfile) -> dict[str, Any]:
 
 
 def from_rollout(context: Mapping[str, Any]) -> PermissionProfile | None:
-    """The reverse; None where the context's `sandbox_policy` says it all."""
+    """The reverse of `to_rollout`; None if the context's `sandbox_policy` says everything."""
     files = _members(context.get("file_system_sandbox_policy"))
     if files.get("kind") != "restricted":
         return None
@@ -103,7 +102,7 @@ def from_rollout(context: Mapping[str, Any]) -> PermissionProfile | None:
 
 
 def unreadable(profile: PermissionProfile | None) -> list[str]:
-    """The paths and patterns that a profile hides, as the model is told."""
+    """The paths and patterns that a profile hides, for the model."""
     if profile is None:
         return []
     entries: Sequence[Any] = _members(profile.get("fileSystem")).get("entries") or ()
@@ -112,7 +111,7 @@ def unreadable(profile: PermissionProfile | None) -> list[str]:
 
 
 def policy_of(profile: PermissionProfile) -> SandboxPolicy:
-    """The policy that grants what the profile grants, or less where no policy is as fine."""
+    """The policy that grants what the profile grants, or less if no policy grants exactly that."""
     network = bool(_members(profile.get("network")).get("enabled"))
     specials: dict[str, str] = {}
     paths: dict[str, str] = {}
@@ -129,7 +128,7 @@ def policy_of(profile: PermissionProfile) -> SandboxPolicy:
             paths[str(place.get("path"))] = access
     if specials.get("root") == "write" and network and accesses == {"write"}:
         return DangerFullAccessPolicy()
-    # where something is hidden, not all may be read: said as Codex says it, for no policy can say what
+    # something is hidden, and no policy can say what: this form is Codex's
     reading = RestrictedReadAccess(False, ("/",)) if "none" in accesses else FullReadAccess()
     roots = tuple(path for path, access in paths.items() if access == "write")
     if specials.get("current_working_directory") == "write" and specials.get("root") in ("read", "write"):

@@ -1,4 +1,4 @@
-"""What the server may read for the model under a thread's settings: the same that its commands may."""
+"""Which files the server may read for the model under a thread's settings: the files that its commands may read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from functools import cache
 from typing import TypeAlias
 
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.tools.sandbox.confinement import NOTHING, Grants, Place
 from spindle.actors.tools.sandbox.profile import ProfileError, of_settings
 from spindle.rpc.protocol.settings import (
@@ -21,13 +21,13 @@ from spindle.storage.outside import Readable
 Bounds: TypeAlias = tuple[SandboxPolicy, PermissionProfile | None, str]
 
 
-def bounds_of(settings: ThreadSettings) -> Bounds:
-    """What decides which files may be read. Where it is the same, the same files may be."""
+def bounds_of(settings: Settings) -> Bounds:
+    """What decides which files may be read. If it is equal, the same files may be read."""
     return settings.sandbox, settings.profile, settings.cwd
 
 
-def readable_files(home: Home, settings: ThreadSettings, granted: Grants = NOTHING) -> Readable | None:
-    """Whether a file may be read, None where nothing is confined. What says so is worked out when first asked, which blocks."""
+def readable_files(home: Home, settings: Settings, granted: Grants = NOTHING) -> Readable | None:
+    """Tells whether a file may be read; None if every file may. The first call blocks on the disk."""
     if settings.profile is None and isinstance(settings.sandbox, DangerFullAccessPolicy | ExternalSandboxPolicy):
         return None
 
@@ -36,7 +36,7 @@ def readable_files(home: Home, settings: ThreadSettings, granted: Grants = NOTHI
         place = Place(settings.cwd, str(home.path), os.environ.get("TMPDIR"))
         try:
             confinement = of_settings(settings.sandbox, settings.profile, place, granted)
-        except (ProfileError, OSError):  # its commands do not run either
+        except (ProfileError, OSError):  # commands do not run under these settings either
             return nothing
         return anything if confinement is None else confinement.readable
 

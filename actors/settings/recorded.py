@@ -17,7 +17,7 @@ import orjson
 
 from spindle.actors.settings.permissions import ROLLOUT_KEYS, from_rollout, to_rollout
 from spindle.actors.settings.policies import managed_profile, sandbox_of_managed
-from spindle.actors.settings.settings import FIELDS, ThreadSettings
+from spindle.actors.settings.settings import FIELDS, Settings
 from spindle.actors.tools.sandbox.profile import ProfileError, check
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
@@ -39,7 +39,7 @@ _READ: Final = {
 # -- written
 
 
-def turn_context(settings: ThreadSettings, turn_id: str, date: str, timezone: str) -> dict[str, Any]:
+def turn_context(settings: Settings, turn_id: str, date: str, timezone: str) -> dict[str, Any]:
     """The payload of the line that opens a turn."""
     out = {"turn_id": turn_id, "current_date": date, "timezone": timezone, **_members(settings, _IN_CONTEXT)}
     if settings.profile is not None:
@@ -47,7 +47,7 @@ def turn_context(settings: ThreadSettings, turn_id: str, date: str, timezone: st
     return out | {"summary": settings.summary or "auto", "realtime_active": False}
 
 
-def applied(settings: ThreadSettings, thread_id: str) -> Entry:
+def applied(settings: Settings, thread_id: str) -> Entry:
     """The record that keeps changed settings."""
     out = _members(settings, _IN_APPLIED)
     out["permission_profile"] = managed_profile(settings.sandbox, settings.cwd)
@@ -56,7 +56,7 @@ def applied(settings: ThreadSettings, thread_id: str) -> Entry:
     return records.thread_settings_applied(thread_id, out)
 
 
-def _members(settings: ThreadSettings, places: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
+def _members(settings: Settings, places: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
     kept = ((member, write, settings.kept(name)) for name, (member, write) in places.items())
     return {member: write(value) for member, write, value in kept if value is not None}
 

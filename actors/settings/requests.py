@@ -17,7 +17,7 @@ from spindle.actors.settings.modes import filled
 from spindle.actors.settings.permissions import from_rollout, split
 from spindle.actors.settings.policies import approval_from_rollout, sandbox_from_rollout
 from spindle.actors.settings.restrictions import asked_sandbox, check_roots, environment, sandbox_from_mode
-from spindle.actors.settings.settings import FIELDS, ThreadSettings, mode_of
+from spindle.actors.settings.settings import FIELDS, Settings, mode_of
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.settings import CollaborationMode, PermissionProfile, SandboxPolicy, WorkspaceWritePolicy
 from spindle.rpc.protocol.shapes import Absent
@@ -34,7 +34,7 @@ def settings_for(
     server_cwd: str,
     recorded: Mapping[str, Any] | None = None,
     base_instructions: str | None = None,
-) -> ThreadSettings:
+) -> Settings:
     """Settings of a thread that is started, or resumed with the `recorded` last turn_context.
 
     `params` are ThreadStartParams, ThreadResumeParams or ThreadForkParams. `config` has the params' own overrides in it, and
@@ -62,7 +62,7 @@ def settings_for(
         or config.instructions
         or model_info(values["model"], config).base_instructions
     )
-    return _within(ThreadSettings(**values), params.runtime_workspace_roots)
+    return _within(Settings(**values), params.runtime_workspace_roots)
 
 
 def _first(name: str, params: Any, recorded: Mapping[str, Any], config: Config) -> Any:
@@ -101,8 +101,8 @@ def _sandbox(
 
 
 def changed(
-    settings: ThreadSettings, params: TurnStartParams | ThreadSettingsUpdateParams, config: Config, server_cwd: str
-) -> ThreadSettings:
+    settings: Settings, params: TurnStartParams | ThreadSettingsUpdateParams, config: Config, server_cwd: str
+) -> Settings:
     """The settings after a turn's overrides, or after `thread/settings/update`.
 
     A relative cwd is taken from `server_cwd`, and need not exist. Raises RpcError for what cannot be.
@@ -130,7 +130,7 @@ def changed(
     return _within(after, getattr(params, "runtime_workspace_roots", None))
 
 
-def _within(settings: ThreadSettings, roots: Sequence[str] | None) -> ThreadSettings:
+def _within(settings: Settings, roots: Sequence[str] | None) -> Settings:
     """The same settings. Raises RpcError if the workspace roots that a request names are not theirs.
 
     Roots have no effect if commands have no workspace to write to.

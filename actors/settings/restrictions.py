@@ -1,6 +1,6 @@
-"""What a request says about what the tools of a thread may do: its sandbox, its environments, its workspace roots.
+"""What a request says about what tools may do: its sandbox, environments and workspace roots.
 
-There are four ways to name a sandbox, and a request uses one of them. What cannot be had as it was asked for is refused.
+A request names a sandbox in one of four ways. A request for something that is not supported is refused.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ from spindle.rpc.protocol.settings import (
 )
 from spindle.storage.config import Config, ConfigError
 
-REVIEWER: Final = "user"
-"""Who decides about approvals, whatever a request or config.toml asks for."""
-
 _PERMISSIONS: Final = {
     ":read-only": "read-only",
     ":workspace": "workspace-write",
@@ -41,10 +38,10 @@ def asked_sandbox(
     profile: PermissionProfile | None = None,
     permissions: str | None = None,
 ) -> tuple[SandboxPolicy, PermissionProfile | None] | None:
-    """The policy that a request asks for, and the profile if it says more; None if it asks for none.
+    """(the policy that a request names, the profile if it says more than the policy); None if it names none.
 
-    `sandbox` is a mode of config.toml, `permissions` the name of a profile. Raises RpcError for more than one of them, and
-    for a name there is no profile of.
+    `sandbox` is a mode of config.toml, `permissions` the name of a profile. Raises RpcError for more than one of the four, and
+    for an unknown profile.
     """
     ways = {"sandbox": sandbox, "sandboxPolicy": sandbox_policy, "permissionProfile": profile, "permissions": permissions}
     given = [name for name, value in ways.items() if value is not None]
@@ -84,7 +81,7 @@ def sandbox_from_mode(mode: str, config: Config) -> SandboxPolicy:
 
 
 def environment(environments: Sequence[TurnEnvironmentParams] | None) -> dict[str, Any]:
-    """What a request's `environments` change of the settings. Raises RpcError for those there are none of."""
+    """The settings that a request's `environments` change. Raises RpcError for an unknown environment."""
     if environments is None:
         return {}
     if not environments:
@@ -101,13 +98,6 @@ def environment(environments: Sequence[TurnEnvironmentParams] | None) -> dict[st
 
 
 def check_roots(roots: Sequence[str] | None, cwd: str) -> None:
-    """Raises RpcError for workspace roots other than the working directory, which are not served."""
+    """Raise RpcError for workspace roots other than the working directory, which are not supported."""
     if roots is not None and {os.path.normpath(root) for root in roots} != {cwd}:
         raise invalid_request("`runtimeWorkspaceRoots` other than the working directory are not supported")
-
-
-def reviewer_warnings(asked: str) -> Sequence[str]:
-    """What clients are told when `approvalsReviewer` names another reviewer than the one in force, `REVIEWER`."""
-    if asked == REVIEWER:
-        return ()
-    return (f"approvalsReviewer `{asked}` is not supported: the user is asked, as with `{REVIEWER}`",)

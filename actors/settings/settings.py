@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import evolve, field, fields, frozen
 
 from spindle.actors.settings.policies import approval_from_rollout, sandbox_from_rollout, sandbox_to_rollout
-from spindle.actors.settings.restrictions import REVIEWER
+from spindle.actors.settings.warnings import REVIEWER
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,
@@ -23,7 +23,7 @@ from spindle.rpc.protocol.settings import (
     Personality,
     SandboxPolicy,
 )
-from spindle.rpc.protocol.thread_settings import ThreadSettings as ShownSettings
+from spindle.rpc.protocol.thread_settings import ThreadSettings
 
 DEFAULT_MODEL: Final = "gpt-5.4"
 """The model if neither request nor configuration names one."""
@@ -64,15 +64,17 @@ class Field:
     default: Any = None
     read: Callable[[Any], Any] | None = None
     """Gives the value of a recorded member, or None if this version does not know it. Without `read` all are known."""
-    value: Callable[[ThreadSettings], Any] | None = None
+    value: Callable[[Settings], Any] | None = None
     """Gives what is written and shown, if that is not the attribute. None is not written."""
     write: Callable[[Any], Any] = _same
     """Makes that JSON."""
 
     def named(self, name: str) -> Field:
         """The same, with `name` where a member has the attribute's own name."""
-        places = ("config", "context", "applied", "shown")
-        return evolve(self, **{place: name for place in places if getattr(self, place) == _OWN})
+        own: dict[str, Any] = {
+            place: name for place in ("config", "context", "applied", "shown") if getattr(self, place) == _OWN
+        }
+        return evolve(self, **own)
 
 
 def _text(value: Any) -> str | None:
@@ -94,7 +96,7 @@ def _row(**columns: Any) -> Mapping[str, Field]:
 
 
 @frozen(kw_only=True)
-class ThreadSettings:
+class Settings:
     """The settings in force. `base_instructions` is None for our own; everything else may change between turns.
 
     `approvals_reviewer` is the requested one, which the rollout keeps; the user decides in any case. `profile`, if there is
@@ -172,7 +174,7 @@ class ThreadSettings:
 
 
 FIELDS: Final[Mapping[str, Field]] = {
-    attribute.name: attribute.metadata["field"].named(attribute.name) for attribute in fields(ThreadSettings)
+    attribute.name: attribute.metadata["field"].named(attribute.name) for attribute in fields(Settings)
 }
 """The table, by the attribute's name."""
 
@@ -183,7 +185,7 @@ OF_ROLE: Final = {name: one.config for name, one in FIELDS.items() if one.role a
 """The settings that a role's file may change, with their names there."""
 
 
-def mode_of(settings: ThreadSettings) -> CollaborationMode:
+def mode_of(settings: Settings) -> CollaborationMode:
     """The collaboration mode in force, with the model and the effort in force."""
     mode = settings.collaboration_mode
     if not isinstance(mode, CollaborationMode):
@@ -191,7 +193,7 @@ def mode_of(settings: ThreadSettings) -> CollaborationMode:
     return evolve(mode, settings=evolve(mode.settings, model=settings.model, reasoning_effort=settings.effort))
 
 
-def shown(settings: ThreadSettings) -> ShownSettings:
+def shown(settings: Settings) -> ThreadSettings:
     """The settings as clients see them."""
     values: dict[str, Any] = {one.shown: settings.kept(name) for name, one in FIELDS.items() if one.shown is not None}
-    return ShownSettings(**(values | {"approvals_reviewer": REVIEWER}))
+    return ThreadSettings(**(values | {"approvals_reviewer": REVIEWER}))

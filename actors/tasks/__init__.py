@@ -1,1 +1,1 @@
-"""Boundaries around tasks, so that the failure of one does not end another; and limits on worker threads."""
+"""Boundaries around tasks, so that one failing task does not end another; and limits on worker threads."""

@@ -1,4 +1,4 @@
-"""Nurseries behind the blocks that an application enters."""
+"""Nurseries inside the `async with` blocks of the embedding interface."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trio
 
 @asynccontextmanager
 async def open_block() -> AsyncGenerator[trio.Nursery]:
-    """A nursery of which the application need not know: a single exception leaves it as it was raised, not in a group."""
+    """A nursery that the application does not see: a single exception leaves the block as it was raised, not in a group."""
     failed: BaseExceptionGroup[BaseException] | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -20,5 +20,5 @@ async def open_block() -> AsyncGenerator[trio.Nursery]:
     if failed is None:
         return
     others = [error for error in failed.exceptions if not isinstance(error, trio.Cancelled)]
-    # raised out here, so that it does not carry the group as its context
+    # raised outside of the except block: its context is not the group
     raise (others or failed.exceptions)[0] if len(others) < 2 else failed

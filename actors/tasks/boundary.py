@@ -1,8 +1,8 @@
-"""The boundary around a task: what goes wrong inside ends that task and nothing else; cancellation passes through.
+"""A boundary around a task: an exception in it is logged and ends only this task. Cancellation passes through.
 
-A nursery is one-for-all. What runs in one that outlives a thread is started with `start_apart`, so that its failure is
-logged with what it belonged to, and the threads beside it go on. `Contained` is the same for all tasks of one nursery. An
-actor has the same boundary, but tells its watcher.
+In a nursery, one failing task cancels all others. A task in a nursery that outlives a thread is therefore started with
+`start_apart`, which logs a failure with what it belonged to. `Contained` does this for all tasks of one nursery. An actor has
+the same boundary, but reports the failure to its watcher.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def start_apart(nursery: Tasks, what: str, work: Callable[..., Awaitable[object]
 
 
 class Tasks(Protocol):
-    """What tasks can be started in: a trio.Nursery, or `Contained`."""
+    """Where tasks can be started: a trio.Nursery, or `Contained`."""
 
     def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None) -> None:
         """See trio.Nursery."""
@@ -34,7 +34,7 @@ class Tasks(Protocol):
 
 
 class Contained:
-    """Tasks in `nursery` of which none hurts another: what goes wrong in one is logged. Cancellation passes."""
+    """Starts tasks in `nursery`, each behind a boundary: an exception in one is logged, cancellation passes."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -45,7 +45,7 @@ class Contained:
         self._nursery.start_soon(_apart, what, async_fn, args, name=async_fn if name is None else name)
 
     async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
-        """See trio.Nursery; what goes wrong before the task has started is raised."""
+        """See trio.Nursery. An exception before the task has started is raised."""
         return await self._nursery.start(_started, async_fn, args, name=async_fn)
 
 

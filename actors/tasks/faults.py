@@ -1,7 +1,7 @@
-"""Faults: what foreign code raised, told apart from cancellation, so that it hurts nothing else.
+"""Faults: exceptions of foreign code, separated from cancellation, so that they end only the call that met them.
 
-Foreign code is a tool, a model, a hook, a background task: it may raise anything, `SystemExit` included, and a nursery of its
-own may raise its error together with the `Cancelled` of an interrupt.
+Foreign code is a tool, a model, a hook or a background task. It may raise anything, even `SystemExit`. If it has a nursery, its
+error may come in one group with the `Cancelled` of an interrupt.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def _alone(error: BaseException | None) -> BaseException | None:
 
 
 def fault(raised: BaseException, what: str) -> Exception:
-    """What went wrong in `raised`. Raises the cancellation in it, if there is one, after logging the rest as `what`.
+    """Return the error in `raised`. If there is a cancellation in it, log the error under `what` and raise the cancellation.
 
-    A Cancelled that was not meant for the current task, as one that another task has handed on, is a fault like any other.
+    A Cancelled that does not belong to the current task, for example one passed on from another task, counts as an error.
     """
     cancelled, error = parts(raised)
     try:
@@ -61,7 +61,7 @@ def fault(raised: BaseException, what: str) -> Exception:
             log.error("%s failed while it was cancelled", what, exc_info=error)
         raise cancelled
     finally:
-        # what is raised holds this frame: a frame that holds what is raised would stay until the collector comes
+        # the exception holds this frame; if the frame held the exception, both would wait for the garbage collector
         del raised, cancelled, error
 
 
@@ -73,15 +73,15 @@ def keyboard(raised: BaseException) -> bool:
 
 
 def said(error: Exception) -> str:
-    """What `error` says, as text that can be encoded."""
+    """The message of `error`, as text that can be encoded."""
     try:
         return str(error).encode("utf-8", "replace").decode()
-    except Exception:  # its words are foreign code too
+    except Exception:  # __str__ is foreign code too
         return type(error).__name__
 
 
 def explain(raised: BaseException, what: str) -> str:
-    """Log what went wrong in `raised` as a failure of `what`, and return it in words, after its type. Raises as `fault`."""
+    """Log the error in `raised` as a failure of `what`; return its type and message. Raises a cancellation as `fault` does."""
     try:
         error = fault(raised, what)
         log.error("%s failed", what, exc_info=error)

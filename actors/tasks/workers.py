@@ -1,7 +1,7 @@
-"""Worker threads, limited by what they wait for, so that one kind of waiting does not hold up another.
+"""Limits on worker threads, one for each thing they wait for, so that one kind of work does not block another.
 
-What is not named here shares trio's default limit: git, skills, images, MCP servers, the disk work of single requests. The
-flusher, the index and the state have limits of their own.
+Everything else shares trio's default limit: git, skills, images, MCP servers, the disk work of single requests. The flusher,
+the index and the state store have limits of their own.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class Workers:
     """The limits of one runtime."""
 
     functions: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(FUNCTIONS))
-    """The application's own functions, which take as long as they like."""
+    """The application's own functions, which may take any time."""
     loading: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(20))
-    """Opening threads: their configuration, their instructions and skills, their rollouts."""
+    """Loading threads: their configuration, instructions, skills and rollouts."""
     rollouts: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(20))
-    """Opening, reading and closing the rollouts of loaded threads, and what goes with a line in them."""
+    """Opening, reading, writing and closing the rollouts of loaded threads."""

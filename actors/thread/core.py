@@ -10,8 +10,8 @@ from spindle.actors.delivery.questions import Question
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Mailbox, Reply
 from spindle.actors.services.services import Services
-from spindle.actors.settings.restrictions import reviewer_warnings
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
+from spindle.actors.settings.warnings import reviewer_warnings
 from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.thread.life import LEAVES, Life, ThreadState
 from spindle.actors.thread.loading.loading import Opening
@@ -82,7 +82,7 @@ class ThreadCore:
         self.status = status
         self.announce(ThreadStatusChangedNotification(self.thread_id, status))
 
-    def adopt(self, settings: ThreadSettings) -> None:
+    def adopt(self, settings: Settings) -> None:
         """Use these settings from the next turn on. Clients are warned of a reviewer that does not take effect."""
         before, self.state.settings = self.state.settings.approvals_reviewer, settings
         if settings.approvals_reviewer != before:

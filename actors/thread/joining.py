@@ -11,7 +11,7 @@ from spindle.actors.delivery.events import Event
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.delivery.subscribers import Subscriber
-from spindle.actors.settings.config_notes import warning_of
+from spindle.actors.settings.warnings import warning_of
 from spindle.actors.thread import view
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.agents.parent import ThreadAgents

@@ -9,14 +9,8 @@ from spindle.actors.tools.git import read_git
 from spindle.rpc.protocol.shapes import ABSENT
 from spindle.rpc.protocol.thread_changes import ThreadMetadataGitInfoUpdateParams
 from spindle.rpc.protocol.threads import GitInfo
-from spindle.storage.threads.summary import ThreadSummary
 
 _META_KEYS = {"sha": "commit_hash", "branch": "branch", "origin_url": "repository_url"}
-
-
-def git_info(summary: ThreadSummary) -> GitInfo | None:
-    """The repository of a stored thread."""
-    return None if summary.git is None else GitInfo(summary.git.sha, summary.git.branch, summary.git.origin_url)
 
 
 def git_meta(git: GitInfo) -> dict[str, str]:

@@ -15,8 +15,8 @@ from spindle.actors.settings.allowed import held
 from spindle.actors.settings.client import Client
 from spindle.actors.settings.reading import Bounds, bounds_of, readable_files
 from spindle.actors.settings.requests import absolute
-from spindle.actors.settings.restrictions import reviewer_warnings
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
+from spindle.actors.settings.warnings import reviewer_warnings
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.settings import DynamicToolSpec
@@ -35,7 +35,7 @@ from spindle.storage.skills import Skill, may_use
 class OpenedThread:
     """A thread's state as it begins its life in memory. Times are Unix seconds."""
 
-    settings: ThreadSettings
+    settings: Settings
     config: Config
     conversation: Conversation
     guidance: Instructions
@@ -83,7 +83,7 @@ class OpenedThread:
 
 
 def open_state(
-    services: Services, config: Config, settings: ThreadSettings, conversation: Conversation, client: Client, at: int
+    services: Services, config: Config, settings: Settings, conversation: Conversation, client: Client, at: int
 ) -> OpenedThread:
     """The state of a thread that began `at` that second, with what applies in its directory. Blocks on the disk.
 
@@ -145,7 +145,7 @@ def skills_of(services: Services, config: Config, cwd: str, readable: Readable |
 
 
 def session_meta(
-    services: Services, thread_id: str, settings: ThreadSettings, client: Client, now: datetime.datetime
+    services: Services, thread_id: str, settings: Settings, client: Client, now: datetime.datetime
 ) -> dict[str, Any]:
     """The session_meta payload of a thread that begins at `now` (format of Codex 0.124)."""
     return {

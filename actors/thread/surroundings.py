@@ -7,7 +7,7 @@ import trio
 from spindle.actors.services.skills import announcement
 from spindle.actors.settings.reading import bounds_of, readable_files
 from spindle.actors.settings.recorded import turn_context
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.state import OpenedThread
 from spindle.actors.tools.sandbox.confinement import Grants
@@ -18,7 +18,7 @@ from spindle.storage.rollout.records import Entry
 
 
 def context_entries(
-    state: OpenedThread, settings: ThreadSettings, turn_id: str, readable: Readable | None
+    state: OpenedThread, settings: Settings, turn_id: str, readable: Readable | None
 ) -> list[Entry]:
     """The records that tell the model what it has not been told yet, of files only those that are `readable`.
 
@@ -41,7 +41,7 @@ def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | 
     return state.guidance.within(readable).text, announcement(state.skills, readable)
 
 
-async def find_readable(thread: ThreadCore, settings: ThreadSettings, granted: Grants) -> Readable | None:
+async def find_readable(thread: ThreadCore, settings: Settings, granted: Grants) -> Readable | None:
     """What of the files that were read when the thread was opened may be read; None if it is all of them."""
     state = thread.state
     if bounds_of(settings) == state.read_within or not state.tells_of_files:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from spindle.actors.settings.catalogue import ModelInfo, models
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.agents.parent import ThreadAgents
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals
@@ -68,7 +68,7 @@ class ThreadTools:
         """What the user has granted for the session."""
         return NOTHING if self._runner is None else self._runner.remembered.granted("")
 
-    def toolbox(self, settings: ThreadSettings, info: ModelInfo) -> Toolbox:
+    def toolbox(self, settings: Settings, info: ModelInfo) -> Toolbox:
         """The tools of a turn that begins now with `settings`, for the model `info`."""
         services, state = self._thread.services, self._thread.state
         config, runner = state.config, self.runner()

@@ -7,10 +7,11 @@ from typing import Any
 import trio
 from attrs import evolve
 
+from spindle.actors.delivery.description import described
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.settings.permissions import profile_of
-from spindle.actors.settings.restrictions import REVIEWER
+from spindle.actors.settings.warnings import REVIEWER
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import ReadThread, TakeSnapshot
 from spindle.actors.thread.turn_pages import end_cursors, turns_page
@@ -31,35 +32,26 @@ from spindle.storage.threads.summary import parent_of
 
 
 def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
-    """The thread as clients see it, but for what is kept beside its rollout."""
+    """The thread as clients see it, without what is kept beside its rollout."""
     state, meta = thread.state, thread.state.conversation.meta
-    return Thread(
+    return described(
+        state,
         id=thread.thread_id,
         session_id=thread.thread_id,
-        forked_from_id=state.forked_from_id,
-        preview=state.preview,
-        ephemeral=state.ephemeral,
+        parent_thread_id=parent_of(state.source),
         history_mode="paginated" if state.conversation.paginated else "legacy",
         model_provider=state.settings.model_provider,
-        model=state.settings.model,
-        reasoning_effort=state.settings.effort,
-        created_at=state.created_at,
-        updated_at=state.updated_at,
-        recency_at=state.updated_at,
         status=thread.status,
         path=None if state.conversation.path is None else str(state.conversation.path),
         cwd=state.settings.cwd,
-        cli_version=state.cli_version,
         originator=meta.get("originator"),
-        source=state.source,
-        parent_thread_id=parent_of(state.source),
-        can_accept_direct_input=True,
         thread_source=meta.get("thread_source"),
-        agent_nickname=state.agent_nickname,
-        agent_role=state.agent_role,
         git_info=state.git,
-        name=state.name,
         turns=tuple(turns or ()),
+        ephemeral=state.ephemeral,
+        model=state.settings.model,
+        reasoning_effort=state.settings.effort,
+        can_accept_direct_input=True,
     )
 
 

@@ -1,1 +1,1 @@
-"""One turn: build the request, stream the model's answer, repeat while there is input; it knows no registry and no client."""
+"""One turn: build a request, stream the model's answer, run its calls, repeat. Knows no thread, registry or client."""

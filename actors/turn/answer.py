@@ -1,6 +1,6 @@
-"""One answer of the model, as it streams in: response items become thread items, deltas and rollout lines.
+"""One answer of the model as it streams in: response items become thread items, deltas and rollout lines.
 
-An item is recorded before its `item/completed` is said, so whoever has heard of it finds it in the file.
+An item is recorded before its `item/completed` is sent: a client that was notified finds it in the file.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ _SEARCH_ACTIONS = {"search": "search", "open_page": "openPage", "find_in_page": 
 
 
 class Answer:
-    """Feed it the events of one stream; `calls` are the tool calls it asked for, `text` its last message."""
+    """Takes the events of one stream. `calls` are its tool calls, `text` is its last message."""
 
     def __init__(
         self, host: TurnHost, thread_id: str, turn_id: str, progress: PatchProgress | None = None
     ) -> None:
-        """`progress` tells of patches while they are written."""
+        """`progress` notifies clients of patches while the model writes them."""
         self._progress = progress
         self._host, self._thread_id, self._turn_id = host, thread_id, turn_id
         self._open: str | None = None
         self._text: list[str] = []
         self._planned: PlanMessage | None = None
-        """The message that is being streamed, in plan mode."""
+        """The message that is streaming, in plan mode."""
         self.calls: list[dict[str, Any]] = []
         self.text: str | None = None
 
     async def feed(self, event: ModelEvent) -> None:
-        """Take in one event. Waits only while something large is recorded."""
+        """Process one event. Waits only while a large item is recorded."""
         if self._progress is not None:
             self._progress.feed(event)
         match event:
@@ -89,7 +89,7 @@ class Answer:
                 pass
 
     def partial(self) -> AgentMessageItem | None:
-        """The message that is being streamed, with its text so far."""
+        """The message that is streaming, with its text so far; None if there is none."""
         if self._planned is not None:
             return self._planned.shown
         return (
@@ -153,7 +153,7 @@ def _now_ms() -> int:
 
 
 def _shown(item: dict[str, Any], *, begun: bool = False, default_id: str | None = None) -> Shown | None:
-    """The thread item of a response item, None for kinds that clients are not shown."""
+    """The thread item of a response item; None for types that clients are not shown."""
     id = item.get("id") or default_id or str(uuid.uuid4())
     match item["type"]:
         case "message" if item.get("role") == "assistant":
@@ -174,7 +174,7 @@ def _shown(item: dict[str, Any], *, begun: bool = False, default_id: str | None 
 
 
 def search_action(action: Any) -> dict[str, Any] | None:
-    """A web search's action as clients are shown it."""
+    """The action of a web search as clients see it."""
     if not isinstance(action, Mapping):
         return None
     action = cast("Mapping[str, Any]", action)
@@ -190,7 +190,7 @@ def search_action(action: Any) -> dict[str, Any] | None:
 
 
 def _entries(item: dict[str, Any], shown: Shown) -> list[Entry]:
-    """The rollout lines of a finished item: what clients are shown of it, then what the model is sent back."""
+    """The rollout lines of a finished item: the events for clients, then the response item for the model."""
     return [*_events(item, shown), records.response_item(stored(item))]
 
 
@@ -208,7 +208,7 @@ def _events(item: dict[str, Any], shown: Shown) -> list[Entry]:
 
 
 def stored(item: dict[str, Any]) -> dict[str, Any]:
-    """The response item as it is kept and sent back: without the ids that only the answer's stream gives a meaning to."""
+    """The response item as it is recorded and sent back: without ids that have a meaning only in the answer's stream."""
     if item["type"] in ("message", "reasoning", "web_search_call"):
         return {
             key: value

@@ -1,7 +1,7 @@
-"""Carrying out the calls of one answer: side by side where they may be, their outputs recorded in the order of the calls.
+"""Runs the calls of one answer: concurrently where tools allow it. Their outputs are recorded in the order of the calls.
 
-Every call gets exactly one output, whatever happens, because a model refuses a history in which one is missing: a call
-that fails says why, one that an interrupt cuts off says so.
+Every call gets exactly one output, because a model refuses a history in which one is missing. The output of a failed call says
+why, and that of an interrupted one says so.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class _Running:
     failure: JournalError | None = None
     done: trio.Event = field(factory=trio.Event)
     after: list[_Running] = field(factory=lambda: list[_Running]())
-    """The calls that have to be done first."""
+    """The calls that must be done first."""
 
 
 async def run_calls(
     items: Sequence[dict[str, Any]], toolbox: Toolbox, host: TurnHost, hooks: TurnHooks | None = None
 ) -> None:
-    """Carry out the calls, response items as the model sent them, and record their outputs. `hooks` may prevent some.
+    """Run the calls and record their outputs. `items` are response items as the model sent them; `hooks` may block some.
 
-    Raises JournalError. When it is cancelled, calls that have no output yet are recorded as aborted.
+    Raises JournalError. When cancelled, it records calls that have no output yet as aborted.
     """
     began = time.monotonic()
     running = [_Running(item, call_of(item)) for item in items]
@@ -59,7 +59,7 @@ async def run_calls(
             for entry in running:
                 await entry.done.wait()
                 failure = entry.failure or await _record(entry, host)
-                if failure is not None:  # raised out here it would come as a group
+                if failure is not None:  # raised in here it would come in a group
                     nursery.cancel_scope.cancel()
                     break
                 recorded += 1
@@ -80,7 +80,7 @@ def _aborted(tool: object, seconds: float) -> str:
 
 def _put_in_order(running: Sequence[_Running], toolbox: Toolbox) -> None:
     alone: list[_Running] = []  # the last exclusive call, if there was one
-    beside: list[_Running] = []  # those behind it
+    beside: list[_Running] = []  # the calls after it
     for entry in running:
         if toolbox.exclusive(entry.call):
             entry.after = [*alone, *beside]
@@ -91,7 +91,7 @@ def _put_in_order(running: Sequence[_Running], toolbox: Toolbox) -> None:
 
 
 async def _record(entry: _Running, host: TurnHost) -> JournalError | None:
-    """Record the output of a call, or why it cannot be recorded."""
+    """Record the output of a call, or an error if it cannot be encoded. Returns what the journal failed with."""
     assert entry.output is not None
     try:
         try:
@@ -107,14 +107,14 @@ async def _record(entry: _Running, host: TurnHost) -> JournalError | None:
     return None
 
 
-@trio.lowlevel.enable_ki_protection  # a Ctrl-C goes to the program's main task: what is raised in here is the tool's own
+@trio.lowlevel.enable_ki_protection  # Ctrl-C goes to the program's main task: what is raised in here is the tool's own
 async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHooks | None) -> None:
     for earlier in entry.after:
         await earlier.done.wait()
     try:
         output = await _output(entry, toolbox, host, hooks)
         entry.output = await apart(weigh(output, LARGE), None, fitted, output, toolbox.limit)
-    except BaseException as raised:  # a tool may raise anything, and ends nothing but its call
+    except BaseException as raised:  # a tool may raise anything; that ends only its call
         error = fault(raised, f"the tool {entry.call.name}")
         if isinstance(error, JournalError):
             entry.failure = error
@@ -142,7 +142,7 @@ async def _output(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: Turn
 
 
 def call_of(item: dict[str, Any]) -> Call:
-    """The call in a response item of one of the `…_call` types."""
+    """The call in a response item of a `…_call` type."""
     custom = item["type"] == "custom_tool_call"
     return Call(
         id=str(item.get("call_id") or item.get("id") or ""),
@@ -160,5 +160,5 @@ def output_item(call: dict[str, Any], output: Output) -> dict[str, Any]:
 
 
 def unsupported(call: Call) -> str:
-    """What a call of a tool that does not exist is answered with."""
+    """The output for a call of an unknown tool."""
     return f"unsupported {'custom tool ' if call.custom else ''}call: {call.namespace or ''}{call.name}"

@@ -1,8 +1,8 @@
-"""Compaction: the model writes a summary of the conversation, which from then on stands for what it was.
+"""Compaction: the model writes a summary of the conversation, and the summary replaces the history.
 
-Kept beside the summary is what the user said, newest first up to `KEPT_TOKENS`, as text. The rollout's `compacted` line
-lists both (`replacement_history`, format of Codex 0.124), so that a resume need not read what lies before it; tool calls,
-outputs and images are not repeated. The shown turns stay as they are.
+The texts of the user's latest messages are kept too, up to `KEPT_TOKENS`; tool calls, outputs and images are not. The rollout's
+`compacted` line has all of it (`replacement_history`, format of Codex 0.124), so a resume does not read what is before that
+line. Clients still see all turns.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from spindle.actors.turn.host import BYTES_PER_TOKEN, Compacted, Context, TurnHost
+from spindle.actors.turn.host import BYTES_PER_TOKEN, Compacted, ContextPlace, TurnHost
 from spindle.actors.turn.sampling import TurnPlan, request, sample
 from spindle.rpc.large import apart
 from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest
@@ -30,7 +30,7 @@ from spindle.storage.rollout.history import (
 )
 
 KEPT_TOKENS = 20_000
-"""How much of what the user said is kept word by word."""
+"""How much of the user's messages is kept unchanged."""
 
 PROMPT = (
     "The conversation so far is about to be replaced by a summary that you write now. Whoever continues the work will have "
@@ -46,10 +46,10 @@ _NO_SUMMARY = "(The model gave no summary.)"
 _CUT = "\n[The rest of this message was left out.]"
 
 
-async def compact(host: TurnHost, plan: TurnPlan, model: Model, context: Context = "later") -> None:
-    """Replace the history by a summary. Where another request follows in this turn, it has to find its `context` in it.
+async def compact(host: TurnHost, plan: TurnPlan, model: Model, context: ContextPlace = "later") -> None:
+    """Replace the history by a summary. `context` says where the turn's next request finds its surroundings in it.
 
-    Raises ModelError and JournalError, and may be cancelled; the history is then as it was.
+    Raises ModelError and JournalError. After an error or a cancellation the history is as it was.
     """
     item = ContextCompactionItem(str(uuid.uuid4()))
     host.emit(ItemStartedNotification(item, plan.thread_id, plan.turn_id, time.time_ns() // 1_000_000))
@@ -69,21 +69,21 @@ async def _user_messages(host: TurnHost) -> list[bytes]:
         history = list(host.history())
         size = sum(map(len, history))
         kept = await apart(size, None, user_messages, history, host.last_summary())
-        if len(host.history()) == len(history):  # nothing has been added meanwhile
+        if len(host.history()) == len(history):  # nothing was added meanwhile
             return kept
 
 
 def user_messages(history: Sequence[bytes], last_summary: str | None) -> list[bytes]:
-    """The texts of what the user said, oldest first, as messages; the oldest is cut short where there is too much.
+    """The user's latest messages as text, oldest first. The oldest one is cut if there is too much.
 
-    The summary that an earlier compaction left looks like a user message and is not one.
+    The summary of an earlier compaction looks like a user message and is left out.
     """
     room = KEPT_TOKENS * BYTES_PER_TOKEN
     kept: list[bytes] = []
     for raw in reversed(history):
         if room <= 0:
             break
-        # the role stands near an end; what lies between may be long
+        # the role is near the beginning or the end; what is between may be long
         if b'"user"' not in raw[:256] and b'"user"' not in raw[-64:]:
             continue
         item = stored(orjson.loads(raw))
@@ -98,14 +98,14 @@ def user_messages(history: Sequence[bytes], last_summary: str | None) -> list[by
 
 
 class _Summary:
-    """Takes in the answer without showing it."""
+    """A listener that keeps the answer and shows nothing."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
         self.text = ""
 
     async def feed(self, event: ModelEvent) -> None:
-        """The last message counts."""
+        """Keep the text of the last message."""
         if isinstance(event, ItemDone) and event.item["type"] == "message":
             item = stored(dict(event.item))
             self.text = (text_of(item) if item is not None else "") or self.text
@@ -128,7 +128,7 @@ async def _summarize(host: TurnHost, plan: TurnPlan, model: Model) -> str:
 
 
 def _shortened(history: list[bytes]) -> list[bytes]:
-    """Without its oldest tenth, and without outputs whose calls were in it."""
+    """The history without its oldest tenth, and without outputs whose calls were in that."""
     rest = history[max(1, len(history) // 10) :]
     items = [item for raw in rest if (item := stored(orjson.loads(raw))) is not None]
     return [item.json for item in with_aborted_outputs(items)]

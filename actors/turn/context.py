@@ -1,9 +1,9 @@
-"""What the model is told of its surroundings before the user speaks: permissions, guidance, environment.
+"""The messages that describe the surroundings to the model, before the user's input: permissions, guidance, environment.
 
-On the first turn all of it; later only the piece that changed, appended once, so that the history before it stays as it
-was (and a provider's prompt cache keeps working). The envelopes (`<permissions instructions>`, `<environment_context>`,
-`# AGENTS.md instructions`, `<model_switch>`, `<personality_spec>`, `<turn_aborted>`) are those Codex uses, because both read
-each other's histories; the words are ours.
+The first turn sends all of it. Later turns append only what has changed, once, so that the history before stays the same and
+the provider's prompt cache still fits. The envelopes (`<permissions instructions>`, `<environment_context>`,
+`# AGENTS.md instructions`, `<model_switch>`, `<personality_spec>`, `<turn_aborted>`) are those of Codex, because both programs
+read each other's histories; the texts are ours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from attrs import fields, frozen
 from spindle.actors.settings.permissions import from_rollout, unreadable
 from spindle.actors.settings.policies import approval_name, mode_name, sandbox_to_rollout
 from spindle.actors.settings.recorded import readable
-from spindle.actors.settings.settings import ThreadSettings, mode_of
+from spindle.actors.settings.settings import Settings, mode_of
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.values import clean
 from spindle.storage.config import Config
@@ -73,13 +73,13 @@ def _link_of_zone() -> tuple[int, int] | None:
 
 @lru_cache(maxsize=1)
 def _zone(link: tuple[int, int] | None) -> str:
-    """The name of the machine's time zone; `link` is what changes with it."""
+    """The name of the machine's time zone. `link` is the cache key: it changes with the zone."""
     return os.path.realpath(_LOCALTIME).partition("/zoneinfo/")[2] if link else ""
 
 
 @frozen(kw_only=True)
 class Told:
-    """What the model was last told; comparing two of these says what to tell it next."""
+    """The surroundings as the model was last told them. Comparing two says what to tell it next."""
 
     model: str
     cwd: str
@@ -92,8 +92,8 @@ class Told:
     timezone: str | None = None
 
     @classmethod
-    def of(cls, settings: ThreadSettings, date: str, timezone: str) -> Told:
-        """What `settings` amount to today."""
+    def of(cls, settings: Settings, date: str, timezone: str) -> Told:
+        """The surroundings under `settings`."""
         return cls(
             model=settings.model,
             cwd=settings.cwd,
@@ -107,7 +107,7 @@ class Told:
 
     @classmethod
     def recorded(cls, context: Mapping[str, Any]) -> Told:
-        """What the `turn_context` line of a rollout says was told, as far as it can be read."""
+        """The surroundings that a `turn_context` line of a rollout has, as far as it can be read."""
         context, _ = readable(context)
         return cls(
             model=str(context.get("model", "")),
@@ -123,7 +123,7 @@ class Told:
 
 @frozen
 class Included:
-    """What config.toml has the model told; the attributes are its keys."""
+    """Which messages config.toml includes. The attributes are its keys."""
 
     include_permissions_instructions: bool = True
     include_collaboration_mode_instructions: bool = True
@@ -131,18 +131,18 @@ class Included:
 
     @classmethod
     def of(cls, config: Config) -> Included:
-        """What its keys say."""
+        """Read the keys. Only `false` leaves a message out."""
         return cls(*(config.raw.get(attribute.name) is not False for attribute in fields(cls)))
 
 
 def opening(
-    settings: ThreadSettings,
+    settings: Settings,
     now: Told,
     guidance: str | None,
     skills: str | None = None,
     included: Included = Included(),
 ) -> list[dict[str, Any]]:
-    """The messages before the first user input of a thread: developer, then user. `skills` announces those at hand."""
+    """The messages before the first user input of a thread: developer, then user. `skills` lists the available skills."""
     developer = [permissions(settings)] if included.include_permissions_instructions else []
     developer += [skills] if skills else []
     if settings.developer_instructions:
@@ -157,13 +157,13 @@ def opening(
 
 
 def changes(
-    settings: ThreadSettings,
+    settings: Settings,
     before: Told,
     now: Told,
     developer_instructions: str | None = None,
     included: Included = Included(),
 ) -> list[dict[str, Any]]:
-    """The messages that tell of what changed since `before`; `developer_instructions` if they are new."""
+    """The messages about what has changed since `before`. `developer_instructions` are passed only if they are new."""
     developer: list[str] = []
     if before.model and before.model != now.model:
         developer.append(
@@ -187,17 +187,17 @@ def changes(
 
 
 def instructions(cwd: str, text: str) -> str:
-    """What the AGENTS.md files of `cwd` say, told apart from what the user says."""
+    """The AGENTS.md files of `cwd`, in an envelope that separates them from the user's own words."""
     return f"# AGENTS.md instructions for {cwd}\n\n<INSTRUCTIONS>\n{text}\n</INSTRUCTIONS>"
 
 
 def collaboration(instructions: str) -> str:
-    """The text that tells the model of the collaboration mode."""
+    """The instructions of the collaboration mode, in their envelope."""
     return f"<collaboration_mode>{instructions}</collaboration_mode>"
 
 
 def personality(name: str) -> str:
-    """The text that tells the model how the user wants to be spoken to."""
+    """The text about the manner in which the model speaks."""
     return (
         f"<personality_spec>\nThe user has chosen how you speak with them. {_PERSONALITY[name]} "
         "This is about manner alone, not about what you do.\n</personality_spec>"
@@ -211,8 +211,8 @@ def _instructions(mode: Any) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def permissions(settings: ThreadSettings) -> str:
-    """The text that tells the model of sandbox, network and approvals."""
+def permissions(settings: Settings) -> str:
+    """The text about sandbox, network and approvals."""
     mode, approval = mode_name(settings.sandbox), approval_name(settings.approval_policy)
     network = "enabled" if getattr(settings.sandbox, "network_access", True) in (True, "enabled") else "restricted"
     roots = getattr(settings.sandbox, "writable_roots", ())
@@ -226,7 +226,7 @@ def permissions(settings: ThreadSettings) -> str:
 
 
 def environment(now: Told) -> str:
-    """The text that tells the model where it is."""
+    """The text about directory, shell, date and time zone."""
     shell = clean(os.path.basename(os.environ.get("SHELL") or "bash"))
     return (
         f"<environment_context>\n  <cwd>{now.cwd}</cwd>\n  <shell>{shell}</shell>\n  <current_date>{now.date}</current_date>\n"

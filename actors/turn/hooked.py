@@ -1,4 +1,4 @@
-"""A call in the midst of hooks: those that may prevent it, and those that see what came of it."""
+"""A call with its hooks: PreToolUse may block it, PostToolUse sees its result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from spindle.storage.rollout import records
 async def run_hooked(
     tool: Tool, call: Call, host: TurnHost, hooks: TurnHooks, keep: Callable[[Output], None]
 ) -> Output:
-    """Carry out a call unless a hook forbids it; returns what the model is told of it, or instead.
+    """Run a call unless a hook blocks it. Returns the output for the model: the tool's, or what hooks put in its place.
 
-    `keep` gets the tool's own output while hooks look at it: should they be cancelled, that is what the call has come to.
-    Raises what the tool raises.
+    `keep` gets the tool's own output before hooks see it: if they are cancelled, it is the call's output. Raises what the tool
+    raises.
     """
     use = tool.use(call) if isinstance(tool, Hooked) else None
     if use is not None and (reason := await hooks.before(use)) is not None:

@@ -1,4 +1,4 @@
-"""The turn itself: ask the model, take in its answer, run what it calls, and again while there is something to say."""
+"""The loop of a turn: send a request, take the answer, run its calls; again while there are outputs or input to send."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ def default_instructions() -> str:
 
 
 async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
-    """Say the input that waits and run the turn to its end; returns the last message of the agent.
+    """Send the waiting input and run the turn to its end. Returns the agent's last message; None if it had none.
 
-    Raises ModelError when the model fails for good and JournalError when the history cannot be saved; cancelling it
-    interrupts the turn. Closing the turn's record is the caller's, in each of these cases, and so is the input that was
-    not said by then.
+    Raises ModelError when the model fails for good, and JournalError when the history cannot be saved. Cancelling it interrupts
+    the turn. In each case the caller closes the turn's record, and records the input that was not sent.
     """
     last: str | None = None
     if _is_full(host, plan):
-        await compact(host, plan, model, "behind")  # what the turn begins with comes after it
+        await compact(host, plan, model, "behind")  # the turn's first input comes after it
     if not await _begin(host, plan):
         host.end()
         return None
@@ -75,7 +74,7 @@ def _is_full(host: TurnHost, plan: TurnPlan) -> bool:
 
 
 async def _begin(host: TurnHost, plan: TurnPlan) -> bool:
-    """Take in what the turn begins with; returns whether hooks let it go on."""
+    """Take the first input. Returns whether hooks let the turn go on."""
     hooks = plan.hooks
     how = None if hooks is None else host.first_turn()
     if hooks is not None and how is not None:
@@ -91,9 +90,9 @@ async def _begin(host: TurnHost, plan: TurnPlan) -> bool:
 
 
 async def hear(host: TurnHost, hooks: TurnHooks | None) -> bool:
-    """Make the input that waits part of the conversation, as far as hooks let it; whether there is any to answer.
+    """Make the waiting input part of the conversation, unless hooks refuse it. Returns whether any of it was.
 
-    Cancelled while hooks are asked, it leaves the rest waiting.
+    If it is cancelled while a hook runs, the rest stays waiting.
     """
     any_heard = False
     while (said := host.next_input()) is not None:
@@ -108,7 +107,7 @@ async def hear(host: TurnHost, hooks: TurnHooks | None) -> bool:
 
 
 async def say_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
-    """The turn ends: say what there was no time for, so that it is not lost; but not what hooks would have to see first."""
+    """The turn ends: record the waiting input, so that it is not lost; but not input that hooks must see first."""
     seen_first = hooks is not None and hooks.any_for("userPromptSubmit")
     while (said := host.next_input()) is not None:
         host.input_done()
@@ -117,7 +116,7 @@ async def say_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
                 await _say(host, said)
             except JournalError:
                 raise
-            except Exception:  # what cannot be recorded must not keep the turn's end from being recorded
+            except Exception:  # the turn's end must be recorded all the same
                 log.exception("input of thread %s cannot be recorded", host.thread_id)
 
 
@@ -127,7 +126,7 @@ def _tell(host: TurnHost, heard: Prompted) -> None:
 
 
 def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
-    """Have the agent go on with what hooks want of it."""
+    """Record the hooks' reasons to go on as input, which the agent gets next."""
     item = HookPromptItem(str(uuid.uuid4()), fragments)
     now = time.time_ns() // 1_000_000
     kept = {"type": "HookPrompt", "id": item.id, "fragments": unstructure(fragments)}
@@ -140,7 +139,7 @@ def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
 
 
 async def _say(host: TurnHost, said: Said) -> None:
-    """Make input part of the conversation; what has no content is for the model only."""
+    """Make input part of the conversation. Input without content is for the model only."""
     if not said.content:
         await host.keep(records.response_item(said.item))
         return

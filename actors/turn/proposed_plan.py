@@ -1,6 +1,6 @@
-"""Plans in what the model says: `<proposed_plan>` blocks, which clients are shown as an item of their own (plan mode).
+"""Plans in the model's messages, in plan mode: `<proposed_plan>` blocks, which clients see as an item of their own.
 
-A tag counts where it stands alone on its line, blanks aside. What may yet become one is held back until the line shows it.
+A tag counts if it is alone on its line, apart from blanks. A line that may still become a tag is held back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Piece: TypeAlias = tuple[Literal["said", "opens", "planned"], str]
 
 
 class PlanSplitter:
-    """Tells what is said from what is planned, piece by piece."""
+    """Splits streamed text into the plan and the rest."""
 
     def __init__(self) -> None:
         self._inside = False
@@ -40,7 +40,7 @@ class PlanSplitter:
             start = end
 
     def finish(self) -> Iterator[Piece]:
-        """What was held back; an open block ends here."""
+        """The text that was held back. An open block ends here."""
         if self._held:
             yield from self._line(self._held)
         self._held, self._passing = "", False
@@ -75,9 +75,9 @@ class PlanSplitter:
 
 
 class PlanMessage:
-    """One message in plan mode: feed it the text that streams in, then `finish` it with the whole.
+    """One message in plan mode: `feed` it the text as it streams, then `finish` it with the whole text.
 
-    The plan is an item beside the message; of several blocks the last one is the plan. A message that says nothing besides
+    The plan is an item beside the message; of several blocks the last one is the plan. A message with nothing but a plan in it
     is not shown.
     """
 
@@ -90,7 +90,7 @@ class PlanMessage:
 
     @property
     def shown(self) -> AgentMessageItem | None:
-        """The message so far, if it is shown."""
+        """The message so far; None if it is not shown."""
         return evolve(self._message, text=self._said) if self._begun else None
 
     def feed(self, text: str) -> None:
@@ -99,7 +99,7 @@ class PlanMessage:
             self._stream(piece)
 
     def finish(self, text: str) -> tuple[PlanItem | None, AgentMessageItem | None]:
-        """The message is `text`: the plan and what is said besides, where there is any. Both have begun."""
+        """The message is `text`. Returns (the plan, the rest), None for what there is not. Their start has been notified."""
         for piece in self._splitter.finish():
             self._stream(piece)
         said: str = ""

@@ -1,4 +1,4 @@
-"""Response items that a client hands over: which of them can become part of a history."""
+"""Response items from a client: which of them can become part of a history."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from spindle.rpc.protocol.errors import invalid_request
 
-# what an item of a known type cannot do without; unknown types are passed on as they are
+# the members that an item of a known type must have; unknown types are passed on as they are
 _REQUIRED = {
     "message": ("role", "content"),
     "reasoning": ("summary",),

@@ -1,7 +1,7 @@
-"""A review: a reviewer, who knows nothing of the thread's conversation, looks over changes and reports what is wrong with them.
+"""A review: a reviewer, which does not see the thread's conversation, reads changes and reports problems in them.
 
-The thread sees its work as items, and its report as an item and as a message, in the history too; the rollout's lines are those
-of Codex 0.124 (`entered_review_mode`, `exited_review_mode`).
+The thread shows the reviewer's work as items. The report is an item and a message, and part of the history. The rollout's lines
+are those of Codex 0.124 (`entered_review_mode`, `exited_review_mode`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from spindle.storage.rollout import records
 from spindle.storage.rollout.reviews import NO_REVIEW, review_output, review_text
 
 TOOLS = frozenset({"exec_command", "write_stdin", "update_plan", "request_user_input", "view_image"})
-"""What a reviewer may use, as far as the thread has it."""
+"""The tools that a reviewer may use, if the thread has them."""
 
 NOT_FINISHED = "The review did not come to its end. Start it again to get one."
 _FINDINGS = "Report what you find, the most important first."
@@ -47,11 +47,11 @@ _CUT_OFF = (
 
 
 class ReviewFailed(Exception):
-    """What was to be reviewed cannot be found; the text is for the user."""
+    """The changes to review cannot be found. The text is for the user."""
 
 
 def checked(target: ReviewTarget) -> ReviewTarget:
-    """The target with blanks around its words taken off. Raises RpcError where nothing is left."""
+    """The target with its texts stripped. Raises RpcError if one is empty."""
     match target:
         case UncommittedChangesTarget():
             return target
@@ -70,7 +70,7 @@ def _filled(words: str, name: str) -> str:
 
 
 def label(target: ReviewTarget) -> str:
-    """What a client shows of it."""
+    """A short text that says what is reviewed, for clients."""
     match target:
         case UncommittedChangesTarget():
             return "current changes"
@@ -83,7 +83,7 @@ def label(target: ReviewTarget) -> str:
 
 
 async def prompt(target: ReviewTarget, cwd: str) -> str:
-    """What the reviewer is told to look at. Raises ReviewFailed."""
+    """The reviewer's task. Raises ReviewFailed."""
     match target:
         case UncommittedChangesTarget():
             return f"Review what is not committed yet: staged, unstaged, and untracked files. {_FINDINGS}"

@@ -1,7 +1,7 @@
-"""The turn as a reviewer sees it: a conversation of its own, of which clients see the work and not the words.
+"""The host of a reviewer's turn: a history of its own, of which clients see the work and not the messages.
 
-What the reviewer does (commands, reasoning) is shown and recorded as items of the thread's turn; what is said between it
-and the model is in no history but its own, and goes when the review has ended.
+What the reviewer does (commands, reasoning) is shown and recorded as items of the thread's turn. Its messages are in its own
+history only, which ends with the review.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from spindle.storage.rollout.records import Entry
 
 
 class Reviewer:
-    """A `TurnHost` that stands before the thread's. `task` is all that is said to the reviewer."""
+    """A `TurnHost` in front of the thread's. `task` is the only input of the reviewer."""
 
     def __init__(self, host: TurnHost, task: Said) -> None:
         self._host = host
@@ -64,11 +64,11 @@ class Reviewer:
 
     @property
     def mode(self) -> str:
-        """A reviewer plans nothing."""
+        """A reviewer is never in plan mode."""
         return "default"
 
     def emit(self, params: object) -> None:
-        """Show what is done; what is said is shown at the end, as the review."""
+        """Pass on notifications, but not those of messages: the review is shown at the end."""
         if isinstance(params, AgentMessageDeltaNotification):
             return
         if isinstance(params, ItemStartedNotification | ItemCompletedNotification) and isinstance(
@@ -88,7 +88,7 @@ class Reviewer:
             await self._host.keep(*shown)
 
     def _take(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Make them part of the review's history; returns those that are the thread's as well."""
+        """Add entries to the review's history. Returns those that the thread records too."""
         self._items += [packed(orjson.dumps(item)) for item in records.response_items(entries)]
         return [entry for entry in entries if (name := records.event_type(*entry)) and name != records.AGENT_MESSAGE]
 
@@ -101,7 +101,7 @@ class Reviewer:
         return await self._host.permission(use)
 
     def first_turn(self) -> None:
-        """A review begins no thread."""
+        """None: a review is never a thread's first turn."""
 
     def history(self) -> Sequence[bytes]:
         """See TurnHost."""
@@ -141,7 +141,7 @@ class Reviewer:
         self._host.cancel()
 
     def begun(self) -> None:
-        """The usage that is shown is the thread's."""
+        """Nothing: clients see the thread's usage."""
 
     def spend(self, usage: Usage | None, *, aside: bool = True) -> None:
         """See TurnHost."""
@@ -150,7 +150,7 @@ class Reviewer:
         self._host.spend(usage, aside=aside)
 
     def partial(self, answer: object | None) -> None:
-        """What is being said is not shown."""
+        """Nothing: the reviewer's messages are not shown."""
 
     async def saved(self) -> None:
         """See TurnHost."""

@@ -1,4 +1,4 @@
-"""Asking the model once: what a turn sends, and how often it sends it again when the stream breaks."""
+"""One answer of the model: the request, and how often it is repeated when the stream breaks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trio
 from attrs import frozen
 
 from spindle.actors.settings.catalogue import ModelInfo
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.tasks.faults import parts
 from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.turn.calls import output_item, run_calls
@@ -27,15 +27,15 @@ BACKOFF_LIMIT = 20.0
 
 @frozen(kw_only=True)
 class TurnPlan:
-    """What a turn needs to know; nothing in it changes while it runs.
+    """What does not change while a turn runs.
 
-    patch_progress: patches are told of while the model writes them.
-    compact_at: tokens of context from which on the history is compacted before the model is asked again; None for never.
+    patch_progress: notify clients of patches while the model writes them.
+    compact_at: the history is compacted before the next request when it has this many tokens; None for never.
     """
 
     thread_id: str
     turn_id: str
-    settings: ThreadSettings
+    settings: Settings
     info: ModelInfo
     instructions: str
     originator: str
@@ -47,22 +47,22 @@ class TurnPlan:
     patch_progress: bool = False
     client_metadata: Mapping[str, str] = {}
     session: str | None = None
-    """What the provider knows the conversation by, if not by the thread's id."""
+    """The provider's key for the conversation, if that is not the thread's id."""
     subagent: str | None = None
-    """What kind of sub-agent asks, if not the user's own agent."""
+    """The kind of sub-agent that runs the turn; None for the user's own agent."""
     parent_thread_id: str | None = None
-    """The thread whose agent asks."""
+    """The thread that started the agent which runs the turn."""
     hooks: TurnHooks | None = None
-    """None where there are none, and nothing is asked of them."""
+    """None if no hooks are configured."""
 
 
 class Listener(Protocol):
-    """What takes in the events of one answer; `calls` are the tool calls that it asked for."""
+    """Takes the events of one answer. `calls` are the answer's tool calls."""
 
     calls: list[dict[str, Any]]
 
     async def feed(self, event: ModelEvent) -> None:
-        """Take in one event."""
+        """Process one event."""
 
 
 L = TypeVar("L", bound=Listener)
@@ -71,10 +71,10 @@ L = TypeVar("L", bound=Listener)
 async def sample(
     host: TurnHost, plan: TurnPlan, model: Model, ask: Callable[[], ModelRequest], listen: Callable[[], L]
 ) -> L:
-    """One answer, repeating broken streams as often as the model's provider allows.
+    """Get one answer. A broken stream is repeated as often as the model's provider allows.
 
-    What arrived whole stays, and what was called in it is carried out before the stream is repeated or the failure told:
-    the model has called it, and will read what came of it. Raises ModelError.
+    Items that arrived whole stay, and their calls are run before the request is repeated or the error raised: the history has
+    the calls, so the model must find their outputs. Raises ModelError.
     """
     attempt = 0
     while True:
@@ -104,7 +104,7 @@ async def sample(
 
 
 async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Listener) -> None:
-    """Feed `answer` with the stream. Interrupted, it leaves no call without an output."""
+    """Feed the stream to `answer`. If it is cancelled or fails otherwise, calls without an output get one."""
     try:
         async with model.stream(asked) as batches:
             async for batch in batches:
@@ -119,7 +119,7 @@ async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Li
                 await host.room()
     except BaseException as raised:
         cancelled, error = parts(raised)
-        if cancelled is None and isinstance(error, ModelError):  # a model with a nursery raises it in a group
+        if cancelled is None and isinstance(error, ModelError):  # a model with a nursery of its own raises it in a group
             raise error from None
         for call in answer.calls:
             host.record(records.response_item(output_item(call, "not carried out: the answer it came in broke off")))
@@ -127,7 +127,7 @@ async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Li
 
 
 def request(plan: TurnPlan, history: Sequence[bytes], tools: Sequence[object] = ()) -> ModelRequest:
-    """The request for one answer. A model we know nothing of is sent only what every model accepts."""
+    """The request for one answer. An unknown model is sent only what every model accepts."""
     settings, info = plan.settings, plan.info
     reasoning: dict[str, Any] | None = None
     if info.reasoning:

@@ -1,4 +1,4 @@
-"""The tools of one turn: what the model is offered, and which of them a call means."""
+"""The tools of one turn: how they are offered to the model, and which tool a call means."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from spindle.actors.tools.interface import Call, Exclusive, Tool
 from spindle.actors.tools.truncation import MODEL_LIMIT, Limit
 
 Offered: TypeAlias = Tool | Mapping[str, Any]
-"""A tool, or the offer of one that the provider runs itself, such as a web search."""
+"""A tool, or the offer of a tool that the provider runs itself, such as web search."""
 
 
 class ToolSource(Protocol):
-    """Tools that may come and go while a turn runs."""
+    """Tools that may change while a turn runs."""
 
     def offers(self) -> Sequence[dict[str, Any]]:
-        """How they are offered to the model now."""
+        """The offers for the next request."""
         ...
 
     def find(self, call: Call) -> Tool | None:
-        """The one that a call means, if there is one."""
+        """The tool that a call means; None if there is none."""
         ...
 
 
 class Toolbox:
-    """`offered` are shown to the model, in this order, those with a namespace together; `hidden` only work when called.
+    """`offered` are offered to the model in this order, those of one namespace together; `hidden` can only be called.
 
-    What `source` has is shown last, and may be different with each request. Of outputs the model gets `limit`.
+    The tools of `source` come last and may differ from one request to the next. Outputs are cut to `limit`.
     """
 
     def __init__(
@@ -45,23 +45,23 @@ class Toolbox:
 
     @property
     def offers(self) -> Sequence[dict[str, Any]]:
-        """What the next request offers."""
+        """The offers for the next request, all of them."""
         return self._offers if self._source is None else [*self._offers, *self._source.offers()]
 
     def only(self, names: Collection[str]) -> Toolbox:
-        """A toolbox with those of its functions that are called so, and nothing else."""
+        """A toolbox with only the functions of these names."""
         kept = [tool for tool in self._ours if tool.namespace is None and tool.name in names]
         return Toolbox(kept, limit=self.limit)
 
     def find(self, call: Call) -> Tool | None:
-        """The tool that a call means, None for one that does not exist or is called in the wrong way."""
+        """The tool that a call means; None if it does not exist, or takes the other kind of payload."""
         tool = self._tools.get((call.namespace, call.name, call.custom))
         if tool is None and self._source is not None:
             tool = self._source.find(call)
         return None if tool is None or _custom(tool) != call.custom else tool
 
     def exclusive(self, call: Call) -> bool:
-        """Whether a call must not run beside others of its answer."""
+        """Whether a call must not run beside other calls of its answer."""
         tool: object = self.find(call)
         return isinstance(tool, Exclusive) and tool.exclusive(call)
 

@@ -1,4 +1,4 @@
-"""User input: from the client's items to the model's message and to the rollout's `user_message` event."""
+"""User input: the client's parts as the model's message, and as the rollout's `user_message` event."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_input(content: Sequence[UserInput]) -> None:
 
 
 async def to_response_item(content: Sequence[UserInput], readable: Readable | None = None) -> dict[str, Any]:
-    """The message the model is sent. Local images are read in a worker thread; one that cannot be read, or is not
+    """The message for the model. Local images are read in a worker thread; one that cannot be read, or is not
     `readable`, becomes a note."""
     parts: list[dict[str, Any]] = []
     images = 0
@@ -59,12 +59,12 @@ async def to_response_item(content: Sequence[UserInput], readable: Readable | No
                 else:
                     parts += [_text(f"<image name=[Image #{images}]>"), _image(url), _text("</image>")]
             case _:
-                pass  # skills and mentions reach the model by other ways
+                pass  # skills and mentions reach the model in other ways
     return {"type": "message", "role": "user", "content": parts}
 
 
 def user_message_event(content: Sequence[UserInput]) -> Entry:
-    """The `user_message` record: all text as one, with the byte ranges of the elements shifted to match."""
+    """The `user_message` record: the texts joined, with the byte ranges of elements moved."""
     text, elements = "", list[dict[str, Any]]()
     for part in content:
         if isinstance(part, TextInput):
@@ -83,7 +83,7 @@ def user_message_event(content: Sequence[UserInput]) -> Entry:
 
 
 def preview_of(content: Sequence[UserInput]) -> str:
-    """What a thread is shown by: the text of its first input."""
+    """A thread's preview: the text of its first input."""
     return "".join(part.text for part in content if isinstance(part, TextInput)).strip()
 
 

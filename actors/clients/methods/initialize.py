@@ -6,7 +6,7 @@ import platform
 import re
 from typing import TYPE_CHECKING
 
-from spindle.actors.clients.caller import Session
+from spindle.actors.clients.caller import ClientSession
 from spindle.actors.settings.client import Client
 from spindle.rpc.protocol.catalog import EXPERIMENTAL_NOTIFICATIONS
 from spindle.rpc.protocol.errors import invalid_request
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]+")
 
 
-def initialize(backend: Backend, params: InitializeParams) -> tuple[Session, InitializeResponse]:
+def initialize(backend: Backend, params: InitializeParams) -> tuple[ClientSession, InitializeResponse]:
     """Check the client's name (it becomes an HTTP header value towards the model) and answer."""
     info = params.client_info
     if not _HEADER_VALUE.fullmatch(info.name):
@@ -26,7 +26,7 @@ def initialize(backend: Backend, params: InitializeParams) -> tuple[Session, Ini
     agent = user_agent(info.name, info.version, backend.version)
     capabilities = params.capabilities or InitializeCapabilities()
     unwanted = frozenset(capabilities.opt_out_notification_methods or ())
-    session = Session(
+    session = ClientSession(
         Client(originator=info.name, user_agent=agent),
         capabilities.experimental_api,
         unwanted if capabilities.experimental_api else unwanted | EXPERIMENTAL_NOTIFICATIONS,

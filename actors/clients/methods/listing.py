@@ -11,16 +11,16 @@ import trio
 from attrs import evolve
 
 from spindle.actors.clients.identity import thread_id
+from spindle.actors.delivery.description import describe_stored
 from spindle.actors.kernel.mailbox import Reply
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.read_states import ThreadReadState
 from spindle.rpc.protocol.shapes import Absent
-from spindle.rpc.protocol.threads import GitInfo, NotLoadedStatus, Thread, ThreadListParams, ThreadListResponse
+from spindle.rpc.protocol.threads import ThreadListParams, ThreadListResponse
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.read_states import initial, read_states
 from spindle.storage.state.sections import Placements, placements
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
-from spindle.storage.threads.summary import ThreadSummary
 from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def list_stored(backend: Backend, params: ThreadListParams, query: ThreadQ
     except OSError as error:
         raise RpcError(INTERNAL_ERROR, f"failed to list threads: {error}") from error
     where, marks = await _kept(backend, [row.id for row in page.data])
-    data = [where.show(described(row, status=backend.status(row.id))) for row in page.data]
+    data = [where.show(describe_stored(row, status=backend.status(row.id))) for row in page.data]
     return ThreadListResponse(data, page.next_cursor, page.backwards_cursor, marks)
 
 
@@ -124,32 +124,3 @@ async def _kept(backend: Backend, ids: list[str]) -> tuple[Placements, Mapping[s
         return await backend.state.read(work, (Placements(), {id: initial(id) for id in ids}))
     except StateUnavailable:
         return Placements(), None
-
-
-def described(summary: ThreadSummary, turns: tuple[Any, ...] = (), status: Any = None) -> Thread:
-    """A stored thread as clients see it."""
-    git = summary.git
-    return Thread(
-        id=summary.id,
-        session_id=summary.session_id,
-        forked_from_id=summary.forked_from_id,
-        parent_thread_id=summary.parent_thread_id,
-        preview=summary.preview,
-        history_mode=summary.history_mode,  # type: ignore[arg-type]
-        model_provider=summary.model_provider,
-        created_at=summary.created_at,
-        updated_at=summary.updated_at,
-        recency_at=summary.updated_at,
-        status=status or NotLoadedStatus(),
-        path=str(summary.path),
-        cwd=summary.cwd,
-        cli_version=summary.cli_version,
-        originator=summary.originator,
-        source=summary.source,
-        thread_source=summary.thread_source,
-        agent_nickname=summary.agent_nickname,
-        agent_role=summary.agent_role,
-        git_info=None if git is None else GitInfo(git.sha, git.branch, git.origin_url),
-        name=summary.name,
-        turns=turns,
-    )

@@ -10,7 +10,7 @@ import orjson
 import trio
 
 from spindle.actors.clients.identity import thread_id
-from spindle.actors.clients.methods.listing import described
+from spindle.actors.delivery.description import describe_stored
 from spindle.actors.kernel.mailbox import Reply
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.search import (
@@ -68,7 +68,7 @@ async def _search(backend: Backend, term: str, query: ThreadQuery) -> ThreadSear
     where = await services.state.read_or(placements, Placements())
     status = backend.registry.directory.status
     data = [
-        ThreadSearchResult(where.show(described(row, status=status(row.id))), snippet) for row, snippet in page.data
+        ThreadSearchResult(where.show(describe_stored(row, status=status(row.id))), snippet) for row, snippet in page.data
     ]
     return ThreadSearchResponse(data, page.next_cursor, page.backwards_cursor)
 

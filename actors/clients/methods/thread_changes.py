@@ -15,8 +15,8 @@ from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.clients.identity import thread_id
-from spindle.actors.clients.methods.listing import described
 from spindle.actors.clients.requests import mapped
+from spindle.actors.delivery.description import describe_stored, git_info
 from spindle.actors.kernel.mailbox import Ask, Reply
 from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
 from spindle.actors.thread.messages import (
@@ -28,7 +28,7 @@ from spindle.actors.thread.messages import (
     SetName,
     UpdateMetadata,
 )
-from spindle.actors.thread.repository import git_columns, git_info, git_meta, patched
+from spindle.actors.thread.repository import git_columns, git_meta, patched
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.shapes import ABSENT
@@ -109,7 +109,7 @@ def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: R
         after = patched(git_info(summary), git)[0]
         append_to_stored(home, path, id, [records.session_meta(meta | {"git": git_meta(after)})])
         tell_codex(home, id, git_columns(after))
-        return described(read_summary(path))
+        return describe_stored(read_summary(path))
 
     message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)
     _change(backend, id, message, work)

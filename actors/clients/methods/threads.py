@@ -11,8 +11,8 @@ import orjson
 import trio
 
 from spindle.actors.clients.identity import thread_id
-from spindle.actors.clients.methods.listing import described
 from spindle.actors.clients.requests import check_profile, mapped
+from spindle.actors.delivery.description import describe_stored
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.kernel.mailbox import Reply
@@ -122,7 +122,7 @@ async def _read_stored(backend: Backend, id: str, include_turns: bool) -> Thread
 
     def work(path: Path) -> tuple[Thread, Snapshot | None]:
         summary = read_summary(path)
-        return described(summary), Snapshot.stored(OpenRollout(path, services.outliner)) if include_turns else None
+        return describe_stored(summary), Snapshot.stored(OpenRollout(path, services.outliner)) if include_turns else None
 
     thread, snapshot = await read_stored(backend, id, work)
     where = await services.state.read_or(lambda db: placements(db, id), Placements())
@@ -167,7 +167,7 @@ def unarchive(caller: Caller, params: ThreadUnarchiveParams, reply: Reply[Any]) 
 
     def answer(found: tuple[ThreadSummary, Placements]) -> ThreadUnarchiveResponse:
         summary, where = found
-        return ThreadUnarchiveResponse(where.show(described(summary)))
+        return ThreadUnarchiveResponse(where.show(describe_stored(summary)))
 
     caller.backend.registry.route(Unarchive(id, mapped(reply, answer)))
 

@@ -17,7 +17,7 @@ from attrs import evolve
 
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
-from spindle.actors.settings.settings import BOUNDS, OF_ROLE, ThreadSettings
+from spindle.actors.settings.settings import BOUNDS, OF_ROLE, Settings
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.agents.family import Family, FamilyFull, Member, deepest, most_agents
 from spindle.actors.thread.core import ThreadCore
@@ -208,7 +208,7 @@ class ThreadAgents:
         return self._membership.family
 
     @property
-    def _settings(self) -> ThreadSettings:
+    def _settings(self) -> Settings:
         """Those of the turn that asks, which the thread's may have changed since."""
         turn = self._thread.turn
         return self._thread.state.settings if turn is None else turn.settings
@@ -282,7 +282,7 @@ class ThreadAgents:
         self._thread.supervisor.tell(id, message(Reply(lambda _: None, lambda _: None)))
 
 
-def _settings(parent: ThreadSettings, request: SpawnRequest, own: Mapping[str, Any]) -> ThreadSettings:
+def _settings(parent: Settings, request: SpawnRequest, own: Mapping[str, Any]) -> Settings:
     settings = evolve(parent, collaboration_mode=None)
     if request.model is not None:
         settings = evolve(settings, model=request.model, effort=request.effort)

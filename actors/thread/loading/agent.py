@@ -11,7 +11,7 @@ from attrs import frozen
 
 from spindle.actors.services.services import Services
 from spindle.actors.settings.client import Client
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.state import (
     OpenedThread,
@@ -29,7 +29,7 @@ from spindle.storage.threads.summary import protocol_source
 class AgentThread:
     """A thread that begins now as an agent. `history` are response items that it begins with, None for no fork."""
 
-    settings: ThreadSettings
+    settings: Settings
     config: Config
     client: Client
     parent_id: str

@@ -13,6 +13,7 @@ from typing import Any, cast
 import trio
 from attrs import evolve, frozen
 
+from spindle.actors.delivery.description import git_info
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.services.services import Services
 from spindle.actors.settings.client import Client
@@ -22,7 +23,6 @@ from spindle.actors.settings.restrictions import environment
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.loading.agent import AgentThread, open_agent
 from spindle.actors.thread.loading.fork import FromFork, open_fork
-from spindle.actors.thread.repository import git_info
 from spindle.actors.thread.state import (
     OpenedThread,
     configure,

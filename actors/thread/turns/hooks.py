@@ -1,4 +1,4 @@
-"""The hooks of a thread, joined to it: those of its turns, and the program that is told when one has completed."""
+"""The hooks of a thread: those of its turns, and the `notify` program that is started when a turn has completed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 import orjson
 import trio
 
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.loading.loading import FromRollout, NewThread
@@ -27,9 +27,9 @@ _IMAGE_MARK = re.compile(r"<image( name=[^>]*)?>|</image>")
 
 
 def turn_hooks(
-    thread: ThreadCore, tools: ThreadTools, host: HookHost, settings: ThreadSettings
+    thread: ThreadCore, tools: ThreadTools, host: HookHost, settings: Settings
 ) -> TurnHooks | None:
-    """The hooks of a turn with these settings; None if none are configured."""
+    """The hooks of a turn with these settings; None if none are configured. `host` is the turn's."""
     state = thread.state
     if not state.hooks.handlers:
         return None
@@ -51,7 +51,7 @@ def turn_hooks(
 
 
 def first_turn(thread: ThreadCore) -> Beginning | None:
-    """How the thread came to be loaded, the first time this is asked."""
+    """How the thread was loaded; None after the first call."""
     if thread.state.begun:
         return None
     thread.state.begun = True
@@ -65,7 +65,7 @@ def first_turn(thread: ThreadCore) -> Beginning | None:
 
 
 async def tell_done(thread: ThreadCore, turn_id: str, cwd: str, last_message: str | None) -> None:
-    """Start the program of `notify`, if there is one; it may outlive the thread, though not the runtime."""
+    """Start the `notify` program, if there is one. It may outlive the thread, but not the runtime."""
     services, state = thread.services, thread.state
     program = notify_program(state.config)
     if not program:
@@ -90,7 +90,7 @@ def _said_by_user(history: Sequence[bytes]) -> list[str]:
 
 
 def _words(item: StoredItem) -> str:
-    """The text of a message, without the marks around its images."""
+    """The text of a message, without the tags around its images."""
     parts = orjson.loads(item.json)["content"]
     texts = [part.get("text", "") for part in parts]
     return "".join(text for text in texts if not _IMAGE_MARK.fullmatch(text))

@@ -1,4 +1,4 @@
-"""The turn as what runs in it sees it: the `TurnHost` that stands for a thread."""
+"""The `TurnHost` of a thread: how a running turn sees it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from spindle.actors.settings.catalogue import ModelInfo, model_info
 from spindle.actors.settings.reading import nothing
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.recording import Recording
 from spindle.actors.thread.surroundings import surroundings
@@ -31,11 +31,11 @@ from spindle.storage.rollout.paginated import paginated
 from spindle.storage.rollout.records import Entry
 
 
-class ThreadHost:
-    """`turn` in `thread`, with the settings and hooks it has and what is known of its model."""
+class LiveTurnHost:
+    """The host of `turn` in `thread`, with the turn's settings, its hooks and what is known of its model."""
 
     def __init__(
-        self, thread: ThreadCore, turn: LiveTurn, settings: ThreadSettings, recording: Recording, tools: ThreadTools
+        self, thread: ThreadCore, turn: LiveTurn, settings: Settings, recording: Recording, tools: ThreadTools
     ) -> None:
         self._thread, self._turn = thread, turn
         self._recording = recording
@@ -44,12 +44,12 @@ class ThreadHost:
         self._synced = 0
         self.settings = settings
         self.readable: Readable | None = nothing
-        """What of the files that the thread was opened with the model may be told; nothing until the turn knows."""
+        """Which of the thread's instruction files and skills the model may read; none until the turn has found out."""
         self.info = self.known_model()
         self.hooks = turn_hooks(thread, tools, self, settings)
 
     def known_model(self) -> ModelInfo:
-        """What is known of the turn's model by now."""
+        """What is known of the turn's model now."""
         config, settings = self._state.config, self.settings
         listed = self._services.model_lists.entries(settings.model_provider, config)
         return model_info(settings.model, config, listed)
@@ -199,7 +199,7 @@ class ThreadHost:
         )
 
     def fill(self) -> None:
-        """The provider takes no more of the conversation: let the next turn begin with a compaction."""
+        """Count the context as full, so that the next turn begins with a compaction: the provider refused it as too long."""
         none = dict.fromkeys(
             ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_output_tokens", "total_tokens"), 0
         )

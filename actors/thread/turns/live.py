@@ -27,7 +27,7 @@ from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
 
 if TYPE_CHECKING:
-    from spindle.actors.settings.settings import ThreadSettings
+    from spindle.actors.settings.settings import Settings
     from spindle.actors.turn.answer import Answer
 
 
@@ -61,7 +61,7 @@ class LiveTurn:
     """How many of them wait or run."""
     answer: Answer | None = None
     last_message: str | None = None
-    settings: ThreadSettings = field(init=False)
+    settings: Settings = field(init=False)
     """The settings of this turn. Later changes of the thread's settings do not touch them."""
     opened: trio.Event = field(factory=trio.Event)
     """Set when the record is open and has the turn's first lines, or when it could not be opened."""

@@ -1,4 +1,4 @@
-"""The turns of a thread, one after the other: how they start, take input, are interrupted, and make way for the next."""
+"""The turns of a thread, one at a time: how they start, take input, are interrupted, and let the next one start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spindle.actors.kernel.mailbox import Ask
 from spindle.actors.settings.allowed import check
 from spindle.actors.settings.reading import readable_files
 from spindle.actors.settings.requests import changed
-from spindle.actors.settings.settings import ThreadSettings
+from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import Compact, InterruptTurn, RevertTurns, Review, RunScript, StartTurn, SteerTurn
@@ -35,13 +35,13 @@ from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams
 from spindle.rpc.weighing import weigh
 
 WAITING = 64
-"""Requests of one kind that wait for a turn to end; more are refused as overload."""
+"""How many requests of one kind may wait for the end of a turn. More are refused as overload."""
 UNSAID = 256
-"""Inputs that a turn has still to say."""
+"""How many inputs may wait in a turn to be sent to the model."""
 UNSAID_WEIGHT = 32 * 1024 * 1024
-"""Bytes of them, beside the last."""
+"""How many bytes they may have, without the last one."""
 
-OTHER_BOUNDS = "the agent is at work, and what it may do is not what you may do now: wait for it, or interrupt it"
+OTHER_BOUNDS = "the agent runs a turn with permissions that are not yours now: wait for its end, or interrupt it"
 
 
 class TurnQueue:
@@ -61,16 +61,15 @@ class TurnQueue:
         self._servers = servers
         self._membership = membership
         self.waiting: deque[StartTurn | Compact | Review | RunScript] = deque()
-        """What starts a turn, until the running one has ended."""
+        """Requests for turns that wait for the end of the running one, oldest first."""
         self.reverting: list[RevertTurns] = []
-        """Reverts until the running turn has ended."""
+        """Reverts that wait for the end of the running turn."""
 
     async def start_turn(self, message: StartTurn) -> None:
-        """Start a turn, or join the one that runs; behind one that takes no input any more it waits.
+        """Start a turn, or add the input to the running one. If that takes no more input, the request waits for its end.
 
-        What it sets holds for the turns that follow, also where it joins one. A caller that has withdrawn starts nothing.
-        Raises RpcError where that one may do something else than the asking thread, and for settings that cannot be or are not
-        allowed.
+        Its settings hold for later turns, also if it joins one. A caller that has withdrawn starts nothing. Raises RpcError for
+        settings that are invalid or not allowed, and if the running turn's bounds are not those of the asking thread.
         """
         thread = self._thread
         state = thread.state
@@ -82,7 +81,7 @@ class TurnQueue:
         if withdrawn(message):
             message.reply.reject(invalid_request("the turn has been withdrawn"))
         elif said is None or (thread.turn is not None and not thread.turn.joinable):
-            self._wait(message)  # it is writing its last lines; the next one starts right after
+            self._wait(message)
         elif thread.turn is not None:
             if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
                 raise invalid_request(OTHER_BOUNDS)
@@ -97,7 +96,7 @@ class TurnQueue:
             message.reply.resolve(Turn(turn.id))
 
     def start_compaction(self, message: Compact) -> None:
-        """In a turn of its own, when no other runs, unless the caller has withdrawn by then."""
+        """Start a compaction, as a turn of its own, when no other turn runs. A caller that has withdrawn starts nothing."""
         thread = self._thread
         if thread.turn is None and not withdrawn(message):
             params = TurnStartParams(thread_id=thread.thread_id, input=())
@@ -109,7 +108,7 @@ class TurnQueue:
         message.reply.resolve(None)
 
     def start_review(self, message: Review) -> None:
-        """In a turn of its own, when no other runs. Raises RpcError, as the others do, when too many wait for that."""
+        """Start a review, as a turn of its own, when no other turn runs. Raises RpcError if too many requests wait."""
         thread = self._thread
         if thread.turn is None:
             params = TurnStartParams(thread_id=thread.thread_id, input=())
@@ -120,7 +119,7 @@ class TurnQueue:
         message.reply.resolve(Turn(message.turn_id, items=(shown,)))
 
     def run_script(self, message: RunScript) -> None:
-        """In the turn that runs, if that takes it, or in one of its own."""
+        """Run a command of the user: in the running turn, if that takes input, or in a turn of its own."""
         thread = self._thread
         command = UsersCommand(message.script, message.timeout_ms)
         if thread.turn is None:
@@ -135,7 +134,7 @@ class TurnQueue:
         message.reply.resolve(None)
 
     def revert_when_ended(self, message: RevertTurns) -> None:
-        """Interrupt the turn, and take turns back when it has closed its record."""
+        """Interrupt the running turn, and handle the revert when its record is closed."""
         turn = self._thread.turn
         if len(self.reverting) >= WAITING:
             raise overloaded()
@@ -144,7 +143,7 @@ class TurnQueue:
         turn.interrupt()
 
     async def steer(self, message: SteerTurn) -> None:
-        """Add input to the turn that is named. Raises RpcError where it takes none."""
+        """Add input to the turn with the expected id. Raises RpcError if it does not run or takes no input."""
         thread = self._thread
         said = await self._said(message.content, thread.turn.settings if thread.turn else thread.state.settings)
         turn = thread.turn
@@ -160,7 +159,7 @@ class TurnQueue:
         message.reply.resolve(turn.id)
 
     def interrupt(self, message: InterruptTurn) -> None:
-        """End the turn that is named. Raises RpcError if it does not run."""
+        """Interrupt the turn with that id. Raises RpcError if it does not run."""
         turn = self._thread.turn
         if turn is None or not turn.at_work:
             raise invalid_request("no active turn to interrupt")
@@ -170,7 +169,7 @@ class TurnQueue:
         turn.interrupt()
 
     def ended(self) -> None:
-        """Let go of the running turn, whose record is closed."""
+        """Release the running turn: its record is closed."""
         turn, self._thread.turn = self._thread.turn, None
         if turn is not None:
             turn.release()
@@ -191,7 +190,7 @@ class TurnQueue:
             message.reply.reject(ThreadNotFound(f"thread not found: {self._thread.thread_id}"))
 
     def _wait(self, message: StartTurn | Compact | Review | RunScript) -> None:
-        """Until the turn that runs has ended. Those withdrawn meanwhile make room."""
+        """Keep a request until the running turn has ended, and drop withdrawn ones. Raises RpcError if too many wait."""
         for gone in [other for other in self.waiting if withdrawn(other)]:
             self.waiting.remove(gone)
             if isinstance(gone, StartTurn):
@@ -215,8 +214,8 @@ class TurnQueue:
         thread.tasks.start_soon(task.run)
         return turn
 
-    async def _said(self, content: Sequence[UserInput], settings: ThreadSettings) -> Said:
-        """The input, with the images and skills that it names and that a turn with `settings` may read."""
+    async def _said(self, content: Sequence[UserInput], settings: Settings) -> Said:
+        """The input with the images and skills that it mentions, if a turn with `settings` may read them."""
         thread = self._thread
         skills, state = thread.services.skills, thread.state
         mentions = any(isinstance(part, SkillInput) or (isinstance(part, TextInput) and "$" in part.text) for part in content)
@@ -229,7 +228,7 @@ class TurnQueue:
 
 
 def withdrawn(message: object) -> bool:
-    """Whether the caller wants no turn any more."""
+    """Whether the caller of a message has withdrawn."""
     return isinstance(message, StartTurn | Compact) and message.watch is not None and message.watch.withdrawn
 
 

@@ -1,4 +1,4 @@
-"""The task of one turn: it opens the record, runs the turn against the thread, and closes the record however it ended."""
+"""The task of one turn: it opens the turn's record, runs the turn, and closes the record, however the turn ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.surroundings import context_entries, find_readable
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import tell_done
-from spindle.actors.thread.turns.host import ThreadHost
+from spindle.actors.thread.turns.host import LiveTurnHost
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
 from spindle.actors.turn.compaction import compact
@@ -57,7 +57,7 @@ from spindle.storage.rollout.writer_lock import WriterBusy
 log = logging.getLogger("spindle")
 
 KEEPING = 0.1
-"""Seconds the end of a turn may wait for what is kept beside the rollout; that only tells earlier what is kept later."""
+"""Seconds that the end of a turn waits for the state store, so that clients are notified of both together if possible."""
 
 
 class TurnTask:
@@ -79,15 +79,15 @@ class TurnTask:
         settings = self._state.settings
         if (tier := turn.params.service_tier_for_turn) is not None:
             settings = evolve(settings, service_tier=None if tier == "default" else tier)
-        if turn.review is not None:  # a reviewer asks nobody
+        if turn.review is not None:  # a reviewer never asks the user
             reviewer = self._state.config.review_model or settings.model
             settings = evolve(settings, model=reviewer, approval_policy="never", collaboration_mode=None)
         self._settings = turn.settings = settings
-        self._host = ThreadHost(thread, turn, settings, recording, tools)
+        self._host = LiveTurnHost(thread, turn, settings, recording, tools)
 
-    @trio.lowlevel.enable_ki_protection  # a Ctrl-C goes to the program's main task: what is raised in here is foreign
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C goes to the program's main task: what is raised in here is foreign
     async def run(self) -> None:
-        """The task. The thread hears `TurnEnded` when everything is said and written, whatever has gone wrong."""
+        """The task. The thread gets `TurnEnded` when the end is recorded and notified, or when that has failed."""
         thread, turn, what = self._thread, self._turn, f"a turn of thread {self._thread.thread_id}"
         status: TurnStatus = "interrupted"
         error: TurnError | None = None
@@ -97,7 +97,7 @@ class TurnTask:
                     await self._open()
                     turn.last_message = await self._converse()
                     status = "completed"
-                except BaseException as raised:  # a model may raise anything, and ends nothing but its turn
+                except BaseException as raised:  # a model may raise anything; that ends only its turn
                     status, error = "failed", self._failure(fault(raised, what), what)
         finally:
             turn.finish()
@@ -105,7 +105,7 @@ class TurnTask:
                 with trio.CancelScope(shield=True):
                     await self._close(status, error)
             except Exception as raised:
-                log.exception("the end of %s could not be told", what)
+                log.exception("the end of %s could not be recorded or notified", what)
                 turn.result = turn.result or turn.ended("failed", TurnError(f"internal error: {said(raised)}", "other"))
             finally:
                 turn.end()
@@ -138,7 +138,7 @@ class TurnTask:
                 self._host.info = self._host.known_model()
                 self._announce()
             await look_at_repository(state)
-        finally:  # clients have been told of the turn: interrupted at once, it is on record nevertheless
+        finally:  # clients were notified of the turn, so it is recorded even if it was interrupted meanwhile
             with trio.CancelScope(shield=True):
                 await self._conversation.begin()
             turn.open()
@@ -172,7 +172,7 @@ class TurnTask:
         return entries
 
     async def _close(self, status: TurnStatus, error: TurnError | None) -> None:
-        """Write how the turn ended, bring it to the disk, say it. A failure to write is said instead."""
+        """Record how the turn ended, sync that, then notify clients. If the write fails, the turn ends as failed."""
         thread, turn = self._thread, self._turn
         turn.answer = None
         await self._tools.finish_turn(self._host)
@@ -195,7 +195,7 @@ class TurnTask:
             self._membership.turn_ended(status, error, turn.last_message)
 
     async def _write_end(self, status: TurnStatus, error: TurnError | None) -> tuple[TurnStatus, TurnError | None]:
-        """Record how the turn ended and close the rollout; returns how it ended, in the light of that too."""
+        """Record how the turn ended and close the rollout. Returns how it ended: failed, if that could not be recorded."""
         conversation = self._conversation
         try:
             try:
@@ -205,7 +205,7 @@ class TurnTask:
                 self._host.record(*self._closing_entries(status, error))
             except (JournalError, OSError):
                 raise
-            except Exception as odd:  # something in it cannot be encoded: record the end without it
+            except Exception as odd:  # the last message cannot be encoded: record the end without it
                 log.exception("the end of a turn of thread %s cannot be recorded", self._thread.thread_id)
                 self._turn.last_message = None
                 status, error = "failed", TurnError(f"internal error: {said(odd)}", "other")
@@ -222,7 +222,7 @@ class TurnTask:
         return status, error
 
     async def _record_failure(self, error: TurnError | None) -> None:
-        """The rollout took no more. Open it once more, to say in it that the turn failed, as clients are told."""
+        """Open the rollout again after a failed write, to record that the turn failed, as clients are notified."""
         conversation = self._conversation
         try:
             await conversation.begin(history=False)
@@ -230,13 +230,13 @@ class TurnTask:
             if conversation.journal is not None:
                 await self._services.flusher.sync(conversation.journal)
             conversation.cut_off_turn = None
-        except (WriterBusy, JournalError, OSError) as again:  # it will be read as interrupted
+        except (WriterBusy, JournalError, OSError) as again:  # a reader will take the turn as interrupted
             log.error("the failure of a turn of thread %s could not be saved: %s", self._thread.thread_id, again)
 
     def _closing_entries(self, status: TurnStatus, error: TurnError | None) -> list[Entry]:
         turn = self._turn
         if status == "interrupted":
-            # an interrupted compaction leaves what the model sees as it was
+            # an interrupted compaction leaves the history for the model as it was
             told = [records.response_item(message("user", TURN_ABORTED))] if turn.kind != "compact" else []
             aborted = records.turn_aborted(turn.id, completed_at=turn.completed_at, duration_ms=turn.duration_ms)
             return [*told, aborted]
@@ -290,14 +290,14 @@ class TurnTask:
         return last
 
     async def _tell_done(self, last: str) -> None:
-        """Nobody answers what comes now: it is for the next turn."""
+        """Start the `notify` program. Input that comes from now on is for the next turn."""
         self._host.end()
         await tell_done(self._thread, self._turn.id, self._settings.cwd, last)
 
-    # -- commands of the user's own
+    # -- commands of the user
 
     async def _beside_commands(self, work: Callable[[], Awaitable[str | None]]) -> str | None:
-        """Do `work`, and wait for the commands that the user runs meanwhile. What it raises ends them."""
+        """Do `work`, and wait for the commands that the user runs meanwhile. If it raises, they are cancelled."""
         turn, answer, failure = self._turn, None, None
         async with trio.open_nursery() as nursery:
             tasks = Contained(nursery)
@@ -310,7 +310,7 @@ class TurnTask:
                 start(turn.scripts.pop(0))
             try:
                 answer = await work()
-            except BaseException as raised:  # passed on in here it would come as a group
+            except BaseException as raised:  # raised in here it would come in a group
                 failure = fault(raised, f"a turn of thread {self._thread.thread_id}")
                 nursery.cancel_scope.cancel()
             finally:
@@ -320,7 +320,7 @@ class TurnTask:
         return answer
 
     async def _run_beside(self, script: UsersCommand) -> None:
-        """What comes of the command is told to the model with the next request."""
+        """Run a command. Its output is input for the model's next request."""
         try:
             self._turn.unsaid.append(Said((), await self._run_script(script)))
         finally:

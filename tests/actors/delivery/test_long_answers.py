@@ -1,4 +1,4 @@
-"""Answers that are made while they are sent."""
+"""Answers that are encoded while they are sent."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ async def test_the_pieces_are_the_message(monkeypatch, count, size):
     assert len(pieces) == (count + 1 if size == 1 else len(pieces))
 
 
-async def test_only_a_piece_is_made_ahead(monkeypatch):
+async def test_only_one_piece_is_encoded_ahead(monkeypatch):
     monkeypatch.setattr(streaming, "PIECE", 1)
     read = []
 
@@ -83,7 +83,7 @@ async def test_only_a_piece_is_made_ahead(monkeypatch):
     await made.aclose()
 
 
-async def test_what_goes_wrong_comes_out_with_the_pieces(monkeypatch):
+async def test_an_error_while_encoding_is_raised_with_the_pieces(monkeypatch):
     monkeypatch.setattr(streaming, "PIECE", 1)
     snapshot = Guarded.of(turns(5))
     snapshot.fails_at = 3
@@ -102,7 +102,7 @@ async def collect(source, into):
         into.append(one)
 
 
-async def test_turns_that_cannot_be_read_make_it_an_error():
+async def test_an_answer_whose_turns_cannot_be_read_is_an_error():
     snapshot = Guarded.of(turns(5))
     snapshot.fails_at = 3
     (answer,) = await sent(LongMessage.answer(7, Streamed(RESULT, snapshot)))
@@ -110,7 +110,7 @@ async def test_turns_that_cannot_be_read_make_it_an_error():
     assert (error["code"], error["message"]) == (-32603, "failed to read the thread's history: rewritten")
 
 
-async def test_an_answer_lets_go_of_what_is_at_hand_unless_it_is_sent_at_once():
+async def test_an_answer_frees_its_turns_unless_it_is_sent_at_once():
     waiting, behind, late = Guarded.of([]), Guarded.of([]), Guarded.of([])
     outbox = Outbox(Overflow.CLOSE)
     async with trio.open_nursery() as nursery:
@@ -124,7 +124,7 @@ async def test_an_answer_lets_go_of_what_is_at_hand_unless_it_is_sent_at_once():
 
 
 @pytest.mark.parametrize("end", [Outbox.discard, Outbox._overflows])
-async def test_an_answer_that_nobody_takes_lets_go_of_what_is_at_hand(end):
+async def test_an_answer_that_is_not_taken_frees_its_turns(end):
     left = Guarded.of([])
     outbox = Outbox(Overflow.CLOSE)
     async with trio.open_nursery() as nursery:
@@ -142,7 +142,7 @@ def test_a_changed_answer_keeps_its_turns():
     assert (changed.result, changed.turns) == ({"thread": {"turns": []}}, snapshot)
 
 
-async def test_a_turn_that_cannot_be_encoded_is_replaced_by_one_that_says_so(caplog):
+async def test_a_turn_that_cannot_be_encoded_becomes_a_failed_turn(caplog):
     bad = {"id": "bad\udcff", "items": [{"text": "\ud800"}]}
     pieces = await sent(LongMessage.answer(7, Streamed(RESULT, Snapshot.of([*turns(1), bad, *turns(1)]))))
     first, shown, last = orjson.loads(b"".join(pieces))["result"]["thread"]["turns"]
@@ -152,14 +152,14 @@ async def test_a_turn_that_cannot_be_encoded_is_replaced_by_one_that_says_so(cap
     assert "UTF-8" in caplog.text
 
 
-def test_an_answer_whose_beginning_cannot_be_encoded_lets_go_of_its_file():
+def test_an_answer_whose_beginning_cannot_be_encoded_closes_its_file():
     snapshot = Guarded.of([])
     with pytest.raises(TypeError):
         LongMessage.answer(1, Streamed({"name": "\udcff", **RESULT}, snapshot))
     assert snapshot.closed
 
 
-async def test_turns_that_nobody_foresaw_are_the_error_that_says_so(caplog):
+async def test_an_unexpected_error_while_reading_turns_is_the_answer(caplog):
     class Broken(Snapshot):
         def read(self, numbers):
             raise KeyError("unforeseen")
@@ -170,7 +170,7 @@ async def test_turns_that_nobody_foresaw_are_the_error_that_says_so(caplog):
     assert "cannot be read" in caplog.text
 
 
-async def test_whatever_goes_wrong_later_comes_out_with_the_pieces(monkeypatch):
+async def test_an_unexpected_error_later_is_raised_with_the_pieces(monkeypatch):
     monkeypatch.setattr(streaming, "PIECE", 1)
 
     class Broken(Snapshot):

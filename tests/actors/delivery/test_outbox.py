@@ -1,4 +1,4 @@
-"""Outboxes: merging, overflow, order, and one encoding for everybody."""
+"""Outboxes: merging, overflow, order, and one encoding for all subscribers."""
 
 import weakref
 from typing import Any
@@ -55,11 +55,11 @@ TEXT = AgentMessageDeltaNotification.METHOD
 SUMMARY = ReasoningSummaryTextDeltaNotification.METHOD
 
 
-def test_a_run_of_one_items_deltas_becomes_one():
+def test_consecutive_deltas_of_one_item_become_one():
     assert shown(merge([text("a"), text("b"), text("c")])) == [(TEXT, "i", "abc")]
 
 
-def test_a_lone_delta_stays_the_very_event():
+def test_a_single_delta_stays_the_same_event():
     events = [text("a"), closed(), text("b")]
     assert list(merge(events)) == events
 
@@ -69,7 +69,7 @@ def test_a_lone_delta_stays_the_very_event():
     [closed(), text("x", item="j"), text("x", thread="u"), summary("x"), b"{}"],
     ids=["event", "item", "thread", "kind", "bytes"],
 )
-def test_anything_between_ends_the_run(between):
+def test_any_other_message_ends_the_merge(between):
     merged = list(merge([text("a"), text("b"), between, text("c"), text("d")]))
     assert len(merged) == 3
     assert merged[1] is between
@@ -77,11 +77,11 @@ def test_anything_between_ends_the_run(between):
     assert shown(merged)[2][2] == "cd"
 
 
-def test_parts_of_a_summary_are_told_apart():
+def test_deltas_of_different_summary_parts_are_not_merged():
     assert shown(merge([summary("a"), summary("b"), summary("c", 1)])) == [(SUMMARY, "i", "ab"), (SUMMARY, "i", "c")]
 
 
-def test_other_deltas_are_left_alone():
+def test_deltas_of_other_kinds_are_not_merged():
     events = [Event(FileChangeOutputDeltaNotification("t", "turn", "i", d)) for d in "ab"]
     assert list(merge(events)) == events
 
@@ -97,7 +97,7 @@ MESSAGES = st.lists(
 
 
 def texts(messages):
-    """What a client has in the end: the text of each part, and where everything else came in between."""
+    """What a client has in the end: the text of each part, and the place of every other message."""
     out: list[Any] = []
     for m in messages:
         if isinstance(m, bytes) or not hasattr(m.params, "delta"):
@@ -160,7 +160,7 @@ async def test_deltas_past_the_capacity_are_merged_and_nothing_is_lost():
     assert "".join(delta for _, _, delta in shown(taken)) == "".join(map(str, range(1000)))
 
 
-async def test_what_cannot_be_merged_overflows_and_the_reader_is_told():
+async def test_messages_that_cannot_be_merged_overflow_and_end_the_reader():
     outbox = Outbox(Overflow.CLOSE, capacity=4)
     for _ in range(4):
         outbox.put(closed())
@@ -204,7 +204,7 @@ async def test_a_client_that_turns_wait_for_never_overflows_and_gets_room():
     assert passed == [True]
 
 
-async def test_closing_lets_a_waiting_turn_go_on_and_the_reader_have_the_rest():
+async def test_closing_wakes_a_waiting_turn_and_leaves_the_rest_to_the_reader():
     outbox = Outbox(Overflow.WAIT, capacity=2)
     for _ in range(5):
         outbox.put(closed())
@@ -217,14 +217,14 @@ async def test_closing_lets_a_waiting_turn_go_on_and_the_reader_have_the_rest():
     assert await outbox.take() == []
 
 
-async def test_nobody_waits_for_a_client_that_is_cut_off_instead():
+async def test_a_turn_does_not_wait_for_a_client_that_overflows():
     outbox = Outbox(Overflow.CLOSE, capacity=2)
     for _ in range(2):
         outbox.put(closed())
     await outbox.room()
 
 
-async def test_one_event_is_encoded_once_however_many_hear_it(monkeypatch):
+async def test_one_event_is_encoded_once_for_all_subscribers(monkeypatch):
     calls = []
 
     def encode(method, params):
@@ -242,7 +242,7 @@ async def test_one_event_is_encoded_once_however_many_hear_it(monkeypatch):
     assert orjson.loads(encoded[0][0]) == {"method": "thread/closed", "params": {"threadId": "t"}}
 
 
-async def test_the_audience_hears_what_it_did_not_mute_and_only_while_it_is_there():
+async def test_a_member_of_the_audience_gets_what_it_did_not_mute():
     audience = Audience()
     muted, gone, there = (
         Subscriber(Overflow.CLOSE, muted=frozenset({"thread/closed"})),
@@ -260,7 +260,7 @@ async def test_the_audience_hears_what_it_did_not_mute_and_only_while_it_is_ther
     assert [len(await member.outbox.take()) for member in (muted, gone, there)] == [0, 0, 1]
 
 
-async def test_every_turn_that_waits_for_room_goes_on():
+async def test_every_turn_that_waits_for_room_continues():
     outbox, passed = Outbox(Overflow.WAIT, capacity=4), []
 
     async def turn(number):
@@ -278,7 +278,7 @@ async def test_every_turn_that_waits_for_room_goes_on():
 
 
 @pytest.mark.parametrize("overflow", [Overflow.WAIT, Overflow.CLOSE])
-async def test_much_text_on_its_way_makes_its_writer_wait(overflow, mock_clock, monkeypatch):
+async def test_a_turn_waits_while_much_text_is_not_taken(overflow, mock_clock, monkeypatch):
     monkeypatch.setattr(outboxes, "WEIGHT", 10)
     outbox, passed = Outbox(overflow), []
 
@@ -296,7 +296,7 @@ async def test_much_text_on_its_way_makes_its_writer_wait(overflow, mock_clock, 
     await outbox.room()
 
 
-async def test_one_that_has_stopped_reading_is_waited_for_once_and_cut_off_in_the_end(autojump_clock, monkeypatch):
+async def test_a_turn_waits_once_for_a_subscriber_that_has_stopped_reading(autojump_clock, monkeypatch):
     monkeypatch.setattr(outboxes, "WEIGHT", 10)
     monkeypatch.setattr(outboxes, "MOST", 100)
     outbox = Outbox(Overflow.CLOSE)
@@ -313,7 +313,7 @@ async def test_one_that_has_stopped_reading_is_waited_for_once_and_cut_off_in_th
 
 
 @pytest.mark.parametrize("overflow", [Overflow.WAIT, Overflow.CLOSE])
-async def test_a_large_item_on_its_way_makes_its_writer_wait(overflow, mock_clock, monkeypatch):
+async def test_a_turn_waits_while_a_large_item_is_not_taken(overflow, mock_clock, monkeypatch):
     monkeypatch.setattr(outboxes, "WEIGHT", 1000)
     outbox, passed = Outbox(overflow), []
 
@@ -330,7 +330,7 @@ async def test_a_large_item_on_its_way_makes_its_writer_wait(overflow, mock_cloc
     assert passed == [True]
 
 
-async def test_one_that_has_stopped_reading_is_cut_off_for_the_bytes_of_items_and_holds_them_no_longer(monkeypatch):
+async def test_too_many_bytes_of_items_overflow_and_are_freed(monkeypatch):
     monkeypatch.setattr(outboxes, "MOST", 10_000)
     outbox, cut_off = Outbox(Overflow.CLOSE), []
     outbox.on_overflow = lambda: cut_off.append(True)
@@ -350,7 +350,7 @@ async def test_one_that_has_stopped_reading_is_cut_off_for_the_bytes_of_items_an
     assert await outbox.take() == []
 
 
-async def test_one_item_may_be_of_any_size(monkeypatch):
+async def test_a_single_item_may_have_any_size(monkeypatch):
     monkeypatch.setattr(outboxes, "MOST", 1000)
     outbox = Outbox(Overflow.CLOSE)
     outbox.put(item(100_000))
@@ -361,7 +361,7 @@ async def test_one_item_may_be_of_any_size(monkeypatch):
     assert outbox.overflowed
 
 
-async def test_a_client_that_turns_wait_for_is_not_cut_off_for_bytes(monkeypatch):
+async def test_a_client_that_turns_wait_for_does_not_overflow_by_bytes(monkeypatch):
     monkeypatch.setattr(outboxes, "MOST", 1000)
     monkeypatch.setattr(outboxes, "MOST_ANSWERS", 1000)
     outbox = Outbox(Overflow.WAIT)
@@ -395,7 +395,7 @@ async def test_requests_are_read_until_too_many_answers_or_too_large_ones_wait(m
     assert await answers_taken(outbox)
 
 
-async def test_answers_to_what_was_read_before_are_bounded_too(monkeypatch):
+async def test_answers_to_requests_that_were_read_are_bounded_too(monkeypatch):
     monkeypatch.setattr(outboxes, "MOST_ANSWERS", 1000)
     outbox = Outbox(Overflow.CLOSE)
     for _ in range(11):
@@ -406,7 +406,7 @@ async def test_answers_to_what_was_read_before_are_bounded_too(monkeypatch):
     assert await answers_taken(outbox)
 
 
-async def test_no_more_is_taken_than_is_asked_for():
+async def test_a_take_stops_at_the_bytes_it_asked_for():
     outbox, messages = Outbox(Overflow.CLOSE), [b"%d" % number * 10 for number in range(10)]
     for message in messages:
         outbox.put(message)

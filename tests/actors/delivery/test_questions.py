@@ -1,4 +1,4 @@
-"""Questions to the clients: who is asked, who settles them, and what becomes of a question nobody can answer."""
+"""Questions to clients: who is asked, who settles them, and questions that cannot be answered."""
 
 import orjson
 import pytest
@@ -23,14 +23,14 @@ def test_ids_count_from_zero_through_all_threads():
     assert [put(questions, thread).id for thread in ("a", "b", "a")] == [0, 1, 2]
 
 
-def test_it_goes_out_as_a_request_with_its_id():
+def test_a_question_is_sent_as_a_request_with_its_id():
     questions = Questions()
     put(questions)
     message = orjson.loads(put(questions).encode())
     assert (message["id"], message["method"], message["params"]["tool"]) == (1, "item/tool/call", "weather")
 
 
-async def test_the_first_answer_settles_it():
+async def test_the_first_answer_settles_a_question():
     questions = Questions()
     question = put(questions)
     assert questions.settle(Response(0, {"n": 1}), {"t"})
@@ -62,7 +62,7 @@ def test_a_closed_question_takes_no_answer():
     assert not questions.settle(Response(question.id, {}), {"t"})
 
 
-async def test_whoever_waits_wakes_when_it_is_answered():
+async def test_an_answer_wakes_the_waiting_task():
     question = Question(0, "t", PARAMS, None)
     heard = []
 

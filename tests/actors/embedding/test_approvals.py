@@ -1,4 +1,4 @@
-"""Questions to the application: a callback answers them, or `run` refuses by name."""
+"""Questions to the application: a callback answers them, or `run` raises ApprovalRequired."""
 
 import contextvars
 import json

@@ -1,4 +1,4 @@
-"""Threads held by an application: cancelling, lagging, and what is left behind."""
+"""The blocks of the embedding interface: cancellation, slow readers, and leaks."""
 
 import os
 
@@ -43,7 +43,7 @@ async def test_cancelling_everything_records_the_turn(opened, scripted, recorded
     assert len(recorded(thread, "turn_aborted")) == 1
 
 
-async def test_a_cancelled_start_leaves_no_thread(opened, witness):
+async def test_a_cancelled_start_leaves_no_thread_loaded(opened, witness):
     async with opened() as runtime:
         seen = witness(runtime)
         with trio.CancelScope() as scope:
@@ -60,7 +60,7 @@ async def test_a_cancelled_start_leaves_no_thread(opened, witness):
         assert runtime.registry.directory.loaded() == []
 
 
-async def test_an_embedder_that_does_not_look_is_told_that_it_lagged(
+async def test_a_stream_that_is_not_read_raises_subscriber_lagged(
     opened, witness, start_turn, stored_turns, actor, monkeypatch
 ):
     monkeypatch.setattr(streams, "CAPACITY", 4)
@@ -90,12 +90,12 @@ async def test_lagging_does_not_hide_how_a_block_ended(opened, actor, monkeypatc
 
 
 async def settled(runtime):
-    """A task of its own, which may outlive the thread, keeps the end of a turn beside the rollout: wait for those under way."""
+    """Wait for the tasks that write the ends of turns to the state store: they may outlive their thread."""
     await runtime.state.change(lambda db: None)
     await wait_all_tasks_blocked()
 
 
-async def test_threads_that_came_and_went_leave_neither_tasks_nor_files(opened, witness):
+async def test_ended_threads_leave_no_tasks_and_no_open_files(opened, witness):
     threads = 200
 
     async def use(runtime):

@@ -1,4 +1,4 @@
-"""The cancel sweep: each use of the interface may be cancelled at any step, of its own or of what it set going.
+"""The cancel sweep: each use of the interface can be cancelled at any step of any task.
 
 `SPINDLE_SWEEP=all` tries every step; otherwise a sample is tried, by a fixed seed.
 """
@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 STEPS_TRIED = None if os.environ.get("SPINDLE_SWEEP") == "all" else 15
 DETECTED = 1000.0
-"""Seconds of the mock clock after which a use hangs; it jumps when nothing has happened for a while."""
+"""Seconds of the mock clock after which a use hangs. The clock jumps when no task can run."""
 CONFIG = [
     ("sandbox_mode", "danger-full-access"),
     ("approval_policy", "untrusted"),
@@ -50,7 +50,7 @@ class Steps(trio.abc.Instrument):
 
 
 def sticking(model):
-    """Have it say nothing any more once it is `stuck`: what is not interrupted then never ends."""
+    """Once it is `stuck` the model sends nothing more: a turn that is not interrupted then never ends."""
     play = model.play
 
     async def unstuck():
@@ -70,7 +70,7 @@ def sticking(model):
 
 
 def tried(use, steps, most):
-    """The steps to cancel at; one behind them is too late on purpose."""
+    """The steps to cancel at. The last one is too late on purpose."""
     every = range(1, steps + 2)
     return every if most is None else sorted(random.Random(use.__name__).sample(every, min(most, len(every))))
 
@@ -160,7 +160,7 @@ def check_history(request, k):
 
 
 async def quiet(runtime):
-    """Until no thread is loaded and nothing of those that were is left."""
+    """Wait until no thread is loaded and all their tasks have ended."""
     while list(runtime.registry._table):
         await runtime.registry.all_gone()
     await runtime.state.change(lambda db: None)
@@ -228,7 +228,7 @@ def test_a_use_may_be_cancelled_at_any_step(use, opened, scripted, tmp_path):
 
 @pytest.mark.parametrize("use", [approving, sharing, compacting])
 def test_a_runtime_may_be_cancelled_at_any_step(use, opened, scripted, tmp_path):
-    """The same from outside of the runtime, which ends with it."""
+    """The cancellation comes from outside of the runtime, which ends too."""
 
     async def ended(k):
         model, folder = sticking(scripted()), tmp_path / f"home{k}"

@@ -1,4 +1,4 @@
-"""How uses end: a run that was not completed, a handle that has had its time, a runtime that leaves."""
+"""How uses of the interface end: a run that is not completed, a handle after its block, a runtime that ends."""
 
 import os
 
@@ -68,7 +68,7 @@ async def test_a_run_whose_thread_is_archived_or_crashes_raises(opened, scripted
                 await meanwhile(model, thread, crash)
 
 
-async def test_a_turn_whose_thread_ends_without_a_word_raises(opened, scripted, actor):
+async def test_a_turn_whose_thread_ends_without_an_event_raises(opened, scripted, actor):
     model = scripted(["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("go") as turn:
         await model.waiting.wait()
@@ -92,7 +92,7 @@ METHODS = {
 
 
 @pytest.mark.parametrize("name", METHODS)
-async def test_a_handle_is_of_no_use_after_its_block(opened, name):
+async def test_a_handle_raises_thread_closed_after_its_block(opened, name):
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
             async with thread.turn("go") as turn:
@@ -111,7 +111,7 @@ async def test_a_handle_is_of_no_use_after_its_block(opened, name):
                 await use()
 
 
-async def test_a_handle_is_of_no_use_once_its_thread_is_archived(opened):
+async def test_a_handle_raises_thread_closed_when_its_thread_is_archived(opened):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("go")
         await runtime.archive_thread(thread.id)
@@ -119,7 +119,7 @@ async def test_a_handle_is_of_no_use_once_its_thread_is_archived(opened):
             await thread.run("again")
 
 
-async def test_what_is_not_there_is_not_found(opened):
+async def test_a_missing_thread_is_not_found(opened):
     missing = "00000000-0000-7000-8000-000000000001"
     async with opened() as runtime:
         for use in (runtime.resume_thread(missing).__aenter__, runtime.fork_thread(missing).__aenter__):
@@ -129,7 +129,7 @@ async def test_what_is_not_there_is_not_found(opened):
             await runtime.archive_thread(missing)
 
 
-def test_all_that_is_raised_on_purpose_has_one_base():
+def test_all_errors_of_the_interface_have_one_base_class():
     for name in (
         *("RpcError", "ThreadNotFound", "ThreadClosed", "TurnFailed", "TurnInterrupted"),
         *("SubscriberLagged", "ApprovalRequired"),
@@ -137,7 +137,7 @@ def test_all_that_is_raised_on_purpose_has_one_base():
         assert issubclass(getattr(spindle, name), spindle.Error)
 
 
-async def test_an_exception_of_the_application_leaves_the_blocks_as_it_is(opened):
+async def test_an_exception_of_the_application_leaves_the_blocks_unchanged(opened):
     error = ZeroDivisionError()
 
     async def use():
@@ -161,7 +161,7 @@ async def test_several_exceptions_leave_the_blocks_as_the_group_they_were(opened
     assert caught.value.exceptions == group.exceptions
 
 
-async def test_a_cancelled_runtime_does_not_wait_for_ever(opened, scripted, mock_clock, caplog):
+async def test_a_cancelled_runtime_ends_within_its_limit(opened, scripted, mock_clock, caplog):
     async def stuck():
         closing.set()
         await trio.sleep_forever()
@@ -195,7 +195,7 @@ async def test_a_cancelled_runtime_does_not_wait_for_ever(opened, scripted, mock
 
 
 @pytest.mark.parametrize("named", ["home", "CODEX_HOME"])
-async def test_a_relative_place_stays_where_it_was(tmp_path, scripted, monkeypatch, named):
+async def test_a_relative_path_counts_from_the_directory_at_the_start(tmp_path, scripted, monkeypatch, named):
     (tmp_path / "here" / "home").mkdir(parents=True)
     (tmp_path / "there").mkdir()
     (tmp_path / "here" / "script.json").write_text('["from the script"]')

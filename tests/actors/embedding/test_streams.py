@@ -1,4 +1,4 @@
-"""Streams of one handle: each turn and each `events()` is on its own, and the end of a turn needs none."""
+"""Streams of one handle: each turn and each `events()` is independent, and the end of a turn needs no stream."""
 
 import gc
 
@@ -132,7 +132,7 @@ async def test_one_stream_lags_and_the_others_do_not(opened, scripted, monkeypat
         assert slow._outbox._messages == type(slow._outbox._messages)()
 
 
-async def test_a_stream_that_is_dropped_is_forgotten(opened, actor):
+async def test_a_stream_without_a_reference_is_freed(opened, actor):
     async with opened() as runtime, runtime.start_thread() as thread:
         [subscriber] = actor(runtime, thread.id).core.subscribers
         kept = thread.events()
@@ -204,7 +204,7 @@ async def test_a_turn_that_is_cancelled_while_it_waits_starts_nothing(opened, sc
         assert "second" not in model.heard[-1]
 
 
-async def test_withdrawn_turns_do_not_pile_up_behind_a_long_one(opened, scripted, actor):
+async def test_withdrawn_turns_do_not_accumulate_behind_a_long_turn(opened, scripted, actor):
     model = scripted(["one"], ["half", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("first")

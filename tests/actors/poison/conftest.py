@@ -1,4 +1,4 @@
-"""Clients on connections in memory, for whom a poisoned request is one failed request."""
+"""Clients on connections in memory. For them a poisoned request is one failed request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spindle.actors.clients.connection import Connection
 from spindle.actors.runtime import Runtime
 
 PATIENCE = 30.0
-"""Seconds after which an answer that has not come never will."""
+"""Seconds after which an answer counts as missing."""
 
 
 class Client:

@@ -1,4 +1,4 @@
-"""An MCP server that says line N of a file when its tool is called with N, and then answers as it should."""
+"""An MCP server that sends line N of a file when its tool is called with N, and then the right answer."""
 
 import json
 import sys

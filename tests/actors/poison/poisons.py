@@ -1,6 +1,6 @@
-"""Poison: values that one request may hold and that must not do harm beyond it; and every place of a class to put them.
+"""Poison: values that a request may have in it and that must affect only this request; and every place where they can be.
 
-Values are written as JSON text, since some of them are no JSON. `MARK` stands where one of them goes.
+Values are JSON text, because some of them are no JSON. `MARK` is the place of a value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spindle.rpc.protocol.values import loads
 MARK = "\u2620"
 
 RUNS = int(os.environ.get("SPINDLE_POISONS", "0"))
-"""How many poisonings a test tries, all of them if negative; by default as many as it takes a few seconds for."""
+"""How many poisoned values a test tries; all of them if negative, a few seconds' worth by default."""
 SEED = int(os.environ.get("SPINDLE_SEED", "1"))
 
 LONG = b'"' + b"long " * 200_000 + b'"'
@@ -92,7 +92,7 @@ def _readable(poison: bytes) -> bool:
 
 
 UNREADABLE = frozenset(name for name, poison in POISONS.items() if not _readable(poison))
-"""Those that no message can be read with."""
+"""The values with which no message can be read."""
 
 KEYS: Mapping[str, str] = {
     "a long key": "k" * 100_000,
@@ -111,12 +111,12 @@ def put(sample: object, poison: bytes) -> bytes:
 
 @attrs.frozen
 class Samples:
-    """Right values for every class of the vocabulary; `known` has those of members by name."""
+    """Valid values for every class of `rpc.protocol`; `known` has those of members by name."""
 
     known: Mapping[str, object] = attrs.Factory(dict)
 
     def right(self, kind: Any, name: str = "") -> Any:
-        """The shortest right value of a type."""
+        """The shortest valid value of a type."""
         if name in self.known:
             return self.known[name]
         origin, arms = get_origin(kind), get_args(kind)
@@ -176,7 +176,7 @@ class Samples:
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The ways to everything in a JSON value, the value itself first."""
+    """The paths of all values in a JSON value, its own first."""
     yield path
     if isinstance(value, dict):
         for key, member in value.items():
@@ -187,7 +187,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def marked(value: Any, path: tuple[Any, ...]) -> Any:
-    """The value with the `MARK` at the end of a way."""
+    """The value with the `MARK` at a path."""
     if not path:
         return MARK
     first, *rest = path
@@ -197,6 +197,6 @@ def marked(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 def drawn(every: list[Any], usual: int) -> list[Any]:
-    """As many of them as a test has time for, always the same."""
+    """As many of the cases as a test has time for, always the same ones."""
     random.Random(SEED).shuffle(every)
     return every if RUNS < 0 else every[: RUNS or usual]

@@ -1,4 +1,4 @@
-"""What lies on disk, poisoned in every place: the thread is read as far as it can be, or refused, and all else goes on."""
+"""Files on disk, poisoned in every place: the thread is read as far as possible, or refused; everything else goes on."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ LINES: list[tuple[str, dict[str, Any]]] = [
 """Lines that may follow in any rollout, beside those that a turn writes."""
 
 
-async def test_a_poisoned_line_harms_no_more_than_its_thread(opened, connect, tracebacks) -> None:
+async def test_a_poisoned_line_affects_only_its_thread(opened, connect, tracebacks) -> None:
     async with opened(OfflineModel()) as runtime:
         client = await connect(runtime)
         first = (await client.call("thread/start"))["thread"]

@@ -1,4 +1,4 @@
-"""What a model streams, poisoned in every place, and what clients answer to the questions its calls lead to."""
+"""The stream of a model, poisoned in every place, and the clients' answers to the questions of its calls."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ TOOL = {"name": "weather", "description": "a", "inputSchema": {"type": "object"}
 
 
 class Streaming:
-    """A model that streams these payloads, one answer after the other; then it says nothing more."""
+    """A model that streams these payloads, one for each answer, and then nothing."""
 
     stream_max_retries = 0
 
@@ -102,7 +102,7 @@ class Streaming:
 
 
 def answer(poisoned: bytes) -> list[bytes]:
-    """An answer with this event in its middle."""
+    """An answer with this event in the middle."""
     added = {"type": "response.output_item.added", "item": ITEMS[0]}
     return [json.dumps(CREATED).encode(), json.dumps(added).encode(), poisoned, json.dumps(COMPLETED).encode()]
 
@@ -116,7 +116,7 @@ def arguments(tool: dict[str, Any]) -> list[Any]:
     return [marked(given, path) for path in leaves(given)]
 
 
-async def test_a_poisoned_event_ends_no_more_than_its_turn(opened, connect, tracebacks) -> None:
+async def test_a_poisoned_event_ends_only_its_turn(opened, connect, tracebacks) -> None:
     model = Streaming()
     every = [(event, path, name) for event in EVENTS for path in leaves(event) for name in POISONS]
     async with opened(model) as runtime:
@@ -158,7 +158,7 @@ async def test_poisoned_arguments_fail_their_call(opened, connect, tracebacks) -
         pytest.fail("\n".join(faults))
 
 
-async def test_a_poisoned_answer_of_a_client_fails_the_call_it_was_asked_for(opened, connect, tracebacks) -> None:
+async def test_a_poisoned_answer_of_a_client_fails_only_its_call(opened, connect, tracebacks) -> None:
     model = Streaming()
     right = {
         "success": True,

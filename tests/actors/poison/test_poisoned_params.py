@@ -1,4 +1,4 @@
-"""The params of every served method, poisoned in every place: the request is answered once, and all else goes on."""
+"""The params of every method, poisoned in every place: the request is answered once, and everything else goes on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from spindle.rpc.protocol.catalog import METHODS, params_class
 from .poisons import POISONS, UNREADABLE, Samples, drawn, put
 
 LASTING = 200
-"""Requests after which another thread is seen to run a turn."""
+"""After so many requests the test checks that another thread can run a turn."""
 OURS = "internal error"
-"""How an error begins that nobody has thought of."""
+"""How the message of an unexpected error begins."""
 
 
 def poisonings() -> list[tuple[str, str, str]]:
@@ -32,7 +32,7 @@ def poisonings() -> list[tuple[str, str, str]]:
     return drawn(every, 700)
 
 
-async def test_a_poisoned_request_is_answered_once_and_harms_no_other(opened, connect, tracebacks, tmp_path) -> None:
+async def test_a_poisoned_request_is_answered_once_and_affects_no_other(opened, connect, tracebacks, tmp_path) -> None:
     ours: list[str] = []
     async with opened(OfflineModel()) as runtime:
         client, other = await connect(runtime), await connect(runtime)

@@ -1,4 +1,4 @@
-"""What programs say that are started for a thread, poisoned in every place: MCP servers and hooks."""
+"""The output of programs that a thread starts, MCP servers and hooks, poisoned in every place."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ANSWERS: list[dict[str, Any]] = [
 ]
 
 
-async def test_what_an_mcp_server_says_ends_no_more_than_its_call(opened, connect, tracebacks, tmp_path) -> None:
+async def test_a_poisoned_line_of_an_mcp_server_ends_only_its_call(opened, connect, tracebacks, tmp_path) -> None:
     messages: list[dict[str, Any]] = [{"jsonrpc": "2.0", **said} for said in SAID]
     every = [(said, path, name) for said in messages for path in leaves(said) for name in POISONS]
     cases = drawn(every, 150)
@@ -84,7 +84,7 @@ async def test_what_an_mcp_server_says_ends_no_more_than_its_call(opened, connec
 
 
 @pytest.mark.parametrize("event", get_args(HookEventName))
-def test_what_a_hook_answers_is_taken_or_is_a_failed_hook(event: HookEventName) -> None:
+def test_a_poisoned_answer_of_a_hook_is_taken_or_the_hook_fails(event: HookEventName) -> None:
     for answer in ANSWERS:
         for path in leaves(answer):
             for poison in POISONS.values():

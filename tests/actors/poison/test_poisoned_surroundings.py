@@ -40,7 +40,7 @@ ODD = {
 }
 
 
-async def test_poisoned_credentials_fail_no_more_than_what_needs_them(opened, connect, tracebacks, tmp_path) -> None:
+async def test_poisoned_credentials_fail_only_what_needs_them(opened, connect, tracebacks, tmp_path) -> None:
     every = [(stored, way, name) for stored in CREDENTIALS for way in leaves(stored) for name in POISONS]
     async with opened() as runtime:
         client = await connect(runtime)
@@ -58,7 +58,7 @@ async def test_poisoned_credentials_fail_no_more_than_what_needs_them(opened, co
         pytest.fail("\n".join(faults))
 
 
-async def test_a_poisoned_environment_fails_no_more_than_a_turn(opened, connect, tracebacks, monkeypatch) -> None:
+async def test_a_poisoned_environment_fails_only_a_turn(opened, connect, tracebacks, monkeypatch) -> None:
     every = [(variable, name) for variable in VARIABLES for name in ODD]
     async with opened() as runtime:
         client = await connect(runtime)

@@ -1,4 +1,4 @@
-"""Lists while the index catches up, and the end of the one who keeps it."""
+"""Lists while the index catches up with the files, and the end of the task that does this."""
 
 import json
 import uuid
@@ -35,7 +35,7 @@ def home(tmp_path: Path) -> Home:
 
 
 class Held:
-    """Stops the one who catches up until it is let go; counts the pages that the index gave."""
+    """Blocks catching up until it is released; counts the pages from the index."""
 
     def __init__(self, indexing: Indexing, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go = trio.Event()
@@ -81,7 +81,7 @@ async def test_the_first_page_does_not_wait_for_the_index(home: Home, monkeypatc
         nursery.cancel_scope.cancel()
 
 
-async def test_what_would_read_very_many_files_waits_for_the_index(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_that_would_read_very_many_files_waits_for_the_index(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     indexing = Indexing(home, kept=True)
     held = Held(indexing, monkeypatch)
     found: list[str] = []
@@ -102,7 +102,7 @@ async def test_what_would_read_very_many_files_waits_for_the_index(home: Home, m
         nursery.cancel_scope.cancel()
 
 
-async def test_without_a_keeper_the_files_are_read(home: Home) -> None:
+async def test_without_the_indexing_task_the_files_are_read(home: Home) -> None:
     indexing = Indexing(home)
     assert previews(await indexing.page(ThreadQuery(search_term="t000"), provider)) == ["t000"]
     indexing.index.close()
@@ -115,7 +115,7 @@ async def test_a_bad_cursor_is_refused(home: Home) -> None:
     indexing.index.close()
 
 
-async def test_the_end_in_the_middle_of_indexing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_runtime_ends_in_the_middle_of_indexing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     indexing = Indexing(home)
     reached = trio.Event()
     index, calls = indexing.index, iter(range(100))

@@ -1,4 +1,4 @@
-"""Providers' lists of models: asked for beside the turns, used when old, and never missed for long."""
+"""Providers' lists of models: requested in the background, used while old, and never waited for long."""
 
 import json
 from types import SimpleNamespace
@@ -46,7 +46,7 @@ class Lists(ModelLists):
 
 
 async def settled(lists):
-    """Nobody is being asked, and what was answered is kept."""
+    """Wait until no request is under way and each answer is written."""
     while any(known.asking is not None for known in lists._known.values()):
         await trio.lowlevel.checkpoint()
 
@@ -59,7 +59,7 @@ async def lists(tmp_path):
         background.cancel_scope.cancel()
 
 
-async def test_the_first_list_is_waited_for_and_then_good_for_a_while(lists):
+async def test_the_first_list_is_waited_for_and_then_fresh_for_some_time(lists):
     lister = Lister([BIG, "odd"], None)
     known = lists(lister)
     assert known.entries("p", CONFIG) == ()
@@ -100,7 +100,7 @@ async def test_a_list_is_kept_between_runs(lists):
     assert lister.etags == []
 
 
-async def test_a_provider_that_does_not_answer_is_left_alone_for_a_while(lists):
+async def test_a_provider_that_fails_is_not_asked_again_for_some_time(lists):
     lister = Lister(ModelError("away"), [BIG])
     known = lists(lister)
     for _ in range(2):
@@ -112,7 +112,7 @@ async def test_a_provider_that_does_not_answer_is_left_alone_for_a_while(lists):
     assert known.entries("p", CONFIG) == [BIG]
 
 
-async def test_nobody_waits_long_for_a_list(lists, mock_clock):
+async def test_a_turn_does_not_wait_long_for_a_list(lists, mock_clock):
     lister = Lister(trio.Event())
     known = lists(lister)
     over = trio.Event()
@@ -132,7 +132,7 @@ async def test_nobody_waits_long_for_a_list(lists, mock_clock):
         await over.wait()
 
 
-async def test_only_who_lists_models_is_asked_and_not_where_a_catalogue_is_given(lists):
+async def test_a_provider_is_asked_only_if_it_lists_models_and_there_is_no_catalogue(lists):
     lister = Lister()
     known = lists(lister)
     given = Config(raw=RAW, merged=RAW, layers=[], cwd=None, trust=None, model_catalog=[{"slug": "a"}])
@@ -143,7 +143,7 @@ async def test_only_who_lists_models_is_asked_and_not_where_a_catalogue_is_given
     assert lister.etags == []
 
 
-async def test_a_turn_goes_by_what_its_provider_says(opened, scripted, tmp_path):
+async def test_a_turn_uses_its_providers_list(opened, scripted, tmp_path):
     model = scripted(tokens=45_000)
     model.list_models = Lister([BIG]).list_models
     (tmp_path / "home").mkdir()

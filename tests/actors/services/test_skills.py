@@ -1,4 +1,4 @@
-"""Skills on their way into a turn: announced once, brought in when mentioned, cached until told otherwise."""
+"""Skills in turns: announced once, added when mentioned, cached until `forget`."""
 
 import os
 
@@ -28,7 +28,7 @@ def texts(messages):
 @pytest.mark.parametrize(
     "text", ["use $singer now", "$singer.", "($singer) and $singer", "first $nobody, then $singer"]
 )
-def test_a_dollar_name_brings_the_skill_in_once(home, tmp_path, text):
+def test_a_dollar_name_adds_the_skill_once(home, tmp_path, text):
     path = write(home, "singer")
     [said] = texts(SkillCatalog(home).mentioned([TextInput(text)], str(tmp_path), {}))
     assert said.startswith(f"<skill>\n<name>singer</name>\n<path>{path}</path>\n---\n")
@@ -36,18 +36,18 @@ def test_a_dollar_name_brings_the_skill_in_once(home, tmp_path, text):
 
 
 @pytest.mark.parametrize("text", ["the singer", "$singers", "$ singer", "US$ 5"])
-def test_other_words_do_not(home, tmp_path, text):
+def test_other_words_add_no_skill(home, tmp_path, text):
     write(home, "singer")
     assert SkillCatalog(home).mentioned([TextInput(text)], str(tmp_path), {}) == []
 
 
-def test_a_part_of_the_input_names_it_by_its_path(home, tmp_path):
+def test_an_input_part_names_a_skill_by_its_path(home, tmp_path):
     path = write(home, "singer")
     part = SkillInput(name="whatever", path=str(path))
     assert len(SkillCatalog(home).mentioned([part], str(tmp_path), {})) == 1
 
 
-def test_what_is_switched_off_is_neither_announced_nor_brought_in(home, tmp_path):
+def test_a_disabled_skill_is_neither_announced_nor_added(home, tmp_path):
     write(home, "singer")
     off = {"skills": {"config": [{"name": "singer", "enabled": False}]}}
     catalog = SkillCatalog(home)
@@ -55,7 +55,7 @@ def test_what_is_switched_off_is_neither_announced_nor_brought_in(home, tmp_path
     assert catalog.mentioned([TextInput("$singer")], str(tmp_path), off) == []
 
 
-def test_those_that_came_with_codex_can_be_left_out(home, tmp_path):
+def test_the_skills_that_codex_bundles_can_be_left_out(home, tmp_path):
     write(home, "singer")
     write(home, ".system/dancer")
     catalog = SkillCatalog(home)
@@ -65,7 +65,7 @@ def test_those_that_came_with_codex_can_be_left_out(home, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["gone", "pipe", "large", "binary"])
-def test_the_model_learns_why_a_skill_that_was_named_cannot_be_read(home, tmp_path, fault):
+def test_the_model_gets_the_reason_why_a_skill_cannot_be_read(home, tmp_path, fault):
     path = write(home, "singer")
     catalog = SkillCatalog(home)
     catalog.find(str(tmp_path))
@@ -88,7 +88,7 @@ def test_the_model_learns_why_a_skill_that_was_named_cannot_be_read(home, tmp_pa
     assert f"This skill could not be read: {reason}\n" in said
 
 
-def test_what_was_found_stays_until_it_is_forgotten(home, tmp_path):
+def test_the_skills_found_stay_cached_until_forget(home, tmp_path):
     catalog = SkillCatalog(home)
     assert not catalog.find(str(tmp_path)).skills
     write(home, "late")
@@ -97,7 +97,7 @@ def test_what_was_found_stays_until_it_is_forgotten(home, tmp_path):
     assert [skill.name for skill in catalog.find(str(tmp_path)).skills] == ["late"]
 
 
-def test_the_announcement_names_them_and_where_they_are(home, tmp_path):
+def test_the_announcement_has_names_and_paths(home, tmp_path):
     path = write(home, "singer", "A secret.")
     said = announcement(SkillCatalog(home).enabled(str(tmp_path), {}))
     assert said is not None

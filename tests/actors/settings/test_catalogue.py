@@ -1,4 +1,4 @@
-"""What is known of a model: our own table, a catalogue in its place, what is configured for all, and the fallback."""
+"""The catalogue of models: our own table, a catalogue that replaces it, what is configured for all, and the fallback."""
 
 import json
 
@@ -54,12 +54,12 @@ def config(*entries, **raw):
         ("unknown", {"tool_output_token_limit": 100}, {"output": Limit(400, "bytes")}),
     ],
 )
-def test_what_is_configured_of_models_counts(slug, raw, expected):
+def test_the_configuration_of_models_takes_effect(slug, raw, expected):
     info = model_info(slug, config(**raw))
     assert {name: getattr(info, name) for name in expected} == expected
 
 
-def test_an_entry_of_a_catalogue_says_what_a_turn_needs():
+def test_an_entry_of_a_catalogue_is_read_in_full():
     info = model_info("big", config(ENTRY))
     assert (info.context_window, info.compact_at, info.verbosity, info.patches, info.shell) == (
         50_000, 45_000, "high", "freeform", "shell_command",
@@ -76,12 +76,12 @@ def test_an_entry_of_a_catalogue_says_what_a_turn_needs():
     ("slug", "found"),
     [("big", "Big"), ("big-2026", "Big"), ("bigger-1", "Bigger"), ("ns/big", "Big"), ("a/b/big", None), ("bi", None)],
 )
-def test_a_model_goes_by_the_longest_name_that_begins_its_own(slug, found):
+def test_a_model_gets_the_entry_with_the_longest_prefix_of_its_name(slug, found):
     info = model_info(slug, config(ENTRY, {"slug": "bigger", "display_name": "Bigger", "priority": 2}))
     assert (info.slug, info.title, info.known) == (slug, found, found is not None)
 
 
-def test_an_entry_may_leave_out_what_it_does_not_know():
+def test_an_entry_may_leave_members_out():
     [info] = models(config({"slug": "small"}))
     assert (info.reasoning, info.verbosity, info.patches, info.context_window) == (False, None, None, 272_000)
     assert info.output == MODEL_LIMIT
@@ -91,7 +91,7 @@ def listed(*entries, **params):
     return unstructure(_page(models(config(*entries)), ModelListParams(**params)))["data"]
 
 
-def test_the_list_shows_what_turns_know():
+def test_model_list_shows_the_catalogue_that_turns_use():
     assert [row["id"] for row in listed()] == [model.slug for model in MODELS if not model.hidden]
     hidden = {**ENTRY, "slug": "hidden", "visibility": "hide", "priority": 0}
     unreachable = {**ENTRY, "slug": "plans-only", "supported_in_api": False}
@@ -107,7 +107,7 @@ def test_the_list_shows_what_turns_know():
 
 
 
-async def test_a_catalogue_in_the_home_is_what_turns_go_by(opened, scripted, tmp_path):
+async def test_turns_use_a_catalogue_in_the_home(opened, scripted, tmp_path):
     call = {"type": "function_call", "call_id": "c", "name": "exec_command"}
     call["arguments"] = json.dumps({"cmd": "seq 1 2000", "login": False})
     catalog = tmp_path / "models.json"

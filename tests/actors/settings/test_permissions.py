@@ -1,4 +1,4 @@
-"""Permission profiles say what sandbox policies say, and never grant more than they were given."""
+"""Permission profiles and sandbox policies: a conversion never grants more."""
 
 from typing import Any, cast
 
@@ -58,7 +58,7 @@ BELOW = {"type": "special", "value": {"kind": "project_roots", "subpath": "sub"}
         (True, [], "readOnly"),
     ],
 )
-def test_what_no_policy_can_say_is_not_granted(network, entries, type):
+def test_a_policy_never_grants_more_than_its_profile(network, entries, type):
     policy = policy_of({"network": {"enabled": network}, "fileSystem": {"entries": entries}})
     assert policy.type == type
 
@@ -73,7 +73,7 @@ def test_what_no_policy_can_say_is_not_granted(network, entries, type):
     ids=["pattern", "subpath", "path"],
 )
 @pytest.mark.parametrize("writes", [True, False])
-def test_where_anything_is_hidden_not_all_may_be_read(hidden, writes):
+def test_a_profile_that_hides_a_path_does_not_read_everything(hidden, writes):
     working = [entry("write", type="special", value={"kind": "current_working_directory"})] if writes else []
     policy = policy_of({"fileSystem": {"entries": [entry("read", **ROOT), *working, hidden]}})
     reading = RestrictedReadAccess(False, ("/",))
@@ -94,5 +94,5 @@ def test_the_profile_of_a_policy_with_restricted_reading_does_not_read_everythin
     assert not [one for one in entries if one["path"] == ROOT]
 
 
-def test_nothing_given_is_nothing_granted():
+def test_an_empty_profile_grants_nothing():
     assert policy_of({}) == ReadOnlyPolicy(access=RestrictedReadAccess(False, ()))

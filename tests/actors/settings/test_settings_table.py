@@ -1,11 +1,13 @@
 """The table of settings: what its rows name exists, and what is written of a setting is read back."""
 
+from typing import Any
+
 import pytest
 from attrs import evolve, fields_dict
 
 from spindle.actors.settings.recorded import applied, as_context, readable, turn_context
 from spindle.actors.settings.requests import changed, settings_for
-from spindle.actors.settings.settings import BOUNDS, FIELDS, OF_ROLE, ThreadSettings, shown
+from spindle.actors.settings.settings import BOUNDS, FIELDS, OF_ROLE, Settings, shown
 from spindle.rpc.protocol.settings import (
     CollaborationMode,
     CollaborationSettings,
@@ -13,8 +15,7 @@ from spindle.rpc.protocol.settings import (
     WorkspaceWritePolicy,
 )
 from spindle.rpc.protocol.shapes import ABSENT
-from spindle.rpc.protocol.thread_settings import ThreadSettings as ShownSettings
-from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
+from spindle.rpc.protocol.thread_settings import ThreadSettings, ThreadSettingsUpdateParams
 from spindle.rpc.protocol.threads import ThreadResumeParams
 from spindle.rpc.protocol.turns import TurnStartParams
 from spindle.storage.config import Config
@@ -23,7 +24,7 @@ PROFILE = {
     "network": {"enabled": True},
     "fileSystem": {"entries": [{"path": {"type": "path", "path": "/x"}, "access": "none"}]},
 }
-SETTINGS = ThreadSettings(
+SETTINGS = Settings(
     cwd="/w",
     model="m",
     model_provider="p",
@@ -57,15 +58,15 @@ CONFIG = Config(raw={}, merged={}, layers=[], cwd=None, trust=None)
 def test_every_name_of_the_table_exists():
     for name, one in FIELDS.items():
         assert one.config is None or hasattr(CONFIG, one.config), name
-        assert one.shown is None or one.shown in fields_dict(ShownSettings), name
+        assert one.shown is None or one.shown in fields_dict(ThreadSettings), name
         if one.turn:
             assert name in fields_dict(TurnStartParams)
             assert name in fields_dict(ThreadSettingsUpdateParams)
 
 
-def test_clients_are_shown_all_that_they_can_be():
+def test_every_member_shown_to_clients_has_a_row():
     unset = {"disabled_plugin_ids", "active_permission_profile", "multi_agent_mode"}  # ours have none
-    assert {*fields_dict(ShownSettings)} - unset == {one.shown for one in FIELDS.values()} - {None}
+    assert {*fields_dict(ThreadSettings)} - unset == {one.shown for one in FIELDS.values()} - {None}
 
 
 def test_a_role_sets_nothing_that_bounds_what_an_agent_may_do():
@@ -127,6 +128,8 @@ def test_what_a_turn_writes_is_read_as_it_was(name):
     context = turn_context(SETTINGS, "t", "2026-01-01", "UTC")
     assert readable(context) == (context, {})
     one = FIELDS[name]
+    assert one.read is not None
+    assert one.context is not None
     assert one.read(context[one.context]) == getattr(SETTINGS, name)
 
 
@@ -134,7 +137,7 @@ def test_both_lines_keep_the_same():
     context = turn_context(SETTINGS, "t", "2026-01-01", "UTC")
     kept = as_context(applied(SETTINGS, "thread")[1]["thread_settings"])
     own = {"turn_id", "current_date", "timezone", "realtime_active", "developer_instructions"}
-    foreign = {one.context for one in FIELDS.values() if one.foreign}
+    foreign = {one.context for one in FIELDS.values() if one.foreign and one.context is not None}
     assert {key: value for key, value in kept.items() if key not in foreign} == {
         key: value for key, value in context.items() if key not in own
     }
@@ -142,7 +145,7 @@ def test_both_lines_keep_the_same():
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, evolve(SETTINGS, sandbox=ReadOnlyPolicy(), profile=PROFILE)])
-def test_a_resume_has_what_was_recorded_where_it_is_to(settings):
+def test_a_resume_takes_the_recorded_settings(settings):
     context, _ = readable(as_context(applied(settings, "thread")[1]["thread_settings"]))
     resumed = settings_for(CONFIG, ThreadResumeParams(thread_id="t"), server_cwd="/s", recorded=context)
     for name in RESUMED:
@@ -152,7 +155,7 @@ def test_a_resume_has_what_was_recorded_where_it_is_to(settings):
 
 
 def test_a_request_between_turns_changes_each_setting_that_it_may_and_no_other():
-    new = {
+    new: dict[str, Any] = {
         "model": "n",
         "effort": "low",
         "summary": "none",
@@ -166,5 +169,6 @@ def test_a_request_between_turns_changes_each_setting_that_it_may_and_no_other()
     kept = {name for name in FIELDS if getattr(after, name) == getattr(SETTINGS, name)}
     assert {name: getattr(after, name) for name in new} == new
     assert kept == {*FIELDS} - {*new, "collaboration_mode"}
-    assert after.collaboration_mode.settings.model == "n"  # it has the model and the effort in it
+    mode: Any = after.collaboration_mode
+    assert mode.settings.model == "n"  # it has the model and the effort in it
     assert shown(after).approval_policy == "untrusted"

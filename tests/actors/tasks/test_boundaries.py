@@ -1,4 +1,4 @@
-"""What fails ends itself: not the runtime, not other threads, and whoever waits for it is answered."""
+"""A failing task ends alone: not the runtime and not other threads; and its waiting callers are answered."""
 
 import threading
 from contextlib import suppress
@@ -40,7 +40,7 @@ from spindle.storage.state.store import StateStore
 
 
 class Fault(Exception):
-    """What nobody reckons with."""
+    """An exception that no code expects."""
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def once(monkeypatch):
 # -- the mechanism
 
 
-async def test_a_task_that_fails_is_logged_by_name_and_leaves_the_others_alone(caplog):
+async def test_a_failing_task_is_logged_by_name_and_the_others_go_on(caplog):
     done = []
 
     async def fail():
@@ -126,7 +126,7 @@ async def test_a_number_of_tokens_that_cannot_be_kept_ends_a_goal_and_no_thread(
     assert found.goal.status == "budgetLimited"
 
 
-async def test_what_cannot_be_kept_of_a_turn_is_logged_and_ends_nothing(opened, monkeypatch, caplog):
+async def test_a_turn_that_the_state_store_cannot_take_is_only_logged(opened, monkeypatch, caplog):
     def overflow(*args):
         raise OverflowError("Python int too large to convert to SQLite INTEGER")
 
@@ -139,7 +139,7 @@ async def test_what_cannot_be_kept_of_a_turn_is_logged_and_ends_nothing(opened, 
 
 @pytest.fixture
 def late(monkeypatch):
-    """Nothing of a turn's end is kept before it is set; the turn does not wait."""
+    """The ends of turns are not written to the state store before this is set; turns do not wait for that."""
     go, whole = trio.Event(), bookkeeping.keep
 
     async def keep(services, turn):
@@ -151,7 +151,7 @@ def late(monkeypatch):
     return go
 
 
-async def test_nothing_is_said_of_a_thread_after_it_is_closed(opened, talk, late):
+async def test_no_notification_about_a_thread_follows_its_closing(opened, talk, late):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = (await client.call("thread/start"))["thread"]["id"]
@@ -170,7 +170,7 @@ async def test_nothing_is_said_of_a_thread_after_it_is_closed(opened, talk, late
         client.hang_up()
 
 
-async def test_what_takes_too_long_to_keep_is_not_said_at_all(opened, talk, late, monkeypatch, caplog):
+async def test_a_late_write_to_the_state_store_is_not_notified(opened, talk, late, monkeypatch, caplog):
     monkeypatch.setattr("spindle.actors.thread.recording.KEEP_TIMEOUT", 0)
     async with opened() as runtime:
         client = await talk(runtime)
@@ -193,7 +193,7 @@ async def test_what_takes_too_long_to_keep_is_not_said_at_all(opened, talk, late
 # -- services that raise once
 
 
-async def test_a_flusher_that_fails_fails_those_who_wait_and_goes_on(nursery, monkeypatch):
+async def test_a_failing_flusher_fails_the_waiting_syncs_and_goes_on(nursery, monkeypatch):
     class Synced:
         times = 0
 
@@ -217,7 +217,7 @@ async def test_a_flusher_that_fails_fails_those_who_wait_and_goes_on(nursery, mo
     nursery.cancel_scope.cancel()
 
 
-async def test_a_sync_that_fails_fails_its_turn_and_no_other(opened, once):
+async def test_a_failing_sync_fails_only_its_turn(opened, once):
     async with opened() as runtime, runtime.start_thread() as other, runtime.start_thread() as thread:
         once(Journal, "sync")
         async with thread.turn("hi") as turn:
@@ -229,7 +229,7 @@ async def test_a_sync_that_fails_fails_its_turn_and_no_other(opened, once):
 
 
 async def test_changes_of_one_commit_all_fail_when_it_fails(tmp_path, once, monkeypatch):
-    """And none is answered as made."""
+    """And none of them is answered as if it were written."""
     from spindle.storage.home import Home
 
     store = StateStore(Home(tmp_path))
@@ -300,7 +300,7 @@ async def test_a_service_that_raises_once_fails_one_request_at_most(opened, talk
 
 
 class Slow:
-    """Something that is under way until `go`."""
+    """Work that lasts until `go`."""
 
     def __init__(self):
         self.reached, self.go = trio.Event(), trio.Event()
@@ -310,7 +310,7 @@ class Slow:
         await self.go.wait()
 
     async def let_go(self):
-        """Set `go` when everybody waits."""
+        """Set `go` when all tasks are blocked."""
         await wait_all_tasks_blocked()
         self.go.set()
 
@@ -322,7 +322,7 @@ def slow():
 
 @pytest.fixture(params=["ends by itself", "hangs"])
 def hangs(request, monkeypatch):
-    """Whether what is under way ends only by cancellation, which then does not wait."""
+    """Whether the work ends only by cancellation, which does not wait for it."""
     if request.param == "hangs":
         monkeypatch.setattr(registry_module, "PATIENCE", 0)
     return request.param == "hangs"
@@ -331,7 +331,7 @@ def hangs(request, monkeypatch):
 
 
 async def subscribed(block, outcomes):
-    """Be in the block until it is cancelled; how that ended otherwise is an outcome."""
+    """Stay in the block until it is cancelled. An exception is an outcome."""
     try:
         async with block as thread:
             outcomes.append(thread.id)
@@ -341,7 +341,7 @@ async def subscribed(block, outcomes):
 
 
 async def routed(runtime, message, outcomes):
-    """Ask for something; how it was refused is an outcome."""
+    """Send a request. The error that refuses it is an outcome."""
     try:
         await answer(lambda reply: runtime.registry.route(message(reply)))
     except (RpcError, ActorExited) as error:
@@ -351,7 +351,7 @@ async def routed(runtime, message, outcomes):
 # Who asks is outside of the runtime, and leaving its block is the end: what hangs would be seen by the test's time limit.
 
 
-async def test_the_end_comes_while_a_thread_starts(opened, monkeypatch, slow, hangs):
+async def test_the_runtime_ends_while_a_thread_starts(opened, monkeypatch, slow, hangs):
     whole = opening.open_thread
 
     async def slowly(*args):
@@ -372,7 +372,7 @@ async def test_the_end_comes_while_a_thread_starts(opened, monkeypatch, slow, ha
         outside.cancel_scope.cancel()
 
 
-async def test_the_end_comes_while_a_file_is_worked_on(opened, slow, hangs):
+async def test_the_runtime_ends_while_work_occupies_an_id(opened, slow, hangs):
     outcomes: list[Any] = []
 
     def work(reply):
@@ -387,7 +387,7 @@ async def test_the_end_comes_while_a_file_is_worked_on(opened, slow, hangs):
 
 
 @pytest.mark.parametrize("crashed", [False, True])
-async def test_the_end_comes_while_a_thread_lets_go(opened, monkeypatch, actor, slow, crash, crashed):
+async def test_the_runtime_ends_while_a_thread_ends(opened, monkeypatch, actor, slow, crash, crashed):
     stopped = ThreadActor.stopped
 
     async def slowly(self):
@@ -416,7 +416,7 @@ async def shut_down(runtime, end):
     end.cancel()
 
 
-async def test_the_end_comes_while_a_thread_is_stuck_in_a_message(opened, monkeypatch, slow):
+async def test_the_runtime_ends_while_a_thread_is_stuck_in_a_message(opened, monkeypatch, slow):
     monkeypatch.setattr(registry_module, "PATIENCE", 0)
     outcomes: list[Any] = []
 
@@ -440,7 +440,7 @@ async def test_the_end_comes_while_a_thread_is_stuck_in_a_message(opened, monkey
     assert outcomes == [ActorExited]
 
 
-async def test_the_end_comes_while_it_is_looked_whether_a_thread_may_be_archived(opened, monkeypatch, slow, hangs):
+async def test_the_runtime_ends_while_an_archiving_is_checked(opened, monkeypatch, slow, hangs):
     async def check(self, services):
         await slow.wait()
 

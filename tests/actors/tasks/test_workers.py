@@ -1,4 +1,4 @@
-"""Functions of the application that take their time, and other things that wait for worker threads, hold no thread up."""
+"""Slow functions of the application, and other work in worker threads, block no thread."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 MANY = 45
-"""More than trio lets run at once."""
+"""More than trio runs at once."""
 
 
 def calls(count):
@@ -19,7 +19,7 @@ def calls(count):
 
 
 class Slow:
-    """A function that takes until it is let go."""
+    """A function that runs until it is released."""
 
     def __init__(self):
         self.begun, self.go_on = [], threading.Event()
@@ -28,7 +28,7 @@ class Slow:
     @property
     def function(self):
         def dawdle(x: int) -> str:
-            """Takes its time."""
+            """Run until released."""
             trio.from_thread.run_sync(self._begin, x)
             assert self.go_on.wait(30)
             return "done"
@@ -53,7 +53,7 @@ def slow():
     made.go_on.set()
 
 
-async def test_slow_functions_hold_up_no_other_thread(opened, scripted, slow):
+async def test_slow_functions_block_no_other_thread(opened, scripted, slow):
     model = scripted(calls(MANY))
     async with opened(model) as runtime, runtime.start_thread(tools=[slow.function]) as thread, thread.turn("go") as turn:
         await slow.until(40)
@@ -70,7 +70,7 @@ async def test_slow_functions_hold_up_no_other_thread(opened, scripted, slow):
         assert len(slow.begun) == MANY
 
 
-async def test_an_application_may_say_how_many_of_its_functions_run_at_once(opened, scripted, slow):
+async def test_an_application_limits_how_many_of_its_functions_run_at_once(opened, scripted, slow):
     async with (
         opened(scripted(calls(5)), function_threads=2) as runtime,
         runtime.start_thread(tools=[slow.function]) as thread,
@@ -85,7 +85,7 @@ async def test_an_application_may_say_how_many_of_its_functions_run_at_once(open
         assert sorted(slow.begun) == [0, 1, 2, 3, 4]
 
 
-async def test_what_waits_elsewhere_in_trios_own_worker_threads_holds_up_no_rollout(opened, actor):
+async def test_other_work_in_trios_worker_threads_blocks_no_rollout(opened, actor):
     taken = trio.to_thread.current_default_thread_limiter()
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("what is loaded once")

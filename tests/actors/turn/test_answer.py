@@ -1,4 +1,4 @@
-"""What clients are shown of an answer while it comes in."""
+"""What clients see of an answer while it streams in."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class Host:
         pass
 
 
-async def test_a_search_that_has_only_begun_has_an_action_that_says_nothing():
+async def test_a_search_that_has_just_started_has_an_empty_action():
     host: Any = Host()
     answer = Answer(host, "thread", "turn", None)
     begun = {"type": "web_search_call", "id": "w", "status": "in_progress"}

@@ -1,4 +1,4 @@
-"""The calls of one answer: run side by side, answered in order, each of them exactly once whatever happens."""
+"""The calls of one answer: run concurrently, answered in order, each of them exactly once."""
 
 import re
 from typing import Any, cast
@@ -42,7 +42,7 @@ class Host:
 
 
 class Double:
-    """A tool that waits to be let go, then answers or raises."""
+    """A tool that waits until it is released, then answers or raises."""
 
     namespace: Any = None
 
@@ -113,7 +113,7 @@ async def test_an_exclusive_call_runs_between_those_before_and_those_behind():
         (call(name="grammar"), "unsupported call: grammar"),
     ],
 )
-async def test_a_call_that_means_no_tool_is_answered_so(item, output):
+async def test_a_call_of_an_unknown_tool_gets_an_output_that_says_so(item, output):
     host: Any = Host()
     await run_calls([item], Toolbox([Double(), Double("grammar", custom=True)]), host)
     assert host.outputs == [("c", output)]
@@ -126,7 +126,7 @@ async def test_a_custom_call_gets_a_custom_output():
     assert host.recorded == [{"type": "custom_tool_call_output", "call_id": "c", "output": "done"}]
 
 
-async def test_a_refusal_and_a_fault_are_outputs_and_leave_the_other_calls_alone(caplog):
+async def test_a_refusal_and_a_fault_are_outputs_and_do_not_affect_other_calls(caplog):
     tools = [Double("refuses", ToolRefused("not so")), Double("breaks", ValueError("bug")), Double()]
     host: Any = Host()
     await run_calls([call("a", "refuses"), call("b", "breaks"), call("c")], Toolbox(tools), host)
@@ -134,7 +134,7 @@ async def test_a_refusal_and_a_fault_are_outputs_and_leave_the_other_calls_alone
     assert "the tool breaks failed" in caplog.text
 
 
-async def test_an_interrupt_answers_what_is_not_answered_and_keeps_what_is():
+async def test_an_interrupt_gives_open_calls_an_output_and_keeps_the_others():
     tools = [Double("first", "1"), Double("held", held=True), Double("third", "3")]
     host: Any = Host()
     with trio.CancelScope() as scope:
@@ -149,7 +149,7 @@ async def test_an_interrupt_answers_what_is_not_answered_and_keeps_what_is():
     assert host.outputs[2] == ("c", "3")
 
 
-async def test_an_output_that_hooks_still_look_at_when_the_turn_is_interrupted_is_cut_too():
+async def test_the_output_of_a_call_is_cut_when_its_hooks_are_interrupted():
     class Looking:
         async def before(self, use):
             return None
@@ -172,7 +172,7 @@ async def test_an_output_that_hooks_still_look_at_when_the_turn_is_interrupted_i
     assert host.outputs == [("c", "xxxxxx…88 chars truncated…xxxxxx")]
 
 
-async def test_an_interrupted_call_is_told_in_the_form_of_its_answers():
+async def test_an_interrupted_call_gets_an_output_of_its_own_form():
     class Formed(Double):
         def aborted(self, seconds):
             return f"{seconds:.0f} and no more"
@@ -186,7 +186,7 @@ async def test_an_interrupted_call_is_told_in_the_form_of_its_answers():
     assert re.fullmatch(r"\d+ and no more", host.outputs[0][1])
 
 
-async def test_a_tool_may_have_a_custom_form_beside_the_function():
+async def test_a_tool_may_be_offered_as_custom_and_as_function():
     host: Any = Host()
     custom = {"type": "custom_tool_call", "call_id": "b", "name": "tool", "input": "x"}
     tools = Toolbox([Double(answer="free", custom=True)], [Double(answer="function")])
@@ -203,7 +203,7 @@ async def test_an_answer_that_ends_the_turn_aborts_the_other_calls():
     assert [output.startswith("aborted by user") for _, output in host.outputs] == [True, True]
 
 
-async def test_a_history_that_cannot_be_saved_ends_it_at_once():
+async def test_a_history_that_cannot_be_saved_ends_the_calls_at_once():
     held = Double("held", held=True)
     host: Any = Host()
     host.broken = True
@@ -211,7 +211,7 @@ async def test_a_history_that_cannot_be_saved_ends_it_at_once():
         await run_calls([call("a"), call("b", "held")], Toolbox([Double(), held]), host)
 
 
-async def test_a_tool_that_cannot_save_ends_it_too():
+async def test_a_tool_that_cannot_save_ends_the_calls_too():
     host: Any = Host()
     with pytest.raises(JournalError, match="gone"):
         await run_calls([call()], Toolbox([Double(answer=JournalError("gone"))]), host)

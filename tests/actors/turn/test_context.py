@@ -1,4 +1,4 @@
-"""The date and the time zone that a model is told."""
+"""The date and the time zone for the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "localtime"
 
 
-def test_the_zone_is_named_by_the_link(link: Path) -> None:
+def test_the_zone_comes_from_the_link(link: Path) -> None:
     link.symlink_to("/usr/share/zoneinfo/Europe/Oslo")
     assert context.today()[1] == "Europe/Oslo"
     link.rename(link.with_name("former"))
@@ -26,13 +26,13 @@ def test_the_zone_is_named_by_the_link(link: Path) -> None:
     assert context.today()[1] == "Asia/Tokyo"
 
 
-def test_without_a_link_it_is_the_abbreviation(link: Path) -> None:
+def test_without_a_link_the_zone_is_the_abbreviation(link: Path) -> None:
     assert context.today()[1] == "ABC"
     link.write_bytes(b"TZif")
     assert context.today()[1] == "ABC"
 
 
-def test_the_environment_goes_first(link: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_has_priority(link: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link.symlink_to("/usr/share/zoneinfo/Europe/Oslo")
     monkeypatch.setenv("TZ", "America/Lima")
     assert context.today()[1] == "America/Lima"

@@ -59,7 +59,7 @@ def test_each_event_in_each_state(state, event, expected):
 
 
 class Flags:
-    """The same life told with a flag for each fact."""
+    """The same life with a flag for each fact."""
 
     def __init__(self):
         self.recorded = self.closed = self.interrupted = self.finished = False
@@ -105,7 +105,8 @@ def test_a_life_agrees_with_its_flags(events):
 
 @given(lives())
 def test_each_effect_is_due_at_its_time_and_once(events):
-    state, effects = FIRST, []
+    state = FIRST
+    effects: list[TurnEffect] = []
     for event in events:
         working = state in AT_WORK
         state, now = after(state, event)
@@ -121,7 +122,7 @@ def test_each_effect_is_due_at_its_time_and_once(events):
 
 
 @given(st.lists(st.sampled_from(TurnEvent), max_size=30))
-def test_whatever_comes_no_state_comes_back_and_a_wrong_event_changes_nothing(events):
+def test_no_state_is_entered_twice_and_a_wrong_event_changes_nothing(events):
     state, been = FIRST, [FIRST]
     for event in events:
         if (state, event) not in LIFE:

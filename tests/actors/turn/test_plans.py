@@ -1,4 +1,4 @@
-"""Plan mode: what the model is told, and `<proposed_plan>` blocks as items beside the message."""
+"""Plan mode: its instructions for the model, and `<proposed_plan>` blocks as items beside the message."""
 
 import itertools
 
@@ -35,7 +35,7 @@ def pieces(*texts):
         ("<proposed_plan>\na\n</proposed_plan>\nmid\n<proposed_plan>\nb\n</proposed_plan>\n", "mid\n", "a\nb\n"),
     ],
 )
-def test_wherever_the_text_is_cut_the_plan_is_the_same(text, said, planned):
+def test_the_plan_does_not_depend_on_where_the_text_is_cut(text, said, planned):
     for at in range(len(text) + 1):
         found = pieces(text[:at], text[at:])
         assert found.get("said", "") == said
@@ -43,7 +43,7 @@ def test_wherever_the_text_is_cut_the_plan_is_the_same(text, said, planned):
     assert pieces(*text) == pieces(text)
 
 
-def test_nothing_is_held_back_that_is_no_tag():
+def test_only_a_possible_tag_is_held_back():
     splitter = PlanSplitter()
     assert list(splitter.feed("Hel")) == [("said", "Hel")]
     assert list(splitter.feed("lo <")) == [("said", "lo <")]
@@ -102,7 +102,7 @@ async def test_in_the_default_mode_a_block_is_text(opened, scripted):
         assert seen[-1][1].text == WORDS
 
 
-async def test_the_model_is_told_of_the_mode_once(opened, scripted):
+async def test_the_model_gets_the_instructions_of_the_mode_once(opened, scripted):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread() as thread:
         for mode in (None, PLAN, None, CollaborationMode("default", CollaborationSettings("other", "high"))):
@@ -113,13 +113,13 @@ async def test_the_model_is_told_of_the_mode_once(opened, scripted):
     assert [request.model for request in model.requests][2:] == ["offline", "other"]
 
 
-def test_the_clients_own_instructions_stay():
+def test_the_clients_own_instructions_are_kept():
     own = CollaborationMode("plan", CollaborationSettings("m", None, "OWN"))
     assert filled(own) == own
     assert "<proposed_plan>" in (filled(PLAN).settings.developer_instructions or "")
 
 
-def test_the_presets():
+def test_the_presets_are_plan_and_default():
     assert unstructure(PRESETS) == [
         {"name": "Plan", "mode": "plan", "model": None, "reasoning_effort": "medium"},
         {"name": "Default", "mode": "default", "model": None, "reasoning_effort": None},
