@@ -139,7 +139,7 @@ async def test_a_file_holds_a_script(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "words_of_error"),
     [
-        ("{}", "not an array"),
+        ("{}", "must be an array"),
         ("[", "script.json"),
         ('["a", 5]', "answer 2"),
         ('[{"txet": "a"}]', "txet"),
