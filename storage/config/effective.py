@@ -106,7 +106,7 @@ class Config:
 
     @property
     def provider(self) -> Provider:
-        """The id of the provider in `model_provider`."""
+        """The provider whose id is `model_provider`."""
         return self._providers[self.model_provider]
 
     def mcp_servers(self) -> Mapping[str, McpServerConfig]:

@@ -35,7 +35,7 @@ def tell_codex(home: Home, thread_id: str, values: Mapping[str, str | None]) -> 
                 assignments = ", ".join(f"{column} = ?" for column in told)
                 database.execute(f"UPDATE threads SET {assignments} WHERE id = ?", (*told.values(), thread_id))
     except sqlite3.Error as error:
-        log.warning("thread %s could not be updated in Codex's database %s: %s", path, thread_id, error)
+        log.warning("thread %s could not be updated in Codex's database %s: %s", thread_id, path, error)
 
 
 def _newest(home: Path) -> Path | None:
