@@ -1,1 +1,1 @@
-"""What is kept: rollouts, their locks and index, configuration and credentials, all below one home directory."""
+"""Storage: rollouts, their locks and index, state, configuration and credentials, below one home directory."""

@@ -1,7 +1,7 @@
-"""Instructions that users keep in AGENTS.md files: one in the home, one per folder from the project's root to the cwd.
+"""Instructions in AGENTS.md files: one in the home, one per folder from the project's root to the cwd.
 
-In each place `AGENTS.override.md` replaces `AGENTS.md`. The home's file is the user's own. A project's files may be links
-that lead anywhere, so what may not be read for the model is not read here either.
+In each folder `AGENTS.override.md` replaces `AGENTS.md`. The home's file belongs to the user. A project's files may be
+links to any file, so files that may not be read for the model are not read here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PROJECT_HEADING = "\n\n--- project-doc ---\n\n"
 
 @frozen
 class Part:
-    """What one file says. `place` is where it was found to be, links followed; None where the system does not tell."""
+    """The text of one file. `place` is its real path; None if the system does not give it."""
 
     source: str
     text: str
@@ -31,7 +31,7 @@ class Part:
 
 @frozen
 class Instructions:
-    """What the home's file and the project's files say, in order. `hidden` are files that are there and may not be read."""
+    """The texts of the home's file and the project's files, in order. `hidden` are existing files that may not be read."""
 
     own: Part | None = None
     project: Sequence[Part] = ()
@@ -39,7 +39,7 @@ class Instructions:
 
     @property
     def text(self) -> str | None:
-        """What the model is told, None if there is nothing."""
+        """The text for the model, None if there is none."""
         texts = [self.own.text] if self.own else []
         if project := "\n\n".join(part.text for part in self.project if part.text.strip()):
             texts.append(project)
@@ -47,11 +47,11 @@ class Instructions:
 
     @property
     def sources(self) -> Sequence[str]:
-        """The files it came from."""
+        """The files of the text."""
         return tuple(part.source for part in ([self.own] if self.own else []) + list(self.project))
 
     def within(self, readable: Readable | None) -> Instructions:
-        """Without the project's files that may not be read (any longer)."""
+        """Without the project's files that are not `readable`."""
         if readable is None:
             return self
         return evolve(self, project=[one for one in self.project if one.place is not None and readable(one.place)])
@@ -66,12 +66,12 @@ def read_instructions(
     root_markers: Sequence[str] = (".git",),
     readable: Readable | None = None,
 ) -> Instructions:
-    """Collect the instructions that hold in `cwd` (absolute; it need not exist). Blocks on the disk.
+    """Collect the instructions for `cwd` (absolute; it need not exist). Blocking.
 
-    `max_bytes` bounds the project's files together, cutting the last one; 0 leaves the home's file only, which is cut at
-    `TEXT` bytes.
-    `fallback_names` are tried in folders without an AGENTS.md. Files that cannot be read are left out, and of the project those
-    that are not `readable`, those that another user has put into a folder like /tmp, and links to what the home hides.
+    `max_bytes` bounds the project's files together and cuts the last one; with 0 only the home's file is used, cut at
+    `TEXT` bytes. `fallback_names` are tried in folders without an AGENTS.md. Files that cannot be read are skipped. So
+    are project files that are not `readable`, that another user has put into a folder like /tmp, or that link to hidden
+    files of the home.
     """
     parts: list[Part] = []
     hidden: list[str] = []
@@ -80,7 +80,7 @@ def read_instructions(
         if left <= 0:
             break
         for path in (folder / name for name in (*_NAMES, *fallback_names)):
-            if not os.path.lexists(path) or planted(path):  # most are not there, so that nothing has to be asked
+            if not os.path.lexists(path) or planted(path):  # most do not exist, so nothing else is checked
                 continue
             try:
                 data, place = read_placed(path, left, readable)
@@ -88,7 +88,7 @@ def read_instructions(
                     raise Hidden(path)
             except Hidden:
                 hidden.append(str(path))
-            except (OSError, ValueError):  # a name that no file can have
+            except (OSError, ValueError):  # an impossible file name
                 pass
             else:
                 left -= len(data)

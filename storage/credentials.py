@@ -1,4 +1,4 @@
-"""Credentials in the home's `auth.json`, in the form Codex writes: `{"auth_mode": "apikey", "OPENAI_API_KEY": "…"}`."""
+"""Credentials in the home's `auth.json`, in Codex's format: `{"auth_mode": "apikey", "OPENAI_API_KEY": "…"}`."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ from spindle.storage.outside import TEXT, read_file
 
 @frozen
 class Credentials:
-    """Who is logged in. `tokens` are what a ChatGPT login stored; Spindle neither obtains nor refreshes them."""
+    """The stored login. `tokens` are those of a ChatGPT login; Spindle neither obtains nor refreshes them."""
 
     auth_mode: Literal["apikey", "chatgpt"]
     api_key: str | None = field(default=None, repr=False)
@@ -24,9 +24,9 @@ class Credentials:
 
 
 class CredentialStore:
-    """Reads and writes one home's credentials. Blocks on the disk for microseconds; may be shared by worker threads.
+    """Reads and writes one home's credentials. Blocks for microseconds; may be shared by worker threads.
 
-    The environment is not consulted: a key in `OPENAI_API_KEY` logs nobody in.
+    The environment is not used: a key in `OPENAI_API_KEY` is not a login.
     """
 
     def __init__(self, home: Home) -> None:
@@ -35,9 +35,9 @@ class CredentialStore:
         self._lock = threading.Lock()
 
     def read(self) -> Credentials | None:
-        """The stored credentials, None if nobody is logged in or the file is not understood. Raises OSError.
+        """The stored credentials, None if there are none or the file is not valid. Raises OSError.
 
-        The file is parsed again only when it changed, so this may be asked for each request.
+        The file is parsed again only when it changed, so this may be called per request.
         """
         try:
             stat = os.stat(self._path)
@@ -57,12 +57,12 @@ class CredentialStore:
         return found
 
     def api_key(self) -> str | None:
-        """The stored API key, if that is how the user logged in. Raises OSError."""
+        """The stored API key, None for another kind of login. Raises OSError."""
         found = self.read()
         return None if found is None or found.auth_mode != "apikey" else found.api_key
 
     def login_api_key(self, api_key: str) -> None:
-        """Replace what is stored by an API key. The file is never half written, and only its owner can read it.
+        """Replace the credentials by an API key. The file is replaced atomically, and only its owner can read it.
 
         Raises OSError.
         """
@@ -71,7 +71,7 @@ class CredentialStore:
         replace(self._path, content)
 
     def logout(self) -> bool:
-        """Remove what is stored; False if there was nothing. Raises OSError."""
+        """Remove the credentials; False if there were none. Raises OSError."""
         try:
             self._path.unlink()
         except FileNotFoundError:
@@ -89,7 +89,7 @@ def _parse(data: bytes) -> Credentials | None:
         return None
     members = cast("dict[str, object]", value)
     key, tokens, mode = members.get("OPENAI_API_KEY"), members.get("tokens"), members.get("auth_mode")
-    # Files of older versions carry no mode.
+    # Files of older versions have no mode.
     if isinstance(key, str) and mode in (None, "apikey"):
         return Credentials("apikey", api_key=key)
     if isinstance(tokens, dict) and mode in (None, "chatgpt"):

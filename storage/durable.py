@@ -1,6 +1,6 @@
-"""Folders and files of the home: for their owner alone, whole, and on disk when it is said that they are.
+"""Create and write folders and files of the home: private, atomic, and fsynced.
 
-What others may do with a file depends on nobody's umask. Everything here blocks, and raises OSError.
+Modes do not depend on the umask. Everything here blocks, and raises OSError.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Final
 PRIVATE: Final = 0o600
 _PRIVATE_FOLDER: Final = 0o700
 _OF_OTHERS: Final = 0o077
-# what a file system says that cannot sync a folder
+# errors of file systems that cannot fsync a folder
 _NOT_SYNCED: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EROFS})
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing. Their names are on disk when this returns. Raises OSError."""
+    """Create a folder and its missing parents, and fsync their names. Raises OSError."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -32,20 +32,20 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
     except BaseException:
         with suppress(OSError):
-            folder.rmdir()  # or the next call would take it to be on disk
+            folder.rmdir()  # else the next call would assume that it is fsynced
         raise
 
 
 def private_folder(folder: Path) -> None:
-    """As `make_folder`, and what others may do with a folder that exists is taken from them."""
+    """As `make_folder`; also removes other users' permissions from an existing folder."""
     make_folder(folder)
     _make_private(folder, _PRIVATE_FOLDER)
 
 
 def private_database(path: Path) -> None:
-    """Take from others what they may do with an SQLite file, which gives the files beside it the mode it has itself.
+    """Remove other users' permissions from an SQLite file; SQLite gives its other files the same mode.
 
-    The files are not opened: closing one drops the locks that SQLite holds on it in this process.
+    The files are not opened: closing one would release the locks that SQLite holds on it in this process.
     """
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
@@ -54,12 +54,12 @@ def private_database(path: Path) -> None:
 
 def _make_private(path: Path, mode: int) -> None:
     if os.stat(path).st_mode & _OF_OTHERS:
-        with suppress(OSError):  # not ours, or a file system without modes
+        with suppress(OSError):  # another owner, or a file system without modes
             os.chmod(path, mode)
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk; a file system that cannot do that is left alone."""
+    """Fsync the names in a folder, if the file system can."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -71,7 +71,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_data(fd: int) -> None:
-    """Bring the content of a file to the disk."""
+    """Fsync the content of a file."""
     if sys.platform == "darwin":
         os.fsync(fd)
     else:
@@ -79,14 +79,14 @@ def sync_data(fd: int) -> None:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of `data`, in more than one piece if need be."""
+    """Write all of `data`, with several calls if needed."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def append_all(fd: int, data: bytes) -> None:
-    """Append all of `data` and bring it to the disk, or leave the file as it was. The caller holds a lock."""
+    """Append all of `data` and fsync it, or leave the file unchanged. The caller holds a lock."""
     size = os.fstat(fd).st_size
     try:
         write_all(fd, data)
@@ -98,7 +98,7 @@ def append_all(fd: int, data: bytes) -> None:
 
 
 def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Let this be the content of a file, whole or not at all, and on disk when this returns."""
+    """Replace the content of a file atomically, and fsync it."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(6).hex()}")
     try:
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)

@@ -1,4 +1,4 @@
-"""Where things are kept: the layout of a Codex home directory, which Spindle shares with Codex."""
+"""The layout of a Codex home directory, which Spindle shares with Codex."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from attrs import field, frozen
 from spindle.rpc.protocol.values import clean, is_clean
 
 CREDENTIALS: Final = ("auth.json", ".credentials.json")
-"""Files of a home that hold nothing but credentials."""
+"""Files of a home that contain only credentials."""
 INSTRUCTIONS: Final = ("AGENTS.md", "AGENTS.override.md")
 SECRETS: Final = "secrets"
-"""A folder of Codex's."""
+"""A folder of Codex."""
 
 
 class HomeError(Exception):
@@ -29,22 +29,22 @@ def _absolute(path: Path) -> Path:
 
 @frozen
 class Home:
-    """A home directory; nothing is created or read until a part of it is used."""
+    """A home directory. Nothing is created or read until a part of it is used."""
 
     path: Path = field(converter=_absolute)
-    """Absolute, so that a process that changes its working directory keeps its home."""
+    """Absolute, so that the home stays when the process changes its working directory."""
 
     def __attrs_post_init__(self) -> None:
-        """Raises HomeError for a path that is not UTF-8: clients could not be told of the files in it."""
+        """Raises HomeError for a path that is not UTF-8: the protocol cannot name files in it."""
         if not is_clean(str(self.path)):
             raise HomeError(f'the Codex home "{clean(str(self.path))}" has a name that is not valid UTF-8')
 
     @classmethod
     def resolve(cls, env: Mapping[str, str]) -> Home:
-        """The home that an environment names: `$CODEX_HOME`, else `.codex` in the user's home directory.
+        """The home of an environment: `$CODEX_HOME`, else `.codex` in the user's home directory.
 
-        An explicit `CODEX_HOME` must be an existing directory (it is resolved to its real path), since creating a
-        mistyped one would hide every stored thread; the default one need not exist yet.
+        An explicit `CODEX_HOME` must be an existing directory (its real path is used): a mistyped one would hide all
+        stored threads. The default need not exist yet.
 
         Raises HomeError.
         """
@@ -60,9 +60,9 @@ class Home:
         return cls(path.resolve())
 
     def hides(self, path: str) -> bool:
-        """Whether a real path is of a file of the home that no model is shown: credentials, and what may hold some.
+        """Whether a real path is a file of the home that models must not read: credentials, and files that may contain some.
 
-        That is every file at its top but the instructions.
+        That is each file at the top of the home except the instructions.
         """
         first, *below = os.path.relpath(path, os.path.realpath(self.path)).split("/")
         return first == SECRETS if below else first not in (*INSTRUCTIONS, os.curdir, os.pardir)
@@ -89,22 +89,22 @@ class Home:
 
     @property
     def spindle(self) -> Path:
-        """What only Spindle keeps: the index, the state, lists of models. For its owner alone."""
+        """Spindle's own files: the index, the state, lists of models. Private to the owner."""
         return self.path / "spindle"
 
     @property
     def locks(self) -> Path:
-        """Locks that keep a thread to one writing process, the same files as Codex 0.169 locks."""
+        """The writer locks: one writing process per thread. Codex 0.169 locks the same files."""
         return self.path / "thread-writer-locks"
 
     def lock_file(self, thread_id: str) -> Path:
-        """The file that is locked by whoever writes to a thread's rollout."""
+        """The lock file of a thread's writer."""
         return self.locks / f"{thread_id}.lock"
 
     def new_rollout_path(self, thread_id: str, now: datetime) -> Path:
-        """Where the rollout of a thread started at `now` belongs: dated in local time, as Codex does.
+        """The path for the rollout of a thread started at `now`, dated in local time as in Codex.
 
-        An aware `now` is converted to local time, a naive one is taken to be local already.
+        An aware `now` is converted to local time; a naive one is local time.
         """
         local = now.astimezone() if now.tzinfo else now
         name = f"rollout-{local:%Y-%m-%dT%H-%M-%S}-{thread_id}.jsonl"

@@ -1,6 +1,7 @@
-"""Files that are there to be locked (`flock`), so that programs that share a home take turns.
+"""Lock files (`flock`) for programs that share a home.
 
-A lock belongs to the open file, which a process that was forked has too: so it is given up by name rather than by closing.
+A lock belongs to the open file, and a forked process has the same open file. So a lock is released explicitly, not only
+by closing.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ _PAUSE: Final = 0.005
 
 
 def open_lock(path: Path) -> int:
-    """Open a lock file, made if it is missing; what is in it stays. Raises OSError, also for a link or no regular file."""
+    """Open a lock file, created if missing; its content is kept. Raises OSError, also for a link or a file that is not
+    regular.
+    """
     return regular(str(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
 
 
 def wait_for(fd: int, path: Path, patience: float = PATIENCE, kind: int = fcntl.LOCK_EX) -> None:
-    """Lock an open file. Raises TimeoutError if another program has it locked all that time, OSError."""
+    """Lock an open file. Raises TimeoutError if another program holds the lock for `patience` seconds, OSError."""
     end = time.monotonic() + patience
     while True:
         try:
@@ -61,7 +64,7 @@ def locked(path: Path, patience: float = PATIENCE) -> Generator[None]:
 
 
 def pid_of_lock(fd: int) -> str:
-    """The pid that /proc/locks gives for a lock on this file; "" where there is no such table or pid."""
+    """The pid in /proc/locks for a lock on this file; "" if there is none, or no such table."""
     inode = os.fstat(fd).st_ino
     try:
         with open("/proc/locks", encoding="ascii") as table:
@@ -69,7 +72,7 @@ def pid_of_lock(fd: int) -> str:
     except OSError:
         return ""
     for row in rows:
-        # "1: FLOCK ADVISORY WRITE 1234 08:01:5678 0 EOF"; a row of a waiter has "->" in second place
+        # "1: FLOCK ADVISORY WRITE 1234 08:01:5678 0 EOF"; a waiter's row has "->" in the second column
         if len(row) >= 6 and row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode) and row[4].isdigit():
             return "" if row[4] == "0" else row[4]
     return ""

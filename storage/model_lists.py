@@ -1,8 +1,8 @@
-"""What providers have said of their models, kept in `$CODEX_HOME/spindle/models/`, a file for each provider.
+"""The cached model lists of providers, in `$CODEX_HOME/spindle/models/`, one file per provider.
 
-Codex keeps the same in `models_cache.json`, one file that does not say whose list it is (0.124), or says it in a way of its own
-(0.169), so it is left to Codex: either program would take one provider's models for another's. The members are those of
-that file: `fetched_at`, `etag`, `client_version`, `models`.
+Codex caches its list in `models_cache.json`: one file, which does not name its provider (0.124), or names it in a form
+of its own (0.169). Spindle does not use that file, as each program would take one provider's models for another's. The
+members are the same: `fetched_at`, `etag`, `client_version`, `models`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from spindle.storage.outside import CATALOG, read_file
 
 @frozen
 class ModelList:
-    """A provider's list, as it was `fetched_at` (Unix seconds)."""
+    """A provider's list, fetched at `fetched_at` (Unix seconds)."""
 
     entries: Sequence[Mapping[str, Any]]
     etag: str | None
@@ -34,12 +34,12 @@ class ModelList:
 
 
 def usable(entries: Sequence[object]) -> list[Mapping[str, Any]]:
-    """The entries that can be used: others are for other programs."""
+    """The entries that Spindle can use."""
     return [cast("Mapping[str, Any]", entry) for entry in entries if next(model_faults(entry), None) is None]
 
 
 def read_list(home: Home, provider: str, version: str) -> ModelList | None:
-    """The list of the provider with this address; None if there is none that `version` of us has kept. Blocks, never raises."""
+    """The list of the provider at this address; None if this `version` of Spindle cached none. Blocking; never raises."""
     try:
         value: Any = loads(read_file(_path(home, provider), CATALOG))
         if value["client_version"] != version:
@@ -51,7 +51,7 @@ def read_list(home: Home, provider: str, version: str) -> ModelList | None:
 
 
 def keep_list(home: Home, provider: str, version: str, kept: ModelList) -> None:
-    """Keep a provider's list; what cannot be kept is asked for again. Blocks, never raises."""
+    """Cache a provider's list; on failure it is fetched again later. Blocking; never raises."""
     fetched_at = datetime.datetime.fromtimestamp(kept.fetched_at, datetime.UTC).isoformat()
     value = {"fetched_at": fetched_at, "etag": kept.etag, "client_version": version, "models": list(kept.entries)}
     path = _path(home, provider)

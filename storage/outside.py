@@ -1,7 +1,7 @@
-"""Files and folders that a repository, a user or another program fills, read within bounds.
+"""Read files and folders of repositories, users and other programs, within bounds.
 
-Links are followed, because dotfiles and skills are often links; what counts is the file they lead to. Nothing here waits
-for a pipe or a device, but a network mount may take its time: call it in a worker thread that can be abandoned.
+Links are followed, because dotfiles and skills are often links; the real file is checked. Pipes and devices never block
+a read here, but a network mount may: call from a worker thread that can be abandoned.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from attrs import frozen
 from spindle.storage.regular import regular
 
 TEXT: Final = 1 << 20
-"""Bytes of a file that people write: a configuration, instructions, rules, hooks, credentials."""
+"""The most bytes of a file written by people: configuration, instructions, rules, hooks, credentials."""
 CATALOG: Final = 16 << 20
-"""Bytes of a list of models."""
+"""The most bytes of a list of models."""
 
 Readable: TypeAlias = Callable[[str], bool]
 """Whether the file with this real path may be read."""
@@ -34,15 +34,15 @@ _GET_PATH: Final = 50
 
 
 class Hidden(PermissionError):
-    """The file is there or not, and may not be read."""
+    """The file may not be read; whether it exists is not told."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
 
 
 def open_file(path: str | Path, readable: Readable | None = None) -> int:
-    """Open a regular file for reading, if it is `readable`. Raises OSError: Hidden for one that is not."""
-    if readable is not None and not readable(os.path.realpath(path)):  # which tells not even whether it is there
+    """Open a regular file for reading, if it is `readable`. Raises OSError; Hidden if it is not readable."""
+    if readable is not None and not readable(os.path.realpath(path)):  # which does not tell whether it exists
         raise Hidden(path)
     fd = regular(os.fspath(path), os.O_RDONLY)
     try:
@@ -54,20 +54,20 @@ def open_file(path: str | Path, readable: Readable | None = None) -> int:
 
 
 def check_open(fd: int, path: str | Path, readable: Readable | None) -> None:
-    """Raise Hidden unless the file that is open is `readable`, wherever links have led to it meanwhile."""
+    """Raise Hidden unless the open file is `readable`, wherever links led."""
     if readable is not None and not readable(place_of(fd)):
         raise Hidden(path)
 
 
 def place_of(fd: int) -> str:
-    """The real path of an open file. Raises OSError where it has none any more, or the system does not tell."""
+    """The real path of an open file. Raises OSError if it was deleted, or the system does not give the path."""
     if sys.platform == "darwin":
         import fcntl
 
         path = os.fsdecode(fcntl.fcntl(fd, _GET_PATH, bytes(1024)).rstrip(b"\0"))
     else:
         path = os.readlink(f"/proc/self/fd/{fd}")
-    if not os.path.samestat(os.lstat(path), os.fstat(fd)):  # deleted, and something else is there now
+    if not os.path.samestat(os.lstat(path), os.fstat(fd)):  # deleted, and the path is another file now
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     return path
 
@@ -75,7 +75,7 @@ def place_of(fd: int) -> str:
 def read_file(path: str | Path, most: int, readable: Readable | None = None) -> bytes:
     """The content of a regular file of at most `most` bytes, if it is `readable`.
 
-    Raises OSError: Hidden; EFBIG, which names the bound, for a larger one.
+    Raises OSError: Hidden; EFBIG, with the bound, for a larger file.
     """
     fd = open_file(path, readable)
     try:
@@ -85,16 +85,16 @@ def read_file(path: str | Path, most: int, readable: Readable | None = None) -> 
 
 
 def read_open(fd: int, path: str | Path, most: int) -> bytes:
-    """As `read_file`, for a file that is open already at its beginning."""
+    """As `read_file`, for an open file, positioned at its start."""
     if os.fstat(fd).st_size <= most:
         data = _start(fd, most + 1)
-        if len(data) <= most:  # or it has grown
+        if len(data) <= most:  # or it grew meanwhile
             return data
     raise OSError(errno.EFBIG, f"the file is larger than {most} bytes", str(path))
 
 
 def read_start(path: str | Path, most: int, readable: Readable | None = None) -> bytes:
-    """The first `most` bytes of a regular file, if it is `readable`. Raises OSError: Hidden for one that is not."""
+    """The first `most` bytes of a regular file, if it is `readable`. Raises OSError; Hidden if it is not readable."""
     fd = open_file(path, readable)
     try:
         return _start(fd, most)
@@ -103,7 +103,7 @@ def read_start(path: str | Path, most: int, readable: Readable | None = None) ->
 
 
 def read_placed(path: str | Path, most: int, readable: Readable | None = None) -> tuple[bytes, str | None]:
-    """As `read_start`, and where the file was found to be, links followed; None where the system does not tell."""
+    """As `read_start`, and the real path; None if the system does not give it."""
     fd = open_file(path, readable)
     try:
         try:
@@ -144,7 +144,9 @@ def _start(fd: int, most: int) -> bytes:
 
 
 def planted(path: str | Path) -> bool:
-    """Whether another user may have put this here: it is theirs, in a folder that everyone may write to, such as /tmp."""
+    """Whether another user may have put this file here: that user owns it, in a folder that is writable for all, such
+    as /tmp.
+    """
     try:
         owner, folder = os.lstat(path).st_uid, os.stat(os.path.dirname(path)).st_mode
     except (OSError, ValueError):
@@ -154,16 +156,16 @@ def planted(path: str | Path) -> bool:
 
 @frozen
 class Walked:
-    """The folders that were found, shallow first; `cut` is the one at which the bound on entries was met."""
+    """The folders found, shallow first; `cut` is the folder at which the bound on entries was reached."""
 
     folders: Sequence[Path]
     cut: Path | None = None
 
 
 def walk(roots: Iterable[Path], *, depth: int, most: int) -> Walked:
-    """`roots` and the folders below them, each once however many links lead to it; hidden and unreadable ones are left out.
+    """`roots` and the folders below them, each once even with several links; hidden and unreadable ones are skipped.
 
-    `depth` bounds the levels below a root, `most` the entries of all folders together.
+    `depth` bounds the levels below a root, `most` the entries of all folders.
     """
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -193,5 +195,5 @@ def walk(roots: Iterable[Path], *, depth: int, most: int) -> Walked:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False

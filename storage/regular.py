@@ -1,4 +1,4 @@
-"""Opening what has to be a file: anything may lie under a rollout's name, and a pipe would make its reader wait for ever."""
+"""Open only regular files: a pipe or device under a file's name would block its reader forever."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import stat
 
 
 def regular(path: str, flags: int, mode: int = 0o600) -> int:
-    """Open a path; for `open(..., opener=regular)` too. Never waits for a writer or reader at the other end.
+    """Open a path; also an opener for `open(..., opener=regular)`. Never waits for the other end of a pipe.
 
-    Raises OSError, also for pipes, sockets and devices; folders are refused as `open` does.
+    Raises OSError, also for pipes, sockets, devices and folders.
     """
     fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
     try:

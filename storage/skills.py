@@ -1,7 +1,7 @@
-"""Skills: folders with a SKILL.md whose front matter names and describes them. Blocks on the disk.
+"""Skills: folders with a SKILL.md that has a name and a description in its front matter. Everything here blocks.
 
-Looked for in `$CODEX_HOME/skills` (Codex keeps its own in `.system` there), in `.agents/skills` and `.codex/skills` of the
-folders from the project's root to the working directory, and in extra roots a client names.
+They are searched in `$CODEX_HOME/skills` (with Codex's own in `.system`), in `.agents/skills` and `.codex/skills` of
+the folders from the project's root to the working directory, and in extra roots from a client.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from spindle.storage.home import Home
 from spindle.storage.outside import Readable, planted, read_placed, walk
 
 DEPTH: Final = 6
-"""Levels of folders below a root that are searched."""
+"""The most levels of folders below a root."""
 ENTRIES: Final = 50_000
-"""Entries of folders that are looked at for the project, the home, Codex's own, and a client's roots, each."""
+"""The most folder entries read for each of: the project, the home, Codex's own skills, a client's roots."""
 MOST: Final = 1_000
-"""Skills of each of these four."""
+"""The most skills of each of these."""
 HEADER: Final = 16 * 1024
-"""Bytes of a SKILL.md within which its front matter has to end; no more is read until the skill is used."""
+"""The most bytes of a SKILL.md's front matter. The rest is not read until the skill is used."""
 MAX_NAME, MAX_DESCRIPTION = 64, 1024
 
 
@@ -43,24 +43,24 @@ class Skill:
     path: Path
     scope: Scope
     place: str | None = None
-    """Where its file was found to be, links followed; None where the system does not tell."""
+    """The real path of its file; None if the system does not give it."""
 
     @property
     def shown(self) -> str:
-        """The path for clients and the model: U+FFFD where a folder's name is no UTF-8."""
+        """The path for clients and the model, with U+FFFD for invalid UTF-8."""
         return clean(str(self.path))
 
 
 @frozen
 class FoundSkills:
-    """Skills by name, and what could not be understood or was left out: (path as it is shown, why)."""
+    """The skills, ordered by name, and those that are invalid or skipped: (shown path, reason)."""
 
     skills: Sequence[Skill]
     errors: Sequence[tuple[str, str]]
 
 
 def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkills:
-    """Look for skills as a thread in `cwd` would have them. The first of two files at one real path counts."""
+    """Find the skills for a thread in `cwd`. Of two files with the same real path, the first counts."""
     root = project_root(cwd, (".git",))
     kept = [folder / name for folder in folders_up(cwd, root) for name in (".agents", ".codex")]
     repo = [folder / "skills" for folder in kept if not planted(folder)]
@@ -94,9 +94,9 @@ def find_skills(home: Home, cwd: Path, extra: Sequence[Path] = ()) -> FoundSkill
 
 
 def may_use(skill: Skill, readable: Readable | None) -> bool:
-    """Whether the skill may be shown to a model that may read what is `readable`.
+    """Whether the skill may be shown to a model that may read `readable` files.
 
-    A repository's files may be links that lead anywhere. The others are the user's own.
+    A repository's files may be links to any file. The other files belong to the user.
     """
     if readable is None or skill.scope != "repo":
         return True
@@ -104,7 +104,7 @@ def may_use(skill: Skill, readable: Readable | None) -> bool:
 
 
 def is_enabled(skill: Skill, switches: object) -> bool:
-    """Whether a skill is on, as the `skills.config` of config.toml has it: entries with `path` or `name`, and `enabled`."""
+    """Whether a skill is enabled in `skills.config` of config.toml: entries with `path` or `name`, and `enabled`."""
     on = True
     for entry in cast("list[object]", switches) if isinstance(switches, list) else []:
         match entry:
@@ -118,7 +118,7 @@ def is_enabled(skill: Skill, switches: object) -> bool:
 
 
 def switch(home: Home, by: str, which: str, enabled: bool) -> None:
-    """Switch the skill whose `path` or `name` (that is `by`) is `which`: what is on needs no entry in config.toml.
+    """Enable or disable the skill whose `path` or `name` (in `by`) is `which`. An enabled skill needs no entry in config.toml.
 
     Blocking. Raises ConfigError, OSError.
     """

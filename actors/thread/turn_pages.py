@@ -14,7 +14,7 @@ from attrs import frozen
 
 from spindle.actors.delivery.snapshot import Body, Snapshot
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
-from spindle.rpc.protocol.threads import (
+from spindle.rpc.protocol.turn_pages import (
     ThreadItemEntry,
     ThreadItemsListParams,
     ThreadItemsListResponse,

@@ -17,14 +17,8 @@ from spindle.actors.thread.messages import ReadThread, TakeSnapshot
 from spindle.actors.thread.turn_pages import end_cursors, turns_page
 from spindle.rpc.protocol.converter import structure, unstructure
 from spindle.rpc.protocol.errors import invalid_request
-from spindle.rpc.protocol.threads import (
-    Thread,
-    ThreadResumeParams,
-    ThreadResumeResponse,
-    ThreadStartResponse,
-    ThreadTurnsListParams,
-    ThreadTurnsListResponse,
-)
+from spindle.rpc.protocol.threads import Thread, ThreadResumeParams, ThreadResumeResponse, ThreadStartResponse
+from spindle.rpc.protocol.turn_pages import ThreadTurnsListParams, ThreadTurnsListResponse
 from spindle.rpc.protocol.turns import Turn
 from spindle.storage.state.goals import StoredGoal, get_goal
 from spindle.storage.state.sections import Placements, placements

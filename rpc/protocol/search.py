@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias
 from attrs import field, frozen
 
 from spindle.rpc.protocol.shapes import U32
-from spindle.rpc.protocol.threads import SortDirection, Thread, ThreadSourceKind
+from spindle.rpc.protocol.threads import Thread, ThreadSourceKind
+from spindle.rpc.protocol.turn_pages import SortDirection
 
 ThreadSearchSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at"]
 

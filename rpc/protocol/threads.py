@@ -25,11 +25,11 @@ from spindle.rpc.protocol.settings import (
     TurnEnvironmentParams,
 )
 from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, AbsolutePath, JsonObject, PathName, Tagged, Untagged
-from spindle.rpc.protocol.turns import Turn, TurnItemsView
+from spindle.rpc.protocol.turn_pages import InitialTurnsPageParams, SortDirection, ThreadTurnsListResponse
+from spindle.rpc.protocol.turns import Turn
 
 ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
 ThreadSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at", "section_position"]
-SortDirection: TypeAlias = Literal["asc", "desc"]
 ThreadSourceKind: TypeAlias = Literal[
     "cli",
     "vscode",
@@ -192,24 +192,6 @@ class ThreadStartResponse(_LoadedThread):
     """The new thread."""
 
 
-@frozen
-class ThreadTurnsListResponse:
-    """One page of turns, in the JSON form of `Turn`."""
-
-    data: Sequence[JsonObject]
-    next_cursor: str | None = None
-    backwards_cursor: str | None = None
-
-
-@frozen(kw_only=True)
-class InitialTurnsPageParams:
-    """The page of turns in the answer to a resume, as in `thread/turns/list`."""
-
-    limit: U32 | None = None
-    sort_direction: SortDirection | None = None
-    items_view: TurnItemsView | None = None
-
-
 @frozen(kw_only=True)
 class ThreadResumeParams:
     """Load a thread, or subscribe to a loaded one. `history` has precedence over `path`, `path` over `thread_id`."""
@@ -346,51 +328,6 @@ class ThreadLoadedListResponse:
 
     data: Sequence[str]
     next_cursor: str | None = None
-
-
-@frozen
-class ThreadTurnsListParams:
-    """Page through a thread's turns."""
-
-    thread_id: str
-    cursor: str | None = None
-    limit: U32 | None = None
-    sort_direction: SortDirection | None = None
-    items_view: TurnItemsView | None = None
-    """How much of the items to return; default: all."""
-
-
-@frozen(kw_only=True)
-class ThreadItemsListParams:
-    """Page through the items of a thread or of one turn.
-
-    `cursor` is a string, or with a turn {"type": "item", "itemId": …}: the page starts after that item.
-    """
-
-    thread_id: str
-    turn_id: str | None = None
-    cursor: object = None
-    limit: U32 | None = None
-    sort_direction: SortDirection | None = None
-
-
-@frozen(kw_only=True)
-class ThreadItemEntry:
-    """An item and its turn. Times are Unix milliseconds, if they were recorded."""
-
-    turn_id: str
-    item: JsonObject
-    started_at_ms: int | None = None
-    completed_at_ms: int | None = None
-
-
-@frozen
-class ThreadItemsListResponse:
-    """One page of items."""
-
-    data: Sequence[ThreadItemEntry]
-    next_cursor: str | None = None
-    backwards_cursor: str | None = None
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Configuration: config.toml of home, system and trusted projects, profiles and overrides, and providers."""
+"""The configuration: config.toml of home, system and trusted projects, with profiles, overrides and providers."""
 
 from spindle.storage.config.config_error import ConfigError
 from spindle.storage.config.config_read import config_read

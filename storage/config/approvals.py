@@ -1,7 +1,7 @@
-"""What the user has approved of projects' settings: a file in the home, written by `spindle trust` alone.
+"""The user's approvals of projects' settings: a file in the home, written only by `spindle trust`.
 
-Hooks are approved as in Codex 0.171, by a hash of each in `[hooks.state]` of config.toml, so that either program approves for
-both. What Codex does not compare stands here: other settings, and the files that commands name.
+Hooks are approved as in Codex 0.171, by the hash of each in `[hooks.state]` of config.toml, so that an approval holds
+for both programs. This file has the rest: other settings, and the files that commands name.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger("spindle")
 
 @frozen
 class Approval:
-    """The hash of a setting, and of each file of the project that it names, by path."""
+    """The hash of a setting, and the hashes of the project's files that it names, by path."""
 
     hash: str
     files: Mapping[str, str] = {}
@@ -35,24 +35,24 @@ class Approval:
 @frozen
 class _File:
     approved: Mapping[str, Approval] = {}
-    """A setting's file, a colon, and its dotted name, or a hook's key -> what is approved of it."""
+    """A setting's file, a colon, and its dotted name; or a hook's key -> its approval."""
 
 
 NOTHING: Final[Mapping[str, Approval]] = {}
 
 
 class Approvals:
-    """The approvals of one home. Blocks on the disk."""
+    """The approvals of one home. Blocking."""
 
     def __init__(self, home: Home) -> None:
         self.path: Path = home.spindle / "approved.json"
 
     def read(self) -> Mapping[str, Approval]:
-        """All of them. Without a file there are none; one that cannot be read is logged, and nothing in it counts."""
+        """All approvals; none without a file. A file that cannot be read is logged and ignored."""
         try:
             return self._read()
         except OSError as error:
-            log.warning("what is approved of projects does not count: %s", error)
+            log.warning("approvals of projects are ignored: %s", error)
             return NOTHING
 
     def _read(self) -> Mapping[str, Approval]:
@@ -63,11 +63,11 @@ class Approvals:
         try:
             return structure(loads(data), _File).approved
         except (orjson.JSONDecodeError, InvalidValue) as error:
-            log.warning("the approvals in %s do not count: %s", self.path, error)
+            log.warning("the approvals in %s are ignored: %s", self.path, error)
             return NOTHING
 
     def record(self, folders: Sequence[Path], approved: Mapping[str, Approval]) -> None:
-        """Let `approved` be all that is approved of settings in `folders`; on disk when this returns. Raises OSError."""
+        """Replace the approvals of settings in `folders` by `approved`, and fsync them. Raises OSError."""
         private_folder(self.path.parent)
         with locked(self.path.with_name(f"{self.path.name}.lock")):
             starts = tuple(f"{folder}/" for folder in folders)
@@ -76,9 +76,9 @@ class Approvals:
 
 
 class FirstSight:
-    """The files of hooks that Codex has approved, as a process has found them first. Blocks; may be shared by worker threads.
+    """The files of hooks that Codex approved, as this process first found them. Blocking; may be shared by worker threads.
 
-    Codex does not compare files. So it is here that one which the model changes does not run with the next thread or agent.
+    Codex does not compare files. This keeps a file that the model changed from running in the next thread or agent.
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class FirstSight:
         self._lock = threading.Lock()
 
     def of(self, key: str, hash: str, program: Program) -> Approval:
-        """The approval of a hook by its key and hash, with the files of `program`. Raises OSError."""
+        """The approval of a hook, by its key and hash, with the files of `program`. Raises OSError."""
         with self._lock:
             known = self._found.get((key, hash))
         if known is None:
@@ -97,7 +97,7 @@ class FirstSight:
 
 
 def pinned(program: Program, hash: str, approval: Approval | None) -> Pinned | str:
-    """The program of a setting as it is approved, or why it is not. Blocks on the disk."""
+    """The approved program of a setting, or the reason why it is not approved. Blocking."""
     if approval is None:
         return "is not approved"
     if approval.hash != hash:

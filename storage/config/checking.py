@@ -1,4 +1,4 @@
-"""Checking values against the known keys. Unknown keys pass: other versions and other programs share the file."""
+"""Check values against the known keys. Unknown keys are accepted: other versions and programs share the file."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -12,7 +12,7 @@ _NAMES: Mapping[type, str] = {str: "a string", int: "an integer", bool: "a boole
 
 
 def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every value that cannot be used: its keys from the top, and what is wrong with it."""
+    """All invalid values: the keys from the top, and the fault."""
     yield from _table(config, TOP, ())
     yield from _approval(config, ())
     for key in ("profiles", "model_providers"):
@@ -41,7 +41,7 @@ def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def model_faults(entry: object) -> Iterator[str]:
-    """What is wrong with an entry of a model catalogue, each with its key."""
+    """The faults of an entry of a model catalogue, each with its key."""
     if not isinstance(entry, Mapping):
         yield f"invalid type: {describe(entry)}, expected a map"
         return

@@ -1,13 +1,13 @@
-"""The error of a configuration that cannot be used, and the words of its messages."""
+"""The error of an invalid configuration, and the words of its messages."""
 
 from pathlib import Path
 
 
 class ConfigError(Exception):
-    """A configuration cannot be used.
+    """A configuration is invalid.
 
-    `str()` is a full sentence with the place (`FILE:LINE:COLUMN: …`); `reason` is the same without it. `line` and
-    `column` count from 1 and are None where the fault is not in a file, or its place is unknown.
+    `str()` is a full sentence with the place (`FILE:LINE:COLUMN: …`); `reason` is the sentence without it. `line` and
+    `column` count from 1; they are None if the fault is not in a file, or its place is unknown.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`config/read`: the settings as a client is shown them, in the words of the app-server protocol."""
+"""The answer to `config/read`: the settings in the form of the app-server protocol."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,15 @@ from spindle.storage.config.effective import Config
 from spindle.storage.config.known import SHOWN, SHOWN_PROFILE, SHOWN_PROVIDER, SHOWN_WORKSPACE_WRITE
 from spindle.storage.config.layers import origins
 
-# Always a table, so that a client can look into them.
+# Always tables, as clients read their members.
 _TABLES = ("profiles", "marketplaces", "plugins", "mcp_servers", "model_providers", "features")
 
 
 def config_read(config: Config, include_layers: bool = False) -> dict[str, Any]:
     """The JSON answer to `config/read`.
 
-    `config` holds the merged settings before any profile, unknown keys included, with null for known keys that are not
-    set; `origins` the layer of every leaf; `layers` all layers, strongest first, and only if asked for.
+    `config` has the merged settings before any profile, with unknown keys, and null for known keys that are not set;
+    `origins` the layer of each leaf; `layers` all layers, strongest first, only on request.
     """
     shown: dict[str, Any] = dict.fromkeys(SHOWN)
     shown |= {key: {} for key in _TABLES}
@@ -23,7 +23,7 @@ def config_read(config: Config, include_layers: bool = False) -> dict[str, Any]:
     if shown["tools"] is not None:
         tools: dict[str, Any] = shown["tools"]
         search: Any = tools.get("web_search")
-        # Once a boolean; clients expect a table or null.
+        # Formerly a boolean; clients expect a table or null.
         shown["tools"] = {"view_image": None, **tools, "web_search": None if isinstance(search, bool) else search}
     if shown["sandbox_workspace_write"] is not None:
         shown["sandbox_workspace_write"] = {**SHOWN_WORKSPACE_WRITE, **shown["sandbox_workspace_write"]}

@@ -1,4 +1,4 @@
-"""Which variables of the environment hold credentials, as far as the configuration says."""
+"""The environment variables with credentials, by the configuration."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
@@ -11,9 +11,9 @@ _HEADERS: Final = "env_http_headers"
 
 
 def key_variables(raw: Mapping[str, Any], layers: Iterable[Layer]) -> frozenset[str]:
-    """The variables that providers and MCP servers take keys, tokens and headers from, in use or not.
+    """The variables from which providers and MCP servers take keys, tokens and headers, whether they are used or not.
 
-    Each layer counts for itself: a project cannot reveal the variable of a provider by naming another in its place.
+    Each layer counts by itself: a project cannot reveal a provider's variable by naming another one.
     """
     tables = [raw, *(layer.config for layer in layers if layer.disabled_reason is None)]
     return frozenset(name for table in tables for name in _named(table))

@@ -1,4 +1,4 @@
-"""Changing config.toml: what the user wrote stays as it is, comments and order included."""
+"""Edit config.toml, and keep the user's text, comments and order."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
-    """Apply `change` to the parsed file and put the result in its place, whole or not at all. Blocking.
+    """Apply `change` to the parsed file and replace the file atomically. Blocking.
 
-    A file that does not exist is begun empty. One writer at a time, by a lock on a file beside it. It is on disk when this
-    returns. Raises ConfigError for a file that is no TOML, and OSError.
+    A missing file starts empty. A lock file allows one writer at a time. The result is fsynced. Raises ConfigError for
+    a file that is not TOML, and OSError.
     """
     import tomlkit
 
@@ -36,9 +36,9 @@ def edit(path: Path, change: Callable[[TOMLDocument], None]) -> None:
 
 
 def set_values(path: Path, values: Mapping[Sequence[str], str]) -> None:
-    """Set texts in the file: the keys that lead to each -> the text. As `edit`; nothing else that the file says changes.
+    """Set strings in the file: keys from the top -> the string. As `edit`; no other value of the file changes.
 
-    Raises ConfigError, also where the file is written in such a way that a value cannot be set in it.
+    Raises ConfigError, also if the file has a form in which a value cannot be set.
     """
 
     def changed(text: str) -> str:
@@ -59,7 +59,7 @@ def _rewrite(path: Path, change: Callable[[str], str]) -> None:
         except UnicodeDecodeError:
             raise ConfigError("the file is not UTF-8", path) from None
         content = change(text).encode()
-        target = Path(os.path.realpath(path))  # what a link leads to keeps its place, and its mode
+        target = Path(os.path.realpath(path))  # the target of a link is replaced, and keeps its mode
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else PRIVATE
         replace(target, content, mode)
 
@@ -75,7 +75,7 @@ def _parsed(text: str, path: Path) -> TOMLDocument:
 
 
 def _with_value(text: str, keys: Sequence[str], value: str, path: Path) -> str:
-    """The text of a file with a value set in its place, or in a table at the end: whichever says this and nothing else new."""
+    """The text of a file with a value set in place, or in a table at the end: the one of the two that changes nothing else."""
     import tomlkit
 
     _parsed(text, path)
@@ -99,7 +99,7 @@ def _with_value(text: str, keys: Sequence[str], value: str, path: Path) -> str:
 
 
 def _in_place(text: str, keys: Sequence[str], value: str) -> str | None:
-    """None where the library cannot do it: it loses its way among dotted keys and tables in several pieces."""
+    """None if the library fails: it has faults with dotted keys and with tables in several pieces."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
     from tomlkit.items import InlineTable

@@ -1,4 +1,4 @@
-"""The settings in force for one working directory."""
+"""The effective settings for one working directory."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from spindle.storage.config.programs import Pinned
 
 Scope: TypeAlias = tuple[str, str] | None
-"""What a refusal is about: a table of one name, which may not be in use, or all of the settings."""
+"""The scope of a refusal: a named table, which may be unused, or all settings."""
 SCOPED: Final = ("model_providers", "permissions")
 
 FORMER_NAMES: Final[Mapping[str, Sequence[str]]] = {
     "multi_agent": ("collab",),
     "unified_exec": ("experimental_use_unified_exec_tool",),
 }
-"""Features that have been called otherwise."""
+"""Former names of features."""
 
 
 @frozen
 class WorkspaceWrite:
-    """`[sandbox_workspace_write]`: what a workspace-write sandbox may do beyond its working directory."""
+    """`[sandbox_workspace_write]`: the permissions of a workspace-write sandbox beyond its working directory."""
 
     writable_roots: Sequence[str] = ()
     network_access: bool = False
@@ -45,9 +45,9 @@ class WorkspaceWrite:
 
 @frozen
 class Config:
-    """Merged settings. `merged` is what the layers say, `raw` the same with the chosen profile applied.
+    """Merged settings. `merged` has the layers' values, `raw` the same with the chosen profile applied.
 
-    The typed properties read `raw`; None means not set. `trust` is what the user said about the project, if anything.
+    The typed properties read `raw`; None means not set. `trust` is the user's decision about the project, if any.
     """
 
     raw: Mapping[str, Any]
@@ -56,32 +56,32 @@ class Config:
     cwd: Path | None
     trust: Trust | None
     model_catalog: Sequence[Mapping[str, Any]] | None = None
-    """The entries of `model_catalog_json`, checked; None where it is not set."""
+    """The checked entries of `model_catalog_json`; None if it is not set."""
     texts: Mapping[str, str] = field(factory=dict[str, str])
-    """Key -> what the file says that it names (`texts.FILES`)."""
+    """Key -> the text of its file (`texts.FILES`)."""
     requirements: Requirements = NOTHING
-    """What the administrator demands. Features, web search, login shells and MCP servers are held to it here."""
+    """The administrator's requirements. Here they apply to features, web search, login shells and MCP servers."""
     notes: Sequence[Note] = ()
     """Settings that have no effect."""
     refusals: Mapping[Scope, ConfigError] = field(factory=dict[Scope, ConfigError])
-    """What is wrong with asking for what is not supported: with a provider, with a permission profile, or (None) at all."""
+    """The refusals of unsupported settings: of a provider, of a permission profile, or (None) of all."""
     _providers: Mapping[str, Provider] = field(init=False, repr=False, eq=False)
 
     permission_profile: Mapping[str, Any] | None = field(init=False, repr=False, eq=False)
-    """What `default_permissions` asks for; None where `sandbox_mode` decides."""
+    """The permission profile of `default_permissions`; None if `sandbox_mode` decides."""
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_providers", providers(self.raw))
         object.__setattr__(self, "permission_profile", chosen(self.raw, self.layers))
 
     def check(self) -> None:
-        """Raises ConfigError where no thread can run with these settings, because something in force is not supported."""
+        """Raise ConfigError if no thread can run with these settings, because one in force is not supported."""
         self._refuse(None)
         if self.permission_profile is not None:
             self._refuse(("permissions", str(self.raw["default_permissions"])))
 
     def check_provider(self, name: str) -> None:
-        """Raises ConfigError where no thread can be answered by this provider."""
+        """Raise ConfigError if this provider cannot be used."""
         provider = self._providers.get(name)
         if provider is None:
             raise ConfigError(f"Model provider `{name}` not found")
@@ -92,7 +92,7 @@ class Config:
             raise ConfigError('`forced_login_method = "chatgpt"`: only logins with an API key are supported')
 
     def profile(self, name: str) -> Mapping[str, Any]:
-        """The permission profile of a name. Raises ConfigError."""
+        """The permission profile of this name. Raises ConfigError."""
         self._refuse(("permissions", name))
         return named(self.raw, name)
 
@@ -101,16 +101,16 @@ class Config:
             raise ConfigError(error.reason, error.path, error.line, error.column)
 
     def providers(self) -> Mapping[str, Provider]:
-        """Every usable provider by id."""
+        """All usable providers by id."""
         return self._providers
 
     @property
     def provider(self) -> Provider:
-        """The provider that `model_provider` names."""
+        """The provider whose id is `model_provider`."""
         return self._providers[self.model_provider]
 
     def mcp_servers(self) -> Mapping[str, McpServerConfig]:
-        """Every configured MCP server by name, disabled ones included; one that is not allowed is disabled."""
+        """All configured MCP servers by name, with disabled ones. A server that is not allowed is disabled."""
         allows = self.requirements.allows_server
         return {
             name: evolve(
@@ -126,7 +126,7 @@ class Config:
         return next((project.pins[keys] for project in projects if keys in project.pins), None)
 
     def features(self, name: str, default: bool) -> bool:
-        """Whether `[features]` switches `name` on, which may go by an older name; a requirement decides."""
+        """Whether `[features]` enables `name`, also under a former name. A requirement has precedence."""
         for switches in (self.requirements.features, self.table("features")):
             for called in (name, *FORMER_NAMES.get(name, ())):
                 value: object = switches.get(called)
@@ -138,18 +138,18 @@ class Config:
         return former if isinstance(former, bool) else default
 
     def offers_tool(self, name: str) -> bool:
-        """Whether `[tools]` lets the model have a tool."""
+        """Whether `[tools]` enables a tool."""
         value = self.table("tools").get(name)
         return (cast("dict[str, object]", value).get("enabled") if isinstance(value, dict) else value) is not False
 
     def table(self, key: str) -> Mapping[str, Any]:
-        """A table of the settings, empty where it is not set."""
+        """A table of the settings, empty if it is not set."""
         value: object = self.raw.get(key)
         return mapping(value)
 
     @property
     def key_variables(self) -> frozenset[str]:
-        """The variables of the environment that hold credentials, by the names that providers and MCP servers give them."""
+        """The environment variables with credentials, as providers and MCP servers name them."""
         return key_variables(self.raw, self.layers)
 
     @property
@@ -167,12 +167,12 @@ class Config:
 
     @property
     def approval_policy(self) -> str | Mapping[str, Any] | None:
-        """A word, or the table of a granular policy."""
+        """A string, or the table of a granular policy."""
         return self.raw.get("approval_policy")
 
     @property
     def approvals_reviewer(self) -> str:
-        """Who is asked: the user, whatever is wanted, because there is no other reviewer."""
+        """The reviewer of approvals: always the user, as there is no other."""
         return "user"
 
     @property
@@ -208,7 +208,7 @@ class Config:
 
     @property
     def tool_output_token_limit(self) -> int | None:
-        """Tokens of a tool's output that a model is shown."""
+        """The most tokens of a tool's output for the model."""
         return self.raw.get("tool_output_token_limit")
 
     @property
@@ -235,7 +235,7 @@ class Config:
 
     @property
     def web_search(self) -> str:
-        """`disabled`, `cached` or `live`, whichever is wanted and allowed."""
+        """`disabled`, `cached` or `live`: the wanted mode, if it is allowed."""
         off = self.table("tools").get("web_search") is False
         wanted: str = self.raw.get("web_search") or ("disabled" if off else "cached")
         allowed = self.requirements.web_search_modes
@@ -249,7 +249,7 @@ class Config:
 
     @property
     def instructions(self) -> str | None:
-        """The base instructions; the text of a file comes first."""
+        """The base instructions; a file has precedence."""
         return self.texts.get("model_instructions_file") or self.raw.get("instructions")
 
     @property
@@ -258,7 +258,7 @@ class Config:
 
     @property
     def compact_prompt(self) -> str | None:
-        """What the model is asked for a compaction; the text of a file comes last."""
+        """The prompt of a compaction; a file has the lowest precedence."""
         return self.raw.get("compact_prompt") or self.texts.get("experimental_compact_prompt_file")
 
     @property
@@ -267,7 +267,7 @@ class Config:
 
     @property
     def project_doc_max_bytes(self) -> int:
-        """How many bytes of a project's AGENTS.md files are used; 0 switches them off."""
+        """The most bytes of a project's AGENTS.md files; 0 disables them."""
         value = self.raw.get("project_doc_max_bytes")
         return 32 * 1024 if value is None else max(int(value), 0)
 
@@ -281,22 +281,22 @@ class Config:
 
     @property
     def thread_unload_delay_secs(self) -> int | None:
-        """Seconds that a thread nobody is subscribed to stays loaded; None leaves it to the kind of leaving."""
+        """Seconds that a thread without subscribers stays loaded; None depends on how the last one left."""
         return self.raw.get("thread_unload_delay_secs")
 
     @property
     def on_unsubscribe(self) -> Literal["finish", "interrupt"]:
-        """What becomes of a running turn when the last subscriber leaves."""
+        """What happens to a running turn when the last subscriber leaves."""
         return self.raw.get("on_unsubscribe") or "finish"
 
     @property
     def durability(self) -> Literal["turn", "item", "os"]:
-        """What is followed by an fsync: each turn, each item, or nothing."""
+        """When to fsync: after each turn, after each item, or never."""
         return self.raw.get("durability") or "turn"
 
     @property
     def offline_script(self) -> str | None:
-        """Path of the script that the offline model plays."""
+        """The path of the offline model's script."""
         return self.raw.get("offline_script")
 
 

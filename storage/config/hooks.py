@@ -1,10 +1,10 @@
-"""Hooks as they are configured: `hooks.json` beside a layer's config.toml, and the tables `[hooks]` in it (Codex 0.124).
+"""The configured hooks: `hooks.json` beside a layer's config.toml, and `[hooks]` in it (Codex 0.124).
 
 Both have the same form: for each event a list of groups, each with a matcher and the commands that run when it matches.
-What a weaker layer says is not replaced by a stronger one: all of it counts.
+A stronger layer does not replace the hooks of a weaker one: all count.
 
-A project's hook runs if the user has approved it as it is. As in Codex 0.171 its hash stands for that, in
-`[hooks.state."<key>"]` of the user's config.toml, where a hook can be switched off too.
+A project's hook runs if the user has approved it unchanged. As in Codex 0.171 its hash in `[hooks.state."<key>"]` of
+the user's config.toml is the approval; a hook can also be disabled there.
 """
 
 import json
@@ -31,9 +31,9 @@ from spindle.storage.config.project import BELOW, Project
 from spindle.storage.outside import TEXT, read_file
 
 DEFAULT_TIMEOUT: Final = 600
-"""Seconds that a hook may take, where it does not say."""
+"""The default timeout of a hook, in seconds."""
 FLAGS_FILE: Final = "/<session-flags>/config.toml"
-"""Stands for the file of hooks that a request or the command line brings."""
+"""Replaces the file name for hooks from a request or the command line."""
 
 _MATCHED: Final = frozenset(("preToolUse", "permissionRequest", "postToolUse", "sessionStart"))
 _WORDS: Final = re.compile(r"[A-Za-z0-9_|]+")
@@ -49,10 +49,11 @@ _SOURCES: Final[Mapping[str, HookSource]] = {
 
 @frozen(kw_only=True)
 class HookHandler:
-    """A hook that can run. `timeout` is in seconds; `order` counts all hooks of a configuration, from 0.
+    """A hook that can run. `timeout` is in seconds; `order` numbers all hooks of a configuration, from 0.
 
-    `key` tells it from all others: its file, its event, and its place among the event's; `hash` is what Codex approves it by.
-    Only those run that are `enabled` and trusted. What a project's hook names has to be as it is `pinned` when it runs.
+    `key` identifies it: its file, its event, and its position there; `hash` identifies its content for an approval.
+    Only hooks that are `enabled` and trusted run. The files that a project's hook names must be as `pinned` when it
+    runs.
     """
 
     event: HookEventName
@@ -69,27 +70,28 @@ class HookHandler:
     trust: HookTrustStatus = "trusted"
     pinned: Pinned | None = None
     place: Place | None = None
-    """Where a project's hook is written, if that is plain to see."""
+    """The place of a project's hook in its file, if it can be found."""
 
     @property
     def runs(self) -> bool:
-        """Whether it may run."""
+        """Whether the hook may run."""
         return self.enabled and self.trust == "trusted"
 
     def matches(self, *names: str) -> bool:
-        """Whether it is for something that goes by any of `names`."""
+        """Whether its matcher matches one of `names`."""
         if self.matcher is None or self.matcher in ("", "*"):
             return True
-        if _WORDS.fullmatch(self.matcher):  # no expression, but the names themselves
+        if _WORDS.fullmatch(self.matcher):  # not an expression, but plain names
             return not set(self.matcher.split("|")).isdisjoint(names)
         return any(_pattern(self.matcher).search(name) for name in names)
 
 
 @frozen
 class HookConfig:
-    """The hooks of a working directory, in the order in which clients are notified of them.
+    """The hooks of a working directory, in the order of their notifications.
 
-    `listed` are all, `handlers` those that may run; `warnings` say what is not one of them, `notes` what is not approved.
+    `listed` are all, `handlers` those that may run; `warnings` are about invalid entries, `notes` about hooks that are
+    not approved.
     """
 
     listed: Sequence[HookHandler] = ()
@@ -129,7 +131,7 @@ class _State:
 
 
 def hook_config(config: Config) -> HookConfig:
-    """The hooks of `config`; none where its features switch them off. Blocks on the disk, does not raise."""
+    """The hooks of `config`; none if its features disable them. Blocking; never raises."""
     if not (config.features("codex_hooks", True) and config.features("hooks", True)):
         return HookConfig()
     handlers: list[HookHandler] = []
@@ -148,7 +150,7 @@ def hook_config(config: Config) -> HookConfig:
 
 @frozen
 class _Source:
-    """The events of one file; `data` is the text that they are from, where it is at hand."""
+    """The events of one file; `data` is the file's text, if available."""
 
     path: str
     events: Mapping[str, object]
@@ -156,7 +158,7 @@ class _Source:
 
 
 def _sources(layer: Layer, warnings: list[str]) -> list[_Source]:
-    """What a layer's `hooks.json` says, and its config.toml."""
+    """The hooks in a layer's `hooks.json` and in its config.toml."""
     toml = _toml_file(layer)
     found: list[_Source] = []
     if layer.source["type"] != "sessionFlags":
@@ -177,9 +179,9 @@ def _sources(layer: Layer, warnings: list[str]) -> list[_Source]:
 
 
 def _states(config: Config, warnings: list[str]) -> Mapping[str, _State]:
-    """`[hooks.state]` as the user has it: what is said of single hooks, by their keys. A project says nothing of its own.
+    """The user's `[hooks.state]`: settings of single hooks, by key. A project's own is ignored.
 
-    A hook of which something unreadable is said does not run.
+    A hook with an unreadable state does not run.
     """
     found: dict[str, object] = {}
     for layer in reversed(config.layers):
@@ -202,7 +204,7 @@ def _states(config: Config, warnings: list[str]) -> Mapping[str, _State]:
 def _trusted(
     handler: HookHandler, state: _State | None, project: Project | None, source: _Source, notes: list[Note]
 ) -> HookHandler:
-    """The hook with what the user has said of it; `notes` gets why one of a project does not run."""
+    """The hook with the user's state; if a project's hook does not run, the reason is added to `notes`."""
     state = _State() if state is None else state
     handler = evolve(handler, enabled=state.enabled is not False)
     if project is None:
@@ -226,7 +228,7 @@ def _trusted(
 
 
 def _pinned(handler: HookHandler, program: Program, project: Project) -> Pinned | str:
-    """A hook whose hash is approved, with its files. Where Codex has approved it, they are those that were found first."""
+    """A hook with an approved hash, and its files. If Codex approved it, they are the files as first found."""
     approval = project.approved.get(handler.key)
     if approval is None or approval.hash != handler.hash:
         try:
@@ -263,7 +265,7 @@ def _from_json(file: Path, warnings: list[str]) -> _Source:
 
 
 def _handlers(order: int, warnings: list[str], source: _Source, layer: Layer) -> list[HookHandler]:
-    """The hooks of one file, counted from `order`. One that has a fault somewhere has no hooks at all."""
+    """The hooks of one file, numbered from `order`. A file with a fault has no hooks."""
     path = source.path
     try:
         groups: dict[HookEventName, Sequence[_Group]] = {
@@ -301,7 +303,7 @@ def _handlers(order: int, warnings: list[str], source: _Source, layer: Layer) ->
 
 
 def _hash(event: HookEventName, matcher: str | None, hook: _Command, timeout: int) -> str:
-    """What Codex 0.171 knows the content of a hook by."""
+    """The hash of a hook's content, as in Codex 0.171."""
     known = {
         "type": hook.type,
         "command": hook.command,
@@ -322,7 +324,7 @@ def _listed(groups: Mapping[HookEventName, Sequence[_Group]]) -> Iterator[tuple[
 
 
 def _refusal(hook: _Command, matcher: str | None, path: str) -> str | None:
-    """What is told of a hook that cannot run."""
+    """The warning for a hook that cannot run."""
     if matcher and matcher != "*":
         try:
             _pattern(matcher)
@@ -343,12 +345,12 @@ def _pattern(matcher: str) -> re.Pattern[str]:
 
 
 def snake(event: HookEventName) -> str:
-    """The event's name with underscores, as keys have it."""
+    """The event's name in snake case, as in keys."""
     return re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", event)
 
 
 def notify_program(config: Config) -> Sequence[str]:
-    """The program of the key `notify` and its arguments, if there is one."""
+    """The program and arguments in the key `notify`, if set."""
     words: Any = config.raw.get("notify")
     if not isinstance(words, list):
         return ()

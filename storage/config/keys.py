@@ -1,7 +1,7 @@
-"""What becomes of each key of config.toml: the one table of what is served, refused, or harmless to pass over.
+"""The keys of config.toml: the only table of which are served, refused, or harmless to ignore.
 
-The names are those of Codex 0.124 to 0.171 and our own. A dotted name stands for a key in a table, `*` for any name. What is
-said of a table holds for what is in it, unless that has an entry of its own. A key that is in no entry is unknown.
+The names are those of Codex 0.124 to 0.171 and Spindle's own. A dotted name is a key in a table, `*` is any name. An
+entry for a table applies to its members without an entry. A key without an entry is unknown.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from spindle.storage.config.mcp_servers import KEYS as MCP_KEYS
 
 
 class Standing(Enum):
-    """What becomes of a key."""
+    """How a key is treated."""
 
     SERVED = "served"
-    """It has its effect."""
+    """It is in effect."""
     REFUSED = "refused"
-    """It restricts what may happen, or is needed for it, and is not supported: no thread starts that it would hold for."""
+    """A restriction, or a condition of one, that is not supported: threads to which it applies do not start."""
     OWN = "harmless"
-    """It is a client's own affair, or about something that does not exist here."""
+    """It concerns only clients, or something that does not exist here."""
     UNSERVED = "harmless, with a warning"
-    """It has no effect, which the user is told of."""
+    """It has no effect; the user gets a warning."""
     UNKNOWN = "unknown"
-    """The same: it is misspelt, or of another version."""
+    """As UNSERVED: misspelt, or of another version."""
 
 
 _SERVED: Final = """
@@ -170,7 +170,7 @@ features.utc_environment_date features.wake_on_agent_messages
 STRICT: Final = frozenset(
     ("sandbox_workspace_write", "permissions.*", "shell_environment_policy", "tools.web_search", "model_providers.*")
 )
-"""Tables that say what may happen and who is told: a key in them that is unknown is refused, as it may be a restriction."""
+"""Tables of permissions and notifications. An unknown key in them is refused, as it may be a restriction."""
 
 KEYS: Final[Mapping[str, Standing]] = {
     **dict.fromkeys(_SERVED.split(), Standing.SERVED),
@@ -179,7 +179,7 @@ KEYS: Final[Mapping[str, Standing]] = {
     **dict.fromkeys(_OWN.split(), Standing.OWN),
     **dict.fromkeys(_UNSERVED.split(), Standing.UNSERVED),
 }
-"""Every key that is known."""
+"""All known keys."""
 
 Judged: TypeAlias = tuple[tuple[str, ...], Standing]
 
@@ -209,7 +209,7 @@ def _tree() -> _Node:
 
 
 def judged(table: Mapping[str, object]) -> Iterator[Judged]:
-    """The keys of a configuration that are not simply served, from the top, each with what becomes of it."""
+    """The keys of a configuration that are not served, from the top, each with its treatment."""
     return _judged(table, _tree(), ())
 
 
@@ -228,7 +228,7 @@ def _judged(table: Mapping[str, object], node: _Node, at: tuple[str, ...]) -> It
 
 
 def _asks(value: object) -> bool:
-    """Whether a value asks for anything: what is off or empty does not."""
+    """Whether a value asks for something: false and empty values do not."""
     if isinstance(value, dict) and cast("dict[str, object]", value).get("enabled") is False:
         return False
     return value not in (None, False, "", [], {})

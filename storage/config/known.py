@@ -1,12 +1,12 @@
-"""The keys that are looked at: their types, and the set that config/read always shows.
+"""The types of the known keys, and the keys that config/read always shows.
 
-The names are those of Codex's config.toml; keys that only Spindle knows are in `OWN`.
+The names are those of Codex's config.toml; `OWN` has Spindle's own keys.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-# A type, or the admissible words.
+# A type, or the valid strings.
 Kind: TypeAlias = type | tuple[str, ...]
 
 _EFFORT: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
@@ -109,7 +109,7 @@ MODEL: Final[Mapping[str, Kind]] = {
     "truncation_policy.limit": int,
     "base_instructions": str,
 }
-"""What is looked at of an entry of `model_catalog_json`."""
+"""The members that are read of an entry of `model_catalog_json`."""
 
 PROVIDER: Final[Mapping[str, Kind]] = {
     "name": str,
@@ -130,7 +130,7 @@ PROVIDER: Final[Mapping[str, Kind]] = {
 
 AGENT_ROLE: Final[Mapping[str, Kind]] = {"description": str, "config_file": str, "nickname_candidates": list}
 
-# Shown as null by config/read when unset; the order clients see.
+# Keys that config/read shows as null when unset, in the order for clients.
 SHOWN: Final[Sequence[str]] = (
     "model",
     "review_model",
@@ -214,7 +214,7 @@ SHOWN: Final[Sequence[str]] = (
     "zsh_path",
 )
 
-# What config/read shows for a table's missing members: of tables that are set, and of each profile and provider.
+# The values that config/read shows for missing members of a set table, of each profile and of each provider.
 SHOWN_WORKSPACE_WRITE: Final[Mapping[str, object]] = {
     "writable_roots": (),
     "network_access": False,

@@ -25,8 +25,9 @@ Trust: TypeAlias = Literal["trusted", "untrusted"]
 class Layer:
     """One source of settings.
 
-    `source` is the JSON that names it to clients (`{"type": "user", "file": …}`). A disabled layer is shown, with the
-    reason, but does not count. `project` is set for the layer of a project that counts; `config` is then what counts of it.
+    `source` is its JSON name for clients (`{"type": "user", "file": …}`). A disabled layer is shown, with the reason,
+    but does not count. `project` is set for a project's layer that counts; `config` then has only its settings that
+    count.
     """
 
     source: Mapping[str, Any]
@@ -36,16 +37,16 @@ class Layer:
 
     @property
     def version(self) -> str:
-        """A hash of the content, not of the text: comments and order do not change it."""
+        """A hash of the values: comments and order do not change it."""
         return hash_of(self.config)
 
     def metadata(self) -> Mapping[str, Any]:
-        """Name and version, as `origins` gives them."""
+        """Name and version, as in `origins`."""
         return {"name": self.source, "version": self.version}
 
 
 def merge(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables are merged key by key; anything else of the stronger one replaces the weaker one."""
+    """Merge tables key by key; other values of the stronger one replace those of the weaker one."""
     merged = dict(weaker)
     for key, value in stronger.items():
         old: Any = merged.get(key)
@@ -66,7 +67,7 @@ def merge_layers(layers: Sequence[Layer]) -> dict[str, Any]:
 
 
 def origins(layers: Sequence[Layer]) -> dict[str, Mapping[str, Any]]:
-    """Dotted path of every leaf -> the layer it comes from; elements of a list are leaves with their index."""
+    """Dotted path of each leaf -> its layer. Elements of a list are leaves with their index."""
     found: dict[str, Mapping[str, Any]] = {}
     for layer in reversed(layers):
         if layer.disabled_reason is not None:
@@ -78,7 +79,7 @@ def origins(layers: Sequence[Layer]) -> dict[str, Mapping[str, Any]]:
 
 
 def nest(overrides: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Dotted overrides as tables; a later one wins, a null one is left out. Raises ConfigError for one nested too deeply."""
+    """Dotted overrides as tables. A later override wins; null ones are omitted. Raises ConfigError if nested too deeply."""
     root: dict[str, Any] = {}
     for dotted, value in overrides:
         if value is None:
@@ -99,12 +100,12 @@ def nest(overrides: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def project_root(cwd: Path, markers: Sequence[str] = (".git",)) -> Path:
-    """The nearest folder at or above `cwd` that holds one of `markers`, else `cwd` itself. Blocks on the disk.
+    """The nearest folder at or above `cwd` with one of `markers`, else `cwd`. Blocking.
 
-    What another user has put into a folder like /tmp marks nothing.
+    A marker that another user put into a folder like /tmp does not count.
     """
     for folder in (cwd, *cwd.parents):
-        found = [marker for marker in markers if os.path.exists(folder / marker)]  # False for a name that no file can have
+        found = [marker for marker in markers if os.path.exists(folder / marker)]  # False for an impossible file name
         if not all(planted(folder / marker) for marker in found):
             return folder
     return cwd
@@ -119,7 +120,7 @@ def folders_up(cwd: Path, root: Path) -> list[Path]:
 
 
 def trust_of(projects: object, *folders: Path) -> Trust | None:
-    """The `trust_level` that `[projects."<folder>"]` gives to the first of `folders` it names."""
+    """The `trust_level` in `[projects."<folder>"]` of the first of `folders` that has one."""
     if not isinstance(projects, dict):
         return None
     table = cast("dict[str, object]", projects)

@@ -1,4 +1,4 @@
-"""From files to settings. Files are parsed once and again only when they change."""
+"""Load settings from files. A file is parsed again only after a change."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _ABSENT = _Parsed((0, 0, 0), b"", _NOTHING)
 
 @frozen
 class _Evaluated:
-    """What follows from layers alone."""
+    """Values that depend on the layers only."""
 
     layers: Sequence[Layer]
     merged: Mapping[str, Any]
@@ -69,15 +69,15 @@ class _Evaluated:
     refusals: Mapping[Scope, ConfigError]
 
     def holds_for(self, layers: Sequence[Layer]) -> bool:
-        """Whether `layers` say the same."""
+        """Whether `layers` are equal."""
         return len(layers) == len(self.layers) and all(map(_alike, layers, self.layers))
 
 
 class ConfigLoader:
-    """Loads the settings of one home. Blocks on the disk; may be shared by worker threads.
+    """Loads the settings of one home. Blocking; may be shared by worker threads.
 
-    `overrides` hold for every load: the command line's `-c key=value`, parsed (`parse_override`). Beside `system_file`
-    lies `requirements.toml`.
+    `overrides` apply to each load: the command line's `-c key=value`, parsed (`parse_override`). `requirements.toml` is
+    beside `system_file`.
     """
 
     def __init__(
@@ -97,16 +97,16 @@ class ConfigLoader:
 
     @cached_property
     def approvals(self) -> Approvals:
-        """What the user has approved of projects."""
+        """The user's approvals of projects' settings."""
         from spindle.storage.config.approvals import Approvals
 
         return Approvals(self.home)
 
     def load(self, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:
-        """The settings in force in `cwd` (None: without project layers), `overrides` strongest of all.
+        """The settings for `cwd` (None: without project layers); `overrides` are the strongest.
 
-        A profile counts more than the files and less than overrides. Raises ConfigError, which names the file and the
-        place; OSError for a file that exists and cannot be read.
+        A profile is stronger than the files and weaker than overrides. Raises ConfigError with the file and the place,
+        OSError for an existing file that cannot be read.
         """
         demanded = self.requirements()
         flags = nest([*self.overrides, *overrides])
@@ -132,15 +132,15 @@ class ConfigLoader:
         )
 
     def root(self, cwd: Path) -> Path:
-        """The folder of the project that `cwd` lies in. Raises ConfigError, OSError."""
+        """The root folder of the project that contains `cwd`. Raises ConfigError, OSError."""
         return _root(cwd, merge_layers([Layer({"type": "sessionFlags"}, nest(self.overrides)), *self._below()]))
 
     def read(self, file: Path) -> Mapping[str, Any]:
-        """All that a configuration file says, whether it counts or not. Raises ConfigError, OSError."""
+        """The whole content of a configuration file, whether it counts or not. Raises ConfigError, OSError."""
         return self._read(file)
 
     def place(self, file: Path, keys: tuple[str, ...]) -> tuple[int, int] | None:
-        """Line and column, from 1, where a file that has been read names a key first."""
+        """Line and column, from 1, of the first mention of a key in a file that was read."""
         return self._place(file, keys, find=find_key)
 
     def _below(self) -> list[Layer]:
@@ -158,7 +158,7 @@ class ConfigLoader:
         return _Evaluated(layers, merged, raw, noted, self._refusals(raw, layers))
 
     def requirements(self) -> Requirements:
-        """What the administrator demands. Raises ConfigError, OSError."""
+        """The administrator's requirements. Raises ConfigError, OSError."""
         path = self.requirements_file
         if os.path.exists(older := path.with_name("managed_config.toml")):
             raise ConfigError("this older form of an administrator's demands is not supported; use requirements.toml", older)
@@ -168,10 +168,10 @@ class ConfigLoader:
         return known[1]
 
     def overlay(self, config: Config, file: str) -> tuple[Config, Mapping[str, Any]]:
-        """(`config` with the settings of the file of an agent's role over it; those settings).
+        """(`config` overridden by the settings in the file of an agent's role, those settings).
 
-        The file is relative to the one that names it. Raises ConfigError, also where there is no such file, or where it is a
-        project's and not as it was approved; OSError.
+        The file is relative to the one that names it. Raises ConfigError, also for a missing file, or a project's file
+        that is not approved; OSError.
         """
         layer = _saying(config.layers, lambda table: _names_role(table, file))
         path = self._beside(layer) / Path(file).expanduser()
@@ -191,7 +191,7 @@ class ConfigLoader:
         return changed, over
 
     def defaults(self) -> Config:
-        """The settings when nothing is configured, to go on with beside a broken file."""
+        """The default settings, used while a file is invalid."""
         system = Layer({"type": "system", "file": str(self.system_file)}, {})
         user = Layer({"type": "user", "file": str(self.home.config_file)}, {})
         nothing: dict[str, Any] = {}
@@ -214,7 +214,7 @@ class ConfigLoader:
         return said
 
     def _folder(self, layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Path:
-        """Where a relative path starts: at the strongest file that counts and has it; at the home if no file has."""
+        """The base of a relative path: the folder of the strongest file that has it; the home if no file has it."""
         return self._beside(_saying(layers, says))
 
     def _beside(self, layer: Layer | None) -> Path:
@@ -240,7 +240,7 @@ class ConfigLoader:
             try:
                 parsed = self._parse(file)
             except (ConfigError, OSError):
-                # What does not count need not be well-formed, nor a file.
+                # A file that does not count need not be valid.
                 if reason is None:
                     raise
                 parsed = _ABSENT
@@ -256,7 +256,7 @@ class ConfigLoader:
     def _gated(
         self, parsed: _Parsed, file: Path, root: Path, approved: Mapping[str, Approval], *, below: bool
     ) -> tuple[Mapping[str, Any], Project]:
-        # few have a project with settings of its own, and so these are imported here
+        # imported here: few projects have settings
         from spindle.storage.config.approvals import FirstSight
         from spindle.storage.config.project import gated
 
@@ -266,7 +266,7 @@ class ConfigLoader:
         return counts, evolve(project, first_sight=first_sight, data=parsed.data)
 
     def _is_home(self, folder: Path) -> bool:
-        """Whether a `.codex` is the home, by its name or behind a link, and so no project's."""
+        """Whether a `.codex` folder is the home (by name or through a link) and not a project's."""
         try:
             return folder == self.home.path or folder.samefile(self.home.path)
         except OSError:
@@ -279,7 +279,7 @@ class ConfigLoader:
         return f"{folder} {said} in {self.home.config_file}; its .codex folders count once it is trusted."
 
     def _noted(self, layer: Layer) -> Sequence[Note]:
-        """What is to be known of a layer."""
+        """The notes of a layer."""
         path = _file(layer)
         if path is None:
             return notes(layer.config, None, lambda keys: None)
@@ -287,7 +287,7 @@ class ConfigLoader:
         return notes(layer.config, path, partial(self._place, path, find=find_key), left_out)
 
     def _refusals(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[Scope, ConfigError]:
-        """What is refused of the settings in force, one error for each scope."""
+        """The refusals of the settings in force, one error per scope."""
         found: dict[Scope, ConfigError] = {}
         for keys, standing in judged(raw):
             if standing is Standing.REFUSED and keys[0] != "profiles":
@@ -362,7 +362,7 @@ def _saying(layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) 
 
 
 def _alike(one: Layer, other: Layer) -> bool:
-    # a file that has not changed is the same object; overrides are small
+    # an unchanged file gives the same object; overrides are small
     same = one.config is other.config or ("file" not in one.source and one.config == other.config)
     return same and (one.source, one.disabled_reason, one.project) == (other.source, other.disabled_reason, other.project)
 

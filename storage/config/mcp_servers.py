@@ -1,7 +1,7 @@
-"""`[mcp_servers.<name>]`: the MCP servers a thread starts, and what is wrong with their tables.
+"""`[mcp_servers.<name>]`: the MCP servers of a thread, and the faults of their tables.
 
-The keys are those of Codex's config.toml; `shared` is our own. A table with `command` is a server on standard input and
-output, one with `url` is reached over streamable HTTP; keys of the other kind are refused. Unknown keys pass.
+The keys are those of Codex's config.toml; `shared` is Spindle's own. A table with `command` is a stdio server, one with
+`url` a streamable HTTP server; each refuses the other's keys. Unknown keys are accepted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,16 +67,16 @@ class McpServerConfig:
     args: Sequence[str] = ()
     env: Mapping[str, str] = field(factory=dict[str, str])
     env_vars: Sequence[str] = ()
-    """Names of variables that the server gets from our own environment, beyond the few that every server gets."""
+    """More variables that the server gets from our environment, besides the few that each server gets."""
     cwd: str | None = None
     url: str | None = None
     bearer_token_env_var: str | None = None
     http_headers: Mapping[str, str] = field(factory=dict[str, str])
     env_http_headers: Mapping[str, str] = field(factory=dict[str, str])
-    """Header name -> the environment variable that holds its value."""
+    """Header name -> the environment variable with its value."""
     enabled: bool = True
     required: bool = False
-    """Whether a thread fails to start when this server does."""
+    """Whether a thread fails to start if this server does."""
     startup_timeout: float = STARTUP_SECONDS
     tool_timeout: float = TOOL_SECONDS
     enabled_tools: Sequence[str] | None = None
@@ -84,14 +84,14 @@ class McpServerConfig:
     default_tools_approval_mode: ApprovalMode = "auto"
     tool_approval_modes: Mapping[str, ApprovalMode] = field(factory=dict[str, ApprovalMode])
     parallel: bool = False
-    """Whether its tools may be called side by side."""
+    """Whether its tools may be called concurrently."""
     shared: bool = False
-    """Whether one process serves all threads of a runtime that configure it alike."""
+    """Whether one process serves all threads of a runtime with the same configuration of it."""
     pinned: Pinned | None = None
-    """For a project's server: what has to be as it was approved when the server starts."""
+    """For a project's server: the approved program and files, compared when the server starts."""
 
     def offers(self, tool: str) -> bool:
-        """Whether the allow and deny lists let `tool` through."""
+        """Whether the allow and deny lists allow `tool`."""
         return (self.enabled_tools is None or tool in self.enabled_tools) and tool not in self.disabled_tools
 
     def approval_mode(self, tool: str) -> ApprovalMode:
@@ -100,15 +100,16 @@ class McpServerConfig:
 
 
 def mcp_servers(config: Mapping[str, Any]) -> dict[str, McpServerConfig]:
-    """Every configured server by name, disabled ones included, in the order of their names; `config` has been checked."""
+    """All configured servers by name, with disabled ones, ordered by name; `config` is checked."""
     tables = cast("dict[str, dict[str, Any]]", config.get("mcp_servers") or {})
     return {name: _server(name, tables[name]) for name in sorted(tables)}
 
 
 def approve_tool(file: Path, server: str, tool: str) -> None:
-    """Have `tool` of `server` called unasked from now on, in the config.toml that configures the server. Blocking.
+    """Record in the config.toml of the server that `tool` is called without approval from now on. Blocking.
 
-    Raises ConfigError where `file` does not configure it, for half a table would make the whole file unusable; OSError.
+    Raises ConfigError if `file` does not configure the server, as an incomplete table would invalidate the file;
+    OSError.
     """
 
     def change(document: Any) -> None:
@@ -122,7 +123,7 @@ def approve_tool(file: Path, server: str, tool: str) -> None:
 
 
 def mcp_faults(tables: object) -> Iterator[Fault]:
-    """What cannot be used of the `mcp_servers` table: keys from the top, and the reason."""
+    """The faults of the `mcp_servers` table: keys from the top, and the reason."""
     if not isinstance(tables, dict):
         return
     for name, table in cast("dict[str, object]", tables).items():
@@ -223,7 +224,7 @@ def _env_vars(listed: Sequence[Any]) -> Iterator[str]:
     for entry in listed:
         if isinstance(entry, str):
             yield entry
-        elif mapping(entry).get("source", "local") == "local":  # "remote" ones belong to another machine
+        elif mapping(entry).get("source", "local") == "local":  # "remote" variables belong to another machine
             yield cast(str, mapping(entry)["name"])
 
 

@@ -1,7 +1,7 @@
-"""The file that `model_catalog_json` names: the models that there are, in place of the built-in table.
+"""The file of `model_catalog_json`: the models, which replace the built-in table.
 
-Format: `{"models": [{"slug": …, …}, …]}` as Codex 0.124 reads it, and as its provider answers. What is not looked at may be
-missing or have any form.
+Format: `{"models": [{"slug": …, …}, …]}`, as Codex 0.124 reads it and as its provider answers. Members that are not
+read here may be missing or have any form.
 """
 
 import os
@@ -23,7 +23,7 @@ _KEY = "model_catalog_json path"
 
 
 class CatalogFiles:
-    """Reads such files, each again only when it has changed. Blocks on the disk; may be shared by worker threads."""
+    """Reads such files, each again only after a change. Blocking; may be shared by worker threads."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, int, int], Catalog]] = {}

@@ -1,4 +1,4 @@
-"""What a user is to know of a configuration that is in force all the same: settings that have no effect."""
+"""Warnings about a valid configuration: settings without effect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spindle.storage.config.project import LeftOut
 
 MOST: Final = 20
-"""Settings of one file that are named; of more than these it is only said that there are more."""
+"""The most settings of one file that are named; a last note says that there are more."""
 
 Place: TypeAlias = tuple[int, int]
 """Line and column, from 1."""
@@ -24,7 +24,7 @@ Place: TypeAlias = tuple[int, int]
 
 @frozen(kw_only=True)
 class Note:
-    """A setting that has no effect. `path` is its file, None for overrides; `place` is where it begins, if that is known."""
+    """A setting without effect. `path` is its file, None for overrides; `place` is its start, if known."""
 
     text: str
     path: Path | None = None
@@ -44,7 +44,7 @@ def notes(
     find: Callable[[tuple[str, ...]], Place | None],
     left_out: Sequence[LeftOut] = (),
 ) -> Sequence[Note]:
-    """What is to be known of one layer, beside what was left out of it; `find` says where a key is."""
+    """The notes of one layer, with those of its ignored settings; `find` gives the place of a key."""
     found = list(islice(chain(((each.keys, each.text) for each in left_out), _texts(table)), MOST + 1))
     told = [Note(text=text, path=path, place=find(keys)) for keys, text in found[:MOST]]
     if len(found) > MOST:
@@ -53,7 +53,7 @@ def notes(
 
 
 def summary(notes: Sequence[Note]) -> str:
-    """All of it in one text, for a thread's client."""
+    """All notes as one text, for a thread's client."""
     return "\n".join(["Some settings have no effect:", *(f"  {note.where}: {note.text}" for note in notes)])
 
 

@@ -1,19 +1,14 @@
 """`default_permissions` and `[permissions.<name>]`: the permission profile that config.toml asks for.
 
-    default_permissions = "mine"
-    [permissions.mine.filesystem]
-    ":root" = "read"
-    "/home/me/.ssh" = "none"
-    [permissions.mine.filesystem.":project_roots"]
-    "." = "write"
-    "**/.env" = "none"
-    [permissions.mine.network]
-    enabled = true
+default_permissions = "mine" [permissions.mine.filesystem] ":root" = "read" "/home/me/.ssh" = "none"
+[permissions.mine.filesystem.":project_roots"] "." = "write" "**/.env" = "none" [permissions.mine.network] enabled =
+true
 
-The keys are those of Codex's config.toml: paths are absolute, begin with `~`, or are special (`:root`, `:minimal`,
-`:project_roots`, `:tmpdir`, `:slash_tmp`); a table under a path names paths below it; patterns can only take access away.
-What comes out has the form of the protocol's `PermissionProfile`. A special path that is not known grants nothing. Later
-versions call `:project_roots` `:workspace_roots` and `none` `deny`, and have built-in profiles; all of that is taken too.
+The keys are those of Codex's config.toml. Paths are absolute, start with `~`, or are special (`:root`, `:minimal`,
+`:project_roots`, `:tmpdir`, `:slash_tmp`). A table under a path has paths below it; patterns can only remove access.
+The result has the form of the protocol's `PermissionProfile`. An unknown special path grants nothing. Later versions
+write `:workspace_roots` for `:project_roots` and `deny` for `none`, and have built-in profiles; all of that is
+accepted.
 """
 
 from __future__ import annotations
@@ -28,18 +23,18 @@ from spindle.storage.config.layers import Layer
 ACCESS: Final = ("read", "write", "none")
 _PATTERN: Final = frozenset("*?[]")
 _KINDS: Final = {":workspace_roots": "project_roots"}
-"""Names whose kind is not the name without its colon."""
+"""Special names whose kind is not the name without its colon."""
 _OPEN: Final = (("current_working_directory", "write"), ("slash_tmp", "write"), ("tmpdir", "write"))
 _BUILT_IN: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     ":read-only": (("root", "read"),),
     ":workspace": (("root", "read"), *_OPEN),
     ":danger-full-access": (("root", "write"),),
 }
-"""The profiles that later versions of Codex have by themselves."""
+"""The built-in profiles of later versions of Codex."""
 
 
 def chosen(raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[str, Any] | None:
-    """The profile in force; None where `sandbox_mode` decides, because no layer or a weaker one names a profile.
+    """The profile in force; None if `sandbox_mode` decides, because no layer or only a weaker one names a profile.
 
     Raises ConfigError.
     """
@@ -97,7 +92,7 @@ def _path(key: str, below: str | None, access: object) -> dict[str, Any]:
         if below is not None and kind != "project_roots":
             raise ConfigError(f"filesystem path `{key}` does not support nested entries")
         if below is not None and _is_pattern(below, access):
-            return {"type": "glob_pattern", "pattern": below}  # taken from the working directory
+            return {"type": "glob_pattern", "pattern": below}  # relative to the working directory
         below = None if below is None else below.removesuffix("/**")
         return {"type": "special", "value": {"kind": kind} | ({} if below is None else {"subpath": below})}
     path = os.path.expanduser(key)

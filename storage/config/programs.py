@@ -1,4 +1,4 @@
-"""The files of a project that its settings run: found by their names in the settings, compared by their content."""
+"""The project's files that its settings run: found by name in the settings, compared by content."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from attrs import frozen
 from spindle.storage.outside import digest_file
 
 PROGRAM: Final = 256 << 20
-"""Bytes of a file that is compared; a larger one cannot be approved."""
+"""The most bytes of a compared file; a larger one cannot be approved."""
 WORDS: Final = 1000
-"""Different words of a setting that are looked for as files."""
+"""The most different words of a setting that are searched as files."""
 
 _NO_FILE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES))
 _APART: Final = re.compile(r"(?:\$\w*|[\s\"'`(){}\[\]<>|&;=,:*?])+")
@@ -27,10 +27,10 @@ _APART: Final = re.compile(r"(?:\$\w*|[\s\"'`(){}\[\]<>|&;=,:*?])+")
 
 @frozen
 class Program:
-    """What a setting of a project says that may name files: its `texts`, each taken whole and word by word.
+    """The texts of a project's setting that may name files: each of `texts` is tried whole and word by word.
 
-    A relative name is looked for in `root`, the project's folder, and in `bases`. An absolute one is taken as it is and below
-    `root`, because `$(git rev-parse --show-toplevel)/check` is written where the root is not known.
+    A relative name is searched in `root`, the project's folder, and in `bases`. An absolute name is tried unchanged and
+    below `root`, because commands such as `$(git rev-parse --show-toplevel)/check` do not know the root.
     """
 
     texts: Sequence[str]
@@ -38,10 +38,10 @@ class Program:
     bases: Sequence[Path] = ()
 
     def files(self, cwd: str | Path | None = None, pinned: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The named files that lie in the project, each with the hash of its content. Blocks on the disk.
+        """The named files in the project, each with the hash of its content. Blocking.
 
-        `cwd` is one more folder to look in. A word without a slash may be anything; with `pinned` it counts only if it leads to
-        one of these files. Raises OSError for a file that cannot be read, or is larger than `PROGRAM`.
+        `cwd` is one more folder to search. A word without a slash may be anything; with `pinned` it counts only if it
+        leads to one of these files. Raises OSError for a file that cannot be read, or is larger than `PROGRAM`.
         """
         found: dict[str, str] = {}
         for path, plain in self._paths(cwd):
@@ -64,19 +64,19 @@ class Program:
                 yield os.path.normpath(os.path.join(folder, name)), "/" not in name
 
     def _inside(self, path: str) -> bool:
-        """Whether a file lies in the project, be it by its name or by where links lead."""
+        """Whether a file is in the project, by its name or by its real path."""
         return _below(path, str(self.root)) or _below(os.path.realpath(path), os.path.realpath(self.root))
 
 
 @frozen
 class Pinned:
-    """A program and its files as they were approved: path -> hash."""
+    """A program and its approved files: path -> hash."""
 
     program: Program
     files: Mapping[str, str]
 
     def changed(self, cwd: str | Path | None = None) -> str | None:
-        """Why it may not be run in `cwd`: a file that is not as it was approved. Blocks on the disk, does not raise."""
+        """The reason not to run it in `cwd`: a file that has changed since its approval. Blocking; never raises."""
         try:
             found = self.program.files(cwd, self.files)
         except OSError as error:
@@ -93,10 +93,10 @@ def hash_of(value: object) -> str:
 
 
 def _is_file(path: str) -> bool:
-    """Whether there is a file; not knowing is no answer. Raises OSError."""
+    """Whether a file exists. Raises OSError if that cannot be found out."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
-    except ValueError:  # a name that no file can have
+    except ValueError:  # an impossible file name
         return False
     except OSError as error:
         if error.errno in _NO_FILE:

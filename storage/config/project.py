@@ -1,8 +1,9 @@
-"""What of the settings in a project's `.codex/config.toml` counts.
+"""Which settings in a project's `.codex/config.toml` count.
 
-A project is a folder that somebody else may fill: a pull brings another version. So that it is trusted says little of what it
-holds. What only steers the model counts. What runs programs, opens the sandbox, spares questions, or says where the model and
-its tools are, counts if its content has been approved; Codex 0.124 and 0.171 let it count unseen. A few keys never count.
+Other people may change a project's files: each pull brings another version. So trusting a project says little about its
+content. Settings that only steer the model count. Settings that run programs, widen the sandbox, reduce approvals, or
+locate the model and its tools count only if their content is approved; Codex 0.124 and 0.171 do not check it. A few
+keys never count.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ include_permissions_instructions include_environment_context include_collaborati
 """
 
 NEVER: Final = frozenset(_NEVER.split())
-"""Keys that count in the user's files alone, as in Codex 0.171: who answers, who is notified, which profile holds."""
+"""Keys that count only in the user's files, as in Codex 0.171: providers, notifications, profiles."""
 STEERING: Final = frozenset(_STEERING.split())
-"""Keys that count in a trusted project whatever they say: a text in it, such as AGENTS.md, can do as much."""
+"""Keys that always count in a trusted project: its texts, such as AGENTS.md, have the same power."""
 BELOW: Final = "lies below the project's root"
 _BY_HOOK: Final = "hooks"
-"""Approved one by one (`hooks.py`)."""
+"""Keys whose members are approved separately (`hooks.py`)."""
 _NAMED: Final = ("mcp_servers", "agents", "permissions")
 """Tables whose members are approved one by one."""
 _NOT_OF_ROLES: Final = NEVER | {"mcp_servers", "agents"}
@@ -49,12 +50,12 @@ _EFFECTIVE: Final = frozenset(
     dotted.partition(".")[0] for dotted, standing in KEYS.items() if standing in (Standing.SERVED, Standing.REFUSED)
 )
 _OF_COMMANDS: Final = ("command", "args", "cwd", "env", "config_file")
-"""Members that name files: of a server, and of an agent's role."""
+"""Members that name files, of a server and of an agent's role."""
 
 
 @frozen
 class Setting:
-    """A setting of a project that has to be approved: where it is, and what it says."""
+    """A project's setting that needs approval: its place and its value."""
 
     keys: Keys
     value: object
@@ -65,13 +66,13 @@ class Setting:
         return hash_of([*self.keys, self.value])
 
     def key(self, file: Path) -> str:
-        """What it is approved as."""
+        """The hash for its approval."""
         return f"{file}:{'.'.join(self.keys)}"
 
 
 @frozen
 class LeftOut:
-    """A setting that does not count, and why."""
+    """A setting that does not count, and the reason."""
 
     keys: Keys
     text: str
@@ -79,30 +80,30 @@ class LeftOut:
 
 @frozen
 class Project:
-    """What is known of the project that a layer belongs to. `root` is its folder, `folder` the one that `.codex` lies in."""
+    """The project of a layer. `root` is its folder, `folder` the parent folder of `.codex`."""
 
     root: Path
     folder: Path
     approved: Mapping[str, Approval] = NOTHING
     below: bool = False
-    """Whether the folder lies below the root and is not trusted itself: there only what steers the model counts."""
+    """Whether the folder is below the root and not trusted itself: then only settings that steer the model count."""
     left_out: Sequence[LeftOut] = ()
     pins: Mapping[Keys, Pinned] = {}
-    """The approved settings with the files they name."""
+    """The approved settings, with the files that they name."""
     first_sight: FirstSight = field(factory=FirstSight, eq=False, repr=False)
     data: bytes = field(default=b"", repr=False)
     """The text of its config.toml."""
 
     @property
     def advice(self) -> str:
-        """How to approve."""
+        """The advice how to approve."""
         if self.below:
             return f'it counts in {self.root}, or where `[projects."{self.folder}"]` trusts the folder itself'
         return f"`spindle trust {shlex.quote(str(self.folder))}` shows what the project wants to run, and approves it"
 
 
 def settings(content: Mapping[str, Any], file: Path, root: Path) -> Iterator[Setting]:
-    """The settings of a project's config.toml that have to be approved."""
+    """The settings of a project's config.toml that need approval."""
     for key, value in content.items():
         if key in NEVER or key in STEERING or key == _BY_HOOK or key not in _EFFECTIVE:
             continue
@@ -116,7 +117,7 @@ def settings(content: Mapping[str, Any], file: Path, root: Path) -> Iterator[Set
 def gated(
     content: Mapping[str, Any], file: Path, root: Path, approved: Mapping[str, Approval], *, below: bool = False
 ) -> tuple[Mapping[str, Any], Project]:
-    """(what counts of the content of a trusted project's config.toml, what is known of the project). Blocks on the disk.
+    """(the settings that count in a trusted project's config.toml, the project). Blocking.
 
     `below`: the file is not the root's, and its folder is not trusted itself.
     """
@@ -140,10 +141,10 @@ def gated(
 
 
 def of_role(content: Mapping[str, Any], path: Path, digest: str, project: Project) -> Mapping[str, Any]:
-    """What counts of the file at `path` that a project names for an agent's role.
+    """The settings that count in a project's file at `path` for an agent's role.
 
-    Raises ConfigError where it does not lie in the project, is not as it was approved, or says what it cannot say: who answers,
-    and what would bring files that nobody has approved.
+    Raises ConfigError if the file is not in the project, is not approved in this form, or has keys that it cannot have:
+    providers, and keys that would add files without approval.
     """
     approved = [pin.files for keys, pin in project.pins.items() if keys[0] == "agents"]
     if not any(files.get(os.path.normpath(path)) == digest for files in approved):
@@ -162,7 +163,7 @@ def _take_out(content: dict[str, Any], keys: Keys) -> None:
 
 
 def _program(value: object, file: Path, root: Path) -> Program:
-    """The texts of a server's table, or of a role's, in which files may be named; nothing of other settings."""
+    """The texts in a server's or role's table that may name files; none for other settings."""
     table = mapping(value)
     texts = [text for key in _OF_COMMANDS for text in _texts(table.get(key))]
     cwd = table.get("cwd")

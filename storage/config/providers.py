@@ -13,7 +13,7 @@ _KEYS: Final = frozenset(attribute.name for attribute in fields(Provider))
 
 
 def providers(config: Mapping[str, Any]) -> dict[str, Provider]:
-    """Every provider by id, from merged settings that have been checked. `offline` may be redefined, `openai` not."""
+    """All providers by id, from checked, merged settings. `offline` may be redefined, `openai` not."""
     found = {
         OPENAI: Provider(
             name="OpenAI",

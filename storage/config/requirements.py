@@ -1,15 +1,10 @@
-"""`/etc/codex/requirements.toml`: what an administrator demands of every configuration (Codex 0.124).
+"""`/etc/codex/requirements.toml`: the administrator's requirements for all configurations (Codex 0.124).
 
-    allowed_sandbox_modes = ["read-only", "workspace-write"]
-    allowed_approval_policies = ["untrusted", "on-request"]
-    allowed_web_search_modes = ["cached"]
-    [features]
-    shell_tool = false
-    [mcp_servers.docs.identity]
-    command = "docs-server"
+allowed_sandbox_modes = ["read-only", "workspace-write"] allowed_approval_policies = ["untrusted", "on-request"]
+allowed_web_search_modes = ["cached"] [features] shell_tool = false [mcp_servers.docs.identity] command = "docs-server"
 
-A demand that is not honoured here is an error, and no thread starts: an administrator relies on it. Passed over are only
-demands on what does not exist here (`VACUOUS`).
+An unsupported requirement is an error, and no thread starts, because the administrator relies on it. Only requirements
+on things that do not exist here (`VACUOUS`) are ignored.
 """
 
 from __future__ import annotations
@@ -48,12 +43,12 @@ VACUOUS: Final = frozenset(
         "windows",
     )
 )
-"""Demands on apps, plugins, browsers, reviewers and updates, which Spindle does not have."""
+"""Requirements on apps, plugins, browsers, reviewers and updates, which Spindle does not have."""
 
 
 @frozen(kw_only=True)
 class Requirements:
-    """What is allowed; None where nothing is demanded. `source` is the file."""
+    """The allowed values; None if there is no requirement. `source` is the file."""
 
     source: Path | None = None
     approval_policies: Sequence[str | Mapping[str, Any]] | None = None
@@ -62,18 +57,18 @@ class Requirements:
     web_search_modes: Sequence[str] | None = None
     features: Mapping[str, bool] = field(factory=dict[str, bool])
     mcp_servers: Mapping[str, Mapping[str, str]] | None = None
-    """The servers that may run: name -> the `command` or the `url` that it must have."""
+    """The servers that may run: name -> the required `command` or `url`."""
     allow_login_shell: bool | None = None
 
     def allows_server(self, name: str, command: str | None, url: str | None) -> bool:
-        """Whether an MCP server of this name may be started with this command, or reached under this URL."""
+        """Whether an MCP server with this name and this command or URL is allowed."""
         if self.mcp_servers is None:
             return True
         identity = self.mcp_servers.get(name)
         return identity is not None and identity in ({"command": command}, {"url": url})
 
     def read(self) -> Mapping[str, Any] | None:
-        """The member `requirements` of `configRequirements/read`; None where nothing is demanded that it shows."""
+        """The member `requirements` of `configRequirements/read`; None if there is no requirement to show."""
         shown: dict[str, Any] = {
             "allowedApprovalPolicies": self.approval_policies,
             "allowedApprovalsReviewers": self.reviewers,
@@ -93,13 +88,13 @@ NOTHING: Final = Requirements()
 
 
 class _Fault(Exception):
-    """What is wrong with the value of a key."""
+    """The fault of a key's value."""
 
 
 def requirements(
     path: Path, table: Mapping[str, Any], place: Callable[[tuple[str, ...]], tuple[int, int] | None]
 ) -> Requirements:
-    """What the parsed file demands; `place` finds a key in it. Raises ConfigError, also for what is not honoured."""
+    """The requirements in the parsed file; `place` finds a key in it. Raises ConfigError, also for unsupported requirements."""
     found: dict[str, Any] = {}
     for key, value in table.items():
         try:
@@ -208,4 +203,4 @@ _SERVED: Final[Mapping[str, tuple[str, Callable[[object], Any]]]] = {
     "mcp_servers": ("mcp_servers", _servers),
     "allow_login_shell": ("allow_login_shell", _switch),
 }
-"""Key -> the member of `Requirements`, and what reads its value."""
+"""Key -> the member of `Requirements`, and the reader of its value."""

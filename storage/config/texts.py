@@ -1,4 +1,4 @@
-"""Texts that config.toml keeps in files of their own: `model_instructions_file` and `experimental_compact_prompt_file`."""
+"""Texts of config.toml in separate files: `model_instructions_file` and `experimental_compact_prompt_file`."""
 
 import os
 import threading
@@ -13,20 +13,20 @@ FILES: Final[Mapping[str, str]] = {
     "model_instructions_file": "model instructions file",
     "experimental_compact_prompt_file": "experimental compact prompt file",
 }
-"""Key -> what the file it names is."""
+"""Key -> the name of its file in errors."""
 
 _Signature: TypeAlias = tuple[int, int, int]
 
 
 class TextFiles:
-    """Reads such files, each again only when it has changed. Blocks on the disk; may be shared by worker threads."""
+    """Reads such files, each again only after a change. Blocking; may be shared by worker threads."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[_Signature, str]] = {}
         self._lock = threading.Lock()
 
     def read(self, path: Path, what: str) -> str:
-        """The text without blanks around it. Raises ConfigError, with `what` the file is, where there is none."""
+        """The text without surrounding blanks. Raises ConfigError, which calls the file `what`, if there is no text."""
         try:
             found = os.stat(path)
             signature = (found.st_mtime_ns, found.st_size, found.st_ino)

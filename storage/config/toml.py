@@ -1,4 +1,4 @@
-"""Reading TOML: files with the place of a fault, `key=value` overrides, and values made fit for JSON."""
+"""Read TOML: files, with the places of faults; `key=value` overrides; values converted for JSON."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
 
 
 def parse_file(path: Path, data: bytes) -> Mapping[str, Any]:
-    """Parse a config file's bytes; datetimes become strings. Raises ConfigError with the place."""
+    """Parse the bytes of a config file; dates and times become strings. Raises ConfigError with the place."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -41,7 +41,7 @@ def parse_file(path: Path, data: bytes) -> Mapping[str, Any]:
 
 
 def plain(value: object) -> object:
-    """TOML data as JSON data: dates and times as their ISO text."""
+    """TOML data as JSON data, with dates and times as ISO strings."""
     if isinstance(value, dict):
         return {key: plain(member) for key, member in cast("dict[str, object]", value).items()}
     if isinstance(value, list):
@@ -50,9 +50,9 @@ def plain(value: object) -> object:
 
 
 def parse_override(text: str) -> tuple[str, object]:
-    """Split `dotted.key=value`; a value that is no TOML is taken as text.
+    """Split `dotted.key=value`; a value that is not TOML is a string.
 
-    Raises ValueError without `=` or key, and for what is no value of a configuration.
+    Raises ValueError without `=` or key, and for an impossible value.
     """
     key, separator, value = text.partition("=")
     key, value = key.strip(), value.strip()
@@ -72,7 +72,7 @@ def parse_override(text: str) -> tuple[str, object]:
 
 
 def find_value(data: bytes, keys: tuple[str, ...]) -> tuple[int, int] | None:
-    """Line and column (from 1) of a key's value, for error messages; None for spellings that a line scan cannot see."""
+    """Line and column (from 1) of a key's value, for error messages; None for forms that a scan by lines cannot find."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
         if (header := _HEADER.fullmatch(line)) is not None:
@@ -85,7 +85,7 @@ def find_value(data: bytes, keys: tuple[str, ...]) -> tuple[int, int] | None:
 
 
 def find_key(data: bytes, keys: tuple[str, ...]) -> tuple[int, int] | None:
-    """Line and column (from 1) where a key is first named, be it before a value or in a table's header."""
+    """Line and column (from 1) of the first mention of a key, before a value or in a table's header."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
         header = _HEADER.fullmatch(line)

@@ -1,4 +1,4 @@
-"""Approving what a project's `.codex` holds: finding what it wants, and recording that it is approved."""
+"""Approve the settings and hooks in a project's `.codex`: find them, and record their approval."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Standing: TypeAlias = Literal["approved", "new", "changed"]
 
 @frozen(kw_only=True)
 class Wish:
-    """A setting or a hook of a project that does not count without approval.
+    """A setting or a hook of a project that needs approval.
 
-    `name` is the dotted setting or the hook's event, `says` the setting's value or the hook's command. `approval` is what is
-    recorded, or why it cannot be approved. `hook` is set for a hook.
+    `name` is the dotted setting or the hook's event, `says` the setting's value or the hook's command. `approval` is
+    recorded; a string is the reason why it cannot be approved. `hook` is set for a hook.
     """
 
     file: Path
@@ -41,9 +41,9 @@ class Wish:
 
 @frozen
 class Wishes:
-    """What a project wants, and the `.codex` folders that count once its `root` is trusted.
+    """The wishes of a project, and the `.codex` folders that count once its `root` is trusted.
 
-    `warnings` are about hooks that cannot run, or files of hooks that cannot be read.
+    `warnings` are about hooks that cannot run, or whose files cannot be read.
     """
 
     root: Path
@@ -53,7 +53,7 @@ class Wishes:
 
 
 def wishes(loader: ConfigLoader, path: Path) -> Wishes:
-    """What the project that `path` lies in wants, if it is trusted. Blocks on the disk. Raises ConfigError, OSError."""
+    """The wishes of the project that contains `path`, once it is trusted. Blocking. Raises ConfigError, OSError."""
     path = Path(os.path.abspath(path))
     root = loader.root(path)
     config = loader.load(path, [("projects", {str(root): {"trust_level": "trusted"}})])
@@ -69,7 +69,7 @@ def wishes(loader: ConfigLoader, path: Path) -> Wishes:
 
 
 def approve(loader: ConfigLoader, wanted: Wishes) -> None:
-    """Trust the project, and approve what it wants as far as that can be; on disk when this returns.
+    """Trust the project, and approve all of its wishes that can be approved; fsynced.
 
     Raises ConfigError, OSError.
     """

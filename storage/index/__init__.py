@@ -1,6 +1,6 @@
-"""The thread index: a cache in SQLite of what lists, searches and readers need to know of the rollouts of a home.
+"""The thread index: a cache in SQLite of the facts about a home's rollouts that lists, searches and readers need.
 
-It may be deleted at any time; it is made again from the files.
+It may be deleted at any time; it is rebuilt from the files.
 """
 
 from spindle.storage.index.file import IndexUnavailable

@@ -1,7 +1,7 @@
-"""The index's file: `$CODEX_HOME/spindle/index.sqlite`, its tables, and what is done when it cannot be used.
+"""The index's file, `$CODEX_HOME/spindle/index.sqlite`: its tables, and its replacement when it is unusable.
 
-It is a cache. A file that is damaged, or of another version, is thrown away and made anew; where none can be kept (a
-read-only home) one is made in the temporary directory and goes away with the process.
+It is a cache. A file that is damaged or of another version is deleted and rebuilt. Where no file can be kept (a
+read-only home), a temporary one is used until the process ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from spindle.storage.threads.thread_errors import is_passing
 log = logging.getLogger("spindle")
 
 VERSION = 1
-"""Counts the shapes that the tables have had; a file of another one is made anew."""
+"""The version of the tables; a file of another version is rebuilt."""
 
 _TABLES = """
 CREATE TABLE folders(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, mtime_ns INTEGER NOT NULL);
@@ -47,15 +47,15 @@ CREATE TABLE outlines(
     file TEXT NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL,
     PRIMARY KEY(file, inode)) WITHOUT ROWID;
 """
-# Substrings of three characters and more are found by their trigrams; SQLite has that tokenizer since 3.34.
+# Substrings of three or more characters are found by trigrams; SQLite has that tokenizer since 3.34.
 _SEARCH = """
 CREATE VIRTUAL TABLE search USING fts5(text, content='', detail=none, tokenize='trigram case_sensitive 1');
 """
 
 _PATIENCE = 1.0
-"""Seconds to wait for somebody else who is writing; the files are read instead then."""
+"""Seconds to wait for another writer; after that the files are read instead."""
 
-# What SQLite says when the content of the file is wrong, rather than that it cannot be had just now.
+# SQLite's errors for wrong content, not for a temporary failure.
 _DAMAGE = frozenset(
     {
         sqlite3.SQLITE_ERROR,  # tables or columns are missing
@@ -72,28 +72,28 @@ _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 class IndexDamaged(Exception):
-    """The index says what cannot be; it has to be thrown away."""
+    """The index has impossible content and must be deleted."""
 
 
 class IndexUnavailable(Exception):
-    """There is no index just now: locked for too long, no space, no place to keep it. The files have to be read instead."""
+    """The index cannot be used now: locked for too long, or no space. The files must be read instead."""
 
 
 class IndexConnection:
-    """A connection for one thread at a time, opened when first used and again when the file was replaced."""
+    """A connection for one thread at a time, opened at first use, and again when the file was replaced."""
 
     def __init__(self, file: IndexFile) -> None:
         self._file = file
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self.opened = 0
-        """How many times it was opened: what was read from an earlier one may be wrong."""
+        """How many times it was opened: values read before may be wrong."""
 
     @contextlib.contextmanager
     def use(self) -> Generator[sqlite3.Connection]:
         """The connection, for the length of the block.
 
-        Damage that shows in the block is dealt with: the file is thrown away. Raises IndexUnavailable for everything.
+        If the block finds damage, the file is deleted. Raises IndexUnavailable for all failures.
         """
         try:
             yield self._open()
@@ -102,7 +102,7 @@ class IndexConnection:
             inode = self._inode
             self.close()
             if isinstance(error, IndexDamaged) or (code & 0xFF) in _DAMAGE:
-                log.warning("the thread index is damaged (%s) and is made anew", error)
+                log.warning("the thread index is damaged (%s) and will be rebuilt", error)
                 self._file.discard(inode)
             raise IndexUnavailable(str(error)) from error
 
@@ -115,7 +115,7 @@ class IndexConnection:
         return self._connection
 
     def close(self) -> None:
-        """Close the connection; it is opened again when used."""
+        """Close the connection; the next use opens it again."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
@@ -123,7 +123,7 @@ class IndexConnection:
 
 
 class IndexFile:
-    """Where the index is kept. May be shared by threads."""
+    """The file of the index. May be shared by threads."""
 
     def __init__(self, home: Home) -> None:
         self._path = home.spindle / "index.sqlite"
@@ -131,14 +131,14 @@ class IndexFile:
         self._mutex = threading.Lock()
 
     def inode(self) -> int:
-        """Tells one file from the next; 0 if there is none."""
+        """The inode of the file; 0 if there is no file."""
         try:
             return os.stat(self._path).st_ino
         except OSError:
             return 0
 
     def connect(self) -> tuple[sqlite3.Connection, int]:
-        """A new connection and the inode of its file; the tables are there. Raises IndexUnavailable."""
+        """A new connection, with tables, and the inode of its file. Raises IndexUnavailable."""
         with self._mutex:
             try:
                 return self._connect()
@@ -155,13 +155,13 @@ class IndexFile:
                 raise IndexUnavailable(str(error)) from error
 
     def discard(self, inode: int) -> None:
-        """Throw the file away if it is still the one with that inode."""
+        """Delete the file if it still has this inode."""
         with self._mutex, contextlib.suppress(OSError, IndexUnavailable), self._alone():
             if self.inode() == inode:
                 self._remove()
 
     def close(self) -> None:
-        """Remove what was only temporary. All connections must be closed."""
+        """Remove a temporary file. All connections must be closed."""
         with self._mutex:
             if self._temporary is not None:
                 self._temporary.cleanup()
@@ -174,7 +174,7 @@ class IndexFile:
             except (IndexDamaged, sqlite3.DatabaseError) as error:
                 if isinstance(error, sqlite3.DatabaseError) and (error.sqlite_errorcode & 0xFF) not in _DAMAGE:
                     raise
-                log.warning("the thread index cannot be read (%s) and is made anew", error)
+                log.warning("the thread index cannot be read (%s) and will be rebuilt", error)
             self._remove()
             return self._opened()
 
@@ -202,7 +202,7 @@ class IndexFile:
 
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:
-        """Processes open, make and remove the file one after the other. Raises IndexUnavailable if one takes too long."""
+        """Only one process at a time opens, creates or removes the file. Raises IndexUnavailable if one takes too long."""
         lock = self._path.parent / "index.lock"
         fd = open_lock(lock)
         try:
@@ -221,9 +221,9 @@ def _make_tables(db: sqlite3.Connection) -> None:
         db.executescript(f"BEGIN EXCLUSIVE; {_TABLES} COMMIT;")
     except sqlite3.OperationalError as error:
         if (error.sqlite_errorcode & 0xFF) in _BUSY:
-            # Only one at a time makes tables, so whoever is in the way has known the file with other content.
+            # Only one process at a time creates tables, so the other user has opened the file with other content.
             raise IndexDamaged("it was emptied while in use") from error
         raise
-    with contextlib.suppress(sqlite3.OperationalError):  # an SQLite without it scans
+    with contextlib.suppress(sqlite3.OperationalError):  # without the tokenizer, searches scan
         db.executescript(_SEARCH)
-    db.execute(f"PRAGMA user_version = {VERSION}")  # last: a file that was not finished is made anew
+    db.execute(f"PRAGMA user_version = {VERSION}")  # last, so that an unfinished file is rebuilt

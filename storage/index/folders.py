@@ -1,7 +1,7 @@
-"""Noticing what others do: folders whose time has changed are listed again, files are asked for their times.
+"""Detect changes by other programs: list folders again whose time changed, and read the times of files.
 
-A folder's modification time changes when a file is added to it, removed from it or renamed; appending to a file changes
-that file's time only.
+A folder's modification time changes when a file is added, removed or renamed. Appending to a file changes only that
+file's time.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ _DIGITS = (4, 2, 2)
 """Lengths of the names of years, months and days."""
 
 _GRAIN = 100_000_000
-"""Nanoseconds within which two changes of a folder may leave it with the same time."""
+"""Nanoseconds within which two changes of a folder may give it the same time."""
 
 _UNLISTED = -1
-"""In the place of a folder's time: it has to be listed again, whatever its time is."""
+"""Replaces a folder's time: the folder must be listed again."""
 
 BATCH = 64
-"""Rows that are written in one transaction."""
+"""The most rows written in one transaction."""
 
 Check = Callable[[], object]
 
 
 @frozen
 class Difference:
-    """A folder that has changed: rollouts that are new in it, and rows whose files are gone."""
+    """A changed folder: its new rollouts, and the rows of its deleted files."""
 
     id: int
     path: str
@@ -67,7 +67,7 @@ class Folders:
         self._version = (0, 0)
 
     def changed(self, db: sqlite3.Connection, epoch: int) -> Iterator[Difference]:
-        """What is different from the rows, newest folders first, the archive last. `epoch` tells connections apart.
+        """The differences from the rows, newest folders first, the archive last. `epoch` distinguishes connections.
 
         Rows of folders that no longer exist are removed at once.
         """
@@ -85,7 +85,7 @@ class Folders:
             yield Difference(id, path, mtime_ns, new, gone)
 
     def settle(self, db: sqlite3.Connection, difference: Difference, check: Check | None = None) -> Iterator[int]:
-        """Bring the rows of a folder up to date; yields how many files each step has read."""
+        """Update the rows of a folder; yields the number of files read in each step."""
         names = iter(difference.new)
         while batch := list(islice(names, BATCH)):
             rows: list[Values | None] = []
@@ -110,7 +110,7 @@ class Folders:
         self._known[difference.path] = (difference.id, mtime_ns)
 
     def paths(self) -> list[tuple[int, str]]:
-        """The folders known to hold rollouts, newest first: ids and paths below the home."""
+        """The known folders of rollouts, newest first: ids and paths below the home."""
         leaves = [path for path in self._known if path == _ARCHIVE or path.count("/") == len(_DIGITS)]
         return [(self._known[path][0], path) for path in sorted(leaves, reverse=True)]
 
@@ -179,9 +179,9 @@ class Folders:
 
 
 def verify(home: Path, rows: Sequence[Known], *, unread: bool = False) -> list[Known]:
-    """Those whose file is gone or has changed since the row was written; with `unread`, also those not read so far.
+    """The rows whose file was deleted or changed after the row was written; with `unread`, also those never read.
 
-    Raises OSError where that cannot be told.
+    Raises OSError if that cannot be found out.
     """
     out: list[Known] = []
     for known in rows:
@@ -199,7 +199,7 @@ def verify(home: Path, rows: Sequence[Known], *, unread: bool = False) -> list[K
 
 
 def correct(db: sqlite3.Connection, home: Path, rows: Sequence[Known]) -> None:
-    """Read files again and put the rows right."""
+    """Read files again and correct their rows."""
     for start in range(0, len(rows), BATCH):
         fresh: list[tuple[Known, Values | None]] = []
         for known in rows[start : start + BATCH]:
@@ -216,7 +216,7 @@ def correct(db: sqlite3.Connection, home: Path, rows: Sequence[Known]) -> None:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Generator[None]:
-    """Write all of the block or nothing."""
+    """Commit all writes of the block, or none."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield

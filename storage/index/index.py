@@ -1,10 +1,9 @@
 """The thread index: lists, searches and look-ups without reading rollouts.
 
-Nothing it says is taken on trust: before a page is given out, folders are asked whether they have changed and the page's
-files whether they are as they were. So what other programs do in the same home is seen at once, and a wrong row is put
-right when it is met.
+Rows are verified: before a page is returned, folders are checked for changes, and the page's files for theirs. So
+changes by other programs are visible at once, and a wrong row is corrected when it is found.
 
-Everything here blocks on the disk. `page` and `catch_up` may run at the same time, each in one thread.
+Everything here blocks. `page` and `catch_up` may run at the same time, each in one thread.
 """
 
 from __future__ import annotations
@@ -30,29 +29,29 @@ from spindle.storage.threads.query import ThreadPage, ThreadQuery, page_of
 log = logging.getLogger("spindle")
 
 _AT_ONCE = 100
-"""New rollouts up to which a list reads them itself; with more, the index has to catch up first."""
+"""A list reads at most so many new rollouts itself; with more, the index must catch up first."""
 
 _NAMES_AT_ONCE = 1 << 18
-"""The same for bytes of names."""
+"""The same, for bytes of names."""
 
 _WATCHED = 300
-"""Recently changed threads whose files are asked for their times before a list by change."""
+"""The number of recently changed threads whose files are checked before a list by change."""
 
 _WATCHED_UNASKED = 100
-"""Recent rollouts without a question that are looked at again before a list."""
+"""The number of recent rollouts without a user message that are read again before a list."""
 
 _ROUNDS = 8
-"""How often a page is selected anew because rows in it were wrong."""
+"""How often a page is selected again because of wrong rows."""
 
 _REPORT_EVERY = 5.0
 """Seconds between two log lines of progress."""
 
 Progress = Callable[[int, int], object]
-"""Called with how many rollouts have been read, and how many there are to read."""
+"""Called with the numbers of rollouts read, and to read."""
 
 
 class ThreadIndex:
-    """The index of one home; opened when first used. Any number of processes may share the file."""
+    """The index of one home, opened at first use. Any number of processes may share the file."""
 
     def __init__(self, home: Home) -> None:
         self._home = home.path
@@ -65,7 +64,7 @@ class ThreadIndex:
         self._checked = 0
 
     def page(self, query: ThreadQuery, watched: Collection[str] = ()) -> ThreadPage | None:
-        """A page of threads, or None if the index has to catch up first. `watched` are threads that may have changed.
+        """A page of threads, or None if the index must catch up first. `watched` are threads that may have changed.
 
         Raises InvalidCursor, IndexUnavailable, OSError if folders cannot be read.
         """
@@ -109,19 +108,19 @@ class ThreadIndex:
         raise AssertionError("unreachable")
 
     def prepare(self) -> None:
-        """Open the file ahead of the first look-up. Never raises."""
+        """Open the file before the first look-up. Never raises."""
         with contextlib.suppress(IndexUnavailable), self._look_up, self._looked_up.use():
             pass
 
     def locate(self, thread_id: str) -> Path | None:
-        """Where the rollout of a thread that is not archived lies, if the index knows.
+        """The path of the rollout of a thread that is not archived, if the index has it.
 
-        Whether a thread has been reverted since, and goes on in a newer file, is asked of the folders. Raises OSError.
+        The folders show whether the thread was reverted and continues in a newer file. Raises OSError.
         """
         return self._locate(thread_id, archived=False)
 
     def locate_archived(self, thread_id: str) -> Path | None:
-        """Where the rollout of an archived thread lies, if the index knows. Raises OSError."""
+        """The path of the rollout of an archived thread, if the index has it. Raises OSError."""
         return self._locate(thread_id, archived=True)
 
     def _locate(self, thread_id: str, *, archived: bool) -> Path | None:
@@ -142,10 +141,10 @@ class ThreadIndex:
         return locate_archived(home, thread_id) if archived else newest_segment(home, found)
 
     def catch_up(self, check: Check | None = None, progress: Progress | None = None) -> None:
-        """Read all that is new, and ask every known file whether it has changed.
+        """Read all new rollouts, and check all known files for changes.
 
-        `check` is called all the time; it stops the work by raising, which leaves the index whole.
-        Raises IndexUnavailable, OSError if folders cannot be read.
+        `check` is called often, and may raise to stop, which leaves the index consistent. Raises IndexUnavailable,
+        OSError if folders cannot be read.
         """
         with self._filled.use() as db:
             if self._filled.opened != self._checked:

@@ -1,4 +1,4 @@
-"""Thread names in the index: of `session_index.jsonl`, which only grows, what is new is read."""
+"""Thread names in the index: `session_index.jsonl` only grows, so only its new part is read."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from spindle.storage.regular import regular
 from spindle.storage.threads.names import NAMES_FILE, parse_entry
 
 _TAIL = 256
-"""Bytes before the place we have read to that are compared, to see that the file has only grown."""
+"""Bytes before the last read position that are compared, to verify that the file only grew."""
 
 _PIECE = 1 << 13
-"""Bytes that are read at a time: each read lets other threads go on."""
+"""Bytes per read: each read lets other threads run."""
 
 
 class Names:
-    """Keeps the names up to date, as one connection sees them."""
+    """Updates the names, for one connection."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / NAMES_FILE
         self._signature: tuple[int, ...] = ()
 
     def update(self, db: sqlite3.Connection, epoch: int, most: int | None = None) -> bool:
-        """Read what has been added; false, and nothing done, if that is more than `most` bytes. Raises OSError."""
+        """Read the added part; returns False, without reading, if it is more than `most` bytes. Raises OSError."""
         try:
             stat = os.stat(self._path)
         except FileNotFoundError:
@@ -58,7 +58,7 @@ class Names:
         offset = begin
         names: dict[str, str | None] = {}
         for line in file:
-            if line.endswith(b"\n"):  # an unfinished line counts, and is read again
+            if line.endswith(b"\n"):  # an unfinished line is used, and read again later
                 offset += len(line)
             if (entry := parse_entry(line)) is not None:
                 names[entry[0]] = entry[1]

@@ -1,7 +1,6 @@
-"""Outlines: what a reader of a rollout has noted of it, so that it need not read the whole of it again.
+"""The outlines of rollouts, which save a reader from reading a whole rollout again.
 
-What they hold is the reader's affair; here they are bytes. They are a cache like everything in the index: any of them may
-be missing at any time.
+Here they are opaque bytes. They are a cache as all of the index: any may be missing at any time.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from spindle.storage.index.folders import transaction
 
 
 class Outlines:
-    """One outline per file, told apart by the file's name and its inode: archiving a rollout keeps both.
+    """One outline per file, by the file's name and inode: archiving a rollout keeps both.
 
-    Blocks on the disk; may be shared by worker threads.
+    Blocking; may be shared by worker threads.
     """
 
     def __init__(self, file: IndexFile) -> None:
@@ -26,7 +25,7 @@ class Outlines:
         self._mutex = threading.Lock()
 
     def outline(self, path: str | os.PathLike[str], inode: int | None = None) -> bytes | None:
-        """What was kept of a rollout, or None. The file's own inode is taken where none is given. Never raises."""
+        """The outline of a rollout, or None. Without an `inode` the file's is used. Never raises."""
         try:
             wanted = os.stat(path).st_ino if inode is None else inode
             with self._mutex, self._connection.use() as db:
@@ -37,9 +36,9 @@ class Outlines:
         return found[0] if found is not None else None
 
     def keep_outline(self, path: str | os.PathLike[str], inode: int, size: int, data: bytes) -> None:
-        """Keep `data` as the outline of the first `size` bytes of a rollout, in place of an earlier one.
+        """Store `data` as the outline of the first `size` bytes of a rollout; it replaces an earlier one.
 
-        Never raises: what cannot be kept is made again when it is needed.
+        Never raises: a missing outline is made again when needed.
         """
         name = Path(path).name
         try:
@@ -51,13 +50,13 @@ class Outlines:
             return
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._mutex:
             self._connection.close()
 
 
 def forget_outlines(db: sqlite3.Connection) -> None:
-    """Throw away the outlines of files that the index does not know, such as rollouts that were deleted."""
+    """Delete the outlines of files that are not in the index, such as deleted rollouts."""
     strange = db.execute("SELECT file, inode FROM outlines WHERE file NOT IN (SELECT file FROM threads)").fetchall()
     if strange:
         with transaction(db):

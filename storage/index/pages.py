@@ -1,4 +1,4 @@
-"""A page of threads from the rows: a `ThreadQuery` as SQL."""
+"""Select a page of threads: a `ThreadQuery` as SQL."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from spindle.storage.index.rows import ACTIVE, ARCHIVED, mask
 from spindle.storage.threads.query import ThreadQuery
 
 _FEW = 2000
-"""Candidates of a search up to which they are looked at one by one; with more of them, a page is soon found in order."""
+"""A search compares at most so many candidates one by one; with more, walking the order soon fills a page."""
 
 _TRIGRAMS = 24
-"""How many trigrams of a term are looked up; the rest is settled by comparing."""
+"""The most trigrams of a term that are looked up; comparing decides the rest."""
 
 _DESCENDANTS = (
     "t.thread_id IN (WITH RECURSIVE d(id) AS (SELECT thread_id FROM threads WHERE parent = ? "
@@ -28,7 +28,7 @@ def select(db: sqlite3.Connection, query: ThreadQuery, count: int) -> list[int]:
     order = "changed" if query.by_change else "created"
     where, values = _filters(query, order)
     source = "threads t"
-    # Else SQLite might prefer to walk the order, which is slow when few rows pass.
+    # Otherwise SQLite might walk the order, which is slow when few rows pass.
     sorted_by = f"t.{order}"
     if query.search_term:
         where.append(_MATCHES)
@@ -91,7 +91,7 @@ def _in(values: Collection[object]) -> str:
 
 
 def _candidates(db: sqlite3.Connection, term: str) -> list[int] | None:
-    """Rows outside of which the term cannot be found, or None if these are too many to tell."""
+    """The only rows that may contain the term, or None if they are too many."""
     if len(term) < 3 or "\0" in term or not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'search'").fetchone():
         return None
     starts = range(len(term) - 2)

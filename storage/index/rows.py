@@ -1,4 +1,4 @@
-"""A thread as a row of the index: what lists are filtered and ordered by in columns, the rest as JSON."""
+"""A thread as a row of the index: columns for filters and order, JSON for the rest."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from spindle.storage.threads.summary import (
 )
 from spindle.storage.threads.thread_errors import StoredThreadError, is_passing
 
-# The first characters of a first message that can be searched by trigrams; longer messages are looked through besides.
+# Trigrams cover so many characters of a first message; longer messages are also compared.
 _SEARCHED = 16_384
 
 ACTIVE, ARCHIVED = 0, 1
 UNASKED = 2
-"""Added to a shelf for rollouts that are not listed: nobody asked anything, or they cannot be read."""
+"""Added to the shelf of rollouts that are not listed: without a user message, or unreadable."""
 
 UNREAD = -1
-"""In place of the size of a file that could not be read when its row was written."""
+"""Replaces the size of a file that could not be read when its row was written."""
 
 SUPERSEDED = 4
-"""Added to a shelf for files of threads that go on in a newer segment."""
+"""Added to the shelf of files whose thread continues in a newer segment."""
 
 _KINDS = {kind: 1 << bit for bit, kind in enumerate(ALL_KINDS)}
 
@@ -52,7 +52,7 @@ Values = tuple[Any, ...]
 
 @frozen
 class Known:
-    """A file as the index knows it."""
+    """The facts about a file in the index."""
 
     id: int
     folder: str
@@ -63,7 +63,7 @@ class Known:
 
 @frozen
 class Shown:
-    """A row that is about to be shown."""
+    """A row of a page."""
 
     known: Known
     thread_id: str
@@ -75,11 +75,11 @@ class Shown:
     preview: str
 
     def place(self, by_change: bool) -> Place:
-        """Where it stands in that order."""
+        """Its place in that order."""
         return Place(self.changed if by_change else self.created, self.thread_id)
 
     def summary(self, home: Path, names: dict[str, str], default_provider: str) -> ThreadSummary:
-        """The thread. Raises IndexDamaged if the row cannot have been written by us."""
+        """The thread. Raises IndexDamaged for an impossible row."""
         try:
             head = _decode(self.head, self.provider, self.cwd, self.preview)
         except (ValueError, TypeError) as error:
@@ -89,20 +89,20 @@ class Shown:
 
 
 def mask(kinds: Collection[str]) -> int:
-    """Kinds of source as bits."""
+    """The kinds of source as bits."""
     return sum({_KINDS[kind] for kind in kinds if kind in _KINDS})
 
 
 def read_row(
     home: Path, folder_id: int, folder: str, file: str, before: tuple[int, StoredGit | None] | None = None
 ) -> Values | None:
-    """The row of a file as it is now, None if it is not there or its name is none of a rollout's.
+    """The current row of a file, None if it does not exist or its name is not a rollout's.
 
-    Raises OSError where it is not the file that is at fault, and nothing can be said of it.
+    Raises OSError for errors that are not the file's own.
 
-    A file that cannot be read as a thread has a row too, so that it is not read again until it changes; one that could
-    not be read at all is `UNREAD`, and is tried again from time to time. `before`
-    is how large it was and what was known of its repository then: only what it has grown by is searched for news of that.
+    A file that cannot be read as a thread also has a row, so that it is read again only after a change; one that could
+    not be read at all is `UNREAD`, and is tried again later. `before` is its earlier size and repository: only the
+    added bytes are searched for a new one.
     """
     name = RolloutName.parse(file)
     path = f"{home}{os.sep}{folder}{os.sep}{file}"
@@ -141,7 +141,7 @@ def read_row(
 
 
 def insert(db: sqlite3.Connection, rows: Iterable[Values]) -> None:
-    """Add rows; those of files that are known already are left out."""
+    """Add rows, except for files that have one."""
     searchable = _has_search(db)
     for row in rows:
         added = db.execute(_INSERT, row)
@@ -150,22 +150,22 @@ def insert(db: sqlite3.Connection, rows: Iterable[Values]) -> None:
 
 
 def replace(db: sqlite3.Connection, known: Known, row: Values | None) -> None:
-    """Put a row in the place of what was known of a file; None if it is gone."""
+    """Replace the row of a file; None for a deleted file."""
     old = db.execute("SELECT preview FROM threads WHERE id = ?", (known.id,)).fetchone()
     if row is not None and old is not None and old[0] == row[-1]:
         assignments = ", ".join(f"{column.strip()} = ?" for column in _COLUMNS.split(","))
         db.execute(f"UPDATE OR REPLACE threads SET {assignments} WHERE id = ?", (*row, known.id))
         return
-    # Under a new id: what the search knows of the old one then leads nowhere.
+    # The new id makes the search's entries of the old row invalid.
     db.execute("DELETE FROM threads WHERE id = ?", (known.id,))
     if row is not None:
         insert(db, [row])
 
 
 def supersede(db: sqlite3.Connection, thread_ids: Collection[str]) -> None:
-    """Tell which files of these threads are in force, after rows of theirs were added, changed or removed.
+    """Mark which files of these threads are in force, after their rows changed.
 
-    Names of one thread's files sort by age; there is nothing to tell of threads without segments.
+    The names of one thread's files sort by age. Threads without segments need no marks.
     """
     db.execute(_SUPERSEDE, (orjson.dumps(list(thread_ids)).decode(),))
 
@@ -184,7 +184,7 @@ WHERE id IN (SELECT id FROM told WHERE shelf != shelf_now)
 
 
 def threads_of(db: sqlite3.Connection, column: str, values: Collection[int]) -> list[str]:
-    """The threads whose rows have one of these values in a column."""
+    """The threads of the rows with one of these values in a column."""
     return [
         id
         for (id,) in db.execute(
@@ -199,7 +199,7 @@ def _has_search(db: sqlite3.Connection) -> bool:
 
 
 def shown(db: sqlite3.Connection, ids: Sequence[int]) -> list[Shown]:
-    """The rows with these ids, in this order; ids that are unknown are left out."""
+    """The rows with these ids, in this order; unknown ids are skipped."""
     found = {
         row[0]: row
         for row in db.execute(
@@ -217,7 +217,7 @@ def shown(db: sqlite3.Connection, ids: Sequence[int]) -> list[Shown]:
 
 
 def known_by(db: sqlite3.Connection, ids: Sequence[int]) -> list[Known]:
-    """What is known of the files of these rows, in no order."""
+    """The facts about the files of these rows, in no order."""
     return [
         Known(*row)
         for row in db.execute(
@@ -229,7 +229,7 @@ def known_by(db: sqlite3.Connection, ids: Sequence[int]) -> list[Known]:
 
 
 def ids_of(db: sqlite3.Connection, thread_ids: Collection[str]) -> list[int]:
-    """The rows of these threads; no row for one that is not known."""
+    """The rows of these threads; unknown threads have none."""
     return [
         id
         for (id,) in db.execute(
@@ -240,7 +240,7 @@ def ids_of(db: sqlite3.Connection, thread_ids: Collection[str]) -> list[int]:
 
 
 def known_in(db: sqlite3.Connection, folder_id: int) -> list[Known]:
-    """What is known of all files in a folder."""
+    """The facts about all files in a folder."""
     return [
         Known(*row)
         for row in db.execute(
@@ -252,13 +252,13 @@ def known_in(db: sqlite3.Connection, folder_id: int) -> list[Known]:
 
 
 def names_of(db: sqlite3.Connection, thread_ids: Sequence[str]) -> dict[str, str]:
-    """The names of those of these threads that have one."""
+    """The names of these threads, for those that have one."""
     marks = ", ".join("?" * len(thread_ids))
     return dict(db.execute(f"SELECT thread_id, name FROM names WHERE thread_id IN ({marks})", thread_ids))
 
 
 def stored_git(head: bytes | None) -> StoredGit | None:
-    """What the `head` column says of the repository."""
+    """The repository in the `head` column."""
     git = None if head is None else orjson.loads(head)[8]
     return None if git is None else StoredGit(*git)
 

@@ -1,1 +1,1 @@
-"""Rollouts: the append-only JSONL file of each thread, written by `journal` and read back by `replay`."""
+"""Rollouts: the append-only JSONL file of each thread, written by `journal` and read by `replay`."""

@@ -1,7 +1,7 @@
-"""What rollouts say of calls by which one agent starts, feeds, awaits or closes others, as thread items in JSON form.
+"""Calls to agents in rollouts, converted to thread items in JSON form.
 
-Codex 0.124 has an event for the end of each kind of call, 0.169 one item ("CollabAgentToolCall"). A status is a word, or
-for `completed` and `errored` an object that holds the agent's last message or the error.
+Codex 0.124 has an end event for each kind of call, 0.169 one item ("CollabAgentToolCall"). A status is a string, or for
+`completed` and `errored` an object with the agent's last message or the error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STATUSES: Mapping[str, str] = {
 
 
 def agent_state(stored: object) -> Json:
-    """A stored status as the protocol shows it: `{"status", "message"}`; one that is not known counts as not found."""
+    """A stored status in the protocol's form, `{"status", "message"}`; an unknown status counts as not found."""
     if isinstance(stored, str):
         return {"status": _STATUSES.get(stored, "notFound"), "message": None}
     for name, message in mapping(stored).items():
@@ -35,7 +35,7 @@ def agent_state(stored: object) -> Json:
 
 
 def agent_call(event: Json) -> Json:
-    """The item that one of `records.AGENT_CALL_ENDS` ends, without its id."""
+    """The item of an event in `records.AGENT_CALL_ENDS`, without its id."""
     receiver = event.get("new_thread_id", event.get("receiver_thread_id"))
     if event.get("type") == records.COLLAB_WAITING_END:
         states = {id: agent_state(status) for id, status in mapping(event.get("statuses")).items()}
@@ -59,7 +59,7 @@ def agent_call(event: Json) -> Json:
 
 
 def agent_call_item(item: Json) -> Json:
-    """The same of an item as 0.169 stores it."""
+    """The same, for an item stored by 0.169."""
     states = {id: agent_state(status) for id, status in mapping(item.get("agents_states")).items()}
     tool = text(item.get("tool"))
     head, *rest = tool.split("_")

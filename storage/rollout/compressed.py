@@ -1,7 +1,7 @@
-"""Rollouts that Codex 0.169 has compressed: `rollout-….jsonl.zst`, the same lines in zstd frames.
+"""Rollouts that Codex 0.169 compressed: `rollout-….jsonl.zst`, the same lines in zstd frames.
 
-It compresses what has not changed for a week, and makes the plain file again before it appends. Clients are shown the
-plain name at all times; where both files are there, the plain one counts.
+It compresses files unchanged for a week, and decompresses a file before it appends. Clients always see the plain name.
+If both files exist, the plain one is used.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from spindle.storage.durable import PRIVATE, sync_folder, write_all
 from spindle.storage.regular import regular
 
 SUFFIX = ".zst"
-"""What a compressed rollout's name has behind `.jsonl`."""
+"""The suffix of a compressed rollout's name, after `.jsonl`."""
 
 _BUFFER = 1 << 16
 
 
 def is_compressed(path: str | os.PathLike[str]) -> bool:
-    """Whether the name is that of a compressed file."""
+    """Whether this is the name of a compressed file."""
     return os.fspath(path).endswith(SUFFIX)
 
 
 def plain_path(path: Path) -> Path:
-    """The name under which a rollout is shown and, once inflated, kept."""
+    """The name of a rollout for clients and, when inflated, on disk."""
     return path.with_name(path.name.removesuffix(SUFFIX))
 
 
 def existing(path: Path) -> Path:
-    """The file in which a rollout is: `path`, or its compressed form if only that is there."""
+    """The existing file of a rollout: `path`, or its compressed form if only that exists."""
     if is_compressed(path) or path.exists():
         return path
     compressed = path.with_name(path.name + SUFFIX)
@@ -41,9 +41,9 @@ def existing(path: Path) -> Path:
 
 
 def open_rollout(path: str | os.PathLike[str], buffering: int = _BUFFER) -> BinaryIO:
-    """The plain bytes of a rollout, of either kind, from its beginning; memory is bounded by the buffer.
+    """The decompressed bytes of a rollout, compressed or not, from its start; the buffer bounds the memory.
 
-    A compressed one can only be read forward. Raises OSError, also (on reading) for damaged compression.
+    A compressed file can only be read forward. Raises OSError, while reading also for damaged compression.
     """
     if not is_compressed(path):
         return open(path, "rb", buffering=buffering, opener=regular)
@@ -52,9 +52,9 @@ def open_rollout(path: str | os.PathLike[str], buffering: int = _BUFFER) -> Bina
 
 
 def inflate(path: Path) -> Path:
-    """Make a compressed rollout plain again, durably, and remove the compressed file; return the plain path.
+    """Decompress a rollout, fsync it, and remove the compressed file; return the plain path.
 
-    The modification time is kept. Does nothing for a plain file; if both are there, the plain one is left as it is.
+    The modification time is kept. Does nothing for a plain file. If both files exist, the plain one is kept unchanged.
     Raises OSError.
     """
     target = plain_path(path)
@@ -73,22 +73,22 @@ def inflate(path: Path) -> Path:
                 finally:
                     os.close(out)
             os.utime(partial, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-            # Not a rename: if another program was faster, its file may have been appended to already.
+            # Not a rename: another program may have created the plain file first, and appended to it.
             with contextlib.suppress(FileExistsError):
                 os.link(partial, target)
         finally:
             partial.unlink(missing_ok=True)
-    sync_folder(target.parent)  # before the only other copy goes
+    sync_folder(target.parent)  # before the only other copy is removed
     path.unlink(missing_ok=True)
     sync_folder(target.parent)
     return target
 
 
 class _Inflating(io.RawIOBase):
-    """Decompresses while it is read; owns `file`."""
+    """Decompresses while reading; owns `file`."""
 
     def __init__(self, file: BinaryIO) -> None:
-        import zstandard  # late: few homes have such files
+        import zstandard  # imported late: few homes have such files
 
         self._file = file
         self._fault = zstandard.ZstdError

@@ -1,4 +1,4 @@
-"""Grouping of disk syncs: turns that end together share one trip to a worker thread."""
+"""Group fsyncs: turns that end together share one worker-thread call."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import trio
 from spindle.storage.rollout.journal import JournalError
 
 SYNCS = 8
-"""Worker threads that sync at once; nothing else can hold them."""
+"""The limit of worker threads for fsyncs only."""
 
 
 class Syncable(Protocol):
-    """What can be brought to disk, by a blocking call that raises JournalError: a `Journal`. Told apart by identity."""
+    """Something to fsync with a blocking call that raises JournalError: a `Journal`. Compared by identity."""
 
     def sync(self) -> None:
-        """Return once everything appended so far is on disk."""
+        """Return when all bytes appended so far are on disk."""
 
 
 class _Waiter:
-    """One task waiting for one journal: woken with the failure, with None, or to look after itself."""
+    """One task that waits for one journal. It is woken with a failure, with None, or to sync by itself."""
 
     __slots__ = ("done", "error", "left_alone")
 
@@ -31,11 +31,11 @@ class _Waiter:
 
 
 class Flusher:
-    """Syncs journals for concurrent turns; `run` is one task in the nursery of whoever owns the threads.
+    """Syncs journals for concurrent turns; `run` is a task in the nursery of the threads' owner.
 
-    Each round takes every journal that is waiting and syncs them one after the other in a single worker-thread hop;
-    what comes in meanwhile makes the next round. The hop costs more than most syncs, and the first sync of a round
-    usually makes the file system commit the others too.
+    Each round syncs all waiting journals, one after the other, in one worker-thread call. Journals that arrive
+    meanwhile form the next round. The call costs more than most fsyncs, and the first fsync of a round usually makes
+    the file system commit the others, too.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Flusher:
         self._limiter = trio.CapacityLimiter(SYNCS)
 
     async def sync(self, journal: Syncable) -> None:
-        """Return once what has been appended to the journal is on disk. Works without `run` too, ungrouped.
+        """Return when the journal's appended bytes are on disk. Without `run` it works ungrouped.
 
         Raises JournalError.
         """
@@ -61,7 +61,7 @@ class Flusher:
         await trio.to_thread.run_sync(journal.sync, limiter=self._limiter)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve `sync` until cancelled; those still waiting then sync by themselves."""
+        """Serve `sync` until cancelled; tasks that still wait then sync by themselves."""
         self._running = True
         round_: dict[Syncable, list[_Waiter]] = {}
         task_status.started()
@@ -72,7 +72,7 @@ class Flusher:
                 round_, self._waiting = self._waiting, {}
                 try:
                     errors = await trio.to_thread.run_sync(_sync_all, list(round_), limiter=self._limiter)
-                except Exception as error:  # no worker thread: the callers fail, and the next round is tried again
+                except Exception as error:  # no worker thread: these callers fail, the next round tries again
                     errors = [_failed(error)] * len(round_)
                 for (_, waiters), failure in zip(round_.items(), errors, strict=True):
                     for waiter in waiters:

@@ -1,7 +1,7 @@
-"""What every reading of a rollout keeps in the same way: its turns, and what holds beside them as of the last line.
+"""The state that all readers of a rollout fold in the same way: its turns, and the values in force after the last line.
 
-`Replay` reads everything, `outline` only where things are; both are this fold, so they cannot disagree on what a rollback
-takes back. What is kept of a context or of token usage is up to them: the thing itself, or where it is.
+`Replay` reads everything, `outline` only positions. Both use this fold, so they agree on what a rollback removes. They
+decide what to keep of a context or a token count: the value or its position.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from spindle.storage.rollout.turns import ShownTurn, ShownTurns
 
 @frozen
 class SessionMeta:
-    """The `session_meta` line of a rollout; `raw` is all of its payload, `source` JSON (mostly a string)."""
+    """The `session_meta` line of a rollout; `raw` is its whole payload, `source` is JSON (usually a string)."""
 
     id: str
     forked_from_id: str | None
@@ -34,7 +34,7 @@ class SessionMeta:
 
     @classmethod
     def of(cls, payload: dict[str, Any]) -> SessionMeta | None:
-        """The metadata in a payload, or None where it has no thread id."""
+        """The metadata in a payload, or None if it has no thread id."""
         id = payload.get("id")
         if not isinstance(id, str):
             return None
@@ -65,20 +65,20 @@ class Fold:
         self.shown = ShownTurns(light=light)
         self.meta_id: str | None = None
         self.context: Any = None
-        """The last turn context that still holds."""
+        """The last turn context still in force."""
         self.untold = False
-        """Whether a compaction has taken the context from what the model is sent since."""
+        """Whether a compaction has removed the context from the model's history."""
         self.settings: Any = None
-        """The settings that were last changed between turns."""
+        """The settings last changed between turns."""
         self.told_since = False
-        """Whether a turn context is newer than they are."""
+        """Whether a turn context is newer than these settings."""
         self.usage: Any = None
-        """The last token count that says something."""
+        """The last token count with values."""
         self.usage_turn: str | None = None
         self.name: str | None = None
 
     def own_meta(self, id: str) -> bool:
-        """Whether a session_meta with this id is the thread's: a fork also has the line of the thread it came from."""
+        """Whether a session_meta with this id belongs to the thread: a fork also has the line of its source."""
         if self.meta_id is None:
             self.meta_id = id
         return id == self.meta_id
@@ -95,7 +95,7 @@ class Fold:
         self.settings, self.told_since = settings, False
 
     def compacted(self) -> None:
-        """What the model is sent has been replaced by a summary."""
+        """The model's history was replaced by a summary."""
         self.untold = True
 
     def spent(self, usage: Any) -> None:
@@ -103,13 +103,13 @@ class Fold:
         self.usage, self.usage_turn = usage, self.shown.last_id
 
     def named(self, event: Json) -> None:
-        """The thread was given a name. A fork's file repeats lines of its source, whose name is not the fork's."""
+        """The thread was named. A fork's file repeats lines of its source, whose name is not the fork's."""
         of = event.get("thread_id")
         if self.meta_id is None or of is None or of == self.meta_id:
             self.name = text_or_none(event.get("thread_name"))
 
     def roll_back(self, event: Json) -> list[ShownTurn]:
-        """The last turns are taken back; returns them, oldest first."""
+        """The last turns are rolled back; returns them, oldest first."""
         count = event.get("num_turns")
         dropped = self.shown.drop(count) if isinstance(count, int) else []
         if dropped:
@@ -119,6 +119,6 @@ class Fold:
                 if self.usage is not None:
                     self.usage_turn = self.shown.last_id
             else:
-                # what opens the thread for the model stays, and with it the settings it tells of
+                # the opening messages of the thread stay, with the settings in them
                 self.context = first.context or first.context_before
         return dropped

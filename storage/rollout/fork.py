@@ -1,9 +1,9 @@
-"""Writing the rollout of a fork: a session_meta of its own, then the lines of the thread it comes from.
+"""Write the rollout of a fork: its own session_meta, then the lines of its source.
 
-The lines are copied in blocks, so that the size of the source does not matter, into a file beside the target that takes
-the target's name when it is whole and on disk: there is a complete fork or none. A numbered ("paginated") source is
-numbered anew. Codex 0.169 lets a fork refer to its source instead (`history_base` in the session_meta); what such a
-source refers to is copied too, so that our forks need nobody else's file.
+The lines are copied in blocks, so the size of the source does not matter. They go to a temporary file, which is renamed
+when it is complete and fsynced: so there is a complete fork or none. A numbered ("paginated") source is renumbered.
+Codex 0.169 lets a fork refer to its source instead (`history_base` in the session_meta); the referred bytes are copied,
+too, so our forks need no other file.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from spindle.storage.rollout.lines import decode_line, encode_line, salvage
 from spindle.storage.rollout.source import open_plain
 
 Check = Callable[[], None]
-"""Called between two blocks; raises what should end the work."""
+"""Called between two blocks; may raise to stop."""
 
 _BLOCK = 1 << 20
-# what a block of lines costs in Python keeps the interpreter busy for about 100 us
+# Python needs about 100 us for a block of lines
 _LINES = 1 << 16
 _DEPTH = 64
 _NUMBER = re.compile(rb'(\{"timestamp":"[^"]*",)(?:"ordinal":\d+,)?')
-# the members that say what a line is stand within this many bytes
+# the members that identify a line are within this many bytes
 _HEAD = 512
 _MARKS = re.compile(rb"user_message|UserMessage|t(?:ask|urn)_(?:started|complete|aborted)|thread_rolled_back")
 
 
 class UnknownTurn(Exception):
-    """The rollout shows no turn of this id."""
+    """The rollout has no turn with this id."""
 
     def __init__(self, turn_id: str) -> None:
         super().__init__(f"turn not found: {turn_id}")
@@ -45,7 +45,7 @@ class UnknownTurn(Exception):
 
 @frozen
 class Segment:
-    """A part of a history: the bytes of a rollout from `start` up to `end`, whole lines."""
+    """A part of a history: the bytes [start, end) of a rollout, whole lines."""
 
     path: Path
     start: int
@@ -53,10 +53,10 @@ class Segment:
 
 
 def segments(path: Path, locate: Callable[[str], Path | None]) -> list[Segment]:
-    """The parts that make up a thread's history, oldest first; more than one for a fork that refers to its source.
+    """The parts of a thread's history, oldest first; several for a fork that refers to its source.
 
-    `locate` finds the file of a rollout id (see storage/threads/locate). Blocking. Raises OSError, FileNotFoundError if a
-    source is gone.
+    `locate` finds the file of a rollout id (see storage/threads/locate). Blocking. Raises OSError, FileNotFoundError if
+    a source is missing.
     """
     found: list[Segment] = []
     end: int | None = None
@@ -81,9 +81,9 @@ def segments(path: Path, locate: Callable[[str], Path | None]) -> list[Segment]:
 
 
 def cut(parts: Sequence[Segment], check: Check, *, last: str | None, before: str | None) -> list[Segment]:
-    """The parts up to the end of turn `last`, or up to the beginning of turn `before`.
+    """The parts up to the end of turn `last`, or up to the start of turn `before`.
 
-    Blocking; reads all of it, decoding only the lines that open and close turns. Raises UnknownTurn, OSError.
+    Blocking; reads all parts, but decodes only the lines that start and end turns. Raises UnknownTurn, OSError.
     """
     turns = _Turns()
     for part, (segment, file) in enumerate(_opened(parts)):
@@ -105,9 +105,9 @@ def cut(parts: Sequence[Segment], check: Check, *, last: str | None, before: str
 
 
 class _Turns:
-    """Where turns begin, as `ShownTurns` would have them, in few objects: a history may have a hundred thousand.
+    """The positions of turns, by the rules of `ShownTurns`, in few objects: a history may have 100,000 turns.
 
-    `ids`, `parts` and `offsets` are of every turn in the order they were opened, `shown` the ids not rolled back.
+    `ids`, `parts` and `offsets` have all turns in the order of their start, `shown` the ids that are not rolled back.
     """
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class _Turns:
         self._marked: str | None = None
 
     def feed(self, event: Json, part: int, offset: int, previous: int) -> None:
-        """Take an event of the line at `offset`; `previous` is where the line before it begins."""
+        """Fold the event of the line at `offset`; `previous` is the offset of the line before."""
         named = text_or_none(event.get("turn_id"))
         match event.get("type"):
             case records.TASK_STARTED | records.TURN_STARTED:
@@ -134,7 +134,7 @@ class _Turns:
                     del self.shown[-count:]
                     self._marked = None
             case records.USER_MESSAGE if self._marked is None:
-                # a turn without a mark begins with the message that the model got, one line before the event
+                # a turn without a start event begins with the model's message, one line before the event
                 self._open(f"rollout-{self.index}", part, previous)
             case records.ITEM_COMPLETED if self._marked is None and named not in self.shown[-1:]:
                 if mapping(event.get("item")).get("type") in ("UserMessage", "userMessage"):
@@ -157,10 +157,10 @@ def write_fork(
     check: Check,
     first: int = 0,
 ) -> None:
-    """Write `meta` and the lines of `parts` to `target`, which must not exist; a numbered one is numbered from `first` on.
+    """Write `meta` and the lines of `parts` to `target`, which must not exist; numbered lines start with `first`.
 
-    `close` is shown the file before it gets its name, and returns lines that have to follow. Blocking. Raises OSError
-    and what `close` and `check` raise; nothing is left then.
+    `close` gets the path of the file before it is renamed, and returns lines to append. Blocking. Raises OSError and
+    the errors of `close` and `check`; then no file is left.
     """
     numbered = meta.get("history_mode") == "paginated"
     make_folder(target.parent)
@@ -192,7 +192,7 @@ def write_fork(
 
 
 def fork_lines(meta: dict[str, Any], parts: Sequence[Segment], check: Check) -> list[bytes]:
-    """The same lines in memory, for a fork that is not kept. Raises OSError."""
+    """The same lines in memory, for an ephemeral fork. Raises OSError."""
     lines = [encode_line(*records.session_meta(meta))]
     for segment, file in _opened(parts):
         lines += _lines(file, segment, check)
@@ -248,12 +248,12 @@ def _number(raw: bytes, ordinal: int) -> bytes:
     known = _NUMBER.match(raw)
     if known is not None:
         return known[1] + b'"ordinal":%d,' % ordinal + raw[known.end() :]
-    line = decode_line(raw)  # its members come in another order
+    line = decode_line(raw)  # its members are in another order
     return raw if line is None else encode_line(line.type, line.payload, ordinal=ordinal)
 
 
 def _end_of_lines(fd: int) -> int:
-    """The offset behind the last whole line; a line that lacks only its newline is whole."""
+    """The offset after the last whole line; a line without only its newline is whole."""
     size = end = os.fstat(fd).st_size
     tail = b""
     while end > 0:

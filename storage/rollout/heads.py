@@ -1,7 +1,7 @@
-"""What can be told of an event from the beginning of its line, where its payload's members come in a known order.
+"""Read an event from the start of its line, if its payload's members have a known order.
 
-Both Codex and Spindle write the members that say where an event belongs before the large ones. So the turns of a rollout
-can be told apart without parsing outputs of megabytes.
+Codex and Spindle write the members that identify an event before the large ones. So turns can be found without parsing
+megabytes of output.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ITEM = re.compile(
     + _STRING
     + rb"[,}]"
 )
-# 0.169 puts where a turn comes from before its id
+# 0.169 writes the turn's origin before its id
 _TURN = re.compile(
     rb'(?:"turn_attribution":\{[^{}]{0,500}\},)?(?:"root_turn_id":(?:null|"[^"\\]{0,200}"),)?"turn_id":' + _STRING + rb"[,}]"
 )
@@ -49,7 +49,7 @@ LOOKED_AT = SHOWN_EVENTS | records.encoded(
         records.THREAD_SETTINGS_APPLIED,
     ]
 )
-"""The events that mean something for turns; many do not: outputs as they came, commands that began."""
+"""The events that matter for turns. Others do not, such as output deltas and starts of commands."""
 _USER_MESSAGE = records.USER_MESSAGE.encode()
 _SAID: Json = {"type": records.USER_MESSAGE}
 _SAYS: Mapping[bytes, tuple[re.Pattern[bytes], str]] = {
@@ -63,7 +63,7 @@ _CALLS = records.encoded(SHOWN_AS)
 
 
 def light_event(found: Found) -> Json | None:
-    """The payload of an event as far as `ShownTurns(light=True)` needs it; None if the line has to be parsed for that."""
+    """The part of an event's payload that `ShownTurns(light=True)` needs; None if the line must be parsed."""
     raw, kind, at = found.raw, found.subtype, found.head
     if kind is None or not at:
         return None
@@ -87,13 +87,13 @@ def light_event(found: Found) -> Json | None:
 
 
 def counts_tokens(found: Found) -> bool | None:
-    """Whether a `token_count` says how many; None if the line has to be parsed for that."""
+    """Whether a `token_count` has values; None if the line must be parsed."""
     count = _COUNT.match(found.raw, found.head) if found.head else None
     return None if count is None else count[1] is not None
 
 
 def read_event(found: Found) -> Json:
-    """The whole payload of an event line (`found.raw` must be whole); of one that cannot be read, what is certain."""
+    """The payload of an event line (`found.raw` must be whole); for a damaged line, the members that are certain."""
     try:
         payload: object = loads(found.raw, DEPTH_OF_RECORDS)["payload"]
         if is_mapping(payload):

@@ -1,7 +1,7 @@
-"""What the model is sent next: the response items of a rollout, ready encoded.
+"""The model's history: the encoded response items of a rollout.
 
-Payloads of `response_item` lines are items of the Responses API as Codex 0.124 sends them. Codex 0.169 stores members
-of its own beside them, which no provider knows; they are taken off.
+Payloads of `response_item` lines are items of the Responses API as Codex 0.124 sends them. Codex 0.169 adds members of
+its own, which providers do not know; they are removed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from spindle.rpc.lenient import Json, is_mapping, mapping, sequence, text, text_
 from spindle.rpc.protocol.values import packed
 from spindle.storage.rollout.items import cut_middle
 
-# what a call of each type is answered with
+# the type of output for each type of call
 _OUTPUT_OF = {
     "function_call": "function_call_output",
     "local_shell_call": "function_call_output",
     "custom_tool_call": "custom_tool_call_output",
 }
 _OUTPUTS = frozenset(_OUTPUT_OF.values())
-# snapshots of a working tree and items no version knows: kept in the file only
+# snapshots of a working tree, and unknown items: only in the file
 _NOT_SENT = frozenset({"ghost_snapshot", "other"})
 _INTERNAL = ("metadata", "internal_chat_message_metadata_passthrough")
-# user messages that were not the user's: context the server added, recognised by how they open
+# user messages that the server added as context, recognised by their start
 _CONTEXT_OPENINGS = (
     "<environment_context>",
     "# AGENTS.md instructions",
@@ -40,7 +40,7 @@ _CONTEXT_OPENINGS = (
 
 @frozen
 class StoredItem:
-    """One item of the model's input: its type, what identifies it, and its encoded JSON."""
+    """One item of the model's input: its type, its identity, and its encoded JSON."""
 
     type: str
     call_id: str | None
@@ -49,15 +49,16 @@ class StoredItem:
 
 
 OUTPUT_LIMIT = 40_000
-"""Characters that are left of a long output, about 10,000 tokens. The file keeps all."""
+"""The characters that remain of a long output, about 10,000 tokens. The file keeps all."""
 OUTPUT_KEPT = 48_100
-"""Characters of an output that is no long one: what a turn has cut for a model that takes 10,000 tokens, with a fifth more and
-the mark of the cut, stays as the model has seen it."""
+"""The most characters of an output that is not cut. An output that its turn cut to 10,000 tokens, plus the note of the
+cut, fits with a fifth to spare: it stays as the model has seen it.
+"""
 _CHARACTERS_OF_TOKEN = 4
 
 
 def _cut(payload: Json) -> None:
-    """Leave out the middle of an output that is longer than a model can use."""
+    """Remove the middle of an output that is too long."""
     output = payload.get("output")
     if isinstance(output, str):
         if len(output) > OUTPUT_KEPT:
@@ -73,7 +74,7 @@ def _cut(payload: Json) -> None:
 
 
 def stored(payload: Json) -> StoredItem | None:
-    """A `response_item` payload as it is sent to the model; None for what is never sent. Takes over `payload`."""
+    """The item for the model from a `response_item` payload; None for payloads that are never sent. Modifies `payload`."""
     kind = payload.get("type")
     if not isinstance(kind, str) or kind in _NOT_SENT:
         return None
@@ -81,7 +82,7 @@ def stored(payload: Json) -> StoredItem | None:
         _cut(payload)
     for name in _INTERNAL:
         payload.pop(name, None)
-    if kind != "image_generation_call":  # the one type whose id is part of what it says
+    if kind != "image_generation_call":  # the only type that needs its id
         payload.pop("id", None)
     return StoredItem(
         kind, text_or_none(payload.get("call_id")), text_or_none(payload.get("role")), packed(orjson.dumps(payload))
@@ -89,16 +90,16 @@ def stored(payload: Json) -> StoredItem | None:
 
 
 def said_by_user(words: str) -> StoredItem:
-    """A user message of plain text."""
+    """A user message with one text."""
     content = [{"type": "input_text", "text": words}]
     item = {"type": "message", "role": "user", "content": content}
     return StoredItem("message", None, "user", packed(orjson.dumps(item)))
 
 
 def with_aborted_outputs(items: Sequence[StoredItem]) -> list[StoredItem]:
-    """The items with an output `aborted` after every call that has none, and without outputs that answer no call.
+    """The items, with an output `aborted` after each call without output, and without outputs that have no call.
 
-    A provider refuses a history with either, for good: this is what a process that died in a call leaves behind.
+    A provider would always refuse a history with either; a process that died during a call leaves such a history.
     """
     answered = {item.call_id for item in items if item.type in _OUTPUTS}
     asked = {item.call_id for item in items if item.type in _OUTPUT_OF}
@@ -122,12 +123,12 @@ def text_of(item: StoredItem) -> str:
 
 
 def is_context(item: StoredItem) -> bool:
-    """Whether a message is context that the server added, not something that was said."""
+    """Whether a message is context that the server added."""
     if item.type != "message" or item.role == "assistant":
         return False
     return item.role != "user" or text_of(item).lstrip().startswith(_CONTEXT_OPENINGS)
 
 
 def is_user_message(item: StoredItem) -> bool:
-    """Whether an item is a message the user wrote."""
+    """Whether an item is a message of the user."""
     return item.type == "message" and item.role == "user" and not is_context(item)

@@ -1,8 +1,8 @@
-"""From what rollouts say about items to the thread items of the protocol, in their JSON form.
+"""Convert the items in rollouts to the protocol's thread items, in JSON form.
 
-Three spellings occur: an event of its own per kind of item (`exec_command_end` and the like, Codex 0.124), one
-`item_completed` event with a snake_case item named in PascalCase ("CommandExecution", Codex 0.169), and the same event
-with an item that has the protocol's form already ("commandExecution", Spindle), which is taken as it is.
+There are three forms: an event per kind of item (`exec_command_end` and the like, Codex 0.124); one `item_completed`
+event with a snake_case item named in PascalCase ("CommandExecution", Codex 0.169); and the same event with an item in
+the protocol's form ("commandExecution", Spindle), which is used unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def camel(name: str) -> str:
 
 
 def _path(value: object) -> str:
-    """A path as such; newer rollouts write working directories as file: URLs."""
+    """A plain path; newer rollouts have working directories as file: URLs."""
     given = text(value)
     return unquote(urlsplit(given).path) if given.startswith("file://") else given
 
@@ -39,7 +39,7 @@ def milliseconds(duration: object) -> int | None:
 
 
 def error_info(value: object) -> object:
-    """A stored `codex_error_info` in the protocol's spelling; what is spelt so already stays."""
+    """A stored `codex_error_info` in the protocol's spelling. Values in that spelling are unchanged."""
     if isinstance(value, str):
         return camel(value)
     if is_mapping(value):
@@ -67,16 +67,16 @@ def _snake(name: str) -> str:
 
 
 OUTPUT_LIMIT = 64 * 1024
-"""Characters of a command's output that are shown of a stored command; the file keeps all."""
+"""The most characters shown of a stored command's output; the file keeps all."""
 
 
 def cut_output(output: str) -> str:
-    """An output with its middle left out where it is longer than `OUTPUT_LIMIT` characters."""
+    """The output, without its middle if it is longer than `OUTPUT_LIMIT` characters."""
     return cut_middle(output, OUTPUT_LIMIT, "characters", 1)
 
 
 def cut_middle(output: str, limit: int, unit: str, size: int) -> str:
-    """The first and the last `limit / 2` characters, and between them how many units of `size` characters are left out."""
+    """The first and last `limit / 2` characters, and between them the number of removed units of `size` characters."""
     if len(output) <= limit:
         return output
     half = limit // 2
@@ -130,7 +130,7 @@ def agent_message(event: Json) -> Json:
 
 
 def _citation(value: object) -> object:
-    """A memory citation, whose members the protocol spells in camelCase."""
+    """A memory citation, with members in camelCase."""
     given = mapping(value)
     if not given:
         return None
@@ -159,7 +159,7 @@ def _command(event: Json) -> Json:
     cwd = _path(event.get("cwd"))
     command = event.get("command")
     status = camel(text(event.get("status")) or ("failed" if event.get("exit_code") else "completed"))
-    ran = status != "declined"  # the line has an exit code all the same
+    ran = status != "declined"  # the line has an exit code nevertheless
     return {
         "type": "commandExecution",
         "command": command if isinstance(command, str) else shlex.join(str(word) for word in sequence(command)),
@@ -198,7 +198,7 @@ def _mcp_call(event: Json) -> Json:
     asked = mapping(event.get("invocation")) or event
     outcome = mapping(event.get("result"))
     answer, failure = outcome.get("Ok"), outcome.get("Err")
-    if answer is None and failure is None:  # an item, not an event: result and error stand side by side
+    if answer is None and failure is None:  # an item, not an event: it has result and error as two members
         answer, failure = event.get("result"), event.get("error")
     answer = mapping(answer) if answer is not None else None
     failed = failure is not None or bool(answer and (answer.get("isError") or answer.get("is_error")))
@@ -287,7 +287,7 @@ def _compaction(_: Json) -> Json:
     return {"type": "contextCompaction"}
 
 
-# events that end one item; call_id is its id, and those without one are numbered
+# events that end one item, whose id is their call_id; items without one are numbered
 EVENTS: Mapping[str, Callable[[Json], Json]] = {
     records.EXEC_COMMAND_END: _command,
     records.PATCH_APPLY_END: _patch,
@@ -315,7 +315,7 @@ SHOWN_AS: Mapping[str, str] = {
     records.CONTEXT_COMPACTED: "contextCompaction",
     **dict.fromkeys(records.AGENT_CALL_ENDS.values(), "collabAgentToolCall"),
 }
-"""What type of item each of `EVENTS` ends."""
+"""The type of item of each of `EVENTS`."""
 
 
 def _user_item(item: Json) -> Json:
@@ -350,7 +350,7 @@ _NAMED: Mapping[str, Callable[[Json], Json]] = {
     "CollabAgentToolCall": agent_call_item,
 }
 
-# what has no call of its own to be named after is numbered through the thread
+# items without a call id are numbered through the thread
 NUMBERED = frozenset(
     {"userMessage", "agentMessage", "reasoning", "enteredReviewMode", "exitedReviewMode", "contextCompaction"}
 )
@@ -366,7 +366,7 @@ def shown_type(item: Json) -> str:
 
 
 def completed_item(item: Json) -> Json:
-    """The item of an `item_completed` event, with the id it was given there."""
+    """The item of an `item_completed` event, with its stored id."""
     kind = text(item.get("type"))
     convert = _NAMED.get(kind)
     if convert is not None:

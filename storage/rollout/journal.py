@@ -1,8 +1,8 @@
-"""Writing to a rollout: one writer at a time, whole lines, a torn end repaired before anything is put after it.
+"""Append to a rollout: one writer at a time, whole lines, a torn last line repaired before the first append.
 
-Between `begin` and `end` a journal holds the thread's lock and one descriptor; in between turns it holds nothing, so
-ten thousand idle threads cost no descriptors. What it remembers is how far the file was known to reach, so that the
-next `begin` can tell what others have written in the meantime.
+Between `begin` and `end` a journal holds the thread's lock and one descriptor. Between turns it holds nothing, so ten
+thousand idle threads cost no descriptors. It remembers the known end of the file, so the next `begin` finds what others
+have appended.
 """
 
 from __future__ import annotations
@@ -23,24 +23,22 @@ from spindle.storage.rollout.writer_lock import WriterBusy, WriterLock
 __all__ = ["Journal", "JournalError", "Opened", "WriterBusy"]
 
 _BLOCK = 64 * 1024
-# {"timestamp":"2025-01-05T12:00:00.000Z", -- where encode_line puts an ordinal
+# {"timestamp":"2025-01-05T12:00:00.000Z", -- where encode_line inserts an ordinal
 _AFTER_TIMESTAMP = len('{"timestamp":"2025-01-05T12:00:00.000Z",')
 _ORDINAL = b'"ordinal":'
 
 
 class JournalError(Exception):
-    """The rollout could not be written or synced. Nothing more is appended until the journal is begun again."""
+    """The rollout could not be written or fsynced. The journal appends nothing more until the next `begin`."""
 
 
 @frozen
 class Opened:
-    """What `begin` found.
+    """The findings of `begin`.
 
-    foreign: lines (without newline) that others appended since this journal last knew the end of the file.
-    replaced: the file is another one or has shrunk, or this journal failed when it wrote to it last; what is known of it
-    no longer holds.
-    created: the file did not exist.
-    torn: bytes of a cut-off last line that were moved to `<rollout>.torn`.
+    foreign: lines (without newline) that others appended after the known end. replaced: the file is another one or has
+    shrunk, or this journal's last write failed; the caller must read it again. created: the file did not exist. torn:
+    the bytes of an incomplete last line that were moved to `<rollout>.torn`.
     """
 
     foreign: list[bytes]
@@ -57,10 +55,10 @@ class _Known:
 
 
 class Journal:
-    """Appends to one rollout. `append` is for the trio thread; `begin`, `sync` and `end` block: use a worker thread."""
+    """Appends to one rollout. Call `append` on the trio thread; `begin`, `sync` and `end` block: use a worker thread."""
 
     def __init__(self, path: Path, lock_file: Path, *, numbered: bool = False) -> None:
-        """`numbered`: number the lines of a file that is begun now; one that exists goes on as it is."""
+        """`numbered`: number the lines of a new file. An existing file keeps its form."""
         self.path = path
         self._numbered = numbered
         self._lock = WriterLock(lock_file)
@@ -72,7 +70,7 @@ class Journal:
         self._broken: str | None = None
         self._created = False
         self._known: _Known | None = None
-        # end() must not close the descriptor under a sync() that runs in another thread: its number may be reused
+        # end() must not close the descriptor during a sync() in another thread: its number may be reused
         self._closing = threading.Lock()
 
     @property
@@ -82,21 +80,21 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes of the file as far as this journal knows it."""
+        """The known size of the file, in bytes."""
         return self._size if self._fd is not None else (self._known.end if self._known else 0)
 
     def expect(self, end: int, inode: int) -> None:
-        """Tell how far the caller has read the file already; what lies beyond is `foreign` at the next `begin`.
+        """Set how far the caller has read the file; later bytes are `foreign` at the next `begin`.
 
-        Without it a first `begin` takes the file as it stands to be known.
+        Without it, the first `begin` counts the whole file as known.
         """
         self._known = _Known(end, inode, None)
 
     def begin(self, lines: Sequence[bytes] = ()) -> Opened:
         """Take the lock, open or create the file, repair its end, and append `lines`. Blocking.
 
-        Raises WriterBusy when another process holds the thread; JournalError when the file cannot be opened, repaired
-        or written (the lock is given up again), when it is known but gone, or when the journal is open already.
+        Raises WriterBusy if another process holds the lock. Raises JournalError if the file cannot be opened, repaired
+        or written (the lock is then released), if a known file is missing, or if the journal is already open.
         """
         if self._fd is not None:
             raise JournalError(f"{self.path} is open already")
@@ -112,7 +110,7 @@ class Journal:
         except BaseException as error:
             self._take_back_creation()
             self.end()
-            # the caller does not learn of foreign lines now, so they have to be found again
+            # the caller does not receive the foreign lines now, so the next `begin` must find them again
             self._known = known
             if isinstance(error, OSError):
                 raise JournalError(f"cannot open {self.path}: {error}") from error
@@ -122,8 +120,8 @@ class Journal:
     def append(self, lines: Sequence[bytes]) -> None:
         """Append whole lines (each with its newline) in a single write; numbered if the file's lines are.
 
-        Raises JournalError if not all of it could be written. What was written in part is taken back where possible,
-        and no more is accepted until the journal has been ended and begun again, which repairs what is left.
+        Raises JournalError if not everything could be written. A partial write is undone if possible, and the journal
+        accepts nothing more until `end` and `begin`, which repairs the rest.
         """
         if self._broken is not None:
             raise JournalError(f"{self.path} accepts no more lines after a failure: {self._broken}")
@@ -147,10 +145,10 @@ class Journal:
         self._ordinal = ordinal
 
     def sync(self) -> None:
-        """Bring what was appended to the disk, also after `end`, which may come before its turn. Blocking.
+        """Fsync the appended lines, also after `end`, which may come first. Blocking.
 
-        Raises JournalError, after which nothing more is appended: the kernel may have dropped what it could not write,
-        so trying again could report success for lost lines. A file that was removed or cut meanwhile is an error too.
+        Raises JournalError; then the journal appends nothing more: the kernel may have dropped the unwritten pages, so
+        a retry could report success for lost lines. A file that was removed or truncated meanwhile is also an error.
         """
         with self._closing:
             if self._broken is not None:
@@ -169,7 +167,7 @@ class Journal:
                 raise JournalError(f"cannot sync {self.path}: {error}") from error
 
     def _sync(self, fd: int) -> None:
-        size = self._size  # looked at first: the trio thread may be appending
+        size = self._size  # read before the fsync: the trio thread may append meanwhile
         status = os.fstat(fd)
         if status.st_nlink == 0 or status.st_ino != self._inode:
             self._broken = "the file was removed"
@@ -181,15 +179,15 @@ class Journal:
         self._synced = size
 
     def end(self) -> None:
-        """Close the file and give the lock up; does nothing when the journal is not open. Blocking, never raises."""
+        """Close the file and release the lock; does nothing if the journal is not open. Blocking; never raises."""
         with self._closing:
             fd, self._fd = self._fd, None
             if fd is not None:
-                # after a failure the caller may count as said what the file does not say, or the other way round
+                # after a failure, the caller's memory and the file may differ
                 self._known = _Known(self._size, -1 if self._broken else self._inode, self._ordinal)
                 with contextlib.suppress(OSError):
                     if os.fstat(fd).st_size != self._size and self._broken is None:
-                        # somebody ignored the lock: their lines lie between ours, so only reading it all again helps
+                        # a writer without the lock: its lines are between ours, so the whole file must be read again
                         self._known = _Known(self._size, -1, None)
                 with contextlib.suppress(OSError):
                     os.close(fd)
@@ -203,10 +201,10 @@ class Journal:
             fd = regular(str(self.path), flags)
         except FileNotFoundError:
             if self._known is not None and self._known.end > 0:
-                # a new file would hold the rest of a conversation whose beginning is lost or elsewhere
+                # a new file would have only the rest of the conversation
                 raise JournalError(f"{self.path} is gone: another program has moved or removed it") from None
             if self.path.is_symlink():
-                raise  # to nothing; a file under another name is not ours to make
+                raise  # a link to nothing; we must not create its target
             fd = regular(str(self.path), flags | os.O_CREAT | os.O_EXCL)
             created = self._created = True
         self._fd = fd
@@ -228,7 +226,7 @@ class Journal:
         return Opened(foreign, replaced, created, torn)
 
     def _end_of_lines(self, fd: int, size: int) -> int:
-        """The offset behind the last newline."""
+        """The offset after the last newline."""
         end = size
         while end > 0:
             start = max(0, end - _BLOCK)
@@ -239,9 +237,9 @@ class Journal:
         return 0
 
     def _repair(self, fd: int, start: int, size: int) -> tuple[int, int]:
-        """Terminate the unterminated last line if it is whole, else keep its bytes aside and cut it: (size, bytes cut).
+        """Add the newline of a whole last line, or move an incomplete last line aside; returns (size, bytes moved).
 
-        Appending after a torn line would make it damage in the middle that swallows the next line as well.
+        Appending after an incomplete line would damage the next line, too.
         """
         tail = _read(fd, start, size)
         if decode_line(tail) is not None:
@@ -256,7 +254,7 @@ class Journal:
         return start, len(tail)
 
     def _next_ordinal(self, fd: int, size: int) -> int | None:
-        """The number the next line gets, or None in a file whose lines are not numbered."""
+        """The number of the next line, or None if the lines are not numbered."""
         known = self._known
         if known is not None and known.ordinal is not None and known.inode == self._inode and known.end == size:
             return known.ordinal
@@ -268,13 +266,13 @@ class Journal:
         last = decode_line(_read(fd, start, size))
         if last is not None and last.ordinal is not None:
             return last.ordinal + 1
-        # a writer that does not number its lines was here: the highest number counts
+        # some lines have no number: use the highest
         return 1 + max(
             (line.ordinal for _, line in iter_lines(self.path) if line and line.ordinal is not None), default=-1
         )
 
     def _take_back_creation(self) -> None:
-        """Remove a file that we made and that nothing could be written to: it would count as a damaged one."""
+        """Remove a new file to which nothing could be written: it would count as damaged."""
         if self._fd is not None and self._created:
             with contextlib.suppress(OSError):
                 if os.fstat(self._fd).st_size == 0:
@@ -290,7 +288,7 @@ class Journal:
 
 
 def _numbered(lines: Sequence[bytes], ordinal: int) -> tuple[list[bytes], int]:
-    """Lines as `encode_line` made them, with ordinals from `ordinal` on put where they have none; and the next one."""
+    """Insert ordinals from `ordinal` on into lines of `encode_line` that have none; returns (lines, next ordinal)."""
     done: list[bytes] = []
     for line in lines:
         if not line.startswith(_ORDINAL, _AFTER_TIMESTAMP):

@@ -1,6 +1,8 @@
-"""One line of a rollout: `{"timestamp", "type", "payload"}`, with an `ordinal` after the timestamp in newer files.
+"""Encode and decode one line of a rollout: `{"timestamp", "type", "payload"}`, in newer files with an `ordinal` after
+the timestamp.
 
-The format is what Codex 0.124 writes; Codex 0.169 numbers the lines of its "paginated" histories from 0.
+The format is that of Codex 0.124; Codex 0.169 numbers the lines of "paginated" histories from 0.124 writes; Codex 0.169
+numbers the lines of its "paginated" histories from 0.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Line:
 
 
 def stamp(moment: datetime | None = None) -> str:
-    """A moment (default now) as rollouts write it: UTC, milliseconds, `Z`. A naive moment is taken as UTC."""
+    """A time (default: now) in the format of rollouts: UTC, milliseconds, `Z`. A naive time counts as UTC."""
     if moment is None:
         moment = datetime.now(UTC)
     elif moment.tzinfo is not None:
@@ -38,9 +40,9 @@ def stamp(moment: datetime | None = None) -> str:
 
 
 def encode_line(type: str, payload: object, timestamp: datetime | None = None, ordinal: int | None = None) -> bytes:
-    """One line with its newline. `payload` is a dict, or an `orjson.Fragment` that is already encoded.
+    """Encode one line, with its newline. `payload` is a dict, or an `orjson.Fragment` with encoded JSON.
 
-    Raises TypeError (orjson's) for a payload that is no JSON.
+    Raises TypeError (orjson's) for a payload that is not JSON.
     """
     body: dict[str, object] = {"timestamp": stamp(timestamp)}
     if ordinal is not None:
@@ -51,7 +53,7 @@ def encode_line(type: str, payload: object, timestamp: datetime | None = None, o
 
 
 def decode_line(data: bytes) -> Line | None:
-    """The line in `data` (its newline may be there or not), or None if it is not a whole, well-formed line."""
+    """Decode the line in `data`, with or without its newline; None if it is not a whole, valid line."""
     try:
         value: object = loads(data, DEPTH_OF_RECORDS)
     except orjson.JSONDecodeError:
@@ -73,10 +75,10 @@ _OPENING = b'{"timestamp":"'
 
 
 def repair(data: bytes) -> bytes | None:
-    """The readable line in `data`, repaired where it can be without guessing; None if there is none.
+    """The valid line in `data`, repaired if that needs no guess; None if there is none.
 
-    A record behind half a record (a writer died, the next did not notice) is taken, NUL bytes (blocks that a crash left
-    unwritten) are left out, and bytes that are no UTF-8 become U+FFFD.
+    A record after half a record (a writer died, the next one appended) is used, NUL bytes (blocks left unwritten by a
+    crash) are removed, and invalid UTF-8 becomes U+FFFD.
     """
     if decode_line(data) is not None:
         return data
@@ -90,7 +92,7 @@ def repair(data: bytes) -> bytes | None:
 
 
 def salvage(data: bytes) -> Line | None:
-    """The line in `data`, repaired if need be; None if it cannot be read."""
+    """The line in `data`, repaired if needed; None if it cannot be read."""
     line = decode_line(data)
     if line is not None:
         return line
@@ -101,8 +103,8 @@ def salvage(data: bytes) -> Line | None:
 def iter_lines(path: Path, start: int = 0) -> Iterator[tuple[int, Line | None]]:
     """The lines of a file from byte `start` on, each with the offset of its first byte.
 
-    A line that cannot be read (garbage, or a torn last line) comes as None; blank lines are left out. Memory is
-    bounded by the longest line. Only b"\\n" separates lines: U+2028 may stand inside JSON text.
+    A line that cannot be read (garbage, or a torn last line) is None; blank lines are skipped. The longest line bounds
+    the memory. Only b"\\n" separates lines: JSON text may contain U+2028.
 
     Raises OSError.
     """

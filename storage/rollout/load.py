@@ -1,4 +1,4 @@
-"""Reading a whole rollout, and remembering how far it was read."""
+"""Read a whole rollout, and note how far it was read."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from spindle.storage.rollout.source import Find, Source
 class Loaded:
     """A replayed rollout.
 
-    `end` is the offset behind the last readable line and `inode` the file's: what `Journal.expect` wants to hear.
-    `skipped` counts lines that could not be read, a torn last one included.
+    `end` is the offset after the last readable line and `inode` the file's inode, both for `Journal.expect`. `skipped`
+    counts lines that could not be read, a torn last one included.
     """
 
     replay: Replay
@@ -30,9 +30,9 @@ class Loaded:
 
 
 def load(path: Path, find: Find | None = None) -> Loaded:
-    """Replay a rollout from its file. Blocking; memory holds what the replay keeps, not the file.
+    """Replay a rollout from its file. Blocking; the file is never in memory as a whole.
 
-    `find` tells where the file is that this one continues. Raises OSError.
+    `find` locates the file that this one continues. Raises OSError.
     """
     replay = Replay()
     with closing(Source(path, find)) as source:

@@ -1,7 +1,8 @@
-"""The outline of a rollout: where its turns are, and what holds at its end. Found in one pass, then extended as the file grows.
+"""The outline of a rollout: the positions of its turns, and the values in force at its end. One pass makes it; it is
+extended as the file grows.
 
-With it a page of turns is read from the bytes of those turns alone, and a thread goes on from the last compaction. It is
-small (some 70 bytes a turn) and may be lost at any time: it is made anew from the file.
+With it a page of turns is read from the bytes of those turns alone, and a thread continues from its last compaction. It
+is small (about 70 bytes a turn) and may be lost at any time: it is rebuilt from the file.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from spindle.storage.rollout.turns import ShownTurn
 
 VERSION = 2
 FINGERPRINT = 4096
-"""Bytes at the beginning and before the end by which a file is recognised."""
+"""Bytes at the start and before the end of a file that identify it."""
 
 _BREATH = 64
 _WANTED = records.encoded([records.EVENT_MSG, records.TURN_CONTEXT, records.COMPACTED, records.SESSION_META])
@@ -37,7 +38,7 @@ _KEPT_HISTORY = b'"replacement_history":['
 
 @frozen
 class Span:
-    """Bytes of the file, [start, end)."""
+    """The bytes [start, end) of the file."""
 
     start: int
     end: int
@@ -45,10 +46,10 @@ class Span:
 
 @frozen
 class Stray:
-    """A line about a turn that stands among those of a later one, or of none.
+    """A line of a turn that stands among the lines of a later turn, or of none.
 
-    turn: whose it is (-1: of a turn that is gone). numbered: how many items were numbered before it. took: how many
-    numbers it took. put: whether it put an item. place: see `scan.Found`.
+    turn: its turn (-1: a turn that was rolled back). numbered: the number of items numbered before it. took: the number
+    of items it numbered. put: whether it added an item. place: see `scan.Found`.
     """
 
     turn: int
@@ -61,10 +62,11 @@ class Stray:
 
 @frozen
 class Compaction:
-    """The last compaction that tells all the model is to see: its line, and which turns there were.
+    """The last compaction with the whole history for the model: its line, and the turns at that time.
 
-    `turns` counts the turns from before it that are still shown; `gone` are those after them that were taken back since,
-    (id, whether the user spoke); `open` is whether the last of all of them was running, `marked` whether by a mark.
+    `turns` is the number of turns before it that are still shown. `gone` are the turns after these that were rolled
+    back later, as (id, whether it has a user message). `open` is whether the last of all these turns was running,
+    `marked` whether it had a start event.
     """
 
     span: Span
@@ -77,11 +79,10 @@ class Compaction:
 
 @define(eq=False)
 class Outline:
-    """See the module. Turns are numbered from 0, oldest first; the columns have one entry a turn.
+    """See the module. Turns are numbered from 0, oldest first; the columns have one entry per turn.
 
-    untold, settings, told_since: see `fold.Fold`.
-    starts, ends: the turn's bytes; places: the place of its first line; numbered: how many items were numbered before it;
-    spoken: 1 if the user said something in it.
+    untold, settings, told_since: see `fold.Fold`. starts, ends: the turn's bytes. places: the place of its first line.
+    numbered: the number of items numbered before it. spoken: 1 if it has a user message.
     """
 
     inode: int = 0
@@ -107,12 +108,12 @@ class Outline:
     usage_turn: str | None = None
     name: str | None = None
     cut_off: bool = False
-    """Whether the last turn started and nothing tells how it ended."""
+    """Whether the last turn started and has no end."""
     resume: bytes = b""
-    """What a pass needs beside all this to go on where this one ended."""
+    """The other state that a later pass needs to continue from here."""
 
     def encode(self) -> bytes:
-        """For keeping. `decode` is the inverse."""
+        """Encode for storage. `decode` is the inverse."""
         head = {
             "version": VERSION,
             "inode": self.inode,
@@ -143,7 +144,7 @@ class Outline:
 
     @classmethod
     def decode(cls, data: bytes) -> Outline | None:
-        """What `encode` made; None for anything else, another version's included."""
+        """Decode the result of `encode`; None for other data, also of another version."""
         try:
             plain = zlib.decompress(data)
             size = int.from_bytes(plain[:8], "little")
@@ -211,7 +212,7 @@ def _compaction_in(value: Any) -> Compaction | None:
 
 @define(eq=False)
 class _Where:
-    """Where a turn is, while the pass goes on. `end` is None while its lines may still follow."""
+    """The position of a turn during the pass. `end` is None while its lines may follow."""
 
     start: int
     place: int
@@ -220,12 +221,12 @@ class _Where:
 
 
 class Skim:
-    """A pass over a rollout that makes its outline. Blocking; give it a worker thread."""
+    """A pass over a rollout that makes its outline. Blocking; use a worker thread."""
 
     def __init__(self, source: Source, known: Outline | None = None, *, light: bool = True) -> None:
-        """Go on where `known` ends, which must be of this rollout; without it, from the beginning.
+        """Continue where `known`, an outline of this rollout, ends; without it, start from the beginning.
 
-        Unless it is `light`, the turns are put together on the way, in `turns`; only from the beginning.
+        Unless `light`, the turns are also built, in `turns`; this works only from the beginning.
         """
         self._source = source
         self._light = light
@@ -233,7 +234,7 @@ class Skim:
         self._strays: list[tuple[ShownTurn, Stray]] = []
         self._owner: ShownTurn | None = None
         self._meta: Span | None = None
-        # the last compaction: its line, its place, the turns then, whether the last was running and marked
+        # the last compaction: its line, its place, the turns at that time, whether the last was running, and marked
         self._compaction: tuple[Span, int, list[ShownTurn], bool, bool] | None = None
         self._scan = Scan(source, wanted=_WANTED, events=LOOKED_AT)
         if known is not None:
@@ -263,7 +264,7 @@ class Skim:
 
     @property
     def turns(self) -> list[ShownTurn]:
-        """The turns as they stand."""
+        """The turns so far."""
         return self._fold.shown.turns
 
     def _parsed(self, found: Found) -> Json:
@@ -315,7 +316,7 @@ class Skim:
     def _session_meta(self, found: Found) -> None:
         meta = SessionMeta.of(self._parsed(found))
         if found.offset == self._source.own and meta is not None:
-            self._fold.meta_id = meta.id  # what comes before is of another thread, whose history this one continues
+            self._fold.meta_id = meta.id  # the lines before belong to another thread, whose history this one continues
         if meta is not None and self._fold.own_meta(meta.id):
             self._meta = Span(found.offset, found.end)
 
@@ -373,7 +374,7 @@ class Skim:
         return Compaction(span, place, kept, gone, running, marked)
 
     def _restore(self, known: Outline) -> None:
-        """The state in which the pass that made `known` ended."""
+        """Restore the state at the end of the pass that made `known`."""
         fold, shown = self._fold, self._fold.shown
         state: Json = orjson.loads(known.resume)
         still_open, unmarked = set(state["open"]), set(state["unmarked"])
@@ -381,7 +382,7 @@ class Skim:
         last = len(known.ids) - 1
         for place, id in enumerate(known.ids):
             if place % _BREATH == 0:
-                time.sleep(0)  # lets other threads run, as reading does elsewhere
+                time.sleep(0)  # lets other threads run
             turn = ShownTurn(id, place not in unmarked, 0, before[place])
             turn.context = contexts[place]
             turn.end = None if place in still_open else "completed"
@@ -419,12 +420,12 @@ class Skim:
         self._scan.skipped = known.skipped
 
 
-# events that tell how a turn ended, and put no item into it
+# events that end a turn without adding an item
 _ENDS = records.TURN_ENDS | {records.ERROR}
 
 
 def _runs(values: list[Any]) -> list[list[Any]]:
-    """Neighbours that are equal, counted: [[value, times], ...]"""
+    """Run-length encode the values: [[value, times], ...]"""
     runs: list[list[Any]] = []
     for value in values:
         if runs and runs[-1][0] == value:
@@ -439,7 +440,7 @@ def _unrun(runs: list[list[Any]]) -> list[Any]:
 
 
 def fingerprint(source: Source, end: int) -> int:
-    """A checksum of the file's beginning and of what stands before `end`: an appended file keeps it. Raises OSError."""
+    """A checksum of the file's start and of the bytes before `end`; appending does not change it. Raises OSError."""
     first = source.read(0, min(FINGERPRINT, end))
     return zlib.crc32(source.read(max(0, end - FINGERPRINT), end), zlib.crc32(first))
 

@@ -1,4 +1,4 @@
-"""Who keeps outlines, and how one comes up to date: as much of a file is read as has been added since it was kept."""
+"""Store outlines and bring them up to date: only the bytes added since then are read."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _WORTH_KEEPING = 256 * 1024
 _BYTES = 32 * 1024 * 1024
 _MANY_TURNS = 2000
 _PUT_TOGETHER = 96 * 1024 * 1024
-"""Bytes of rollouts, one or several, whose turns may be held in memory all at once."""
+"""The most bytes of rollouts whose turns are in memory at the same time."""
 
 
 class Outlines(Protocol):
-    """Keeps encoded outlines by path. Blocking; called from worker threads, several at a time. May forget at any time."""
+    """Stores encoded outlines by path. Blocking; called from several worker threads. May lose them at any time."""
 
     def outline(self, path: Path) -> bytes | None:
-        """What was kept last for the file at `path`."""
+        """The last stored outline of the file at `path`."""
         ...
 
     def keep_outline(self, path: Path, inode: int, size: int, data: bytes) -> None:
-        """Keep the outline of the first `size` bytes of the file; in place of an earlier one."""
+        """Store the outline of the first `size` bytes of the file; it replaces an earlier one."""
         ...
 
 
 class MemoryOutlines:
-    """Keeps them as long as the process lives, the ones used last up to 32 MiB."""
+    """Stores outlines in memory: the last used ones, up to 32 MiB."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Path, bytes] = OrderedDict()
@@ -58,13 +58,13 @@ class MemoryOutlines:
 
 
 class Outliner:
-    """Gives the outline of a file as it is now. Blocking; any number of worker threads may ask.
+    """Makes the current outline of a file. Blocking; for any number of worker threads.
 
-    Whoever asks for a file that is being read waits for that reading. The outlines used last stay decoded.
+    A caller for a file that is being read waits for that read. The last used outlines stay decoded.
     """
 
     def __init__(self, kept: Outlines | None = None, find: Find | None = None) -> None:
-        """`find` tells where the thread is that another one's rollout continues."""
+        """`find` locates the file that a rollout continues."""
         self.find = find
         self._kept = kept if kept is not None else MemoryOutlines()
         self._recent: OrderedDict[Path, Outline] = OrderedDict()
@@ -74,10 +74,10 @@ class Outliner:
         self._together = 0
 
     def of(self, source: Source, path: Path, *, with_turns: bool = False) -> tuple[Outline, list[ShownTurn] | None]:
-        """The outline of an open rollout, which `path` names; and the turns, if they are wanted and came with it.
+        """The outline of an open rollout at `path`, and its turns if they are wanted and were built.
 
-        They do where the rollout has to be gone over from its beginning and is not large, and not too many are held so:
-        `turns_dropped` says when these no longer are. Raises OSError.
+        They are built if the rollout must be read from its start, is not large, and not too many turns are in memory.
+        The caller calls `turns_dropped` when it drops them. Raises OSError.
         """
         if with_turns:
             with_turns = self._may_hold(source.size)
@@ -90,7 +90,7 @@ class Outliner:
         return outline, turns
 
     def turns_dropped(self, size: int) -> None:
-        """The turns that came with the outline of a rollout of this size are not held any more."""
+        """The turns of a rollout of this size are dropped."""
         with self._lock:
             self._together -= size
 
@@ -115,15 +115,15 @@ class Outliner:
                     self._busy[path] = lock, waiting - 1
 
     def is_long(self, path: Path) -> bool:
-        """Whether the rollout is known to have so many turns that `settle` is worth its while. Does not block."""
+        """Whether the rollout is known to have so many turns that `settle` pays. Does not block."""
         with self._lock:
             known = self._recent.get(path)
         return known is not None and len(known.ids) >= _MANY_TURNS
 
     def settle(self, path: Path) -> None:
-        """Keep the outline as the file is now: to go on from an older one takes a while where there are many turns.
+        """Store the current outline of the file: with many turns, extending an older one takes long.
 
-        Never raises: what is not kept is made again.
+        Never raises: a missing outline is made again.
         """
         with suppress(OSError), closing(Source(path, self.find)) as source:
             outline, _ = self.of(source, path)
@@ -166,7 +166,7 @@ class Outliner:
 
 
 def holds(outline: Outline, source: Source) -> bool:
-    """Whether the rollout begins with the bytes that the outline is of. Raises OSError."""
+    """Whether the rollout starts with the bytes of the outline. Raises OSError."""
     return source.size >= outline.end and fingerprint(source, outline.end) == outline.fingerprint
 
 

@@ -1,7 +1,7 @@
-"""Lines for a rollout with a "paginated" history (Codex 0.169): it stores items whole, one `item_completed` event each.
+"""Records for a rollout with a "paginated" history (Codex 0.169): each item is stored whole, in an `item_completed` event.
 
-Such a rollout's readers pass over the events of 0.124 (`user_message`, `agent_message` and so on), so what is appended to
-it has to be spelt its way.
+Readers of such a rollout ignore the events of 0.124 (`user_message`, `agent_message` and so on), so appended records
+must have this form.
 """
 
 from __future__ import annotations

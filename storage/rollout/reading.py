@@ -1,4 +1,4 @@
-"""Reading a rollout at the cost of what is asked: some of its turns, what the model still needs, a line here or there."""
+"""Read parts of a rollout, at the cost of the parts: some turns, the model's history, single lines."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 
 _EVENTS = frozenset({EVENT})
 _HISTORY = records.encoded([records.EVENT_MSG, records.RESPONSE_ITEM, records.COMPACTED])
-_ID_LENGTH = 36  # of the rollout id that a file's name ends with
+_ID_LENGTH = 36  # the length of the rollout id at the end of a file's name
 
 
 class OpenRollout:
-    """A rollout as it was when it was opened: lines that are appended later are not seen. Everything here blocks.
+    """A rollout as of its opening: later lines are not visible. Everything here blocks.
 
-    Opening it makes or extends its outline; `with_turns` tells that all turns are wanted, which may come with that.
-    Raises OSError. After `rest` or `close`, what reads opens the file again, and raises RolloutChanged if it is another.
+    Opening makes or extends its outline. `with_turns` says that all turns are wanted, which may then be built in the
+    same pass. Raises OSError. After `rest` or `close`, the next read opens the file again, and raises RolloutChanged if
+    it is another file.
     """
 
     def __init__(self, path: Path, outliner: Outliner, *, with_turns: bool = False) -> None:
@@ -53,19 +54,19 @@ class OpenRollout:
         self.close()
 
     def again(self) -> Self:
-        """The same lines, to be read beside this one."""
+        """A second reader of the same lines."""
         other = copy(self)
         other._open = other._turns = None
         return other
 
     def rest(self) -> None:
-        """Let go of the file until something is read; twice is fine."""
+        """Close the file until the next read. May be called twice."""
         if self._open is not None:
             self._open.close()
             self._open = None
 
     def close(self) -> None:
-        """Let go of the file, and of turns that are in memory; twice is fine."""
+        """Close the file and drop the turns in memory. May be called twice."""
         self.rest()
         if self._turns is not None:
             self._turns = None
@@ -73,7 +74,7 @@ class OpenRollout:
 
     @property
     def end(self) -> int:
-        """The offset in the file of its own behind the last line."""
+        """The offset after the last line, in the thread's own file."""
         return self.outline.end - self._own
 
     @property
@@ -83,7 +84,7 @@ class OpenRollout:
         return self._open
 
     def _opened_again(self) -> Source:
-        """The file, though it may have been appended to, moved, compressed or made plain. Raises OSError, RolloutChanged."""
+        """The file, which may have been appended to, moved, compressed or decompressed. Raises OSError, RolloutChanged."""
         path = existing(plain_path(self.path))
         if self._find is not None and not path.exists():
             path = self._find(plain_path(self.path).stem[-_ID_LENGTH:]) or path
@@ -98,7 +99,7 @@ class OpenRollout:
         return source
 
     def payload(self, span: Span | None) -> Json | None:
-        """The payload of one line that the outline points to. Raises OSError."""
+        """The payload of the line at a position of the outline. Raises OSError."""
         if span is None:
             return None
         line = salvage(self._source.read(span.start, span.end))
@@ -113,10 +114,9 @@ class OpenRollout:
     # -- turns
 
     def turns(self, numbers: Sequence[int], live_turn_id: str | None = None) -> Iterator[Json]:
-        """Some turns as clients see them, in JSON; `numbers` ascend.
+        """The turns with these ascending `numbers`, in the JSON form for clients.
 
-        Reads the bytes of these turns only, as they are taken, and keeps one turn in memory. Raises OSError,
-        RolloutChanged.
+        Reads only the bytes of these turns, lazily, and has one turn in memory. Raises OSError, RolloutChanged.
         """
         if (turns := self._turns) is not None:
             for number in numbers:
@@ -193,9 +193,9 @@ class OpenRollout:
     # -- what the model is sent
 
     def replay(self) -> Replay:
-        """The model's history, as a `Replay` of the whole file has it; its turns are not to be looked at.
+        """The model's history, as in a `Replay` of the whole file; the turns of this replay are not usable.
 
-        Reads from the last compaction on that tells all the model is to see. Raises OSError.
+        Reads from the last compaction with the whole history. Raises OSError.
         """
         replay, start, place = Replay(light=True), 0, 0
         if (compaction := self.outline.compaction) is not None:

@@ -1,7 +1,8 @@
-"""The records of a rollout: their names, and the one place that builds them.
+"""The records of a rollout: their names, and the only place that builds them.
 
-A record is a line's type and payload. The types, the events and the order of their members are those of Codex 0.124 with
-extended history; names that only readers need are of other versions. Payloads are plain dicts: a turn writes ten of them.
+A record is the type and the payload of a line. The types, the events and the order of their members are those of Codex
+0.124 with extended history; names that are only read are from other versions. Payloads are plain dicts: a turn writes
+about ten records.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ AGENT_CALL_ENDS: Final[Mapping[str, str]] = {
 
 
 def encoded(names: Iterable[str]) -> frozenset[bytes]:
-    """The names as they stand in the bytes of a file."""
+    """The names as bytes, as in a file."""
     return frozenset(name.encode() for name in names)
 
 

@@ -1,4 +1,4 @@
-"""Reading a rollout back: a fold over its lines, without any I/O, that gives a thread all it needs to go on."""
+"""Fold the lines of a rollout, without I/O, into all that a thread needs to continue."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from spindle.storage.rollout.turns import ShownTurn
 
 __all__ = ["Replay", "SessionMeta", "StoredItem"]
 
-# editors put context of their own before this mark, and what the user typed after it
+# editors put context before this mark, and the user's text after it
 _REQUEST_MARK = "## My request for Codex:"
 
 
 class Replay(Fold):
-    """Everything a rollout says, as of the lines fed so far. Lines of unknown types are passed over.
+    """The content of a rollout after the lines fed so far. Lines of unknown types are ignored.
 
-    With `light` the items of the turns are counted, not kept: for the sake of the history.
+    With `light`, the items of turns are counted but not kept: enough for the history.
     """
 
     def __init__(self, *, light: bool = False) -> None:
@@ -40,7 +40,7 @@ class Replay(Fold):
         self._index = -1
         self._preview: str | None = None
         self._said: str | None = None
-        # how much of the history is what the last compaction put there, and the summary in it
+        # the length of the last compaction's part of the history, and the summary in it
         self._compacted = 0
         self._summary: str | None = None
         self._types: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -52,29 +52,29 @@ class Replay(Fold):
         }
 
     def feed(self, line: Line, index: int | None = None) -> None:
-        """Take the next line, or the one that is `index`-th in the file. Its payload belongs to the replay from now on."""
+        """Fold the next line, or the `index`-th line of the file. The replay owns its payload from now on."""
         self._index = self._index + 1 if index is None else index
         take = self._types.get(line.type)
         if take is not None:
             take(line.payload)
 
     def completed_history(self) -> list[StoredItem]:
-        """The history with an output `aborted` for each call that was never answered, so that models accept it."""
+        """The history with an output `aborted` for each call without output, so that models accept it."""
         return with_aborted_outputs(self.history)
 
     def turns(self, live_turn_id: str | None = None) -> list[Turn]:
-        """The shown turns, oldest first. One without an end is interrupted, unless it is named as live."""
+        """The shown turns, oldest first. A turn without an end is interrupted, unless it is the live one."""
         return [turn.build(turn.id == live_turn_id) for turn in self.shown.turns]
 
     @property
     def last_turn_context(self) -> Json | None:
-        """The payload of the last turn context that still holds."""
+        """The payload of the last turn context still in force."""
         context: Json | None = self.context
         return context
 
     @property
     def preview(self) -> str:
-        """The first thing the user said; "" if nothing yet. A rollback does not change it."""
+        """The user's first message; "" if there is none. A rollback does not change it."""
         return self._preview or self._said or ""
 
     @property
@@ -84,17 +84,17 @@ class Replay(Fold):
 
     @property
     def summary(self) -> str | None:
-        """The message that the last compaction left in the history; None if there was none."""
+        """The summary of the last compaction in the history; None if there is none."""
         return self._summary
 
     @property
     def told_context(self) -> dict[str, Any] | None:
-        """The settings that the model knows of: those of the last turn, unless a compaction took them from its history."""
+        """The settings in the model's history: those of the last turn, unless a compaction removed them."""
         return None if self.untold else self.last_turn_context
 
     @property
     def ended_interrupted(self) -> bool:
-        """Whether the last turn was cut off: started, and nothing tells how it ended."""
+        """Whether the last turn started and has no end."""
         turns = self.shown.turns
         return bool(turns) and turns[-1].end is None
 
@@ -147,7 +147,7 @@ class Replay(Fold):
         if is_sequence(replacement):
             kept = [stored(mapping(item)) for item in replacement]
             self.history = [item for item in kept if item is not None]
-        else:  # older versions stored the summary alone: what the user said is kept beside it
+        else:  # older versions stored only the summary; the user's messages are kept before it
             self.history = [item for item in self.history if is_user_message(item)]
             if self._summary:
                 self.history.append(said_by_user(self._summary))
@@ -166,7 +166,7 @@ class Replay(Fold):
         self._compacted = min(self._compacted, start)
 
     def _start_after_compaction(self, dropped: list[ShownTurn]) -> int:
-        """Where to cut when turns from before a compaction go: before what is left of their user messages."""
+        """Where to cut when turns from before a compaction are removed: before the remaining ones of their user messages."""
         wanted = sum(turn.history_start is None and turn.has_user_message for turn in dropped)
         start = self._compacted
         for place in range(self._compacted - 1, -1, -1):

@@ -1,4 +1,4 @@
-"""What a reviewer found: the `review_output` that a rollout keeps (format of Codex 0.124), and the text that is shown of it."""
+"""The result of a review: the `review_output` in a rollout (format of Codex 0.124), and its text for clients."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from spindle.rpc.lenient import Json, mapping, sequence, text
 from spindle.rpc.protocol.values import loads
 
 NO_REVIEW = "Reviewer failed to output a response."
-"""What is shown in place of a review that did not come about."""
+"""The text of a review without a result."""
 
 
 def review_output(answer: str) -> Json:
-    """The reviewer's answer: the JSON object that it is or contains, or else its words as the explanation."""
+    """The `review_output` of a reviewer's answer: its JSON object, or the whole answer as the explanation."""
     start, end = answer.find("{"), answer.rfind("}")
     for candidate in (answer, answer[start : end + 1] if start >= 0 else ""):
         try:
@@ -37,7 +37,7 @@ def review_output(answer: str) -> Json:
 
 
 def review_text(output: Json) -> str:
-    """A `review_output` as it is read: the explanation, then the findings."""
+    """The text of a `review_output`: the explanation, then the findings."""
     parts = [text(output.get("overall_explanation")).strip()]
     findings = [mapping(finding) for finding in sequence(output.get("findings"))]
     if findings:

@@ -1,8 +1,8 @@
-"""Going over the lines of a rollout of any size: fast, in bounded memory, and without parsing what nobody asks for.
+"""Scan the lines of a rollout of any size: fast, in bounded memory, and without parsing unwanted lines.
 
-Lines are told apart by how they open, which all writers of the format have in common (`HEAD`); a line that opens
-otherwise is parsed. A line counts if it opens so and ends like an object, or if it parses: what else is wrong with it is
-found out by whoever reads it (`lines.salvage`). So everybody counts the same lines, whichever they look into.
+The start of a line gives its type; all writers of the format write it in the same way (`HEAD`). A line with another
+start is parsed. A line counts if it has this start and ends like an object, or if it parses. Its reader finds other
+damage (`lines.salvage`). So all readers count the same lines.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from spindle.storage.rollout.lines import decode_line, repair
 from spindle.storage.rollout.source import Source
 
 BLOCK = 64 * 1024
-"""Bytes read at a time. Reading lets other threads run, so this also bounds how long they wait for us."""
+"""Bytes per read. A read lets other threads run, so this also bounds their wait."""
 WHOLE = 8 * 1024
-"""Of a longer line only the beginning is handed out, unless all of it is asked for."""
+"""Of a longer line only the start is given, unless whole lines are wanted."""
 
 HEAD = re.compile(
     rb'\{"timestamp":"[^"\\]{0,64}",(?:"ordinal":\d{1,20},)?"type":"(\w{1,64})","payload":\{(?:"type":"(\w{1,64})"[,}])?'
 )
-"""How a line opens: its type, and that of the payload where it comes first."""
+"""The start of a line: its type, and the payload's type if that is the first member."""
 
 _GLUED = b'{"timestamp":"'
 EVENT: Final = records.EVENT_MSG.encode()
@@ -31,10 +31,10 @@ _NEWLINE = b"\n"
 
 
 class Found(NamedTuple):
-    """A line: where it and the next one begin, its place among the lines that count, its types, its bytes.
+    """A line: its offset and that of the next line, its place among the lines that count, its types, its bytes.
 
-    `raw` is without newline, and repaired if it had to be parsed; `whole` is False where it is only the beginning of a
-    long line. `subtype` is the payload's type, None where it is not known without parsing.
+    `raw` has no newline, and is repaired if it had to be parsed; `whole` is False for the start of a long line.
+    `subtype` is the payload's type, None if only parsing would give it.
     """
 
     offset: int
@@ -45,17 +45,17 @@ class Found(NamedTuple):
     raw: bytes
     whole: bool
     head: int
-    """How much of `raw` is the head that `HEAD` describes; 0 if it opens otherwise."""
+    """The length of the part of `raw` that matches `HEAD`; 0 if it does not match."""
 
 
 class Scan:
     """One pass over the bytes [start, stop) of a rollout; iterate over it once.
 
-    wanted: the types that are handed out; all, if None. events: of events, the subtypes that are.
-    index: the place of the first line.
-    in_full: whether long lines are handed out whole, and not their beginnings.
-    Afterwards `end` is the offset behind the last line that counts or is terminated, `index` the place of the next line,
-    `skipped` how many lines could not be read. Raises OSError.
+    wanted: the types to give; None for all. events: the subtypes of events to give. index: the place of the first line.
+    in_full: whether long lines are given whole.
+
+    Afterwards `end` is the offset after the last line that counts or has a newline, `index` the place of the next line,
+    `skipped` the number of lines that could not be read. Raises OSError.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Scan:
                 base, fill = base + start, fill - start
 
     def _odd(self, raw: bytes, offset: int, end: int, index: int) -> list[Found]:
-        """A line that does not open or end as usual, if it can be read all the same; two, if a newline is missing."""
+        """A line with an unusual start or end, if it can be read; two lines if a newline is missing."""
         if raw.isspace():
             return []
         if decode_line(raw) is None:
@@ -144,8 +144,8 @@ class Scan:
         return [Found(offset, end, index, line.type.encode(), name, repaired, True, 0)]
 
     def _tail(self, raw: bytes, offset: int) -> Iterator[Found]:
-        """What stands behind the last newline: a line if it is whole, else torn or still being written."""
-        # only what parses as it stands: whoever appends next completes it or cuts it off by the same rule
+        """The bytes after the last newline: a line if they are whole, else torn or still being written."""
+        # only a line that parses unrepaired: the next writer completes or removes it by the same rule
         if decode_line(raw) is None:
             self.skipped += not raw.isspace() and 1
             return

@@ -1,7 +1,7 @@
-"""The items of stored turns as they are shown: in the protocol's form, or not at all.
+"""The items of stored turns for clients: in the protocol's form, or omitted.
 
-Most items are built by us, member by member, so for them a look at the few members that came from the file suffices; any
-other goes through the vocabulary once, which fills in what it leaves out and refuses what no client would understand.
+Most items are built here member by member, so checking the few members from the file is enough. Other items are
+structured as the protocol's types once, which adds missing members and refuses items that no client could read.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _PLAIN: Mapping[str, Callable[[Json], bool]] = {
 
 
 def shown_item(item: Json) -> Json | None:
-    """The item in the protocol's form; None for one that the protocol does not know."""
+    """The item in the protocol's form; None if the protocol does not have it."""
     plain = _PLAIN.get(item["type"])
     try:
         if plain is not None and type(item["id"]) is str and plain(item):

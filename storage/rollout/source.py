@@ -1,7 +1,7 @@
-"""The bytes of a rollout, wherever they are: a plain file, a compressed one, or one that continues another's.
+"""The bytes of a rollout: of a plain file, of a compressed one, or of one that continues another.
 
-Codex 0.169 compresses rollouts that nobody touched for a week (`<name>.jsonl.zst`, Zstandard), and its forks of "paginated"
-threads do not copy what they take over: their first line names the thread and how many bytes of its file come before.
+Codex 0.169 compresses rollouts unchanged for a week (`<name>.jsonl.zst`, Zstandard). Its forks of "paginated" threads
+do not copy their source: the first line has the thread's id and how many bytes of its file come first.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _FIRST_LINE = 4 * 1024 * 1024
 _DEPTH = 16
 
 Find = Callable[[str], Path | None]
-"""Where the file of a rollout id is: of a segment's id, or a thread's for its first file."""
+"""Locates the file of a rollout id: a segment's id, or a thread's id for its first file."""
 
 
 class RolloutChanged(Exception):
-    """The file is not what its outline says: somebody rewrote it while it was read."""
+    """The file does not fit its outline: another program rewrote it meanwhile."""
 
 
 class Source:
-    """A rollout that is open for reading, as long as it was then. Everything blocks; reading raises OSError.
+    """A rollout open for reading, with its size at opening. Everything blocks; reading raises OSError.
 
-    `inode` is that of the file that was named, `size` the number of bytes; those before `own` are another file's.
+    `inode` is that of the given file, `size` the number of bytes; the bytes before `own` belong to another file.
     """
 
     def __init__(self, path: Path, find: Find | None = None, depth: int = 0) -> None:
-        """Raises OSError, also for a compressed file that is damaged."""
+        """Raises OSError, also for a damaged compressed file."""
         self._file: BinaryIO = _raw(path)
         self._base: Source | None = None
         self.own = 0
@@ -57,7 +57,7 @@ class Source:
             raise
 
     def _continue(self, find: Find, depth: int) -> None:
-        """Put the bytes before ours that the first line asks for, if they are still there."""
+        """Prepend the bytes that the first line refers to, if they still exist."""
         first = self.read(0, min(self.size, 64 * 1024))
         if b"\n" not in first:
             first = self.read(0, min(self.size, _FIRST_LINE))
@@ -74,13 +74,13 @@ class Source:
             self.size += self.own
 
     def read_into(self, view: memoryview, offset: int) -> int:
-        """Fill a part of `view` from `offset` on; how many bytes it was, 0 at the end."""
+        """Read into `view` from `offset` on; returns the number of bytes, 0 at the end."""
         if offset < self.own and self._base is not None:
             return self._base.read_into(view[: self.own - offset], offset)
         return os.preadv(self._file.fileno(), [view[: max(0, self.size - offset)]], offset - self.own)
 
     def read(self, start: int, end: int) -> bytes:
-        """The bytes [start, end), fewer if it ends before."""
+        """The bytes [start, end), fewer at the end."""
         buffer = bytearray(max(0, min(end, self.size) - start))
         view, at = memoryview(buffer), 0
         while at < len(buffer):
@@ -91,14 +91,14 @@ class Source:
         return bytes(view[:at])
 
     def close(self) -> None:
-        """Let go of the files; twice is fine."""
+        """Close the files. May be called twice."""
         self._file.close()
         if self._base is not None:
             self._base.close()
 
 
 def open_plain(path: Path, buffering: int) -> BinaryIO:
-    """The plain bytes of a rollout of either kind, in a file that has a descriptor. Raises OSError."""
+    """The decompressed bytes of a rollout, compressed or not, in a file with a descriptor. Raises OSError."""
     if not path.name.endswith(COMPRESSED):
         return open(path, "rb", buffering=buffering, opener=regular)
     plain = _inflated(_raw(path))
@@ -111,7 +111,7 @@ def _raw(path: Path) -> BinaryIO:
 
 
 def _inflated(compressed: BinaryIO) -> BinaryIO:
-    """The content of a compressed file, in a file without a name. Raises OSError."""
+    """The content of a compressed file, in an unnamed temporary file. Raises OSError."""
     import zstandard
 
     plain: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - the source closes it

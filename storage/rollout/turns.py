@@ -1,7 +1,7 @@
-"""The turns that are shown of a rollout, put together from its event lines.
+"""Build the shown turns of a rollout from its events.
 
-Newer rollouts mark where turns start and end. Where there are no marks, every user message opens a turn, which is
-named after the place of its line in the file (`rollout-N`) and taken to have completed.
+Newer rollouts have events for the start and end of turns. Without them, each user message starts a turn, which is named
+after the place of its line (`rollout-N`) and counts as completed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from spindle.storage.rollout.shown import shown_item
 
 End = Literal["completed", "interrupted", "failed"]
 
-# errors about a request, which leave the turn in flight as it is
+# errors of a request, which do not end the running turn
 _HARMLESS = frozenset({"threadRollbackFailed", "activeTurnNotSteerable"})
 
 
 class ShownTurn:
-    """One turn while it is put together. `end` is None as long as no line has told how it ended."""
+    """One turn while it is built. `end` is None until a line ends it."""
 
     __slots__ = (
         "completed_at",
@@ -58,27 +58,27 @@ class ShownTurn:
         self.items: list[Json] = []
         self.places: dict[str, int] = {}
         self.numbered = 0
-        """How many numbered items were put into it."""
+        """The number of its numbered items."""
         self.has_user_message = False
         self.end: End | None = None if marked else "completed"
         self.error: Json | None = None
         self.started_at: Any = None
         self.completed_at: Any = None
         self.duration_ms: Any = None
-        # for a rollback: where the turn's part of the model's history begins (None: lost in a compaction), and the
-        # settings the model knew of before
+        # for a rollback: the start of the turn's part of the model's history (None: lost in a compaction), and the
+        # settings that the model knew before
         self.history_start: int | None = history_start
         self.context_before = context_before
         self.context: Any = None
         self.where: Any = None
-        """For whoever folds the lines: where they are."""
+        """For the reader: the turn's position."""
 
     def body(self, live: bool) -> Json:
-        """The turn as clients see it, in JSON; one that is not live and never ended was cut off, that is interrupted."""
+        """The turn as clients see it, in JSON. A turn without an end is interrupted, unless it is live."""
         status = self.end or ("inProgress" if live else "interrupted")
         return {
             "id": self.id,
-            # an item of a kind or form from another version must not hide the rest of the conversation
+            # an unknown or invalid item must not hide the rest of the conversation
             "items": [shown for item in self.items if (shown := shown_item(item)) is not None],
             "status": status,
             "error": self.error if status == "failed" else None,
@@ -99,19 +99,18 @@ def _whole(value: object) -> int | None:
 class ShownTurns:
     """Folds event payloads into turns.
 
-    With `light` it keeps count of items without keeping them, and looks only at the members of an event that decide
-    where it belongs: those `heads.light_event` finds.
+    With `light` it counts items without keeping them, and reads only the members of `heads.light_event`.
     """
 
     def __init__(self, *, light: bool = False) -> None:
         self.turns: list[ShownTurn] = []
         self.current: ShownTurn | None = None
         self.numbered = 0
-        """How many items are numbered so far."""
+        """The number of numbered items so far."""
         self.opened: ShownTurn | None = None
-        """The turn that the last event opened."""
+        """The turn that the last event started."""
         self.touched: ShownTurn | None = None
-        """The turn that the last event said something of."""
+        """The turn that the last event belongs to."""
         self._light = light
         self._by_id: dict[str, ShownTurn] = {}
         self._reasoning: tuple[ShownTurn, Json] | None = None
@@ -123,10 +122,11 @@ class ShownTurns:
     def feed(
         self, event: Json, index: int, history_length: int = 0, implicit_start: int = 0, context: Any = None
     ) -> None:
-        """Take one `event_msg` payload.
+        """Fold one `event_msg` payload.
 
-        `index` is the place of the line among those of the file, `history_length` that of the model's history so far,
-        `implicit_start` where a turn begins in it whose user message is this event, `context` the last turn context.
+        `index` is the place of the line in the file, `history_length` the length of the model's history so far,
+        `implicit_start` the start in that history of a turn that begins with this user message, `context` the last turn
+        context.
         """
         self.opened = self.touched = None
         kind = event.get("type")
@@ -144,7 +144,7 @@ class ShownTurns:
             self._put(self._turn_of(event), self._item(EVENTS[kind], event, SHOWN_AS[kind]), event.get("call_id"))
 
     def _item(self, make: Callable[[Json], Json], of: Json, kind: str) -> Json:
-        """What `make` makes of a payload. One of another form than such payloads have is no item: it is not shown."""
+        """The item that `make` builds from a payload. A payload of an unexpected form gives an item that is not shown."""
         if self._light:
             return {"type": kind}
         try:
@@ -153,22 +153,22 @@ class ShownTurns:
             return {"type": kind}
 
     def adopt(self, turn: ShownTurn) -> None:
-        """Continue behind a turn that was folded elsewhere."""
+        """Continue after a turn that was folded elsewhere."""
         self.turns.append(turn)
         self._by_id[turn.id] = turn
 
     def passed(self, numbered: int) -> None:
-        """Something was put, elsewhere, into another turn, and took up `numbered` numbers."""
+        """An item was added to another turn elsewhere, and used `numbered` numbers."""
         self.numbered += numbered
         self._reasoning = None
 
     @property
     def in_reasoning(self) -> bool:
-        """Whether reasoning that comes next belongs to the item put last."""
+        """Whether following reasoning belongs to the last item."""
         return self._reasoning is not None
 
     def continue_reasoning(self, turn: ShownTurn) -> None:
-        """Reasoning that comes next belongs to an item that `turn` has already."""
+        """Following reasoning belongs to an existing item of `turn`."""
         self._reasoning = turn, {}
 
     @property
@@ -177,7 +177,7 @@ class ShownTurns:
         return self.turns[-1].id if self.turns else None
 
     def drop(self, count: int) -> list[ShownTurn]:
-        """Take the last `count` turns away (all, if there are fewer) and return them, oldest first."""
+        """Remove the last `count` turns (or all, if there are fewer) and return them, oldest first."""
         if count <= 0:
             return []
         keep = max(0, len(self.turns) - count)
@@ -243,7 +243,7 @@ class ShownTurns:
         turn = self._ended(event)
         if turn is None:
             return
-        if error := mapping(event.get("error")):  # 0.169 tells it here
+        if error := mapping(event.get("error")):  # 0.169 writes it here
             self._fail(turn, error)
         elif turn.end is None:
             turn.end = "completed"
@@ -289,7 +289,7 @@ class ShownTurns:
         self._add_reasoning(event, "content")
 
     def _add_reasoning(self, event: Json, part: Literal["summary", "content"]) -> None:
-        """Reasoning that comes in several events without anything in between is one item."""
+        """Consecutive reasoning events are one item."""
         text = event.get("text")
         if not isinstance(text, str) or not text:
             return
@@ -325,8 +325,8 @@ class ShownTurns:
         records.AGENT_REASONING_RAW_CONTENT: "_reasoned_raw",
         records.ITEM_COMPLETED: "_item_completed",
     }
-    """The method for each type of event that is no item's end."""
+    """The method for each type of event that is not the end of an item."""
 
 
 SHOWN_EVENTS = records.encoded((*ShownTurns.HANDLERS, *EVENTS))
-"""The types of the events that turns are made of."""
+"""The types of the events that build turns."""

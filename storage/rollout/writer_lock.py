@@ -1,8 +1,8 @@
-"""One writer per thread: an flock on a file beside the rollouts.
+"""The writer lock of a thread: an flock on a lock file.
 
-`flock` is released by the kernel when its holder dies, however it dies, so a stale lock cannot exist. Codex 0.169
-locks the same file in the same way, so the two programs respect each other. It removes lock files that nobody holds, under
-a lock of its own (`.coordination.lock`), which is shared while a thread's lock is taken.
+The kernel releases an `flock` when its holder dies in any way, so stale locks cannot exist. Codex 0.169 locks the same
+file in the same way, so the two programs exclude each other. It removes lock files that are not held, under a lock of
+its own (`.coordination.lock`), which is held shared while a thread's lock is taken.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PROGRAM = "spindle"
 _ATTEMPTS: Final = 8
 _COORDINATION: Final = ".coordination.lock"
 _COORDINATION_PATIENCE: Final = 1.0
-# what we write into the file for others to read, always as long; nothing else in it is ever changed
+# our note in the file, for others to read, of constant length; no other content is changed
 _NOTE: Final = re.compile(rb"(?:(\d+) ([\w.-]+))? *\n|")
 _NOTE_LENGTH: Final = 32
 
 
 class WriterBusy(Exception):
-    """Another process (or another journal of this one) is writing to the thread. `holder` says which."""
+    """Another process (or another journal of this process) writes to the thread. `holder` names it."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(f"thread already has an active writer: {holder}")
@@ -39,7 +39,7 @@ class WriterBusy(Exception):
 
 
 class WriterLock:
-    """Exclusive right to write to one thread. Blocking file system calls: use it from a worker thread."""
+    """The exclusive right to write to one thread. Blocking: use it from a worker thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,11 +47,11 @@ class WriterLock:
 
     @property
     def held(self) -> bool:
-        """Whether this process has the lock: one that was forked while it was held has not."""
+        """Whether this process holds the lock; a process forked meanwhile does not."""
         return self._fd is not None
 
     def acquire(self) -> None:
-        """Take the lock without waiting for its holder, and leave our pid and program in the file for others to read.
+        """Take the lock without waiting for its holder, and write our pid and program into the file for others.
 
         Raises WriterBusy, OSError.
         """
@@ -63,7 +63,7 @@ class WriterLock:
         raise OSError(errno.EAGAIN, "the lock file is removed again and again", str(self.path))
 
     def _try(self) -> bool:
-        """Lock the file that is there; False if it has been removed in between."""
+        """Lock the existing file; False if it was removed meanwhile."""
         fd = open_lock(self.path)
         try:
             try:
@@ -82,7 +82,7 @@ class WriterLock:
         return True
 
     def release(self) -> None:
-        """Give the lock up; does nothing when it is not held. The file stays."""
+        """Release the lock; does nothing if it is not held. The file is kept."""
         fd, self._fd = self._fd, None
         if fd is not None:
             _held.discard(self)
@@ -90,7 +90,7 @@ class WriterLock:
             release(fd)
 
     def remove(self) -> None:
-        """Remove the file of a thread that is no more, while the lock is held. Raises OSError."""
+        """Remove the file of a deleted thread, while the lock is held. Raises OSError."""
         with suppress(FileNotFoundError, TimeoutError), _coordinated(self.path.parent, fcntl.LOCK_EX):
             self.path.unlink()
 
@@ -101,8 +101,8 @@ class WriterLock:
                 os.close(fd)
 
 
-# Descriptors are the process's, and so is what becomes of them when it forks: the new process lets go of its copies, by
-# closing them only, because unlocking them would unlock ours.
+# A forked process has copies of our descriptors. It must close them without unlocking, because unlocking them would
+# unlock ours.
 _held: WeakSet[WriterLock] = WeakSet()
 
 
@@ -117,9 +117,9 @@ os.register_at_fork(after_in_child=_forget_all)
 
 @contextmanager
 def _coordinated(folder: Path, kind: int) -> Generator[None]:
-    """Keep Codex from looking at lock files meanwhile, if it has been here: it locks each of them when it does.
+    """Hold Codex's coordination lock, if it exists, so that Codex does not check lock files meanwhile: it would lock each.
 
-    For sharing it is not waited for much longer than it needs: what it removes is noticed. Raises TimeoutError, OSError.
+    A shared lock is waited for only briefly: a removed file is noticed anyway. Raises TimeoutError, OSError.
     """
     path = folder / _COORDINATION
     try:
@@ -146,16 +146,16 @@ def _is_at(fd: int, path: Path) -> bool:
 
 
 def _note(fd: int, text: str) -> None:
-    """Write into the file, unless it holds something that is not ours. Only a courtesy: the lock holds without it."""
+    """Write our note into the file, unless it has other content. The lock does not depend on it."""
     with suppress(OSError):
         if _NOTE.fullmatch(os.pread(fd, 2 * _NOTE_LENGTH, 0)):
             os.pwrite(fd, text.ljust(_NOTE_LENGTH - 1).encode() + b"\n", 0)
 
 
 def check_free(path: Path) -> None:
-    """Raise WriterBusy if another process holds the lock, as far as this can be told without taking it. Blocking.
+    """Raise WriterBusy if another process holds the lock, as far as that is known without taking it. Blocking.
 
-    For what is to be refused early; only `acquire` decides. Raises OSError.
+    For early refusals; only `acquire` decides. Raises OSError.
     """
     try:
         fd = regular(str(path), os.O_RDONLY | os.O_NOFOLLOW)
@@ -169,7 +169,7 @@ def check_free(path: Path) -> None:
 
 
 def _holder(fd: int) -> str:
-    """Who holds the lock on an open file. The kernel knows best; the note may be of an earlier, killed holder."""
+    """The holder of the lock on an open file. The kernel's table comes first; the note may be of an earlier, killed holder."""
     try:
         note = _NOTE.fullmatch(os.pread(fd, 2 * _NOTE_LENGTH, 0))
     except OSError:

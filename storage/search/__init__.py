@@ -1,6 +1,6 @@
-"""Finding what was said, in the rollouts themselves. Blocks on the disk; callers run it in a worker thread.
+"""Search the messages in rollouts. Everything here blocks; call it from a worker thread.
 
-The work is done in blocks with a read between any two, so that the interpreter's other threads get their turn.
+The work is done in blocks with a read in between, so that other threads of the interpreter can run.
 """
 
 from spindle.storage.search.needle import Needle

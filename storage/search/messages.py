@@ -1,4 +1,4 @@
-"""The messages of one rollout, as they are shown: what the user said and what the assistant answered."""
+"""The messages of one rollout: those of the user and those of the assistant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spindle.storage.search.needle import Needle, collapsed
 
 _BLOCK: Final = 1 << 15
 _EVENT: Final = b'"%b"' % EVENT
-# the type of a line comes before its payload, after a time and perhaps a number
+# the type of a line stands before its payload, after the timestamp and the optional ordinal
 _TYPE_WITHIN: Final = 128
 _OPENING: Final = b'{"timestamp":"'
 _MESSAGES: Final = frozenset({"userMessage", "agentMessage"})
@@ -25,7 +25,7 @@ _MESSAGES: Final = frozenset({"userMessage", "agentMessage"})
 
 @frozen
 class Message:
-    """One message, its text collapsed."""
+    """One message, with its text collapsed."""
 
     turn_id: str
     item_id: str
@@ -33,7 +33,7 @@ class Message:
 
 
 def may_hold(source: Source, needle: Needle, check: Callable[[], None]) -> tuple[bool, int]:
-    """Whether a message of the rollout may contain the term, and how many bytes were read to tell. Raises OSError."""
+    """Whether a message of the rollout may contain the term, and how many bytes were read for that. Raises OSError."""
     read = 0
     kept = b""
     for block in _blocks(source):
@@ -46,9 +46,9 @@ def may_hold(source: Source, needle: Needle, check: Callable[[], None]) -> tuple
 
 
 def messages(source: Source, check: Callable[[], None]) -> list[Message]:
-    """All of them, oldest first; those of turns that were taken back are not among them. Raises OSError.
+    """The messages, oldest first, without those of rolled back turns. Raises OSError.
 
-    `check` is called now and then, and may raise to end it.
+    `check` is called regularly, and may raise to stop.
     """
     shown = ShownTurns()
     for index, raw in enumerate(_lines(source)):
@@ -71,7 +71,7 @@ def messages(source: Source, check: Callable[[], None]) -> list[Message]:
 
 
 def _event(raw: bytes) -> Line | None:
-    """The line if it is an event; also behind what damage has put before it."""
+    """The line if it is an event, also after damaged bytes on the same line."""
     if _EVENT not in raw[:_TYPE_WITHIN] and raw.startswith(b"{") and raw.find(_OPENING, 1) < 0:
         return None
     line = salvage(raw)
@@ -99,7 +99,7 @@ def _lines(source: Source) -> Iterator[bytes]:
 
 
 def _forget_content(shown: ShownTurns) -> None:
-    """Outputs of tools and the like are not searched: keep of them only that they are there."""
+    """Keep only type and id of items that are not searched, such as outputs of tools."""
     if shown.turns and (items := shown.turns[-1].items):
         item = items[-1]
         if item["type"] not in _MESSAGES and item["type"] != "reasoning":

@@ -1,6 +1,6 @@
-"""What is looked for: in text, without regard to case and to how it is broken into lines; and in the bytes of a file.
+"""The search term: in text, ignoring case and line breaks; and in the bytes of a file.
 
-The bytes only tell where looking closer is worthwhile: they never deny what the text affirms.
+The bytes only exclude files: a file whose text contains the term is never excluded.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from attrs import frozen
 
 BEFORE: Final = 48
 AFTER: Final = 96
-"""Characters of a snippet before and after the match."""
+"""The most characters of a snippet before and after the match."""
 
 _CUT: Final = "..."
 
-# What JSON may spell in another way, and blanks, end a word.
+# Blanks, and characters that JSON can escape, end a word.
 _WORD: Final = re.compile(r"[^\x00-\x20\"/\\\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
 
 def collapsed(text: str) -> str:
-    """The text with each run of blanks as one space: what is searched and shown."""
+    """The text with each run of blanks as one space. This form is searched and shown."""
     return " ".join(text.split())
 
 
 @frozen
 class Match:
-    """A match in a collapsed text: from character `start` up to `end`."""
+    """A match in a collapsed text: the characters [start, end)."""
 
     start: int
     end: int
@@ -35,7 +35,7 @@ class Match:
 
 @frozen
 class Snippet:
-    """A piece of a text; `start` and `end` of the match in it are UTF-16 code units."""
+    """An excerpt; `start` and `end` of the match in it are UTF-16 code units."""
 
     text: str
     start: int
@@ -50,17 +50,17 @@ class Needle:
         self._word: str = max(_WORD.findall(self.folded), key=len, default="")
         self._bytes: bytes = self._word.encode("utf-8", "surrogatepass")
         self.overlap: int = 4 * len(self._word)
-        """Bytes that two blocks must share, so that nothing is cut in half."""
+        """Bytes that two blocks must share, so that no match is cut in half."""
 
     def may_be_in(self, block: bytes) -> bool:
-        """Whether text with the term may be in these bytes of a file; False is certain."""
+        """Whether these bytes of a file may contain text with the term; False is certain."""
         if not self._word or self._bytes in block.lower():
             return True
-        # other letters than ASCII's, and those that fold into ASCII's, cannot be told by their bytes
+        # letters outside ASCII, and those that fold to ASCII, cannot be recognised by their bytes
         return not block.isascii() and self._word in block.decode("utf-8", "ignore").casefold()
 
     def matches(self, text: str) -> list[Match]:
-        """Every place in a collapsed text, without overlaps."""
+        """All matches in a collapsed text, without overlaps."""
         folded = text.casefold()
         if self.folded not in folded:
             return []
@@ -75,7 +75,7 @@ class Needle:
 
 
 def snippet(text: str, match: Match) -> Snippet:
-    """The surroundings of a match in a collapsed text."""
+    """The text around a match in a collapsed text."""
     first, last = max(0, match.start - BEFORE), min(len(text), match.end + AFTER)
     head = f"{_CUT} " if first else ""
     tail = f" {_CUT}" if last < len(text) else ""

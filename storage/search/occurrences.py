@@ -1,4 +1,4 @@
-"""Every place in one thread where something was said."""
+"""All occurrences of a term in one thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST_LIMIT: Final = 100
 
 @frozen
 class Occurrence:
-    """One place: a message, and the part of it around the match."""
+    """One occurrence: a message, and its text around the match."""
 
     message: Message
     snippet: Snippet
@@ -29,7 +29,7 @@ class Occurrence:
 
 @frozen
 class OccurrencePage:
-    """One page, in the order in which things were said."""
+    """One page, in the order of the messages."""
 
     data: Sequence[Occurrence]
     next_cursor: str | None
@@ -38,10 +38,10 @@ class OccurrencePage:
 def find_occurrences(
     source: Source, thread_id: str, term: str, cursor: str | None, limit: int | None, check: Callable[[], None]
 ) -> OccurrencePage:
-    """One page of the places in a thread's rollout where the term, which must not be blank, was said.
+    """One page of the occurrences of a term (not blank) in a thread's rollout.
 
-    A cursor serves for the thread and the term it was given out for. `limit` None is 25; 1 to 100 otherwise.
-    Raises InvalidCursor, OSError.
+    A cursor is valid for its thread and term only. `limit` None is 25, else it is clamped to 1..100. Raises
+    InvalidCursor, OSError.
     """
     start = 0 if cursor is None else _parse_cursor(cursor, thread_id, term)
     count = DEFAULT_LIMIT if limit is None else min(max(limit, 1), LARGEST_LIMIT)

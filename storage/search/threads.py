@@ -1,7 +1,6 @@
-"""Threads in which something was said, in the order of `thread/list`.
+"""Threads with a term in their messages, in the order of `thread/list`.
 
-A request does a bounded amount of work: when it has read so much that it would take long, it ends its page early, with a
-cursor to go on from.
+A request does a bounded amount of work. When it has read too much, it ends its page early, with a cursor to continue.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from spindle.storage.threads.summary import ThreadSummary
 from spindle.storage.threads.thread_errors import is_passing
 
 READ_AT_MOST: Final = 512 * 1024 * 1024
-"""Bytes of rollouts that one request reads, the last one to its end."""
+"""The most bytes of rollouts that one request reads; the last rollout is read to its end."""
 
 
 @frozen
 class SearchQuery:
-    """What to look for. `threads` says which threads, in which order and from where; its limit counts results."""
+    """The search. `threads` gives the threads, their order and the start; its limit counts results."""
 
     term: str
     threads: ThreadQuery
@@ -35,7 +34,7 @@ class SearchQuery:
 
 @frozen
 class SearchPage:
-    """Threads, each with the surroundings of the first match. The cursors are those of the list of threads."""
+    """Threads, each with the text around its first match. The cursors are those of the list of threads."""
 
     data: Sequence[tuple[ThreadSummary, str]]
     next_cursor: str | None
@@ -45,18 +44,18 @@ class SearchPage:
 def search_threads(
     list_page: Callable[[ThreadQuery], ThreadPage], query: SearchQuery, check: Callable[[], None], find: Find | None = None
 ) -> SearchPage:
-    """One page. `list_page` lists threads; `check` is called now and then, and may raise to end the search.
+    """One page. `list_page` lists threads; `check` is called regularly, and may raise to stop.
 
-    `find` tells where the files are that others continue.
+    `find` locates the file that another one continues.
 
-    Rollouts that cannot be read are passed over. Raises what `list_page` raises.
+    Rollouts that cannot be read are skipped. Raises the errors of `list_page`.
     """
     wanted = DEFAULT_LIMIT if query.threads.limit is None else min(max(query.threads.limit, 1), LARGEST_LIMIT)
     needle = Needle(query.term)
     found: list[tuple[ThreadSummary, str]] = []
     here = evolve(query.threads, limit=LARGEST_LIMIT, search_term=None)
     last: tuple[ThreadQuery, int] | None = (
-        None  # the page of the last result, and how many of its threads come up to it
+        None  # the page of the last result, and the number of its threads up to that result
     )
     backwards: str | None = None
     read = 0

@@ -1,6 +1,6 @@
-"""What is kept about threads beside their rollouts: sections, read states, goals. Durable, and nobody else's.
+"""The state of threads beside their rollouts: sections, read states, goals. Codex does not use it.
 
-It lies in `spindle/state.sqlite` in the home, made when something is first kept. Any number of processes share it.
+The file `spindle/state.sqlite` in the home is created at the first change. Any number of processes share it.
 """
 
 from spindle.storage.state.store import StateStore

@@ -1,4 +1,4 @@
-"""The file behind the state: opening it, its schema, and what can be wrong with it. Blocking."""
+"""The state's file: open it, migrate its schema, word its errors. Everything here blocks."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _VERSIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) WITHOUT ROWID""",
     ),
 )
-"""What each version adds to the one before. Never changed, only added to: files of every version are in use."""
+"""The statements of each schema version. Entries are never changed, only added: files of all versions are in use."""
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open the state, creating it or bringing it up to this version. For one thread; transactions are explicit.
+    """Open the state: create or migrate it. For use by one thread; transactions are explicit.
 
-    Raises StateUnavailable, also for a file that a newer version has written to.
+    Raises StateUnavailable, also for a file of a newer version.
     """
     try:
         private_folder(path.parent)
@@ -60,7 +60,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise unavailable(path, error) from error
     try:
-        connection.execute("PRAGMA user_version")  # makes the file
+        connection.execute("PRAGMA user_version")  # creates the file
         private_database(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -74,7 +74,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def unavailable(path: Path, error: Exception) -> StateUnavailable:
-    """The error as users are told it."""
+    """The error for users."""
     return StateUnavailable(f"the thread state in {path} is not available: {error}")
 
 
@@ -83,7 +83,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     if version < len(_VERSIONS):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            # somebody else may have done it while we waited
+            # another process may have migrated it while we waited
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             for statements in _VERSIONS[version:]:
                 for statement in statements:

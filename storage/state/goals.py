@@ -1,6 +1,6 @@
 """Goals. Functions of a connection, for `StateStore.read` and `change`.
 
-What a change makes of a goal is decided by `changed` and `spent`, which touch no file.
+`changed` and `spent` decide the result of a change, without I/O.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     import sqlite3
 
 LONGEST_OBJECTIVE: Final = 4000
-"""Characters."""
+"""In characters."""
 _MOST: Final = 2**63 - 1
-"""The largest integer that SQLite keeps; a provider may say any number of tokens."""
+"""The largest integer of SQLite; a provider may report any number of tokens."""
 
 
 class GoalError(Exception):
-    """What was asked about a goal is impossible; the message is fit for a client."""
+    """The request about a goal is impossible; the message is for clients."""
 
 
 @frozen
 class StoredGoal:
-    """A goal and the milliseconds it has used, of which clients are told whole seconds."""
+    """A goal and its used time in milliseconds; clients see whole seconds."""
 
     goal: ThreadGoal
     time_used_ms: int = 0
@@ -57,7 +57,7 @@ def changed(before: StoredGoal | None, params: ThreadGoalSetParams, thread_id: s
 
 
 def spent(before: StoredGoal, tokens: int, milliseconds: int, now: int) -> StoredGoal | None:
-    """The goal after work that cost `tokens` and took `milliseconds`; None if it was not active, and nothing changes."""
+    """The goal after work that used `tokens` and `milliseconds`; None if it was not active and does not change."""
     if before.goal.status != "active":
         return None
     used = before.time_used_ms + milliseconds
@@ -94,14 +94,14 @@ def get_goal(connection: sqlite3.Connection, thread_id: str) -> StoredGoal | Non
 
 
 def set_goal(connection: sqlite3.Connection, params: ThreadGoalSetParams, thread_id: str, now: int) -> ThreadGoal:
-    """Carry out `thread/goal/set`. Raises GoalError."""
+    """Apply `thread/goal/set`. Raises GoalError."""
     return _keep(connection, changed(get_goal(connection, thread_id), params, thread_id, now))
 
 
 def spend(
     connection: sqlite3.Connection, thread_id: str, tokens: int, milliseconds: int, now: int
 ) -> ThreadGoal | None:
-    """Count work against an active goal; None if there is none."""
+    """Charge work to an active goal; None if there is none."""
     before = get_goal(connection, thread_id)
     after = None if before is None else spent(before, tokens, milliseconds, now)
     return None if after is None else _keep(connection, after)
@@ -139,7 +139,7 @@ def _objective(text: str) -> str:
 
 
 def _status(before: ThreadGoalStatus, wanted: ThreadGoalStatus) -> ThreadGoalStatus:
-    """A goal that has run out of its budget is not merely paused: pausing it must not hide that."""
+    """The status after a change: pausing a goal does not hide that its budget is used up."""
     return before if (before, wanted) == ("budgetLimited", "paused") else wanted
 
 

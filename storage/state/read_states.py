@@ -1,6 +1,6 @@
 """Read states. Functions of a connection, for `StateStore.read` and `change`.
 
-A thread without a row was last changed before anybody counted: it is read, and its revision is made of its id.
+A thread without a row has not changed since states are recorded: it is read, and its revision derives from its id.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RevisionConflict(Exception):
-    """The thread has changed since the revision that a mark was meant for; `state` is what it is now."""
+    """The thread changed after the revision of a mark; `state` is the current state."""
 
     def __init__(self, state: ThreadReadState) -> None:
         super().__init__("read state changed")
@@ -24,7 +24,7 @@ class RevisionConflict(Exception):
 
 
 def initial(thread_id: str) -> ThreadReadState:
-    """The state of a thread of which nothing is kept."""
+    """The state of a thread without a row."""
     return ThreadReadState(None, f"initial:{thread_id}")
 
 
@@ -42,7 +42,7 @@ def mark(connection: sqlite3.Connection, thread_id: str, unread: bool, expected:
 
 
 def turn_ended(connection: sqlite3.Connection, thread_id: str, turn_id: str) -> ThreadReadState:
-    """A turn is there to be read; the first unread one stays the first."""
+    """Record a new unread turn; an earlier unread turn stays the first."""
     row = connection.execute(
         "SELECT unread, first_unread_turn FROM read_states WHERE thread_id = ?", (thread_id,)
     ).fetchone()
@@ -51,7 +51,7 @@ def turn_ended(connection: sqlite3.Connection, thread_id: str, turn_id: str) -> 
 
 
 def turns_taken_back(connection: sqlite3.Connection, thread_id: str, left: Sequence[str]) -> ThreadReadState:
-    """Only these turns are left, oldest first: what was unread among them stays so."""
+    """Record that only these turns are left, oldest first; unread ones among them stay unread."""
     row = connection.execute(
         "SELECT unread, first_unread_turn FROM read_states WHERE thread_id = ?", (thread_id,)
     ).fetchone()

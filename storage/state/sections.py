@@ -1,6 +1,6 @@
-"""Sections and the places of threads in them. Functions of a connection, for `StateStore.read` and `change`.
+"""Sections and the positions of threads in them. Functions of a connection, for `StateStore.read` and `change`.
 
-Places are numbers far apart, so that most moves write one row; where two have become neighbours, the section is numbered anew.
+Positions have large gaps, so most moves write one row. When a gap is used up, the section is renumbered.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     import sqlite3
 
 PINNED: Final = "01984de2-8f74-7c91-a3b2-5c5e937cf318"
-"""The section every home has; the id is that of Codex 0.169."""
+"""The section that each home has, with the id of Codex 0.169."""
 
 PINNED_SECTION: Final = ThreadSection(PINNED, "Pinned")
 
 DEFAULT_LIMIT: Final = 100
-"""Sections on a page unless asked otherwise."""
+"""The default number of sections on a page."""
 
 _STEP: Final = 1_000_000
 
 
 class SectionError(Exception):
-    """What was asked about a section is impossible; the message is fit for a client."""
+    """The request about a section is impossible; the message is for clients."""
 
 
 class NoSection(SectionError):
@@ -40,7 +40,7 @@ class NoSection(SectionError):
 
 @frozen
 class Placement:
-    """Where a thread is: its section, its place there (ascending), and since when (Unix seconds)."""
+    """A thread's section, its position (ascending), and when it was added (Unix seconds)."""
 
     section: ThreadSection
     position: int
@@ -49,12 +49,12 @@ class Placement:
 
 @frozen
 class Placements:
-    """Every placed thread, as of one moment."""
+    """All placed threads, in one snapshot."""
 
     by_thread: Mapping[str, Placement] = field(factory=lambda: dict[str, Placement]())
 
     def within(self, section_id: str) -> Sequence[tuple[int, str]]:
-        """The places and ids of a section's threads, in their order."""
+        """The positions and ids of a section's threads, in order."""
         return sorted((place.position, id) for id, place in self.by_thread.items() if place.section.id == section_id)
 
     def show(self, thread: Thread) -> Thread:
@@ -64,7 +64,7 @@ class Placements:
 
 
 def pinned_only(cursor: str | None) -> list[ThreadSection]:
-    """The sections of a home in which nothing was ever kept, as `list_sections` tells them."""
+    """The sections of a home without a state file, in the form of `list_sections`."""
     return [PINNED_SECTION] if (cursor or "") < PINNED else []
 
 
@@ -79,7 +79,7 @@ def list_sections(connection: sqlite3.Connection, cursor: str | None, limit: int
 def create_section(
     connection: sqlite3.Connection, name: str, appearance: ThreadSectionAppearance | None
 ) -> ThreadSection:
-    """Make a section. Raises SectionError for a blank name."""
+    """Create a section. Raises SectionError for a blank name."""
     section = ThreadSection(str(uuid7()), _name(name), appearance)
     connection.execute("INSERT INTO sections VALUES (?, ?, ?)", (section.id, section.name, _stored(appearance)))
     return section
@@ -88,7 +88,7 @@ def create_section(
 def update_section(
     connection: sqlite3.Connection, section_id: str, name: str, appearance: ThreadSectionAppearance | Absent | None
 ) -> ThreadSection:
-    """Rename a section, and change its appearance unless that is `ABSENT`. Raises SectionError."""
+    """Rename a section and change its appearance, unless it is `ABSENT`. Raises SectionError."""
     name = _name(name)
     if section_id == PINNED:
         raise SectionError("the built-in pinned section cannot be renamed")
@@ -102,7 +102,7 @@ def update_section(
 
 
 def delete_section(connection: sqlite3.Connection, section_id: str) -> None:
-    """Remove a section; its threads are in none. Raises SectionError."""
+    """Delete a section; its threads are kept, without a section. Raises SectionError."""
     if section_id == PINNED:
         raise SectionError("the built-in pinned section cannot be deleted")
     _existing(connection, section_id)
@@ -112,9 +112,9 @@ def delete_section(connection: sqlite3.Connection, section_id: str) -> None:
 def move_thread(
     connection: sqlite3.Connection, thread_id: str, section_id: str | None, before: str | None, now: int
 ) -> None:
-    """Put a thread at the end of a section or before another of its threads; None takes it out of its section.
+    """Move a thread to the end of a section or before one of its threads; None removes it from its section.
 
-    A thread that stays in its section keeps the time it entered. Raises SectionError.
+    A thread that stays in its section keeps the time at which it was added. Raises SectionError.
     """
     if section_id is None:
         if before is not None:
@@ -135,7 +135,7 @@ def move_thread(
 
 
 def placements(connection: sqlite3.Connection, thread_id: str | None = None) -> Placements:
-    """All of them, or that of one thread."""
+    """All placements, or that of one thread."""
     rows = connection.execute(
         "SELECT thread_id, position, entered_at, id, name, appearance FROM placements"
         " JOIN sections ON id = section_id WHERE ?1 IS NULL OR thread_id = ?1",
@@ -170,7 +170,7 @@ def _renumber(connection: sqlite3.Connection, section_id: str) -> None:
     rows = connection.execute(
         "SELECT thread_id FROM placements WHERE section_id = ? ORDER BY position", (section_id,)
     ).fetchall()
-    # positions are unique at every moment, so they pass through numbers that nothing else has
+    # positions must be unique after each statement, so the rows first get unused numbers
     for sign in (-1, 1):
         connection.executemany(
             "UPDATE placements SET position = ? WHERE thread_id = ?",

@@ -1,4 +1,4 @@
-"""Access to the state for tasks: on a thread of its own, opened when first needed, changes of the same moment in one commit."""
+"""Async access to the state: in one worker thread, opened at first use, concurrent changes grouped into one commit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger("spindle")
 
 @define(eq=False)
 class _Job:
-    """One change and what became of it."""
+    """One change and its result."""
 
     work: Callable[[sqlite3.Connection], Any]
     durable: bool
@@ -33,10 +33,10 @@ class _Job:
 
 
 class StateStore:
-    """The state of one home. The work it is given is a function of the connection, and runs in a transaction.
+    """The state of one home. Work is a function of the connection, and runs in a transaction.
 
-    A failure is the caller's alone: the rest of the server does not depend on the state. After one the file is opened
-    anew, so that a full disk or a lock that was held too long does no harm beyond the requests that met it.
+    A failure concerns only its caller: the rest of the server does not depend on the state. After a failure the file is
+    opened again, so a full disk or a long-held lock harms only the requests at that time.
     """
 
     def __init__(self, home: Home) -> None:
@@ -47,11 +47,11 @@ class StateStore:
         self._turn = trio.Lock()
 
     async def read(self, work: Callable[[sqlite3.Connection], T], default: T) -> T:
-        """What `work` returns; `default`, without making a file, where nothing was ever kept. Raises StateUnavailable."""
+        """Run `work` and return its result; `default` if there is no file, which is not created. Raises StateUnavailable."""
         return await trio.to_thread.run_sync(self._read, work, default, limiter=self._limiter)
 
     async def read_or(self, work: Callable[[sqlite3.Connection], T], default: T) -> T:
-        """As `read`, but `default` also where the state is unavailable, which is logged."""
+        """As `read`; if the state is unavailable, log it and return `default`."""
         try:
             return await self.read(work, default)
         except StateUnavailable as error:
@@ -59,12 +59,12 @@ class StateStore:
             return default
 
     async def change(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
-        """What `work` returns, once what it changed is on disk. What `work` raises undoes its changes.
+        """Run `work`, commit, and return its result. If `work` raises, its changes are rolled back.
 
-        Without `durable` it is on disk a little later: the end of the process does it no harm, that of the machine may.
+        Without `durable` the commit is not fsynced: it survives the end of the process, but maybe not of the machine.
 
-        Changes that come while a commit is under way are committed together by whoever is first among them. Cancelled
-        before its commit has begun, a change is not made; afterwards it is. Raises StateUnavailable.
+        Changes that arrive during a commit are committed together by the first of them. A change that is cancelled
+        before its commit begins is not made; afterwards it is. Raises StateUnavailable.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         job = _Job(work, durable)
@@ -76,7 +76,7 @@ class StateStore:
                     with trio.CancelScope(shield=True):
                         try:
                             await trio.to_thread.run_sync(self._change, jobs, limiter=self._limiter)
-                        except Exception as error:  # the others of this commit must not take it for made
+                        except Exception as error:  # the other changes of this commit must not count as made
                             for each in jobs:
                                 each.done, each.error = True, StateUnavailable(f"the thread state failed: {error}")
                             raise
@@ -88,7 +88,7 @@ class StateStore:
         return job.result  # type: ignore[no-any-return]
 
     async def aclose(self) -> None:
-        """Close the file. It is opened again if it is needed again."""
+        """Close the file. The next use opens it again."""
         await trio.to_thread.run_sync(self._close, limiter=self._limiter)
 
     # -- in the worker thread

@@ -1,5 +1,5 @@
-"""Stored threads seen from outside: where a thread's rollout is, what its head says, lists of them, the archive, names.
+"""Stored threads: find a rollout, read its head, list, archive, name and delete threads.
 
-Everything here blocks on the disk; callers run it in a worker thread. Nothing needs a lock to read. Import from the
-modules: a list is often what a client asks for first, and should not wait for what moves or writes rollouts.
+Everything here blocks; call it from a worker thread. Reading needs no lock. Import from the modules: a list is often a
+client's first request, and must not wait for imports that only moving or writing needs.
 """

@@ -1,7 +1,7 @@
-"""Putting rollouts away and taking them back: renames inside the home, one for each file of the thread.
+"""Archive and unarchive rollouts: one rename inside the home per file of the thread.
 
-The file in force moves last, so that the thread stays on its side of the archive until all of it has moved. The writer's
-lock is held meanwhile: another process that runs a turn would go on writing into a file that is elsewhere.
+The file in force moves last, so that the thread is archived only when all files are. The writer's lock is held
+meanwhile: otherwise another process that runs a turn would write into a moved file.
 """
 
 import os
@@ -17,19 +17,19 @@ from spindle.storage.threads.locate import RolloutName, locate_all
 from spindle.storage.threads.thread_errors import ArchiveConflict, NoArchivedRollout, NoRollout
 
 Moves: TypeAlias = Sequence[tuple[Path, Path]]
-"""From where to where."""
+"""A move from one path to another."""
 
 
 def archive(home: Home, thread_id: str) -> Path:
-    """Move a thread's files flat into `archived_sessions/`, names, contents and times unchanged; return the rollout's path.
+    """Move a thread's files into `archived_sessions/`, without changing names, contents or times; return the rollout's path.
 
-    Raises NoRollout, ArchiveConflict if the archive already has that file, WriterBusy, OSError.
+    Raises NoRollout, ArchiveConflict if the archive already has such a file, WriterBusy, OSError.
     """
     return _move_all(home, thread_id, _into_archive)
 
 
 def check_archive(home: Home, thread_id: str) -> None:
-    """Raise what `archive` would, as far as it can be told of a thread that this process has loaded. Nothing is moved."""
+    """Raise the errors of `archive`, as far as they can be known for a thread loaded here. Nothing is moved."""
     _check_free_places(_into_archive(home, thread_id))
     check_free(home.lock_file(thread_id))
 
@@ -37,11 +37,11 @@ def check_archive(home: Home, thread_id: str) -> None:
 def unarchive(home: Home, thread_id: str) -> Path:
     """Move a thread's archived files back below `sessions/`, into the folders of the dates in their names.
 
-    The modification time of the one in force becomes now, so that the thread is among the recently changed ones; returns
-    its path. Raises NoArchivedRollout, ArchiveConflict if a file is already there, WriterBusy, OSError.
+    The modification time of the file in force is set to now, so that the thread counts as recently changed; returns its
+    path. Raises NoArchivedRollout, ArchiveConflict if a file is already there, WriterBusy, OSError.
     """
     moved = _move_all(home, thread_id, _out_of_archive)
-    with suppress(OSError):  # it is back all the same
+    with suppress(OSError):  # it is moved nevertheless
         os.utime(moved)
     return moved
 
@@ -65,8 +65,8 @@ def _out_of_archive(home: Home, thread_id: str) -> Moves:
 
 
 def _move_all(home: Home, thread_id: str, find: Callable[[Home, str], Moves]) -> Path:
-    """Move each file that `find` finds; the path of the last one."""
-    find(home, thread_id)  # a thread that is not there gets no lock file
+    """Move all files of `find`; return the path of the last one."""
+    find(home, thread_id)  # a thread that does not exist gets no lock file
     lock = WriterLock(home.lock_file(thread_id))
     lock.acquire()
     try:
@@ -93,5 +93,5 @@ def _move(source: Path, target: Path) -> None:
             sync_folder(folder)
     except BaseException:
         with suppress(OSError):
-            target.rename(source)  # an error means that nothing was done
+            target.rename(source)  # an error must mean that nothing was moved
         raise

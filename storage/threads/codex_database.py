@@ -1,8 +1,8 @@
-"""Telling Codex of what it would not look for: it keeps names, repositories and rollouts' places in its database.
+"""Write changes to Codex's database, which has the names, repositories and paths of threads.
 
-Codex reads a rollout's metadata when it first sees the file, and from then on believes its database
-(`$CODEX_HOME/state_<version>.sqlite`, table `threads`). What is in it beside these columns is left alone. Where there is
-no such database, table, column or row, nothing has to be told.
+Codex reads a rollout's metadata when it first sees the file, and then trusts its database
+(`$CODEX_HOME/state_<version>.sqlite`, table `threads`). Other columns are not touched. Without such a database, table,
+column or row there is nothing to do.
 """
 
 import logging
@@ -21,11 +21,11 @@ _PATIENCE = 1.0
 
 
 def tell_codex(home: Home, thread_id: str, values: Mapping[str, str | None]) -> None:
-    """Set columns of the thread's row. Blocking; never raises: the rollout has it all, and Codex may look there again."""
+    """Set columns of the thread's row. Blocking; never raises: the rollout has the values, too, and Codex may read it again."""
     path = _newest(home.path)
     if path is None:
         return
-    import sqlite3  # late: few homes have seen Codex run
+    import sqlite3  # imported late: few homes have such a database
 
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_PATIENCE)) as database, database:
@@ -35,7 +35,7 @@ def tell_codex(home: Home, thread_id: str, values: Mapping[str, str | None]) -> 
                 assignments = ", ".join(f"{column} = ?" for column in told)
                 database.execute(f"UPDATE threads SET {assignments} WHERE id = ?", (*told.values(), thread_id))
     except sqlite3.Error as error:
-        log.warning("Codex's database %s could not be told of thread %s: %s", path, thread_id, error)
+        log.warning("thread %s could not be updated in Codex's database %s: %s", thread_id, path, error)
 
 
 def _newest(home: Path) -> Path | None:

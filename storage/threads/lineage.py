@@ -1,4 +1,4 @@
-"""What hangs on a thread: the threads spawned from it, and the histories that begin in its rollout. Blocks on the disk."""
+"""What depends on a thread: the threads spawned from it, and the histories that start in its rollout. Blocking."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from spindle.storage.threads.thread_errors import StoredThreadError, is_passing
 
 @frozen
 class Lineage:
-    """`descendants` are the ids of spawned threads at any depth, children before their parents.
+    """`descendants` are the ids of spawned threads at all depths, children before their parents.
 
-    `dependants` are those of other threads whose rollouts do not repeat what they took over but refer to this one's.
+    `dependants` are the ids of other threads whose rollouts refer to this one's instead of copying it.
     """
 
     descendants: tuple[str, ...]
@@ -23,7 +23,7 @@ class Lineage:
 
 
 def lineage(home: Home, thread_id: str) -> Lineage:
-    """Look at every thread that is younger than this one, archived ones too. Raises OSError."""
+    """Read all threads younger than this one, archived ones included. Raises OSError."""
     children: dict[str, list[str]] = defaultdict(list)
     dependants: list[str] = []
     files = [path for archived in (False, True) for path in locate_all(home, thread_id, archived=archived)]
@@ -33,7 +33,7 @@ def lineage(home: Home, thread_id: str) -> Lineage:
         parent = parent_of(head.source)
         if parent is not None and head.id not in children[parent]:
             children[parent].append(head.id)
-        # a fork of a fork may refer to the first of them
+        # a fork of a fork may refer to the first fork
         refers = head.forked_from_id is not None and head.id not in dependants and head.id != thread_id
         if refers and history_base(path) in own:
             dependants.append(head.id)
@@ -49,7 +49,7 @@ def lineage(home: Home, thread_id: str) -> Lineage:
 def _younger(home: Home, thread_id: str) -> Iterator[tuple[Head, str]]:
     for folder in (*day_folders(home.sessions, newest_first=True), home.archived_sessions):
         for name, path in rollouts_in(folder):
-            # version 7 ids ascend with time, and nothing can descend from what comes after it
+            # version 7 ids ascend with time, and a thread's descendants are younger
             if _ordered(name.thread_id) and _ordered(thread_id) and name.thread_id <= thread_id:
                 continue
             try:

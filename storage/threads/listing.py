@@ -1,7 +1,8 @@
-"""Lists of threads read from the files, for as long as there is no index.
+"""List threads from the files, while there is no index.
 
-A page costs what it shows: by creation, day folders are opened one after the other and only the heads of files that may
-be shown are read. By change, every file's time has to be asked for, but again only the heads of a page are read.
+A page costs what it shows. By creation, day folders are read one after the other, and only the heads of files that may
+be on the page. By change, the times of all files are read, but again only the heads of a page. By change, every file's
+time has to be asked for, but again only the heads of a page are read.
 """
 
 import os
@@ -18,15 +19,15 @@ from spindle.storage.threads.thread_errors import StoredThreadError, is_passing
 
 
 class TooMuchToRead(Exception):
-    """The page would take reading more heads than was allowed."""
+    """The page would need more heads than allowed."""
 
 
 def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> ThreadPage:
-    """One page of stored threads. A thread that stays as it is appears on exactly one page, whatever times are shared.
+    """One page of stored threads. An unchanged thread is on exactly one page, even if threads have equal times.
 
-    Files that cannot be read as a thread, and threads nobody asked anything, are left out. `heads` limits how many files
-    are opened. Raises InvalidCursor, TooMuchToRead, OSError if the folders cannot be read, or if it is not
-    the files that are at fault.
+    Files that cannot be read as a thread, and threads without a user message, are skipped. `heads` limits how many
+    files are opened. Raises InvalidCursor, TooMuchToRead, OSError if the folders cannot be read, or for errors that are
+    not a file's own.
     """
     cursor, newest_first = query.after, query.newest_first
     family: Collection[str] | None = None
@@ -71,7 +72,7 @@ def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> Th
 
 
 def _superseded(path: str, newest: Mapping[str, tuple[str, str]]) -> bool:
-    """Whether a thread goes on in a newer file than this one."""
+    """Whether a thread continues in a newer file."""
     name = RolloutName.parse(os.path.basename(path))
     return name is not None and name.age < newest.get(name.thread_id, name.age)
 

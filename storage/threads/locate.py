@@ -1,10 +1,11 @@
-"""Finding rollout files by name.
+"""Find rollout files by name.
 
-They are `rollout-YYYY-MM-DDTHH-MM-SS-<thread id>.jsonl` below `sessions/YYYY/MM/DD`, and flat in the archive; compressed
-ones end in `.jsonl.zst`. The time in the name is the local time of the machine that made the file, in whole seconds.
+They are `rollout-YYYY-MM-DDTHH-MM-SS-<thread id>.jsonl` below `sessions/YYYY/MM/DD`, and flat in the archive;
+compressed files end in `.jsonl.zst`. The time in the name is the local time of the machine that created the file, in
+whole seconds.
 
-A "paginated" thread that was reverted goes on in another file, a segment, named `…-<thread id>_<segment id>.jsonl`; the
-newest is in force, and begins with what it keeps of an older one. What a file is referred to by is its rollout id: the
+A "paginated" thread that was reverted continues in another file, a segment, named `…-<thread id>_<segment id>.jsonl`.
+The newest file is in force, and starts with a part of an older one. Other files refer to a file by its rollout id: the
 segment id, or the thread id for the first file.
 """
 
@@ -25,13 +26,13 @@ _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _NAME = re.compile(rf"rollout-(\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\d)-({_ID})(?:_({_ID}))?\.jsonl(?:\.zst)?")
 _ID_AT = len("rollout-YYYY-MM-DDTHH-MM-SS-")
 _SEGMENT_AT = _ID_AT + 36
-# {"timestamp":"2025-01-05T12:00:00.000Z","ordinal":0, -- how the first line of a paginated rollout begins
+# {"timestamp":"2025-01-05T12:00:00.000Z","ordinal":0, -- the start of a paginated rollout's first line
 _NUMBERED = re.compile(rb'\s*\{\s*"timestamp"\s*:\s*"[^"]{0,64}"\s*,\s*"ordinal"\s*:')
 
 
 @frozen
 class RolloutName:
-    """What a rollout's file name tells: `stamp` as written (`YYYY-MM-DDTHH-MM-SS`), the thread id, and a segment's id."""
+    """The parts of a rollout's file name: `stamp` as written (`YYYY-MM-DDTHH-MM-SS`), the thread id, and a segment's id."""
 
     stamp: str
     thread_id: str
@@ -39,18 +40,18 @@ class RolloutName:
 
     @classmethod
     def parse(cls, name: str) -> "RolloutName | None":
-        """Read a file name; None when it is not a rollout's."""
+        """Parse a file name; None if it is not a rollout's."""
         match = _NAME.fullmatch(name)
         return None if match is None else cls(match[1], match[2], match[3])
 
     @property
     def rollout_id(self) -> str:
-        """What other rollouts call this file by when they continue it."""
+        """The id by which other rollouts refer to this file."""
         return self.segment or self.thread_id
 
     @property
     def age(self) -> tuple[str, str]:
-        """Orders the files of one thread; the greatest is the one in force."""
+        """Orders the files of one thread; the greatest is in force."""
         return self.stamp, self.segment or ""
 
     @property
@@ -60,16 +61,16 @@ class RolloutName:
 
     @property
     def millis(self) -> int:
-        """The stamp in milliseconds, counted as if it were UTC; raises ValueError for a date that does not exist."""
+        """The stamp in milliseconds, as if it were UTC. Raises ValueError for a date that does not exist."""
         date, _, time = self.stamp.partition("T")
-        # fromisoformat is several times faster than strptime, and a search asks this of every file.
+        # fromisoformat is several times faster than strptime, and a search calls this for each file.
         return int(datetime.fromisoformat(f"{date}T{time.replace('-', ':')}+00:00").timestamp()) * 1000
 
 
 def locate(home: Home, thread_id: str) -> Path | None:
     """The rollout of a thread that is not archived, its newest segment, or None. Raises OSError if folders cannot be read.
 
-    A version 7 id tells the day, so the common case looks into at most three folders; the rest are walked otherwise.
+    A version 7 id contains the day, so usually at most three folders are read; otherwise all are walked.
     """
     wanted = thread_id.lower()
     tried: set[Path] = set()
@@ -90,7 +91,7 @@ def locate_archived(home: Home, thread_id: str) -> Path | None:
 
 
 def locate_file(home: Home, rollout_id: str) -> Path | None:
-    """The file of a rollout id, archived or not, or None: what a `history_base` names. Raises OSError."""
+    """The file of a rollout id (as in `history_base`), archived or not, or None. Raises OSError."""
     wanted = rollout_id.lower()
     likely = [home.sessions / day for day in _likely_days(wanted)]
     for folder in (*likely, home.archived_sessions):
@@ -103,7 +104,7 @@ def locate_file(home: Home, rollout_id: str) -> Path | None:
 
 
 def locate_all(home: Home, thread_id: str, *, archived: bool) -> list[Path]:
-    """Every file of a thread on one side of the archive, oldest first. Raises OSError."""
+    """All files of a thread, archived or not archived, oldest first. Raises OSError."""
     wanted = thread_id.lower()
     newest = (locate_archived if archived else locate)(home, wanted)
     if newest is None:
@@ -119,9 +120,9 @@ def locate_all(home: Home, thread_id: str, *, archived: bool) -> list[Path]:
 
 
 def may_have_segments(path: Path) -> bool:
-    """Whether a file belongs to a thread that may have more than one: its lines are numbered. One that is damaged has not.
+    """Whether the lines of a file are numbered, so that its thread may have several files. False for a damaged file.
 
-    Raises OSError where it cannot be read, and that is not its own fault.
+    Raises OSError if it cannot be read for reasons that are not its own.
     """
     try:
         with open_rollout(path, 512) as file:
@@ -133,7 +134,7 @@ def may_have_segments(path: Path) -> bool:
 
 
 def newest_segment(home: Home, path: Path) -> Path:
-    """The newest file of the thread that has one at `path`, if that is below `sessions`: its day and later are looked at.
+    """The newest file of the thread with a file at `path`, if `path` is below `sessions`: only its day and later are searched.
 
     Raises OSError.
     """
@@ -149,7 +150,7 @@ def newest_segment(home: Home, path: Path) -> Path:
 
 
 def newest_segments(home: Home, *, archived: bool) -> dict[str, tuple[str, str]]:
-    """The threads that have segments on one side of the archive: thread id -> age of the newest. Raises OSError."""
+    """The threads with segments, archived or not archived: thread id -> age of the newest. Raises OSError."""
     folders = [home.archived_sessions] if archived else day_folders(home.sessions, newest_first=True)
     files = [file for folder in folders for file in _listed(folder)]
     segmented = {file[_ID_AT:_SEGMENT_AT] for file in files if file[_SEGMENT_AT : _SEGMENT_AT + 1] == "_"}
@@ -161,16 +162,16 @@ def newest_segments(home: Home, *, archived: bool) -> dict[str, tuple[str, str]]
 
 
 def day_folders(sessions: Path, *, newest_first: bool) -> Iterator[Path]:
-    """The `YYYY/MM/DD` folders below `sessions`, lazily, in the order of their dates."""
+    """The `YYYY/MM/DD` folders below `sessions`, lazily, ordered by date."""
     for year in _numbered(sessions, 4, newest_first):
         for month in _numbered(year, 2, newest_first):
             yield from _numbered(month, 2, newest_first)
 
 
 def rollouts_in(folder: Path, holding: str = "") -> list[tuple[RolloutName, str]]:
-    """Every rollout directly in `folder` with its path, in no order. A missing folder is empty.
+    """All rollouts directly in `folder` with their paths, in no order. A missing folder is empty.
 
-    A compressed file beside its plain one is left out, and what has not `holding` in its name.
+    Skips compressed files beside their plain file, and names without `holding`.
     """
     names = rollout_names(name for name in _listed(folder) if holding in name)
     prefix = f"{folder}{os.sep}"
@@ -178,7 +179,7 @@ def rollouts_in(folder: Path, holding: str = "") -> list[tuple[RolloutName, str]
 
 
 def rollout_names(names: Iterable[str]) -> set[str]:
-    """Those of a folder's names that may be rollouts, without compressed ones that have their plain one beside them."""
+    """The names in a folder that may be rollouts, without compressed files beside their plain file."""
     found = {name for name in names if name.startswith("rollout-")}
     return found - {plain + SUFFIX for plain in found if plain + SUFFIX in found}
 
@@ -213,7 +214,7 @@ def _likely_days(thread_id: str) -> list[str]:
         return []
     try:
         made = datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
-        # The folder is named in local time, whatever that was then: a day either way.
+        # The folder's name is a local date in an unknown time zone: a day earlier or later.
         return [(made + timedelta(days=shift)).strftime("%Y/%m/%d") for shift in (0, 1, -1)]
-    except (ValueError, OverflowError):  # 48 bits reach beyond the year 9999
+    except (ValueError, OverflowError):  # 48 bits go beyond the year 9999
         return []

@@ -1,7 +1,7 @@
-"""Lines that change what is recorded about a stored thread: a further `session_meta` of its own, or a name.
+"""Change the metadata of a stored thread by further lines: another `session_meta`, or a name.
 
-The last `session_meta` line that carries the thread's id counts, whole (as Codex 0.124 and 0.169 read it); those of other
-ids are of threads it was forked from.
+The last `session_meta` line with the thread's id counts, whole (as in Codex 0.124 and 0.169). Lines with other ids
+belong to threads it was forked from.
 """
 
 import os
@@ -18,19 +18,19 @@ from spindle.storage.rollout.lines import encode_line, salvage
 from spindle.storage.rollout.records import Entry
 
 _MARK = records.SESSION_META.encode()
-# small enough that a search through one block never holds the interpreter for long
+# small, so that searching one block does not hold the interpreter lock for long
 _BLOCK = 256 * 1024
 
 
 def append_to_stored(home: Home, path: Path, thread_id: str, entries: Sequence[Entry]) -> None:
     """Append records to a rollout that no thread of this process has loaded, and fsync them.
 
-    A compressed one is made plain first. Blocking. Raises WriterBusy, JournalError, OSError.
+    A compressed file is decompressed first. Blocking. Raises WriterBusy, JournalError, OSError.
     """
     path = inflate(path)
     journal = Journal(path, home.lock_file(thread_id))
     there = os.stat(path)
-    journal.expect(there.st_size, there.st_ino)  # or one that is moved away meanwhile would be begun again, empty
+    journal.expect(there.st_size, there.st_ino)  # else a file that was moved meanwhile would be created again, empty
     journal.begin([encode_line(*entry) for entry in entries])
     try:
         journal.sync()
@@ -39,7 +39,7 @@ def append_to_stored(home: Home, path: Path, thread_id: str, entries: Sequence[E
 
 
 def latest_meta(path: Path, thread_id: str, floor: int = 0) -> dict[str, Any] | None:
-    """The payload of the thread's last `session_meta` line, or None where there is none from byte `floor` on.
+    """The payload of the thread's last `session_meta` line after byte `floor`, or None.
 
     Blocking; searches the file from its end. Raises OSError.
     """
@@ -48,7 +48,7 @@ def latest_meta(path: Path, thread_id: str, floor: int = 0) -> dict[str, Any] | 
         end = os.fstat(fd).st_size
         while end > floor:
             start = max(floor, end - _BLOCK)
-            # the overlap catches a mark that lies across two blocks
+            # the overlap finds a mark across two blocks
             block = os.pread(fd, end - start + len(_MARK) - 1, start)
             at = block.rfind(_MARK)
             while at >= 0:
@@ -62,7 +62,7 @@ def latest_meta(path: Path, thread_id: str, floor: int = 0) -> dict[str, Any] | 
 
 
 def _line_around(fd: int, at: int) -> tuple[int, bytes]:
-    """(offset of its first byte, the line) that the byte at `at` is in."""
+    """The line that contains the byte at `at`: (offset of its first byte, its bytes)."""
     start = at
     while start > 0:
         low = max(0, start - _BLOCK)

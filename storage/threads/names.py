@@ -1,6 +1,6 @@
-"""Thread names, kept in the home's `session_index.jsonl`.
+"""Thread names, in the home's `session_index.jsonl`.
 
-One `{"id", "thread_name", "updated_at"}` per line; the last one of an id counts.
+Each line is `{"id", "thread_name", "updated_at"}`; the last line of an id counts.
 """
 
 import os
@@ -19,11 +19,11 @@ from spindle.storage.regular import regular
 
 NAMES_FILE = "session_index.jsonl"
 _MOST: Final = 256 << 20
-"""Bytes of the file that are read at once: some two million names."""
+"""The most bytes of the file: some two million names."""
 
 
 def read_names(home: Home) -> Mapping[str, str]:
-    """Thread id -> name, of all named threads. Lines that cannot be read are skipped; no file means no names."""
+    """Thread id -> name, for all named threads. Invalid lines are skipped; without a file there are no names."""
     try:
         data = read_file(home.path / NAMES_FILE, _MOST)
     except FileNotFoundError:
@@ -56,7 +56,7 @@ def read_name(home: Home, thread_id: str) -> str | None:
 
 
 def parse_entry(line: bytes) -> tuple[str, str | None] | None:
-    """The thread id and the name of a line; the name is None where it was taken away. None for anything else."""
+    """The thread id and the name in a line; the name is None if it was removed. None for other lines."""
     try:
         entry: Any = loads(line)
     except orjson.JSONDecodeError:
@@ -71,9 +71,9 @@ def parse_entry(line: bytes) -> tuple[str, str | None] | None:
 
 
 def record_name(home: Home, thread_id: str, name: str, now: datetime | None = None) -> None:
-    """Append a thread's new name to the index, on disk when this returns; `now` (UTC) defaults to the clock.
+    """Append a thread's new name to the file and fsync it; `now` (UTC) defaults to the clock.
 
-    Codex 0.171 takes names out of the file by replacing it, under the same lock. Raises OSError.
+    Codex 0.171 replaces the file to remove names, under the same lock. Raises OSError.
     """
     at = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     line = orjson.dumps({"id": thread_id, "thread_name": name, "updated_at": at}) + b"\n"
@@ -82,7 +82,7 @@ def record_name(home: Home, thread_id: str, name: str, now: datetime | None = No
         fd = regular(str(path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             size = os.fstat(fd).st_size
-            # A line that was left unfinished would swallow ours.
+            # Our line would become part of an unfinished line.
             if size and os.pread(fd, 1, size - 1) != b"\n":
                 line = b"\n" + line
             append_all(fd, line)

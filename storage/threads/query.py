@@ -1,6 +1,6 @@
-"""What `thread/list` can be asked, the order of threads, and the cursors between pages.
+"""The queries of `thread/list`, the order of threads, and the cursors between pages.
 
-Lists read from the files and lists read from the index share all of this, so that paging may begin on one and go on on the
+Lists from the files and lists from the index share all of this, so paging may start with one and continue with the
 other.
 """
 
@@ -34,12 +34,12 @@ _SUB_AGENTS = {"review": "subAgentReview", "compact": "subAgentCompact"}
 
 @frozen
 class ThreadQuery:
-    """What to list. The members are those of `thread/list`'s params; an empty `cwd` matches nothing.
+    """A query, with the members of `thread/list`'s params; an empty `cwd` matches nothing.
 
-    `model_providers` None means `default_provider` only, an empty one all; the default provider also stands in for
-    rollouts that name none. `source_kinds` None or empty means cli and vscode. `limit` None is 25; 1 to 100 otherwise.
-    `recency_at` is the same as `updated_at`. `only_ids` None means any. `parent_thread_id` lists what that thread spawned
-    itself, `ancestor_thread_id` also what those spawned in turn.
+    `model_providers` None means `default_provider` only, an empty list all; rollouts without a provider count as the
+    default provider's. `source_kinds` None or empty means cli and vscode. `limit` None is 25, else it is clamped to
+    1..100. `recency_at` equals `updated_at`. `only_ids` None means any. `parent_thread_id` lists threads spawned by
+    that thread, `ancestor_thread_id` also those spawned by them.
     """
 
     cursor: str | None = None
@@ -64,27 +64,27 @@ class ThreadQuery:
 
     @property
     def by_change(self) -> bool:
-        """Whether the time of the last change orders the threads, rather than that of their creation."""
+        """Whether threads are ordered by the time of the last change, not of creation."""
         return self.sort_key != "created_at"
 
     @property
     def rows(self) -> int:
-        """How many threads a page holds at most."""
+        """The most threads of a page."""
         return DEFAULT_LIMIT if self.limit is None else min(max(self.limit, 1), LARGEST_LIMIT)
 
     @property
     def after(self) -> "Cursor | None":
-        """The cursor, read. Raises InvalidCursor."""
+        """The decoded cursor. Raises InvalidCursor."""
         return None if self.cursor is None else parse_cursor(self.cursor)
 
     @property
     def providers(self) -> Collection[str]:
-        """The providers asked for; empty for all."""
+        """The wanted providers; empty for all."""
         return [self.default_provider] if self.model_providers is None else self.model_providers
 
     @property
     def kinds(self) -> Collection[str]:
-        """The kinds of source asked for; where only descendants are, they need not be named."""
+        """The wanted kinds of source; a query for descendants need not name theirs."""
         if self.source_kinds:
             return self.source_kinds
         family = self.parent_thread_id is not None or self.ancestor_thread_id is not None
@@ -93,9 +93,9 @@ class ThreadQuery:
 
 @frozen
 class ThreadPage:
-    """One page. `next_cursor` continues in the same direction, and is None at the end.
+    """One page. `next_cursor` continues in the same direction; None at the end.
 
-    `backwards_cursor` begins the opposite direction, with the first thread of this page again; None for an empty page.
+    `backwards_cursor` starts in the opposite direction, with the first thread of this page; None for an empty page.
     """
 
     data: Sequence[ThreadSummary]
@@ -105,7 +105,7 @@ class ThreadPage:
 
 @frozen(order=True)
 class Place:
-    """Where a thread stands in the order: milliseconds, and its id among those of the same millisecond."""
+    """A thread's place in the order: milliseconds, then its id."""
 
     millis: int
     thread_id: str
@@ -113,14 +113,14 @@ class Place:
 
 @frozen
 class Cursor:
-    """A place to go on from. Without a thread id it is a bare time, and everything at that time lies behind it."""
+    """A place to continue from. Without a thread id it is a time, and threads at that time come after it."""
 
     millis: int
     thread_id: str | None
     inclusive: bool
 
     def precedes(self, place: Place, newest_first: bool) -> bool:
-        """Whether `place` is still to come."""
+        """Whether `place` comes after it."""
         if place.millis != self.millis or self.thread_id is None:
             return place.millis < self.millis if newest_first else place.millis > self.millis
         if place.thread_id == self.thread_id:
@@ -129,7 +129,7 @@ class Cursor:
 
 
 def page_of(rows: Sequence[tuple[Place, ThreadSummary]], *, more: bool) -> ThreadPage:
-    """The page that holds `rows`; `more` tells whether anything follows."""
+    """The page with `rows`; `more` is whether other rows follow."""
     return ThreadPage(
         data=[summary for _, summary in rows],
         next_cursor=write_cursor(rows[-1][0], inclusive=False) if more else None,
@@ -138,7 +138,7 @@ def page_of(rows: Sequence[tuple[Place, ThreadSummary]], *, more: bool) -> Threa
 
 
 def wanted(thread: Head | ThreadSummary, name: str | None, query: ThreadQuery) -> bool:
-    """Whether a thread passes the filters; `ancestor_thread_id` and the ids are not looked at."""
+    """Whether a thread passes the filters, except `ancestor_thread_id` and the ids."""
     if not thread.has_user_message:
         return False
     if query.providers and (thread.model_provider or query.default_provider) not in query.providers:
@@ -154,7 +154,7 @@ def wanted(thread: Head | ThreadSummary, name: str | None, query: ThreadQuery) -
 
 
 def source_kinds(source: object) -> frozenset[str]:
-    """The `ThreadSourceKind`s a protocol source falls under; sources of other programs count as `unknown`."""
+    """The `ThreadSourceKind`s of a protocol source; sources of other programs count as `unknown`."""
     if isinstance(source, str):
         return frozenset({source if source in _PLAIN else "unknown"})
     if not isinstance(source, dict) or "subAgent" not in source:
@@ -166,18 +166,18 @@ def source_kinds(source: object) -> frozenset[str]:
 
 
 def write_cursor(place: Place, *, inclusive: bool) -> str:
-    """The cursor that goes on behind a place, or with it."""
+    """The cursor that continues after a place, or with it."""
     seconds, millis = divmod(place.millis, 1000)
     stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{stamp}.{millis:03}Z|{place.thread_id}" + ("|from" if inclusive else "")
 
 
 def parse_cursor(text: str) -> Cursor:
-    """Read a cursor of ours, or a bare time as other app servers give them out."""
+    """Decode a cursor of ours, or a time as other app servers use it."""
     stamp, *rest = text.split("|")
     if len(rest) > 2 or rest[1:] not in ([], ["from"]) or (rest and not rest[0]):
         raise InvalidCursor(text)
-    # Also the form of file names, with dashes in the time of day.
+    # Also the form in file names, with dashes in the time of day.
     date, separator, time = stamp.partition("T")
     if separator and time.count("-") == 2 and ":" not in time:
         stamp = f"{date}T{time.replace('-', ':')}"

@@ -1,4 +1,4 @@
-"""Deleting threads for good: every file of theirs. Blocks on the disk."""
+"""Delete threads: all of their files. Blocking."""
 
 import os
 from collections.abc import Iterator
@@ -13,17 +13,17 @@ from spindle.storage.threads.thread_errors import NoRollout
 
 
 def remove(home: Home, thread_id: str, *, missing_ok: bool = False) -> None:
-    """Delete a thread's rollout, archived or not, with the segments and torn tails beside it, its name and its lock.
+    """Delete a thread's rollout, archived or not, with its segments, torn tails, name and lock.
 
-    The writer's lock is held meanwhile, so that nobody writes on into a file that has no name any more.
-    Raises NoRollout unless `missing_ok`, WriterBusy, OSError; in each case what has not been deleted yet stays.
+    The writer's lock is held meanwhile, so that no process writes into a deleted file. Raises NoRollout unless
+    `missing_ok`, WriterBusy, OSError; files not deleted before an error stay.
     """
     if not missing_ok and next(_files(home, thread_id), None) is None:
         raise NoRollout(thread_id)
     lock = WriterLock(home.lock_file(thread_id))
     lock.acquire()
     try:
-        # the rollout itself goes last: what is left of an interrupted deletion can still be found and deleted
+        # the rollout is deleted last: after an interruption, the rest can still be found and deleted
         for path in sorted(_files(home, thread_id), key=lambda path: path.name.endswith(f"{thread_id}.jsonl")):
             path.unlink(missing_ok=True)
             sync_folder(path.parent)

@@ -1,7 +1,7 @@
-"""Reverting a "paginated" thread: it goes on in a new file, whose first line says what is kept of an older one.
+"""Revert a "paginated" thread: it continues in a new file, whose first line refers to a part of an older one.
 
-The format is that of Codex 0.169: `history_base` in the session_meta names the older file by its rollout id, and how many
-bytes and lines of it come before. The older files stay as they are.
+The format is that of Codex 0.169: `history_base` in the session_meta has the older file's rollout id, and the number of
+its bytes and lines that come first. Older files are not changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,14 +22,14 @@ from spindle.storage.threads.thread_errors import StoredThreadError
 
 
 class CannotRevert(StoredThreadError):
-    """The files are not such that another could refer to them."""
+    """Another file cannot refer to these files."""
 
 
 @frozen
 class Revert:
-    """What to write. `path` is the file in force, `meta` its session_meta; `lines` follow the new one.
+    """The revert. `path` is the file in force, `meta` its session_meta; `lines` follow the new session_meta.
 
-    The history is kept up to the beginning of turn `before`; nothing of it where that is None.
+    The history is kept up to the start of turn `before`; None keeps nothing.
     """
 
     thread_id: str
@@ -40,9 +40,9 @@ class Revert:
 
 
 def write_segment(home: Home, revert: Revert, now: datetime, check: Callable[[], None]) -> Path:
-    """Write the new file, which is in force when this returns; its path. Blocking; holds the writer's lock.
+    """Write the new file, which is then in force; returns its path. Blocking; holds the writer's lock.
 
-    `check` may raise to end the work. Raises UnknownTurn, CannotRevert, WriterBusy, OSError; nothing is written then.
+    `check` may raise to stop. Raises UnknownTurn, CannotRevert, WriterBusy, OSError; in these cases nothing is written.
     """
     lock = WriterLock(home.lock_file(revert.thread_id))
     lock.acquire()
@@ -60,7 +60,7 @@ def write_segment(home: Home, revert: Revert, now: datetime, check: Callable[[],
 
 
 def _base(home: Home, path: Path, before: str, check: Callable[[], None]) -> dict[str, Any]:
-    """The `history_base` of a history that ends where a turn of the one at `path` begins."""
+    """The `history_base` of a history that ends at the start of a turn in the history at `path`."""
     last = cut(segments(path, lambda id: locate_file(home, id)), check, last=None, before=before)[-1]
     name = RolloutName.parse(last.path.name)
     if name is None or locate_file(home, name.rollout_id) != last.path:
@@ -82,7 +82,7 @@ def _ordinal_at(part: Segment) -> int:
 
 
 def _newer_path(home: Home, revert: Revert, now: datetime) -> Path:
-    """A name that sorts behind that of the file in force, even if the clock has been put back since."""
+    """A name that sorts after the file in force, even if the clock was set back."""
     current = RolloutName.parse(revert.path.name)
     segment = str(uuid7())
     path = home.new_rollout_path(f"{revert.thread_id}_{segment}", now)

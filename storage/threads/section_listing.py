@@ -1,4 +1,4 @@
-"""`thread/list` in the order of one section: the section tells which threads there are, their rollouts the rest."""
+"""`thread/list` in the order of one section: the section has the threads, the rollouts have the rest."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from spindle.storage.threads.thread_errors import InvalidCursor, StoredThreadErr
 
 @frozen
 class PlacedThread:
-    """A thread of the section and its place, a number that ascends through the section."""
+    """A thread of the section and its position, an ascending number."""
 
     thread_id: str
     position: int
@@ -21,23 +21,23 @@ class PlacedThread:
 
 @frozen
 class _Cursor:
-    """A place to go on from, with or without the thread that is there."""
+    """A place to continue from, with or without its thread."""
 
     place: tuple[int, str]
     inclusive: bool
 
     def precedes(self, place: tuple[int, str], descending: bool) -> bool:
-        """Whether `place` is still to come."""
+        """Whether `place` comes after it."""
         if place == self.place:
             return self.inclusive
         return (place < self.place) == descending
 
 
 def list_section(home: Home, threads: Sequence[PlacedThread], query: ThreadQuery) -> ThreadPage:
-    """One page of the threads of a section, given in their order; only their rollouts are looked at. Blocks on the disk.
+    """One page of a section's threads, given in order; only their rollouts are read. Blocking.
 
-    Threads that are not on the asked-for side of the archive, whose rollouts cannot be read or which the query's
-    filters leave out are passed over. Raises InvalidCursor.
+    Threads that are on the other side of the archive, that cannot be read or that do not pass the filters are skipped.
+    Raises InvalidCursor.
     """
     descending = query.sort_direction == "desc"
     after = None if query.cursor is None else _parse_cursor(query.cursor)

@@ -1,4 +1,4 @@
-"""What the head of a rollout says about its thread: enough for every list, without reading the conversation."""
+"""Summarise a thread from the head of its rollout: enough for lists, without reading the conversation."""
 
 import os
 import re
@@ -19,11 +19,11 @@ from spindle.storage.threads.metadata import latest_meta
 from spindle.storage.threads.names import read_name
 from spindle.storage.threads.thread_errors import EmptyRollout, NoSessionMeta, StoredThreadError, is_passing
 
-# Editors put what is open in front of what was asked, under a heading of its own.
+# Editors put context before the user's request; this heading separates them.
 _REQUEST_HEADING = "## My request for Codex:"
-# The first question comes after instructions and context, rarely beyond 100 KB; this bounds the reading of odd files.
+# The first user message follows instructions and context, usually within 100 KB; this bounds unusual files.
 _HEAD_LIMIT = 16 * 1024 * 1024
-# How far from its end a file is searched for metadata that was changed after it was begun.
+# Bytes at the end of a file that are searched for changed metadata.
 _TAIL = 256 * 1024
 _ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _USER_MESSAGE = records.USER_MESSAGE.encode()
@@ -32,7 +32,7 @@ _SOURCES = {"cli": "cli", "vscode": "vscode", "exec": "exec", "mcp": "appServer"
 
 @frozen
 class StoredGit:
-    """The state of the repository when the thread began."""
+    """The state of the repository when the thread was created."""
 
     sha: str | None
     branch: str | None
@@ -44,9 +44,9 @@ class ThreadSummary:
     """A stored thread without its turns.
 
     `created_at` and `updated_at` are Unix seconds, the latter the file's modification time. `source` is JSON in the
-    words of the protocol (`"cli"`, `"appServer"`, `{"subAgent": …}`), `history_mode` `"legacy"` or `"paginated"`.
-    `has_user_message` tells whether anybody asked anything.
-    `parent_thread_id` is the thread that spawned this one, `path` the plain name of a compressed file.
+    protocol's form (`"cli"`, `"appServer"`, `{"subAgent": …}`), `history_mode` `"legacy"` or `"paginated"`.
+    `has_user_message` is whether there is a user message. `parent_thread_id` is the thread that spawned this one,
+    `path` the plain name also of a compressed file.
     """
 
     id: str
@@ -73,7 +73,7 @@ class ThreadSummary:
 
 @frozen
 class Head:
-    """The part of a summary that is read from the first lines; everything as stored, but `source`."""
+    """The part of a summary from the first lines. All values are as stored, except `source`."""
 
     id: str
     session_id: str
@@ -101,8 +101,8 @@ def read_summary(
 ) -> ThreadSummary:
     """Read the head of a rollout, plain or compressed.
 
-    `names` are the home's thread names; without them the name is looked up in the home the file lies in, if any.
-    `default_provider` stands in for files that name no provider. Raises EmptyRollout, NoSessionMeta, OSError.
+    `names` are the home's thread names; without them the name is read from the home of the file, if any.
+    `default_provider` is used for files without a provider. Raises EmptyRollout, NoSessionMeta, OSError.
     """
     path = existing(path)
     stat = os.stat(path)
@@ -116,7 +116,7 @@ def read_summary(
 
 
 def with_later_git(head: Head, path: Path, size: int, start: int | None = None) -> Head:
-    """The head with the repository as a client has set it since, looked for from `start` on, else near the end only.
+    """The head with the repository that a client has set later, searched from `start` on, by default near the end only.
 
     `size` is the file's. Raises OSError.
     """
@@ -127,7 +127,7 @@ def with_later_git(head: Head, path: Path, size: int, start: int | None = None) 
 
 
 def summarize(head: Head, path: Path, mtime_ns: int, name: str | None, default_provider: str) -> ThreadSummary:
-    """Join what the head says with what the file system and the names say."""
+    """Combine the head, the file's times and the name."""
     updated_at = mtime_ns // 1_000_000_000
     return ThreadSummary(
         id=head.id,
@@ -156,9 +156,9 @@ def summarize(head: Head, path: Path, mtime_ns: int, name: str | None, default_p
 def read_head(path: str) -> Head:
     """Read lines until the first user message. Raises EmptyRollout, NoSessionMeta, OSError.
 
-    Lines that cannot be read are skipped; the first that can must be the session_meta. Where a history begins in
-    another file (Codex 0.169: forks, and segments of threads that were reverted), the first message is found there. A
-    thread that was reverted to its very beginning keeps the first message it ever had.
+    Damaged lines are skipped; the first other line must be the session_meta. If the history starts in another file
+    (Codex 0.169: forks, and segments of reverted threads), the first message is read there. A thread reverted to its
+    start keeps its first message.
     """
     head, base = _own_head(path)
     name = RolloutName.parse(os.path.basename(path))
@@ -183,14 +183,14 @@ def read_head(path: str) -> Head:
 
 @frozen
 class _Base:
-    """The file that a history begins in, and how many of its bytes belong to it; None for all."""
+    """The file in which a history starts, and how many of its bytes belong to it; None for all."""
 
     rollout_id: str
     end: int | None
 
 
 def _own_head(path: str, end: int | None = None) -> tuple[Head, _Base | None]:
-    """The head as the file itself has it in its first `end` bytes, and what comes before it, if anything."""
+    """The head in the file's own first `end` bytes, and the file in which its history starts, if it is another."""
     meta: Mapping[str, Any] | None = None
     blank = True
     seen = 0
@@ -222,7 +222,7 @@ def _own_head(path: str, end: int | None = None) -> tuple[Head, _Base | None]:
 
 
 def history_base(path: str) -> str | None:
-    """The rollout id of the file that the history of the one at `path` begins in, if it is another. Raises OSError."""
+    """The rollout id of the file in which the history at `path` starts, if it is another file. Raises OSError."""
     with open_rollout(path) as file:
         line = salvage(file.readline())
     base = None if line is None else _base_of(line.payload)
@@ -237,7 +237,7 @@ def _base_of(meta: Mapping[str, Any]) -> _Base | None:
 
 
 def _asked(line: Line) -> str | None:
-    """The text of a user message line ("" if it is only images), None for any other line."""
+    """The text of a user message line ("" if it has only images), None for other lines."""
     payload: Mapping[str, Any] = line.payload
     if line.type != records.EVENT_MSG:
         return None
@@ -274,7 +274,7 @@ def _head(meta: Mapping[str, Any], asked: str | None) -> Head:
 
 
 def protocol_source(stored: object, nickname: str | None = None, role: str | None = None) -> object:
-    """A stored session source in the protocol's words: `mcp` is `appServer`, `subagent` is `subAgent`."""
+    """A stored session source in the protocol's form: `mcp` is `appServer`, `subagent` is `subAgent`."""
     if stored is None:
         return "vscode"
     if isinstance(stored, str):
@@ -300,13 +300,13 @@ def protocol_source(stored: object, nickname: str | None = None, role: str | Non
 
 
 def parent_of(source: object) -> str | None:
-    """The thread that spawned the one of this protocol source, if another thread did."""
+    """The thread that spawned a thread with this protocol source, if any."""
     parent = _spawn(source).get("parent_thread_id")
     return parent if isinstance(parent, str) else None
 
 
 def depth_of(source: object) -> int:
-    """How many threads have spawned one another until the one of this protocol source; 0 if none has."""
+    """The depth in the tree of spawned threads of a thread with this protocol source; 0 if it was not spawned."""
     depth = _spawn(source).get("depth")
     return depth if isinstance(depth, int) else 0
 
@@ -316,7 +316,7 @@ def _spawn(source: object) -> Json:
 
 
 def git_of(meta: Mapping[str, Any]) -> StoredGit | None:
-    """The repository that a `session_meta` payload tells of."""
+    """The repository in a `session_meta` payload."""
     stored = mapping(meta.get("git"))
     git = StoredGit(*(text_or_none(stored.get(name)) for name in ("commit_hash", "branch", "repository_url")))
     return None if git == StoredGit(None, None, None) else git

@@ -1,4 +1,4 @@
-"""What can be wrong with a stored thread. The messages are what a client is shown."""
+"""Errors of stored threads. The messages are for clients."""
 
 import errno
 from pathlib import Path
@@ -8,19 +8,19 @@ _PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIN
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether an error says nothing of the file: the process has run out of descriptors or memory, or was interrupted.
+    """Whether an error is not the file's own: the process is out of descriptors or memory, or was interrupted.
 
-    What is damaged can be left out of a list; what could not be looked at is an error to who asked for the list.
+    A list may skip damaged files. For a file that could not be read for such a reason, the list fails.
     """
     return isinstance(error, OSError) and error.errno in _PASSING
 
 
 class StoredThreadError(Exception):
-    """Base of everything raised about stored threads; `str()` is fit for a client."""
+    """The base of the errors of stored threads; `str()` is for clients."""
 
 
 class NoRollout(StoredThreadError):
-    """No rollout file below `sessions/` carries this thread id in its name."""
+    """No rollout file below `sessions/` has this thread id in its name."""
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"no rollout found for thread id {thread_id}")
@@ -28,7 +28,7 @@ class NoRollout(StoredThreadError):
 
 
 class NoArchivedRollout(StoredThreadError):
-    """No rollout file in `archived_sessions/` carries this thread id in its name."""
+    """No rollout file in `archived_sessions/` has this thread id in its name."""
 
     def __init__(self, thread_id: str) -> None:
         super().__init__(f"no archived rollout found for thread id {thread_id}")
@@ -36,7 +36,7 @@ class NoArchivedRollout(StoredThreadError):
 
 
 class EmptyRollout(StoredThreadError):
-    """The rollout file holds no line at all."""
+    """The rollout file has no lines."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"rollout at {path} is empty")
@@ -52,7 +52,7 @@ class NoSessionMeta(StoredThreadError):
 
 
 class ArchiveConflict(StoredThreadError):
-    """A file of the same name is already where the rollout should go; nothing was moved."""
+    """The target already has a file of the same name; nothing was moved."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"refusing to replace {path}")
@@ -60,7 +60,7 @@ class ArchiveConflict(StoredThreadError):
 
 
 class InvalidCursor(StoredThreadError):
-    """The cursor was not given out by a list."""
+    """The cursor is not one of a list."""
 
     def __init__(self, cursor: str) -> None:
         super().__init__(f"invalid cursor: {cursor}")

@@ -8,7 +8,7 @@ import pytest
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.thread.turn_pages import end_cursors, items_page, turns_page
 from spindle.rpc.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, RpcError
-from spindle.rpc.protocol.threads import ThreadItemsListParams, ThreadTurnsListParams
+from spindle.rpc.protocol.turn_pages import ThreadItemsListParams, ThreadTurnsListParams
 
 numbers = itertools.count(1)
 

@@ -1,4 +1,4 @@
-"""Cutting server-sent events out of a byte stream."""
+"""Reading server-sent events from a byte stream."""
 
 import itertools
 
@@ -24,7 +24,7 @@ def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
 @given(cuts=st.lists(st.integers(0, 500), max_size=30))
-def test_payloads_do_not_depend_on_where_the_stream_is_cut(ending: bytes, cuts: list[int]) -> None:
+def test_payloads_do_not_depend_on_chunk_borders(ending: bytes, cuts: list[int]) -> None:
     assert split(pieces_of(STREAM.replace(b"\n", ending), cuts)) == PAYLOADS
 
 
@@ -33,7 +33,7 @@ def test_a_byte_order_mark_is_ignored(cuts: list[int]) -> None:
     assert split(pieces_of(b"\xef\xbb\xbf" + STREAM, cuts)) == PAYLOADS
 
 
-def test_an_event_is_given_out_as_soon_as_its_blank_line_arrives() -> None:
+def test_an_event_is_complete_when_its_blank_line_arrives() -> None:
     splitter = EventSplitter()
     assert splitter.feed(b"data: 1\n") == []
     assert splitter.feed(b"\ndata: 2") == [b"1"]
@@ -41,7 +41,7 @@ def test_an_event_is_given_out_as_soon_as_its_blank_line_arrives() -> None:
     assert splitter.feed(b"\ndata: 3\r\n\r\n") == [b"3"]
 
 
-def test_a_line_end_cut_in_two_is_one_line_end() -> None:
+def test_a_line_end_across_two_chunks_is_one_line_end() -> None:
     assert split([b"data: a\r", b"\ndata: b\r\n\r\n"]) == [b"a\nb"]
     assert split([b"data: a\r", b"", b"\ndata: b\r", b"\r"]) == [b"a\nb"]
 
@@ -51,7 +51,7 @@ def test_line_separators_of_unicode_do_not_end_a_line() -> None:
     assert split([text]) == ["a\u2028b\x85c".encode()]
 
 
-def test_an_event_without_its_blank_line_is_left_for_the_end() -> None:
+def test_an_event_without_a_blank_line_is_read_at_the_end() -> None:
     splitter = EventSplitter()
     assert splitter.feed(b"data: 1\n\ndata: 2\n") == [b"1"]
     assert splitter.finish() == [b"2"]

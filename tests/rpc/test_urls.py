@@ -1,4 +1,4 @@
-"""How URLs are shown."""
+"""URLs for errors and logs."""
 
 import pytest
 
@@ -16,5 +16,5 @@ from spindle.rpc.urls import shown
         ("http://[::", "(an invalid URL)"),
     ],
 )
-def test_keys_are_not_shown(url: str, expected: str) -> None:
+def test_keys_are_removed(url: str, expected: str) -> None:
     assert shown(url) == expected

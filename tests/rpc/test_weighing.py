@@ -1,4 +1,4 @@
-"""Weighing messages without encoding them."""
+"""Estimating the memory of messages without encoding them."""
 
 from typing import Any
 
@@ -19,16 +19,16 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(JSON)
-def test_what_is_weighed_takes_no_more_when_it_is_encoded(value):
+def test_an_encoded_value_is_not_larger_than_its_weight(value):
     assert weigh(value) >= len(orjson.dumps(value))
 
 
 @given(st.text("abc äß€"))
-def test_a_text_is_weighed_up_to_three_times_too_heavy(text):
+def test_a_text_weighs_at_most_three_times_its_size(text):
     assert len(text.encode()) <= weigh_text(text) <= 3 * len(text.encode())
 
 
-def test_a_notification_weighs_what_is_in_its_item():
+def test_a_notification_weighs_as_much_as_its_item():
     item = AgentMessageItem(id="i", text="x" * 100_000)
     assert 100_000 <= weigh(ItemCompletedNotification(item, "t", "turn", 1)) < 101_000
 

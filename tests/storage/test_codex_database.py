@@ -52,7 +52,7 @@ def test_a_database_that_cannot_be_used_is_no_matter(home, content, caplog):
     path.write_bytes(content)
     tell_codex(home, ID, {"name": "mine"})
     assert path.read_bytes() == content
-    assert ("could not be told" in caplog.text) == bool(content)
+    assert ("could not be updated" in caplog.text) == bool(content)
 
 
 def test_a_database_that_somebody_is_writing_is_waited_for_no_longer_than_a_moment(home, caplog, monkeypatch):

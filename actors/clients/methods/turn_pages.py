@@ -16,7 +16,7 @@ from spindle.actors.registry.messages import LoadedOrStored
 from spindle.actors.registry.stored import read_stored
 from spindle.actors.thread.messages import TakeSnapshot
 from spindle.actors.thread.turn_pages import items_page, turns_page
-from spindle.rpc.protocol.threads import ThreadItemsListParams, ThreadTurnsListParams
+from spindle.rpc.protocol.turn_pages import ThreadItemsListParams, ThreadTurnsListParams
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.source import RolloutChanged
 from spindle.storage.threads.summary import read_summary

@@ -1,4 +1,4 @@
-"""An MCP server in memory, played by the test, line by line."""
+"""An MCP server in memory, controlled by the test line by line."""
 
 import orjson
 from trio.testing import memory_stream_pair
@@ -36,7 +36,7 @@ class Played:
         await self.stream.send_all(data)
 
     async def answer(self, method, result):
-        """Answer the next message, which has to be a request of `method`; returns it."""
+        """Answer the next message, which must be a request of `method`; returns it."""
         heard = await self.hear()
         assert heard["method"] == method
         await self.say(id=heard["id"], result=result)

@@ -1,4 +1,4 @@
-"""A session: handshake, answers, time limits, cancellation, what a server asks and says, and its end."""
+"""A session: handshake, answers, timeouts, cancellation, requests and notifications from the server, and its end."""
 
 from typing import Any
 
@@ -105,7 +105,7 @@ async def test_answers_find_their_requests_in_any_order(session, played, nursery
         ({}, BadAnswer, "Unexpected response type"),
     ],
 )
-async def test_answers_that_are_no_results(session, played, nursery, answer, kind, text):
+async def test_answers_without_a_result(session, played, nursery, answer, kind, text):
     found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
     asked = await played.hear()
@@ -115,7 +115,7 @@ async def test_answers_that_are_no_results(session, played, nursery, answer, kin
     assert str(found[0]) == text
 
 
-async def test_what_is_no_message_is_passed_over(session, played, nursery, caplog):
+async def test_data_that_is_not_a_message_is_skipped(session, played, nursery, caplog):
     found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
     asked = await played.hear()
@@ -154,7 +154,7 @@ async def test_a_request_that_times_out_is_cancelled_at_the_server(session, play
     }
     assert type(found[0]) is TimedOut
     assert str(found[0]) == "timed out awaiting tools/call after 1.5s"
-    await played.say(id=asked["id"], result={})  # too late, and harmless
+    await played.say(id=asked["id"], result={})  # too late, harmless
     await wait_all_tasks_blocked()
     assert len(found) == 1
 
@@ -169,7 +169,7 @@ async def test_a_cancelled_request_is_cancelled_at_the_server(session, played, n
     assert (told["method"], told["params"]["requestId"]) == ("notifications/cancelled", asked["id"])
 
 
-async def test_the_time_limit_stands_still_while_the_user_is_asked(session, owner, played, nursery, mock_clock):
+async def test_the_timeout_stands_still_while_the_user_is_asked(session, owner, played, nursery, mock_clock):
     found: list[Any] = []
     later: list[Any] = []
     nursery.start_soon(lambda: outcome(found, session, "tools/call", timeout=2))
@@ -195,7 +195,7 @@ async def test_the_time_limit_stands_still_while_the_user_is_asked(session, owne
     assert isinstance(later[0], TimedOut)
 
 
-async def test_a_server_that_is_gone_fails_all_that_wait_and_all_that_come(session, played, nursery):
+async def test_a_closed_server_fails_pending_and_later_requests(session, played, nursery):
     found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
     nursery.start_soon(outcome, found, session, "b")
@@ -207,7 +207,7 @@ async def test_a_server_that_is_gone_fails_all_that_wait_and_all_that_come(sessi
     assert all(isinstance(error, TransportClosed) for error in found)
 
 
-async def test_what_a_server_asks(session, played):
+async def test_requests_from_the_server(session, played):
     await played.say(id=1, method="ping")
     await played.say(id="two", method="roots/list", params={})
     await played.say(id=3, method="sampling/createMessage", params={})
@@ -216,14 +216,14 @@ async def test_what_a_server_asks(session, played):
     assert (await played.hear())["error"] == {"code": -32601, "message": "sampling/createMessage"}
 
 
-async def test_questions_without_end_are_refused(session, owner, played):
+async def test_too_many_elicitations_are_refused(session, owner, played):
     for number in range(17):
         await played.say(id=number, method="elicitation/create", params={})
     assert (await played.hear())["id"] == 16
     assert len(owner.questions) == 16
 
 
-async def test_progress_goes_to_the_request_it_is_about(session, owner, played, nursery):
+async def test_progress_goes_to_its_request(session, owner, played, nursery):
     found: list[Any] = []
     heard: list[Any] = []
     nursery.start_soon(lambda: outcome(found, session, "a", progress=heard.append))
@@ -237,8 +237,8 @@ async def test_progress_goes_to_the_request_it_is_about(session, owner, played, 
     assert owner.said == [("notifications/message", {"level": "info", "data": "x"})]
 
 
-async def test_a_server_that_does_not_read_blocks_nobody_for_longer_than_the_limit(played, owner, nursery, mock_clock):
-    # Nobody writes: `run` of the transport is not running, as if the pipe were full.
+async def test_a_server_that_does_not_read_blocks_no_longer_than_the_timeout(played, owner, nursery, mock_clock):
+    # The transport's `run` is not running, so nothing is written, as with a full pipe.
     session = McpSession(played.transport, owner)
     nursery.start_soon(session.run)
     found: list[Any] = []

@@ -1,4 +1,4 @@
-"""An MCP server over streamable HTTP, played on loopback in the test's own trio run."""
+"""An MCP server over streamable HTTP, on loopback, in the test's own trio run."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class Request:
 
 @attrs.define
 class Answer:
-    """`body` is sent in pieces, however many; a piece that is an event is waited for."""
+    """`body` is sent piece by piece; an event among the pieces is waited for."""
 
     status: int = 200
     body: Iterable[Any] = attrs.Factory(list)
@@ -43,7 +43,7 @@ def as_events(*pieces):
 
 
 class WebServer:
-    """An MCP server: the handshake as usual, calls as `calls` says, GET as `stream` says, all requests kept."""
+    """An MCP server: a normal handshake, calls answered from `calls`, GET from `stream`; `requests` has all requests."""
 
     def __init__(self):
         self.requests = []

@@ -12,7 +12,7 @@ import trio
 from spindle.rpc.model.interface import Model, ModelRequest
 
 Step = bytes | trio.Event | None
-"""Bytes are sent as they are, an event is waited for, None closes the connection."""
+"""Bytes are sent unchanged, an event is waited for, None closes the connection."""
 
 
 @attrs.define
@@ -32,7 +32,7 @@ class Received:
 
 @attrs.define
 class ScriptedServer:
-    """Answers each request with the next entry of `script`; a request beyond it closes the connection."""
+    """Answers each request with the next entry of `script`; after the last one, a request closes the connection."""
 
     port: int = 0
     script: list[Iterable[Step]] = attrs.Factory(list)

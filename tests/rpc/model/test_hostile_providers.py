@@ -1,4 +1,4 @@
-"""Providers that mean harm, or have gone wrong: each costs its request, says why, and the next one is served."""
+"""Hostile or broken providers: the request fails with a reason, and the next one is served."""
 
 import gzip
 import itertools
@@ -109,7 +109,7 @@ async def test_a_hostile_answer_fails_its_request_by_name(
     assert await ask(model, make_request()) == [Completed("r", None)]
 
 
-async def test_pieces_of_a_byte_leave_others_their_turn(server: Any, make_request: Make, nursery: trio.Nursery) -> None:
+async def test_a_body_of_single_bytes_lets_other_tasks_run(server: Any, make_request: Make, nursery: trio.Nursery) -> None:
     pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in b": \n" * 1000 + WHOLE)
     server.script = [[HEAD + b"transfer-encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n"]]
     model = ResponsesModel(Provider(name="p", base_url=f"{server.url}/v1", request_max_retries=0), environ={})

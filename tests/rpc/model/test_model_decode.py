@@ -53,7 +53,7 @@ def test_each_event_has_its_class(event: object, expected: ModelEvent) -> None:
     assert read(event) == ([expected], None)
 
 
-def test_usage_is_taken_with_its_details() -> None:
+def test_usage_is_decoded_with_its_details() -> None:
     usage = {
         "input_tokens": 10,
         "input_tokens_details": {"cached_tokens": 4},
@@ -94,13 +94,13 @@ def test_usage_is_taken_with_its_details() -> None:
         {"type": "response.completed"},
     ],
 )
-def test_what_is_unknown_or_does_not_parse_is_skipped(event: object) -> None:
+def test_unknown_and_invalid_events_are_skipped(event: object) -> None:
     found, failure = read(event, {"type": "response.output_text.delta", "delta": "on"}, DONE)
     assert found == [TextDelta("on", None), Completed("r", None)]
     assert failure is None
 
 
-def test_nothing_after_the_end_is_looked_at() -> None:
+def test_events_after_the_end_are_ignored() -> None:
     assert read(DONE, {"type": "response.output_text.delta", "delta": "late"}) == ([Completed("r", None)], None)
 
 
@@ -136,7 +136,7 @@ def test_a_completion_that_does_not_parse_is_a_failure(response: dict[str, Any],
 @pytest.mark.parametrize(
     ("count", "taken"), [(2**63, MOST), (2**64, MOST), (1e300, MOST), (-1, 0), (-(2**63), 0), (7.9, 7), (MOST, MOST)]
 )
-def test_counts_are_brought_into_bounds(count: float, taken: int) -> None:
+def test_counts_are_clamped(count: float, taken: int) -> None:
     usage = {"input_tokens": count, "output_tokens": count, "total_tokens": count}
     details = {"input_tokens_details": {"cached_tokens": count}, "output_tokens_details": {"reasoning_tokens": count}}
     event = {"type": "response.completed", "response": {"id": "r", "usage": {**usage, **details}}}

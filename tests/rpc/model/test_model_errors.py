@@ -1,4 +1,4 @@
-"""Which failure shows as what."""
+"""The error of each failure."""
 
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ def refusal(status: int, error: dict[str, Any]) -> ModelError:
     ("status", "phrase"),
     [(401, "Unauthorized"), (403, "Forbidden"), (404, "Not Found"), (409, "Conflict"), (502, "Bad Gateway")],
 )
-def test_a_status_without_a_meaning_of_its_own_is_named(status: int, phrase: str) -> None:
+def test_an_unknown_status_is_named(status: int, phrase: str) -> None:
     error = refusal(status, {"message": "sorry"})
     assert error.message == f"unexpected status {status} {phrase}: sorry, url: {URL}"
     assert error.info == "other"
@@ -28,7 +28,7 @@ def test_a_status_without_a_meaning_of_its_own_is_named(status: int, phrase: str
     assert error.retry_info == {"responseStreamDisconnected": {"httpStatusCode": status}}
 
 
-def test_a_body_that_is_no_json_is_shown_as_it_is() -> None:
+def test_a_body_that_is_not_json_is_shown_unchanged() -> None:
     assert "502 Bad Gateway: <html>down</html>, url" in refused(502, b"<html>down</html>\n", URL).message
     assert "599: " in refused(599, b"\xff", URL).message
 
@@ -40,7 +40,7 @@ def test_a_bad_request_is_final_and_shows_the_body() -> None:
     assert (image.info, image.retryable) == ("badRequest", False)
 
 
-def test_an_internal_server_error_may_be_repeated() -> None:
+def test_an_internal_server_error_is_retryable() -> None:
     error = refusal(500, {"message": "boom"})
     assert error.info == "internalServerError"
     assert error.retryable
@@ -49,13 +49,13 @@ def test_an_internal_server_error_may_be_repeated() -> None:
 
 
 @pytest.mark.parametrize(("code", "info"), [("server_is_overloaded", "serverOverloaded"), ("x", "other")])
-def test_an_overloaded_server_is_told_by_its_code(code: str, info: str) -> None:
+def test_an_overloaded_server_is_recognised_by_its_code(code: str, info: str) -> None:
     error = refusal(503, {"code": code, "message": "m"})
     assert error.info == info
     assert error.retryable is (info == "other")
 
 
-def test_too_many_requests_are_not_repeated() -> None:
+def test_too_many_requests_is_not_retryable() -> None:
     error = refusal(429, {"message": "slow"})
     assert error.info == {"responseTooManyFailedAttempts": {"httpStatusCode": 429}}
     assert not error.retryable
@@ -69,7 +69,7 @@ def test_limits_of_the_account_are_final(kind: str) -> None:
     assert not error.retryable
 
 
-def test_a_usage_limit_tells_when_it_ends() -> None:
+def test_a_usage_limit_says_when_it_ends() -> None:
     reset = datetime(2033, 5, 18, 15, 4)
     body = orjson.dumps({"error": {"type": "usage_limit_reached", "resets_at": int(reset.timestamp())}})
     assert refused(429, body, URL, datetime(2033, 5, 17)).message.endswith("Try again at May 18, 2033 3:04 PM.")
@@ -107,11 +107,11 @@ def test_a_failed_response_without_an_explanation_is_still_a_failure(response: o
     ("message", "seconds"),
     [("Please try again in 1.5s.", 1.5), ("try again in 250ms", 0.25), ("Try again in 3 seconds", 3.0), ("no", None)],
 )
-def test_a_rate_limit_tells_how_long_to_wait(message: str, seconds: float | None) -> None:
+def test_a_rate_limit_says_how_long_to_wait(message: str, seconds: float | None) -> None:
     assert failed({"error": {"code": "rate_limit_exceeded", "message": message}}).retry_after == seconds
 
 
-def test_an_incomplete_response_tells_its_reason() -> None:
+def test_an_incomplete_response_says_its_reason() -> None:
     assert incomplete({"incomplete_details": {"reason": "max_output_tokens"}}).message.endswith("max_output_tokens")
     assert incomplete(None).message.endswith("reason: unknown")
     assert disconnected("x").retryable

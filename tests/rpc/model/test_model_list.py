@@ -1,4 +1,4 @@
-"""Asking a provider for its models."""
+"""Listing a provider's models."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def lister(server: Any, **settings: Any) -> ResponsesModel:
     return model
 
 
-async def test_the_entries_come_as_they_are_with_their_etag(server: Any) -> None:
+async def test_the_entries_are_unchanged_and_have_their_etag(server: Any) -> None:
     server.script = [answer({"models": MODELS}, b'etag: "e"\r\n')]
     settings = {"query_params": {"q": "1"}, "experimental_bearer_token": "token", "http_headers": {"x-own": "o"}}
     assert await lister(server, **settings).list_models("0.1", None) == (MODELS, '"e"')
@@ -37,7 +37,7 @@ async def test_the_entries_come_as_they_are_with_their_etag(server: Any) -> None
     assert "if-none-match" not in asked.headers
 
 
-async def test_a_list_that_is_still_the_same_is_not_sent_again(server: Any) -> None:
+async def test_an_unchanged_list_is_not_sent_again(server: Any) -> None:
     server.script = [[b"HTTP/1.1 304 Not Modified\r\n\r\n"]]
     assert await lister(server).list_models("0.1", '"e"') is None
     assert server.received[0].headers["if-none-match"] == '"e"'
@@ -53,19 +53,19 @@ async def test_a_list_that_is_still_the_same_is_not_sent_again(server: Any) -> N
         ([], "cannot get"),
     ],
 )
-async def test_what_is_no_list_is_an_error(server: Any, script: Any, reason: str) -> None:
+async def test_an_answer_without_a_list_is_an_error(server: Any, script: Any, reason: str) -> None:
     server.script = script
     with pytest.raises(ModelError, match=reason):
         await lister(server).list_models("0.1", None)
 
 
-async def test_an_answer_that_does_not_come_is_not_waited_for(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_answer_times_out(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spindle.rpc.model.responses._LIST_SECONDS", 0.0)
     server.script = [[trio.Event()]]
     with pytest.raises(ModelError, match="cannot get"):
         await lister(server).list_models("0.1", None)
 
 
-def test_who_can_be_asked() -> None:
+def test_which_models_can_list_models() -> None:
     assert isinstance(ResponsesModel(Provider("p", base_url="http://127.0.0.1:1")), ListsModels)
     assert not isinstance(OfflineModel(), ListsModels)

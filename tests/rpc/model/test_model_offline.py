@@ -50,7 +50,7 @@ def text_of(events: Sequence[ModelEvent]) -> str:
     return "".join(event.delta for event in events if isinstance(event, TextDelta))
 
 
-async def test_it_repeats_what_was_asked_in_several_pieces() -> None:
+async def test_it_repeats_the_input_in_several_pieces() -> None:
     events = await played(OfflineModel(), asking(user("first"), user("hello  there")))
     assert '"hello there"' in text_of(events)
     assert len(events) > 6
@@ -60,7 +60,7 @@ async def test_it_repeats_what_was_asked_in_several_pieces() -> None:
     assert [item["content"][0]["text"] for item in done] == [text_of(events)]
 
 
-async def test_it_repeats_what_a_tool_answered() -> None:
+async def test_it_repeats_the_output_of_a_tool() -> None:
     output = {"type": "function_call_output", "call_id": "c", "output": "42 files"}
     assert '"42 files"' in text_of(await played(OfflineModel(), asking(user("count"), output)))
     assert "Nothing was asked" in text_of(await played(OfflineModel()))
@@ -75,14 +75,14 @@ async def test_usage_follows_the_lengths() -> None:
     assert last.usage.total_tokens == last.usage.input_tokens + last.usage.output_tokens > last.usage.output_tokens > 0
 
 
-async def test_a_script_is_played_in_order_then_the_model_speaks_for_itself() -> None:
+async def test_a_script_is_played_in_order_then_the_input_is_repeated() -> None:
     model = OfflineModel(["one", ScriptedAnswer(chunks=("t", "wo"))])
     assert [text_of(await played(model)) for _ in range(2)] == ["one", "two"]
     assert "Nothing was asked" in text_of(await played(model))
     assert model.requests == 3
 
 
-async def test_an_error_breaks_the_message_off() -> None:
+async def test_an_error_interrupts_the_message() -> None:
     model = OfflineModel([ScriptedAnswer(chunks=("par",), error=ModelError("boom", retryable=True))])
     seen: list[ModelEvent] = []
     with pytest.raises(ModelError, match="boom"):
@@ -139,7 +139,7 @@ async def test_a_file_holds_a_script(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "words_of_error"),
     [
-        ("{}", "not an array"),
+        ("{}", "must be an array"),
         ("[", "script.json"),
         ('["a", 5]', "answer 2"),
         ('[{"txet": "a"}]', "txet"),
@@ -149,7 +149,7 @@ async def test_a_file_holds_a_script(tmp_path: Path) -> None:
         ('[{"error": {}}]', "message"),
     ],
 )
-def test_a_broken_script_is_refused_with_its_place(tmp_path: Path, script: str, words_of_error: str) -> None:
+def test_an_invalid_script_is_refused_with_the_place(tmp_path: Path, script: str, words_of_error: str) -> None:
     path = tmp_path / "script.json"
     path.write_text(script)
     with pytest.raises(ValueError, match=words_of_error):

@@ -1,4 +1,4 @@
-"""A model behind the Responses API, against a scripted server."""
+"""The client of the Responses API, against a scripted server."""
 
 import contextlib
 import gc
@@ -43,7 +43,7 @@ WHOLE = HEAD + chunk(CREATED, delta("h"), delta("i"), DONE, COMPLETED) + END
 
 
 class Pauses(list[float]):
-    """Stands for `trio.sleep` and remembers what it was asked."""
+    """Replaces `trio.sleep` and records the seconds."""
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
@@ -79,7 +79,7 @@ async def test_an_answer_arrives_in_order(server: Any, make_request: Make) -> No
     assert events == [Created("r"), TextDelta("h", None), TextDelta("i", None), ItemDone(MESSAGE), Completed("r", None)]
 
 
-async def test_events_are_given_out_as_they_arrive(server: Any, make_request: Make) -> None:
+async def test_events_are_yielded_as_they_arrive(server: Any, make_request: Make) -> None:
     gate = trio.Event()
     server.script = [[HEAD + chunk(CREATED, delta("a")), gate, chunk(delta("b"), COMPLETED) + END]]
     batches: list[Sequence[ModelEvent]] = []
@@ -111,7 +111,7 @@ async def test_the_body(server: Any, make_request: Make) -> None:
     }
 
 
-def test_optional_members_of_the_body_are_left_out_unless_set(make_request: Make) -> None:
+def test_optional_members_of_the_body_are_omitted_unless_set(make_request: Make) -> None:
     body = orjson.loads(b"".join(encode_body(make_request(service_tier="fast", text={"verbosity": "low"}, input=[], tools=()))))
     assert (body["service_tier"], body["text"], body["input"], body["tools"]) == ("fast", {"verbosity": "low"}, [], [])
 
@@ -165,7 +165,7 @@ async def test_which_key_is_sent(
     assert server.received[0].headers.get("authorization") == expected
 
 
-async def test_a_missing_key_is_told_by_its_name(server: Any, make_request: Make) -> None:
+async def test_a_missing_key_is_named_in_the_error(server: Any, make_request: Make) -> None:
     error = await failure_of(model_of(server, env_key="KEY", env_key_instructions="Ask Ann."), make_request())
     assert "`KEY`" in error.message
     assert "Ask Ann." in error.message
@@ -197,7 +197,7 @@ async def test_a_header_that_cannot_be_sent_is_an_error_of_the_request(
     assert not server.received
 
 
-async def test_what_is_no_json_is_an_error_of_the_request(server: Any, make_request: Make) -> None:
+async def test_a_value_that_is_not_json_is_an_error_of_the_request(server: Any, make_request: Make) -> None:
     for changes in ({"instructions": "\udc80"}, {"tools": [object()]}):
         error = await failure_of(model_of(server), make_request(**changes))
         assert "JSON" in error.message
@@ -208,7 +208,7 @@ async def test_what_is_no_json_is_an_error_of_the_request(server: Any, make_requ
 # ---- connections
 
 
-async def test_a_connection_is_used_again(server: Any, make_request: Make) -> None:
+async def test_a_connection_is_reused(server: Any, make_request: Make) -> None:
     server.script = [[WHOLE]] * 3
     model = model_of(server)
     for _ in range(3):
@@ -217,7 +217,7 @@ async def test_a_connection_is_used_again(server: Any, make_request: Make) -> No
     assert len(server.received) == 3
 
 
-async def test_a_connection_whose_answer_was_left_is_closed(server: Any, make_request: Make) -> None:
+async def test_a_connection_with_an_unread_answer_is_closed(server: Any, make_request: Make) -> None:
     server.script = [[HEAD + chunk(CREATED), trio.Event()], [WHOLE]]
     model = model_of(server)
     async with model.stream(make_request()) as batches:
@@ -246,7 +246,7 @@ async def test_a_connection_that_the_server_closed_is_replaced(server: Any, make
     assert [r.connection for r in server.received] == [1, 2]
 
 
-async def test_an_end_that_never_comes_costs_the_connection(server: Any, make_request: Make) -> None:
+async def test_a_missing_end_mark_closes_the_connection(server: Any, make_request: Make) -> None:
     server.script = [[HEAD + chunk(COMPLETED), trio.Event()], [WHOLE]]
     model = model_of(server)
     await ask(model, make_request())
@@ -283,7 +283,7 @@ async def test_answers_in_parallel_do_not_wait_for_each_other(server: Any, make_
     assert server.connections == 20
 
 
-async def test_a_long_conversation_is_sent_whole(server: Any, make_request: Make) -> None:
+async def test_a_long_conversation_is_sent_completely(server: Any, make_request: Make) -> None:
     server.script = [[WHOLE]]
     item = orjson.dumps({"text": "x" * 3_000_000})
     await ask(model_of(server), make_request(input=[item, b"{}"]))
@@ -304,7 +304,7 @@ async def test_a_closed_model_answers_nothing(server: Any, make_request: Make) -
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 429])
-async def test_a_refusal_is_not_repeated(server: Any, make_request: Make, code: int) -> None:
+async def test_a_refusal_is_not_retried(server: Any, make_request: Make, code: int) -> None:
     server.script = [[status(code, {"message": "sorry"})], [WHOLE]]
     model = model_of(server, request_max_retries=3)
     error = await failure_of(model, make_request())
@@ -315,7 +315,7 @@ async def test_a_refusal_is_not_repeated(server: Any, make_request: Make, code: 
     assert server.connections == 1  # the refusal's body was read
 
 
-async def test_server_errors_are_repeated_in_silence(server: Any, make_request: Make) -> None:
+async def test_server_errors_are_retried_silently(server: Any, make_request: Make) -> None:
     server.script = [[status(503, {})], [status(500, {})], [status(502, {})], [WHOLE]]
     model = model_of(server, request_max_retries=3)
     assert (await ask(model, make_request()))[-1] == Completed("r", None)
@@ -327,7 +327,7 @@ async def test_server_errors_are_repeated_in_silence(server: Any, make_request: 
     assert 0.72 <= third <= 0.88
 
 
-async def test_the_repeats_have_an_end(server: Any, make_request: Make) -> None:
+async def test_the_retries_are_bounded(server: Any, make_request: Make) -> None:
     server.script = [[status(500, {"message": "boom"})]] * 3
     error = await failure_of(model_of(server, request_max_retries=2), make_request())
     assert error.info == "internalServerError"
@@ -348,7 +348,7 @@ async def test_an_unreachable_server_is_named(make_request: Make) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "nonsense", "http://", "http://host:port/"])
-async def test_a_base_url_that_is_none_is_told(make_request: Make, url: str) -> None:
+async def test_an_invalid_base_url_is_named_in_the_error(make_request: Make, url: str) -> None:
     error = await failure_of(ResponsesModel(Provider("odd", base_url=url), environ={}), make_request())
     assert "odd" in error.message
     assert not error.retryable
@@ -367,7 +367,7 @@ async def test_a_base_url_that_is_none_is_told(make_request: Make, url: str) -> 
     ],
     ids=["no completion", "cut off", "broken framing", "no length"],
 )
-async def test_what_arrived_before_a_break_is_given_out(server: Any, make_request: Make, steps: list[Any]) -> None:
+async def test_events_before_a_broken_connection_are_yielded(server: Any, make_request: Make, steps: list[Any]) -> None:
     server.script = [steps]
     seen: list[ModelEvent] = []
     error = await failure_of(model_of(server), make_request(), seen)
@@ -389,12 +389,12 @@ async def test_a_failed_response_ends_the_stream(server: Any, make_request: Make
 
 
 @pytest.mark.parametrize("answer", [b"", HEAD, HEAD + chunk(CREATED)], ids=["no head", "no event", "events"])
-async def test_silence_has_an_end(
+async def test_silence_times_out(
     server: Any, make_request: Make, mock_clock: trio.testing.MockClock, answer: bytes
 ) -> None:
     server.script = [[answer, trio.Event()]]
     model = model_of(server, stream_idle_timeout_ms=5000, request_max_retries=3)
-    mock_clock.autojump_threshold = 0.2  # real seconds in which nothing happens: by then all bytes have arrived
+    mock_clock.autojump_threshold = 0.2  # real seconds without data: all bytes have arrived by then
     start = trio.current_time()
     error = await failure_of(model, make_request())
     assert error.message.endswith("idle timeout waiting for SSE")
@@ -418,12 +418,12 @@ async def test_a_proxy_of_the_environment_is_used(
 
 @pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
 @pytest.mark.parametrize("value", ["x,127.0.0.2", "*"])
-async def test_what_no_proxy_names_is_reached_directly(
+async def test_hosts_in_no_proxy_are_reached_directly(
     server: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv("http_proxy", server.url)
     monkeypatch.setenv(name, value)
-    await failure_of(model_of(server, base_url="http://127.0.0.2:9/v1"), make_request())  # where nobody listens
+    await failure_of(model_of(server, base_url="http://127.0.0.2:9/v1"), make_request())  # where no server listens
     assert server.received == []
 
 
@@ -435,10 +435,10 @@ async def test_loopback_is_reached_directly(server: Any, make_request: Make, mon
 
 
 @pytest.mark.parametrize("answer", [WHOLE, HEAD + chunk(CREATED), status(500, {"message": "no"})])
-async def test_what_was_sent_is_not_left_to_the_garbage_collector(server: Any, make_request: Make, answer: bytes) -> None:
+async def test_a_sent_request_leaves_nothing_to_the_garbage_collector(server: Any, make_request: Make, answer: bytes) -> None:
     server.script = [[WHOLE], [answer, None]]
     model = model_of(server)
-    await ask(model, make_request())  # what is made once
+    await ask(model, make_request())  # objects that are made once
     gc.collect()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""No error of a provider holds a key: neither of the URL, nor of a header, nor what the provider repeats of either."""
+"""No error of a provider contains a key: not from the URL, not from a header, not when the provider repeats it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def model_of(server: Any, *, host: str = "127.0.0.1", environ: dict[str, str] | 
 
 
 def words_of(error: BaseException | None) -> str:
-    """What a traceback would print."""
+    """The text of a traceback."""
     words = ""
     while error is not None:
         words += f"{error}\n"
@@ -54,7 +54,7 @@ async def failure_of(model: ResponsesModel, request: ModelRequest, *, listing: b
 
 
 @pytest.mark.parametrize("listing", [False, True])
-async def test_a_refusal_that_repeats_them(server: Any, make_request: Make, listing: bool) -> None:
+async def test_a_refusal_that_repeats_the_keys(server: Any, make_request: Make, listing: bool) -> None:
     body = b"wrong sk-key, and sk-header"
     server.script = [[b"HTTP/1.1 401 Unauthorized\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)]]
     said = await failure_of(model_of(server), make_request(), listing=listing)
@@ -62,7 +62,7 @@ async def test_a_refusal_that_repeats_them(server: Any, make_request: Make, list
     assert "key=…" in said
 
 
-async def test_a_connection_that_is_lost(server: Any, make_request: Make) -> None:
+async def test_a_lost_connection(server: Any, make_request: Make) -> None:
     said = await failure_of(model_of(server), make_request())  # without a script it closes the connection
     assert "/v1/responses?key=…" in said
 
@@ -72,6 +72,6 @@ async def test_a_key_that_cannot_be_sent(server: Any, make_request: Make) -> Non
     assert "a header has a value that cannot be sent" in said
 
 
-async def test_a_host_that_is_none(server: Any, make_request: Make) -> None:
+async def test_an_invalid_host(server: Any, make_request: Make) -> None:
     said = await failure_of(model_of(server, host=""), make_request())
     assert "model provider p: " in said

@@ -1,6 +1,6 @@
-"""What becomes of each member that a version of the reference knows: served, refused or harmless.
+"""The treatment of each member that a version of the reference server has: served, refused or harmless.
 
-    python -m tests.rpc.protocol.judging
+python -m tests.rpc.protocol.judging
 
 prints the table of `docs/protocol.md`.
 """
@@ -24,19 +24,19 @@ VERDICTS = ("served", "harmless", "refused")
 
 
 def members(cls: Any) -> dict[str, Any]:
-    """The attributes of a class that stand for members, by their names on the wire."""
+    """The attributes of a class, by the names of their members on the wire."""
     return {wire_name(attribute): attribute for attribute in attrs.fields(cls) if attribute.init}
 
 
 def paths(method: str) -> Sequence[str]:
-    """Every path of a method's parameters that a version knows; the schemas leave out two methods, whose classes are asked."""
+    """All paths of a method's parameters in a version; for two methods that the schemas omit, those of the class."""
     return FACTS[method] or sorted(members(params_class(method)) if params_class(method) is not None else ())
 
 
 def verdict(kind: Any, path: Sequence[str]) -> str | None:
-    """What becomes of what a path leads to, in a value of this type; None if that is not decided."""
+    """The treatment of a path in a value of this type; None if it is not decided."""
     if not path or kind in (object, Any):
-        return "served"  # plain JSON is handed on whole
+        return "served"  # plain JSON is passed on whole
     first, rest = path[0], path[1:]
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
@@ -76,7 +76,7 @@ def _tagged(arm: Any) -> bool:
 
 
 def judged(method: str) -> Iterator[tuple[str, str | None]]:
-    """(path, verdict) of each path, but for those below one that is not served: they go with it."""
+    """(path, treatment) of each path, except those below a path that is not served: they share its treatment."""
     cut: list[str] = []
     for path in paths(method):
         if not any(path.startswith(f"{above}.") for above in cut):
@@ -87,7 +87,7 @@ def judged(method: str) -> Iterator[tuple[str, str | None]]:
 
 
 def table() -> str:
-    """The table of `docs/protocol.md`: what is served in whole by its first name, everything else by its path."""
+    """The table of `docs/protocol.md`: members that are served completely by their first name, all others by their path."""
     rows = ["| method | served | refused | harmless |", "| --- | --- | --- | --- |"]
     for method in METHODS:
         found: dict[str, list[str]] = {one: [] for one in VERDICTS}

@@ -1,8 +1,7 @@
-"""Makes `members.json`: the members of every served method's parameters, as versions of the reference know them.
+"""Make `members.json`: the members of all served methods' parameters, in versions of the reference server.
 
-    codex app-server generate-json-schema --experimental --out 0.124
-    codex app-server generate-json-schema --experimental --out 0.171
-    python tests/rpc/protocol/read_schemas.py 0.124 0.171
+codex app-server generate-json-schema --experimental --out 0.124 codex app-server generate-json-schema --experimental
+--out 0.171 python tests/rpc/protocol/read_schemas.py 0.124 0.171
 
 each with the binary of that version. Only names are kept. A path names members from the outside in; a segment in angle
 brackets is a variant of an enum, be it a word or an object: `input.<text>.text_elements`. Lists and maps add nothing.

@@ -54,7 +54,7 @@ def test_an_error_names_the_place() -> None:
     assert refused("turn/start", {"threadId": "x"}) == "Invalid request: missing field `input`"
 
 
-def test_a_login_is_told_apart_by_its_type() -> None:
+def test_a_login_is_distinguished_by_its_type() -> None:
     assert parse_params("account/login/start", {"type": "apiKey", "apiKey": "k"}, True, False) == ApiKeyLogin("k")
     assert refused("account/login/start", {}) == "Invalid request: missing field `type`"
 
@@ -112,7 +112,7 @@ UNGATED: list[tuple[str, object]] = [
 
 
 @pytest.mark.parametrize(("method", "params"), UNGATED)
-def test_what_is_not_gated(method: str, params: object) -> None:
+def test_values_that_are_not_gated(method: str, params: object) -> None:
     parse_params(method, params, True, False)
 
 
@@ -128,5 +128,5 @@ def test_structuring_alone_does_not_gate() -> None:
         check_experimental("thread/start", params)
 
 
-def test_tokens_of_a_client_are_kept_out_of_reprs() -> None:
+def test_tokens_are_not_in_reprs() -> None:
     assert "secret" not in repr(ChatgptAuthTokensLogin("secret", "account"))

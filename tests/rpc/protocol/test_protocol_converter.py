@@ -1,4 +1,4 @@
-"""Between JSON and classes: names, null, defaults, unions, and the words and places of errors."""
+"""Conversion between JSON and classes: names, null, defaults, unions, and the words and places of errors."""
 
 import orjson
 import pytest
@@ -69,7 +69,7 @@ def test_an_item_begins_with_its_type() -> None:
     )
 
 
-def test_none_is_null_unless_the_attribute_is_left_out() -> None:
+def test_none_is_null_unless_the_attribute_is_omitted() -> None:
     assert encode(ConfigWarningNotification("s")) == b'{"summary":"s","details":null}'
     assert b"itemsView" not in encode(Turn("t"))
     assert b'"itemsView":"full"' in encode(Turn("t", items_view="full"))
@@ -89,7 +89,7 @@ def test_unknown_members_are_tolerated() -> None:
     assert structure({"limit": 3, "what": {"a": [1]}}, ThreadLoadedListParams) == ThreadLoadedListParams(None, 3)
 
 
-def test_json_attributes_are_handed_through() -> None:
+def test_json_attributes_are_unchanged() -> None:
     info = {"responseStreamDisconnected": {"httpStatusCode": None}}
     assert unstructure(TurnError("m", info))["codexErrorInfo"] is info
 
@@ -137,7 +137,7 @@ def test_members_of_a_thread_keep_the_reference_order() -> None:
     ]  # fmt: skip
 
 
-def test_a_policy_may_leave_out_what_has_a_default() -> None:
+def test_a_policy_may_omit_members_with_a_default() -> None:
     params = structure({"threadId": "x", "input": [], "sandboxPolicy": {"type": "readOnly"}}, TurnStartParams)
     assert params.sandbox_policy == ReadOnlyPolicy()
 
@@ -246,7 +246,7 @@ def test_errors_in_a_turns_input(input: object, message: str, path: str) -> None
         ({"input": 5}, "invalid type: integer `5`, expected a sequence"),
     ],
 )
-def test_what_is_wrong_is_reported_before_what_is_missing(params: object, message: str) -> None:
+def test_wrong_members_are_reported_before_missing_ones(params: object, message: str) -> None:
     assert refused(params, TurnStartParams)[0] == message
 
 
@@ -273,7 +273,7 @@ def test_the_error_as_text_names_the_place() -> None:
     assert str(InvalidValue("m")) == "m"
 
 
-def test_history_has_to_hold_objects() -> None:
+def test_history_must_contain_objects() -> None:
     assert refused({"threadId": "x", "history": [1]}, ThreadResumeParams)[1] == "history[0]"
 
 
@@ -319,7 +319,7 @@ def test_no_path_has_a_nul(cls: type, params: object) -> None:
 @pytest.mark.parametrize(
     ("cls", "params"), [(HooksListParams, {"cwds": "x" * 10_000_000}), (ThreadListParams, {"sortKey": "x" * 10_000_000})]
 )
-def test_an_error_does_not_repeat_all_of_a_long_value(cls: type, params: object) -> None:
+def test_an_error_quotes_only_a_part_of_a_long_value(cls: type, params: object) -> None:
     message, _ = refused(params, cls)
     assert "xxx…" in message
     assert len(message) < 2000

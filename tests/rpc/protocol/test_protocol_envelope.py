@@ -1,4 +1,4 @@
-"""What is a message, what is none, and how messages are written."""
+"""Decoding and encoding of messages, and data that is not a message."""
 
 import orjson
 import pytest
@@ -41,7 +41,7 @@ json_values = st.recursive(
         b'{"id":1,"params":{"method":"\xff"}}', b'[{"id":1,"method":"\xff"}]', b'{"id":1e400,"method":"m"}',
     ],
 )  # fmt: skip
-def test_what_is_no_message(line: bytes) -> None:
+def test_data_that_is_not_a_message(line: bytes) -> None:
     assert parse(line) is None
 
 
@@ -76,7 +76,7 @@ DEEP = b'{"a":' * 10_000 + b"1" + b"}" * 10_000
     ids=lambda params: repr(params[:12]),
 )  # fmt: skip
 @pytest.mark.parametrize("order", [b'{"id":%s,"method":"m","params":%s}', b'{"method":"m","params":%.0s%s,"id":1}'])
-def test_a_request_that_cannot_be_read_can_be_answered(order: bytes, params: bytes) -> None:
+def test_an_undecodable_request_can_be_answered(order: bytes, params: bytes) -> None:
     message = parse(order % (b"1", params))
     if params == b"{" and order.endswith(b"1}"):
         assert message is None  # its id is then a member of the params
@@ -87,12 +87,12 @@ def test_a_request_that_cannot_be_read_can_be_answered(order: bytes, params: byt
 
 
 @pytest.mark.parametrize("behind", [b"trailing", b'{"id":2,"method":"m"}', b'\n{"id":2,"method":"m"}', b"}", b",", b"\xff"])
-def test_a_message_with_something_behind_it_is_none(behind: bytes) -> None:
+def test_a_message_with_trailing_data_is_not_a_message(behind: bytes) -> None:
     assert parse(b'{"id":1,"method":"m","params":{}} ' + behind) is None
 
 
 @pytest.mark.parametrize("member", ["result", "error"])
-def test_an_answer_that_cannot_be_read_is_an_error(member: str) -> None:
+def test_an_undecodable_answer_is_an_error(member: str) -> None:
     message = parse(b'{"id":"q","%s":{"text":"\\ud800"}}' % member.encode())
     assert isinstance(message, ErrorResponse)
     assert message.id == "q"
@@ -100,13 +100,13 @@ def test_an_answer_that_cannot_be_read_is_an_error(member: str) -> None:
 
 
 @pytest.mark.parametrize("piece", [b'\\"', b"[", b'"a":', b"{}", b",", b"1 "])
-def test_the_id_of_a_damaged_message_is_looked_for_in_bounded_time(piece: bytes) -> None:
+def test_the_id_of_a_damaged_message_is_found_in_bounded_time(piece: bytes) -> None:
     assert parse(b'{"method":"m","params":"' + piece * 1_000_000) is None
     assert parse(b'{"method":"m","params":' + piece * 1_000_000 + b',"id":1}') is None
 
 
 @pytest.mark.parametrize("id", ["text", "", "7", -3, 0, 2**63 - 1, -(2**63)])
-def test_ids_come_back_with_their_type(id: str | int) -> None:
+def test_ids_keep_their_type(id: str | int) -> None:
     answer = orjson.loads(encode_result(id, {}))
     assert answer == {"id": id, "result": {}}
     assert type(answer["id"]) is type(id)
@@ -125,7 +125,7 @@ def test_a_result_survives_the_round_trip(id: str | int, result: object) -> None
 
 
 @given(st.binary())
-def test_no_line_is_too_strange(line: bytes) -> None:
+def test_any_bytes_can_be_decoded(line: bytes) -> None:
     parse(line)
 
 
@@ -137,7 +137,7 @@ def test_a_notification_is_written_without_jsonrpc_and_newline() -> None:
     assert encode_notification("initialized", None) == b'{"method":"initialized"}'
 
 
-def test_what_is_encoded_already_is_not_encoded_again() -> None:
+def test_encoded_values_are_not_encoded_again() -> None:
     assert encode_notification("m", orjson.Fragment(b'{"a":1}')) == b'{"method":"m","params":{"a":1}}'
     assert encode_result(1, orjson.Fragment(b"{}")) == b'{"id":1,"result":{}}'
 
@@ -165,5 +165,5 @@ def test_an_error_is_always_encoded(data: object) -> None:
 @pytest.mark.parametrize(
     "line", [b'{"id":1,"method":"m","params":{}}', b'{"id":1,"method":"m","params":[[}', b"[" * 200, b'{"id":1,"result":[']
 )
-def test_a_long_message_is_read_in_what_it_was_gathered_in(line):
+def test_a_long_message_is_decoded_from_its_receive_buffer(line):
     assert parse(bytearray(line)) == parse(line)

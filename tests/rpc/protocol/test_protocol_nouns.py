@@ -1,4 +1,4 @@
-"""Over all nouns: every class can be read and written, and notifications have the names the reference knows."""
+"""For all nouns: each class can be structured and unstructured, and notifications have the reference server's names."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is kept takes the memory it needs."""
+"""Stored bytes use only the memory they need."""
 
 import tracemalloc
 
@@ -7,7 +7,7 @@ import orjson
 from spindle.rpc.protocol.values import packed
 
 
-def test_a_short_result_is_moved_out_of_the_encoders_block():
+def test_a_short_result_is_copied_out_of_the_encoders_block():
     tracemalloc.start()
     try:
         kept = [packed(orjson.dumps({"number": number})) for number in range(1000)]
@@ -18,6 +18,6 @@ def test_a_short_result_is_moved_out_of_the_encoders_block():
     assert taken < 200 * len(kept)
 
 
-def test_a_long_one_stays_where_it_is():
+def test_a_long_result_is_not_copied():
     encoded = orjson.dumps("x" * 100_000)
     assert packed(encoded) is encoded

@@ -1,4 +1,4 @@
-"""Which JSON values are kept."""
+"""Bounds of JSON values."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def nested(levels: int) -> Any:
 
 
 @pytest.mark.parametrize("levels", [1, 2, DEPTH - 1, DEPTH])
-def test_nesting_up_to_the_bound_is_read(levels: int) -> None:
+def test_nesting_up_to_the_bound_is_decoded(levels: int) -> None:
     assert loads(orjson.dumps(nested(levels))) == nested(levels)
     assert fault(nested(levels)) is None
 
@@ -62,7 +62,7 @@ def test_a_record_has_room_for_a_document_and_a_message_for_a_record() -> None:
         (nested(DEPTH + 1), "recursion limit"),
     ],
 )
-def test_what_cannot_be_kept_is_named(value: object, why: str) -> None:
+def test_the_fault_of_a_value_is_named(value: object, why: str) -> None:
     for place, keys in ((value, ()), ([1, value], ("1",)), ({"a": {"b": value}}, ("a", "b"))):
         found = fault(place)
         assert found is not None
@@ -72,19 +72,19 @@ def test_what_cannot_be_kept_is_named(value: object, why: str) -> None:
         assert why in str(fault({value: 1}))
 
 
-def test_what_can_be_kept_can_be_encoded() -> None:
+def test_a_value_without_fault_can_be_encoded() -> None:
     value: Any = [2**64 - 1, -(2**63), 1e308, True, None, "\0 ö \U0001f600", {"": {}}]
     assert fault(value) is None
     assert orjson.loads(orjson.dumps(value)) == value
 
 
-def test_text_is_cleaned_of_what_is_no_utf_8() -> None:
+def test_text_is_cleaned_of_invalid_utf_8() -> None:
     assert clean("a\udcffb\ud800") == "a\ufffdb\ufffd"
     assert clean("ö \U0001f600") == "ö \U0001f600"
     assert (is_clean("ö"), is_clean("\udcff")) == (True, False)
 
 
-def test_text_from_outside_drives_no_terminal_and_turns_nothing_round() -> None:
+def test_control_characters_in_text_from_outside_are_escaped() -> None:
     assert readable("a\x1b[2J\x07\x9b\u202eb\u2066\ud800\r\nc\td", 100) == "a\\x1b[2J\\x07\\x9b\\u202eb\\u2066\\ud800\nc\td"
     assert readable("plain \u00fc \u4e2d \U0001f600", 100) == "plain \u00fc \u4e2d \U0001f600"
     assert readable("abcdef", 3) == "abc\u2026"
@@ -105,5 +105,5 @@ def test_a_line_for_the_log_is_one_line() -> None:
     ],
     ids=["few", "objects", "texts", "one text with quotes", "one text with commas"],
 )
-def test_a_document_of_very_many_values_is_crowded(document: bytes, is_crowded: bool) -> None:
+def test_a_document_with_too_many_values_is_crowded(document: bytes, is_crowded: bool) -> None:
     assert crowded(document) is is_crowded

@@ -1,4 +1,4 @@
-"""Every member that a version of the reference knows is served, refused or harmless, and the docs say which."""
+"""Each member that a version of the reference server has is served, refused or harmless, and the docs say which."""
 
 import ast
 import logging
@@ -20,22 +20,22 @@ ABOVE = [Path(spindle.__file__).parent / floor for floor in ("actors", "storage"
 DOCS = Path(__file__).parents[3] / "docs" / "protocol.md"
 
 
-def test_what_is_listed_is_what_is_answered() -> None:
+def test_the_listed_methods_are_the_served_ones() -> None:
     assert set(METHODS) == {"initialize", *HANDLERS} == set(FACTS)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_member_is_decided(method: str) -> None:
+def test_each_member_has_a_treatment(method: str) -> None:
     undecided = [path for path, said in judged(method) if said is None]
     assert undecided == []
 
 
-def test_the_docs_say_what_is_decided() -> None:
+def test_the_docs_have_each_treatment() -> None:
     assert table() in DOCS.read_text(), "run `python -m tests.rpc.protocol.judging` and put what it prints into the docs"
 
 
 def classes_of_params() -> dict[str, Any]:
-    """Every class that a value of a method's parameters may have inside, by name."""
+    """All classes that may occur in a method's parameters, by name."""
     found: dict[str, Any] = {}
 
     def look(kind: Any) -> None:
@@ -51,7 +51,7 @@ def classes_of_params() -> dict[str, Any]:
     return found
 
 
-def test_the_tables_name_classes_of_parameters_and_no_member_that_is_served() -> None:
+def test_the_tables_name_existing_classes_and_no_served_member() -> None:
     classes = classes_of_params()
     assert {*REFUSED, *HARMLESS} <= set(classes)
     assert {name: set(refused) & set(members(classes[name])) for name, refused in REFUSED.items()} == {
@@ -60,7 +60,7 @@ def test_the_tables_name_classes_of_parameters_and_no_member_that_is_served() ->
 
 
 def read_above() -> set[str]:
-    """The attributes that some code above the protocol reads of something, and the names it looks up."""
+    """The attributes that code above the protocol reads, and the names that it looks up."""
 
     def reads(path: Path) -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -74,10 +74,10 @@ def read_above() -> set[str]:
     return {name for floor in ABOVE for path in floor.rglob("*.py") for name in reads(path)}
 
 
-def test_what_is_served_is_read_by_some_code() -> None:
+def test_served_members_are_read_by_code() -> None:
     read = read_above()
     classes = classes_of_params()
-    # kept as it came
+    # kept unchanged
     whole = {"ThreadSectionAppearance"}
     unread = {
         f"{name}.{wire}"
@@ -105,7 +105,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("method", "params", "what"), REFUSALS)
-def test_what_is_refused_is_named(method: str, params: dict[str, Any], what: str) -> None:
+def test_a_refused_member_is_named(method: str, params: dict[str, Any], what: str) -> None:
     with pytest.raises(RpcError) as caught:
         parse_params(method, params, True, True)
     assert (caught.value.code, caught.value.message) == (INVALID_REQUEST, f"{what} is not supported")
@@ -119,11 +119,11 @@ def test_what_is_refused_is_named(method: str, params: dict[str, Any], what: str
         ("thread/start", {"projectId": None, "selectedCapabilityRoots": []}),
     ],
 )
-def test_what_asks_for_nothing_is_not_refused(method: str, params: dict[str, Any]) -> None:
+def test_empty_values_are_not_refused(method: str, params: dict[str, Any]) -> None:
     parse_params(method, params, True, True)
 
 
-def test_what_no_version_knows_is_logged_and_what_is_harmless_is_not(caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_members_are_logged_and_harmless_ones_are_not(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "spindle")
     params = {"threadId": "x", "input": [], "clientUserMessageId": "m", "nonsense": 1}
     parse_params("turn/start", params, True, True)
@@ -132,7 +132,7 @@ def test_what_no_version_knows_is_logged_and_what_is_harmless_is_not(caplog: pyt
     ]
 
 
-def test_each_refused_member_is_refused_wherever_its_class_is_read() -> None:
+def test_each_refused_member_is_refused_wherever_its_class_occurs() -> None:
     from spindle.rpc.protocol.converter import structure
     from spindle.rpc.protocol.invalid import Unsupported
 

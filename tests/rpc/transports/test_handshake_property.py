@@ -1,4 +1,4 @@
-"""Whatever a peer sends before it is a client: it is answered or let go, and the next peer is served."""
+"""Any bytes before the handshake: the peer is answered or disconnected, and the next peer is served."""
 
 import logging
 from contextlib import suppress
@@ -39,7 +39,7 @@ lines = st.sampled_from(
 
 @st.composite
 def heads(draw: st.DrawFn) -> bytes:
-    """A request head that is right but for a change or a few, with bytes behind it."""
+    """A valid request head with some changes, followed by bytes."""
     headers = list(HEADERS.items())
     line = b"GET / HTTP/1.1"
     for change in draw(st.lists(st.sampled_from(CHANGES), min_size=1, max_size=3)):
@@ -64,7 +64,7 @@ def heads(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=300, deadline=None)
 @given(sent=st.one_of(heads(), st.binary(max_size=200)), cut=st.integers(0, 400))
-def test_any_head_is_answered_or_let_go(sent: bytes, cut: int) -> None:
+def test_any_head_is_answered_or_disconnected(sent: bytes, cut: int) -> None:
     async def main() -> None:
         ours, theirs = memory_stream_pair()
         async with trio.open_nursery() as nursery:
@@ -77,7 +77,7 @@ def test_any_head_is_answered_or_let_go(sent: bytes, cut: int) -> None:
             nursery.start_soon(serve)
             await ours.send_all(sent[:cut])
             await trio.testing.wait_all_tasks_blocked()
-            with suppress(trio.BrokenResourceError):  # it may have been let go by now
+            with suppress(trio.BrokenResourceError):  # it may be disconnected already
                 await ours.send_all(sent[cut:])
                 await ours.send_eof()
             answer = b"".join([part async for part in ours])
@@ -88,7 +88,7 @@ def test_any_head_is_answered_or_let_go(sent: bytes, cut: int) -> None:
     trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
-async def test_a_fault_before_a_connection_is_open_ends_that_connection(
+async def test_a_fault_during_the_handshake_ends_only_that_connection(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*args: object) -> None:

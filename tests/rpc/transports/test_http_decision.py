@@ -66,6 +66,6 @@ def test_tokens_may_be_spread_over_several_headers() -> None:
     assert decide(b"GET", b"/", [*changed(b"connection", b"keep-alive"), (b"connection", b"upgrade")]) == Upgrade()
 
 
-def test_plain_http_elsewhere() -> None:
+def test_plain_http_on_other_paths() -> None:
     assert status(b"GET", b"/", []) == 400
     assert status(b"POST", b"/", WEBSOCKET) == 405

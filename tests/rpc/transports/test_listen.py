@@ -1,4 +1,4 @@
-"""Listening: reading --listen, probes and refusals, the life of a connection."""
+"""Listening: values of --listen, probes and refusals, and the life of a connection."""
 
 import contextlib
 import errno
@@ -148,7 +148,7 @@ async def test_probes_are_answered_without_a_body(path: bytes) -> None:
         (b"GET / HTTP/1.1\r\nhost: h\r\nx: " + b"y" * 40_000 + b"\r\n\r\n", 431),
     ],
 )
-async def test_what_is_no_websocket_gets_one_answer_and_an_end(request_head: bytes, status: int) -> None:
+async def test_a_request_that_is_not_a_websocket_gets_one_answer(request_head: bytes, status: int) -> None:
     async with serving() as listener:
         answer = await ask(listener, request_head)
     assert answer.startswith(b"HTTP/1.1 %d " % status)
@@ -231,7 +231,7 @@ async def test_the_next_connection_is_served_after_a_crash(caplog: pytest.LogCap
     assert [record.getMessage() for record in caplog.records] == ["a connection failed"]
 
 
-async def test_a_client_that_vanishes_is_no_crash(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_disappears_is_not_a_crash(caplog: pytest.LogCaptureFixture) -> None:
     ended = trio.Event()
 
     async def talk(transport: Transport) -> None:
@@ -250,7 +250,7 @@ async def test_a_client_that_vanishes_is_no_crash(caplog: pytest.LogCaptureFixtu
     assert caplog.records == []
 
 
-async def test_when_the_server_goes_its_clients_are_told() -> None:
+async def test_a_stopping_server_sends_close_frames() -> None:
     async with serving() as listener:
         stream = await open_stream_to_socket_listener(listener)
         client = await connect(stream, "h")
@@ -264,21 +264,21 @@ async def test_when_the_server_goes_its_clients_are_told() -> None:
     assert raw == b"\x88\x02\x03\xe9"  # a close frame with 1001
 
 
-async def test_a_head_that_does_not_come_is_waited_for_ten_seconds(autojump_clock: MockClock) -> None:
+async def test_a_missing_head_times_out_after_ten_seconds(autojump_clock: MockClock) -> None:
     here, there = memory_stream_pair()
     await there.send_all(b"GET / HT")
     assert await handshake(here, "websocket") is None
     assert trio.current_time() == pytest.approx(10)
 
 
-async def test_a_client_that_keeps_its_refusal_waiting_is_left_after_a_second(autojump_clock: MockClock) -> None:
+async def test_a_client_that_does_not_read_its_refusal_is_dropped_after_a_second(autojump_clock: MockClock) -> None:
     here, there = memory_stream_pair()
     await there.send_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
     assert await handshake(here, "websocket") is None
     assert trio.current_time() == pytest.approx(1)
 
 
-async def test_a_refusal_is_over_as_soon_as_the_client_has_it(autojump_clock: MockClock) -> None:
+async def test_a_refusal_ends_when_the_client_has_read_it(autojump_clock: MockClock) -> None:
     here, there = memory_stream_pair()
     await there.send_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
     async with trio.open_nursery() as nursery:
@@ -290,7 +290,7 @@ async def test_a_refusal_is_over_as_soon_as_the_client_has_it(autojump_clock: Mo
     assert trio.current_time() == 0
 
 
-async def test_a_client_that_leaves_before_it_asks(autojump_clock: MockClock) -> None:
+async def test_a_client_that_disconnects_before_its_request(autojump_clock: MockClock) -> None:
     here, there = memory_stream_pair()
     await there.send_eof()
     assert await handshake(here, "websocket") is None
@@ -341,7 +341,7 @@ async def connected(listener: trio.SocketListener) -> WebSocketTransport:
 
 
 async def admitted(listener: trio.SocketListener) -> WebSocketTransport:
-    """A connection as soon as the server has noticed that there is room."""
+    """A connection, opened as soon as the server has capacity."""
     while True:
         stream = await open_stream_to_socket_listener(listener)
         try:
@@ -357,7 +357,7 @@ async def refusal(listener: trio.SocketListener) -> UpgradeRefused:
     return refused.value
 
 
-async def test_no_more_connections_are_served_than_the_bound_says(caplog: pytest.LogCaptureFixture) -> None:
+async def test_connections_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(connections=2) as listener:
         clients = [await connected(listener) for _ in range(2)]
         for _ in range(20):
@@ -373,7 +373,7 @@ async def test_no_more_connections_are_served_than_the_bound_says(caplog: pytest
     assert "too many connections" in caplog.text
 
 
-async def test_half_done_handshakes_are_bounded_and_keep_out_nobody_who_is_in() -> None:
+async def test_unfinished_handshakes_are_bounded_and_do_not_affect_open_connections() -> None:
     async with serving(handshakes=2) as listener:
         client = await connected(listener)
         waiting = [await open_stream_to_socket_listener(listener) for _ in range(2)]
@@ -389,7 +389,7 @@ async def test_half_done_handshakes_are_bounded_and_keep_out_nobody_who_is_in() 
         await other.aclose()
 
 
-def test_half_of_the_descriptors_are_left_for_what_clients_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_of_the_descriptors_are_left_for_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, most in ((64, 32), (1024, 512), (1_000_000, 512), (resource.RLIM_INFINITY, 512)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
         assert most_connections() == most
@@ -422,7 +422,7 @@ async def test_without_a_descriptor_connections_wait_and_the_log_says_so_once(
     ]
 
 
-async def test_a_client_that_no_longer_answers_is_closed(autojump_clock: MockClock) -> None:
+async def test_a_client_that_does_not_answer_pings_is_closed(autojump_clock: MockClock) -> None:
     here, there = memory_stream_pair()
     client = WSConnection(ConnectionType.CLIENT)
     await there.send_all(client.send(Request(host="h", target="/")))
@@ -436,4 +436,4 @@ async def test_a_client_that_no_longer_answers_is_closed(autojump_clock: MockClo
         ended.append(trio.current_time())
 
     await listen._run_handler(transport, handler)
-    assert ended == [pytest.approx(62)]  # and the two seconds of its goodbye
+    assert ended == [pytest.approx(62)]  # and the two seconds of the close handshake

@@ -128,7 +128,7 @@ async def test_a_send_cancelled_beforehand_leaves_the_transport_whole() -> None:
     assert await sink.receive_some() == b"two\n"
 
 
-async def test_a_reader_that_is_gone_is_an_error_for_the_sender() -> None:
+async def test_a_closed_reader_is_an_error_for_the_sender() -> None:
     _, transport, sink = pipe()
     await sink.aclose()
     with pytest.raises(trio.BrokenResourceError):
@@ -192,7 +192,7 @@ def test_stdio_without_input() -> None:
 
 
 def test_stdio_where_both_are_one_open_file(tmp_path: Path) -> None:
-    """As with a terminal: the second descriptor is found non-blocking because of the first."""
+    """As with a terminal: the second descriptor is already non-blocking because of the first."""
     with (tmp_path / "both").open("w+b") as both:
         subprocess.run([sys.executable, "-c", ECHO], stdin=both, stdout=both, check=True, timeout=60)
     assert summary((tmp_path / "both").read_bytes()) == b"0 messages, 0 bytes"
@@ -237,7 +237,7 @@ async def test_a_message_whose_pieces_fail_leaves_a_broken_transport() -> None:
 
 
 @pytest.mark.parametrize("rest", [b"12345678", b"12345678\nafter\n", b"12345678" * 100])
-async def test_a_longer_line_ends_a_transport_that_skips_none(rest: bytes) -> None:
+async def test_a_longer_line_ends_a_transport_that_does_not_skip(rest: bytes) -> None:
     feed, transport, _ = pipe(max_message_bytes=7, skip_longer=False)
     await feed.send_all(b"one\n1234567\n" + rest)
     assert [await transport.receive(), await transport.receive()] == [b"one", b"1234567"]

@@ -1,4 +1,4 @@
-"""The socket file: its mode, what it replaces, what it leaves alone."""
+"""The socket file: its mode, and which files it replaces."""
 
 import errno
 import fcntl
@@ -33,7 +33,7 @@ def connects(path: Path) -> bool:
         return client.connect_ex(str(path)) == 0
 
 
-def test_only_the_owner_may_connect_and_the_file_is_all_there_is(bound: BoundSocket) -> None:
+def test_only_the_owner_may_connect_and_no_other_file_is_left(bound: BoundSocket) -> None:
     assert stat.S_IMODE(bound.path.lstat().st_mode) == 0o600
     assert connects(bound.path)
     assert list(bound.path.parent.iterdir()) == [bound.path]
@@ -89,7 +89,7 @@ def test_a_stale_file_is_replaced(path: Path) -> None:
     made.socket.close()
 
 
-def test_a_server_in_use_is_left_alone(bound: BoundSocket) -> None:
+def test_a_socket_in_use_is_not_replaced(bound: BoundSocket) -> None:
     with pytest.raises(OSError, match="in use") as error:
         bind_unix(bound.path, 1)
     assert error.value.errno == errno.EADDRINUSE
@@ -111,7 +111,7 @@ def test_a_server_with_a_full_queue_is_in_use(path: Path) -> None:
         client.close()
 
 
-def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+def test_a_file_that_is_not_a_socket_is_not_replaced(path: Path) -> None:
     path.write_text("precious")
     with pytest.raises(FileExistsError):
         bind_unix(path, 1)
@@ -125,15 +125,15 @@ def test_a_path_too_long_says_so(tmp_path: Path) -> None:
     assert error.value.errno == errno.ENAMETOOLONG
 
 
-def test_the_file_goes_at_the_end(path: Path) -> None:
+def test_the_file_is_removed_at_the_end(path: Path) -> None:
     made = bind_unix(path, 1)
     unlink_unix(made)
     assert not path.exists()
-    unlink_unix(made)  # twice is fine
+    unlink_unix(made)  # removing twice is allowed
     made.socket.close()
 
 
-def test_the_file_of_a_successor_stays(path: Path) -> None:
+def test_a_replaced_file_is_not_removed(path: Path) -> None:
     first = bind_unix(path, 1)
     first.socket.close()
     second = bind_unix(path, 1)
@@ -142,7 +142,7 @@ def test_the_file_of_a_successor_stays(path: Path) -> None:
     second.socket.close()
 
 
-def test_of_many_at_once_one_wins(path: Path) -> None:
+def test_of_many_concurrent_servers_one_wins(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as crashed:
         crashed.bind(str(path))
     results: list[BoundSocket | OSError] = []
@@ -164,7 +164,7 @@ def test_of_many_at_once_one_wins(path: Path) -> None:
     winners[0].socket.close()
 
 
-def test_a_folder_that_others_keep_locked_is_named_and_holds_nothing_up(
+def test_a_folder_locked_by_others_is_an_error_after_a_bounded_wait(
     bound: BoundSocket, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unix_socket, "PATIENCE", 0)

@@ -52,7 +52,7 @@ async def test_client_and_server_understand_each_other() -> None:
             await server.aclose()
 
 
-async def test_frames_behind_the_request_head_are_not_lost() -> None:
+async def test_frames_right_after_the_request_head_are_not_lost() -> None:
     frame = b"\x81\x85\0\0\0\0early"
     async with connected(trailing=frame) as (_, server):
         assert await server.receive() == b"early"
@@ -75,7 +75,7 @@ async def test_a_refusal_carries_status_and_body(answer: bytes, status: int, bod
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n\r\n"])
-async def test_a_server_that_speaks_no_http_is_a_refusal(answer: bytes) -> None:
+async def test_a_server_that_does_not_speak_http_is_a_refusal(answer: bytes) -> None:
     here, there = memory_stream_pair()
     await there.send_all(answer)
     await there.send_eof()
@@ -84,7 +84,7 @@ async def test_a_server_that_speaks_no_http_is_a_refusal(answer: bytes) -> None:
     assert refusal.value.status == 0
 
 
-async def test_a_silent_server_is_given_ten_seconds(autojump_clock: MockClock) -> None:
+async def test_a_silent_server_times_out_after_ten_seconds(autojump_clock: MockClock) -> None:
     here, _there = memory_stream_pair()
     with pytest.raises(trio.TooSlowError):
         await connect(here, "localhost", "/")

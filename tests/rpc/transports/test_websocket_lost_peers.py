@@ -1,4 +1,4 @@
-"""A peer that is gone without closing is found by pings."""
+"""Pings find a peer that disappeared without closing."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from .websocket_peer import server_and_peer
 
 
 async def lost_at(transport: WebSocketTransport) -> float:
-    """When the peer is given up; an hour later if it is not."""
+    """The time at which the peer counts as lost; an hour later if it does not."""
     with trio.move_on_after(3600):
         await transport.lost()
     return trio.current_time()
@@ -25,7 +25,7 @@ async def lost_at(transport: WebSocketTransport) -> float:
 
 @asynccontextmanager
 async def receiving(transport: WebSocketTransport) -> AsyncIterator[None]:
-    """Somebody takes in what comes."""
+    """A task that receives all messages."""
 
     async def receive() -> None:
         while await transport.receive() is not None:
@@ -81,10 +81,10 @@ async def test_a_peer_that_says_anything_is_there_and_is_not_pinged_meanwhile(au
 
 
 @pytest.mark.parametrize(("pause", "until"), [(20, 3600), (3600, 60)])
-async def test_a_peer_that_reads_what_waits_for_it_is_there(
+async def test_a_peer_that_reads_blocked_writes_is_there(
     autojump_clock: MockClock, pause: float, until: float
 ) -> None:
-    """Nothing is received meanwhile, so a pong would not be seen."""
+    """Nothing is received meanwhile, so a pong would not be noticed."""
     transport, peer = await server_and_peer(lockstep_stream_pair())
 
     async def send() -> None:

@@ -1,4 +1,4 @@
-"""WebSocketTransport over memory streams: frames, pings, the close handshake, peers that misbehave."""
+"""WebSocketTransport over memory streams: frames, pings, the close handshake, violations of the protocol."""
 
 import tracemalloc
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ async def test_text_frames_are_messages() -> None:
     assert await transport.receive() == "zw\u00f6lf".encode()
 
 
-async def test_fragments_are_put_together() -> None:
+async def test_fragments_are_joined() -> None:
     transport, peer = await server_and_peer(memory_stream_pair())
     parts = [TextMessage("a", message_finished=False), TextMessage("b", message_finished=False), TextMessage("c")]
     await peer.send(parts[0], Ping(b"between"), parts[1], parts[2])
@@ -34,7 +34,7 @@ async def test_fragments_are_put_together() -> None:
     assert await peer.events() == [Pong(b"between")]
 
 
-async def test_bytes_may_come_one_at_a_time() -> None:
+async def test_bytes_may_arrive_one_at_a_time() -> None:
     transport, peer = await server_and_peer(lockstep_stream_pair())
     data = b"".join(peer.websocket.send(TextMessage(text)) for text in ("\u20ac" * 50, "second"))
     async with trio.open_nursery() as nursery:
@@ -74,8 +74,8 @@ async def test_a_ping_is_answered_while_receiving() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_peer_that_does_not_read_is_read_all_the_same() -> None:
-    """The pong has to wait behind the stuck batch; the messages behind the ping do not."""
+async def test_messages_of_a_peer_that_does_not_read_are_received() -> None:
+    """The pong must wait for the blocked batch; the messages after the ping need not."""
     transport, peer = await server_and_peer(lockstep_stream_pair())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(transport.send, [b"stuck"])
@@ -128,7 +128,7 @@ async def test_the_peers_close_is_answered_and_ends_the_messages() -> None:
     assert await peer.stream.receive_some() == b""
 
 
-async def test_a_peer_that_leaves_without_a_word_is_an_end() -> None:
+async def test_a_connection_that_ends_without_a_close_frame_is_an_end() -> None:
     transport, peer = await server_and_peer(memory_stream_pair())
     await peer.stream.aclose()
     assert await transport.receive() is None
@@ -168,7 +168,7 @@ async def test_close_beside_a_pending_receive() -> None:
     assert results == [None]
 
 
-async def test_a_peer_that_does_not_close_is_not_waited_for_long(autojump_clock: MockClock) -> None:
+async def test_a_peer_that_does_not_close_times_out(autojump_clock: MockClock) -> None:
     transport, peer = await server_and_peer(memory_stream_pair())
     start = trio.current_time()
     await transport.aclose()
@@ -236,7 +236,7 @@ async def test_a_broken_frame_closes_with_a_reason(frame: bytes, code: int) -> N
     assert close.code == code
     async with trio.open_nursery() as nursery:
         nursery.start_soon(transport.aclose)
-        await peer.stream.send_all(frame)  # what comes now is not read as frames any more
+        await peer.stream.send_all(frame)  # later bytes are not read as frames
         await peer.stream.aclose()
 
 
@@ -256,7 +256,7 @@ async def test_after_a_broken_frame_the_peer_has_time_to_read_the_reason(autojum
     assert trio.current_time() == 0
 
 
-async def test_a_flood_of_frames_leaves_other_tasks_their_turn() -> None:
+async def test_a_flood_of_frames_lets_other_tasks_run() -> None:
     transport, peer = await server_and_peer(memory_stream_pair())
     await peer.send(*[Ping(b"")] * 6400, TextMessage("at last"))
     turns = 0
@@ -274,7 +274,7 @@ async def test_a_flood_of_frames_leaves_other_tasks_their_turn() -> None:
     assert turns >= 100
 
 
-async def test_messages_behind_a_flood_are_all_received_in_order() -> None:
+async def test_all_messages_after_a_flood_are_received_in_order() -> None:
     transport, peer = await server_and_peer(memory_stream_pair())
     await peer.send(*(TextMessage(str(number)) for number in range(1000)), CloseConnection(1000))
     received = [await transport.receive() for _ in range(1000)]
@@ -282,7 +282,7 @@ async def test_messages_behind_a_flood_are_all_received_in_order() -> None:
     assert await transport.receive() is None
 
 
-async def test_a_message_in_a_great_many_pieces_takes_no_more_memory_than_it_has_bytes() -> None:
+async def test_a_message_in_very_many_pieces_uses_only_the_memory_of_its_bytes() -> None:
     transport, peer = await server_and_peer(memory_stream_pair(), max_message_bytes=10_000)
     size = 0
     tracemalloc.start()

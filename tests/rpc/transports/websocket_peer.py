@@ -1,4 +1,4 @@
-"""A client that is written frame by frame, and the server side that it talks to."""
+"""A client controlled frame by frame, and the server side under test."""
 
 import trio
 from wsproto import ConnectionType, WSConnection
@@ -12,7 +12,7 @@ from spindle.rpc.transports.websocket import WebSocketTransport
 
 
 class Peer:
-    """The other end, moved frame by frame."""
+    """The other end, controlled frame by frame."""
 
     def __init__(self, stream: trio.abc.Stream, websocket: WSConnection) -> None:
         self.stream = stream
@@ -22,7 +22,7 @@ class Peer:
         await self.stream.send_all(b"".join(self.websocket.send(event) for event in events))
 
     async def events(self) -> list[Event]:
-        """What the next read brings."""
+        """The result of the next read."""
         self.websocket.receive_data(bytes(await self.stream.receive_some()) or None)
         return list(self.websocket.events())
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 import trio
 
-from spindle.actors.tools.commands import rule_book
+from spindle.actors.tools.commands import rule_book, rules_file
 from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.rpc.protocol.config import ConfigWarningNotification
 
@@ -29,7 +29,7 @@ async def test_an_amendment_holds_at_once(tmp_path):
 
 async def test_files_are_read_again_only_when_they_have_changed(folder, monkeypatch):
     reads = []
-    real = rule_book.parse_rules
+    real = rules_file.parse_rules
 
     def noted(source, path):
         reads.append(path)
