@@ -187,7 +187,7 @@ async def test_what_takes_too_long_to_keep_is_not_said_at_all(opened, talk, late
         await wait_all_tasks_blocked()
         assert client.said(thread)[-1] == "thread/closed"
         client.hang_up()
-    assert "is closed before the end of a turn is kept" in caplog.text
+    assert "ends before the end of a turn is stored" in caplog.text
 
 
 # -- services that raise once
