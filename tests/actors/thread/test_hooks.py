@@ -579,7 +579,7 @@ async def test_a_program_of_notify_that_is_missing_does_no_harm(home, threads, t
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         told = await go(thread, "first")
     assert told[-1].turn.status == "completed"
-    assert "/no/such/program cannot be told" in caplog.text
+    assert "/no/such/program could not be started" in caplog.text
 
 
 async def test_without_hooks_nothing_is_asked(home, threads, tmp_path, monkeypatch):
