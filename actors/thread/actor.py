@@ -88,7 +88,7 @@ class ThreadActor(Actor):
     async def _dispatch(self, message: object) -> None:
         handler = _HANDLERS.get(type(message))
         if handler is None:
-            raise TypeError(f"a thread does not understand {message!r}")
+            raise TypeError(f"no handler for the message {message!r}")
         waiting = handler(self, message)
         if waiting is not None:
             await waiting

@@ -1,6 +1,6 @@
-"""What can be done to a loaded thread outside of turns: naming it, describing it, taking turns back, adding items.
+"""Changes of a loaded thread outside of its turns: its name, metadata and settings, rollbacks and added items.
 
-Each handler answers when its change is on disk, and changes what is in memory only then; a refusal changes nothing.
+Each handler writes its change to the disk, then changes memory, then answers. A refusal changes nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from spindle.storage.threads.names import record_name
 
 
 async def set_name(thread: ThreadCore, message: SetName) -> None:
-    """In the rollout, and in the home's index of names, which Codex reads."""
+    """Write the name to the rollout and to the home's index of names, which Codex reads."""
     state, id, name = thread.state, thread.thread_id, message.name
     if not state.ephemeral:
         await save(thread, lambda: [records.thread_name_updated(id, name)])
@@ -65,7 +65,7 @@ def _record_name(home: Home, id: str, name: str) -> None:
 
 
 async def update_metadata(thread: ThreadCore, message: UpdateMetadata) -> None:
-    """Another session_meta line in the rollout, the last of which counts; a rollout yet to be made begins with it."""
+    """Append another session_meta line: the last one counts. A rollout that is not created yet will begin with it."""
     state = thread.state
     if state.ephemeral:
         raise invalid_request(f"ephemeral thread does not support metadata updates: {thread.thread_id}")
@@ -82,7 +82,7 @@ async def update_metadata(thread: ThreadCore, message: UpdateMetadata) -> None:
 
 
 async def set_memory_mode(thread: ThreadCore, message: SetMemoryMode) -> None:
-    """As metadata is, but a rollout is made for it, as Codex does."""
+    """As for metadata, but the rollout is created for it, as in Codex."""
     if thread.state.ephemeral:
         raise invalid_request(f"ephemeral thread does not support memory mode updates: {thread.thread_id}")
     conversation = thread.state.conversation
@@ -112,7 +112,7 @@ async def _save_meta(thread: ThreadCore, apply: Callable[[], object], restore: C
 
 
 async def roll_back(thread: ThreadCore, message: RollBack) -> None:
-    """Nothing is deleted: a line says how many turns no longer count, and the conversation is read anew."""
+    """Append a line that says how many turns no longer count, and reload the conversation. Nothing is deleted."""
     state, conversation = thread.state, thread.state.conversation
     if state.ephemeral:
         raise invalid_request("thread rollback requires a persisted rollout: the thread is ephemeral")
@@ -132,7 +132,7 @@ async def roll_back(thread: ThreadCore, message: RollBack) -> None:
 
 
 async def inject_items(thread: ThreadCore, tools: ThreadTools, message: InjectItems) -> None:
-    """The next request to the model has them, be it of a turn that runs already."""
+    """Add items to the history. The next request to the model has them, also that of a running turn."""
     state = thread.state
     readable = await find_readable(thread, state.settings, tools.granted)
 
@@ -144,12 +144,12 @@ async def inject_items(thread: ThreadCore, tools: ThreadTools, message: InjectIt
     untold = state.conversation.last_context is None
     await save(thread, entries)
     if untold:
-        state.new_developer_instructions = None  # they were part of what the model has now been told
+        state.new_developer_instructions = None  # they were among the context entries
     message.reply.resolve(None)
 
 
 async def update_settings(thread: ThreadCore, message: UpdateSettings) -> None:
-    """For the turns that follow; one that runs keeps its own. A rollout yet to be made learns of them by its first turn."""
+    """Change the settings of later turns. A rollout that is not created yet gets them with its first turn."""
     state, before = thread.state, thread.state.settings
     after = changed(before, message.params, state.config, thread.services.cwd)
     check(after, state.config.requirements)
@@ -163,7 +163,7 @@ async def update_settings(thread: ThreadCore, message: UpdateSettings) -> None:
 
 
 async def count_elicitation(thread: ThreadCore, message: CountElicitation) -> None:
-    """Kept in memory: such a question does not outlive the client that put it."""
+    """Adjust the out-of-band elicitation count. It is kept in memory only."""
     state = thread.state
     if state.elicitations + message.step < 0:
         raise invalid_request("out-of-band elicitation count is already zero")

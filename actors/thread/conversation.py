@@ -1,8 +1,8 @@
-"""A thread's conversation: what the model is sent next, and the rollout it is written to.
+"""A thread's conversation: the history that the model is sent, and the rollout that holds it.
 
-The rollout is open only while a turn runs. A thread that is loaded but idle holds no descriptor and no lock; when it
-next writes it looks whether others have written in the meantime, and if so reads the conversation anew. What the model is
-sent is read from the rollout when something first needs it: a thread that is resumed to be looked at never does.
+The rollout is open only while a turn runs. An idle thread holds no descriptor and no lock. When it next writes, it checks
+whether another process has written meanwhile, and reloads the conversation if so. The history is read from the rollout when
+it is first needed: a thread that is only looked at never reads it.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Conversation:
         self.path = path
         self.meta = meta
         self.paginated = meta.get("history_mode") == "paginated"
-        """Whether the rollout stores items the way Codex 0.169 does (see storage/rollout/paginated)."""
+        """Whether the rollout stores items as Codex 0.169 does (see storage/rollout/paginated)."""
         self.usage: dict[str, Any] | None = None
         self.usage_turn: str | None = None
         self.last_context: dict[str, Any] | None = None
         self.cut_off_turn: str | None = None
         self.summary: str | None = None
-        """What the last compaction left in `items` in place of what it took away."""
+        """The summary that the last compaction put into `items`."""
         self.stored = False
         """Whether the rollout exists."""
         self._outliner = outliner if outliner is not None else Outliner()
@@ -71,7 +71,7 @@ class Conversation:
         self._unanswered: Sequence[bytes] = ()
         self._keeping: trio.Event | None = None
         self._behind: list[_Batch] = []
-        """What has been recorded while something large is being written."""
+        """Entries recorded while a large one is being written."""
         self._end_behind = False
 
     @property
@@ -86,9 +86,9 @@ class Conversation:
 
     @property
     def items(self) -> list[bytes]:
-        """What the model is sent, item by item; there from `begin` on."""
+        """The history, item by item. It is loaded from `begin` on."""
         if self._items is None:
-            raise RuntimeError("the history has not been loaded: begin() does it")
+            raise RuntimeError("the history has not been loaded yet: call begin() first")
         return self._items
 
     @items.setter
@@ -96,13 +96,13 @@ class Conversation:
         self._items = items
 
     def take(self, loaded: Loaded) -> None:
-        """Continue from what a rollout that has been read whole says."""
+        """Continue from a rollout that has been read whole."""
         self._continue(loaded.replay)
         if self._journal is not None:
             self._journal.expect(loaded.end, loaded.inode)
 
     def adopt(self, lines: list[bytes], replay: Replay) -> None:
-        """Continue, in memory, from lines that `replay` has taken in."""
+        """Continue, in memory, from lines that `replay` has read."""
         self._lines = lines
         self._continue(replay)
 
@@ -113,16 +113,16 @@ class Conversation:
         self._take_history(_History.of(replay))
 
     async def reload(self) -> None:
-        """Read the rollout anew: a line that was appended changes what came before it. Not while it is open."""
+        """Reload from the rollout: an appended line changes what comes before it. Not while the rollout is open."""
         if self._journal is not None:
             try:
                 await self._reading(self.follow)
             except OSError:
-                self._journal.expect(0, -1)  # what is held no longer holds: read it when it is next opened
+                self._journal.expect(0, -1)  # memory is out of date: reload when it is next opened
                 raise
 
     async def go_on_in(self, path: Path) -> None:
-        """The thread has been reverted: continue from another file. Not while the rollout is open. Raises OSError."""
+        """Continue in another file, after a revert. Not while the rollout is open. Raises OSError."""
         self.path, self._journal = path, self._journal_of(path)
         await self.reload()
 
@@ -130,7 +130,7 @@ class Conversation:
         return Journal(path, self._lock_file, numbered=self.paginated)
 
     def follow(self, rollout: OpenRollout) -> None:
-        """Continue from what the end of a rollout says; its history is loaded later. Blocking."""
+        """Continue from the end of a rollout. Its history is loaded later. Blocking."""
         outline = rollout.outline
         cut_off = outline.ids[-1] if outline.cut_off else None
         context = None if outline.untold else rollout.payload(outline.context)
@@ -156,10 +156,10 @@ class Conversation:
         self.summary, self._items, self._unanswered = history.summary, history.items, history.unanswered
 
     async def begin(self, *, history: bool = True) -> bool:
-        """Open the rollout for writing, creating it if it is new; True if others had written to it.
+        """Open the rollout for writing, creating it if it is new. Returns whether another process had written to it.
 
-        With `history` what the model is sent is loaded too, unless it is already; without, calls that a crash left without
-        an answer stay so. Raises WriterBusy, JournalError, OSError.
+        With `history` the history is loaded too, if it is not yet. Without, calls that a crash left without an output stay
+        without one. Raises WriterBusy, JournalError, OSError.
         """
         await self._kept()
         if self._journal is None:
@@ -179,7 +179,7 @@ class Conversation:
             if history and self._items is None:
                 self._take_history(await self._reading(lambda rollout: _History.of(rollout.replay())))
             if self._unanswered:
-                # the calls that a crash left without an answer get theirs in the file too
+                # calls that a crash left without an output get one in the file too
                 self._append([encode_line(records.RESPONSE_ITEM, orjson.Fragment(item)) for item in self._unanswered])
                 self._unanswered = ()
         except BaseException:
@@ -188,7 +188,7 @@ class Conversation:
         return changed
 
     async def _begin_newer(self, path: Path) -> bool:
-        """Open the file in which the thread goes on if another program has reverted it meanwhile."""
+        """If another program has reverted the thread meanwhile, open the file in which it continues."""
         newest = await self._in_thread(newest_segment, self._home, path)
         if newest == path:
             return False
@@ -198,9 +198,9 @@ class Conversation:
         return True
 
     def record(self, entries: Sequence[Entry]) -> None:
-        """Append lines; response items become part of what the model is sent, a `turn_context` what it has been told.
+        """Append entries. Response items join the history; a `turn_context` is what the model knows of its context.
 
-        While something large is being kept, they come behind it. Raises JournalError, and TypeError or ValueError for what
+        While a large entry is being written, they come behind it. Raises JournalError, and TypeError or ValueError for what
         cannot be encoded; nothing has changed then.
         """
         batch = _Batch.of(entries)
@@ -213,9 +213,9 @@ class Conversation:
             self._behind.append(batch)
 
     async def keep(self, entries: Sequence[Entry], then: Callable[[], None] | None = None) -> None:
-        """As `record`, but what is large is encoded and written in a worker thread; once begun it is not cancelled.
+        """As `record`, but large entries are encoded and written in a worker thread. A write that has begun is not cancelled.
 
-        `then` is called when it is recorded, and before anything else is.
+        `then` is called when the entries are recorded, before any others are.
         """
         if weigh(entries, LARGE) < LARGE and self._keeping is None:
             self.record(entries)
@@ -262,33 +262,33 @@ class Conversation:
             self.last_context = batch.context
 
     async def _kept(self) -> None:
-        """Wait for what is being written."""
+        """Wait until a large entry is written."""
         while self._keeping is not None:
             await self._keeping.wait()
 
     def replace(self, items: Sequence[bytes], summary: str) -> None:
-        """Let the model see these items from now on; a recorded line says so. It has to be told its context again."""
+        """Replace the history, as a recorded line says. The model has to be told its context again."""
         self.items, self.summary = list(items), summary
         self.last_context = None
 
     def end(self) -> None:
-        """Close the rollout until the next turn, behind what is being written."""
+        """Close the rollout until the next turn, when a large entry is written."""
         if self._keeping is not None:
             self._end_behind = True
         elif self._journal is not None:
             self._journal.end()
 
     async def close(self) -> None:
-        """Nothing more is asked of it: let go of the rollout, and note where its turns are for who opens it next."""
+        """The last call: close the rollout, and store the outline of a long one for the next load."""
         await self._kept()
         self.end()
         if self._journal is not None and self._outliner.is_long(self._journal.path):
             await self._in_thread(self._outliner.settle, self._journal.path)
 
     async def snapshot(self, live_turn_id: str | None, *, whole: bool = False) -> Snapshot:
-        """The shown turns as they are when this returns, yet to be read; to be closed. Raises OSError.
+        """The shown turns as they are when this returns. They are read later, and the caller closes the snapshot.
 
-        `whole`: all of them are going to be read.
+        `whole`: all of them will be read. Raises OSError.
         """
         await self._kept()
         if self._journal is None:
@@ -298,20 +298,20 @@ class Conversation:
         return Snapshot.stored(await self._opened(with_turns=whole), live_turn_id)
 
     async def _opened(self, *, with_turns: bool = False) -> OpenRollout:
-        """The rollout, open for reading. When this returns nothing newer has been recorded."""
+        """The rollout, open for reading. It has everything that is recorded when this returns."""
         assert self._journal is not None
         opening = partial(OpenRollout, self._journal.path, self._outliner, with_turns=with_turns)
         return await self._unchanged(opening, drop=OpenRollout.close)
 
     async def _unchanged(self, read: Callable[..., T], *args: Any, drop: Callable[[T], object] = bool) -> T:
-        """What `read` finds when nothing is recorded meanwhile; what it has found otherwise is dropped."""
+        """The result of `read` while nothing is recorded. A result that came too late is passed to `drop`."""
         for _ in range(4):
             written = self._written
             found = await self._in_thread(read, *args)
             if written == self._written:
                 return found
             drop(found)
-        return read(*args)  # a turn that writes all the time: rather hold it up than miss a line
+        return read(*args)  # a turn writes all the time: block it rather than miss a line
 
     async def _reading(self, read: Callable[[OpenRollout], T]) -> T:
         rollout = await self._opened()
@@ -336,7 +336,7 @@ class Conversation:
 
 @frozen
 class _Batch:
-    """Entries, encoded: the lines, the response items among them, and the last `turn_context`."""
+    """Encoded entries: the lines, the response items among them, and the last `turn_context`."""
 
     lines: list[bytes]
     items: list[bytes]
@@ -360,7 +360,7 @@ class _Batch:
 
     @classmethod
     def joined(cls, batches: Sequence[_Batch]) -> _Batch:
-        """One behind the other."""
+        """The batches in one."""
         contexts = [batch.context for batch in batches if batch.context is not None]
         lines = [line for batch in batches for line in batch.lines]
         return cls(lines, [item for batch in batches for item in batch.items], contexts[-1] if contexts else None)
@@ -368,7 +368,7 @@ class _Batch:
 
 @frozen
 class _History:
-    """What the model is sent next, encoded; `unanswered` are the outputs in it that the file lacks."""
+    """The history, encoded. `unanswered` are the outputs in it that the file lacks."""
 
     summary: str | None
     items: list[bytes]
@@ -383,7 +383,7 @@ class _History:
 
 
 class _Kept:
-    """What a rollout in memory shows; each time it is asked, what has been added is read."""
+    """The shown turns of a rollout in memory. Each call reads the lines that are new."""
 
     def __init__(self, lines: list[bytes]) -> None:
         self._lines, self._read, self._replay = lines, 0, Replay()

@@ -1,4 +1,4 @@
-"""What a thread can be told and asked."""
+"""The messages that a thread handles."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Attach(Ask[ThreadStartResponse | ThreadResumeResponse | Streamed]):
-    """Subscribe. `params` are those of a resume, None for the thread's own start; answers with the loaded thread.
+    """Subscribe. `params` are those of a resume, None for the thread's own start. Answers with the loaded thread.
 
-    On the wire a thread without a turn cannot be resumed, as there is nothing on disk; `in_process` subscribers may join it.
-    `streamed` says that the asker can do with the turns beside the answer, to be read piece by piece.
+    Connections cannot resume a thread without a turn, as there is nothing on disk; `in_process` subscribers can.
+    `streamed`: the caller takes the turns beside the answer and reads them piece by piece.
     """
 
     subscriber: Subscriber
@@ -51,9 +51,9 @@ class Attach(Ask[ThreadStartResponse | ThreadResumeResponse | Streamed]):
 
 @frozen(kw_only=True)
 class Detach(Urgent, Ask[ThreadUnsubscribeStatus]):
-    """Unsubscribe; `lost` if the client did not say so but went away. The last one to leave closes the thread.
+    """Unsubscribe. `lost`: the client's connection was lost. The thread may end with its last subscriber.
 
-    `guest`: only if the subscriber has come as one.
+    `guest`: do so only if the subscriber is a guest.
     """
 
     subscriber: Subscriber
@@ -63,9 +63,9 @@ class Detach(Urgent, Ask[ThreadUnsubscribeStatus]):
 
 @frozen(kw_only=True)
 class Hold(Ask[None]):
-    """From the thread whose agent this one is, as `member` of its `family`: stay loaded until a `Release`.
+    """From the parent: be its agent, `member` of `family`, and stay loaded until a `Release`.
 
-    `guests` are subscribed beside the thread's own. `bounds` are the settings that say what an agent may do.
+    `guests` are subscribed too. `bounds` are the parent's settings that say what an agent may do.
     """
 
     family: Family
@@ -76,29 +76,29 @@ class Hold(Ask[None]):
 
 @frozen(kw_only=True)
 class Release(Urgent, Ask[None]):
-    """From the same: it is no agent any more, and its guests leave."""
+    """From the parent: be no agent any more. The guests are unsubscribed."""
 
 
 @frozen(kw_only=True)
 class Welcome(Ask[None]):
-    """From the same: one more guest."""
+    """From the parent: subscribe one more guest."""
 
     guest: Subscriber
 
 
 @frozen(kw_only=True)
 class AgentRests(Urgent, Ask[None]):
-    """From an agent of this thread: it does nothing any more. `text`, if any, is what the model is told of it."""
+    """From an agent of this thread: it has no running turn any more. `text`, if any, is its report to the model."""
 
     text: str | None
 
 
 @frozen(kw_only=True)
 class StartTurn(Ask[Turn]):
-    """Start a turn, or join the one that runs; answers with the turn that takes the input.
+    """Start a turn, or join the running one. Answers with the turn that takes the input.
 
-    `bounds`, from a thread whose agent this one is, are as in `Hold`; a turn with others is not joined. `watch` is the
-    interest of a caller on the same trio thread.
+    `bounds`, from the parent, are as in `Hold`; a running turn with other bounds is not joined. `watch`: a caller on the
+    same trio thread waits for the turn's end.
     """
 
     params: TurnStartParams
@@ -108,7 +108,7 @@ class StartTurn(Ask[Turn]):
 
 @frozen(kw_only=True)
 class SteerTurn(Ask[str]):
-    """Add input to the running turn, which must be `expected_turn_id`; answers with its id."""
+    """Add input to the running turn, which must be `expected_turn_id`. Answers with its id."""
 
     content: Sequence[UserInput]
     expected_turn_id: str
@@ -116,21 +116,21 @@ class SteerTurn(Ask[str]):
 
 @frozen(kw_only=True)
 class InterruptTurn(Urgent, Ask[None]):
-    """End the running turn, which must be `turn_id`; answers before the turn has ended."""
+    """Interrupt the running turn, which must be `turn_id`. Answers before the turn has ended."""
 
     turn_id: str
 
 
 @frozen(kw_only=True)
 class AskServers(Ask[Any]):
-    """Have `work` done with the thread's MCP servers, beside whatever else it does; `work` may raise RpcError."""
+    """Answer with the result of `work` on the thread's MCP servers, beside its other messages. `work` may raise RpcError."""
 
     work: Callable[[McpServers], Awaitable[object]]
 
 
 @frozen(kw_only=True)
 class ReadThread(Ask[Thread | Streamed]):
-    """Describe the thread; `streamed` as in `Attach`."""
+    """Answer with the thread. `streamed` as in `Attach`."""
 
     include_turns: bool = False
     streamed: bool = False
@@ -138,16 +138,16 @@ class ReadThread(Ask[Thread | Streamed]):
 
 @frozen(kw_only=True)
 class TakeSnapshot(Ask[Snapshot]):
-    """The turns as they are now, for the method `method`; the snapshot is the asker's to close."""
+    """Answer with the turns as they are now, for the method `method`. The caller closes the snapshot."""
 
     method: str
 
 
 @frozen(kw_only=True)
 class Compact(Ask[None]):
-    """Replace the history by a summary, in a turn of its own, `turn_id`; it begins when no other runs, the answer comes now.
+    """Replace the history by a summary, in a turn of its own, `turn_id`. It starts when no other turn runs.
 
-    `watch` as in `StartTurn`.
+    Answers at once. `watch` as in `StartTurn`.
     """
 
     turn_id: str
@@ -156,7 +156,7 @@ class Compact(Ask[None]):
 
 @frozen(kw_only=True)
 class Review(Ask[Turn]):
-    """Have a review made, in a turn of its own, `turn_id`; it begins when no other runs, the answer comes now."""
+    """Make a review, in a turn of its own, `turn_id`. It starts when no other turn runs. Answers at once."""
 
     turn_id: str
     target: ReviewTarget
@@ -164,28 +164,28 @@ class Review(Ask[Turn]):
 
 @frozen(kw_only=True)
 class SetName(Ask[None]):
-    """Name the thread. `name` is trimmed and not empty."""
+    """Set the thread's name. `name` is trimmed and not empty."""
 
     name: str
 
 
 @frozen(kw_only=True)
 class UpdateMetadata(Ask[Thread]):
-    """Change what is recorded of the repository; answers with the thread."""
+    """Change the recorded state of the repository. Answers with the thread."""
 
     git: ThreadMetadataGitInfoUpdateParams
 
 
 @frozen(kw_only=True)
 class SetMemoryMode(Ask[None]):
-    """Whether memories may be made from the thread."""
+    """Set whether memories may be made from the thread."""
 
     mode: ThreadMemoryMode
 
 
 @frozen(kw_only=True)
 class RollBack(Ask[Thread | Streamed]):
-    """Take back the last `count` turns (all, if there are fewer); answers with the thread and its remaining turns.
+    """Remove the last `count` turns (all, if there are fewer) from the history. Answers with the thread and the other turns.
 
     `streamed` as in `Attach`.
     """
@@ -196,35 +196,35 @@ class RollBack(Ask[Thread | Streamed]):
 
 @frozen(kw_only=True)
 class InjectItems(Ask[None]):
-    """Add response items to what the model sees. They have been checked."""
+    """Add response items to the history. They are checked already."""
 
     items: Sequence[Mapping[str, Any]]
 
 
 @frozen(kw_only=True)
 class CountElicitation(Ask[ThreadElicitationResponse]):
-    """One question to the user outside the server more (1) or less (-1)."""
+    """Adjust the out-of-band elicitation count by `step`, 1 or -1."""
 
     step: int
 
 
 @frozen(kw_only=True)
 class UpdateSettings(Ask[None]):
-    """Change the settings for the turns that follow; a running one keeps its own."""
+    """Change the settings of later turns. A running turn keeps its own."""
 
     params: ThreadSettingsUpdateParams
 
 
 @frozen(kw_only=True)
 class RevertTurns(Ask["tuple[Thread, str | None]"]):
-    """Take back a turn and what follows, interrupting what runs; answers with the thread and the last turn left."""
+    """Remove a turn and all later ones, interrupting a running turn. Answers with the thread and the last turn left."""
 
     before_turn_id: str
 
 
 @frozen(kw_only=True)
 class RunScript(Ask[None]):
-    """Run a command of the user's own, in the turn that runs or in one of its own; answers before it has run."""
+    """Run a command of the user, in the running turn or in one of its own. Answers before it has run."""
 
     script: str
     timeout_ms: int | None = None
@@ -232,29 +232,29 @@ class RunScript(Ask[None]):
 
 @frozen(kw_only=True)
 class ListTerminals(Ask[list[Terminal]]):
-    """The commands that have outlived their calls."""
+    """Answer with the commands that have outlived their calls."""
 
 
 @frozen(kw_only=True)
 class EndTerminal(Urgent, Ask[bool]):
-    """End one of them; answers whether it ran."""
+    """End one of these commands. Answers whether it was running."""
 
     process_id: str
 
 
 @frozen(kw_only=True)
 class EndTerminals(Urgent, Ask[None]):
-    """End them all."""
+    """End all of these commands."""
 
 
 @frozen
 class Settle(Urgent):
-    """From something that outlived its turn: there are lines for the rollout."""
+    """From what has outlived its turn: there are lines for the rollout."""
 
 
 @frozen
 class TurnEnded(Urgent):
-    """From the turn's task: its record is closed."""
+    """From the turn's task: the turn's record is closed."""
 
     turn_id: str
 
@@ -268,4 +268,4 @@ class LeaveNow(Urgent):
 
 @frozen
 class StopThread(Urgent):
-    """From the registry: interrupt what runs, close the record, end."""
+    """From the registry: interrupt the running turn, close its record, end."""

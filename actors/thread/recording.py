@@ -1,4 +1,4 @@
-"""What a thread writes outside of its turns' own records: lines of its rollout, and what is kept beside it of a turn."""
+"""What a thread writes outside of its turns' records: lines of its rollout, and what is kept beside it of a turn."""
 
 from __future__ import annotations
 
@@ -104,5 +104,5 @@ class Recording:
                 await kept.wait()
         if waiting.cancelled_caught:
             log.warning(
-                "thread %s is closed before the end of a turn is kept: clients are not notified", self._thread.thread_id
+                "thread %s ends before the end of a turn is stored: clients are not notified of it", self._thread.thread_id
             )

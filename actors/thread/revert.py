@@ -1,4 +1,4 @@
-"""Taking back a turn and all that follow it."""
+"""Reverting a thread: removing a turn and all later ones from its history."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ async def revert_turns(thread: ThreadCore, turns: TurnQueue, message: RevertTurn
 
 
 async def revert(thread: ThreadCore, before_turn_id: str) -> str | None:
-    """End the history before a turn; returns the id of the last turn left. No turn may be running.
+    """End the history before a turn. Returns the id of the last turn left. No turn may be running.
 
-    The rollout is only added to: a `thread_rolled_back` line, which Codex understands too. A paginated history goes on in a
-    new file that refers to this one. Raises RpcError.
+    The rollout only grows, by a `thread_rolled_back` line, which Codex reads too. A paginated history continues in a new
+    file that refers to this one. Raises RpcError.
     """
     conversation, id = thread.state.conversation, thread.thread_id
     if thread.state.ephemeral or conversation.journal is None:
@@ -66,7 +66,7 @@ async def revert(thread: ThreadCore, before_turn_id: str) -> str | None:
 
 
 async def _begin_segment(thread: ThreadCore, before_turn_id: str | None) -> None:
-    """Have the thread go on in a new file, with the settings that it has now."""
+    """Continue the thread in a new file, with its present settings."""
     state, id = thread.state, thread.thread_id
     conversation = state.conversation
     assert conversation.path is not None
@@ -89,7 +89,7 @@ async def _begin_segment(thread: ThreadCore, before_turn_id: str | None) -> None
         raise invalid_request(f"thread {id} already has an active writer: {error.holder}") from error
     except OSError as error:
         raise internal_error(f"thread {id} could not be reverted: {error}") from error
-    state.created_at = int(now.timestamp())  # as whoever reads the new file will say
+    state.created_at = int(now.timestamp())  # as the new file says
 
 
 async def _keep_read_state(thread: ThreadCore, left: list[str]) -> None:
@@ -97,6 +97,6 @@ async def _keep_read_state(thread: ThreadCore, left: list[str]) -> None:
     try:
         state = await services.state.change(lambda db: turns_taken_back(db, id, left))
     except StateUnavailable as error:
-        log.warning("that turns of thread %s were taken back is not kept with its read state: %s", id, error)
+        log.warning("thread %s was reverted, but its read state could not be updated: %s", id, error)
     else:
         services.audience.announce(ThreadReadStateChangedNotification(id, state))

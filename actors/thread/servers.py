@@ -1,4 +1,4 @@
-"""The MCP servers of a thread, joined to it: what they see of it and of its turns, and what turns and clients see of them."""
+"""The MCP servers of a thread: what they see of it and of its turns, and what turns and clients see of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class ThreadServers:
-    """The servers that one thread uses; most threads have none, and then nothing of MCP is even imported."""
+    """The servers that one thread uses. Most threads have none, and then nothing of MCP is imported."""
 
     def __init__(self, thread: ThreadCore, membership: Membership) -> None:
         self._thread = thread
@@ -47,7 +47,7 @@ class ThreadServers:
         self._held: list[object] | None = []
 
     async def open(self) -> None:
-        """Start what is configured. Raises RpcError if a server that the thread cannot do without does not start."""
+        """Start the configured servers. Raises RpcError if a required one does not start."""
         configs = self._thread.state.config.mcp_servers()
         if not configs:
             return
@@ -60,32 +60,32 @@ class ThreadServers:
 
     @property
     def running(self) -> McpServers | None:
-        """The servers themselves; None where none has been needed."""
+        """The servers themselves; None if none has been needed."""
         return self._servers
 
     def _parents(self) -> McpServers | None:
-        """Those of the thread that has this one as its agent, and that stays for as long as this one works."""
+        """The servers of the parent, which stays loaded while this thread works."""
         membership, opening = self._membership, self._thread.opening
         if membership.held:
             parent = membership.parent_id
         elif self._thread.life.state is ThreadState.COLD and isinstance(opening, AgentThread | FromRollout):
-            parent = opening.parent_id  # who is about to hold it
+            parent = opening.parent_id  # it is about to hold this thread
         else:
             parent = None
         return None if parent is None else self._thread.supervisor.servers(parent)
 
     def announce(self) -> None:
-        """The thread's first subscriber has its answer: tell what the servers did so far, and from now on at once."""
+        """The thread's first subscriber has its answer: emit the notifications that were held, and later ones at once."""
         held, self._held = self._held, None
         for notification in held or ():
             self._thread.emit(notification)
 
     def reload(self) -> None:
-        """The next turn uses what is configured then."""
+        """Have the next turn use the servers that are configured then."""
         self._stale = True
 
     async def ready(self) -> None:
-        """Before a turn asks the model: bring the servers in line with the configuration, and wait until none is starting."""
+        """Before a turn asks the model: reload the configuration if need be, and wait until no server is starting."""
         if self._stale:
             self._stale = False
             await self._reload()
@@ -101,7 +101,7 @@ class ThreadServers:
                 abandon_on_cancel=True,
             )
         except (ConfigError, OSError) as error:
-            thread.emit(WarningNotification(thread.thread_id, f"The MCP servers stay as they were: {error}"))
+            thread.emit(WarningNotification(thread.thread_id, f"The MCP servers were not reloaded: {error}"))
             return
         configs = config.mcp_servers()
         if configs or self._servers is not None:
@@ -110,7 +110,7 @@ class ThreadServers:
     # -- for turns
 
     def functions(self) -> list[Tool]:
-        """The functions for resources, where there are servers."""
+        """The functions for resources, if there are servers."""
         if self._servers is None:
             return []
         from spindle.actors.tools.mcp.tools import functions
@@ -191,7 +191,7 @@ class ThreadServers:
     async def _loaded(self) -> McpServers:
         if self._servers is None:
             await trio.to_thread.run_sync(_load)
-        if self._servers is None:  # nobody else was quicker
+        if self._servers is None:  # no other task was quicker
             from spindle.actors.tools.mcp.opening import client_info
             from spindle.actors.tools.mcp.servers import McpServers
 
@@ -209,7 +209,7 @@ def _load() -> None:
 
 
 def _overrides(config: Config) -> dict[str, Any]:
-    """What the request that loaded the thread overrides."""
+    """The overrides of the request that loaded the thread."""
     flags = [layer.config for layer in config.layers if layer.source["type"] == "sessionFlags"]
     return dict(flags[0]) if flags else {}
 
@@ -226,7 +226,7 @@ class _Function:
     _parallel: bool
 
     def exclusive(self, call: Call) -> bool:
-        """A server may have a state that the order of calls matters to."""
+        """A server may have state, so that the order of calls matters."""
         return not self._parallel
 
     def aborted(self, seconds: float) -> str:
@@ -236,7 +236,7 @@ class _Function:
         return aborted(seconds) if self.namespace is None else aborted_output(seconds)
 
     def use(self, call: Call) -> Use | None:
-        """See Hooked. The functions for resources are not told of."""
+        """See Hooked. Hooks do not see the functions for resources."""
         if self.namespace is None:
             return None
         try:
@@ -246,7 +246,7 @@ class _Function:
         return Use(id=call.id, tool=f"{self.namespace}{self.name}", input=arguments)
 
     async def run(self, call: Call, host: ToolHost) -> Output:
-        """Make the call; failures are told, not raised."""
+        """Make the call. A failure is the output, not an exception."""
         return await self._run(call, _Turn(host, self._home, call, self.use(call)))
 
 
@@ -295,7 +295,7 @@ class _Turn:
         try:
             await trio.to_thread.run_sync(approve_tool, self._home.config_file, server, tool)
         except (ConfigError, OSError) as error:
-            text = f"`{tool}` of MCP server `{server}` is allowed for this thread only: {error}"
+            text = f"`{tool}` of MCP server `{server}` is allowed only until this thread ends: {error}"
             self._host.emit(WarningNotification(self._host.thread_id, text))
 
 

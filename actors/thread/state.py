@@ -1,4 +1,4 @@
-"""A thread's state as it begins its life in memory, and what every way of coming to it shares."""
+"""A thread's state in memory, and what all ways of loading a thread share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from spindle.storage.skills import Skill, may_use
 
 @define(eq=False)
 class OpenedThread:
-    """A thread's state as it begins its life in memory. Times are Unix seconds."""
+    """A thread's state in memory. Times are Unix seconds."""
 
     settings: Settings
     config: Config
@@ -53,46 +53,46 @@ class OpenedThread:
     ephemeral: bool = False
     raw_events: bool = False
     skills: Sequence[Skill] = ()
-    """Those that the model is told of."""
+    """Those that the model is offered."""
     read_within: Bounds | None = None
-    """Under which `guidance` and `skills` were found to be readable."""
+    """The sandbox settings under which `guidance` and `skills` were read."""
     dynamic_tools: Sequence[DynamicToolSpec] = ()
     functions: Sequence[Tool] = ()
-    """Tools that the application has which the runtime is embedded in."""
+    """Tools of the application that embeds the runtime."""
     turns: Snapshot | None = None
-    """The turns as the rollout had them when it was opened, for whoever it was opened for; to be closed."""
+    """The turns as the rollout had them when it was opened, for the first caller, who closes them."""
     git_set: dict[str, str | None] = field(factory=lambda: dict[str, str | None]())
-    """What a client has set of `git` before the rollout was made."""
+    """The members of `git` that a client has set before there is a rollout."""
     elicitations: int = 0
-    """Questions that clients are putting to the user outside the server."""
+    """The out-of-band elicitation count."""
     hooks: HookConfig = field(default=Factory(lambda self: hook_config(self.config), takes_self=True))
-    """Read where the thread is opened, in a worker thread, and kept as long as it is loaded."""
+    """Read when the thread is loaded, in a worker thread, and kept until it ends."""
     warnings: Sequence[str] = ()
-    """What the first subscriber is to know of the settings."""
+    """Warnings about the settings, for the first subscriber."""
     notes: Sequence[Note] = ()
-    """Those settings without effect that clients have not been notified of when they connected."""
+    """Settings without effect that clients were not notified of when they connected."""
     begun: bool = False
-    """Whether hooks have been told that the thread begins."""
+    """Whether the SessionStart hooks have run."""
     new_developer_instructions: str | None = None
-    """Developer instructions that came with a resume and that the model has yet to be told."""
+    """Developer instructions that came with a resume and that are not in the history yet."""
 
     @property
     def tells_of_files(self) -> bool:
-        """Whether the model is told anything of files that a project brings."""
+        """Whether the model is shown AGENTS.md files or skills of a project."""
         return bool(self.guidance.project) or any(skill.scope == "repo" for skill in self.skills)
 
 
 def open_state(
     services: Services, config: Config, settings: Settings, conversation: Conversation, client: Client, at: int
 ) -> OpenedThread:
-    """The state of a thread that began `at` that second, with what applies in its directory. Blocks on the disk.
+    """The state of a thread that began at the second `at`, with what applies in its directory. Blocks on the disk.
 
-    Every thread comes this way, so this is where settings are held to what is allowed.
+    All ways of loading come through here, so here the settings are limited to what the requirements allow.
     """
     settings, fallen = held(settings, config.requirements)
     readable = readable_files(services.home, settings)
     guidance = guidance_of(services, config, settings.cwd, readable)
-    unread = [f"{path} is left out of what the model is told: the sandbox does not let it be read" for path in guidance.hidden]
+    unread = [f"{path} is not shown to the model: the sandbox does not allow reading it" for path in guidance.hidden]
     asked = settings.approvals_reviewer
     unserved = () if asked == config.approvals_reviewer else reviewer_warnings(asked)  # that of the file has a note
     hooks = hook_config(config)
@@ -116,9 +116,9 @@ def open_state(
 
 
 def configure(services: Services, cwd: str | None, overrides: Mapping[str, Any] | None) -> Config:
-    """The configuration for a directory (relative ones are taken from the server's), with a request's overrides in it.
+    """The configuration for a directory, with a request's overrides. A relative directory is taken from the server's.
 
-    Raises RpcError for a directory that cannot be, ConfigError, also where something in force is not supported.
+    Raises RpcError for an invalid directory, ConfigError for an invalid or unsupported setting.
     """
     config = services.config.load(Path(absolute(services.cwd, cwd or "")), list((overrides or {}).items()))
     config.check()
@@ -138,7 +138,7 @@ def guidance_of(services: Services, config: Config, cwd: str, readable: Readable
 
 
 def skills_of(services: Services, config: Config, cwd: str, readable: Readable | None = None) -> Sequence[Skill]:
-    """The skills for a directory that the model is told of; none where `skills.include_instructions` is off."""
+    """The skills for a directory that the model is offered; none if `skills.include_instructions` is off."""
     if config.table("skills").get("include_instructions") is False:
         return ()
     return [skill for skill in services.skills.enabled(cwd, config.raw) if may_use(skill, readable)]
@@ -161,7 +161,7 @@ def session_meta(
 
 
 async def save_history(services: Services, conversation: Conversation, history: Sequence[Mapping[str, Any]]) -> None:
-    """Let a new rollout begin with response items. Raises WriterBusy, JournalError, OSError; there is no file then."""
+    """Create the rollout with response items in it. Raises WriterBusy, JournalError, OSError; no file is left then."""
     await conversation.begin()
     try:
         conversation.record([records.response_item(dict(item)) for item in history])
@@ -169,7 +169,7 @@ async def save_history(services: Services, conversation: Conversation, history: 
             await services.flusher.sync(conversation.journal)
     except JournalError:
         if conversation.path is not None:
-            conversation.path.unlink(missing_ok=True)  # nobody has been told of it
+            conversation.path.unlink(missing_ok=True)  # no client knows of it
         raise
     finally:
         conversation.end()

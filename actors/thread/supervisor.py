@@ -1,4 +1,4 @@
-"""What a thread asks of the registry."""
+"""What threads need of the registry."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
 
 
 class Supervisor(Protocol):
-    """The registry, as threads see it. None of these waits."""
+    """The registry, as threads see it. No method waits."""
 
     def loaded(self, thread_id: str, generation: int) -> None:
         """The thread is loaded."""
 
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
-        """May the thread, which has seen `seen` messages, leave? If so it is told to stop."""
+        """Ask for leave. If the thread's mailbox has accepted no more than `seen` messages, the thread is told to stop."""
 
     def turn_ended(self, turn: EndedTurn) -> trio.Event:
-        """A turn is ending: what is to be kept of it is kept, and told, when the event is set."""
+        """Keep beside the rollout what is to be kept of a turn. The event is set when that is kept and notified."""
         ...
 
     def start(self, opening: Opening, message: Attach | Hold) -> str:
-        """Start another thread, with `message` first in its mailbox; returns its id."""
+        """Start another thread, with `message` first in its mailbox. Returns its id."""
         ...
 
     def hold(self, thread_id: str, message: Hold, opening: Opening) -> None:
-        """Bring `message` to another thread, loading it if it is not."""
+        """Post `message` to another thread, which is loaded if it is not."""
 
     def tell(self, thread_id: str, message: Ask[Any]) -> None:
-        """Bring `message` to another thread; it is refused if that is not loaded."""
+        """Post `message` to another thread. It is refused if that thread is not loaded."""
 
     def end(self, thread_id: str) -> None:
-        """End another thread, whatever it is doing."""
+        """End another thread. A running turn of it is interrupted."""
 
     def servers(self, thread_id: str) -> McpServers | None:
-        """The MCP servers of another thread; None where it has none, or is not loaded."""
+        """The MCP servers of another thread; None if it has none or is not loaded."""
         ...
 
     def turn_id(self, thread_id: str) -> str | None:
-        """The id of the turn that is running in another thread, if one is."""
+        """The id of the running turn of another thread; None without one."""
         ...

@@ -155,7 +155,7 @@ def _shells(
 
 
 def _no_files(host: ToolHost) -> Confinement | None:
-    raise ProfileError("there is no environment to read files in")
+    raise ProfileError("the thread has no environment, so no file can be read")
 
 
 def web_search(config: Config, *, unconfined: bool) -> Sequence[Mapping[str, Any]]:

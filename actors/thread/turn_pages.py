@@ -1,7 +1,7 @@
 """Pages of a thread's turns and items, and the cursors between them. Reading a page blocks: use a worker thread.
 
-A cursor is JSON, as the reference's are: {"turnId", "includeAnchor"} for turns, and for items with "itemId" (null: behind
-the turn's last). "at" is the turn's number, which tells turns apart that share an id.
+A cursor is JSON, as in Codex: {"turnId", "includeAnchor"} for turns, and for items with "itemId" (null: behind the turn's
+last item). "at" is the turn's number: two turns may have the same id.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ANCHOR_GONE = "invalid cursor: anchor {} is no longer present"
 
 @frozen
 class _Anchor:
-    """`turn` is the turn's number; `item` an item's id in it, None for the end of it."""
+    """`turn` is the turn's number, `item` the id of an item in it, or None for the turn's end."""
 
     turn: int
     item: str | None
@@ -65,7 +65,7 @@ def _cursor(snapshot: Snapshot, turn: int, included: bool, **item: str | None) -
 
 
 def end_cursors(snapshot: Snapshot) -> tuple[str | None, str | None]:
-    """Where to begin paging backwards: through turns, and through items. None while there is no turn."""
+    """(the cursor to page backwards through turns, the same through items); None without a turn"""
     if not snapshot.ids:
         return None, None
     last = len(snapshot.ids) - 1
@@ -94,7 +94,7 @@ def turns_page(snapshot: Snapshot, params: ThreadTurnsListParams) -> ThreadTurns
 
 
 def _viewed(turn: Body, view: str) -> Body:
-    """A turn with all its items, none, or the first thing the user said and the last the agent did."""
+    """A turn with all items, without items, or with the first message of the user and the last of the agent."""
     items: list[Body] = turn["items"]
     if view == "notLoaded":
         items = []
@@ -106,7 +106,7 @@ def _viewed(turn: Body, view: str) -> Body:
 
 
 def items_page(snapshot: Snapshot, params: ThreadItemsListParams) -> ThreadItemsListResponse:
-    """thread/items/list: ascending unless asked otherwise; of one turn if it is named. Raises as `turns_page`."""
+    """thread/items/list: ascending by default, of one turn if `turn_id` is given. Raises as `turns_page`."""
     limit, descending = _page_size(params.limit), params.sort_direction == "desc"
     turns = range(len(snapshot.ids))
     if params.turn_id is not None:
@@ -157,7 +157,7 @@ _NO_ITEM = "cursor.itemId does not identify an item in the requested history sco
 
 
 def _items(snapshot: Snapshot, turns: range, anchor: _Anchor | None, descending: bool) -> Iterator[tuple[int, Body]]:
-    """The items of the turns in their order, from the anchor on; each turn is read when it is come to."""
+    """The items of the turns in their order, from the anchor on. Each turn is read when its items are needed."""
     for number in turns:
         (turn,) = snapshot.read(_only(number))
         items: list[Body] = turn["items"]

@@ -1,4 +1,4 @@
-"""What a thread has used, from the form rollouts have it in to the one clients are told."""
+"""A thread's token usage: from the form of rollouts to the notification for clients."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _COUNTS: Final = ("input_tokens", "cached_input_tokens", "output_tokens", "reaso
 
 
 def sound(info: dict[str, Any]) -> dict[str, Any]:
-    """A rollout's `token_count` info, whoever wrote it: counts are within bounds, and 0 where they are none."""
+    """A rollout's `token_count` info, checked: counts are within bounds, and 0 where there is no valid one."""
     totals = {name: mapping(info.get(name)) for name in ("total_token_usage", "last_token_usage")}
     return {
-        **{name: {part: count(told.get(part)) or 0 for part in _COUNTS} for name, told in totals.items()},
+        **{name: {part: count(counts.get(part)) or 0 for part in _COUNTS} for name, counts in totals.items()},
         "model_context_window": count(info.get("model_context_window")),
     }
 
 
 def token_usage(thread_id: str, turn_id: str, info: dict[str, Any]) -> ThreadTokenUsageUpdatedNotification:
-    """The notification of a `token_count` info that is sound."""
+    """The notification of a `token_count` info that `sound` has checked."""
     return ThreadTokenUsageUpdatedNotification(
         thread_id,
         turn_id,
@@ -37,5 +37,5 @@ def token_usage(thread_id: str, turn_id: str, info: dict[str, Any]) -> ThreadTok
     )
 
 
-def _breakdown(told: dict[str, int]) -> TokenUsageBreakdown:
-    return TokenUsageBreakdown(**{part: told.get(part, 0) for part in _COUNTS})
+def _breakdown(counts: dict[str, int]) -> TokenUsageBreakdown:
+    return TokenUsageBreakdown(**{part: counts.get(part, 0) for part in _COUNTS})

@@ -1,4 +1,4 @@
-"""What clients see of a loaded thread: itself, its turns as they are now, and the answer to whoever starts or resumes it."""
+"""A loaded thread as clients see it: its description, its turns, and the answers to a start and a resume."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
 
 
 async def kept(thread: ThreadCore) -> tuple[Placements, StoredGoal | None]:
-    """What is kept about the thread beside its rollout: its section, its goal."""
+    """What is kept beside the thread's rollout: its section and its goal."""
     id = thread.thread_id
     return await thread.services.state.read_or(lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None))
 
 
 async def turns_now(thread: ThreadCore, *, whole: bool = False) -> Snapshot:
-    """All turns; the running one with what has been streamed of its next message, under the id its deltas carry.
+    """All turns. The running one has what is streamed so far of its next message, with the item id of the deltas.
 
-    `whole`: all of them are going to be read.
+    `whole`: all of them will be read.
     """
     live = thread.turn
     snapshot = await thread.state.conversation.snapshot(live.id if live else None, whole=whole)
@@ -79,7 +79,7 @@ async def built(snapshot: Snapshot) -> list[Turn]:
 async def first_page(
     thread: ThreadCore, params: ThreadResumeParams, snapshot: Snapshot
 ) -> ThreadTurnsListResponse | None:
-    """The page of turns that a resume asks for."""
+    """The page of turns that a resume asks for; None without one."""
     if (asked := params.initial_turns_page) is None:
         return None
     page = ThreadTurnsListParams(thread.thread_id, None, asked.limit, asked.sort_direction, asked.items_view)
@@ -87,14 +87,14 @@ async def first_page(
 
 
 def started(thread: ThreadCore, shown: Thread) -> ThreadStartResponse:
-    """The answer to whoever starts or forks the thread."""
+    """The answer to a start or a fork of the thread."""
     return ThreadStartResponse(**_loaded(thread, shown))
 
 
 def resumed(
     thread: ThreadCore, shown: Thread, snapshot: Snapshot, page: ThreadTurnsListResponse | None
 ) -> ThreadResumeResponse:
-    """The answer to whoever resumes it."""
+    """The answer to a resume."""
     turns_cursor, items_cursor = end_cursors(snapshot)
     return ThreadResumeResponse(
         **_loaded(thread, shown),
@@ -124,7 +124,7 @@ def _loaded(thread: ThreadCore, shown: Thread) -> dict[str, Any]:
 
 
 async def read(thread: ThreadCore, message: ReadThread) -> None:
-    """thread/read of a loaded thread."""
+    """Answer a thread/read."""
     where, _ = await kept(thread)
     if not message.include_turns:
         message.reply.resolve(where.show(describe(thread)))
@@ -134,7 +134,7 @@ async def read(thread: ThreadCore, message: ReadThread) -> None:
 
 
 async def with_turns(shown: Thread, snapshot: Snapshot, *, streamed: bool) -> Thread | Streamed:
-    """The thread with its turns, which are read while the answer is written if it is `streamed`. Takes over the snapshot."""
+    """The thread with its turns. `streamed`: they are read while the answer is written. The snapshot is closed in the end."""
     if streamed:
         return Streamed(shown, snapshot)
     try:
@@ -144,12 +144,12 @@ async def with_turns(shown: Thread, snapshot: Snapshot, *, streamed: bool) -> Th
 
 
 async def take_snapshot(thread: ThreadCore, message: TakeSnapshot) -> None:
-    """The turns, for a page of them."""
+    """Answer with the turns, for a page of them."""
     message.reply.resolve(await _on_disk(thread, message.method))
 
 
 async def _on_disk(thread: ThreadCore, method: str, *, whole: bool = False) -> Snapshot:
-    """The turns, for a method that needs them to be on disk."""
+    """The turns, for a method that needs a rollout. Raises RpcError without one."""
     if thread.state.ephemeral:
         raise invalid_request(f"ephemeral threads do not support {method}")
     if not thread.state.conversation.stored:

@@ -1,4 +1,4 @@
-"""A conversation that is taken up from a rollout: what it reads, and when."""
+"""A conversation that continues from a rollout: what it reads, and when."""
 
 import threading
 
@@ -80,7 +80,7 @@ async def test_what_is_recorded_before_the_history_is_read_is_in_it_once(stored)
     assert said(conversation) == ["one", "injected", "two"]
 
 
-async def test_a_history_that_another_program_went_on_with_is_read_anew(stored):
+async def test_a_history_that_another_program_continued_is_reloaded(stored):
     conversation = stored(*turn("t1", "one"))
     await conversation.begin()
     conversation.end()
@@ -92,7 +92,7 @@ async def test_a_history_that_another_program_went_on_with_is_read_anew(stored):
     assert conversation.last_context == {"turn_id": "t2", "cwd": "/t2"}
 
 
-async def test_a_call_that_a_crash_left_open_is_answered_in_the_file_when_the_history_is_read(stored):
+async def test_a_call_that_a_crash_left_open_gets_an_output_when_the_history_is_read(stored):
     conversation = stored(*turn("t1", "one", CALL, end=False))
     assert conversation.cut_off_turn == "t1"
     before = conversation.path.read_bytes()
@@ -106,7 +106,7 @@ async def test_a_call_that_a_crash_left_open_is_answered_in_the_file_when_the_hi
     assert orjson.loads(conversation.items[-1]) == added
 
 
-async def test_the_model_gets_of_a_long_output_its_ends(stored):
+async def test_the_model_gets_both_ends_of_a_long_output(stored):
     output = "".join(f"{number:07d}\n" for number in range(20_000))
     answer = ("response_item", {"type": "function_call_output", "call_id": "c", "output": output})
     conversation = stored(*turn("t1", "one", CALL, answer))
@@ -128,7 +128,7 @@ async def test_a_snapshot_does_not_see_what_comes_after_it(stored):
     assert (await conversation.snapshot(None)).ids == ["t1", "t2"]
 
 
-async def test_a_rollout_that_is_gone_leaves_the_conversation_closed(stored):
+async def test_a_missing_rollout_leaves_the_conversation_closed(stored):
     conversation = stored(*turn("t1", "one"))
     conversation.path.unlink()
     for _ in range(2):
@@ -166,7 +166,7 @@ def in_file(conversation):
     return [payload["content"][0]["text"][:5] for payload in lines]
 
 
-async def test_what_is_recorded_while_something_large_is_kept_comes_behind_it(stored, slowly):
+async def test_entries_recorded_while_a_large_one_is_written_come_behind_it(stored, slowly):
     conversation = stored(*turn("t1", "one"))
     await conversation.begin()
     async with trio.open_nursery() as nursery:
@@ -184,7 +184,7 @@ async def test_what_is_recorded_while_something_large_is_kept_comes_behind_it(st
     assert not conversation.journal.is_open
 
 
-async def test_a_rollout_is_opened_again_when_what_is_large_is_written(stored, slowly):
+async def test_a_rollout_is_reopened_after_a_large_entry_is_written(stored, slowly):
     conversation = stored(*turn("t1", "one"))
     await conversation.begin()
     async with trio.open_nursery() as nursery:
@@ -199,7 +199,7 @@ async def test_a_rollout_is_opened_again_when_what_is_large_is_written(stored, s
     conversation.end()
 
 
-async def test_what_is_large_is_kept_whole_though_it_is_cancelled(stored, slowly):
+async def test_a_cancelled_large_entry_is_written_whole(stored, slowly):
     conversation = stored(*turn("t1", "one"))
     await conversation.begin()
     async with trio.open_nursery() as nursery:
@@ -214,7 +214,7 @@ async def test_what_is_large_is_kept_whole_though_it_is_cancelled(stored, slowly
     conversation.end()
 
 
-async def test_what_cannot_be_encoded_takes_nothing_with_it_that_is_recorded_meanwhile(stored, monkeypatch):
+async def test_an_entry_that_cannot_be_encoded_does_not_lose_others_recorded_meanwhile(stored, monkeypatch):
     conversation = stored(*turn("t1", "one"))
     await conversation.begin()
     dumps, failing = orjson.dumps, threading.Event()
@@ -242,7 +242,7 @@ async def refused(conversation, entries):
         await conversation.keep(entries)
 
 
-async def test_a_history_that_is_replaced_keeps_what_is_recorded_meanwhile(stored, slowly):
+async def test_a_replaced_history_keeps_entries_recorded_meanwhile(stored, slowly):
     conversation = stored(*turn("t1", "one"))
     await conversation.begin()
     summary = orjson.dumps(message("user", "summary"))

@@ -1,4 +1,4 @@
-"""How long a daemon on a socket waits for turns that do not end."""
+"""How long a daemon on a socket waits for running turns."""
 
 import signal
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ def busy():
     return SimpleNamespace(in_use=in_use, registry=registry, ending=False)
 
 
-async def test_turns_that_do_not_end_are_waited_for_so_long_and_no_longer(busy, tmp_path, autojump_clock, caplog):
+async def test_turns_that_do_not_end_are_waited_for_with_a_timeout(busy, tmp_path, autojump_clock, caplog):
     signals = EndSignals()
     signals.count = 1
     began = trio.current_time()
@@ -29,7 +29,7 @@ async def test_turns_that_do_not_end_are_waited_for_so_long_and_no_longer(busy, 
     assert "ending turns that still run after 60 seconds" in caplog.text
 
 
-async def test_a_second_signal_ends_the_waiting(busy, tmp_path, autojump_clock, caplog):
+async def test_a_second_signal_ends_the_wait(busy, tmp_path, autojump_clock, caplog):
     signals = EndSignals()
     signals.count = 2
     began = trio.current_time()
@@ -38,7 +38,7 @@ async def test_a_second_signal_ends_the_waiting(busy, tmp_path, autojump_clock, 
     assert not caplog.records
 
 
-def test_signals_are_counted_and_a_hangup_that_is_ignored_stays_so():
+def test_signals_are_counted_and_an_ignored_hangup_stays_ignored():
     before = {number: signal.getsignal(number) for number in CAUGHT}
     signals = EndSignals()
     try:

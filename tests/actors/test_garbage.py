@@ -1,4 +1,4 @@
-"""What has ended is freed by its counts: what a cancelled task has raised keeps nothing until the collector comes."""
+"""A cancelled task is freed at once: its exception keeps no frames until the garbage collector runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory whose files cannot be read, as on a mount that hangs, holds up neither cancellation nor a runtime's end."""
+"""Reads that hang, as on a broken mount, block neither cancellation nor the end of a runtime."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from spindle.storage.agents_md import Instructions
 
 
 class Hanging:
-    """Stands for a function that reads: it waits in its worker until the test is over."""
+    """Stands for a function that reads: it blocks its worker thread until the test is over."""
 
     def __init__(self, answer: object) -> None:
         self.begun, self.go_on, self.answer = trio.Event(), threading.Event(), answer

@@ -1,4 +1,4 @@
-"""Random runs of pipelining clients over a real home, recorded whole, and a judge of what was recorded.
+"""Random runs of pipelining clients over a real home, recorded whole, and checks of the record.
 
 Requests, answers, notifications and what was written and synced are one list, in the order they happened.
 """
@@ -28,11 +28,11 @@ BEYOND = {
     "thread/deleted",
     "thread/name/updated",
 }
-"""What is said of a stored thread, loaded or not."""
+"""Notifications about a stored thread, loaded or not."""
 
 
 MARKS = {"completed": b'"task_complete"', "interrupted": b'"turn_aborted"'}
-"""How the end of a turn is recorded. One that failed may have failed to be."""
+"""The records of a turn's end. For a failed turn there may be none."""
 
 
 @frozen
@@ -94,7 +94,7 @@ class Disk:
 
 
 def judge(history: list[Any]) -> list[str]:
-    """What was promised and not kept."""
+    """The promises that were broken."""
     return [*answers(history), *silence(history), *order(history), *saved(history)]
 
 
@@ -117,14 +117,14 @@ def answers(history: list[Any]) -> list[str]:
 
 
 def silence(history: list[Any]) -> list[str]:
-    """Nothing is said of a thread after its close but by a new incarnation, which begins with its status."""
+    """After its close a thread has no notifications, except those of a new incarnation, which begin with its status."""
     wrong: list[str] = []
     closed: set[tuple[int, str]] = set()
     for entry in history:
         if not isinstance(entry, Heard) or (method := entry.message.get("method")) is None or method in BEYOND:
             continue
         if method == "thread/goal/updated" and entry.message["params"].get("turnId") is None:
-            continue  # a client's doing
+            continue  # a client caused it
         key = entry.client, entry.message["params"].get("threadId")
         if method == "thread/closed":
             wrong += [f"{key} is closed twice"] if key in closed else []
@@ -177,7 +177,7 @@ def order(history: list[Any]) -> list[str]:
 
 
 def saved(history: list[Any]) -> list[str]:
-    """What was answered as saved was synced before: names, ended turns, moved files."""
+    """What was answered as saved was synced before that: names, ended turns, moved files."""
     wrong: list[str] = []
     asked = {(e.client, e.id): e for e in history if isinstance(e, Asked)}
     for at, entry in enumerate(history):
@@ -212,7 +212,7 @@ def _unmoved(before: list[Any], thread: str) -> list[str]:
     return [] if all(Synced(folder) in before[moves[-1] :] for folder in folders) else [f"the move of {thread} is not synced"]
 
 
-# -- the judge judged
+# -- tests of the checks
 
 
 def heard(method: str, **params: Any) -> Heard:
@@ -310,7 +310,7 @@ async def run(runtime: Any, program: list[tuple[str, int, int]], history: list[A
 
 @settings(max_examples=25, deadline=None)
 @given(operations)
-def test_what_is_recorded_of_random_runs_keeps_the_promises(program: list[tuple[str, int, int]]) -> None:
+def test_recorded_random_runs_keep_the_promises(program: list[tuple[str, int, int]]) -> None:
     history: list[Any] = []
 
     async def main() -> None:

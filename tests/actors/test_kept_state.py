@@ -1,4 +1,4 @@
-"""What threads leave beside their rollouts, settings between turns, turns taken back, and the end of whole threads."""
+"""What is stored beside rollouts, changes of settings between turns, reverts, and deletions."""
 
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from spindle.storage.threads.reverting import Revert, write_segment
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
-    """Turns wait for what is kept of them however slow the disk is."""
+    """Turns wait for what is stored of them, however slow the disk is."""
     monkeypatch.setattr(turn_task, "KEEPING", 60.0)
 
 
@@ -60,7 +60,7 @@ async def read_state(runtime, thread_id):
 # -- the ends of turns
 
 
-async def test_a_turn_that_has_ended_is_unread_before_the_thread_is_done_with_it(opened):
+async def test_an_ended_turn_is_unread_before_the_thread_has_handled_its_end(opened):
     async with opened() as runtime, runtime.start_thread() as thread:
         async with thread.turn("hi") as turn:
             heard = [event.METHOD async for event in turn]
@@ -69,7 +69,7 @@ async def test_a_turn_that_has_ended_is_unread_before_the_thread_is_done_with_it
         assert heard[-2:] == ["thread/readState/changed", "turn/completed"]
 
 
-async def test_an_interrupted_turn_is_nothing_to_be_read(opened, scripted):
+async def test_an_interrupted_turn_is_not_unread(opened, scripted):
     model = scripted(["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         with trio.CancelScope() as scope:
@@ -80,7 +80,7 @@ async def test_an_interrupted_turn_is_nothing_to_be_read(opened, scripted):
         assert (await read_state(runtime, thread.id)).first_unread is None
 
 
-async def test_an_active_goal_pays_for_turns_until_its_budget_ends_it(opened, scripted, witness):
+async def test_turns_are_charged_to_an_active_goal_until_its_budget_is_spent(opened, scripted, witness):
     async with opened(scripted(tokens=10)) as runtime:
         seen = witness(runtime)
         async with runtime.start_thread() as thread:
@@ -98,7 +98,7 @@ async def test_an_active_goal_pays_for_turns_until_its_budget_ends_it(opened, sc
         assert found.goal.tokens_used >= 1
 
 
-async def test_a_state_that_cannot_be_kept_is_nobody_s_trouble(opened, tmp_path):
+async def test_turns_work_where_the_state_cannot_be_stored(opened, tmp_path):
     (tmp_path / "home" / "spindle" / "state.sqlite").mkdir(parents=True)
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
@@ -110,7 +110,7 @@ async def test_a_state_that_cannot_be_kept_is_nobody_s_trouble(opened, tmp_path)
 # -- settings
 
 
-async def test_settings_are_in_force_from_the_next_turn_and_come_back(opened, recorded):
+async def test_settings_apply_from_the_next_turn_and_are_resumed(opened, recorded):
     sandbox = WorkspaceWritePolicy(writable_roots=("/w",), network_access=True, exclude_slash_tmp=True)
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
@@ -133,7 +133,7 @@ async def test_settings_are_in_force_from_the_next_turn_and_come_back(opened, re
         assert recorded(thread, "thread_settings_applied")[-1]["thread_settings"]["model"] == "other"
 
 
-async def test_what_changes_nothing_is_neither_told_nor_written(opened, recorded, actor):
+async def test_an_update_that_changes_nothing_is_neither_notified_nor_written(opened, recorded, actor):
     async with opened() as runtime, runtime.start_thread() as thread:
         await run(thread, "hi")
         before = actor(runtime, thread.id).core.state.settings
@@ -173,10 +173,10 @@ async def test_a_collaboration_mode_brings_its_model_and_follows_later_ones(open
             await update(runtime, thread.id, permissions="x")
 
 
-# -- taking back
+# -- reverts
 
 
-async def test_turns_are_taken_back_from_the_model_and_from_what_is_shown(opened, scripted):
+async def test_reverted_turns_are_neither_sent_nor_shown(opened, scripted):
     model = scripted()
     async with opened(model) as runtime:
         async with runtime.start_thread() as thread:
@@ -193,7 +193,7 @@ async def test_turns_are_taken_back_from_the_model_and_from_what_is_shown(opened
             assert list(thread.info.thread.turns) == []
 
 
-async def test_a_running_turn_is_interrupted_before_it_is_taken_back(opened, scripted, start_turn, actor):
+async def test_a_running_turn_is_interrupted_before_it_is_reverted(opened, scripted, start_turn, actor):
     model = scripted(["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         running = await start_turn(runtime, thread.id, "first")
@@ -204,7 +204,7 @@ async def test_a_running_turn_is_interrupted_before_it_is_taken_back(opened, scr
         assert (await run(thread, "second")).status == "completed"
 
 
-async def test_a_paginated_thread_goes_on_in_a_file_that_refers_to_the_one_before(opened, scripted):
+async def test_a_reverted_paginated_thread_continues_in_a_file_that_refers_to_the_last(opened, scripted):
     model = scripted()
     async with opened(model) as runtime:
         async with runtime.start_thread(history_mode="paginated") as thread:
@@ -217,7 +217,7 @@ async def test_a_paginated_thread_goes_on_in_a_file_that_refers_to_the_one_befor
             second = stored_at(runtime, thread)
             assert (shown.path, shown.preview) == (str(second), "one")
             assert second != first
-            assert first.stat().st_size > size  # the settings; nothing of it is cut away
+            assert first.stat().st_size > size  # the settings were appended; nothing is removed
             assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turns[0].id)
             await run(thread, "four")
             assert heard(model) == ["one", "four"]
@@ -240,7 +240,7 @@ def stored_at(runtime, thread):
 
 
 def heard(model):
-    """What the user said, as the model was sent it last."""
+    """The user's texts in the last request to the model."""
     return [text for text in model.heard[-1] if text in WORDS]
 
 
@@ -248,7 +248,7 @@ WORDS = ("one", "two", "three", "four", "five")
 
 
 def said(turns):
-    """What the user said in each."""
+    """The user's texts of each turn."""
     return [turn.items[0].content[0].text for turn in turns]
 
 
@@ -263,7 +263,7 @@ async def test_a_paginated_thread_that_another_program_reverted_is_not_reverted_
         assert stored_at(runtime, thread) == path
 
 
-async def test_a_loaded_thread_goes_on_where_another_program_has_reverted_it(opened, scripted, actor):
+async def test_a_loaded_thread_continues_where_another_program_has_reverted_it(opened, scripted, actor):
     model = scripted()
     async with opened(model) as runtime:
         async with runtime.start_thread(history_mode="paginated") as thread:
@@ -291,7 +291,7 @@ async def test_an_ephemeral_thread_cannot_be_reverted(opened):
 # -- the end
 
 
-async def test_a_deleted_thread_is_closed_and_nothing_of_it_is_left(opened, scripted, witness, start_turn, tmp_path):
+async def test_a_deleted_thread_is_closed_and_leaves_nothing(opened, scripted, witness, start_turn, tmp_path):
     model = scripted(["one", trio.Event()])
     async with opened(model) as runtime:
         seen = witness(runtime)

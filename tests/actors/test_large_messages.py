@@ -1,4 +1,4 @@
-"""Messages of clients that are large: worker threads decode and encode them, and none overtakes another."""
+"""Large messages of clients: worker threads decode and encode them, and they keep their order."""
 
 import threading
 
@@ -14,7 +14,7 @@ from spindle.rpc.protocol import envelope
 
 @pytest.fixture
 def elsewhere(monkeypatch):
-    """The lengths of what is read and written in another thread than trio's."""
+    """The lengths of what is read and written outside of the trio thread."""
     found, home = [], threading.current_thread()
     def noted(work, size):
         def wrapped(*args):
@@ -35,7 +35,7 @@ def elsewhere(monkeypatch):
     return found
 
 
-async def test_large_messages_keep_their_order_and_leave_the_trio_thread_alone(opened, scripted, talk, elsewhere):
+async def test_large_messages_keep_their_order_and_do_not_block_the_trio_thread(opened, scripted, talk, elsewhere):
     model = scripted()
     async with opened(model) as runtime:
         client = await talk(runtime)

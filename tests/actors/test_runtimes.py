@@ -1,4 +1,4 @@
-"""Threads that keep nothing, threads that several hold, and runtimes side by side."""
+"""Ephemeral threads, threads with several users, and several runtimes."""
 
 import pytest
 import trio
@@ -22,7 +22,7 @@ async def test_an_ephemeral_thread_leaves_nothing(opened, scripted, tmp_path):
     assert list(tmp_path.rglob("*.jsonl")) == []
 
 
-async def test_a_second_task_joins_a_thread_that_has_had_no_turn(opened, scripted):
+async def test_a_second_task_joins_a_thread_without_a_turn(opened, scripted):
     async with (
         opened(scripted(["hello"])) as runtime,
         runtime.start_thread() as one,
@@ -34,7 +34,7 @@ async def test_a_second_task_joins_a_thread_that_has_had_no_turn(opened, scripte
         assert "TurnStartedNotification" in seen
 
 
-async def test_a_turn_gives_out_nothing_of_the_turns_before_it(opened, scripted):
+async def test_a_turns_events_have_nothing_of_earlier_turns(opened, scripted):
     model = scripted(["first"], ["second"])
     async with opened(model) as runtime, runtime.start_thread() as one, runtime.resume_thread(one.id) as two:
         assert await one.run("a") == "first"

@@ -1,4 +1,4 @@
-"""Whatever is done to threads, in whatever order: what is listed, read and resumed is what a small model says.
+"""Random operations on threads: what is listed, read and resumed agrees with a small model.
 
 A real runtime over a real home, driven by the messages that a client sends. After each step the whole list is compared,
 on both sides of the archive; pagers that were begun earlier go on in between, while threads come and go under them.
@@ -87,7 +87,7 @@ class Known:
     loaded: bool = True
     forked_from: str | None = None
     asked: bool = False
-    """Whether anything was ever said in it: only then is it listed."""
+    """Whether it ever had a turn: only then is it listed."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -98,7 +98,7 @@ class Known:
 
 @define
 class Pager:
-    """A walk through the list that is under way. `owed` are the threads that have been there all the time."""
+    """A walk through the list. `owed` are the threads that have been in it all the time."""
 
     archived: bool
     owed: set[str]
@@ -221,7 +221,7 @@ class World:
             pager.owed.discard(thread.id)
 
     async def page(self, archived: bool) -> None:
-        """Begin a walk, or go on with the one that is under way; at its end nothing is missing and nothing doubled."""
+        """Begin a walk, or continue the one that has begun. At its end nothing is missing, and nothing comes twice."""
         there = {thread.id for thread in self.threads.values() if thread.asked and thread.archived == archived}
         pager = self.pagers.setdefault(archived, Pager(archived, there))
         answer = await self.client.call(
@@ -250,7 +250,7 @@ class World:
 
 
 def said(thread: Any) -> list[str]:
-    """What the user said in each turn of a thread as it was answered."""
+    """The user's text in each turn of an answered thread."""
     return [
         "".join(part["text"] for part in item["content"])
         for turn in thread["turns"]
@@ -269,7 +269,7 @@ async def serve(runtime: Runtime, operations: list[tuple[str, int]]) -> None:
         world = World(client)
         for operation, choice in operations:
             await world.do(operation, choice)
-        for archived in (False, True):  # walks that are under way come to their end
+        for archived in (False, True):  # finish the walks that have begun
             while archived in world.pagers:
                 await world.page(archived)
         nursery.cancel_scope.cancel()
@@ -281,7 +281,7 @@ operations = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 20))
 @settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink])
 @hypothesis.example([("start", 0), ("start", 0), ("start", 0), ("page", 0), ("archive", 2), ("fork", 0), ("page", 0)])
 @given(operations)
-def test_what_is_listed_and_read_is_what_was_done(operations: list[tuple[str, int]]) -> None:
+def test_listings_and_reads_agree_with_the_model(operations: list[tuple[str, int]]) -> None:
     async def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "home").mkdir()

@@ -75,7 +75,7 @@ def test_pages_of_items_cross_turns(direction, limit):
     assert seen == (everything if direction == "asc" else everything[::-1])
 
 
-def test_the_backwards_cursor_takes_the_anchor_along():
+def test_the_backwards_cursor_includes_the_anchor():
     of = snapshot("a", "b", "c")
     page = turns(of, limit=2)
     assert ids(page) == ["c", "b"]
@@ -98,7 +98,7 @@ def test_sizes_of_pages():
     assert [len(items(of, limit=limit).data) for limit in (None, 0, 1000)] == [25, 1, 100]
 
 
-def test_nothing_gives_an_empty_page():
+def test_no_turns_give_an_empty_page():
     assert turns(snapshot()).data == []
     assert (turns(snapshot()).next_cursor, turns(snapshot()).backwards_cursor) == (None, None)
     assert items(snapshot()).data == []
@@ -115,7 +115,7 @@ def test_views_of_a_turn():
     ]
 
 
-def test_a_turn_in_progress_ends_with_what_is_said_so_far():
+def test_a_running_turn_ends_with_the_streamed_part_of_its_message():
     of = snapshot("a")
     of.add(turn("live", "ask"))
     of.partial = {"type": "agentMessage", "id": "m", "text": "so f"}
@@ -132,17 +132,17 @@ def test_a_cursor_of_another_form_is_refused(cursor):
         assert (error.code, str(error)) == (INVALID_REQUEST, f"invalid cursor: {cursor}")
 
 
-def test_a_cursor_to_a_turn_that_is_gone_is_refused():
+def test_a_cursor_to_a_removed_turn_is_refused():
     cursor = turns(snapshot("a", "b"), limit=1).backwards_cursor
     assert str(refused(turns, snapshot("a"), cursor=cursor)) == "invalid cursor: anchor turn is no longer present"
 
 
-def test_the_reference_servers_cursors_are_understood():
+def test_codexs_cursors_are_accepted():
     cursor = orjson.dumps({"turnId": "b", "includeAnchor": False}).decode()
     assert ids(turns(snapshot("a", "b", "c"), cursor=cursor)) == ["a"]
 
 
-def test_items_of_one_turn_and_from_behind_one():
+def test_items_of_one_turn_and_after_one():
     of = snapshot("a", "b")
     assert item_ids(items(of, turn_id="b")) == ["b-0", "b-1", "b-2", "b-3"]
     anchor = {"type": "item", "itemId": "b-1"}
@@ -151,7 +151,7 @@ def test_items_of_one_turn_and_from_behind_one():
     assert item_ids(items(of, turn_id="nobody")) == []
 
 
-def test_item_anchors_that_lead_nowhere():
+def test_item_anchors_without_an_item_are_refused():
     of, anchor = snapshot("a", "b"), {"type": "item", "itemId": "a-1"}
     for params in ({"cursor": anchor}, {"cursor": anchor, "turn_id": "b"}, {"cursor": anchor, "turn_id": "nobody"}):
         assert refused(items, of, **params).code == INVALID_PARAMS

@@ -1,1 +1,1 @@
-"""The agents of a thread: the parent's side, the child's side, and the family that both belong to."""
+"""Agents: the parent's side, the child's side, the family that both belong to, and an agent's life in it."""

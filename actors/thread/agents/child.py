@@ -46,7 +46,7 @@ class Membership:
     def join(self, family: Family, member: Member) -> None:
         """Become the agent `member` of `family`. Raises RpcError if the thread has agents in another family."""
         if family is not self.family and self.family.children(self._thread.thread_id):
-            raise invalid_request(f"thread {self._thread.thread_id} has agents of its own")
+            raise invalid_request(f"thread {self._thread.thread_id} has open agents, so it cannot become an agent")
         self.part()
         self.family, self._member = family, member
 

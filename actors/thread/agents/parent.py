@@ -1,8 +1,8 @@
-"""The agents of one thread: how it starts, feeds, awaits and closes them.
+"""The agents of one thread: how it starts them, gives them input, waits for them and closes them.
 
-An agent is a thread like any other, and no thread waits for another's end. What ties them: the parent keeps the agent
-loaded (`Hold`) until it closes it or ends itself (`Release`), and has its own subscribers subscribed to it as guests. The
-other end of this is in `membership.py`.
+An agent is a thread of its own, and no thread waits for another's end. The parent keeps the agent loaded (`Hold`) until it
+closes the agent or ends itself (`Release`), and subscribes its own subscribers to the agent as guests. The agent's side is
+in `child.py` and `joining.py`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FORKED = ("system", "developer", "user", "assistant")
 
 
 class ThreadAgents:
-    """What the tools see of the agents of `thread` (`Agents`)."""
+    """The agents of `thread`, as the tools see them (`Agents`)."""
 
     def __init__(self, thread: ThreadCore, membership: Membership) -> None:
         self._thread = thread
@@ -60,7 +60,7 @@ class ThreadAgents:
 
     @property
     def working(self) -> bool:
-        """Whether one of them runs a turn: the thread stays for it, to hear what comes of it."""
+        """Whether an agent runs a turn. The thread stays loaded for its report."""
         return any(child.status.kind == "running" for child in self._children())
 
     @property
@@ -157,7 +157,7 @@ class ThreadAgents:
             raise ToolRefused(f"agent with id {id} could not be resumed: {_words(error)}") from error
         except BaseException:
             self._family.leave(member)
-            self._tell(id, lambda reply: Release(reply=reply))  # after the Hold; somebody else may be there
+            self._tell(id, lambda reply: Release(reply=reply))  # after the Hold; others may use the thread
             raise
         return member.status
 
@@ -171,20 +171,20 @@ class ThreadAgents:
                 await member.gone.wait()
             closing = list(self._family.below(id))  # started meanwhile
 
-    # -- who is told of it
+    # -- subscribers and the end
 
     def joined(self, subscriber: Subscriber) -> None:
-        """Somebody has subscribed to the thread, and so to its agents."""
+        """Subscribe a subscriber of the thread to its agents."""
         for child in self._children():
             self._tell(child.id, lambda reply: Welcome(reply=reply, guest=subscriber))
 
     def left(self, subscriber: Subscriber, *, lost: bool) -> None:
-        """The same the other way round."""
+        """Unsubscribe it from them. `lost`: its connection was lost."""
         for child in self._children():
             self._tell(child.id, lambda reply: Detach(reply=reply, subscriber=subscriber, lost=lost, guest=True))
 
     def let_go(self) -> None:
-        """The thread ends: its agents are on their own, unless it is closed and they with it."""
+        """The thread ends: release its agents, or end them if the thread is ended as an agent."""
         for child in self._children():
             if self._membership.ending:
                 self._end(child)
@@ -201,7 +201,7 @@ class ThreadAgents:
                 await save(self._thread, lambda: [records.response_item(item)])
         message.reply.resolve(None)
 
-    # -- how
+    # -- inner workings
 
     @property
     def _family(self) -> Family:
@@ -209,7 +209,7 @@ class ThreadAgents:
 
     @property
     def _settings(self) -> Settings:
-        """Those of the turn that asks, which the thread's may have changed since."""
+        """Those of the running turn; the thread's may have changed since it began."""
         turn = self._thread.turn
         return self._thread.state.settings if turn is None else turn.settings
 
@@ -235,7 +235,7 @@ class ThreadAgents:
             raise ToolRefused(f"collab spawn failed: agent thread limit reached (max {error})") from error
 
     def _abandon(self, member: Member) -> None:
-        """The agent is not wanted any more, however far it has come."""
+        """The start failed or was cancelled: end the agent's thread, if there is one."""
         self._family.abandon(member)
         if member.id:
             self._thread.supervisor.end(member.id)
@@ -252,7 +252,7 @@ class ThreadAgents:
         return {name: getattr(self._settings, name) for name in BOUNDS}
 
     async def _configured(self, role: Role | None) -> tuple[Config, Mapping[str, Any]]:
-        """(the agent's configuration, what of it is its role's own)"""
+        """(the agent's configuration, the part of it that the role sets)"""
         config = self._thread.state.config
         if role is None or role.config_file is None:
             return config, {}
@@ -278,7 +278,7 @@ class ThreadAgents:
         return await answer(lambda reply: self._thread.supervisor.tell(id, message(reply)))
 
     def _tell(self, id: str, message: Callable[[Reply[Any]], Ask[Any]]) -> None:
-        """Without waiting for an answer, which there may not be: the agent may be on its way out."""
+        """Post a message without waiting for the answer: the agent may be ending."""
         self._thread.supervisor.tell(id, message(Reply(lambda _: None, lambda _: None)))
 
 
@@ -292,7 +292,7 @@ def _settings(parent: Settings, request: SpawnRequest, own: Mapping[str, Any]) -
 
 
 def _spoken(items: Sequence[bytes]) -> list[dict[str, Any]]:
-    """What has been said in a conversation, which may be long; its calls and thoughts are the parent's own."""
+    """The messages of a conversation, without its calls and reasoning. Blocks if it is long."""
     told = map(orjson.loads, items)
     return [item for item in told if item.get("type") == "message" and item.get("role") in _FORKED]
 

@@ -1,1 +1,1 @@
-"""How a thread comes into memory: new, from its rollout, from a history, as a fork, as an agent."""
+"""The ways to load a thread: new, from its rollout, from a history, as a fork, as an agent."""

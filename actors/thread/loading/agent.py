@@ -1,4 +1,4 @@
-"""How a thread comes to be as another's agent: with settings that it is given, and, as a fork, with what has been said."""
+"""Loading a new thread as an agent: with given settings and, as a fork, with the messages of its parent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from spindle.storage.threads.summary import protocol_source
 
 @frozen(kw_only=True)
 class AgentThread:
-    """A thread that begins now as an agent. `history` are response items that it begins with, None for no fork."""
+    """A thread that begins now as an agent. `history` are the response items of a fork, None for no fork."""
 
     settings: Settings
     config: Config
@@ -41,7 +41,7 @@ class AgentThread:
 
 
 async def open_agent(services: Services, thread_id: str, opening: AgentThread) -> OpenedThread:
-    """Raises ConfigError, JournalError, OSError."""
+    """Load the agent's thread. Raises ConfigError, JournalError, OSError."""
     opened = await trio.to_thread.run_sync(
         _open, services, thread_id, opening, limiter=services.workers.loading, abandon_on_cancel=True
     )
@@ -70,7 +70,7 @@ def _open(services: Services, thread_id: str, opening: AgentThread) -> OpenedThr
     path = None if opening.ephemeral else services.home.new_rollout_path(thread_id, now)
     conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
-    state.warnings, state.notes = (), ()  # its parent's clients know them
+    state.warnings, state.notes = (), ()  # the parent's clients have them already
     state.source = protocol_source(meta["source"], name.nickname, name.role)
     state.agent_nickname, state.agent_role = name.nickname, name.role
     state.forked_from_id = meta.get("forked_from_id")

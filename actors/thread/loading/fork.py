@@ -1,4 +1,4 @@
-"""How a thread comes to be as a fork of another: its rollout is written at once, or held in memory if it is ephemeral."""
+"""Loading a thread as a fork of another. Its rollout is written at once, or held in memory if it is ephemeral."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class FromFork:
 
 
 class Running(Protocol):
-    """Who knows which turns are running: the registry."""
+    """What knows the running turns: the registry."""
 
     def turn_id(self, thread_id: str) -> str | None:
-        """The id of the turn that is running in a thread, if one is."""
+        """The id of a thread's running turn; None without one."""
 
 
 def check_fork(running: Running, source: str | None, params: ThreadForkParams) -> None:
-    """Raises RpcError where the parameters contradict each other, or the history would end inside a turn."""
+    """Raise RpcError if the parameters contradict each other, or the history would end in a running turn."""
     if params.last_turn_id is not None and params.before_turn_id is not None:
         raise invalid_request("`beforeTurnId` cannot be combined with `lastTurnId`")
     if source is not None and params.last_turn_id is not None and running.turn_id(source) == params.last_turn_id:
@@ -64,7 +64,7 @@ def check_fork(running: Running, source: str | None, params: ThreadForkParams) -
 async def open_fork(services: Services, thread_id: str, opening: FromFork) -> OpenedThread:
     """Write the fork's rollout and load it, in a worker thread that stops when this is cancelled.
 
-    Raises RpcError, StoredThreadError, ConfigError, JournalError, OSError; no file is left then, nor when it is cancelled.
+    Raises RpcError, StoredThreadError, ConfigError, JournalError, OSError. No file is left then, nor after a cancellation.
     """
     now = datetime.datetime.now().astimezone()
     path = None if opening.params.ephemeral else services.home.new_rollout_path(thread_id, now)
@@ -148,7 +148,7 @@ def _source(services: Services, opening: FromFork) -> Path:
 
 
 def _write(conversation: Conversation, meta: dict[str, Any], parts: list[Segment]) -> Replay:
-    """Write the fork where its conversation is kept, and have the conversation continue from it."""
+    """Write the fork to its conversation's rollout, and let the conversation continue from it."""
     check = trio.from_thread.check_cancelled
     if conversation.path is None:
         replay = Replay()
@@ -174,7 +174,7 @@ def _feed(replay: Replay, lines: list[bytes]) -> None:
 
 
 def _closing(replay: Replay) -> list[bytes]:
-    """What ends a last turn that has no end in the source: it runs there still, or was cut off; here it is interrupted."""
+    """The lines that interrupt a last turn without an end: in the source it is running, or was cut off by a crash."""
     turns = replay.turns()
     if not turns:
         return []

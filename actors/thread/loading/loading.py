@@ -1,4 +1,4 @@
-"""How a thread comes to be loaded: new, from its rollout, or from a history that the client hands over."""
+"""Loading a thread: new, from its rollout, or from a history that the client sends."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class NewThread:
     params: ThreadStartParams
     client: Client
     functions: Sequence[Tool] = ()
-    """Those of the application that the runtime is embedded in."""
+    """Tools of the application that embeds the runtime."""
 
 
 @frozen(kw_only=True)
 class FromRollout:
-    """A stored thread; `path` where it is known already, `parent_id` where that thread resumes it as its agent."""
+    """A stored thread. `path` if it is known already, `parent_id` if that thread resumes it as its agent."""
 
     params: ThreadResumeParams
     client: Client
@@ -69,7 +69,7 @@ class FromRollout:
 
 @frozen(kw_only=True)
 class FromHistory:
-    """A new thread whose conversation the client gives."""
+    """A new thread with a history that the client sends."""
 
     params: ThreadResumeParams
     client: Client
@@ -79,9 +79,9 @@ Opening = NewThread | FromRollout | FromHistory | FromFork | AgentThread
 
 
 async def open_thread(services: Services, thread_id: str, opening: Opening) -> OpenedThread:
-    """Load the thread; disk work is done in a worker thread. Raises RpcError with the reference's words."""
+    """Load a thread, in a worker thread. Raises RpcError, with Codex's words where it has them."""
     load = partial(trio.to_thread.run_sync, limiter=services.workers.loading)
-    # it only reads: a directory on a mount that hangs holds nothing up
+    # it only reads, so a mount that hangs blocks nothing else
     read = partial(trio.to_thread.run_sync, limiter=services.workers.loading, abandon_on_cancel=True)
     try:
         match opening:
@@ -156,12 +156,12 @@ def _from_rollout(services: Services, thread_id: str, opening: FromRollout) -> O
 
 
 def _check_unlocked(services: Services, thread_id: str) -> None:
-    """Refuse a thread that another process is writing to: it would be stale at once. Raises WriterBusy, OSError."""
+    """Refuse a thread that another process is writing to: memory would be out of date. Raises WriterBusy, OSError."""
     lock = WriterLock(services.home.lock_file(thread_id))
     try:
         lock.acquire()
     except OSError as error:
-        # a home that cannot be written to can still be looked at; the first turn will say what is wrong
+        # threads of a read-only home can still be looked at; their first turn fails
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
     lock.release()

@@ -187,7 +187,7 @@ async def test_a_late_write_to_the_state_store_is_not_notified(opened, talk, lat
         await wait_all_tasks_blocked()
         assert client.said(thread)[-1] == "thread/closed"
         client.hang_up()
-    assert "is closed before the end of a turn is kept" in caplog.text
+    assert "ends before the end of a turn is stored" in caplog.text
 
 
 # -- services that raise once

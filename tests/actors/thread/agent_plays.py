@@ -1,4 +1,4 @@
-"""Threads and their agents as a play: who says what, and what is heard of it."""
+"""A scripted play of a thread and its agents, for tests of agents."""
 
 import json
 from collections import deque

@@ -52,7 +52,8 @@ def test_each_event_in_each_state(state, event, expected):
 
 @given(st.lists(st.sampled_from(MemberEvent), max_size=30))
 def test_an_agent_departs_and_is_reported_at_most_once_and_is_silent_afterwards(events):
-    state, effects = FIRST, []
+    state = FIRST
+    effects: list[MemberEffect] = []
     for event in events:
         if (state, event) not in LIFE:
             with pytest.raises(WrongMemberEvent):
@@ -105,7 +106,7 @@ async def test_an_agent_that_departs_is_not_found_and_stays_away(depart):
     assert family.status("child") == NOT_FOUND
     again = member(family)  # resumed
     family.leave(child)
-    assert family.get("child") is again
+    assert family.get("child") == again
     assert not again.gone.is_set()
 
 
@@ -115,6 +116,6 @@ async def test_an_agent_that_is_being_closed_ends_those_below_it():
     assert not child.ending
     family.close(child)
     assert child.ending
-    assert family.get("child") is child
+    assert family.get("child") == child
     assert list(family.become(child, AgentStatus("shutdown"))) == [MemberEffect.REPORT]
     assert child.ending

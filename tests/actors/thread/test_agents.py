@@ -1,4 +1,4 @@
-"""Agents as threads: what they begin with, what ties them to the thread that started them, and what becomes of them."""
+"""Agents: what they start with, what their parent can do with them, and what it gets back."""
 
 import json
 
@@ -30,7 +30,7 @@ from .agent_plays import (
 )
 
 
-async def test_an_agent_is_a_thread_and_its_end_is_heard_of(play, lines, tmp_path):
+async def test_an_agent_is_a_thread_and_its_end_is_reported(play, lines, tmp_path):
     opening, cast = play(root=[[spawn()], [wait()], ["thanks"]], child=[["found it"]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         assert await thread.run("go") == "thanks"
@@ -54,8 +54,8 @@ async def test_an_agent_is_a_thread_and_its_end_is_heard_of(play, lines, tmp_pat
     assert loaded(runtime) == []
 
 
-async def test_a_script_that_the_model_changed_is_no_agents_hook(play, tmp_path):
-    """Codex has approved the hook, which says nothing of its files: they are those that the thread was loaded with."""
+async def test_an_agent_does_not_run_a_hook_that_the_model_changed(play, tmp_path):
+    """Codex has approved the hook, but not the files that it runs: those are the ones that the thread was loaded with."""
     mark, script, hooks = tmp_path / "mark", tmp_path / "s.sh", tmp_path / ".codex/hooks.json"
     (tmp_path / ".git").mkdir()
     hooks.parent.mkdir()
@@ -82,7 +82,7 @@ async def test_a_script_that_the_model_changed_is_no_agents_hook(play, tmp_path)
         assert mark.exists()
 
 
-async def test_an_agent_has_what_its_parent_works_with(play, tmp_path):
+async def test_an_agent_starts_with_its_parents_settings(play, tmp_path):
     opening, cast = play(root=[[spawn()], [wait()]])
     async with opening as runtime:
         params = {"developer_instructions": "Be brief", "base_instructions": "Base", "sandbox": "read-only"}
@@ -94,7 +94,7 @@ async def test_an_agent_has_what_its_parent_works_with(play, tmp_path):
             assert cast.parts["child"].requests[0].instructions == "Base"
 
 
-async def test_a_model_and_a_role_of_its_own(play, tmp_path):
+async def test_an_agent_may_have_its_own_model_and_role(play, tmp_path):
     (tmp_path / "home").mkdir()
     own = ['model_reasoning_effort = "low"', 'sandbox_mode = "danger-full-access"', 'developer_instructions = "Read"']
     (tmp_path / "home/r.toml").write_text("\n".join(own))
@@ -115,7 +115,7 @@ async def test_a_model_and_a_role_of_its_own(play, tmp_path):
         assert len(loaded(runtime)) == 2
 
 
-async def test_a_fork_begins_with_what_has_been_said(play, tmp_path):
+async def test_a_forked_agent_starts_with_its_parents_messages(play, tmp_path):
     opening, cast = play(root=[["first answer"], [spawn("child go on", fork_context=True)], [wait()]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("hello")
@@ -125,7 +125,7 @@ async def test_a_fork_begins_with_what_has_been_said(play, tmp_path):
         assert (read.forked_from_id, read.parent_thread_id) == (thread.id, thread.id)
 
 
-async def test_the_end_of_an_agent_is_told_with_the_next_turn_if_none_runs(play, lines, witness, tmp_path):
+async def test_an_agents_report_comes_with_the_next_turn_if_none_runs(play, lines, witness, tmp_path):
     done = trio.Event()
     opening, cast = play(root=[[spawn()], ["later"]], child=[[done, "late"]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
@@ -140,7 +140,7 @@ async def test_the_end_of_an_agent_is_told_with_the_next_turn_if_none_runs(play,
         assert notices(cast) == [notice(id, {"completed": "late"})]
 
 
-async def test_an_agent_is_fed_and_interrupted_by_its_parent(play, tmp_path):
+async def test_a_parent_sends_input_to_an_agent_and_interrupts_it(play, tmp_path):
     never = trio.Event()
     answers = [[spawn()], [wait("w1")], [send("child more", "s1")], [send("child now", "s2", interrupt=True)], [wait("w2")]]
     opening, cast = play(root=answers, child=[["one"], [never, "two"], ["three"]])
@@ -153,7 +153,7 @@ async def test_an_agent_is_fed_and_interrupted_by_its_parent(play, tmp_path):
         assert len(notices(cast)) == 1  # of the first end only
 
 
-async def test_a_failed_agent_says_why(play, tmp_path):
+async def test_a_failed_agent_reports_its_error(play, tmp_path):
     opening, cast = play(root=[[spawn()], [wait()]], child=[[ModelError("bad child", "other")]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("go")
@@ -161,7 +161,7 @@ async def test_a_failed_agent_says_why(play, tmp_path):
         assert orjson.loads(outputs["wait"])["status"] == {agent_of(outputs): {"errored": "bad child"}}
 
 
-async def test_an_interrupted_agent_may_go_on(play, autojump_clock, tmp_path):
+async def test_an_interrupted_agent_can_continue(play, autojump_clock, tmp_path):
     never = trio.Event()
     opening, cast = play(root=[[spawn()], [wait()]], child=[[never, "one"]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("go") as turn:
@@ -174,7 +174,7 @@ async def test_an_interrupted_agent_may_go_on(play, autojump_clock, tmp_path):
         assert orjson.loads(outputs_of(cast)["wait"]) == {"status": {}, "timed_out": True}
 
 
-async def test_a_closed_agent_is_gone_and_can_be_resumed_by_its_parent(play, tmp_path):
+async def test_a_closed_agent_is_not_loaded_and_its_parent_can_resume_it(play, tmp_path):
     def resume(id):
         return lambda outputs: call("resume_agent", {"id": agent_of(outputs)}, id)
 
@@ -200,7 +200,7 @@ async def test_a_closed_agent_is_gone_and_can_be_resumed_by_its_parent(play, tmp
         assert loaded(runtime) == [thread.id]
 
 
-async def test_an_agent_may_do_what_the_turn_may_that_has_it_do_more(play, tmp_path):
+async def test_an_agents_turn_has_the_bounds_of_the_turn_that_sends_it_input(play, tmp_path):
     (tmp_path / "sub").mkdir()
 
     def resume(outputs):
@@ -229,7 +229,7 @@ async def test_an_agent_may_do_what_the_turn_may_that_has_it_do_more(play, tmp_p
         assert bounds(runtime, id)[:2] == (str(tmp_path), "on-request")
 
 
-async def test_a_turn_joins_no_turn_of_an_agent_that_may_do_something_else(play, tmp_path):
+async def test_input_does_not_join_an_agents_turn_with_other_bounds(play, tmp_path):
     done = trio.Event()
     root = [[spawn()], ["ok"], [send("child more", "s1")], [send("child now", "s2", interrupt=True)], [wait()], ["ok"]]
     opening, cast = play(root=root, child=[[done, "one"], ["two"]])
@@ -244,7 +244,7 @@ async def test_a_turn_joins_no_turn_of_an_agent_that_may_do_something_else(play,
         assert cast.parts["child"].said() == ["child do it", "child now"]
 
 
-async def test_settings_changed_meanwhile_are_not_those_of_the_turn_that_starts_an_agent(play, tmp_path):
+async def test_an_agent_gets_the_settings_of_the_turn_that_starts_it(play, tmp_path):
     opening, cast = play([("sandbox_mode", "read-only"), ("approval_policy", "never")], root=[[], [wait()]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         go_on = trio.Event()
@@ -259,7 +259,7 @@ async def test_settings_changed_meanwhile_are_not_those_of_the_turn_that_starts_
         assert agent.settings.sandbox == ReadOnlyPolicy()
 
 
-async def test_only_its_own_agents_can_be_resumed(play, tmp_path):
+async def test_a_thread_resumes_only_its_own_agents(play, tmp_path):
     opening, cast = play()
     async with opening as runtime:
         async with runtime.start_thread(cwd=tmp_path) as other:
@@ -282,7 +282,7 @@ async def test_the_number_of_agents_is_limited(play, tmp_path):
         assert (len(names), len(loaded(runtime)), "agent_id" in outputs["d"]) == (2, 3, True)
 
 
-async def test_agents_start_agents_as_deep_as_they_may_and_are_closed_together(play, tmp_path):
+async def test_agents_start_agents_up_to_the_depth_limit_and_are_closed_together(play, tmp_path):
     config = [*FREE, ("agents.max_depth", 2)]
     parts = {"child": [[spawn("grandchild deeper", id="deeper")], ["one"]], "grandchild": [["two"]]}
     opening, cast = play(config, root=[[spawn()], [wait()], ["ok"], [close()]], **parts)

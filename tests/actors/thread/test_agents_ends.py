@@ -1,4 +1,4 @@
-"""How agents end: with their work, with the threads that started them, with who hears of them; and what ends before."""
+"""How agents end: with their turns, with their parents, and with their subscribers."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ from .agent_plays import (
 )
 
 
-async def test_an_interrupted_parent_leaves_its_agents_working(play, tmp_path):
+async def test_an_interrupt_of_the_parent_does_not_interrupt_its_agents(play, tmp_path):
     done = trio.Event()
     opening, _ = play(root=[[spawn()], [wait()]], child=[[done, "one"]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
@@ -48,7 +48,7 @@ async def test_an_interrupted_parent_leaves_its_agents_working(play, tmp_path):
         done.set()
 
 
-async def test_a_spawn_that_is_interrupted_leaves_no_agent(play, tmp_path, monkeypatch):
+async def test_an_interrupted_spawn_leaves_no_agent(play, tmp_path, monkeypatch):
     reached, go_on, open_agent = trio.Event(), trio.Event(), agent_opening.open_agent
 
     async def slow(*given):
@@ -71,7 +71,7 @@ async def test_a_spawn_that_is_interrupted_leaves_no_agent(play, tmp_path, monke
         assert (loaded(runtime), cast.parts["child"].requests, notices(cast)) == ([thread.id], [], [])
 
 
-async def test_subscribers_come_to_agents_with_the_thread_and_leave_with_it(play, witness, tmp_path):
+async def test_a_threads_subscribers_are_subscribed_to_its_agents_too(play, witness, tmp_path):
     done = trio.Event()
     opening, cast = play(root=[[spawn()]], child=[[done, "one"]])
     async with opening as runtime:
@@ -92,12 +92,12 @@ async def test_subscribers_come_to_agents_with_the_thread_and_leave_with_it(play
         done.set()
         assert (await closed.next("thread/closed")).thread_id == thread.id
         await wait_all_tasks_blocked()
-        assert loaded(runtime) == [id]  # somebody is subscribed to it
+        assert loaded(runtime) == [id]  # a client is subscribed to it
         assert await leave(runtime, id, own) == "unsubscribed"
         await runtime.registry.all_gone()
 
 
-async def test_a_thread_stays_until_its_agents_have_done_their_turns(play, lines, tmp_path):
+async def test_a_thread_stays_loaded_until_its_agents_turns_have_ended(play, lines, tmp_path):
     done = trio.Event()
     opening, cast = play(root=[[spawn()]], child=[[done, "one"]])
     async with opening as runtime:
@@ -112,7 +112,7 @@ async def test_a_thread_stays_until_its_agents_have_done_their_turns(play, lines
     assert len(cast.parts["root"].requests) == 2
 
 
-async def test_without_anybody_to_hear_of_them_agents_are_interrupted_if_turns_are(play, tmp_path):
+async def test_agents_without_subscribers_are_interrupted_if_turns_are(play, tmp_path):
     never = trio.Event()
     config = [*FREE, ("on_unsubscribe", "interrupt"), ("agents.max_depth", 2)]
     parts = {"child": [[spawn("grandchild deeper", id="deeper")], [never, "one"]], "grandchild": [[never, "two"]]}
@@ -125,7 +125,7 @@ async def test_without_anybody_to_hear_of_them_agents_are_interrupted_if_turns_a
         await runtime.registry.all_gone()
 
 
-async def test_agents_of_an_agent_outlive_neither(play, tmp_path):
+async def test_agents_of_an_agent_are_closed_with_it(play, tmp_path):
     done = trio.Event()
     config = [*FREE, ("agents.max_depth", 2)]
     parts = {"child": [[spawn("grandchild deeper", id="deeper")], ["one"]], "grandchild": [[done, "two"]]}
@@ -158,7 +158,7 @@ async def test_an_agents_question_reaches_the_application(play, tmp_path):
         assert turn.result.status == "completed"
 
 
-async def test_an_agent_whose_rollout_cannot_be_closed_is_gone_nevertheless(play, tmp_path, monkeypatch, caplog):
+async def test_an_agent_departs_even_if_its_rollout_cannot_be_closed(play, tmp_path, monkeypatch, caplog):
     opening, cast = play(root=[[spawn()], [wait()], ["ok"], [close()], ["closed"]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("go")
@@ -174,7 +174,7 @@ async def test_an_agent_whose_rollout_cannot_be_closed_is_gone_nevertheless(play
         assert "no more" in caplog.text
 
 
-async def test_a_resume_that_is_interrupted_takes_the_agent_from_nobody(play, tmp_path, monkeypatch):
+async def test_an_interrupted_resume_does_not_unload_an_agent_that_a_client_uses(play, tmp_path, monkeypatch):
     def resume(outputs):
         return call("resume_agent", {"id": agent_of(outputs)}, "resume")
 
@@ -198,12 +198,12 @@ async def test_a_resume_that_is_interrupted_takes_the_agent_from_nobody(play, tm
         go_on.set()
         await wait_all_tasks_blocked()
         assert (own.threads, loaded(runtime)) == ({id}, sorted([thread.id, id]))
-        assert await leave(runtime, id, own) == "unsubscribed"  # nobody holds it any more
+        assert await leave(runtime, id, own) == "unsubscribed"  # no parent holds it any more
         await wait_all_tasks_blocked()
         assert loaded(runtime) == [thread.id]
 
 
-async def test_turns_that_begin_meanwhile_are_waited_for_too(play, tmp_path):
+async def test_a_thread_waits_for_agents_turns_that_begin_meanwhile(play, tmp_path):
     asked, done = trio.Event(), trio.Event()
     opening, cast = play(root=[[asked, spawn()], ["ok"]], child=[[done, "one"]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, trio.open_nursery() as nursery:
@@ -257,7 +257,7 @@ async def test_an_agents_question_is_not_lost_between_turns(play, tmp_path, leav
         questions[0].answer({"decision": "decline"})
 
 
-async def test_what_an_agent_starts_while_it_is_being_closed_is_closed_too(play, tmp_path, monkeypatch):
+async def test_agents_started_while_their_parent_is_closed_are_closed_too(play, tmp_path, monkeypatch):
     closing, starting, never, go_on = trio.Event(), trio.Event(), trio.Event(), trio.Event()
 
     async def slow(thread, message):
@@ -290,7 +290,7 @@ async def test_what_an_agent_starts_while_it_is_being_closed_is_closed_too(play,
         assert loaded(runtime) == [thread.id]
 
 
-async def test_a_turn_that_waits_and_may_not_join_is_refused_without_harm(play, tmp_path):
+async def test_a_waiting_turn_with_other_bounds_is_refused(play, tmp_path):
     never = trio.Event()
     told: list[Any] = []
     opening, cast = play(root=[[never, "one"]])

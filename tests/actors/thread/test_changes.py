@@ -1,4 +1,4 @@
-"""What can be done to a thread outside of turns, and what is left of it when it is loaded again."""
+"""Changes of a thread outside of its turns, and what is left of them when it is loaded again."""
 
 import errno
 import fcntl
@@ -42,7 +42,7 @@ async def rename_stored(runtime, thread_id, name):
 
 @contextmanager
 def locked(path):
-    """As another process locks a thread that it writes to."""
+    """Lock the thread as another process that writes to it does."""
     with open(path, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -55,7 +55,7 @@ def texts(turns):
 # -- names
 
 
-async def test_a_name_is_in_the_rollout_and_the_index_and_everybody_hears_of_it(opened, witness, lines):
+async def test_a_name_is_in_the_rollout_and_the_index_and_all_clients_are_notified(opened, witness, lines):
     async with opened() as runtime, runtime.start_thread() as thread:
         heard = witness(runtime)
         await thread.run("one")
@@ -119,7 +119,7 @@ async def test_a_resume_waits_for_the_change_of_a_stored_thread(opened):
         assert done == ["changed", "resumed"]
 
 
-async def test_another_processs_lock_refuses_a_change_and_leaves_everything_as_it_was(opened, lines):
+async def test_a_change_is_refused_while_another_process_has_the_lock(opened, lines):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
         before = lines(thread)
@@ -138,7 +138,7 @@ async def test_another_processs_lock_refuses_a_change_and_leaves_everything_as_i
         assert (await thread.read()).name == "free"
 
 
-async def test_a_change_that_cannot_be_written_says_so_and_is_not_made(opened, monkeypatch):
+async def test_a_change_that_cannot_be_written_is_refused_and_changes_nothing(opened, monkeypatch):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
 
@@ -172,7 +172,7 @@ async def test_a_name_that_another_program_put_into_the_index_counts(opened):
 # -- metadata
 
 
-async def test_git_members_are_set_and_cleared_one_by_one_and_survive(opened, lines):
+async def test_git_members_are_set_and_cleared_one_by_one_and_are_recorded(opened, lines):
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
             await thread.run("one")
@@ -187,7 +187,7 @@ async def test_git_members_are_set_and_cleared_one_by_one_and_survive(opened, li
             assert (await again.read()).git_info is None
 
 
-async def test_what_is_set_before_the_first_turn_lies_over_what_the_repository_says(opened, lines, tmp_path):
+async def test_git_members_set_before_the_first_turn_go_over_the_repositorys(opened, lines, tmp_path):
     for words in ("init -q -b main .", "-c user.name=a -c user.email=a@b commit -q --allow-empty -m x"):
         await trio.run_process(["git", *words.split()], cwd=tmp_path)
     async with opened() as runtime, runtime.start_thread() as thread:
@@ -220,7 +220,7 @@ async def test_the_memory_mode_is_in_the_rollout(opened, lines):
 # -- rollback
 
 
-async def test_a_rollback_takes_turns_back_for_clients_and_model(opened, scripted, lines):
+async def test_a_rollback_removes_turns_for_clients_and_model(opened, scripted, lines):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread() as thread:
         for text in ("one", "two", "three"):
@@ -248,7 +248,7 @@ async def test_a_rollback_is_refused_during_a_turn_and_the_turn_goes_on(opened, 
         assert (await thread.roll_back()).turns == ()
 
 
-async def test_a_rollback_that_could_not_be_read_back_is_read_before_the_next_turn(opened, scripted, monkeypatch):
+async def test_after_a_rollback_that_could_not_be_read_the_next_turn_reads_it(opened, scripted, monkeypatch):
     from spindle.actors.thread import conversation
 
     model = scripted()
@@ -271,7 +271,7 @@ async def test_a_rollback_that_could_not_be_read_back_is_read_before_the_next_tu
 # -- injection
 
 
-async def test_injected_items_follow_the_context_and_are_not_told_twice(opened, scripted, lines):
+async def test_injected_items_follow_the_context_and_are_sent_once(opened, scripted, lines):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.inject([user("injected"), {"type": "strange", "content": []}])
@@ -339,7 +339,7 @@ async def test_changes_while_a_turn_begins_or_ends_are_all_saved(opened, lines):
         ([user("x") | {"content": "x"}], r"items\[0\] is not a valid response item: `content` is not an array"),
     ],
 )
-async def test_bad_items_are_refused_by_their_place(opened, items, reason):
+async def test_an_invalid_item_is_refused_with_its_index(opened, items, reason):
     async with opened() as runtime, runtime.start_thread() as thread:
         with pytest.raises(RpcError, match=reason):
             await thread.inject(items)
@@ -358,7 +358,7 @@ async def test_elicitations_are_counted_and_never_below_zero(opened):
 
 
 @pytest.mark.parametrize("broken", [False, True])
-async def test_a_change_that_the_end_of_the_turn_overtakes_is_synced_or_refused(opened, scripted, monkeypatch, broken):
+async def test_a_change_that_meets_the_end_of_the_turn_is_synced_or_refused(opened, scripted, monkeypatch, broken):
     synced = []
 
     def sync_data(fd):
@@ -367,7 +367,7 @@ async def test_a_change_that_the_end_of_the_turn_overtakes_is_synced_or_refused(
         synced.append(os.fstat(fd).st_size)
 
     async def sync_late(self, journal):
-        journal.end()  # as the turn does, which has synced what it knew of
+        journal.end()  # as the turn does, after it has synced its own lines
         monkeypatch.setattr("spindle.storage.rollout.journal.sync_data", sync_data)
         await trio.to_thread.run_sync(journal.sync)
 

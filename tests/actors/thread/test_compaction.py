@@ -24,7 +24,7 @@ async def start_compaction(runtime, thread_id, turn_id="compaction"):
     await answer(lambda reply: runtime.registry.route(ToThread(thread_id, Compact(reply=reply, turn_id=turn_id))))
 
 
-async def test_the_model_is_asked_with_the_history_and_then_sees_the_summary_instead(opened, scripted):
+async def test_the_model_summarises_the_history_and_then_sees_the_summary_instead(opened, scripted):
     model = scripted(["answer"], ["SUMMARY"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
@@ -34,10 +34,10 @@ async def test_the_model_is_asked_with_the_history_and_then_sees_the_summary_ins
         await thread.run("next")
         assert model.said() == ["question", SUMMARY, "next"]
         context = [place for place, text in enumerate(model.heard[2]) if "<environment_context>" in text]
-        assert context == [3]  # told again, after the summary
+        assert context == [3]  # sent again, after the summary
 
 
-async def test_the_instructions_of_files_are_told_again_and_not_kept_as_what_the_user_said(opened, scripted, tmp_path):
+async def test_instructions_of_files_are_sent_again_and_are_no_user_messages(opened, scripted, tmp_path):
     (tmp_path / "AGENTS.md").write_text("Be brief.")
     model = scripted(["answer"], ["SUMMARY"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
@@ -60,7 +60,7 @@ async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines, eve
             "turn/started", "item/started", "item/completed", "turn/completed",
         ]  # fmt: skip
         assert {event.item.type for event in events if hasattr(event, "item")} == {"contextCompaction"}
-        # the last usage is of the history as it is now
+        # the last usage is that of the new history
         usage = [event.token_usage for event in events if event.METHOD == "thread/tokenUsage/updated"]
         assert (usage[-2].total.total_tokens, usage[-1].total.total_tokens) == (200, 200)
         assert 0 < usage[-1].last.total_tokens != 100
@@ -72,7 +72,7 @@ async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines, eve
         assert [item.type for turn in shown for item in turn.items] == ["userMessage", "agentMessage", "contextCompaction"]
 
 
-async def test_only_a_turn_with_input_warns_of_a_model_that_nothing_is_known_of(opened, scripted, start_turn):
+async def test_only_a_turn_with_input_warns_of_an_unknown_model(opened, scripted, start_turn):
     async def methods(events):
         found = []
         async for event in events:
@@ -156,7 +156,7 @@ async def test_a_compaction_waits_for_the_running_turn_and_is_not_steered(opened
         assert unstructure(refused.value.data)["codexErrorInfo"] == {"activeTurnNotSteerable": {"turnKind": "compact"}}
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(thread.run, "next")  # is not said to the compaction, but after it
+            nursery.start_soon(thread.run, "next")  # comes after the compaction, not into it
             await wait_all_tasks_blocked()
             second.set()
         assert model.said() == ["question", SUMMARY, "next"]
@@ -188,7 +188,7 @@ async def test_a_context_that_fills_up_in_the_middle_of_a_turn_is_compacted(open
         assert sum("<environment_context>" in text for text in again.heard[0]) == 1
 
 
-async def test_what_a_turn_begins_with_comes_after_the_compaction_before_it(opened, scripted):
+async def test_a_turns_input_comes_after_the_compaction_before_it(opened, scripted):
     model = scripted(["answer", Usage(1000, 0, 0, 0, 1000)], ["SUMMARY"], ["fin"])
     limit = [("model_auto_compact_token_limit", 900)]
     async with opened(model, config=limit) as runtime, runtime.start_thread() as thread:
@@ -197,7 +197,7 @@ async def test_what_a_turn_begins_with_comes_after_the_compaction_before_it(open
         assert model.said(1) == ["question", "answer", PROMPT]
         assert model.said(2) == ["question", SUMMARY, "next"]
         told = [place for place, text in enumerate(model.heard[2]) if "<environment_context>" in text]
-        assert told == [3]  # after the summary, where a turn tells it
+        assert told == [3]  # after the summary
     again = scripted()
     async with opened(again) as runtime, runtime.resume_thread(thread.id) as resumed:
         await resumed.run("more")
@@ -234,7 +234,7 @@ async def test_a_paginated_rollout_gets_the_compaction_as_an_item(opened, script
         assert model.said() == ["question", SUMMARY, "next"]
 
 
-def test_what_the_user_said_is_kept_newest_first_up_to_a_bound():
+def test_user_messages_are_kept_newest_first_up_to_a_limit():
     room = KEPT_TOKENS * BYTES_PER_TOKEN
     texts = ["dropped", "o" * room, "n" * (room // 2)]
     kept = user_messages([said_by_user(text).json for text in texts], None)
@@ -244,7 +244,7 @@ def test_what_the_user_said_is_kept_newest_first_up_to_a_bound():
     assert b"o" * (room // 2 + 1) not in kept[0]
 
 
-def test_only_the_text_of_what_the_user_said_is_kept():
+def test_only_the_text_of_user_messages_is_kept():
     image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
     said = b'{"type":"message","role":"user","content":[{"type":"input_text","text":"look"},%s]}'
     context = said_by_user("<environment_context>here</environment_context>").json

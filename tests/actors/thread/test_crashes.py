@@ -1,4 +1,4 @@
-"""A thread that crashes or cannot be loaded is nobody else's trouble, and what fails inside one is not its crash."""
+"""A thread that crashes or cannot be loaded does not affect others, and what fails inside a thread does not crash it."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ async def test_a_crash_in_the_middle_of_a_turn_records_it(opened, scripted, witn
         assert [turn.status for turn in await stored_turns(runtime, thread.id)] == ["interrupted"]
 
 
-async def test_a_thread_that_cannot_be_loaded_is_an_answer_and_nothing_else(opened, witness):
+async def test_a_failed_load_is_an_answer_and_no_notification(opened, witness):
     async with opened() as runtime:
         seen = witness(runtime)
         missing = "00000000-0000-7000-8000-000000000001"
@@ -76,7 +76,7 @@ UNWRITABLE: dict[str, Any] = {
 
 @pytest.mark.parametrize("value", UNWRITABLE.values(), ids=UNWRITABLE)
 @pytest.mark.parametrize("running", [False, True], ids=["idle", "in a turn"])
-async def test_a_change_that_cannot_be_written_is_refused_and_hurts_nothing_else(
+async def test_a_change_that_cannot_be_written_is_refused_and_the_thread_works(
     opened, scripted, events_of, start_turn, running, value
 ):
     go_on = trio.Event()
@@ -99,7 +99,7 @@ async def test_a_change_that_cannot_be_written_is_refused_and_hurts_nothing_else
             go_on.set()
             assert (await events_of(events, turn.id))[-1].turn.status == "completed"
         assert await thread.run("again") in ("ok", "one two")
-        # what the model has to be told at the beginning, it has been told, by the turn
+        # the turn has recorded the context already
         assert any(text.startswith("<environment_context>") for text in model.heard[-1])
 
 
@@ -111,7 +111,7 @@ async def test_a_message_without_an_answer_that_fails_is_logged(opened, actor, c
 
 
 @pytest.mark.parametrize("raised", [ValueError("no"), SystemExit(3), GeneratorExit(), BaseException("worse")])
-async def test_a_task_beside_the_turns_that_fails_is_logged_and_hurts_nothing(opened, scripted, actor, caplog, raised):
+async def test_a_task_that_fails_beside_the_turns_is_logged_and_the_thread_works(opened, scripted, actor, caplog, raised):
     async def fail():
         await trio.lowlevel.checkpoint()
         raise raised
@@ -132,7 +132,7 @@ async def test_a_task_beside_the_turns_that_fails_is_logged_and_hurts_nothing(op
     assert caplog.text.count("failed") == 2
 
 
-async def test_a_task_that_fails_before_it_has_started_fails_for_its_starter(opened, actor):
+async def test_a_task_that_fails_before_it_has_started_raises_in_its_starter(opened, actor):
     async def fail(task_status):
         raise OSError("cannot be started")
 

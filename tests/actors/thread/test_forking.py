@@ -1,4 +1,4 @@
-"""Forks: what they take over, what becomes of them, and that a fork that fails leaves nothing."""
+"""Forks: what they take over, how they continue, and that a failed fork leaves nothing."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def listed(home):
     return {row.id: row for row in list_threads(home, ThreadQuery(model_providers=())).data}
 
 
-async def test_a_fork_has_the_turns_and_goes_its_own_way(opened, scripted, lines):
+async def test_a_fork_has_the_turns_and_then_its_own(opened, scripted, lines):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("one")
@@ -47,7 +47,7 @@ async def test_a_fork_has_the_turns_and_goes_its_own_way(opened, scripted, lines
             assert again.info.thread.forked_from_id == thread.id
 
 
-async def test_a_fork_knows_the_repository_it_works_in(opened, lines, tmp_path):
+async def test_a_fork_records_its_own_repository(opened, lines, tmp_path):
     await trio.run_process(["git", "init", "-q", "-b", "trunk", tmp_path])
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
@@ -59,7 +59,7 @@ async def test_a_fork_knows_the_repository_it_works_in(opened, lines, tmp_path):
             assert again.info.thread.git_info.branch == "other"
 
 
-async def test_a_fork_of_a_fork_knows_whom_it_comes_from_and_has_no_name_of_theirs(opened, lines):
+async def test_a_fork_of_a_fork_records_its_source_and_takes_no_name(opened, lines):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
         await thread.rename("the first")
@@ -105,7 +105,7 @@ async def test_a_running_turn_is_interrupted_in_the_fork_only(opened, scripted, 
         assert turn.text == "part"
 
 
-async def test_a_fork_may_end_behind_a_turn_or_before_one(opened, scripted):
+async def test_a_fork_may_end_after_a_turn_or_before_one(opened, scripted):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread() as thread:
         for text in ("one", "dropped", "two", "three"):
@@ -150,7 +150,7 @@ async def test_an_ephemeral_fork_is_in_memory_only(opened, scripted):
                     pass
 
 
-async def test_a_fork_takes_settings_of_its_own(opened, scripted, tmp_path):
+async def test_a_fork_may_have_its_own_settings(opened, scripted, tmp_path):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread(model="first", developer_instructions="dev") as thread:
         await thread.run("one")
@@ -164,7 +164,7 @@ async def test_a_fork_takes_settings_of_its_own(opened, scripted, tmp_path):
             assert any("elsewhere" in text for text in model.heard[-1])
 
 
-async def test_what_cannot_be_forked_says_so_and_leaves_no_file(opened):
+async def test_a_failed_fork_is_an_error_and_leaves_no_file(opened):
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
             with pytest.raises(RpcError, match=f"no rollout found for thread id {thread.id}"):
@@ -227,7 +227,7 @@ async def test_a_fork_is_listed_with_what_it_was_forked_from(opened):
             assert (row.forked_from_id, row.preview, row.thread_source) == (thread.id, "one", "automation")
 
 
-async def test_where_the_turns_of_a_fork_are_is_noted_as_for_other_threads(opened):
+async def test_the_outline_of_a_fork_is_stored_as_for_other_threads(opened):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
         async with runtime.fork_thread(thread.id) as fork:

@@ -1,4 +1,4 @@
-"""A turn that is interrupted, between any two steps of its thread's tasks: it ends as a whole, and the thread goes on.
+"""A turn that is interrupted between any two steps of its thread's tasks: it ends whole, and the thread works on.
 
 The turn does all that a turn does. It is run once to count the steps that the scheduler takes for the thread meanwhile, and
 then again and again, ended at one of them each time: by `turn/interrupt`, which reaches the thread as any message does, or by
@@ -26,9 +26,9 @@ from spindle.rpc.protocol.converter import unstructure
 
 TINY = Path(__file__).parents[1] / "tools" / "mcp" / "tiny_server.py"
 MOST_INTERRUPTS = 40
-"""How many of the steps are tried, evenly spread, of some three hundred; other ones when their number differs."""
+"""How many steps of about three hundred are tried, evenly spread. Which ones depends on how many there are."""
 MOST_ENDS = 10
-"""The same for the end of the runtime, which costs a runtime each time."""
+"""The same for the end of the runtime. Each try needs a new runtime."""
 
 CONFIG = [
     ("sandbox_mode", "danger-full-access"),
@@ -37,14 +37,14 @@ CONFIG = [
     ("model_auto_compact_token_limit", 1000),
 ]
 UNTOLD = ("agentMessage", "contextCompaction")
-"""Items that an interrupt leaves without an end, as in the reference: what they would say is not there."""
+"""Items that an interrupt leaves without an end, as in Codex: their text is not complete."""
 EVERYTHING = {
     *("userMessage", "agentMessage", "commandExecution", "fileChange"),
     *("mcpToolCall", "dynamicToolCall", "contextCompaction"),
 }
 HOOKED = ("SessionStart", "PreToolUse", "PermissionRequest", "PostToolUse", "Stop")
 HOOK = "true"
-"""What each of them runs: a process more to be interrupted in, which says nothing."""
+"""The command of each hook: one more process to interrupt. It prints nothing."""
 OUTPUTS = {
     "function_call": "function_call_output",
     "custom_tool_call": "custom_tool_call_output",
@@ -78,7 +78,7 @@ def whole_turn(trace):
             call("run", "exec_command", cmd=leave_one, login=False),
             call("echo", "echo", namespace="mcp__tiny__", text="hi"),
             add("patch", "new.txt"),
-            Usage(1000, 0, 0, 0, 1000),  # enough to be compacted
+            Usage(1000, 0, 0, 0, 1000),  # enough for a compaction
         ],
         ["All is well."],  # the summary
         [
@@ -133,7 +133,7 @@ class Trace:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
     async def end(self):
-        """Wait until nobody has it open; they are being killed already."""
+        """Wait until no process has it open. All of them are being killed."""
         with trio.fail_after(10):
             while not self._ended():
                 await trio.lowlevel.wait_readable(self._fd)
@@ -141,7 +141,7 @@ class Trace:
     def _ended(self):
         try:
             return os.read(self._fd, 1) == b""
-        except BlockingIOError:  # somebody has, and writes nothing
+        except BlockingIOError:  # a process has, and writes nothing
             return False
 
     def close(self):
@@ -149,7 +149,7 @@ class Trace:
 
 
 class Notes:
-    """What is told of a turn."""
+    """The notifications of a turn."""
 
     def __init__(self):
         self.open, self.begun, self.status = {}, [], None
@@ -183,7 +183,7 @@ def said(request):
 
 
 def check_history(items, k):
-    """A provider accepts it: each call is answered once, after it was made, and nothing else is. What was said is there."""
+    """A provider accepts the history: each call has one output behind it, there are no others, and the input is there."""
     calls, outputs = {}, {}
     for item in items:
         if item["type"] in OUTPUTS:
@@ -199,7 +199,7 @@ def check_history(items, k):
 
 
 def spread(steps, most):
-    """At most so many of the steps 1 … `steps`, evenly; one behind them is too late on purpose."""
+    """At most `most` of the steps 1 … `steps`, evenly spread, and one behind them, which is too late on purpose."""
     return sorted({1 + n * steps // most for n in range(most)} | {steps + 1}) if most < steps else range(1, steps + 2)
 
 
@@ -216,7 +216,7 @@ def trace(tmp_path):
 
 @pytest.fixture
 def running(opened, scripted, tmp_path):
-    """running() -> a runtime to enter, and its model. The MCP server is shared, so a thread more costs no process more."""
+    """running() -> a runtime to enter, and its model. The MCP server is shared, so another thread needs no further process."""
     (tmp_path / "home").mkdir()
     hook = lambda name: f'[[hooks.{name}]]\nhooks = [{{type = "command", command = "{HOOK}"}}]\n'  # noqa: E731
     server = f'command = "{sys.executable}"\nargs = ["-S", "-E", "{TINY}"]\nshared = true\n'

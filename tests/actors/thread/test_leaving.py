@@ -52,14 +52,14 @@ async def test_interrupt_ends_the_turn_with_the_last_subscriber(opened, scripted
 
 
 async def lose(runtime, thread):
-    """The thread's client goes away without a word, and the thread has noticed."""
+    """The connection of the thread's client is lost, and the thread has handled that."""
     [subscriber] = runtime.registry._actors[thread.id].core.subscribers
     runtime.registry.leave_all(subscriber)
     await thread.read()
     await wait_all_tasks_blocked()
 
 
-async def test_a_lost_client_is_waited_for(opened, witness, mock_clock):
+async def test_a_thread_waits_for_a_lost_client(opened, witness, mock_clock):
     async with opened() as runtime:
         seen = witness(runtime)
         async with runtime.start_thread() as thread:
@@ -79,7 +79,7 @@ async def test_a_lost_client_is_waited_for(opened, witness, mock_clock):
             await seen.until("thread/closed")
 
 
-async def test_a_configured_delay_counts_for_an_explicit_leave_too(opened, witness, mock_clock):
+async def test_a_configured_delay_applies_to_an_unsubscribe_too(opened, witness, mock_clock):
     async with opened(config=[("thread_unload_delay_secs", 7)]) as runtime:
         seen = witness(runtime)
         async with runtime.start_thread() as thread:
@@ -115,7 +115,7 @@ async def test_an_old_timer_does_not_end_a_thread(opened, actor):
         assert runtime.registry.directory.loaded() == [thread.id]
 
 
-async def test_archiving_closes_the_thread_for_everybody(opened, scripted, witness):
+async def test_archiving_closes_the_thread_for_all_clients(opened, scripted, witness):
     go = trio.Event()
     model = scripted(["one", go])
     async with opened(model) as runtime:

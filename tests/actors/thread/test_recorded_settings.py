@@ -1,4 +1,4 @@
-"""Settings that another version has recorded: what is unknown gives way to what is configured, and the client is told."""
+"""Settings that another version has recorded: configured ones replace unknown ones, and the client is warned."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ UNKNOWN: list[dict[str, Any]] = [
     *({name: value} for name in ("personality", "approvals_reviewer", "collaboration_mode") for value in ("later", 5)),
     {"collaboration_mode": {"mode": "later", "settings": {"model": "x"}}},
     {"collaboration_mode": {"mode": "plan", "settings": {"model": 5}}},
-    # what may be done is said by the two of them together: one that is unknown takes the other with it
+    # the two belong together: where one is unknown, neither is used
     *({"file_system_sandbox_policy": value, "sandbox_policy": DANGER} for value in (5, {"kind": "later"})),
     {"file_system_sandbox_policy": files(5), "sandbox_policy": DANGER},
     {"file_system_sandbox_policy": files({"path": {"type": "later"}, "access": "none"}), "sandbox_policy": DANGER},
@@ -60,18 +60,18 @@ SETTINGS: list[dict[str, Any]] = [
     {"permission_profile": {"type": "managed", "file_system": {"type": "restricted", "entries": [HIDDEN]}}},
     {"reasoning_effort": {"later": 1}},
 ]
-"""The same in the line that keeps settings between turns, in its own words."""
+"""The same, as the line for settings between turns names them."""
 
 
 @pytest.mark.parametrize("context", UNKNOWN, ids=lambda context: orjson.dumps(context).decode())
-def test_what_is_unknown_is_left_out(context):
+def test_unknown_settings_are_left_out(context):
     known, bad = readable({"turn_id": "t", "summary": "auto"} | context)
     assert known == {"turn_id": "t", "summary": "auto"}
     assert set(bad) <= set(context)
     assert bad
 
 
-def test_what_is_known_is_kept():
+def test_known_settings_are_kept():
     context = {
         "cwd": "/",
         "model": "m",
@@ -91,7 +91,7 @@ def test_what_is_known_is_kept():
     assert readable(dict.fromkeys(context)) == (dict.fromkeys(context), {})
 
 
-def test_a_warning_is_not_longer_than_a_client_wants_to_read():
+def test_a_warning_is_cut_to_a_readable_length():
     assert warning({"model": ["x" * 10_000]}).endswith("x…")
     assert len(warning({"model": ["x" * 10_000]})) < LONGEST + 200
 
@@ -153,14 +153,14 @@ async def test_a_thread_with_unknown_settings_is_resumed_with_the_configured_one
         ReadOnlyPolicy(),
     ],
 )
-async def test_what_a_policy_lets_be_read_is_resumed(opened, policy):
+async def test_the_readable_paths_of_a_policy_are_resumed(opened, policy):
     async with opened(config=CONFIG) as runtime, runtime.start_thread() as thread:
         await thread.run("hi", sandbox_policy=policy)
     async with opened(config=CONFIG) as runtime, runtime.resume_thread(thread.id) as resumed:
         assert resumed.info.sandbox == policy
 
 
-async def test_a_provider_that_is_not_configured_any_more_is_told_of(opened):
+async def test_a_provider_that_is_not_configured_any_more_is_warned_of(opened):
     gone = {"model_providers.gone.name": "Gone", "model_providers.gone.base_url": "http://127.0.0.1:1/v1"}
     providers = [*gone.items(), ("model_provider", "gone")]
     async with opened(config=providers) as runtime, runtime.start_thread() as thread:

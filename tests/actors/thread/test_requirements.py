@@ -1,4 +1,4 @@
-"""An administrator's requirements hold on every way in, and what config.toml forbids is not offered and does not run."""
+"""An administrator's requirements hold wherever settings come from. Tools that config.toml disables do not run."""
 
 import json
 
@@ -33,7 +33,7 @@ def call(name, arguments):
 
 @pytest.fixture
 def demanding(opened, tmp_path):
-    """demanding(runtime, config, text) -> None; from now on the runtime's threads are held to the requirements in `text`."""
+    """demanding(runtime, config, text) -> None; the runtime's later threads must meet the requirements in `text`."""
 
     def demand(runtime, config=WANTED, text=DEMANDED):
         (tmp_path / "etc").mkdir(exist_ok=True)
@@ -57,7 +57,7 @@ async def warnings(thread, count):
     raise AssertionError("the thread has ended")
 
 
-async def test_a_configured_thread_falls_back_to_what_is_allowed_and_says_so(opened, demanding):
+async def test_a_configured_setting_falls_back_to_an_allowed_one_with_a_warning(opened, demanding):
     async with opened() as runtime:
         demanding(runtime)
         async with runtime.start_thread() as thread:
@@ -78,7 +78,7 @@ async def test_a_configured_thread_falls_back_to_what_is_allowed_and_says_so(ope
         {"permission_profile": WRITES_A},
     ],
 )
-async def test_neither_parameters_nor_overrides_get_around_it(opened, demanding, params):
+async def test_parameters_and_overrides_are_held_to_the_requirements(opened, demanding, params):
     async with opened() as runtime:
         demanding(runtime, [])
         async with runtime.start_thread(**params) as thread:
@@ -87,7 +87,7 @@ async def test_neither_parameters_nor_overrides_get_around_it(opened, demanding,
             assert (settings.profile, required_mode(settings)) == (None, "read-only")
 
 
-async def test_what_a_thread_ran_with_before_does_not_get_around_it(opened, demanding):
+async def test_recorded_settings_are_held_to_the_requirements(opened, demanding):
     async with opened(config=WANTED) as runtime, runtime.start_thread() as thread:
         assert ruled(thread) == ("never", "dangerFullAccess")
         await thread.run("go")
@@ -136,7 +136,7 @@ async def test_a_change_of_settings_that_asks_for_more_is_refused(opened, demand
             assert actor.core.state.settings == before
 
 
-async def test_an_agent_is_held_to_it_whatever_it_is_started_with(opened, demanding):
+async def test_an_agents_settings_are_held_to_the_requirements(opened, demanding):
     async with opened() as runtime:
         demanding(runtime, [])
         services = runtime.services
@@ -155,7 +155,7 @@ async def test_an_agent_is_held_to_it_whatever_it_is_started_with(opened, demand
         assert (required_mode(wanted), required_mode(state.settings)) == ("danger-full-access", "read-only")
 
 
-async def test_an_unsupported_requirement_lets_no_thread_start(opened, demanding):
+async def test_no_thread_starts_with_an_unsupported_requirement(opened, demanding):
     async with opened() as runtime:
         demanding(runtime, [], 'enforce_residency = "us"')
         with pytest.raises(RpcError, match="`enforce_residency`: this requirement is not supported"):
@@ -172,7 +172,7 @@ async def test_an_unsupported_requirement_lets_no_thread_start(opened, demanding
         ([{**ROOT, "access": "read"}], "read-only"),
     ],
 )
-def test_a_profile_needs_the_mode_that_grants_as_much(entries, mode, tmp_path):
+def test_a_profile_needs_an_allowed_mode_that_grants_as_much(entries, mode, tmp_path):
     params = structure({"permissionProfile": {"fileSystem": {"entries": entries}}}, ThreadStartParams)
     loaded = ConfigLoader(Home(tmp_path), system_file=tmp_path / "none").load()
     assert required_mode(settings_for(loaded, params, server_cwd="/")) == mode
@@ -186,7 +186,7 @@ def test_a_profile_needs_the_mode_that_grants_as_much(entries, mode, tmp_path):
         call("shell", {"command": ["touch", "{}"]}),
     ],
 )
-async def test_without_the_shell_tool_none_is_offered_and_a_call_runs_nothing(opened, scripted, tmp_path, called):
+async def test_without_the_shell_tool_it_is_not_offered_and_a_call_runs_nothing(opened, scripted, tmp_path, called):
     marker = tmp_path / "ran"
     model = scripted([json.loads(json.dumps(called).replace("{}", str(marker)))])
     config = [*WANTED, ("features.shell_tool", False)]
@@ -199,7 +199,7 @@ async def test_without_the_shell_tool_none_is_offered_and_a_call_runs_nothing(op
     assert not marker.exists()
 
 
-async def test_the_shell_tool_is_there_otherwise(opened, scripted, tmp_path):
+async def test_the_shell_tool_is_offered_by_default(opened, scripted, tmp_path):
     marker = tmp_path / "ran"
     model = scripted([call("exec_command", {"cmd": f"touch {marker}", "login": False})])
     async with opened(model, config=WANTED) as runtime, runtime.start_thread(cwd=tmp_path) as thread:
@@ -251,7 +251,7 @@ async def test_a_search_of_the_web_is_limited_as_configured(opened, scripted):
     }
 
 
-async def test_where_only_cached_pages_are_allowed_full_access_does_not_open_the_web(opened, scripted, demanding):
+async def test_full_access_does_not_allow_the_live_web_where_only_cached_pages_are(opened, scripted, demanding):
     model = scripted()
     async with opened(model) as runtime:
         demanding(runtime, WANTED, 'allowed_web_search_modes = ["cached"]')
@@ -261,6 +261,6 @@ async def test_where_only_cached_pages_are_allowed_full_access_does_not_open_the
     assert search["external_web_access"] is False
 
 
-async def test_who_is_asked_is_the_user_whatever_the_configuration_says(opened):
+async def test_the_user_approves_whatever_reviewer_is_configured(opened):
     async with opened(config=[("approvals_reviewer", "auto_review")]) as runtime, runtime.start_thread() as thread:
         assert thread.info.approvals_reviewer == "user"

@@ -54,7 +54,7 @@ def completed(events):
     return [event.item for event in events if event.METHOD == "item/completed"]
 
 
-async def test_a_review_is_a_turn_of_its_own(opened, scripted, lines, events_of):
+async def test_a_review_is_its_own_turn(opened, scripted, lines, events_of):
     model = scripted(["answer"], [orjson.dumps(FOUND).decode()], tokens=100)
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
@@ -85,7 +85,7 @@ async def test_a_review_is_a_turn_of_its_own(opened, scripted, lines, events_of)
         assert (shown.id, shown.items[2].review) == ("review", TEXT)
 
 
-async def test_the_reviewer_has_a_conversation_of_its_own(opened, scripted, events_of):
+async def test_the_reviewer_has_its_own_conversation(opened, scripted, events_of):
     model = scripted(["answer"], ["fine"], tokens=100)
     async with opened(model) as runtime, runtime.start_thread(approval_policy="on-request") as thread:
         await thread.run("question")
@@ -102,11 +102,11 @@ async def test_the_reviewer_has_a_conversation_of_its_own(opened, scripted, even
         assert {tool["name"] for tool in own.tools} <= {
             "exec_command", "write_stdin", "update_plan", "request_user_input", "view_image",
         }  # fmt: skip
-        # the thread's context is what its own answers said it is
+        # the thread's context size is that of its own answers
         assert runtime.registry._actors[thread.id].core.state.conversation.usage["total_token_usage"]["total_tokens"] == 100
 
 
-async def test_the_thread_goes_on_with_the_review_in_its_history(opened, scripted, events_of):
+async def test_the_review_is_in_the_threads_history(opened, scripted, events_of):
     model = scripted(["answer"], ["fine"], ["next"])
     async with opened(model) as runtime, runtime.start_thread(approval_policy="on-request") as thread:
         await thread.run("question")
@@ -123,7 +123,7 @@ async def test_the_thread_goes_on_with_the_review_in_its_history(opened, scripte
         assert model.said() == ["question", "answer", "again"]
 
 
-async def test_what_the_reviewer_does_is_shown(opened, scripted, lines, events_of):
+async def test_the_reviewers_items_are_shown(opened, scripted, lines, events_of):
     plan = {"type": "function_call", "call_id": "c", "name": "update_plan", "arguments": '{"plan": []}'}
     model = scripted([plan], ["fine"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
@@ -135,7 +135,7 @@ async def test_what_the_reviewer_does_is_shown(opened, scripted, lines, events_o
         assert "function_call" not in [line.get("type") for line in lines(thread)]
 
 
-async def test_an_interrupted_review_says_so(opened, scripted, events_of):
+async def test_an_interrupted_review_is_reported_as_such(opened, scripted, events_of):
     held = trio.Event()
     model = scripted([held], ["next"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
@@ -164,7 +164,7 @@ async def test_an_interrupted_review_says_so(opened, scripted, events_of):
 
 
 @pytest.mark.parametrize("target", [COMMIT, BaseBranchTarget("main")])
-async def test_a_review_that_fails_says_so(opened, scripted, target, events_of):
+async def test_a_failed_review_is_reported_as_such(opened, scripted, target, events_of):
     """The model refuses, or there is no repository to find a branch in."""
     model = scripted([ModelError("no", "other", retryable=False)])
     async with opened(model) as runtime, runtime.start_thread() as thread:
@@ -176,7 +176,7 @@ async def test_a_review_that_fails_says_so(opened, scripted, target, events_of):
         assert len(model.requests) == (target is COMMIT)
 
 
-async def test_a_review_waits_for_the_turn_that_runs(opened, scripted, events_of):
+async def test_a_review_waits_for_the_running_turn(opened, scripted, events_of):
     held = trio.Event()
     model = scripted([held], ["fine"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
@@ -251,7 +251,7 @@ def test_a_blank_target_is_refused(target, word):
         checked(target)
 
 
-async def test_where_a_branch_was_left(tmp_path):
+async def test_the_merge_base_of_a_branch(tmp_path):
     with pytest.raises(NotARepository):
         await merge_base(str(tmp_path), "main")
 
@@ -282,5 +282,5 @@ async def test_where_a_branch_was_left(tmp_path):
         ('{"findings": [3, {"title": 1}]}', "Full review comments:\n\n-  — :0-0\n  \n\n-  — :0-0\n  "),
     ],
 )
-def test_an_answer_is_read_as_findings_or_as_it_is(answer, text):
+def test_an_answer_is_read_as_findings_or_as_text(answer, text):
     assert review_text(review_output(answer)) == text

@@ -1,4 +1,4 @@
-"""MCP servers joined to threads: started with them, called by turns, asked by clients, ended with them."""
+"""MCP servers of threads: they start with a thread, are called by turns and clients, and end with it."""
 
 import sys
 import tomllib
@@ -64,7 +64,7 @@ def outputs(request):
 
 
 async def ask(runtime, method, params):
-    """What a client is answered."""
+    """The answer to a client's request."""
     result = []
 
     async def work(reply, do):
@@ -114,7 +114,7 @@ async def test_a_turn_waits_for_the_servers_and_calls_their_tools(opened, script
 @pytest.mark.parametrize(
     ("harm", "said"), [("line", "the server wrote a line of more than 33554432 bytes"), ("deep", "more than 127 levels")]
 )
-async def test_a_hostile_server_costs_its_call_and_no_more(opened, scripted, tmp_path, harm, said):
+async def test_a_hostile_server_fails_its_call_and_nothing_else(opened, scripted, tmp_path, harm, said):
     (tmp_path / "home").mkdir()
     args = ["-S", "-E", str(TINY.with_name("hostile_server.py")), harm]
     (tmp_path / "home/config.toml").write_text(
@@ -131,7 +131,7 @@ async def test_a_hostile_server_costs_its_call_and_no_more(opened, scripted, tmp
         assert await thread.run("more") == "again"
 
 
-async def test_what_servers_do_before_the_thread_is_answered_is_told_after(opened, configure):
+async def test_notifications_of_servers_before_the_threads_answer_come_after_it(opened, configure):
     configure(tiny="", more="required = true")
     async with opened() as runtime, runtime.start_thread() as thread:
         events = thread.events()
@@ -139,7 +139,7 @@ async def test_what_servers_do_before_the_thread_is_answered_is_told_after(opene
         assert (await until(events, lambda event: event.METHOD.startswith("mcpServer"))).status == "ready"
 
 
-async def test_a_thread_does_not_start_without_a_server_that_it_requires(opened, configure):
+async def test_a_thread_does_not_start_without_a_required_server(opened, configure):
     configure(tiny="short", more="required = true")
     async with opened() as runtime:
         with pytest.raises((RpcError, ExceptionGroup)) as caught:
@@ -177,7 +177,7 @@ async def test_the_user_is_asked_about_a_tool_that_changes_things(
     assert "# mine" in text
 
 
-async def test_what_was_said_is_kept_by_a_turn_that_is_interrupted_while_servers_start(opened, configure, lines):
+async def test_a_turn_interrupted_while_servers_start_keeps_its_input(opened, configure, lines):
     configure(tiny="silent")
     async with opened() as runtime, runtime.start_thread() as thread:
         async with thread.turn("remember this") as turn:
@@ -210,7 +210,7 @@ async def test_an_interrupted_call_leaves_its_item_and_its_output(opened, script
 
 
 @pytest.mark.parametrize(("more", "alone"), [("", True), ("supports_parallel_tool_calls = true", False)])
-async def test_a_servers_tools_are_called_one_after_the_other(opened, actor, configure, more, alone):
+async def test_a_servers_tools_are_called_one_at_a_time(opened, actor, configure, more, alone):
     configure(tiny="", more=more)
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("go")
@@ -245,7 +245,7 @@ async def test_a_client_calls_a_tool_and_reads_a_resource(opened, configure):
         assert (await refused(runtime, "mcpServer/tool/call", params)).code == INTERNAL_ERROR
 
 
-async def test_a_question_that_the_thread_does_not_live_to_answer_is_refused(opened):
+async def test_a_request_to_servers_is_refused_when_the_thread_ends(opened):
     async with opened() as runtime:
         asked = trio.Event()
 
@@ -272,7 +272,7 @@ async def test_a_question_that_the_thread_does_not_live_to_answer_is_refused(ope
         ("web", INTERNAL_ERROR, "OAuth is not supported"),
     ],
 )
-async def test_nobody_logs_in_by_oauth(opened, configure, name, code, said):
+async def test_a_login_by_oauth_is_refused(opened, configure, name, code, said):
     configure(head='[mcp_servers.web]\nurl = "http://127.0.0.1:1/"\n', tiny="")
     async with opened() as runtime:
         error = await refused(runtime, "mcpServer/oauth/login", McpServerOauthLoginParams(name))
@@ -280,7 +280,7 @@ async def test_nobody_logs_in_by_oauth(opened, configure, name, code, said):
         assert said in error.message
 
 
-async def test_threads_share_what_may_be_shared(opened, configure, witness):
+async def test_threads_share_servers_that_are_shared(opened, configure, witness):
     configure(tiny="", more="shared = true")
     async with opened() as runtime:
         heard = witness(runtime)
@@ -294,7 +294,7 @@ async def test_threads_share_what_may_be_shared(opened, configure, witness):
         assert shared._running == []
 
 
-async def test_a_thread_without_servers_has_none_to_offer(opened, scripted):
+async def test_a_thread_without_servers_offers_no_resource_functions(opened, scripted):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("x")

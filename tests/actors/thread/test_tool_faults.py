@@ -1,4 +1,4 @@
-"""A tool that fails in any way, at any of its steps: its call has one output, the thread goes on, and nothing is left running.
+"""A tool that fails in any way, at any step: its call has one output, the thread works on, and nothing is left running.
 
 A call's task is run once to count the steps that the scheduler takes for it; then again and again, with what it awaits at one
 of them replaced by something that is raised: an error, what is meant to end a program, or an error together with an interrupt.
@@ -28,7 +28,7 @@ MOST = 6
 """How many of a call's steps are tried for each kind of fault, evenly spread."""
 
 UNMET = ("unknown", "plan", "resources")
-"""What awaits nothing, or only tasks of its own."""
+"""Tools that await nothing, or only their own tasks."""
 
 FAULTS = {
     "error": lambda: ValueError("foreign"),
@@ -107,7 +107,7 @@ def _cancelled(given):
 
 
 def _joining(task):
-    """Whether it waits for the end of a nursery, which raises nothing of its own."""
+    """Whether it waits for the end of a nursery. That raises no fault."""
     return any(frame.f_code.co_name == "_nested_child_finished" for frame, _ in task.iter_await_frames())
 
 

@@ -1,4 +1,4 @@
-"""What a thread's tools leave behind: sessions between turns, commands of the user's own, and the end of it all."""
+"""A thread's tools: which are offered, sessions that outlive turns, and commands of the user."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def threads(opened, scripted):
     return open_
 
 
-async def test_a_session_that_ends_between_turns_is_completed_and_kept(threads, lines, tmp_path):
+async def test_a_session_that_ends_between_turns_is_completed_and_recorded(threads, lines, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     opening, _ = threads([execute(f"cat {tmp_path}/fifo")])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
@@ -67,7 +67,7 @@ async def test_a_session_that_ends_between_turns_is_completed_and_kept(threads, 
         assert kept["aggregated_output"] == "late\n"
 
 
-async def test_the_end_of_the_thread_ends_its_sessions_and_keeps_that(threads, witness, lines, tmp_path):
+async def test_the_end_of_the_thread_ends_its_sessions_and_records_that(threads, witness, lines, tmp_path):
     opening, _ = threads([execute("sleep 1000")])
     async with opening as runtime:
         ended = witness(runtime)
@@ -96,7 +96,7 @@ async def test_sessions_are_listed_and_ended(threads, tmp_path):
         assert await ask(runtime, thread, lambda reply: ListTerminals(reply=reply)) == []
 
 
-async def test_a_command_of_the_users_own_is_a_turn_without_a_question_to_the_model(threads, lines, tmp_path):
+async def test_a_command_of_the_user_is_a_turn_without_a_request_to_the_model(threads, lines, tmp_path):
     opening, model = threads()
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await ask(runtime, thread, lambda reply: RunScript(reply=reply, script="echo mine > made; echo hi"))
@@ -114,7 +114,7 @@ async def test_a_command_of_the_users_own_is_a_turn_without_a_question_to_the_mo
         assert kept["source"] == "user_shell"
 
 
-async def test_during_a_turn_it_joins_the_turn_and_the_model_is_told_at_once(threads, tmp_path):
+async def test_a_command_of_the_user_joins_a_running_turn_and_its_output_is_sent_at_once(threads, tmp_path):
     go = trio.Event()
     opening, model = threads(["one", go], ["two"])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("first") as turn:
@@ -129,7 +129,7 @@ async def test_during_a_turn_it_joins_the_turn_and_the_model_is_told_at_once(thr
         assert "\njoined\n" in model.heard[1][-1]
 
 
-async def test_a_turn_waits_for_the_users_command_and_then_tells_the_model(threads, tmp_path):
+async def test_a_turn_waits_for_the_users_command_and_then_sends_its_output(threads, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     go = trio.Event()
     opening, model = threads(["one", go], ["two"])
@@ -164,7 +164,7 @@ async def test_an_interrupt_ends_the_users_command_too(threads, tmp_path):
         assert turn.result.status == "interrupted"
 
 
-async def test_patches_and_commands_of_one_answer_see_what_those_before_them_did(threads, tmp_path):
+async def test_patches_and_commands_of_one_answer_see_the_changes_of_earlier_ones(threads, tmp_path):
     add = "*** Begin Patch\n*** Add File: a.txt\n+one\n*** End Patch\n"
     more = "*** Begin Patch\n*** Update File: a.txt\n@@\n-one\n+two\n*** End Patch\n"
     answer = [patch(add, "p1"), execute("cat a.txt"), patch(more, "p2"), {**execute("cat a.txt"), "call_id": "c2"}]
@@ -244,7 +244,7 @@ async def test_the_tools_are_offered_as_configured(threads, tmp_path, config, of
     ("config", "live"),
     [([], False), ([("web_search", "live")], True), ([("sandbox_mode", "danger-full-access")], True)],
 )
-async def test_the_live_web_is_searched_if_it_is_wanted_or_open_anyway(threads, tmp_path, config, live):
+async def test_the_live_web_is_searched_if_configured_or_if_commands_reach_it_anyway(threads, tmp_path, config, live):
     opening, model = threads(config=config)
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("go")
@@ -272,7 +272,7 @@ async def test_a_function_of_the_application_is_called_by_the_model(threads, tmp
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-async def test_what_was_called_in_an_answer_that_breaks_off_is_carried_out(threads, tmp_path, monkeypatch, retries):
+async def test_the_calls_of_an_answer_that_breaks_off_are_carried_out(threads, tmp_path, monkeypatch, retries):
     monkeypatch.setattr(sampling, "BACKOFF", 0)
     opening, model = threads([execute("echo hi >> made"), ModelError("gone", retryable=True)])
     model.stream_max_retries = retries
@@ -306,7 +306,7 @@ async def test_an_answer_that_is_interrupted_leaves_its_calls_with_an_output(thr
 @pytest.mark.parametrize(
     ("name", "begins"), [("gpt-5.2", "Exit code: 0\nWall time: "), ("another", '{"output":"hi\\n","metadata":')]
 )
-async def test_shell_answers_as_the_model_writes_patches(threads, tmp_path, name, begins):
+async def test_the_output_of_shell_depends_on_how_the_model_writes_patches(threads, tmp_path, name, begins):
     opening, model = threads([call("shell", {"command": ["echo", "hi"]})], config=[*FREE, ("model", name)])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("go")

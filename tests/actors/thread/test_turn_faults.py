@@ -1,4 +1,4 @@
-"""A model that raises anything fails its turn and nothing else; what is told of a turn's end is what is recorded of it."""
+"""A model that raises anything fails its turn and nothing else. The notified end of a turn is the recorded one."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ from spindle.rpc.protocol.reviews import UncommittedChangesTarget
 
 
 class Broken:
-    """A model whose first stream raises `raised`, as it opens or after a batch; from then on it is `after`."""
+    """A model whose first stream raises `raised`, as it opens or after a batch; later ones are those of `after`."""
 
     stream_max_retries = 0
 
@@ -40,7 +40,7 @@ class Broken:
 
 
 async def another_tasks_cancellation():
-    """A Cancelled that is not meant for the turn that meets it."""
+    """A Cancelled from another cancel scope than the turn's."""
     caught = []
     with trio.CancelScope() as scope:
         scope.cancel()
@@ -87,7 +87,7 @@ async def test_an_error_of_the_model_in_a_group_is_the_models_error(opened, scri
 
 
 class Untidy(Broken):
-    """Fails while it is cleaning up after an interrupt, in a nursery of its own."""
+    """Fails while it cleans up after an interrupt, in its own nursery."""
 
     def __init__(self, after):
         super().__init__(after, None, "")
@@ -145,7 +145,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_is_told_of_an_interrupted_turn_is_what_is_read_back(opened, scripted, actor, kind, recorded):
+async def test_the_notified_end_of_an_interrupted_turn_is_what_is_read_back(opened, scripted, actor, kind, recorded):
     model = scripted(["ok"], ["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
@@ -193,7 +193,7 @@ async def test_a_turn_whose_history_could_not_be_saved_is_read_back_as_failed(
         assert [turn.status for turn in await stored_turns(runtime, thread.id)] == ["failed", "completed"]
 
 
-async def test_the_time_a_turn_took_is_told_as_it_is_recorded(opened, recorded, monkeypatch):
+async def test_the_notified_duration_of_a_turn_is_the_recorded_one(opened, recorded, monkeypatch):
     clock = iter(range(10**6))
     ticking = SimpleNamespace(time=lambda: next(clock), monotonic=lambda: next(clock))
     monkeypatch.setattr("spindle.actors.thread.turns.live.time", ticking)

@@ -38,7 +38,7 @@ async def test_a_turns_notifications_come_in_order(opened, scripted):
         assert {event.turn_id for event in events if hasattr(event, "turn_id")} == {turn.id}
 
 
-async def test_what_is_announced_as_completed_is_in_the_rollout(opened, scripted, recorded):
+async def test_a_turn_notified_as_completed_is_in_the_rollout(opened, scripted, recorded):
     async with opened(scripted(["Hello"])) as runtime, runtime.start_thread() as thread:
         async with thread.turn("hi") as turn:
             async for event in turn:
@@ -48,7 +48,7 @@ async def test_what_is_announced_as_completed_is_in_the_rollout(opened, scripted
         assert len(recorded(thread, "task_complete")) == 1
 
 
-async def test_statuses_of_a_life(opened, witness):
+async def test_the_statuses_of_a_thread_from_start_to_end(opened, witness):
     async with opened() as runtime:
         seen = witness(runtime)
         async with runtime.start_thread() as thread:
@@ -57,7 +57,7 @@ async def test_statuses_of_a_life(opened, witness):
         assert seen.heard[0][0] == "thread/started"
 
 
-async def test_turns_build_on_each_other_and_on_what_was_stored(opened, scripted):
+async def test_turns_continue_the_history_also_after_a_resume(opened, scripted):
     model = scripted(["one"], ["two"], ["three"])
     async with opened(model) as runtime:
         async with runtime.start_thread() as thread:
@@ -70,7 +70,7 @@ async def test_turns_build_on_each_other_and_on_what_was_stored(opened, scripted
     assert said == ["first", "one", "second", "two", "third"]
 
 
-async def test_a_manner_of_speaking_is_told_when_it_is_chosen(opened, scripted, actor):
+async def test_a_personality_is_sent_when_it_is_chosen(opened, scripted, actor):
     model = scripted()
     async with opened(model) as runtime:
         async with runtime.start_thread() as thread:
@@ -174,7 +174,7 @@ async def test_a_second_client_joins_the_running_turn(opened, scripted):
 
 @pytest.mark.parametrize("in_one_breath", [True, False])
 async def test_a_turn_started_after_an_interrupt_is_the_next_turn(opened, scripted, start_turn, in_one_breath):
-    """It does not join a turn that will not take its input any more."""
+    """It does not join a turn that takes no more input."""
     model = scripted(["one", trio.Event()], ["two"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         turn = await start_turn(runtime, thread.id, "first")
@@ -195,7 +195,7 @@ async def test_a_turn_started_after_an_interrupt_is_the_next_turn(opened, script
         assert model.heard[1][-1] == "second"
 
 
-async def test_a_failed_turn_leaves_a_thread_that_works(opened, scripted):
+async def test_a_thread_works_after_a_failed_turn(opened, scripted):
     model = scripted([ModelError("no luck", "other", retryable=False)], ["two"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         with pytest.raises(TurnFailed, match="no luck"):
@@ -203,7 +203,7 @@ async def test_a_failed_turn_leaves_a_thread_that_works(opened, scripted):
         assert await thread.run("second") == "two"
 
 
-async def test_a_turn_that_does_not_reach_the_disk_fails_and_the_next_one_reads_what_is_there(
+async def test_a_turn_that_does_not_reach_the_disk_fails_and_the_next_one_reloads_the_rollout(
     opened, scripted, monkeypatch
 ):
     def broken(_fd):

@@ -1,4 +1,4 @@
-"""Input that a turn ended before: it is shown, recorded, and said with the next request."""
+"""Input that a turn has not sent when it ends: it is shown, recorded, and sent with the next request."""
 
 import pytest
 import trio
@@ -12,7 +12,7 @@ LIMIT = [("model_auto_compact_token_limit", 50)]
 
 
 async def shown(turn):
-    """The texts of the user's messages that begin and end in what is left of the turn, before it ends."""
+    """The texts of the user's messages that start and complete before the turn ends."""
     begun, ended = list[str](), list[str]()
     with trio.fail_after(5):
         try:
@@ -27,13 +27,13 @@ async def shown(turn):
 
 
 def kinds(lines, thread):
-    """What the last turn left in the rollout."""
+    """The lines of the last turn in the rollout."""
     found = [line.get("type", line["line"]) for line in lines(thread)]
     return found[len(found) - found[::-1].index("task_started") :]
 
 
 @pytest.mark.parametrize("failure", [None, ModelError("no summary")])
-async def test_what_a_turn_begins_with_outlives_its_compaction(opened, scripted, lines, failure):
+async def test_a_turns_input_is_kept_if_its_compaction_fails(opened, scripted, lines, failure):
     model = scripted(["answer"], [trio.Event() if failure is None else failure], tokens=100)
     async with opened(model, config=LIMIT) as runtime, runtime.start_thread() as thread:
         await thread.run("one")
@@ -55,7 +55,7 @@ async def test_what_a_turn_begins_with_outlives_its_compaction(opened, scripted,
 
 
 @pytest.mark.parametrize("failure", [None, ModelError("gone")])
-async def test_what_joined_a_turn_outlives_it(opened, scripted, failure):
+async def test_input_that_joined_a_turn_is_kept_if_the_turn_ends(opened, scripted, failure):
     go_on = trio.Event()
     model = scripted(["partly", go_on, *([] if failure is None else [failure])])
     async with opened(model) as runtime, runtime.start_thread() as thread:
@@ -73,7 +73,7 @@ async def test_what_joined_a_turn_outlives_it(opened, scripted, failure):
         assert model.heard[1].index("three") < model.heard[1].index("four")
 
 
-async def test_what_joins_a_turn_that_still_compacts_is_said_once_and_in_its_order(opened, scripted):
+async def test_input_that_joins_a_compacting_turn_is_sent_once_and_in_order(opened, scripted):
     summary = trio.Event()
     model = scripted(["answer"], [summary, "SUMMARY"], tokens=100)
     async with opened(model, config=LIMIT) as runtime, runtime.start_thread() as thread:

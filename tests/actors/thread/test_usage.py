@@ -1,4 +1,4 @@
-"""What a rollout says of usage, and what is taken of it."""
+"""A rollout's token usage, checked."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from spindle.rpc.protocol.values import MOST
 
 
 @pytest.mark.parametrize("value", ["5", [], {}, None, True, "\0"])
-def test_counts_that_are_none_are_nought(value):
+def test_invalid_counts_are_zero(value):
     for info in (
         {"total_token_usage": {"total_tokens": value}, "last_token_usage": value, "model_context_window": value},
         {"total_token_usage": value},
@@ -17,6 +17,6 @@ def test_counts_that_are_none_are_nought(value):
 
 
 @pytest.mark.parametrize(("value", "taken"), [(2**63, MOST), (1e300, MOST), (-5, 0), (7, 7)])
-def test_counts_are_brought_into_bounds(value, taken):
+def test_counts_are_limited(value, taken):
     usage = token_usage("t", "u", sound({"last_token_usage": {"total_tokens": value}})).token_usage
     assert usage.last.total_tokens == taken

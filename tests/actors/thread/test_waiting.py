@@ -1,4 +1,4 @@
-"""What waits for a running turn, or for its next words, is bounded."""
+"""Limits of what waits for a running turn, or in it."""
 
 import pytest
 import trio
@@ -36,7 +36,7 @@ async def refused(runtime, thread, message):
 
 
 @pytest.mark.parametrize("message", [compact, review, script])
-async def test_only_so_many_requests_wait_for_a_turn(opened, scripted, monkeypatch, message):
+async def test_the_number_of_requests_that_wait_for_a_turn_is_limited(opened, scripted, monkeypatch, message):
     monkeypatch.setattr(queue, "WAITING", 2)
     go = trio.Event()
     model = scripted(["so far", go])
@@ -47,7 +47,7 @@ async def test_only_so_many_requests_wait_for_a_turn(opened, scripted, monkeypat
         assert await refused(runtime, thread, message) == OVERLOADED
 
 
-async def test_only_so_many_requests_wait_to_take_turns_back(opened, scripted, monkeypatch, actor):
+async def test_the_number_of_waiting_reverts_is_limited(opened, scripted, monkeypatch, actor):
     monkeypatch.setattr(queue, "WAITING", 0)
     model = scripted(["so far", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("hold"):
@@ -57,7 +57,7 @@ async def test_only_so_many_requests_wait_to_take_turns_back(opened, scripted, m
 
 
 @pytest.mark.parametrize(("bound", "value"), [("UNSAID", 1), ("UNSAID_WEIGHT", 1000)])
-async def test_only_so_much_input_joins_a_turn_at_a_time(opened, scripted, monkeypatch, bound, value):
+async def test_the_input_that_waits_in_a_turn_is_limited(opened, scripted, monkeypatch, bound, value):
     monkeypatch.setattr(queue, bound, value)
     go = trio.Event()
     model = scripted(["so far", go], ["then"])

@@ -20,7 +20,7 @@ TINY = Path(__file__).parents[1] / "tools" / "mcp" / "tiny_server.py"
 
 
 class Starts:
-    """A server `tiny` that notes where it is started, and each start."""
+    """A server `tiny` that writes down each start and its directory."""
 
     def __init__(self, folder: Path) -> None:
         self.home, self.work, self.noted = folder / "home", folder / "work", folder / "starts"
@@ -54,7 +54,7 @@ def echo(text, id="echo"):
     ("more", "folder"),
     [("", "home"), ("shared = true", "home"), ('cwd = "{work}"', "work"), ('cwd = "sub"', "home/sub"), ('cwd = "."', "home")],
 )
-async def test_a_server_starts_in_the_home_or_its_own_folder(opened, starts, tmp_path, more, folder, monkeypatch):
+async def test_a_server_starts_in_the_home_or_in_its_configured_folder(opened, starts, tmp_path, more, folder, monkeypatch):
     (starts.home / "sub").mkdir()
     starts.configure(more.format(work=starts.work))
     monkeypatch.chdir(starts.work)
@@ -72,7 +72,7 @@ async def test_a_server_without_a_thread_starts_there_too(opened, starts):
 
 
 async def test_nothing_in_the_workspace_is_run(opened, starts, tmp_path):
-    """`python -m` looks into the folder it is started in, as a shell does for a relative command."""
+    """`python -m` looks into its working directory, as a shell does for a relative command."""
     planted = f"open({str(tmp_path / 'ran')!r}, 'w')"
     for name in ("planted.py", "json.py", "server"):
         (starts.work / name).write_text(f"#!{sys.executable}\n{planted}\n")
@@ -90,7 +90,7 @@ async def test_nothing_in_the_workspace_is_run(opened, starts, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-async def test_a_home_that_is_not_there_yet(opened, starts, tmp_path):
+async def test_a_server_starts_in_a_home_that_does_not_exist_yet(opened, starts, tmp_path):
     config = [("mcp_servers.tiny.command", sys.executable), ("mcp_servers.tiny.args", ["-S", "-E", str(TINY)])]
     async with opened(home=tmp_path / "none", config=config) as runtime:
         status = await ask_runtime(runtime, "mcpServerStatus/list", ListMcpServerStatusParams())
@@ -123,7 +123,7 @@ async def test_a_closed_agent_leaves_the_servers_and_a_resumed_one_starts_none(p
         assert len(starts.folders) == 1
 
 
-async def test_a_role_with_other_servers_has_its_own(play, starts, tmp_path):
+async def test_an_agent_whose_role_has_other_servers_starts_its_own(play, starts, tmp_path):
     starts.configure()
     role = tmp_path / "role.toml"
     role.write_text("[mcp_servers.tiny]\ntool_timeout_sec = 7\n")
@@ -136,7 +136,7 @@ async def test_a_role_with_other_servers_has_its_own(play, starts, tmp_path):
         assert len(starts.folders) == 2
 
 
-async def test_an_agent_that_its_parent_has_left_starts_its_own(play, starts):
+async def test_an_agent_that_was_released_starts_its_own_servers(play, starts):
     starts.configure()
     opening, cast = play(root=[[spawn()], [wait()], ["ok"]], child=[["one"], [echo("two")], ["two"]])
     async with opening as runtime:

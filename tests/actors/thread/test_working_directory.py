@@ -15,6 +15,6 @@ def test_a_working_directory_is_absolute(server, cwd, found):
 
 
 @pytest.mark.parametrize(("server", "cwd"), [("/a", "b\0"), ("/a\udcff", ""), ("/a\udcff", "b")])
-def test_a_working_directory_that_nobody_can_be_told_of_is_refused(server, cwd):
+def test_a_working_directory_that_cannot_be_encoded_is_refused(server, cwd):
     with pytest.raises(RpcError, match="invalid cwd"):
         absolute(server, cwd)

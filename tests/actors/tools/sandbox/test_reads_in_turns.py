@@ -238,7 +238,7 @@ async def test_instructions_that_are_left_out_are_named(world: World, scripted: 
         async with thread.turn("go") as turn:
             warnings = [event.message async for event in turn if event.METHOD == "warning"]
     assert [text for text in warnings if "AGENTS" in text] == [
-        f"{world.ws}/AGENTS.override.md is left out of what the model is told: the sandbox does not let it be read"
+        f"{world.ws}/AGENTS.override.md is not shown to the model: the sandbox does not allow reading it"
     ]
 
 

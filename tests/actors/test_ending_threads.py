@@ -1,4 +1,4 @@
-"""What is sent to a thread that is on its way out is answered as if it had come a moment later, whatever it is."""
+"""A request to a thread that is ending is answered as if it had come when the thread had ended."""
 
 import pytest
 import trio
@@ -29,7 +29,7 @@ async def stored(client, text="hi"):
 
 @frozen
 class Hold:
-    """Threads that are letting go stay where they are until `go`."""
+    """Ending threads stop at `stopped` until `go` is set."""
 
     reached: trio.Event
     go: trio.Event
@@ -37,7 +37,7 @@ class Hold:
 
 @pytest.fixture
 def letting_go(monkeypatch):
-    """Have threads wait while they let go of what they hold."""
+    """Have threads wait when they begin to release what they hold."""
     hold, stopped = Hold(trio.Event(), trio.Event()), ThreadActor.stopped
 
     async def slowly(self):
@@ -50,7 +50,7 @@ def letting_go(monkeypatch):
 
 
 @pytest.mark.parametrize("method", PAGES)
-async def test_a_page_asked_for_with_the_unsubscribing_comes_from_the_file(opened, talk, letting_go, method):
+async def test_a_page_requested_right_after_the_unsubscribe_comes_from_the_file(opened, talk, letting_go, method):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
@@ -83,7 +83,7 @@ async def test_a_resume_with_a_history_or_a_path_means_the_same_a_moment_later(o
         client.hang_up()
 
 
-async def test_a_client_that_has_gone_meanwhile_is_no_trouble(opened, talk, letting_go, caplog):
+async def test_held_requests_of_a_lost_client_cause_no_error(opened, talk, letting_go, caplog):
     async with opened() as runtime:
         client, other = await talk(runtime), await talk(runtime)
         thread = await stored(client)
@@ -101,7 +101,7 @@ async def test_a_client_that_has_gone_meanwhile_is_no_trouble(opened, talk, lett
     assert "failed" not in caplog.text
 
 
-async def test_what_is_kept_about_a_thread_waits_for_its_deletion(opened, talk):
+async def test_changes_beside_a_rollout_wait_for_the_threads_deletion(opened, talk):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
@@ -115,7 +115,7 @@ async def test_what_is_kept_about_a_thread_waits_for_its_deletion(opened, talk):
         client.hang_up()
 
 
-async def test_what_comes_while_a_crashed_thread_lets_go_finds_the_next_one(
+async def test_a_request_that_comes_while_a_crashed_thread_ends_gets_the_next_one(
     opened, talk, letting_go, actor, crash, caplog
 ):
     async with opened() as runtime:
@@ -136,8 +136,8 @@ async def test_what_comes_while_a_crashed_thread_lets_go_finds_the_next_one(
     assert "crashed" in caplog.text
 
 
-async def test_an_exception_in_what_was_held_is_its_own(opened, talk, letting_go, monkeypatch, caplog):
-    """And is answered, whatever it is; what was held behind it is dealt with."""
+async def test_an_exception_in_a_held_request_fails_only_that(opened, talk, letting_go, monkeypatch, caplog):
+    """It is the answer to that request, and the requests held behind it are handled."""
 
     absent = registry_module.Registry._absent
 
@@ -162,7 +162,7 @@ async def test_an_exception_in_what_was_held_is_its_own(opened, talk, letting_go
     assert "the registry failed to handle LoadedOrStored" in caplog.text
 
 
-async def test_a_snapshot_for_a_client_that_has_gone_is_closed(opened, talk, actor, monkeypatch):
+async def test_a_snapshot_for_a_lost_client_is_closed(opened, talk, actor, monkeypatch):
     taken: list[Snapshot] = []
     take = Snapshot.stored
 
@@ -196,7 +196,7 @@ async def test_a_snapshot_for_a_client_that_has_gone_is_closed(opened, talk, act
 # -- room
 
 
-async def test_a_lost_client_is_let_go_however_full_the_mailbox_is(opened, talk, actor, tmp_path):
+async def test_a_lost_client_is_unsubscribed_even_if_the_mailbox_is_full(opened, talk, actor, tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "config.toml").write_text("thread_unload_delay_secs = 0\n")
     async with opened() as runtime:
@@ -217,7 +217,7 @@ async def test_a_lost_client_is_let_go_however_full_the_mailbox_is(opened, talk,
 
 
 class Gate:
-    """A message that holds its thread up."""
+    """A message that blocks its thread."""
 
     def __init__(self):
         self.reached, self.go = trio.Event(), trio.Event()
@@ -225,7 +225,7 @@ class Gate:
 
 @pytest.fixture(autouse=True)
 def gates(monkeypatch):
-    """Threads understand a Gate."""
+    """Have threads handle a Gate."""
     dispatch = ThreadActor._dispatch
 
     async def held(self, message):
@@ -238,7 +238,7 @@ def gates(monkeypatch):
     monkeypatch.setattr(ThreadActor, "_dispatch", held)
 
 
-async def test_a_client_leaves_room_for_another_and_may_always_release(opened, talk, actor, monkeypatch):
+async def test_one_client_does_not_fill_a_mailbox_and_its_releases_are_accepted(opened, talk, actor, monkeypatch):
     assert connection.IN_FLIGHT <= CAPACITY // 2
     monkeypatch.setattr(connection, "IN_FLIGHT", 100)
     monkeypatch.setattr(connection, "PATIENCE", 0)
@@ -270,7 +270,7 @@ def is_answer(entry, client):
     return isinstance(entry, Heard) and entry.client == client.number and "id" in entry.message
 
 
-async def test_more_releases_than_anybody_needs_are_read_as_others_are_answered(opened, talk, actor, monkeypatch):
+async def test_releases_beyond_the_limit_are_read_as_others_are_answered(opened, talk, actor, monkeypatch):
     monkeypatch.setattr(connection, "MOST_IN_FLIGHT", 200)
     async with opened() as runtime:
         client = await talk(runtime)
@@ -288,7 +288,7 @@ async def test_more_releases_than_anybody_needs_are_read_as_others_are_answered(
         client.hang_up()
 
 
-async def test_a_release_is_held_however_much_is_held_already(opened, talk, letting_go):
+async def test_a_release_is_held_even_if_the_limit_of_held_requests_is_reached(opened, talk, letting_go):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
@@ -309,7 +309,7 @@ async def test_a_release_is_held_however_much_is_held_already(opened, talk, lett
         client.hang_up()
 
 
-def test_every_method_that_releases_sends_what_is_never_refused():
+def test_every_method_that_releases_sends_an_urgent_message():
     from spindle.actors.clients.methods import HANDLERS
     from spindle.actors.thread import messages
 

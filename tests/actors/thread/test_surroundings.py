@@ -1,4 +1,4 @@
-"""What config.toml has the model told, and what it has left out."""
+"""Which parts of the surroundings the model is sent, as config.toml says."""
 
 import pytest
 
@@ -44,12 +44,12 @@ async def test_a_part_of_the_surroundings_is_left_out(told, config, left_out):
     assert marks(texts) == {PERMISSIONS, SKILLS, ENVIRONMENT} - left_out
 
 
-async def test_without_all_of_it_there_is_but_what_the_user_says(told):
+async def test_without_all_parts_the_model_gets_only_the_input(told):
     config = ("include_permissions_instructions", "include_environment_context", "skills.include_instructions")
     assert await told(dict.fromkeys(config, False)) == [["go"]]
 
 
-async def test_what_is_left_out_is_not_told_when_it_changes(told):
+async def test_a_part_that_is_left_out_is_not_sent_when_it_changes(told):
     left_out = {"include_permissions_instructions": False, "include_environment_context": False}
     _, texts = await told(left_out, approval_policy="never", cwd="/")
     assert marks(texts) == {SKILLS}
@@ -57,7 +57,7 @@ async def test_what_is_left_out_is_not_told_when_it_changes(told):
     assert [text.startswith((PERMISSIONS, ENVIRONMENT)) for text in texts[-3:]] == [True, True, False]
 
 
-async def test_instructions_come_from_the_file_that_is_named(opened, scripted, tmp_path):
+async def test_instructions_come_from_the_configured_file(opened, scripted, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     (home / "base.md").write_text("\nFrom the file.\n")
@@ -74,7 +74,7 @@ async def test_instructions_come_from_the_file_that_is_named(opened, scripted, t
     assert [request.instructions for request in model.requests] == ["From the file.", "Asked for.", "Changed."]
 
 
-async def test_a_compaction_asks_what_the_named_file_says(opened, scripted, tmp_path):
+async def test_a_compaction_uses_the_prompt_of_the_configured_file(opened, scripted, tmp_path):
     (tmp_path / "prompt.md").write_text(" Sum it up. \n")
     config = {"experimental_compact_prompt_file": str(tmp_path / "prompt.md")}
     model = scripted()
@@ -88,7 +88,7 @@ async def test_a_compaction_asks_what_the_named_file_says(opened, scripted, tmp_
 @pytest.mark.parametrize(
     ("content", "fault"), [(None, "failed to read"), (" \n", "is empty"), ("x" * 2_000_000, "larger than")]
 )
-async def test_a_file_that_says_nothing_fails_the_thread(opened, tmp_path, key, content, fault):
+async def test_a_thread_does_not_start_with_an_unusable_prompt_file(opened, tmp_path, key, content, fault):
     if content is not None:
         (tmp_path / "named").write_text(content)
     async with opened() as runtime:
