@@ -89,7 +89,7 @@ async def test_the_tools_of_the_readme_run(tmp_path: Path, capsys: pytest.Captur
 async def test_the_approvals_of_the_readme_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = await run_block(blocks()[2], spindle.OfflineModel(["They do."]), tmp_path)
     assert capsys.readouterr().out == "They do.\n"
-    about = {"thread_id": "t", "turn_id": "u", "item_id": "i", "started_at_ms": 0}
+    about: dict[str, Any] = {"thread_id": "t", "turn_id": "u", "item_id": "i", "started_at_ms": 0}
     asked = spindle.CommandExecutionRequestApprovalParams(**about, command="make test")
     assert await names["approve"](asked) == "accept"
     asked = spindle.CommandExecutionRequestApprovalParams(**about, command="make clean")

@@ -12,7 +12,7 @@ NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
 def promises() -> list[str]:
-    """The rows of the table, without its head."""
+    """The rows of the table, without the header."""
     part = PAGE.read_text().partition("## Promises\n")[2].partition("\n## ")[0]
     return [line for line in part.splitlines() if line.startswith("| ")][2:]
 
@@ -40,5 +40,5 @@ def test_each_test_that_is_named_exists() -> None:
 
 
 @pytest.mark.parametrize("name", ["tests/nowhere.py::test_it", "tests/test_security_page.py::test_it"])
-def test_a_name_without_a_test_is_seen(name: str) -> None:
+def test_a_name_without_a_test_is_found(name: str) -> None:
     assert missing(f"| a promise | `{name}` |") == [name]
