@@ -124,7 +124,7 @@ def test_hooks_and_notify_get_no_key(
 def test_no_message_and_no_file_has_a_key(
     configured: Path, launch: Callable[..., Daemon], endpoint: Endpoint
 ) -> None:
-    """No key of the environment, a URL or a header is in messages, the log or the rollout, also if the servers do not answer."""
+    """No key of the environment, a URL or a header is in messages, the log or the rollout, also without answers."""
     where = f"ann:secret-user@127.0.0.1:{endpoint.server_address[1]}/mcp?key=secret-query"
     with open(configured / "config.toml", "a") as file:
         file.write(f'[mcp_servers.near]\nurl = "http://{where}"\nbearer_token_env_var = "SERVER_TOKEN"\n')
