@@ -1,4 +1,4 @@
-"""What commands cost: to start, to flood with output, and to end a hundred of them with all they started.
+"""Measures commands: how long a start takes, a flood of output, and the end of a hundred commands with all their children.
 
 The last part counts the processes that are left: after closing, after SIGTERM and after SIGKILL of the runtime. Linux.
 """
@@ -19,7 +19,7 @@ from spindle.actors.tools.commands.execution import Execution
 from spindle.actors.tools.commands.process import Command, Process, Warden, open_warden
 
 STARTS, AT_ONCE, FLOOD, SESSIONS = 100, 32, 50_000_000, 100
-MARK = f"9{os.getpid():07d}"  # seconds that the commands below sleep, so that they are found again
+MARK = f"9{os.getpid():07d}"  # seconds that the commands below sleep; finds them in the process table
 TREE = (
     "sleep {mark} & setsid sleep {mark} & (setsid sh -c 'sleep {mark} & exec setsid sleep {mark}' &); "
     "echo ready; sleep {mark}"
@@ -31,7 +31,7 @@ def command(script: str, tty: bool = False) -> Command:
 
 
 def alive(mark: str) -> int:
-    """How many processes have `mark` in their arguments, this one and the runtime's not counted."""
+    """The number of processes with `mark` in their arguments, without this one and the runtime's."""
     found = 0
     for entry in Path("/proc").iterdir():
         try:

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of streamed turns on eight threads, twenty times over on one home.
+"""Kills the daemon (kill -9) in the middle of streamed turns on eight threads, twenty times on one home.
 
 Each time the next daemon must show every turn that was ever said to be completed, with its text, and every thread must
 run another turn.
@@ -16,7 +16,7 @@ THREADS, KILLS, WORDS = 8, 20, 40
 
 
 def run_until_killed(daemon: Daemon, threads: list[str], after: int, completed: set[str]) -> int:
-    """Keep every thread busy, kill at delta number `after`; returns how many turns were running then."""
+    """Keep every thread busy and kill the daemon at delta number `after`; returns the number of running turns."""
     running: dict[str, str] = {thread: daemon.start_turn(thread, "question") for thread in threads}
     for _ in range(after):
         message = daemon.hear(lambda message: message["method"] in ("turn/completed", "item/agentMessage/delta"))
@@ -81,7 +81,7 @@ def main() -> int:
 
 
 def stored(daemon: Daemon, thread: str) -> list[dict[str, str]]:
-    """The turns of a thread as they are shown now."""
+    """The stored turns of a thread."""
     turns: list[dict[str, str]] = daemon.call("thread/read", threadId=thread, includeTurns=True)["thread"]["turns"]
     return turns
 

@@ -1,4 +1,4 @@
-"""One thread's command prints 50 MB: what the turns of other threads notice of it, and what it costs.
+"""Measures other threads' turns, and the memory, while the command of one thread prints 50 MB.
 
 Other threads run turn after turn, in rounds without and with the flood, one after the other, so that whatever else the
 machine does meets both. Everything goes over one connection, so answers and the flood share it. Prints the latency of a
@@ -40,14 +40,14 @@ LINE = "0123456789" * 6
 
 
 def flooding() -> bytes:
-    """The model's wish for the command."""
+    """The answer of the model that calls the command."""
     arguments = {"cmd": f"yes {LINE} | head -c {FLOOD}", "login": False, "yield_time_ms": 30_000}
     call = item_done(type="function_call", call_id="c", name="exec_command", arguments=json.dumps(arguments))
     return response(created(), call, completed())
 
 
 def serve_model() -> None:
-    """Ask for the command where the last word is the user's "flood", otherwise say something short."""
+    """Call the command if the last message is the user's "flood"; otherwise answer with a short text."""
     plain = response(*spoken(pieces(4)))
     flood = flooding()
 
@@ -63,7 +63,7 @@ def serve_model() -> None:
 
 
 class Model(ModelProcess):
-    """The model. `told`: characters that the command's output had in the last request."""
+    """The model. `told`: the characters of the command's output in the last request."""
 
     def __init__(self) -> None:
         super().__init__(__file__)
@@ -77,7 +77,7 @@ class Model(ModelProcess):
 
 
 class Client:
-    """Runs turns on several threads at once, and notes when each completed and what was shown of the flood."""
+    """Runs turns on several threads at once, and records when each completed and how much of the flood was shown."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.daemon = daemon
@@ -94,7 +94,7 @@ class Client:
         self.daemon.ask(("turn/start", {"threadId": thread, "input": [{"type": "text", "text": text}]}))
 
     def round(self, seconds: float | None) -> tuple[list[float], float]:
-        """Turns for so long, or as long as a flood lasts; returns their latencies, and how long it took."""
+        """Run turns for `seconds`, or while a flood lasts; returns their latencies and the duration."""
         latencies: list[float] = []
         running = set(self.threads)
         began = time.perf_counter()
@@ -129,7 +129,7 @@ class Client:
 
 
 class Memory:
-    """The most that a process has been seen to have, in KiB."""
+    """The highest memory of a process, in KiB."""
 
     def __init__(self, pid: int) -> None:
         self._status = Path(f"/proc/{pid}/status")
@@ -186,7 +186,7 @@ def main() -> None:
             f"the command                  {seconds:6.2f} s, shown {client.shown / 1e6:.1f} MB in {client.pieces} pieces"
         )
         print(f"memory above idle            {max(grown) / 1024:6.1f} MiB at most")
-        print(f"kept in the item {client.kept} characters, told to the model {model.told}")
+        print(f"characters kept in the item: {client.kept}, sent to the model: {model.told}")
         daemon.end()
 
 

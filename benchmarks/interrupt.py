@@ -1,4 +1,4 @@
-"""From an interrupt to the end of the turn, and to the beginning of the next one, at every point a turn can be at.
+"""Measures the time from an interrupt to the end of the turn and to the start of the next, at every point of a turn.
 
 The thread is asked to start its next turn as soon as it has said that the interrupted one is over. Each figure is the
 median and the longest of some rounds. `--server COMMAND` measures another app-server the same way.
@@ -57,13 +57,13 @@ for line in sys.stdin:
 
 
 def said(body: dict[str, Any]) -> str:
-    """The last thing in the request: the user's words, or `output`."""
+    """The last item of the request: the text of the user, or `output`."""
     last = body["input"][-1]
     return "output" if "output" in last else str(last["content"][-1].get("text"))
 
 
 def answer(text: str) -> tuple[bytes, bool]:
-    """What the model sends, and whether it then says nothing more."""
+    """The bytes that the model sends, and whether it then keeps the connection open without sending more."""
     if text == "the stream":
         return response(created(), message_added(), text_delta("word "), ends=False), True
     if text in CALLS:
@@ -77,12 +77,12 @@ def answer(text: str) -> tuple[bytes, bool]:
 
 
 def serve_model() -> None:
-    """Answer as the user's last words ask."""
+    """Answer as the last text of the user asks."""
     serve(lambda method, path, body: answer(said(json.loads(body))))
 
 
 def reached(point: str, note: dict[str, Any]) -> bool:
-    """Whether the notification says that the turn has come to the point."""
+    """Whether the notification says that the turn has reached the point."""
     method, kind = note["method"], note["params"].get("item", {}).get("type")
     match point:
         case "the stream":

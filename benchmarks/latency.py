@@ -1,6 +1,6 @@
-"""How long things take and what they cost, as a table; `--server COMMAND` measures another app-server the same way.
+"""Measures times, memory and processor time of an app-server, as a table. `--server COMMAND` measures another one.
 
-Every figure has a daemon and a home of its own. The model is a process of its own that only sends prebuilt bytes.
+Each figure has its own daemon and home. The model is another process that only sends prepared bytes.
 Memory and processor time are those of all processes of the server. Needs Linux for /proc.
 """
 
@@ -62,7 +62,7 @@ class Server(Daemon):
             raise SystemExit(f"a turn failed: {turn}")
 
     def turns(self, threads: list[str]) -> None:
-        """A turn on each of the threads, all at once."""
+        """Run a turn on each thread, all at once."""
         text = [{"type": "text", "text": "hello"}]
         ids = self.ask(*(("turn/start", {"threadId": thread, "input": text}) for thread in threads))
         for id in ids:
@@ -76,7 +76,7 @@ class Server(Daemon):
             running.discard(ended["threadId"])
 
     def _stats(self) -> Iterator[list[str]]:
-        """/proc/<pid>/stat from the state on, of every process of the server."""
+        """The fields of /proc/<pid>/stat from the state on, for each process of the server."""
         for file in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
                 stat = file.read_text().rpartition(")")[2].split()
@@ -168,7 +168,7 @@ class Bench:
                     raise SystemExit(f"a turn failed: {message}")
                 rates.append(DELTAS / (time.perf_counter() - began))
                 counts.append(heard)
-        text = f"{statistics.median(rates):.0f} deltas/s, {min(counts)} heard"
+        text = f"{statistics.median(rates):.0f} deltas/s, {min(counts)} received"
         yield f"one answer of {DELTAS} deltas, median of {REPEATS}", text
 
     def unload(self) -> Rows:

@@ -1,4 +1,4 @@
-"""A thousand threads come, run a turn and go: does anything of them stay?
+"""Starts a thousand threads, runs a turn in each, ends them, and checks that nothing of them stays.
 
 Tasks, children, descriptors and memory of the daemon are compared after the first hundred and at the end. Memory may
 grow by a tenth, the rest not at all. Connections to the model are counted apart: they are kept for the next turn, so
@@ -19,7 +19,7 @@ from driving import DEADLINE, Daemon, Speaker, new_home
 THREADS, FIRST, AT_ONCE = 1000, 100, 10
 MEMORY = 1.10
 
-# The daemon, with an answer to a question that only the inside can answer: how many trio tasks are there?
+# The daemon, with a signal handler that writes down the number of its trio tasks.
 PROGRAM = """
 import os, signal, trio
 from spindle.cli import main
@@ -35,13 +35,13 @@ main()
 
 
 def tasks(pid: int, told: Path) -> int:
-    """How many trio tasks the daemon has."""
+    """The number of trio tasks of the daemon."""
     told.unlink(missing_ok=True)
     os.kill(pid, signal.SIGUSR1)
     limit = time.monotonic() + DEADLINE
     while not told.exists():
         if time.monotonic() > limit:
-            raise SystemExit("the daemon does not tell how many tasks it has")
+            raise SystemExit("the daemon did not write down the number of its tasks")
         time.sleep(0.01)
     return int(told.read_text())
 
@@ -53,14 +53,14 @@ def resident(pid: int) -> int:
 
 
 def connections(pid: int, port: int) -> int:
-    """How many of the daemon's descriptors are connections to `port`."""
+    """The number of the daemon's connections to `port`."""
     own = {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()}
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     return sum(row[2].endswith(f":{port:04X}") and f"socket:[{row[9]}]" in own for row in rows)
 
 
 def measure(daemon: Daemon, told: Path, port: int) -> dict[str, int]:
-    """What the daemon has, once it is at rest."""
+    """The daemon's tasks, children, descriptors and memory when it is idle."""
     pid = daemon.process.pid
     daemon.call("thread/loaded/list")
     kept = connections(pid, port)
@@ -75,7 +75,7 @@ def measure(daemon: Daemon, told: Path, port: int) -> dict[str, int]:
 
 
 def pass_through(daemon: Daemon, count: int) -> None:
-    """Let `count` threads come, run a turn and go, some at a time."""
+    """Start `count` threads, some at a time, run a turn in each, and end them."""
     for _ in range(count // AT_ONCE):
         ids = [daemon.call("thread/start")["thread"]["id"] for _ in range(AT_ONCE)]
         for thread in ids:

@@ -1,4 +1,4 @@
-"""Lists of many threads: first pages, paging through all, searches, and what indexing costs; `--server` measures others.
+"""Measures lists of many threads: first pages, all pages, searches, and indexing. `--server` measures others.
 
     python benchmarks/listing.py [--threads N] [--server COMMAND] [--template COMMAND]
 
@@ -60,7 +60,7 @@ def fill(home: Path, text: str, count: int) -> None:
 
 
 def timed(daemon: Daemon, **params: Any) -> tuple[dict[str, Any], float]:
-    """A list's answer, and how many milliseconds it took."""
+    """The answer of `thread/list`, and its time in milliseconds."""
     began = time.perf_counter()
     answer = daemon.call("thread/list", **params)
     return answer, (time.perf_counter() - began) * 1000
@@ -72,7 +72,7 @@ def often(daemon: Daemon, **params: Any) -> str:
 
 
 def page_through(daemon: Daemon) -> tuple[int, float]:
-    """How many different threads all pages hold, and the seconds they took."""
+    """The number of different threads on all pages, and the time in seconds."""
     ids: set[str] = set()
     cursor, began = None, time.perf_counter()
     while True:
@@ -84,7 +84,7 @@ def page_through(daemon: Daemon) -> tuple[int, float]:
 
 
 def turns(daemon: Daemon, seconds: float) -> list[float]:
-    """Milliseconds of turns run one after the other."""
+    """The times of turns, one after the other, in milliseconds."""
     thread, times, end = daemon.call("thread/start")["thread"]["id"], [], time.perf_counter() + seconds
     for _ in range(5):
         daemon.run_turn(thread, "warm")
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def interference(folder: str) -> None:
-    """What indexing does to the turns of a thread: again and again from nothing, while they run."""
+    """Measures turns while the index is built again and again."""
     daemon = Daemon(folder)
     print(f"turns                         {percentiles(turns(daemon, 5))}")
     daemon.end()

@@ -1,4 +1,4 @@
-"""Unsubscribe and resume written in one go, a thousand times: does every resume meet a thread that lives?
+"""Writes unsubscribe and resume together, a thousand times. Each resume must get a live thread.
 
 Half of the rounds are written in one piece, half as two messages right after each other.
 """

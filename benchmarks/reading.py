@@ -1,4 +1,4 @@
-"""A very large rollout: resumed for the first time, again, after a restart; its pages, its first turn, all of its turns.
+"""Measures a very large rollout: the first resume, a second one, one after a restart, pages, the first turn, and all turns.
 
     python benchmarks/reading.py [--megabytes 1000] [--output BYTES] [--compact-every TURNS] [--server "COMMAND"]
 
@@ -24,7 +24,7 @@ from rollouts import write_rollout
 
 
 class Server:
-    """An app-server on stdio. Answers are parsed only if they are short: long ones are only counted."""
+    """An app-server on stdio. It parses only short answers, and only counts the bytes of long ones."""
 
     def __init__(self, command: list[str], home: Path) -> None:
         environment = {**os.environ, "CODEX_HOME": str(home), "HOME": str(home)}
@@ -80,7 +80,7 @@ class Server:
         while b"\n" not in pieces[-1]:
             piece = os.read(self.process.stdout.fileno(), 1 << 20)
             if not piece:
-                raise SystemExit("the server went away")
+                raise SystemExit("the server has exited")
             size += len(piece)
             pieces.append(piece)
             if size > 8_000_000:
@@ -100,14 +100,14 @@ class Server:
                 return time.perf_counter() - start
 
     def close(self) -> None:
-        """End it."""
+        """End the server."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(30)
 
 
 def main() -> None:
-    """Run it."""
+    """Parse the options and run."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--megabytes", type=int, default=1000)
     arguments.add_argument("--output", type=int, default=4000, help="bytes of each command's output")
@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, home: Path) -> None:
-    """Make the home, ask the server, print."""
+    """Make the home, measure the server, and print the figures."""
     configure(home, Speaker().url, "thread_unload_delay_secs = 1800")
     thread, path, turns = write_rollout(
         home,

@@ -1,4 +1,4 @@
-"""What a sandbox costs: the time from starting `true` to its end, under each mechanism and without.
+"""Measures the time from the start of `true` to its end, in each sandbox and without one.
 
 Needs Linux. Without bubblewrap, or where a mechanism does not work, its row says why.
 """

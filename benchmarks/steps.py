@@ -1,4 +1,4 @@
-"""How long the longest step of any task takes on the trio thread, for what is done with a very long thread.
+"""Measures the longest step of any task on the trio thread, while a very long thread is used.
 
     python benchmarks/steps.py [--megabytes 400] [--limit 25]
 
@@ -92,13 +92,13 @@ class Steps(trio.abc.Instrument):
             self.longest = took, task.name, _place(task)
 
     def take(self) -> tuple[float, str, str]:
-        """The longest step since the last time."""
+        """The longest step since the last call."""
         longest, self.longest = self.longest, (0.0, "", "")
         return longest
 
 
 def _place(task: trio.lowlevel.Task) -> str:
-    """The innermost line of ours at which a task waits."""
+    """The innermost line of Spindle at which the task waits."""
     with contextlib.suppress(Exception):
         frames = [(frame.f_code.co_filename, line) for frame, line in task.iter_await_frames()]
         ours = [(name, line) for name, line in frames if "site-packages" not in name and "/lib/python" not in name]
@@ -108,7 +108,7 @@ def _place(task: trio.lowlevel.Task) -> str:
 
 
 class Client:
-    """A client in memory that looks at the beginnings of messages only; what it sends is encoded in a worker thread."""
+    """A client in memory. It reads only the beginnings of messages, and encodes what it sends in a worker thread."""
 
     kind: Literal["stdio", "websocket", "unix"] = "stdio"
 
@@ -146,7 +146,7 @@ class Client:
         self._changed = trio.Event()
 
     async def call(self, method: str, **params: Any) -> bytes:
-        """The first 4 KiB of the answer. Exits where it is an error."""
+        """The first 4 KiB of the answer. Exits if it is an error."""
         self._id += 1
         request = {"id": self._id, "method": method, "params": params}
         line = await trio.to_thread.run_sync(lambda: json.dumps(request).encode())
@@ -157,12 +157,12 @@ class Client:
         return head
 
     async def turn(self, thread: str, *content: Any) -> None:
-        """A whole turn."""
+        """Run a turn to its end."""
         await self.call("turn/start", threadId=thread, input=list(content))
         await self.ended()
 
     async def ended(self) -> None:
-        """The end of a turn."""
+        """Wait for the end of a turn."""
         head = await self._first(b'{"method":"turn/completed"')
         if b'"status":"completed"' not in head:
             raise SystemExit(f"a turn failed: {head[:2000]!r}")
@@ -195,7 +195,7 @@ def picture(path: Path, size: int) -> None:
 
 
 def model(method: str, path: str, body: bytes) -> tuple[bytes, bool]:
-    """What the model answers: what the last kilobyte of the conversation asks for."""
+    """The answer of the model, as the last kilobyte of the conversation asks."""
     words, said = body[: body.find(b'"tools":[')][-1000:].decode(errors="replace"), []
     if "CALL " in words and "_output" not in words[words.rindex("CALL ") :]:
         name, arguments = words[words.rindex("CALL ") + 5 :].split("|")[:2]
@@ -211,7 +211,7 @@ def model(method: str, path: str, body: bytes) -> tuple[bytes, bool]:
 
 
 async def workload(home: Path, megabytes: float, report: Callable[[str], None]) -> None:
-    """Everything, once; `report` is called after each case."""
+    """Run every case once. Calls `report` after each."""
     from spindle.actors.clients.connection import Connection
     from spindle.actors.runtime import open_runtime
 
@@ -237,7 +237,7 @@ async def workload(home: Path, megabytes: float, report: Callable[[str], None]) 
         await client.call("initialize", clientInfo=info, capabilities={"experimentalApi": True})
         small = await started(client)
         await client.turn(small, text("hello"))
-        report("")  # first uses, which import modules
+        report("")  # the first uses import modules
         await client.call("thread/read", threadId=thread, includeTurns=True)
         report("read, stored")
         await client.call("thread/resume", threadId=thread)
@@ -304,7 +304,7 @@ async def started(client: Client) -> str:
 
 
 def main() -> None:
-    """Run it and print a table."""
+    """Run the cases and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=float, default=400, help="of the long thread; the rest in proportion")
     parser.add_argument("--limit", type=float, default=25, help="milliseconds")

@@ -1,9 +1,9 @@
-"""The daemon driven over its standard input and output, with nothing but the standard library.
+"""Drives the daemon over its standard input and output, with the standard library only.
 
     python examples/drive_daemon.py
 
 Each message is one line of JSON: `{"id", "method", "params"}` asks, `{"id", "result"}` or `{"id", "error"}` answers,
-`{"method", "params"}` notifies. `>` marks what is sent and `<` what comes back.
+`{"method", "params"}` notifies. `>` marks a sent message and `<` a received one.
 """
 
 import itertools
@@ -15,11 +15,11 @@ import tempfile
 import threading
 from typing import Any
 
-SECONDS = 30  # for all of it; then the daemon is killed, and reading from it fails
+SECONDS = 30  # for the whole program; then the daemon is killed, and reading from it fails
 
 
 class Daemon:
-    """A daemon and its one client. Leaving the block closes its input, and it ends."""
+    """A daemon and its one client. Leaving the block closes its input, so that it exits."""
 
     def __init__(self, home: str) -> None:
         # Without the override, the provider in $CODEX_HOME/config.toml answers; without CODEX_HOME that is ~/.codex.
@@ -38,17 +38,17 @@ class Daemon:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()  # closes its input and waits for its end
+        self._process.communicate()  # closes its input and waits for its exit
         self._deadline.cancel()
         print(f"the daemon has ended with exit code {self._process.returncode}")
 
     def ask(self, method: str, **params: Any) -> Any:
-        """Send a request; returns its result. Notifications that come before it are kept."""
+        """Send a request; returns its result. Keeps the notifications that arrive before it."""
         id = next(self._ids)
         self._send({"id": id, "method": method, "params": params})
         while (message := self._receive()).get("id") != id or "method" in message:
             if "id" in message:
-                # the daemon asks too, for approvals; say what there is to say, it waits for it
+                # the daemon sends requests too, for approvals, and waits for an answer
                 self._send({"id": message["id"], "error": {"code": -32601, "message": "not supported"}})
             else:
                 self._notifications.append(message)
@@ -61,7 +61,7 @@ class Daemon:
         self._send({"method": method})
 
     def next_notification(self) -> dict[str, Any]:
-        """What the daemon has to say of its own accord."""
+        """Returns the next notification of the daemon."""
         return self._notifications.pop(0) if self._notifications else self._receive()
 
     def _send(self, message: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
     python examples/embedding.py
 
-It runs on the built-in offline model. Leave `model` out of `open_runtime`, and the provider in config.toml answers.
+It runs on the built-in offline model. Without `model=…` in `open_runtime`, the provider in config.toml answers.
 """
 
 import tempfile
@@ -13,14 +13,13 @@ from pathlib import Path
 import trio
 
 import spindle
-from spindle.rpc.model.offline import ScriptedAnswer
 
 MODEL = spindle.OfflineModel(
     [
         "A thread is a conversation that is kept.",
         "Noted.",
         "Both of you.",
-        ScriptedAnswer(chunks=["This ", "would ", "take ", "hours."], pace=0.05),
+        spindle.ScriptedAnswer(chunks=["This ", "would ", "take ", "hours."], pace=0.05),
     ]
 )
 
@@ -35,7 +34,7 @@ async def main() -> None:
                 await cancel(thread)
                 turns = (await thread.read(include_turns=True)).turns
                 print("turns:", ", ".join(turn.status for turn in turns))
-            # the last subscriber has left: the thread closes itself, and its rollout stays
+            # the last subscriber has left, so the thread is closed; its rollout stays
             async with runtime.resume_thread(thread.id) as again:
                 stored = again.info.thread
                 print("resumed with", len(stored.turns), "turns from", Path(stored.path or "").name)
@@ -54,13 +53,13 @@ async def stream(thread: spindle.ThreadHandle) -> None:
 
 
 async def approve(question: spindle.ApprovalQuestion) -> spindle.ApprovalAnswer:
-    """Answers what the agent asks before it runs a command or changes a file; the offline model asks nothing."""
+    """Answers what the agent asks before it runs a command or changes a file. The offline model asks nothing."""
     print("declined:", question)
     return "decline"
 
 
 async def log(thread: spindle.ThreadHandle) -> None:
-    """Each stream of a handle has every event, whoever else reads one."""
+    """Each stream of a handle gets every event, however many streams there are."""
     counted = 0
 
     async def count(events: AsyncIterator[object]) -> None:
@@ -77,7 +76,7 @@ async def log(thread: spindle.ThreadHandle) -> None:
 
 
 async def share(runtime: spindle.Runtime, thread: spindle.ThreadHandle) -> None:
-    """Any number of handles may subscribe to a thread; each gets every event, and none waits for another."""
+    """Any number of handles may subscribe to a thread. Each gets every event, and none waits for another."""
 
     async def listen(*, task_status: trio.TaskStatus[None]) -> None:
         async with runtime.resume_thread(thread.id) as second, aclosing(second.events()) as events:
@@ -97,8 +96,8 @@ async def share(runtime: spindle.Runtime, thread: spindle.ThreadHandle) -> None:
 
 
 async def cancel(thread: spindle.ThreadHandle) -> None:
-    """Cancelling the block interrupts the turn, and leaving it waits until that is recorded."""
-    with trio.CancelScope() as scope:  # or trio.move_on_after(60), or the nursery of whoever wants the answer
+    """Cancelling the block interrupts the turn. Leaving the block waits until the interrupt is recorded."""
+    with trio.CancelScope() as scope:  # or trio.move_on_after(60), or the nursery of the task that wants the answer
         async with thread.turn("Do something long") as turn:
             async for event in turn:
                 match event:

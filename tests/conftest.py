@@ -1,7 +1,7 @@
-"""The surroundings of every test: an environment and a user's home of its own, whoever runs the tests and from where.
+"""Gives every run of the tests an environment and a user's home of its own.
 
-What a test starts inherits them: daemons, login shells with their profiles, git. So neither a slow profile nor a proxy,
-a key or a git hook's variables of the person who runs the tests decides what comes of them.
+The processes of the tests inherit them: daemons, login shells with their profiles, git. So the profile, the proxy, the keys
+and the git variables of the person who runs the tests do not change a result.
 """
 
 import os
@@ -15,7 +15,7 @@ import pytest
 
 from spindle.rpc.protocol.values import clean
 
-# What a process needs to run at all, and what tells pytest, Hypothesis and Python what to do.
+# Variables that a process needs, and variables that configure pytest, Hypothesis, coverage and Python.
 KEPT = {"PATH", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "CI", "VIRTUAL_ENV"}
 KEPT |= {"SPINDLE_SHOW_ESCAPES", "SPINDLE_ALL_FAULTS", "SPINDLE_SWEEP", "SPINDLE_POISONS", "SPINDLE_SEED"}
 KEPT |= {"SPINDLE_SCRIPTS", "SPINDLE_FUZZ"}
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """What a worker process of pytest-xdist tells: text that is no UTF-8, which tests are full of, would end the run."""
+    """Clean the reports of a pytest-xdist worker. Text that is not UTF-8, which many tests have, would end the run."""
     return _cleaned((yield))
 
 

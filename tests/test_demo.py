@@ -1,4 +1,4 @@
-"""The demo, run as a user runs it: what it shows, how it ends, and that it notices what goes wrong."""
+"""The demo, run as a user runs it: what it shows, how it ends, and that it notices failures."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ HELD = {"child processes", "open files", "memory, MiB"}
 
 
 def run_demo(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the demo with `folder` for temporary files and a home that must stay untouched."""
+    """Run the demo with `folder` for temporary files, and a home that must stay empty."""
     return subprocess.run(
         [sys.executable, *(command or ("-m", "spindle", "demo"))],
         cwd=folder.parent,
@@ -57,7 +57,7 @@ def run_demo(folder: Path, *command: str, **environment: str) -> subprocess.Comp
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A short path, for there is a Unix socket below it."""
+    """A folder with a short path, because a Unix socket is below it."""
     with tempfile.TemporaryDirectory(prefix="d") as path:
         yield Path(path)
 
@@ -68,9 +68,9 @@ def test_the_demo_shows_the_life_of_threads(folder: Path) -> None:
     lines = done.stdout.splitlines()
     marked = [line[8:] for line in lines if line[8:].startswith("ok ")]
     assert [line[3:25].rstrip() for line in marked] == STEPS
-    text = "It is a conversation that is kept: each turn is on disk before you are told of it."
+    text = "It is a conversation that is kept: each turn is on disk before you get its end."
     assert f"           A < {text}" in lines
-    text = "Both of you. Every subscriber hears the same words at the same time."
+    text = "Both of you. Every subscriber gets the same words at the same time."
     assert f"           A < {text}" in lines
     assert f"           B < {text}" in lines
     assert lines[-1].startswith("Everything above was checked.")
@@ -95,7 +95,7 @@ def test_a_daemon_that_does_not_start_fails_the_demo(folder: Path) -> None:
     deep.mkdir()
     done = run_demo(folder, TMPDIR=str(deep))
     assert (done.returncode, done.stderr) == (1, "")
-    assert "FAILED spindle app-server: the daemon did not get as far as listening\n" in done.stdout
+    assert "FAILED spindle app-server: the daemon exited before it listened\n" in done.stdout
     assert "Everything" not in done.stdout
     assert list(deep.iterdir()) == []
 

@@ -140,7 +140,7 @@ def test_the_package_reaches_a_floor_through_a_link(floor: str) -> None:
         ("actors", "from spindle.cli import main"),
     ],
 )
-def test_a_trespass_is_seen(floor: str, statement: str) -> None:
+def test_a_forbidden_import_is_found(floor: str, statement: str) -> None:
     assert trespasses(statement, floor, ["spindle", floor, "inner"]) != []
 
 
@@ -154,7 +154,7 @@ def test_a_trespass_is_seen(floor: str, statement: str) -> None:
         ("actors", "from spindle.storage import home\nfrom spindle import rpc"),
     ],
 )
-def test_a_lawful_import_is_let_through(floor: str, statement: str) -> None:
+def test_an_allowed_import_is_accepted(floor: str, statement: str) -> None:
     assert trespasses(statement, floor, ["spindle", floor, "inner"]) == []
 
 

@@ -16,7 +16,7 @@ from spindle.storage.threads.query import ThreadQuery
 
 @pytest.fixture(autouse=True)
 def restored_logging() -> Iterator[None]:
-    """The command sets the level of our log."""
+    """Restore the level of the log, which the command sets."""
     log = logging.getLogger("spindle")
     level = log.level
     yield
@@ -29,7 +29,7 @@ def run() -> object:
     return exited.value.code
 
 
-def test_it_brings_the_index_up_to_date(
+def test_it_updates_the_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CODEX_HOME", str(tmp_path))

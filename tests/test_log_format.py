@@ -1,4 +1,4 @@
-"""What the command logs: a message is one line, whatever is in it."""
+"""The log of the command: each message is one line, whatever is in it."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""docs/security.md names a test for each promise: each of them has to exist."""
+"""docs/security.md names a test for each promise, and each test exists."""
 
 import ast
 import re
@@ -9,12 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/security.md"
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-LINKED = re.compile(r"\]\(([^)#]*)(?:#([^)]+))?\)")
-SECTION = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def promises() -> list[str]:
-    """The rows of the table, without its head."""
+    """The rows of the table, without the header."""
     part = PAGE.read_text().partition("## Promises\n")[2].partition("\n## ")[0]
     return [line for line in part.splitlines() if line.startswith("| ")][2:]
 
@@ -42,16 +40,5 @@ def test_each_test_that_is_named_exists() -> None:
 
 
 @pytest.mark.parametrize("name", ["tests/nowhere.py::test_it", "tests/test_security_page.py::test_it"])
-def test_a_name_without_a_test_is_seen(name: str) -> None:
+def test_a_name_without_a_test_is_found(name: str) -> None:
     assert missing(f"| a promise | `{name}` |") == [name]
-
-
-@pytest.mark.parametrize("page", [PAGE, ROOT / "SECURITY.md"])
-def test_each_link_leads_somewhere(page: Path) -> None:
-    for where, section in LINKED.findall(page.read_text()):
-        target = page if not where else page.parent / where
-        assert target.is_file(), where
-        titles = [
-            re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in SECTION.findall(target.read_text())
-        ]
-        assert not section or section in titles, section

@@ -1,4 +1,4 @@
-"""Whoever runs the tests: their home, their variables and their profile decide nothing."""
+"""The home, the variables and the profile of the person who runs the tests do not change a result."""
 
 import json
 import os

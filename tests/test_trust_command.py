@@ -79,7 +79,7 @@ def test_the_folder_it_is_run_in_is_the_default(
     assert ConfigLoader(Home(home)).load(project).trust == "trusted"
 
 
-def test_what_cannot_be_compared_is_not_approved(home: Path, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cannot_be_compared_is_not_approved(home: Path, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / ".codex/config.toml").write_text(
         '[mcp_servers.large]\ncommand = "./large"\n[mcp_servers.small]\ncommand = "s"\n'
     )
@@ -91,7 +91,7 @@ def test_what_cannot_be_compared_is_not_approved(home: Path, project: Path, caps
     assert list(ConfigLoader(Home(home)).load(project).mcp_servers()) == ["small"]
 
 
-def test_what_is_wrong_is_said(home: Path, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_name_the_path(home: Path, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(str(project / "nowhere")) == 1
     assert f"{project}/nowhere is not a folder" in capsys.readouterr().err
     (home / "spindle").write_text("no folder")

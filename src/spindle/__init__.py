@@ -26,10 +26,29 @@ if TYPE_CHECKING:
     from spindle.rpc.model.interface import Model as Model
     from spindle.rpc.model.interface import ModelError as ModelError
     from spindle.rpc.model.offline import OfflineModel as OfflineModel
+    from spindle.rpc.model.offline import ScriptedAnswer as ScriptedAnswer
     from spindle.rpc.model.responses import ResponsesModel as ResponsesModel
+    from spindle.rpc.protocol.approvals import (
+        CommandExecutionRequestApprovalParams as CommandExecutionRequestApprovalParams,
+    )
+    from spindle.rpc.protocol.approvals import (
+        CommandExecutionRequestApprovalResponse as CommandExecutionRequestApprovalResponse,
+    )
+    from spindle.rpc.protocol.approvals import DynamicToolCallParams as DynamicToolCallParams
+    from spindle.rpc.protocol.approvals import DynamicToolCallResponse as DynamicToolCallResponse
+    from spindle.rpc.protocol.approvals import FileChangeRequestApprovalParams as FileChangeRequestApprovalParams
+    from spindle.rpc.protocol.approvals import FileChangeRequestApprovalResponse as FileChangeRequestApprovalResponse
+    from spindle.rpc.protocol.approvals import PermissionsRequestApprovalParams as PermissionsRequestApprovalParams
+    from spindle.rpc.protocol.approvals import PermissionsRequestApprovalResponse as PermissionsRequestApprovalResponse
+    from spindle.rpc.protocol.approvals import ToolRequestUserInputAnswer as ToolRequestUserInputAnswer
+    from spindle.rpc.protocol.approvals import ToolRequestUserInputParams as ToolRequestUserInputParams
+    from spindle.rpc.protocol.approvals import ToolRequestUserInputResponse as ToolRequestUserInputResponse
     from spindle.rpc.protocol.errors import Error as Error
     from spindle.rpc.protocol.errors import RpcError as RpcError
     from spindle.rpc.protocol.errors import ThreadNotFound as ThreadNotFound
+    from spindle.rpc.protocol.mcp import McpFormElicitationParams as McpFormElicitationParams
+    from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse as McpServerElicitationRequestResponse
+    from spindle.rpc.protocol.mcp import McpUrlElicitationParams as McpUrlElicitationParams
     from spindle.rpc.protocol.turns import AgentMessageDeltaNotification as AgentMessageDeltaNotification
     from spindle.rpc.protocol.turns import ItemCompletedNotification as ItemCompletedNotification
     from spindle.rpc.protocol.turns import ItemStartedNotification as ItemStartedNotification
@@ -52,10 +71,25 @@ _NAMES = {
     "Model": "spindle.rpc.model.interface",
     "ModelError": "spindle.rpc.model.interface",
     "OfflineModel": "spindle.rpc.model.offline",
+    "ScriptedAnswer": "spindle.rpc.model.offline",
     "ResponsesModel": "spindle.rpc.model.responses",
+    "CommandExecutionRequestApprovalParams": "spindle.rpc.protocol.approvals",
+    "CommandExecutionRequestApprovalResponse": "spindle.rpc.protocol.approvals",
+    "DynamicToolCallParams": "spindle.rpc.protocol.approvals",
+    "DynamicToolCallResponse": "spindle.rpc.protocol.approvals",
+    "FileChangeRequestApprovalParams": "spindle.rpc.protocol.approvals",
+    "FileChangeRequestApprovalResponse": "spindle.rpc.protocol.approvals",
+    "PermissionsRequestApprovalParams": "spindle.rpc.protocol.approvals",
+    "PermissionsRequestApprovalResponse": "spindle.rpc.protocol.approvals",
+    "ToolRequestUserInputAnswer": "spindle.rpc.protocol.approvals",
+    "ToolRequestUserInputParams": "spindle.rpc.protocol.approvals",
+    "ToolRequestUserInputResponse": "spindle.rpc.protocol.approvals",
     "Error": "spindle.rpc.protocol.errors",
     "RpcError": "spindle.rpc.protocol.errors",
     "ThreadNotFound": "spindle.rpc.protocol.errors",
+    "McpFormElicitationParams": "spindle.rpc.protocol.mcp",
+    "McpServerElicitationRequestResponse": "spindle.rpc.protocol.mcp",
+    "McpUrlElicitationParams": "spindle.rpc.protocol.mcp",
     "AgentMessageDeltaNotification": "spindle.rpc.protocol.turns",
     "ItemCompletedNotification": "spindle.rpc.protocol.turns",
     "ItemStartedNotification": "spindle.rpc.protocol.turns",
@@ -69,19 +103,34 @@ __all__ = [
     "ApprovalQuestion",
     "ApprovalRequired",
     "Approve",
+    "CommandExecutionRequestApprovalParams",
+    "CommandExecutionRequestApprovalResponse",
+    "DynamicToolCallParams",
+    "DynamicToolCallResponse",
     "Error",
+    "FileChangeRequestApprovalParams",
+    "FileChangeRequestApprovalResponse",
     "ItemCompletedNotification",
     "ItemStartedNotification",
+    "McpFormElicitationParams",
+    "McpServerElicitationRequestResponse",
+    "McpUrlElicitationParams",
     "Model",
     "ModelError",
     "OfflineModel",
+    "PermissionsRequestApprovalParams",
+    "PermissionsRequestApprovalResponse",
     "ResponsesModel",
     "RpcError",
     "Runtime",
+    "ScriptedAnswer",
     "SubscriberLagged",
     "ThreadClosed",
     "ThreadHandle",
     "ThreadNotFound",
+    "ToolRequestUserInputAnswer",
+    "ToolRequestUserInputParams",
+    "ToolRequestUserInputResponse",
     "TurnCompletedNotification",
     "TurnFailed",
     "TurnHandle",

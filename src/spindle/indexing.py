@@ -32,12 +32,12 @@ def main() -> int:
             read = _with_bar(index, console)
         else:
             logging.getLogger("spindle").setLevel(logging.INFO)
-            read = _bring_up_to_date(index)
+            read = _update(index)
     except (IndexUnavailable, OSError) as error:
-        print(f"spindle: the index could not be brought up to date: {error}", file=sys.stderr)
+        print(f"spindle: the index could not be updated: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("spindle: stopped; what has been indexed is kept", file=sys.stderr)
+        print("spindle: stopped; the threads indexed so far are kept", file=sys.stderr)
         return 130
     finally:
         index.close()
@@ -46,7 +46,7 @@ def main() -> int:
     return 0
 
 
-def _bring_up_to_date(index: ThreadIndex, bar: Progress | None = None) -> tuple[int, float]:
+def _update(index: ThreadIndex, bar: Progress | None = None) -> tuple[int, float]:
     """Returns the number of rollouts read, and the seconds it took."""
     count, began = 0, time.monotonic()
     task = bar.add_task("Reading rollouts", total=None) if bar is not None else None
@@ -64,4 +64,4 @@ def _bring_up_to_date(index: ThreadIndex, bar: Progress | None = None) -> tuple[
 def _with_bar(index: ThreadIndex, console: Console) -> tuple[int, float]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        return _bring_up_to_date(index, bar)
+        return _update(index, bar)

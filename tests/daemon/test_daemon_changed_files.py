@@ -57,7 +57,7 @@ def replaced(path: Path) -> None:
     os.replace(new, path)
 
 
-def test_a_rollout_that_is_changed_under_an_idle_thread_is_read_anew(experimental: Client, endpoint: Endpoint) -> None:
+def test_a_rollout_that_is_changed_under_an_idle_thread_is_reloaded(experimental: Client, endpoint: Endpoint) -> None:
     for change in (shortened, replaced):
         thread = experimental.start_thread()
         experimental.run_turn(thread["id"], "first")
@@ -73,7 +73,7 @@ def test_a_rollout_that_is_changed_under_an_idle_thread_is_read_anew(experimenta
         assert records(Path(thread["path"]))[0]["type"] == "session_meta"
 
 
-def test_a_rollout_that_is_gone_is_an_error_for_whatever_needs_it(experimental: Client, home: Path) -> None:
+def test_each_request_that_needs_a_removed_rollout_fails(experimental: Client, home: Path) -> None:
     thread = experimental.start_thread()
     id, path = thread["id"], Path(thread["path"])
     experimental.run_turn(id, "first")
@@ -110,7 +110,7 @@ def test_a_rollout_that_is_changed_under_a_running_turn(
     endpoint.release()
     ended = experimental.hear("turn/completed", id, held, since)["turn"]
     if change is rewritten:
-        assert ended["status"] == "completed"  # what was written since is there
+        assert ended["status"] == "completed"  # what the turn wrote afterwards is in the file
     else:
         assert ended["status"] == "failed"
         assert ended["error"]["message"].startswith(NOT_SAVED)
@@ -123,12 +123,9 @@ def test_a_rollout_that_is_changed_under_a_running_turn(
     assert read(experimental, id)[0] == ("other", "completed", ["elsewhere", "anderswo"])
 
 
-# -- homes that cannot be written to
-
-
 @pytest.fixture
 def read_only(launch: Callable[..., Daemon], home: Path) -> Callable[[], Daemon]:
-    """Launches a daemon to which the home is mounted read-only."""
+    """Launches a daemon whose home is mounted read-only."""
     script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1" && shift && exec "$@"'
     prefix = ["unshare", "-rm", "sh", "-c", script, "sh", str(home)]
     if shutil.which("unshare") is None or subprocess.run([*prefix, "true"], capture_output=True).returncode:
@@ -137,10 +134,10 @@ def read_only(launch: Callable[..., Daemon], home: Path) -> Callable[[], Daemon]
 
 
 @pytest.mark.parametrize("used", [False, True])
-def test_a_home_that_cannot_be_written_to_can_be_looked_at(
+def test_a_read_only_home_can_be_read(
     read_only: Callable[[], Daemon], launch: Callable[..., Daemon], home: Path, used: bool
 ) -> None:
-    """Also one in which there are an index and a state already."""
+    """With and without an existing index and state."""
     for number in range(2):
         place(home, thread_of(number)).write_bytes(joined(lines(thread_of(number))))
     if used:

@@ -1,4 +1,4 @@
-"""Commands of a daemon: however it ends, nothing that they started is left."""
+"""Commands of a daemon: however it ends, none of their processes is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client is told of its configuration, and what is refused, against a daemon on stdio."""
+"""Warnings and errors about the configuration, from a daemon on stdio."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def notified(client: Client, method: str, since: int = 0) -> list[dict[str, Any]]:
-    """The params of all such notifications up to the answer to one more request."""
+    """The params of all such notifications before the answer to one more request."""
     client.call("thread/loaded/list")
     return [message["params"] for message in client.messages.entries[since:] if message.get("method") == method]
 
 
-def test_settings_without_effect_are_told_with_their_place(daemon: Daemon) -> None:
+def test_settings_without_effect_are_notified_with_their_place(daemon: Daemon) -> None:
     file = daemon.home / "config.toml"
     text = file.read_text()
     file.write_text(f'no_such = 1\napprovals_reviewer = "auto_review"\n{text}')
@@ -54,7 +54,7 @@ def test_a_misspelt_key_of_a_provider_sends_nothing_anywhere(daemon: Daemon, end
     assert endpoint.requests.entries == []
 
 
-def test_a_key_is_not_kept_in_a_file_where_another_store_is_asked_for(daemon: Daemon) -> None:
+def test_a_key_is_not_stored_in_a_file_if_another_store_is_configured(daemon: Daemon) -> None:
     file = daemon.home / "config.toml"
     text = file.read_text()
     file.write_text(f'cli_auth_credentials_store = "keyring"\n{text}')

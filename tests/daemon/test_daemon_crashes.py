@@ -1,4 +1,4 @@
-"""kill -9 while turns are being streamed: what was said to be completed is there, and every thread goes on."""
+"""kill -9 while turns are streamed: every completed turn is stored, and every thread can be resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THREADS, HELD, COMPLETED = 8, 3, 25
 
 
 def run_until(client: Client, threads: list[str], count: int) -> dict[str, str]:
-    """Keep a turn running in each thread until `count` have been completed; returns what was asked, by turn."""
+    """Keep a turn running in each thread until `count` have completed; returns the question of each turn."""
     asked: dict[str, str] = {}
     at = client.now
 
@@ -34,7 +34,7 @@ def run_until(client: Client, threads: list[str], count: int) -> dict[str, str]:
 
 
 def completed(client: Client) -> set[str]:
-    """The turns that the client has been told are completed."""
+    """The turns whose completion the client was notified of."""
     entries = client.messages.entries
     told = [message["params"]["turn"] for message in entries if message.get("method") == "turn/completed"]
     assert {turn["status"] for turn in told} == {"completed"}
@@ -42,7 +42,7 @@ def completed(client: Client) -> set[str]:
 
 
 def shown(client: Client, thread: str) -> dict[str, Any]:
-    """The turns of a thread by id, as a resume shows them."""
+    """The turns of a resumed thread, by id."""
     turns = client.call("thread/resume", threadId=thread)["thread"]["turns"]
     return {turn["id"]: turn for turn in turns}
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @frozen
 class Damage:
-    """`data` makes of the lines what is in the file; `turns` are shown; `kept` is moved aside by the next writer."""
+    """`data` damages the lines of a file. `turns` are shown then, and the next writer moves `kept` aside."""
 
     data: Callable[[list[bytes]], bytes]
     turns: Turns = field(factory=lambda: [ONE, TWO])
@@ -75,7 +75,7 @@ DAMAGES = {
 }
 
 
-def test_what_can_be_read_of_a_damaged_rollout_is_shown_and_gone_on_with(
+def test_the_readable_part_of_a_damaged_rollout_is_shown_and_continued(
     launch: Callable[..., Daemon], home: Path, endpoint: Endpoint
 ) -> None:
     threads = {thread_of(number): damage for number, damage in enumerate(DAMAGES.values())}
@@ -132,7 +132,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-def test_what_cannot_be_read_is_an_error_that_names_it_and_nothing_waits_for_it(
+def test_an_unreadable_file_is_an_error_that_names_it_and_blocks_nothing(
     launch: Callable[..., Daemon], home: Path
 ) -> None:
     for number, (make, _) in enumerate(UNREADABLE.values(), 1):
@@ -163,7 +163,7 @@ def test_what_cannot_be_read_is_an_error_that_names_it_and_nothing_waits_for_it(
     index(home)
 
 
-def test_an_id_that_leads_elsewhere_is_refused_and_touches_nothing(
+def test_an_id_that_is_a_path_is_refused_and_touches_nothing(
     launch: Callable[..., Daemon], home: Path, tmp_path: Path
 ) -> None:
     stranger = tmp_path / "project/poetry.lock"
@@ -182,7 +182,7 @@ def test_an_id_that_leads_elsewhere_is_refused_and_touches_nothing(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_that_we_may_not_read(client: Client, home: Path) -> None:
+def test_a_file_without_permission_to_read(client: Client, home: Path) -> None:
     path = place(home, thread_of(1))
     path.write_bytes(joined(lines(thread_of(1))))
     path.chmod(0)
@@ -192,7 +192,7 @@ def test_a_file_that_we_may_not_read(client: Client, home: Path) -> None:
         assert "Permission denied" in client.refusal(method, threadId=thread_of(1), **params).message
 
 
-def test_a_compressed_rollout_is_made_plain_before_it_is_written_to(client: Client, home: Path) -> None:
+def test_a_compressed_rollout_is_decompressed_before_it_is_written(client: Client, home: Path) -> None:
     zstandard = pytest.importorskip("zstandard")
     for number in range(3):
         data = zstandard.compress(joined(lines(thread_of(number))))
@@ -208,7 +208,7 @@ def test_a_compressed_rollout_is_made_plain_before_it_is_written_to(client: Clie
 
 
 def contents(home: Path) -> dict[str, bytes | None]:
-    """What is in the folders of rollouts."""
+    """The content of the folders of rollouts."""
     return {str(path): path.read_bytes() if is_plain(path) else None for path in home.glob("sessions/**/*")}
 
 

@@ -1,4 +1,4 @@
-"""How a daemon ends, and what is on disk afterwards."""
+"""The end of a daemon, and what is on disk afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def last_mark(path: str) -> tuple[str, str]:
-    """How the rollout's last turn ended and its id."""
+    """The last event and the turn id of the rollout's last turn."""
     lines = [json.loads(line) for line in Path(path).read_bytes().splitlines()]
     marks = [line["payload"] for line in lines if line["type"] == "event_msg"]
     last: dict[str, Any] = [mark for mark in marks if mark["type"].startswith(("task_", "turn_"))][-1]
@@ -56,7 +56,7 @@ def test_on_stdio_the_end_records_the_running_turn_as_interrupted(
     end(daemon, client)
     assert daemon.wait() == 0
     assert last_mark(thread["path"]) == ("turn_aborted", turn)
-    # and the next process goes on with the thread
+    # the next process can continue the thread
     client = launch().client()
     (shown,) = client.call("thread/resume", threadId=thread["id"])["thread"]["turns"]
     assert (shown["id"], shown["status"]) == (turn, "interrupted")
@@ -73,7 +73,7 @@ def test_on_stdio_an_idle_daemon_ends_in_silence(daemon: Daemon, end: Callable[[
     assert daemon.log.entries == []
 
 
-def test_what_was_asked_before_the_end_of_input_is_answered(daemon: Daemon) -> None:
+def test_requests_before_the_end_of_input_are_answered(daemon: Daemon) -> None:
     client = daemon.client()
     ids = client.ask(*[("thread/loaded/list", {})] * 50)
     client.wire.close()
@@ -113,7 +113,7 @@ WORK: dict[str, dict[str, Any]] = {
 }
 
 
-def test_a_daemon_that_was_signalled_while_busy_ends_although_its_clients_go_on(
+def test_a_daemon_that_gets_a_signal_while_busy_ends_although_its_clients_go_on(
     unix_daemon: Daemon, endpoint: Endpoint
 ) -> None:
     client = unix_daemon.client()
@@ -159,7 +159,7 @@ def test_two_signals_leave_no_turn_unrecorded_however_close_they_are(
     time.sleep(gap)
     daemon.signal(second)
     if daemon.listen != "stdio://":
-        # signals of one kind that come while another waits to be handled count once: be sure to have sent a second
+        # the system merges equal signals that wait to be handled: make sure that a second one was sent
         daemon.logged("waiting for running turns")
         daemon.signal(first)
     assert daemon.wait() == 0
@@ -172,7 +172,7 @@ def test_two_signals_leave_no_turn_unrecorded_however_close_they_are(
 
 
 @pytest.mark.parametrize("listen", ["stdio://", "unix://{}/s"])
-def test_signals_go_on_being_caught_while_the_process_exits(
+def test_signals_are_still_caught_while_the_process_exits(
     launch: Callable[..., Daemon], tmp_path: Path, listen: str
 ) -> None:
     daemon = launch(listen.format(tmp_path))

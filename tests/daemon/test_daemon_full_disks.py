@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def limit(daemon: Daemon) -> Callable[[int], None]:
-    """limit(n) -> no file of the daemon grows beyond n bytes; limit(-1) lifts that."""
+    """limit(n) -> no file of the daemon grows beyond n bytes; limit(-1) removes the limit."""
     if not hasattr(resource, "prlimit"):
         pytest.skip("limits of other processes cannot be set here")
 
@@ -43,10 +43,10 @@ def refused_to_save(client: Client, method: str, **params: Any) -> None:
     assert "could not be saved: " in client.refusal(method, **params).message
 
 
-def test_a_first_append_that_finds_no_room(
+def test_a_first_append_without_space(
     experimental: Client, limit: Callable[[int], None], endpoint: Endpoint
 ) -> None:
-    """Neither of a new thread, of which nothing is left, nor of one that has turns."""
+    """A new thread leaves no file, and a thread with turns keeps its file."""
     new, old = experimental.start_thread(), experimental.start_thread()
     experimental.run_turn(old["id"], "first")
     before = Path(old["path"]).read_bytes()
@@ -71,7 +71,7 @@ def test_a_first_append_that_finds_no_room(
         assert "lost" not in told
 
 
-def test_no_room_in_the_middle_of_a_turn_ends_it(
+def test_a_full_disk_in_the_middle_of_a_turn_ends_it(
     experimental: Client, limit: Callable[[int], None], endpoint: Endpoint
 ) -> None:
     thread = experimental.start_thread()
@@ -80,7 +80,7 @@ def test_no_room_in_the_middle_of_a_turn_ends_it(
     since = experimental.now
     id = experimental.hold_turn(thread["id"])
     before = path.read_bytes()
-    limit(len(before) + 20)  # room for a part of a line
+    limit(len(before) + 20)  # space for a part of a line
     endpoint.release()
     ended = experimental.hear("turn/completed", thread["id"], id, since)["turn"]
     assert ended["status"] == "failed"
@@ -97,7 +97,7 @@ def test_no_room_in_the_middle_of_a_turn_ends_it(
     assert turns[2] == (again["id"], "completed", ["again", "You said: again"])
 
 
-def test_no_room_for_the_closing_lines_fails_the_turn(
+def test_a_full_disk_at_the_last_lines_of_a_turn_fails_it(
     experimental: Client, limit: Callable[[int], None], endpoint: Endpoint
 ) -> None:
     thread = experimental.start_thread()
@@ -108,7 +108,7 @@ def test_no_room_for_the_closing_lines_fails_the_turn(
 
     endpoint.scripts["sized"] = script
     experimental.run_turn(thread["id"], "sized")
-    sized = experimental.run_turn(thread["id"], "sized")  # the first one said what surrounds the thread
+    sized = experimental.run_turn(thread["id"], "sized")  # the first turn also wrote the thread's context
     end = next(raw for raw in path.read_bytes().splitlines() if sized["id"].encode() in raw and b"task_complete" in raw)
     grown = path.stat().st_size
     before = experimental.run_turn(thread["id"], "sized")
@@ -125,7 +125,7 @@ def test_no_room_for_the_closing_lines_fails_the_turn(
     assert read(experimental, thread["id"])[3] == (ended["id"], "interrupted", ["sized", "a"])
 
 
-def test_changes_outside_of_turns_that_find_no_room_change_nothing(
+def test_changes_outside_of_turns_without_space_change_nothing(
     experimental: Client, limit: Callable[[int], None]
 ) -> None:
     thread, stored = experimental.start_thread(), experimental.start_thread()
@@ -170,7 +170,7 @@ def test_changes_outside_of_turns_that_find_no_room_change_nothing(
         records(path)
 
 
-def test_items_that_were_not_saved_did_not_tell_the_model_its_context(
+def test_the_context_of_unsaved_items_is_sent_again(
     experimental: Client, limit: Callable[[int], None], endpoint: Endpoint
 ) -> None:
     thread = experimental.start_thread(developerInstructions="Mind the gap.")
@@ -186,7 +186,7 @@ def test_items_that_were_not_saved_did_not_tell_the_model_its_context(
     assert "injected" not in told
 
 
-def test_instructions_that_could_not_be_saved_are_told_by_the_next_turn(
+def test_instructions_that_could_not_be_saved_are_sent_by_the_next_turn(
     experimental: Client, home: Path, limit: Callable[[int], None], endpoint: Endpoint
 ) -> None:
     thread = experimental.start_thread()

@@ -1,4 +1,4 @@
-"""A home that two daemons share, that others may look into, or whose daemon has no descriptors left."""
+"""A home that two daemons share, that other users may read, or whose daemon has no descriptors left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "t
 
 
 def kinds(path: Path) -> list[str]:
-    """What the records of a rollout are, all of which are whole."""
+    """The types of the records of a rollout. Checks that all are complete."""
     data = path.read_bytes()
     assert data.endswith(b"\n")
     records = [json.loads(line) for line in data.splitlines()]
@@ -56,7 +56,7 @@ LOADED: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["stored", "loaded"])
-def test_what_another_daemon_asks_of_a_thread_whose_turn_runs_is_refused_or_harmless(
+def test_requests_of_another_daemon_for_a_thread_with_a_running_turn_are_refused_or_harmless(
     launch: Callable[..., Daemon], endpoint: Endpoint, loaded: bool
 ) -> None:
     first = launch()
@@ -97,7 +97,7 @@ def test_what_another_daemon_asks_of_a_thread_whose_turn_runs_is_refused_or_harm
 
 
 @pytest.mark.parametrize("mask", ["000", "077"])
-def test_what_a_daemon_keeps_is_for_its_owner_alone(launch: Callable[..., Daemon], home: Path, mask: str) -> None:
+def test_the_files_of_a_daemon_are_for_its_owner_alone(launch: Callable[..., Daemon], home: Path, mask: str) -> None:
     client = launch(prefix=["/bin/sh", "-c", f'umask {mask}; exec "$@"', "sh"]).client(experimentalApi=True)
     ids = [client.start_thread()["id"] for _ in range(2)]
     for id in ids:

@@ -1,4 +1,4 @@
-"""Hooks as clients see them: the list, and what is told of a run."""
+"""Hooks as clients see them: the list, and the notifications of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from .process import Daemon
 
 
-def test_hooks_are_listed_and_told_of(home: Path, launch: Callable[..., Daemon]) -> None:
+def test_hooks_are_listed_and_notified(home: Path, launch: Callable[..., Daemon]) -> None:
     hook = {"type": "command", "command": "true", "timeout": 7, "statusMessage": "Looking"}
     group = {"matcher": "Bash", "hooks": [hook]}
     other = {"hooks": [{"type": "command", "command": "cat >/dev/null; echo no >&2; exit 2"}, {"type": "prompt"}]}

@@ -1,4 +1,4 @@
-"""Sections, goals, read states, searches and deletion as a client asks for them, and what a second daemon makes of them."""
+"""Sections, goals, read states, searches and deletion, through one daemon and through a second one after it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNKNOWN = "019a0000-0000-7000-8000-000000000000"
 
 @pytest.fixture
 def client(daemon: Daemon) -> Client:
-    """A client that may use what is experimental."""
+    """A client with the experimental API."""
     return daemon.client(experimentalApi=True)
 
 
@@ -94,7 +94,7 @@ def test_a_mark_needs_the_revision_that_was_seen(client: Client) -> None:
     assert client.call("thread/list")["readStates"] == {thread: read}
 
 
-def test_a_goal_is_set_told_and_cleared(client: Client) -> None:
+def test_a_goal_is_set_notified_and_cleared(client: Client) -> None:
     thread = thread_with_a_turn(client, "one")
     assert client.call("thread/goal/get", threadId=thread) == {"goal": None}
     since = client.now
@@ -108,7 +108,7 @@ def test_a_goal_is_set_told_and_cleared(client: Client) -> None:
     assert refused(client, "thread/goal/get", threadId=UNKNOWN)["message"] == f"thread not found: {UNKNOWN}"
 
 
-def test_what_was_said_is_found(client: Client) -> None:
+def test_a_search_finds_messages(client: Client) -> None:
     one, two = thread_with_a_turn(client, "where is the Needle"), thread_with_a_turn(client, "elsewhere")
     found = client.call("thread/search", searchTerm="nEEDLE")["data"]
     assert [(each["thread"]["id"], each["snippet"]) for each in found] == [(one, "where is the Needle")]
@@ -121,7 +121,7 @@ def test_what_was_said_is_found(client: Client) -> None:
     )
 
 
-def test_settings_are_told_and_turns_taken_back(client: Client) -> None:
+def test_settings_are_notified_and_turns_reverted(client: Client) -> None:
     thread = client.start_thread()["id"]
     turns = [client.run_turn(thread, text)["id"] for text in ("one", "two")]
     since = client.now
@@ -135,7 +135,7 @@ def test_settings_are_told_and_turns_taken_back(client: Client) -> None:
     ] == turns[:1]
 
 
-def test_a_deleted_thread_is_gone(client: Client) -> None:
+def test_a_deleted_thread_is_not_listed(client: Client) -> None:
     thread = thread_with_a_turn(client, "one")
     since = client.now
     assert client.call("thread/delete", threadId=thread) == {}
@@ -144,7 +144,7 @@ def test_a_deleted_thread_is_gone(client: Client) -> None:
     assert refused(client, "thread/delete", threadId=thread)["message"] == f"no rollout found for thread id {thread}"
 
 
-def test_a_client_without_the_capability_hears_of_no_experiment(daemon: Daemon) -> None:
+def test_a_client_without_the_capability_gets_no_experimental_notification(daemon: Daemon) -> None:
     client = daemon.client()
     thread = thread_with_a_turn(client, "one")
     assert client.call("thread/list")["readStates"][thread]["firstUnread"] is not None

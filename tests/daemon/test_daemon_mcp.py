@@ -1,4 +1,4 @@
-"""The MCP servers of a daemon: they end with it, also where nobody asks them to."""
+"""The MCP servers of a daemon end with it, even after kill -9."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERVER = Path(__file__).parents[1] / "actors" / "tools" / "mcp" / "tiny_server.p
 def test_no_server_outlives_the_daemon(
     home: Path, launch: Callable[..., Daemon], tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The server holds the write end of a pipe of ours; whoever reads sees its end when nobody holds it any more."""
+    """The server holds the write end of a FIFO, which ends when no process holds it open."""
     fifo = tmp_path / "alive"
     os.mkfifo(fifo)
     args = ["-c", f"exec 9>{fifo}; exec {sys.executable} -S -E {SERVER} stubborn"]
@@ -29,7 +29,7 @@ def test_no_server_outlives_the_daemon(
     daemon = launch()
     client = daemon.client()
     client.start_thread()
-    with fifo.open("rb") as alive:  # opens when the server has
+    with fifo.open("rb") as alive:  # opens when the server opens it
         daemon.process.send_signal(number)
         assert alive.read() == b""
     daemon.process.wait()

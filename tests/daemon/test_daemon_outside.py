@@ -1,4 +1,4 @@
-"""A repository that is full of traps: its threads work without what is no file, others at once, and the daemon ends in time."""
+"""A repository full of traps: its threads work without them, other threads are not delayed, and the daemon ends in time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def trap(tmp_path: Path) -> Path:
-    """A repository with links that lead back, pipes and devices where files should be, and files of 600 MB."""
+    """A repository with circular links, pipes and devices instead of files, and files of 600 MB."""
     repo = tmp_path / "trap"
     skills = repo / ".agents/skills"
     skills.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A command that a daemon runs cannot be its client, on neither kind of socket; everybody else can, meanwhile too."""
+"""A command of a daemon cannot be its client, on either kind of socket. Every other process can, also in the meantime."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def output(client: Client, thread: str) -> str:
 
 
 def run(client: Client, endpoint: Endpoint, argv: list[str], **params: Any) -> str:
-    """Have the model run a command; what it says."""
+    """Let the model run a command; returns its output."""
     answers = [
         calls(("shell", {"command": argv, "timeout_ms": 30_000})),
         [[created(), message_done("done"), completed()]],
@@ -97,7 +97,7 @@ def test_a_confined_command_with_an_open_network_is_refused(
     )
 
 
-def test_beside_a_running_command_others_are_served(daemon: Daemon, endpoint: Endpoint, program: list[str]) -> None:
+def test_other_clients_are_served_beside_a_running_command(daemon: Daemon, endpoint: Endpoint, program: list[str]) -> None:
     client = daemon.client(experimentalApi=True)
     script = {"cmd": "sleep 1000", "login": False, "yield_time_ms": 250}
     answers = [calls(("exec_command", script)), [[created(), message_done("done"), completed()]]]
@@ -108,7 +108,7 @@ def test_beside_a_running_command_others_are_served(daemon: Daemon, endpoint: En
     assert daemon.websocket().status == 101
 
 
-def test_what_the_user_has_typed_is_a_command_too(daemon: Daemon, program: list[str]) -> None:
+def test_a_command_of_the_user_is_a_command_too(daemon: Daemon, program: list[str]) -> None:
     client = daemon.client(experimentalApi=True)
     thread = client.start_thread()["id"]
     client.call("thread/shellCommand", threadId=thread, command=" ".join(program))
@@ -127,8 +127,8 @@ def test_hooks_notify_and_servers_may_be_clients(
     stop = {"hooks": {"Stop": [{"hooks": [{"type": "command", "command": ask}]}]}}
     (home / "hooks.json").write_text(json.dumps(stop), encoding="utf-8")
     client = launch(f"unix://{tmp_path}/s").client()
-    with open(trace.path, "wb"):  # it is not to end in between
+    with open(trace.path, "wb"):  # keeps the trace open in between
         run(client, endpoint, ["true"], sandbox="danger-full-access", approvalPolicy="never")
-        trace.until(b"HTTP/1.1", 3)  # the server, before the command; the hook and the notification behind it
+        trace.until(b"HTTP/1.1", 3)  # the MCP server before the command, the hook and `notify` after it
         client.start_thread()
         assert trace.until(b"HTTP/1.1", 4).count(b"HTTP/1.1 101 ") == 4

@@ -1,4 +1,4 @@
-"""Values and names that cannot be written as JSON, against a daemon: one request fails, the daemon goes on."""
+"""Values and names that cannot be written as JSON: one request fails, and the daemon goes on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOOL = {"name": "weather", "description": "a", "inputSchema": {"type": "object"}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> bytes:
-    """A folder whose name is no UTF-8."""
+    """A folder whose name is not UTF-8."""
     path = os.fsencode(tmp_path) + b"/" + BAD
     try:
         os.mkdir(path)
@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> bytes:
     return path
 
 
-def test_a_skill_in_a_folder_whose_name_is_no_utf_8_is_shown(daemon: Daemon) -> None:
+def test_a_skill_in_a_folder_whose_name_is_not_utf_8_is_shown(daemon: Daemon) -> None:
     skill = os.fsencode(daemon.home) + b"/skills/" + BAD
     try:
         os.makedirs(skill)
@@ -52,7 +52,7 @@ def test_a_skill_in_a_folder_whose_name_is_no_utf_8_is_shown(daemon: Daemon) -> 
     assert client.run_turn(thread, "use $caf\ufffd")["status"] == "completed"
 
 
-def test_a_branch_whose_name_is_no_utf_8_is_shown(daemon: Daemon, tmp_path: Path) -> None:
+def test_a_branch_whose_name_is_not_utf_8_is_shown(daemon: Daemon, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     subprocess.run(["git", "init", "-q", repository], check=True)
     (repository / ".git" / "HEAD").write_bytes(b"ref: refs/heads/" + BAD + b"\n")
@@ -62,7 +62,7 @@ def test_a_branch_whose_name_is_no_utf_8_is_shown(daemon: Daemon, tmp_path: Path
     assert client.call("thread/read", threadId=thread)["thread"]["gitInfo"]["branch"] == "caf\ufffd"
 
 
-def test_a_daemon_in_a_folder_whose_name_is_no_utf_8_asks_for_another(
+def test_a_daemon_in_a_folder_whose_name_is_not_utf_8_asks_for_another(
     launch: Callable[..., Daemon], home: Path, folder: bytes
 ) -> None:
     client = launch(prefix=["env", "-C", os.fsdecode(folder)]).client()
@@ -72,7 +72,7 @@ def test_a_daemon_in_a_folder_whose_name_is_no_utf_8_asks_for_another(
     assert client.run_turn(thread, "hello")["status"] == "completed"
 
 
-def test_a_home_whose_name_is_no_utf_8_is_refused(home: Path, folder: bytes) -> None:
+def test_a_home_whose_name_is_not_utf_8_is_refused(home: Path, folder: bytes) -> None:
     command = [sys.executable, "-m", "spindle", "app-server"]
     done = subprocess.run(
         command, env={**os.environb, b"CODEX_HOME": folder}, input=b"", capture_output=True, timeout=60
@@ -83,7 +83,7 @@ def test_a_home_whose_name_is_no_utf_8_is_refused(home: Path, folder: bytes) -> 
 
 
 @pytest.mark.parametrize("levels", [200, 255, 10_000])
-def test_what_is_nested_too_deeply_fails_where_it_comes_in(daemon: Daemon, endpoint: Endpoint, levels: int) -> None:
+def test_a_value_that_is_nested_too_deeply_fails_where_it_arrives(daemon: Daemon, endpoint: Endpoint, levels: int) -> None:
     deep = b"[" * levels + b"]" * levels
     endpoint.scripts["call"] = calling(deep.decode())
     client = daemon.client(experimentalApi=True)
@@ -105,7 +105,7 @@ def test_what_is_nested_too_deeply_fails_where_it_comes_in(daemon: Daemon, endpo
 
 
 def calling(arguments: str = "{}") -> Callable[[], Iterable[list[dict[str, Any]]]]:
-    """A script that calls the tool once, with these arguments, and then says something."""
+    """A script that calls the tool once with these arguments, and then answers with a text."""
     (events,) = calls(("weather", {}))
     events[1]["item"]["arguments"] = arguments
     answers = iter([[events], [[created(), message_done("done"), completed()]]])

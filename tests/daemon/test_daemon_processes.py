@@ -1,4 +1,4 @@
-"""Threads with all the processes that threads have: a moment after they have ended, however they did, none is left.
+"""Threads with every kind of process. Shortly after the threads have ended, however they ended, no process is left.
 
 Processes are found by a variable that their environments share, so nothing escapes by detaching itself.
 """
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .trace import Trace
 
 THREADS = 8
-"""A hundred pass too, with about a thousand processes, but take half a minute."""
+"""A hundred threads, with about a thousand processes, pass too, but take half a minute."""
 LIMIT = 1.0
-"""Seconds from the request, the signal or the hanging up to the end of the last process."""
+"""Seconds from the request, the signal or the disconnect to the end of the last process."""
 SERVER = Path(__file__).parents[1] / "actors" / "tools" / "mcp" / "tiny_server.py"
 MARK = "SPINDLE_TEST_MARK"
 
@@ -56,7 +56,7 @@ def terminate(daemon: Daemon, client: Client, turns: Turns) -> None:
 
 
 def insist(daemon: Daemon, client: Client, turns: Turns) -> None:
-    """On a socket the first signal lets running turns end by themselves."""
+    """On a socket, running turns may end by themselves after the first signal."""
     daemon.signal(signal.SIGTERM)
     daemon.logged("waiting for running turns")
     daemon.signal(signal.SIGTERM)
@@ -67,7 +67,7 @@ def kill(daemon: Daemon, client: Client, turns: Turns) -> None:
 
 
 class Children:
-    """The processes that have `mark` in their environment, but for the daemon itself."""
+    """The processes with `mark` in their environment, except the daemon."""
 
     def __init__(self, daemon: Daemon, mark: str) -> None:
         self._daemon, self._mark = daemon.process.pid, f"{MARK}={mark}\0".encode()
@@ -83,15 +83,15 @@ class Children:
                 if self._mark in (place / "environ").read_bytes() + b"\0":
                     found[int(place.name)] = (place / "cmdline").read_text().replace("\0", " ")
             except OSError:
-                pass  # it has just ended
+                pass  # the process has just exited
         return found
 
     def hold(self) -> None:
-        """Remember those that there are."""
+        """Hold a descriptor of each present process."""
         self._held = {pid: os.pidfd_open(pid) for pid in self.now()}
 
     def wait(self, until: float) -> set[int]:
-        """Wait until those that were held have ended; returns those that have not by then."""
+        """Wait until the held processes have exited; returns those that have not within the time."""
         poll, left = select.poll(), {fd: pid for pid, fd in self._held.items()}
         for fd in left:
             poll.register(fd, select.POLLIN)
@@ -121,7 +121,7 @@ def children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 
 def run_all(client: Client, endpoint: Endpoint, trace: Trace) -> Turns:
-    """Start the threads; returns when the terminal and the command of each of them run."""
+    """Start the threads; returns when the terminal and the command of each thread run."""
 
     def script(text: str) -> str:
         return f"exec 3>{trace.path}; (setsid sleep 1000 &) ; sleep 1000 & echo {text} >&3; wait"
@@ -171,7 +171,7 @@ def test_no_process_is_left(
     turns = run_all(client, endpoint, trace)
     names = list(ours.now().values())
     assert sum("tiny_server" in name for name in names) == THREADS
-    assert len(names) >= 7 * THREADS  # a shell with two children for each command, and what watches over them
+    assert len(names) >= 7 * THREADS  # a shell with two children for each command, and their keepers
     ours.hold()
     asked = time.monotonic()
     end(daemon, client, turns)

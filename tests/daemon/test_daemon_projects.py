@@ -1,4 +1,4 @@
-"""What a trusted project may run, against a real daemon: what was approved with `spindle trust`, and nothing else.
+"""What a trusted project may run, with a real daemon: what was approved with `spindle trust`, and nothing else.
 
 The table of attempts is the one in docs/sandbox.md. Each is a project that the user trusts and that leaves a mark if it gets
 its way. Most are made a second time after approval, to see that the attempt would have left one.
@@ -27,7 +27,7 @@ from .process import Daemon
 
 
 class World:
-    """A project that is marked as trusted, and the mark that must not appear."""
+    """A trusted project, and the mark that must not appear."""
 
     def __init__(self, home: Path, folder: Path) -> None:
         self.home, self.ws, self.mark = home, folder / "project", folder / "mark"
@@ -79,7 +79,7 @@ class Attempt:
     change: Step = lambda world: None
     approved: bool = False
     once_approved: bool = True
-    """Whether it gets its way once it is approved as it is."""
+    """Whether the attempt succeeds once it is approved."""
     calls: Callable[[World], str] | None = None
 
 
@@ -145,7 +145,7 @@ ATTEMPTS: dict[str, Attempt] = {
 
 
 def script_model(endpoint: Endpoint, says: str, command: str) -> None:
-    """Let the model call a command at every odd request that ends in `says`."""
+    """Let the model call a command at each odd request that ends in `says`."""
     asked = 0
 
     def answers() -> Any:
@@ -160,16 +160,16 @@ def script_model(endpoint: Endpoint, says: str, command: str) -> None:
 
 
 def run_all(launch: Callable[..., Daemon], worlds: dict[str, World]) -> set[str]:
-    """Run a turn in each project, all with one daemon, up to its end; returns which attempts have left a mark."""
+    """Run a turn in each project, with one daemon, until the daemon has ended; returns the attempts that left a mark."""
     daemon = launch()
     client = daemon.client()
     for name, world in worlds.items():
-        # the sandbox lets commands write in the project; what a request says would count more than what the project says
+        # the sandbox lets commands write in the project, without a request that would override the project's settings
         sandbox = {} if name == "no sandbox" else {"sandbox": "workspace-write"}
         started = client.call("thread/start", cwd=str(world.cwd), **sandbox)
         turn = client.run_turn(started["thread"]["id"], name)
         assert (started["modelProvider"], turn["status"]) == ("scripted", "completed")
-    client.wire.close()  # what `notify` names has two seconds yet
+    client.wire.close()  # the program of `notify` has two more seconds
     daemon.wait()
     return {name for name, world in worlds.items() if world.marked}
 
@@ -196,7 +196,7 @@ def test_nothing_runs_that_was_not_approved(
 
 
 def spindle(home: Path, *words: str) -> str:
-    """What the command prints."""
+    """The output of the command."""
     command = [sys.executable, "-m", "spindle", *words]
     return subprocess.run(
         command, env={**os.environ, "CODEX_HOME": str(home)}, check=True, capture_output=True, text=True, timeout=60
@@ -206,7 +206,7 @@ def spindle(home: Path, *words: str) -> str:
 def test_a_hook_runs_until_a_pull_changes_it_and_again_when_it_is_approved(
     home: Path, tmp_path: Path, launch: Callable[..., Daemon]
 ) -> None:
-    """Two daemons on one home: what is approved holds for both, with the next thread."""
+    """Two daemons on one home: an approval holds for both, from the next thread on."""
     world = World(home, tmp_path)
     file, log = world.codex / "hooks.json", tmp_path / "log"
     world.hook(f"echo first >> {log}")
@@ -244,8 +244,8 @@ def test_a_hook_runs_until_a_pull_changes_it_and_again_when_it_is_approved(
     assert log.read_text() == "first\nfirst\nsecond\n"
 
 
-def test_a_client_is_told_when_it_connects(home: Path, launch: Callable[..., Daemon]) -> None:
-    """The daemon runs in its home, which is a project here."""
+def test_a_client_is_warned_when_it_connects(home: Path, launch: Callable[..., Daemon]) -> None:
+    """The daemon's directory is its home, which is a project here."""
     with (home / "config.toml").open("a") as config:
         config.write(f'\n[projects."{home}"]\ntrust_level = "trusted"\n')
     (home / ".codex").mkdir()

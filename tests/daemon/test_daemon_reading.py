@@ -26,7 +26,7 @@ def line(kind: str, **payload: Any) -> str:
 
 
 def write(home: Path, turns: int = TURNS) -> Path:
-    """A rollout of 1 KiB a turn."""
+    """A rollout with turns of 1 KiB."""
     folder = home / "sessions/2025/01/05"
     folder.mkdir(parents=True)
     path = folder / f"rollout-2025-01-05T12-00-00-{THREAD}.jsonl"
@@ -94,7 +94,7 @@ def test_pages_of_a_thread_loaded_or_not_are_the_same(daemon: Daemon, home: Path
     assert again["data"] == entries["data"][:1]
 
 
-def test_the_first_turn_after_a_resume_tells_the_model_everything(client: Any, home: Path, endpoint: Endpoint) -> None:
+def test_the_first_turn_after_a_resume_sends_the_model_everything(client: Any, home: Path, endpoint: Endpoint) -> None:
     write(home, 3)
     client.call("thread/resume", threadId=THREAD, excludeTurns=True)
     client.run_turn(THREAD, "more")
@@ -103,7 +103,7 @@ def test_the_first_turn_after_a_resume_tells_the_model_everything(client: Any, h
     assert asked[-1] == "more"
 
 
-def test_a_rollout_that_is_gone_fails_the_turn_and_is_not_begun_anew(client: Any, home: Path) -> None:
+def test_a_removed_rollout_fails_the_turn_and_is_not_recreated(client: Any, home: Path) -> None:
     thread = client.start_thread()
     client.run_turn(thread["id"], "first")
     Path(thread["path"]).unlink()
@@ -114,7 +114,7 @@ def test_a_rollout_that_is_gone_fails_the_turn_and_is_not_begun_anew(client: Any
     assert not Path(thread["path"]).exists()
 
 
-def test_rollouts_cut_anywhere_are_gone_on_with(daemon: Daemon, home: Path) -> None:
+def test_rollouts_cut_anywhere_are_continued(daemon: Daemon, home: Path) -> None:
     client = daemon.client()
     thread = client.start_thread()
     for text in ("first", "zwölf", "third"):

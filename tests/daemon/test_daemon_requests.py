@@ -1,4 +1,4 @@
-"""What a client may write and what it gets for it, against a daemon on stdio."""
+"""What a client may send and what it gets back, from a daemon on stdio."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNKNOWN = "0199a213-81c0-7800-8aa1-bbab2a035a53"
 INVALID_REQUEST = -32600
 
 
-def test_initialize_tells_who_we_are_and_happens_once(daemon: Daemon) -> None:
+def test_initialize_names_the_server_and_is_accepted_once(daemon: Daemon) -> None:
     client = daemon.raw_client()
     told = client.initialize()
     assert told["userAgent"].startswith("tester/0.")
@@ -51,7 +51,7 @@ def test_experimental_methods_and_fields_need_the_capability(daemon: Daemon) -> 
     assert refused.message == "thread/start.persistFullHistory requires experimentalApi capability"
 
 
-def test_experimental_methods_are_served_to_who_asked_for_them(daemon: Daemon) -> None:
+def test_experimental_methods_are_served_with_the_capability(daemon: Daemon) -> None:
     client = daemon.client(experimentalApi=True)
     assert client.call("mock/experimentalMethod", value="x") == {"echoed": "x"}
     assert client.start_thread(persistExtendedHistory=True)["id"]
@@ -66,7 +66,7 @@ def test_notifications_that_a_client_opted_out_of_are_not_sent(daemon: Daemon) -
     assert heard["item/completed"] == 2
 
 
-def test_lines_that_are_no_messages_are_survived(daemon: Daemon) -> None:
+def test_lines_that_are_not_messages_do_no_harm(daemon: Daemon) -> None:
     client = daemon.client()
     before = client.now
     malformed = [b"", b"   ", b"{", b"[]", b'"text"', b"null", b'{"id":7}', b'{"id":1.5,"method":"model/list"}', b"\0"]

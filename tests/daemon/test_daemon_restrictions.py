@@ -1,4 +1,4 @@
-"""A restriction that a client asks for is in force: the command that it forbids does not run."""
+"""A restriction that a client asks for holds: the command that it forbids does not run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORBIDDING: list[dict[str, Any]] = [{"permissions": READ_ONLY}, {"environments":
 
 
 def by_turns(*wanted: tuple[str, dict[str, Any]]) -> Script:
-    """A script that makes these calls, and answers when it is shown their outputs."""
+    """A script that makes these calls, and answers when it gets their outputs."""
     done = [created(), message_done("ok"), completed()]
     answers: Iterator[Script] = itertools.cycle([partial(calls, *wanted), lambda: [done]])
     return lambda: next(answers)()
@@ -39,7 +39,7 @@ def client(daemon: Daemon) -> Client:
 
 @pytest.fixture
 def target(endpoint: Endpoint, tmp_path: Path) -> Path:
-    """The file that the commands of a turn make which is told "touch"."""
+    """The file that the commands of a turn with the text "touch" create."""
     path = tmp_path / "made"
     endpoint.scripts["touch"] = by_turns(
         ("exec_command", {"cmd": f"touch {path}", "login": False}),
@@ -60,7 +60,7 @@ def touch(client: Client, thread: str, **more: Any) -> None:
 
 
 def answers(endpoint: Endpoint) -> list[str]:
-    """What the calls of the last request were answered with."""
+    """The outputs of the calls in the last request."""
     return [str(item["output"]) for item in endpoint.requests.entries[-1]["input"] if item["type"].endswith("_output")]
 
 
@@ -167,7 +167,7 @@ UNSERVED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("asked", "why"), UNSERVED)
-def test_what_cannot_be_had_is_refused(client: Client, asked: dict[str, Any], why: str) -> None:
+def test_an_unsupported_restriction_is_refused(client: Client, asked: dict[str, Any], why: str) -> None:
     assert client.refusal("thread/start", **asked).message == why
     thread = client.start_thread()["id"]
     of_turn = {name: value for name, value in asked.items() if name != "sandbox"}
@@ -185,7 +185,7 @@ def test_workspace_roots_that_change_nothing_are_taken(client: Client, tmp_path:
     assert client.start_thread(permissions=READ_ONLY, environments=[], runtimeWorkspaceRoots=[])["id"]
 
 
-def test_another_reviewer_is_warned_about_and_not_shown_as_if_it_decided(client: Client) -> None:
+def test_another_reviewer_gets_a_warning_and_is_not_shown(client: Client) -> None:
     loaded = client.call("thread/start", approvalsReviewer="auto_review")
     thread = loaded["thread"]["id"]
     assert loaded["approvalsReviewer"] == "user"
@@ -211,7 +211,7 @@ def test_a_service_tier_for_one_turn_is_not_that_of_the_next(client: Client, end
     assert [request.get("service_tier") for request in endpoint.requests.entries] == ["priority", None, "flex"]
 
 
-def test_a_list_has_the_threads_that_are_named_and_filters_that_are_not_served_are_refused(client: Client) -> None:
+def test_a_list_has_the_named_threads_and_unsupported_filters_are_refused(client: Client) -> None:
     ids = [client.start_thread(ephemeral=False)["id"] for _ in range(3)]
     for id in ids:
         client.run_turn(id, "hello")

@@ -1,4 +1,4 @@
-"""Few descriptors, little memory, and clients that take all they get: the others are served all the same.
+"""Few descriptors, little memory, and greedy clients: the other clients are still served.
 
 A part of the daemon's tests runs here once more, each with such clients beside it; what they do is in `Hostile`.
 """
@@ -26,9 +26,9 @@ from .websocket import WebSocket
 
 # run here too
 test_pages = test_daemon_reading.test_pages_of_a_thread_loaded_or_not_are_the_same
-test_history = test_daemon_reading.test_the_first_turn_after_a_resume_tells_the_model_everything
+test_history = test_daemon_reading.test_the_first_turn_after_a_resume_sends_the_model_everything
 test_sharing = test_daemon_sockets.test_two_clients_share_a_thread
-test_joining = test_daemon_sockets.test_a_client_that_joins_a_running_turn_sees_what_was_said_so_far
+test_joining = test_daemon_sockets.test_a_client_that_joins_a_running_turn_gets_the_text_so_far
 test_sections = test_daemon_kept_state.test_threads_are_listed_in_the_order_of_their_section
 
 pytestmark = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="changes the limits of a running process")
@@ -58,7 +58,7 @@ HELLO = request(0, "initialize", clientInfo={"name": "hostile", "version": "1"})
 
 
 class Hostile:
-    """Clients that ask and do not read, that never finish their handshake, that are silent, that ask without pause."""
+    """Clients that ask and do not read, that do not finish their handshake, that are silent, that ask without a pause."""
 
     def __init__(self, daemon: Daemon) -> None:
         self.half_open = [daemon.connect() for _ in range(6)]
@@ -81,15 +81,15 @@ class Hostile:
     @staticmethod
     def _write(wire: WebSocket, messages: Sequence[bytes]) -> None:
         with contextlib.suppress(OSError):
-            wire.write(messages)  # stuck as soon as the daemon reads no more of it
+            wire.write(messages)  # blocks when the daemon reads no more of it
 
     def _flood(self) -> None:
         self._write(self._flooding, [HELLO, *(request(id, "thread/loaded/list") for id in range(1, FLOOD + 1))])
-        with contextlib.suppress(OSError):  # the daemon may end before
+        with contextlib.suppress(OSError):  # the daemon may exit first
             _first(self._flooding.read(), FLOOD)
 
     def close(self) -> None:
-        """After the daemon, whose end is the end of what is stuck."""
+        """Close after the daemon has exited, which ends the blocked writes."""
         for thread in self._threads:
             thread.join()
         for connection in self.half_open:
@@ -98,7 +98,7 @@ class Hostile:
 
 @pytest.fixture
 def launch(home: Path) -> Iterator[Callable[..., Daemon]]:
-    """As elsewhere, but with little of everything, and hostile clients on its socket."""
+    """A daemon with few descriptors and little memory, and with hostile clients on its socket."""
     stored = write(home, 200)
     archived = home / "archived_sessions" / stored.name.replace(THREAD, HOSTILE_THREAD)
     archived.parent.mkdir()
@@ -121,7 +121,7 @@ def launch(home: Path) -> Iterator[Callable[..., Daemon]]:
 
 @pytest.fixture
 def daemon(launch: Callable[..., Daemon]) -> Daemon:
-    """On a socket, as the hostile clients are."""
+    """A client on the socket, where the hostile clients are too."""
     return launch()
 
 
@@ -140,7 +140,7 @@ def test_turns_run_and_clients_come_beside_hostile_ones(daemon: Daemon) -> None:
     assert descriptors(daemon) < DESCRIPTORS
 
 
-def test_connections_beyond_the_bound_are_refused_and_free_ones_taken_up_again(daemon: Daemon) -> None:
+def test_connections_beyond_the_bound_are_refused_until_one_is_free(daemon: Daemon) -> None:
     client = daemon.client()
     wires = [daemon.websocket() for _ in range(DESCRIPTORS // 2)]
     statuses = [wire.status for wire in wires]
@@ -151,11 +151,11 @@ def test_connections_beyond_the_bound_are_refused_and_free_ones_taken_up_again(d
     for wire in wires:
         wire.close()
     while daemon.websocket().status != 101:
-        pass  # it takes the daemon a moment to notice
+        pass  # the daemon needs a moment to notice
     assert client.run_turn(client.start_thread()["id"], "hello")["status"] == "completed"
 
 
-def test_without_descriptors_requests_and_turns_fail_and_with_them_all_is_well(daemon: Daemon) -> None:
+def test_without_descriptors_requests_and_turns_fail_and_afterwards_they_work(daemon: Daemon) -> None:
     client = daemon.client()
     thread = client.start_thread()["id"]
     client.run_turn(thread, "first")
@@ -182,7 +182,7 @@ def test_without_descriptors_requests_and_turns_fail_and_with_them_all_is_well(d
     assert daemon.client().call("thread/read", threadId=thread, includeTurns=True)["thread"]["turns"][-1]["id"]
 
 
-def test_what_a_client_has_not_read_holds_no_descriptor(daemon: Daemon) -> None:
+def test_unread_answers_hold_no_descriptor(daemon: Daemon) -> None:
     client, greedy = daemon.client(), daemon.websocket()
     before = descriptors(daemon)
     threads = [client.start_thread()["id"] for _ in range(3)]

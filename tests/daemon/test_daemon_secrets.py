@@ -1,4 +1,4 @@
-"""Keys of a daemon's environment: its providers get them, and commands, hooks, `notify` and what it says do not."""
+"""Keys of a daemon's environment: its providers get them. Commands, hooks, `notify`, messages and files do not."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def secret(name: str) -> str:
 
 
 def look(above: int) -> str:
-    """A command that prints its environment, and that of so many processes above it."""
+    """A command that prints its own environment and that of so many ancestors."""
     return shlex.join([sys.executable, "-S", "-c", LOOK.replace("{above}", str(above))])
 
 
@@ -62,7 +62,7 @@ def configured(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def output(endpoint: Endpoint) -> str:
-    """What the model was told of the command."""
+    """The output of the command in the model's request."""
     items: list[dict[str, Any]] = endpoint.requests.entries[-1]["input"]
     return str(next(item["output"] for item in items if item["type"] == "function_call_output"))
 
@@ -74,7 +74,7 @@ def told(name: str, text: str) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 @pytest.mark.parametrize(
     ("sandbox", "above"),
-    [("read-only", 0), ("danger-full-access", 2)],  # in the open the keeper and the warden, not the daemon itself
+    [("read-only", 0), ("danger-full-access", 2)],  # without a sandbox, the keeper and the warden, but not the daemon
 )
 def test_a_command_gets_no_key(
     configured: Path, launch: Callable[..., Daemon], endpoint: Endpoint, sandbox: str, above: int
@@ -91,7 +91,7 @@ def test_a_command_gets_no_key(
     assert [name for name in KEYS if told(name, said)] == []
 
 
-def test_a_key_that_is_allowed_is_handed_on(
+def test_an_allowed_key_is_inherited(
     configured: Path, launch: Callable[..., Daemon], endpoint: Endpoint
 ) -> None:
     config = configured / "config.toml"
@@ -121,10 +121,10 @@ def test_hooks_and_notify_get_no_key(
         assert [name for name in KEYS if told(name, said)] == []
 
 
-def test_nothing_that_is_said_or_kept_holds_a_key(
+def test_no_message_and_no_file_has_a_key(
     configured: Path, launch: Callable[..., Daemon], endpoint: Endpoint
 ) -> None:
-    """Of the environment, a URL or a header: not in messages, the log, the rollout; whether the servers answer or not."""
+    """No key of the environment, a URL or a header is in messages, the log or the rollout, also without answers."""
     where = f"ann:secret-user@127.0.0.1:{endpoint.server_address[1]}/mcp?key=secret-query"
     with open(configured / "config.toml", "a") as file:
         file.write(f'[mcp_servers.near]\nurl = "http://{where}"\nbearer_token_env_var = "SERVER_TOKEN"\n')

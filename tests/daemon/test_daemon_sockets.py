@@ -1,4 +1,4 @@
-"""Several clients of one daemon, and what is not let in."""
+"""Several clients of one daemon, and refused connections."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 DEADLINE = 60.0
 GROUPS, GROUP = 30, 400
-"""What the slow client misses: more pieces than socket buffers, a batch being written and an outbox hold together."""
+"""How many pieces the slow client misses: more than socket buffers, a batch and an outbox hold together."""
 
 
 def http(daemon: Daemon, request: str) -> tuple[int, bytes]:
-    """Status and body of the answer to a request head."""
+    """The status and the body of the answer to a request head."""
     with daemon.connect() as connection:
         connection.sendall(request.replace("\n", "\r\n").encode() + b"\r\n\r\n")
         answer = b""
@@ -42,14 +42,14 @@ def test_two_clients_share_a_thread(unix_daemon: Daemon, endpoint: Endpoint) -> 
     turn = one.hold_turn(thread)
     assert two.hear("item/agentMessage/delta", thread, turn, two_before)["delta"] == "So far"
 
-    # one leaves: it hears no more of the turn, two still does
+    # one leaves: it gets no more of the turn, and two still does
     assert one.call("thread/unsubscribe", threadId=thread) == {"status": "unsubscribed"}
     one_left = one.now
     endpoint.release()
     assert two.hear("turn/completed", thread, turn)["turn"]["status"] == "completed"
     assert two.call("thread/loaded/list")["data"] == [thread]
 
-    # two leaves as well: the thread closes, and both are told
+    # two leaves too: the thread closes, and both are notified
     assert two.call("thread/unsubscribe", threadId=thread) == {"status": "unsubscribed"}
     for client in (one, two):
         client.hear("thread/closed", thread)
@@ -57,7 +57,7 @@ def test_two_clients_share_a_thread(unix_daemon: Daemon, endpoint: Endpoint) -> 
     assert late == {"thread/status/changed": 2, "thread/closed": 1}
 
 
-def test_a_client_that_joins_a_running_turn_sees_what_was_said_so_far(unix_daemon: Daemon) -> None:
+def test_a_client_that_joins_a_running_turn_gets_the_text_so_far(unix_daemon: Daemon) -> None:
     one, two = unix_daemon.client(), unix_daemon.client()
     thread = one.start_thread()["id"]
     turn = one.hold_turn(thread)
@@ -66,7 +66,7 @@ def test_a_client_that_joins_a_running_turn_sees_what_was_said_so_far(unix_daemo
     assert shown["items"][-1]["text"] == "So far"
 
 
-def test_a_client_that_never_reads_is_closed_and_holds_nobody_up(unix_daemon: Daemon, endpoint: Endpoint) -> None:
+def test_a_client_that_never_reads_is_closed_and_delays_no_other(unix_daemon: Daemon, endpoint: Endpoint) -> None:
     reader = unix_daemon.client()
     thread = reader.start_thread()["id"]
     reader.run_turn(thread, "hello")
@@ -77,7 +77,7 @@ def test_a_client_that_never_reads_is_closed_and_holds_nobody_up(unix_daemon: Da
     slow.write([_request(n, method, params) for n, (method, params) in enumerate(requests)])
     frames = slow.read()
     while b'"id":1' not in next(frames):
-        pass  # it is subscribed now, and reads nothing from here on
+        pass  # it is subscribed now, and reads nothing more
 
     endpoint.scripts["at length"] = lambda: _at_length(reader, thread)
     since = reader.now
@@ -85,7 +85,7 @@ def test_a_client_that_never_reads_is_closed_and_holds_nobody_up(unix_daemon: Da
     assert reader.hear("turn/completed", thread, turn, since)["turn"]["status"] == "completed"
     assert _pieces(reader) == GROUPS * GROUP
     hang_up = select.poll()
-    hang_up.register(slow.socket, 0)  # asks for nothing but the end of the connection
+    hang_up.register(slow.socket, 0)  # polls only for the end of the connection
     assert hang_up.poll(DEADLINE * 1000) == [(slow.socket.fileno(), select.POLLHUP)]
     unix_daemon.logged("client does not keep up")
     assert reader.run_turn(thread, "still here")["status"] == "completed"
@@ -104,7 +104,7 @@ def _ends(piece: str, message: dict[str, Any]) -> bool:
 
 
 def _at_length(reader: Client, thread: str) -> Iterator[Sequence[dict[str, Any]]]:
-    """Pieces that cannot be merged, no faster than `reader` takes them in."""
+    """Pieces that cannot be merged, no faster than `reader` reads them."""
     reasoning = {"type": "reasoning", "id": "rs", "summary": []}
     yield [
         {"type": "response.created", "response": {"id": "r"}},
@@ -132,7 +132,7 @@ def test_the_probes_answer_without_a_websocket(ws_daemon: Daemon, path: str) -> 
     assert http(ws_daemon, f"POST {path} HTTP/1.1\nHost: x\nContent-Length: 0")[0] == 405
 
 
-def test_whoever_sends_an_origin_is_refused(ws_daemon: Daemon) -> None:
+def test_a_client_that_sends_an_origin_is_refused(ws_daemon: Daemon) -> None:
     assert ws_daemon.websocket("Origin: http://localhost").status == 403
     assert http(ws_daemon, "GET /readyz HTTP/1.1\nHost: x\nOrigin: null")[0] == 403
     assert ws_daemon.websocket().status == 101

@@ -1,4 +1,4 @@
-"""Naming, describing, forking and summing up threads, as a client on stdio asks for it."""
+"""Names, metadata, forks and summaries of threads, for a client on stdio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def client(daemon: Daemon) -> Client:
 
 @pytest.fixture
 def stored(client: Client) -> str:
-    """A thread that has had a turn and is not loaded any more."""
+    """An unloaded thread with one turn."""
     thread: str = client.start_thread()["id"]
     client.run_turn(thread, "hello")
     client.call("thread/unsubscribe", threadId=thread)
@@ -63,7 +63,7 @@ def test_an_archived_thread_is_described_but_not_named(client: Client, stored: s
         ("thread/decrement_elicitation", {}),
     ],
 )
-def test_a_thread_that_nobody_knows_is_not_found(client: Client, method: str, params: dict[str, Any]) -> None:
+def test_an_unknown_thread_is_not_found(client: Client, method: str, params: dict[str, Any]) -> None:
     assert client.refusal(method, threadId=UNKNOWN, **params).message == f"thread not found: {UNKNOWN}"
     assert "invalid thread id" in client.refusal(method, threadId="nope", **params).message
 
@@ -87,7 +87,7 @@ def test_a_fork_by_path_needs_no_id(client: Client, stored: str) -> None:
     assert "none.jsonl" in client.refusal("thread/fork", threadId="", path="/none.jsonl").message
 
 
-def test_a_conversation_is_summed_up_by_id_and_by_path(daemon: Daemon, client: Client, stored: str) -> None:
+def test_a_conversation_summary_by_id_and_by_path(daemon: Daemon, client: Client, stored: str) -> None:
     by_id = client.call("getConversationSummary", conversationId=stored)["summary"]
     assert (by_id["conversationId"], by_id["preview"], by_id["source"]) == (stored, "hello", "vscode")
     path = by_id["path"].removeprefix(f"{daemon.home}/")
@@ -100,7 +100,7 @@ def test_a_conversation_is_summed_up_by_id_and_by_path(daemon: Daemon, client: C
     assert "did not match any variant" in client.refusal("getConversationSummary", conversationId="nope").message
 
 
-def test_what_a_thread_starts_with_is_checked(client: Client) -> None:
+def test_the_parameters_of_a_new_thread_are_checked(client: Client) -> None:
     tool = {"name": "a", "description": "d", "inputSchema": {"type": "object"}}
     for change, reason in (
         ({"name": " "}, "dynamic tool name must not be empty"),
@@ -113,14 +113,14 @@ def test_what_a_thread_starts_with_is_checked(client: Client) -> None:
     assert twice == "`permissionProfile` cannot be combined with `sandbox`"
 
 
-def test_null_takes_the_configured_service_tier_away(client: Client) -> None:
+def test_null_removes_the_configured_service_tier(client: Client) -> None:
     config = {"service_tier": "fast"}
     assert client.call("thread/start", config=config)["serviceTier"] == "fast"
     assert client.call("thread/start", config=config, serviceTier=None)["serviceTier"] is None
     assert client.call("thread/start", config=config, serviceTier="flex")["serviceTier"] == "flex"
 
 
-def test_a_thread_tells_where_it_comes_from(client: Client) -> None:
+def test_a_thread_has_its_source(client: Client) -> None:
     thread = client.call("thread/start", threadSource="automation", historyMode="paginated", model="m")["thread"]
     client.run_turn(thread["id"], "hello")
     told = {"threadSource": "automation", "historyMode": "paginated", "originator": "tester"}

@@ -1,4 +1,4 @@
-"""Threads come, go and come back, through a daemon on stdio and through a second one after it."""
+"""Threads are started, closed and resumed, through a daemon on stdio and through a second one after it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNSUBSCRIBE, RESUME = "thread/unsubscribe", "thread/resume"
 
 
 def texts(thread: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """Per turn its status, and what was said in it."""
+    """The status and the texts of each turn."""
 
     def said(item: dict[str, Any]) -> str:
         return str(item["text"] if item["type"] == "agentMessage" else item["content"][0]["text"])
@@ -25,7 +25,7 @@ def texts(thread: dict[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def kinds(client: Client, thread: str, since: int) -> list[str]:
-    """The notifications of a thread, status changes with their status."""
+    """The notifications of a thread. Status changes have their status."""
     heard = []
     for message in client.messages.entries[since:]:
         params = message.get("params", {})
@@ -50,8 +50,8 @@ def test_two_hundred_rounds_of_unsubscribe_and_resume_end_in_a_live_thread(clien
     ]
 
 
-def test_a_resume_that_meets_a_thread_on_its_way_out_gets_a_new_one(client: Client) -> None:
-    # the answer to unsubscribe is the moment at which the thread is leaving
+def test_a_resume_of_a_closing_thread_gets_a_new_one(client: Client) -> None:
+    # at the answer to unsubscribe, the thread is closing
     thread = client.start_thread()["id"]
     client.run_turn(thread, "first")
     for _ in range(50):
@@ -86,7 +86,7 @@ def test_a_thread_with_a_running_turn_is_closed_after_the_turn(client: Client, e
     ]
 
 
-def test_a_delay_keeps_a_thread_that_nobody_is_subscribed_to(home: Path, launch: Callable[..., Daemon]) -> None:
+def test_a_delay_keeps_a_thread_without_subscribers_loaded(home: Path, launch: Callable[..., Daemon]) -> None:
     config = home / "config.toml"
     config.write_text(f"thread_unload_delay_secs = 3600\n{config.read_text()}")
     client = launch().client()
@@ -94,7 +94,7 @@ def test_a_delay_keeps_a_thread_that_nobody_is_subscribed_to(home: Path, launch:
     client.run_turn(thread, "hello")
     since = client.now
     client.call(UNSUBSCRIBE, threadId=thread)
-    # a second thread comes and goes at once, by its own setting: by then the first would have gone as well
+    # a second thread closes at once, by its own setting; without the delay, the first would be closed by then
     other = client.start_thread(config={"thread_unload_delay_secs": 0})["id"]
     client.call(UNSUBSCRIBE, threadId=other)
     client.hear("thread/closed", other, since=since)

@@ -1,4 +1,4 @@
-"""Each example is run as a user would run it, and says what it promises."""
+"""Runs each example as a user runs it, and checks its output."""
 
 import os
 import subprocess

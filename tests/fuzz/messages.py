@@ -1,4 +1,4 @@
-"""Lines and messages as a broken or hostile client writes them: right ones, and what mutation makes of them."""
+"""Lines and messages of a broken or hostile client: valid ones, and mutations of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spindle.actors.clients.methods import HANDLERS
 from spindle.rpc.protocol.catalog import METHODS, params_class
 
 METHOD_NAMES: Final = tuple(sorted({"initialize", *HANDLERS} - {"thread/shellCommand"}))
-"""What is typed to a shell is none of the fuzzer's business."""
+"""All methods except `thread/shellCommand`, because the fuzzer must not run random commands."""
 READABLE: Final = tuple(poison for name, poison in POISONS.items() if name not in UNREADABLE and poison is not LONG)
 NOT_UTF8: Final = (
     b"\xff",
@@ -26,7 +26,7 @@ NOT_UTF8: Final = (
     b"\xf8\x88\x80\x80\x80",
 )
 UNREAD: Final = tuple(poison for name, poison in POISONS.items() if name in UNREADABLE and poison.isascii())
-"""Poisons with which a message is no JSON that is read, but UTF-8."""
+"""Harmful values that make a message unreadable as JSON, but are valid UTF-8."""
 BAD_IDS: Final = (
     *(
         b"null",
@@ -43,12 +43,12 @@ BAD_IDS: Final = (
     *(b"9" * 400, b"-"),
 )
 LONG_ONES: Final = 2000
-"""Bytes from which on a message is a long one."""
+"""A message with at least so many bytes is a long one."""
 
 
 @frozen
 class Message:
-    """`data`, without its framing. `answers`: how many answers with exactly this `id` come; None: at most one, with any id."""
+    """A message without its framing. `answers`: how many answers with this `id` must come. None: at most one, with any id."""
 
     data: bytes
     id: object = None
@@ -56,14 +56,14 @@ class Message:
 
 
 class Messages:
-    """Draws messages. `threads` are ids of threads that exist."""
+    """Draws messages. `threads`: the ids of existing threads."""
 
     def __init__(self, draw: random.Random) -> None:
         self._draw = draw
         self.threads: list[str] = []
 
     def next(self) -> Message:
-        """Any of them, most of them requests, and few of them long."""
+        """Any message: mostly requests, and few long ones."""
         while len((message := self._any()).data) > LONG_ONES and self._draw.random() < 0.98:
             pass
         return message
@@ -80,7 +80,7 @@ class Messages:
         return kind()
 
     def id(self) -> tuple[bytes, object]:
-        """One that no other message has, as JSON and as its value."""
+        """An id that no other message has, as JSON and as its value."""
         draw = self._draw
         number = draw.getrandbits(63) * draw.choice((1, -1))
         if draw.random() < 0.5:
@@ -89,11 +89,11 @@ class Messages:
         return json.dumps(text, ensure_ascii=draw.random() < 0.5).encode(), text
 
     def request(self) -> Message:
-        """A request that is JSON, with a value in it that is right or poison."""
+        """A request in valid JSON, with a valid or a harmful value in it."""
         return self._request(self._draw.choice((*READABLE, b'"text"', b"1")))
 
     def unread(self) -> Message:
-        """A request that is no JSON, or too deep, behind its id and its method."""
+        """A request that is not JSON, or too deep, after its id and its method."""
         deep = nested(self._draw.choice((126, 127, 128, 1_000, 20_000)))
         return self._request(self._draw.choice((*UNREAD, deep)))
 
@@ -104,7 +104,7 @@ class Messages:
         )
         params = value
         if method in METHODS and METHODS[method].params and draw.random() < 0.9:
-            which = int(draw.random() * len(self.threads))  # what is drawn next does not depend on how many there are
+            which = int(draw.random() * len(self.threads))  # the next draws do not depend on their number
             thread = self.threads[which] if self.threads else "00000000-0000-7000-8000-000000000000"
             samples = Samples({"threadId": thread, "conversationId": thread, "cwd": "/tmp"})
             places = [sample for _, sample in samples.poisoned(params_class(method), depth=3)]
@@ -121,7 +121,7 @@ class Messages:
         return Message(b"{" + (b"," + space).join(members) + b"}" + space, id, 1)
 
     def damaged(self) -> Message:
-        """A request with some of its bytes changed: it may still be one, and its id may be another."""
+        """A request with some bytes changed. It may still be a request, and its id may be another."""
         draw = self._draw
         data = bytearray(self.request().data)
         for _ in range(draw.randint(1, 4)):
@@ -140,7 +140,7 @@ class Messages:
         return Message(bytes(data).replace(b"\n", b" "), answers=None)
 
     def without_an_answer(self) -> Message:
-        """Notifications, answers that nobody awaits, and ids that are none."""
+        """Notifications, answers without a request, and invalid ids."""
         draw = self._draw
         value = draw.choice(READABLE)
         written, _ = self.id()
@@ -161,7 +161,7 @@ class Messages:
         )
 
     def noise(self) -> Message:
-        """What is no message at all."""
+        """Bytes that are not a message."""
         draw = self._draw
         data = draw.choice(
             (

@@ -1,4 +1,4 @@
-"""Playing what was drawn to a real daemon, and what has to hold afterwards."""
+"""Sends the drawn messages to a real daemon, and checks what has to hold afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .messages import Message, Messages
 from .wire import Frames, Lines
 
 GROWTH: Final = 96 * 1024 * 1024
-"""Bytes that a daemon may have grown by, when its clients have gone."""
+"""How much the daemon's memory may have grown when its clients have left, in bytes."""
 INITIALIZE: Final = (
     b'"method":"initialize","params":'
     b'{"clientInfo":{"name":"fuzz","version":"1"},"capabilities":{"experimentalApi":true}}'
@@ -29,7 +29,7 @@ INITIALIZE: Final = (
 
 
 class Channel:
-    """Both ends of a connection. Writing goes on reading, so that nobody waits for the other."""
+    """Both directions of a connection. It reads while it writes, so that neither side waits for the other."""
 
     def __init__(self, out: int, into: int, feed: Callable[[bytes], None]) -> None:
         self._out, self._into, self._feed = out, into, feed
@@ -39,7 +39,7 @@ class Channel:
             os.set_blocking(fd, False)
 
     def write(self, data: bytes) -> None:
-        """Write it all, or as much as the other side takes before it closes."""
+        """Write everything, or as much as the peer takes before it closes."""
         left, limit = memoryview(data), time.monotonic() + DEADLINE
         self.sent += len(data)
         while left and not self.ended:
@@ -57,7 +57,7 @@ class Channel:
                     return
 
     def until(self, done: Callable[[], bool]) -> None:
-        """Read until then, or until the other side has closed."""
+        """Read until then, or until the peer has closed."""
         limit = time.monotonic() + DEADLINE
         while not done() and not self.ended:
             readable, _, _ = select.select([self._into], [], [], max(0, limit - time.monotonic()))
@@ -76,14 +76,14 @@ class Channel:
 
 
 class Expected:
-    """Which answers have to come on a connection, and which may."""
+    """The answers that must come on a connection, and those that may."""
 
     def __init__(self, generator: Messages) -> None:
         self._generator = generator
         self._awaited: Counter[object] = Counter()
         self._answered: set[object] = set()
         self._may = 0
-        """Messages that may have been requests, with any id."""
+        """Expect an answer that may come, with any id, for each of so many messages."""
         self._strays: list[object] = []
 
     def add(self, message: Message) -> None:
@@ -93,7 +93,7 @@ class Expected:
             self._awaited[message.id] += message.answers
 
     def settled(self, messages: list[Any]) -> bool:
-        """Take in what has come; whether all answers have. Raises AssertionError for one too many."""
+        """Check new messages; returns whether all answers have come. Raises AssertionError for an answer too many."""
         for message in messages:
             assert type(message) is dict, message
             if "method" in message:
@@ -119,13 +119,13 @@ class Expected:
             self._answered.add(id)
 
     def await_all(self, channel: Channel, heard: Lines | Frames) -> None:
-        """Raises AssertionError if a request is not answered."""
+        """Raise AssertionError if a request has no answer."""
         channel.until(lambda: self.settled(heard.messages))
         assert self.settled(heard.messages), f"closed without an answer to {list(self._awaited)[:5]}"
 
 
 def converse(draw: random.Random, generator: Messages, channel: Channel, heard: Lines, expected: Expected) -> None:
-    """Write some lines; each request among them is answered."""
+    """Write some lines, and check that each request among them is answered."""
     batch = [*(generator.next() for _ in range(draw.randint(1, 20))), probe(generator)]
     if draw.random() < 0.1:
         again = generator.request()
@@ -147,13 +147,13 @@ def initialize(generator: Messages) -> Message:
 
 
 def probe(generator: Messages) -> Message:
-    """A request that is answered, be it with an error."""
+    """Send a request, and wait for its answer, which may be an error."""
     written, id = generator.id()
     return Message(b'{"id":' + written + b',"method":"thread/loaded/list","params":{}}', id, 1)
 
 
 def connect(draw: random.Random, generator: Messages, daemon: Daemon) -> int:
-    """One connection to a socket from its beginning to its end; how many bytes were sent."""
+    """Play one connection to a socket; returns the number of bytes sent."""
     heard = Frames()
     with daemon.connect() as connection:
         fd = connection.fileno()
@@ -166,7 +166,7 @@ def connect(draw: random.Random, generator: Messages, daemon: Daemon) -> int:
 
 
 def _finish(connection: socket.socket, channel: Channel) -> None:
-    """Say that nothing more comes, and wait for the other side's end."""
+    """End our side, and wait until the peer closes."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
     channel.until(lambda: False)
@@ -176,7 +176,7 @@ def _head(draw: random.Random, connection: socket.socket, channel: Channel, hear
     for piece in wire.cut(draw, [wire.head(draw)]):
         channel.write(piece)
     if draw.random() < 0.2:
-        return  # hang up, whatever the answer would have been
+        return  # disconnect without waiting for the answer
     _finish(connection, channel)
     assert heard.status in (None, 101, 200, 400, 403, 405, 431, 501, 505), heard.status
 
@@ -198,7 +198,7 @@ def _frames(
     ending = draw.choice(("close", "violate", "violate", "violate early", "hang up", "half-close", "unfinished"))
     if ending == "violate early":
         at = draw.randint(1, len(parts))
-        # a frame of no known kind is wrong everywhere, also within a message
+        # a frame of an unknown kind is wrong everywhere, also inside a message
         parts[at:] = [wire.frame(draw, 3, b""), wire.garbage(draw)]
     for piece in wire.cut(draw, parts):
         channel.write(piece)
@@ -236,18 +236,18 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-# -- what has to hold
+# -- what must hold
 
 
 def faults(daemon: Daemon, since: int = 0) -> list[str]:
-    """What a daemon has logged, from a line of its log on, and may not."""
+    """The forbidden lines of a daemon's log, from a line number on."""
     return [
         line for line in daemon.log.entries[since:] if line.startswith(("ERROR", "Traceback", "  File", "CRITICAL"))
     ]
 
 
 def resident(daemon: Daemon) -> int:
-    """Bytes of memory."""
+    """The memory of the process, in bytes."""
     with open(f"/proc/{daemon.process.pid}/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 

@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 
 BYTES = int(os.environ.get("SPINDLE_FUZZ", "150000"))
-"""How many are sent on each transport."""
+"""The number of bytes sent on each transport."""
 SEED = int(os.environ.get("SPINDLE_SEED", "1"))
 SPARE = 16
-"""Descriptors that a daemon may have opened for itself meanwhile: of its databases, and what wakes its threads."""
+"""How many descriptors a daemon may have opened for itself: for its databases, and to wake its threads."""
 WARM = 0.1
-"""The share of them after which a daemon has what it needs, and memory counts."""
+"""The share of the bytes after which the daemon's memory is measured. It has allocated what it needs by then."""
 
 CONFIG = """\
 model = "mock-model"
@@ -98,7 +98,7 @@ def test_connections(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("daemon", ["stdio"], indirect=True)
 def test_lines(daemon: Daemon) -> None:
-    """One client has standard input to itself, and what it sends ends nothing but its own requests."""
+    """One client on standard input. What it sends ends only its own requests."""
     stdin, stdout = daemon.process.stdin, daemon.process.stdout
     assert stdin is not None
     assert stdout is not None

@@ -1,4 +1,4 @@
-"""The bytes of RFC 6455 and of the head before it, right and wrong, and what a server's bytes say."""
+"""Valid and invalid bytes of RFC 6455 and of the request head before it, and the reading of a server's bytes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ BAD_CODES: Final = (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5
 
 
 def head(draw: random.Random) -> bytes:
-    """The head of a request, right but for a change or a few, or bytes that are none."""
+    """The head of a request: valid, with some changes, or random bytes."""
     if draw.random() < 0.1:
         return garbage(draw)
     lines = list(HEAD)
@@ -114,7 +114,7 @@ def frame(
 
 
 def fragments(draw: random.Random, payload: bytes, opcode: int = TEXT) -> Iterator[bytes]:
-    """A message in one frame or in several, some of them empty, with control frames between."""
+    """A message in one frame or several, some empty, with control frames between them."""
     cuts = sorted(draw.randint(0, len(payload)) for _ in range(draw.choice((0, 0, 0, 1, 3, 20))))
     for number, (begin, end) in enumerate(zip((0, *cuts), (*cuts, len(payload)), strict=True)):
         yield frame(draw, 0 if number else opcode, payload[begin:end], final=number == len(cuts))
@@ -123,17 +123,17 @@ def fragments(draw: random.Random, payload: bytes, opcode: int = TEXT) -> Iterat
 
 
 def garbage(draw: random.Random) -> bytes:
-    """Bytes that mean nothing: none, some, now and then many."""
+    """Random bytes: none, some, or sometimes many."""
     return draw.randbytes(100_000 if draw.random() < 0.02 else draw.choice((0, 0, 10, 500)))
 
 
 def control(draw: random.Random) -> bytes:
-    """A ping, or a pong that nobody asked for."""
+    """A ping, or a pong without a ping."""
     return frame(draw, draw.choice((PING, PONG)), draw.randbytes(draw.choice((0, 1, 125))))
 
 
 def goodbye(draw: random.Random) -> bytes:
-    """A close frame as it should be."""
+    """A valid close frame."""
     code = draw.choice((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1014, 3000, 4999))
     return frame(
         draw, CLOSE, draw.choice((b"", struct.pack("!H", code) + draw.choice((b"", "für".encode(), b"x" * 123))))
@@ -141,7 +141,7 @@ def goodbye(draw: random.Random) -> bytes:
 
 
 def violation(draw: random.Random) -> bytes:
-    """What a server has to close the connection for, with a code."""
+    """A violation for which the server has to close the connection, with the code."""
     text, bad = b'{"method":"initialized"}', draw.choice(NOT_UTF8)
     size = draw.choice((2**63, 2**63 + 1, 2**64 - 1))
     return draw.choice(
@@ -171,7 +171,7 @@ def violation(draw: random.Random) -> bytes:
 
 
 def unfinished(draw: random.Random) -> bytes:
-    """A frame whose end does not come, of any length that may be announced."""
+    """A frame whose end does not come, with any length in its head."""
     size = draw.choice((1000, 70_000, 2**31, 2**32, 2**62, 2**63 - 1))
     whole = frame(draw, draw.choice((TEXT, BINARY)), b"x" * 1000)
     announced = struct.pack("!BBQ", draw.choice((0x01, 0x81, 0x82)), 0xFF, max(size, 65536)) + b"\0\0\0\0" + b"x" * 1000
@@ -180,17 +180,17 @@ def unfinished(draw: random.Random) -> bytes:
 
 @define
 class Frames:
-    """What a server has sent: the answer to the head, messages, and a close frame."""
+    """Reads what a server sends: the answer to the head, messages, and a close frame."""
 
     status: int | None = None
     messages: list[Any] = field(factory=list)
     code: int | None = None
-    """Of the close frame; 1005 of one without a code."""
+    """The code of the close frame; 1005 if it has none."""
     _data: bytearray = field(factory=bytearray)
     _part: bytes = b""
 
     def feed(self, data: bytes) -> None:
-        """Take bytes in. Raises AssertionError for what no server may send."""
+        """Read bytes. Raises AssertionError for what no server may send."""
         self._data += data
         if self.status is None:
             start, blank, rest = bytes(self._data).partition(b"\r\n\r\n")
@@ -236,19 +236,19 @@ class Frames:
 
 @define
 class Lines:
-    """What a server has written, a message a line."""
+    """Reads what a server writes, one message a line."""
 
     messages: list[Any] = field(factory=list)
     _rest: bytes = b""
 
     def feed(self, data: bytes) -> None:
-        """Take bytes in. Raises ValueError for a line that is no JSON."""
+        """Read bytes. Raises ValueError for a line that is not JSON."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         self.messages += map(json.loads, lines)
 
 
 def cut(draw: random.Random, parts: Sequence[bytes]) -> Iterator[bytes]:
-    """The same bytes in other pieces."""
+    """The same bytes, in other pieces."""
     data = b"".join(parts)
     while data:
         size = draw.choice((1, 7, 1000, 16_384, 65_536, len(data)))

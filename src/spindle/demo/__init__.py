@@ -1,7 +1,7 @@
-"""`spindle demo`: a daemon of its own, two clients, and the life of threads on one page.
+"""`spindle demo`: a daemon, two clients, and the life of threads on one page.
 
-The daemon is a child process with a home that is thrown away; the clients talk to it as any client does, over its Unix
-socket. Whatever the page says has been checked: the first thing that is not so ends the demo with exit code 1.
+The daemon is a child process with a temporary home. The clients use its Unix socket, as any client does. The demo checks
+everything that the page says. The first failed check ends it with exit code 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from spindle.demo.story import show
 
 
 def main() -> int:
-    """Run the demo; 0 only if everything on the page happened."""
+    """Run the demo; returns 0 only if every check passed."""
     page = Page()
     failures: list[Exception] = []
     code = 0
@@ -29,7 +29,7 @@ def main() -> int:
     except* KeyboardInterrupt:
         code = 130
     except* BrokenPipeError:
-        code = 1  # nobody reads the page
+        code = 1  # the reader of the page has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except* Exception as group:
         code = 1
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
-    """The exceptions in a group and in the groups inside of it."""
+    """The exceptions of a group and of its inner groups."""
     for inner in group.exceptions:
         if isinstance(inner, BaseExceptionGroup):
             yield from leaves(inner)

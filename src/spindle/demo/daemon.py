@@ -1,4 +1,4 @@
-"""The demo's daemon as a child process, what it holds, and the clients that talk to it."""
+"""The demo's daemon as a child process, its use of the machine, and its clients."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from spindle.rpc.transports.websocket import UpgradeRefused, WebSocketTransport,
 
 
 async def run_daemon(page: Page, home: Path, socket: Path, *, task_status: trio.TaskStatus[trio.Process]) -> None:
-    """Start the daemon and report it when it listens; ends it when cancelled. Raises Failed."""
+    """Run the daemon; reports it when it listens, and kills it when cancelled. Raises Failed."""
     process = await trio.lowlevel.open_process(
         [sys.executable, "-m", "spindle", "app-server", "--listen", f"unix://{socket}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "CODEX_HOME": str(home)},
-        start_new_session=True,  # an interrupt on the terminal is for the demo, which ends the daemon
+        start_new_session=True,  # Ctrl-C on the terminal reaches the demo only, which ends the daemon
     )
     assert process.stderr is not None
     listening = False
@@ -38,7 +38,7 @@ async def run_daemon(page: Page, home: Path, socket: Path, *, task_status: trio.
             if not listening and "listening on: " in page.daemon_said:
                 listening = True
                 task_status.started(process)
-        check(listening, "the daemon did not get as far as listening")
+        check(listening, "the daemon exited before it listened")
     finally:
         with trio.CancelScope(shield=True):
             if process.poll() is None:
@@ -48,21 +48,21 @@ async def run_daemon(page: Page, home: Path, socket: Path, *, task_status: trio.
 
 
 async def run_client(name: str, socket: Path, home: Path, *, task_status: trio.TaskStatus[Client]) -> None:
-    """Connect a client, report it when it is initialized, and take in what comes until it leaves. Raises Failed."""
+    """Connect a client, report it when it is initialized, and read its messages until it leaves. Raises Failed."""
     async with open_socket(socket) as transport:
         client = Client(name, transport)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.read)
             info = {"name": f"spindle-demo-{name.lower()}", "version": "1"}
             answer = await client.ask("initialize", clientInfo=info, capabilities={"experimentalApi": True})
-            check(answer["codexHome"] == str(home), "the daemon has another home")
+            check(answer["codexHome"] == str(home), "the daemon uses another home")
             await client.send({"method": "initialized"})
             task_status.started(client)
 
 
 @asynccontextmanager
 async def open_socket(path: Path) -> AsyncGenerator[WebSocketTransport, None]:
-    """A WebSocket to the server behind a Unix socket. Raises Failed."""
+    """Open a WebSocket over a Unix socket. Raises Failed."""
     try:
         transport = await connect(await trio.open_unix_socket(path), "localhost", kind="unix")
     except (OSError, UpgradeRefused, trio.BrokenResourceError) as error:
@@ -87,7 +87,7 @@ class Client:
         self._news: dict[object, trio.Event] = {}
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Send one message. Raises Failed if the daemon is gone."""
+        """Send one message. Raises Failed if the daemon has closed the connection."""
         try:
             await self._transport.send([json.dumps(message).encode()])
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -104,7 +104,7 @@ class Client:
         return answer["result"]
 
     async def hear(self, method: str, thread_id: str, position: int = 0) -> dict[str, Any]:
-        """A notification about a thread: wait for the one at `position` among those of its kind."""
+        """Wait for the notification at `position` among those of this method and thread."""
         while len(self.heard[method, thread_id]) <= position:
             await self._wait((method, thread_id))
         return self.heard[method, thread_id][position]
@@ -115,7 +115,7 @@ class Client:
         return next((item["text"] for item in reversed(items) if item["type"] == "agentMessage"), "")
 
     async def read(self) -> None:
-        """Take in what comes, until the daemon ends the connection. Raises Failed if it was not to."""
+        """Read messages until the daemon closes the connection. Raises Failed if this client is not leaving."""
         try:
             while (data := await self._transport.receive()) is not None:
                 self._take(json.loads(data))
@@ -140,7 +140,7 @@ class Client:
 
 @frozen
 class Held:
-    """What a process holds of the machine."""
+    """The children, open files and memory (MiB) of a process."""
 
     children: int
     files: int
@@ -148,7 +148,7 @@ class Held:
 
     @classmethod
     def by(cls, pid: int) -> Held | None:
-        """As /proc has it; None where there is none."""
+        """Read them from /proc; None without /proc."""
         proc = Path("/proc")
         try:
             files = len(os.listdir(proc / str(pid) / "fd"))
@@ -158,9 +158,9 @@ class Held:
         children = 0
         for entry in proc.glob("[0-9]*/stat"):
             try:
-                # behind the name, which is in brackets: state, parent, process group, session
+                # after the name, which is in brackets: state, parent, process group, session
                 _, parent, _, session, *_ = entry.read_text().rpartition(")")[2].split()
             except OSError:
-                continue  # it has just ended
+                continue  # the process has just exited
             children += entry.parent.name != str(pid) and str(pid) in (parent, session)
         return cls(children, files, round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1))

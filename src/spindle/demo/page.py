@@ -1,4 +1,4 @@
-"""What the demo writes: a page of steps, each within a deadline."""
+"""The page that the demo writes: steps, each with a deadline."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DEADLINE = 15.0
-"""Seconds a step may take. All of them together take two or three."""
+"""Deadline of a step, in seconds. All steps together take two or three."""
 
 
 class Failed(Exception):
-    """Something that the demo shows did not happen."""
+    """A check of the demo failed."""
 
 
 def check(truth: object, otherwise: str) -> None:
-    """Raise Failed unless it is so."""
+    """Raise Failed unless `truth` is true."""
     if not truth:
         raise Failed(otherwise)
 
@@ -46,7 +46,7 @@ class Page:
         return time.perf_counter() - self._begin
 
     def say(self, text: str, style: str = "") -> None:
-        """Write text as it is."""
+        """Write the text unchanged."""
         self._in_line = not text.endswith("\n") if text else self._in_line
         if self._console is not None:
             self._console.print(text, style=style or None, end="")
@@ -55,7 +55,7 @@ class Page:
             sys.stdout.flush()
 
     def line(self, mark: str, text: str, style: str) -> None:
-        """Write a line with the time, a mark and a text, below a line that something broke off."""
+        """Write a line with the time, a mark and a text. Ends an unfinished line first."""
         if self._in_line:
             self.say("\n")
         self.say(f"{self.elapsed():5.2f} s ", "dim")
@@ -64,7 +64,7 @@ class Page:
 
     @contextmanager
     def step(self, name: str) -> Generator[Callable[[str], None], None, None]:
-        """A step of the demo, within its deadline; what the block is given writes a line that says what is done."""
+        """A step of the demo, with a deadline. The block gets a function that writes the line of a finished step."""
         self.current = name
         try:
             with trio.fail_after(DEADLINE):

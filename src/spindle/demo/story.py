@@ -1,4 +1,4 @@
-"""The demo's story: one thread that two clients share, then many that come and go."""
+"""The story of the demo: one thread that two clients share, then many threads that start and end."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from spindle.demo.page import Page, check
 THREADS = 100
 AT_ONCE = 32
 MEMORY_GROWTH = 4.0
-"""MiB by which the daemon may be bigger when threads have come and gone a second time. After the first time its
-allocator keeps what it has got."""
+"""MiB by which the daemon's memory may grow in the second round of threads. After the first round, the allocator keeps what
+it has."""
 
 SCRIPT = [
-    {"text": "It is a conversation that is kept: each turn is on disk before you are told of it.", "pace": 0.015},
-    {"text": "Both of you. Every subscriber hears the same words at the same time.", "pace": 0.015},
+    {"text": "It is a conversation that is kept: each turn is on disk before you get its end.", "pace": 0.015},
+    {"text": "Both of you. Every subscriber gets the same words at the same time.", "pace": 0.015},
 ]
 CONFIG = 'model_provider = "offline"\noffline_script = {script}\n'
 
 
 async def show(page: Page, folder: Path) -> None:
-    """All of it, in order. Raises Failed, maybe in a group."""
+    """Run the whole story. Raises Failed, possibly in a group."""
     home, socket = prepare(folder)
     page.say("spindle demo: the life of threads, in a daemon of its own, on the offline model\n\n", "bold")
     async with trio.open_nursery() as nursery:
@@ -52,7 +52,7 @@ async def show(page: Page, folder: Path) -> None:
 
 
 def prepare(folder: Path) -> tuple[Path, Path]:
-    """A home and a place for the socket, in `folder`."""
+    """Make the home in `folder`; returns its path and the path of the socket."""
     home, script = folder / "home", folder / "script.json"
     home.mkdir()
     script.write_text(json.dumps(SCRIPT), encoding="utf-8")
@@ -61,7 +61,7 @@ def prepare(folder: Path) -> tuple[Path, Path]:
 
 
 async def one_thread(page: Page, a: Client, b: Client, home: Path) -> None:
-    """A thread with two subscribers, put away, brought back, and let go."""
+    """One thread: two clients subscribe to it, archive and unarchive it, and unsubscribe."""
     with page.step("thread/start") as done:
         id = (await a.ask("thread/start", cwd=str(home)))["thread"]["id"]
         check(await a.ask("thread/loaded/list") == {"data": [id], "nextCursor": None}, "it is not loaded")
@@ -102,7 +102,7 @@ async def one_thread(page: Page, a: Client, b: Client, home: Path) -> None:
 
 
 async def turn(page: Page, id: str, question: str, *clients: Client) -> int:
-    """Let the first of `clients` ask and show the answer as each hears it; returns the number of its pieces."""
+    """Run a turn of the first client, and show the answer that each client gets; returns the number of its pieces."""
     first = clients[0]
     kinds = "item/agentMessage/delta", "turn/completed"
     marks = [[len(client.heard[kind, id]) for kind in kinds] for client in clients]
@@ -132,32 +132,32 @@ async def turn(page: Page, id: str, question: str, *clients: Client) -> int:
         heard = [params["delta"] for params in client.heard["item/agentMessage/delta", id][mark:]]
         page.say(f"{'':11}{client.name} < ", "bold magenta")
         page.say("".join(heard) + "\n", "magenta")
-        check(heard == pieces, f"{client.name} heard something else")
+        check(heard == pieces, f"{client.name} got another answer")
     return len(pieces)
 
 
 async def closed(client: Client, id: str, times: int) -> None:
-    """Wait until the thread is closed and see that this is the `times`-th time, and that it was announced."""
+    """Wait until the thread is closed. Checks that it is the `times`-th time, and that `notLoaded` was notified."""
     await client.hear("thread/closed", id, times - 1)
-    check(len(client.heard["thread/closed", id]) == times, f"{client.name} heard thread/closed too often")
+    check(len(client.heard["thread/closed", id]) == times, f"{client.name} got thread/closed too often")
     statuses = [params["status"]["type"] for params in client.heard["thread/status/changed", id]]
-    check(statuses[-1:] == ["notLoaded"], f"{client.name} heard no thread/status/changed notLoaded")
-    check(statuses.count("notLoaded") == times, f"{client.name} heard notLoaded too often")
+    check(statuses[-1:] == ["notLoaded"], f"{client.name} got no thread/status/changed notLoaded")
+    check(statuses.count("notLoaded") == times, f"{client.name} got notLoaded too often")
 
 
 def turns_of(loaded: dict[str, Any]) -> int:
-    """How many completed turns a resumed thread came with."""
+    """The number of completed turns of a resumed thread."""
     return sum(turn["status"] == "completed" for turn in loaded["thread"]["turns"])
 
 
 def rollouts(home: Path) -> tuple[int, int]:
-    """How many rollouts are stored, and how many archived."""
+    """The number of stored and of archived rollouts."""
     found = [sum(1 for _ in (home / name).rglob("rollout-*.jsonl")) for name in ("sessions", "archived_sessions")]
     return found[0], found[1]
 
 
 async def many_threads(page: Page, a: Client, b: Client, pid: int) -> None:
-    """THREADS of them come, take a turn each, and go, twice; and what the daemon holds meanwhile."""
+    """Start THREADS threads, run a turn in each and end them, twice. Checks what the daemon holds."""
     held = [Held.by(pid)]
     for _ in range(2):
         with page.step(f"{THREADS} threads come") as done:
@@ -190,7 +190,7 @@ async def many_threads(page: Page, a: Client, b: Client, pid: int) -> None:
 
 
 async def come(*clients: Client) -> dict[str, Client]:
-    """Start THREADS threads and run a turn in each; returns their ids and who holds them."""
+    """Start THREADS threads and run a turn in each; returns their ids with their clients."""
     limit = trio.CapacityLimiter(AT_ONCE)
     ids: dict[str, Client] = {}
 
@@ -210,7 +210,7 @@ async def come(*clients: Client) -> dict[str, Client]:
 
 
 async def go(ids: dict[str, Client]) -> None:
-    """Let go of the threads."""
+    """Unsubscribe from the threads and wait until each is closed."""
 
     async def one(id: str, client: Client) -> None:
         await client.ask("thread/unsubscribe", threadId=id)
