@@ -51,7 +51,7 @@ from spindle.rpc.protocol.threads import (
 from spindle.rpc.protocol.turns import ItemStartedNotification, TurnStartParams
 
 if TYPE_CHECKING:
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.registry.backend import Backend
 
 T = TypeVar("T")
 
@@ -64,8 +64,8 @@ class ThreadHandle:
     Any number of tasks may use it at once. When its block or the thread has ended, every method raises ThreadClosed.
     """
 
-    def __init__(self, runtime: Runtime, streams: Streams, loaded: ThreadStartResponse, *, answers: bool) -> None:
-        self._runtime, self._streams, self._answers = runtime, streams, answers
+    def __init__(self, backend: Backend, streams: Streams, loaded: ThreadStartResponse, *, answers: bool) -> None:
+        self._backend, self._streams, self._answers = backend, streams, answers
         self.info = loaded
 
     @property
@@ -185,7 +185,7 @@ class ThreadHandle:
     async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
         """Send the thread the message that `message` makes with a Reply. Raises the error it is answered with, ThreadClosed."""
         self._require_open()
-        registry = self._runtime.registry
+        registry = self._backend.registry
         try:
             return await answer(lambda reply: registry.route(ToThread(self.id, message(reply))))
         except (ActorExited, ThreadNotFound) as error:
@@ -202,7 +202,7 @@ class ThreadHandle:
 
 @asynccontextmanager
 async def start_thread(
-    runtime: Runtime,
+    backend: Backend,
     *,
     tools: Sequence[Callable[..., Any]] = (),
     approve: Approve | None = None,
@@ -215,18 +215,18 @@ async def start_thread(
     declines the question and ends the block with that exception. Leaving the block unsubscribes; the thread is closed when
     its last subscriber has left. Raises RpcError; TypeError for a function whose signature has no JSON schema.
     """
-    opening = NewThread(params=ThreadStartParams(**_plain(params)), client=CLIENT, functions=_functions(runtime, tools))
+    opening = NewThread(params=ThreadStartParams(**_plain(params)), client=CLIENT, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
-        runtime.registry.start(opening, attach)
+        backend.registry.start(opening, attach)
 
-    async with _subscribed(runtime, send, None, approve) as handle:
+    async with _subscribed(backend, send, None, approve) as handle:
         yield handle
 
 
 @asynccontextmanager
 async def resume_thread(
-    runtime: Runtime,
+    backend: Backend,
     thread_id: str,
     *,
     tools: Sequence[Callable[..., Any]] = (),
@@ -239,18 +239,18 @@ async def resume_thread(
     Raises ThreadNotFound, RpcError.
     """
     resume = ThreadResumeParams(thread_id=thread_id, **_plain(params))
-    opening = FromRollout(params=resume, client=CLIENT, functions=_functions(runtime, tools))
+    opening = FromRollout(params=resume, client=CLIENT, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
-        runtime.registry.route(Resume(thread_id, attach, opening))
+        backend.registry.route(Resume(thread_id, attach, opening))
 
-    async with _subscribed(runtime, send, resume, approve) as handle:
+    async with _subscribed(backend, send, resume, approve) as handle:
         yield handle
 
 
 @asynccontextmanager
 async def fork_thread(
-    runtime: Runtime,
+    backend: Backend,
     thread_id: str,
     *,
     tools: Sequence[Callable[..., Any]] = (),
@@ -263,29 +263,29 @@ async def fork_thread(
     `start_thread`. Raises ThreadNotFound, RpcError.
     """
     fork = ThreadForkParams(thread_id=thread_id, **_plain(params))
-    opening = FromFork(params=fork, client=CLIENT, source=thread_id, functions=_functions(runtime, tools))
+    opening = FromFork(params=fork, client=CLIENT, source=thread_id, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
-        runtime.registry.start(opening, attach)
+        backend.registry.start(opening, attach)
 
-    async with _subscribed(runtime, send, None, approve) as handle:
+    async with _subscribed(backend, send, None, approve) as handle:
         yield handle
 
 
-async def archive_thread(runtime: Runtime, thread_id: str) -> None:
+async def archive_thread(backend: Backend, thread_id: str) -> None:
     """Close the thread if it is loaded, and move its rollout to the archive. Raises ThreadNotFound, RpcError.
 
     If it is cancelled it stops waiting, and the thread is archived all the same.
     """
 
     def send(reply: Reply[None]) -> None:
-        runtime.registry.route(Archive(thread_id, reply))
+        backend.registry.route(Archive(thread_id, reply))
 
     await answer(send)
 
 
-def _functions(runtime: Runtime, tools: Sequence[Callable[..., Any]]) -> list[FunctionTool]:
-    return function_tools(tools, explain, runtime.services.workers.functions)
+def _functions(backend: Backend, tools: Sequence[Callable[..., Any]]) -> list[FunctionTool]:
+    return function_tools(tools, explain, backend.services.workers.functions)
 
 
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
@@ -295,7 +295,7 @@ def _plain(params: dict[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _subscribed(
-    runtime: Runtime,
+    backend: Backend,
     send: Callable[[Attach], None],
     params: ThreadResumeParams | None,
     approve: Approve | None,
@@ -316,19 +316,19 @@ async def _subscribed(
     async with open_block() as nursery:
         try:
             loaded = await answer(attach)
-            yield ThreadHandle(runtime, streams, loaded, answers=approve is not None)
+            yield ThreadHandle(backend, streams, loaded, answers=approve is not None)
         finally:
             streams.close()
-            await _leave(runtime, subscriber)
+            await _leave(backend, subscriber)
             nursery.cancel_scope.cancel()
 
 
-async def _leave(runtime: Runtime, subscriber: Subscriber) -> None:
+async def _leave(backend: Backend, subscriber: Subscriber) -> None:
     """Unsubscribe, and wait for that: a later resume then loads the thread with the settings of its own request."""
     for thread_id in tuple(subscriber.threads):
 
         def send(reply: Reply[Any], thread_id: str = thread_id) -> None:
-            runtime.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber)))
+            backend.registry.route(Leave(thread_id, Detach(reply=reply, subscriber=subscriber)))
 
         # no shield: the message is sent even if the wait is cancelled, and the cancellation continues after the block
         with suppress(trio.Cancelled, ActorExited, RpcError):

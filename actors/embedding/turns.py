@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 import trio
 
 from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding.failures import ThreadClosed, TurnFailed
 from spindle.actors.embedding.streams import Events
-from spindle.actors.kernel.mailbox import ActorExited
+from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply
 from spindle.actors.thread.messages import InterruptTurn, SteerTurn
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.turn.user_input import check_input
@@ -23,8 +23,20 @@ from spindle.rpc.protocol.turns import (
     TurnStartedNotification,
 )
 
-if TYPE_CHECKING:
-    from spindle.actors.embedding.threads import ThreadHandle
+T = TypeVar("T")
+
+
+class Asked(Protocol):
+    """The handle of the thread that the turn belongs to."""
+
+    @property
+    def id(self) -> str:
+        """The thread's id."""
+        ...
+
+    async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
+        """Send the thread the message that `message` builds around a Reply, and wait for the answer."""
+        ...
 
 
 class TurnHandle:
@@ -34,7 +46,7 @@ class TurnHandle:
     SubscriberLagged. An interrupted turn ends without an exception; `result.status` says so.
     """
 
-    def __init__(self, thread: ThreadHandle, events: Events, watch: TurnWatch, id: str) -> None:
+    def __init__(self, thread: Asked, events: Events, watch: TurnWatch, id: str) -> None:
         self._thread, self._events, self._watch = thread, events, watch
         self.id = id
         self.result: Turn | None = None
