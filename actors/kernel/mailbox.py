@@ -93,11 +93,11 @@ async def answer(send: Callable[[Reply[T]], None]) -> T:
     """Call `send` with a new Reply and wait for its answer; raises what it is rejected with. Cancelling abandons the answer."""
     settled, outcome = trio.Event(), list[Any]()
 
-    def put(value: Any, error: Exception | None = None) -> None:
+    def _put(value: Any, error: Exception | None = None) -> None:
         outcome.extend((value, error))
         settled.set()
 
-    send(Reply(put, lambda error: put(None, error)))
+    send(Reply(_put, lambda error: _put(None, error)))
     await settled.wait()
     if outcome[1] is not None:
         raise outcome.pop()  # popped: its traceback holds this frame
