@@ -164,8 +164,8 @@ def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HELD", LIMIT)
 
 
-class TestTable(Table.TestCase):
-    settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestTable = Table.TestCase
+TestTable.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 # -- mailboxes and actors
