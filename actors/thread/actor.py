@@ -18,7 +18,8 @@ from spindle.actors.tasks.faults import said
 from spindle.actors.thread import changes, messages, view
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.life import LEAVES, ThreadEffect, ThreadEvent
-from spindle.actors.thread.loading.loading import Opening, open_thread
+from spindle.actors.thread.loading.loading import open_thread
+from spindle.actors.thread.loading.openings import Opening
 from spindle.actors.thread.parts import Parts
 from spindle.actors.thread.revert import revert_turns
 from spindle.actors.thread.supervisor import Supervisor

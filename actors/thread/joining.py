@@ -17,7 +17,7 @@ from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.agents.parent import ThreadAgents
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.life import ThreadEffect, ThreadEvent, ThreadState
-from spindle.actors.thread.loading.loading import FromFork
+from spindle.actors.thread.loading.openings import FromFork
 from spindle.actors.thread.messages import Attach, Detach, Hold, LeaveNow, Release, Welcome
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.usage import token_usage

@@ -21,8 +21,7 @@ from spindle.actors.settings.settings import BOUNDS, OF_ROLE, Settings
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.agents.family import Family, FamilyFull, Member, deepest, most_agents
 from spindle.actors.thread.core import ThreadCore
-from spindle.actors.thread.loading.agent import AgentThread
-from spindle.actors.thread.loading.loading import FromRollout
+from spindle.actors.thread.loading.openings import AgentThread, FromRollout
 from spindle.actors.thread.messages import AgentRests, Detach, Hold, InterruptTurn, Release, StartTurn, Welcome
 from spindle.actors.thread.recording import save
 from spindle.actors.tools.agents.agents import AgentName, AgentStatus, Spawned, SpawnRequest
