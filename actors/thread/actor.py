@@ -65,7 +65,7 @@ class ThreadActor(Actor):
     async def handle(self, message: object) -> None:
         """Handle one message, then see whether the thread is still needed.
 
-        An error is the answer to the caller, and logged if it is not an expected one; the thread and its turn go on.
+        An error is the answer to the caller, and logged if it is not an expected one; the thread and its turn continue.
         Handlers change memory last, so a failed one leaves it as it was.
         """
         try:

@@ -292,8 +292,8 @@ def _settings(parent: Settings, request: SpawnRequest, own: Mapping[str, Any]) -
 
 def _spoken(items: Sequence[bytes]) -> list[dict[str, Any]]:
     """The messages of a conversation, without its calls and reasoning. Blocks if it is long."""
-    told = map(orjson.loads, items)
-    return [item for item in told if item.get("type") == "message" and item.get("role") in _FORKED]
+    decoded = map(orjson.loads, items)
+    return [item for item in decoded if item.get("type") == "message" and item.get("role") in _FORKED]
 
 
 def _words(error: Exception) -> str:
