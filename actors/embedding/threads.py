@@ -24,8 +24,7 @@ from spindle.actors.registry.relocation import Archive
 from spindle.actors.settings.client import Client
 from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.faults import explain
-from spindle.actors.thread.loading.fork import FromFork
-from spindle.actors.thread.loading.loading import FromRollout, NewThread
+from spindle.actors.thread.loading.openings import FromFork, FromRollout, NewThread
 from spindle.actors.thread.messages import (
     Attach,
     Compact,

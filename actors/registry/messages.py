@@ -11,9 +11,9 @@ from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Exited
 from spindle.actors.kernel.mailbox import Ask, Reply, Urgent
 from spindle.actors.registry.relocation import Archive, Delete, Relocation, Unarchive
-from spindle.actors.thread.loading.fork import FromFork
-from spindle.actors.thread.loading.loading import OpenedThread, Opening
+from spindle.actors.thread.loading.openings import FromFork, Opening
 from spindle.actors.thread.messages import Attach, Detach, Hold
+from spindle.actors.thread.state import OpenedThread
 
 
 class _Carrier:

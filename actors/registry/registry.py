@@ -53,7 +53,7 @@ from spindle.actors.services.services import Services
 from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.thread.actor import ThreadActor
 from spindle.actors.thread.loading.fork import check_fork
-from spindle.actors.thread.loading.loading import FromFork, Opening
+from spindle.actors.thread.loading.openings import FromFork, Opening
 from spindle.actors.thread.messages import Attach, Detach, Hold, StopThread
 from spindle.actors.thread.state import OpenedThread
 from spindle.actors.tools.mcp.servers import McpServers

@@ -18,7 +18,8 @@ from spindle.actors.tasks.faults import said
 from spindle.actors.thread import changes, messages, view
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.life import LEAVES, ThreadEffect, ThreadEvent
-from spindle.actors.thread.loading.loading import Opening, open_thread
+from spindle.actors.thread.loading.loading import open_thread
+from spindle.actors.thread.loading.openings import Opening
 from spindle.actors.thread.parts import Parts
 from spindle.actors.thread.revert import revert_turns
 from spindle.actors.thread.supervisor import Supervisor
@@ -64,7 +65,7 @@ class ThreadActor(Actor):
     async def handle(self, message: object) -> None:
         """Handle one message, then see whether the thread is still needed.
 
-        An error is the answer to the caller, and logged if it is not an expected one; the thread and its turn go on.
+        An error is the answer to the caller, and logged if it is not an expected one; the thread and its turn continue.
         Handlers change memory last, so a failed one leaves it as it was.
         """
         try:

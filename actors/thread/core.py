@@ -14,7 +14,7 @@ from spindle.actors.settings.settings import Settings
 from spindle.actors.settings.warnings import reviewer_warnings
 from spindle.actors.tasks.boundary import Tasks
 from spindle.actors.thread.life import LEAVES, Life, ThreadState
-from spindle.actors.thread.loading.loading import Opening
+from spindle.actors.thread.loading.openings import Opening
 from spindle.actors.thread.state import OpenedThread
 from spindle.actors.thread.supervisor import Supervisor
 from spindle.actors.thread.turns.live import LiveTurn

@@ -17,7 +17,7 @@ from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.agents.parent import ThreadAgents
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.life import ThreadEffect, ThreadEvent, ThreadState
-from spindle.actors.thread.loading.loading import FromFork
+from spindle.actors.thread.loading.openings import FromFork
 from spindle.actors.thread.messages import Attach, Detach, Hold, LeaveNow, Release, Welcome
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.usage import token_usage
@@ -44,7 +44,7 @@ class Joining:
     # -- clients
 
     async def attach(self, message: Attach) -> None:
-        """Subscribe the caller, and answer with the thread. Raises RpcError where it cannot be joined like that."""
+        """Subscribe the caller, and answer with the thread. Raises RpcError for parameters that do not fit a loaded thread."""
         thread, params = self._thread, message.params
         first = self._join()
         if params is not None and not first:
@@ -93,7 +93,7 @@ class Joining:
         message.reply.resolve(None)
 
     def release(self, message: Release) -> None:
-        """Be no agent any more: the thread leaves when nobody is subscribed and nothing runs."""
+        """Be no agent any more: the thread leaves when it has no subscriber and no turn."""
         self._membership.part()
         self._unsubscribe(tuple(self._thread.guests), lost=False)
         message.reply.resolve(None)
@@ -166,7 +166,7 @@ class Joining:
     # -- answers
 
     async def _started(self, message: Attach) -> None:
-        """The thread is new: it begins here, as a fork, or with a history that the client gave."""
+        """Answer for a new thread: a started one, a fork, or one with a history that the client sent."""
         thread = self._thread
         fork = thread.opening.params if isinstance(thread.opening, FromFork) else None
         if fork is not None and not fork.exclude_turns:
@@ -181,7 +181,7 @@ class Joining:
             thread.services.audience.announce(ThreadStartedNotification(shown))
 
     async def _forked(self, message: Attach) -> None:
-        """With the turns that it has taken over."""
+        """Answer for a fork, with the turns of its source."""
         thread = self._thread
         snapshot = await thread.state.conversation.snapshot(None, whole=True)
         handed_on = False
@@ -202,7 +202,7 @@ class Joining:
             thread.services.audience.announce(started)
 
     async def _resumed(self, message: Attach, params: ThreadResumeParams) -> None:
-        """The turns go out while the answer is written, unless the client does without or shares this process."""
+        """The turns are read while the answer is written, except for a client without turns or in this process."""
         thread = self._thread
         where, goal = await view.kept(thread)
         snapshot = _turns_as_opened(thread) or await view.turns_now(thread, whole=not params.exclude_turns)

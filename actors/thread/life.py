@@ -1,7 +1,7 @@
 """The life of a thread in memory: one table of states, events and effects. Nothing here waits or does I/O.
 
-A thread does not return by itself. When nothing keeps it, it asks the registry for leave (`RETIRE`) and goes on until the
-registry tells it to stop. The caller passes each event to `Life.on` and carries out the effects.
+A thread does not return by itself. When nothing keeps it, it asks the registry for leave (`RETIRE`) and handles messages
+until the registry tells it to stop. The caller passes each event to `Life.on` and carries out the effects.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class ThreadEvent(Enum):
     SUBSCRIBE = "subscribe"
     """A subscriber is added."""
     EMPTY = "empty"
-    """Nobody is subscribed after an unsubscribe, and no delay is set."""
+    """An unsubscribe or a release leaves no subscriber, and no delay is set."""
     EMPTY_FOR_NOW = "empty for now"
-    """Nobody is subscribed after an unsubscribe, and a delay is set."""
+    """An unsubscribe or a release leaves no subscriber, and a delay is set."""
     DELAY_OVER = "delay over"
     """The delay that began last has passed."""
     UNUSED = "unused"
@@ -104,7 +104,7 @@ LIFE: Final[Table] = {
     (_S.LINGERING, _E.RELEASE): (_S.ENDED, ()),
     (_S.UNWATCHED, _E.JOIN): (_S.UNWATCHED, ()),
     (_S.UNWATCHED, _E.SUBSCRIBE): (_S.SUBSCRIBED, ()),
-    (_S.UNWATCHED, _E.EMPTY): (_S.UNWATCHED, (_F.INTERRUPT,)),  # a parent has let go of it
+    (_S.UNWATCHED, _E.EMPTY): (_S.UNWATCHED, (_F.INTERRUPT,)),  # its parent has released it
     (_S.UNWATCHED, _E.EMPTY_FOR_NOW): (_S.UNWATCHED, ()),  # it waits for no client, so there is no delay to start
     (_S.UNWATCHED, _E.DELAY_OVER): (_S.UNWATCHED, ()),  # another client has left since
     (_S.UNWATCHED, _E.UNUSED): (_S.UNWATCHED, (_F.RETIRE,)),

@@ -53,7 +53,7 @@ async def save(thread: ThreadCore, entries: Callable[[], Sequence[Entry]]) -> No
 
 
 class Recording:
-    """What a thread has still to write, or to have kept."""
+    """What is still to be written of a thread, or to be kept beside its rollout."""
 
     def __init__(self, thread: ThreadCore) -> None:
         self._thread = thread
@@ -81,9 +81,9 @@ class Recording:
                 log.error("thread %s: %s", self._thread.thread_id, error.message)
 
     def keep_turn(self, turn: LiveTurn, *, unread: bool) -> trio.Event | None:
-        """Keep beside the rollout what the turn has cost and, if `unread`, that it is there to be read.
+        """Store beside the rollout what the turn has cost and, if `unread`, that it is unread.
 
-        The event is set when that is kept; None for an ephemeral thread.
+        The returned event is set when that is stored. None for an ephemeral thread.
         """
         thread = self._thread
         if thread.state.ephemeral:

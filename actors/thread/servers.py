@@ -13,8 +13,7 @@ from attrs import frozen
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.life import ThreadState
-from spindle.actors.thread.loading.agent import AgentThread
-from spindle.actors.thread.loading.loading import FromRollout
+from spindle.actors.thread.loading.openings import AgentThread, FromRollout
 from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.state import configure
 from spindle.actors.tools.interface import Call, Output, Permission, Tool, ToolHost, Use

@@ -10,7 +10,7 @@ from spindle.actors.kernel.mailbox import Ask
 
 if TYPE_CHECKING:
     from spindle.actors.services.bookkeeping import EndedTurn
-    from spindle.actors.thread.loading.loading import Opening
+    from spindle.actors.thread.loading.openings import Opening
     from spindle.actors.thread.messages import Attach, Hold
     from spindle.actors.tools.mcp.servers import McpServers
 

@@ -1,4 +1,4 @@
-"""What the model is told of a thread's surroundings: its settings, and of the AGENTS.md files and skills what it may read."""
+"""What the model is told of a thread's surroundings: settings, AGENTS.md files and skills, as far as it may read them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | 
 
 
 async def find_readable(thread: ThreadCore, settings: Settings, granted: Grants) -> Readable | None:
-    """What of the files that were read when the thread was opened may be read; None if it is all of them."""
+    """Which of the files that were read when the thread was loaded the model may read; None if all of them."""
     state = thread.state
     if bounds_of(settings) == state.read_within or not state.tells_of_files:
         return None

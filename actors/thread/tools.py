@@ -77,7 +77,7 @@ class ThreadTools:
         grammar = info.patches == "freeform" or config.features("apply_patch_freeform", False)
         taker = PatchCommands(patches, grammar=grammar)
         offered, hidden = _shells(config, info, runner, taker, grammar)
-        hidden.append(ApplyPatch(patches, custom=False))  # models that know it call it all the same
+        hidden.append(ApplyPatch(patches, custom=False))  # models that know it call it without an offer
         offered += self._servers.functions()
         offered += [UpdatePlan()] if config.offers_tool("update_plan") else []
         offered += [RequestUserInput()] if config.offers_tool("experimental_request_user_input") else []
@@ -136,7 +136,7 @@ class ThreadTools:
 def _shells(
     config: Config, info: ModelInfo, runner: Runner, taker: PatchCommands, grammar: bool
 ) -> tuple[list[Offered], list[Tool]]:
-    """(the tools that run commands, as `info` says which the model is offered; others that it may call all the same)
+    """(the tools that run commands, as `info` says which the model is offered; others that it may call without an offer)
 
     Where `features.shell_tool` is off there are none: a call to one runs nothing.
     """

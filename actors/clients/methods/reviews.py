@@ -11,7 +11,7 @@ from spindle.actors.clients.requests import mapped
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import LoadedOrStored, Look, ToThread
-from spindle.actors.thread.loading.loading import FromFork
+from spindle.actors.thread.loading.openings import FromFork
 from spindle.actors.thread.messages import Attach, Review
 from spindle.actors.thread.state import OpenedThread
 from spindle.actors.turn.review import checked

@@ -19,7 +19,7 @@ from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import Leave, ListLoaded, LoadedOrStored, Resume, ToThread
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
 from spindle.actors.registry.stored import read_stored
-from spindle.actors.thread.loading.loading import FromFork, FromHistory, FromRollout, NewThread
+from spindle.actors.thread.loading.openings import FromFork, FromHistory, FromRollout, NewThread
 from spindle.actors.thread.messages import Attach, Detach, ReadThread, RevertTurns
 from spindle.actors.tools.dynamic import check_dynamic_tools
 from spindle.rpc.protocol.errors import invalid_request

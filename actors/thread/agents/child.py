@@ -90,5 +90,5 @@ class Membership:
 
 def _report(member: Member) -> str:
     """What the parent's model is told of an agent's end, in Codex's form."""
-    told = orjson.dumps({"agent_path": member.id, "status": member.status.stored()}).decode()
-    return f"<subagent_notification>\n{told}\n</subagent_notification>"
+    notice = orjson.dumps({"agent_path": member.id, "status": member.status.stored()}).decode()
+    return f"<subagent_notification>\n{notice}\n</subagent_notification>"

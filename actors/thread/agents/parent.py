@@ -21,8 +21,7 @@ from spindle.actors.settings.settings import BOUNDS, OF_ROLE, Settings
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.agents.family import Family, FamilyFull, Member, deepest, most_agents
 from spindle.actors.thread.core import ThreadCore
-from spindle.actors.thread.loading.agent import AgentThread
-from spindle.actors.thread.loading.loading import FromRollout
+from spindle.actors.thread.loading.openings import AgentThread, FromRollout
 from spindle.actors.thread.messages import AgentRests, Detach, Hold, InterruptTurn, Release, StartTurn, Welcome
 from spindle.actors.thread.recording import save
 from spindle.actors.tools.agents.agents import AgentName, AgentStatus, Spawned, SpawnRequest
@@ -293,8 +292,8 @@ def _settings(parent: Settings, request: SpawnRequest, own: Mapping[str, Any]) -
 
 def _spoken(items: Sequence[bytes]) -> list[dict[str, Any]]:
     """The messages of a conversation, without its calls and reasoning. Blocks if it is long."""
-    told = map(orjson.loads, items)
-    return [item for item in told if item.get("type") == "message" and item.get("role") in _FORKED]
+    decoded = map(orjson.loads, items)
+    return [item for item in decoded if item.get("type") == "message" and item.get("role") in _FORKED]
 
 
 def _words(error: Exception) -> str:

@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import trio
-from attrs import frozen
 
 from spindle.actors.services.services import Services
-from spindle.actors.settings.client import Client
-from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.loading.openings import AgentThread
 from spindle.actors.thread.state import (
     OpenedThread,
     open_state,
     save_history,
     session_meta,
 )
-from spindle.actors.tools.agents.agents import AgentName
-from spindle.actors.tools.interface import Tool
-from spindle.storage.config import Config
 from spindle.storage.threads.summary import protocol_source
-
-
-@frozen(kw_only=True)
-class AgentThread:
-    """A thread that begins now as an agent. `history` are the response items of a fork, None for no fork."""
-
-    settings: Settings
-    config: Config
-    client: Client
-    parent_id: str
-    depth: int
-    name: AgentName
-    ephemeral: bool = False
-    functions: Sequence[Tool] = ()
-    history: Sequence[Mapping[str, Any]] | None = None
 
 
 async def open_agent(services: Services, thread_id: str, opening: AgentThread) -> OpenedThread:

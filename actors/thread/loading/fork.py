@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.services.services import Services
-from spindle.actors.settings.client import Client
 from spindle.actors.settings.recorded import readable, warning
 from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread.conversation import Conversation
+from spindle.actors.thread.loading.openings import FromFork
 from spindle.actors.thread.repository import git_meta
 from spindle.actors.thread.state import OpenedThread, configure, open_state, session_meta
 from spindle.actors.tools.git import read_git
-from spindle.actors.tools.interface import Tool
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.threads import ThreadForkParams
@@ -34,16 +32,6 @@ from spindle.storage.rollout.replay import Replay
 from spindle.storage.threads.locate import locate, locate_file
 from spindle.storage.threads.summary import read_summary
 from spindle.storage.threads.thread_errors import NoRollout, StoredThreadError
-
-
-@frozen(kw_only=True)
-class FromFork:
-    """A new thread with the history of `source`, or of the rollout that `params.path` names."""
-
-    params: ThreadForkParams
-    client: Client
-    source: str | None
-    functions: Sequence[Tool] = ()
 
 
 class Running(Protocol):

@@ -11,18 +11,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.delivery.description import git_info
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.services.services import Services
-from spindle.actors.settings.client import Client
 from spindle.actors.settings.recorded import as_context, follow_on, readable, warning
 from spindle.actors.settings.requests import settings_for
 from spindle.actors.settings.restrictions import environment
 from spindle.actors.thread.conversation import Conversation
-from spindle.actors.thread.loading.agent import AgentThread, open_agent
-from spindle.actors.thread.loading.fork import FromFork, open_fork
+from spindle.actors.thread.loading.agent import open_agent
+from spindle.actors.thread.loading.fork import open_fork
+from spindle.actors.thread.loading.openings import (
+    AgentThread,
+    FromFork,
+    FromHistory,
+    FromRollout,
+    NewThread,
+    Opening,
+)
 from spindle.actors.thread.state import (
     OpenedThread,
     configure,
@@ -31,9 +38,8 @@ from spindle.actors.thread.state import (
     session_meta,
 )
 from spindle.actors.tools.dynamic import each
-from spindle.actors.tools.interface import Tool
 from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_request
-from spindle.rpc.protocol.threads import ThreadResumeParams, ThreadStartParams
+from spindle.rpc.protocol.threads import ThreadResumeParams
 from spindle.storage.config import ConfigError
 from spindle.storage.rollout.compressed import existing, inflate
 from spindle.storage.rollout.fold import SessionMeta
@@ -42,40 +48,6 @@ from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.writer_lock import WriterBusy, WriterLock
 from spindle.storage.threads.summary import ThreadSummary, git_of, read_summary
 from spindle.storage.threads.thread_errors import NoRollout, StoredThreadError
-
-__all__ = ["FromFork", "FromHistory", "FromRollout", "NewThread", "OpenedThread", "Opening"]
-
-
-@frozen(kw_only=True)
-class NewThread:
-    """A thread that begins now."""
-
-    params: ThreadStartParams
-    client: Client
-    functions: Sequence[Tool] = ()
-    """Tools of the application that embeds the runtime."""
-
-
-@frozen(kw_only=True)
-class FromRollout:
-    """A stored thread. `path` if it is known already, `parent_id` if that thread resumes it as its agent."""
-
-    params: ThreadResumeParams
-    client: Client
-    path: Path | None = None
-    functions: Sequence[Tool] = ()
-    parent_id: str | None = None
-
-
-@frozen(kw_only=True)
-class FromHistory:
-    """A new thread with a history that the client sends."""
-
-    params: ThreadResumeParams
-    client: Client
-
-
-Opening = NewThread | FromRollout | FromHistory | FromFork | AgentThread
 
 
 async def open_thread(services: Services, thread_id: str, opening: Opening) -> OpenedThread:

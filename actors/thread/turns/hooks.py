@@ -13,7 +13,7 @@ import trio
 from spindle.actors.settings.settings import Settings
 from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.thread.core import ThreadCore
-from spindle.actors.thread.loading.loading import FromRollout, NewThread
+from spindle.actors.thread.loading.openings import FromRollout, NewThread
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.tools.commands.environment import environment_policy, shell_argv
 from spindle.actors.tools.hooks.notify import TurnDone

@@ -37,8 +37,9 @@ from spindle.actors.thread import actor as thread_module
 from spindle.actors.thread.actor import ThreadActor
 from spindle.actors.thread.conversation import Conversation
 from spindle.actors.thread.joining import LOST_CLIENT_DELAY
-from spindle.actors.thread.loading.loading import FromRollout, NewThread, OpenedThread
+from spindle.actors.thread.loading.openings import FromRollout, NewThread
 from spindle.actors.thread.messages import Attach, Detach, ReadThread, StartTurn
+from spindle.actors.thread.state import OpenedThread
 from spindle.rpc.model.offline import OfflineModel, ScriptedAnswer
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, OVERLOADED, RpcError, invalid_request
 from spindle.rpc.protocol.items import TextInput

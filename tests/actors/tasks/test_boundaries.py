@@ -23,7 +23,7 @@ from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.thread import actor as thread_module
 from spindle.actors.thread.actor import ThreadActor
 from spindle.actors.thread.loading import loading as opening
-from spindle.actors.thread.loading.loading import NewThread
+from spindle.actors.thread.loading.openings import NewThread
 from spindle.actors.thread.messages import Attach, SetName
 from spindle.actors.thread.turns import task as turn_task
 from spindle.actors.tools.hooks.notify import Notices

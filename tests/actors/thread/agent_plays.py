@@ -8,7 +8,7 @@ import orjson
 from spindle.actors.embedding import CLIENT
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import Leave, Resume, ToThread
-from spindle.actors.thread.loading.loading import FromRollout
+from spindle.actors.thread.loading.openings import FromRollout
 from spindle.actors.thread.messages import Attach, Detach
 from spindle.rpc.protocol.threads import ThreadResumeParams
 

@@ -112,6 +112,20 @@ async def test_a_thread_stays_loaded_until_its_agents_turns_have_ended(play, lin
     assert len(cast.parts["root"].requests) == 2
 
 
+async def test_an_agent_at_rest_stays_loaded_as_long_as_its_parent(play, start_turn, tmp_path):
+    done = trio.Event()
+    opening, cast = play(root=[[spawn()], [wait()], ["ok"], [done, "two"]])
+    async with opening as runtime:
+        async with runtime.start_thread(cwd=tmp_path) as thread:
+            await thread.run("go")
+            await start_turn(runtime, thread.id, "again")
+            await cast.parts["root"].waiting.wait()
+        await wait_all_tasks_blocked()  # neither has a subscriber
+        assert loaded(runtime) == sorted([thread.id, agent_of(outputs_of(cast))])
+        done.set()
+        await runtime.registry.all_gone()
+
+
 async def test_agents_without_subscribers_are_interrupted_if_turns_are(play, tmp_path):
     never = trio.Event()
     config = [*FREE, ("on_unsubscribe", "interrupt"), ("agents.max_depth", 2)]

@@ -9,8 +9,8 @@ from spindle.actors.registry.messages import ToThread
 from spindle.actors.settings.allowed import required_mode
 from spindle.actors.settings.client import Client
 from spindle.actors.settings.requests import settings_for
-from spindle.actors.thread.loading.agent import AgentThread
 from spindle.actors.thread.loading.loading import open_thread
+from spindle.actors.thread.loading.openings import AgentThread
 from spindle.actors.thread.messages import StartTurn, UpdateSettings
 from spindle.actors.tools.agents.agents import AgentName
 from spindle.rpc.protocol.converter import structure

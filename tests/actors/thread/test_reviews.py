@@ -193,10 +193,10 @@ async def test_a_review_waits_for_the_running_turn(opened, scripted, events_of):
 
 
 class Asking:
-    """A connection, as far as review/start needs one."""
+    """A caller, as far as review/start needs one."""
 
-    def __init__(self, runtime, subscriber, client):
-        self.runtime, self.subscriber, self.client = runtime, subscriber, client
+    def __init__(self, backend, subscriber, client):
+        self.backend, self.subscriber, self.client = backend, subscriber, client
 
 
 async def test_a_detached_review_runs_in_a_fork(opened, scripted, witness, tmp_path):
