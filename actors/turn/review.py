@@ -109,7 +109,7 @@ async def prompt(target: ReviewTarget, cwd: str) -> str:
 
 
 async def review(host: TurnHost, plan: TurnPlan, model: Model, target: ReviewTarget) -> str:
-    """Have the review made; returns its text. However it ends, the thread is told that it has.
+    """Run the review and return its text. However it ends, its end is recorded and notified.
 
     Raises what `run_turn` raises, and ReviewFailed.
     """

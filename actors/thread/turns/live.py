@@ -68,7 +68,7 @@ class LiveTurn:
     tokens: int = 0
     """What it has used so far, without what came from the provider's cache."""
     done: trio.Event = field(factory=trio.Event)
-    """Set when the thread has let go of the turn."""
+    """Set when the thread has released the turn."""
     watches: list[TurnWatch] = field(factory=lambda: list[TurnWatch]())
     """One for each caller that started or joined it and waits for its end."""
     result: Turn | None = None
@@ -129,7 +129,7 @@ class LiveTurn:
         self._on(TurnEvent.END)
 
     def release(self) -> None:
-        """The thread lets go of it."""
+        """The thread releases it: the next turn may start."""
         self._on(TurnEvent.RELEASE)
 
     def _on(self, event: TurnEvent) -> None:
