@@ -159,6 +159,6 @@ def _encoded(body: Body) -> bytes:
     except TypeError as error:
         from spindle.rpc.protocol.turns import Turn, TurnError
 
-        id, why = clean(body["id"]), f"the turn cannot be shown: {error}"
+        id, why = clean(body["id"]), f"the turn cannot be encoded: {error}"
         log.error("turn %s: %s", id, why)
         return encode(Turn(id, items_view="notLoaded", status="failed", error=TurnError(why, "other")))

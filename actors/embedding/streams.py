@@ -33,7 +33,7 @@ class Events:
 
     async def __anext__(self) -> Any:
         if self._taking:
-            raise trio.BusyResourceError("another task is taking events from this stream")
+            raise trio.BusyResourceError("another task is reading this stream")
         self._taking = self._begun = True
         try:
             while not self._taken:

@@ -157,9 +157,9 @@ class Indexing:
                 self.index.catch_up, trio.from_thread.check_cancelled, limiter=self._catching_up
             )
         except (IndexUnavailable, OSError) as error:
-            log.warning("the thread index could not be brought up to date: %s", error)
+            log.warning("the thread index could not be updated: %s", error)
         except Exception:
-            log.exception("the thread index could not be brought up to date")
+            log.exception("the thread index could not be updated")
         finally:
             done, self._round = self._round, trio.Event()
             done.set()

@@ -147,7 +147,7 @@ def absolute(server_cwd: str, cwd: str) -> str:
     """
     path = os.path.normpath(os.path.join(server_cwd, cwd)) if cwd else server_cwd
     if "\0" in path:
-        raise invalid_request("invalid cwd: a path holds no NUL")
+        raise invalid_request("invalid cwd: a path cannot contain NUL")
     if not is_clean(path):
         raise invalid_request(f"invalid cwd: the server's own directory, {clean(server_cwd)}, is not valid UTF-8")
     return path

@@ -90,7 +90,7 @@ def environment(environments: Sequence[TurnEnvironmentParams] | None) -> dict[st
         if asked.environment_id != LOCAL_ENVIRONMENT:
             raise invalid_request(f"unknown turn environment id `{asked.environment_id}`")
     if len(environments) > 1:
-        raise invalid_request("more than one of `environments` is not supported")
+        raise invalid_request("more than one environment in `environments` is not supported")
     (local,) = environments
     cwd = os.path.normpath(local.cwd)
     check_roots(local.runtime_workspace_roots, cwd)

@@ -6,7 +6,7 @@ configuration say, `recorded.py` for the lines of rollouts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import evolve, field, fields, frozen
@@ -95,6 +95,18 @@ def _row(**columns: Any) -> Mapping[str, Field]:
     return {"field": Field(**columns)}
 
 
+def mode_of(settings: Settings) -> CollaborationMode:
+    """The collaboration mode in force, with the model and the effort in force."""
+    mode = settings.collaboration_mode
+    if not isinstance(mode, CollaborationMode):
+        return CollaborationMode("default", CollaborationSettings(settings.model, settings.effort))
+    return evolve(mode, settings=evolve(mode.settings, model=settings.model, reasoning_effort=settings.effort))
+
+
+def _environments(settings: Settings) -> Sequence[str] | None:
+    return None if settings.has_environment else []
+
+
 @frozen(kw_only=True)
 class Settings:
     """The settings in force. `base_instructions` is None for our own; everything else may change between turns.
@@ -138,7 +150,7 @@ class Settings:
     )
     collaboration_mode: Any | None = field(
         default=None,
-        metadata=_row(turn=True, read=_one_of(CollaborationMode), value=lambda it: mode_of(it), write=unstructure),
+        metadata=_row(turn=True, read=_one_of(CollaborationMode), value=mode_of, write=unstructure),
     )
     approval_policy: AskForApproval = field(
         metadata=_row(config=_OWN, turn=True, resumed=True, bound=True, read=approval_from_rollout, write=unstructure)
@@ -163,7 +175,7 @@ class Settings:
             applied="environments",
             shown="environments",
             bound=True,
-            value=lambda it: None if it.has_environment else [],
+            value=_environments,
         ),
     )
 
@@ -185,15 +197,8 @@ OF_ROLE: Final = {name: one.config for name, one in FIELDS.items() if one.role a
 """The settings that a role's file may change, with their names there."""
 
 
-def mode_of(settings: Settings) -> CollaborationMode:
-    """The collaboration mode in force, with the model and the effort in force."""
-    mode = settings.collaboration_mode
-    if not isinstance(mode, CollaborationMode):
-        return CollaborationMode("default", CollaborationSettings(settings.model, settings.effort))
-    return evolve(mode, settings=evolve(mode.settings, model=settings.model, reasoning_effort=settings.effort))
-
-
 def shown(settings: Settings) -> ThreadSettings:
     """The settings as clients see them."""
     values: dict[str, Any] = {one.shown: settings.kept(name) for name, one in FIELDS.items() if one.shown is not None}
-    return ThreadSettings(**(values | {"approvals_reviewer": REVIEWER}))
+    values["approvals_reviewer"] = REVIEWER
+    return ThreadSettings(**values)

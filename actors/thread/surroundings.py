@@ -11,7 +11,7 @@ from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.state import OpenedThread
 from spindle.actors.tools.sandbox.confinement import Grants
-from spindle.actors.turn.context import Included, Told, changes, opening, today
+from spindle.actors.turn.context import Included, Surroundings, changes, opening, today
 from spindle.storage.outside import Readable
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
@@ -26,11 +26,11 @@ def context_entries(
     """
     conversation = state.conversation
     date, zone = today()
-    now, included = Told.of(settings, date, zone), Included.of(state.config)
+    now, included = Surroundings.of(settings, date, zone), Included.of(state.config)
     if conversation.last_context is None:
         told = opening(settings, now, *surroundings(state, readable), included)
     else:
-        before = Told.recorded(conversation.last_context)
+        before = Surroundings.recorded(conversation.last_context)
         told = changes(settings, before, now, state.new_developer_instructions, included)
     context = turn_context(settings, turn_id, date, zone)
     return [*map(records.response_item, told), records.turn_context(context)]

@@ -78,7 +78,7 @@ def _zone(link: tuple[int, int] | None) -> str:
 
 
 @frozen(kw_only=True)
-class Told:
+class Surroundings:
     """The surroundings as the model was last told them. Comparing two says what to tell it next."""
 
     model: str
@@ -92,7 +92,7 @@ class Told:
     timezone: str | None = None
 
     @classmethod
-    def of(cls, settings: Settings, date: str, timezone: str) -> Told:
+    def of(cls, settings: Settings, date: str, timezone: str) -> Surroundings:
         """The surroundings under `settings`."""
         return cls(
             model=settings.model,
@@ -106,7 +106,7 @@ class Told:
         )
 
     @classmethod
-    def recorded(cls, context: Mapping[str, Any]) -> Told:
+    def recorded(cls, context: Mapping[str, Any]) -> Surroundings:
         """The surroundings that a `turn_context` line of a rollout has, as far as it can be read."""
         context, _ = readable(context)
         return cls(
@@ -137,7 +137,7 @@ class Included:
 
 def opening(
     settings: Settings,
-    now: Told,
+    now: Surroundings,
     guidance: str | None,
     skills: str | None = None,
     included: Included = Included(),
@@ -158,8 +158,8 @@ def opening(
 
 def changes(
     settings: Settings,
-    before: Told,
-    now: Told,
+    before: Surroundings,
+    now: Surroundings,
     developer_instructions: str | None = None,
     included: Included = Included(),
 ) -> list[dict[str, Any]]:
@@ -225,7 +225,7 @@ def permissions(settings: Settings) -> str:
     )
 
 
-def environment(now: Told) -> str:
+def environment(now: Surroundings) -> str:
     """The text about directory, shell, date and time zone."""
     shell = clean(os.path.basename(os.environ.get("SHELL") or "bash"))
     return (

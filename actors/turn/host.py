@@ -15,14 +15,14 @@ from spindle.rpc.protocol.items import UserInput
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 
-__all__ = ["BYTES_PER_TOKEN", "Compacted", "ContextPlace", "Said", "TurnHost"]
+__all__ = ["BYTES_PER_TOKEN", "Compacted", "ContextPlace", "TurnInput", "TurnHost"]
 
 BYTES_PER_TOKEN = 4
 """The estimate used where no answer has said how many tokens a text has; the providers' tokenizers differ."""
 
 
 @frozen
-class Said:
+class TurnInput:
     """Input for the model: as the client sent it (`content`), and as the response item it becomes.
 
     `attached` are more messages that go with it: the skills it mentions. `content` is empty for the output of a command of the
@@ -85,7 +85,7 @@ class TurnHost(ToolHost, Protocol):
         """How the thread was loaded; None if this was asked before."""
         ...
 
-    def next_input(self) -> Said | None:
+    def next_input(self) -> TurnInput | None:
         """The oldest input that is neither part of the conversation nor refused; None if there is none."""
         ...
 

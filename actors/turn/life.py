@@ -30,7 +30,7 @@ class TurnState(Enum):
     ENDED = "ended"
     """Its end is recorded and notified. The thread has not handled that yet, so the next turn waits."""
     RELEASED = "released"
-    """The thread has let go of it."""
+    """The thread has handled its end. The next turn may start."""
 
 
 class TurnEvent(Enum):
@@ -47,7 +47,7 @@ class TurnEvent(Enum):
     END = "end"
     """Everything of it is recorded and notified, or cannot be."""
     RELEASE = "release"
-    """The thread lets go of the turn."""
+    """The thread handles the end of the turn."""
 
 
 class TurnEffect(Enum):

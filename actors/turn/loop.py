@@ -14,7 +14,7 @@ from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.calls import run_calls
 from spindle.actors.turn.compaction import compact
 from spindle.actors.turn.context import message
-from spindle.actors.turn.host import Said, TurnHost
+from spindle.actors.turn.host import TurnHost, TurnInput
 from spindle.actors.turn.sampling import TurnPlan, request, sample
 from spindle.actors.turn.user_input import preview_of, user_message_event
 from spindle.rpc.model.interface import Model
@@ -44,7 +44,7 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
     if not await _begin(host, plan):
         host.end()
         return None
-    sent_on = False
+    continued = False
     while True:
         answer = await sample(
             host,
@@ -58,13 +58,13 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
         last = answer.text if answer.text is not None else last
         if answer.calls:
             await run_calls(answer.calls, plan.toolbox, host, plan.hooks)
-        heard = await hear(host, plan.hooks)
-        if not answer.calls and not heard:
-            fragments = () if plan.hooks is None else await plan.hooks.stopping(last, again=sent_on)
+        more = await take_input(host, plan.hooks)
+        if not answer.calls and not more:
+            fragments = () if plan.hooks is None else await plan.hooks.stopping(last, again=continued)
             if not fragments:
                 return last
-            sent_on = True
-            _send_on(host, fragments)
+            continued = True
+            _continue_with(host, fragments)
         if _is_full(host, plan):
             await compact(host, plan, model, "within")
 
@@ -78,54 +78,54 @@ async def _begin(host: TurnHost, plan: TurnPlan) -> bool:
     hooks = plan.hooks
     how = None if hooks is None else host.first_turn()
     if hooks is not None and how is not None:
-        heard = await hooks.thread_begins(how)
-        _tell(host, heard)
-        if heard.refused:
-            while (said := host.next_input()) is not None:
+        verdict = await hooks.thread_begins(how)
+        _record_contexts(host, verdict)
+        if verdict.refused:
+            while (waiting := host.next_input()) is not None:
                 host.input_done()
-                if not said.content:
-                    await _say(host, said)
+                if not waiting.content:
+                    await _record_input(host, waiting)
             return False
-    return await hear(host, hooks)
+    return await take_input(host, hooks)
 
 
-async def hear(host: TurnHost, hooks: TurnHooks | None) -> bool:
+async def take_input(host: TurnHost, hooks: TurnHooks | None) -> bool:
     """Make the waiting input part of the conversation, unless hooks refuse it. Returns whether any of it was.
 
     If it is cancelled while a hook runs, the rest stays waiting.
     """
-    any_heard = False
-    while (said := host.next_input()) is not None:
-        heard = await hooks.prompted(preview_of(said.content)) if hooks is not None and said.content else None
+    any_taken = False
+    while (waiting := host.next_input()) is not None:
+        verdict = await hooks.prompted(preview_of(waiting.content)) if hooks is not None and waiting.content else None
         host.input_done()
-        if heard is None or not heard.refused:
-            await _say(host, said)
-            any_heard = True
-        if heard is not None:
-            _tell(host, heard)
-    return any_heard
+        if verdict is None or not verdict.refused:
+            await _record_input(host, waiting)
+            any_taken = True
+        if verdict is not None:
+            _record_contexts(host, verdict)
+    return any_taken
 
 
-async def say_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
+async def record_rest(host: TurnHost, hooks: TurnHooks | None) -> None:
     """The turn ends: record the waiting input, so that it is not lost; but not input that hooks must see first."""
     seen_first = hooks is not None and hooks.any_for("userPromptSubmit")
-    while (said := host.next_input()) is not None:
+    while (waiting := host.next_input()) is not None:
         host.input_done()
-        if not said.content or not seen_first:
+        if not waiting.content or not seen_first:
             try:
-                await _say(host, said)
+                await _record_input(host, waiting)
             except JournalError:
                 raise
             except Exception:  # the turn's end must be recorded all the same
                 log.exception("input of thread %s cannot be recorded", host.thread_id)
 
 
-def _tell(host: TurnHost, heard: Prompted) -> None:
-    if heard.contexts:
-        host.record(*(records.response_item(message("developer", context)) for context in heard.contexts))
+def _record_contexts(host: TurnHost, verdict: Prompted) -> None:
+    if verdict.contexts:
+        host.record(*(records.response_item(message("developer", context)) for context in verdict.contexts))
 
 
-def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
+def _continue_with(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
     """Record the hooks' reasons to go on as input, which the agent gets next."""
     item = HookPromptItem(str(uuid.uuid4()), fragments)
     now = time.time_ns() // 1_000_000
@@ -138,15 +138,15 @@ def _send_on(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
     host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
 
 
-async def _say(host: TurnHost, said: Said) -> None:
+async def _record_input(host: TurnHost, waiting: TurnInput) -> None:
     """Make input part of the conversation. Input without content is for the model only."""
-    if not said.content:
-        await host.keep(records.response_item(said.item))
+    if not waiting.content:
+        await host.keep(records.response_item(waiting.item))
         return
-    item = UserMessageItem(id=str(uuid.uuid4()), content=said.content)
+    item = UserMessageItem(id=str(uuid.uuid4()), content=waiting.content)
     now = time.time_ns() // 1_000_000
     host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
-    await host.keep(records.response_item(said.item), user_message_event(said.content))
+    await host.keep(records.response_item(waiting.item), user_message_event(waiting.content))
     host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
-    if said.attached:
-        host.record(*map(records.response_item, said.attached))
+    if waiting.attached:
+        host.record(*map(records.response_item, waiting.attached))

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from spindle.actors.tools.git import NotARepository, merge_base
 from spindle.actors.turn.context import message
-from spindle.actors.turn.host import Said, TurnHost
+from spindle.actors.turn.host import TurnHost, TurnInput
 from spindle.actors.turn.loop import run_turn
 from spindle.actors.turn.reviewer import Reviewer
 from spindle.actors.turn.sampling import TurnPlan
@@ -109,7 +109,7 @@ async def prompt(target: ReviewTarget, cwd: str) -> str:
 
 
 async def review(host: TurnHost, plan: TurnPlan, model: Model, target: ReviewTarget) -> str:
-    """Have the review made; returns its text. However it ends, the thread is told that it has.
+    """Run the review and return its text. However it ends, its end is recorded and notified.
 
     Raises what `run_turn` raises, and ReviewFailed.
     """
@@ -121,7 +121,7 @@ async def review(host: TurnHost, plan: TurnPlan, model: Model, target: ReviewTar
         words = await prompt(target, host.cwd)
         instructions = await trio.to_thread.run_sync(_instructions)
         answer = await run_turn(
-            Reviewer(host, Said([TextInput(words)], message("user", words))),
+            Reviewer(host, TurnInput([TextInput(words)], message("user", words))),
             evolve(
                 plan,
                 instructions=instructions,

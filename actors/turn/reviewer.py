@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from spindle.actors.tools.interface import Permission, Use
-from spindle.actors.turn.host import Compacted, Said, TurnHost
+from spindle.actors.turn.host import Compacted, TurnHost, TurnInput
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
@@ -30,9 +30,9 @@ from spindle.storage.rollout.records import Entry
 class Reviewer:
     """A `TurnHost` in front of the thread's. `task` is the only input of the reviewer."""
 
-    def __init__(self, host: TurnHost, task: Said) -> None:
+    def __init__(self, host: TurnHost, task: TurnInput) -> None:
         self._host = host
-        self._task: Said | None = task
+        self._task: TurnInput | None = task
         self._items: list[bytes] = [packed(orjson.dumps(message)) for message in host.context()]
         self._summary: str | None = None
         self._tokens = 0
@@ -124,7 +124,7 @@ class Reviewer:
         """See TurnHost."""
         return self._tokens
 
-    def next_input(self) -> Said | None:
+    def next_input(self) -> TurnInput | None:
         """See TurnHost."""
         return self._task
 

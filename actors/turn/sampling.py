@@ -122,7 +122,7 @@ async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Li
         if cancelled is None and isinstance(error, ModelError):  # a model with a nursery of its own raises it in a group
             raise error from None
         for call in answer.calls:
-            host.record(records.response_item(output_item(call, "not carried out: the answer it came in broke off")))
+            host.record(records.response_item(output_item(call, "not run: the answer with this call broke off")))
         raise
 
 

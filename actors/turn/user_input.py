@@ -49,7 +49,7 @@ async def to_response_item(content: Sequence[UserInput], readable: Readable | No
                 try:
                     url = await trio.to_thread.run_sync(data_url, Path(part.path), readable, abandon_on_cancel=True)
                 except Hidden:
-                    parts.append(_text(f"Spindle may not read the local image at `{part.path}` under the sandbox in force"))
+                    parts.append(_text(f"The sandbox does not let Spindle read the local image at `{part.path}`"))
                 except OSError as exc:
                     parts.append(
                         _text(f"Spindle could not read the local image at `{part.path}`: {exc.strerror or exc}")

@@ -28,7 +28,7 @@ from spindle.actors.tools.agents.agents import AgentName, AgentStatus, Spawned, 
 from spindle.actors.tools.agents.roles import DEFAULT_ROLE, Role, roles
 from spindle.actors.tools.interface import ToolRefused
 from spindle.actors.turn.context import message as model_message
-from spindle.actors.turn.host import Said
+from spindle.actors.turn.host import TurnInput
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.threads import ThreadResumeParams
@@ -195,7 +195,7 @@ class ThreadAgents:
         if message.text is not None:
             item, turn = model_message("user", message.text), self._thread.turn
             if turn is not None and turn.joinable:
-                turn.unsaid.append(Said((), item))
+                turn.pending.append(TurnInput((), item))
             else:
                 await save(self._thread, lambda: [records.response_item(item)])
         message.reply.resolve(None)

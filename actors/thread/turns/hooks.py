@@ -64,7 +64,7 @@ def first_turn(thread: ThreadCore) -> Beginning | None:
             return "startup"
 
 
-async def tell_done(thread: ThreadCore, turn_id: str, cwd: str, last_message: str | None) -> None:
+async def start_notify(thread: ThreadCore, turn_id: str, cwd: str, last_message: str | None) -> None:
     """Start the `notify` program, if there is one. It may outlive the thread, but not the runtime."""
     services, state = thread.services, thread.state
     program = notify_program(state.config)
@@ -75,21 +75,21 @@ async def tell_done(thread: ThreadCore, turn_id: str, cwd: str, last_message: st
         turn_id=turn_id,
         cwd=cwd,
         client=state.client.originator,
-        inputs=await trio.to_thread.run_sync(_said_by_user, tuple(state.conversation.items)),
+        inputs=await trio.to_thread.run_sync(_user_texts, tuple(state.conversation.items)),
         last_message=last_message,
     )
     nursery = services.background or thread.tasks
     environment = environment_policy(state.config.table("shell_environment_policy"), state.config.key_variables)
     given = services.warden, program, environment.without_keys(os.environ), services.cwd, done
-    start_apart(nursery, f"{program[0]}, which is told of turns", services.notices.tell, *given)
+    start_apart(nursery, f"the notify program {program[0]}", services.notices.tell, *given)
 
 
-def _said_by_user(history: Sequence[bytes]) -> list[str]:
+def _user_texts(history: Sequence[bytes]) -> list[str]:
     items = (stored(orjson.loads(raw)) for raw in history if b'"user"' in raw)
-    return [_words(item) for item in items if item is not None and is_user_message(item)]
+    return [_text(item) for item in items if item is not None and is_user_message(item)]
 
 
-def _words(item: StoredItem) -> str:
+def _text(item: StoredItem) -> str:
     """The text of a message, without the tags around its images."""
     parts = orjson.loads(item.json)["content"]
     texts = [part.get("text", "") for part in parts]

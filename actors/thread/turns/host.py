@@ -19,8 +19,8 @@ from spindle.actors.thread.usage import token_usage
 from spindle.actors.tools.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.answer import Answer
-from spindle.actors.turn.context import Included, Told, opening, today
-from spindle.actors.turn.host import Compacted, Said
+from spindle.actors.turn.context import Included, Surroundings, opening, today
+from spindle.actors.turn.host import Compacted, TurnInput
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
@@ -153,7 +153,7 @@ class LiveTurnHost:
     def context(self) -> Sequence[dict[str, Any]]:
         """See TurnHost."""
         state, settings = self._state, self.settings
-        now, included = Told.of(settings, *today()), Included.of(state.config)
+        now, included = Surroundings.of(settings, *today()), Included.of(state.config)
         return opening(settings, now, *surroundings(state, self.readable), included)
 
     def context_tokens(self) -> int:
@@ -161,13 +161,13 @@ class LiveTurnHost:
         last: Any = (self._conversation.usage or {}).get("last_token_usage") or {}
         return int(last.get("total_tokens") or 0)
 
-    def next_input(self) -> Said | None:
+    def next_input(self) -> TurnInput | None:
         """See TurnHost."""
-        return self._turn.unsaid[0] if self._turn.unsaid else None
+        return self._turn.pending[0] if self._turn.pending else None
 
     def input_done(self) -> None:
         """See TurnHost."""
-        del self._turn.unsaid[0]
+        del self._turn.pending[0]
 
     def partial(self, answer: object | None) -> None:
         """See TurnHost."""

@@ -11,7 +11,7 @@ from attrs import Factory, define, field
 
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.commands.shell_tools import UsersCommand
-from spindle.actors.turn.host import Said
+from spindle.actors.turn.host import TurnInput
 from spindle.actors.turn.life import (
     AT_WORK,
     FIRST,
@@ -40,7 +40,7 @@ class LiveTurn:
 
     id: str
     params: TurnStartParams
-    first: Said | None
+    first: TurnInput | None
     script: UsersCommand | None = None
     review: ReviewTarget | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -51,7 +51,7 @@ class LiveTurn:
     duration_ms: int = 0
     """Milliseconds from its start to the end of its work; 0 until then."""
     state: TurnState = FIRST
-    unsaid: list[Said] = field(init=False, default=Factory(lambda self: _begins_with(self), takes_self=True))
+    pending: list[TurnInput] = field(init=False, default=Factory(lambda self: _begins_with(self), takes_self=True))
     """Input that is not part of the conversation yet, oldest first: the first, and what joins the turn."""
     scripts: list[UsersCommand] = field(factory=lambda: list[UsersCommand]())
     """Commands of the user that wait for the turn to run them."""
@@ -68,7 +68,7 @@ class LiveTurn:
     tokens: int = 0
     """What it has used so far, without what came from the provider's cache."""
     done: trio.Event = field(factory=trio.Event)
-    """Set when the thread has let go of the turn."""
+    """Set when the thread has released the turn."""
     watches: list[TurnWatch] = field(factory=lambda: list[TurnWatch]())
     """One for each caller that started or joined it and waits for its end."""
     result: Turn | None = None
@@ -129,7 +129,7 @@ class LiveTurn:
         self._on(TurnEvent.END)
 
     def release(self) -> None:
-        """The thread lets go of it."""
+        """The thread releases it: the next turn may start."""
         self._on(TurnEvent.RELEASE)
 
     def _on(self, event: TurnEvent) -> None:
@@ -181,5 +181,5 @@ class LiveTurn:
         )
 
 
-def _begins_with(turn: LiveTurn) -> list[Said]:
+def _begins_with(turn: LiveTurn) -> list[TurnInput]:
     return [] if turn.first is None else [turn.first]

@@ -26,7 +26,7 @@ from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.turns.task import TurnTask
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.commands.shell_tools import UsersCommand
-from spindle.actors.turn.host import Said
+from spindle.actors.turn.host import TurnInput
 from spindle.actors.turn.review import label
 from spindle.actors.turn.user_input import to_response_item
 from spindle.rpc.protocol.errors import ThreadNotFound, invalid_request, overloaded
@@ -36,9 +36,9 @@ from spindle.rpc.weighing import weigh
 
 WAITING = 64
 """How many requests of one kind may wait for the end of a turn. More are refused as overload."""
-UNSAID = 256
+PENDING = 256
 """How many inputs may wait in a turn to be sent to the model."""
-UNSAID_WEIGHT = 32 * 1024 * 1024
+PENDING_WEIGHT = 32 * 1024 * 1024
 """How many bytes they may have, without the last one."""
 
 OTHER_BOUNDS = "the agent runs a turn with permissions that are not yours now: wait for its end, or interrupt it"
@@ -75,23 +75,23 @@ class TurnQueue:
         state = thread.state
         settings = changed(evolve(state.settings, **message.bounds), message.params, state.config, thread.services.cwd)
         check(settings, state.config.requirements)
-        said = None
+        given = None
         if thread.turn is None or thread.turn.joinable:
-            said = await self._said(message.params.input, settings)
+            given = await self._input(message.params.input, settings)
         if withdrawn(message):
             message.reply.reject(invalid_request("the turn has been withdrawn"))
-        elif said is None or (thread.turn is not None and not thread.turn.joinable):
+        elif given is None or (thread.turn is not None and not thread.turn.joinable):
             self._wait(message)
         elif thread.turn is not None:
             if any(getattr(thread.turn.settings, name) != value for name, value in message.bounds.items()):
                 raise invalid_request(OTHER_BOUNDS)
-            _join(thread.turn, said)
+            _join(thread.turn, given)
             thread.adopt(settings)
             self._watch(thread.turn, message.watch)
             message.reply.resolve(Turn(thread.turn.id))
         else:
             thread.adopt(settings)
-            turn = self._begin(str(uuid7()), message.params, said)
+            turn = self._begin(str(uuid7()), message.params, given)
             self._watch(turn, message.watch)
             message.reply.resolve(Turn(turn.id))
 
@@ -145,7 +145,7 @@ class TurnQueue:
     async def steer(self, message: SteerTurn) -> None:
         """Add input to the turn with the expected id. Raises RpcError if it does not run or takes no input."""
         thread = self._thread
-        said = await self._said(message.content, thread.turn.settings if thread.turn else thread.state.settings)
+        given = await self._input(message.content, thread.turn.settings if thread.turn else thread.state.settings)
         turn = thread.turn
         if turn is None or not turn.takes_input or turn.script is not None:
             raise invalid_request("no active turn to steer")
@@ -155,7 +155,7 @@ class TurnQueue:
             text = f"cannot steer a {turn.kind} turn"
             info = {"activeTurnNotSteerable": {"turnKind": turn.kind}}
             raise invalid_request(text, TurnError(text, info))
-        _join(turn, said)
+        _join(turn, given)
         message.reply.resolve(turn.id)
 
     def interrupt(self, message: InterruptTurn) -> None:
@@ -204,17 +204,17 @@ class TurnQueue:
             watch.reply.track(self._thread.mailbox.replies)
             turn.watch(watch)
 
-    def _begin(self, turn_id: str, params: TurnStartParams, said: Said | None, **kind: Any) -> LiveTurn:
+    def _begin(self, turn_id: str, params: TurnStartParams, given: TurnInput | None, **kind: Any) -> LiveTurn:
         thread = self._thread
-        turn = LiveTurn(turn_id, params, said, **kind)
+        turn = LiveTurn(turn_id, params, given, **kind)
         task = TurnTask(thread, turn, self._recording, self._tools, self._servers, self._membership)
         thread.turn = turn
-        if said is not None:
+        if given is not None:
             self._membership.turn_began()
         thread.tasks.start_soon(task.run)
         return turn
 
-    async def _said(self, content: Sequence[UserInput], settings: Settings) -> Said:
+    async def _input(self, content: Sequence[UserInput], settings: Settings) -> TurnInput:
         """The input with the images and skills that it mentions, if a turn with `settings` may read them."""
         thread = self._thread
         skills, state = thread.services.skills, thread.state
@@ -222,9 +222,9 @@ class TurnQueue:
         readable = readable_files(thread.services.home, settings, self._tools.granted)
         item = await to_response_item(content, readable)
         if not mentions:
-            return Said(content, item)
+            return TurnInput(content, item)
         find = partial(skills.mentioned, content, state.settings.cwd, state.config.raw, readable)
-        return Said(content, item, await trio.to_thread.run_sync(find, abandon_on_cancel=True))
+        return TurnInput(content, item, await trio.to_thread.run_sync(find, abandon_on_cancel=True))
 
 
 def withdrawn(message: object) -> bool:
@@ -232,7 +232,7 @@ def withdrawn(message: object) -> bool:
     return isinstance(message, StartTurn | Compact) and message.watch is not None and message.watch.withdrawn
 
 
-def _join(turn: LiveTurn, said: Said) -> None:
-    if len(turn.unsaid) >= UNSAID or sum(weigh(one.item) for one in turn.unsaid) > UNSAID_WEIGHT:
+def _join(turn: LiveTurn, given: TurnInput) -> None:
+    if len(turn.pending) >= PENDING or sum(weigh(one.item) for one in turn.pending) > PENDING_WEIGHT:
         raise overloaded()
-    turn.unsaid.append(said)
+    turn.pending.append(given)

@@ -22,15 +22,15 @@ from spindle.actors.thread.repository import look_at_repository
 from spindle.actors.thread.servers import ThreadServers
 from spindle.actors.thread.surroundings import context_entries, find_readable
 from spindle.actors.thread.tools import ThreadTools
-from spindle.actors.thread.turns.hooks import tell_done
+from spindle.actors.thread.turns.hooks import start_notify
 from spindle.actors.thread.turns.host import LiveTurnHost
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
 from spindle.actors.turn.compaction import compact
 from spindle.actors.turn.context import TURN_ABORTED, message
-from spindle.actors.turn.host import Said
+from spindle.actors.turn.host import TurnInput
 from spindle.actors.turn.life import TurnState
-from spindle.actors.turn.loop import run_turn, say_rest
+from spindle.actors.turn.loop import record_rest, run_turn
 from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
@@ -199,7 +199,7 @@ class TurnTask:
         conversation = self._conversation
         try:
             try:
-                await say_rest(self._host, self._host.hooks)
+                await record_rest(self._host, self._host.hooks)
                 if error is not None and error.codex_error_info == "contextWindowExceeded" and self._turn.review is None:
                     self._host.fill()
                 self._host.record(*self._closing_entries(status, error))
@@ -276,23 +276,23 @@ class TurnTask:
         model = self._services.models.get(self._settings.model_provider, state.config)
         if turn.review is not None:
             report = await review(self._host, plan, model, turn.review)
-            await self._tell_done(report)
+            await self._finish(report)
             return report
         if turn.first is None:
             await compact(self._host, plan, model)
             return None
         last: str | None = None
-        while turn.state is not TurnState.CLOSING and (turn.unsaid or turn.scripts):
-            work = partial(run_turn, self._host, plan, model) if turn.unsaid else _nothing
+        while turn.state is not TurnState.CLOSING and (turn.pending or turn.scripts):
+            work = partial(run_turn, self._host, plan, model) if turn.pending else _nothing
             last = await self._beside_commands(work) or last
         if last is not None:
-            await self._tell_done(last)
+            await self._finish(last)
         return last
 
-    async def _tell_done(self, last: str) -> None:
+    async def _finish(self, last: str) -> None:
         """Start the `notify` program. Input that comes from now on is for the next turn."""
         self._host.end()
-        await tell_done(self._thread, self._turn.id, self._settings.cwd, last)
+        await start_notify(self._thread, self._turn.id, self._settings.cwd, last)
 
     # -- commands of the user
 
@@ -322,7 +322,7 @@ class TurnTask:
     async def _run_beside(self, script: UsersCommand) -> None:
         """Run a command. Its output is input for the model's next request."""
         try:
-            self._turn.unsaid.append(Said((), await self._run_script(script)))
+            self._turn.pending.append(TurnInput((), await self._run_script(script)))
         finally:
             self._turn.beside -= 1
 

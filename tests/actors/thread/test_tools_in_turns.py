@@ -299,7 +299,7 @@ async def test_an_answer_that_is_interrupted_leaves_its_calls_with_an_output(thr
         await thread.run("and now?")
         items = [json.loads(item) for item in model.requests[-1].input]
         [output] = [item for item in items if item["type"] == "function_call_output"]
-        assert output["output"].startswith("not carried out")
+        assert output["output"].startswith("not run")
         assert not (tmp_path / "made").exists()
 
 

@@ -56,7 +56,7 @@ async def test_the_number_of_waiting_reverts_is_limited(opened, scripted, monkey
         assert actor(runtime, thread.id).core.turn.state is TurnState.RUNNING
 
 
-@pytest.mark.parametrize(("bound", "value"), [("UNSAID", 1), ("UNSAID_WEIGHT", 1000)])
+@pytest.mark.parametrize(("bound", "value"), [("PENDING", 1), ("PENDING_WEIGHT", 1000)])
 async def test_the_input_that_waits_in_a_turn_is_limited(opened, scripted, monkeypatch, bound, value):
     monkeypatch.setattr(queue, bound, value)
     go = trio.Event()

@@ -8,7 +8,7 @@ from tests.state_diagrams import state_diagram
 
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.turns.watch import TurnWatch
-from spindle.actors.turn.host import Said
+from spindle.actors.turn.host import TurnInput
 from spindle.actors.turn.life import (
     AT_WORK,
     FIRST,
@@ -152,7 +152,7 @@ def test_the_life_can_be_drawn():
 
 @pytest.fixture
 def turn():
-    return LiveTurn("t", TurnStartParams(thread_id="t", input=()), Said((), {}))
+    return LiveTurn("t", TurnStartParams(thread_id="t", input=()), TurnInput((), {}))
 
 
 async def test_a_turn_lets_others_write_when_its_record_is_open(turn):

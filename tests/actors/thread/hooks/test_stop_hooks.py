@@ -9,7 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.delivery.questions import Question
 from spindle.actors.thread.messages import Compact, Review, StartTurn
-from spindle.actors.thread.turns.hooks import tell_done
+from spindle.actors.thread.turns.hooks import start_notify
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import TextInput
@@ -199,9 +199,9 @@ async def test_input_that_comes_while_notify_s_program_is_told_is_answered(home,
     async def slow(*given):
         reached.set()
         await go_on.wait()
-        await tell_done(*given)
+        await start_notify(*given)
 
-    monkeypatch.setattr("spindle.actors.thread.turns.task.tell_done", slow)
+    monkeypatch.setattr("spindle.actors.thread.turns.task.start_notify", slow)
     home(config='notify = ["/bin/true"]\n')
     opening, model = threads(["one"], ["two"])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, trio.open_nursery() as nursery:
