@@ -76,8 +76,8 @@ async def ask(runtime, method, params):
     async with trio.open_nursery() as nursery:
 
         def send(reply):
-            connection = SimpleNamespace(runtime=runtime, later=lambda out, do: nursery.start_soon(work, out, do))
-            HANDLERS[method](connection, params, reply)
+            caller = SimpleNamespace(backend=runtime, later=lambda out, do: nursery.start_soon(work, out, do))
+            HANDLERS[method](caller, params, reply)
 
         result.append(await answer(send))
     return result[0]
