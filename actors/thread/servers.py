@@ -274,8 +274,8 @@ class _Turn:
     def sandbox_policy(self) -> SandboxPolicy:
         return self._host.sandbox
 
-    def emit(self, notification: object) -> None:
-        self._host.emit(notification)
+    def emit(self, params: object) -> None:
+        self._host.emit(params)
 
     async def keep(self, *entries: Entry) -> None:
         await self._host.keep(*entries)

@@ -12,12 +12,12 @@ import orjson
 from attrs import evolve, frozen
 
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
+from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.rpc.protocol.approvals import DynamicToolCallParams, DynamicToolCallResponse
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.items import DynamicToolCallItem, TextOutput
 from spindle.rpc.protocol.settings import DynamicToolNamespace, DynamicTools, DynamicToolSpec
-from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.rpc.protocol.values import loads
 from spindle.storage.rollout import records
 
@@ -120,7 +120,7 @@ async def shown(
     item = DynamicToolCallItem(
         id=call.id, namespace=spec.namespace, tool=spec.name, arguments=arguments, status="inProgress"
     )
-    host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, time.time_ns() // 1_000_000))
+    emit_started(host, item)
     answer = failed("dynamic tool call was aborted")
     try:
         answer = await answering(arguments)
@@ -149,7 +149,7 @@ def _complete(item: DynamicToolCallItem, host: ToolHost) -> None:
             nanoseconds=(item.duration_ms or 0) * 1_000_000,
         )
     )
-    host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, time.time_ns() // 1_000_000))
+    emit_completed(host, item)
 
 
 def failed(why: str) -> DynamicToolCallResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +9,8 @@ from attrs import evolve
 
 from spindle.actors.tools.agents.agents import AgentName, AgentStatus
 from spindle.actors.tools.interface import ToolHost
+from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.rpc.protocol.items import CollabAgentTool, CollabAgentToolCallItem
-from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 
@@ -34,7 +33,7 @@ class AgentCall:
         self.failed = True
 
     def __enter__(self) -> AgentCall:
-        self._host.emit(ItemStartedNotification(self._item, self._host.thread_id, self._host.turn_id, _now()))
+        emit_started(self._host, self._item)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,7 +46,7 @@ class AgentCall:
             agents_states={id: status.shown() for id, status in self.agents.items()},
         )
         self._host.record(self._event(ended))
-        self._host.emit(ItemCompletedNotification(ended, self._host.thread_id, self._host.turn_id, _now()))
+        emit_completed(self._host, ended)
 
     def runs_on(self, model: str, effort: str | None) -> None:
         """Set the model and effort of the spawned agent."""
@@ -81,7 +80,3 @@ class AgentCall:
 def _named(name: AgentName | None) -> dict[str, str | None]:
     name = name or AgentName()
     return {"agent_nickname": name.nickname, "agent_role": name.role}
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

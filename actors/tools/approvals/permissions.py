@@ -1,7 +1,6 @@
 """request_permissions: the model asks for permissions beyond its sandbox, for the turn or the session."""
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from attrs import field, frozen
 
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.actors.tools.notifications import now_ms
 from spindle.actors.tools.sandbox.confinement import Access, Grants, Place
 from spindle.actors.tools.sandbox.profile import ProfileError, read
 from spindle.rpc.protocol.approvals import PermissionsRequestApprovalParams, PermissionsRequestApprovalResponse
@@ -108,7 +108,7 @@ class RequestPermissions:
             thread_id=host.thread_id,
             turn_id=host.turn_id,
             item_id=call.id,
-            started_at_ms=time.time_ns() // 1_000_000,
+            started_at_ms=now_ms(),
             cwd=host.cwd,
             reason=given.reason,
             permissions=asked,

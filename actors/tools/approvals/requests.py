@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any, cast
 
 from spindle.actors.tools.interface import ToolHost, TurnCancelled, Use
+from spindle.actors.tools.notifications import now_ms
 from spindle.rpc.protocol.approvals import (
     AcceptWithExecpolicyAmendment,
     ApplyNetworkPolicyAmendment,
@@ -47,7 +47,7 @@ async def ask_command(
         thread_id=host.thread_id,
         turn_id=host.turn_id,
         item_id=item.id,
-        started_at_ms=time.time_ns() // 1_000_000,
+        started_at_ms=now_ms(),
         reason=reason,
         command=item.command,
         cwd=item.cwd,
@@ -70,7 +70,7 @@ async def ask_patch(host: ToolHost, item_id: str, *, reason: str | None) -> File
         thread_id=host.thread_id,
         turn_id=host.turn_id,
         item_id=item_id,
-        started_at_ms=time.time_ns() // 1_000_000,
+        started_at_ms=now_ms(),
         reason=reason,
     )
     return cast("FileChangeApprovalDecision", await _decision(host, params, FileChangeRequestApprovalResponse))

@@ -17,6 +17,8 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from attrs import field, frozen
 
+from spindle.actors.tools.commands.script import SHELLS, shell_script
+
 Inherit: TypeAlias = Literal["all", "core", "none"]
 _CORE: Final = frozenset(
     {"HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "USER", "USERNAME", "TMPDIR", "TEMP", "TMP"}
@@ -138,9 +140,6 @@ def command_environment(
     return env
 
 
-_SHELLS: Final = ("bash", "zsh", "sh")
-
-
 def user_shell() -> str:
     """The path of the user's login shell if it is bash, zsh or sh; else /bin/sh."""
     try:
@@ -153,7 +152,7 @@ def user_shell() -> str:
 def find_shell(wanted: str) -> str:
     """The path of the shell `wanted` (a path or a name), or of another with its name; else /bin/sh."""
     name = os.path.basename(wanted)
-    if name in _SHELLS:
+    if name in SHELLS:
         if os.path.isabs(wanted) and os.access(wanted, os.X_OK):
             return wanted
         found = f"/bin/{name}" if os.access(f"/bin/{name}", os.X_OK) else shutil.which(name)
@@ -172,10 +171,7 @@ def with_programs(argv: Sequence[str], env: Mapping[str, str], programs: Program
 
     The profile of a login shell may reset PATH, and a shell without a PATH uses a default. Other scripts are not changed.
     """
-    match argv:
-        case [shell, "-lc" | "-c" as flag, script] if os.path.basename(shell) in _SHELLS:
-            if (flag == "-lc" or "PATH" not in env) and any(name in script for name in programs.names):
-                return [shell, flag, f"PATH={shlex.quote(programs.folder)}:$PATH; {script}"]
-        case _:
-            pass
+    script = shell_script(argv)
+    if script is not None and any(name in script for name in programs.names) and (argv[1] == "-lc" or "PATH" not in env):
+        return [argv[0], argv[1], f"PATH={shlex.quote(programs.folder)}:$PATH; {script}"]
     return list(argv)

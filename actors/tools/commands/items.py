@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -11,6 +10,7 @@ from attrs import evolve
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.actions import command_actions
 from spindle.actors.tools.interface import CommandHost, Use
+from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.rpc.protocol.items import (
     CommandAction,
     CommandExecutionItem,
@@ -21,8 +21,6 @@ from spindle.rpc.protocol.items import (
 )
 from spindle.rpc.protocol.turns import (
     CommandExecutionOutputDeltaNotification,
-    ItemCompletedNotification,
-    ItemStartedNotification,
     TerminalInteractionNotification,
 )
 from spindle.storage.rollout import records
@@ -80,7 +78,7 @@ class CommandItem:
         if not self._started:
             self._started = True
             shown = self._not_running() if asked else self.item
-            self.host.emit(ItemStartedNotification(shown, self.host.thread_id, self.host.turn_id, _now_ms()))
+            emit_started(self.host, shown)
 
     def delta(self, text: str) -> None:
         """Emit a piece of output."""
@@ -126,7 +124,7 @@ class CommandItem:
             duration_ms=int(seconds * 1000) if ran else None,
         )
         self.host.record(self._event(exit_code, output, seconds))
-        self.host.emit(ItemCompletedNotification(self.item, self.host.thread_id, self.host.turn_id, _now_ms()))
+        emit_completed(self.host, self.item)
 
     def _event(self, exit_code: int | None, output: str, seconds: float) -> Entry:
         return records.exec_command_end(
@@ -142,7 +140,3 @@ class CommandItem:
             nanoseconds=int(seconds * 1_000_000_000),
             status=self.item.status,
         )
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -17,7 +17,8 @@ from typing import Final
 
 from attrs import frozen
 
-_SHELLS: Final = frozenset({"bash", "zsh", "sh"})
+SHELLS: Final = frozenset({"bash", "zsh", "sh"})
+"""The shells whose scripts are read."""
 # first words of what is not a simple command
 _RESERVED: Final = frozenset(
     (
@@ -49,7 +50,7 @@ _HEREDOC: Final = re.compile(
 
 def shell_script(argv: Sequence[str]) -> str | None:
     """The script in `argv` if it is a shell with ``-c`` or ``-lc`` and a script, else None."""
-    if len(argv) == 3 and argv[1] in ("-c", "-lc") and os.path.basename(argv[0]) in _SHELLS:
+    if len(argv) == 3 and argv[1] in ("-c", "-lc") and os.path.basename(argv[0]) in SHELLS:
         return argv[2]
     return None
 

@@ -1,7 +1,6 @@
 """view_image: show an image file to the model."""
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -11,11 +10,11 @@ from attrs import frozen
 
 from spindle.actors.tools.images.files import NotAFile, NotAnImage, data_url
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.rpc.protocol.items import ImageViewItem
 from spindle.rpc.protocol.shapes import PathName
-from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.storage.outside import Hidden, Readable
 from spindle.storage.rollout import records
 
@@ -50,10 +49,9 @@ class ViewImage:
         path = absolute(host.cwd, call.arguments(_Image).path)
         url = await trio.to_thread.run_sync(self._read, path, host, abandon_on_cancel=True)
         item = ImageViewItem(id=call.id, path=str(path))
-        now = time.time_ns() // 1_000_000
-        host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, now))
+        emit_started(host, item)
         host.record(records.view_image_tool_call(call.id, str(path)))
-        host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, now))
+        emit_completed(host, item)
         return [{"type": "input_image", "image_url": url, "detail": "high"}]
 
     def _read(self, path: Path, host: ToolHost) -> str:

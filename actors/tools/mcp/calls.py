@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,14 +16,13 @@ from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.offers import ServerTool
 from spindle.actors.tools.mcp.results import Outcome, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
+from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.rpc.mcp.payload import Json, as_text
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ExternalSandboxPolicy, SandboxPolicy
 from spindle.rpc.protocol.turns import (
-    ItemCompletedNotification,
-    ItemStartedNotification,
     McpToolCallProgressNotification,
 )
 from spindle.rpc.protocol.values import loads, readable
@@ -82,7 +80,7 @@ class ItemReporter:
         self._since = trio.current_time()
 
     async def __aenter__(self) -> None:
-        self._host.emit(ItemStartedNotification(self.item, self._host.thread_id, self._host.turn_id, _now()))
+        emit_started(self._host, self.item)
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
@@ -91,7 +89,7 @@ class ItemReporter:
             self._report(self._latest)
         ended = completed(self.item, self.outcome)
         await self._host.keep(end_event(ended, self.outcome))
-        self._host.emit(ItemCompletedNotification(ended, self._host.thread_id, self._host.turn_id, _now()))
+        emit_completed(self._host, ended)
 
     def progress(self, params: Json) -> None:
         """Forward a progress notification: its message, or else its count.
@@ -166,7 +164,3 @@ def _progress(params: Mapping[str, Any]) -> str:
         return readable(message, _REPORT_CHARACTERS)
     done, total = (as_text(params.get(key), _REPORT_CHARACTERS) for key in ("progress", "total"))
     return f"{done}/{total}" if params.get("total") is not None else done
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import trio
@@ -10,6 +9,7 @@ import trio
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.approvals.requests import Declined, ask_patch, permitted
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
+from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change, patch_use
 from spindle.actors.tools.patch.apply import Outcome, apply
 from spindle.actors.tools.patch.assess import Obstacle, Sealed, assess
@@ -21,8 +21,6 @@ from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.rpc.protocol.settings import AskForApproval, GranularApproval
 from spindle.rpc.protocol.turns import (
     FileChangeOutputDeltaNotification,
-    ItemCompletedNotification,
-    ItemStartedNotification,
     TurnDiffUpdatedNotification,
 )
 
@@ -104,19 +102,19 @@ class TurnPatches:
 
     def _started(self, host: ToolHost, call_id: str, planned: Plan) -> None:
         item = file_change(call_id, planned.changes, "inProgress")
-        host.emit(ItemStartedNotification(item, host.thread_id, host.turn_id, _now_ms()))
+        emit_started(host, item)
 
     def _completed(self, host: ToolHost, call_id: str, outcome: Outcome) -> None:
         thread_id, turn_id = host.thread_id, host.turn_id
         host.record(applied_event(call_id, turn_id, outcome))
         host.emit(FileChangeOutputDeltaNotification(thread_id, turn_id, call_id, outcome.output))
         item = file_change(call_id, outcome.plan.changes, "completed" if outcome.success else "failed")
-        host.emit(ItemCompletedNotification(item, thread_id, turn_id, _now_ms()))
+        emit_completed(host, item)
 
     def _declined(self, host: ToolHost, call_id: str, planned: Plan) -> None:
         host.record(declined_event(call_id, host.turn_id, planned.changes))
         item = file_change(call_id, planned.changes, "declined")
-        host.emit(ItemCompletedNotification(item, host.thread_id, host.turn_id, _now_ms()))
+        emit_completed(host, item)
 
 
 def _show(planned: Plan) -> None:
@@ -135,7 +133,3 @@ def _question(obstacle: Obstacle | None, approval: AskForApproval) -> tuple[bool
     if approval == "never" or (isinstance(approval, GranularApproval) and not approval.granular.sandbox_approval):
         raise ToolRefused(obstacle.rejection())
     return True, RETRY if approval == "on-failure" else None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
