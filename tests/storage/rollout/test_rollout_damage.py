@@ -107,6 +107,12 @@ def test_garbage_in_the_middle_costs_only_its_line(path):
     assert read(path) == (WHOLE, HISTORY, 2)
 
 
+@pytest.mark.parametrize("kind", [["token_count"], {"a": 1}, 5, None])
+def test_an_event_whose_type_is_not_a_string_is_ignored(path, kind):
+    path.write_bytes(b"".join([META, *FIRST, event(kind), *SECOND]))
+    assert read(path) == (WHOLE, HISTORY, 0)
+
+
 def test_a_record_that_is_there_twice_is_shown_twice_and_numbered_apart(path):
     path.write_bytes(b"".join([META, *FIRST, *SECOND[:4], SECOND[3], *SECOND[4:]]))
     turns, _, _ = read(path)
