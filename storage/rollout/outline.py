@@ -405,8 +405,8 @@ class Skim:
         shown.numbered = state["numbered"]
         if state["reasoning"] and self._owner is not None:
             shown.continue_reasoning(self._owner)
-        nobody = ShownTurn("", True, 0, None)
-        self._strays = [(shown.turns[s.turn] if s.turn >= 0 else nobody, s) for s in known.strays]
+        removed = ShownTurn("", True, 0, None)
+        self._strays = [(shown.turns[s.turn] if s.turn >= 0 else removed, s) for s in known.strays]
         if known.compaction is not None:
             of = known.compaction
             lost = [ShownTurn(id, True, 0, None) for id, _ in of.gone]

@@ -123,9 +123,9 @@ def test_a_revert_may_skip_a_segment_or_go_to_the_beginning(home: Home, chain: l
     back = write("2025-01-04T12-00-00", "six", segment=FORK, base=(THREAD, 7, upto(chain[0], "two")))
     assert locate(home, THREAD) == back
     assert read(home, back) == ["one", "two", "six"]
-    anew = write("2025-01-05T12-00-00", "seven", segment=str(uuid.uuid4()))
-    assert locate(home, THREAD) == anew
-    assert read(home, anew) == ["seven"]
+    newer = write("2025-01-05T12-00-00", "seven", segment=str(uuid.uuid4()))
+    assert locate(home, THREAD) == newer
+    assert read(home, newer) == ["seven"]
 
 
 def test_of_the_same_second_the_greater_segment_id_is_newer(home: Home, write: Write) -> None:

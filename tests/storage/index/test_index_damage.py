@@ -47,7 +47,7 @@ def listed_in_the_end(home: Home) -> list[str]:
                 return listed(index)
             except IndexUnavailable:
                 continue
-        raise AssertionError("the index has not been made anew")
+        raise AssertionError("the index was not rebuilt")
     finally:
         index.close()
 
@@ -131,7 +131,7 @@ def test_damage_under_an_open_index(home: Home, file: Path, damage: Callable[[Pa
         assert found == EXPECTED
         break
     else:
-        raise AssertionError("the index has not been made anew")
+        raise AssertionError("the index was not rebuilt")
     index.close()
 
 
