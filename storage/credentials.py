@@ -1,7 +1,5 @@
 """Credentials in the home's `auth.json`, in Codex's format: `{"auth_mode": "apikey", "OPENAI_API_KEY": "…"}`."""
 
-import os
-import threading
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
@@ -11,7 +9,8 @@ from attrs import field, frozen
 from spindle.rpc.protocol.values import loads
 from spindle.storage.durable import make_folder, replace, sync_folder
 from spindle.storage.home import Home
-from spindle.storage.outside import TEXT, read_file
+from spindle.storage.outside import TEXT
+from spindle.storage.parsed_files import ParsedFiles
 
 
 @frozen
@@ -31,8 +30,7 @@ class CredentialStore:
 
     def __init__(self, home: Home) -> None:
         self._path = home.auth_file
-        self._known: tuple[tuple[int, int, int], Credentials | None] | None = None
-        self._lock = threading.Lock()
+        self._files = ParsedFiles(TEXT, lambda _, data: _parse(data))
 
     def read(self) -> Credentials | None:
         """The stored credentials, None if there are none or the file is not valid. Raises OSError.
@@ -40,21 +38,9 @@ class CredentialStore:
         The file is parsed again only when it changed, so this may be called per request.
         """
         try:
-            stat = os.stat(self._path)
+            return self._files.read(self._path)
         except FileNotFoundError:
             return None
-        signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        with self._lock:
-            known = self._known
-        if known is not None and known[0] == signature:
-            return known[1]
-        try:
-            found = _parse(read_file(self._path, TEXT))
-        except FileNotFoundError:
-            return None
-        with self._lock:
-            self._known = (signature, found)
-        return found
 
     def api_key(self) -> str | None:
         """The stored API key, None for another kind of login. Raises OSError."""

@@ -44,7 +44,7 @@ class StdioTransport:
         try:
             self._outgoing.send_nowait(encode(message))
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.WouldBlock):
-            self._log.say("a message to it was dropped: too many are waiting")
+            self._log.say("a message to it was dropped")
 
     async def receive(self) -> Json | None:
         while True:

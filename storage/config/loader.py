@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import evolve, frozen
 
@@ -33,20 +33,19 @@ from spindle.storage.config.requirements import Requirements, requirements
 from spindle.storage.config.texts import FILES, TextFiles
 from spindle.storage.config.toml import find_key, find_value, parse_file
 from spindle.storage.home import Home
-from spindle.storage.outside import TEXT, digest, read_file
+from spindle.storage.outside import TEXT, digest
+from spindle.storage.parsed_files import ParsedFiles
 
 if TYPE_CHECKING:
     from spindle.storage.config.approvals import Approval, Approvals, FirstSight
     from spindle.storage.config.project import Project
 
 SYSTEM_FILE = Path("/etc/codex/config.toml")
-_Signature: TypeAlias = tuple[int, int, int]
 _NOTHING: Mapping[str, Any] = {}
 
 
 @frozen
 class _Parsed:
-    signature: _Signature
     data: bytes
     content: Mapping[str, Any]
 
@@ -55,7 +54,12 @@ class _Parsed:
         return digest(self.data)
 
 
-_ABSENT = _Parsed((0, 0, 0), b"", _NOTHING)
+    @classmethod
+    def of(cls, path: Path, data: bytes) -> _Parsed:
+        return cls(data, parse_file(path, data))
+
+
+_ABSENT = _Parsed(b"", _NOTHING)
 
 
 @frozen
@@ -87,7 +91,7 @@ class ConfigLoader:
         self.overrides = tuple(overrides)
         self.system_file = system_file
         self.requirements_file = system_file.with_name("requirements.toml")
-        self._files: dict[Path, _Parsed] = {}
+        self._files = ParsedFiles(TEXT, _Parsed.of)
         self._requirements: tuple[Mapping[str, Any], Requirements] | None = None
         self._evaluated: _Evaluated | None = None
         self._first_sight: FirstSight | None = None
@@ -323,7 +327,7 @@ class ConfigLoader:
         *,
         find: Callable[[bytes, tuple[str, ...]], tuple[int, int] | None] = find_value,
     ) -> tuple[int, int] | None:
-        parsed = self._files.get(path)
+        parsed = self._files.last(path)
         return None if parsed is None else find(parsed.data, keys)
 
     def _read(self, path: Path) -> Mapping[str, Any]:
@@ -331,19 +335,9 @@ class ConfigLoader:
 
     def _parse(self, path: Path) -> _Parsed:
         try:
-            stat = os.stat(path)
+            return self._files.read(path)
         except (FileNotFoundError, NotADirectoryError):
             return _ABSENT
-        signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        with self._lock:
-            known = self._files.get(path)
-        if known is not None and known.signature == signature:
-            return known
-        data = read_file(path, TEXT)
-        parsed = _Parsed(signature, data, parse_file(path, data))
-        with self._lock:
-            self._files[path] = parsed
-        return parsed
 
 
 def load(home: Home, cwd: Path | None = None, overrides: Sequence[tuple[str, Any]] = ()) -> Config:

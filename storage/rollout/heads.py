@@ -41,14 +41,7 @@ _TEXT = re.compile(rb'"text":"(?!")')
 _COUNT = re.compile(rb'"info":(?:null|(\{"))')
 _NAMES_TURN = b'"turn_id":'
 
-LOOKED_AT = SHOWN_EVENTS | records.encoded(
-    [
-        records.TOKEN_COUNT,
-        records.THREAD_NAME_UPDATED,
-        records.THREAD_ROLLED_BACK,
-        records.THREAD_SETTINGS_APPLIED,
-    ]
-)
+LOOKED_AT = SHOWN_EVENTS | records.encoded(records.BESIDE_TURNS)
 """The events that matter for turns. Others do not, such as output deltas and starts of commands."""
 _USER_MESSAGE = records.USER_MESSAGE.encode()
 _SAID: Json = {"type": records.USER_MESSAGE}

@@ -252,8 +252,11 @@ class Skim:
                 event = light_event(found) if self._light else None
                 if event is None:
                     event = self._parsed(found)
-                if event:
-                    self._event(event, found, shown.numbered)
+                kind = event.get("type")
+                if isinstance(kind, str) and kind in records.BESIDE_TURNS:
+                    self._beside_turns(event, found)
+                elif event:
+                    self._turn_event(event, found, shown.numbered)
             elif found.type == _CONTEXT:
                 self._fold.in_context((found.offset, found.end))
             elif found.type == _COMPACTED:
@@ -275,9 +278,9 @@ class Skim:
         line = salvage(found.raw)
         return {} if line is None else line.payload
 
-    def _event(self, event: Json, found: Found, numbered: int) -> None:
-        fold, shown = self._fold, self._fold.shown
-        match event.get("type"):
+    def _beside_turns(self, event: Json, found: Found) -> None:
+        fold = self._fold
+        match event["type"]:
             case records.TOKEN_COUNT:
                 if event.get("info"):
                     fold.spent((found.offset, found.end))
@@ -285,20 +288,22 @@ class Skim:
                 fold.named(event)
             case records.THREAD_SETTINGS_APPLIED:
                 fold.applied((found.offset, found.end))
-            case records.THREAD_ROLLED_BACK:
+            case _:
                 if fold.roll_back(event):
                     self._close(found.offset)
-            case _:
-                shown.feed(event, found.place, context=fold.context)
-                if shown.opened is not None:
-                    self._close(found.offset)
-                    shown.opened.where = _Where(found.offset, found.place, numbered)
-                    self._owner = shown.opened
-                elif (turn := shown.touched) is not None and turn is not self._owner:
-                    took = shown.numbered - numbered
-                    put = event.get("type") not in _ENDS
-                    stray = Stray(-1, Span(found.offset, found.end), found.place, numbered, took, put)
-                    self._strays.append((turn, stray))
+
+    def _turn_event(self, event: Json, found: Found, numbered: int) -> None:
+        shown = self._fold.shown
+        shown.feed(event, found.place, context=self._fold.context)
+        if shown.opened is not None:
+            self._close(found.offset)
+            shown.opened.where = _Where(found.offset, found.place, numbered)
+            self._owner = shown.opened
+        elif (turn := shown.touched) is not None and turn is not self._owner:
+            took = shown.numbered - numbered
+            put = event.get("type") not in _ENDS
+            stray = Stray(-1, Span(found.offset, found.end), found.place, numbered, took, put)
+            self._strays.append((turn, stray))
 
     def _close(self, offset: int) -> None:
         owner, self._owner = self._owner, None
@@ -400,8 +405,8 @@ class Skim:
         shown.numbered = state["numbered"]
         if state["reasoning"] and self._owner is not None:
             shown.continue_reasoning(self._owner)
-        nobody = ShownTurn("", True, 0, None)
-        self._strays = [(shown.turns[s.turn] if s.turn >= 0 else nobody, s) for s in known.strays]
+        removed = ShownTurn("", True, 0, None)
+        self._strays = [(shown.turns[s.turn] if s.turn >= 0 else removed, s) for s in known.strays]
         if known.compaction is not None:
             of = known.compaction
             lost = [ShownTurn(id, True, 0, None) for id, _ in of.gone]

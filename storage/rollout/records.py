@@ -61,6 +61,8 @@ COLLAB_RESUME_END: Final = "collab_resume_end"
 
 TURN_STARTS: Final = frozenset({TASK_STARTED, TURN_STARTED})
 TURN_ENDS: Final = frozenset({TASK_COMPLETE, TURN_COMPLETE, TURN_ABORTED})
+BESIDE_TURNS: Final = frozenset({TOKEN_COUNT, THREAD_NAME_UPDATED, THREAD_SETTINGS_APPLIED, THREAD_ROLLED_BACK})
+"""The events that change a thread's state, and add nothing to a turn."""
 
 AGENT_CALL_ENDS: Final[Mapping[str, str]] = {
     "spawnAgent": COLLAB_AGENT_SPAWN_END,

@@ -163,7 +163,7 @@ def _gap(connection: sqlite3.Connection, section_id: str, before: str) -> int:
         if position not in (row[0], previous or 0):
             return position
         _renumber(connection, section_id)
-    raise AssertionError("neighbours are a step apart after numbering anew")
+    raise AssertionError("renumbering leaves a gap between neighbours")
 
 
 def _renumber(connection: sqlite3.Connection, section_id: str) -> None:

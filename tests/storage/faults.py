@@ -1,7 +1,7 @@
-"""Making the n-th system call fail that concerns a folder: what a full disk, a broken one or a crowded table does to storage.
+"""Make the n-th system call on a folder fail, as with a full disk, a broken disk, or no free descriptors.
 
-The functions of `os` are replaced, which is how everything in `storage` reaches the disk but for SQLite. A clean run counts
-the calls; then each of them fails once, in a run of its own.
+The functions of `os` are replaced; all of `storage` except SQLite uses them. A clean run counts the calls; then each
+call fails once, in a run of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SYNCS = ("fsync", "fdatasync")
 
 
 class Faults:
-    """Counts the calls that concern `folder`; the one with number `at` fails with `fault`."""
+    """Counts the calls on `folder`; call number `at` fails with `fault`."""
 
     def __init__(self, folder: Path, at: int = -1, fault: int | str = errno.EIO) -> None:
         self.folder, self.at, self.fault = os.path.realpath(folder), at, fault
@@ -35,7 +35,7 @@ class Faults:
 
     @property
     def failed(self) -> str | None:
-        """The call that failed, if it came to that."""
+        """The failed call, if there was one."""
         return self.calls[self.at] if 0 <= self.at < len(self.calls) else None
 
     @contextlib.contextmanager
@@ -56,11 +56,11 @@ class Faults:
                 return real(*args, **named)
             self.calls.append(name)
             if len(self.calls) - 1 != self.at:
-                return None if name in SYNCS else real(*args, **named)  # it is the same disk, only slower
+                return None if name in SYNCS else real(*args, **named)  # the disk is the same, only slower
             if self.fault == SHORT:
                 return real(args[0], args[1][: (len(args[1]) + 1) // 2])
             if name == "close":
-                real(*args, **named)  # a descriptor is gone even if closing it fails
+                real(*args, **named)  # a descriptor is closed even if closing fails
             raise OSError(self.fault, os.strerror(int(self.fault)))
 
         return call
@@ -73,7 +73,7 @@ class Faults:
 
 
 def descriptor_path(fd: int) -> str:
-    """What a descriptor is open on; "" where that cannot be told."""
+    """The path of a descriptor; "" if it cannot be found out."""
     try:
         return os.readlink(f"/proc/self/fd/{fd}")
     except OSError:

@@ -30,7 +30,7 @@ def names(home: Home, cwd: Path, **options: Any) -> list[str]:
     return [str(Path(source).relative_to(base)) for source in read_instructions(home, cwd, **options).sources]
 
 
-def test_nothing(home: Home, tmp_path: Path) -> None:
+def test_without_files(home: Home, tmp_path: Path) -> None:
     found = read_instructions(home, tmp_path)
     assert (found.text, found.sources) == (None, ())
 
@@ -50,7 +50,7 @@ def test_an_override_replaces_its_neighbour(home: Home, repo: Path) -> None:
     assert read_instructions(home, repo / "sub").text == "root text\n\n\ninstead\n"
 
 
-def test_a_blank_override_silences_a_folder_but_not_the_home(home: Home, repo: Path) -> None:
+def test_a_blank_override_empties_a_folder_but_not_the_home(home: Home, repo: Path) -> None:
     (home.path / "AGENTS.md").write_text("home text")
     (home.path / "AGENTS.override.md").write_text(" \n")
     (repo / "sub/AGENTS.override.md").write_text(" ")
@@ -86,7 +86,7 @@ def test_a_missing_folder_still_belongs_to_its_project(home: Home, repo: Path) -
     assert names(home, repo / "not yet") == ["repo/AGENTS.md"]
 
 
-def test_odd_files(home: Home, repo: Path) -> None:
+def test_unreadable_files(home: Home, repo: Path) -> None:
     (repo / "AGENTS.md").write_bytes(b"caf\xe9")
     (repo / "sub/AGENTS.md").unlink()
     (repo / "sub/AGENTS.md").mkdir()
@@ -97,7 +97,7 @@ def test_odd_files(home: Home, repo: Path) -> None:
 
 @pytest.mark.parametrize("name", ["auth.json", "config.toml", "secrets/local.age"])
 @pytest.mark.parametrize("relative", [False, True])
-def test_a_link_to_the_homes_secrets_says_nothing(home: Home, repo: Path, name: str, relative: bool) -> None:
+def test_a_link_to_the_homes_secrets_is_not_read(home: Home, repo: Path, name: str, relative: bool) -> None:
     (home.path / "secrets").mkdir()
     (home.path / name).write_text("SECRET")
     (repo / "sub/AGENTS.md").unlink()

@@ -1,4 +1,4 @@
-"""Every reader of a file that others fill, before a pipe, a device and a file of 600 MB: refused, or done without, at once."""
+"""All readers of files from outside, with a pipe, a device and a file of 600 MB: refused or skipped, at once."""
 
 import os
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def test_hooks_are_named_in_a_warning(home: Home, repo: Path, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "large"])
-def test_instructions_are_cut_or_left_out(home: Home, repo: Path, kind: str) -> None:
+def test_instructions_are_cut_or_skipped(home: Home, repo: Path, kind: str) -> None:
     for folder in (home.path, repo):
         spoil(folder / "AGENTS.md", kind)
     found = read_instructions(home, repo)
@@ -108,7 +108,7 @@ def test_instructions_are_cut_or_left_out(home: Home, repo: Path, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "large"])
-def test_a_kept_list_of_models_is_asked_for_again(home: Home, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_an_unreadable_list_of_models_is_fetched_again(home: Home, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr("spindle.storage.model_lists._path", lambda home, provider: home.path / "list.json")
     spoil(home.path / "list.json", kind)
     assert read_list(home, "provider", "1") is None

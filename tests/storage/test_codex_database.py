@@ -1,4 +1,4 @@
-"""What Codex's own database is told: the thread's row, the columns there are, and nothing where there is nothing."""
+"""Updates of Codex's own database: the thread's row, existing columns, and nothing without a database."""
 
 import sqlite3
 from contextlib import closing
@@ -27,7 +27,7 @@ def rows(home, version):
         return dict(database.execute("SELECT id, name FROM threads"))
 
 
-def test_the_newest_database_is_told_of_the_one_thread(home):
+def test_only_the_threads_row_in_the_newest_database_is_updated(home):
     make(home, 5)
     make(home, 12)
     tell_codex(home, ID, {"name": "mine"})
@@ -35,19 +35,19 @@ def test_the_newest_database_is_told_of_the_one_thread(home):
     assert rows(home, 5) == {ID: None, "other": None}
 
 
-def test_columns_that_are_not_there_are_not_told(home):
+def test_missing_columns_are_ignored(home):
     make(home, 5)
     tell_codex(home, ID, {"name": "mine", "git_branch": "main"})
     assert rows(home, 5)[ID] == "mine"
 
 
-def test_a_home_that_codex_has_never_seen_stays_as_it_is(home):
+def test_a_home_without_a_database_is_unchanged(home):
     tell_codex(home, ID, {"name": "mine"})
     assert list(home.path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
-def test_a_database_that_cannot_be_used_is_no_matter(home, content, caplog):
+def test_an_unusable_database_is_ignored(home, content, caplog):
     path = home.path / "state_5.sqlite"
     path.write_bytes(content)
     tell_codex(home, ID, {"name": "mine"})
@@ -55,7 +55,7 @@ def test_a_database_that_cannot_be_used_is_no_matter(home, content, caplog):
     assert ("could not be updated" in caplog.text) == bool(content)
 
 
-def test_a_database_that_somebody_is_writing_is_waited_for_no_longer_than_a_moment(home, caplog, monkeypatch):
+def test_the_wait_for_a_locked_database_is_short(home, caplog, monkeypatch):
     monkeypatch.setattr("spindle.storage.threads.codex_database._PATIENCE", 0.0)
     make(home, 5)
     with closing(sqlite3.connect(home.path / "state_5.sqlite", isolation_level=None)) as other:

@@ -1,4 +1,4 @@
-"""What a trusted project may run or change: only what the user has approved, as it was approved."""
+"""Settings of a trusted project that run or loosen something: they count only if approved and unchanged."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def noted(config: Config) -> list[str]:
     return [f"{note.where}: {note.text}" for note in config.notes]
 
 
-def test_what_steers_the_model_counts_unseen(project: Project) -> None:
+def test_settings_that_steer_the_model_need_no_approval(project: Project) -> None:
     config = project.load('model = "theirs"\ndeveloper_instructions = "Be brief."\nmodel_verbosity = "low"\n')
     assert (config.model, config.developer_instructions, config.model_verbosity) == ("theirs", "Be brief.", "low")
     assert config.notes == []
 
 
-def test_a_note_names_the_line_of_now(project: Project) -> None:
+def test_a_note_names_the_current_line(project: Project) -> None:
     loader = project.loader
     for start in ("", "# a line more\n"):
         project.config_file.write_text(f'{start}sandbox_mode = "read-only"\n')
@@ -111,7 +111,7 @@ GATED: dict[str, tuple[str, Callable[[Config], object], object]] = {
 
 
 @pytest.mark.parametrize("name", GATED)
-def test_what_runs_or_loosens_something_counts_once_it_is_approved(project: Project, name: str) -> None:
+def test_settings_that_run_or_loosen_something_need_an_approval(project: Project, name: str) -> None:
     text, value, said = GATED[name]
     (project.codex / "r.toml").write_text("")
     before = project.load("")
@@ -124,7 +124,7 @@ def test_what_runs_or_loosens_something_counts_once_it_is_approved(project: Proj
     assert (value(config), config.notes) == (said, [])
 
 
-def test_what_has_changed_is_left_out_and_the_rest_counts(project: Project) -> None:
+def test_a_changed_setting_is_ignored_and_the_others_count(project: Project) -> None:
     project.load(SERVER + '[mcp_servers.t]\ncommand = "t"\n')
     project.approve()
     assert list(project.load().mcp_servers()) == ["s", "t"]
@@ -136,7 +136,7 @@ def test_what_has_changed_is_left_out_and_the_rest_counts(project: Project) -> N
     assert list(project.load().mcp_servers()) == ["s", "t"]
 
 
-def test_what_is_no_longer_approved_is_forgotten(project: Project) -> None:
+def test_revoked_approvals_are_removed(project: Project) -> None:
     project.load('sandbox_mode = "workspace-write"\n')
     project.approve()
     project.load("")
@@ -164,7 +164,7 @@ def test_the_page_says_which_keys_count() -> None:
     assert [frozenset(re.findall("`([a-z_]+)`", row.split("|")[1])) for row in rows] == [STEERING, NEVER]
 
 
-def test_a_project_says_nothing_of_who_answers_and_who_is_notified(project: Project) -> None:
+def test_a_project_cannot_set_providers_and_notifications(project: Project) -> None:
     values = {
         "model_providers": "{evil = {base_url = 'http://evil/v1'}}",
         "profiles": "{p = {model = 'evil'}}",
@@ -182,7 +182,7 @@ def test_a_project_says_nothing_of_who_answers_and_who_is_notified(project: Proj
 
 
 @pytest.mark.parametrize("change", ["the command", "the file", "the timeout"])
-def test_a_hook_runs_as_it_was_approved(project: Project, change: str) -> None:
+def test_a_hook_runs_only_as_approved(project: Project, change: str) -> None:
     hooks = project.hooks()
     assert (hooks.handlers, [hook.trust for hook in hooks.listed]) == ([], ["untrusted"])
     [note] = hooks.notes
@@ -205,7 +205,7 @@ def test_a_hook_runs_as_it_was_approved(project: Project, change: str) -> None:
     assert len(project.hooks().handlers) == 1
 
 
-def test_a_hook_may_name_a_file_of_the_folder_that_it_is_approved_in(project: Project) -> None:
+def test_a_hook_may_name_a_file_of_its_working_directory(project: Project) -> None:
     sub = project.path / "sub"
     sub.mkdir()
     (sub / "serve.sh").write_text("in sub")
@@ -227,7 +227,7 @@ def test_a_hook_in_a_table_is_approved_too(project: Project) -> None:
     assert [hook.command for hook in project.hooks().handlers] == ["evil"]
 
 
-def test_files_of_a_hook_that_codex_approved_are_those_that_a_server_found_first(project: Project) -> None:
+def test_files_of_a_hook_approved_by_codex_are_those_first_found(project: Project) -> None:
     [hook] = project.hooks().listed
     set_values(project.home.config_file, {("hooks", "state", hook.key, "trusted_hash"): hook.hash})
     server = project.loader
@@ -246,7 +246,7 @@ def test_files_of_a_hook_that_codex_approved_are_those_that_a_server_found_first
     assert len(found().handlers) == 1
 
 
-def test_codex_may_approve_what_has_changed_since(project: Project) -> None:
+def test_codex_may_approve_a_changed_hook(project: Project) -> None:
     project.approve()
     project.hooks_file.write_text(json.dumps(HOOK).replace("check.sh", "check.sh again"))
     [hook] = project.hooks().listed
@@ -260,7 +260,7 @@ def test_a_project_cannot_approve_itself(project: Project) -> None:
 
 
 @pytest.mark.parametrize("source", ["user", "project"])
-def test_a_single_hook_can_be_switched_off(project: Project, source: str) -> None:
+def test_a_single_hook_can_be_disabled(project: Project, source: str) -> None:
     (project.home.path / "hooks.json").write_text(json.dumps(HOOK))
     project.approve()
     [off] = [hook for hook in project.hooks().handlers if hook.source == source]
@@ -275,7 +275,7 @@ def test_a_single_hook_can_be_switched_off(project: Project, source: str) -> Non
     assert (hooks.warnings, hooks.notes) == ((), ())  # a table of states is no second file of hooks
 
 
-def test_a_hook_of_which_something_unreadable_is_said_does_not_run(project: Project) -> None:
+def test_a_hook_with_an_unreadable_state_does_not_run(project: Project) -> None:
     (project.home.path / "hooks.json").write_text(json.dumps(HOOK))
     [hook] = project.hooks().handlers
     set_values(project.home.config_file, {("hooks", "state", hook.key, "enabled"): "no"})
@@ -337,7 +337,7 @@ def test_hashes_are_those_of_codex(project: Project, event: str, matcher: str, m
 ROLE = '[agents.r]\ndescription = "d"\nconfig_file = "r.toml"\n'
 
 
-def test_the_file_of_a_role_counts_as_it_was_approved(project: Project) -> None:
+def test_the_file_of_a_role_counts_only_as_approved(project: Project) -> None:
     role = project.codex / "r.toml"
     role.write_text('sandbox_mode = "workspace-write"\n')
     project.load(ROLE)
@@ -351,7 +351,7 @@ def test_the_file_of_a_role_counts_as_it_was_approved(project: Project) -> None:
 
 
 @pytest.mark.parametrize("key", ["model_provider", "notify", "mcp_servers", "agents"])
-def test_the_file_of_a_projects_role_brings_no_programs_and_no_provider(project: Project, key: str) -> None:
+def test_the_file_of_a_projects_role_adds_no_programs_and_no_provider(project: Project, key: str) -> None:
     (project.codex / "r.toml").write_text(f"{key} = {{}}\n")
     project.load(ROLE)
     project.approve()
@@ -359,7 +359,7 @@ def test_the_file_of_a_projects_role_brings_no_programs_and_no_provider(project:
         project.loader.overlay(project.load(), "r.toml")
 
 
-def test_the_file_of_a_projects_role_lies_in_it(project: Project) -> None:
+def test_the_file_of_a_projects_role_must_be_in_the_project(project: Project) -> None:
     outside = project.home.path / "r.toml"
     outside.write_text("")
     project.load(ROLE.replace("r.toml", str(outside)))
@@ -368,7 +368,7 @@ def test_the_file_of_a_projects_role_lies_in_it(project: Project) -> None:
         project.loader.overlay(project.load(), str(outside))
 
 
-def test_a_link_to_the_home_is_no_projects_folder(project: Project) -> None:
+def test_a_link_to_the_home_is_not_a_projects_folder(project: Project) -> None:
     for file in project.codex.iterdir():
         file.unlink()
     project.codex.rmdir()
@@ -376,7 +376,7 @@ def test_a_link_to_the_home_is_no_projects_folder(project: Project) -> None:
     assert [layer.source["type"] for layer in project.load().layers] == ["user", "system"]
 
 
-def test_what_a_linked_folder_holds_is_approved_under_the_projects_name(project: Project, tmp_path: Path) -> None:
+def test_settings_of_a_linked_folder_are_approved_by_the_projects_path(project: Project, tmp_path: Path) -> None:
     os.rename(project.codex, tmp_path / "elsewhere")
     project.codex.symlink_to(tmp_path / "elsewhere")
     project.load('sandbox_mode = "workspace-write"\n')
@@ -390,7 +390,7 @@ def test_what_a_linked_folder_holds_is_approved_under_the_projects_name(project:
     assert project.load().sandbox_mode is None
 
 
-def test_broken_approvals_approve_nothing_and_are_replaced(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_approvals_are_ignored_and_replaced(project: Project, caplog: pytest.LogCaptureFixture) -> None:
     project.load('sandbox_mode = "workspace-write"\n')
     project.approve()
     file = Approvals(project.home).path
@@ -401,7 +401,7 @@ def test_broken_approvals_approve_nothing_and_are_replaced(project: Project, cap
     assert project.load().sandbox_mode == "workspace-write"
 
 
-def test_approvals_of_other_projects_stay(project: Project, tmp_path: Path) -> None:
+def test_approvals_of_other_projects_are_kept(project: Project, tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
     second = Project(tmp_path / "second")
     second.home = project.home

@@ -1,4 +1,4 @@
-"""Which variables the configuration takes credentials from."""
+"""The variables from which the configuration takes credentials."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ def layer(disabled_reason: str | None = None, **tables: Any) -> Layer:
     return Layer({"type": "user"}, tables, disabled_reason)
 
 
-def test_every_layer_that_counts_names_its_own() -> None:
-    """A trusted project that gives a provider another variable does not lay the first one open."""
+def test_each_enabled_layer_names_its_variables() -> None:
+    """A trusted project cannot reveal a provider's variable by giving it another one."""
     layers = [
         layer(model_providers={"one": {"env_key": "OTHER"}}),
         layer("untrusted", model_providers={"two": {"env_key": "TERM"}}),
@@ -23,6 +23,6 @@ def test_every_layer_that_counts_names_its_own() -> None:
     assert key_variables(merge_layers(layers), layers) == {"OTHER", "KEY", "HEADER", "TOKEN", "MCP"}
 
 
-def test_what_is_no_name_names_nothing() -> None:
+def test_invalid_names_are_ignored() -> None:
     raw = {"model_providers": {"a": 1, "b": {"env_key": 2, "env_http_headers": []}}, "mcp_servers": []}
     assert key_variables(raw, []) == frozenset()

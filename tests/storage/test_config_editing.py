@@ -1,4 +1,4 @@
-"""Changing config.toml: comments and order stay, the file is replaced whole or not at all."""
+"""Editing config.toml: comments and order are kept, the file is replaced atomically."""
 
 import os
 import tomllib
@@ -15,19 +15,19 @@ def set_model(document):
     document["model"] = "new"
 
 
-def test_what_the_user_wrote_stays(tmp_path):
+def test_the_users_text_is_kept(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text('# mine\nmodel = "old" # why\n\n[features]\nx = true\n')
     edit(path, set_model)
     assert path.read_text() == '# mine\nmodel = "new" # why\n\n[features]\nx = true\n'
 
 
-def test_a_file_that_does_not_exist_is_begun(tmp_path):
+def test_a_missing_file_is_created(tmp_path):
     edit(tmp_path / "deep" / "config.toml", set_model)
     assert (tmp_path / "deep" / "config.toml").read_text() == 'model = "new"\n'
 
 
-def test_a_file_that_is_no_toml_is_left_alone(tmp_path):
+def test_a_file_that_is_not_toml_is_not_changed(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text("model = \n")
     with pytest.raises(ConfigError):
@@ -35,7 +35,7 @@ def test_a_file_that_is_no_toml_is_left_alone(tmp_path):
     assert path.read_text() == "model = \n"
 
 
-def test_a_change_that_fails_leaves_the_file_and_nothing_beside_it(tmp_path, monkeypatch):
+def test_a_failed_change_leaves_the_file_and_no_other_file(tmp_path, monkeypatch):
     path = tmp_path / "config.toml"
     path.write_text('model = "old"\n')
 
@@ -49,7 +49,7 @@ def test_a_change_that_fails_leaves_the_file_and_nothing_beside_it(tmp_path, mon
     assert {entry.name for entry in tmp_path.iterdir()} == {"config.toml", "config.toml.lock"}
 
 
-def test_a_link_stays_a_link_and_the_mode_stays(tmp_path):
+def test_a_link_stays_a_link_and_the_mode_is_kept(tmp_path):
     real, link = tmp_path / "real.toml", tmp_path / "config.toml"
     real.write_text("")
     real.chmod(0o640)
@@ -60,7 +60,7 @@ def test_a_link_stays_a_link_and_the_mode_stays(tmp_path):
     assert real.stat().st_mode & 0o777 == 0o640
 
 
-def test_skills_are_switched_off_with_an_entry_and_on_without_one(tmp_path):
+def test_skills_are_disabled_with_an_entry_and_enabled_without_one(tmp_path):
     home = Home(tmp_path)
     home.config_file.write_text("# mine\n")
     switch(home, "path", "/a/SKILL.md", False)
@@ -100,7 +100,7 @@ def test_a_value_is_set_however_the_file_is_written(tmp_path, text):
 
 
 @pytest.mark.parametrize(("text", "reason"), [("hooks = 1\n", r"`hooks\.state\."), ("[broken", "Unexpected end of file")])
-def test_a_file_in_which_a_value_cannot_be_is_left_alone(tmp_path, text, reason):
+def test_a_file_that_cannot_have_the_value_is_not_changed(tmp_path, text, reason):
     path = tmp_path / "config.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=reason):
@@ -108,7 +108,7 @@ def test_a_file_in_which_a_value_cannot_be_is_left_alone(tmp_path, text, reason)
     assert path.read_text() == text
 
 
-def test_where_a_value_cannot_be_set_it_is_said_what_to_write(tmp_path, monkeypatch):
+def test_if_a_value_cannot_be_set_the_error_says_what_to_write(tmp_path, monkeypatch):
     path = tmp_path / "config.toml"
     path.write_text("hooks = { Stop = [] }\n")  # a table at the end would declare it twice
     monkeypatch.setattr("spindle.storage.config.editing._in_place", lambda *_: "hooks = { }")

@@ -1,4 +1,4 @@
-"""`hooks.json` and `[hooks]`: which hooks there are, in which order, and what is said of those that cannot run."""
+"""`hooks.json` and `[hooks]`: the hooks, their order, and the warnings about those that cannot run."""
 
 import json
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_a_file_is_read_event_by_event_in_a_fixed_order(home: Home) -> None:
     assert {(hook.source, hook.path) for hook in hooks.handlers} == {("user", f"{home.path}/hooks.json")}
 
 
-def test_tables_say_the_same_and_both_count(home: Home) -> None:
+def test_tables_have_the_same_form_and_both_count(home: Home) -> None:
     home.config_file.write_text(TABLES)
     [hook] = load(home).handlers
     assert (hook.command, hook.timeout, hook.status_message) == ("from a table", 5, "Checking")
@@ -111,7 +111,7 @@ def test_a_project_that_is_not_trusted_has_none(home: Home, project: Path) -> No
 
 
 @pytest.mark.parametrize("feature", ["codex_hooks", "hooks"])
-def test_they_can_be_switched_off(home: Home, feature: str) -> None:
+def test_hooks_can_be_disabled(home: Home, feature: str) -> None:
     put(home.path, Stop=[command("x")])
     assert load(home, None, f"features.{feature}=false") == HookConfig()
     assert load(home, None, f"features.{feature}=true").handlers
@@ -130,7 +130,7 @@ def test_they_can_be_switched_off(home: Home, feature: str) -> None:
         ({"matcher": "[", **command("x")}, 'invalid matcher "[" in {}: unterminated character set at position 0'),
     ],
 )
-def test_those_that_cannot_run_are_told_of_and_the_others_run(home: Home, group: Any, warning: str) -> None:
+def test_hooks_that_cannot_run_give_warnings_and_the_others_run(home: Home, group: Any, warning: str) -> None:
     put(home.path, PreToolUse=[group, command("runs")])
     hooks = load(home)
     assert commands(hooks) == [("preToolUse", "runs")]
@@ -157,7 +157,7 @@ def test_a_file_with_a_fault_has_no_hooks(home: Home, text: str, reason: str) ->
     assert reason in warning
 
 
-def test_faults_in_tables_do_not_stop_what_else_is_configured(home: Home) -> None:
+def test_faults_in_tables_do_not_affect_other_settings(home: Home) -> None:
     home.config_file.write_text('[hooks]\nStop = "x"\n')
     put(home.path, Stop=[command("runs")])
     hooks = load(home)
@@ -166,7 +166,7 @@ def test_faults_in_tables_do_not_stop_what_else_is_configured(home: Home) -> Non
 
 
 @pytest.mark.parametrize("text", ["{}", '{"hooks": {}, "more": 1}', '{"hooks": {"Later": [1]}}'])
-def test_what_other_versions_say_besides_is_passed_over(home: Home, text: str) -> None:
+def test_members_of_other_versions_are_ignored(home: Home, text: str) -> None:
     (home.path / "hooks.json").write_text(text)
     assert load(home) == HookConfig()
 
@@ -203,14 +203,14 @@ def test_matchers(matcher: str | None, names: tuple[str, ...], matches: bool) ->
     assert hook.matches(*names) is matches
 
 
-def test_events_that_are_about_nothing_in_particular_have_no_matcher(home: Home) -> None:
+def test_some_events_have_no_matcher(home: Home) -> None:
     put(home.path, Stop=[{"matcher": "[", **command("x")}], UserPromptSubmit=[{"matcher": "y", **command("x")}])
     hooks = load(home)
     assert [hook.matcher for hook in hooks.handlers] == [None, None]
     assert not hooks.warnings
 
 
-def test_the_program_that_is_told_of_turns(home: Home) -> None:
+def test_the_notify_program(home: Home) -> None:
     home.config_file.write_text('notify = ["program", "--loud"]\n')
     loader = ConfigLoader(home, system_file=home.path / "none")
     assert notify_program(loader.load()) == ("program", "--loud")

@@ -1,4 +1,4 @@
-"""Every key of the reference is served, refused or harmless, as the documentation says; no other is passed over."""
+"""Each key of the reference is served, refused or harmless, as documented; no other key is ignored silently."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from spindle.storage.home import Home
 
 HERE = Path(__file__).parent
 REFERENCE = (HERE / "config_keys.txt").read_text(encoding="utf-8").split()
-"""What Codex 0.124 to 0.171 have in their configuration: in tables that are not a client's own, each key; `*` is any name."""
+"""The keys of Codex 0.124 to 0.171: each key of tables that do not concern clients only; `*` is any name."""
 ROOT = HERE.parents[1]
 LISTS = ("storage/config/known.py", "storage/config/keys.py")
 
@@ -30,7 +30,7 @@ def test_every_key_of_the_reference_has_a_standing():
     assert [key for key in REFERENCE if key not in KEYS] == []
 
 
-def test_what_is_said_to_be_served_is_read_by_code():
+def test_served_keys_are_read_by_code():
     code = "\n".join(
         path.read_text(encoding="utf-8")
         for folder in ("actors", "storage", "rpc")
@@ -42,7 +42,7 @@ def test_what_is_said_to_be_served_is_read_by_code():
     assert [key for key in served if key.rpartition(".")[2] not in words] == []
 
 
-def test_the_documentation_says_the_same():
+def test_the_documentation_has_the_same_table():
     page = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
     listed: dict[str, Standing] = {}
     for standing in Standing:
@@ -72,7 +72,7 @@ def test_a_key_that_is_unknown_or_not_supported_is_noted_with_its_place(tmp_path
     config.check()
 
 
-def test_overrides_are_looked_at_as_files_are(tmp_path: Path):
+def test_overrides_are_checked_as_files_are(tmp_path: Path):
     config = load(tmp_path, "", ("no_such", 1), ("tools.bogus", 2), ("features.shell_tool", False))
     assert texts(config) == [
         "overrides`no_such` is not a known setting and is ignored. Check its spelling.",
@@ -80,12 +80,12 @@ def test_overrides_are_looked_at_as_files_are(tmp_path: Path):
     ]
 
 
-def test_many_unknown_keys_are_not_told_one_by_one(tmp_path: Path):
+def test_many_unknown_keys_give_one_note(tmp_path: Path):
     notes = load(tmp_path, "".join(f"k{i} = 1\n" for i in range(1000))).notes
     assert (len(notes), notes[-1].text) == (21, "There are more settings that are ignored.")
 
 
-def test_a_file_is_looked_at_again_when_it_changes(tmp_path: Path):
+def test_a_changed_file_is_checked_again(tmp_path: Path):
     (tmp_path / "config.toml").write_text("no_such = 1\n")
     loader = ConfigLoader(Home(tmp_path), system_file=tmp_path / "none")
     first = loader.load().notes
@@ -94,7 +94,7 @@ def test_a_file_is_looked_at_again_when_it_changes(tmp_path: Path):
     assert [note.place for note in loader.load().notes] == [(2, 1)]
 
 
-def test_a_home_as_it_is_found_in_the_world_has_nothing_to_be_told(tmp_path: Path):
+def test_a_usual_home_has_no_notes(tmp_path: Path):
     config = load(
         tmp_path,
         """
@@ -161,7 +161,7 @@ network_access = true
         ("profile = 'p'\n[profiles.p.features]\ncredential_masking = true", 3),
     ],
 )
-def test_a_restriction_that_cannot_be_kept_is_refused_with_its_place(tmp_path: Path, text: str, line: int):
+def test_an_unsupported_restriction_is_refused_with_its_place(tmp_path: Path, text: str, line: int):
     config = load(tmp_path, text)
     with pytest.raises(ConfigError, match="is not supported, so what it asks for cannot be kept to") as caught:
         config.check()
@@ -178,7 +178,7 @@ def test_a_restriction_that_cannot_be_kept_is_refused_with_its_place(tmp_path: P
         "[model_providers.p]\nname = 'P'\nbase_uri = 'http://127.0.0.1:1'",
     ],
 )
-def test_what_is_not_in_use_refuses_nothing(tmp_path: Path, text: str):
+def test_unused_tables_refuse_nothing(tmp_path: Path, text: str):
     config = load(tmp_path, text)
     config.check()
     config.check_provider("openai")
@@ -187,7 +187,7 @@ def test_what_is_not_in_use_refuses_nothing(tmp_path: Path, text: str):
 @pytest.mark.parametrize(
     "key", ["network.domains = { 'example.com' = 'allow' }", "extends = ':workspace'", "other = 1"]
 )
-def test_a_permission_profile_that_cannot_be_kept_to_is_refused_where_it_is_used(tmp_path: Path, key: str):
+def test_an_unsupported_permission_profile_is_refused_where_it_is_used(tmp_path: Path, key: str):
     profiles = f"[permissions.p]\nnetwork.enabled = true\n{key}\n"
     chosen = load(tmp_path, f"default_permissions = 'p'\n{profiles}")
     with pytest.raises(ConfigError, match=r"config.toml:4:1: `permissions.p"):
@@ -209,28 +209,28 @@ def test_a_permission_profile_that_cannot_be_kept_to_is_refused_where_it_is_used
         ("", "`p` has no `base_url`"),
     ],
 )
-def test_a_provider_that_cannot_be_asked_as_it_is_configured_is_refused(tmp_path: Path, table: str, fault: str):
+def test_a_provider_with_unsupported_settings_is_refused(tmp_path: Path, table: str, fault: str):
     config = load(tmp_path, f"[model_providers.p]\nname = 'P'\n{table}\n")
     config.check()
     with pytest.raises(ConfigError, match=fault):
         config.check_provider("p")
 
 
-def test_an_api_key_is_not_used_where_another_login_is_demanded(tmp_path: Path):
+def test_an_api_key_is_not_used_if_another_login_is_required(tmp_path: Path):
     config = load(tmp_path, "forced_login_method = 'chatgpt'\n[model_providers.p]\nname = 'P'\nbase_url = 'http://x'")
     config.check_provider("p")
     with pytest.raises(ConfigError, match="forced_login_method"):
         config.check_provider("openai")
 
 
-def test_the_user_is_asked_and_told_of_it(tmp_path: Path):
+def test_the_user_is_the_reviewer_and_gets_a_note(tmp_path: Path):
     config = load(tmp_path, 'approvals_reviewer = "auto_review"')
     assert config.approvals_reviewer == "user"
     assert texts(config) == [':1`approvals_reviewer = "auto_review"` is not supported: the user is asked.']
     assert load(tmp_path, 'approvals_reviewer = "user"').notes == []
 
 
-def test_a_table_that_is_strict_refuses_what_it_does_not_know():
+def test_a_strict_table_refuses_unknown_keys():
     for table in STRICT:
         value: object = {"no_such": 1}
         for part in reversed(table.replace("*", "any").split(".")):

@@ -1,4 +1,4 @@
-"""Settings: files, layers, projects, profiles, overrides, and what is wrong with them."""
+"""Settings: files, layers, projects, profiles, overrides, and their errors."""
 
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def test_system_is_weakest_and_overrides_are_strongest(home: Home) -> None:
     assert loads.load().model == "u"
 
 
-def test_a_profile_counts_more_than_the_file_and_less_than_overrides(home: Home) -> None:
+def test_a_profile_is_stronger_than_the_file_and_weaker_than_overrides(home: Home) -> None:
     text = 'profile = "p"\nmodel = "top"\nmodel_verbosity = "low"\n[profiles.p]\nmodel = "profiled"\n'
     config = load(home, text)
     assert (config.model, config.model_verbosity, config.merged["model"]) == ("profiled", "low", "top")
@@ -129,7 +129,7 @@ def test_project_layers_closest_first(home: Home, project: Path) -> None:
     assert load(home, trusting(project)).model == "user"
 
 
-def test_below_the_root_of_a_project_only_what_steers_the_model_counts(home: Home, project: Path) -> None:
+def test_below_a_projects_root_only_settings_that_steer_the_model_count(home: Home, project: Path) -> None:
     (project / ".codex/config.toml").write_text('model = "root"\n')
     (project / "sub/.codex").mkdir()
     (project / "sub/.codex/config.toml").write_text('model = "sub"\nsandbox_mode = "danger-full-access"\n')
@@ -151,7 +151,7 @@ def test_projects_without_trust_are_shown_but_do_not_count(home: Home, project: 
     assert load(home, 'model = "user"\n', cwd=project).layers[0].config == {}
 
 
-def test_trust_in_one_folder_is_not_trust_in_those_around_it(home: Home, project: Path) -> None:
+def test_trusting_a_folder_does_not_trust_its_parents(home: Home, project: Path) -> None:
     (project / ".codex/config.toml").write_text('model = "root"\n')
     assert load(home, trusting(project / "sub"), cwd=project / "sub").model == "user"
     assert load(home, trusting(project.parent), cwd=project).model == "user"
@@ -190,7 +190,7 @@ def test_unknown_provider(home: Home) -> None:
     assert str(failing(home, "", ("model_provider", "nobody"))) == "Model provider `nobody` not found"
 
 
-# What is wrong, and where
+# Errors, and their places
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_unknown_provider(home: Home) -> None:
         ('on_unsubscribe = "x"\n', 1, 18, "unknown variant `x`, expected `finish` or `interrupt`"),
     ],
 )
-def test_unusable_values_are_named_with_their_place(home: Home, text: str, line: int, column: int, reason: str) -> None:
+def test_invalid_values_are_named_with_their_place(home: Home, text: str, line: int, column: int, reason: str) -> None:
     error = failing(home, text)
     assert (error.path, error.line, error.column) == (home.config_file, line, column)
     assert reason in error.reason
@@ -253,7 +253,7 @@ def test_unusable_providers(home: Home, text: str, reason: str) -> None:
     assert reason in error.reason
 
 
-def test_the_defaults_stand_in_for_a_broken_file(home: Home) -> None:
+def test_the_defaults_replace_an_invalid_file(home: Home) -> None:
     assert loader(home, "[broken").defaults().model_provider == "openai"
 
 
@@ -309,13 +309,13 @@ def test_a_file_over_the_settings_lies_beside_the_one_that_names_it(home: Home, 
         ("[t]\nc = inf", "expected a finite number", 2),
     ],
 )
-def test_what_no_message_could_hold_is_refused(home: Home, text: str, reason: str, line: int | None) -> None:
+def test_values_that_no_message_can_contain_are_refused(home: Home, text: str, reason: str, line: int | None) -> None:
     error = failing(home, text)
     assert reason in error.reason
     assert (error.path, error.line) == (home.config_file, line)
 
 
-def test_overrides_that_no_message_could_hold_are_refused(home: Home) -> None:
+def test_overrides_that_no_message_can_contain_are_refused(home: Home) -> None:
     assert "recursion limit" in failing(home, "", (".".join(["a"] * 200), 1)).reason
     for text in ("a=\udcff", "\udcff=1", "a=nan", "a=" + "[" * 200 + "]" * 200, "a=" + "[" * 50_000):
         with pytest.raises(ValueError, match="invalid override"):

@@ -1,4 +1,4 @@
-"""`[mcp_servers.<name>]`: what the keys mean, and how faults are named."""
+"""`[mcp_servers.<name>]`: the meaning of the keys, and the errors."""
 
 from pathlib import Path
 
@@ -97,7 +97,7 @@ startup_timeout_ms = 500
     )
 
 
-def test_which_tools_are_offered_and_how_they_are_approved() -> None:
+def test_offered_tools_and_their_approval() -> None:
     server = McpServerConfig(
         name="a",
         command="x",
@@ -162,6 +162,6 @@ def test_a_fault_without_a_file_names_its_keys(home: Home) -> None:
         load(home, '[mcp_servers.a]\ncommand = "x"\n', "mcp_servers.a.cwd=1")
 
 
-def test_a_server_that_is_no_table(home: Home) -> None:
+def test_a_server_that_is_not_a_table(home: Home) -> None:
     with pytest.raises(ConfigError, match="invalid type: integer `1`, expected a map"):
         load(home, "[mcp_servers]\na = 1\n")

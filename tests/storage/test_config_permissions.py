@@ -1,4 +1,4 @@
-"""The permission profile that config.toml asks for, as the protocol spells it."""
+"""The permission profile of config.toml, in the protocol's form."""
 
 import tomllib
 
@@ -61,12 +61,12 @@ def test_a_profile_in_full():
         ("glob_scan_max_depth = 0", "must be at least 1"),
     ],
 )
-def test_what_is_no_profile_is_refused(files, said):
+def test_an_invalid_profile_is_refused(files, said):
     with pytest.raises(ConfigError, match=said):
         named(tomllib.loads(f"[permissions.mine.filesystem]\n{files}"), "mine")
 
 
-def test_the_words_of_later_versions_mean_the_same():
+def test_the_words_of_later_versions_have_the_same_meaning():
     text = '[permissions.mine.filesystem]\n"/data/*.pem" = "deny"\n[permissions.mine.filesystem.":workspace_roots"]\n'
     found = named(tomllib.loads(text + '"." = "write"\n"a" = "deny"\n'), "mine")
     assert found["fileSystem"]["entries"] == [
@@ -103,7 +103,7 @@ ASKED = f'default_permissions = "mine"\n{PROFILES}'
         ([""], False),
     ],
 )
-def test_the_strongest_layer_that_says_something_decides(texts, decides):
+def test_the_strongest_layer_with_a_value_decides(texts, decides):
     given = layers(*texts)
     assert (chosen(merge_layers(given), given) is not None) == decides
 

@@ -1,4 +1,4 @@
-"""Which files of a project a command names, and whether they are as they were."""
+"""The files of a project that a command names, and whether they have changed."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def project(tmp_path: Path) -> Path:
         ("./sub ./missing \0 ./" + "x" * 5000, []),
     ],
 )
-def test_files_are_found_in_what_a_command_says(project: Path, text: str, files: list[str]) -> None:
+def test_files_are_found_in_the_words_of_a_command(project: Path, text: str, files: list[str]) -> None:
     found = Program([text.format(root=project) if "{root}" in text else text], project).files()
     assert sorted(found) == sorted(os.path.normpath(project / name) for name in files)
 
 
-def test_a_relative_name_is_looked_for_where_the_command_runs_too(project: Path) -> None:
+def test_a_relative_name_is_also_searched_in_the_working_directory(project: Path) -> None:
     program = Program(["./check.sh"], project)
     assert list(program.files(project / "sub")) == [f"{project}/check.sh", f"{project}/sub/check.sh"]
     pinned = Pinned(program, program.files())
@@ -55,8 +55,8 @@ def test_a_relative_name_is_looked_for_where_the_command_runs_too(project: Path)
     assert pinned.changed(project / "sub") == f"{project}/sub/check.sh is not approved"
 
 
-def test_a_word_that_names_no_file_may_come_to_name_one(project: Path) -> None:
-    """Else whoever can write in the project could stop a hook by a file that is called like its program."""
+def test_a_word_may_become_the_name_of_a_file_later(project: Path) -> None:
+    """Otherwise a user who can write in the project could stop a hook with a file named like its program."""
     program = Program(["python3 ./check.sh"], project)
     pinned = Pinned(program, program.files())
     (project / "python3").write_text("")
@@ -64,7 +64,7 @@ def test_a_word_that_names_no_file_may_come_to_name_one(project: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["content", "kind", "gone", "link"])
-def test_what_has_become_of_a_file(project: Path, tmp_path: Path, change: str) -> None:
+def test_changes_of_a_file(project: Path, tmp_path: Path, change: str) -> None:
     program = Program(["./check.sh"], project)
     pinned, file = Pinned(program, program.files()), project / "check.sh"
     file.unlink()
@@ -77,16 +77,16 @@ def test_what_has_become_of_a_file(project: Path, tmp_path: Path, change: str) -
             file.symlink_to(tmp_path / "outside.sh")
         case _:
             pass
-    # what is no file cannot be run either
+    # only a file can be run
     assert pinned.changed() == (f"{file} has changed since it was approved" if change in ("content", "link") else None)
 
 
-def test_the_words_of_a_command_have_a_bound(project: Path) -> None:
+def test_the_words_of_a_command_are_bounded(project: Path) -> None:
     with pytest.raises(OSError, match=f"more than {WORDS} words"):
         Program([" ".join(map(str, range(WORDS + 1)))], project).files()
 
 
-def test_a_file_that_cannot_be_looked_at_is_not_taken_for_none(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_checked_does_not_count_as_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Program(["./check.sh"], project)
     pinned, stat = Pinned(program, program.files()), os.stat
 

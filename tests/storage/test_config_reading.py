@@ -38,7 +38,7 @@ def read(home: Home, *overrides: tuple[str, Any], layers: bool = False) -> dict[
     return answer
 
 
-def test_what_is_not_set_is_null(home: Home) -> None:
+def test_unset_keys_are_null(home: Home) -> None:
     config = read(home)["config"]
     assert (config["model"], config["model_provider"]) == ("m", "mine")
     assert config["model_reasoning_effort"] is None
@@ -81,7 +81,7 @@ def test_origins_name_the_strongest_layer_of_every_leaf(home: Home) -> None:
     assert "tools" not in origins
 
 
-def test_layers_only_when_asked(home: Home) -> None:
+def test_layers_only_on_request(home: Home) -> None:
     assert read(home)["layers"] is None
     layers = read(home, ("model_verbosity", "low"), layers=True)["layers"]
     assert [layer["name"]["type"] for layer in layers] == ["sessionFlags", "user", "system"]
@@ -95,7 +95,7 @@ def version(home: Home) -> str:
     return found
 
 
-def test_the_version_follows_content_not_formatting(home: Home) -> None:
+def test_the_version_depends_on_values_not_formatting(home: Home) -> None:
     before = version(home)
     assert before.startswith("sha256:")
     home.config_file.write_text("# only a comment\n\n" + TEXT)
@@ -106,6 +106,6 @@ def test_the_version_follows_content_not_formatting(home: Home) -> None:
     assert version(home) != before
 
 
-def test_the_version_of_nothing_is_the_one_other_servers_give(home: Home) -> None:
+def test_the_version_of_an_empty_layer_is_that_of_the_reference(home: Home) -> None:
     home.config_file.write_text("")
     assert version(home) == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"

@@ -1,4 +1,4 @@
-"""What an administrator demands: which demands are kept, and that no other is passed over."""
+"""The administrator's requirements: supported ones are enforced, others are errors."""
 
 import pytest
 
@@ -18,7 +18,7 @@ GRANULAR = {
 
 @pytest.fixture
 def demanding(tmp_path):
-    """demanding(requirements, config) -> a loader of a home with these files"""
+    """demanding(requirements, config) -> the loader of a home with these files"""
 
     def load(text, config=""):
         (tmp_path / "etc").mkdir(exist_ok=True)
@@ -29,12 +29,12 @@ def demanding(tmp_path):
     return load
 
 
-def test_without_a_file_nothing_is_demanded(tmp_path):
+def test_without_a_file_there_are_no_requirements(tmp_path):
     config = ConfigLoader(Home(tmp_path), system_file=tmp_path / "etc" / "config.toml").load()
     assert config.requirements.read() is None
 
 
-def test_demands_are_read_as_the_protocol_has_them(demanding):
+def test_requirements_have_the_protocols_form(demanding):
     loader = demanding(
         'allowed_sandbox_modes = ["read-only", "external-sandbox"]\nallowed_web_search_modes = ["cached"]\n'
         'allowed_approval_policies = ["on-request", {granular = {sandbox_approval = true, rules = true, '
@@ -72,7 +72,7 @@ def test_demands_are_read_as_the_protocol_has_them(demanding):
         ("broken = [", 1, ""),
     ],
 )
-def test_what_cannot_be_kept_fails_with_its_place(demanding, tmp_path, text, line, fault):
+def test_an_unsupported_requirement_fails_with_its_place(demanding, tmp_path, text, line, fault):
     with pytest.raises(ConfigError) as caught:
         demanding(text).load()
     assert caught.value.path == tmp_path / "etc" / "requirements.toml"
@@ -80,7 +80,7 @@ def test_what_cannot_be_kept_fails_with_its_place(demanding, tmp_path, text, lin
     assert caught.value.line == line
 
 
-def test_demands_on_what_does_not_exist_here_are_kept_by_themselves(demanding):
+def test_requirements_on_missing_features_are_always_met(demanding):
     assert demanding("allow_remote_control = false\n[apps.mail]\nenabled = false\n").load().requirements.read() is None
 
 
@@ -93,11 +93,11 @@ def test_demands_on_what_does_not_exist_here_are_kept_by_themselves(demanding):
         ('["live"]', 'web_search = "live"', "live"),
     ],
 )
-def test_web_search_is_held_to_the_allowed_modes(demanding, demand, config, mode):
+def test_web_search_is_limited_to_the_allowed_modes(demanding, demand, config, mode):
     assert demanding(f"allowed_web_search_modes = {demand}", config).load().web_search == mode
 
 
-def test_a_demanded_feature_counts_more_than_the_configured_one(demanding):
+def test_a_required_feature_has_precedence_over_the_configured_one(demanding):
     config = demanding("[features]\ncollab = false\nx = true", "[features]\nmulti_agent = true\nx = false").load()
     assert (config.features("multi_agent", True), config.features("x", False)) == (False, True)
 
@@ -120,7 +120,7 @@ def test_servers_that_are_not_listed_are_disabled(demanding):
     assert {name: server.enabled for name, server in servers.items()} == {"a": True, "b": False, "c": False}
 
 
-def test_the_older_form_of_demands_is_not_passed_over(demanding, tmp_path):
+def test_the_older_form_of_requirements_is_an_error(demanding, tmp_path):
     loader = demanding("")
     (tmp_path / "etc" / "managed_config.toml").write_text('sandbox_mode = "read-only"')
     with pytest.raises(ConfigError, match=r"managed_config\.toml: this older form"):

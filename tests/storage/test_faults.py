@@ -1,6 +1,6 @@
-"""Whichever call fails, once: it is an error or made good, files stay whole, nothing is held, and the next use works.
+"""Each system call fails once: the use fails or recovers, files stay whole, nothing is held, and the next use works.
 
-Each call of each use fails in a run of its own. With SPINDLE_ALL_FAULTS set it fails in every way, otherwise in one of them.
+Each call of each use fails in a run of its own. With SPINDLE_ALL_FAULTS it fails in all ways, otherwise in one way.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def reverted(home: Home) -> bool:
 def page(home: Home) -> None:
     index = ThreadIndex(home)
     try:
-        index.catch_up()  # what was not read is read again
+        index.catch_up()  # the part that was not read is read again
         found = index.page(ThreadQuery())
         assert found is not None
         if [thread.id for thread in found.data] != [A]:
@@ -216,19 +216,19 @@ def ruled(home: Home) -> bool:
 
 
 class NotListed(Exception):
-    """A list is short of a thread."""
+    """A list lacks a thread."""
 
 
 @frozen
 class Use:
-    """`done` tells that `act` has done what it says. `settled` is what a second `act` raises where the first was done."""
+    """`done` checks the effect of `act`. `settled` is the error of a second `act` after a successful first."""
 
     prepare: Callable[[Home], object]
     act: Callable[[Home], object]
     done: Callable[[Home], bool]
     settled: tuple[type[Exception], ...] = ()
     promises: bool = field(default=True, kw_only=True)
-    """Whether what is done is on disk."""
+    """Whether the effect is on disk."""
 
 
 USES = {
@@ -295,7 +295,7 @@ def fresh(tmp_path: Path, number: int, use: Use) -> Home:
 
 
 def check(home: Home, failed: str | None) -> None:
-    """What holds after every run."""
+    """The invariants after each run."""
     assert open_in(home.path) == []
     for path in home.path.rglob("*"):
         if path.is_dir():
@@ -311,7 +311,7 @@ def check(home: Home, failed: str | None) -> None:
 
 
 @pytest.mark.parametrize("name", USES)
-def test_whichever_call_fails(tmp_path: Path, name: str) -> None:
+def test_each_call_fails_once(tmp_path: Path, name: str) -> None:
     use = USES[name]
     home = fresh(tmp_path, 0, use)
     clean = Faults(home.path)
@@ -351,7 +351,7 @@ def test_whichever_call_fails(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("ask", ["index", "files by creation", "files by change", "lineage"])
-def test_a_crowded_table_of_descriptors_leaves_no_thread_out_of_a_list(tmp_path: Path, ask: str) -> None:
+def test_without_free_descriptors_a_list_fails_and_omits_no_thread(tmp_path: Path, ask: str) -> None:
     home = Home(tmp_path / "home")
     stored(home)
     child = rollout(home).with_name(NAME.replace(A, B))

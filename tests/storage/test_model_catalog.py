@@ -1,4 +1,4 @@
-"""The file that `model_catalog_json` names: where it lies, and what is wrong with it."""
+"""The file of `model_catalog_json`: its path, and its errors."""
 
 import json
 
@@ -17,7 +17,7 @@ def loader(tmp_path):
     return ConfigLoader(home, system_file=tmp_path / "system.toml")
 
 
-def test_a_relative_path_starts_at_the_file_that_says_it(loader, tmp_path):
+def test_a_relative_path_starts_at_the_file_with_the_setting(loader, tmp_path):
     (tmp_path / "models.json").write_text(json.dumps(MODELS))
     first = loader.load().model_catalog
     assert first == MODELS["models"]
@@ -31,7 +31,7 @@ def test_a_relative_path_of_the_command_line_starts_at_the_home(loader, tmp_path
     assert loader.load(overrides=[("model_catalog_json", "other.json")]).model_catalog == MODELS["models"]
 
 
-def test_without_one_there_is_none(tmp_path):
+def test_without_the_setting_there_is_no_catalogue(tmp_path):
     assert ConfigLoader(Home(tmp_path), system_file=tmp_path / "system.toml").load().model_catalog is None
 
 
@@ -49,7 +49,7 @@ def test_without_one_there_is_none(tmp_path):
         ('{"models": [{"slug": "a", "supported_reasoning_levels": ["low"]}]}', "missing field `effort`"),
     ],
 )
-def test_what_is_wrong_with_it_is_told_with_its_path(loader, tmp_path, content, reason):
+def test_its_errors_have_its_path(loader, tmp_path, content, reason):
     if content is not None:
         (tmp_path / "models.json").write_text(content)
     with pytest.raises(ConfigError) as caught:

@@ -1,4 +1,4 @@
-"""Providers' lists of models, kept between runs."""
+"""Cached model lists of providers."""
 
 from spindle.storage.home import Home
 from spindle.storage.model_lists import ModelList, keep_list, read_list, usable
@@ -6,7 +6,7 @@ from spindle.storage.model_lists import ModelList, keep_list, read_list, usable
 KEPT = ModelList([{"slug": "a", "context_window": 1}], '"e"', 1_700_000_000.25)
 
 
-def test_a_list_is_read_as_it_was_kept_by_provider_and_version(tmp_path):
+def test_a_list_is_cached_by_provider_and_version(tmp_path):
     home = Home(tmp_path)
     keep_list(home, "one", "1", KEPT)
     keep_list(home, "two", "1", ModelList([], None, 1.0))
@@ -18,7 +18,7 @@ def test_a_list_is_read_as_it_was_kept_by_provider_and_version(tmp_path):
     assert not (tmp_path / "models_cache.json").exists()
 
 
-def test_what_is_no_list_is_none(tmp_path):
+def test_an_invalid_list_is_ignored(tmp_path):
     home = Home(tmp_path)
     keep_list(home, "one", "1", KEPT)
     [file] = (tmp_path / "spindle" / "models").iterdir()
@@ -27,11 +27,11 @@ def test_what_is_no_list_is_none(tmp_path):
         assert read_list(home, "one", "1") is None
 
 
-def test_where_nothing_can_be_kept_nothing_is(tmp_path):
+def test_an_unwritable_home_caches_nothing(tmp_path):
     (tmp_path / "spindle").write_text("no folder")
     keep_list(Home(tmp_path), "one", "1", KEPT)
     assert read_list(Home(tmp_path), "one", "1") is None
 
 
-def test_entries_that_cannot_be_used_are_left_out():
+def test_invalid_entries_are_skipped():
     assert usable(["odd", {}, {"slug": "a", "priority": "b"}, {"slug": "c"}]) == [{"slug": "c"}]

@@ -1,4 +1,4 @@
-"""What is kept is for its owner alone, whatever the umask, and also where an earlier version left it open."""
+"""Files are private to their owner, with any umask, also those that an earlier version left open."""
 
 import os
 import stat
@@ -39,7 +39,7 @@ def umask(mask: int) -> Iterator[None]:
 
 
 async def use(home: Home) -> dict[str, int]:
-    """Make one of everything; the modes while it is in use, when SQLite has files beside its databases."""
+    """Create one of each file; return the modes during use, when SQLite has files beside its databases."""
     make_files(home)
     index, state = ThreadIndex(home), StateStore(home)
     page = index.page(ThreadQuery())
@@ -89,7 +89,7 @@ def expected(name: str, home: Path) -> int:
 
 
 @pytest.mark.parametrize("mask", [0, 0o022, 0o077])
-async def test_everything_is_for_its_owner_alone(tmp_path: Path, mask: int) -> None:
+async def test_all_files_are_private(tmp_path: Path, mask: int) -> None:
     home = Home(tmp_path / "deep" / "home")
     with umask(mask):
         found = await use(home)
@@ -99,7 +99,7 @@ async def test_everything_is_for_its_owner_alone(tmp_path: Path, mask: int) -> N
     assert stat.S_IMODE((tmp_path / "deep").stat().st_mode) == 0o700
 
 
-async def test_what_an_earlier_version_left_open_is_closed(tmp_path: Path) -> None:
+async def test_open_modes_of_an_earlier_version_are_corrected(tmp_path: Path) -> None:
     home = Home(tmp_path)
     (tmp_path / "config.toml").write_text("")
     (tmp_path / "config.toml").chmod(0o644)
@@ -123,7 +123,7 @@ async def test_what_an_earlier_version_left_open_is_closed(tmp_path: Path) -> No
     await state.aclose()
 
 
-def test_a_file_system_without_modes_is_used_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_modes_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError
 

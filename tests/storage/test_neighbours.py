@@ -1,4 +1,4 @@
-"""What another user puts into a folder that everyone may write to says nothing to the threads of this one."""
+"""Files of another user in a folder that is writable for all have no effect on threads."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from spindle.storage.skills import find_skills
 
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like /tmp, in which another user has made a project with instructions and a skill around ours."""
+    """A folder like /tmp, in which another user has created a project with instructions and a skill around ours."""
     folder = tmp_path / "tmp"
     (folder / "mine").mkdir(parents=True)
     (folder / ".git").mkdir()
@@ -36,13 +36,13 @@ def told(home: Path, cwd: Path) -> tuple[str | None, list[str]]:
 
 
 @pytest.mark.parametrize("where", [".", "mine"])
-def test_a_project_of_another_user_is_none(shared: Path, tmp_path: Path, where: str) -> None:
+def test_a_project_of_another_user_is_ignored(shared: Path, tmp_path: Path, where: str) -> None:
     cwd = shared / where
     assert project_root(cwd) == cwd
     assert told(tmp_path / "home", cwd) == (None, [])
 
 
-def test_the_same_counts_in_a_folder_that_only_its_owner_writes_to(shared: Path, tmp_path: Path) -> None:
+def test_the_same_files_count_in_a_folder_that_only_its_owner_can_write(shared: Path, tmp_path: Path) -> None:
     """Such as a checkout that belongs to another user of a container."""
     shared.chmod(0o755)
     assert project_root(shared / "mine") == shared

@@ -1,4 +1,4 @@
-"""Files and folders of others: what is no file, is too large or leads back to itself costs a bounded read."""
+"""Files and folders from outside: reads are bounded for special files, large files and link cycles."""
 
 import errno
 import os
@@ -37,7 +37,7 @@ def test_a_large_file_takes_the_memory_of_its_bound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "socket", "folder", "missing", "loop"])
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_is_not_regular_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "file"
     with socket.socket(socket.AF_UNIX) as server:
         match kind:
@@ -64,7 +64,7 @@ def test_links_to_files_are_followed(tmp_path: Path) -> None:
 
 
 def outside(hidden: Path) -> Readable:
-    """Everything may be read but what lies in `hidden`."""
+    """All files may be read, except those in `hidden`."""
     real = os.path.realpath(hidden)
     return lambda path: not path.startswith(real + "/")
 
@@ -78,7 +78,7 @@ def hidden(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["hidden/file", "hidden/missing", "link", "folder/file", "folder/missing"])
-def test_what_is_hidden_is_not_read_under_any_name_and_not_told_from_what_is_missing(
+def test_a_hidden_file_cannot_be_read_by_any_name_and_looks_missing(
     tmp_path: Path, hidden: Path, name: str
 ) -> None:
     (tmp_path / "link").symlink_to(hidden / "file")
@@ -90,7 +90,7 @@ def test_what_is_hidden_is_not_read_under_any_name_and_not_told_from_what_is_mis
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_a_link_turned_after_the_question_leads_nowhere(tmp_path: Path, hidden: Path, what: str) -> None:
+def test_a_link_changed_after_the_check_is_not_followed(tmp_path: Path, hidden: Path, what: str) -> None:
     (tmp_path / "free").mkdir()
     (tmp_path / "free/file").write_bytes(b"free")
     turned = tmp_path / ("free" if what == "folder" else "free/file")
@@ -108,7 +108,7 @@ def test_a_link_turned_after_the_question_leads_nowhere(tmp_path: Path, hidden: 
     assert read_file(tmp_path / "before" / ("file" if what == "folder" else ""), 10, outside(hidden)) == b"free"
 
 
-def test_an_open_file_has_the_place_it_was_opened_at_while_it_is_there(tmp_path: Path) -> None:
+def test_an_open_file_has_a_real_path_until_it_is_deleted(tmp_path: Path) -> None:
     path = Path(os.path.realpath(tmp_path)) / "file (deleted)"
     path.write_bytes(b"one")
     (tmp_path / "link").symlink_to(path)
@@ -126,7 +126,7 @@ def test_an_open_file_has_the_place_it_was_opened_at_while_it_is_there(tmp_path:
                 place_of(file.fileno())
 
 
-def test_each_folder_is_walked_once_however_many_links_lead_to_it(tmp_path: Path) -> None:
+def test_each_folder_is_walked_once_even_with_several_links(tmp_path: Path) -> None:
     root, inner = tmp_path / "root", tmp_path / "root" / "inner"
     inner.mkdir(parents=True)
     (root / ".hidden").mkdir()
@@ -138,7 +138,7 @@ def test_each_folder_is_walked_once_however_many_links_lead_to_it(tmp_path: Path
     assert walk([root, inner, tmp_path / "missing"], depth=50, most=1000) == Walked([root, inner])
 
 
-def test_the_walk_has_a_depth_and_a_number_of_entries(tmp_path: Path) -> None:
+def test_the_walk_is_bounded_in_depth_and_entries(tmp_path: Path) -> None:
     (tmp_path / "a/b/c").mkdir(parents=True)
     assert walk([tmp_path], depth=2, most=10) == Walked([tmp_path, tmp_path / "a", tmp_path / "a/b"])
     for number in range(3):

@@ -62,7 +62,7 @@ def test_the_order_is_the_section_s(home: Home) -> None:
     assert pages(home, "cadbe", sort_direction="desc", limit=2) == ["eb", "da", "c"]
 
 
-def test_threads_that_are_not_to_be_shown_are_passed_over(home: Home) -> None:
+def test_threads_that_are_not_shown_are_skipped(home: Home) -> None:
     write(home, "a")
     write(home, "b", archived=True)
     write(home, "c", source="exec")
@@ -78,7 +78,7 @@ def test_threads_that_are_not_to_be_shown_are_passed_over(home: Home) -> None:
     assert pages(home, "abcdef", excluded_ids={thread_id("a")}) == ["e"]
 
 
-def test_the_other_direction_begins_with_the_first_thread_again(home: Home) -> None:
+def test_the_opposite_direction_starts_with_the_first_thread(home: Home) -> None:
     for name in "abc":
         write(home, name)
     threads = [PlacedThread(thread_id(name), place) for place, name in enumerate("abc")]

@@ -1,4 +1,4 @@
-"""The files of threads that were reverted: found, read, put away and deleted together."""
+"""The files of reverted threads: found, read, archived and deleted together."""
 
 import os
 import time
@@ -48,7 +48,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def write(home: Home) -> Write:
-    """One file of a thread: its meta, with where its history begins, and turns (by their text)."""
+    """One file of a thread: its meta, with the start of its history, and turns (by their text)."""
 
     def write(
         stamp: str,
@@ -76,7 +76,7 @@ def write(home: Home) -> Write:
 
 
 def upto(path: Path, text: str) -> int:
-    """Where the turn of that text ends."""
+    """The end of the turn with that text."""
     end = 0
     for line in path.read_bytes().splitlines(keepends=True):
         end += len(line)
@@ -111,7 +111,7 @@ def test_names_of_segments() -> None:
     assert RolloutName.parse(f"rollout-2025-01-02T12-00-00-{THREAD}_x.jsonl") is None
 
 
-def test_the_newest_segment_is_found_and_reads_on_from_older_ones(home: Home, chain: list[Path]) -> None:
+def test_the_newest_segment_is_found_and_continues_older_ones(home: Home, chain: list[Path]) -> None:
     assert locate(home, THREAD) == chain[2]
     assert read(home, chain[2]) == ["one", "three", "five"]
     assert read(home, chain[1]) == ["one", "three", "four"]
@@ -123,9 +123,9 @@ def test_a_revert_may_skip_a_segment_or_go_to_the_beginning(home: Home, chain: l
     back = write("2025-01-04T12-00-00", "six", segment=FORK, base=(THREAD, 7, upto(chain[0], "two")))
     assert locate(home, THREAD) == back
     assert read(home, back) == ["one", "two", "six"]
-    anew = write("2025-01-05T12-00-00", "seven", segment=str(uuid.uuid4()))
-    assert locate(home, THREAD) == anew
-    assert read(home, anew) == ["seven"]
+    newer = write("2025-01-05T12-00-00", "seven", segment=str(uuid.uuid4()))
+    assert locate(home, THREAD) == newer
+    assert read(home, newer) == ["seven"]
 
 
 def test_of_the_same_second_the_greater_segment_id_is_newer(home: Home, write: Write) -> None:
@@ -151,7 +151,7 @@ def test_archiving_moves_all_files_and_touches_only_the_newest(home: Home, chain
     assert os.listdir(home.archived_sessions) == []
 
 
-def test_an_archive_that_was_cut_off_is_taken_up_again(home: Home, chain: list[Path]) -> None:
+def test_an_interrupted_archive_can_be_completed(home: Home, chain: list[Path]) -> None:
     home.archived_sessions.mkdir()
     chain[0].rename(home.archived_sessions / chain[0].name)
     assert locate(home, THREAD) == chain[2]
@@ -226,20 +226,20 @@ def own_head(path: Path) -> bytes:
         return file.readline()
 
 
-def test_a_revert_to_the_beginning_refers_to_nothing(home: Home, chain: list[Path]) -> None:
+def test_a_revert_to_the_start_refers_to_no_file(home: Home, chain: list[Path]) -> None:
     made = revert(home, chain[2], None)
     assert head(made) == (0, None)
     assert read(home, made) == []
 
 
-def test_a_clock_that_was_put_back_does_not_bring_back_what_was_reverted(home: Home, chain: list[Path]) -> None:
+def test_a_clock_set_back_does_not_undo_a_revert(home: Home, chain: list[Path]) -> None:
     made = revert(home, chain[2], "turn-five", NOON.replace(year=2020))
     assert locate(home, THREAD) == made
     assert made.name.startswith("rollout-2025-01-03T12-00-01")
     assert read(home, made) == ["one", "three"]
 
 
-def test_a_revert_that_cannot_be_leaves_nothing(home: Home, chain: list[Path], tmp_path: Path) -> None:
+def test_an_impossible_revert_leaves_no_file(home: Home, chain: list[Path], tmp_path: Path) -> None:
     def files() -> list[Path]:
         return sorted(home.sessions.rglob("*.*"))
 

@@ -1,4 +1,4 @@
-"""Looking for skills in folders that a repository fills as it likes."""
+"""Searching skills in folders of a repository with any content."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def names(found: FoundSkills) -> list[str]:
     return [skill.name for skill in found.skills]
 
 
-def test_links_that_lead_back_cost_nothing(repo: Path) -> None:
+def test_link_cycles_are_harmless(repo: Path) -> None:
     place = repo / ".agents/skills"
     write(place / "one")
     for number in range(12):
@@ -51,7 +51,7 @@ def test_no_more_than_the_header_of_a_large_file_is_read(repo: Path) -> None:
     assert list(found.errors) == [(str(long), "missing YAML frontmatter delimited by --- within 16384 bytes")]
 
 
-def test_a_character_at_the_end_of_what_is_read_may_be_cut(repo: Path) -> None:
+def test_a_character_may_be_cut_at_the_end_of_the_read(repo: Path) -> None:
     path = write(repo / ".agents/skills/one")
     path.write_bytes(path.read_bytes().ljust(skills.HEADER - 1, b"x") + "é".encode())
     assert names(find(repo)) == ["one"]
@@ -60,13 +60,13 @@ def test_a_character_at_the_end_of_what_is_read_may_be_cut(repo: Path) -> None:
     assert "can't decode" in reason
 
 
-def test_a_pipe_is_no_skill(repo: Path) -> None:
+def test_a_pipe_is_not_a_skill(repo: Path) -> None:
     (repo / ".agents/skills/one").mkdir()
     os.mkfifo(repo / ".agents/skills/one/SKILL.md")
     assert find(repo) == FoundSkills([], [])
 
 
-def test_what_is_left_out_is_named_and_the_users_own_skills_stay(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_skipped_skills_are_named_and_the_users_own_skills_are_kept(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         write(repo / f".agents/skills/skill{number}")
     write(repo.parent / "home/skills/own")

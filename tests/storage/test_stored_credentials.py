@@ -14,7 +14,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def test_nobody_is_logged_in_at_first(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_login_at_first(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-env")
     store = CredentialStore(home)
     assert store.read() is None
@@ -22,7 +22,7 @@ def test_nobody_is_logged_in_at_first(home: Home, monkeypatch: pytest.MonkeyPatc
     assert store.logout() is False
 
 
-def test_a_key_is_kept_in_a_private_file(home: Home) -> None:
+def test_a_key_is_stored_in_a_private_file(home: Home) -> None:
     home.auth_file.write_text("{}")
     home.auth_file.chmod(0o644)
     store = CredentialStore(home)
@@ -62,7 +62,7 @@ def test_logout_removes_the_file(home: Home) -> None:
         ("[]", None),
     ],
 )
-def test_what_others_wrote(home: Home, text: str, found: Credentials | None) -> None:
+def test_files_of_other_programs(home: Home, text: str, found: Credentials | None) -> None:
     home.auth_file.write_text(text)
     assert CredentialStore(home).read() == found
 

@@ -131,18 +131,18 @@ def test_summary_of_the_head(home: Home) -> None:
         ),
     ],
 )
-def test_preview_is_what_was_asked_first(home: Home, first: str, preview: str) -> None:
+def test_preview_is_the_first_user_message(home: Home, first: str, preview: str) -> None:
     got = read_summary(write(home, "garbage\n", line("response_item", {"role": "user"}), first, asked("later")))
     assert got.preview == preview
     assert got.has_user_message
 
 
-def test_a_model_s_copy_of_a_message_is_no_question(home: Home) -> None:
+def test_the_models_copy_of_a_message_is_not_a_user_message(home: Home) -> None:
     path = write(home, line("response_item", {"type": "message", "role": "user", "text": "user_message"}))
     assert not read_summary(path).has_user_message
 
 
-def test_sub_agents_tell_their_nickname_and_role(home: Home) -> None:
+def test_sub_agents_have_their_nickname_and_role(home: Home) -> None:
     spawn = {"subagent": {"thread_spawn": {"parent_thread_id": NOBODY, "depth": 1}}}
     got = read_summary(write(home, source=spawn, agent_nickname="nick", agent_role="role"))
     told = {"agent_path": None, "agent_nickname": "nick", "agent_role": "role"}
@@ -164,7 +164,7 @@ def test_damaged_heads(home: Home) -> None:
 
 
 @pytest.mark.parametrize("id", ["../../project/poetry", "", f"{NOBODY}/..", f"{NOBODY}\n", "t", 7, None])
-def test_a_head_whose_id_is_no_uuid_is_none(home: Home, id: object) -> None:
+def test_a_head_whose_id_is_not_a_uuid_is_invalid(home: Home, id: object) -> None:
     with pytest.raises(NoSessionMeta):
         read_summary(write(home, asked("hi"), thread_id=NOBODY, id=id))
 
@@ -174,14 +174,14 @@ def test_an_id_is_read_in_either_case(home: Home) -> None:
     assert read_summary(write(home, asked("hi"), thread_id=id, id=id.upper())).id == id
 
 
-def test_an_id_of_a_year_that_has_no_folder_is_looked_for_as_any_other(home: Home) -> None:
+def test_an_id_of_a_year_without_folder_is_searched_everywhere(home: Home) -> None:
     for id in ("ffffffff-ffff-7fff-bfff-ffffffffffff", "e677d21f-da00-7fff-bfff-ffffffffffff"):
         assert locate(home, id) is None
         assert locate(home, id) == locate_file(home, id)
         assert locate(home, write(home, thread_id=id).stem[-36:]) is not None
 
 
-def test_names_are_not_written_while_codex_takes_some_out(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_not_written_while_codex_removes_some(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     record_name(home, NOBODY, "one")
     waited = []
 
@@ -197,7 +197,7 @@ def test_names_are_not_written_while_codex_takes_some_out(home: Home, monkeypatc
     assert read_names(home) == {NOBODY: "two"}
 
 
-def test_a_name_is_on_disk_when_it_is_recorded_and_whole_or_not_there(
+def test_a_recorded_name_is_fsynced_and_never_partial(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced = []

@@ -67,7 +67,7 @@ def test_nothing_is_listed_in_an_empty_home(home: Home) -> None:
     assert (page.data, page.next_cursor, page.backwards_cursor) == ([], None, None)
 
 
-def test_newest_first_unless_asked_otherwise(home: Home) -> None:
+def test_newest_first_by_default(home: Home) -> None:
     numbered(home, 3)
     assert listed(home) == ["t3", "t2", "t1"]
     assert listed(home, sort_direction="asc") == ["t1", "t2", "t3"]
@@ -102,7 +102,7 @@ def test_the_last_page_has_no_cursor(home: Home) -> None:
     assert list_threads(home, ThreadQuery(limit=1)).next_cursor is not None
 
 
-def test_backwards_begins_with_the_first_thread_again(home: Home) -> None:
+def test_backwards_starts_with_the_first_thread(home: Home) -> None:
     numbered(home, 4)
     first = list_threads(home, ThreadQuery(limit=2))
     second = list_threads(home, ThreadQuery(limit=2, cursor=first.next_cursor))
@@ -178,7 +178,7 @@ def test_search_in_names_and_first_messages(home: Home) -> None:
     assert len(listed(home, search_term="")) == 2
 
 
-def test_what_is_no_thread_is_left_out(home: Home) -> None:
+def test_files_that_are_not_threads_are_skipped(home: Home) -> None:
     write(home, "whole")
     write(home, None)
     folder = home.sessions / "2025/01/05"

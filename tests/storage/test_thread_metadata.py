@@ -18,7 +18,7 @@ def other(size=10):
 
 @pytest.mark.parametrize("filler", [0, 300_000])
 @pytest.mark.parametrize("gap", [1, 262_100, 600_000])
-def test_the_last_meta_of_the_thread_counts_wherever_it_lies(tmp_path, filler, gap):
+def test_the_last_meta_of_the_thread_counts_at_any_position(tmp_path, filler, gap):
     path = tmp_path / "r.jsonl"
     mention = encode_line("response_item", {"type": "message", "text": "what is a session_meta?"})
     lines = [meta("a", "first", filler), other(gap), meta("a", "second", filler), mention, other(gap), meta("b", "theirs")]
@@ -28,7 +28,7 @@ def test_the_last_meta_of_the_thread_counts_wherever_it_lies(tmp_path, filler, g
     assert latest_meta(path, "c") is None
 
 
-def test_every_place_of_a_block_border_is_searched(tmp_path):
+def test_a_meta_across_a_block_border_is_found(tmp_path):
     path = tmp_path / "r.jsonl"
     for gap in range(262_144 - 200, 262_144 + 1):
         path.write_bytes(meta("a", "only") + other(gap)[:-1])

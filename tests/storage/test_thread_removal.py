@@ -1,4 +1,4 @@
-"""Deleting threads: all of their files, nothing of others', and never under somebody who writes."""
+"""Deleting threads: all of their files, no other files, and not while another process writes."""
 
 import json
 import uuid
@@ -38,7 +38,7 @@ def spawned_from(parent: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("archived", [False, True])
-def test_every_file_of_the_thread_goes_and_no_other(home: Home, archived: bool) -> None:
+def test_all_files_of_the_thread_and_no_others_are_deleted(home: Home, archived: bool) -> None:
     ours, theirs = version7(1), version7(11)
     segment = f"_{uuid.uuid4()}.jsonl"
     for suffix in (".jsonl", ".jsonl.torn", ".jsonl.zst", segment):
@@ -55,7 +55,7 @@ def test_every_file_of_the_thread_goes_and_no_other(home: Home, archived: bool) 
     remove(home, ours, missing_ok=True)
 
 
-def test_a_thread_that_somebody_writes_to_is_left_alone(home: Home) -> None:
+def test_a_thread_with_an_active_writer_is_not_deleted(home: Home) -> None:
     path = write(home, version7(1))
     lock = WriterLock(home.lock_file(version7(1)))
     lock.acquire()
@@ -87,7 +87,7 @@ def test_a_fork_that_refers_to_the_rollout_depends_on_it(home: Home) -> None:
     assert lineage(home, root).dependants == (reference,)
 
 
-def test_ids_without_a_time_in_them_are_looked_at_as_well(home: Home) -> None:
+def test_ids_without_a_time_are_also_searched(home: Home) -> None:
     root, child = str(uuid.UUID(int=9, version=4)), str(uuid.UUID(int=1, version=4))
     write(home, root)
     write(home, child, **spawned_from(root))

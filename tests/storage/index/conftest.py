@@ -1,4 +1,4 @@
-"""Homes with rollouts in them, written as other programs would, and an index on each."""
+"""Homes with rollouts as other programs write them, each with an index."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What others do in the home is seen by the next list."""
+"""The next list shows changes by other programs."""
 
 import errno
 import json
@@ -43,7 +43,7 @@ def test_two_threads_of_the_same_tick_of_the_clock(write: Write, listed: Listed)
     os.utime(first, ns=(tick, tick))
     assert listed() == ["one"]
     write("two")
-    os.utime(first, ns=(tick, tick))  # as file systems with a coarse clock leave it
+    os.utime(first, ns=(tick, tick))  # as on file systems with a coarse clock
     assert sorted(listed()) == ["one", "two"]
 
 
@@ -75,7 +75,7 @@ def test_a_removed_thread_leaves_its_place_to_the_next(home: Home, write: Write,
     assert listed(limit=2) == ["t4", "t3"]
 
 
-def test_a_removed_folder_takes_its_threads_along(home: Home, write: Write, listed: Listed) -> None:
+def test_threads_of_a_removed_folder_are_removed(home: Home, write: Write, listed: Listed) -> None:
     write("gone", "2024-03-01T12-00-00")
     write("stays")
     assert listed() == ["stays", "gone"]
@@ -85,7 +85,7 @@ def test_a_removed_folder_takes_its_threads_along(home: Home, write: Write, list
     assert listed() == ["stays", "gone"]
 
 
-def test_a_file_that_vanished_unnoticed_is_not_shown(home: Home, write: Write, listed: Listed) -> None:
+def test_a_file_deleted_without_a_changed_folder_is_not_shown(home: Home, write: Write, listed: Listed) -> None:
     kept, gone = write("kept"), write("gone")
     assert set(listed()) == {"kept", "gone"}
     folder = os.stat(kept.parent)
@@ -94,7 +94,7 @@ def test_a_file_that_vanished_unnoticed_is_not_shown(home: Home, write: Write, l
     assert listed() == ["kept"]
 
 
-def test_a_thread_appears_with_its_first_question(write: Write, listed: Listed) -> None:
+def test_a_thread_appears_with_its_first_user_message(write: Write, listed: Listed) -> None:
     path = write(None)
     assert listed() == []
     with path.open("a") as file:
@@ -131,10 +131,10 @@ def test_a_file_that_was_replaced_is_read_again(write: Write, listed: Listed) ->
     assert listed(search_term="before") == []
 
 
-def test_a_file_that_could_not_be_read_is_tried_again(
+def test_an_unreadable_file_is_read_again(
     write: Write, listed: Listed, index: ThreadIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk was at fault, or somebody has changed the mode: neither changes the file's time."""
+    """A fault of the disk, or a changed mode: neither changes the file's time."""
     write("one")
     with monkeypatch.context() as patch:
         patch.setattr("spindle.storage.index.rows.read_head", broken)
@@ -149,7 +149,7 @@ def broken(_path: str) -> None:
     raise OSError(errno.EIO, "Input/output error")
 
 
-def test_a_change_far_down_is_found_by_catching_up(write: Write, listed: Listed, index: ThreadIndex) -> None:
+def test_a_change_far_down_is_found_by_catch_up(write: Write, listed: Listed, index: ThreadIndex) -> None:
     paths = [write(f"t{number:03}", f"2025-01-01T{number // 60:02}-{number % 60:02}-00") for number in range(400)]
     assert index.page(ThreadQuery()) is None
     index.catch_up()
@@ -161,7 +161,7 @@ def test_a_change_far_down_is_found_by_catching_up(write: Write, listed: Listed,
     assert listed(limit=1, sort_key="updated_at") == ["t003"]
 
 
-def test_a_loaded_thread_is_watched_wherever_it_stands(write: Write, index: ThreadIndex) -> None:
+def test_a_loaded_thread_is_checked_at_any_place(write: Write, index: ThreadIndex) -> None:
     paths = [write(f"t{number:03}", f"2025-01-01T{number // 60:02}-{number % 60:02}-00") for number in range(400)]
     index.catch_up()
     os.utime(paths[3], (10_000_000, 10_000_000))
@@ -170,7 +170,7 @@ def test_a_loaded_thread_is_watched_wherever_it_stands(write: Write, index: Thre
     assert page.data[0].preview == "t003"
 
 
-def test_names_are_read_as_they_come(home: Home, write: Write, index: ThreadIndex) -> None:
+def test_new_names_are_read(home: Home, write: Write, index: ThreadIndex) -> None:
     one, two = (write(text, id=f"00000000-0000-7000-8000-00000000000{text}").stem[-36:] for text in "12")
 
     def names() -> dict[str, str | None]:
@@ -219,7 +219,7 @@ def test_a_compressed_thread_is_listed_once_under_its_plain_name(write: Write, i
     assert index.locate(id) == path
 
 
-def test_a_fork_that_refers_to_its_source_shows_the_source_s_question(home: Home, write: Write, listed: Listed) -> None:
+def test_a_fork_that_refers_to_its_source_shows_the_sources_message(home: Home, write: Write, listed: Listed) -> None:
     source = write("the question", archived=True)
     write(None, history_base={"thread_id": source.stem[-36:], "end_ordinal_exclusive": 2})
     assert listed() == ["the question"]

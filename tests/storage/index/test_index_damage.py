@@ -1,4 +1,4 @@
-"""The index is a cache: whatever happens to its file, lists are right."""
+"""The index is a cache: with any damage to its file, lists are correct."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ EXPECTED = [f"t{number:03}" for number in reversed(range(90))]
 
 @pytest.fixture
 def file(home: Home, write: Write) -> Path:
-    """The file of an index that has been made and closed."""
+    """The file of a closed index."""
     for number in range(90):
         path = write(f"t{number:03}", f"2025-01-01T{number // 60:02}-{number % 60:02}-00", cwd="/" + "x" * 500)
     for folder in list(path.parents)[:4]:
@@ -38,7 +38,7 @@ def listed(index: ThreadIndex) -> list[str]:
 
 
 def listed_in_the_end(home: Home) -> list[str]:
-    """As a server does it: what the index cannot say is read from the files, and the index is asked again."""
+    """As a server does it: read from the files what the index lacks, then use the index again."""
     index = ThreadIndex(home)
     try:
         for _ in range(2):
@@ -47,7 +47,7 @@ def listed_in_the_end(home: Home) -> list[str]:
                 return listed(index)
             except IndexUnavailable:
                 continue
-        raise AssertionError("the index has not been made anew")
+        raise AssertionError("the index was not rebuilt")
     finally:
         index.close()
 
@@ -112,7 +112,7 @@ KINDS = (garbage, emptied, truncated, zeroed, scribbled, other_version, table_go
 
 
 @pytest.mark.parametrize("damage", KINDS)
-def test_a_damaged_file_is_made_anew(home: Home, file: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_file_is_rebuilt(home: Home, file: Path, damage: Callable[[Path], None]) -> None:
     damage(file)
     assert listed_in_the_end(home) == EXPECTED
 
@@ -131,7 +131,7 @@ def test_damage_under_an_open_index(home: Home, file: Path, damage: Callable[[Pa
         assert found == EXPECTED
         break
     else:
-        raise AssertionError("the index has not been made anew")
+        raise AssertionError("the index was not rebuilt")
     index.close()
 
 
@@ -146,7 +146,7 @@ def test_without_a_place_in_the_home_the_index_is_temporary(home: Home, write: W
     assert (home.path / "spindle").read_text() == "in the way"
 
 
-def test_nobody_waits_for_a_process_that_has_stopped(home: Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_process_blocks_no_other(home: Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spindle.storage.index.file._PATIENCE", 0.01)
     with (file.parent / "index.lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -159,7 +159,7 @@ def test_nobody_waits_for_a_process_that_has_stopped(home: Home, file: Path, mon
     index.close()
 
 
-def test_nobody_waits_long_for_somebody_who_writes(
+def test_the_wait_for_a_writer_is_short(
     home: Home, file: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spindle.storage.index.file._PATIENCE", 0.01)
@@ -177,7 +177,7 @@ def test_nobody_waits_long_for_somebody_who_writes(
     index.close()
 
 
-def test_stopping_in_the_middle_leaves_what_has_been_done(home: Home, write: Write) -> None:
+def test_stopping_in_the_middle_keeps_the_finished_part(home: Home, write: Write) -> None:
     for number in range(300):
         write(f"t{number:03}", f"2025-01-01T{number // 60:02}-{number % 60:02}-00")
     index = ThreadIndex(home)

@@ -1,4 +1,4 @@
-"""A list from the index is the list that the files give, whatever is asked."""
+"""A list from the index equals the list from the files, for all queries."""
 
 import tempfile
 import uuid
@@ -88,7 +88,7 @@ def test_the_index_and_the_files_agree(
         index = ThreadIndex(home)
         for query in queries:
             cursor, met = None, []
-            for use_files in from_files:  # paging may begin on one and go on on the other
+            for use_files in from_files:  # paging may start with one and continue with the other
                 asked = ThreadQuery(cursor=cursor, **query)
                 expected, found = list_threads(home, asked), index.page(asked)
                 assert found == expected
@@ -100,7 +100,7 @@ def test_the_index_and_the_files_agree(
         index.close()
 
 
-def test_cursors_that_nobody_gave_out(write: Write, index: ThreadIndex) -> None:
+def test_invalid_cursors(write: Write, index: ThreadIndex) -> None:
     write("t")
     for cursor in ("bogus", "", "2025-01-03T12:00:00Z|a|b"):
         with pytest.raises(InvalidCursor):

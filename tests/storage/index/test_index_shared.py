@@ -52,7 +52,7 @@ def test_two_processes_and_a_reader_index_at_once(home: Home, write: Write, inde
     assert met == [f"t{number:03}" for number in reversed(range(600))]
 
 
-def test_one_sees_what_the_other_has_indexed(home: Home, write: Write) -> None:
+def test_one_process_sees_the_rows_of_the_other(home: Home, write: Write) -> None:
     path = write("shared", id="00000000-0000-7000-8000-000000000001")
     one, other = ThreadIndex(home), ThreadIndex(home)
 

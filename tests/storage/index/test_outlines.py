@@ -1,4 +1,4 @@
-"""What readers keep of rollouts."""
+"""Stored outlines of rollouts."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from spindle.storage.index import ThreadIndex
 Write = Callable[..., Path]
 
 
-def test_an_outline_is_kept_for_the_next_process(home: Home, write: Write) -> None:
+def test_an_outline_is_stored_for_the_next_process(home: Home, write: Write) -> None:
     path = write("t")
     index = ThreadIndex(home)
     assert index.outlines.outline(path) is None
@@ -22,7 +22,7 @@ def test_an_outline_is_kept_for_the_next_process(home: Home, write: Write) -> No
     index.close()
 
 
-def test_it_follows_the_file_and_not_the_name(home: Home, write: Write, index: ThreadIndex) -> None:
+def test_it_belongs_to_the_file_and_not_to_the_name(home: Home, write: Write, index: ThreadIndex) -> None:
     path = write("t")
     index.outlines.keep_outline(path, path.stat().st_ino, 10, b"outline")
     home.archived_sessions.mkdir()
@@ -53,7 +53,7 @@ def test_without_an_index_nothing_is_kept(home: Home, write: Write, index: Threa
     assert index.outlines.outline(path) == b"kept"
 
 
-def test_outlines_of_deleted_rollouts_go_away(write: Write, index: ThreadIndex) -> None:
+def test_outlines_of_deleted_rollouts_are_deleted(write: Write, index: ThreadIndex) -> None:
     kept, gone = write("kept"), write("gone")
     inodes = {path: path.stat().st_ino for path in (kept, gone)}
     for path, inode in inodes.items():

@@ -1,4 +1,4 @@
-"""Paging while threads come and go: what stays is on exactly one page."""
+"""Paging while threads are added and removed: unchanged threads are on exactly one page."""
 
 import tempfile
 import uuid
@@ -33,7 +33,7 @@ STEPS = st.one_of(
     archived=st.booleans(),
 )
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_stays_is_met_exactly_once(
+def test_unchanged_threads_are_listed_exactly_once(
     start: list[int],
     steps: list[tuple[str, int]],
     limit: int,

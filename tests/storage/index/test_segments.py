@@ -1,4 +1,4 @@
-"""Threads that were reverted: listed once, by their newest segment, whether from the index or from the files."""
+"""Reverted threads: listed once, by their newest segment, from the index and from the files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ def whole(path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def segment(write: Write) -> Write:
-    """A file of THREAD; `base` is the rollout id and the file it begins in."""
+    """A file of THREAD; `base` is the rollout id and the file in which its history starts."""
 
     def segment(text: str | None, stamp: str, base: tuple[str, Path] | None = None, **more: Any) -> Path:
         if base is not None:
@@ -51,7 +51,7 @@ def rows(request: pytest.FixtureRequest, home: Home, index: ThreadIndex) -> Rows
 
 @pytest.mark.parametrize("sort_key", ["created_at", "updated_at"])
 @pytest.mark.parametrize("sort_direction", ["asc", "desc"])
-def test_a_reverted_thread_is_listed_once_where_its_newest_segment_stands(
+def test_a_reverted_thread_is_listed_once_at_the_place_of_its_newest_segment(
     write: Write, segment: Write, rows: Rows, sort_key: str, sort_direction: str
 ) -> None:
     first = segment("the question", DAYS[0])
@@ -84,7 +84,7 @@ def test_pages_of_the_index_and_of_the_files_do_not_show_older_segments(
         assert seen == ["question", "another"]
 
 
-def test_a_segment_that_comes_and_goes_while_the_index_watches(segment: Write, rows: Rows) -> None:
+def test_a_segment_that_is_added_and_removed(segment: Write, rows: Rows) -> None:
     first = segment("question", DAYS[0])
     assert rows() == [("question", first)]
     second = segment(None, DAYS[1], (THREAD, first), segment=FIRST)
@@ -108,7 +108,7 @@ def test_the_index_asks_the_folders_for_newer_segments(segment: Write, index: Th
     assert index.locate(THREAD) == later
 
 
-def test_the_two_sides_of_the_archive_do_not_know_each_other(segment: Write, rows: Rows) -> None:
+def test_archived_and_active_files_are_independent(segment: Write, rows: Rows) -> None:
     first = segment("question", DAYS[0], archived=True)
     second = segment(None, DAYS[1], (THREAD, first), segment=FIRST, archived=True)
     copy = segment("question", DAYS[0])
@@ -116,7 +116,7 @@ def test_the_two_sides_of_the_archive_do_not_know_each_other(segment: Write, row
     assert rows() == [("question", copy)]
 
 
-def test_a_first_message_beyond_what_is_kept_is_not_shown(write: Write, segment: Write, rows: Rows) -> None:
+def test_a_first_message_after_the_kept_part_is_not_shown(write: Write, segment: Write, rows: Rows) -> None:
     first = segment("not kept", DAYS[0])
     base = {"thread_id": THREAD, "end_ordinal_exclusive": 1, "end_byte_offset": first.read_bytes().index(b"\n") + 1}
     newest = segment("asked instead", DAYS[1], segment=FIRST, history_base=base)
@@ -131,7 +131,7 @@ def test_a_thread_reverted_to_its_beginning_keeps_its_first_message(segment: Wri
     assert rows() == [("asked anew", again)]
 
 
-def test_a_fork_of_a_reverted_thread_shows_the_question(write: Write, segment: Write, rows: Rows) -> None:
+def test_a_fork_of_a_reverted_thread_shows_the_first_message(write: Write, segment: Write, rows: Rows) -> None:
     first = segment("question", DAYS[0], archived=True)
     second = segment(None, DAYS[1], (THREAD, first), segment=FIRST, archived=True)
     base = {"thread_id": FIRST, **whole(second)}

@@ -1,4 +1,4 @@
-"""Lines of rollouts, and what a replay of them shows."""
+"""Lines of rollouts, and the results of their replay."""
 
 import itertools
 
@@ -47,7 +47,7 @@ def usage(total):
 
 
 def replay(*lines, numbered=False):
-    """Feed lines as they come out of a file."""
+    """Feed lines as from a file."""
     made, ordinals = Replay(), itertools.count()
     for kind, payload in lines:
         line = decode_line(encode_line(kind, payload, None, next(ordinals) if numbered else None))
@@ -84,7 +84,7 @@ def shown(made, **options):
 
 
 def sent(items):
-    """What the model is sent, decoded."""
+    """The model's history, decoded."""
     return [orjson.loads(entry.json) for entry in items]
 
 

@@ -25,7 +25,7 @@ def compressed(plain: Path) -> Path:
     return path
 
 
-def test_both_kinds_are_read_alike(plain: Path, compressed: Path) -> None:
+def test_plain_and_compressed_files_give_the_same_bytes(plain: Path, compressed: Path) -> None:
     with open_rollout(compressed) as file:
         assert file.readline() == b'{"line": 1}\n'
         assert file.read() == TEXT[12:]
@@ -34,7 +34,7 @@ def test_both_kinds_are_read_alike(plain: Path, compressed: Path) -> None:
         assert file.read() == TEXT
 
 
-def test_the_plain_file_counts_where_both_are_there(plain: Path, compressed: Path) -> None:
+def test_the_plain_file_is_used_if_both_exist(plain: Path, compressed: Path) -> None:
     assert existing(plain) == compressed
     assert plain_path(compressed) == plain_path(plain) == plain
     plain.write_bytes(b"plain")
@@ -51,7 +51,7 @@ def test_inflating_replaces_the_file(plain: Path, compressed: Path) -> None:
     assert inflate(plain) == plain
 
 
-def test_damage_leaves_the_compressed_file(plain: Path, compressed: Path) -> None:
+def test_a_damaged_compressed_file_is_kept(plain: Path, compressed: Path) -> None:
     damaged = compressed.read_bytes()[:-1] + b"garbage behind it"
     compressed.write_bytes(damaged)
     with pytest.raises(OSError, match="damaged compression"):

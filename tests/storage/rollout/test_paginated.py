@@ -1,4 +1,4 @@
-"""Lines for a rollout with a paginated history: read back, they show the same items as the events they stand for."""
+"""Records for a paginated history: they give the same items as the events that they replace."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def shown(entries: list[Entry]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("events", [[USER], [USER | {"message": ""}], [AGENT], [SEARCH], REASONING], ids=str)
-def test_what_is_shown_is_the_same(events: list[dict[str, Any]]) -> None:
+def test_the_shown_items_are_the_same(events: list[dict[str, Any]]) -> None:
     entries: list[Entry] = [*(("event_msg", event) for event in events), ("response_item", {"type": "message"})]
     lines = paginated(entries, "thread", "t")
     assert [kind for kind, _ in lines] == ["event_msg", "response_item"]
@@ -53,7 +53,7 @@ def test_what_is_shown_is_the_same(events: list[dict[str, Any]]) -> None:
     assert shown(lines) == shown(entries)
 
 
-def test_other_lines_stay_as_they_are() -> None:
+def test_other_records_are_unchanged() -> None:
     entries: list[Entry] = [
         ("turn_context", {"turn_id": "t"}),
         ("event_msg", {"type": "task_complete", "turn_id": "t"}),
@@ -61,7 +61,7 @@ def test_other_lines_stay_as_they_are() -> None:
     assert paginated(entries, "thread", "t") == entries
 
 
-def test_a_failure_told_by_the_end_of_the_turn() -> None:
+def test_a_failure_in_the_end_event() -> None:
     turns = ShownTurns()
     error = {"message": "no", "codex_error_info": "internal_server_error"}
     turns.feed({"type": "task_started", "turn_id": "t"}, 0, 0, 0, None)

@@ -1,4 +1,4 @@
-"""Calls to agents as rollouts have them, and as clients are shown them."""
+"""Calls to agents: from rollouts to thread items."""
 
 import pytest
 

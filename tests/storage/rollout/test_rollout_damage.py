@@ -1,4 +1,4 @@
-"""Damaged rollouts: what is shown of them, what the model still gets, what the next writer leaves behind."""
+"""Damaged rollouts: the shown turns, the model's history, and the file after the next writer."""
 
 import errno
 import os
@@ -48,7 +48,7 @@ def path(tmp_path):
 
 
 def read(path):
-    """(id, status, texts) of each turn; the texts of the history; how many lines could not be read."""
+    """(id, status, texts) of each turn; the texts of the history; the number of unreadable lines."""
     with OpenRollout(path, Outliner()) as rollout:
         turns = list(rollout.turns(range(len(rollout.outline.ids))))
         assert turns == orjson.loads(orjson.dumps(unstructure(load(path).replay.turns())))
@@ -65,14 +65,14 @@ WHOLE = [("t1", "completed", ["one 🙂", "eins\u2028zwei"]), ("t2", "completed"
 HISTORY = ["one 🙂", "eins\u2028zwei", "two", "zwei"]
 
 
-def test_a_line_separator_inside_a_text_divides_nothing(path):
+def test_a_unicode_line_separator_in_a_text_does_not_split_the_line(path):
     path.write_bytes(b"".join([META, *FIRST, *SECOND]))
     assert "\u2028".encode() in path.read_bytes()
     assert read(path) == (WHOLE, HISTORY, 0)
 
 
 @pytest.mark.parametrize("place", range(14))
-def test_half_a_record_before_the_record_is_passed_over(path, place):
+def test_half_a_record_before_a_record_is_skipped(path, place):
     lines = [*FIRST, *SECOND]
     for cut in range(1, len(lines[place]) - 2, 1 if place in (1, 3) else 11):
         path.write_bytes(b"".join([META, *lines[:place], lines[place][:cut], *lines[place:]]))
@@ -80,7 +80,7 @@ def test_half_a_record_before_the_record_is_passed_over(path, place):
 
 
 @pytest.mark.parametrize("place", range(13))
-def test_a_missing_newline_between_two_records_costs_neither(path, place):
+def test_with_a_missing_newline_both_records_are_read(path, place):
     lines = [*FIRST, *SECOND]
     lines[place] = lines[place].removesuffix(b"\n")
     path.write_bytes(b"".join([META, *lines]))
@@ -88,13 +88,13 @@ def test_a_missing_newline_between_two_records_costs_neither(path, place):
 
 
 @pytest.mark.parametrize("place", range(14))
-def test_zeros_before_a_record_are_left_out(path, place):
+def test_zeros_before_a_record_are_skipped(path, place):
     lines = [*FIRST, *SECOND]
     path.write_bytes(b"".join([META, *lines[:place], b"\0" * 4096, *lines[place:]]))
     assert read(path) == (WHOLE, HISTORY, 0)
 
 
-def test_bytes_that_are_no_utf_8_are_replaced(path):
+def test_invalid_utf_8_is_replaced(path):
     path.write_bytes(b"".join([META, *FIRST, *SECOND]).replace(b"two", b"t\xff\xfeo"))
     turns, history, skipped = read(path)
     assert turns[1] == ("t2", "completed", ["t\ufffd\ufffdo", "zwei"])
@@ -105,6 +105,12 @@ def test_bytes_that_are_no_utf_8_are_replaced(path):
 def test_garbage_in_the_middle_costs_only_its_line(path):
     path.write_bytes(b"".join([META, *FIRST, b"\x01\x02 garbage\n", b'{"no":"line"}\n', b"\n", *SECOND]))
     assert read(path) == (WHOLE, HISTORY, 2)
+
+
+@pytest.mark.parametrize("kind", [["token_count"], {"a": 1}, 5, None])
+def test_an_event_whose_type_is_not_a_string_is_ignored(path, kind):
+    path.write_bytes(b"".join([META, *FIRST, event(kind), *SECOND]))
+    assert read(path) == (WHOLE, HISTORY, 0)
 
 
 def test_a_record_that_is_there_twice_is_shown_twice_and_numbered_apart(path):
@@ -121,8 +127,8 @@ def test_two_turns_of_one_id_are_two_turns(path):
     assert [entry[0] for entry in read(path)[0]] == ["t1", "t1"]
 
 
-def test_what_cannot_be_read_of_an_event_does_not_renumber_the_others(path):
-    broken = FIRST[4].replace(b'"phase":null', b'"phase":nul1')  # opens and ends as it should
+def test_an_unreadable_event_does_not_renumber_the_others(path):
+    broken = FIRST[4].replace(b'"phase":null', b'"phase":nul1')  # starts and ends correctly
     path.write_bytes(b"".join([META, *FIRST[:4], broken, *FIRST[5:], *SECOND]))
     turns, history, _ = read(path)
     assert turns[0][2] == ["one 🙂", "…"]
@@ -175,7 +181,7 @@ def begun(path):
     return journal
 
 
-def test_a_rollout_that_was_removed_between_turns_is_not_begun_anew(path):
+def test_a_rollout_removed_between_turns_is_not_created_again(path):
     journal = begun(path)
     journal.end()
     path.unlink()
@@ -184,7 +190,7 @@ def test_a_rollout_that_was_removed_between_turns_is_not_begun_anew(path):
     assert not path.exists()
 
 
-def test_a_rollout_that_is_removed_while_it_is_written_is_not_called_saved(path):
+def test_a_rollout_removed_while_it_is_written_is_an_error(path):
     journal = begun(path)
     path.unlink()
     with pytest.raises(JournalError, match="removed it while it was written"):
@@ -205,7 +211,7 @@ def test_a_full_disk_keeps_whole_lines_only(path, monkeypatch):
     assert path.read_bytes() == b"".join([META, *FIRST])
 
 
-def test_a_full_disk_leaves_no_file_without_a_beginning(path, monkeypatch):
+def test_a_full_disk_leaves_no_file_without_its_first_line(path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -219,7 +225,7 @@ def test_a_full_disk_leaves_no_file_without_a_beginning(path, monkeypatch):
     journal.end()
 
 
-def test_a_torn_line_that_cannot_be_kept_aside_is_not_cut_off(path, monkeypatch):
+def test_a_torn_line_that_cannot_be_moved_aside_is_not_removed(path, monkeypatch):
     journal = Journal(path, path.with_name("lock"))
     path.write_bytes(torn := b"".join([META, *FIRST])[:-5])
 
@@ -235,7 +241,7 @@ def test_a_torn_line_that_cannot_be_kept_aside_is_not_cut_off(path, monkeypatch)
 
 
 @pytest.mark.parametrize("failing", ["sync", "append"])
-def test_after_a_failure_the_file_counts_as_unknown(path, monkeypatch, failing):
+def test_after_a_failure_the_file_must_be_read_again(path, monkeypatch, failing):
     journal = begun(path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "write" if failing == "append" else "fstat", refuse)
@@ -253,7 +259,7 @@ def refuse(*_):
     raise OSError(errno.EIO, "Input/output error")
 
 
-def test_a_rollout_that_is_cut_while_it_is_written_is_not_called_saved(path):
+def test_a_rollout_truncated_while_it_is_written_is_an_error(path):
     journal = begun(path)
     path.write_bytes(META)
     journal.append(SECOND[:1])
@@ -262,7 +268,7 @@ def test_a_rollout_that_is_cut_while_it_is_written_is_not_called_saved(path):
     journal.end()
 
 
-def test_a_disk_that_does_not_give_back_what_it_has_is_an_error(path, monkeypatch):
+def test_a_read_error_of_the_disk_is_an_error(path, monkeypatch):
     path.write_bytes(b"".join([META, *FIRST]))
     with monkeypatch.context() as patch:
         patch.setattr(os, "preadv", refuse)
@@ -279,7 +285,7 @@ def test_a_disk_that_does_not_give_back_what_it_has_is_an_error(path, monkeypatc
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
-def test_what_is_no_file_is_refused_at_once_for_reading_and_writing(path, make):
+def test_a_special_file_is_refused_at_once_for_reading_and_writing(path, make):
     make(path)
     with pytest.raises(OSError, match="Not a regular file"):
         OpenRollout(path, Outliner())
@@ -295,7 +301,7 @@ def test_a_link_to_nothing_is_not_written_through(path):
     assert not path.with_name("elsewhere").exists()
 
 
-def test_a_folder_in_a_rollouts_place_is_an_error_that_says_so(path):
+def test_a_folder_at_a_rollouts_path_is_an_error_that_says_so(path):
     path.mkdir()
     with pytest.raises(IsADirectoryError):
         OpenRollout(path, Outliner())

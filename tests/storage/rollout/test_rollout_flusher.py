@@ -1,4 +1,4 @@
-"""Grouped syncs."""
+"""Grouped fsyncs."""
 
 import threading
 
@@ -11,7 +11,7 @@ from spindle.storage.rollout.journal import JournalError
 
 
 class Recorder:
-    """Stands for a journal: counts its syncs, and can be held in one or made to fail."""
+    """Replaces a journal: counts its syncs, and can be held in one or made to fail."""
 
     def __init__(self, error=None, hold=None):
         self.error, self.hold, self.threads = error, hold, []
@@ -41,7 +41,7 @@ async def test_waiters_of_a_round_share_one_sync_of_each_journal():
         nursery.cancel_scope.cancel()
 
 
-async def test_what_is_appended_during_a_sync_waits_for_the_next_one():
+async def test_an_append_during_a_sync_waits_for_the_next_one():
     flusher, gate = Flusher(), threading.Event()
     journal = Recorder(hold=gate)
     async with trio.open_nursery() as nursery:
@@ -78,7 +78,7 @@ async def test_a_failure_reaches_its_own_waiters_only():
     assert sorted(outcomes) == ["broken", "broken", "fine"]
 
 
-async def test_syncs_happen_without_the_grouping_task_and_after_it():
+async def test_syncs_work_without_the_grouping_task_and_after_it():
     flusher, journal = Flusher(), Recorder()
     await flusher.sync(journal)
     async with trio.open_nursery() as nursery:
@@ -91,7 +91,7 @@ async def test_syncs_happen_without_the_grouping_task_and_after_it():
         await flusher.sync(Recorder(error=JournalError("broken")))
 
 
-async def test_those_waiting_when_the_grouping_task_ends_are_synced_all_the_same():
+async def test_waiters_at_the_end_of_the_grouping_task_are_synced():
     flusher, gate = Flusher(), threading.Event()
     blocker, late = Recorder(hold=gate), Recorder()
     async with trio.open_nursery() as turns, trio.open_nursery() as nursery:

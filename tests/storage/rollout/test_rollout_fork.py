@@ -68,7 +68,7 @@ def test_the_lines_of_the_source_follow_byte_for_byte(tmp_path):
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 100_000])
-def test_a_torn_last_line_is_left_out_and_one_without_newline_completed(tmp_path, size):
+def test_a_torn_last_line_is_skipped_and_one_without_newline_completed(tmp_path, size):
     path = source(tmp_path / "s.jsonl", *turn("a", "one"))
     kept = path.read_bytes()
     path.write_bytes(kept + b'{"timestamp":"' + b"x" * size)
@@ -78,7 +78,7 @@ def test_a_torn_last_line_is_left_out_and_one_without_newline_completed(tmp_path
     assert fork(tmp_path, whole(path)).read_bytes().endswith(b"\n" + kept)
 
 
-def test_a_numbered_source_is_numbered_anew_without_its_head(tmp_path):
+def test_a_numbered_source_is_renumbered_without_its_head(tmp_path):
     path = numbered(tmp_path / "s.jsonl", 40, *turn("a", "one"))
     made = fork(tmp_path, whole(path), META | {"history_mode": "paginated"}, lambda path: [event("turn_aborted")])
     lines = [orjson.loads(line) for line in made.read_bytes().splitlines()]
@@ -88,7 +88,7 @@ def test_a_numbered_source_is_numbered_anew_without_its_head(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_source_that_refers_to_another_is_copied_with_what_it_refers_to(tmp_path):
+def test_a_source_that_refers_to_another_is_copied_with_the_referred_part(tmp_path):
     first = numbered(tmp_path / "first.jsonl", 0, *turn("a", "one"), id="first")
     end = first.stat().st_size
     with open(first, "ab") as file:
@@ -146,7 +146,7 @@ def test_a_rolled_back_turn_is_unknown(tmp_path):
     assert b"thread_rolled_back" in path.read_bytes()[: part.end]
 
 
-def test_what_goes_wrong_leaves_no_file(tmp_path):
+def test_an_error_leaves_no_file(tmp_path):
     path = source(tmp_path / "s.jsonl", *turn("a", "one"))
 
     class Cancelled(Exception):

@@ -1,4 +1,4 @@
-"""What the model is sent after a replay, and what rollbacks take away."""
+"""The model's history after a replay, and after rollbacks."""
 
 from .replays import (
     agent,
@@ -45,7 +45,7 @@ def test_a_local_shell_call_is_completed_with_a_function_output():
     assert [entry.type for entry in made.completed_history()] == ["local_shell_call", "function_call_output"]
 
 
-def test_outputs_that_answer_no_call_are_left_out():
+def test_outputs_without_a_call_are_removed():
     assert replay(meta(), output("c1")).completed_history() == []
 
 
@@ -55,7 +55,7 @@ def test_reasoning_is_kept_and_snapshots_are_not():
     assert sent(made.history) == [thought]
 
 
-def test_a_compaction_replaces_what_the_model_sees_but_not_the_turns():
+def test_a_compaction_replaces_the_models_history_but_not_the_turns():
     compacted = "compacted", {"message": "SUM", "replacement_history": [message("user", "REPLACED", id="m")]}
     made = replay(meta(), *user("first"), *agent("a1"), compacted, *user("after"), *agent("a2"))
     assert said(made) == ["REPLACED", "after", "a2"]
@@ -63,7 +63,7 @@ def test_a_compaction_replaces_what_the_model_sees_but_not_the_turns():
     assert [text for _, _, items in shown(made) for _, text in items] == ["first", "a1", "after", "a2"]
 
 
-def test_an_old_compaction_keeps_what_the_user_said_and_the_summary():
+def test_an_old_compaction_keeps_the_users_messages_and_the_summary():
     compacted = "compacted", {"message": "SUM"}
     made = replay(meta(), environment(), *user("first"), *agent("a1"), compacted, *user("after"))
     assert said(made) == ["first", "SUM", "after"]
@@ -87,7 +87,7 @@ def test_a_rollback_drops_turns_for_the_user_and_the_model():
     ]
 
 
-def test_a_rollback_restores_the_settings_the_model_knows_of():
+def test_a_rollback_restores_the_settings_in_the_models_history():
     start = event("task_started", turn_id="t2", started_at=1)
     changed = [start, environment("/elsewhere"), context("t2", "other"), *user("two")]
     made = replay(meta(), environment(), *turn("t1", "one"), *changed, back(1))
@@ -111,7 +111,7 @@ def test_a_rollback_without_marks_drops_the_user_message_too():
     assert [text for _, _, items in shown(made) for _, text in items] == ["one", "a1", "three"]
 
 
-def test_a_rollback_past_a_compaction_drops_what_is_left_of_those_turns():
+def test_a_rollback_past_a_compaction_drops_the_rest_of_those_turns():
     kept = [message("user", "one"), message("user", "two"), message("user", "SUM")]
     compacted = "compacted", {"message": "SUM", "replacement_history": kept}
     lines = [meta(), *turn("t1", "one"), *turn("t2", "two"), compacted, *turn("t3", "three", *agent("a3"))]

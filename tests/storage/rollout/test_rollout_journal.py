@@ -50,7 +50,7 @@ def lines(path):
     return path.read_bytes().splitlines(keepends=True)
 
 
-def test_a_new_file_is_made_with_its_folders_and_first_lines(journal, path):
+def test_a_new_file_is_created_with_its_folders_and_first_lines(journal, path):
     opened = journal.begin([meta()])
     assert opened.created
     assert not opened.replaced
@@ -86,7 +86,7 @@ def test_nothing_is_held_between_turns(journal, path):
         journal.append([said("a")])
 
 
-def test_what_was_appended_before_the_end_can_be_synced_after_it(journal, path, monkeypatch):
+def test_lines_appended_before_the_end_can_be_synced_after_it(journal, path, monkeypatch):
     journal.begin([meta()])
     journal.sync()
     journal.append([said("a")])
@@ -104,7 +104,7 @@ def test_what_was_appended_before_the_end_can_be_synced_after_it(journal, path, 
         journal.sync()
 
 
-def test_a_sync_that_failed_is_not_made_good_after_the_end(journal, monkeypatch):
+def test_a_failed_sync_stays_failed_after_the_end(journal, monkeypatch):
     def fail(_):
         raise OSError(errno.EIO, "the disk is broken")
 
@@ -129,7 +129,7 @@ def test_cut_at_every_byte_only_the_cut_line_is_lost(tmp_path):
     for cut in range(len(data) + 1):
         path = tmp_path / f"{cut}.jsonl"
         path.write_bytes(data[:cut])
-        # a line that lacks its newline only is whole
+        # a line without only its newline is whole
         kept = sum(end - 1 <= cut for end in ends[1:])
         torn = 0 if cut in ends or cut + 1 in ends else cut - ends[kept]
         journal = Journal(path, tmp_path / "lock")
@@ -152,7 +152,7 @@ def test_a_long_torn_line_is_found_across_blocks(journal, path):
     assert messages(path) == [None, "a", "b"]
 
 
-def test_zeros_left_by_a_power_cut_are_cut_off(journal, path):
+def test_zeros_left_by_a_power_cut_are_removed(journal, path):
     path.parent.mkdir(parents=True)
     path.write_bytes(meta() + b"\0" * 100)
     assert journal.begin([said("b")]).torn == 100
@@ -173,7 +173,7 @@ def test_lines_of_others_are_reported(journal, path):
     assert messages(path) == [None, "a", "x", "y", "b"]
 
 
-def test_what_came_after_the_reading_is_foreign(journal, path):
+def test_lines_added_after_the_read_are_foreign(journal, path):
     path.parent.mkdir(parents=True)
     path.write_bytes(meta() + said("a")[:-1])
     loaded = load(path)
@@ -183,7 +183,7 @@ def test_what_came_after_the_reading_is_foreign(journal, path):
     assert journal.begin().foreign == [said("x")[:-1]]
 
 
-def test_a_line_that_was_being_written_during_the_reading_is_foreign(journal, path):
+def test_a_line_that_was_incomplete_during_the_read_is_foreign(journal, path):
     path.parent.mkdir(parents=True)
     path.write_bytes(meta() + said("half")[:20])
     loaded = load(path)
@@ -194,7 +194,7 @@ def test_a_line_that_was_being_written_during_the_reading_is_foreign(journal, pa
     assert journal.begin().foreign == [(meta() + said("half"))[loaded.end : -1]]
 
 
-def test_a_shrunken_or_exchanged_file_is_reported(journal, path):
+def test_a_truncated_or_replaced_file_is_reported(journal, path):
     journal.begin([meta(), said("a")])
     journal.end()
     path.write_bytes(meta())
@@ -233,7 +233,7 @@ def test_numbered_files_stay_numbered(journal, path):
     assert messages(path)[-1] == "c"
 
 
-def test_numbering_goes_on_behind_unnumbered_lines(journal, path):
+def test_numbering_continues_after_unnumbered_lines(journal, path):
     path.parent.mkdir(parents=True)
     path.write_bytes(encode_line("session_meta", {"id": THREAD}, None, 0) + said("by an older program"))
     journal.begin([said("a")])
@@ -263,13 +263,13 @@ def test_a_failed_write_refuses_further_ones_until_begun_again(journal, path, mo
         journal.sync()
     journal.end()
     opened = journal.begin([said("a")])
-    assert (opened.foreign, opened.replaced) == ([], True)  # whoever wrote cannot be sure of what is in it
+    assert (opened.foreign, opened.replaced) == ([], True)  # the writer does not know the content of the file any more
     assert messages(path) == [None, "a"]
     journal.end()
     assert not journal.begin().replaced
 
 
-def test_a_short_write_is_taken_back(journal, path, monkeypatch):
+def test_a_short_write_is_undone(journal, path, monkeypatch):
     journal.begin([meta()])
     write = os.write
     with monkeypatch.context() as patch:
@@ -298,7 +298,7 @@ def test_a_failed_sync_refuses_everything_after_it(journal, monkeypatch):
         journal.append([said("a")])
 
 
-def test_a_file_that_cannot_be_opened_gives_the_lock_back(tmp_path):
+def test_if_the_file_cannot_be_opened_the_lock_is_released(tmp_path):
     (tmp_path / "r.jsonl").mkdir()
     with pytest.raises(JournalError, match="cannot open"):
         Journal(tmp_path / "r.jsonl", tmp_path / "lock").begin()
@@ -307,7 +307,7 @@ def test_a_file_that_cannot_be_opened_gives_the_lock_back(tmp_path):
     other.end()
 
 
-def test_a_begin_that_failed_forgets_nothing(journal, path, monkeypatch):
+def test_a_failed_begin_keeps_the_foreign_lines(journal, path, monkeypatch):
     journal.begin([meta()])
     journal.end()
     with open(path, "ab") as other:

@@ -28,12 +28,12 @@ def test_other_time_zones_are_written_as_utc():
     assert encode_line("a", {}, there) == encode_line("a", {}, NOON)
 
 
-def test_an_encoded_payload_is_taken_as_it_is():
+def test_an_encoded_payload_is_inserted_unchanged():
     line = encode_line("response_item", orjson.Fragment(b'{"type":"message","role":"user"}'), NOON)
     assert decode_line(line) == Line("2025-01-05T12:00:00.123Z", "response_item", {"type": "message", "role": "user"})
 
 
-def test_what_was_encoded_is_decoded_again():
+def test_encoded_lines_can_be_decoded():
     assert decode_line(encode_line("a", {"b": "\u2028é"}, NOON, 3)) == Line(
         "2025-01-05T12:00:00.123Z", "a", {"b": "\u2028é"}, 3
     )
@@ -54,11 +54,11 @@ def test_what_was_encoded_is_decoded_again():
         b"\xff",
     ],
 )
-def test_what_is_no_line_decodes_to_none(data):
+def test_data_that_is_not_a_line_decodes_to_none(data):
     assert decode_line(data) is None
 
 
-def test_lines_of_a_file_come_with_offsets_and_blank_ones_are_left_out(tmp_path):
+def test_lines_of_a_file_have_offsets_and_blank_ones_are_skipped(tmp_path):
     path = tmp_path / "r.jsonl"
     first, last = encode_line("a", {"text": "\u2028"}), encode_line("b", {})
     path.write_bytes(first + b"\n" + b"garbage\n" + last + b'{"torn')
@@ -71,7 +71,7 @@ def test_lines_of_a_file_come_with_offsets_and_blank_ones_are_left_out(tmp_path)
     assert [at for at, _ in iter_lines(path, len(first) + 9)] == [len(first) + 9, len(first) + 9 + len(last)]
 
 
-def test_a_home_stays_where_it_is_when_the_process_goes_elsewhere(tmp_path, monkeypatch):
+def test_a_home_is_kept_when_the_process_changes_its_directory(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     homes = [Home(Path("home")), Home.resolve({"HOME": "."})]
@@ -79,7 +79,7 @@ def test_a_home_stays_where_it_is_when_the_process_goes_elsewhere(tmp_path, monk
     assert [home.path for home in homes] == [tmp_path / "home", tmp_path / ".codex"]
 
 
-def test_home_is_named_by_the_environment(tmp_path):
+def test_the_environment_names_the_home(tmp_path):
     assert Home.resolve({"CODEX_HOME": str(tmp_path)}).path == tmp_path.resolve()
     assert Home.resolve({"HOME": str(tmp_path)}).path == tmp_path / ".codex"
     assert Home.resolve({"CODEX_HOME": "", "HOME": str(tmp_path)}).path == tmp_path / ".codex"
@@ -93,6 +93,6 @@ def test_a_named_home_must_be_a_directory(tmp_path):
         Home.resolve({"CODEX_HOME": str(tmp_path / "file")})
 
 
-def test_rollouts_are_filed_by_date(tmp_path):
+def test_rollouts_are_stored_by_date(tmp_path):
     path = Home(tmp_path).new_rollout_path("ID", datetime(2025, 1, 5, 7, 8, 9))
     assert path == tmp_path / "sessions/2025/01/05/rollout-2025-01-05T07-08-09-ID.jsonl"

@@ -34,7 +34,7 @@ def holder(tmp_path):
         process.kill()
 
 
-def test_a_second_process_is_told_who_writes_and_the_lock_dies_with_its_holder(holder, tmp_path):
+def test_a_second_process_gets_the_holders_name_and_the_lock_ends_with_its_holder(holder, tmp_path):
     journal = Journal(tmp_path / "r.jsonl", tmp_path / "locks" / "t.lock")
     with pytest.raises(WriterBusy) as caught:
         journal.begin([encode_line("event_msg", {})])
@@ -57,7 +57,7 @@ def test_two_journals_of_one_process_exclude_each_other_too(tmp_path):
     second.end()
 
 
-def test_what_a_dead_holder_wrote_names_nobody(tmp_path):
+def test_the_note_of_a_dead_holder_is_not_used(tmp_path):
     lock = tmp_path / "lock"
     lock.write_text("999999999 spindle\n")
     first, second = (Journal(tmp_path / "r.jsonl", lock) for _ in range(2))
@@ -78,7 +78,7 @@ def test_a_lock_of_another_program_is_named_by_its_pid(tmp_path):
             Journal(tmp_path / "r.jsonl", lock).begin()
 
 
-def test_a_link_or_a_pipe_is_no_lock_and_what_is_in_a_file_stays(tmp_path):
+def test_a_link_or_a_pipe_is_not_a_lock_and_a_files_content_is_kept(tmp_path):
     stranger, lock = tmp_path / "poetry.lock", tmp_path / "locks" / "t.lock"
     stranger.write_text("[[package]]\n")
     lock.parent.mkdir()
@@ -97,7 +97,7 @@ def test_a_link_or_a_pipe_is_no_lock_and_what_is_in_a_file_stays(tmp_path):
     assert stranger.read_text() == "[[package]]\n"
 
 
-def test_a_lock_file_that_is_removed_while_it_is_opened_is_not_the_one_that_is_locked(tmp_path, monkeypatch):
+def test_a_lock_file_removed_while_it_is_opened_does_not_count(tmp_path, monkeypatch):
     lock = tmp_path / "t.lock"
 
     def removed_once(path):
@@ -114,7 +114,7 @@ def test_a_lock_file_that_is_removed_while_it_is_opened_is_not_the_one_that_is_l
     first.release()
 
 
-def test_codex_is_not_looking_at_lock_files_while_one_is_taken_or_removed(tmp_path, monkeypatch):
+def test_codex_does_not_check_lock_files_while_one_is_taken_or_removed(tmp_path, monkeypatch):
     coordination, lock = tmp_path / ".coordination.lock", WriterLock(tmp_path / "t.lock")
     coordination.touch()
     waited = []
@@ -170,7 +170,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("language", ["python", "c"])
-def test_a_forked_process_has_no_part_in_the_lock(tmp_path, language):
+def test_a_forked_process_does_not_hold_the_lock(tmp_path, language):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", FORKS, str(tmp_path / "t.lock"), language]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
@@ -194,7 +194,7 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_a_forked_process_that_lives_on_does_not_keep_the_lock_of_one_that_was_killed(tmp_path):
+def test_a_surviving_forked_process_does_not_keep_the_lock_of_its_killed_parent(tmp_path):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", KILLED, str(tmp_path / "t.lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:

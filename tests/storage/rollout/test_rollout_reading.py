@@ -1,4 +1,4 @@
-"""Reading by outline against reading everything: whatever a file holds, both say the same."""
+"""Reading by outline against a full replay: for any file, both give the same result."""
 
 import os
 import tempfile
@@ -39,7 +39,7 @@ def message(role, text):
 
 @st.composite
 def lines(draw):
-    """One line of a kind that matters, or two that come together."""
+    """One line of a relevant kind, or two that belong together."""
     text, turn, call = draw(words), draw(ids), draw(calls)
     kind = draw(st.integers(0, 19))
     match kind:
@@ -91,7 +91,7 @@ def lines(draw):
 
 @st.composite
 def damaged(draw):
-    """A line with something wrong in it."""
+    """A damaged line."""
     line = draw(lines())
     match draw(st.integers(0, 5)):
         case 0:
@@ -159,7 +159,7 @@ def test_pages_and_history_by_outline_are_those_of_a_full_replay(block, data, cu
         path = Path(folder, "rollout.jsonl")
         path.write_bytes(data)
         outline = check(path, Outliner())
-        # the same in two passes, the first over a part that may end anywhere
+        # the same in two passes, the first over a part that may end at any byte
         path.write_bytes(data[: int(len(data) * cut)])
         outliner = Outliner(MemoryOutlines())
         first = check(path, outliner)
@@ -169,11 +169,11 @@ def test_pages_and_history_by_outline_are_those_of_a_full_replay(block, data, cu
         second = check(path, outliner) if not unterminated else outliner_of(path, outliner)
         with closing(Source(path)) as source:
             assert parts(Skim(source, first).run()) == parts(second)
-        if not unterminated:  # a whole line that only lacks its newline counts already, and ends elsewhere then
+        if not unterminated:  # a whole line without its newline counts already, but ends one byte earlier
             assert parts(second) == parts(outline) | {"inode": second.inode, "skipped": second.skipped}
 
 
-def test_a_long_rollout_is_settled_as_it_is_now(tmp_path, monkeypatch):
+def test_settle_stores_the_current_outline_of_a_long_rollout(tmp_path, monkeypatch):
     monkeypatch.setattr("spindle.storage.rollout.outliner._MANY_TURNS", 2)
     path = tmp_path / "rollout.jsonl"
     turn = event("task_started", turn_id="{}") + event("task_complete", turn_id="{}")

@@ -31,14 +31,14 @@ def test_turns_of_0_124():
     assert (first.started_at, first.completed_at, first.duration_ms, first.error) == (100, 101, 63, None)
 
 
-def test_history_of_0_124_is_the_response_items_as_they_are():
+def test_history_of_0_124_is_the_unchanged_response_items():
     lines = two_turns()
     made = replay(*lines)
     assert sent(made.history) == [payload for kind, payload in lines if kind == "response_item"]
     assert [entry.role for entry in made.history] == ["developer", "user", "user", "assistant", "user", "assistant"]
 
 
-def test_what_else_a_rollout_tells():
+def test_other_values_of_a_rollout():
     made = replay(*two_turns())
     assert made.meta is not None
     assert (made.meta.id, made.meta.base_instructions, made.meta.git) == (THREAD, "BASE", {"branch": "main"})
@@ -182,12 +182,12 @@ def test_turns_of_0_169_are_read_from_its_completed_items():
     assert made.preview == "one"
 
 
-def test_members_that_only_0_169_knows_are_not_sent_to_the_model():
+def test_members_of_0_169_only_are_not_sent_to_the_model():
     made = replay(meta(), *modern("t1", "one", "Hello"))
     assert sent(made.history) == [message("user", "one"), message("assistant", "Hello")]
 
 
-def test_an_item_in_the_protocols_own_form_is_shown_as_it_is():
+def test_an_item_in_the_protocols_form_is_unchanged():
     given = {"type": "webSearch", "id": "w1", "query": "q", "action": None}
     [one] = unstructure(replay(meta(), *turn("t1", "go", event("item_completed", turn_id="t1", item=given))).turns())
     assert one["items"][1] == given
@@ -239,7 +239,7 @@ def test_a_failed_turn_keeps_its_error():
     }
 
 
-def test_an_error_in_the_protocols_spelling_stays():
+def test_an_error_in_the_protocols_spelling_is_unchanged():
     failure = event("error", message="x", codex_error_info="usageLimitExceeded", additional_details=None)
     [one] = replay(meta(), *turn("t1", "one", failure)).turns()
     assert one.error is not None
@@ -251,7 +251,7 @@ def test_an_error_outside_any_turn_makes_no_turn_and_fails_none():
     assert [status for _, status, _ in shown(made)] == ["completed"]
 
 
-def test_an_error_about_a_request_leaves_the_turn_as_it_is():
+def test_an_error_of_a_request_does_not_end_the_turn():
     failure = event("error", message="x", codex_error_info="thread_rollback_failed")
     assert [status for _, status, _ in shown(replay(meta(), *turn("t1", "one", failure)))] == ["completed"]
 
@@ -294,12 +294,12 @@ def test_without_events_the_preview_is_the_first_message_to_the_model():
     )
 
 
-def test_unknown_lines_and_members_are_passed_over():
+def test_unknown_lines_and_members_are_ignored():
     lines = [meta(novelty={"a": 1}), ("novelty", {}), event("novelty"), ("event_msg", {}), ("response_item", {})]
     assert [text for _, text in shown(replay(*lines, *user("one"), *agent("a")))[0][2]] == ["one", "a"]
 
 
-def test_an_event_of_another_form_hides_nothing_else():
+def test_an_event_of_an_unexpected_form_hides_no_other():
     command = event("exec_command_end", call_id="c", turn_id="t", command=["true"], duration={"secs": 1, "nanos": []})
     odd = [
         event("exec_command_end", call_id="d", command=5, duration=[], parsed_cmd=7),

@@ -1,4 +1,4 @@
-"""Reading from a rollout that has been let go of meanwhile: the same turns, or an error that says it is another file."""
+"""Reading from a rollout after `rest`: the same turns, or an error that it is another file."""
 
 import os
 
@@ -52,7 +52,7 @@ def compress(path):
 
 @pytest.fixture(params=[False, True], ids=["read", "with-turns"])
 def rested(request, path):
-    """A rollout that has been let go of; with all turns in memory, or not."""
+    """A rollout after `rest`, with all turns in memory, or not."""
     rollout = OpenRollout(path, Outliner(), with_turns=request.param)
     rollout.close()
     yield rollout
@@ -69,12 +69,12 @@ def nothing(path):
 
 
 @pytest.mark.parametrize("happens", [append, compress, nothing])
-def test_the_turns_of_that_moment_are_read(rested, path, happens):
+def test_the_turns_as_of_the_opening_are_read(rested, path, happens):
     happens(path)
     assert shown(rested) == SHOWN
 
 
-def test_a_compressed_rollout_that_was_made_plain_is_read(path):
+def test_a_compressed_rollout_that_was_decompressed_is_read(path):
     compressed = compress(path)
     rollout = OpenRollout(compressed, Outliner())
     rollout.close()
@@ -108,19 +108,19 @@ def write_over(path):
 
 
 @pytest.mark.parametrize("happens", [rewrite, cut_off, write_over])
-def test_a_rollout_that_is_another_is_not_read(rested, path, happens):
+def test_a_replaced_rollout_is_not_read(rested, path, happens):
     happens(path)
     with pytest.raises(RolloutChanged, match="has been rewritten"):
         shown(rested)
 
 
-def test_a_rollout_that_is_gone_is_not_read(rested, path):
+def test_a_deleted_rollout_is_not_read(rested, path):
     path.unlink()
     with pytest.raises(FileNotFoundError):
         shown(rested)
 
 
-def test_only_so_much_is_held_in_memory_at_a_time(path, monkeypatch):
+def test_the_turns_in_memory_are_bounded(path, monkeypatch):
     monkeypatch.setattr(outliner_module, "_PUT_TOGETHER", int(len(DATA) * 2.5))
     outliner = Outliner()
 

@@ -47,7 +47,7 @@ def base(id, end):
     }
 
 
-def test_a_compressed_rollout_reads_as_its_plain_self(tmp_path):
+def test_a_compressed_rollout_reads_as_the_plain_one(tmp_path):
     data = meta(A) + turn("t1", "one") + turn("t2", "two")
     plain, compressed = tmp_path / "r.jsonl", tmp_path / "r.jsonl.zst"
     plain.write_bytes(data)
@@ -70,7 +70,7 @@ def test_damaged_compression_is_an_error_that_says_so(tmp_path):
         OpenRollout(path, Outliner())
 
 
-def test_a_fork_continues_the_bytes_it_names(tmp_path, files):
+def test_a_fork_continues_the_bytes_that_it_refers_to(tmp_path, files):
     first = meta(A) + turn("t1", "one")
     (tmp_path / f"{A}.jsonl").write_bytes(first + turn("t2", "not in the fork"))
     second = meta(B, forked_from_id=A, **base(A, len(first))) + turn("t3", "three")
@@ -90,21 +90,21 @@ def test_a_fork_continues_the_bytes_it_names(tmp_path, files):
         assert [id for id, _ in shown(rollout)] == ["t1", "t3", "t5"]
 
 
-def test_a_fork_whose_source_is_gone_shows_its_own(tmp_path, files):
+def test_a_fork_with_a_missing_source_shows_its_own_lines(tmp_path, files):
     path = tmp_path / f"{B}.jsonl"
     path.write_bytes(meta(B, **base(A, 1000)) + turn("t3", "three"))
     with OpenRollout(path, Outliner(find=files)) as rollout:
         assert shown(rollout) == [("t3", ["item-1"])]
 
 
-def test_files_that_name_each_other_end(tmp_path, files):
+def test_files_that_refer_to_each_other_end(tmp_path, files):
     for one, other in ((A, B), (B, A)):
         (tmp_path / f"{one}.jsonl").write_bytes(meta(one, **base(other, 10_000)) + turn(f"t{one[-1]}", "words"))
     with OpenRollout(tmp_path / f"{A}.jsonl", Outliner(find=files)) as rollout:
         assert shown(rollout)
 
 
-def test_a_fork_is_followed_where_it_is_appended_to(tmp_path, files):
+def test_lines_appended_to_a_fork_are_read(tmp_path, files):
     first = meta(A) + turn("t1", "one")
     (tmp_path / f"{A}.jsonl").write_bytes(first)
     path, outliner = tmp_path / f"{B}.jsonl", Outliner(find=files)

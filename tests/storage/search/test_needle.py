@@ -1,4 +1,4 @@
-"""Search terms: in text whatever its case and its line breaks, in bytes never denied what the text affirms."""
+"""Search terms: in text with any case and line breaks; in bytes without false negatives."""
 
 import orjson
 import pytest
@@ -49,12 +49,12 @@ LETTERS = st.sampled_from(list('aAsSkKßẞſKﬁfi ÄäİıΣσς😀"\\/\n\té
 
 
 @given(st.text(LETTERS, max_size=12), st.text(LETTERS, min_size=1, max_size=4).filter(lambda term: term.strip()))
-def test_the_bytes_never_deny_what_the_text_affirms(text, term):
+def test_the_bytes_have_no_false_negatives(text, term):
     needle = Needle(term)
     if needle.matches(collapsed(text)):
         assert needle.may_be_in(orjson.dumps({"text": text}))
 
 
 @pytest.mark.parametrize("term", ["needle", "привет", "😀", "a b", '"', "ß"])
-def test_the_bytes_deny_what_is_not_there(term):
+def test_the_bytes_exclude_other_files(term):
     assert Needle(term).may_be_in(b'{"text":"something else entirely"}') is (term == '"')

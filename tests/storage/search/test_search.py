@@ -1,4 +1,4 @@
-"""Searching rollouts: what counts as said, pages, the bound on the work, and ending it."""
+"""Searching rollouts: messages, pages, the bound on the work, and stopping."""
 
 import json
 from contextlib import closing
@@ -82,7 +82,7 @@ def walk(home: Home, term: str, **options: Any) -> list[list[str]]:
     raise AssertionError("the pages do not end")
 
 
-def test_messages_are_those_that_are_shown(home: Home) -> None:
+def test_only_shown_messages_are_searched(home: Home) -> None:
     path = write(
         home,
         1,
@@ -140,7 +140,7 @@ def test_pages_neither_skip_nor_repeat_nor_end_with_an_empty_one(home: Home, lim
     assert [len(page) for page in found[:-1]] == [limit] * (len(found) - 1)
 
 
-def test_a_request_reads_a_bounded_amount_and_the_next_goes_on(home: Home) -> None:
+def test_a_request_reads_a_bounded_amount_and_the_next_continues(home: Home) -> None:
     for number in range(1, 8):
         write(home, number, *turn("a", "needle" if number == 1 else "x" * 1000))
     found = walk(home, "needle", read_at_most=1500)
@@ -148,7 +148,7 @@ def test_a_request_reads_a_bounded_amount_and_the_next_goes_on(home: Home) -> No
     assert [snippet for page in found for snippet in page] == ["needle"]
 
 
-def test_what_cannot_be_read_is_passed_over(home: Home) -> None:
+def test_unreadable_rollouts_are_skipped(home: Home) -> None:
     write(home, 1, *turn("a", "needle"))
     broken = write(home, 2, *turn("a", "needle"))
     broken.write_bytes(broken.read_bytes() + b'{"type":"event_msg","pay')
@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_passed_over(home: Home) -> None:
     assert len(search_threads(lambda _: with_gone, wanted, nothing).data) == len(page.data) == 2
 
 
-def test_a_search_ends_when_it_is_told_to(home: Home) -> None:
+def test_a_search_can_be_stopped(home: Home) -> None:
     write(home, 1, *turn("a", "x" * 100_000))
     write(home, 2, *turn("a", "needle"))
 
@@ -173,7 +173,7 @@ def test_a_search_ends_when_it_is_told_to(home: Home) -> None:
             search_threads(lambda page: list_threads(home, page), wanted, stop)
 
 
-def test_occurrences_come_in_the_order_they_were_said_page_by_page(home: Home) -> None:
+def test_occurrences_are_paged_in_the_order_of_messages(home: Home) -> None:
     path = write(home, 1, *turn("a", "x and x", "y"), *turn("b", "none", "X"))
     places: list[tuple[str, str, int]] = []
     cursor = None
@@ -185,7 +185,7 @@ def test_occurrences_come_in_the_order_they_were_said_page_by_page(home: Home) -
     assert places == [("a", "item-1", 0), ("a", "item-1", 6), ("b", "item-4", 0)]
 
 
-def test_a_cursor_serves_for_its_thread_and_its_term_alone(home: Home) -> None:
+def test_a_cursor_is_valid_for_its_thread_and_term_only(home: Home) -> None:
     path = write(home, 1, *turn("a", "x and x"))
     cursor = occurrences(path, "t", "x", None, 1).next_cursor
     for thread_id, term, given in (("u", "x", cursor), ("t", "y", cursor), ("t", "x", "x"), ("t", "x", "[]")):
@@ -193,7 +193,7 @@ def test_a_cursor_serves_for_its_thread_and_its_term_alone(home: Home) -> None:
             occurrences(path, thread_id, term, given, 1)
 
 
-def test_what_was_said_before_a_thread_went_on_in_another_file_is_found_and_what_was_taken_back_is_not(home: Home) -> None:
+def test_messages_in_an_earlier_file_are_found_and_reverted_ones_are_not(home: Home) -> None:
     first = write(home, 1, *turn("a", "kept"), *turn("b", "taken back"))
     id = first.stem[-36:]
     data = first.read_bytes().replace(b'"source"', b'"history_mode": "paginated", "source"')

@@ -1,4 +1,4 @@
-"""Goals: what a change makes of them, and what turns cost."""
+"""Goals: changes, and the charges of turns."""
 
 import pytest
 from attrs import evolve
@@ -40,20 +40,20 @@ def test_refusals_say_why(params, message):
     assert str(caught.value) == message
 
 
-def test_a_change_leaves_what_it_does_not_name():
+def test_a_change_keeps_members_that_it_does_not_name():
     before = StoredGoal(evolve(GOAL.goal, token_budget=9, tokens_used=3, time_used_seconds=2), 2500)
     now = changed(before, ask(objective="p"), "t", 7)
     assert now == StoredGoal(evolve(before.goal, objective="p", updated_at=7), 2500)
     assert changed(before, ask(token_budget=None), "t", 7).goal.token_budget is None
 
 
-def test_a_goal_that_ran_out_is_not_merely_paused():
+def test_pausing_does_not_hide_a_used_up_budget():
     over = StoredGoal(evolve(GOAL.goal, status="budgetLimited"))
     assert changed(over, ask(status="paused"), "t", 1).goal.status == "budgetLimited"
     assert changed(over, ask(status="active", token_budget=10), "t", 1).goal.status == "active"
 
 
-def test_only_an_active_goal_is_spent_on():
+def test_only_an_active_goal_is_charged():
     assert spent(StoredGoal(evolve(GOAL.goal, status="paused")), 5, 5, 1) is None
     twice = after(after(GOAL, 5, 900), 5, 900)
     assert (twice.goal.tokens_used, twice.goal.time_used_seconds, twice.goal.status) == (10, 1, "active")
@@ -69,7 +69,7 @@ def test_the_budget_ends_it():
     )
 
 
-def test_goals_come_back_as_they_were_kept(tmp_path):
+def test_goals_are_read_as_stored(tmp_path):
     db = open_database(tmp_path / "state.sqlite")
     goal = set_goal(db, ask(objective="o", token_budget=100), "t", 5)
     assert get_goal(db, "t") == StoredGoal(goal)

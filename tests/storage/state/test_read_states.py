@@ -1,4 +1,4 @@
-"""Read states: revisions guard marks, turns make threads unread, and what was taken back is not missed."""
+"""Read states: revisions guard marks, turns make threads unread, and reverted turns are not unread."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def db(tmp_path):
     connection.close()
 
 
-def test_a_thread_of_which_nothing_is_kept_is_read(db):
+def test_a_thread_without_a_row_is_read(db):
     assert read_states(db, ["t"]) == {"t": ThreadReadState(None, "initial:t")}
 
 
@@ -25,7 +25,7 @@ def test_the_first_unread_turn_stays_the_first(db):
     assert read_states(db, ["t", "u"]) == {"t": two, "u": initial("u")}
 
 
-def test_a_mark_needs_the_revision_that_was_seen(db):
+def test_a_mark_needs_the_current_revision(db):
     seen = turn_ended(db, "t", "1")
     now = turn_ended(db, "t", "2")
     with pytest.raises(RevisionConflict) as caught:
@@ -37,14 +37,14 @@ def test_a_mark_needs_the_revision_that_was_seen(db):
     assert turn_ended(db, "t", "3").first_unread == UnreadFromTurn("3")
 
 
-def test_what_is_marked_unread_is_the_last_turn(db):
+def test_marking_unread_applies_to_the_last_turn(db):
     state = turn_ended(db, "t", "1")
     state = turn_ended(db, "t", "2")
     assert mark(db, "t", True, state.revision).first_unread == UnreadFromTurn("2")
     assert mark(db, "u", True, initial("u").revision).first_unread == UnreadFromStart()
 
 
-def test_turns_that_were_taken_back_are_not_unread(db):
+def test_reverted_turns_are_not_unread(db):
     for turn in "123":
         state = turn_ended(db, "t", turn)
     assert turns_taken_back(db, "t", ["1", "2"]).first_unread == UnreadFromTurn("1")
@@ -54,7 +54,7 @@ def test_turns_that_were_taken_back_are_not_unread(db):
     assert turns_taken_back(db, "t", []).first_unread is None
 
 
-def test_forgetting_a_thread_leaves_nothing_of_it_in_any_table(db):
+def test_forgetting_a_thread_deletes_all_its_rows(db):
     tables = {
         table
         for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

@@ -1,4 +1,4 @@
-"""Sections: what a client may do to them, and the order of threads in them against a plain model of it."""
+"""Sections: their changes, and the order of their threads compared with a simple model."""
 
 import sqlite3
 
@@ -34,7 +34,7 @@ def order(db, section):
     return [id for _, id in placements(db).within(section)]
 
 
-def test_every_home_has_a_pinned_section_that_stays(db):
+def test_each_home_has_a_permanent_pinned_section(db):
     assert [(section.id, section.name) for section in list_sections(db, None, 9)] == [(PINNED, "Pinned")]
     with pytest.raises(SectionError, match="cannot be renamed"):
         update_section(db, PINNED, "x", ABSENT)
@@ -42,12 +42,12 @@ def test_every_home_has_a_pinned_section_that_stays(db):
         delete_section(db, PINNED)
 
 
-def test_a_home_in_which_nothing_was_kept_lists_the_same(db):
+def test_a_home_without_a_state_file_lists_the_same(db):
     for cursor in (None, "", "0", PINNED, "z"):
         assert pinned_only(cursor) == list_sections(db, cursor, 9)
 
 
-def test_sections_are_listed_as_they_were_made(db):
+def test_sections_are_listed_in_the_order_of_creation(db):
     made = [create_section(db, name, None) for name in (" b ", "a", "a")]
     assert [section.name for section in made] == ["b", "a", "a"]
     assert list_sections(db, PINNED, 9) == made
@@ -80,7 +80,7 @@ def test_refusals_say_why(db, action, message):
     assert str(caught.value) == message
 
 
-def test_a_thread_keeps_the_time_it_entered_while_it_stays(db):
+def test_a_thread_keeps_its_time_while_it_stays_in_the_section(db):
     other = create_section(db, "other", None).id
     move_thread(db, "t", PINNED, None, 1)
     move_thread(db, "t", PINNED, None, 2)
@@ -89,7 +89,7 @@ def test_a_thread_keeps_the_time_it_entered_while_it_stays(db):
     assert placements(db, "t").by_thread["t"].entered_at == 3
 
 
-def test_deleting_a_section_lets_its_threads_go(db):
+def test_deleting_a_section_removes_its_placements(db):
     section = create_section(db, "a", None).id
     move_thread(db, "t", section, None, 1)
     move_thread(db, "u", PINNED, None, 1)
@@ -106,7 +106,7 @@ THREADS = st.sampled_from("abcdefgh")
     st.sampled_from([1, 2, 1_000_000]),
 )
 def test_the_order_is_that_of_the_moves(moves, step):
-    """With places close together as well, where sections are numbered anew all the time."""
+    """Also with small gaps, where sections are often renumbered."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_STEP", max(step, 2))
         db = sqlite3.connect(":memory:", isolation_level=None)

@@ -1,4 +1,4 @@
-"""The state file: made when needed, shared, and no more than its own methods' concern when it cannot be used."""
+"""The state file: created when needed, shared, and failures affect only the methods that use it."""
 
 import sqlite3
 
@@ -25,7 +25,7 @@ def names(db):
     return [name for (name,) in db.execute("SELECT name FROM sections ORDER BY id")]
 
 
-async def test_what_a_client_asked_for_is_on_disk_when_it_is_answered(store):
+async def test_a_change_is_on_disk_when_it_is_answered(store):
     def mode(db):
         return db.execute("PRAGMA synchronous").fetchone()[0]
 
@@ -36,7 +36,7 @@ async def test_what_a_client_asked_for_is_on_disk_when_it_is_answered(store):
 
 
 class Failing(sqlite3.Connection):
-    """The statement with number `at` fails, of all that are executed."""
+    """Statement number `at` fails, of all executed ones."""
 
     at, number = -1, 0
 
@@ -47,7 +47,7 @@ class Failing(sqlite3.Connection):
         return super().execute(*args)
 
 
-async def test_whichever_statement_fails_the_change_is_made_or_refused_and_the_next_one_is_made(tmp_path, monkeypatch):
+async def test_if_any_statement_fails_the_change_is_made_or_refused_and_the_next_succeeds(tmp_path, monkeypatch):
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **named: connect(*args, **named, factory=Failing))
     refused = 0
@@ -71,12 +71,12 @@ async def test_whichever_statement_fails_the_change_is_made_or_refused_and_the_n
     assert refused > 10
 
 
-async def test_reading_makes_no_file(store):
+async def test_reading_creates_no_file(store):
     assert await store.read(names, ["none"]) == ["none"]
     assert not store.path.exists()
 
 
-async def test_what_is_changed_is_read_by_others_and_after_closing(store, tmp_path):
+async def test_changes_are_visible_to_others_and_after_closing(store, tmp_path):
     assert await store.change(add("a")) == 1
     other = StateStore(Home(tmp_path))
     assert "a" in await other.read(names, [])
@@ -108,7 +108,7 @@ async def test_a_refusal_undoes_its_own_change_alone(store):
     assert "refused" not in kept
 
 
-async def test_changes_of_one_moment_share_a_commit(store):
+async def test_concurrent_changes_share_a_commit(store):
     await store.change(add("first"))
     commits = []
     await store.change(
@@ -133,7 +133,7 @@ async def test_a_change_that_is_cancelled_before_its_commit_is_not_made(store):
 
 
 @pytest.mark.parametrize("content", [b"this is no database, and has never been one" * 100, b"\0" * 5000])
-async def test_a_damaged_file_is_said_to_be_unavailable_and_left_as_it_is(store, content):
+async def test_a_damaged_file_is_unavailable_and_unchanged(store, content):
     store.path.parent.mkdir()
     store.path.write_bytes(content)
     for _ in range(2):
@@ -145,7 +145,7 @@ async def test_a_damaged_file_is_said_to_be_unavailable_and_left_as_it_is(store,
     assert store.path.read_bytes() == content
 
 
-async def test_a_file_of_a_newer_version_is_not_touched(store):
+async def test_a_file_of_a_newer_version_is_unchanged(store):
     open_database(store.path).close()
     with sqlite3.connect(store.path) as db:
         db.execute("PRAGMA user_version = 99")
@@ -153,7 +153,7 @@ async def test_a_file_of_a_newer_version_is_not_touched(store):
         await store.change(add("a"))
 
 
-async def test_a_failure_passes(store, tmp_path):
+async def test_a_failure_is_temporary(store, tmp_path):
     store.path.mkdir(parents=True)
     with pytest.raises(StateUnavailable):
         await store.change(add("a"))
