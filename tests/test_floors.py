@@ -171,6 +171,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize("length", [2, 3, 7])
 @pytest.mark.parametrize("form", ["import m{}", "from m{} import x", "def late():\n    from m{} import x"])
 def test_a_circle_is_seen_whatever_its_length(length: int, form: str) -> None:
+    sources: dict[str, tuple[str, list[str]]]
     sources = {f"m{number}": (form.format((number + 1) % length), []) for number in range(length)}
     assert set(circle(imports(sources))) == set(sources)
 

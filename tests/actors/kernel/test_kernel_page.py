@@ -12,7 +12,7 @@ KERNEL = sorted((ROOT / "actors" / "kernel").glob("*.py"))
 
 
 def block(kind: str) -> str:
-    found = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    found: list[str] = re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     assert len(found) == 1
     return found[0]
 

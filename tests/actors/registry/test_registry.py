@@ -42,6 +42,7 @@ from spindle.actors.thread.loading import loading
 from spindle.actors.thread.loading.loading import FromFork, FromRollout, NewThread
 from spindle.actors.thread.messages import Attach, Detach, ReadThread
 from spindle.rpc.protocol.threads import ThreadForkParams, ThreadResumeParams, ThreadStartParams
+from spindle.storage.threads.summary import read_summary
 
 US = Client("test", "test")
 PHASES = ["absent", "starting", "live", "occupied", "closing"]
@@ -85,7 +86,7 @@ class Scene:
     async def enter(self, phase: str) -> None:
         match phase:
             case "starting":
-                real, gate = loading.read_summary, self.gate
+                real, gate = read_summary, self.gate
 
                 def slow(*args: Any) -> Any:
                     trio.from_thread.run(gate.wait)
