@@ -119,8 +119,10 @@ class Connection(Actor):
             case Received(message=(Response() | ErrorResponse()) as answer):
                 if self.subscriber.threads:
                     self.backend.services.questions.settle(answer, self.subscriber.threads)
-            case Received(size=size):
+            case Received(message=None, size=size):
                 log.warning("skipped a line that is no message (%d bytes)", size)
+            case Received():
+                pass  # no notification of a client has an effect
             case _:
                 await self._hang_up()
 
