@@ -39,7 +39,7 @@ from spindle.actors.registry.messages import (
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
 from spindle.actors.settings.client import Client
 from spindle.actors.thread.loading import loading
-from spindle.actors.thread.loading.loading import FromFork, FromRollout, NewThread
+from spindle.actors.thread.loading.openings import FromFork, FromRollout, NewThread
 from spindle.actors.thread.messages import Attach, Detach, ReadThread
 from spindle.rpc.protocol.threads import ThreadForkParams, ThreadResumeParams, ThreadStartParams
 from spindle.storage.threads.summary import read_summary
