@@ -20,9 +20,8 @@ log = logging.getLogger("spindle")
 
 def single(raised: BaseException) -> BaseException:
     """The error in `raised`, without the groups around it if it is the only one."""
-    while isinstance(raised, BaseExceptionGroup) and len(raised.exceptions) == 1:
-        raised = raised.exceptions[0]
-    return raised
+    inner: tuple[BaseException, ...] = getattr(raised, "exceptions", ())
+    return single(inner[0]) if len(inner) == 1 else raised
 
 
 @frozen

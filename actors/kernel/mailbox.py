@@ -7,7 +7,7 @@ for ever. Posting never waits. A full mailbox is an error that the sender gets a
 from __future__ import annotations
 
 import logging
-import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -112,12 +112,12 @@ class Mailbox:
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self._send, self._receive = trio.open_memory_channel[Any](math.inf)
+        self._unread: deque[object] = deque()
+        self._ready, self._taken = trio.Event(), trio.Event()
         self.replies: set[Reply[Any]] = set()
         self._closed: ActorExited | None = None
         self.attended = True
         self._capacity = capacity
-        self._taken = trio.lowlevel.ParkingLot()
         self.accepted, self.seen = 0, 0
 
     def post(self, message: object) -> None:
@@ -132,14 +132,19 @@ class Mailbox:
         self.accepted += 1
         if (reply := getattr(message, "reply", None)) is not None:
             reply.track(self.replies)
-        self._send.send_nowait(message)
+        self._unread.append(message)
+        self._ready.set()
 
     async def receive(self) -> object:
-        """The next message; a checkpoint."""
-        message = await self._receive.receive()
+        """The next message; a checkpoint. For one task, the actor's."""
+        if self._unread:
+            await trio.lowlevel.checkpoint()
+        while not self._unread:
+            self._ready = trio.Event()
+            await self._ready.wait()
         self.seen += 1
-        self._taken.unpark_all()
-        return message
+        self._taken.set()
+        return self._unread.popleft()
 
     async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
         """Post the message that `message` builds around a Reply, and wait. Raises as `post`, and what it is rejected with."""
@@ -148,14 +153,14 @@ class Mailbox:
     async def room(self) -> None:
         """Wait until the mailbox is not full, or closed: back-pressure for a sender that may wait."""
         while self.accepted - self.seen >= self._capacity and self._closed is None:
-            await self._taken.park()
+            if self._taken.is_set():
+                self._taken = trio.Event()
+            await self._taken.wait()
 
     def close(self, reason: Exception | None = None) -> None:
         """Take no more messages, and reject every reply that is still open with `reason` (ActorExited if None)."""
         self._closed = reason if isinstance(reason, ActorExited) else ActorExited(reason)
-        self._taken.unpark_all()
+        self._taken.set()
         for reply in tuple(self.replies):
             reply.reject(reason or ActorExited())
         self.replies.clear()
-        self._send.close()
-        self._receive.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from attrs import frozen
 
@@ -12,15 +12,18 @@ from spindle.actors.kernel.actor import Exited
 from spindle.actors.kernel.mailbox import Ask, Reply, Urgent
 from spindle.actors.registry.relocation import Archive, Delete, Relocation, Unarchive
 from spindle.actors.thread.loading.openings import FromFork, Opening
-from spindle.actors.thread.messages import Attach, Detach, Hold
+from spindle.actors.thread.messages import Attach, Detach
 from spindle.actors.thread.state import OpenedThread
 
+M = TypeVar("M", bound=Ask[Any], covariant=True)
 
-class _Carrier:
+
+@frozen
+class Carrier(Generic[M]):
     """Carries `message` to a thread: the answer is the message's, and it is as urgent as the message."""
 
-    __slots__ = ()
-    message: Ask[Any]
+    thread_id: str
+    message: M
 
     @property
     def reply(self) -> Reply[Any]:
@@ -34,58 +37,44 @@ class _Carrier:
 
 
 @frozen
-class Start(_Carrier):
+class Start(Carrier["Attach | Hold"]):
     """Start a new thread with the id `thread_id`; `message` is its first and is answered when it is loaded."""
 
-    thread_id: str
     opening: Opening
-    message: Attach | Hold
 
 
 @frozen
-class Fork(_Carrier):
+class Fork(Carrier[Attach]):
     """Start a thread from the history of another, which is refused while a turn runs there (see `check_fork`)."""
 
-    thread_id: str
     opening: FromFork
-    message: Attach
 
 
 @frozen
-class Resume(_Carrier):
+class Resume(Carrier["Attach | Hold"]):
     """Subscribe to a thread or hold it; it is loaded by `opening` first if it is not loaded."""
 
-    thread_id: str
-    message: Attach | Hold
     opening: Opening
 
 
 @frozen
-class ToThread(_Carrier):
+class ToThread(Carrier[Ask[Any]]):
     """For a loaded thread; for one that is not loaded, the message is rejected with ThreadNotFound."""
 
-    thread_id: str
-    message: Ask[Any]
-
 
 @frozen
-class Leave(_Carrier):
+class Leave(Carrier[Detach]):
     """Unsubscribe from a thread; the answer is `notLoaded` if it is not loaded."""
 
-    thread_id: str
-    message: Detach
-
 
 @frozen
-class LoadedOrStored(_Carrier):
+class LoadedOrStored(Carrier[Ask[Any]]):
     """For a loaded thread `message`; for one that is not loaded, `stored`, which answers from its files.
 
     A function is called, must not wait, and sees to the answer. `Occupying` work may wait, and nothing else touches the
     thread meanwhile.
     """
 
-    thread_id: str
-    message: Ask[Any]
     stored: Callable[[], object] | Occupying
 
 
@@ -117,7 +106,7 @@ class LeaveAll(Urgent):
 
 
 @frozen
-class ReloadServers:
+class ReloadServers(Urgent):
     """Every loaded thread brings its MCP servers in line with the configuration before its next turn."""
 
 

@@ -103,9 +103,9 @@ class Registry(Actor):
         """Start a new thread, with `message` first in its mailbox; returns its id. A fork is refused as `check_fork` says."""
         thread_id = str(uuid7())
         if isinstance(opening, FromFork) and isinstance(message, Attach):
-            self.route(Fork(thread_id, opening, message))
+            self.route(Fork(thread_id, message, opening))
         else:
-            self.route(Start(thread_id, opening, message))
+            self.route(Start(thread_id, message, opening))
         return thread_id
 
     def leave_all(self, subscriber: Subscriber) -> None:
@@ -125,7 +125,11 @@ class Registry(Actor):
 
     async def settled(self) -> None:
         """Return when all that was sent before has been handled."""
-        await answer(lambda reply: self.route(ListLoaded(reply=reply)))
+
+        def send(reply: Reply[list[str]]) -> None:
+            self.route(ListLoaded(reply=reply))
+
+        await answer(send)
 
     async def shut_down(self) -> None:
         """End every thread, interrupting turns, and wait until all are gone. What takes over `PATIENCE` is cancelled."""
@@ -233,9 +237,9 @@ class Registry(Actor):
     def _handle(self, message: Message) -> list[Message]:
         """Decide and record; returns what is to be handled next."""
         match message:
-            case Start(thread_id, opening, first):
+            case Start(thread_id, first, opening):
                 return self._open(thread_id, opening, first)
-            case Fork(thread_id, opening, first):
+            case Fork(thread_id, first, opening):
                 check_fork(self.directory, opening.source, opening.params)
                 return self._open(thread_id, opening, first)
             case Resume() | ToThread() | Leave() | LoadedOrStored() | Archive() | Unarchive() | Delete():

@@ -128,8 +128,8 @@ class Scene:
         generation = self.registry._table._table[self.id].generation if self.id in list(self.registry._table) else 0
         fork = FromFork(params=ThreadForkParams(thread_id=self.id), client=US, source=self.id)
         made: dict[type, Any] = {
-            Start: lambda: Start(str(uuid7()), NewThread(params=ThreadStartParams(), client=US), self.attach(reply)),
-            Fork: lambda: Fork(str(uuid7()), fork, self.attach(reply)),
+            Start: lambda: Start(str(uuid7()), self.attach(reply), NewThread(params=ThreadStartParams(), client=US)),
+            Fork: lambda: Fork(str(uuid7()), self.attach(reply), fork),
             Resume: lambda: self.resume(reply),
             ToThread: lambda: ToThread(self.id, ReadThread(reply=reply)),
             Leave: lambda: Leave(self.id, Detach(reply=reply, subscriber=self.member)),
@@ -283,7 +283,7 @@ async def test_what_an_older_incarnation_says_changes_nothing(scene, phase):
 def test_the_messages_are_one_closed_union_and_each_is_frozen():
     union = set(typing.get_args(messages.Message))
     own = {kind for kind in vars(messages).values() if isinstance(kind, type) and kind.__module__ == messages.__name__}
-    inner = {Look, Occupying, messages._Carrier}  # these go with a LoadedOrStored
+    inner = {Look, Occupying, messages.Carrier}  # these go with a LoadedOrStored
     assert own - inner == union - {Archive, Unarchive, Delete}
     for kind in union:
         assert attrs.has(kind)
