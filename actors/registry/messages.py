@@ -12,7 +12,7 @@ from spindle.actors.kernel.actor import Exited
 from spindle.actors.kernel.mailbox import Ask, Reply, Urgent
 from spindle.actors.registry.relocation import Archive, Delete, Relocation, Unarchive
 from spindle.actors.thread.loading.openings import FromFork, Opening
-from spindle.actors.thread.messages import Attach, Detach
+from spindle.actors.thread.messages import Attach, Detach, Hold
 from spindle.actors.thread.state import OpenedThread
 
 M = TypeVar("M", bound=Ask[Any], covariant=True)
@@ -37,7 +37,7 @@ class Carrier(Generic[M]):
 
 
 @frozen
-class Start(Carrier["Attach | Hold"]):
+class Start(Carrier[Attach | Hold]):
     """Start a new thread with the id `thread_id`; `message` is its first and is answered when it is loaded."""
 
     opening: Opening
@@ -51,7 +51,7 @@ class Fork(Carrier[Attach]):
 
 
 @frozen
-class Resume(Carrier["Attach | Hold"]):
+class Resume(Carrier[Attach | Hold]):
     """Subscribe to a thread or hold it; it is loaded by `opening` first if it is not loaded."""
 
     opening: Opening
