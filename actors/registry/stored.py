@@ -41,6 +41,20 @@ async def read_stored(backend: Backend, id: str, read: Callable[[Path], T]) -> T
         raise RpcError(INTERNAL_ERROR, f"failed to read thread {id}: {error}") from error
 
 
+async def rollout_of(backend: Backend, id: str, *, ephemeral: str) -> Path | None:
+    """The rollout of a thread, loaded or stored, archived ones too; None if there is no such thread.
+
+    Raises RpcError with `ephemeral` for an ephemeral thread, OSError.
+    """
+    state = await backend.registry.look(id)
+    if state is not None:
+        if state.conversation.path is None:
+            raise invalid_request(ephemeral)
+        return state.conversation.path
+    home = backend.services.home
+    return await trio.to_thread.run_sync(lambda: locate(home, id) or locate_archived(home, id))
+
+
 async def known(
     backend: Backend, id: str, *, missing: str, ephemeral: str, unwritten: str | None = None, archived: bool = True
 ) -> None:

@@ -12,6 +12,7 @@ import trio
 from spindle.actors.clients.identity import thread_id
 from spindle.actors.delivery.description import describe_stored
 from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.registry.stored import rollout_of
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.search import (
     ThreadSearchOccurrence,
@@ -26,7 +27,6 @@ from spindle.storage.rollout.compressed import existing
 from spindle.storage.rollout.source import Source
 from spindle.storage.search import Occurrence, SearchPage, SearchQuery, find_occurrences, search_threads
 from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
 from spindle.storage.threads.thread_errors import StoredThreadError
 
@@ -78,31 +78,24 @@ def occurrences(caller: Caller, params: ThreadSearchOccurrencesParams, reply: Re
     term = _term(params.search_term, "thread/searchOccurrences")
     id, backend = thread_id(params.thread_id), caller.backend
 
-    def work(own: Path | None) -> ThreadSearchOccurrencesResponse | None:
-        home = backend.services.home
-        path = own or locate(home, id) or locate_archived(home, id)
-        if path is None:
-            return None
+    def work(path: Path) -> ThreadSearchOccurrencesResponse:
         check = trio.from_thread.check_cancelled
         with closing(Source(existing(path), backend.services.outliner.find)) as source:
             page = find_occurrences(source, id, term, params.cursor, params.limit, check)
         return ThreadSearchOccurrencesResponse([_shown(each) for each in page.data], page.next_cursor)
 
     async def run() -> ThreadSearchOccurrencesResponse:
-        loaded = await backend.registry.look(id)
-        if loaded is not None and loaded.ephemeral:
-            raise invalid_request(f"ephemeral thread does not support search: {id}")
         try:
-            found = await trio.to_thread.run_sync(work, None if loaded is None else loaded.conversation.path)
+            path = await rollout_of(backend, id, ephemeral=f"ephemeral thread does not support search: {id}")
+            if path is None:
+                raise invalid_request(f"thread not found: {id}")
+            return await trio.to_thread.run_sync(work, path)
         except StoredThreadError as error:
             raise invalid_request(str(error)) from error
         except FileNotFoundError:  # a thread without a turn has said nothing yet
             return ThreadSearchOccurrencesResponse(())
         except OSError as error:
             raise internal_error(f"failed to search thread {id}: {error}") from error
-        if found is None:
-            raise invalid_request(f"thread not found: {id}")
-        return found
 
     caller.later(reply, run)
 

@@ -9,6 +9,8 @@ from spindle.actors.clients import connection
 from spindle.actors.clients.connection import Connection
 from spindle.actors.clients.methods import HANDLERS, RELEASING
 from spindle.actors.delivery import outbox
+from spindle.actors.kernel.mailbox import Mailbox
+from spindle.actors.registry.registry import Registry
 from spindle.rpc.protocol.errors import OVERLOADED
 from spindle.rpc.transports import TransportKind
 
@@ -115,6 +117,32 @@ async def test_a_request_too_many_waits_for_room(opened, monkeypatch, autojump_c
         unanswered.pop().resolve({})
         wire.ask(4, "thread/loaded/list")
         assert (await wire.answer(4))["result"]["data"] == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_client_is_read_as_the_registry_has_room_and_nothing_is_refused(opened, monkeypatch):
+    monkeypatch.setattr(Mailbox.__init__, "__defaults__", (3,))
+    go = trio.Event()
+    handle = Registry.handle
+
+    async def held_up(registry, message):
+        await go.wait()
+        await handle(registry, message)
+
+    monkeypatch.setattr(Registry, "handle", held_up)
+    async with opened() as runtime, trio.open_nursery() as nursery:
+        wire = Wire()
+        nursery.start_soon(Connection(runtime, wire).run, lambda exited: None)
+        wire.ask(0, "initialize", clientInfo={"name": "n", "version": "1"})
+        await wire.answer(0)
+        for number in range(1, 101):
+            wire.ask(number, "thread/loaded/list")
+        await wait_all_tasks_blocked()
+        mailbox = runtime.registry.mailbox
+        assert mailbox.accepted - mailbox.seen == 3
+        assert wire.unread == 100 - 3 - 1 - 1  # one is with the registry, one waits for room
+        go.set()
+        assert [(await wire.answer(number))["result"]["data"] for number in range(1, 101)] == [[]] * 100
         nursery.cancel_scope.cancel()
 
 
