@@ -64,6 +64,7 @@ class Actor(ABC):
     async def attend(self) -> None:
         """Start, and handle messages until `stop`. Override it to put a scope around that."""
         await self.started()
+        self.mailbox.begun = True
         while not self._stopping:
             await self.handle(await self.receive())
 

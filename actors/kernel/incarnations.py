@@ -2,7 +2,7 @@
 
 Every method returns the effects to carry out, in order. One id lives like this:
 
-    (absent) --open--> starting --started--> live --retire or close--> closing --gone--> (absent)
+    (absent) --open--> starting --begun--> live --retire or close--> closing --gone--> (absent)
     (absent) --occupy--> occupied --gone--> (absent)
 
 An actor may leave (`retire`) only if its mailbox holds nothing that it has not seen. While it is away, or its mailbox is not
@@ -30,13 +30,17 @@ AWAY: frozenset[Phase] = frozenset({"occupied", "closing"})
 
 @define(eq=False)
 class Incarnation:
-    """One life of the actor behind an id. `held` is what waits for it, oldest first; `begun`: it has started once."""
+    """One life of the actor behind an id. `held` is what waits for it, oldest first."""
 
     generation: int
     mailbox: Mailbox | None
     phase: Phase = "starting"
     held: deque[object] = field(factory=lambda: deque[object]())
-    begun: bool = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the actor has started, so that its end must be announced."""
+        return self.mailbox is not None and self.mailbox.begun
 
 
 @frozen
@@ -85,7 +89,7 @@ class Incarnations(Generic[K]):
     def phase(self, key: K) -> Phase | None:
         """The phase that the id is in; None if it is absent."""
         one = self._table.get(key)
-        return None if one is None else one.phase
+        return None if one is None else "live" if one.phase == "starting" and one.begun else one.phase
 
     def open(self, key: K, mailbox: Mailbox | None) -> int:
         """Enter a new incarnation and return its generation. Raises ValueError unless the id is absent."""
@@ -123,12 +127,12 @@ class Incarnations(Generic[K]):
         if one.phase in AWAY or one.held:
             raise ValueError(f"messages for {key} are held already")
         one.held.append(message)
-        return one.generation if one.phase == "live" else None
+        return one.generation if one.begun else None
 
     def unpark(self, key: K, generation: int, *, end: bool) -> list[Effect] | None:
         """End the actor for the parked message, which stays held; or drop it and replay the rest. None if it ends anyway."""
         one = self._current(key, generation)
-        if one is None or one.phase != "live":
+        if one is None or one.phase in AWAY:
             return None
         if end:
             return _end(one)
@@ -136,12 +140,9 @@ class Incarnations(Generic[K]):
         return _replay(one)
 
     def started(self, key: K, generation: int) -> list[Effect]:
-        """The actor has started."""
+        """The actor has begun: what was parked while it was starting is due. Needed only if something was."""
         one = self._current(key, generation)
-        if one is None:
-            return []
-        one.begun = True  # even if it is ending: it still answers what it was sent before
-        if one.phase != "starting":
+        if one is None or one.phase != "starting":
             return []
         one.phase = "live"
         return _replay(one)
@@ -149,7 +150,7 @@ class Incarnations(Generic[K]):
     def retire(self, key: K, generation: int, seen: int) -> list[Effect]:
         """The actor asks to leave and has seen `seen` messages: granted unless another one is on its way."""
         one = self._current(key, generation)
-        if one is None or one.phase != "live" or one.mailbox is None or one.mailbox.accepted != seen:
+        if one is None or one.phase in AWAY or one.mailbox is None or not one.begun or one.mailbox.accepted != seen:
             return []
         return _end(one)
 

@@ -107,8 +107,8 @@ async def answer(send: Callable[[Reply[T]], None]) -> T:
 class Mailbox:
     """Where one actor receives and all others post. Beyond `capacity` unread messages only urgent ones are taken.
 
-    `accepted` and `seen` count the messages taken and received; `replies` are those that `close` is to reject. It is
-    `attended` until its actor handles no more messages, which may be long before it is closed.
+    `accepted` and `seen` count the messages taken and received; `replies` are those that `close` is to reject. Its actor
+    handles messages from when it has `begun` until it is not `attended` any more, which may be long before it is closed.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -116,7 +116,7 @@ class Mailbox:
         self._ready, self._taken = trio.Event(), trio.Event()
         self.replies: set[Reply[Any]] = set()
         self._closed: ActorExited | None = None
-        self.attended = True
+        self.begun, self.attended = False, True
         self._capacity = capacity
         self.accepted, self.seen = 0, 0
 

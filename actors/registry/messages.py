@@ -112,7 +112,7 @@ class ReloadServers(Urgent):
 
 @frozen
 class Started(Urgent):
-    """From a thread: it is loaded."""
+    """From a thread: it is loaded, and something waits for that."""
 
     thread_id: str
     generation: int

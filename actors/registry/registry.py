@@ -82,6 +82,8 @@ class Registry(Actor):
         self._services = services
         self._table: Incarnations[str] = Incarnations()
         self._actors: dict[str, ThreadActor] = {}
+        self._parked: set[str] = set()
+        """Threads for which a relocation waits until they are loaded."""
         self._empty = trio.lowlevel.ParkingLot()
         self._shield = trio.CancelScope(shield=True)
         self._closing = False
@@ -164,8 +166,9 @@ class Registry(Actor):
     # -- what threads send (see supervisor.Supervisor)
 
     def loaded(self, thread_id: str, generation: int) -> None:
-        """The thread is loaded."""
-        self.mailbox.post(Started(thread_id, generation))
+        """The thread is loaded. Its mailbox shows that; a message is needed only if one waits for it."""
+        if thread_id in self._parked:
+            self.mailbox.post(Started(thread_id, generation))
 
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
         """The thread asks to leave."""
@@ -252,6 +255,7 @@ class Registry(Actor):
                 for actor in self._actors.values():
                     actor.parts.servers.reload()
             case Started(thread_id, generation):
+                self._parked.discard(thread_id)
                 return self._apply(thread_id, self._table.started(thread_id, generation))
             case Retire(thread_id, generation, seen):
                 return self._apply(thread_id, self._table.retire(thread_id, generation, seen))
@@ -355,7 +359,9 @@ class Registry(Actor):
             return
         request = evolve(request, was_loaded=True)
         generation = self._table.park(thread_id, request)
-        if generation is not None:
+        if generation is None:
+            self._parked.add(thread_id)
+        else:
             start_apart(self.nursery, f"looking at thread {thread_id}", self._check, request, generation)
 
     def _decide(self, request: Relocation, generation: int, refusal: Exception | None) -> list[Message]:
@@ -372,6 +378,7 @@ class Registry(Actor):
         thread_id, error = actor.thread_id, exited.error
         if self._actors.get(thread_id) is actor:
             del self._actors[thread_id]
+        self._parked.discard(thread_id)
         effects = self._table.gone(thread_id, actor.generation)
         if error is not None and not isinstance(error, RpcError):
             log.error("thread %s crashed", thread_id, exc_info=error)

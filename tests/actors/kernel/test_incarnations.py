@@ -22,7 +22,7 @@ def table():
 def live(table, mailbox):
     """The generation of a live thread."""
     generation = table.open(T, mailbox)
-    assert table.started(T, generation) == []
+    mailbox.begun = True
     return generation
 
 
@@ -76,7 +76,7 @@ def test_leave_is_refused_while_a_message_is_on_its_way(table, mailbox, live):
 def test_leave_is_refused_to_a_thread_that_is_not_live_or_of_another_generation(table, mailbox, live):
     assert table.retire(T, live - 1, 0) == []
     assert table.retire(T, live + 1, 0) == []
-    other = table.open("starting", mailbox)
+    other = table.open("starting", Mailbox())
     assert table.retire("starting", other, 0) == []
 
 
@@ -101,7 +101,7 @@ def test_no_more_is_held_than_allowed(table, live):
 
 def test_an_older_generation_cannot_end_a_newer_one(table, mailbox, live):
     table.gone(T, live)
-    newer = table.open(T, mailbox)
+    newer = table.open(T, Mailbox())
     assert table.gone(T, live) == []
     assert table.started(T, live) == []
     assert T in list(table)
@@ -116,6 +116,7 @@ def test_a_thread_that_failed_to_load_was_never_there(table, mailbox):
 def test_a_thread_told_to_end_while_it_loads_still_answers_and_so_is_announced(table, mailbox):
     generation = table.open(T, mailbox)
     assert table.close(T) == [Stop(mailbox)]
+    mailbox.begun = True
     assert table.started(T, generation) == []
     assert table.phase(T) == "closing"
     assert table.gone(T, generation) == [Announce(T, True)]
@@ -161,4 +162,6 @@ def test_a_parked_message_and_all_behind_it_wait_for_the_decision(table, mailbox
 def test_a_message_parked_while_the_actor_starts_is_routed_again_when_it_has(table, mailbox):
     generation = table.open(T, mailbox)
     assert table.park(T, "move") is None
+    mailbox.begun = True
     assert table.started(T, generation) == [Replay(("move",))]
+    assert table.started(T, generation) == []

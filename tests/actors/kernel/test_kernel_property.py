@@ -94,6 +94,11 @@ class Table(RuleBasedStateMachine):
         if self.table.phase(key) is None:
             self.generations[key] = self.table.occupy(key)
 
+    @rule(key=KEYS)
+    def begin(self, key: Any) -> None:
+        if key in self.mailboxes:
+            self.mailboxes[key].begun = True
+
     @rule(key=KEYS, old=st.booleans())
     def started(self, key: Any, old: bool) -> None:
         before = self.table.phase(key)

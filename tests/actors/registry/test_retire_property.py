@@ -13,7 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from spindle.actors.kernel import incarnations as table_module
-from spindle.actors.kernel.incarnations import Incarnations, Post
+from spindle.actors.kernel.incarnations import AWAY, Incarnations, Post
 from spindle.actors.registry.relocation import Archive
 from spindle.actors.thread.joining import LOST_CLIENT_DELAY
 
@@ -135,7 +135,7 @@ def test_a_turn_that_waits_for_another_to_end_is_refused_in_words_when_the_threa
 
 def retire_without_comparing(self, thread_id, generation, seen):
     one = self._current(thread_id, generation)
-    if one is None or one.phase != "live" or one.mailbox is None:
+    if one is None or one.phase in AWAY or one.mailbox is None:
         return []
     return table_module._end(one)
 
@@ -150,7 +150,7 @@ def route_without_holding(self, thread_id, message, *, urgent=False, original=In
 def route_to_the_unattended(self, thread_id, message, *, urgent=False, original=Incarnations.route):
     """As if a crash were known only when it is over."""
     one = self._table.get(thread_id)
-    if one is None or one.mailbox is None or one.phase != "live" or one.held:
+    if one is None or one.mailbox is None or one.phase in AWAY or one.held:
         return original(self, thread_id, message, urgent=urgent)
     return [Post(one.mailbox, message)]
 
