@@ -91,7 +91,7 @@ async def serve_listener(runtime: Runtime, url: str, signals: EndSignals) -> Non
 
 
 async def tidy(runtime: Runtime) -> None:
-    """Whenever the last thread has gone, give its memory back to the system; cheap then, as little else is alive."""
+    """Each time the last thread has ended, give its memory back to the system. Little else is in use then, so it is cheap."""
     await runtime.in_use.wait()
     while True:
         await runtime.registry.emptied()
@@ -100,7 +100,7 @@ async def tidy(runtime: Runtime) -> None:
 
 
 def _trim() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # not every C library keeps what is freed, or says how to let go
+    with contextlib.suppress(OSError, AttributeError):  # not every C library has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -3,7 +3,7 @@
 Other threads run turn after turn, in rounds without and with the flood, one after the other, so that whatever else the
 machine does meets both. Everything goes over one connection, so answers and the flood share it. Prints the latency of a
 turn (from its request to `turn/completed`), the memory of the daemon above what it has when idle, and what of the output
-was shown, kept and told to the model. Needs Linux for /proc.
+was shown, kept and sent to the model. Needs Linux for /proc.
 
 `--server COMMAND` measures another app-server the same way.
 """

@@ -15,7 +15,7 @@ from spindle.actors.settings.client import Client
 
 @frozen
 class ClientSession:
-    """What a client has said of itself in `initialize`. `muted` are the notifications that it opted out of."""
+    """What a client declared in `initialize`. `muted` are the notifications that it opted out of."""
 
     client: Client
     experimental: bool

@@ -1,4 +1,4 @@
-"""Keeping what an ended turn changes beside the rollout: the thread's read state, and the budget of its goal."""
+"""Store what an ended turn changes outside the rollout: the thread's read state, and the budget of its goal."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ log = logging.getLogger("spindle")
 
 
 class Crashed(Exception):
-    """Foreign code raised `cause`, which is no Exception: what is meant to end a program or a generator."""
+    """Foreign code raised `cause`, which is not an Exception: what is meant to end a program or a generator."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(f"{type(cause).__name__}: {cause}")
@@ -26,7 +26,7 @@ class Crashed(Exception):
 def parts(raised: BaseException) -> tuple[BaseException | None, Exception | None]:
     """(the cancellation in `raised`, to be raised again; what else went wrong).
 
-    An error alone in its group comes without the group; what is no Exception comes as Crashed.
+    An error alone in its group comes without the group; what is not an Exception comes as Crashed.
     """
     if isinstance(raised, trio.Cancelled):
         return raised, None

@@ -1,6 +1,6 @@
 """The thread's actor: its mailbox, the handler of each message, and its end.
 
-Messages are handled one at a time. The turn runs beside them, in the actor's nursery, and changes shared state only between
+Messages are handled one at a time. The turn runs concurrently, in the actor's nursery, and changes shared state only between
 two awaits. A thread never returns by itself: see `life`.
 """
 

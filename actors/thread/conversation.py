@@ -2,7 +2,7 @@
 
 The rollout is open only while a turn runs. An idle thread holds no descriptor and no lock. When it next writes, it checks
 whether another process has written meanwhile, and reloads the conversation if so. The history is read from the rollout when
-it is first needed: a thread that is only looked at never reads it.
+it is first needed: a thread that is only read by clients never needs it.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ class Conversation:
             await self._keeping.wait()
 
     def replace(self, items: Sequence[bytes], summary: str) -> None:
-        """Replace the history, as a recorded line says. The model has to be told its context again."""
+        """Replace the history, as a recorded line says. The model has to get its context again."""
         self.items, self.summary = list(items), summary
         self.last_context = None
 

@@ -152,7 +152,7 @@ class ThreadServers:
     # -- for clients
 
     def answer(self, message: AskServers) -> None:
-        """Answer a client's question, beside the thread's messages."""
+        """Answer a client's question, concurrently with the thread's messages."""
 
         async def work() -> object:
             return await message.work(await self._loaded())

@@ -1,4 +1,4 @@
-"""What the model is told of a thread's surroundings: settings, AGENTS.md files and skills, as far as it may read them."""
+"""The records with a thread's surroundings for the model: settings, AGENTS.md files and skills that it may read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from spindle.storage.rollout.records import Entry
 def context_entries(
     state: OpenedThread, settings: Settings, turn_id: str, readable: Readable | None
 ) -> list[Entry]:
-    """The records that tell the model what it has not been told yet, of files only those that are `readable`.
+    """The records with what the model does not know yet; files only if they are `readable`.
 
-    Once they are recorded, the model counts as told.
+    Once they are recorded, the model is taken to know it.
     """
     conversation = state.conversation
     date, zone = today()

@@ -80,14 +80,14 @@ def _aborted(tool: object, seconds: float) -> str:
 
 def _put_in_order(running: Sequence[_Running], toolbox: Toolbox) -> None:
     alone: list[_Running] = []  # the last exclusive call, if there was one
-    beside: list[_Running] = []  # the calls after it
+    parallel: list[_Running] = []  # the calls after it
     for entry in running:
         if toolbox.exclusive(entry.call):
-            entry.after = [*alone, *beside]
-            alone, beside = [entry], []
+            entry.after = [*alone, *parallel]
+            alone, parallel = [entry], []
         else:
             entry.after = alone
-            beside.append(entry)
+            parallel.append(entry)
 
 
 async def _record(entry: _Running, host: TurnHost) -> JournalError | None:

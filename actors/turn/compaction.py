@@ -33,7 +33,7 @@ KEPT_TOKENS = 20_000
 """How much of the user's messages is kept unchanged."""
 
 PROMPT = (
-    "The conversation so far is about to be replaced by a summary that you write now. Whoever continues the work will have "
+    "The conversation so far is about to be replaced by a summary that you write now. The model that goes on with it will have "
     "that summary and the user's own messages, nothing else. Say what was asked for and why, what has been done and found "
     "out, which decisions and constraints hold, which files, names and commands matter, and what remains to be done, most "
     "urgent first. Be complete about facts and brief about everything else. Answer with the summary alone."

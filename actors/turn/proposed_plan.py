@@ -77,7 +77,7 @@ class PlanSplitter:
 class PlanMessage:
     """One message in plan mode: `feed` it the text as it streams, then `finish` it with the whole text.
 
-    The plan is an item beside the message; of several blocks the last one is the plan. A message with nothing but a plan in it
+    The plan is an item of its own; of several blocks the last one is the plan. A message with nothing but a plan in it
     is not shown.
     """
 

@@ -110,7 +110,7 @@ class Talk:
         self.wire.requests.close()
 
     def said(self, thread_id: str) -> list[str]:
-        """The methods of what was heard of a thread, in order."""
+        """The methods of a thread's notifications, in order."""
         return [
             entry.message["method"]
             for entry in self.history

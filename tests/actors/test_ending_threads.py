@@ -101,7 +101,7 @@ async def test_held_requests_of_a_lost_client_cause_no_error(opened, talk, letti
     assert "failed" not in caplog.text
 
 
-async def test_changes_beside_a_rollout_wait_for_the_threads_deletion(opened, talk):
+async def test_changes_outside_a_rollout_wait_for_the_threads_deletion(opened, talk):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)

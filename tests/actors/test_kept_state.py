@@ -1,4 +1,4 @@
-"""What is stored beside rollouts, changes of settings between turns, reverts, and deletions."""
+"""What is stored outside rollouts, changes of settings between turns, reverts, and deletions."""
 
 from datetime import datetime
 

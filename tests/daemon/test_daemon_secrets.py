@@ -71,7 +71,7 @@ def told(name: str, text: str) -> bool:
     return secret(name) in text
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     ("sandbox", "above"),
     [("read-only", 0), ("danger-full-access", 2)],  # without a sandbox, the keeper and the warden, but not the daemon
@@ -87,7 +87,7 @@ def test_a_command_gets_no_key(
     client.run_turn(thread, "run")
     said = output(endpoint)
     assert "HARMLESS=harmless" in said
-    assert "USER=ann" in said, "what every command needs is no key, whatever names it"
+    assert "USER=ann" in said, "what every command needs is passed on, also if it is named as a key"
     assert [name for name in KEYS if told(name, said)] == []
 
 

@@ -1,7 +1,7 @@
 """A seeded fuzzer of what clients send: heads, frames, JSON, text, on all three transports, against a daemon's process.
 
-Whatever comes, the daemon lives, each request is answered once or its connection is closed with a reason, nothing is logged as
-an error, memory and descriptors come back, and the next client is served. CI takes a second or two of it for each transport;
+With any input the daemon keeps running, each request is answered once or its connection is closed with a reason, no error
+is logged, memory and descriptors come back, and the next client is served. CI takes a second or two of it for each transport;
 `SPINDLE_FUZZ=10000000 SPINDLE_SEED=7 pytest -n 0 --timeout=0 tests/fuzz` sends as many bytes on each.
 """
 

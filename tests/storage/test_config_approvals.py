@@ -272,7 +272,7 @@ def test_a_single_hook_can_be_disabled(project: Project, source: str) -> None:
     hooks = project.hooks()
     assert source not in [hook.source for hook in hooks.handlers]
     assert [(hook.enabled, hook.trust) for hook in hooks.listed if hook.key == off.key] == [(False, "trusted")]
-    assert (hooks.warnings, hooks.notes) == ((), ())  # a table of states is no second file of hooks
+    assert (hooks.warnings, hooks.notes) == ((), ())  # a table of states is not a second file of hooks
 
 
 def test_a_hook_with_an_unreadable_state_does_not_run(project: Project) -> None:

@@ -285,7 +285,7 @@ def test_a_file_over_the_settings(home: Home) -> None:
     assert (wrong.value.path, wrong.value.line) == (home.path / "role.toml", 1)
 
 
-def test_a_file_over_the_settings_lies_beside_the_one_that_names_it(home: Home, project: Path) -> None:
+def test_a_file_over_the_settings_lies_next_to_the_one_that_names_it(home: Home, project: Path) -> None:
     (project / ".codex/config.toml").write_text('[agents.ours]\nconfig_file = "role.toml"\n')
     (project / ".codex/role.toml").write_text('model = "ours"\n')
     (home.path / "role.toml").write_text('model = "mine"\n')

@@ -186,7 +186,7 @@ def old_config(home: Home) -> None:
 
 
 def project(home: Home) -> None:
-    """A project beside one that is approved already."""
+    """A project, while another one is approved already."""
     for name in ("other", "project"):
         codex = home.path / name / ".codex"
         codex.mkdir(parents=True)

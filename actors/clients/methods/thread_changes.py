@@ -1,7 +1,7 @@
-"""thread/name/set, thread/metadata/update and their like: what can be done to a thread outside of turns.
+"""thread/name/set, thread/metadata/update and the other changes of a thread outside of turns.
 
-Where the reference does it to threads that are not loaded too, the rollout is changed in place meanwhile; whoever asks
-for the thread then waits.
+Where the reference accepts threads that are not loaded, their rollout is changed in place. Requests for the thread wait
+meanwhile.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def rename(backend: Backend, id: str, name: str, reply: Reply[None]) -> None:
         path = locate(home, id)
         if path is None:
             raise invalid_request(f"thread not found: {id}")
-        read_summary(path)  # refuses what is no rollout
+        read_summary(path)  # refuses what is not a rollout
         append_to_stored(home, path, id, [records.thread_name_updated(id, name)])
         record_name(home, id, name)
         tell_codex(home, id, {"name": name, "title": name})
@@ -148,7 +148,7 @@ def _located(backend: Backend, id: str) -> tuple[Path, dict[str, Any]]:
     path = locate(home, id) or locate_archived(home, id)
     if path is None:
         raise invalid_request(f"thread not found: {id}")
-    read_summary(path)  # refuses what is no rollout
+    read_summary(path)  # refuses what is not a rollout
     path = inflate(path)
     meta = latest_meta(path, id)
     if meta is None:

@@ -89,6 +89,6 @@ class Membership:
 
 
 def _report(member: Member) -> str:
-    """What the parent's model is told of an agent's end, in Codex's form."""
+    """The message to the parent's model about an agent's end, in Codex's form."""
     notice = orjson.dumps({"agent_path": member.id, "status": member.status.stored()}).decode()
     return f"<subagent_notification>\n{notice}\n</subagent_notification>"

@@ -37,7 +37,7 @@ class Member:
     status: AgentStatus = PENDING
     state: MemberState = FIRST
     gone: trio.Event = field(factory=trio.Event)
-    """Set when it is no member any more."""
+    """Set when it is not a member any more."""
 
     @property
     def ending(self) -> bool:

@@ -133,7 +133,7 @@ def _check_unlocked(services: Services, thread_id: str) -> None:
     try:
         lock.acquire()
     except OSError as error:
-        # threads of a read-only home can still be looked at; their first turn fails
+        # threads of a read-only home can still be read; their first turn fails
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
     lock.release()

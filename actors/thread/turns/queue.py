@@ -126,7 +126,7 @@ class TurnQueue:
             params = TurnStartParams(thread_id=thread.thread_id, input=())
             self._begin(str(uuid7()), params, None, script=command)
         elif thread.turn.joinable:
-            if thread.turn.beside >= WAITING:
+            if thread.turn.open_scripts >= WAITING:
                 raise overloaded()
             thread.turn.run_beside(command)
         else:

@@ -177,7 +177,7 @@ class TurnTask:
         turn.answer = None
         await self._tools.finish_turn(self._host)
         if turn.recorded:
-            # beside the rollout, and at the same time
+            # outside the rollout, and at the same time
             kept = self._recording.keep_turn(turn, unread=status != "interrupted")
             status, error = await self._write_end(status, error)
             self._state.updated_at = int(time.time())
@@ -324,7 +324,7 @@ class TurnTask:
         try:
             self._turn.pending.append(TurnInput((), await self._run_script(script)))
         finally:
-            self._turn.beside -= 1
+            self._turn.open_scripts -= 1
 
     async def _run_script(self, script: UsersCommand) -> dict[str, Any]:
         runner = self._tools.runner()

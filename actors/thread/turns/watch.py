@@ -26,7 +26,7 @@ class TurnWatch:
         self._error: Exception | None = None
 
     def begun(self, withdrawn: Callable[[], bool]) -> None:
-        """The turn has begun, or was joined. `withdrawn` tells it that a caller withdraws, and returns whether it ends."""
+        """The turn has begun or was joined. `withdrawn` is called if a caller withdraws, and returns whether the turn ends."""
         self._tell_turn = withdrawn
 
     def withdraw(self) -> bool:

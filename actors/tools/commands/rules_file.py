@@ -19,7 +19,7 @@ _DECISIONS: Final = {"allow": Decision.ALLOW, "prompt": Decision.PROMPT, "forbid
 
 
 class RulesError(Exception):
-    """The file is no valid rules file. Lines and columns count from 1."""
+    """The file is not a valid rules file. Lines and columns count from 1."""
 
     def __init__(self, path: str, message: str, start: tuple[int, int], end: tuple[int, int]) -> None:
         super().__init__(f"{path}:{start[0]}: {message}")

@@ -255,7 +255,7 @@ class Runner:
             return await attempt(command, plain)
         if retry is None or ended.exit_code is None or not denied(ended.exit_code, ended.output, confinement):
             return ended
-        # an approved command reruns unasked, but only if the sandbox itself confirms the denial, not just the output
+        # an approved command reruns without asking, but only if the sandbox itself confirms the denial, not just the output
         agreed = isinstance(verdict, AskUser)
         if not (agreed and await trio.to_thread.run_sync(names_denied, ended.output, wanted.cwd, confinement)):
             await self._ask(host, item, wanted, retry)
@@ -325,7 +325,7 @@ class Runner:
 
 
 def _saved(words: Sequence[str]) -> dict[str, Any]:
-    """The message that tells the model of the new rule, in the words of later versions of Codex."""
+    """The message to the model about the new rule, in the words of later versions of Codex."""
     text = f"Approved command prefix saved:\n- {json.dumps(list(words), ensure_ascii=False)}"
     return {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": text}]}
 

@@ -92,7 +92,7 @@ class _Form:
     words: frozenset[str] = frozenset()
     specific: frozenset[str] | None = None
     text: Literal["context", "ignored", "refused"] = "ignored"
-    """How output that is no JSON is handled."""
+    """How output that is not JSON is handled."""
 
 
 _ALWAYS: Final = frozenset(("continue", "stopReason", "suppressOutput", "systemMessage"))

@@ -1,6 +1,6 @@
 """Apply a plan: all of it, or nothing.
 
-New contents are first written beside their files. When all of them exist, files are replaced and removed by renames; if a
+New contents are first written next to their files. When all of them exist, files are replaced and removed by renames; if a
 rename fails, the earlier ones are undone. So a half-written file is never visible, even if the process is killed. Folders are
 opened one by one from the root without following links, and a file that is not the planned one is not touched: what was
 approved is what is written.

@@ -38,7 +38,7 @@ def changes(effects: Sequence[Effect]) -> tuple[FileUpdateChange, ...]:
                 move = goal.shown if goal else None
                 suffix = f"\n\nMoved to: {move}" if move else ""
                 shown.append(FileUpdateChange(file.shown, UpdateChange(move), diff + suffix))
-            case _:  # an update of a file that is no text was refused before
+            case _:  # an update of a file that is not text was refused before
                 pass
     return tuple(sorted(shown, key=lambda change: change.path))
 

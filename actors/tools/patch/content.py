@@ -18,7 +18,7 @@ _LINES = 256
 
 
 class Unreadable(Exception):
-    """The file is no text that can be patched. The message says why, in Codex's words where it has them."""
+    """The file is not text that can be patched. The message says why, in Codex's words where it has them."""
 
 
 @frozen

@@ -103,7 +103,7 @@ class _World:
     def load(self, target: str, shown: str, *, opaque: bool = False) -> _File:
         """The file with this real path; read from disk the first time. Of a link, the content is what it points to.
 
-        Raises Unreadable and OSError; with `opaque`, neither for a file that exists but is no text.
+        Raises Unreadable and OSError; with `opaque`, neither for a file that exists but is not text.
         """
         file = self.files.get(target)
         if file is None:

@@ -123,7 +123,7 @@ def _show(planned: Plan) -> None:
 
 
 def _question(obstacle: Obstacle | None, approval: AskForApproval) -> tuple[bool, str | None]:
-    """(whether to ask the user, the reason shown). Raises ToolRefused if the policy forbids asking or nobody may allow it."""
+    """(whether to ask the user, the reason shown). Raises ToolRefused if the patch may be neither applied nor asked about."""
     if isinstance(obstacle, Sealed):
         raise ToolRefused(obstacle.rejection())
     if approval == "untrusted":

@@ -54,8 +54,8 @@ class Confinement:
 
     `rules` go from shallow to deep, one per path, the first for "/"; the deepest that contains a path decides. A read-only path
     below a writable one is protected: it can be neither created nor renamed away. `network` means IP sockets; socket files of
-    local services are never reachable. `names`: no folder has hidden names. `sealed` are the real paths that are never written,
-    whatever the user grants.
+    local services are never reachable. `names`: no folder has hidden names.
+    `sealed` are the real paths that are never written, not even with a grant of the user.
     """
 
     rules: tuple[Rule, ...]

@@ -92,10 +92,10 @@ async def one_thread(page: Page, a: Client, b: Client, home: Path) -> None:
             check(turns_of(await client.ask("thread/resume", threadId=id)) == 2, f"{client.name} misses turns")
         done("read from disk for A and B, with its 2 turns")
     with page.step("thread/unsubscribe") as done:
-        check(await a.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "A was no subscriber")
+        check(await a.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "A was not a subscriber")
         check((await b.ask("thread/loaded/list"))["data"] == [id], "it went although B is subscribed")
         done("A leaves; B still has the thread")
-        check(await b.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "B was no subscriber")
+        check(await b.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "B was not a subscriber")
         await closed(b, id, 2)
         check((await b.ask("thread/loaded/list"))["data"] == [], "it is still loaded")
         done("the last one, B, leaves: status notLoaded, thread/closed")

@@ -89,7 +89,7 @@ def connect(nursery: trio.Nursery) -> Callable[[Runtime], Any]:
 
 @pytest.fixture
 def tracebacks(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """tracebacks() -> what was logged with an exception: a fault that nobody has thought of."""
+    """tracebacks() -> what was logged with an exception: a fault that no code expected."""
 
     def found() -> list[str]:
         formatter = logging.Formatter()

@@ -123,7 +123,7 @@ async def test_a_turn_does_not_wait_long_for_a_list(lists, mock_clock):
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait)
-        while not lister.etags:  # the disk is looked at first
+        while not lister.etags:  # the disk is read first
             await trio.lowlevel.checkpoint()
         mock_clock.jump(PATIENCE - 0.1)
         await wait_all_tasks_blocked()

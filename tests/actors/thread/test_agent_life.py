@@ -1,4 +1,4 @@
-"""The life of an agent in its family: each state with each event, and what holds whatever happens."""
+"""The life of an agent in its family: each state with each event, and invariants over random events."""
 
 import pytest
 from hypothesis import given

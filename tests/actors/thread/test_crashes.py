@@ -111,7 +111,7 @@ async def test_a_message_without_an_answer_that_fails_is_logged(opened, actor, c
 
 
 @pytest.mark.parametrize("raised", [ValueError("no"), SystemExit(3), GeneratorExit(), BaseException("worse")])
-async def test_a_task_that_fails_beside_the_turns_is_logged_and_the_thread_works(opened, scripted, actor, caplog, raised):
+async def test_a_failing_background_task_is_logged_and_the_thread_works(opened, scripted, actor, caplog, raised):
     async def fail():
         await trio.lowlevel.checkpoint()
         raise raised

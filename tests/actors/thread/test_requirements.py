@@ -261,6 +261,6 @@ async def test_full_access_does_not_allow_the_live_web_where_only_cached_pages_a
     assert search["external_web_access"] is False
 
 
-async def test_the_user_approves_whatever_reviewer_is_configured(opened):
+async def test_the_user_approves_even_if_another_reviewer_is_configured(opened):
     async with opened(config=[("approvals_reviewer", "auto_review")]) as runtime, runtime.start_thread() as thread:
         assert thread.info.approvals_reviewer == "user"

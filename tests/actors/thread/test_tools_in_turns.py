@@ -315,7 +315,7 @@ async def test_the_output_of_shell_depends_on_how_the_model_writes_patches(threa
         assert output.startswith(begins)
 
 
-async def test_the_function_apply_patch_works_beside_the_grammar(threads, tmp_path):
+async def test_the_function_apply_patch_works_next_to_the_grammar(threads, tmp_path):
     text = "*** Begin Patch\n*** Add File: a\n+x\n*** End Patch\n"
     opening, _ = threads(
         [call("apply_patch", {"input": text})], config=[*FREE, ("features.apply_patch_freeform", True)]

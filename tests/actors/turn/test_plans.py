@@ -1,4 +1,4 @@
-"""Plan mode: its instructions for the model, and `<proposed_plan>` blocks as items beside the message."""
+"""Plan mode: its instructions for the model, and `<proposed_plan>` blocks as items apart from the message."""
 
 import itertools
 
@@ -61,7 +61,7 @@ async def shown(thread, text="go", **overrides):
     ]
 
 
-async def test_a_plan_is_an_item_beside_the_message(opened, scripted, lines):
+async def test_a_plan_is_an_item_apart_from_the_message(opened, scripted, lines):
     model = scripted(["Intro\n<propo", "sed_plan>\n# Plan\n", "- one\n</proposed_plan>\nOutro"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         seen = await shown(thread, collaboration_mode=PLAN)

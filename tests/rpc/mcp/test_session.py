@@ -124,7 +124,7 @@ async def test_data_that_is_not_a_message_is_skipped(session, played, nursery, c
     await wait_all_tasks_blocked()
     assert found == [{"n": 1}]
     assert len(caplog.records) == 4
-    assert "MCP server tiny: this is no message" in caplog.text
+    assert "MCP server tiny: this is not a message" in caplog.text
 
 
 async def test_an_id_of_another_type_answers_nothing(session, played, nursery):

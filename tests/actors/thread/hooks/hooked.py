@@ -48,7 +48,7 @@ def conversation(model, index=-1):
 
 
 async def played(turn, *answers):
-    """All that is told of a turn; questions are answered in turn, and one more is a failure."""
+    """All messages about a turn. Questions get the given answers in order; a question too many fails the test."""
     left, told = list(answers), []
     async for event in turn:
         if isinstance(event, Question):

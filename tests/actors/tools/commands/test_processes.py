@@ -1,6 +1,6 @@
 """Commands as processes: streams, terminals, and an end that leaves no process.
 
-A FIFO tells whether anything is left: whatever the command started holds its writing end, so its end of file means that all
+A FIFO shows whether anything is left: every process of the command holds its writing end, so its end of file means that all
 of it is gone.
 """
 

@@ -380,7 +380,7 @@ def test_a_declined_command_has_no_session_when_read_back():
     assert EVENTS[event["type"]](event) == {key: value for key, value in shown.items() if key != "id"}
 
 
-# ---- output that somebody makes wait
+# ---- output that a slow reader makes wait
 
 
 async def test_output_before_the_end_reaches_subscribers_that_make_the_command_wait():

@@ -129,7 +129,7 @@ STARTS = {
         Answer(body=[gzip.compress(b"{}")], headers={"content-encoding": "gzip"}),
         "content-encoding gzip, which was not asked for",
     ),
-    "a session that is no header": (
+    "a session that is not a header": (
         as_json(initialized(), **{"mcp-session-id": "caf\u00e9"}),
         "Mcp-Session-Id is not visible ASCII, or longer than 1024 characters",
     ),
@@ -177,7 +177,7 @@ async def test_no_cookies_are_kept_and_no_compression_is_requested(web, start):
         assert request.headers["accept-encoding"] == "identity"
 
 
-async def test_a_stream_that_goes_on_after_the_answer_is_left(web, start, monkeypatch):
+async def test_a_stream_that_continues_after_the_answer_is_closed(web, start, monkeypatch):
     monkeypatch.setattr(streamable_http, "_SIDE_SECONDS", 0.05)
     left = trio.Event()
 

@@ -55,7 +55,7 @@ def logged(caplog):
         ("long line", "the server wrote a line of more than 33554432 bytes", False),
         ("deep", "a message with more than 127 levels", True),
         ("wide", "a message of more than 500000 objects, arrays and texts", True),
-        ("half", "this is no message: ", False),
+        ("half", "this is not a message: ", False),
     ],
 )
 async def test_a_hostile_answer_fails_its_call_by_name(start, harm, reason, lives):

@@ -102,7 +102,7 @@ async def test_a_cancelled_call_is_cancelled_at_the_server(web, start, nursery):
         (Answer(500), "HTTP status 500"),
         (Answer(202), "Mcp error: -32000: the connection ended without an answer"),
         (as_json({"method": "notifications/x"}), "Mcp error: -32000: the connection ended without an answer"),
-        (Answer(200, [b"hello"]), "Mcp error: -32000: this is no message: hello"),
+        (Answer(200, [b"hello"]), "Mcp error: -32000: this is not a message: hello"),
         (as_events(), "Mcp error: -32000: the connection ended without an answer"),
     ],
 )

@@ -41,7 +41,7 @@ def processes(monkeypatch):
 
 
 def alive(groups):
-    """The process groups that still have a process that is no zombie."""
+    """The process groups that still have a process that is not a zombie."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -103,7 +103,7 @@ async def test_a_folder_of_its_own(nursery, opening, tiny, tmp_path, host):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 @pytest.mark.parametrize("habit", ["", "deaf", "stubborn", "mother", "chatty", "silent", "short"])
 async def test_no_habit_of_a_server_leaves_a_process_behind(opening, tiny, processes, monkeypatch, habit, host):
-    # only whoever does not end by itself is cut short
+    # only a server that does not end by itself gets a short deadline
     monkeypatch.setattr(child, "GRACE_SECONDS", {"deaf": 1.0, "stubborn": 0.05}.get(habit, 60.0))
     async with trio.open_nursery() as thread:
         servers = McpServers(thread, host, opening, INFO)
@@ -137,7 +137,7 @@ async def test_a_servers_standard_error_goes_to_the_log(nursery, opening, tiny, 
     await servers.get("tiny").call_tool("echo", {}, {})
     lines = [record.getMessage() for record in caplog.records]
     assert "MCP server tiny: starting up" in lines
-    assert "MCP server tiny: this is no message: hello" in lines
+    assert "MCP server tiny: this is not a message: hello" in lines
     assert max(map(len, lines)) < 600
 
 

@@ -33,7 +33,7 @@ def offered(servers):
 
 async def test_a_server_starts_and_offers_its_tools(servers, host, opener):
     servers.configure(configs("tiny"))
-    assert host.emitted == []  # nothing before whoever starts the thread has answered
+    assert host.emitted == []  # nothing before the request that starts the thread is answered
     played = await opener.opened()
     assert host.statuses() == [("tiny", "starting")]
     assert offered(servers) == {}
@@ -306,7 +306,7 @@ async def test_a_shared_server_runs_once_and_ends_with_its_last_thread(nursery, 
     await wait_all_tasks_blocked()
     assert first.get("tiny") is second.get("tiny")
     assert [host.statuses() for host in hosts[:2]] == [[("tiny", "starting"), ("tiny", "ready")]] * 2
-    # a question while nobody calls, and two might be meant
+    # a question while no call runs, and one while two calls run
     await played.say(id=9, method="elicitation/create", params={"message": "x"})
     assert (await played.hear())["result"] == {"action": "decline"}
     # a question while one of them calls

@@ -135,7 +135,7 @@ def test_the_filter_decides_by_call_and_argument(machine: str, network: bool) ->
     assert says("clone", 0x10000011) == REFUSED
     assert (says("unshare", 0x200), says("unshare", 0x80), says("unshare", 0x40000000)) == (ALLOWED, REFUSED, REFUSED)
     assert (says("ioctl", 0, 0x5401), says("ioctl", 0, 0x5412), says("ioctl", 0, 0x541C)) == (ALLOWED, REFUSED, REFUSED)
-    assert says("ioctl", 0, 0xFFFFFFFF00005412) == REFUSED, "the kernel looks at the lower half only"
+    assert says("ioctl", 0, 0xFFFFFFFF00005412) == REFUSED, "the kernel reads the lower half only"
     for family in (2, 10, 16):
         assert says("socket", family, 1) == by_network
     for family in (0, 3, 17, 38, 40):

@@ -1,7 +1,7 @@
 """The table of attempts, each in a whole turn: the model calls a tool, no approval is asked for, and no attempt gets out.
 
 Every attempt is made under every mechanism and both policies; what is expected is in the table. `SPINDLE_SHOW_ESCAPES=1
-pytest -s` prints what came of each.
+pytest -s` prints the result of each.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ async def test_a_child_that_leaves_its_session_ends_with_the_turns_thread(
                 await thread.run("go", sandbox_policy=policy("workspace-write", world))
                 await trio.lowlevel.wait_readable(heard)
                 assert os.read(heard, 100) == b"left\n"
-        assert os.read(heard, 100) == b"", "somebody still holds it open"
+        assert os.read(heard, 100) == b"", "a process still holds it open"
     finally:
         os.close(heard)
     assert not (world.out / "new").exists()
