@@ -24,7 +24,7 @@ from spindle.actors.tools.patch.on_path import programs
 from spindle.storage.config import ConfigError, ConfigLoader
 from spindle.storage.config.editing import edit
 from spindle.storage.config.hooks import hook_config
-from spindle.storage.config.trusting import approve, wishes
+from spindle.storage.config.trusting import approve, proposals
 from spindle.storage.credentials import CredentialStore
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
@@ -197,9 +197,9 @@ def project(home: Home) -> None:
 
 
 def approve_project(home: Home, name: str) -> None:
-    wanted = wishes(ConfigLoader(home), home.path / name)
+    wanted = proposals(ConfigLoader(home), home.path / name)
     approve(ConfigLoader(home), wanted)
-    told = [*wanted.warnings, *(wish.approval for wish in wanted.wishes if isinstance(wish.approval, str))]
+    told = [*wanted.warnings, *(proposal.approval for proposal in wanted.proposals if isinstance(proposal.approval, str))]
     if told:  # the command prints it, and fails
         raise OSError(*told)
 

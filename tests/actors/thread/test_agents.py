@@ -12,7 +12,7 @@ from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.storage.config.editing import set_values
 from spindle.storage.config.hooks import hook_config
-from spindle.storage.config.trusting import approve, wishes
+from spindle.storage.config.trusting import approve, proposals
 
 from .agent_plays import (
     FREE,
@@ -76,7 +76,7 @@ async def test_an_agent_does_not_run_a_hook_that_the_model_changed(play, tmp_pat
             assert len(runtime.registry.directory.state(thread.id).hooks.handlers) == 1
             assert await thread.run("go") == "thanks"
         assert not mark.exists()
-        approve(runtime.config_loader, wishes(runtime.config_loader, tmp_path))
+        approve(runtime.config_loader, proposals(runtime.config_loader, tmp_path))
         async with runtime.start_thread(cwd=tmp_path) as thread:
             await thread.run("go")
         assert mark.exists()
