@@ -233,7 +233,7 @@ def test_the_package_reaches_a_floor_through_a_link(floor: str) -> None:
         ("storage", "from spindle import open_runtime"),
         ("actors", "from spindle.cli import main"),
         ("actors.kernel", "from spindle.rpc.protocol.errors import RpcError"),
-        ("actors.kernel", "from spindle.actors.tasks.faults import said"),
+        ("actors.kernel", "from spindle.actors.tasks.faults import message_of"),
         ("actors.tasks", "import spindle.rpc.protocol.errors"),
         ("actors.tools", "from spindle.actors.kernel.mailbox import Reply"),
         ("actors.tools", "if TYPE_CHECKING:\n    from spindle.actors.thread.actor import ThreadActor"),

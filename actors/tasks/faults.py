@@ -72,7 +72,7 @@ def keyboard(raised: BaseException) -> bool:
     return isinstance(raised, KeyboardInterrupt)
 
 
-def said(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """The message of `error`, as text that can be encoded."""
     try:
         return str(error).encode("utf-8", "replace").decode()
@@ -85,6 +85,6 @@ def explain(raised: BaseException, what: str) -> str:
     try:
         error = fault(raised, what)
         log.error("%s failed", what, exc_info=error)
-        return said(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {said(error)}"
+        return message_of(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {message_of(error)}"
     finally:
         del raised  # see `fault`

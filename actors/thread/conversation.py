@@ -109,7 +109,7 @@ class Conversation:
     def _continue(self, replay: Replay) -> None:
         turns = replay.shown.turns if replay.ended_interrupted else []
         meta = None if replay.meta is None else replay.meta.raw
-        self._stand_at(meta, replay.told_context, replay.token_usage, turns[-1].id if turns else None)
+        self._stand_at(meta, replay.context_in_history, replay.token_usage, turns[-1].id if turns else None)
         self._take_history(_History.of(replay))
 
     async def reload(self) -> None:
@@ -133,7 +133,7 @@ class Conversation:
         """Continue from the end of a rollout. Its history is loaded later. Blocking."""
         outline = rollout.outline
         cut_off = outline.ids[-1] if outline.cut_off else None
-        context = None if outline.untold else rollout.payload(outline.context)
+        context = None if outline.context_removed else rollout.payload(outline.context)
         self._stand_at(rollout.payload(outline.meta), context, rollout.token_usage, cut_off)
         self._items, self._unanswered = None, ()
         if self._journal is not None:

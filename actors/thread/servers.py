@@ -65,7 +65,7 @@ class ThreadServers:
     def _parents(self) -> McpServers | None:
         """The servers of the parent, which stays loaded while this thread works."""
         membership, opening = self._membership, self._thread.opening
-        if membership.held:
+        if membership.kept_loaded:
             parent = membership.parent_id
         elif self._thread.life.state is ThreadState.COLD and isinstance(opening, AgentThread | FromRollout):
             parent = opening.parent_id  # it is about to hold this thread

@@ -11,7 +11,7 @@ from attrs import Factory, define, field
 
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.services.services import Services
-from spindle.actors.settings.allowed import held
+from spindle.actors.settings.allowed import limited
 from spindle.actors.settings.client import Client
 from spindle.actors.settings.reading import Bounds, bounds_of, readable_files
 from spindle.actors.settings.requests import absolute
@@ -77,7 +77,7 @@ class OpenedThread:
     """Developer instructions that came with a resume and that are not in the history yet."""
 
     @property
-    def tells_of_files(self) -> bool:
+    def shows_project_files(self) -> bool:
         """Whether the model is shown AGENTS.md files or skills of a project."""
         return bool(self.guidance.project) or any(skill.scope == "repo" for skill in self.skills)
 
@@ -89,7 +89,7 @@ def open_state(
 
     All ways of loading come through here, so here the settings are limited to what the requirements allow.
     """
-    settings, fallen = held(settings, config.requirements)
+    settings, fallen = limited(settings, config.requirements)
     readable = readable_files(services.home, settings)
     guidance = guidance_of(services, config, settings.cwd, readable)
     unread = [f"{path} is not shown to the model: the sandbox does not allow reading it" for path in guidance.hidden]

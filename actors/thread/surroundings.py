@@ -28,12 +28,12 @@ def context_entries(
     date, zone = today()
     now, included = Surroundings.of(settings, date, zone), Included.of(state.config)
     if conversation.last_context is None:
-        told = opening(settings, now, *surroundings(state, readable), included)
+        unsent = opening(settings, now, *surroundings(state, readable), included)
     else:
         before = Surroundings.recorded(conversation.last_context)
-        told = changes(settings, before, now, state.new_developer_instructions, included)
+        unsent = changes(settings, before, now, state.new_developer_instructions, included)
     context = turn_context(settings, turn_id, date, zone)
-    return [*map(records.response_item, told), records.turn_context(context)]
+    return [*map(records.response_item, unsent), records.turn_context(context)]
 
 
 def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | None, str | None]:
@@ -44,7 +44,7 @@ def surroundings(state: OpenedThread, readable: Readable | None) -> tuple[str | 
 async def find_readable(thread: ThreadCore, settings: Settings, granted: Grants) -> Readable | None:
     """Which of the files that were read when the thread was loaded the model may read; None if all of them."""
     state = thread.state
-    if bounds_of(settings) == state.read_within or not state.tells_of_files:
+    if bounds_of(settings) == state.read_within or not state.shows_project_files:
         return None
     readable = readable_files(thread.services.home, settings, granted)
     if readable is not None:

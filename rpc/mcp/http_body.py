@@ -28,9 +28,9 @@ class Unreadable(Exception):
 class HttpBody:
     """The body of a response. Leaving the `async with` closes it."""
 
-    def __init__(self, response: httpx.Response, said: ServerLog) -> None:
+    def __init__(self, response: httpx.Response, server_log: ServerLog) -> None:
         self._response = response
-        self._log = said
+        self._log = server_log
         self._chunks: AsyncIterator[bytes] = response.aiter_raw()
         self._events = response.headers.get("content-type", "").startswith("text/event-stream")
         self._splitter = EventSplitter(MESSAGE_BYTES)
@@ -65,11 +65,11 @@ class HttpBody:
                     events = self._splitter.take(chunk) if chunk else self._splitter.rest()
                 except EventTooLong as error:
                     raise Unreadable(str(error)) from error
-                said = await apart(len(events), None, payloads, events)
+                found_events = await apart(len(events), None, payloads, events)
             else:
-                said = [await self._rest()]
+                found_events = [await self._rest()]
                 self._ended = True
-            for payload in said:
+            for payload in found_events:
                 if payload:
                     found += await self._message(payload)
         return found
@@ -115,7 +115,7 @@ class HttpBody:
         try:
             return await anext(self._chunks, b"")
         except httpx.HTTPError as error:
-            self._log.say(f"an answer broke off: {error}")
+            self._log.log_line(f"an answer broke off: {error}")
         except httpx.StreamError:  # it is closed
             pass
         return b""

@@ -135,8 +135,8 @@ def gated(
             pins[setting.keys] = found
         else:
             _take_out(counts, setting.keys)
-            said = f"`{'.'.join(setting.keys)}` of a project {found} and has no effect: {project.advice}."
-            left_out.append(LeftOut(setting.keys, said))
+            why = f"`{'.'.join(setting.keys)}` of a project {found} and has no effect: {project.advice}."
+            left_out.append(LeftOut(setting.keys, why))
     return counts, evolve(project, left_out=left_out, pins=pins)
 
 

@@ -205,7 +205,7 @@ class OpenRollout:
                 turn = ShownTurn(self.outline.ids[number], True, 0, None)
                 turn.has_user_message = bool(self.outline.spoken[number])
                 shown.adopt(turn)
-            for id, spoke in compaction.gone:
+            for id, spoke in compaction.rolled_back:
                 turn = ShownTurn(id, True, 0, None)
                 turn.has_user_message = spoke
                 shown.adopt(turn)

@@ -53,7 +53,7 @@ from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.writer_lock import WriterBusy
-from spindle.storage.threads.codex_database import tell_codex
+from spindle.storage.threads.codex_database import update_codex_database
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import record_name
@@ -89,7 +89,7 @@ def rename(backend: Backend, id: str, name: str, reply: Reply[None]) -> None:
         read_summary(path)  # refuses what is not a rollout
         append_to_stored(home, path, id, [records.thread_name_updated(id, name)])
         record_name(home, id, name)
-        tell_codex(home, id, {"name": name, "title": name})
+        update_codex_database(home, id, {"name": name, "title": name})
 
     _change(backend, id, SetName(reply=reply, name=name), work, lambda: _announce_name(backend, id, name))
 
@@ -108,7 +108,7 @@ def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: R
         summary = read_summary(path)
         after = patched(git_info(summary), git)[0]
         append_to_stored(home, path, id, [records.session_meta(meta | {"git": git_meta(after)})])
-        tell_codex(home, id, git_columns(after))
+        update_codex_database(home, id, git_columns(after))
         return describe_stored(read_summary(path))
 
     message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)

@@ -114,13 +114,13 @@ def _fork(
         meta["git"] = git_meta(git)
     conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     forked = _write(conversation, meta, parts)
-    told = recorded.get("developer_instructions")
+    earlier = recorded.get("developer_instructions")
     new = params.developer_instructions
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
     state.git, state.preview = git, forked.preview
     state.forked_from_id = summary.id
     state.ephemeral = path is None
-    state.new_developer_instructions = new if new and new != told else None
+    state.new_developer_instructions = new if new and new != earlier else None
     state.functions = opening.functions
     state.warnings = [*state.warnings, *([warning(unread)] if unread else [])]
     return state
@@ -170,5 +170,5 @@ def _closing(replay: Replay) -> list[bytes]:
     unmarked = last.id.startswith("rollout-") and last.status == "completed"
     if not replay.ended_interrupted and not unmarked:
         return []
-    told = records.response_item(message("user", TURN_ABORTED))
-    return [encode_line(*told), encode_line(*records.turn_aborted(None if unmarked else last.id))]
+    notice = records.response_item(message("user", TURN_ABORTED))
+    return [encode_line(*notice), encode_line(*records.turn_aborted(None if unmarked else last.id))]

@@ -191,10 +191,10 @@ class TurnQueue:
 
     def _wait(self, message: StartTurn | Compact | Review | RunScript) -> None:
         """Keep a request until the running turn has ended, and drop withdrawn ones. Raises RpcError if too many wait."""
-        for gone in [other for other in self.waiting if withdrawn(other)]:
-            self.waiting.remove(gone)
-            if isinstance(gone, StartTurn):
-                gone.reply.reject(invalid_request("the turn has been withdrawn"))
+        for stale in [other for other in self.waiting if withdrawn(other)]:
+            self.waiting.remove(stale)
+            if isinstance(stale, StartTurn):
+                stale.reply.reject(invalid_request("the turn has been withdrawn"))
         if len(self.waiting) >= WAITING:
             raise overloaded()
         self.waiting.append(message)

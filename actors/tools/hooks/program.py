@@ -85,4 +85,4 @@ async def _read(read: Callable[[], Awaitable[bytes]], kept: _Kept) -> None:
 async def _leave(process: Process, until: float) -> None:
     async with process:
         with trio.move_on_at(until):
-            await process.gone()
+            await process.wait_tree()

@@ -75,11 +75,11 @@ async def run_hooks(
         raise
     finally:
         for run, end in zip(runs, ended, strict=True):
-            said, duration_ms = end or (INTERRUPTED, _since(began))
+            found, duration_ms = end or (INTERRUPTED, _since(began))
             done = evolve(
                 run,
-                status=said.status,
-                entries=said.entries,
+                status=found.status,
+                entries=found.entries,
                 completed_at=int(time.time()),
                 duration_ms=duration_ms,
             )

@@ -122,12 +122,12 @@ def verdict(event: HookEventName, ended: Ended) -> Verdict:
     if ended.code is None:
         return _failed("hook exited without a status code")
     if ended.code == 2 and form.wanted:
-        said = ended.err.strip()
-        if not said:
+        feedback = ended.err.strip()
+        if not feedback:
             return _failed(f"{CONFIGURED_AS[event]} hook exited with code 2 but did not write {form.wanted} to stderr")
         if event == "postToolUse":
-            return Verdict(entries=(HookOutputEntry("feedback", said),), feedback=said)
-        return _blocked((), said)
+            return Verdict(entries=(HookOutputEntry("feedback", feedback),), feedback=feedback)
+        return _blocked((), feedback)
     if ended.code != 0:
         return _failed(f"hook exited with code {ended.code}")
     out = ended.out.strip()

@@ -96,16 +96,16 @@ class ItemReporter:
 
         Above the rate limit only the last one is forwarded, when the call ends.
         """
-        now, said = trio.current_time(), _progress(params)
+        now, text = trio.current_time(), _progress(params)
         if len(self._sent) == _REPORTS and now - self._sent[0] < _REPORT_SECONDS:
-            self._latest = said
+            self._latest = text
             return
         self._sent.append(now)
         self._latest = None
-        self._report(said)
+        self._report(text)
 
-    def _report(self, said: str) -> None:
-        self._host.emit(McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, said))
+    def _report(self, text: str) -> None:
+        self._host.emit(McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, text))
 
 
 async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, host: CallHost) -> str | None:
@@ -113,8 +113,8 @@ async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, hos
     name, mode = tool.server.config.name, tool.server.config.approval_mode(tool.name)
     if not asks(tool.listed.get("annotations"), mode, host.approval_policy, host.sandbox_policy):
         return None
-    if (said := await host.permission()) is not None:
-        return None if said.allowed else said.reason
+    if (decision := await host.permission()) is not None:
+        return None if decision.allowed else decision.reason
     if mode == "auto" and (name, tool.name) in servers.allowed:
         return None
     asked = question(host.thread_id, host.turn_id, name, tool.listed, arguments, mode)
@@ -132,10 +132,10 @@ async def _outcome(
     try:
         result = await tool.server.call_tool(tool.name, arguments, _meta(host), servers.ask, reporter.progress)
     except McpError as error:
-        said = (
+        refusal = (
             f"tool call error: tool call failed for `{tool.server.config.name}/{tool.name}`\n\nCaused by:\n    {error}"
         )
-        return Outcome(error=said, seconds=reporter.seconds)
+        return Outcome(error=refusal, seconds=reporter.seconds)
     return Outcome(result=result, seconds=reporter.seconds)
 
 

@@ -133,25 +133,25 @@ def _planned(
 ) -> Plan:
     text.encode()
     world = _World(readable)
-    told: list[tuple[str, str]] = []
+    listed: list[tuple[str, str]] = []
     for hunk in hunks:
         check()
         match hunk:
             case AddFile():
                 _add(world, hunk, cwd)
-                told.append(("A", hunk.path))
+                listed.append(("A", hunk.path))
             case DeleteFile():
                 _delete(world, hunk, cwd)
-                told.append(("D", hunk.path))
+                listed.append(("D", hunk.path))
             case UpdateFile():
                 _update(world, hunk, cwd, check)
-                told.append(("M", hunk.move_to or hunk.path))
+                listed.append(("M", hunk.move_to or hunk.path))
     effects = tuple(
         Effect(target, file.shown, file.found, file.before, file.after, file.origin, file.link, file.added)
         for target, file in world.files.items()
     )
-    told.sort(key=lambda line: "AMD".index(line[0]))
-    summary = "".join(["Success. Updated the following files:\n", *(f"{kind} {path}\n" for kind, path in told)])
+    listed.sort(key=lambda line: "AMD".index(line[0]))
+    summary = "".join(["Success. Updated the following files:\n", *(f"{kind} {path}\n" for kind, path in listed)])
     return Plan(text, cwd, effects, summary, readable, check)
 
 

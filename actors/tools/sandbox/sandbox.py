@@ -149,5 +149,5 @@ def _works(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str | N
         return str(error)
     if done.returncode == 0:
         return None
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return said[-1] if said else f"exit code {done.returncode}"
+    errors = done.stderr.decode(errors="replace").strip().splitlines()
+    return errors[-1] if errors else f"exit code {done.returncode}"

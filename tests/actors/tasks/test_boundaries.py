@@ -267,7 +267,7 @@ SERVICES: dict[str, tuple[Any, str, str | None, dict[str, Any]]] = {
     "skills": (SkillCatalog, "mentioned", "turn/start", {"input": [{"type": "text", "text": "$skill"}]}),
     "skills that are listed": (SkillCatalog, "find", "skills/list", {}),
     "model lists": (ModelLists, "entries", "model/list", {}),
-    "notices": (Notices, "tell", None, {}),
+    "notices": (Notices, "run", None, {}),
 }
 
 

@@ -15,7 +15,7 @@ from spindle.rpc.model.interface import ModelError, Usage
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import TextInput
-from spindle.storage.rollout.history import said_by_user
+from spindle.storage.rollout.history import user_text_item
 
 SUMMARY = f"{SUMMARY_OPENING}\nSUMMARY"
 
@@ -237,9 +237,9 @@ async def test_a_paginated_rollout_gets_the_compaction_as_an_item(opened, script
 def test_user_messages_are_kept_newest_first_up_to_a_limit():
     room = KEPT_TOKENS * BYTES_PER_TOKEN
     texts = ["dropped", "o" * room, "n" * (room // 2)]
-    kept = user_messages([said_by_user(text).json for text in texts], None)
+    kept = user_messages([user_text_item(text).json for text in texts], None)
     assert len(kept) == 2
-    assert kept[1] == said_by_user(texts[2]).json
+    assert kept[1] == user_text_item(texts[2]).json
     assert b"o" * (room // 2) in kept[0]
     assert b"o" * (room // 2 + 1) not in kept[0]
 
@@ -247,5 +247,5 @@ def test_user_messages_are_kept_newest_first_up_to_a_limit():
 def test_only_the_text_of_user_messages_is_kept():
     image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
     said = b'{"type":"message","role":"user","content":[{"type":"input_text","text":"look"},%s]}'
-    context = said_by_user("<environment_context>here</environment_context>").json
-    assert user_messages([context, said % orjson.dumps(image)], None) == [said_by_user("look").json]
+    context = user_text_item("<environment_context>here</environment_context>").json
+    assert user_messages([context, said % orjson.dumps(image)], None) == [user_text_item("look").json]

@@ -259,7 +259,7 @@ def test_which_processes_belong_to_a_command(lineage: tuple[int, ...], held: boo
 async def test_an_ended_command_is_in_no_tree() -> None:
     async with open_warden() as warden, await warden.start(Command(argv=["/bin/sh"], cwd="/", env={})) as process:
         with trio.fail_after(LIMIT):
-            await process.gone()
+            await process.wait_tree()
         assert warden.trees().commands == frozenset()
 
 

@@ -154,12 +154,12 @@ async def test_background_processes_outlive_the_command(warden, fifo):
         assert await process.wait() == 0
         gone = []
 
-        async def wait_gone():
-            await process.gone()
+        async def wait_for_tree():
+            await process.wait_tree()
             gone.append(1)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait_gone)
+            nursery.start_soon(wait_for_tree)
             await wait_all_tasks_blocked()
             assert not gone
             process.kill()
