@@ -25,7 +25,7 @@ from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Actor
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.backend import Backend
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import (
@@ -297,7 +297,7 @@ class Connection(Actor):
     # -- what handlers use
 
     @property
-    def client(self) -> Client:
+    def client(self) -> ClientName:
         """Who asks."""
         assert self.session is not None
         return self.session.client

@@ -30,7 +30,7 @@ from spindle.storage.rollout.load import Loaded
 from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.records import Entry
-from spindle.storage.rollout.replay import Replay
+from spindle.storage.rollout.replay import RolloutReplay
 from spindle.storage.threads.locate import newest_segment
 
 T = TypeVar("T")
@@ -101,12 +101,12 @@ class Conversation:
         if self._journal is not None:
             self._journal.expect(loaded.end, loaded.inode)
 
-    def adopt(self, lines: list[bytes], replay: Replay) -> None:
+    def adopt(self, lines: list[bytes], replay: RolloutReplay) -> None:
         """Continue, in memory, from lines that `replay` has read."""
         self._lines = lines
         self._continue(replay)
 
-    def _continue(self, replay: Replay) -> None:
+    def _continue(self, replay: RolloutReplay) -> None:
         turns = replay.shown.turns if replay.ended_interrupted else []
         meta = None if replay.meta is None else replay.meta.raw
         self._stand_at(meta, replay.context_in_history, replay.token_usage, turns[-1].id if turns else None)
@@ -375,7 +375,7 @@ class _History:
     unanswered: list[bytes]
 
     @classmethod
-    def of(cls, replay: Replay) -> _History:
+    def of(cls, replay: RolloutReplay) -> _History:
         """Blocking."""
         known = {id(item) for item in replay.history}
         added = [item.json for item in with_aborted_outputs(replay.history) if id(item) not in known]
@@ -386,7 +386,7 @@ class _Kept:
     """The shown turns of a rollout in memory. Each call reads the lines that are new."""
 
     def __init__(self, lines: list[bytes]) -> None:
-        self._lines, self._read, self._replay = lines, 0, Replay()
+        self._lines, self._read, self._replay = lines, 0, RolloutReplay()
 
     def bodies(self, live_turn_id: str | None) -> list[Body]:
         """The shown turns. Blocking."""

@@ -12,7 +12,7 @@ from attrs import Factory, define, field
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.services.services import Services
 from spindle.actors.settings.allowed import limited
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.actors.settings.reading import Bounds, bounds_of, readable_files
 from spindle.actors.settings.requests import absolute
 from spindle.actors.settings.settings import Settings
@@ -39,7 +39,7 @@ class OpenedThread:
     config: Config
     conversation: Conversation
     guidance: Instructions
-    client: Client
+    client: ClientName
     created_at: int
     updated_at: int
     source: object
@@ -83,7 +83,7 @@ class OpenedThread:
 
 
 def open_state(
-    services: Services, config: Config, settings: Settings, conversation: Conversation, client: Client, at: int
+    services: Services, config: Config, settings: Settings, conversation: Conversation, client: ClientName, at: int
 ) -> OpenedThread:
     """The state of a thread that began at the second `at`, with what applies in its directory. Blocks on the disk.
 
@@ -145,7 +145,7 @@ def skills_of(services: Services, config: Config, cwd: str, readable: Readable |
 
 
 def session_meta(
-    services: Services, thread_id: str, settings: Settings, client: Client, now: datetime.datetime
+    services: Services, thread_id: str, settings: Settings, client: ClientName, now: datetime.datetime
 ) -> dict[str, Any]:
     """The session_meta payload of a thread that begins at `now` (format of Codex 0.124)."""
     return {

@@ -21,7 +21,7 @@ _PIECES_IN_A_ROW: Final = 64
 """Pieces that are read between two checkpoints: small pieces that have already arrived need no waiting."""
 
 
-class Unreadable(Exception):
+class UnreadableBody(Exception):
     """The rest of the body is not read; `str()` says why."""
 
 
@@ -55,7 +55,7 @@ class HttpBody:
         """
         encoding = self._response.headers.get("content-encoding", "identity")
         if encoding != "identity":
-            raise Unreadable(f"the answer has the content-encoding {encoding[:100]}, which was not asked for")
+            raise UnreadableBody(f"the answer has the content-encoding {encoding[:100]}, which was not asked for")
         found: list[Json] = []
         while not found and not self._ended:
             if self._events:
@@ -64,7 +64,7 @@ class HttpBody:
                 try:
                     events = self._splitter.take(chunk) if chunk else self._splitter.rest()
                 except EventTooLong as error:
-                    raise Unreadable(str(error)) from error
+                    raise UnreadableBody(str(error)) from error
                 found_events = await apart(len(events), None, payloads, events)
             else:
                 found_events = [await self._rest()]
@@ -94,7 +94,7 @@ class HttpBody:
     async def _rest(self) -> bytes:
         whole = await self._take(MESSAGE_BYTES + 1)
         if len(whole) > MESSAGE_BYTES:
-            raise Unreadable(f"the answer is longer than {MESSAGE_BYTES} bytes")
+            raise UnreadableBody(f"the answer is longer than {MESSAGE_BYTES} bytes")
         return whole
 
     async def _take(self, enough: int) -> bytes:

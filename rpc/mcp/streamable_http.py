@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
-from spindle.rpc.mcp.http_body import CLOSE_SECONDS, HttpBody, Unreadable
+from spindle.rpc.mcp.http_body import CLOSE_SECONDS, HttpBody, UnreadableBody
 from spindle.rpc.mcp.mcp_errors import McpError, TransportClosed
 from spindle.rpc.mcp.messages import NoMessage, failure
 from spindle.rpc.mcp.payload import Json
@@ -171,7 +171,7 @@ class HttpTransport:
                             await self._incoming.send(message)
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 return
-            except (NoMessage, Unreadable) as error:
+            except (NoMessage, UnreadableBody) as error:
                 reason = str(error)
             finally:
                 self._answers.pop(number, None)
@@ -198,7 +198,7 @@ class HttpTransport:
                             await self._incoming.send(message)
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 return
-            except (NoMessage, Unreadable) as error:
+            except (NoMessage, UnreadableBody) as error:
                 self._log.fault(f"{error}; its own stream is not listened to any more")
                 return
             except httpx.HTTPError as error:

@@ -12,7 +12,7 @@ import orjson
 import trio
 
 from spindle.rpc.large import LARGE, apart
-from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, Unreadable
+from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, UnreadableAnswer
 from spindle.rpc.model.decode import decode
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
 from spindle.rpc.model.model_errors import ModelError, disconnected, refused
@@ -304,7 +304,7 @@ class _Stream:
                 chunk = await self._exchange.chunk()
                 whole = self._splitter.take(chunk) if chunk else self._splitter.rest()
                 failure = None if chunk else disconnected("stream closed before response.completed")
-            except (Unreadable, EventTooLong) as error:  # a retry would be as long
+            except (UnreadableAnswer, EventTooLong) as error:  # a retry would be as long
                 raise ModelError(f"model provider {self._model.provider.name}: {error}") from error
             except HttpFailure as error:
                 whole, failure = self._splitter.rest(), disconnected(str(error))

@@ -15,7 +15,7 @@ from spindle.storage.config.editing import set_values
 from spindle.storage.config.hooks import HookHandler, hook_config
 from spindle.storage.config.layers import Layer
 from spindle.storage.config.loader import ConfigLoader
-from spindle.storage.config.programs import Program
+from spindle.storage.config.programs import ProjectProgram
 from spindle.storage.config.project import Project, settings
 
 Standing: TypeAlias = Literal["approved", "new", "changed"]
@@ -112,12 +112,12 @@ def _hook(hook: HookHandler, root: Path, cwd: Path) -> Proposal:
         value=hook.command,
         key=hook.key,
         standing=known,
-        approval=_approval(hook.hash, Program([hook.command], root), cwd),
+        approval=_approval(hook.hash, ProjectProgram([hook.command], root), cwd),
         hook=hook,
     )
 
 
-def _approval(hash: str, program: Program, cwd: Path) -> Approval | str:
+def _approval(hash: str, program: ProjectProgram, cwd: Path) -> Approval | str:
     try:
         return Approval(hash, program.files(cwd))
     except OSError as error:

@@ -1,6 +1,6 @@
 """The state that all readers of a rollout fold in the same way: its turns, and the values in force after the last line.
 
-`Replay` reads everything, `outline` only positions. Both use this fold, so they agree on what a rollback removes. They
+`RolloutReplay` reads everything, `outline` only positions. Both use this fold, so they agree on what a rollback removes. They
 decide what to keep of a context or a token count: the value or its position.
 """
 

@@ -21,13 +21,13 @@ from spindle.storage.rollout.history import (
 from spindle.storage.rollout.lines import Line
 from spindle.storage.rollout.turns import ShownTurn
 
-__all__ = ["Replay", "SessionMeta", "StoredItem"]
+__all__ = ["RolloutReplay", "SessionMeta", "StoredItem"]
 
 # editors put context before this mark, and the user's text after it
 _REQUEST_MARK = "## My request for Codex:"
 
 
-class Replay(Fold):
+class RolloutReplay(Fold):
     """The content of a rollout after the lines fed so far. Lines of unknown types are ignored.
 
     With `light`, the items of turns are counted but not kept: enough for the history.

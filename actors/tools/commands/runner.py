@@ -45,7 +45,7 @@ from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.sessions import Session, Sessions
-from spindle.actors.tools.interface import Tasks, ToolHost, ToolRefused, TurnCancelled, Use
+from spindle.actors.tools.interface import BackgroundTasks, ToolHost, ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.sandbox.confinement import Confinement, Place
 from spindle.actors.tools.sandbox.denial import denied, names_denied
 from spindle.actors.tools.sandbox.profile import ProfileError, of_settings
@@ -65,7 +65,7 @@ class NotRun(Exception):
     """The command did not run or could not start; the text says why. Its item is completed."""
 
 
-class Ended(Protocol):
+class AttemptResult(Protocol):
     """The result of an attempt."""
 
     @property
@@ -79,7 +79,7 @@ class Ended(Protocol):
         ...
 
 
-E = TypeVar("E", bound=Ended)
+E = TypeVar("E", bound=AttemptResult)
 Attempt = Callable[[Command, Around], Awaitable[E]]
 
 
@@ -109,7 +109,7 @@ class Runner:
     def __init__(
         self,
         warden: Warden,
-        nursery: Tasks,
+        nursery: BackgroundTasks,
         sandbox: Sandbox,
         rules: RuleBook,
         home: Path,

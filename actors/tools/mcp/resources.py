@@ -12,7 +12,7 @@ import trio
 from spindle.actors.tools.interface import Call
 from spindle.actors.tools.mcp.calls import ItemReporter
 from spindle.actors.tools.mcp.host import CallHost
-from spindle.actors.tools.mcp.results import Outcome
+from spindle.actors.tools.mcp.results import CallOutcome
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.large import LARGE, apart
@@ -81,10 +81,10 @@ async def call_resource_tool(servers: McpServers, name: str, call: Call, host: C
         try:
             found = await work()
             output = await apart(weigh(found, LARGE), None, _encoded, found)
-            reporter.outcome = Outcome(result={"content": [{"type": "text", "text": output}]}, seconds=reporter.seconds)
+            reporter.outcome = CallOutcome(result={"content": [{"type": "text", "text": output}]}, seconds=reporter.seconds)
         except McpError as error:
             output = str(error)
-            reporter.outcome = Outcome(error=output, seconds=reporter.seconds)
+            reporter.outcome = CallOutcome(error=output, seconds=reporter.seconds)
     return output
 
 

@@ -19,7 +19,7 @@ from spindle.rpc.mcp.mcp_errors import BadAnswer, McpError, ServerError, Startup
 from spindle.rpc.mcp.payload import Json, as_json, as_text
 from spindle.rpc.mcp.server_log import ServerLog
 from spindle.rpc.mcp.session import McpSession, Progress
-from spindle.rpc.mcp.transport import Transport
+from spindle.rpc.mcp.transport import McpTransport
 from spindle.rpc.protocol.mcp import McpServerStartupState
 from spindle.rpc.weighing import weigh
 from spindle.storage.config import McpServerConfig
@@ -28,7 +28,7 @@ log = logging.getLogger("spindle")
 
 Asker: TypeAlias = Callable[[str, Json], Awaitable[Json]]
 """Asks the user on behalf of a server: (server name, params of elicitation/create) -> the result for the server."""
-Opener: TypeAlias = Callable[[McpServerConfig], AbstractAsyncContextManager[Transport]]
+Opener: TypeAlias = Callable[[McpServerConfig], AbstractAsyncContextManager[McpTransport]]
 
 DECLINED: Final[Json] = {"action": "decline"}
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]+")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from spindle.actors.tools.patch.content import MAX_BYTES, Content, Unreadable, read_content
+from spindle.actors.tools.patch.content import MAX_BYTES, Content, UnreadableFile, read_content
 from spindle.actors.tools.patch.places import Stamp
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Image:
 
 
 @frozen
-class Effect:
+class FileEffect:
     """The change of one file. `target` is its real path, `shown` the path in the patch, made absolute."""
 
     target: str
@@ -79,7 +79,7 @@ def read_image(target: str, found: Stamp | None, readable: Readable | None, *, o
     mode = os.fstat(fd).st_mode & 0o777  # writing to a file clears its set-user-id bit
     try:
         return Image(read_content(fd), mode)
-    except (Unreadable, OSError):
+    except (UnreadableFile, OSError):
         if opaque:
             return Image(None, mode, opaque_blob(fd))
         raise

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from spindle.actors.tools.patch.content import Content, Unreadable
-from spindle.actors.tools.patch.effects import Effect, Image, read_image
+from spindle.actors.tools.patch.content import Content, UnreadableFile
+from spindle.actors.tools.patch.effects import FileEffect, Image, read_image
 from spindle.actors.tools.patch.hunks import AddFile, DeleteFile, Hunk, PatchError, UpdateFile
 from spindle.actors.tools.patch.parse import parse
 from spindle.actors.tools.patch.places import Stamp, absolute, entry, stamp
@@ -34,7 +34,7 @@ class Plan:
 
     text: str
     cwd: str
-    effects: tuple[Effect, ...]
+    effects: tuple[FileEffect, ...]
     summary: str
     readable: Readable | None = field(default=None, eq=False, repr=False)
     check: Callable[[], None] = field(default=unhurried, eq=False, repr=False)
@@ -120,10 +120,10 @@ class _World:
             if file.after is None:
                 raise FileNotFoundError(2, os.strerror(2))
             if file.after.content is None:
-                raise Unreadable("not a text file")
+                raise UnreadableFile("not a text file")
         except OSError as error:
             raise PatchError(f"{doing} {shown}: {os_error(error)}") from None
-        except Unreadable as error:
+        except UnreadableFile as error:
             raise PatchError(f"{doing} {shown}: {error}") from None
         return file, file.after, file.after.content
 
@@ -147,7 +147,7 @@ def _planned(
                 _update(world, hunk, cwd, check)
                 listed.append(("M", hunk.move_to or hunk.path))
     effects = tuple(
-        Effect(target, file.shown, file.found, file.before, file.after, file.origin, file.link, file.added)
+        FileEffect(target, file.shown, file.found, file.before, file.after, file.origin, file.link, file.added)
         for target, file in world.files.items()
     )
     listed.sort(key=lambda line: "AMD".index(line[0]))

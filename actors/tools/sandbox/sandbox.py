@@ -16,7 +16,7 @@ import trio
 from attrs import evolve, frozen
 
 from spindle.actors.tools.sandbox import bubblewrap, seatbelt, seccomp
-from spindle.actors.tools.sandbox.confinement import Confinement, Rule
+from spindle.actors.tools.sandbox.confinement import AccessRule, Confinement
 from spindle.actors.tools.sandbox.masks import Masks
 from spindle.actors.tools.sandbox.mechanism import (
     Bubblewrap,
@@ -31,7 +31,7 @@ from spindle.actors.tools.sandbox.mechanism import (
 
 TRIAL_DEADLINE: Final = 5.0
 """Deadline for the trial of one mechanism, in seconds."""
-TRIAL: Final = Confinement((Rule("/", "read"),), network=False)
+TRIAL: Final = Confinement((AccessRule("/", "read"),), network=False)
 
 
 class SandboxUnavailable(Exception):
@@ -95,7 +95,7 @@ class Sandbox:
         if isinstance(mechanism, Landlock) and confinement.access(os.path.realpath(tempfile.gettempdir())) == "write":
             # Landlock cannot allow new files in the shared folder, see docs/sandbox.md
             folder = os.path.realpath(tempfile.mkdtemp(prefix="spindle-"))
-            confinement = evolve(confinement, rules=(*confinement.rules, Rule(folder, "write")))
+            confinement = evolve(confinement, rules=(*confinement.rules, AccessRule(folder, "write")))
             env = {**env, "TMPDIR": folder}
         try:
             held = self._masks.hold(masks(mechanism, confinement))

@@ -18,7 +18,7 @@ from spindle.actors.registry.relocation import Archive
 from spindle.actors.services import bookkeeping
 from spindle.actors.services.model_lists import ModelLists
 from spindle.actors.services.skills import SkillCatalog
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.thread import actor as thread_module
 from spindle.actors.thread.actor import ThreadActor
@@ -428,7 +428,7 @@ async def test_the_runtime_ends_while_a_thread_is_stuck_in_a_message(opened, mon
 
     async with trio.open_nursery() as outside, opened() as runtime:
         client = Subscriber(Overflow.CLOSE)
-        new = NewThread(params=ThreadStartParams(), client=Client("t", "t"))
+        new = NewThread(params=ThreadStartParams(), client=ClientName("t", "t"))
 
         def start(reply):
             runtime.registry.start(new, Attach(reply=reply, subscriber=client))

@@ -7,7 +7,7 @@ import pytest
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.settings.allowed import required_mode
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread.loading.loading import open_thread
 from spindle.actors.thread.loading.openings import AgentThread
@@ -145,7 +145,7 @@ async def test_an_agents_settings_are_held_to_the_requirements(opened, demanding
         opening = AgentThread(
             settings=wanted,
             config=config,
-            client=Client("tester", "tester"),
+            client=ClientName("tester", "tester"),
             parent_id="p",
             depth=1,
             name=AgentName(),

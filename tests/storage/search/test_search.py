@@ -13,7 +13,7 @@ from spindle.storage.home import Home
 from spindle.storage.rollout.lines import encode_line
 from spindle.storage.rollout.source import Source
 from spindle.storage.search import SearchPage, SearchQuery, find_occurrences, search_threads
-from spindle.storage.search.messages import Message, messages
+from spindle.storage.search.messages import SearchedMessage, messages
 from spindle.storage.search.occurrences import OccurrencePage
 from spindle.storage.threads.listing import list_threads
 from spindle.storage.threads.locate import locate_file
@@ -60,7 +60,7 @@ def search(home: Home, term: str, read_at_most: int = 1 << 30, **query: Any) -> 
     return search_threads(lambda page: list_threads(home, page), wanted, nothing, lambda id: locate_file(home, id))
 
 
-def said_in(path: Path) -> list[Message]:
+def said_in(path: Path) -> list[SearchedMessage]:
     with closing(Source(path)) as source:
         return messages(source, nothing)
 

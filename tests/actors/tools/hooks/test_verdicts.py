@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spindle.actors.tools.hooks.verdicts import DENIED, STOPPED, Ended, verdict
+from spindle.actors.tools.hooks.verdicts import DENIED, STOPPED, ProgramEnd, verdict
 
 EVENTS = ("preToolUse", "permissionRequest", "postToolUse", "sessionStart", "userPromptSubmit", "stop")
 INVALID = {
@@ -18,7 +18,7 @@ INVALID = {
 
 
 def said(event, **members):
-    return verdict(event, Ended(code=0, out=json.dumps(members)))
+    return verdict(event, ProgramEnd(code=0, out=json.dumps(members)))
 
 
 def specific(name, **members):
@@ -38,10 +38,10 @@ def fails(of, why):
 @pytest.mark.parametrize(
     ("ended", "why"),
     [
-        (Ended(failure="hook timed out after 5s"), "hook timed out after 5s"),
-        (Ended(code=None), "hook exited without a status code"),
-        (Ended(code=1, out="{}", err="no"), "hook exited with code 1"),
-        (Ended(code=127), "hook exited with code 127"),
+        (ProgramEnd(failure="hook timed out after 5s"), "hook timed out after 5s"),
+        (ProgramEnd(code=None), "hook exited without a status code"),
+        (ProgramEnd(code=1, out="{}", err="no"), "hook exited with code 1"),
+        (ProgramEnd(code=127), "hook exited with code 127"),
     ],
 )
 def test_a_program_that_does_not_end_well_has_failed(event, ended, why):
@@ -51,7 +51,7 @@ def test_a_program_that_does_not_end_well_has_failed(event, ended, why):
 @pytest.mark.parametrize("event", EVENTS)
 def test_no_output_agrees(event):
     for out in ("", " \n", "{}"):
-        of = verdict(event, Ended(code=0, out=out, err="chatter"))
+        of = verdict(event, ProgramEnd(code=0, out=out, err="chatter"))
         assert (of.status, of.entries, of.reason, of.allowed) == ("completed", (), None, False)
 
 
@@ -69,30 +69,30 @@ def test_no_output_agrees(event):
     ],
 )
 def test_json_in_another_form_is_a_failure(event, out):
-    fails(verdict(event, Ended(code=0, out=out)), f"hook returned invalid {INVALID[event]} JSON output")
+    fails(verdict(event, ProgramEnd(code=0, out=out)), f"hook returned invalid {INVALID[event]} JSON output")
 
 
 @pytest.mark.parametrize("out", ["plain text\n", '"abc"'])
 def test_plain_text(out):
-    for of in (verdict("sessionStart", Ended(code=0, out=out)), verdict("userPromptSubmit", Ended(code=0, out=out))):
+    for of in (verdict("sessionStart", ProgramEnd(code=0, out=out)), verdict("userPromptSubmit", ProgramEnd(code=0, out=out))):
         assert (of.context, entries(of)) == (out.strip(), [("context", out.strip())])
-    fails(verdict("stop", Ended(code=0, out=out)), "hook returned invalid stop hook JSON output")
+    fails(verdict("stop", ProgramEnd(code=0, out=out)), "hook returned invalid stop hook JSON output")
 
 
 @pytest.mark.parametrize("event", ["preToolUse", "postToolUse", "permissionRequest"])
 def test_plain_text_around_a_tool_is_ignored(event):
-    of = verdict(event, Ended(code=0, out="chatter"))
+    of = verdict(event, ProgramEnd(code=0, out="chatter"))
     assert (of.status, of.context, of.entries) == ("completed", None, ())
 
 
 @pytest.mark.parametrize("event", ["preToolUse", "permissionRequest", "userPromptSubmit", "stop"])
 def test_exit_code_2_refuses_with_standard_error_as_the_reason(event):
-    of = verdict(event, Ended(code=2, out="ignored", err=" because \n"))
+    of = verdict(event, ProgramEnd(code=2, out="ignored", err=" because \n"))
     assert (of.status, of.reason, entries(of)) == ("blocked", "because", [("feedback", "because")])
 
 
 def test_exit_code_2_after_a_tool_replaces_its_output():
-    of = verdict("postToolUse", Ended(code=2, err=" because \n"))
+    of = verdict("postToolUse", ProgramEnd(code=2, err=" because \n"))
     assert (of.status, of.feedback, entries(of)) == ("completed", "because", [("feedback", "because")])
 
 
@@ -108,7 +108,7 @@ def test_exit_code_2_after_a_tool_replaces_its_output():
     ],
 )
 def test_exit_code_2_without_a_reason(event, why):
-    fails(verdict(event, Ended(code=2, err=" \n")), why)
+    fails(verdict(event, ProgramEnd(code=2, err=" \n")), why)
 
 
 @pytest.mark.parametrize("event", EVENTS)

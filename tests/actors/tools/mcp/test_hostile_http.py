@@ -13,7 +13,7 @@ from tests.rpc.mcp.web_server import Answer, as_events, as_json, result
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp import streamable_http
 from spindle.rpc.mcp.mcp_errors import McpError
@@ -207,7 +207,7 @@ async def test_an_endless_answer_at_the_end_is_not_read(web, host):
 
     web.last = Answer(body=body())
     async with trio.open_nursery() as thread:
-        servers = McpServers(thread, host, Opening("/", {}, Warden()), {})
+        servers = McpServers(thread, host, ServerOpener("/", {}, Warden()), {})
         servers.configure({"web": McpServerConfig(name="web", url=web.url)})
         await servers.settled()
         thread.cancel_scope.cancel()

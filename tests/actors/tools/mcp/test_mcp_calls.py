@@ -10,7 +10,7 @@ from tests.rpc.mcp.played import ECHO, WRITE
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from spindle.actors.tools.interface import Call, Permission
-from spindle.actors.tools.mcp.results import Outcome, aborted_output, model_output
+from spindle.actors.tools.mcp.results import CallOutcome, aborted_output, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.tools import find, functions, namespaces
 from spindle.rpc.protocol.converter import unstructure
@@ -314,7 +314,7 @@ def test_images_make_the_output_a_list():
         {"type": "image", "data": "AAAA", "mimeType": "image/png"},
         {"type": "resource", "resource": {"uri": "mem://a", "text": "x"}},
     ]
-    assert model_output(Outcome(result={"content": content}, seconds=0.5)) == [
+    assert model_output(CallOutcome(result={"content": content}, seconds=0.5)) == [
         {"type": "input_text", "text": "Wall time: 0.5000 seconds\nOutput:"},
         {"type": "input_text", "text": "see"},
         {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "high"},

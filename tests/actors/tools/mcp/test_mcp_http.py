@@ -8,7 +8,7 @@ from tests.rpc.mcp.web_server import Answer, as_events, as_json, result
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp.mcp_errors import McpError, TransportClosed
 from spindle.storage.config import McpServerConfig
@@ -36,7 +36,7 @@ async def test_a_session(web, start):
 
 async def test_the_end_of_the_thread_ends_the_session(web, host):
     async with trio.open_nursery() as thread:
-        servers = McpServers(thread, host, Opening("/", {}, Warden()), {})
+        servers = McpServers(thread, host, ServerOpener("/", {}, Warden()), {})
         servers.configure({"web": McpServerConfig(name="web", url=web.url)})
         await servers.settled()
         thread.cancel_scope.cancel()

@@ -11,19 +11,19 @@ import trio.lowlevel
 
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.mcp import child
-from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp.mcp_errors import TransportClosed
 from spindle.storage.config import McpServerConfig
-from spindle.storage.config.programs import Pinned, Program
+from spindle.storage.config.programs import Pinned, ProjectProgram
 
 INFO = {"name": "spindle", "version": "1"}
 
 
 @pytest.fixture
 def opening(tmp_path):
-    return Opening(str(tmp_path), {"PATH": os.environ["PATH"], "SECRET": "s", "TOKEN": "t"}, Warden())
+    return ServerOpener(str(tmp_path), {"PATH": os.environ["PATH"], "SECRET": "s", "TOKEN": "t"}, Warden())
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def has_children():
 async def test_a_projects_server_is_not_started_when_its_program_has_changed(opening, processes, tmp_path):
     script = tmp_path / "serve.sh"
     script.write_text("true")
-    program = Program(["./serve.sh"], tmp_path)
+    program = ProjectProgram(["./serve.sh"], tmp_path)
     config = McpServerConfig(
         name="s", command="sh", args=("./serve.sh",), pinned=Pinned(program, program.files())
     )

@@ -5,7 +5,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.interface import Call
-from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.resources import call_resource_tool
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.status import (
@@ -24,7 +24,7 @@ INFO = {"name": "spindle", "version": "1"}
 
 @pytest.fixture
 def opening(tmp_path):
-    return Opening(str(tmp_path), {}, Warden())
+    return ServerOpener(str(tmp_path), {}, Warden())
 
 
 @pytest.fixture
