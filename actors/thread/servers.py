@@ -203,7 +203,7 @@ class ThreadServers:
 
 
 def _load() -> None:
-    for name in ("child", "opening", "servers", "tools"):
+    for name in ("server_process", "opening", "servers", "tools"):
         import_module(f"spindle.actors.tools.mcp.{name}")
 
 

@@ -13,7 +13,7 @@ from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.services.services import Services
 from spindle.actors.settings.allowed import limited
 from spindle.actors.settings.client import ClientName
-from spindle.actors.settings.reading import Bounds, bounds_of, readable_files
+from spindle.actors.settings.readable import Bounds, bounds_of, readable_files
 from spindle.actors.settings.requests import absolute
 from spindle.actors.settings.settings import Settings
 from spindle.actors.settings.warnings import reviewer_warnings

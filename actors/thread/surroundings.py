@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from spindle.actors.services.skills import announcement
-from spindle.actors.settings.reading import bounds_of, readable_files
+from spindle.actors.settings.readable import bounds_of, readable_files
 from spindle.actors.settings.recorded import turn_context
 from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.core import ThreadCore

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from spindle.actors.settings.catalogue import ModelInfo, model_info
-from spindle.actors.settings.reading import no_file
+from spindle.actors.settings.readable import no_file
 from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.recording import Recording

@@ -13,7 +13,7 @@ from uuid_utils import uuid7
 
 from spindle.actors.kernel.mailbox import Ask
 from spindle.actors.settings.allowed import check
-from spindle.actors.settings.reading import readable_files
+from spindle.actors.settings.readable import readable_files
 from spindle.actors.settings.requests import changed
 from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.agents.child import Membership

@@ -52,7 +52,7 @@ class ServerOpener:
             from spindle.rpc.mcp.streamable_http import open_http
 
             return open_http(config.name, config.url, http_headers(config, self.environ))
-        from spindle.actors.tools.mcp.child import open_stdio
+        from spindle.actors.tools.mcp.server_process import open_stdio
 
         return open_stdio(config, self.home, self.environ, self.warden)
 

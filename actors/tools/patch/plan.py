@@ -42,7 +42,7 @@ class Plan:
     @cached_property
     def changes(self) -> tuple[FileUpdateChange, ...]:
         """The changes for clients, sorted by path. Blocks when first used, as planning does."""
-        from spindle.actors.tools.patch.changes import changes  # imported late: the program does not need it
+        from spindle.actors.tools.patch.file_changes import changes  # imported late: the program does not need it
 
         return changes(self.effects)
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp import child
+from spindle.actors.tools.mcp import server_process
 from spindle.actors.tools.mcp.calls import ItemReporter
 from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.servers import McpServers
@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("hostile_server.py")
 @pytest.fixture
 def start(nursery, host, tmp_path, monkeypatch):
     """start(harm) -> the thread's servers with the only one started or failed."""
-    monkeypatch.setattr(child, "GRACE_SECONDS", 0.05)  # those that write without end do not end by themselves
+    monkeypatch.setattr(server_process, "GRACE_SECONDS", 0.05)  # those that write without end do not end by themselves
 
     async def begin(harm):
         servers = McpServers(nursery, host, ServerOpener(str(tmp_path), os.environ, Warden()), {"name": "spindle"})

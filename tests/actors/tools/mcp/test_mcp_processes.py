@@ -10,7 +10,7 @@ import trio
 import trio.lowlevel
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp import child
+from spindle.actors.tools.mcp import server_process
 from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
@@ -35,8 +35,8 @@ def processes(monkeypatch):
         started.append(await real(*args))
         return started[-1]
 
-    real = child.start_child
-    monkeypatch.setattr("spindle.actors.tools.mcp.child.start_child", start)
+    real = server_process.start_child
+    monkeypatch.setattr("spindle.actors.tools.mcp.server_process.start_child", start)
     return started
 
 
@@ -104,7 +104,7 @@ async def test_a_folder_of_its_own(nursery, opening, tiny, tmp_path, host):
 @pytest.mark.parametrize("habit", ["", "deaf", "stubborn", "mother", "chatty", "silent", "short"])
 async def test_no_habit_of_a_server_leaves_a_process_behind(opening, tiny, processes, monkeypatch, habit, host):
     # only a server that does not end by itself gets a short deadline
-    monkeypatch.setattr(child, "GRACE_SECONDS", {"deaf": 1.0, "stubborn": 0.05}.get(habit, 60.0))
+    monkeypatch.setattr(server_process, "GRACE_SECONDS", {"deaf": 1.0, "stubborn": 0.05}.get(habit, 60.0))
     async with trio.open_nursery() as thread:
         servers = McpServers(thread, host, opening, INFO)
         servers.configure({"tiny": tiny(habit, startup_timeout=0.1 if habit == "silent" else 30.0)})
