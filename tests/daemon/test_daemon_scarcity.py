@@ -162,7 +162,7 @@ def test_without_descriptors_requests_and_turns_fail_and_afterwards_they_work(da
     stored = client.start_thread()["id"]
     client.run_turn(stored, "stored")
     client.call("thread/unsubscribe", threadId=stored)
-    client.hear("thread/closed", stored)
+    client.wait_for("thread/closed", stored)
 
     resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (3, DESCRIPTORS))
     waiting = daemon.connect()

@@ -102,15 +102,15 @@ def test_lines(daemon: Daemon) -> None:
     stdin, stdout = daemon.process.stdin, daemon.process.stdout
     assert stdin is not None
     assert stdout is not None
-    draw, heard = random.Random(SEED), Lines()
+    draw, received = random.Random(SEED), Lines()
     generator = Messages(draw)
     expected = Expected(generator)
-    channel = Channel(stdin.fileno(), stdout.fileno(), heard.feed)
+    channel = Channel(stdin.fileno(), stdout.fileno(), received.feed)
     memory, before = 0, 0
     while channel.sent < BYTES:
         at, logged = channel.sent, len(daemon.log.entries)
         try:
-            converse(draw, generator, channel, heard, expected)
+            converse(draw, generator, channel, received, expected)
         except AssertionError as error:
             pytest.fail(f"seed {SEED}, from byte {at}: {error}\n" + "\n".join(daemon.log.entries[-20:]))
         assert not faults(daemon, logged), f"seed {SEED}, from byte {at}: {faults(daemon, logged)}"

@@ -174,4 +174,4 @@ async def test_a_turn_that_is_interrupted_while_a_list_is_waited_for_keeps_its_i
         assert turn.result.status == "interrupted"
         assert methods[0] == "turn/started"
         await thread.run("two")
-        assert model.said() == ["one", "two"]
+        assert model.conversation() == ["one", "two"]

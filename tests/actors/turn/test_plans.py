@@ -107,9 +107,9 @@ async def test_the_model_gets_the_instructions_of_the_mode_once(opened, scripted
     async with opened(model) as runtime, runtime.start_thread() as thread:
         for mode in (None, PLAN, None, CollaborationMode("default", CollaborationSettings("other", "high"))):
             await thread.run("x", **({} if mode is None else {"collaboration_mode": mode}))
-    told = [sum("<collaboration_mode>" in text for text in texts) for texts in model.heard]
+    told = [sum("<collaboration_mode>" in text for text in texts) for texts in model.texts]
     assert told == [0, 1, 1, 2]
-    assert "# Default mode" in [text for text in model.heard[-1] if "<collaboration_mode>" in text][-1]
+    assert "# Default mode" in [text for text in model.texts[-1] if "<collaboration_mode>" in text][-1]
     assert [request.model for request in model.requests][2:] == ["offline", "other"]
 
 

@@ -88,7 +88,7 @@ def sent(items):
     return [orjson.loads(entry.json) for entry in items]
 
 
-def said(made):
+def messages(made):
     return ["".join(part["text"] for part in body["content"]) for body in sent(made.history) if "content" in body]
 
 

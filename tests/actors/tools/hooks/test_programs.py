@@ -19,7 +19,7 @@ async def starter():
         nursery.cancel_scope.cancel()
 
 
-async def gone(fifo):
+async def wait_unused(fifo):
     """Wait until no process has the FIFO open for writing; reads `fifo`."""
     with trio.fail_after(10):
         while True:
@@ -95,7 +95,7 @@ async def test_its_time_is_limited_and_nothing_is_left(starter, fifo, mock_clock
         assert not ends
         mock_clock.jump(0.2)
     assert ends == [ProgramEnd(failure="hook timed out after 7s")]
-    await gone(fd)
+    await wait_unused(fd)
 
 
 async def test_cancelled_it_is_gone_with_all_it_started(starter, fifo, tmp_path):
@@ -105,7 +105,7 @@ async def test_cancelled_it_is_gone_with_all_it_started(starter, fifo, tmp_path)
         await trio.lowlevel.wait_readable(fd)
         nursery.cancel_scope.cancel()
     os.read(fd, 100)
-    await gone(fd)
+    await wait_unused(fd)
 
 
 async def test_a_detached_process_lives_until_the_nursery_ends(fifo, tmp_path):
@@ -119,4 +119,4 @@ async def test_a_detached_process_lives_until_the_nursery_ends(fifo, tmp_path):
         with pytest.raises(BlockingIOError):
             os.read(fd, 1)
         nursery.cancel_scope.cancel()
-    await gone(fd)
+    await wait_unused(fd)

@@ -251,8 +251,8 @@ async def test_results_after_a_tool_are_combined(hooks, programs):
 async def test_one_refusal_of_a_prompt_is_enough(hooks, programs, end):
     some = hooks(("userPromptSubmit", "a", None), ("userPromptSubmit", "b", None))
     programs.ends = {"a": ProgramEnd(code=0, out="context"), "b": end}
-    heard = await some.prompted("x")
-    assert (heard.refused, heard.contexts) == (True, ["context"])
+    prompted = await some.prompted("x")
+    assert (prompted.refused, prompted.contexts) == (True, ["context"])
 
 
 async def test_the_prompts_that_the_agent_continues_with(hooks, programs):

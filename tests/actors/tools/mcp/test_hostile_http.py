@@ -23,13 +23,13 @@ MIB = 1 << 20
 EVENTS = "text/event-stream"
 
 
-def said(message: Any, body: bytes) -> bytes:
+def raw_answer(message: Any, body: bytes) -> bytes:
     """The answer to a call, with the raw `body` as its result."""
     return b'{"jsonrpc":"2.0","id":%d,"result":%s}' % (message["id"], body)
 
 
 def answering(message: Any, body: bytes) -> Answer:
-    return Answer(body=[said(message, body)])
+    return Answer(body=[raw_answer(message, body)])
 
 
 def bomb(message: Any, times: int) -> bytes:
@@ -69,7 +69,7 @@ CALLS = {
     "a deep result": (lambda m: answering(m, b"[" * 200 + b"]" * 200), "a message with more than 127 levels"),
     "a result that no decoder takes": (lambda m: answering(m, b"[" * 5000 + b"]" * 5000), "more than 127 levels"),
     "a deep event": (
-        lambda m: Answer(body=[event(said(m, b"[" * 200 + b"]" * 200))], kind=EVENTS),
+        lambda m: Answer(body=[event(raw_answer(m, b"[" * 200 + b"]" * 200))], kind=EVENTS),
         "a message with more than 127 levels",
     ),
     "a million arrays": (
@@ -183,7 +183,7 @@ async def test_a_stream_that_continues_after_the_answer_is_closed(web, start, mo
 
     def endless(message):
         try:
-            yield event(said(message, b'{"content":[]}'))
+            yield event(raw_answer(message, b'{"content":[]}'))
             while True:
                 yield event(b"{}")
         finally:

@@ -47,7 +47,7 @@ async def test_the_end_of_the_thread_ends_the_session(web, host):
 async def test_a_stream_carries_progress_questions_and_the_answer(web, start, nursery, host):
     server = await start()
     go = trio.Event()
-    heard: list[Any] = []
+    reports: list[Any] = []
     web.calls.append(
         lambda message: as_events(
             {"method": "notifications/progress", "params": {"progressToken": message["id"], "progress": 1}},
@@ -59,12 +59,12 @@ async def test_a_stream_carries_progress_questions_and_the_answer(web, start, nu
     found: list[Any] = []
 
     async def call():
-        found.append(await server.call_tool("echo", {}, {}, progress=heard.append))
+        found.append(await server.call_tool("echo", {}, {}, progress=reports.append))
 
     nursery.start_soon(call)
     while not any(request.json == {"jsonrpc": "2.0", "id": 5, "result": {}} for request in web.requests):
         await wait_all_tasks_blocked(0.01)
-    assert (len(heard), found) == (1, [])
+    assert (len(reports), found) == (1, [])
     go.set()
     while not found:
         await wait_all_tasks_blocked(0.01)

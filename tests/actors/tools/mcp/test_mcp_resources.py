@@ -212,12 +212,12 @@ async def test_a_call_by_the_client_itself(nursery, host, opener):
 
     nursery.start_soon(call)
     await played.get_ready()  # a call waits for a server that is starting
-    heard = await played.hear()
-    assert heard["params"] == {
-        "_meta": {"k": 1, "threadId": "thread-1", "progressToken": heard["id"]},
+    request = await played.receive()
+    assert request["params"] == {
+        "_meta": {"k": 1, "threadId": "thread-1", "progressToken": request["id"]},
         "name": "echo",
     }
-    await played.say(id=heard["id"], result={"content": [1], "isError": True, "_meta": {"m": 1}})
+    await played.say(id=request["id"], result={"content": [1], "isError": True, "_meta": {"m": 1}})
     await wait_all_tasks_blocked()
     assert [unstructure(answer) for answer in found] == [{"content": [1], "isError": True, "_meta": {"m": 1}}]
     assert (host.items(), host.recorded, host.asked) == ([], [], [])
