@@ -17,7 +17,7 @@ from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.values import loads, readable
 
 _MESSAGE_LIMIT = 20_000
-_MESSAGE_LIMIT = 16_384
+_REASON_LIMIT = 16_384
 
 
 class ModelError(Exception):
@@ -63,7 +63,7 @@ def disconnected(reason: str, retry_after: float | None = None) -> ModelError:
 
 def refused(status: int, body: bytes, url: str, now: datetime | None = None) -> ModelError:
     """The answer was an HTTP status other than 2xx. A reset time is worded relative to `now` (default: the clock)."""
-    text = body.decode("utf-8", "replace").strip()[:_MESSAGE_LIMIT]
+    text = body.decode("utf-8", "replace").strip()[:_REASON_LIMIT]
     error = _error_member(body)
     kind = error.get("type")
     if status == 400 and text:
@@ -149,7 +149,7 @@ def _wait(message: str) -> float | None:
 
 def _message_of(error: Mapping[str, Any]) -> str:
     message = error.get("message")
-    return message[:_MESSAGE_LIMIT] if isinstance(message, str) else ""
+    return message[:_REASON_LIMIT] if isinstance(message, str) else ""
 
 
 def _named(status: int) -> str:

@@ -77,7 +77,7 @@ def test_lines_that_are_not_messages_do_no_harm(daemon: Daemon) -> None:
     assert [answer["id"] for answer in answers] == ["bad", answers[-1]["id"]]
     assert "UTF-8" in answers[0]["error"]["message"]
     assert daemon.logged(f"cannot be read ({len(invalid_utf8)} bytes)")
-    assert daemon.logged("no message (1 bytes)")
+    assert daemon.logged("not a message (1 bytes)")
 
 
 def test_ids_come_back_with_their_type(client: Client) -> None:
