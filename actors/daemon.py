@@ -45,7 +45,7 @@ async def serve_stdio(runtime: Runtime, signals: EndSignals) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope)
             start_apart(nursery, "giving memory back", tidy, runtime)
-            await Connection(runtime, transport).run(_gone)
+            await Connection(runtime, transport).run(_log_failure)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
@@ -64,7 +64,7 @@ async def serve_listener(runtime: Runtime, url: str, signals: EndSignals) -> Non
     async with open_listeners(target) as listeners, trio.open_nursery() as nursery:
 
         async def handle(transport: Transport) -> None:
-            await Connection(runtime, transport).run(_gone)
+            await Connection(runtime, transport).run(_log_failure)
 
         async def refuse(peer: Peer) -> str | None:
             if (warden := runtime.warden) is None:
@@ -91,7 +91,7 @@ async def serve_listener(runtime: Runtime, url: str, signals: EndSignals) -> Non
 
 
 async def tidy(runtime: Runtime) -> None:
-    """Whenever the last thread has gone, give its memory back to the system; cheap then, as little else is alive."""
+    """Each time the last thread has ended, give its memory back to the system. Little else is in use then, so it is cheap."""
     await runtime.in_use.wait()
     while True:
         await runtime.registry.emptied()
@@ -100,7 +100,7 @@ async def tidy(runtime: Runtime) -> None:
 
 
 def _trim() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # not every C library keeps what is freed, or says how to let go
+    with contextlib.suppress(OSError, AttributeError):  # not every C library has malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -115,7 +115,7 @@ async def _end_on_signal(signals: EndSignals, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-def _gone(exited: Exited) -> None:
+def _log_failure(exited: Exited) -> None:
     if exited.error is not None:
         log.error("a connection failed", exc_info=exited.error)
 

@@ -78,7 +78,7 @@ async def open_runtime(
     """Open a runtime for the length of the block.
 
     home: the Codex home, else `$CODEX_HOME`, else `~/.codex`; created if missing when given here.
-    model: answers every thread, whatever its provider; by default each provider of config.toml is asked itself.
+    model: answers all threads of all providers; by default each provider of config.toml is asked.
     cwd: what relative directories are taken from, else the process's.
     config: overrides of config.toml, (dotted key, value).
     function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
@@ -149,7 +149,7 @@ async def _close(runtime: Runtime) -> None:
         await runtime.close()
     if closing.cancelled_caught:
         runtime.abandon()
-        log.warning("the runtime has not ended within %g s, and is ended where it stands", CLOSING)
+        log.warning("the runtime has not ended within %g s, and is cancelled", CLOSING)
 
 
 def _fixed(model: Model) -> Callable[[Provider, Config], Model]:

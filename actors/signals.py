@@ -23,14 +23,14 @@ class EndSignals:
         """From now on count them. A SIGHUP that is ignored, as under nohup, stays so."""
         for number in CAUGHT:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._came)
+                signal.signal(number, self._on_signal)
 
     def ignore(self) -> None:
         """From now on have none of them do anything: the process is about to exit."""
         for number in CAUGHT:
             signal.signal(number, signal.SIG_IGN)
 
-    def _came(self, number: int, frame: object) -> None:
+    def _on_signal(self, number: int, frame: object) -> None:
         self.count += 1
         if self._wake is not None:
             self._wake()

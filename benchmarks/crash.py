@@ -19,7 +19,7 @@ def run_until_killed(daemon: Daemon, threads: list[str], after: int, completed: 
     """Keep every thread busy and kill the daemon at delta number `after`; returns the number of running turns."""
     running: dict[str, str] = {thread: daemon.start_turn(thread, "question") for thread in threads}
     for _ in range(after):
-        message = daemon.hear(lambda message: message["method"] in ("turn/completed", "item/agentMessage/delta"))
+        message = daemon.wait_for(lambda message: message["method"] in ("turn/completed", "item/agentMessage/delta"))
         if message["method"] == "turn/completed":
             note(message, completed)
             thread = message["params"]["threadId"]
@@ -67,8 +67,8 @@ def main() -> int:
                     print(f"  {turn}")
             for turn_id in completed & shown.keys():
                 turn = shown[turn_id]
-                said = [item["text"] for item in turn["items"] if item["type"] == "agentMessage"]  # type: ignore[attr-defined]
-                wrong += turn["status"] != "completed" or said != [endpoint.text]
+                texts = [item["text"] for item in turn["items"] if item["type"] == "agentMessage"]  # type: ignore[attr-defined]
+                wrong += turn["status"] != "completed" or texts != [endpoint.text]
             fresh = {turn["id"] for thread in threads for turn in stored(daemon, thread)}
             lost += len(completed - fresh)
         code = daemon.end()

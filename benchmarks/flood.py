@@ -3,7 +3,7 @@
 Other threads run turn after turn, in rounds without and with the flood, one after the other, so that whatever else the
 machine does meets both. Everything goes over one connection, so answers and the flood share it. Prints the latency of a
 turn (from its request to `turn/completed`), the memory of the daemon above what it has when idle, and what of the output
-was shown, kept and told to the model. Needs Linux for /proc.
+was shown, kept and sent to the model. Needs Linux for /proc.
 
 `--server COMMAND` measures another app-server the same way.
 """
@@ -53,8 +53,8 @@ def serve_model() -> None:
 
     def answer(method: str, path: str, body: bytes) -> tuple[bytes, bool]:
         last = json.loads(body)["input"][-1] if b'"flood"' in body else {}
-        if told := last.get("output"):
-            sys.stderr.write(f"told {len(told)}\n")
+        if output := last.get("output"):
+            sys.stderr.write(f"told {len(output)}\n")
             sys.stderr.flush()
         asked = last.get("role") == "user" and last["content"][-1].get("text") == "flood"
         return flood if asked else plain, False
@@ -63,17 +63,17 @@ def serve_model() -> None:
 
 
 class Model(ModelProcess):
-    """The model. `told`: the characters of the command's output in the last request."""
+    """The model. `output_size`: the characters of the command's output in the last request."""
 
     def __init__(self) -> None:
         super().__init__(__file__)
-        self.told = 0
-        threading.Thread(target=self._hear, daemon=True).start()
+        self.output_size = 0
+        threading.Thread(target=self._read_sizes, daemon=True).start()
 
-    def _hear(self) -> None:
+    def _read_sizes(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.told = int(line.split()[-1])
+            self.output_size = int(line.split()[-1])
 
 
 class Client:
@@ -186,7 +186,7 @@ def main() -> None:
             f"the command                  {seconds:6.2f} s, shown {client.shown / 1e6:.1f} MB in {client.pieces} pieces"
         )
         print(f"memory above idle            {max(grown) / 1024:6.1f} MiB at most")
-        print(f"characters kept in the item: {client.kept}, sent to the model: {model.told}")
+        print(f"characters kept in the item: {client.kept}, sent to the model: {model.output_size}")
         daemon.end()
 
 

@@ -56,7 +56,7 @@ for line in sys.stdin:
 """
 
 
-def said(body: dict[str, Any]) -> str:
+def last_text(body: dict[str, Any]) -> str:
     """The last item of the request: the text of the user, or `output`."""
     last = body["input"][-1]
     return "output" if "output" in last else str(last["content"][-1].get("text"))
@@ -78,7 +78,7 @@ def answer(text: str) -> tuple[bytes, bool]:
 
 def serve_model() -> None:
     """Answer as the last text of the user asks."""
-    serve(lambda method, path, body: answer(said(json.loads(body))))
+    serve(lambda method, path, body: answer(last_text(json.loads(body))))
 
 
 def reached(point: str, note: dict[str, Any]) -> bool:
@@ -106,20 +106,20 @@ def measure(daemon: Daemon, thread: str, point: str) -> tuple[float, float]:
     policy = "on-request" if point == "an approval" else "never"
     if point == "a compaction":
         daemon.call("thread/compact/start", threadId=thread)
-        turn = daemon.hear(lambda note: note["method"] == "turn/started")["params"]["turn"]["id"]
+        turn = daemon.wait_for(lambda note: note["method"] == "turn/started")["params"]["turn"]["id"]
     else:
         text = [{"type": "text", "text": point}]
         turn = daemon.call("turn/start", threadId=thread, input=text, approvalPolicy=policy)["turn"]["id"]
-    daemon.hear(lambda note: reached(point, note))
+    daemon.wait_for(lambda note: reached(point, note))
     time.sleep(0.05)
     began = time.perf_counter()
     daemon.ask(("turn/interrupt", {"threadId": thread, "turnId": turn}))
-    daemon.hear(lambda note: note["method"] == "turn/completed" and note["params"]["turn"]["id"] == turn)
+    daemon.wait_for(lambda note: note["method"] == "turn/completed" and note["params"]["turn"]["id"] == turn)
     over = time.perf_counter() - began
     daemon.ask(("turn/start", {"threadId": thread, "input": [{"type": "text", "text": "short"}]}))
-    daemon.hear(lambda note: note["method"] == "turn/started")
+    daemon.wait_for(lambda note: note["method"] == "turn/started")
     ready = time.perf_counter() - began
-    daemon.hear(lambda note: note["method"] == "turn/completed")
+    daemon.wait_for(lambda note: note["method"] == "turn/completed")
     return over, ready
 
 

@@ -70,7 +70,7 @@ class Server(Daemon):
                 raise SystemExit(f"turn/start: {answer['error']}")
         running = set(threads)
         while running:
-            ended = self.hear(lambda message: message["method"] == "turn/completed")["params"]
+            ended = self.wait_for(lambda message: message["method"] == "turn/completed")["params"]
             if ended["turn"]["status"] != "completed":
                 raise SystemExit(f"a turn failed: {ended}")
             running.discard(ended["threadId"])
@@ -159,15 +159,15 @@ class Bench:
             server.turn(thread)
             rates, counts = [], []
             for _ in range(REPEATS):
-                heard = 0
+                deltas = 0
                 began = time.perf_counter()
                 server.start_turn(thread, "hello")
-                while (message := server.hear(lambda message: message["method"] in wanted))["method"] == wanted[0]:
-                    heard += 1
+                while (message := server.wait_for(lambda message: message["method"] in wanted))["method"] == wanted[0]:
+                    deltas += 1
                 if message["params"]["turn"]["status"] != "completed":
                     raise SystemExit(f"a turn failed: {message}")
                 rates.append(DELTAS / (time.perf_counter() - began))
-                counts.append(heard)
+                counts.append(deltas)
         text = f"{statistics.median(rates):.0f} deltas/s, {min(counts)} received"
         yield f"one answer of {DELTAS} deltas, median of {REPEATS}", text
 

@@ -24,26 +24,26 @@ PROGRAM = """
 import os, signal, trio
 from spindle.cli import main
 
-def tell(number, frame):
+def write_count(number, frame):
     with open(os.environ["TASKS_FILE"] + ".new", "w") as file:
         file.write(str(trio.lowlevel.current_statistics().tasks_living))
     os.rename(file.name, os.environ["TASKS_FILE"])
 
-signal.signal(signal.SIGUSR1, tell)
+signal.signal(signal.SIGUSR1, write_count)
 main()
 """
 
 
-def tasks(pid: int, told: Path) -> int:
+def tasks(pid: int, count_file: Path) -> int:
     """The number of trio tasks of the daemon."""
-    told.unlink(missing_ok=True)
+    count_file.unlink(missing_ok=True)
     os.kill(pid, signal.SIGUSR1)
     limit = time.monotonic() + DEADLINE
-    while not told.exists():
+    while not count_file.exists():
         if time.monotonic() > limit:
             raise SystemExit("the daemon did not write down the number of its tasks")
         time.sleep(0.01)
-    return int(told.read_text())
+    return int(count_file.read_text())
 
 
 def resident(pid: int) -> int:
@@ -59,14 +59,14 @@ def connections(pid: int, port: int) -> int:
     return sum(row[2].endswith(f":{port:04X}") and f"socket:[{row[9]}]" in own for row in rows)
 
 
-def measure(daemon: Daemon, told: Path, port: int) -> dict[str, int]:
+def measure(daemon: Daemon, count_file: Path, port: int) -> dict[str, int]:
     """The daemon's tasks, children, descriptors and memory when it is idle."""
     pid = daemon.process.pid
     daemon.call("thread/loaded/list")
     kept = connections(pid, port)
     children = sum(len(file.read_text().split()) for file in Path(f"/proc/{pid}/task").glob("*/children"))
     return {
-        "tasks": tasks(pid, told),
+        "tasks": tasks(pid, count_file),
         "children": children,
         "descriptors": len(os.listdir(f"/proc/{pid}/fd")) - kept,
         "connections": kept,
@@ -82,7 +82,7 @@ def pass_through(daemon: Daemon, count: int) -> None:
             daemon.start_turn(thread, "hello")
         running = set(ids)
         while running:
-            ended = daemon.hear(lambda message: message["method"] == "turn/completed")["params"]
+            ended = daemon.wait_for(lambda message: message["method"] == "turn/completed")["params"]
             if ended["turn"]["status"] != "completed":
                 raise SystemExit(f"a turn failed: {ended}")
             running.discard(ended["threadId"])
@@ -90,21 +90,21 @@ def pass_through(daemon: Daemon, count: int) -> None:
             daemon.call("thread/unsubscribe", threadId=thread)
         loaded = set(ids)
         while loaded:
-            loaded.discard(daemon.hear(lambda message: message["method"] == "thread/closed")["params"]["threadId"])
+            loaded.discard(daemon.wait_for(lambda message: message["method"] == "thread/closed")["params"]["threadId"])
 
 
 def main() -> int:
     endpoint = Speaker()
     port = int(endpoint.server_address[1])
     with new_home(endpoint.url) as home, tempfile.TemporaryDirectory() as folder:
-        told = Path(folder, "tasks")
-        os.environ["TASKS_FILE"] = str(told)
+        count_file = Path(folder, "tasks")
+        os.environ["TASKS_FILE"] = str(count_file)
         daemon = Daemon(home, PROGRAM)
         began = time.perf_counter()
         pass_through(daemon, FIRST)
-        first = measure(daemon, told, port)
+        first = measure(daemon, count_file, port)
         pass_through(daemon, THREADS - FIRST)
-        last = measure(daemon, told, port)
+        last = measure(daemon, count_file, port)
         seconds = time.perf_counter() - began
         still = daemon.call("thread/loaded/list")["data"]
         code = daemon.end()

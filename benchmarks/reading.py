@@ -92,8 +92,8 @@ class Server:
     def turn(self, thread: str) -> float:
         """Seconds of a whole turn."""
         start = time.perf_counter()
-        said = [{"type": "text", "text": "more", "text_elements": []}]
-        self.call("turn/start", threadId=thread, input=said)
+        more = [{"type": "text", "text": "more", "text_elements": []}]
+        self.call("turn/start", threadId=thread, input=more)
         while True:
             line, _ = self.line()
             if b'"turn/completed"' in line[:200]:
@@ -139,8 +139,8 @@ def measure(options: argparse.Namespace, home: Path) -> None:
 
     def show(name: str, seconds: float, server: Server, size: int = 0) -> None:
         above = server.memory(peak=True) - server.idle
-        told = f"{size / 1e6:8.1f} MB answer" if size else ""
-        print(f"  {name:34s} {seconds * 1000:9.1f} ms  {above:7.1f} MB above idle {told}", flush=True)
+        size_shown = f"{size / 1e6:8.1f} MB answer" if size else ""
+        print(f"  {name:34s} {seconds * 1000:9.1f} ms  {above:7.1f} MB above idle {size_shown}", flush=True)
         server.forget_peak()
 
     for when in ("first time", "after a restart"):

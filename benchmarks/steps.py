@@ -196,18 +196,18 @@ def picture(path: Path, size: int) -> None:
 
 def model(method: str, path: str, body: bytes) -> tuple[bytes, bool]:
     """The answer of the model, as the last kilobyte of the conversation asks."""
-    words, said = body[: body.find(b'"tools":[')][-1000:].decode(errors="replace"), []
+    words, events = body[: body.find(b'"tools":[')][-1000:].decode(errors="replace"), []
     if "CALL " in words and "_output" not in words[words.rindex("CALL ") :]:
         name, arguments = words[words.rindex("CALL ") + 5 :].split("|")[:2]
         call = {"type": "function_call", "call_id": "c", "name": name, "arguments": arguments.replace('\\"', '"')}
         if "/" in name:
             call["namespace"], call["name"] = name.split("/")
-        said.append(item_done(**call))
+        events.append(item_done(**call))
     else:
         size = int(words[words.rindex("SAY ") + 4 :].split("|")[0]) if "SAY " in words else 2
         content = "x" * size
-        said += [message_added(), text_delta(content), message_done(content)]
-    return response(created(), *said, completed()), False
+        events += [message_added(), text_delta(content), message_done(content)]
+    return response(created(), *events, completed()), False
 
 
 async def workload(home: Path, megabytes: float, report: Callable[[str], None]) -> None:

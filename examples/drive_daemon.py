@@ -56,7 +56,7 @@ class Daemon:
             raise RuntimeError(f"{method}: {message['error']['message']}")
         return message["result"]
 
-    def tell(self, method: str) -> None:
+    def notify(self, method: str) -> None:
         """Send a notification."""
         self._send({"method": method})
 
@@ -84,17 +84,17 @@ class Daemon:
 def main() -> None:
     with tempfile.TemporaryDirectory() as home, Daemon(home) as daemon:
         daemon.ask("initialize", clientInfo={"name": "drive-daemon", "version": "1"})
-        daemon.tell("initialized")
+        daemon.notify("initialized")
         thread = daemon.ask("thread/start", cwd=home)["thread"]["id"]
         daemon.ask("turn/start", threadId=thread, input=[{"type": "text", "text": "Hello"}])
-        said = ""
+        text = ""
         while (message := daemon.next_notification())["method"] != "turn/completed":
             if message["method"] == "item/agentMessage/delta":
-                said += message["params"]["delta"]
+                text += message["params"]["delta"]
         daemon.ask("thread/unsubscribe", threadId=thread)
         while daemon.next_notification()["method"] != "thread/closed":
             pass
-        print("the agent said:", said)
+        print("the agent said:", text)
 
 
 if __name__ == "__main__":

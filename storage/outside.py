@@ -34,7 +34,7 @@ _GET_PATH: Final = 50
 
 
 class Hidden(PermissionError):
-    """The file may not be read; whether it exists is not told."""
+    """The file may not be read. The error does not show whether it exists."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
@@ -42,7 +42,7 @@ class Hidden(PermissionError):
 
 def open_file(path: str | Path, readable: Readable | None = None) -> int:
     """Open a regular file for reading, if it is `readable`. Raises OSError; Hidden if it is not readable."""
-    if readable is not None and not readable(os.path.realpath(path)):  # which does not tell whether it exists
+    if readable is not None and not readable(os.path.realpath(path)):  # this does not show whether it exists
         raise Hidden(path)
     fd = regular(os.fspath(path), os.O_RDONLY)
     try:

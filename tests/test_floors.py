@@ -3,7 +3,7 @@
 `rpc` is at the bottom, `storage` stands on it, the floors of `actors` on both; `src/spindle` is the front door, which nothing
 inside imports. docs/architecture.md says what lives on each floor. The rules are read from the syntax trees, so an import
 inside a function or under TYPE_CHECKING counts, and so does a module's full dotted name in a string, which is how a lazy
-import is written. The same trees show that no modules import each other in a circle, whatever its length.
+import is written. The same trees show that no modules import each other in a circle of any length.
 """
 
 import ast
@@ -170,7 +170,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 @pytest.mark.parametrize("length", [2, 3, 7])
 @pytest.mark.parametrize("form", ["import m{}", "from m{} import x", "def late():\n    from m{} import x"])
-def test_a_circle_is_seen_whatever_its_length(length: int, form: str) -> None:
+def test_a_circle_of_any_length_is_seen(length: int, form: str) -> None:
     sources: dict[str, tuple[str, list[str]]]
     sources = {f"m{number}": (form.format((number + 1) % length), []) for number in range(length)}
     assert set(circle(imports(sources))) == set(sources)
@@ -233,7 +233,7 @@ def test_the_package_reaches_a_floor_through_a_link(floor: str) -> None:
         ("storage", "from spindle import open_runtime"),
         ("actors", "from spindle.cli import main"),
         ("actors.kernel", "from spindle.rpc.protocol.errors import RpcError"),
-        ("actors.kernel", "from spindle.actors.tasks.faults import said"),
+        ("actors.kernel", "from spindle.actors.tasks.faults import message_of"),
         ("actors.tasks", "import spindle.rpc.protocol.errors"),
         ("actors.tools", "from spindle.actors.kernel.mailbox import Reply"),
         ("actors.tools", "if TYPE_CHECKING:\n    from spindle.actors.thread.actor import ThreadActor"),

@@ -1,4 +1,4 @@
-"""The log of the command: each message is one line, whatever is in it."""
+"""The log of the command: each message is one line, even if its text has line breaks."""
 
 import logging
 import sys

@@ -10,14 +10,14 @@ from attrs import frozen
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.backend import Backend
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 
 
 @frozen
 class ClientSession:
-    """What a client has said of itself in `initialize`. `muted` are the notifications that it opted out of."""
+    """What a client declared in `initialize`. `muted` are the notifications that it opted out of."""
 
-    client: Client
+    client: ClientName
     experimental: bool
     muted: frozenset[str]
 
@@ -29,7 +29,7 @@ class Caller(Protocol):
     subscriber: Subscriber
 
     @property
-    def client(self) -> Client:
+    def client(self) -> ClientName:
         """Who the client is."""
         ...
 

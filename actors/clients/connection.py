@@ -25,7 +25,7 @@ from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Actor
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.backend import Backend
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import (
@@ -59,7 +59,7 @@ MOST_IN_FLIGHT = 4096
 """The same with those that release something; nothing more is read before some are answered."""
 
 BATCH = 1024 * 1024
-"""Bytes that are written at once: what is being written is beside what waits in the outbox."""
+"""Bytes that are written at once: what is being written is counted apart from what waits in the outbox."""
 
 AT_WORK = 16
 """Requests of one client that are worked on side by side in tasks of its connection; the others wait."""
@@ -120,7 +120,7 @@ class Connection(Actor):
                 if self.subscriber.threads:
                     self.backend.services.questions.settle(answer, self.subscriber.threads)
             case Received(message=None, size=size):
-                log.warning("skipped a line that is no message (%d bytes)", size)
+                log.warning("skipped a line that is not a message (%d bytes)", size)
             case Received():
                 pass  # no notification of a client has an effect
             case _:
@@ -297,7 +297,7 @@ class Connection(Actor):
     # -- what handlers use
 
     @property
-    def client(self) -> Client:
+    def client(self) -> ClientName:
         """Who asks."""
         assert self.session is not None
         return self.session.client
@@ -312,7 +312,7 @@ class Connection(Actor):
         self._start(self._answer_in_turn, reply, work)
 
     def quietly(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
-        """As `later`, but only what `work` raises is the answer: otherwise it has answered, or somebody will."""
+        """As `later`, but `work` answers itself or passes the reply on. Only what it raises becomes the answer here."""
         self.later(Reply(_nobody, reply.reject), work)
 
     def _start(self, task: Callable[..., Awaitable[None]], reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:

@@ -1,4 +1,4 @@
-"""What a client that has just initialized is told, and what is imported for its next requests."""
+"""What a client is notified of after `initialize`, and what is imported for its next requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spindle.storage.config.notes import Note
 
 LOAD_AHEAD_PAUSE = 0.02
-"""Seconds between two looks whether the client awaits an answer. Imports hold up everything else, so they wait for that."""
+"""Seconds between two checks whether the client awaits an answer. Imports delay everything else, so they wait for that."""
 
 
 async def greet(caller: Caller) -> None:

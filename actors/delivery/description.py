@@ -33,7 +33,7 @@ class Described(Protocol):
 
 
 def described(thread: Described, **rest: Any) -> Thread:
-    """The thread, without what is kept beside its rollout. `rest` are the other members of `Thread`."""
+    """The thread, without what is stored outside its rollout. `rest` are the other members of `Thread`."""
     return Thread(
         name=thread.name,
         preview=thread.preview,

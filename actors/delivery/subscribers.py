@@ -40,7 +40,7 @@ class Subscriber:
 
 
 class Audience:
-    """All initialized connections of a runtime. They get what is broadcast, whatever thread it is about."""
+    """All initialized connections of a runtime. They get every broadcast, whether subscribed to its thread or not."""
 
     def __init__(self) -> None:
         self._members: dict[Subscriber, None] = {}

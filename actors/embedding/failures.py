@@ -1,4 +1,4 @@
-"""The errors of the embedding interface, beside refused requests (`RpcError`). Each is an `Error`."""
+"""The errors of the embedding interface, except refused requests (`RpcError`). Each is an `Error`."""
 
 from __future__ import annotations
 

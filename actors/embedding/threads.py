@@ -21,7 +21,7 @@ from spindle.actors.embedding.turns import TurnHandle, input_parts, leave
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
 from spindle.actors.registry.messages import Leave, Resume, ToThread
 from spindle.actors.registry.relocation import Archive
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.faults import explain
 from spindle.actors.thread.loading.openings import FromFork, FromRollout, NewThread
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CLIENT = Client(originator="spindle", user_agent="spindle")
+CLIENT = ClientName(originator="spindle", user_agent="spindle")
 
 
 class ThreadHandle:

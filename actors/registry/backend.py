@@ -73,7 +73,7 @@ class Backend:
 
     @cached_property
     def state(self) -> StateStore:
-        """What is kept about the home's threads beside their rollouts."""
+        """What is stored about the home's threads outside their rollouts."""
         from spindle.storage.state import StateStore
 
         return StateStore(self.home)
@@ -103,7 +103,7 @@ class Backend:
         return CredentialStore(self.home)
 
     def leave(self, subscriber: Subscriber) -> None:
-        """A client is gone: it hears of nothing any more, and its subscriptions end."""
+        """A client has disconnected: end its subscriptions and send it no more broadcasts."""
         self.audience.leave(subscriber)
         if subscriber.threads:
             self.registry.leave_all(subscriber)

@@ -1,4 +1,4 @@
-"""Keeping what an ended turn changes beside the rollout: the thread's read state, and the budget of its goal."""
+"""Store what an ended turn changes outside the rollout: the thread's read state, and the budget of its goal."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ log = logging.getLogger("spindle")
 class EndedTurn:
     """A turn of a stored thread. `tokens` are those that did not come from the provider's cache.
 
-    `unread` is False for an interrupted turn: the user who interrupts it has seen it. `tell` notifies the thread's subscribers,
-    `announce` every client; both do nothing once the thread is closed.
+    `unread` is False for an interrupted turn: the user who interrupts it has seen it. `notify` sends to the thread's
+    subscribers, `announce` to every client; both do nothing once the thread is closed.
     """
 
     thread_id: str
@@ -34,7 +34,7 @@ class EndedTurn:
     tokens: int
     milliseconds: int
     unread: bool
-    tell: Callable[[object], None]
+    notify: Callable[[object], None]
     announce: Callable[[object], None]
 
 
@@ -51,6 +51,6 @@ async def keep(store: StateStore, turn: EndedTurn) -> None:
         log.warning("the end of a turn of thread %s is not kept: %s", turn.thread_id, error)
         return
     if state is not None:
-        turn.tell(ThreadReadStateChangedNotification(turn.thread_id, state))
+        turn.notify(ThreadReadStateChangedNotification(turn.thread_id, state))
     if goal is not None:
         turn.announce(ThreadGoalUpdatedNotification(thread_id=turn.thread_id, turn_id=turn.turn_id, goal=goal))

@@ -28,7 +28,7 @@ from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.state import StateStore
 
 if TYPE_CHECKING:
-    from spindle.actors.tools.mcp.opening import Opening as ServerOpening
+    from spindle.actors.tools.mcp.opening import ServerOpener as ServerOpening
     from spindle.actors.tools.mcp.servers import SharedServers
 
 
@@ -78,9 +78,9 @@ class Services:
     @cached_property
     def server_opening(self) -> ServerOpening:
         """What every MCP server is started with, whether it belongs to a thread, to all threads or to a client's request."""
-        from spindle.actors.tools.mcp.opening import Opening
+        from spindle.actors.tools.mcp.opening import ServerOpener
 
-        return Opening(str(self.home.path), os.environ, self.warden)
+        return ServerOpener(str(self.home.path), os.environ, self.warden)
 
     async def aclose(self) -> None:
         """Close them. No thread may be loaded any more."""

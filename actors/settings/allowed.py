@@ -19,7 +19,7 @@ from spindle.rpc.protocol.settings import AskForApproval, PermissionProfile, Rea
 from spindle.storage.config.requirements import Requirements
 
 
-def held(settings: Settings, demanded: Requirements) -> tuple[Settings, Sequence[str]]:
+def limited(settings: Settings, demanded: Requirements) -> tuple[Settings, Sequence[str]]:
     """(the settings, with what is not allowed replaced; a warning for each replacement)"""
     warnings: list[str] = []
     if demanded.approval_policies and (fault := _approval_fault(settings, demanded)) is not None:

@@ -119,11 +119,11 @@ MODELS: Final[Sequence[ModelInfo]] = (
 def models(config: Config, listed: Sequence[Mapping[str, Any]] = ()) -> Sequence[ModelInfo]:
     """The table in force, in the order in which models are offered. `listed` is the provider's own list."""
     given = config.model_catalog or listed
-    said = sorted(map(of_entry, given), key=lambda model: model.priority)
+    offered = sorted(map(of_entry, given), key=lambda model: model.priority)
     if config.model_catalog is not None:
-        return said
-    slugs = {model.slug for model in said}
-    return [*said, *(model for model in MODELS if model.slug not in slugs)]
+        return offered
+    slugs = {model.slug for model in offered}
+    return [*offered, *(model for model in MODELS if model.slug not in slugs)]
 
 
 def model_info(slug: str, config: Config, listed: Sequence[Mapping[str, Any]] = ()) -> ModelInfo:

@@ -6,7 +6,7 @@ from attrs import frozen
 
 
 @frozen
-class Client:
+class ClientName:
     """Names the client in requests to the model's provider."""
 
     originator: str

@@ -55,7 +55,7 @@ def split(profile: PermissionProfile) -> tuple[SandboxPolicy, PermissionProfile 
 
 
 def _plain(profile: PermissionProfile | None) -> object:
-    """A form that is equal for equal profiles, whatever the order of entries and the name of the working directory."""
+    """A form that is equal for equal profiles. It ignores the order of entries and the name of the working directory."""
     if profile is None:
         return None
     files = _members(profile.get("fileSystem"))

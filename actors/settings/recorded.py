@@ -75,8 +75,8 @@ def as_context(kept: object) -> dict[str, Any]:
     context = {name: kept[own] for own, name in _TO_CONTEXT.items() if kept.get(own) is not None}
     profile: object = kept.get("profile") or {}
     context |= cast("Mapping[str, Any]", profile) if isinstance(profile, Mapping) else {ROLLOUT_KEYS[1]: profile}
-    told: object = kept.get("permission_profile")
-    policy = kept.get("sandbox_policy") or sandbox_of_managed(told, str(kept.get("cwd"))) or told
+    permissions: object = kept.get("permission_profile")
+    policy = kept.get("sandbox_policy") or sandbox_of_managed(permissions, str(kept.get("cwd"))) or permissions
     context.pop("sandbox_policy", None)
     return context if policy is None else context | {"sandbox_policy": policy}
 

@@ -1,6 +1,6 @@
 """The settings of a thread: one table says where each comes from and where it is written and shown.
 
-The table is the class itself: each attribute has a `Field` beside its type. `requests.py` reads it for what requests and the
+The table is the class itself: each attribute has a `Field` next to its type. `requests.py` reads it for what requests and the
 configuration say, `recorded.py` for the lines of rollouts.
 """
 

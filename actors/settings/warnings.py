@@ -9,7 +9,7 @@ from spindle.rpc.protocol.config import ConfigWarningNotification, TextPosition,
 from spindle.storage.config.notes import Note
 
 REVIEWER: Final = "user"
-"""Who decides about approvals, whatever a request or config.toml asks for."""
+"""Who decides about approvals, even if a request or config.toml asks for another reviewer."""
 
 
 def reviewer_warnings(asked: str) -> Sequence[str]:

@@ -16,7 +16,7 @@ log = logging.getLogger("spindle")
 
 
 class Crashed(Exception):
-    """Foreign code raised `cause`, which is no Exception: what is meant to end a program or a generator."""
+    """Foreign code raised `cause`, which is not an Exception: what is meant to end a program or a generator."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(f"{type(cause).__name__}: {cause}")
@@ -26,7 +26,7 @@ class Crashed(Exception):
 def parts(raised: BaseException) -> tuple[BaseException | None, Exception | None]:
     """(the cancellation in `raised`, to be raised again; what else went wrong).
 
-    An error alone in its group comes without the group; what is no Exception comes as Crashed.
+    An error alone in its group comes without the group; what is not an Exception comes as Crashed.
     """
     if isinstance(raised, trio.Cancelled):
         return raised, None
@@ -72,7 +72,7 @@ def keyboard(raised: BaseException) -> bool:
     return isinstance(raised, KeyboardInterrupt)
 
 
-def said(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """The message of `error`, as text that can be encoded."""
     try:
         return str(error).encode("utf-8", "replace").decode()
@@ -85,6 +85,6 @@ def explain(raised: BaseException, what: str) -> str:
     try:
         error = fault(raised, what)
         log.error("%s failed", what, exc_info=error)
-        return said(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {said(error)}"
+        return message_of(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {message_of(error)}"
     finally:
         del raised  # see `fault`

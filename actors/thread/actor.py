@@ -1,6 +1,6 @@
 """The thread's actor: its mailbox, the handler of each message, and its end.
 
-Messages are handled one at a time. The turn runs beside them, in the actor's nursery, and changes shared state only between
+Messages are handled one at a time. The turn runs concurrently, in the actor's nursery, and changes shared state only between
 two awaits. A thread never returns by itself: see `life`.
 """
 
@@ -14,7 +14,7 @@ from spindle.actors.kernel.actor import Actor
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.services.services import Services
 from spindle.actors.tasks.boundary import Contained
-from spindle.actors.tasks.faults import said
+from spindle.actors.tasks.faults import message_of
 from spindle.actors.thread import changes, messages, view
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.life import LEAVES, ThreadEffect, ThreadEvent
@@ -53,7 +53,7 @@ class ThreadActor(Actor):
             raise
         except Exception as error:  # no client has been notified of this incarnation, and none needs to be of its end
             log.exception("thread %s cannot be loaded", self.thread_id)
-            raise internal_error(f"failed to load thread {self.thread_id}: {said(error)}") from error
+            raise internal_error(f"failed to load thread {self.thread_id}: {message_of(error)}") from error
         core.supervisor.loaded(self.thread_id, self.generation)
 
     def refusal(self, error: BaseException | None) -> Exception:
@@ -79,12 +79,13 @@ class ThreadActor(Actor):
                 reply.reject(error if isinstance(error, RpcError) else self._trouble(error, expected))
         parts, core = self.parts, self.core
         if core.life.state in LEAVES and not (
-            core.turn is not None or parts.turns.waiting or parts.membership.held or parts.agents.working
+            core.turn is not None or parts.turns.waiting or parts.membership.kept_loaded or parts.agents.working
         ):
             await self.on(ThreadEvent.UNUSED)
 
     def _trouble(self, error: Exception, expected: bool) -> RpcError:
-        return internal_error(f"thread {self.thread_id}: {said(error)}" if expected else f"internal error: {said(error)}")
+        where = f"thread {self.thread_id}" if expected else "internal error"
+        return internal_error(f"{where}: {message_of(error)}")
 
     async def _dispatch(self, message: object) -> None:
         handler = _HANDLERS.get(type(message))

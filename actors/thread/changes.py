@@ -39,7 +39,7 @@ from spindle.rpc.protocol.threads import GitInfo, ThreadNameUpdatedNotification
 from spindle.storage.home import Home
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
-from spindle.storage.threads.codex_database import tell_codex
+from spindle.storage.threads.codex_database import update_codex_database
 from spindle.storage.threads.names import record_name
 
 
@@ -61,7 +61,7 @@ async def set_name(thread: ThreadCore, message: SetName) -> None:
 
 def _record_name(home: Home, id: str, name: str) -> None:
     record_name(home, id, name)
-    tell_codex(home, id, {"name": name, "title": name})
+    update_codex_database(home, id, {"name": name, "title": name})
 
 
 async def update_metadata(thread: ThreadCore, message: UpdateMetadata) -> None:
@@ -77,7 +77,7 @@ async def update_metadata(thread: ThreadCore, message: UpdateMetadata) -> None:
         state.git_set |= given
         set_git(state, git)
     home, limiter = thread.services.home, thread.services.workers.rollouts
-    await trio.to_thread.run_sync(tell_codex, home, thread.thread_id, git_columns(git), limiter=limiter)
+    await trio.to_thread.run_sync(update_codex_database, home, thread.thread_id, git_columns(git), limiter=limiter)
     message.reply.resolve(describe(thread))
 
 
@@ -137,13 +137,13 @@ async def inject_items(thread: ThreadCore, tools: ThreadTools, message: InjectIt
     readable = await find_readable(thread, state.settings, tools.granted)
 
     def entries() -> list[Entry]:
-        told = state.conversation.last_context is not None
-        before = [] if told else context_entries(state, state.settings, str(uuid7()), readable)
+        sent = state.conversation.last_context is not None
+        before = [] if sent else context_entries(state, state.settings, str(uuid7()), readable)
         return [*before, *(records.response_item(cast("dict[str, Any]", item)) for item in message.items)]
 
-    untold = state.conversation.last_context is None
+    unsent = state.conversation.last_context is None
     await save(thread, entries)
-    if untold:
+    if unsent:
         state.new_developer_instructions = None  # they were among the context entries
     message.reply.resolve(None)
 

@@ -2,7 +2,7 @@
 
 The rollout is open only while a turn runs. An idle thread holds no descriptor and no lock. When it next writes, it checks
 whether another process has written meanwhile, and reloads the conversation if so. The history is read from the rollout when
-it is first needed: a thread that is only looked at never reads it.
+it is first needed: a thread that is only read by clients never needs it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from spindle.storage.rollout.load import Loaded
 from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.records import Entry
-from spindle.storage.rollout.replay import Replay
+from spindle.storage.rollout.replay import RolloutReplay
 from spindle.storage.threads.locate import newest_segment
 
 T = TypeVar("T")
@@ -101,15 +101,15 @@ class Conversation:
         if self._journal is not None:
             self._journal.expect(loaded.end, loaded.inode)
 
-    def adopt(self, lines: list[bytes], replay: Replay) -> None:
+    def adopt(self, lines: list[bytes], replay: RolloutReplay) -> None:
         """Continue, in memory, from lines that `replay` has read."""
         self._lines = lines
         self._continue(replay)
 
-    def _continue(self, replay: Replay) -> None:
+    def _continue(self, replay: RolloutReplay) -> None:
         turns = replay.shown.turns if replay.ended_interrupted else []
         meta = None if replay.meta is None else replay.meta.raw
-        self._stand_at(meta, replay.told_context, replay.token_usage, turns[-1].id if turns else None)
+        self._stand_at(meta, replay.context_in_history, replay.token_usage, turns[-1].id if turns else None)
         self._take_history(_History.of(replay))
 
     async def reload(self) -> None:
@@ -133,7 +133,7 @@ class Conversation:
         """Continue from the end of a rollout. Its history is loaded later. Blocking."""
         outline = rollout.outline
         cut_off = outline.ids[-1] if outline.cut_off else None
-        context = None if outline.untold else rollout.payload(outline.context)
+        context = None if outline.context_removed else rollout.payload(outline.context)
         self._stand_at(rollout.payload(outline.meta), context, rollout.token_usage, cut_off)
         self._items, self._unanswered = None, ()
         if self._journal is not None:
@@ -267,7 +267,7 @@ class Conversation:
             await self._keeping.wait()
 
     def replace(self, items: Sequence[bytes], summary: str) -> None:
-        """Replace the history, as a recorded line says. The model has to be told its context again."""
+        """Replace the history, as a recorded line says. The model has to get its context again."""
         self.items, self.summary = list(items), summary
         self.last_context = None
 
@@ -375,7 +375,7 @@ class _History:
     unanswered: list[bytes]
 
     @classmethod
-    def of(cls, replay: Replay) -> _History:
+    def of(cls, replay: RolloutReplay) -> _History:
         """Blocking."""
         known = {id(item) for item in replay.history}
         added = [item.json for item in with_aborted_outputs(replay.history) if id(item) not in known]
@@ -386,7 +386,7 @@ class _Kept:
     """The shown turns of a rollout in memory. Each call reads the lines that are new."""
 
     def __init__(self, lines: list[bytes]) -> None:
-        self._lines, self._read, self._replay = lines, 0, Replay()
+        self._lines, self._read, self._replay = lines, 0, RolloutReplay()
 
     def bodies(self, live_turn_id: str | None) -> list[Body]:
         """The shown turns. Blocking."""

@@ -36,7 +36,7 @@ class ThreadCore:
     state: OpenedThread
     """Set when the thread is loaded."""
     tasks: Tasks
-    """What runs beside the thread's messages and ends with it. Set when the actor starts."""
+    """Tasks that run concurrently with the thread's messages and end with it. Set when the actor starts."""
 
     def __init__(
         self, thread_id: str, opening: Opening, services: Services, supervisor: Supervisor, mailbox: Mailbox
@@ -92,7 +92,7 @@ class ThreadCore:
     # -- answers and questions
 
     def answer_later(self, reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
-        """Answer with what `work` returns or raises, beside the thread's messages."""
+        """Answer with what `work` returns or raises. It runs concurrently with the thread's messages."""
         self.tasks.start_soon(_answer, reply, work)
 
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
@@ -132,7 +132,7 @@ class ThreadCore:
 async def _answer(reply: Reply[Any], work: Callable[[], Awaitable[object]]) -> None:
     try:
         reply.resolve(await work())
-    except Exception as error:  # the connection logs what is no RpcError
+    except Exception as error:  # the connection logs what is not an RpcError
         reply.reject(error)
     finally:
         reply.reject(internal_error("the thread has just ended"))  # cancelled, if it is not answered yet

@@ -176,7 +176,7 @@ class Joining:
         shown = view.describe(thread)
         message.reply.resolve(view.started(thread, shown))
         if fork is not None:
-            _tell_usage(thread, message.subscriber, None)
+            _emit_usage(thread, message.subscriber, None)
         if message.params is None:
             thread.services.audience.announce(ThreadStartedNotification(shown))
 
@@ -195,7 +195,7 @@ class Joining:
         finally:
             if not handed_on:
                 snapshot.close()
-        _tell_usage(thread, message.subscriber, snapshot.ids)
+        _emit_usage(thread, message.subscriber, snapshot.ids)
         if message.streamed:
             thread.services.audience.announce_with_turns(started, snapshot)
         else:
@@ -218,7 +218,7 @@ class Joining:
         finally:
             if not handed_on:
                 snapshot.close()
-        _tell_usage(thread, message.subscriber, snapshot.ids)
+        _emit_usage(thread, message.subscriber, snapshot.ids)
         if goal is not None:
             message.subscriber.deliver(Event(ThreadGoalUpdatedNotification(thread_id=thread.thread_id, goal=goal.goal)))
 
@@ -244,7 +244,7 @@ def _turns_as_opened(thread: ThreadCore) -> Snapshot | None:
     return turns
 
 
-def _tell_usage(thread: ThreadCore, subscriber: Subscriber, turn_ids: Sequence[str] | None) -> None:
+def _emit_usage(thread: ThreadCore, subscriber: Subscriber, turn_ids: Sequence[str] | None) -> None:
     conversation = thread.state.conversation
     if (usage := conversation.usage) is not None:
         turn_id = turn_ids[-1] if turn_ids else conversation.usage_turn

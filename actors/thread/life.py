@@ -1,7 +1,7 @@
 """The life of a thread in memory: one table of states, events and effects. Nothing here waits or does I/O.
 
 A thread does not return by itself. When nothing keeps it, it asks the registry for leave (`RETIRE`) and handles messages
-until the registry tells it to stop. The caller passes each event to `Life.on` and carries out the effects.
+until the registry sends it `Stop`. The caller passes each event to `Life.on` and carries out the effects.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ThreadState(Enum):
     UNWATCHED = "unwatched"
     """It has no subscriber and waits for none. It leaves when nothing else keeps it."""
     ENDING = "ending"
-    """The registry has told it to stop. Its turn is being recorded."""
+    """The registry has sent it `Stop`. Its turn is being recorded."""
     ENDED = "ended"
     """It has released its files. It emits nothing any more."""
 
@@ -123,7 +123,7 @@ LEAVES: Final = frozenset({_S.COLD, _S.UNWATCHED})
 
 @define(eq=False)
 class Life:
-    """The state of one thread. `delay` is the number of the delay that began last; an older one is no event."""
+    """The state of one thread. `delay` is the number of the delay that began last; an older one is not an event."""
 
     state: ThreadState = ThreadState.LOADING
     delay: int = 0

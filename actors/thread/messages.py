@@ -40,7 +40,7 @@ class Attach(Ask[ThreadStartResponse | ThreadResumeResponse | Streamed]):
     """Subscribe. `params` are those of a resume, None for the thread's own start. Answers with the loaded thread.
 
     Connections cannot resume a thread without a turn, as there is nothing on disk; `in_process` subscribers can.
-    `streamed`: the caller takes the turns beside the answer and reads them piece by piece.
+    `streamed`: the caller takes the turns separately from the answer and reads them piece by piece.
     """
 
     subscriber: Subscriber
@@ -123,7 +123,7 @@ class InterruptTurn(Urgent, Ask[None]):
 
 @frozen(kw_only=True)
 class AskServers(Ask[Any]):
-    """Answer with the result of `work` on the thread's MCP servers, beside its other messages. `work` may raise RpcError."""
+    """Answer with the result of `work` on the thread's MCP servers; other messages do not wait. `work` may raise RpcError."""
 
     work: Callable[[McpServers], Awaitable[object]]
 

@@ -1,4 +1,4 @@
-"""What a thread writes outside of its turns' records: lines of its rollout, and what is kept beside it of a turn."""
+"""What a thread writes outside of its turns' records: lines of its rollout, and a turn's state outside the rollout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from spindle.storage.rollout.writer_lock import WriterBusy
 log = logging.getLogger("spindle")
 
 KEEP_TIMEOUT = 10.0
-"""Seconds that a thread waits at its end for what is kept of its turns beside the rollout."""
+"""Seconds that a thread waits at its end until the state of its turns outside the rollout is stored."""
 
 
 async def save(thread: ThreadCore, entries: Callable[[], Sequence[Entry]]) -> None:
@@ -53,7 +53,7 @@ async def save(thread: ThreadCore, entries: Callable[[], Sequence[Entry]]) -> No
 
 
 class Recording:
-    """What is still to be written of a thread, or to be kept beside its rollout."""
+    """What is still to be written of a thread, in its rollout or outside it."""
 
     def __init__(self, thread: ThreadCore) -> None:
         self._thread = thread
@@ -81,7 +81,7 @@ class Recording:
                 log.error("thread %s: %s", self._thread.thread_id, error.message)
 
     def keep_turn(self, turn: LiveTurn, *, unread: bool) -> trio.Event | None:
-        """Store beside the rollout what the turn has cost and, if `unread`, that it is unread.
+        """Store outside the rollout what the turn has cost and, if `unread`, that it is unread.
 
         The returned event is set when that is stored. None for an ephemeral thread.
         """

@@ -23,7 +23,7 @@ from spindle.storage.rollout.lines import encode_line
 from spindle.storage.rollout.writer_lock import WriterBusy
 from spindle.storage.state import StateUnavailable
 from spindle.storage.state.read_states import turns_taken_back
-from spindle.storage.threads.codex_database import tell_codex
+from spindle.storage.threads.codex_database import update_codex_database
 from spindle.storage.threads.reverting import Revert, write_segment
 from spindle.storage.threads.thread_errors import StoredThreadError
 
@@ -77,7 +77,7 @@ async def _begin_segment(thread: ThreadCore, before_turn_id: str | None) -> None
 
     def work() -> Path:
         path = write_segment(home, wanted, now, trio.from_thread.check_cancelled)
-        tell_codex(home, id, {"rollout_path": str(path)})
+        update_codex_database(home, id, {"rollout_path": str(path)})
         return path
 
     try:

@@ -65,7 +65,7 @@ class ThreadServers:
     def _parents(self) -> McpServers | None:
         """The servers of the parent, which stays loaded while this thread works."""
         membership, opening = self._membership, self._thread.opening
-        if membership.held:
+        if membership.kept_loaded:
             parent = membership.parent_id
         elif self._thread.life.state is ThreadState.COLD and isinstance(opening, AgentThread | FromRollout):
             parent = opening.parent_id  # it is about to hold this thread
@@ -152,7 +152,7 @@ class ThreadServers:
     # -- for clients
 
     def answer(self, message: AskServers) -> None:
-        """Answer a client's question, beside the thread's messages."""
+        """Answer a client's question, concurrently with the thread's messages."""
 
         async def work() -> object:
             return await message.work(await self._loaded())
@@ -203,7 +203,7 @@ class ThreadServers:
 
 
 def _load() -> None:
-    for name in ("child", "opening", "servers", "tools"):
+    for name in ("server_process", "opening", "servers", "tools"):
         import_module(f"spindle.actors.tools.mcp.{name}")
 
 

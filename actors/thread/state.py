@@ -11,9 +11,9 @@ from attrs import Factory, define, field
 
 from spindle.actors.delivery.snapshot import Snapshot
 from spindle.actors.services.services import Services
-from spindle.actors.settings.allowed import held
-from spindle.actors.settings.client import Client
-from spindle.actors.settings.reading import Bounds, bounds_of, readable_files
+from spindle.actors.settings.allowed import limited
+from spindle.actors.settings.client import ClientName
+from spindle.actors.settings.readable import Bounds, bounds_of, readable_files
 from spindle.actors.settings.requests import absolute
 from spindle.actors.settings.settings import Settings
 from spindle.actors.settings.warnings import reviewer_warnings
@@ -39,7 +39,7 @@ class OpenedThread:
     config: Config
     conversation: Conversation
     guidance: Instructions
-    client: Client
+    client: ClientName
     created_at: int
     updated_at: int
     source: object
@@ -77,19 +77,19 @@ class OpenedThread:
     """Developer instructions that came with a resume and that are not in the history yet."""
 
     @property
-    def tells_of_files(self) -> bool:
+    def shows_project_files(self) -> bool:
         """Whether the model is shown AGENTS.md files or skills of a project."""
         return bool(self.guidance.project) or any(skill.scope == "repo" for skill in self.skills)
 
 
 def open_state(
-    services: Services, config: Config, settings: Settings, conversation: Conversation, client: Client, at: int
+    services: Services, config: Config, settings: Settings, conversation: Conversation, client: ClientName, at: int
 ) -> OpenedThread:
     """The state of a thread that began at the second `at`, with what applies in its directory. Blocks on the disk.
 
     All ways of loading come through here, so here the settings are limited to what the requirements allow.
     """
-    settings, fallen = held(settings, config.requirements)
+    settings, fallen = limited(settings, config.requirements)
     readable = readable_files(services.home, settings)
     guidance = guidance_of(services, config, settings.cwd, readable)
     unread = [f"{path} is not shown to the model: the sandbox does not allow reading it" for path in guidance.hidden]
@@ -145,7 +145,7 @@ def skills_of(services: Services, config: Config, cwd: str, readable: Readable |
 
 
 def session_meta(
-    services: Services, thread_id: str, settings: Settings, client: Client, now: datetime.datetime
+    services: Services, thread_id: str, settings: Settings, client: ClientName, now: datetime.datetime
 ) -> dict[str, Any]:
     """The session_meta payload of a thread that begins at `now` (format of Codex 0.124)."""
     return {

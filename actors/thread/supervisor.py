@@ -22,10 +22,10 @@ class Supervisor(Protocol):
         """The thread is loaded."""
 
     def retire(self, thread_id: str, generation: int, seen: int) -> None:
-        """Ask for leave. If the thread's mailbox has accepted no more than `seen` messages, the thread is told to stop."""
+        """Ask for leave. If the thread's mailbox has accepted no more than `seen` messages, it gets `Stop`."""
 
     def turn_ended(self, turn: EndedTurn) -> trio.Event:
-        """Keep beside the rollout what is to be kept of a turn. The event is set when that is kept and notified."""
+        """Store a turn's state outside the rollout. The event is set when it is stored and clients are notified."""
         ...
 
     def start(self, opening: Opening, message: Attach | Hold) -> str:

@@ -114,7 +114,7 @@ class ThreadTools:
         message.reply.resolve([] if self._runner is None else self._runner.sessions.terminals())
 
     def end_terminal(self, message: EndTerminal) -> None:
-        """End one, and answer when it has ended, beside the thread's messages."""
+        """End one, and answer when it has ended. Other messages do not wait."""
         runner = self._runner
 
         async def end() -> bool:
@@ -123,7 +123,7 @@ class ThreadTools:
         self._thread.answer_later(message.reply, end)
 
     def end_terminals(self, message: EndTerminals) -> None:
-        """End all, and answer when they have ended, beside the thread's messages."""
+        """End all, and answer when they have ended. Other messages do not wait."""
         runner = self._runner
 
         async def end() -> None:

@@ -100,8 +100,8 @@ def _viewed(turn: Body, view: str) -> Body:
         items = []
     elif view == "summary":
         asked = next((item for item in items if item["type"] == "userMessage"), None)
-        said = next((item for item in reversed(items) if item["type"] == "agentMessage"), None)
-        items = [item for item in (asked, said) if item is not None]
+        last = next((item for item in reversed(items) if item["type"] == "agentMessage"), None)
+        items = [item for item in (asked, last) if item is not None]
     return turn | {"items": items, "itemsView": view}
 
 

@@ -26,7 +26,7 @@ from spindle.storage.threads.summary import parent_of
 
 
 def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
-    """The thread as clients see it, without what is kept beside its rollout."""
+    """The thread as clients see it, without what is stored outside its rollout."""
     state, meta = thread.state, thread.state.conversation.meta
     return described(
         state,
@@ -50,7 +50,7 @@ def describe(thread: ThreadCore, turns: list[Turn] | None = None) -> Thread:
 
 
 async def kept(thread: ThreadCore) -> tuple[Placements, StoredGoal | None]:
-    """What is kept beside the thread's rollout: its section and its goal."""
+    """What is stored outside the thread's rollout: its section and its goal."""
     id = thread.thread_id
     return await thread.services.state.read_or(lambda db: (placements(db, id), get_goal(db, id)), (Placements(), None))
 

@@ -111,7 +111,7 @@ async def shown(
     host: ToolHost,
     answering: Callable[[object], Awaitable[DynamicToolCallResponse]],
 ) -> Output:
-    """Carry out the call with `answering`, as an item that clients see. Raises ToolRefused for arguments that are no JSON."""
+    """Carry out the call with `answering`, as an item that clients see. Raises ToolRefused for arguments that are not JSON."""
     try:
         arguments: object = loads(call.payload)
     except orjson.JSONDecodeError as error:

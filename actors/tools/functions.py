@@ -1,7 +1,7 @@
 """Python functions as tools: an embedding application passes them to `start_thread`, and the model calls them.
 
 The schema comes from the signature, so parameters need types; the description is the docstring. An async function runs in the
-turn's task and is cancelled with it. Any other runs in a worker thread, and a cancelled turn waits for it. Whatever a function
+turn's task and is cancelled with it. Any other runs in a worker thread, and a cancelled turn waits for it. Anything a function
 raises, even SystemExit, is the answer to the model. Clients see the calls as calls of dynamic tools.
 """
 

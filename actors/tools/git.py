@@ -100,7 +100,7 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _git(cwd: str, subcommand: Subcommand, *args: str) -> str | None:
-    said = bytearray()
+    output = bytearray()
     start = partial(
         trio.run_process,
         arguments(cwd, subcommand, *args),
@@ -117,12 +117,12 @@ async def _git(cwd: str, subcommand: Subcommand, *args: str) -> str | None:
             process = await nursery.start(start)
             assert process is not None
             assert process.stdout is not None
-            while len(said) <= OUTPUT and (piece := await process.stdout.receive_some(OUTPUT)):
-                said += piece
-            if len(said) > OUTPUT:
+            while len(output) <= OUTPUT and (piece := await process.stdout.receive_some(OUTPUT)):
+                output += piece
+            if len(output) > OUTPUT:
                 nursery.cancel_scope.cancel()
     except* OSError:
         pass  # git is not installed
-    if process is None or process.returncode != 0 or len(said) > OUTPUT:
+    if process is None or process.returncode != 0 or len(output) > OUTPUT:
         return None
-    return said.decode("utf-8", "replace").strip() or None
+    return output.decode("utf-8", "replace").strip() or None

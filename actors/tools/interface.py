@@ -141,7 +141,7 @@ class ToolHost(CommandHost, Protocol):
         ...
 
 
-class Tasks(Protocol):
+class BackgroundTasks(Protocol):
     """Starts tasks that outlive a call. The failure of one must not cancel the others, so a bare trio.Nursery will not do."""
 
     def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None) -> None:

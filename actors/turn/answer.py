@@ -134,15 +134,15 @@ class Answer:
         planned = self._planned or PlanMessage(self._host, self._thread_id, self._turn_id, whole)
         self._open, self._planned = None, None
         self._host.partial(None)
-        plan, said = planned.finish(whole.text)
+        plan, shown = planned.finish(whole.text)
         if plan is not None:
             kept = {"type": "Plan", "id": plan.id, "text": plan.text}
             await self._host.keep(records.item_completed(self._thread_id, self._turn_id, kept))
             self._host.emit(ItemCompletedNotification(plan, self._thread_id, self._turn_id, _now_ms()))
-        await self._host.keep(*([] if said is None else _events(item, said)), records.response_item(stored(item)))
-        if said is not None:
-            self.text = said.text
-            self._host.emit(ItemCompletedNotification(said, self._thread_id, self._turn_id, _now_ms()))
+        await self._host.keep(*([] if shown is None else _events(item, shown)), records.response_item(stored(item)))
+        if shown is not None:
+            self.text = shown.text
+            self._host.emit(ItemCompletedNotification(shown, self._thread_id, self._turn_id, _now_ms()))
 
     def _started(self, shown: Shown) -> None:
         self._host.emit(ItemStartedNotification(shown, self._thread_id, self._turn_id, _now_ms()))

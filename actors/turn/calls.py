@@ -14,7 +14,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from spindle.actors.tasks.faults import fault, said
+from spindle.actors.tasks.faults import fault, message_of
 from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.tools.interface import Abortable, Call, Output, ToolRefused, TurnCancelled
 from spindle.actors.tools.truncation import fitted
@@ -80,14 +80,14 @@ def _aborted(tool: object, seconds: float) -> str:
 
 def _put_in_order(running: Sequence[_Running], toolbox: Toolbox) -> None:
     alone: list[_Running] = []  # the last exclusive call, if there was one
-    beside: list[_Running] = []  # the calls after it
+    parallel: list[_Running] = []  # the calls after it
     for entry in running:
         if toolbox.exclusive(entry.call):
-            entry.after = [*alone, *beside]
-            alone, beside = [entry], []
+            entry.after = [*alone, *parallel]
+            alone, parallel = [entry], []
         else:
             entry.after = alone
-            beside.append(entry)
+            parallel.append(entry)
 
 
 async def _record(entry: _Running, host: TurnHost) -> JournalError | None:
@@ -100,8 +100,8 @@ async def _record(entry: _Running, host: TurnHost) -> JournalError | None:
             raise
         except Exception as error:
             log.exception("an output of the tool %s cannot be recorded", entry.call.name)
-            told = f"internal error: the output cannot be recorded: {type(error).__name__}"
-            host.record(records.response_item(output_item(entry.item, told)))
+            refusal = f"internal error: the output cannot be recorded: {type(error).__name__}"
+            host.record(records.response_item(output_item(entry.item, refusal)))
     except JournalError as error:
         return error
     return None
@@ -125,7 +125,7 @@ async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHoo
             await trio.sleep_forever()
         else:
             log.error("the tool %s failed", entry.call.name, exc_info=error)
-            entry.output = fitted(f"internal error: {said(error)}", toolbox.limit)
+            entry.output = fitted(f"internal error: {message_of(error)}", toolbox.limit)
     entry.done.set()
 
 

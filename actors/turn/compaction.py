@@ -23,9 +23,9 @@ from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNot
 from spindle.rpc.protocol.values import packed
 from spindle.storage.rollout.history import (
     is_user_message,
-    said_by_user,
     stored,
     text_of,
+    user_text_item,
     with_aborted_outputs,
 )
 
@@ -33,7 +33,7 @@ KEPT_TOKENS = 20_000
 """How much of the user's messages is kept unchanged."""
 
 PROMPT = (
-    "The conversation so far is about to be replaced by a summary that you write now. Whoever continues the work will have "
+    "The conversation so far is about to be replaced by a summary that you write now. The model that goes on with it will have "
     "that summary and the user's own messages, nothing else. Say what was asked for and why, what has been done and found "
     "out, which decisions and constraints hold, which files, names and commands matter, and what remains to be done, most "
     "urgent first. Be complete about facts and brief about everything else. Answer with the summary alone."
@@ -56,10 +56,10 @@ async def compact(host: TurnHost, plan: TurnPlan, model: Model, context: Context
     words = (await _summarize(host, plan, model)).strip()
     summary = f"{SUMMARY_OPENING}\n{words or _NO_SUMMARY}"
     kept = await _user_messages(host)
-    told = [packed(orjson.dumps(message)) for message in host.context()] if context != "later" else []
+    context_items = [packed(orjson.dumps(message)) for message in host.context()] if context != "later" else []
     if context == "within":
-        kept[-1:-1] = told
-    items = [*kept, said_by_user(summary).json, *(told if context == "behind" else ())]
+        kept[-1:-1] = context_items
+    items = [*kept, user_text_item(summary).json, *(context_items if context == "behind" else ())]
     await host.replace_history(Compacted(items, summary, plan.instructions, context))
     host.emit(ItemCompletedNotification(item, plan.thread_id, plan.turn_id, time.time_ns() // 1_000_000))
 
@@ -87,13 +87,13 @@ def user_messages(history: Sequence[bytes], last_summary: str | None) -> list[by
         if b'"user"' not in raw[:256] and b'"user"' not in raw[-64:]:
             continue
         item = stored(orjson.loads(raw))
-        if item is None or not is_user_message(item) or not (said := text_of(item)) or said == last_summary:
+        if item is None or not is_user_message(item) or not (words := text_of(item)) or words == last_summary:
             continue
-        size = len(said.encode())
+        size = len(words.encode())
         if size > room:
-            said = said.encode()[:room].decode("utf-8", "ignore") + _CUT
+            words = words.encode()[:room].decode("utf-8", "ignore") + _CUT
         room -= size
-        kept.append(said_by_user(said).json)
+        kept.append(user_text_item(words).json)
     return kept[::-1]
 
 
@@ -112,7 +112,7 @@ class _Summary:
 
 
 async def _summarize(host: TurnHost, plan: TurnPlan, model: Model) -> str:
-    prompt = said_by_user(plan.compact_prompt or PROMPT).json
+    prompt = user_text_item(plan.compact_prompt or PROMPT).json
     history = list(host.history())
 
     def ask() -> ModelRequest:

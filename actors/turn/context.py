@@ -79,7 +79,7 @@ def _zone(link: tuple[int, int] | None) -> str:
 
 @frozen(kw_only=True)
 class Surroundings:
-    """The surroundings as the model was last told them. Comparing two says what to tell it next."""
+    """The surroundings that the model got last. The difference between two is what it gets next."""
 
     model: str
     cwd: str

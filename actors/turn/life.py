@@ -105,7 +105,7 @@ AT_WORK: Final = frozenset({_S.OPENING, _S.RUNNING, _S.CLOSING, _S.ABORTING, _S.
 """The work is not over: a request to interrupt the turn names a turn that runs."""
 
 STOPPING: Final = frozenset({_S.ABORTING, _S.INTERRUPTING})
-"""It was interrupted, and its work has not come to an end yet."""
+"""It was interrupted, and its work has not ended yet."""
 
 RECORDED: Final = frozenset({_S.RUNNING, _S.CLOSING, _S.INTERRUPTING, _S.RECORDING})
 """Its record is open: its end has to be written."""

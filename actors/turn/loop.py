@@ -35,8 +35,8 @@ def default_instructions() -> str:
 async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
     """Send the waiting input and run the turn to its end. Returns the agent's last message; None if it had none.
 
-    Raises ModelError when the model fails for good, and JournalError when the history cannot be saved. Cancelling it interrupts
-    the turn. In each case the caller closes the turn's record, and records the input that was not sent.
+    Raises ModelError when the model's last retry fails, and JournalError when the history cannot be saved. Cancelling it
+    interrupts the turn. In each case the caller closes the turn's record, and records the input that was not sent.
     """
     last: str | None = None
     if _is_full(host, plan):

@@ -77,7 +77,7 @@ class PlanSplitter:
 class PlanMessage:
     """One message in plan mode: `feed` it the text as it streams, then `finish` it with the whole text.
 
-    The plan is an item beside the message; of several blocks the last one is the plan. A message with nothing but a plan in it
+    The plan is an item of its own; of several blocks the last one is the plan. A message with nothing but a plan in it
     is not shown.
     """
 
@@ -85,13 +85,13 @@ class PlanMessage:
         self._host, self._thread_id, self._turn_id = host, thread_id, turn_id
         self._message = message
         self._splitter = PlanSplitter()
-        self._said = ""
+        self._visible = ""
         self._begun = self._planning = False
 
     @property
     def shown(self) -> AgentMessageItem | None:
         """The message so far; None if it is not shown."""
-        return evolve(self._message, text=self._said) if self._begun else None
+        return evolve(self._message, text=self._visible) if self._begun else None
 
     def feed(self, text: str) -> None:
         """More of its text."""
@@ -102,18 +102,18 @@ class PlanMessage:
         """The message is `text`. Returns (the plan, the rest), None for what there is not. Their start has been notified."""
         for piece in self._splitter.finish():
             self._stream(piece)
-        said: str = ""
+        visible: str = ""
         planned: str | None = None
         whole = PlanSplitter()
         for kind, words in (*whole.feed(text), *whole.finish()):
             if kind == "said":
-                said += words
+                visible += words
             else:
                 planned = "" if kind == "opens" else (planned or "") + words
         if planned is not None:
             self._begin_plan()
-        message = evolve(self._message, text=said)
-        if said.strip():
+        message = evolve(self._message, text=visible)
+        if visible.strip():
             self._begin(message)
         return (
             None if planned is None else PlanItem(self._plan_id, planned),
@@ -127,12 +127,12 @@ class PlanMessage:
             case "planned", text:
                 self._host.emit(PlanDeltaNotification(self._thread_id, self._turn_id, self._plan_id, text))
             case _, text:
-                self._said += text
+                self._visible += text
                 if not self._begun:
-                    if not self._said.strip():
+                    if not self._visible.strip():
                         return
                     self._begin(self._message)
-                    text = self._said
+                    text = self._visible
                 self._host.emit(AgentMessageDeltaNotification(self._thread_id, self._turn_id, self._message.id, text))
 
     @property

@@ -145,17 +145,17 @@ def _instructions() -> str:
 
 def _report(host: TurnHost, plan: TurnPlan, output: dict[str, Any] | None) -> str:
     shown = NO_REVIEW if output is None else review_text(output)
-    said = NOT_FINISHED if output is None else shown
-    told = (
+    shown_text = NOT_FINISHED if output is None else shown
+    notice = (
         f"<user_action>\n  <context>{_CUT_OFF if output is None else _DONE}</context>\n  <action>review</action>\n"
         f"  <results>\n  {'None.' if output is None else shown}\n  </results>\n</user_action>"
     )
-    answer = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": said}]}
-    host.record(records.response_item(message("user", told)), records.exited_review_mode(output))
+    answer = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": shown_text}]}
+    host.record(records.response_item(message("user", notice)), records.exited_review_mode(output))
     _show(host, ExitedReviewModeItem(plan.turn_id, shown))
-    host.record(records.response_item(answer), records.agent_message(said))
-    _show(host, AgentMessageItem(id=str(uuid.uuid4()), text=said))
-    return said
+    host.record(records.response_item(answer), records.agent_message(shown_text))
+    _show(host, AgentMessageItem(id=str(uuid.uuid4()), text=shown_text))
+    return shown_text
 
 
 def _show(host: TurnHost, item: EnteredReviewModeItem | ExitedReviewModeItem | AgentMessageItem) -> None:

@@ -61,7 +61,7 @@ class Toolbox:
         return None if tool is None or _custom(tool) != call.custom else tool
 
     def exclusive(self, call: Call) -> bool:
-        """Whether a call must not run beside other calls of its answer."""
+        """Whether a call must not run in parallel with other calls of its answer."""
         tool: object = self.find(call)
         return isinstance(tool, Exclusive) and tool.exclusive(call)
 

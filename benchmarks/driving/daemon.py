@@ -74,7 +74,7 @@ class Daemon(Requests):
         """Where the answer is put. The reader and the waiting thread both ask, in any order."""
         return self._answers.setdefault(id, queue.SimpleQueue())
 
-    def hear(self, wanted: Callable[[Json], bool]) -> Json:
+    def wait_for(self, wanted: Callable[[Json], bool]) -> Json:
         """Wait for the next notification that is wanted, and drop those before it."""
         while (message := self.notifications.get(timeout=DEADLINE)) is not None:
             if wanted(message):
@@ -85,7 +85,7 @@ class Daemon(Requests):
         """Run a turn to its end; returns it as completed."""
         id = self.start_turn(thread, text)
         while True:
-            ended = self.hear(lambda message: message["method"] == "turn/completed")
+            ended = self.wait_for(lambda message: message["method"] == "turn/completed")
             turn: Json = ended["params"]["turn"]
             if turn["id"] == id:
                 return turn

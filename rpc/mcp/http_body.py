@@ -21,16 +21,16 @@ _PIECES_IN_A_ROW: Final = 64
 """Pieces that are read between two checkpoints: small pieces that have already arrived need no waiting."""
 
 
-class Unreadable(Exception):
+class UnreadableBody(Exception):
     """The rest of the body is not read; `str()` says why."""
 
 
 class HttpBody:
     """The body of a response. Leaving the `async with` closes it."""
 
-    def __init__(self, response: httpx.Response, said: ServerLog) -> None:
+    def __init__(self, response: httpx.Response, server_log: ServerLog) -> None:
         self._response = response
-        self._log = said
+        self._log = server_log
         self._chunks: AsyncIterator[bytes] = response.aiter_raw()
         self._events = response.headers.get("content-type", "").startswith("text/event-stream")
         self._splitter = EventSplitter(MESSAGE_BYTES)
@@ -55,7 +55,7 @@ class HttpBody:
         """
         encoding = self._response.headers.get("content-encoding", "identity")
         if encoding != "identity":
-            raise Unreadable(f"the answer has the content-encoding {encoding[:100]}, which was not asked for")
+            raise UnreadableBody(f"the answer has the content-encoding {encoding[:100]}, which was not asked for")
         found: list[Json] = []
         while not found and not self._ended:
             if self._events:
@@ -64,12 +64,12 @@ class HttpBody:
                 try:
                     events = self._splitter.take(chunk) if chunk else self._splitter.rest()
                 except EventTooLong as error:
-                    raise Unreadable(str(error)) from error
-                said = await apart(len(events), None, payloads, events)
+                    raise UnreadableBody(str(error)) from error
+                found_events = await apart(len(events), None, payloads, events)
             else:
-                said = [await self._rest()]
+                found_events = [await self._rest()]
                 self._ended = True
-            for payload in said:
+            for payload in found_events:
                 if payload:
                     found += await self._message(payload)
         return found
@@ -94,7 +94,7 @@ class HttpBody:
     async def _rest(self) -> bytes:
         whole = await self._take(MESSAGE_BYTES + 1)
         if len(whole) > MESSAGE_BYTES:
-            raise Unreadable(f"the answer is longer than {MESSAGE_BYTES} bytes")
+            raise UnreadableBody(f"the answer is longer than {MESSAGE_BYTES} bytes")
         return whole
 
     async def _take(self, enough: int) -> bytes:
@@ -115,7 +115,7 @@ class HttpBody:
         try:
             return await anext(self._chunks, b"")
         except httpx.HTTPError as error:
-            self._log.say(f"an answer broke off: {error}")
+            self._log.log_line(f"an answer broke off: {error}")
         except httpx.StreamError:  # it is closed
             pass
         return b""

@@ -36,10 +36,10 @@ def decoded(payload: bytes | bytearray) -> Json:
         message: Any = loads(payload)
     except orjson.JSONDecodeError as error:
         deep = error.msg == TOO_DEEP
-        said = f"a message with more than {DEPTH} levels" if deep else f"this is no message: {_start(payload)}"
-        raise NoMessage(said, _answers(payload)) from error
+        problem = f"a message with more than {DEPTH} levels" if deep else f"this is not a message: {_start(payload)}"
+        raise NoMessage(problem, _answers(payload)) from error
     if not isinstance(message, dict):
-        raise NoMessage(f"this is no message: {_start(payload)}")
+        raise NoMessage(f"this is not a message: {_start(payload)}")
     return cast("Json", message)
 
 

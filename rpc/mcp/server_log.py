@@ -27,12 +27,12 @@ class ServerLog:
         self._since = 0.0
         self._lines = self._dropped = 0
 
-    def say(self, text: str, level: int = logging.DEBUG) -> None:
+    def log_line(self, text: str, level: int = logging.DEBUG) -> None:
         """Log a line of the server's: "MCP server NAME: TEXT"."""
         if self._has_room(level):
             log.log(level, "MCP server %s: %s", self._name, one_line(text, CHARACTERS))
 
-    def say_all(self, lines: Iterable[bytes]) -> None:
+    def log_lines(self, lines: Iterable[bytes]) -> None:
         """Log lines at level DEBUG. Cheap when that level is off."""
         for line in lines:
             if not self._has_room(logging.DEBUG):
@@ -41,7 +41,7 @@ class ServerLog:
 
     def fault(self, reason: str) -> None:
         """Log a fault of the server."""
-        self.say(reason, logging.WARNING)
+        self.log_line(reason, logging.WARNING)
 
     def _has_room(self, level: int) -> bool:
         if not log.isEnabledFor(level):

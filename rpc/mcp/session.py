@@ -18,7 +18,7 @@ from spindle.rpc.lenient import mapping
 from spindle.rpc.mcp.mcp_errors import BadAnswer, ServerError, TimedOut, TooMuch, TransportClosed
 from spindle.rpc.mcp.messages import is_id
 from spindle.rpc.mcp.payload import Json
-from spindle.rpc.mcp.transport import Transport
+from spindle.rpc.mcp.transport import McpTransport
 
 log = logging.getLogger("spindle")
 
@@ -53,7 +53,7 @@ class _Pending:
 class McpSession:
     """Speaks MCP over a transport. `run` must be running for everything else to work."""
 
-    def __init__(self, transport: Transport, callbacks: Callbacks) -> None:
+    def __init__(self, transport: McpTransport, callbacks: Callbacks) -> None:
         self._transport = transport
         self._callbacks = callbacks
         self._ids = itertools.count()

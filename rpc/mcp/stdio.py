@@ -32,7 +32,7 @@ class StdioTransport:
                 async for message in self._waiting:
                     await self._lines.send([message])
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._log.say("its input is closed")
+                self._log.log_line("its input is closed")
 
     async def send(self, message: Json) -> None:
         try:
@@ -44,7 +44,7 @@ class StdioTransport:
         try:
             self._outgoing.send_nowait(encode(message))
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.WouldBlock):
-            self._log.say("a message to it was dropped")
+            self._log.log_line("a message to it was dropped")
 
     async def receive(self) -> Json | None:
         while True:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
-from spindle.rpc.mcp.http_body import CLOSE_SECONDS, HttpBody, Unreadable
+from spindle.rpc.mcp.http_body import CLOSE_SECONDS, HttpBody, UnreadableBody
 from spindle.rpc.mcp.mcp_errors import McpError, TransportClosed
 from spindle.rpc.mcp.messages import NoMessage, failure
 from spindle.rpc.mcp.payload import Json
@@ -91,12 +91,12 @@ class HttpTransport:
     async def _refused(self, response: httpx.Response) -> NoReturn:
         status = response.status_code
         async with HttpBody(response, self._log) as body:
-            said = readable((await body.start(_SHOWN_BYTES)).decode("utf-8", "replace"), _SHOWN_BYTES)
+            explanation = readable((await body.start(_SHOWN_BYTES)).decode("utf-8", "replace"), _SHOWN_BYTES)
         if status == 404 and _SESSION in self._headers:
             # The server forgot the session, so no pending request will be answered.
             self._incoming.close()
             raise TransportClosed("the server ended the session")
-        raise McpError(f"HTTP status {status}{': ' + said if said else ''}")
+        raise McpError(f"HTTP status {status}{': ' + explanation if explanation else ''}")
 
     async def _keep_session(self, response: httpx.Response) -> None:
         session = response.headers.get(_SESSION)
@@ -116,14 +116,14 @@ class HttpTransport:
             self._side += 1
             self._nursery.start_soon(self._post, message)
         else:
-            self._log.say("a message to it was dropped: too many are in flight")
+            self._log.log_line("a message to it was dropped: too many are in flight")
 
     async def _post(self, message: Json) -> None:
         try:
             with trio.move_on_after(_SIDE_SECONDS):
                 await self._answered(await self._deliver(message), None)
         except McpError as error:
-            self._log.say(f"a message to it was lost: {error}")
+            self._log.log_line(f"a message to it was lost: {error}")
         finally:
             self._side -= 1
 
@@ -147,7 +147,7 @@ class HttpTransport:
                 request = self._client.build_request("DELETE", self._url, headers=self._headers)
                 await HttpBody(await self._client.send(request, stream=True), self._log).__aexit__()
             except httpx.HTTPError:
-                self._log.say("the end of its session could not be sent")
+                self._log.log_line("the end of its session could not be sent")
 
     async def _answered(self, response: httpx.Response, number: object) -> None:
         """Pass on the messages in the answer to a POST; a request without an answer gets an error.
@@ -171,7 +171,7 @@ class HttpTransport:
                             await self._incoming.send(message)
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 return
-            except (NoMessage, Unreadable) as error:
+            except (NoMessage, UnreadableBody) as error:
                 reason = str(error)
             finally:
                 self._answers.pop(number, None)
@@ -198,11 +198,11 @@ class HttpTransport:
                             await self._incoming.send(message)
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 return
-            except (NoMessage, Unreadable) as error:
+            except (NoMessage, UnreadableBody) as error:
                 self._log.fault(f"{error}; its own stream is not listened to any more")
                 return
             except httpx.HTTPError as error:
-                self._log.say(f"its stream broke: {error}")
+                self._log.log_line(f"its stream broke: {error}")
             await trio.sleep(pause)
             pause = min(2 * pause, _AGAIN_SECONDS_MOST)
 

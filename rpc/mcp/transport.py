@@ -7,7 +7,7 @@ from typing import Protocol
 from spindle.rpc.mcp.payload import Json
 
 
-class Transport(Protocol):
+class McpTransport(Protocol):
     """Messages in both directions, for one session. Its opener closes it."""
 
     async def send(self, message: Json) -> None:

@@ -10,7 +10,7 @@ PIECE = 256 * 1024
 """The most bytes of a piece."""
 
 
-class Body(httpx.AsyncByteStream):
+class RequestBody(httpx.AsyncByteStream):
     """The bytes of `parts`. The body can be sent again, for a retry."""
 
     def __init__(self, parts: Sequence[bytes]) -> None:

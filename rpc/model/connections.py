@@ -47,7 +47,7 @@ class Idle(HttpFailure):
     """No bytes arrived within the idle timeout."""
 
 
-class Unreadable(HttpFailure):
+class UnreadableAnswer(HttpFailure):
     """The body has an encoding that was not requested, or exceeds the bound."""
 
 
@@ -78,7 +78,7 @@ class Exchange:
         import httpx
 
         if not self._pieces and (encoding := self.header("content-encoding") or "identity") != "identity":
-            raise Unreadable(f"the answer has the content-encoding {one_line(encoding, 100)}, which was not asked for")
+            raise UnreadableAnswer(f"the answer has the content-encoding {one_line(encoding, 100)}, which was not asked for")
         self._pieces += 1
         if self._pieces % _PIECES_IN_A_ROW == 0:
             await trio.lowlevel.checkpoint()
@@ -90,7 +90,7 @@ class Exchange:
             raise HttpFailure(_reason(error)) from error
         self._bytes += len(piece)
         if self._bytes > BODY_BYTES:
-            raise Unreadable(f"the answer is longer than {BODY_BYTES} bytes")
+            raise UnreadableAnswer(f"the answer is longer than {BODY_BYTES} bytes")
         return piece
 
     async def rest(self, limit: int) -> bytes:
@@ -210,7 +210,7 @@ def _request(
 ) -> httpx.Request:
     import httpx
 
-    from spindle.rpc.model.body import Body
+    from spindle.rpc.model.body import RequestBody
 
     common = {"host": url.netloc.decode("ascii"), "accept-encoding": "identity", "connection": "keep-alive"}
     if url.userinfo:
@@ -223,7 +223,7 @@ def _request(
         method,
         url,
         headers=[*common.items(), *headers],
-        stream=Body(body or ()),
+        stream=RequestBody(body or ()),
         extensions={"timeout": httpx.Timeout(idle, connect=min(idle, _CONNECT_SECONDS)).as_dict()},
     )
 

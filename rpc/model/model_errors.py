@@ -17,7 +17,7 @@ from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.values import loads, readable
 
 _MESSAGE_LIMIT = 20_000
-_SAID_LIMIT = 16_384
+_REASON_LIMIT = 16_384
 
 
 class ModelError(Exception):
@@ -63,7 +63,7 @@ def disconnected(reason: str, retry_after: float | None = None) -> ModelError:
 
 def refused(status: int, body: bytes, url: str, now: datetime | None = None) -> ModelError:
     """The answer was an HTTP status other than 2xx. A reset time is worded relative to `now` (default: the clock)."""
-    text = body.decode("utf-8", "replace").strip()[:_SAID_LIMIT]
+    text = body.decode("utf-8", "replace").strip()[:_REASON_LIMIT]
     error = _error_member(body)
     kind = error.get("type")
     if status == 400 and text:
@@ -81,14 +81,14 @@ def refused(status: int, body: bytes, url: str, now: datetime | None = None) -> 
         return ModelError("The model's server failed. This is often temporary.", "internalServerError", retryable=True)
     if status == 503 and error.get("code") in ("server_is_overloaded", "slow_down"):
         return _overloaded()
-    message = _said(error) or text or "no explanation"
+    message = _message_of(error) or text or "no explanation"
     return ModelError(f"unexpected status {_named(status)}: {message}, url: {url}", retryable=True, status=status)
 
 
 def failed(response: object) -> ModelError:
     """The answer ended in `response.failed`; `response` is that event's member of this name."""
     error = mapping(mapping(response).get("error"))
-    message = _said(error)
+    message = _message_of(error)
     match error.get("code"):
         case "context_length_exceeded":
             return ModelError(
@@ -114,8 +114,8 @@ def failed(response: object) -> ModelError:
 def incomplete(response: object) -> ModelError:
     """The answer ended in `response.incomplete`; `response` is that event's member of this name."""
     reason = mapping(mapping(response).get("incomplete_details")).get("reason")
-    said = reason if isinstance(reason, str) else "unknown"
-    return disconnected(f"Incomplete response returned, reason: {said}")
+    why = reason if isinstance(reason, str) else "unknown"
+    return disconnected(f"Incomplete response returned, reason: {why}")
 
 
 def _usage_limit(error: Mapping[str, Any], now: datetime | None) -> ModelError:
@@ -147,9 +147,9 @@ def _wait(message: str) -> float | None:
     return float(found[1]) / (1000 if found[2].lower() == "ms" else 1)
 
 
-def _said(error: Mapping[str, Any]) -> str:
-    said = error.get("message")
-    return said[:_SAID_LIMIT] if isinstance(said, str) else ""
+def _message_of(error: Mapping[str, Any]) -> str:
+    message = error.get("message")
+    return message[:_REASON_LIMIT] if isinstance(message, str) else ""
 
 
 def _named(status: int) -> str:

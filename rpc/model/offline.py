@@ -76,9 +76,9 @@ class ScriptedAnswer:
         unknown = fields.keys() - _KEYS
         if unknown:
             raise ValueError(f"unknown members of an answer: {', '.join(sorted(unknown))}")
-        for name, (kind, said) in _KEYS.items():
+        for name, (kind, kind_name) in _KEYS.items():
             if name in fields and (not isinstance(fields[name], kind) or isinstance(fields[name], bool)):
-                raise ValueError(f"`{name}` of an answer is not {said}")
+                raise ValueError(f"`{name}` of an answer is not {kind_name}")
         chunks: list[object] = fields.get("chunks", [])
         if not all(isinstance(chunk, str) for chunk in chunks):
             raise ValueError("`chunks` of an answer is not an array of strings")
@@ -290,5 +290,5 @@ def _text(content: object) -> str:
 
 
 def _short(text: str) -> str:
-    told = " ".join(text.split())
-    return f'"{told[:_ECHO_LIMIT]}…"' if len(told) > _ECHO_LIMIT else f'"{told}"'
+    quoted = " ".join(text.split())
+    return f'"{quoted[:_ECHO_LIMIT]}…"' if len(quoted) > _ECHO_LIMIT else f'"{quoted}"'

@@ -12,7 +12,7 @@ import orjson
 import trio
 
 from spindle.rpc.large import LARGE, apart
-from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, Unreadable
+from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, UnreadableAnswer
 from spindle.rpc.model.decode import decode
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
 from spindle.rpc.model.model_errors import ModelError, disconnected, refused
@@ -85,7 +85,7 @@ class ResponsesModel:
             with trio.fail_after(_LIST_SECONDS):
                 exchange = await connections.get(self._with_own(headers), _LIST_SECONDS)
                 try:
-                    said = await exchange.rest(_LIST_LIMIT)
+                    received = await exchange.rest(_LIST_LIMIT)
                 finally:
                     await exchange.aclose()
         except (HttpFailure, ValueError, trio.TooSlowError) as error:
@@ -96,9 +96,9 @@ class ResponsesModel:
         if exchange.status == 304:
             return None
         if not 200 <= exchange.status < 300:
-            raise refused(exchange.status, self._without_keys(said), where)
+            raise refused(exchange.status, self._without_keys(received), where)
         try:
-            entries: object = loads(said)["models"]
+            entries: object = loads(received)["models"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             entries = None
         if not isinstance(entries, list):
@@ -133,13 +133,13 @@ class ResponsesModel:
                 if 200 <= status < 300:
                     return exchange
                 try:
-                    said = b""
+                    received = b""
                     with trio.move_on_after(_ERROR_BODY_SECONDS):
-                        said = await exchange.rest(_ERROR_BODY_LIMIT)
+                        received = await exchange.rest(_ERROR_BODY_LIMIT)
                 finally:
                     await exchange.aclose()
                 if status < 500 or attempt >= retries:
-                    raise refused(status, self._without_keys(said), self._shown)
+                    raise refused(status, self._without_keys(received), self._shown)
             await self._sleep(_BACKOFF_SECONDS * 2**attempt * random.uniform(0.9, 1.1))
             attempt += 1
 
@@ -176,17 +176,17 @@ class ResponsesModel:
                 own[name.lower()] = value
         return [(name, value) for name, value in headers if name not in own] + list(own.items())
 
-    def _without_keys(self, said: bytes) -> bytes:
+    def _without_keys(self, body: bytes) -> bytes:
         """The provider's words about a refused request, without the keys that were sent with it."""
         variables = self.provider.env_http_headers.values()
         try:
             keys = [self._bearer(), *(self._environ.get(variable, "").strip() for variable in variables)]
         except ModelError:  # there is no key, so none was sent
-            return said
+            return body
         for key in keys:
             if key:
-                said = said.replace(key.encode("utf-8", "replace"), b"***")
-        return said
+                body = body.replace(key.encode("utf-8", "replace"), b"***")
+        return body
 
     def _bearer(self) -> str | None:
         provider = self.provider
@@ -304,7 +304,7 @@ class _Stream:
                 chunk = await self._exchange.chunk()
                 whole = self._splitter.take(chunk) if chunk else self._splitter.rest()
                 failure = None if chunk else disconnected("stream closed before response.completed")
-            except (Unreadable, EventTooLong) as error:  # a retry would be as long
+            except (UnreadableAnswer, EventTooLong) as error:  # a retry would be as long
                 raise ModelError(f"model provider {self._model.provider.name}: {error}") from error
             except HttpFailure as error:
                 whole, failure = self._splitter.rest(), disconnected(str(error))

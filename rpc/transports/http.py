@@ -18,7 +18,7 @@ _ASCII: Final = frozenset({b"host", b"connection", b"upgrade"})
 
 
 @frozen
-class Answer:
+class HttpAnswer:
     """A complete HTTP answer; the connection is closed after it."""
 
     status: int
@@ -33,30 +33,30 @@ class Upgrade:
 
 def decide(
     method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]], version: bytes = b"1.1"
-) -> Answer | Upgrade:
+) -> HttpAnswer | Upgrade:
     """The answer to a request head, as h11 gives it: header names in lower case."""
     values: dict[bytes, bytes] = {}
     for name, value in headers:
         values[name] = values[name] + b"," + value if name in values else value
     if b"origin" in values:
-        return Answer(403)
+        return HttpAnswer(403)
     if target.partition(b"?")[0] in PROBE_PATHS:
-        return Answer(200) if method in (b"GET", b"HEAD") else Answer(405, headers=((b"allow", b"GET, HEAD"),))
+        return HttpAnswer(200) if method in (b"GET", b"HEAD") else HttpAnswer(405, headers=((b"allow", b"GET, HEAD"),))
     if method != b"GET":
-        return Answer(405, headers=((b"allow", b"GET"),))
+        return HttpAnswer(405, headers=((b"allow", b"GET"),))
     if version != b"1.1" or not values.get(b"host"):
-        return Answer(400, b"a WebSocket needs version 1.1 of HTTP and a host\n")
+        return HttpAnswer(400, b"a WebSocket needs version 1.1 of HTTP and a host\n")
     for name in values:
         if (name in _ASCII or name.startswith(b"sec-websocket-")) and not values[name].isascii():
-            return Answer(400, b"%b holds bytes beyond ASCII\n" % name)
+            return HttpAnswer(400, b"%b holds bytes beyond ASCII\n" % name)
     if not _has_token(values, b"connection", b"upgrade") or not _has_token(values, b"upgrade", b"websocket"):
-        return Answer(400, b"this is a WebSocket endpoint: an upgrade is needed\n")
+        return HttpAnswer(400, b"this is a WebSocket endpoint: an upgrade is needed\n")
     if values.get(b"sec-websocket-version", b"").strip() != b"13":
-        return Answer(
+        return HttpAnswer(
             400, b"only version 13 of the WebSocket protocol is spoken\n", ((b"sec-websocket-version", b"13"),)
         )
     if not _is_key(values.get(b"sec-websocket-key", b"")):
-        return Answer(400, b"sec-websocket-key must be 16 bytes in base64\n")
+        return HttpAnswer(400, b"sec-websocket-key must be 16 bytes in base64\n")
     return Upgrade()
 
 

@@ -17,7 +17,7 @@ import trio
 from attrs import frozen
 from wsproto.utilities import RemoteProtocolError
 
-from .http import Answer, Upgrade, decide
+from .http import HttpAnswer, Upgrade, decide
 from .interface import Transport, TransportKind
 from .peers import Refuse, peer_of
 from .unix_socket import bind_unix, unlink_unix
@@ -203,7 +203,7 @@ class _Server:
         try:
             async with stream:
                 with _apart(), trio.move_on_after(_LINGER_SECONDS):
-                    await _handshake(stream, _kind(stream), refusal=Answer(503, f"too many {reason}\n".encode()))
+                    await _handshake(stream, _kind(stream), refusal=HttpAnswer(503, f"too many {reason}\n".encode()))
         finally:
             self._refusals.release()
 
@@ -227,7 +227,7 @@ class _Server:
                 except OSError:
                     return None
                 if reason := await self._refuse_peer(peer):
-                    refusal = Answer(403, f"{reason}\n".encode())
+                    refusal = HttpAnswer(403, f"{reason}\n".encode())
             return await handshake(stream, _kind(stream), refusal=refusal)
         finally:
             self._handshakes.release()
@@ -275,7 +275,7 @@ async def _close_when_lost(transport: WebSocketTransport) -> None:
 
 
 async def handshake(
-    stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: Answer | None = None
+    stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: HttpAnswer | None = None
 ) -> WebSocketTransport | None:
     """Read one request head and answer it; returns a transport if the answer opened a WebSocket.
 
@@ -288,14 +288,14 @@ async def handshake(
 
 
 async def _handshake(
-    stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: Answer | None = None
+    stream: trio.abc.HalfCloseableStream, kind: TransportKind, *, refusal: HttpAnswer | None = None
 ) -> WebSocketTransport | None:
     """`handshake` without its deadline."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_BYTES)
     try:
         request = await _read_head(stream, connection)
     except h11.RemoteProtocolError as error:
-        await _answer(stream, connection, Answer(error.error_status_hint))
+        await _answer(stream, connection, HttpAnswer(error.error_status_hint))
         return None
     if request is None:
         return None
@@ -308,7 +308,7 @@ async def _handshake(
             trailing, _ = connection.trailing_data
             return await accept(stream, request.target, request.headers, trailing, kind=kind)
         except RemoteProtocolError as error:
-            decision = Answer(400, f"{error}\n".encode())
+            decision = HttpAnswer(400, f"{error}\n".encode())
     await _answer(stream, connection, decision)
     return None
 
@@ -324,7 +324,7 @@ async def _read_head(stream: trio.abc.ReceiveStream, connection: h11.Connection)
         connection.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
 
 
-async def _answer(stream: trio.abc.HalfCloseableStream, connection: h11.Connection, answer: Answer) -> None:
+async def _answer(stream: trio.abc.HalfCloseableStream, connection: h11.Connection, answer: HttpAnswer) -> None:
     headers = [(b"content-length", b"%d" % len(answer.body)), (b"connection", b"close"), *answer.headers]
     if answer.body:
         headers.append((b"content-type", b"text/plain; charset=utf-8"))

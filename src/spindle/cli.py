@@ -135,11 +135,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         sys.exit(demo())
     if options.command == "index":
-        from spindle.indexing import main as index
+        from spindle.index_command import main as index
 
         sys.exit(index())
     if options.command == "trust":
-        from spindle.trusting import main as trust
+        from spindle.trust_command import main as trust
 
         sys.exit(trust(options.path, only_show=options.show))
     sys.exit(app_server(options))

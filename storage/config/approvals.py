@@ -15,7 +15,7 @@ from attrs import frozen
 
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.values import loads
-from spindle.storage.config.programs import Pinned, Program
+from spindle.storage.config.programs import Pinned, ProjectProgram
 from spindle.storage.durable import private_folder, replace
 from spindle.storage.home import Home
 from spindle.storage.locks import locked
@@ -85,7 +85,7 @@ class FirstSight:
         self._found: dict[tuple[str, str], Approval] = {}
         self._lock = threading.Lock()
 
-    def of(self, key: str, hash: str, program: Program) -> Approval:
+    def of(self, key: str, hash: str, program: ProjectProgram) -> Approval:
         """The approval of a hook, by its key and hash, with the files of `program`. Raises OSError."""
         with self._lock:
             known = self._found.get((key, hash))
@@ -96,7 +96,7 @@ class FirstSight:
         return known
 
 
-def pinned(program: Program, hash: str, approval: Approval | None) -> Pinned | str:
+def pinned(program: ProjectProgram, hash: str, approval: Approval | None) -> Pinned | str:
     """The approved program of a setting, or the reason why it is not approved. Blocking."""
     if approval is None:
         return "is not approved"

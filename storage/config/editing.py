@@ -87,7 +87,7 @@ def _with_value(text: str, keys: Sequence[str], value: str, path: Path) -> str:
     for key in keys[:-1]:
         table = cast("dict[str, Any]", table).setdefault(key, {}) if isinstance(table, dict) else None
     if not isinstance(table, dict):
-        raise ConfigError(f"`{'.'.join(keys[:-1])}` is no table", path)
+        raise ConfigError(f"`{'.'.join(keys[:-1])}` is not a table", path)
     table[keys[-1]] = value
     header, last = (".".join(tomlkit.item(key).as_string() for key in part) for part in (keys[:-1], keys[-1:]))
     line = f"{last} = {tomlkit.item(value).as_string()}"

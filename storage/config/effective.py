@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 from spindle.rpc.lenient import mapping
 from spindle.rpc.model.provider import Provider
 from spindle.storage.config.config_error import ConfigError
-from spindle.storage.config.credentials import key_variables
+from spindle.storage.config.credential_variables import key_variables
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
 from spindle.storage.config.permissions import chosen, named

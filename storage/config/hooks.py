@@ -26,7 +26,7 @@ from spindle.storage.config.approvals import pinned
 from spindle.storage.config.effective import Config
 from spindle.storage.config.layers import Layer, merge
 from spindle.storage.config.notes import MOST, Note, Place
-from spindle.storage.config.programs import Pinned, Program, hash_of
+from spindle.storage.config.programs import Pinned, ProjectProgram, hash_of
 from spindle.storage.config.project import BELOW, Project
 from spindle.storage.outside import TEXT, read_file
 
@@ -210,7 +210,7 @@ def _trusted(
     if project is None:
         return handler
     handler = evolve(handler, place=_place(source.data, handler.command))
-    program = Program([handler.command], project.root)
+    program = ProjectProgram([handler.command], project.root)
     if project.below:
         found: Pinned | str = BELOW
     elif state.trusted_hash is None:
@@ -227,7 +227,7 @@ def _trusted(
     return evolve(handler, trust="untrusted" if project.below or state.trusted_hash is None else "modified")
 
 
-def _pinned(handler: HookHandler, program: Program, project: Project) -> Pinned | str:
+def _pinned(handler: HookHandler, program: ProjectProgram, project: Project) -> Pinned | str:
     """A hook with an approved hash, and its files. If Codex approved it, they are the files as first found."""
     approval = project.approved.get(handler.key)
     if approval is None or approval.hash != handler.hash:

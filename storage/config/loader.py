@@ -129,7 +129,7 @@ class ConfigLoader:
             cwd=cwd,
             trust=trust,
             model_catalog=self._catalog(raw, layers),
-            texts=self._said(raw, layers),
+            texts=self._file_texts(raw, layers),
             requirements=demanded,
             notes=evaluated.notes,
             refusals=evaluated.refusals,
@@ -177,8 +177,8 @@ class ConfigLoader:
         The file is relative to the one that names it. Raises ConfigError, also for a missing file, or a project's file
         that is not approved; OSError.
         """
-        layer = _saying(config.layers, lambda table: _names_role(table, file))
-        path = self._beside(layer) / Path(file).expanduser()
+        layer = _strongest(config.layers, lambda table: _names_role(table, file))
+        path = self._folder_of(layer) / Path(file).expanduser()
         if not path.is_file():
             raise ConfigError(f"there is no file {path}")
         parsed = self._parse(path)
@@ -190,7 +190,7 @@ class ConfigLoader:
         raw = merge(config.raw, over)
         layers = [Layer({"type": "user", "file": str(path)}, over), *config.layers]
         self._check(raw, layers)
-        changed = evolve(config, raw=raw, texts=self._said(raw, layers), refusals=self._refusals(raw, layers))
+        changed = evolve(config, raw=raw, texts=self._file_texts(raw, layers), refusals=self._refusals(raw, layers))
         changed.check()
         return changed, over
 
@@ -198,8 +198,8 @@ class ConfigLoader:
         """The default settings, used while a file is invalid."""
         system = Layer({"type": "system", "file": str(self.system_file)}, {})
         user = Layer({"type": "user", "file": str(self.home.config_file)}, {})
-        nothing: dict[str, Any] = {}
-        return Config(raw=nothing, merged=nothing, layers=[user, system], cwd=None, trust=None)
+        empty: dict[str, Any] = {}
+        return Config(raw=empty, merged=empty, layers=[user, system], cwd=None, trust=None)
 
     def _catalog(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Catalog | None:
         named: object = raw.get("model_catalog_json")
@@ -208,20 +208,20 @@ class ConfigLoader:
         folder = self._folder(layers, lambda table: table.get("model_catalog_json") == named)
         return self._catalogs.read(folder / Path(named).expanduser())
 
-    def _said(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[str, str]:
-        said: dict[str, str] = {}
+    def _file_texts(self, raw: Mapping[str, Any], layers: Sequence[Layer]) -> Mapping[str, str]:
+        texts: dict[str, str] = {}
         for key, what in FILES.items():
             named: object = raw.get(key)
             if isinstance(named, str):
                 folder = self._folder(layers, partial(_names, key, named))
-                said[key] = self._texts.read(Path(os.path.normpath(folder / Path(named).expanduser())), what)
-        return said
+                texts[key] = self._texts.read(Path(os.path.normpath(folder / Path(named).expanduser())), what)
+        return texts
 
-    def _folder(self, layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Path:
+    def _folder(self, layers: Sequence[Layer], matches: Callable[[Mapping[str, Any]], bool]) -> Path:
         """The base of a relative path: the folder of the strongest file that has it; the home if no file has it."""
-        return self._beside(_saying(layers, says))
+        return self._folder_of(_strongest(layers, matches))
 
-    def _beside(self, layer: Layer | None) -> Path:
+    def _folder_of(self, layer: Layer | None) -> Path:
         file = None if layer is None else _file(layer)
         return file.parent if file else self.home.path
 
@@ -279,8 +279,8 @@ class ConfigLoader:
     def _disabled(self, trust: Trust | None, folder: Path) -> str | None:
         if trust == "trusted":
             return None
-        said = "is marked as untrusted" if trust == "untrusted" else "is not marked as trusted"
-        return f"{folder} {said} in {self.home.config_file}; its .codex folders count once it is trusted."
+        state = "is marked as untrusted" if trust == "untrusted" else "is not marked as trusted"
+        return f"{folder} {state} in {self.home.config_file}; its .codex folders count once it is trusted."
 
     def _noted(self, layer: Layer) -> Sequence[Note]:
         """The notes of a layer."""
@@ -351,8 +351,8 @@ def _root(cwd: Path, settings: Mapping[str, Any]) -> Path:
     return project_root(Path(os.path.abspath(cwd)), [name for name in names if isinstance(name, str)])
 
 
-def _saying(layers: Sequence[Layer], says: Callable[[Mapping[str, Any]], bool]) -> Layer | None:
-    return next((one for one in layers if one.disabled_reason is None and says(one.config)), None)
+def _strongest(layers: Sequence[Layer], matches: Callable[[Mapping[str, Any]], bool]) -> Layer | None:
+    return next((one for one in layers if one.disabled_reason is None and matches(one.config)), None)
 
 
 def _alike(one: Layer, other: Layer) -> bool:

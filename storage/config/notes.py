@@ -46,10 +46,10 @@ def notes(
 ) -> Sequence[Note]:
     """The notes of one layer, with those of its ignored settings; `find` gives the place of a key."""
     found = list(islice(chain(((each.keys, each.text) for each in left_out), _texts(table)), MOST + 1))
-    told = [Note(text=text, path=path, place=find(keys)) for keys, text in found[:MOST]]
+    shown = [Note(text=text, path=path, place=find(keys)) for keys, text in found[:MOST]]
     if len(found) > MOST:
-        told.append(Note(text="There are more settings that are ignored.", path=path))
-    return tuple(told)
+        shown.append(Note(text="There are more settings that are ignored.", path=path))
+    return tuple(shown)
 
 
 def summary(notes: Sequence[Note]) -> str:

@@ -26,7 +26,7 @@ _APART: Final = re.compile(r"(?:\$\w*|[\s\"'`(){}\[\]<>|&;=,:*?])+")
 
 
 @frozen
-class Program:
+class ProjectProgram:
     """The texts of a project's setting that may name files: each of `texts` is tried whole and word by word.
 
     A relative name is searched in `root`, the project's folder, and in `bases`. An absolute name is tried unchanged and
@@ -72,7 +72,7 @@ class Program:
 class Pinned:
     """A program and its approved files: path -> hash."""
 
-    program: Program
+    program: ProjectProgram
     files: Mapping[str, str]
 
     def changed(self, cwd: str | Path | None = None) -> str | None:

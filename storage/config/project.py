@@ -20,7 +20,7 @@ from spindle.rpc.lenient import mapping
 from spindle.storage.config.approvals import NOTHING, Approval, FirstSight, pinned
 from spindle.storage.config.config_error import ConfigError
 from spindle.storage.config.keys import KEYS, Standing
-from spindle.storage.config.programs import Pinned, Program, hash_of
+from spindle.storage.config.programs import Pinned, ProjectProgram, hash_of
 
 Keys: TypeAlias = tuple[str, ...]
 
@@ -59,7 +59,7 @@ class Setting:
 
     keys: Keys
     value: object
-    program: Program
+    program: ProjectProgram
 
     @property
     def hash(self) -> str:
@@ -135,8 +135,8 @@ def gated(
             pins[setting.keys] = found
         else:
             _take_out(counts, setting.keys)
-            said = f"`{'.'.join(setting.keys)}` of a project {found} and has no effect: {project.advice}."
-            left_out.append(LeftOut(setting.keys, said))
+            why = f"`{'.'.join(setting.keys)}` of a project {found} and has no effect: {project.advice}."
+            left_out.append(LeftOut(setting.keys, why))
     return counts, evolve(project, left_out=left_out, pins=pins)
 
 
@@ -162,12 +162,12 @@ def _take_out(content: dict[str, Any], keys: Keys) -> None:
         del content[key]
 
 
-def _program(value: object, file: Path, root: Path) -> Program:
+def _program(value: object, file: Path, root: Path) -> ProjectProgram:
     """The texts in a server's or role's table that may name files; none for other settings."""
     table = mapping(value)
     texts = [text for key in _OF_COMMANDS for text in _texts(table.get(key))]
     cwd = table.get("cwd")
-    return Program(texts, root, (file.parent, *((root / cwd,) if isinstance(cwd, str) else ())))
+    return ProjectProgram(texts, root, (file.parent, *((root / cwd,) if isinstance(cwd, str) else ())))
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -15,24 +15,24 @@ from spindle.storage.config.editing import set_values
 from spindle.storage.config.hooks import HookHandler, hook_config
 from spindle.storage.config.layers import Layer
 from spindle.storage.config.loader import ConfigLoader
-from spindle.storage.config.programs import Program
+from spindle.storage.config.programs import ProjectProgram
 from spindle.storage.config.project import Project, settings
 
 Standing: TypeAlias = Literal["approved", "new", "changed"]
 
 
 @frozen(kw_only=True)
-class Wish:
+class Proposal:
     """A setting or a hook of a project that needs approval.
 
-    `name` is the dotted setting or the hook's event, `says` the setting's value or the hook's command. `approval` is
+    `name` is the dotted setting or the hook's event, `value` the setting's value or the hook's command. `approval` is
     recorded; a string is the reason why it cannot be approved. `hook` is set for a hook.
     """
 
     file: Path
     line: int | None
     name: str
-    says: object
+    value: object
     key: str
     standing: Standing
     approval: Approval | str
@@ -40,24 +40,24 @@ class Wish:
 
 
 @frozen
-class Wishes:
-    """The wishes of a project, and the `.codex` folders that count once its `root` is trusted.
+class Proposals:
+    """The proposals of a project, and the `.codex` folders that count once its `root` is trusted.
 
     `warnings` are about hooks that cannot run, or whose files cannot be read.
     """
 
     root: Path
     folders: Sequence[Path]
-    wishes: Sequence[Wish]
+    proposals: Sequence[Proposal]
     warnings: Sequence[str]
 
 
-def wishes(loader: ConfigLoader, path: Path) -> Wishes:
-    """The wishes of the project that contains `path`, once it is trusted. Blocking. Raises ConfigError, OSError."""
+def proposals(loader: ConfigLoader, path: Path) -> Proposals:
+    """The proposals of the project that contains `path`, once it is trusted. Blocking. Raises ConfigError, OSError."""
     path = Path(os.path.abspath(path))
     root = loader.root(path)
     config = loader.load(path, [("projects", {str(root): {"trust_level": "trusted"}})])
-    found: list[Wish] = []
+    found: list[Proposal] = []
     folders: list[Path] = []
     for layer in reversed(config.layers):
         if layer.project is not None and not layer.project.below:
@@ -65,36 +65,36 @@ def wishes(loader: ConfigLoader, path: Path) -> Wishes:
             found += _settings(loader, layer, layer.project, path)
     hooks = hook_config(config)
     found += [_hook(hook, root, path) for hook in hooks.listed if Path(hook.path).parent in folders]
-    return Wishes(root, folders, found, hooks.warnings)
+    return Proposals(root, folders, found, hooks.warnings)
 
 
-def approve(loader: ConfigLoader, wanted: Wishes) -> None:
-    """Trust the project, and approve all of its wishes that can be approved; fsynced.
+def approve(loader: ConfigLoader, wanted: Proposals) -> None:
+    """Trust the project, and approve all of its proposals that can be approved; fsynced.
 
     Raises ConfigError, OSError.
     """
-    approvals = {wish.key: wish.approval for wish in wanted.wishes if isinstance(wish.approval, Approval)}
+    approvals = {proposal.key: proposal.approval for proposal in wanted.proposals if isinstance(proposal.approval, Approval)}
     values: dict[Sequence[str], str] = {("projects", str(wanted.root), "trust_level"): "trusted"}
-    for wish in wanted.wishes:
-        if wish.hook is not None and wish.key in approvals:
-            values["hooks", "state", wish.key, "trusted_hash"] = wish.hook.hash
+    for proposal in wanted.proposals:
+        if proposal.hook is not None and proposal.key in approvals:
+            values["hooks", "state", proposal.key, "trusted_hash"] = proposal.hook.hash
     loader.approvals.record(wanted.folders, approvals)
     set_values(loader.home.config_file, values)
 
 
-def _settings(loader: ConfigLoader, layer: Layer, project: Project, cwd: Path) -> list[Wish]:
+def _settings(loader: ConfigLoader, layer: Layer, project: Project, cwd: Path) -> list[Proposal]:
     file = Path(layer.source["dotCodexFolder"]) / "config.toml"
-    found: list[Wish] = []
+    found: list[Proposal] = []
     for setting in settings(loader.read(file), file, project.root):
         key = setting.key(file)
         known: Standing = "approved" if setting.keys in project.pins else "changed" if key in project.approved else "new"
         place = loader.place(file, setting.keys)
         found.append(
-            Wish(
+            Proposal(
                 file=file,
                 line=place and place[0],
                 name=".".join(setting.keys),
-                says=setting.value,
+                value=setting.value,
                 key=key,
                 standing=known,
                 approval=_approval(setting.hash, setting.program, cwd),
@@ -103,21 +103,21 @@ def _settings(loader: ConfigLoader, layer: Layer, project: Project, cwd: Path) -
     return found
 
 
-def _hook(hook: HookHandler, root: Path, cwd: Path) -> Wish:
+def _hook(hook: HookHandler, root: Path, cwd: Path) -> Proposal:
     known: Standing = "approved" if hook.trust == "trusted" else "changed" if hook.trust == "modified" else "new"
-    return Wish(
+    return Proposal(
         file=Path(hook.path),
         line=hook.place and hook.place[0],
         name=CONFIGURED_AS[hook.event] + (f" {hook.matcher}" if hook.matcher else ""),
-        says=hook.command,
+        value=hook.command,
         key=hook.key,
         standing=known,
-        approval=_approval(hook.hash, Program([hook.command], root), cwd),
+        approval=_approval(hook.hash, ProjectProgram([hook.command], root), cwd),
         hook=hook,
     )
 
 
-def _approval(hash: str, program: Program, cwd: Path) -> Approval | str:
+def _approval(hash: str, program: ProjectProgram, cwd: Path) -> Approval | str:
     try:
         return Approval(hash, program.files(cwd))
     except OSError as error:

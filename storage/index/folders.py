@@ -54,7 +54,7 @@ class Difference:
     path: str
     mtime_ns: int
     new: Sequence[str]
-    gone: Sequence[int]
+    removed: Sequence[int]
 
 
 class Folders:
@@ -81,8 +81,8 @@ class Folders:
             there = rollout_names(self._list(path))
             rows = dict(db.execute("SELECT file, id FROM threads WHERE folder = ?", (id,)))
             new = sorted((name for name in there if name not in rows), reverse=True)
-            gone = [row for name, row in rows.items() if name not in there]
-            yield Difference(id, path, mtime_ns, new, gone)
+            removed = [row for name, row in rows.items() if name not in there]
+            yield Difference(id, path, mtime_ns, new, removed)
 
     def settle(self, db: sqlite3.Connection, difference: Difference, check: Check | None = None) -> Iterator[int]:
         """Update the rows of a folder; yields the number of files read in each step."""
@@ -100,11 +100,11 @@ class Folders:
             yield len(batch)
         young = time.time_ns() - difference.mtime_ns < _GRAIN
         mtime_ns = _UNLISTED if young else difference.mtime_ns
-        if not difference.new and not difference.gone and self._known.get(difference.path) == (difference.id, mtime_ns):
+        if not difference.new and not difference.removed and self._known.get(difference.path) == (difference.id, mtime_ns):
             return
         with transaction(db):
-            left = threads_of(db, "id", difference.gone)
-            db.executemany("DELETE FROM threads WHERE id = ?", [(id,) for id in difference.gone])
+            left = threads_of(db, "id", difference.removed)
+            db.executemany("DELETE FROM threads WHERE id = ?", [(id,) for id in difference.removed])
             supersede(db, left)
             db.execute("UPDATE folders SET mtime_ns = ? WHERE id = ?", (mtime_ns, difference.id))
         self._known[difference.path] = (difference.id, mtime_ns)
@@ -165,15 +165,15 @@ class Folders:
             self._remember(path, *db.execute("SELECT id, mtime_ns FROM folders WHERE path = ?", (path,)).fetchone())
 
     def _forget(self, db: sqlite3.Connection, path: str) -> None:
-        gone = [(id, p) for p, (id, _) in self._known.items() if p == path or p.startswith(path + "/")]
-        if not gone:
+        removed = [(id, p) for p, (id, _) in self._known.items() if p == path or p.startswith(path + "/")]
+        if not removed:
             return
         with transaction(db):
-            left = threads_of(db, "folder", [id for id, _ in gone])
-            db.executemany("DELETE FROM threads WHERE folder = ?", [(id,) for id, _ in gone])
+            left = threads_of(db, "folder", [id for id, _ in removed])
+            db.executemany("DELETE FROM threads WHERE folder = ?", [(id,) for id, _ in removed])
             supersede(db, left)
-            db.executemany("DELETE FROM folders WHERE id = ?", [(id,) for id, _ in gone])
-        for _, p in gone:
+            db.executemany("DELETE FROM folders WHERE id = ?", [(id,) for id, _ in removed])
+        for _, p in removed:
             del self._known[p]
             self._children[p.rpartition("/")[0]].remove(p)
 

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from spindle.storage.index.file import IndexDamaged
 from spindle.storage.threads.locate import RolloutName
-from spindle.storage.threads.query import ALL_KINDS, Place, source_kinds
+from spindle.storage.threads.query import ALL_KINDS, ListPosition, source_kinds
 from spindle.storage.threads.summary import (
     Head,
     StoredGit,
@@ -74,9 +74,9 @@ class Shown:
     head: bytes
     preview: str
 
-    def place(self, by_change: bool) -> Place:
+    def place(self, by_change: bool) -> ListPosition:
         """Its place in that order."""
-        return Place(self.changed if by_change else self.created, self.thread_id)
+        return ListPosition(self.changed if by_change else self.created, self.thread_id)
 
     def summary(self, home: Path, names: dict[str, str], default_provider: str) -> ThreadSummary:
         """The thread. Raises IndexDamaged for an impossible row."""

@@ -1,6 +1,6 @@
 """The state that all readers of a rollout fold in the same way: its turns, and the values in force after the last line.
 
-`Replay` reads everything, `outline` only positions. Both use this fold, so they agree on what a rollback removes. They
+`RolloutReplay` reads everything, `outline` only positions. Both use this fold, so they agree on what a rollback removes. They
 decide what to keep of a context or a token count: the value or its position.
 """
 
@@ -66,11 +66,11 @@ class Fold:
         self.meta_id: str | None = None
         self.context: Any = None
         """The last turn context still in force."""
-        self.untold = False
+        self.context_removed = False
         """Whether a compaction has removed the context from the model's history."""
         self.settings: Any = None
         """The settings last changed between turns."""
-        self.told_since = False
+        self.context_newer = False
         """Whether a turn context is newer than these settings."""
         self.usage: Any = None
         """The last token count with values."""
@@ -86,17 +86,17 @@ class Fold:
     def in_context(self, context: Any) -> None:
         """A turn context was written."""
         self.context = context
-        self.untold, self.told_since = False, True
+        self.context_removed, self.context_newer = False, True
         if self.shown.current is not None:
             self.shown.current.context = context
 
     def applied(self, settings: Any) -> None:
         """Settings were changed between turns."""
-        self.settings, self.told_since = settings, False
+        self.settings, self.context_newer = settings, False
 
     def compacted(self) -> None:
         """The model's history was replaced by a summary."""
-        self.untold = True
+        self.context_removed = True
 
     def spent(self, usage: Any) -> None:
         """Tokens were counted."""

@@ -207,12 +207,12 @@ def _opened(parts: Sequence[Segment]) -> Iterator[tuple[Segment, BinaryIO]]:
 
 
 def _lines(file: BinaryIO, segment: Segment, check: Check) -> Iterator[bytes]:
-    left, told = segment.end - segment.start, 0
+    left, taken = segment.end - segment.start, 0
     while left > 0 and (raw := file.readline(left)):
         left -= len(raw)
-        told += len(raw)
-        if told >= _BLOCK:
-            told = 0
+        taken += len(raw)
+        if taken >= _BLOCK:
+            taken = 0
             check()
         yield raw if raw.endswith(b"\n") else raw + b"\n"
 

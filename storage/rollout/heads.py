@@ -44,8 +44,8 @@ _NAMES_TURN = b'"turn_id":'
 LOOKED_AT = SHOWN_EVENTS | records.encoded(records.BESIDE_TURNS)
 """The events that matter for turns. Others do not, such as output deltas and starts of commands."""
 _USER_MESSAGE = records.USER_MESSAGE.encode()
-_SAID: Json = {"type": records.USER_MESSAGE}
-_SAYS: Mapping[bytes, tuple[re.Pattern[bytes], str]] = {
+_USER_EVENT: Json = {"type": records.USER_MESSAGE}
+_TEXT_MEMBERS: Mapping[bytes, tuple[re.Pattern[bytes], str]] = {
     records.AGENT_MESSAGE.encode(): (_MESSAGE, "message"),
     records.AGENT_REASONING.encode(): (_TEXT, "text"),
     records.AGENT_REASONING_RAW_CONTENT.encode(): (_TEXT, "text"),
@@ -61,9 +61,9 @@ def light_event(found: Found) -> Json | None:
     if kind is None or not at:
         return None
     if kind == _USER_MESSAGE:
-        return _SAID
-    if (says := _SAYS.get(kind)) is not None:
-        opening, member = says
+        return _USER_EVENT
+    if (text_member := _TEXT_MEMBERS.get(kind)) is not None:
+        opening, member = text_member
         if opening.match(raw, at) and found.whole and raw.find(_NAMES_TURN, at) < 0:
             return {"type": kind.decode(), member: "…"}
     elif kind == _ITEM_COMPLETED:

@@ -89,7 +89,7 @@ def stored(payload: Json) -> StoredItem | None:
     )
 
 
-def said_by_user(words: str) -> StoredItem:
+def user_text_item(words: str) -> StoredItem:
     """A user message with one text."""
     content = [{"type": "input_text", "text": words}]
     item = {"type": "message", "role": "user", "content": content}

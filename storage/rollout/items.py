@@ -323,8 +323,8 @@ def _user_item(item: Json) -> Json:
 
 
 def _agent_item(item: Json) -> Json:
-    said = "".join(text(mapping(part).get("text")) for part in sequence(item.get("content")))
-    return agent_message({**item, "message": said})
+    words = "".join(text(mapping(part).get("text")) for part in sequence(item.get("content")))
+    return agent_message({**item, "message": words})
 
 
 def _reasoning_item(item: Json) -> Json:

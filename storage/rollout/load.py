@@ -10,7 +10,7 @@ from attrs import frozen
 from spindle.storage.rollout import records
 from spindle.storage.rollout.heads import read_event
 from spindle.storage.rollout.lines import Line, salvage
-from spindle.storage.rollout.replay import Replay
+from spindle.storage.rollout.replay import RolloutReplay
 from spindle.storage.rollout.scan import EVENT, Scan
 from spindle.storage.rollout.source import Find, Source
 
@@ -23,7 +23,7 @@ class Loaded:
     counts lines that could not be read, a torn last one included.
     """
 
-    replay: Replay
+    replay: RolloutReplay
     end: int
     inode: int
     skipped: int
@@ -34,7 +34,7 @@ def load(path: Path, find: Find | None = None) -> Loaded:
 
     `find` locates the file that this one continues. Raises OSError.
     """
-    replay = Replay()
+    replay = RolloutReplay()
     with closing(Source(path, find)) as source:
         scan = Scan(source, in_full=True)
         skipped = 0

@@ -64,7 +64,7 @@ class Stray:
 class Compaction:
     """The last compaction with the whole history for the model: its line, and the turns at that time.
 
-    `turns` is the number of turns before it that are still shown. `gone` are the turns after these that were rolled
+    `turns` is the number of turns before it that are still shown. `rolled_back` are the turns after these that were rolled
     back later, as (id, whether it has a user message). `open` is whether the last of all these turns was running,
     `marked` whether it had a start event.
     """
@@ -72,7 +72,7 @@ class Compaction:
     span: Span
     place: int
     turns: int
-    gone: tuple[tuple[str, bool], ...] = ()
+    rolled_back: tuple[tuple[str, bool], ...] = ()
     open: bool = False
     marked: bool = False
 
@@ -81,8 +81,8 @@ class Compaction:
 class Outline:
     """See the module. Turns are numbered from 0, oldest first; the columns have one entry per turn.
 
-    untold, settings, told_since: see `fold.Fold`. starts, ends: the turn's bytes. places: the place of its first line.
-    numbered: the number of items numbered before it. spoken: 1 if it has a user message.
+    context_removed, settings, context_newer: see `fold.Fold`. starts, ends: the turn's bytes. places: the place of its first
+    line. numbered: the number of items numbered before it. spoken: 1 if it has a user message.
     """
 
     inode: int = 0
@@ -101,9 +101,9 @@ class Outline:
     meta: Span | None = None
     meta_id: str | None = None
     context: Span | None = None
-    untold: bool = False
+    context_removed: bool = False
     settings: Span | None = None
-    told_since: bool = False
+    context_newer: bool = False
     usage: Span | None = None
     usage_turn: str | None = None
     name: str | None = None
@@ -128,9 +128,9 @@ class Outline:
             "meta": _span_out(self.meta),
             "metaId": self.meta_id,
             "context": _span_out(self.context),
-            "untold": self.untold,
+            "untold": self.context_removed,
             "settings": _span_out(self.settings),
-            "toldSince": self.told_since,
+            "toldSince": self.context_newer,
             "usage": _span_out(self.usage),
             "usageTurn": self.usage_turn,
             "name": self.name,
@@ -176,9 +176,9 @@ class Outline:
                 meta=_span_in(head["meta"]),
                 meta_id=head["metaId"],
                 context=_span_in(head["context"]),
-                untold=head["untold"],
+                context_removed=head["untold"],
                 settings=_span_in(head["settings"]),
-                told_since=head["toldSince"],
+                context_newer=head["toldSince"],
                 usage=_span_in(head["usage"]),
                 usage_turn=head["usageTurn"],
                 name=head["name"],
@@ -200,14 +200,14 @@ def _span_in(value: Any) -> Span | None:
 def _compaction_out(of: Compaction | None) -> list[Any] | None:
     if of is None:
         return None
-    return [of.span.start, of.span.end, of.place, of.turns, list(of.gone), of.open, of.marked]
+    return [of.span.start, of.span.end, of.place, of.turns, list(of.rolled_back), of.open, of.marked]
 
 
 def _compaction_in(value: Any) -> Compaction | None:
     if value is None:
         return None
-    start, end, place, turns, gone, running, marked = value
-    return Compaction(Span(start, end), place, turns, tuple((id, spoke) for id, spoke in gone), running, marked)
+    start, end, place, turns, rolled_back, running, marked = value
+    return Compaction(Span(start, end), place, turns, tuple((id, spoke) for id, spoke in rolled_back), running, marked)
 
 
 @define(eq=False)
@@ -348,9 +348,9 @@ class Skim:
             meta=self._meta,
             meta_id=fold.meta_id,
             context=_span_in(fold.context),
-            untold=fold.untold,
+            context_removed=fold.context_removed,
             settings=_span_in(fold.settings),
-            told_since=fold.told_since,
+            context_newer=fold.context_newer,
             usage=_span_in(fold.usage),
             usage_turn=fold.usage_turn,
             name=fold.name,
@@ -375,8 +375,8 @@ class Skim:
             return None
         span, place, turns, running, marked = self._compaction
         kept = sum(id(turn) in at for turn in turns)
-        gone = tuple((turn.id, turn.has_user_message) for turn in turns[kept:])
-        return Compaction(span, place, kept, gone, running, marked)
+        rolled_back = tuple((turn.id, turn.has_user_message) for turn in turns[kept:])
+        return Compaction(span, place, kept, rolled_back, running, marked)
 
     def _restore(self, known: Outline) -> None:
         """Restore the state at the end of the pass that made `known`."""
@@ -409,12 +409,13 @@ class Skim:
         self._strays = [(shown.turns[s.turn] if s.turn >= 0 else removed, s) for s in known.strays]
         if known.compaction is not None:
             of = known.compaction
-            lost = [ShownTurn(id, True, 0, None) for id, _ in of.gone]
-            for turn, (_, spoke) in zip(lost, of.gone, strict=True):
+            lost = [ShownTurn(id, True, 0, None) for id, _ in of.rolled_back]
+            for turn, (_, spoke) in zip(lost, of.rolled_back, strict=True):
                 turn.has_user_message = spoke
             self._compaction = of.span, of.place, [*shown.turns[: of.turns], *lost], of.open, of.marked
         self._meta, fold.meta_id = known.meta, known.meta_id
-        fold.untold, fold.told_since, fold.settings = known.untold, known.told_since, _span_out(known.settings)
+        fold.context_removed, fold.context_newer = known.context_removed, known.context_newer
+        fold.settings = _span_out(known.settings)
         fold.context, fold.usage, fold.usage_turn, fold.name = (
             _span_out(known.context),
             _span_out(known.usage),

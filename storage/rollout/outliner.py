@@ -20,7 +20,7 @@ _PUT_TOGETHER = 96 * 1024 * 1024
 """The most bytes of rollouts whose turns are in memory at the same time."""
 
 
-class Outlines(Protocol):
+class OutlineStore(Protocol):
     """Stores encoded outlines by path. Blocking; called from several worker threads. May lose them at any time."""
 
     def outline(self, path: Path) -> bytes | None:
@@ -63,7 +63,7 @@ class Outliner:
     A caller for a file that is being read waits for that read. The last used outlines stay decoded.
     """
 
-    def __init__(self, kept: Outlines | None = None, find: Find | None = None) -> None:
+    def __init__(self, kept: OutlineStore | None = None, find: Find | None = None) -> None:
         """`find` locates the file that a rollout continues."""
         self.find = find
         self._kept = kept if kept is not None else MemoryOutlines()

@@ -15,7 +15,7 @@ from spindle.storage.rollout.heads import light_event, read_event
 from spindle.storage.rollout.lines import Line, salvage
 from spindle.storage.rollout.outline import Outline, Span, Stray
 from spindle.storage.rollout.outliner import Outliner, holds
-from spindle.storage.rollout.replay import Replay
+from spindle.storage.rollout.replay import RolloutReplay
 from spindle.storage.rollout.scan import EVENT, Found, Scan
 from spindle.storage.rollout.source import RolloutChanged, Source
 from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
@@ -107,7 +107,7 @@ class OpenRollout:
 
     @property
     def token_usage(self) -> Json | None:
-        """As `Replay.token_usage`. Raises OSError."""
+        """As `RolloutReplay.token_usage`. Raises OSError."""
         count = self.payload(self.outline.usage)
         return None if count is None else {**mapping(count.get("info")), "turn_id": self.outline.usage_turn}
 
@@ -192,12 +192,12 @@ class OpenRollout:
 
     # -- what the model is sent
 
-    def replay(self) -> Replay:
-        """The model's history, as in a `Replay` of the whole file; the turns of this replay are not usable.
+    def replay(self) -> RolloutReplay:
+        """The model's history, as in a `RolloutReplay` of the whole file; the turns of this replay are not usable.
 
         Reads from the last compaction with the whole history. Raises OSError.
         """
-        replay, start, place = Replay(light=True), 0, 0
+        replay, start, place = RolloutReplay(light=True), 0, 0
         if (compaction := self.outline.compaction) is not None:
             start, place = compaction.span.start, compaction.place
             shown = replay.shown
@@ -205,7 +205,7 @@ class OpenRollout:
                 turn = ShownTurn(self.outline.ids[number], True, 0, None)
                 turn.has_user_message = bool(self.outline.spoken[number])
                 shown.adopt(turn)
-            for id, spoke in compaction.gone:
+            for id, spoke in compaction.rolled_back:
                 turn = ShownTurn(id, True, 0, None)
                 turn.has_user_message = spoke
                 shown.adopt(turn)

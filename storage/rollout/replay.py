@@ -13,21 +13,21 @@ from spindle.storage.rollout.history import (
     StoredItem,
     is_context,
     is_user_message,
-    said_by_user,
     stored,
     text_of,
+    user_text_item,
     with_aborted_outputs,
 )
 from spindle.storage.rollout.lines import Line
 from spindle.storage.rollout.turns import ShownTurn
 
-__all__ = ["Replay", "SessionMeta", "StoredItem"]
+__all__ = ["RolloutReplay", "SessionMeta", "StoredItem"]
 
 # editors put context before this mark, and the user's text after it
 _REQUEST_MARK = "## My request for Codex:"
 
 
-class Replay(Fold):
+class RolloutReplay(Fold):
     """The content of a rollout after the lines fed so far. Lines of unknown types are ignored.
 
     With `light`, the items of turns are counted but not kept: enough for the history.
@@ -39,7 +39,7 @@ class Replay(Fold):
         self.history: list[StoredItem] = []
         self._index = -1
         self._preview: str | None = None
-        self._said: str | None = None
+        self._first_message: str | None = None
         # the length of the last compaction's part of the history, and the summary in it
         self._compacted = 0
         self._summary: str | None = None
@@ -75,7 +75,7 @@ class Replay(Fold):
     @property
     def preview(self) -> str:
         """The user's first message; "" if there is none. A rollback does not change it."""
-        return self._preview or self._said or ""
+        return self._preview or self._first_message or ""
 
     @property
     def token_usage(self) -> dict[str, Any] | None:
@@ -88,9 +88,9 @@ class Replay(Fold):
         return self._summary
 
     @property
-    def told_context(self) -> dict[str, Any] | None:
+    def context_in_history(self) -> dict[str, Any] | None:
         """The settings in the model's history: those of the last turn, unless a compaction removed them."""
-        return None if self.untold else self.last_turn_context
+        return None if self.context_removed else self.last_turn_context
 
     @property
     def ended_interrupted(self) -> bool:
@@ -108,8 +108,8 @@ class Replay(Fold):
         if item is None:
             return
         self.history.append(item)
-        if self._said is None and self._preview is None and item.role == "user" and is_user_message(item):
-            self._said = text_of(item).strip()
+        if self._first_message is None and self._preview is None and item.role == "user" and is_user_message(item):
+            self._first_message = text_of(item).strip()
 
     def _event(self, payload: dict[str, Any]) -> None:
         match payload.get("type"):
@@ -132,14 +132,14 @@ class Replay(Fold):
                 self.shown.feed(payload, self._index, length, implicit, self.context)
 
     def _look_for_preview(self, kind: object, payload: dict[str, Any]) -> None:
-        said = ""
+        words = ""
         if kind == records.USER_MESSAGE:
-            said = text(payload.get("message"))
+            words = text(payload.get("message"))
         elif kind == records.ITEM_COMPLETED:
             item = mapping(payload.get("item"))
             if item.get("type") in ("UserMessage", "userMessage"):
-                said = "".join(text(mapping(part).get("text")) for part in sequence(item.get("content")))
-        self._preview = said.rpartition(_REQUEST_MARK)[2].strip() or None
+                words = "".join(text(mapping(part).get("text")) for part in sequence(item.get("content")))
+        self._preview = words.rpartition(_REQUEST_MARK)[2].strip() or None
 
     def _compaction(self, payload: dict[str, Any]) -> None:
         replacement = payload.get("replacement_history")
@@ -150,7 +150,7 @@ class Replay(Fold):
         else:  # older versions stored only the summary; the user's messages are kept before it
             self.history = [item for item in self.history if is_user_message(item)]
             if self._summary:
-                self.history.append(said_by_user(self._summary))
+                self.history.append(user_text_item(self._summary))
         self._compacted = len(self.history)
         self.compacted()
         for turn in self.shown.turns:

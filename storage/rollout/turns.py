@@ -25,7 +25,7 @@ from spindle.storage.rollout.items import (
 )
 from spindle.storage.rollout.shown import shown_item
 
-End = Literal["completed", "interrupted", "failed"]
+EndStatus = Literal["completed", "interrupted", "failed"]
 
 # errors of a request, which do not end the running turn
 _HARMLESS = frozenset({"threadRollbackFailed", "activeTurnNotSteerable"})
@@ -60,7 +60,7 @@ class ShownTurn:
         self.numbered = 0
         """The number of its numbered items."""
         self.has_user_message = False
-        self.end: End | None = None if marked else "completed"
+        self.end: EndStatus | None = None if marked else "completed"
         self.error: Json | None = None
         self.started_at: Any = None
         self.completed_at: Any = None

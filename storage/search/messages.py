@@ -24,7 +24,7 @@ _MESSAGES: Final = frozenset({"userMessage", "agentMessage"})
 
 
 @frozen
-class Message:
+class SearchedMessage:
     """One message, with its text collapsed."""
 
     turn_id: str
@@ -45,7 +45,7 @@ def may_hold(source: Source, needle: Needle, check: Callable[[], None]) -> tuple
     return False, read
 
 
-def messages(source: Source, check: Callable[[], None]) -> list[Message]:
+def messages(source: Source, check: Callable[[], None]) -> list[SearchedMessage]:
     """The messages, oldest first, without those of rolled back turns. Raises OSError.
 
     `check` is called regularly, and may raise to stop.
@@ -63,10 +63,10 @@ def messages(source: Source, check: Callable[[], None]) -> list[Message]:
             shown.feed(line.payload, index, 0, 0, None)
             _forget_content(shown)
     return [
-        Message(turn.id, text(item.get("id")), said)
+        SearchedMessage(turn.id, text(item.get("id")), words)
         for turn in shown.turns
         for item in turn.items
-        if item["type"] in _MESSAGES and (said := _said(item))
+        if item["type"] in _MESSAGES and (words := _words_of(item))
     ]
 
 
@@ -106,7 +106,7 @@ def _forget_content(shown: ShownTurns) -> None:
             items[-1] = {"type": item["type"], "id": item.get("id")}
 
 
-def _said(item: Json) -> str:
+def _words_of(item: Json) -> str:
     if item["type"] == "agentMessage":
         return collapsed(text(item.get("text")))
     parts = [part for part in sequence(item.get("content")) if is_mapping(part) and part.get("type") == "text"]

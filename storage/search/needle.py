@@ -26,7 +26,7 @@ def collapsed(text: str) -> str:
 
 
 @frozen
-class Match:
+class TextMatch:
     """A match in a collapsed text: the characters [start, end)."""
 
     start: int
@@ -59,22 +59,22 @@ class Needle:
         # letters outside ASCII, and those that fold to ASCII, cannot be recognised by their bytes
         return not block.isascii() and self._word in block.decode("utf-8", "ignore").casefold()
 
-    def matches(self, text: str) -> list[Match]:
+    def matches(self, text: str) -> list[TextMatch]:
         """All matches in a collapsed text, without overlaps."""
         folded = text.casefold()
         if self.folded not in folded:
             return []
         origin = None if len(folded) == len(text) else [i for i, c in enumerate(text) for _ in c.casefold()]
-        found: list[Match] = []
+        found: list[TextMatch] = []
         at = folded.find(self.folded)
         while at >= 0:
             end = at + len(self.folded)
-            found.append(Match(at, end) if origin is None else Match(origin[at], origin[end - 1] + 1))
+            found.append(TextMatch(at, end) if origin is None else TextMatch(origin[at], origin[end - 1] + 1))
             at = folded.find(self.folded, end)
         return found
 
 
-def snippet(text: str, match: Match) -> Snippet:
+def snippet(text: str, match: TextMatch) -> Snippet:
     """The text around a match in a collapsed text."""
     first, last = max(0, match.start - BEFORE), min(len(text), match.end + AFTER)
     head = f"{_CUT} " if first else ""

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from spindle.rpc.protocol.values import loads
 from spindle.storage.rollout.source import Source
-from spindle.storage.search.messages import Message, messages
+from spindle.storage.search.messages import SearchedMessage, messages
 from spindle.storage.search.needle import Needle, Snippet, snippet
 from spindle.storage.threads.thread_errors import InvalidCursor
 
@@ -23,7 +23,7 @@ LARGEST_LIMIT: Final = 100
 class Occurrence:
     """One occurrence: a message, and its text around the match."""
 
-    message: Message
+    message: SearchedMessage
     snippet: Snippet
 
 

@@ -53,31 +53,31 @@ def search_threads(
     wanted = DEFAULT_LIMIT if query.threads.limit is None else min(max(query.threads.limit, 1), LARGEST_LIMIT)
     needle = Needle(query.term)
     found: list[tuple[ThreadSummary, str]] = []
-    here = evolve(query.threads, limit=LARGEST_LIMIT, search_term=None)
+    listing = evolve(query.threads, limit=LARGEST_LIMIT, search_term=None)
     last: tuple[ThreadQuery, int] | None = (
         None  # the page of the last result, and the number of its threads up to that result
     )
     backwards: str | None = None
     read = 0
     while True:
-        page = list_page(here)
+        page = list_page(listing)
         for place, thread in enumerate(page.data, 1):
-            said, size = _first(thread, needle, check, find)
+            first, size = _first(thread, needle, check, find)
             read += size
-            if said is not None:
+            if first is not None:
                 if len(found) == wanted:
                     assert last is not None
                     return SearchPage(found, _after(list_page, *last), backwards)
                 backwards = backwards or page.backwards_cursor
-                found.append((thread, said))
-                last = here, place
+                found.append((thread, first))
+                last = listing, place
             if read > query.read_at_most:
                 return SearchPage(
-                    found, _after(list_page, *(last if len(found) == wanted and last else (here, place))), backwards
+                    found, _after(list_page, *(last if len(found) == wanted and last else (listing, place))), backwards
                 )
         if page.next_cursor is None:
             return SearchPage(found, None, backwards)
-        here = evolve(here, cursor=page.next_cursor)
+        listing = evolve(listing, cursor=page.next_cursor)
 
 
 def _after(list_page: Callable[[ThreadQuery], ThreadPage], page: ThreadQuery, threads: int) -> str | None:

@@ -125,9 +125,9 @@ class StateStore:
             connection.execute("COMMIT")
         except Exception as error:
             self._close()  # rolls back
-            said = error if isinstance(error, StateUnavailable) else unavailable(self.path, error)
+            reported = error if isinstance(error, StateUnavailable) else unavailable(self.path, error)
             for job in jobs:
-                job.error = said
+                job.error = reported
         for job in jobs:
             job.done = True
 

@@ -20,7 +20,7 @@ _PATIENCE = 1.0
 """Seconds to wait for a server that is writing."""
 
 
-def tell_codex(home: Home, thread_id: str, values: Mapping[str, str | None]) -> None:
+def update_codex_database(home: Home, thread_id: str, values: Mapping[str, str | None]) -> None:
     """Set columns of the thread's row. Blocking; never raises: the rollout has the values, too, and Codex may read it again."""
     path = _newest(home.path)
     if path is None:
@@ -30,10 +30,10 @@ def tell_codex(home: Home, thread_id: str, values: Mapping[str, str | None]) -> 
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=_PATIENCE)) as database, database:
             there = {row[1] for row in database.execute("PRAGMA table_info(threads)")}
-            told = {column: value for column, value in values.items() if column in there}
-            if told and "id" in there:
-                assignments = ", ".join(f"{column} = ?" for column in told)
-                database.execute(f"UPDATE threads SET {assignments} WHERE id = ?", (*told.values(), thread_id))
+            known = {column: value for column, value in values.items() if column in there}
+            if known and "id" in there:
+                assignments = ", ".join(f"{column} = ?" for column in known)
+                database.execute(f"UPDATE threads SET {assignments} WHERE id = ?", (*known.values(), thread_id))
     except sqlite3.Error as error:
         log.warning("thread %s could not be updated in Codex's database %s: %s", thread_id, path, error)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from spindle.storage.home import Home
 from spindle.storage.threads.locate import RolloutName, day_folders, newest_segments, rollouts_in
 from spindle.storage.threads.names import read_names
-from spindle.storage.threads.query import Cursor, Place, ThreadPage, ThreadQuery, page_of, wanted
+from spindle.storage.threads.query import Cursor, ListPosition, ThreadPage, ThreadQuery, page_of, wanted
 from spindle.storage.threads.summary import ThreadSummary, parent_of, read_head, summarize, with_later_git
 from spindle.storage.threads.thread_errors import StoredThreadError, is_passing
 
@@ -36,7 +36,7 @@ def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> Th
             raise TooMuchToRead
         family = _descendants(home, query.ancestor_thread_id)
     names = read_names(home)
-    rows: list[tuple[Place, ThreadSummary]] = []
+    rows: list[tuple[ListPosition, ThreadSummary]] = []
     newest: dict[str, tuple[str, str]] | None = None
     read = 0
     for place, path in (_by_change if query.by_change else _by_creation)(home, query.archived, newest_first, cursor):
@@ -100,7 +100,7 @@ def _descendants(home: Home, ancestor: str) -> Collection[str]:
 
 def _by_creation(
     home: Home, archived: bool, newest_first: bool, cursor: Cursor | None
-) -> Iterator[tuple[Place, str]]:
+) -> Iterator[tuple[ListPosition, str]]:
     folders = [home.archived_sessions] if archived else day_folders(home.sessions, newest_first=newest_first)
     border = (
         None if cursor is None or archived else datetime.fromtimestamp(cursor.millis / 1000, UTC).strftime("%Y%m%d")
@@ -110,18 +110,18 @@ def _by_creation(
             day = "".join(folder.parts[-3:])
             if day > border if newest_first else day < border:
                 continue
-        found: list[tuple[Place, str]] = []
+        found: list[tuple[ListPosition, str]] = []
         for name, path in rollouts_in(folder):
             try:
-                found.append((Place(name.millis, name.thread_id), path))
+                found.append((ListPosition(name.millis, name.thread_id), path))
             except ValueError:
                 continue
         yield from sorted(found, reverse=newest_first)
 
 
-def _by_change(home: Home, archived: bool, newest_first: bool, cursor: Cursor | None) -> Iterator[tuple[Place, str]]:
+def _by_change(home: Home, archived: bool, newest_first: bool, cursor: Cursor | None) -> Iterator[tuple[ListPosition, str]]:
     folders = [home.archived_sessions] if archived else day_folders(home.sessions, newest_first=newest_first)
-    found: list[tuple[Place, str]] = []
+    found: list[tuple[ListPosition, str]] = []
     for folder in folders:
         for name, path in rollouts_in(folder):
             try:
@@ -130,7 +130,7 @@ def _by_change(home: Home, archived: bool, newest_first: bool, cursor: Cursor | 
                 if is_passing(error):
                     raise
                 continue
-            place = Place(changed, name.thread_id)
+            place = ListPosition(changed, name.thread_id)
             if cursor is None or cursor.precedes(place, newest_first):
                 found.append((place, path))
     return iter(sorted(found, reverse=newest_first))

@@ -104,7 +104,7 @@ class ThreadPage:
 
 
 @frozen(order=True)
-class Place:
+class ListPosition:
     """A thread's place in the order: milliseconds, then its id."""
 
     millis: int
@@ -119,7 +119,7 @@ class Cursor:
     thread_id: str | None
     inclusive: bool
 
-    def precedes(self, place: Place, newest_first: bool) -> bool:
+    def precedes(self, place: ListPosition, newest_first: bool) -> bool:
         """Whether `place` comes after it."""
         if place.millis != self.millis or self.thread_id is None:
             return place.millis < self.millis if newest_first else place.millis > self.millis
@@ -128,7 +128,7 @@ class Cursor:
         return (place.thread_id < self.thread_id) == newest_first
 
 
-def page_of(rows: Sequence[tuple[Place, ThreadSummary]], *, more: bool) -> ThreadPage:
+def page_of(rows: Sequence[tuple[ListPosition, ThreadSummary]], *, more: bool) -> ThreadPage:
     """The page with `rows`; `more` is whether other rows follow."""
     return ThreadPage(
         data=[summary for _, summary in rows],
@@ -165,7 +165,7 @@ def source_kinds(source: object) -> frozenset[str]:
     return frozenset({"subAgent", _SUB_AGENTS.get(str(kind), "subAgentOther")})
 
 
-def write_cursor(place: Place, *, inclusive: bool) -> str:
+def write_cursor(place: ListPosition, *, inclusive: bool) -> str:
     """The cursor that continues after a place, or with it."""
     seconds, millis = divmod(place.millis, 1000)
     stamp = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -247,7 +247,7 @@ def _asked(line: Line) -> str | None:
     content: object = item.get("content")
     if payload.get("type") != records.ITEM_COMPLETED or item.get("type") != "UserMessage" or not is_sequence(content):
         return None
-    return "\n".join(said for part in objects(content) if (said := text_or_none(part.get("text"))) is not None)
+    return "\n".join(words for part in objects(content) if (words := text_or_none(part.get("text"))) is not None)
 
 
 def _head(meta: Mapping[str, Any], asked: str | None) -> Head:
@@ -295,8 +295,8 @@ def protocol_source(stored: object, nickname: str | None = None, role: str | Non
         "agent_nickname": nickname,
         "agent_role": role,
     }
-    told = {key: value for key, value in spawn.items() if value is not None}
-    return {"subAgent": {"thread_spawn": full | told}}
+    known = {key: value for key, value in spawn.items() if value is not None}
+    return {"subAgent": {"thread_spawn": full | known}}
 
 
 def parent_of(source: object) -> str | None:

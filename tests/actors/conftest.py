@@ -25,7 +25,7 @@ from .talks import Talk
 class Scripted:
     """A model whose answers are lists of what to say, events to wait for, errors to raise and raw items; then it says "ok".
 
-    `heard` has the texts of each request's input, `requests` the requests. `tokens` is what an answer says it used, unless
+    `texts` has the texts of each request's input, `requests` the requests. `tokens` is what an answer says it used, unless
     there is a usage in it.
     """
 
@@ -33,7 +33,7 @@ class Scripted:
 
     def __init__(self, *answers, tokens=None):
         self.answers = deque(answers)
-        self.heard = []
+        self.texts = []
         self.requests = []
         self.waiting = trio.Event()
         self.usage = None if tokens is None else Usage(tokens, 0, 0, 0, tokens)
@@ -41,7 +41,7 @@ class Scripted:
     @asynccontextmanager
     async def stream(self, request):
         self.requests.append(request)
-        self.heard.append(
+        self.texts.append(
             [
                 part["text"]
                 for item in map(orjson.loads, request.input)
@@ -73,9 +73,9 @@ class Scripted:
                 yield [TextDelta(piece, "m")]
         yield [ItemDone(self.message(said))] * bool(said) + [Completed("r", usage)]
 
-    def said(self, index=-1):
+    def conversation(self, index=-1):
         """What a request had of the conversation itself, without the context that the thread adds."""
-        return [text for text in self.heard[index] if not text.startswith("<")]
+        return [text for text in self.texts[index] if not text.startswith("<")]
 
     @staticmethod
     def message(text):
@@ -87,39 +87,39 @@ class Scripted:
 
 
 class Witness:
-    """Hears what every connection hears; `heard` has it all, as (method, params)."""
+    """Receives what every connection receives: `notifications` has all of it, as (method, params)."""
 
     def __init__(self, runtime):
         self.subscriber = Subscriber(Overflow.CLOSE)
-        self.heard = []
-        self._told = 0
+        self.notifications = []
+        self._taken = 0
         runtime.audience.join(self.subscriber)
 
     async def next(self, method):
         """The next notification of this kind."""
         while True:
-            while self._told < len(self.heard):
-                said, params = self.heard[self._told]
-                self._told += 1
+            while self._taken < len(self.notifications):
+                said, params = self.notifications[self._taken]
+                self._taken += 1
                 if said == method:
                     return params
             await self._listen()
 
     async def until(self, method, times=1):
         """Everything up to a notification of this kind, or to so many of them."""
-        while sum(said == method for said, _ in self.heard) < times:
+        while sum(said == method for said, _ in self.notifications) < times:
             await self._listen()
-        return self.heard
+        return self.notifications
 
     async def statuses(self):
         """The statuses of threads up to a close."""
         await self.until("thread/closed")
-        return [params.status.type for method, params in self.heard if method == "thread/status/changed"]
+        return [params.status.type for method, params in self.notifications if method == "thread/status/changed"]
 
     async def _listen(self):
         for event in await self.subscriber.outbox.take():
             assert isinstance(event, Event)
-            self.heard.append((event.method, event.params))
+            self.notifications.append((event.method, event.params))
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def scripted():
 
 @pytest.fixture
 def witness():
-    """witness(runtime) -> what every connection hears."""
+    """witness(runtime) -> what every connection receives."""
     return Witness
 
 

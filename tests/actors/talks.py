@@ -88,7 +88,7 @@ class Talk:
         """Ask and wait for the result; raises Refused."""
         return await self.answer(self.ask(method, **params))
 
-    async def hear(self, method: str, thread_id: str, times: int = 1) -> Any:
+    async def wait_for(self, method: str, thread_id: str, times: int = 1) -> Any:
         """The params of the first (or second …) such notification of a thread."""
         seen = 0
 
@@ -109,8 +109,8 @@ class Talk:
         """Close our end."""
         self.wire.requests.close()
 
-    def said(self, thread_id: str) -> list[str]:
-        """The methods of what was heard of a thread, in order."""
+    def notified(self, thread_id: str) -> list[str]:
+        """The methods of a thread's notifications, in order."""
         return [
             entry.message["method"]
             for entry in self.history

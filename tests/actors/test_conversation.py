@@ -55,7 +55,7 @@ def stored(tmp_path):
     return write
 
 
-def said(conversation):
+def texts(conversation):
     return [part["text"] for item in map(orjson.loads, conversation.items) for part in item.get("content", ())]
 
 
@@ -66,7 +66,7 @@ async def test_the_history_is_read_when_it_is_needed(stored):
         _ = conversation.items
     assert await conversation.begin() is False
     conversation.end()
-    assert said(conversation) == ["one", "two"]
+    assert texts(conversation) == ["one", "two"]
 
 
 async def test_what_is_recorded_before_the_history_is_read_is_in_it_once(stored):
@@ -77,7 +77,7 @@ async def test_what_is_recorded_before_the_history_is_read_is_in_it_once(stored)
     await conversation.begin()
     conversation.record([("response_item", message("user", "two"))])
     conversation.end()
-    assert said(conversation) == ["one", "injected", "two"]
+    assert texts(conversation) == ["one", "injected", "two"]
 
 
 async def test_a_history_that_another_program_continued_is_reloaded(stored):
@@ -88,7 +88,7 @@ async def test_a_history_that_another_program_continued_is_reloaded(stored):
         file.write(b"".join(encode_line(*entry) for entry in turn("t2", "two")))
     assert await conversation.begin() is True
     conversation.end()
-    assert said(conversation) == ["one", "two"]
+    assert texts(conversation) == ["one", "two"]
     assert conversation.last_context == {"turn_id": "t2", "cwd": "/t2"}
 
 
@@ -180,7 +180,7 @@ async def test_entries_recorded_while_a_large_one_is_written_come_behind_it(stor
             conversation.record([response("late")])
         assert conversation.journal.is_open  # until all of it is written
         slowly.go.set()
-    assert in_file(conversation) == [text[:5] for text in said(conversation)] == ["one", "lllll", "small"]
+    assert in_file(conversation) == [text[:5] for text in texts(conversation)] == ["one", "lllll", "small"]
     assert not conversation.journal.is_open
 
 
@@ -210,7 +210,7 @@ async def test_a_cancelled_large_entry_is_written_whole(stored, slowly):
     with trio.CancelScope() as scope:
         scope.cancel()
         await conversation.keep([response("late " + "l" * LARGE)])
-    assert in_file(conversation) == [text[:5] for text in said(conversation)] == ["one", "lllll", "more", "late "]
+    assert in_file(conversation) == [text[:5] for text in texts(conversation)] == ["one", "lllll", "more", "late "]
     conversation.end()
 
 
@@ -233,7 +233,7 @@ async def test_an_entry_that_cannot_be_encoded_does_not_lose_others_recorded_mea
         await begun.wait()
         conversation.record([response("small")])
         failing.set()
-    assert in_file(conversation) == said(conversation) == ["one", "small"]
+    assert in_file(conversation) == texts(conversation) == ["one", "small"]
     conversation.end()
 
 
@@ -252,5 +252,5 @@ async def test_a_replaced_history_keeps_entries_recorded_meanwhile(stored, slowl
         await slowly.begun.wait()
         conversation.record([response("small")])
         slowly.go.set()
-    assert said(conversation) == ["summary", "small"]
+    assert texts(conversation) == ["summary", "small"]
     conversation.end()

@@ -23,7 +23,7 @@ async def stored(client, text="hi"):
     """A thread with one turn, loaded; its id."""
     thread = (await client.call("thread/start"))["thread"]["id"]
     await client.call("turn/start", threadId=thread, input=[{"type": "text", "text": text}])
-    await client.hear("turn/completed", thread)
+    await client.wait_for("turn/completed", thread)
     return thread
 
 
@@ -36,7 +36,7 @@ class Hold:
 
 
 @pytest.fixture
-def letting_go(monkeypatch):
+def releasing(monkeypatch):
     """Have threads wait when they begin to release what they hold."""
     hold, stopped = Hold(trio.Event(), trio.Event()), ThreadActor.stopped
 
@@ -50,15 +50,15 @@ def letting_go(monkeypatch):
 
 
 @pytest.mark.parametrize("method", PAGES)
-async def test_a_page_requested_right_after_the_unsubscribe_comes_from_the_file(opened, talk, letting_go, method):
+async def test_a_page_requested_right_after_the_unsubscribe_comes_from_the_file(opened, talk, releasing, method):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
         leave = client.ask("thread/unsubscribe", threadId=thread)
-        await letting_go.reached.wait()
+        await releasing.reached.wait()
         page, read = client.ask(method, threadId=thread), client.ask("thread/read", threadId=thread, includeTurns=True)
         await wait_all_tasks_blocked()
-        letting_go.go.set()
+        releasing.go.set()
         assert (await client.answer(leave))["status"] == "unsubscribed"
         assert len((await client.answer(page))["data"]) >= 1
         shown = (await client.answer(read))["thread"]
@@ -66,42 +66,42 @@ async def test_a_page_requested_right_after_the_unsubscribe_comes_from_the_file(
         client.hang_up()
 
 
-async def test_a_resume_with_a_history_or_a_path_means_the_same_a_moment_later(opened, talk, letting_go):
+async def test_a_resume_with_a_history_or_a_path_means_the_same_a_moment_later(opened, talk, releasing):
     message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "given"}]}
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
         path = (await client.call("thread/read", threadId=thread))["thread"]["path"]
         client.ask("thread/unsubscribe", threadId=thread)
-        await letting_go.reached.wait()
+        await releasing.reached.wait()
         given = client.ask("thread/resume", threadId=thread, history=[message])
         named = client.ask("thread/resume", threadId=thread, path=path)
         await wait_all_tasks_blocked()
-        letting_go.go.set()
+        releasing.go.set()
         assert (await client.answer(given))["thread"]["id"] != thread
         assert (await client.answer(named))["thread"]["id"] == thread
         client.hang_up()
 
 
-async def test_held_requests_of_a_lost_client_cause_no_error(opened, talk, letting_go, caplog):
+async def test_held_requests_of_a_lost_client_cause_no_error(opened, talk, releasing, caplog):
     async with opened() as runtime:
         client, other = await talk(runtime), await talk(runtime)
         thread = await stored(client)
         client.ask("thread/unsubscribe", threadId=thread)
-        await letting_go.reached.wait()
+        await releasing.reached.wait()
         for method in (*PAGES, "thread/read", "thread/goal/get"):
             client.ask(method, threadId=thread)
         await wait_all_tasks_blocked()
         client.hang_up()
         await client.ended.wait()
-        letting_go.go.set()
-        await other.hear("thread/closed", thread)
+        releasing.go.set()
+        await other.wait_for("thread/closed", thread)
         assert await stored(other)
         other.hang_up()
     assert "failed" not in caplog.text
 
 
-async def test_changes_beside_a_rollout_wait_for_the_threads_deletion(opened, talk):
+async def test_changes_outside_a_rollout_wait_for_the_threads_deletion(opened, talk):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
@@ -116,27 +116,27 @@ async def test_changes_beside_a_rollout_wait_for_the_threads_deletion(opened, ta
 
 
 async def test_a_request_that_comes_while_a_crashed_thread_ends_gets_the_next_one(
-    opened, talk, letting_go, actor, crash, caplog
+    opened, talk, releasing, actor, crash, caplog
 ):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
         crash(actor(runtime, thread))
-        await letting_go.reached.wait()
+        await releasing.reached.wait()
         resumed, turn = (
             client.ask("thread/resume", threadId=thread),
             client.ask("turn/start", threadId=thread, input=[{"type": "text", "text": "on"}]),
         )
         await wait_all_tasks_blocked()
-        letting_go.go.set()
+        releasing.go.set()
         assert len((await client.answer(resumed))["thread"]["turns"]) == 1
         assert (await client.answer(turn))["turn"]["id"]
-        await client.hear("turn/completed", thread, times=2)
+        await client.wait_for("turn/completed", thread, times=2)
         client.hang_up()
     assert "crashed" in caplog.text
 
 
-async def test_an_exception_in_a_held_request_fails_only_that(opened, talk, letting_go, monkeypatch, caplog):
+async def test_an_exception_in_a_held_request_fails_only_that(opened, talk, releasing, monkeypatch, caplog):
     """It is the answer to that request, and the requests held behind it are handled."""
 
     absent = registry_module.Registry._absent
@@ -150,11 +150,11 @@ async def test_an_exception_in_a_held_request_fails_only_that(opened, talk, lett
         client = await talk(runtime)
         thread = await stored(client)
         client.ask("thread/unsubscribe", threadId=thread)
-        await letting_go.reached.wait()
+        await releasing.reached.wait()
         one, other = client.ask("thread/read", threadId=thread), client.ask("thread/resume", threadId=thread)
         await wait_all_tasks_blocked()
         monkeypatch.setattr(registry_module.Registry, "_absent", broken)
-        letting_go.go.set()
+        releasing.go.set()
         with pytest.raises(Refused, match="internal error"):
             await client.answer(one)
         assert (await client.answer(other))["thread"]["id"] == thread
@@ -212,7 +212,7 @@ async def test_a_lost_client_is_unsubscribed_even_if_the_mailbox_is_full(opened,
         client.hang_up()
         await client.ended.wait()
         gate.go.set()
-        await other.hear("thread/closed", thread)
+        await other.wait_for("thread/closed", thread)
         other.hang_up()
 
 
@@ -288,16 +288,16 @@ async def test_releases_beyond_the_limit_are_read_as_others_are_answered(opened,
         client.hang_up()
 
 
-async def test_a_release_is_held_even_if_the_limit_of_held_requests_is_reached(opened, talk, letting_go):
+async def test_a_release_is_held_even_if_the_limit_of_held_requests_is_reached(opened, talk, releasing):
     async with opened() as runtime:
         client = await talk(runtime)
         thread = await stored(client)
         client.ask("thread/unsubscribe", threadId=thread)
-        await letting_go.reached.wait()
+        await releasing.reached.wait()
         reads = [client.ask("thread/read", threadId=thread) for _ in range(300)]
         leave = client.ask("thread/unsubscribe", threadId=thread)
         await wait_all_tasks_blocked()
-        letting_go.go.set()
+        releasing.go.set()
         assert (await client.answer(leave))["status"] == "notLoaded"
         overloaded = 0
         for id in reads:

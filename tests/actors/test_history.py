@@ -217,7 +217,7 @@ def _unmoved(before: list[Any], thread: str, *, archived: bool) -> list[str]:
 # -- tests of the checks
 
 
-def heard(method: str, **params: Any) -> Heard:
+def notification(method: str, **params: Any) -> Heard:
     return Heard(0, {"method": method, "params": params})
 
 
@@ -230,7 +230,7 @@ LINE = Wrote(7, b'{"type":"thread_name_updated","thread_name":"one"}')
 FAULTS: dict[str, tuple[list[Any], str]] = {
     "no answer": ([NAMED], "answered 0 times"),
     "two answers": ([Asked(0, 1, "x", {}), answered(1), answered(1)], "answered 2 times"),
-    "late": ([heard("thread/closed", threadId="t"), heard("thread/started", threadId="t")], "after the close"),
+    "late": ([notification("thread/closed", threadId="t"), notification("thread/started", threadId="t")], "after the close"),
     "not written": ([NAMED, answered(1)], "not written"),
     "not synced": ([NAMED, Synced(7), LINE, Synced(8), answered(1)], "not synced"),
     "not moved": ([Asked(0, 1, "thread/archive", {"threadId": "t"}), answered(1)], "not moved"),
@@ -253,7 +253,8 @@ FAULTS: dict[str, tuple[list[Any], str]] = {
 def test_the_judge_sees_each_fault() -> None:
     for history, what in FAULTS.values():
         assert any(what in each for each in judge(history)), what
-    assert judge([NAMED, LINE, Synced(7), heard("thread/name/updated", threadId="t", threadName="one"), answered(1)]) == []
+    named = notification("thread/name/updated", threadId="t", threadName="one")
+    assert judge([NAMED, LINE, Synced(7), named, answered(1)]) == []
     moved = [Asked(0, 1, "thread/archive", {"threadId": "t"}), Renamed("t", (1, 2)), Synced(1), Synced(2)]
     assert judge([*moved, Renamed("t", (2, 1)), answered(1)]) == []  # back again, for another client
 

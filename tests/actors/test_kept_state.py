@@ -1,4 +1,4 @@
-"""What is stored beside rollouts, changes of settings between turns, reverts, and deletions."""
+"""What is stored outside rollouts, changes of settings between turns, reverts, and deletions."""
 
 from datetime import datetime
 
@@ -63,10 +63,10 @@ async def read_state(runtime, thread_id):
 async def test_an_ended_turn_is_unread_before_the_thread_has_handled_its_end(opened):
     async with opened() as runtime, runtime.start_thread() as thread:
         async with thread.turn("hi") as turn:
-            heard = [event.METHOD async for event in turn]
+            methods = [event.METHOD async for event in turn]
         assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turn.result.id)
-        assert heard.count("thread/readState/changed") == 1
-        assert heard[-2:] == ["thread/readState/changed", "turn/completed"]
+        assert methods.count("thread/readState/changed") == 1
+        assert methods[-2:] == ["thread/readState/changed", "turn/completed"]
 
 
 async def test_an_interrupted_turn_is_not_unread(opened, scripted):
@@ -185,7 +185,7 @@ async def test_reverted_turns_are_neither_sent_nor_shown(opened, scripted):
             assert last == turns[0].id
             assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turns[0].id)
             await run(thread, "four")
-            assert heard(model) == ["one", "four"]
+            assert user_texts(model) == ["one", "four"]
             with pytest.raises(RpcError, match=f"turn not found: {turns[1].id}"):
                 await revert(runtime, thread.id, turns[1].id)
             await revert(runtime, thread.id, turns[0].id)
@@ -220,18 +220,18 @@ async def test_a_reverted_paginated_thread_continues_in_a_file_that_refers_to_th
             assert first.stat().st_size > size  # the settings were appended; nothing is removed
             assert (await read_state(runtime, thread.id)).first_unread == UnreadFromTurn(turns[0].id)
             await run(thread, "four")
-            assert heard(model) == ["one", "four"]
+            assert user_texts(model) == ["one", "four"]
             with pytest.raises(RpcError, match=f"turn not found: {turns[1].id}"):
                 await revert(runtime, thread.id, turns[1].id)
         async with runtime.resume_thread(thread.id) as thread:
             assert thread.info.thread.path == str(second)
             assert thread.info.model == "another"
-            assert said(thread.info.thread.turns) == ["one", "four"]
+            assert texts_of_turns(thread.info.thread.turns) == ["one", "four"]
             await revert(runtime, thread.id, turns[0].id)
             await run(thread, "five")
-            assert heard(model) == ["five"]
+            assert user_texts(model) == ["five"]
         async with runtime.resume_thread(thread.id) as thread:
-            assert said(thread.info.thread.turns) == ["five"]
+            assert texts_of_turns(thread.info.thread.turns) == ["five"]
 
 
 def stored_at(runtime, thread):
@@ -239,15 +239,15 @@ def stored_at(runtime, thread):
     return runtime.registry._actors[thread.id].core.state.conversation.path
 
 
-def heard(model):
+def user_texts(model):
     """The user's texts in the last request to the model."""
-    return [text for text in model.heard[-1] if text in WORDS]
+    return [text for text in model.texts[-1] if text in WORDS]
 
 
 WORDS = ("one", "two", "three", "four", "five")
 
 
-def said(turns):
+def texts_of_turns(turns):
     """The user's texts of each turn."""
     return [turn.items[0].content[0].text for turn in turns]
 
@@ -274,11 +274,11 @@ async def test_a_loaded_thread_continues_where_another_program_has_reverted_it(o
             newer = write_segment(runtime.services.home, other, datetime.now(), lambda: None)
             size = path.stat().st_size
             await run(thread, "three")
-            assert heard(model) == ["one", "three"]
+            assert user_texts(model) == ["one", "three"]
             assert stored_at(runtime, thread) == newer
             assert path.stat().st_size == size
         async with runtime.resume_thread(thread.id) as thread:
-            assert said(thread.info.thread.turns) == ["one", "three"]
+            assert texts_of_turns(thread.info.thread.turns) == ["one", "three"]
 
 
 async def test_an_ephemeral_thread_cannot_be_reverted(opened):
@@ -304,7 +304,7 @@ async def test_a_deleted_thread_is_closed_and_leaves_nothing(opened, scripted, w
             await delete(runtime, thread.id)
             assert not await trio.Path(thread.info.thread.path).exists()
             await seen.until("thread/deleted")
-            assert [method for method, _ in seen.heard][-2:] == ["thread/closed", "thread/deleted"]
+            assert [method for method, _ in seen.notifications][-2:] == ["thread/closed", "thread/deleted"]
             assert list((await state.read(placements, None)).by_thread) == [other.id]
             with pytest.raises(RpcError, match="no rollout found"):
                 await delete(runtime, thread.id)

@@ -44,13 +44,13 @@ async def test_large_messages_keep_their_order_and_do_not_block_the_trio_thread(
         item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "l" * LARGE}]}
         injected = client.ask("thread/inject_items", threadId=id, items=[item])
         asked = client.ask("turn/start", threadId=id, input=[{"type": "text", "text": "s" * LARGE}])
-        await client.hear("turn/completed", id)
-        assert [text[0] for text in model.said()] == ["l", "s"]
+        await client.wait_for("turn/completed", id)
+        assert [text[0] for text in model.conversation()] == ["l", "s"]
         page = await client.call("thread/turns/list", threadId=id)
         assert len(orjson.dumps(page)) > LARGE
         answers = [entry.message["id"] for entry in client.history if "id" in getattr(entry, "message", {})]
         assert answers.index(injected) < answers.index(asked)
-        said = client.said(id)
+        said = client.notified(id)
         assert said.index("turn/started") < said.index("item/started") < said.index("item/completed")
         assert said.index("item/completed") < said.index("turn/completed")
         assert elsewhere == [("read", True), ("read", True), ("told", True), ("told", True), ("answered", True)]

@@ -13,7 +13,7 @@ async def test_an_ephemeral_thread_leaves_nothing(opened, scripted, tmp_path):
             assert thread.info.thread.path is None
             assert await thread.run("first") == "one"
             assert await thread.run("second") == "two"
-            assert "one" in model.heard[1]
+            assert "one" in model.texts[1]
             with pytest.raises(RpcError, match="includeTurns"):
                 await thread.read(include_turns=True)
         with pytest.raises(RpcError, match="no rollout found"):
@@ -70,4 +70,4 @@ async def test_two_runtimes_on_one_home_do_not_write_to_one_thread_at_once(opene
         async with two.resume_thread(thread.id) as same:
             assert await same.run("second") == "two"
         assert await thread.run("third") == "ok"
-    assert model.heard[1].index("second") < model.heard[1].index("two") < model.heard[1].index("third")
+    assert model.texts[1].index("second") < model.texts[1].index("two") < model.texts[1].index("third")

@@ -52,7 +52,7 @@ class Client:
 
     def __init__(self, wire: Wire) -> None:
         self._wire, self._ids = wire, count()
-        self.heard: list[tuple[str, Any]] = []
+        self.notifications: list[tuple[str, Any]] = []
 
     async def call(self, method: str, **params: Any) -> Any:
         id = next(self._ids)
@@ -65,13 +65,13 @@ class Client:
                 return message["result"]
 
     async def until(self, method: str, since: int) -> None:
-        while all(said != method for said, _ in self.heard[since:]):
+        while all(name != method for name, _ in self.notifications[since:]):
             await self._next()
 
     async def _next(self) -> Any:
         message = await self._wire.messages.receive()
         if "method" in message:
-            self.heard.append((message["method"], message["params"]))
+            self.notifications.append((message["method"], message["params"]))
         return message
 
 
@@ -135,7 +135,7 @@ class World:
 
     async def turn(self, thread: Known) -> None:
         text = f"words {next(self.words)}"
-        since = len(self.client.heard)
+        since = len(self.client.notifications)
         content = [{"type": "text", "text": text}]
         if not thread.loaded:
             await self.refused("turn/start", threadId=thread.id, input=content)
@@ -175,7 +175,7 @@ class World:
             return
         fork = (await self.client.call("thread/fork", threadId=thread.id))["thread"]
         assert fork["id"] not in self.threads.keys() | self.gone
-        assert said(fork) == thread.turns
+        assert user_texts(fork) == thread.turns
         self.threads[fork["id"]] = Known(
             fork["id"], fork["path"], list(thread.turns), forked_from=thread.id, asked=thread.asked
         )
@@ -185,7 +185,7 @@ class World:
             return
         answer = await self.client.call("thread/rollback", threadId=thread.id, numTurns=1)
         thread.turns.pop()
-        assert said(answer["thread"]) == thread.turns
+        assert user_texts(answer["thread"]) == thread.turns
 
     async def delete(self, thread: Known) -> None:
         await self.client.call("thread/delete", threadId=thread.id)
@@ -204,7 +204,7 @@ class World:
             await self.refused("thread/resume", threadId=thread.id)
             return
         answer = await self.client.call("thread/resume", threadId=thread.id)
-        assert said(answer["thread"]) == thread.turns
+        assert user_texts(answer["thread"]) == thread.turns
         assert answer["thread"]["name"] == thread.name
         thread.loaded = True
 
@@ -249,7 +249,7 @@ class World:
         assert loaded_ids == sorted(thread.id for thread in self.threads.values() if thread.loaded)
 
 
-def said(thread: Any) -> list[str]:
+def user_texts(thread: Any) -> list[str]:
     """The user's text in each turn of an answered thread."""
     return [
         "".join(part["text"] for part in item["content"])

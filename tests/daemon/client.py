@@ -87,7 +87,7 @@ class Client(Requests):
             self.call(method, **params)
         return refused.value
 
-    def hear(self, method: str, thread: str, turn: str | None = None, since: int = 0) -> Json:
+    def wait_for(self, method: str, thread: str, turn: str | None = None, since: int = 0) -> Json:
         """Wait for a notification of a thread, or of its turn; returns the params."""
 
         def wanted(message: Json) -> bool:
@@ -112,14 +112,14 @@ class Client(Requests):
         """Run a turn to its end; returns it as completed."""
         since = self.now
         turn = self.start_turn(thread, text)
-        ended: Json = self.hear("turn/completed", thread, turn, since)["turn"]
+        ended: Json = self.wait_for("turn/completed", thread, turn, since)["turn"]
         return ended
 
     def hold_turn(self, thread: str) -> str:
         """Start a turn; returns its id when its answer is being streamed."""
         since = self.now
         turn = self.start_turn(thread, "hold on")
-        self.hear("item/agentMessage/delta", thread, turn, since)
+        self.wait_for("item/agentMessage/delta", thread, turn, since)
         return turn
 
     def join(self) -> None:

@@ -60,10 +60,10 @@ def place(home: Path, id: str) -> Path:
 
 
 def shown(thread: dict[str, Any]) -> Turns:
-    return [(entry["id"], entry["status"], [said(item) for item in entry["items"]]) for entry in thread["turns"]]
+    return [(entry["id"], entry["status"], [text_of(item) for item in entry["items"]]) for entry in thread["turns"]]
 
 
-def said(item: dict[str, Any]) -> str:
+def text_of(item: dict[str, Any]) -> str:
     return str(item["text"] if "text" in item else "".join(part["text"] for part in item["content"]))
 
 

@@ -58,7 +58,7 @@ class Endpoint(ModelServer):
         """See ModelServer."""
         request = json.loads(body)
         self.requests.add(request)
-        return (chunk(*events) for events in self._script(last_said(request)))
+        return (chunk(*events) for events in self._script(last_user_text(request)))
 
     def _script(self, text: str) -> Iterable[Sequence[Json]]:
         if text in self.scripts:
@@ -81,7 +81,7 @@ class Endpoint(ModelServer):
         super().close()
 
 
-def last_said(body: Json) -> str:
+def last_user_text(body: Json) -> str:
     """The text of the last user message of a request."""
     said = [item for item in body["input"] if item.get("type") == "message" and item.get("role") == "user"]
     return "".join(part.get("text", "") for part in said[-1]["content"])

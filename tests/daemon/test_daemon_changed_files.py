@@ -93,7 +93,7 @@ def test_each_request_that_needs_a_removed_rollout_fails(experimental: Client, h
     assert "is gone" in ended["error"]["message"]
     assert not path.exists()
     experimental.call("thread/unsubscribe", threadId=id)
-    experimental.hear("thread/closed", id)
+    experimental.wait_for("thread/closed", id)
     assert "no rollout found" in experimental.refusal("thread/resume", threadId=id).message
 
 
@@ -108,7 +108,7 @@ def test_a_rollout_that_is_changed_under_a_running_turn(
     held = experimental.hold_turn(id)
     change(path)
     endpoint.release()
-    ended = experimental.hear("turn/completed", id, held, since)["turn"]
+    ended = experimental.wait_for("turn/completed", id, held, since)["turn"]
     if change is rewritten:
         assert ended["status"] == "completed"  # what the turn wrote afterwards is in the file
     else:

@@ -31,7 +31,7 @@ def kill(daemon: Daemon, client: Client, thread: str) -> None:
 
 
 def leave(daemon: Daemon, client: Client, thread: str) -> None:
-    client.call("turn/interrupt", threadId=thread, turnId=client.hear("turn/started", thread)["turn"]["id"])
+    client.call("turn/interrupt", threadId=thread, turnId=client.wait_for("turn/started", thread)["turn"]["id"])
     client.call("thread/unsubscribe", threadId=thread)
 
 
@@ -82,4 +82,4 @@ def test_a_command_of_the_users_own_needs_words(launch: Callable[..., Daemon]) -
     refusal = client.refusal("thread/shellCommand", threadId=thread, command="  ")
     assert refusal.message == "command must not be empty"
     assert client.call("thread/shellCommand", threadId=thread, command="echo hi") == {}
-    assert client.hear("turn/completed", thread)["turn"]["status"] == "completed"
+    assert client.wait_for("turn/completed", thread)["turn"]["status"] == "completed"

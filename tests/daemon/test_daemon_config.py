@@ -34,7 +34,7 @@ def test_settings_without_effect_are_notified_with_their_place(daemon: Daemon) -
     since = client.now
     started = client.call("thread/start", config={"tools.bogus": 1})
     assert started["approvalsReviewer"] == "user"
-    warning = client.hear("warning", started["thread"]["id"], since=since)["message"]
+    warning = client.wait_for("warning", started["thread"]["id"], since=since)["message"]
     assert f"{file}:1: `no_such` is not a known setting" in warning
     assert "overrides: `tools.bogus` is not a known setting" in warning
     [own] = notified(client, "configWarning", since)

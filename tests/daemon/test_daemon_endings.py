@@ -97,7 +97,7 @@ def test_on_a_socket_the_first_signal_waits_for_running_turns(
         assert (refused.code, refused.message) == (-32600, "the server is shutting down")
     unix_daemon.refuses_connections()
     endpoint.release()
-    assert client.hear("turn/completed", thread["id"], turn)["turn"]["status"] == "completed"
+    assert client.wait_for("turn/completed", thread["id"], turn)["turn"]["status"] == "completed"
     assert unix_daemon.wait() == 0
     assert last_mark(thread["path"]) == ("task_complete", turn)
     assert not Path(unix_daemon.address).exists()

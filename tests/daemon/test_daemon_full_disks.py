@@ -82,10 +82,10 @@ def test_a_full_disk_in_the_middle_of_a_turn_ends_it(
     before = path.read_bytes()
     limit(len(before) + 20)  # space for a part of a line
     endpoint.release()
-    ended = experimental.hear("turn/completed", thread["id"], id, since)["turn"]
+    ended = experimental.wait_for("turn/completed", thread["id"], id, since)["turn"]
     assert ended["status"] == "failed"
     assert ended["error"]["message"].startswith(NOT_SAVED)
-    assert experimental.hear("error", thread["id"], id, since)["error"] == ended["error"]
+    assert experimental.wait_for("error", thread["id"], id, since)["error"] == ended["error"]
     assert status(experimental, thread["id"]) == "systemError"
     assert path.read_bytes() == before
     limit(-1)
@@ -133,7 +133,7 @@ def test_changes_outside_of_turns_without_space_change_nothing(
         experimental.run_turn(each["id"], "first")
     since = experimental.now
     experimental.call("thread/unsubscribe", threadId=stored["id"])
-    experimental.hear("thread/closed", stored["id"], None, since)
+    experimental.wait_for("thread/closed", stored["id"], None, since)
     paths = [Path(each["path"]) for each in (thread, stored)]
     before = [path.read_bytes() for path in paths]
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "injected"}]}
@@ -149,7 +149,7 @@ def test_changes_outside_of_turns_without_space_change_nothing(
     refused_to_save(experimental, "thread/resume", threadId=thread_of(1), history=[item] * 40)
     since = experimental.now
     experimental.call("thread/compact/start", threadId=thread["id"])
-    ended = experimental.hear("turn/completed", thread["id"], None, since)["turn"]
+    ended = experimental.wait_for("turn/completed", thread["id"], None, since)["turn"]
     assert (ended["status"], ended["error"]["message"][: len(NOT_SAVED)]) == ("failed", NOT_SAVED)
     assert [path.read_bytes() for path in paths] == before
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(path.name for path in paths)
@@ -192,7 +192,7 @@ def test_instructions_that_could_not_be_saved_are_sent_by_the_next_turn(
     thread = experimental.start_thread()
     experimental.run_turn(thread["id"], "first")
     experimental.call("thread/unsubscribe", threadId=thread["id"])
-    experimental.hear("thread/closed", thread["id"])
+    experimental.wait_for("thread/closed", thread["id"])
     experimental.call("thread/resume", threadId=thread["id"], developerInstructions="Mind the gap.")
     limit(Path(thread["path"]).stat().st_size)
     assert experimental.run_turn(thread["id"], "lost")["status"] == "failed"

@@ -75,7 +75,7 @@ def test_requests_of_another_daemon_for_a_thread_with_a_running_turn_are_refused
     if loaded:
         since = theirs.now
         theirs.start_turn(id, "mine")
-        failed = theirs.hear("turn/completed", id, None, since)["turn"]
+        failed = theirs.wait_for("turn/completed", id, None, since)["turn"]
         assert failed["status"] == "failed"
         assert f"pid {first.process.pid}" in failed["error"]["message"]
     assert path.read_bytes() == before
@@ -84,7 +84,7 @@ def test_requests_of_another_daemon_for_a_thread_with_a_running_turn_are_refused
     ours.call("thread/name/set", threadId=id, name="ours")
     since = ours.now
     endpoint.release()
-    assert ours.hear("turn/completed", id, running, since)["turn"]["status"] == "completed"
+    assert ours.wait_for("turn/completed", id, running, since)["turn"]["status"] == "completed"
     assert path.read_bytes().startswith(before)
     assert kinds(path).count("task_complete") == 2
     assert turns(theirs, id) == turns(ours, id) == [(done, "completed"), (running, "completed")]

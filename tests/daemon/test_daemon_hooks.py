@@ -46,7 +46,7 @@ def test_hooks_are_listed_and_notified(home: Path, launch: Callable[..., Daemon]
     assert second["displayOrder"] == 1
     thread = client.start_thread()["id"]
     turn = client.run_turn(thread, "hello")
-    told = client.hear("hook/completed", thread)
+    told = client.wait_for("hook/completed", thread)
     run = told["run"]
     assert (told["turnId"], run["id"]) == (turn["id"], f"user-prompt-submit:1:{file}")
     assert (run["status"], run["entries"]) == ("blocked", [{"kind": "feedback", "text": "no"}])

@@ -44,7 +44,7 @@ def test_threads_are_listed_in_the_order_of_their_section(client: Client) -> Non
         client.call("thread/section/move", threadId=thread, sectionId=section["id"])
     since = client.now
     client.call("thread/section/move", threadId=two, sectionId=section["id"], beforeThreadId=one)
-    assert client.hear("thread/section/changed", two, since=since)["sectionId"] == section["id"]
+    assert client.wait_for("thread/section/changed", two, since=since)["sectionId"] == section["id"]
     assert listed(client, sortKey="section_position", sectionId=section["id"]) == [two, one]
     assert listed(client, sectionId=None) == [three]
     assert sorted(listed(client)) == sorted([one, two, three])
@@ -99,7 +99,7 @@ def test_a_goal_is_set_notified_and_cleared(client: Client) -> None:
     assert client.call("thread/goal/get", threadId=thread) == {"goal": None}
     since = client.now
     goal = client.call("thread/goal/set", threadId=thread, objective="o", tokenBudget=5, status="paused")["goal"]
-    assert client.hear("thread/goal/updated", thread, since=since)["goal"] == goal
+    assert client.wait_for("thread/goal/updated", thread, since=since)["goal"] == goal
     assert client.call("thread/goal/set", threadId=thread, tokenBudget=None)["goal"]["tokenBudget"] is None
     client.call("thread/unsubscribe", threadId=thread)
     assert client.call("thread/goal/get", threadId=thread)["goal"]["objective"] == "o"
@@ -126,10 +126,10 @@ def test_settings_are_notified_and_turns_reverted(client: Client) -> None:
     turns = [client.run_turn(thread, text)["id"] for text in ("one", "two")]
     since = client.now
     assert client.call("thread/settings/update", threadId=thread, model="other") == {}
-    assert client.hear("thread/settings/updated", thread, since=since)["threadSettings"]["model"] == "other"
+    assert client.wait_for("thread/settings/updated", thread, since=since)["threadSettings"]["model"] == "other"
     reverted = client.call("thread/revert", threadId=thread, beforeTurnId=turns[1])
     assert turns[0] in reverted["turnsBackwardsCursor"]
-    client.hear("thread/reverted", thread, since=since)
+    client.wait_for("thread/reverted", thread, since=since)
     assert [
         turn["id"] for turn in client.call("thread/read", threadId=thread, includeTurns=True)["thread"]["turns"]
     ] == turns[:1]
@@ -139,7 +139,7 @@ def test_a_deleted_thread_is_not_listed(client: Client) -> None:
     thread = thread_with_a_turn(client, "one")
     since = client.now
     assert client.call("thread/delete", threadId=thread) == {}
-    client.hear("thread/deleted", thread, since=since)
+    client.wait_for("thread/deleted", thread, since=since)
     assert listed(client) == []
     assert refused(client, "thread/delete", threadId=thread)["message"] == f"no rollout found for thread id {thread}"
 

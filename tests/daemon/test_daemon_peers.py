@@ -97,7 +97,7 @@ def test_a_confined_command_with_an_open_network_is_refused(
     )
 
 
-def test_other_clients_are_served_beside_a_running_command(daemon: Daemon, endpoint: Endpoint, program: list[str]) -> None:
+def test_other_clients_are_served_while_a_command_runs(daemon: Daemon, endpoint: Endpoint, program: list[str]) -> None:
     client = daemon.client(experimentalApi=True)
     script = {"cmd": "sleep 1000", "login": False, "yield_time_ms": 250}
     answers = [calls(("exec_command", script)), [[created(), message_done("done"), completed()]]]

@@ -95,7 +95,7 @@ def test_a_value_that_is_nested_too_deeply_fails_where_it_arrives(daemon: Daemon
     output = endpoint.requests.entries[-1]["input"][-1]
     assert (output["type"], "limit exceeded" in output["output"]) == ("function_call_output", True)
     client.call("thread/unsubscribe", threadId=thread["id"])
-    client.hear("thread/closed", thread["id"])
+    client.wait_for("thread/closed", thread["id"])
     with open(thread["path"], "ab") as file:
         item = b'{"type":"function_call","name":"weather","arguments":"{}","call_id":"x","more":%s}' % deep
         file.write(b'{"timestamp":"2025-01-05T12:00:00.000Z","type":"response_item","payload":%s}\n' % item)
@@ -126,5 +126,5 @@ def test_an_answer_that_cannot_be_read_fails_the_call_that_waits_for_it(daemon: 
     turn = client.start_turn(thread, "ask")
     question = client.messages.find(lambda message: message.get("method") == "item/tool/call")
     client.wire.write([rb'{"id":%d,"result":{"success":true,"contentItems":"\udc00"}}' % question["id"]])
-    assert client.hear("turn/completed", thread, turn)["turn"]["status"] == "completed"
+    assert client.wait_for("turn/completed", thread, turn)["turn"]["status"] == "completed"
     assert "cannot be read" in json.dumps(endpoint.requests.entries[-1]["input"][-1])

@@ -18,7 +18,7 @@ from attrs import frozen
 from benchmarks.driving import completed, created, message_done
 
 from spindle.storage.config import ConfigLoader
-from spindle.storage.config.trusting import approve, wishes
+from spindle.storage.config.trusting import approve, proposals
 from spindle.storage.home import Home
 
 from .client import Client
@@ -58,7 +58,7 @@ class World:
 
     def approve(self) -> None:
         loader = ConfigLoader(Home(self.home))
-        approve(loader, wishes(loader, self.ws))
+        approve(loader, proposals(loader, self.ws))
 
     @property
     def marked(self) -> bool:

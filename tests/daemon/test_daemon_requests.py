@@ -61,9 +61,9 @@ def test_notifications_that_a_client_opted_out_of_are_not_sent(daemon: Daemon) -
     client = daemon.client(optOutNotificationMethods=["item/agentMessage/delta"])
     thread = client.start_thread()["id"]
     assert client.run_turn(thread, "hello")["status"] == "completed"
-    heard = Counter(message.get("method") for message in client.messages.entries)
-    assert heard["item/agentMessage/delta"] == 0
-    assert heard["item/completed"] == 2
+    counts = Counter(message.get("method") for message in client.messages.entries)
+    assert counts["item/agentMessage/delta"] == 0
+    assert counts["item/completed"] == 2
 
 
 def test_lines_that_are_not_messages_do_no_harm(daemon: Daemon) -> None:
@@ -77,7 +77,7 @@ def test_lines_that_are_not_messages_do_no_harm(daemon: Daemon) -> None:
     assert [answer["id"] for answer in answers] == ["bad", answers[-1]["id"]]
     assert "UTF-8" in answers[0]["error"]["message"]
     assert daemon.logged(f"cannot be read ({len(invalid_utf8)} bytes)")
-    assert daemon.logged("no message (1 bytes)")
+    assert daemon.logged("not a message (1 bytes)")
 
 
 def test_ids_come_back_with_their_type(client: Client) -> None:
@@ -116,7 +116,7 @@ def test_interrupting_or_steering_the_wrong_turn_is_refused(client: Client) -> N
         f"expected active turn id `x` but found `{turn}`"
     )
     client.call("turn/interrupt", threadId=thread, turnId=turn)
-    assert client.hear("turn/completed", thread, turn)["turn"]["status"] == "interrupted"
+    assert client.wait_for("turn/completed", thread, turn)["turn"]["status"] == "interrupted"
 
 
 def test_a_thousand_requests_at_once_get_an_answer_each(client: Client) -> None:

@@ -56,7 +56,7 @@ def touch(client: Client, thread: str, **more: Any) -> None:
     since = client.now
     params = {"threadId": thread, "input": [{"type": "text", "text": "touch"}], **more}
     turn = client.call("turn/start", **params)["turn"]["id"]
-    assert client.hear("turn/completed", thread, turn, since)["turn"]["status"] == "completed"
+    assert client.wait_for("turn/completed", thread, turn, since)["turn"]["status"] == "completed"
 
 
 def answers(endpoint: Endpoint) -> list[str]:
@@ -85,7 +85,7 @@ def test_a_turn_sets_it_for_those_that_follow_and_for_a_resumed_thread(
     touch(client, thread, **asked)
     touch(client, thread)
     client.call("thread/unsubscribe", threadId=thread)
-    client.hear("thread/closed", thread)
+    client.wait_for("thread/closed", thread)
     client.call("thread/resume", threadId=thread)
     touch(client, thread)
     fork = client.call("thread/fork", threadId=thread)["thread"]["id"]
@@ -98,7 +98,7 @@ def test_a_thread_is_resumed_or_forked_with_permissions(client: Client, target: 
     thread = client.start_thread(**UNCONFINED)["id"]
     client.run_turn(thread, "hello")
     client.call("thread/unsubscribe", threadId=thread)
-    client.hear("thread/closed", thread)
+    client.wait_for("thread/closed", thread)
     loaded = client.call(method, threadId=thread, permissions=READ_ONLY)
     assert loaded["sandbox"]["type"] == "readOnly"
     touch(client, loaded["thread"]["id"])
@@ -120,7 +120,7 @@ def test_a_turn_that_joins_another_sets_it_for_those_that_follow(
     turn = client.hold_turn(thread)
     joined = client.call("turn/start", threadId=thread, input=[{"type": "text", "text": "more"}], permissions=READ_ONLY)
     endpoint.release()
-    client.hear("turn/completed", thread, turn)
+    client.wait_for("turn/completed", thread, turn)
     assert joined["turn"]["id"] == turn
     touch(client, thread)
     assert not target.exists()
@@ -151,7 +151,7 @@ def test_the_local_environment_brings_them_back(
     local = {"environmentId": "local", "cwd": str(tmp_path / "there")}
     said = [{"type": "text", "text": "where"}]
     turn = client.call("turn/start", threadId=thread, input=said, environments=[local])["turn"]["id"]
-    client.hear("turn/completed", thread, turn)
+    client.wait_for("turn/completed", thread, turn)
     assert answers(endpoint)[-1].endswith(f"{tmp_path}/there\n")
 
 
@@ -190,16 +190,16 @@ def test_another_reviewer_gets_a_warning_and_is_not_shown(client: Client) -> Non
     thread = loaded["thread"]["id"]
     assert loaded["approvalsReviewer"] == "user"
     words = "approvalsReviewer `{}` is not supported: the user is asked, as with `user`"
-    assert client.hear("warning", thread)["message"] == words.format("auto_review")
+    assert client.wait_for("warning", thread)["message"] == words.format("auto_review")
     since = client.now
     client.call("thread/settings/update", threadId=thread, approvalsReviewer="guardian_subagent")
-    told = client.hear("thread/settings/updated", thread, since=since)
+    told = client.wait_for("thread/settings/updated", thread, since=since)
     assert told["threadSettings"]["approvalsReviewer"] == "user"
-    assert client.hear("warning", thread, since=since)["message"] == words.format("guardian_subagent")
+    assert client.wait_for("warning", thread, since=since)["message"] == words.format("guardian_subagent")
     since, said = client.now, [{"type": "text", "text": "hello"}]
     turn = client.call("turn/start", threadId=thread, input=said, approvalsReviewer="auto_review")["turn"]["id"]
-    assert client.hear("warning", thread, since=since)["message"] == words.format("auto_review")
-    client.hear("turn/completed", thread, turn)
+    assert client.wait_for("warning", thread, since=since)["message"] == words.format("auto_review")
+    client.wait_for("turn/completed", thread, turn)
 
 
 def test_a_service_tier_for_one_turn_is_not_that_of_the_next(client: Client, endpoint: Endpoint) -> None:
@@ -207,7 +207,7 @@ def test_a_service_tier_for_one_turn_is_not_that_of_the_next(client: Client, end
     for tier in ("fast", "default", None):
         said = [{"type": "text", "text": "hello"}]
         turn = client.call("turn/start", threadId=thread, input=said, serviceTierForTurn=tier)["turn"]["id"]
-        client.hear("turn/completed", thread, turn)
+        client.wait_for("turn/completed", thread, turn)
     assert [request.get("service_tier") for request in endpoint.requests.entries] == ["priority", None, "flex"]
 
 
@@ -237,7 +237,7 @@ def test_a_list_has_the_named_threads_and_unsupported_filters_are_refused(client
 def test_a_command_of_the_users_own_ends_when_its_time_is_over(client: Client) -> None:
     thread = client.start_thread()["id"]
     client.call("thread/shellCommand", threadId=thread, command="sleep 1000", timeoutMs=0)
-    assert client.hear("item/completed", thread)["item"]["exitCode"] == 124
+    assert client.wait_for("item/completed", thread)["item"]["exitCode"] == 124
     refused = client.refusal("thread/shellCommand", threadId=thread, command="true", timeoutMs=-1)
     assert refused.message == "thread/shellCommand timeoutMs must be non-negative, got -1"
 

@@ -1,6 +1,6 @@
 """Few descriptors, little memory, and greedy clients: the other clients are still served.
 
-A part of the daemon's tests runs here once more, each with such clients beside it; what they do is in `Hostile`.
+Some of the daemon's tests run here again, each while such clients are connected; what they do is in `Hostile`.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def descriptors(daemon: Daemon) -> int:
     return len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
 
 
-def test_turns_run_and_clients_come_beside_hostile_ones(daemon: Daemon) -> None:
+def test_turns_run_and_clients_connect_next_to_hostile_ones(daemon: Daemon) -> None:
     client = daemon.client()
     thread = client.start_thread()["id"]
     for _ in range(3):
@@ -162,7 +162,7 @@ def test_without_descriptors_requests_and_turns_fail_and_afterwards_they_work(da
     stored = client.start_thread()["id"]
     client.run_turn(stored, "stored")
     client.call("thread/unsubscribe", threadId=stored)
-    client.hear("thread/closed", stored)
+    client.wait_for("thread/closed", stored)
 
     resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (3, DESCRIPTORS))
     waiting = daemon.connect()

@@ -67,11 +67,11 @@ def output(endpoint: Endpoint) -> str:
     return str(next(item["output"] for item in items if item["type"] == "function_call_output"))
 
 
-def told(name: str, text: str) -> bool:
+def reveals(name: str, text: str) -> bool:
     return secret(name) in text
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     ("sandbox", "above"),
     [("read-only", 0), ("danger-full-access", 2)],  # without a sandbox, the keeper and the warden, but not the daemon
@@ -85,10 +85,10 @@ def test_a_command_gets_no_key(
     client = daemon.client()
     thread = client.start_thread(sandbox=sandbox, approvalPolicy="never")["id"]
     client.run_turn(thread, "run")
-    said = output(endpoint)
-    assert "HARMLESS=harmless" in said
-    assert "USER=ann" in said, "what every command needs is no key, whatever names it"
-    assert [name for name in KEYS if told(name, said)] == []
+    output_text = output(endpoint)
+    assert "HARMLESS=harmless" in output_text
+    assert "USER=ann" in output_text, "what every command needs is passed on, also if it is named as a key"
+    assert [name for name in KEYS if reveals(name, output_text)] == []
 
 
 def test_an_allowed_key_is_inherited(
@@ -100,8 +100,8 @@ def test_an_allowed_key_is_inherited(
     answers = [calls(("exec_command", {"cmd": look(0), "login": False})), calls()]
     client = launch().client()
     client.run_turn(client.start_thread(sandbox="danger-full-access", approvalPolicy="never")["id"], "run")
-    said = output(endpoint)
-    assert [name for name in KEYS if told(name, said)] == ["PROVIDER_KEY", "SERVER_TOKEN", "SERVER_HEADER"]
+    output_text = output(endpoint)
+    assert [name for name in KEYS if reveals(name, output_text)] == ["PROVIDER_KEY", "SERVER_TOKEN", "SERVER_HEADER"]
 
 
 def test_hooks_and_notify_get_no_key(
@@ -116,9 +116,9 @@ def test_hooks_and_notify_get_no_key(
     client.run_turn(client.start_thread()["id"], "hello")
     trace.until(b"done\n")
     for file in ("hook", "notify"):
-        said = (tmp_path / file).read_text()
-        assert "HARMLESS=harmless" in said
-        assert [name for name in KEYS if told(name, said)] == []
+        output_text = (tmp_path / file).read_text()
+        assert "HARMLESS=harmless" in output_text
+        assert [name for name in KEYS if reveals(name, output_text)] == []
 
 
 def test_no_message_and_no_file_has_a_key(
@@ -140,5 +140,5 @@ def test_no_message_and_no_file_has_a_key(
     assert kept
     shown = json.dumps(client.messages.entries)
     assert "near" in shown, "it failed, and this was said"
-    said = shown + "\n".join([*daemon.log.entries, *kept])
-    assert "secret-" not in said
+    output_text = shown + "\n".join([*daemon.log.entries, *kept])
+    assert "secret-" not in output_text

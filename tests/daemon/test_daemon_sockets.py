@@ -40,19 +40,19 @@ def test_two_clients_share_a_thread(unix_daemon: Daemon, endpoint: Endpoint) -> 
     two_before = two.now
     assert len(two.call("thread/resume", threadId=thread)["thread"]["turns"]) == 1
     turn = one.hold_turn(thread)
-    assert two.hear("item/agentMessage/delta", thread, turn, two_before)["delta"] == "So far"
+    assert two.wait_for("item/agentMessage/delta", thread, turn, two_before)["delta"] == "So far"
 
     # one leaves: it gets no more of the turn, and two still does
     assert one.call("thread/unsubscribe", threadId=thread) == {"status": "unsubscribed"}
     one_left = one.now
     endpoint.release()
-    assert two.hear("turn/completed", thread, turn)["turn"]["status"] == "completed"
+    assert two.wait_for("turn/completed", thread, turn)["turn"]["status"] == "completed"
     assert two.call("thread/loaded/list")["data"] == [thread]
 
     # two leaves too: the thread closes, and both are notified
     assert two.call("thread/unsubscribe", threadId=thread) == {"status": "unsubscribed"}
     for client in (one, two):
-        client.hear("thread/closed", thread)
+        client.wait_for("thread/closed", thread)
     late = Counter(message.get("method") for message in one.messages.entries[one_left:])
     assert late == {"thread/status/changed": 2, "thread/closed": 1}
 
@@ -82,7 +82,7 @@ def test_a_client_that_never_reads_is_closed_and_delays_no_other(unix_daemon: Da
     endpoint.scripts["at length"] = lambda: _at_length(reader, thread)
     since = reader.now
     turn = reader.start_turn(thread, "at length")
-    assert reader.hear("turn/completed", thread, turn, since)["turn"]["status"] == "completed"
+    assert reader.wait_for("turn/completed", thread, turn, since)["turn"]["status"] == "completed"
     assert _pieces(reader) == GROUPS * GROUP
     hang_up = select.poll()
     hang_up.register(slow.socket, 0)  # polls only for the end of the connection

@@ -24,13 +24,13 @@ def stored(client: Client) -> str:
     thread: str = client.start_thread()["id"]
     client.run_turn(thread, "hello")
     client.call("thread/unsubscribe", threadId=thread)
-    client.hear("thread/closed", thread)
+    client.wait_for("thread/closed", thread)
     return thread
 
 
 def test_a_stored_thread_is_named_and_described_without_being_loaded(client: Client, stored: str) -> None:
     assert client.call("thread/name/set", threadId=stored, name=" kept ") == {}
-    assert client.hear("thread/name/updated", stored)["threadName"] == "kept"
+    assert client.wait_for("thread/name/updated", stored)["threadName"] == "kept"
     git = {"branch": " b ", "sha": "a"}
     thread = client.call("thread/metadata/update", threadId=stored, gitInfo=git)["thread"]
     assert (thread["name"], thread["status"]) == ("kept", {"type": "notLoaded"})

@@ -18,21 +18,21 @@ UNSUBSCRIBE, RESUME = "thread/unsubscribe", "thread/resume"
 def texts(thread: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """The status and the texts of each turn."""
 
-    def said(item: dict[str, Any]) -> str:
+    def text_of(item: dict[str, Any]) -> str:
         return str(item["text"] if item["type"] == "agentMessage" else item["content"][0]["text"])
 
-    return [(turn["status"], [said(item) for item in turn["items"]]) for turn in thread["turns"]]
+    return [(turn["status"], [text_of(item) for item in turn["items"]]) for turn in thread["turns"]]
 
 
 def kinds(client: Client, thread: str, since: int) -> list[str]:
     """The notifications of a thread. Status changes have their status."""
-    heard = []
+    received = []
     for message in client.messages.entries[since:]:
         params = message.get("params", {})
         if params.get("threadId") == thread:
             status = params.get("status", {}).get("type") if message["method"] == "thread/status/changed" else None
-            heard.append(status or message["method"])
-    return heard
+            received.append(status or message["method"])
+    return received
 
 
 def test_two_hundred_rounds_of_unsubscribe_and_resume_end_in_a_live_thread(client: Client) -> None:
@@ -65,7 +65,7 @@ def test_the_last_unsubscribe_closes_the_thread(client: Client) -> None:
     client.run_turn(thread, "hello")
     since = client.now
     assert client.call(UNSUBSCRIBE, threadId=thread) == {"status": "unsubscribed"}
-    client.hear("thread/closed", thread, since=since)
+    client.wait_for("thread/closed", thread, since=since)
     assert kinds(client, thread, since) == ["notLoaded", "thread/closed"]
     assert client.call("thread/loaded/list")["data"] == []
     assert client.call("thread/read", threadId=thread)["thread"]["status"] == {"type": "notLoaded"}
@@ -79,7 +79,7 @@ def test_a_thread_with_a_running_turn_is_closed_after_the_turn(client: Client, e
     assert client.call(UNSUBSCRIBE, threadId=thread) == {"status": "unsubscribed"}
     assert client.call("thread/loaded/list")["data"] == [thread]
     endpoint.release()
-    client.hear("thread/closed", thread, since=since)
+    client.wait_for("thread/closed", thread, since=since)
     assert kinds(client, thread, since) == ["idle", "notLoaded", "thread/closed"]
     assert texts(client.call("thread/read", threadId=thread, includeTurns=True)["thread"]) == [
         ("completed", ["hold on", "So far and on"])
@@ -97,7 +97,7 @@ def test_a_delay_keeps_a_thread_without_subscribers_loaded(home: Path, launch: C
     # a second thread closes at once, by its own setting; without the delay, the first would be closed by then
     other = client.start_thread(config={"thread_unload_delay_secs": 0})["id"]
     client.call(UNSUBSCRIBE, threadId=other)
-    client.hear("thread/closed", other, since=since)
+    client.wait_for("thread/closed", other, since=since)
     assert client.call("thread/loaded/list")["data"] == [thread]
 
 
@@ -107,7 +107,7 @@ def test_archive_unarchive_and_resume(client: Client, home: Path) -> None:
     client.run_turn(thread, "keep this")
     since = client.now
     assert client.call("thread/archive", threadId=thread) == {}
-    client.hear("thread/archived", thread, since=since)
+    client.wait_for("thread/archived", thread, since=since)
     assert kinds(client, thread, since)[0] == "notLoaded"
     assert not path.exists()
     assert (home / "archived_sessions" / path.name).is_file()
@@ -117,7 +117,7 @@ def test_archive_unarchive_and_resume(client: Client, home: Path) -> None:
 
     back = client.call("thread/unarchive", threadId=thread)["thread"]
     assert (back["path"], back["status"]) == (str(path), {"type": "notLoaded"})
-    client.hear("thread/unarchived", thread, since=since)
+    client.wait_for("thread/unarchived", thread, since=since)
     resumed = client.call(RESUME, threadId=thread)["thread"]
     assert texts(resumed) == [("completed", ["keep this", "You said: keep this"])]
     assert client.run_turn(thread, "and this")["status"] == "completed"
@@ -128,8 +128,8 @@ def test_archiving_interrupts_the_running_turn_first(client: Client) -> None:
     turn = client.hold_turn(thread)
     since = client.now
     assert client.call("thread/archive", threadId=thread) == {}
-    assert client.hear("turn/completed", thread, turn, since)["turn"]["status"] == "interrupted"
-    client.hear("thread/archived", thread, since=since)
+    assert client.wait_for("turn/completed", thread, turn, since)["turn"]["status"] == "interrupted"
+    client.wait_for("thread/archived", thread, since=since)
 
 
 def test_a_second_process_resumes_where_the_first_one_ended(launch: Callable[..., Daemon], endpoint: Endpoint) -> None:
@@ -160,6 +160,6 @@ def test_a_thread_that_another_process_is_writing_to_is_refused(
     turn = first.hold_turn(thread)
     assert "already has an active writer" in second.refusal(RESUME, threadId=thread).message
     endpoint.release()
-    assert first.hear("turn/completed", thread, turn)["turn"]["status"] == "completed"
+    assert first.wait_for("turn/completed", thread, turn)["turn"]["status"] == "completed"
     assert second.call(RESUME, threadId=thread)["thread"]["id"] == thread
     assert second.run_turn(thread, "mine now")["status"] == "completed"

@@ -118,13 +118,13 @@ class Expected:
             del self._awaited[id]
             self._answered.add(id)
 
-    def await_all(self, channel: Channel, heard: Lines | Frames) -> None:
+    def await_all(self, channel: Channel, received: Lines | Frames) -> None:
         """Raise AssertionError if a request has no answer."""
-        channel.until(lambda: self.settled(heard.messages))
-        assert self.settled(heard.messages), f"closed without an answer to {list(self._awaited)[:5]}"
+        channel.until(lambda: self.settled(received.messages))
+        assert self.settled(received.messages), f"closed without an answer to {list(self._awaited)[:5]}"
 
 
-def converse(draw: random.Random, generator: Messages, channel: Channel, heard: Lines, expected: Expected) -> None:
+def converse(draw: random.Random, generator: Messages, channel: Channel, received: Lines, expected: Expected) -> None:
     """Write some lines, and check that each request among them is answered."""
     batch = [*(generator.next() for _ in range(draw.randint(1, 20))), probe(generator)]
     if draw.random() < 0.1:
@@ -137,7 +137,7 @@ def converse(draw: random.Random, generator: Messages, channel: Channel, heard: 
         expected.add(message)
     for piece in wire.cut(draw, [message.data + b"\n" for message in batch]):
         channel.write(piece)
-    expected.await_all(channel, heard)
+    expected.await_all(channel, received)
     assert not channel.ended, "the daemon has closed its output"
 
 
@@ -154,14 +154,14 @@ def probe(generator: Messages) -> Message:
 
 def connect(draw: random.Random, generator: Messages, daemon: Daemon) -> int:
     """Play one connection to a socket; returns the number of bytes sent."""
-    heard = Frames()
+    received = Frames()
     with daemon.connect() as connection:
         fd = connection.fileno()
-        channel = Channel(fd, fd, heard.feed)
+        channel = Channel(fd, fd, received.feed)
         if draw.random() < 0.25:
-            _head(draw, connection, channel, heard)
+            _head(draw, connection, channel, received)
         else:
-            _frames(draw, generator, connection, channel, heard)
+            _frames(draw, generator, connection, channel, received)
         return channel.sent
 
 
@@ -172,17 +172,17 @@ def _finish(connection: socket.socket, channel: Channel) -> None:
     channel.until(lambda: False)
 
 
-def _head(draw: random.Random, connection: socket.socket, channel: Channel, heard: Frames) -> None:
+def _head(draw: random.Random, connection: socket.socket, channel: Channel, received: Frames) -> None:
     for piece in wire.cut(draw, [wire.head(draw)]):
         channel.write(piece)
     if draw.random() < 0.2:
         return  # disconnect without waiting for the answer
     _finish(connection, channel)
-    assert heard.status in (None, 101, 200, 400, 403, 405, 431, 501, 505), heard.status
+    assert received.status in (None, 101, 200, 400, 403, 405, 431, 501, 505), received.status
 
 
 def _frames(
-    draw: random.Random, generator: Messages, connection: socket.socket, channel: Channel, heard: Frames
+    draw: random.Random, generator: Messages, connection: socket.socket, channel: Channel, received: Frames
 ) -> None:
     expected, parts = Expected(generator), [b"\r\n".join((*wire.HEAD, b"", b""))]
     batch = [generator.next() for _ in range(draw.choice((0, 1, 5, 30)))]
@@ -205,8 +205,8 @@ def _frames(
     if ending == "hang up":
         return
     if ending != "violate early":
-        expected.await_all(channel, heard)
-        assert heard.status == 101
+        expected.await_all(channel, received)
+        assert received.status == 101
         assert not channel.ended
     match ending:
         case "violate":
@@ -220,11 +220,11 @@ def _frames(
     if ending in ("half-close", "unfinished"):
         _finish(connection, channel)
         return
-    channel.until(lambda: heard.code is not None)
-    assert heard.code is not None, f"closed without a reason after: {ending}"
+    channel.until(lambda: received.code is not None)
+    assert received.code is not None, f"closed without a reason after: {ending}"
     if "violate" in ending:
-        assert heard.code in (1002, 1007), heard.code
-        expected.settled(heard.messages)
+        assert received.code in (1002, 1007), received.code
+        expected.settled(received.messages)
     _finish(connection, channel)
 
 

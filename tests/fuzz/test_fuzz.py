@@ -1,7 +1,7 @@
 """A seeded fuzzer of what clients send: heads, frames, JSON, text, on all three transports, against a daemon's process.
 
-Whatever comes, the daemon lives, each request is answered once or its connection is closed with a reason, nothing is logged as
-an error, memory and descriptors come back, and the next client is served. CI takes a second or two of it for each transport;
+With any input the daemon keeps running, each request is answered once or its connection is closed with a reason, no error
+is logged, memory and descriptors come back, and the next client is served. CI takes a second or two of it for each transport;
 `SPINDLE_FUZZ=10000000 SPINDLE_SEED=7 pytest -n 0 --timeout=0 tests/fuzz` sends as many bytes on each.
 """
 
@@ -102,15 +102,15 @@ def test_lines(daemon: Daemon) -> None:
     stdin, stdout = daemon.process.stdin, daemon.process.stdout
     assert stdin is not None
     assert stdout is not None
-    draw, heard = random.Random(SEED), Lines()
+    draw, received = random.Random(SEED), Lines()
     generator = Messages(draw)
     expected = Expected(generator)
-    channel = Channel(stdin.fileno(), stdout.fileno(), heard.feed)
+    channel = Channel(stdin.fileno(), stdout.fileno(), received.feed)
     memory, before = 0, 0
     while channel.sent < BYTES:
         at, logged = channel.sent, len(daemon.log.entries)
         try:
-            converse(draw, generator, channel, heard, expected)
+            converse(draw, generator, channel, received, expected)
         except AssertionError as error:
             pytest.fail(f"seed {SEED}, from byte {at}: {error}\n" + "\n".join(daemon.log.entries[-20:]))
         assert not faults(daemon, logged), f"seed {SEED}, from byte {at}: {faults(daemon, logged)}"

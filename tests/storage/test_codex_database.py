@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from spindle.storage.home import Home
-from spindle.storage.threads.codex_database import tell_codex
+from spindle.storage.threads.codex_database import update_codex_database
 
 ID = "019a0000-0000-7000-8000-000000000001"
 
@@ -30,19 +30,19 @@ def rows(home, version):
 def test_only_the_threads_row_in_the_newest_database_is_updated(home):
     make(home, 5)
     make(home, 12)
-    tell_codex(home, ID, {"name": "mine"})
+    update_codex_database(home, ID, {"name": "mine"})
     assert rows(home, 12) == {ID: "mine", "other": None}
     assert rows(home, 5) == {ID: None, "other": None}
 
 
 def test_missing_columns_are_ignored(home):
     make(home, 5)
-    tell_codex(home, ID, {"name": "mine", "git_branch": "main"})
+    update_codex_database(home, ID, {"name": "mine", "git_branch": "main"})
     assert rows(home, 5)[ID] == "mine"
 
 
 def test_a_home_without_a_database_is_unchanged(home):
-    tell_codex(home, ID, {"name": "mine"})
+    update_codex_database(home, ID, {"name": "mine"})
     assert list(home.path.iterdir()) == []
 
 
@@ -50,7 +50,7 @@ def test_a_home_without_a_database_is_unchanged(home):
 def test_an_unusable_database_is_ignored(home, content, caplog):
     path = home.path / "state_5.sqlite"
     path.write_bytes(content)
-    tell_codex(home, ID, {"name": "mine"})
+    update_codex_database(home, ID, {"name": "mine"})
     assert path.read_bytes() == content
     assert ("could not be updated" in caplog.text) == bool(content)
 
@@ -60,6 +60,6 @@ def test_the_wait_for_a_locked_database_is_short(home, caplog, monkeypatch):
     make(home, 5)
     with closing(sqlite3.connect(home.path / "state_5.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        tell_codex(home, ID, {"name": "mine"})
+        update_codex_database(home, ID, {"name": "mine"})
         other.execute("ROLLBACK")
     assert "locked" in caplog.text

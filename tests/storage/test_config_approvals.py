@@ -16,7 +16,7 @@ from spindle.storage.config.approvals import Approvals
 from spindle.storage.config.editing import edit, set_values
 from spindle.storage.config.hooks import HookConfig, hook_config, notify_program
 from spindle.storage.config.project import NEVER, STEERING
-from spindle.storage.config.trusting import approve, wishes
+from spindle.storage.config.trusting import approve, proposals
 from spindle.storage.home import Home
 
 SERVER = '[mcp_servers.s]\ncommand = "sh"\nargs = ["./serve.sh"]\n'
@@ -52,7 +52,7 @@ class Project:
         return hook_config(self.load())
 
     def approve(self) -> None:
-        approve(self.loader, wishes(self.loader, self.path))
+        approve(self.loader, proposals(self.loader, self.path))
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_a_hook_may_name_a_file_of_its_working_directory(project: Project) -> No
     (sub / "serve.sh").write_text("in sub")
     project.hooks_file.write_text(json.dumps(HOOK).replace("check.sh", "check.sh; ./serve.sh"))
     for folder, reason in ((project.path, f"{sub}/serve.sh is not approved"), (sub, None)):
-        approve(project.loader, wishes(project.loader, folder))
+        approve(project.loader, proposals(project.loader, folder))
         [hook] = project.hooks().handlers
         assert hook.pinned is not None
         assert hook.pinned.changed(sub) == reason
@@ -272,7 +272,7 @@ def test_a_single_hook_can_be_disabled(project: Project, source: str) -> None:
     hooks = project.hooks()
     assert source not in [hook.source for hook in hooks.handlers]
     assert [(hook.enabled, hook.trust) for hook in hooks.listed if hook.key == off.key] == [(False, "trusted")]
-    assert (hooks.warnings, hooks.notes) == ((), ())  # a table of states is no second file of hooks
+    assert (hooks.warnings, hooks.notes) == ((), ())  # a table of states is not a second file of hooks
 
 
 def test_a_hook_with_an_unreadable_state_does_not_run(project: Project) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from spindle.storage.config.credentials import key_variables
+from spindle.storage.config.credential_variables import key_variables
 from spindle.storage.config.layers import Layer, merge_layers
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from spindle.storage.config import ConfigLoader, parse_override
 from spindle.storage.config.hooks import HookConfig, HookHandler, hook_config, notify_program
-from spindle.storage.config.trusting import approve, wishes
+from spindle.storage.config.trusting import approve, proposals
 from spindle.storage.home import Home
 
 TABLES = """
@@ -90,7 +90,7 @@ def test_all_layers_count_the_weakest_first(home: Home, project: Path) -> None:
     put(project / ".codex", Stop=[command("project")])
     put(inner / ".codex", Stop=[command("inner")])
     home.config_file.write_text(f'[projects."{inner}"]\ntrust_level = "trusted"\n')
-    approve(loader(home), wishes(loader(home), inner))
+    approve(loader(home), proposals(loader(home), inner))
     (home.path / "system").mkdir()
     put(home.path / "system", Stop=[command("system")])
     flag = 'hooks={Stop = [{hooks = [{type = "command", command = "flag"}]}]}'

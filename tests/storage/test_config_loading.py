@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from spindle.storage.config import Config, ConfigError, ConfigLoader, WorkspaceWrite, parse_override
-from spindle.storage.config.trusting import approve, wishes
+from spindle.storage.config.trusting import approve, proposals
 from spindle.storage.home import Home
 
 
@@ -285,12 +285,12 @@ def test_a_file_over_the_settings(home: Home) -> None:
     assert (wrong.value.path, wrong.value.line) == (home.path / "role.toml", 1)
 
 
-def test_a_file_over_the_settings_lies_beside_the_one_that_names_it(home: Home, project: Path) -> None:
+def test_a_file_over_the_settings_lies_next_to_the_one_that_names_it(home: Home, project: Path) -> None:
     (project / ".codex/config.toml").write_text('[agents.ours]\nconfig_file = "role.toml"\n')
     (project / ".codex/role.toml").write_text('model = "ours"\n')
     (home.path / "role.toml").write_text('model = "mine"\n')
     loads = loader(home, trusting(project) + '[agents.mine]\nconfig_file = "./role.toml"\n')
-    approve(loads, wishes(loads, project))
+    approve(loads, proposals(loads, project))
     config = loads.load(project)
     assert [loads.overlay(config, file)[0].model for file in ("role.toml", "./role.toml")] == ["ours", "mine"]
     loads = loader(home, trusting(project, "untrusted") + '[agents.mine]\nconfig_file = "role.toml"\n')

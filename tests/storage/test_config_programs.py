@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spindle.storage.config.programs import WORDS, Pinned, Program
+from spindle.storage.config.programs import WORDS, Pinned, ProjectProgram
 
 
 @pytest.fixture
@@ -43,12 +43,12 @@ def project(tmp_path: Path) -> Path:
     ],
 )
 def test_files_are_found_in_the_words_of_a_command(project: Path, text: str, files: list[str]) -> None:
-    found = Program([text.format(root=project) if "{root}" in text else text], project).files()
+    found = ProjectProgram([text.format(root=project) if "{root}" in text else text], project).files()
     assert sorted(found) == sorted(os.path.normpath(project / name) for name in files)
 
 
 def test_a_relative_name_is_also_searched_in_the_working_directory(project: Path) -> None:
-    program = Program(["./check.sh"], project)
+    program = ProjectProgram(["./check.sh"], project)
     assert list(program.files(project / "sub")) == [f"{project}/check.sh", f"{project}/sub/check.sh"]
     pinned = Pinned(program, program.files())
     assert pinned.changed(project) is None
@@ -57,7 +57,7 @@ def test_a_relative_name_is_also_searched_in_the_working_directory(project: Path
 
 def test_a_word_may_become_the_name_of_a_file_later(project: Path) -> None:
     """Otherwise a user who can write in the project could stop a hook with a file named like its program."""
-    program = Program(["python3 ./check.sh"], project)
+    program = ProjectProgram(["python3 ./check.sh"], project)
     pinned = Pinned(program, program.files())
     (project / "python3").write_text("")
     assert pinned.changed() is None
@@ -65,7 +65,7 @@ def test_a_word_may_become_the_name_of_a_file_later(project: Path) -> None:
 
 @pytest.mark.parametrize("change", ["content", "kind", "gone", "link"])
 def test_changes_of_a_file(project: Path, tmp_path: Path, change: str) -> None:
-    program = Program(["./check.sh"], project)
+    program = ProjectProgram(["./check.sh"], project)
     pinned, file = Pinned(program, program.files()), project / "check.sh"
     file.unlink()
     match change:
@@ -83,11 +83,11 @@ def test_changes_of_a_file(project: Path, tmp_path: Path, change: str) -> None:
 
 def test_the_words_of_a_command_are_bounded(project: Path) -> None:
     with pytest.raises(OSError, match=f"more than {WORDS} words"):
-        Program([" ".join(map(str, range(WORDS + 1)))], project).files()
+        ProjectProgram([" ".join(map(str, range(WORDS + 1)))], project).files()
 
 
 def test_a_file_that_cannot_be_checked_does_not_count_as_missing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = Program(["./check.sh"], project)
+    program = ProjectProgram(["./check.sh"], project)
     pinned, stat = Pinned(program, program.files()), os.stat
 
     def failing(path: str, **options: Any) -> os.stat_result:

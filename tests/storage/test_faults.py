@@ -24,7 +24,7 @@ from spindle.actors.tools.patch.on_path import programs
 from spindle.storage.config import ConfigError, ConfigLoader
 from spindle.storage.config.editing import edit
 from spindle.storage.config.hooks import hook_config
-from spindle.storage.config.trusting import approve, wishes
+from spindle.storage.config.trusting import approve, proposals
 from spindle.storage.credentials import CredentialStore
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
@@ -59,7 +59,7 @@ AT = datetime(2025, 1, 5, 13)
 META = {"id": A, "cwd": "/"}
 
 
-def said(text: str) -> bytes:
+def user_line(text: str) -> bytes:
     return encode_line("event_msg", {"type": "user_message", "message": text})
 
 
@@ -83,7 +83,7 @@ def stored(home: Home, tail: bytes = b"", *, paginated: bool = False) -> None:
 
 
 def torn(home: Home) -> None:
-    stored(home, said("cut off")[:-9])
+    stored(home, user_line("cut off")[:-9])
 
 
 def compressed(home: Home) -> None:
@@ -107,7 +107,7 @@ def archived(home: Home) -> None:
         path.rename(home.archived_sessions / path.name)
 
 
-def nothing(home: Home) -> None:
+def empty_home(home: Home) -> None:
     """An empty home."""
 
 
@@ -116,9 +116,9 @@ def write(home: Home) -> None:
     new = not rollout(home).exists()
     try:
         journal.begin([encode_line("session_meta", META)] if new else [])
-        journal.append([said("one")])
+        journal.append([user_line("one")])
         journal.sync()
-        journal.append([said("two")])
+        journal.append([user_line("two")])
         journal.sync()
     finally:
         journal.end()
@@ -126,14 +126,14 @@ def write(home: Home) -> None:
 
 def messages(path: Path | None) -> list[str]:
     lines = [] if path is None else [decode_line(line) for line in path.read_bytes().splitlines()]
-    said = [line.payload for line in lines if line is not None and line.payload.get("type") in (None, "user_message")]
-    return [payload["message"] for payload in said if "message" in payload]
+    user_line = [line.payload for line in lines if line is not None and line.payload.get("type") in (None, "user_message")]
+    return [payload["message"] for payload in user_line if "message" in payload]
 
 
 def fork(home: Home) -> None:
     def close(unfinished: Path) -> list[bytes]:
         load(unfinished)
-        return [said("closing")]
+        return [user_line("closing")]
 
     target = home.sessions / "2025/02/01" / NAME.replace(A, B)
     write_fork(target, {"id": B}, segments(rollout(home), lambda _: None), close, lambda: None)
@@ -148,7 +148,7 @@ def revert(home: Home) -> None:
     path = locate(home, A)
     assert path is not None
     meta = META | {"history_mode": "paginated"}
-    write_segment(home, Revert(A, path, meta, "t2", [said("reverted")]), AT, lambda: None)
+    write_segment(home, Revert(A, path, meta, "t2", [user_line("reverted")]), AT, lambda: None)
 
 
 def reverted(home: Home) -> bool:
@@ -186,7 +186,7 @@ def old_config(home: Home) -> None:
 
 
 def project(home: Home) -> None:
-    """A project beside one that is approved already."""
+    """A project, while another one is approved already."""
     for name in ("other", "project"):
         codex = home.path / name / ".codex"
         codex.mkdir(parents=True)
@@ -197,9 +197,9 @@ def project(home: Home) -> None:
 
 
 def approve_project(home: Home, name: str) -> None:
-    wanted = wishes(ConfigLoader(home), home.path / name)
+    wanted = proposals(ConfigLoader(home), home.path / name)
     approve(ConfigLoader(home), wanted)
-    told = [*wanted.warnings, *(wish.approval for wish in wanted.wishes if isinstance(wish.approval, str))]
+    told = [*wanted.warnings, *(proposal.approval for proposal in wanted.proposals if isinstance(proposal.approval, str))]
     if told:  # the command prints it, and fails
         raise OSError(*told)
 
@@ -232,14 +232,14 @@ class Use:
 
 
 USES = {
-    "a new thread's turn": Use(nothing, write, lambda home: messages(rollout(home))[-2:] == ["one", "two"]),
+    "a new thread's turn": Use(empty_home, write, lambda home: messages(rollout(home))[-2:] == ["one", "two"]),
     "a turn after a torn line": Use(torn, write, lambda home: messages(rollout(home))[-2:] == ["one", "two"]),
     "a name in a compressed rollout": Use(
         compressed,
         lambda home: append_to_stored(home, locate(home, A) or Path(), A, [("event_msg", {"message": "named"})]),
         lambda home: messages(locate(home, A))[-1] == "named",
     ),
-    "a name": Use(nothing, lambda home: record_name(home, A, "name"), lambda home: read_names(home) == {A: "name"}),
+    "a name": Use(empty_home, lambda home: record_name(home, A, "name"), lambda home: read_names(home) == {A: "name"}),
     "archiving": Use(
         paginated,
         lambda home: archive(home, A),
@@ -262,7 +262,7 @@ USES = {
     "a setting": Use(
         old_config, set_model, lambda home: home.config_file.read_text() == '# mine\nmodel = "new"\n'
     ),
-    "a first setting": Use(nothing, set_model, lambda home: home.config_file.read_text() == 'model = "new"\n'),
+    "a first setting": Use(empty_home, set_model, lambda home: home.config_file.read_text() == 'model = "new"\n'),
     "approving a project": Use(project, lambda home: approve_project(home, "project"), approved),
     "logging in": Use(
         logged_in,
@@ -270,14 +270,14 @@ USES = {
         lambda home: CredentialStore(home).api_key() == "new",
     ),
     "logging out": Use(logged_in, log_out, lambda home: CredentialStore(home).read() is None),
-    "a rule": Use(nothing, lambda home: allow_prefix(home.path / "rules", ("ls",)), ruled),
+    "a rule": Use(empty_home, lambda home: allow_prefix(home.path / "rules", ("ls",)), ruled),
     "programs": Use(
-        nothing,
+        empty_home,
         lambda home: programs(home.path),
         lambda home: len(list((home.spindle / "commands").glob("*/*patch"))) == 2,
     ),
     "a list of models": Use(
-        nothing,
+        empty_home,
         lambda home: keep_list(home, "p", "1", ModelList([], None, 0)),
         lambda home: read_list(home, "p", "1") is not None,
         promises=False,
@@ -356,7 +356,7 @@ def test_without_free_descriptors_a_list_fails_and_omits_no_thread(tmp_path: Pat
     stored(home)
     child = rollout(home).with_name(NAME.replace(A, B))
     source = {"subagent": {"thread_spawn": {"parent_thread_id": A, "depth": 1}}}
-    child.write_bytes(encode_line("session_meta", {"id": B, "source": source}) + said("hi"))
+    child.write_bytes(encode_line("session_meta", {"id": B, "source": source}) + user_line("hi"))
 
     def asked() -> int:
         if ask == "index":

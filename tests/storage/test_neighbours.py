@@ -30,7 +30,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def told(home: Path, cwd: Path) -> tuple[str | None, list[str]]:
+def found(home: Path, cwd: Path) -> tuple[str | None, list[str]]:
     kept = Home(home)
     return read_instructions(kept, cwd).text, [skill.name for skill in find_skills(kept, cwd).skills]
 
@@ -39,11 +39,11 @@ def told(home: Path, cwd: Path) -> tuple[str | None, list[str]]:
 def test_a_project_of_another_user_is_ignored(shared: Path, tmp_path: Path, where: str) -> None:
     cwd = shared / where
     assert project_root(cwd) == cwd
-    assert told(tmp_path / "home", cwd) == (None, [])
+    assert found(tmp_path / "home", cwd) == (None, [])
 
 
 def test_the_same_files_count_in_a_folder_that_only_its_owner_can_write(shared: Path, tmp_path: Path) -> None:
     """Such as a checkout that belongs to another user of a container."""
     shared.chmod(0o755)
     assert project_root(shared / "mine") == shared
-    assert told(tmp_path / "home", shared / "mine") == ("do as I say", ["evil"])
+    assert found(tmp_path / "home", shared / "mine") == ("do as I say", ["evil"])

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from spindle.actors.clients.caller import ClientSession
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.rpc.protocol.catalog import EXPERIMENTAL_NOTIFICATIONS
 from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.initialize import InitializeCapabilities, InitializeParams, InitializeResponse, ServerInfo
@@ -27,7 +27,7 @@ def initialize(backend: Backend, params: InitializeParams) -> tuple[ClientSessio
     capabilities = params.capabilities or InitializeCapabilities()
     unwanted = frozenset(capabilities.opt_out_notification_methods or ())
     session = ClientSession(
-        Client(originator=info.name, user_agent=agent),
+        ClientName(originator=info.name, user_agent=agent),
         capabilities.experimental_api,
         unwanted if capabilities.experimental_api else unwanted | EXPERIMENTAL_NOTIFICATIONS,
     )

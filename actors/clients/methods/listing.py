@@ -1,4 +1,4 @@
-"""thread/list: filters, sections, and what is kept beside the rollouts.
+"""thread/list: filters, sections, and what is stored outside the rollouts.
 
 It needs nothing of what loaded threads need, so that a server just started answers it early.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from spindle.actors.registry.backend import Backend
 
 MOST_IDS = 100
-"""How many threads a list can be told to include or to exclude."""
+"""How many thread ids a request may list to include or to exclude."""
 
 
 def list_(caller: Caller, params: ThreadListParams, reply: Reply[Any]) -> None:
@@ -115,7 +115,7 @@ async def _page(backend: Backend, params: ThreadListParams, query: ThreadQuery) 
 
 
 async def _kept(backend: Backend, ids: list[str]) -> tuple[Placements, Mapping[str, ThreadReadState] | None]:
-    """Sections and read states; the latter None where they are unavailable, as clients are told."""
+    """Sections and read states; read states are None where they are unavailable, and clients see that."""
 
     def work(db: sqlite3.Connection) -> tuple[Placements, Mapping[str, ThreadReadState]]:
         return placements(db), read_states(db, ids)

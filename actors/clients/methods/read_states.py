@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def update(caller: Caller, params: ThreadReadStateUpdateParams, reply: Reply[Any]) -> None:
-    """thread/readState/update: everybody hears of it, before the answer."""
+    """thread/readState/update: every client is notified before the answer."""
     id, backend = thread_id(params.thread_id, code=INVALID_PARAMS), caller.backend
 
     async def run() -> ThreadReadStateUpdateResponse:

@@ -1,7 +1,7 @@
-"""thread/name/set, thread/metadata/update and their like: what can be done to a thread outside of turns.
+"""thread/name/set, thread/metadata/update and the other changes of a thread outside of turns.
 
-Where the reference does it to threads that are not loaded too, the rollout is changed in place meanwhile; whoever asks
-for the thread then waits.
+Where the reference accepts threads that are not loaded, their rollout is changed in place. Requests for the thread wait
+meanwhile.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.writer_lock import WriterBusy
-from spindle.storage.threads.codex_database import tell_codex
+from spindle.storage.threads.codex_database import update_codex_database
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.metadata import append_to_stored, latest_meta
 from spindle.storage.threads.names import record_name
@@ -86,10 +86,10 @@ def rename(backend: Backend, id: str, name: str, reply: Reply[None]) -> None:
         path = locate(home, id)
         if path is None:
             raise invalid_request(f"thread not found: {id}")
-        read_summary(path)  # refuses what is no rollout
+        read_summary(path)  # refuses what is not a rollout
         append_to_stored(home, path, id, [records.thread_name_updated(id, name)])
         record_name(home, id, name)
-        tell_codex(home, id, {"name": name, "title": name})
+        update_codex_database(home, id, {"name": name, "title": name})
 
     _change(backend, id, SetName(reply=reply, name=name), work, lambda: _announce_name(backend, id, name))
 
@@ -108,7 +108,7 @@ def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: R
         summary = read_summary(path)
         after = patched(git_info(summary), git)[0]
         append_to_stored(home, path, id, [records.session_meta(meta | {"git": git_meta(after)})])
-        tell_codex(home, id, git_columns(after))
+        update_codex_database(home, id, git_columns(after))
         return describe_stored(read_summary(path))
 
     message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)
@@ -148,7 +148,7 @@ def _located(backend: Backend, id: str) -> tuple[Path, dict[str, Any]]:
     path = locate(home, id) or locate_archived(home, id)
     if path is None:
         raise invalid_request(f"thread not found: {id}")
-    read_summary(path)  # refuses what is no rollout
+    read_summary(path)  # refuses what is not a rollout
     path = inflate(path)
     meta = latest_meta(path, id)
     if meta is None:

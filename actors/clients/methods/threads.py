@@ -80,7 +80,7 @@ def resume(caller: Caller, params: ThreadResumeParams, reply: Reply[Any]) -> Non
 
 
 def fork(caller: Caller, params: ThreadForkParams, reply: Reply[Any]) -> None:
-    """thread/fork: of what is on disk of the thread by now, be it loaded or not; `path` wins over the id."""
+    """thread/fork: copies what the thread's rollout has now, whether the thread is loaded or not. `path` wins over the id."""
     check_profile(params.permission_profile)
     registry = caller.backend.registry
     source = None if params.path else thread_id(params.thread_id)

@@ -24,7 +24,7 @@ class Membership:
         self.family = Family()
 
     @property
-    def held(self) -> bool:
+    def kept_loaded(self) -> bool:
         """Whether a parent keeps the thread loaded."""
         return self._member is not None
 
@@ -79,16 +79,16 @@ class Membership:
             return
         effects = self.family.become(member, status)
         if MemberEffect.REPORT in effects:
-            self._tell_parent(member, _report(member))
+            self._report_to_parent(member, _report(member))
         elif MemberEffect.WAKE in effects:
-            self._tell_parent(member, None)
+            self._report_to_parent(member, None)
 
-    def _tell_parent(self, member: Member, text: str | None) -> None:
+    def _report_to_parent(self, member: Member, text: str | None) -> None:
         reply: Reply[None] = Reply(lambda _: None, lambda _: None)
         self._thread.supervisor.tell(member.parent_id, AgentRests(reply=reply, text=text))
 
 
 def _report(member: Member) -> str:
-    """What the parent's model is told of an agent's end, in Codex's form."""
+    """The message to the parent's model about an agent's end, in Codex's form."""
     notice = orjson.dumps({"agent_path": member.id, "status": member.status.stored()}).decode()
     return f"<subagent_notification>\n{notice}\n</subagent_notification>"

@@ -36,8 +36,8 @@ class Member:
     """Its thread's; empty until there is one."""
     status: AgentStatus = PENDING
     state: MemberState = FIRST
-    gone: trio.Event = field(factory=trio.Event)
-    """Set when it is no member any more."""
+    removed: trio.Event = field(factory=trio.Event)
+    """Set when it is not a member any more."""
 
     @property
     def ending(self) -> bool:
@@ -119,7 +119,7 @@ class Family:
             self._admitted.discard(member)
             if self._open.get(member.id) is member:
                 del self._open[member.id]
-            member.gone.set()
+            member.removed.set()
         self._changed.set()
         self._changed = trio.Event()
         return effects

@@ -25,9 +25,9 @@ class MemberState(Enum):
     CLOSING_REPORTED = "closing reported"
     """The same, and its parent has the report."""
     ABANDONED = "abandoned"
-    """It is no member any more, as its start failed or was cancelled. Its thread, if there is one, is being ended."""
+    """It is not a member any more, as its start failed or was cancelled. Its thread, if there is one, is being ended."""
     GONE = "gone"
-    """It is no member any more."""
+    """It is not a member any more."""
 
 
 class MemberEvent(Enum):
@@ -38,7 +38,7 @@ class MemberEvent(Enum):
     RUN = "run"
     """A turn begins."""
     REST = "rest"
-    """A turn is interrupted. The agent may be told to go on."""
+    """A turn is interrupted. The parent may send it new input."""
     FINISH = "finish"
     """It has a final status: a turn completed or failed, or its thread has ended."""
     CLOSE = "close"

@@ -83,8 +83,8 @@ class ThreadAgents:
         try:
             config, own = await self._configured(request.role)
             settings = _settings(self._settings, request, own)
-            said = tuple(state.conversation.items) if request.fork else None
-            history = None if said is None else await trio.to_thread.run_sync(_spoken, said)
+            spoken = tuple(state.conversation.items) if request.fork else None
+            history = None if spoken is None else await trio.to_thread.run_sync(_spoken, spoken)
             opening = AgentThread(
                 settings=settings,
                 config=config,
@@ -156,7 +156,7 @@ class ThreadAgents:
             raise ToolRefused(f"agent with id {id} could not be resumed: {_words(error)}") from error
         except BaseException:
             self._family.leave(member)
-            self._tell(id, lambda reply: Release(reply=reply))  # after the Hold; others may use the thread
+            self._post(id, lambda reply: Release(reply=reply))  # after the Hold; others may use the thread
             raise
         return member.status
 
@@ -167,7 +167,7 @@ class ThreadAgents:
             for member in closing:
                 self._end(member)
             for member in closing:
-                await member.gone.wait()
+                await member.removed.wait()
             closing = list(self._family.below(id))  # started meanwhile
 
     # -- subscribers and the end
@@ -175,12 +175,12 @@ class ThreadAgents:
     def joined(self, subscriber: Subscriber) -> None:
         """Subscribe a subscriber of the thread to its agents."""
         for child in self._children():
-            self._tell(child.id, lambda reply: Welcome(reply=reply, guest=subscriber))
+            self._post(child.id, lambda reply: Welcome(reply=reply, guest=subscriber))
 
     def left(self, subscriber: Subscriber, *, lost: bool) -> None:
         """Unsubscribe it from them. `lost`: its connection was lost."""
         for child in self._children():
-            self._tell(child.id, lambda reply: Detach(reply=reply, subscriber=subscriber, lost=lost, guest=True))
+            self._post(child.id, lambda reply: Detach(reply=reply, subscriber=subscriber, lost=lost, guest=True))
 
     def let_go(self) -> None:
         """The thread ends: release its agents, or end them if the thread is ended as an agent."""
@@ -188,7 +188,7 @@ class ThreadAgents:
             if self._membership.ending:
                 self._end(child)
             else:
-                self._tell(child.id, lambda reply: Release(reply=reply))
+                self._post(child.id, lambda reply: Release(reply=reply))
 
     async def rests(self, message: AgentRests) -> None:
         """Give the model the text, if there is one: in the running turn, which then asks again, or in the next one."""
@@ -276,7 +276,7 @@ class ThreadAgents:
     async def _ask(self, id: str, message: Callable[[Reply[T]], Ask[T]]) -> T:
         return await answer(lambda reply: self._thread.supervisor.tell(id, message(reply)))
 
-    def _tell(self, id: str, message: Callable[[Reply[Any]], Ask[Any]]) -> None:
+    def _post(self, id: str, message: Callable[[Reply[Any]], Ask[Any]]) -> None:
         """Post a message without waiting for the answer: the agent may be ending."""
         self._thread.supervisor.tell(id, message(Reply(lambda _: None, lambda _: None)))
 

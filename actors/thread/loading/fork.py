@@ -28,7 +28,7 @@ from spindle.storage.rollout.fork import Segment, UnknownTurn, cut, fork_lines, 
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
-from spindle.storage.rollout.replay import Replay
+from spindle.storage.rollout.replay import RolloutReplay
 from spindle.storage.threads.locate import locate, locate_file
 from spindle.storage.threads.summary import read_summary
 from spindle.storage.threads.thread_errors import NoRollout, StoredThreadError
@@ -114,13 +114,13 @@ def _fork(
         meta["git"] = git_meta(git)
     conversation = Conversation(services.home, thread_id, path, meta, services.outliner, services.workers.rollouts)
     forked = _write(conversation, meta, parts)
-    told = recorded.get("developer_instructions")
+    earlier = recorded.get("developer_instructions")
     new = params.developer_instructions
     state = open_state(services, config, settings, conversation, opening.client, int(now.timestamp()))
     state.git, state.preview = git, forked.preview
     state.forked_from_id = summary.id
     state.ephemeral = path is None
-    state.new_developer_instructions = new if new and new != told else None
+    state.new_developer_instructions = new if new and new != earlier else None
     state.functions = opening.functions
     state.warnings = [*state.warnings, *([warning(unread)] if unread else [])]
     return state
@@ -135,11 +135,11 @@ def _source(services: Services, opening: FromFork) -> Path:
     return found
 
 
-def _write(conversation: Conversation, meta: dict[str, Any], parts: list[Segment]) -> Replay:
+def _write(conversation: Conversation, meta: dict[str, Any], parts: list[Segment]) -> RolloutReplay:
     """Write the fork to its conversation's rollout, and let the conversation continue from it."""
     check = trio.from_thread.check_cancelled
     if conversation.path is None:
-        replay = Replay()
+        replay = RolloutReplay()
         lines = fork_lines(meta, parts, check)
         _feed(replay, lines)
         closing = _closing(replay)
@@ -155,13 +155,13 @@ def _write(conversation: Conversation, meta: dict[str, Any], parts: list[Segment
     return loaded.replay
 
 
-def _feed(replay: Replay, lines: list[bytes]) -> None:
+def _feed(replay: RolloutReplay, lines: list[bytes]) -> None:
     for raw in lines:
         if (line := decode_line(raw)) is not None:
             replay.feed(line)
 
 
-def _closing(replay: Replay) -> list[bytes]:
+def _closing(replay: RolloutReplay) -> list[bytes]:
     """The lines that interrupt a last turn without an end: in the source it is running, or was cut off by a crash."""
     turns = replay.turns()
     if not turns:
@@ -170,5 +170,5 @@ def _closing(replay: Replay) -> list[bytes]:
     unmarked = last.id.startswith("rollout-") and last.status == "completed"
     if not replay.ended_interrupted and not unmarked:
         return []
-    told = records.response_item(message("user", TURN_ABORTED))
-    return [encode_line(*told), encode_line(*records.turn_aborted(None if unmarked else last.id))]
+    notice = records.response_item(message("user", TURN_ABORTED))
+    return [encode_line(*notice), encode_line(*records.turn_aborted(None if unmarked else last.id))]

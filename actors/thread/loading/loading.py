@@ -133,7 +133,7 @@ def _check_unlocked(services: Services, thread_id: str) -> None:
     try:
         lock.acquire()
     except OSError as error:
-        # threads of a read-only home can still be looked at; their first turn fails
+        # threads of a read-only home can still be read; their first turn fails
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
     lock.release()
@@ -148,9 +148,9 @@ def _continue(
     rollout: OpenRollout,
 ) -> OpenedThread:
     params, outline = opening.params, rollout.outline
-    told = rollout.payload(outline.context) or {}
+    last = rollout.payload(outline.context) or {}
     changed = as_context((rollout.payload(outline.settings) or {}).get("thread_settings"))
-    recorded, unread = readable(follow_on(changed, told) if outline.told_since else follow_on(told, changed))
+    recorded, unread = readable(follow_on(changed, last) if outline.context_newer else follow_on(last, changed))
     raw_meta = rollout.payload(outline.meta) or {}
     meta = SessionMeta.of(raw_meta)
     cwd = params.cwd or recorded.get("cwd") or summary.cwd

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.actors.settings.settings import Settings
 from spindle.actors.tools.agents.agents import AgentName
 from spindle.actors.tools.interface import Tool
@@ -21,7 +21,7 @@ class NewThread:
     """A thread that begins now."""
 
     params: ThreadStartParams
-    client: Client
+    client: ClientName
     functions: Sequence[Tool] = ()
     """Tools of the application that embeds the runtime."""
 
@@ -31,7 +31,7 @@ class FromRollout:
     """A stored thread. `path` if it is known already, `parent_id` if that thread resumes it as its agent."""
 
     params: ThreadResumeParams
-    client: Client
+    client: ClientName
     path: Path | None = None
     functions: Sequence[Tool] = ()
     parent_id: str | None = None
@@ -42,7 +42,7 @@ class FromHistory:
     """A new thread with a history that the client sends."""
 
     params: ThreadResumeParams
-    client: Client
+    client: ClientName
 
 
 @frozen(kw_only=True)
@@ -50,7 +50,7 @@ class FromFork:
     """A new thread with the history of `source`, or of the rollout that `params.path` names."""
 
     params: ThreadForkParams
-    client: Client
+    client: ClientName
     source: str | None
     functions: Sequence[Tool] = ()
 
@@ -61,7 +61,7 @@ class AgentThread:
 
     settings: Settings
     config: Config
-    client: Client
+    client: ClientName
     parent_id: str
     depth: int
     name: AgentName

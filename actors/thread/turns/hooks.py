@@ -81,7 +81,7 @@ async def start_notify(thread: ThreadCore, turn_id: str, cwd: str, last_message:
     nursery = services.background or thread.tasks
     environment = environment_policy(state.config.table("shell_environment_policy"), state.config.key_variables)
     given = services.warden, program, environment.without_keys(os.environ), services.cwd, done
-    start_apart(nursery, f"the notify program {program[0]}", services.notices.tell, *given)
+    start_apart(nursery, f"the notify program {program[0]}", services.notices.run, *given)
 
 
 def _user_texts(history: Sequence[bytes]) -> list[str]:

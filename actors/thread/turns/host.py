@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from spindle.actors.settings.catalogue import ModelInfo, model_info
-from spindle.actors.settings.reading import nothing
+from spindle.actors.settings.readable import no_file
 from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.recording import Recording
@@ -43,7 +43,7 @@ class LiveTurnHost:
         self._conversation = thread.state.conversation
         self._synced = 0
         self.settings = settings
-        self.readable: Readable | None = nothing
+        self.readable: Readable | None = no_file
         """Which of the thread's instruction files and skills the model may read; none until the turn has found out."""
         self.info = self.known_model()
         self.hooks = turn_hooks(thread, tools, self, settings)
@@ -113,19 +113,19 @@ class LiveTurnHost:
     def record(self, *entries: Entry) -> None:
         """See TurnHost."""
         self._conversation.record(self._as_kept(entries))
-        self._tell_raw(entries)
+        self._emit_raw(entries)
 
     async def keep(self, *entries: Entry) -> None:
         """See TurnHost."""
         await self._conversation.keep(self._as_kept(entries))
-        self._tell_raw(entries)
+        self._emit_raw(entries)
 
     def _as_kept(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         if self._conversation.paginated:
             return paginated(entries, self._thread.thread_id, self._turn.id)
         return entries
 
-    def _tell_raw(self, entries: Sequence[Entry]) -> None:
+    def _emit_raw(self, entries: Sequence[Entry]) -> None:
         if self._state.raw_events:
             for item in records.response_items(entries):
                 self.emit(RawResponseItemCompletedNotification(self._thread.thread_id, self._turn.id, item))

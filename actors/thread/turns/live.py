@@ -56,9 +56,9 @@ class LiveTurn:
     scripts: list[UsersCommand] = field(factory=lambda: list[UsersCommand]())
     """Commands of the user that wait for the turn to run them."""
     run_script: Callable[[UsersCommand], None] | None = None
-    """Starts one beside the turn's work."""
-    beside: int = 0
-    """How many of them wait or run."""
+    """Starts one concurrently with the turn's work."""
+    open_scripts: int = 0
+    """How many commands of the user wait or run."""
     answer: Answer | None = None
     last_message: str | None = None
     settings: Settings = field(init=False)
@@ -101,7 +101,7 @@ class LiveTurn:
 
     def run_beside(self, script: UsersCommand) -> None:
         """Run a command of the user as a part of the turn."""
-        self.beside += 1
+        self.open_scripts += 1
         (self.run_script or self.scripts.append)(script)
 
     # -- its life

@@ -13,7 +13,7 @@ from uuid_utils import uuid7
 
 from spindle.actors.kernel.mailbox import Ask
 from spindle.actors.settings.allowed import check
-from spindle.actors.settings.reading import readable_files
+from spindle.actors.settings.readable import readable_files
 from spindle.actors.settings.requests import changed
 from spindle.actors.settings.settings import Settings
 from spindle.actors.thread.agents.child import Membership
@@ -126,7 +126,7 @@ class TurnQueue:
             params = TurnStartParams(thread_id=thread.thread_id, input=())
             self._begin(str(uuid7()), params, None, script=command)
         elif thread.turn.joinable:
-            if thread.turn.beside >= WAITING:
+            if thread.turn.open_scripts >= WAITING:
                 raise overloaded()
             thread.turn.run_beside(command)
         else:
@@ -191,10 +191,10 @@ class TurnQueue:
 
     def _wait(self, message: StartTurn | Compact | Review | RunScript) -> None:
         """Keep a request until the running turn has ended, and drop withdrawn ones. Raises RpcError if too many wait."""
-        for gone in [other for other in self.waiting if withdrawn(other)]:
-            self.waiting.remove(gone)
-            if isinstance(gone, StartTurn):
-                gone.reply.reject(invalid_request("the turn has been withdrawn"))
+        for stale in [other for other in self.waiting if withdrawn(other)]:
+            self.waiting.remove(stale)
+            if isinstance(stale, StartTurn):
+                stale.reply.reject(invalid_request("the turn has been withdrawn"))
         if len(self.waiting) >= WAITING:
             raise overloaded()
         self.waiting.append(message)

@@ -13,7 +13,7 @@ import trio
 from attrs import evolve
 
 from spindle.actors.tasks.boundary import Contained
-from spindle.actors.tasks.faults import fault, said
+from spindle.actors.tasks.faults import fault, message_of
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import TurnEnded
@@ -106,7 +106,7 @@ class TurnTask:
                     await self._close(status, error)
             except Exception as raised:
                 log.exception("the end of %s could not be recorded or notified", what)
-                turn.result = turn.result or turn.ended("failed", TurnError(f"internal error: {said(raised)}", "other"))
+                turn.result = turn.result or turn.ended("failed", TurnError(f"internal error: {message_of(raised)}", "other"))
             finally:
                 turn.end()
                 thread.mailbox.post(TurnEnded(turn.id))
@@ -124,7 +124,7 @@ class TurnTask:
                 return _unsaved(error)
             case _:
                 log.error("%s failed", what, exc_info=error)
-                return TurnError(f"internal error: {said(error)}", "other")
+                return TurnError(f"internal error: {message_of(error)}", "other")
 
     # -- the record
 
@@ -177,7 +177,7 @@ class TurnTask:
         turn.answer = None
         await self._tools.finish_turn(self._host)
         if turn.recorded:
-            # beside the rollout, and at the same time
+            # outside the rollout, and at the same time
             kept = self._recording.keep_turn(turn, unread=status != "interrupted")
             status, error = await self._write_end(status, error)
             self._state.updated_at = int(time.time())
@@ -208,7 +208,7 @@ class TurnTask:
             except Exception as odd:  # the last message cannot be encoded: record the end without it
                 log.exception("the end of a turn of thread %s cannot be recorded", self._thread.thread_id)
                 self._turn.last_message = None
-                status, error = "failed", TurnError(f"internal error: {said(odd)}", "other")
+                status, error = "failed", TurnError(f"internal error: {message_of(odd)}", "other")
                 self._host.record(*self._closing_entries(status, error))
             if conversation.journal is not None and self._state.config.durability != "os":
                 await self._services.flusher.sync(conversation.journal)
@@ -237,9 +237,9 @@ class TurnTask:
         turn = self._turn
         if status == "interrupted":
             # an interrupted compaction leaves the history for the model as it was
-            told = [records.response_item(message("user", TURN_ABORTED))] if turn.kind != "compact" else []
+            notice = [records.response_item(message("user", TURN_ABORTED))] if turn.kind != "compact" else []
             aborted = records.turn_aborted(turn.id, completed_at=turn.completed_at, duration_ms=turn.duration_ms)
-            return [*told, aborted]
+            return [*notice, aborted]
         entries: list[Entry] = []
         why = None
         if error is not None:
@@ -283,7 +283,7 @@ class TurnTask:
             return None
         last: str | None = None
         while turn.state is not TurnState.CLOSING and (turn.pending or turn.scripts):
-            work = partial(run_turn, self._host, plan, model) if turn.pending else _nothing
+            work = partial(run_turn, self._host, plan, model) if turn.pending else _no_op
             last = await self._beside_commands(work) or last
         if last is not None:
             await self._finish(last)
@@ -324,7 +324,7 @@ class TurnTask:
         try:
             self._turn.pending.append(TurnInput((), await self._run_script(script)))
         finally:
-            self._turn.beside -= 1
+            self._turn.open_scripts -= 1
 
     async def _run_script(self, script: UsersCommand) -> dict[str, Any]:
         runner = self._tools.runner()
@@ -335,5 +335,5 @@ def _unsaved(error: Exception) -> TurnError:
     return TurnError(f"the thread's history could not be saved: {error}", "other")
 
 
-async def _nothing() -> None:
+async def _no_op() -> None:
     await trio.lowlevel.checkpoint()

@@ -20,19 +20,19 @@ class TurnWatch:
     def __init__(self) -> None:
         self.reply: Reply[Turn] = Reply(self._end, self._fail)
         self.withdrawn = False
-        self._tell_turn: Callable[[], bool] | None = None
+        self._withdraw_from: Callable[[], bool] | None = None
         self._over = trio.Event()
         self._ended: Turn | None = None
         self._error: Exception | None = None
 
     def begun(self, withdrawn: Callable[[], bool]) -> None:
-        """The turn has begun, or was joined. `withdrawn` tells it that a caller withdraws, and returns whether it ends."""
-        self._tell_turn = withdrawn
+        """The turn has begun or was joined. `withdrawn` is called if a caller withdraws, and returns whether the turn ends."""
+        self._withdraw_from = withdrawn
 
     def withdraw(self) -> bool:
         """Stop wanting the turn. Returns whether it has ended or is ending, so that `wait` returns soon."""
         self.withdrawn = True
-        return self._tell_turn is not None and (self._over.is_set() or self._tell_turn())
+        return self._withdraw_from is not None and (self._over.is_set() or self._withdraw_from())
 
     async def wait(self) -> Turn:
         """Wait until the turn has ended and is recorded. Raises ActorExited if the thread ends before that."""

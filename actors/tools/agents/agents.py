@@ -50,7 +50,7 @@ class AgentName:
     role: str | None = None
 
 
-class Model(Protocol):
+class AgentModel(Protocol):
     """A model that an agent can run on."""
 
     @property

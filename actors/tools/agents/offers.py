@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spindle.actors.tools.agents.agents import Model
+from spindle.actors.tools.agents.agents import AgentModel
 from spindle.actors.tools.agents.roles import Role
 from spindle.actors.tools.interface import function
 
@@ -40,7 +40,7 @@ that change files each get files of their own, and are told that others are at w
 """
 
 
-def spawn_offer(roles: Iterable[Role], models: Sequence[Model]) -> dict[str, Any]:
+def spawn_offer(roles: Iterable[Role], models: Sequence[AgentModel]) -> dict[str, Any]:
     """spawn_agent"""
     kinds = "\n".join(f"- {role.name}: {role.description}".rstrip(": ") for role in roles)
     known = "\n".join(f"- {model.slug}: {model.description} (efforts: {', '.join(model.efforts)})" for model in models)

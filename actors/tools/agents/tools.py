@@ -10,7 +10,7 @@ import trio
 from attrs import evolve, frozen
 
 from spindle.actors.tools.agents import arguments
-from spindle.actors.tools.agents.agents import NOT_FOUND, Agents, Model, SpawnRequest
+from spindle.actors.tools.agents.agents import NOT_FOUND, AgentModel, Agents, SpawnRequest
 from spindle.actors.tools.agents.arguments import agent_id, given, preview
 from spindle.actors.tools.agents.items import AgentCall
 from spindle.actors.tools.agents.offers import CLOSE_OFFER, RESUME_OFFER, SEND_OFFER, WAIT_OFFER, spawn_offer
@@ -41,7 +41,7 @@ class SpawnAgent(_InOrder):
     name = "spawn_agent"
     namespace = None
 
-    def __init__(self, agents: Agents, models: Sequence[Model], reading: Reading | None = None) -> None:
+    def __init__(self, agents: Agents, models: Sequence[AgentModel], reading: Reading | None = None) -> None:
         self._agents, self._models = agents, [model for model in models if not model.hidden]
         self._reading = reading
 
@@ -193,7 +193,7 @@ async def _allowed(content: Sequence[UserInput], host: ToolHost, reading: Readin
     return checked
 
 
-def agent_tools(agents: Agents, models: Sequence[Model], reading: Reading | None = None) -> list[Tool]:
+def agent_tools(agents: Agents, models: Sequence[AgentModel], reading: Reading | None = None) -> list[Tool]:
     """All five tools. `reading` decides which images the caller may pass to agents."""
     return [
         SpawnAgent(agents, models, reading),

@@ -29,10 +29,10 @@ class Declined(Exception):
 
 async def permitted(host: ToolHost, use: Use | None) -> bool:
     """Whether hooks allow it, so the user is not asked. Raises Declined if they deny it."""
-    said = None if use is None else await host.permission(use)
-    if said is not None and not said.allowed:
-        raise Declined(said.reason)
-    return said is not None
+    decision = None if use is None else await host.permission(use)
+    if decision is not None and not decision.allowed:
+        raise Declined(decision.reason)
+    return decision is not None
 
 
 async def ask_command(

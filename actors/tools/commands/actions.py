@@ -100,7 +100,7 @@ def _simplify(actions: list[CommandAction]) -> list[CommandAction]:
     dropped: set[int] = set()
     first = looked = 0
     while left > 1:
-        if not _says(actions[first]):
+        if not _is_shown(actions[first]):
             drop = first
         else:
             looked = max(looked, first)
@@ -117,7 +117,7 @@ def _simplify(actions: list[CommandAction]) -> list[CommandAction]:
     return [action for number, action in enumerate(actions) if number not in dropped]
 
 
-def _says(action: CommandAction) -> bool:
+def _is_shown(action: CommandAction) -> bool:
     return not (isinstance(action, UnknownAction) and f"{action.command} ".startswith("echo "))
 
 

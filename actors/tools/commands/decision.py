@@ -19,7 +19,7 @@ from attrs import frozen
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.locating import Program
-from spindle.actors.tools.commands.rules import Decision, Match, Rules
+from spindle.actors.tools.commands.rules import Decision, RuleMatch, Rules
 from spindle.actors.tools.commands.safety import is_dangerous, is_known_safe
 from spindle.actors.tools.commands.script import heredoc_command, plain_commands, read_script, shell_script
 from spindle.rpc.protocol.settings import (
@@ -108,7 +108,7 @@ class _Judged:
     """A judged plain command: its matches, and the decision without any. `rule` are the words of a rule that would allow it."""
 
     command: _Read
-    matches: Sequence[Match]
+    matches: Sequence[RuleMatch]
     otherwise: Decision
     rule: Sequence[str] | None
 
@@ -305,7 +305,7 @@ def _requested(
     )
 
 
-def _most_specific(judged: Sequence[_Judged], decision: Decision) -> Match | None:
+def _most_specific(judged: Sequence[_Judged], decision: Decision) -> RuleMatch | None:
     matches = [match for part in judged for match in part.matches if match.rule.decision is decision]
     return max(reversed(matches), key=lambda match: len(match.prefix), default=None)
 

@@ -20,8 +20,8 @@ from spindle.actors.tools.commands.process import Command
 from spindle.actors.tools.commands.runner import NotRun, Runner, Wanted
 from spindle.actors.tools.commands.sessions import (
     LONGEST_POLL,
+    CommandOutcome,
     InputRefused,
-    Outcome,
     UnknownSession,
     exec_yield,
     write_yield,
@@ -82,7 +82,7 @@ class ExecCommandTool:
         session_id = sessions.new_id()
         item = runner.item(host, call.id, wanted, source="unifiedExecStartup", process_id=session_id)
 
-        async def attempt(command: Command, around: Around) -> Outcome:
+        async def attempt(command: Command, around: Around) -> CommandOutcome:
             return await sessions.execute(item, command, seconds, around=around)
 
         try:

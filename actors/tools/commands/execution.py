@@ -73,7 +73,7 @@ class Execution:
                     nursery.start_soon(self._pump, process)
                     await self._until_exit(process)
                     if self._linger:
-                        await process.gone()
+                        await process.wait_tree()
                     nursery.cancel_scope.cancel()
         finally:
             self._process = None

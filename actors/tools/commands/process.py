@@ -148,7 +148,7 @@ class Process:
     def _settled(self) -> bool:
         return self.status is not None
 
-    async def gone(self) -> None:
+    async def wait_tree(self) -> None:
         """Wait until the command and all that it started have ended."""
         while not self._over:
             async with self._reading:
@@ -156,7 +156,7 @@ class Process:
                     await self.receive()
 
     def kill(self) -> None:
-        """Kill the command and all that it started. Does not wait; see `gone`."""
+        """Kill the command and all that it started. Does not wait; see `wait_tree`."""
         if not self._over:
             try:
                 self._control.shutdown(socket.SHUT_WR)
@@ -167,7 +167,7 @@ class Process:
         """Kill the tree, wait until it is gone (at most `_LAST_WAIT` seconds), and close the descriptors. Not cancelled."""
         self.kill()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WAIT):
-            await self.gone()
+            await self.wait_tree()
         self._control.close()
         self._ends.close()
         self._closed(self)

@@ -23,7 +23,7 @@ class Decision(IntEnum):
 
 
 @frozen
-class Rule:
+class CommandRule:
     """A rule for commands that begin with `pattern`, a list of alternatives for each word."""
 
     pattern: Sequence[Sequence[str]]
@@ -39,22 +39,22 @@ class Rule:
 
 
 @frozen
-class Match:
+class RuleMatch:
     """A rule that matches a command, and the matched words (the name of a program instead of its path)."""
 
     prefix: Sequence[str]
-    rule: Rule
+    rule: CommandRule
 
 
 @frozen
 class Rules:
     """All rules in force."""
 
-    rules: Sequence[Rule] = ()
+    rules: Sequence[CommandRule] = ()
     executables: Mapping[str, Sequence[str]] = field(factory=dict[str, Sequence[str]])
     """The paths of a program by its name. A name that is not here stands for every path with that base name."""
 
-    def matches(self, words: Sequence[str | None]) -> list[Match]:
+    def matches(self, words: Sequence[str | None]) -> list[RuleMatch]:
         """The rules for one plain command, by its name or the base name of its path.
 
         Use this for rules that restrict, and `allowing` for rules that allow.
@@ -68,7 +68,7 @@ class Rules:
             return []
         return self._exact([name, *words[1:]])
 
-    def restricting(self, words: Words, program: Program | None) -> list[Match]:
+    def restricting(self, words: Words, program: Program | None) -> list[RuleMatch]:
         """The rules that prompt for or forbid a command: by its words, and by the name of the file that runs."""
         found = self.matches(words)
         name = os.path.basename(program.real) if program is not None else ""
@@ -76,7 +76,7 @@ class Rules:
             found += [match for match in self.matches([name, *words[1:]]) if match not in found]
         return [match for match in found if match.rule.decision is not Decision.ALLOW]
 
-    def allowing(self, words: Sequence[str | None], programs: Mapping[str, Program]) -> list[Match]:
+    def allowing(self, words: Sequence[str | None], programs: Mapping[str, Program]) -> list[RuleMatch]:
         """The rules that allow a command with these exact words.
 
         A rule with a name matches the program that `programs` has for it, by name or path, unless the model could have written
@@ -98,12 +98,12 @@ class Rules:
             holds = named is not None and program.real == named.real
         return self._allow([bare, *words[1:]]) if holds else []
 
-    def _allow(self, words: Sequence[str | None]) -> list[Match]:
+    def _allow(self, words: Sequence[str | None]) -> list[RuleMatch]:
         return [match for match in self._exact(words) if match.rule.decision is Decision.ALLOW]
 
-    def _exact(self, words: Sequence[str | None]) -> list[Match]:
-        return [Match(prefix, rule) for rule in self.rules if (prefix := rule.match(words)) is not None]
+    def _exact(self, words: Sequence[str | None]) -> list[RuleMatch]:
+        return [RuleMatch(prefix, rule) for rule in self.rules if (prefix := rule.match(words)) is not None]
 
     def with_prefix(self, words: Words) -> Rules:
         """Copy with a rule that allows commands beginning with `words`."""
-        return evolve(self, rules=[*self.rules, Rule([[word] for word in words])])
+        return evolve(self, rules=[*self.rules, CommandRule([[word] for word in words])])

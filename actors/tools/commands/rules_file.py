@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from spindle.actors.tools.commands import quoting
-from spindle.actors.tools.commands.rules import Decision, Rule, Rules
+from spindle.actors.tools.commands.rules import CommandRule, Decision, Rules
 
 _DECISIONS: Final = {"allow": Decision.ALLOW, "prompt": Decision.PROMPT, "forbidden": Decision.FORBIDDEN}
 
 
 class RulesError(Exception):
-    """The file is no valid rules file. Lines and columns count from 1."""
+    """The file is not a valid rules file. Lines and columns count from 1."""
 
     def __init__(self, path: str, message: str, start: tuple[int, int], end: tuple[int, int]) -> None:
         super().__init__(f"{path}:{start[0]}: {message}")
@@ -51,9 +51,9 @@ class _Reader:
     def __init__(self, path: str) -> None:
         self._path = path
         self._names: dict[str, object] = {"True": True, "False": False, "None": None}
-        self._examples: list[tuple[ast.AST, Rule, list[list[str]], list[list[str]]]] = []
+        self._examples: list[tuple[ast.AST, CommandRule, list[list[str]], list[list[str]]]] = []
         self._steps = 0
-        self.rules: list[Rule] = []
+        self.rules: list[CommandRule] = []
         self.executables: dict[str, list[str]] = {}
 
     def run(self, statements: Sequence[ast.stmt]) -> None:
@@ -139,7 +139,7 @@ class _Reader:
     def prefix_rule(self, node: ast.AST, given: Mapping[str, object]) -> None:
         if "pattern" not in given:
             raise _Invalid("missing parameter `pattern` for call to `prefix_rule`")
-        rule = Rule(_pattern(given["pattern"]), _decision(given.get("decision", "allow")), _justification(given))
+        rule = CommandRule(_pattern(given["pattern"]), _decision(given.get("decision", "allow")), _justification(given))
         self._examples.append((node, rule, _examples(given.get("match")), _examples(given.get("not_match"))))
         self.rules.append(rule)
 

@@ -45,7 +45,7 @@ from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.sessions import Session, Sessions
-from spindle.actors.tools.interface import Tasks, ToolHost, ToolRefused, TurnCancelled, Use
+from spindle.actors.tools.interface import BackgroundTasks, ToolHost, ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.sandbox.confinement import Confinement, Place
 from spindle.actors.tools.sandbox.denial import denied, names_denied
 from spindle.actors.tools.sandbox.profile import ProfileError, of_settings
@@ -65,7 +65,7 @@ class NotRun(Exception):
     """The command did not run or could not start; the text says why. Its item is completed."""
 
 
-class Ended(Protocol):
+class AttemptResult(Protocol):
     """The result of an attempt."""
 
     @property
@@ -79,7 +79,7 @@ class Ended(Protocol):
         ...
 
 
-E = TypeVar("E", bound=Ended)
+E = TypeVar("E", bound=AttemptResult)
 Attempt = Callable[[Command, Around], Awaitable[E]]
 
 
@@ -109,7 +109,7 @@ class Runner:
     def __init__(
         self,
         warden: Warden,
-        nursery: Tasks,
+        nursery: BackgroundTasks,
         sandbox: Sandbox,
         rules: RuleBook,
         home: Path,
@@ -255,7 +255,7 @@ class Runner:
             return await attempt(command, plain)
         if retry is None or ended.exit_code is None or not denied(ended.exit_code, ended.output, confinement):
             return ended
-        # an approved command reruns unasked, but only if the sandbox itself confirms the denial, not just the output
+        # an approved command reruns without asking, but only if the sandbox itself confirms the denial, not just the output
         agreed = isinstance(verdict, AskUser)
         if not (agreed and await trio.to_thread.run_sync(names_denied, ended.output, wanted.cwd, confinement)):
             await self._ask(host, item, wanted, retry)
@@ -325,7 +325,7 @@ class Runner:
 
 
 def _saved(words: Sequence[str]) -> dict[str, Any]:
-    """The message that tells the model of the new rule, in the words of later versions of Codex."""
+    """The message to the model about the new rule, in the words of later versions of Codex."""
     text = f"Approved command prefix saved:\n- {json.dumps(list(words), ensure_ascii=False)}"
     return {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": text}]}
 

@@ -19,7 +19,7 @@ from spindle.actors.tools.commands.decision import ENTER
 from spindle.actors.tools.commands.execution import Around, Execution, plain
 from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
-from spindle.actors.tools.interface import CommandHost, Tasks, Use
+from spindle.actors.tools.interface import BackgroundTasks, CommandHost, Use
 from spindle.actors.tools.truncation import DEFAULT_LIMIT, Limit, shown_to_model, token_count
 
 log = logging.getLogger("spindle")
@@ -49,7 +49,7 @@ class InputRefused(Exception):
 
 
 @frozen
-class Outcome:
+class CommandOutcome:
     """The result of a call: `session_id` while the command runs, `exit_code` after its end."""
 
     output: str
@@ -117,7 +117,7 @@ class Sessions:
     """The sessions of one `Runner`; their commands run in `nursery` and end with it."""
 
     def __init__(
-        self, warden: Warden, nursery: Tasks, *, choose: Callable[[int, int], int] | None = None
+        self, warden: Warden, nursery: BackgroundTasks, *, choose: Callable[[int, int], int] | None = None
     ) -> None:
         self._warden, self._nursery = warden, nursery
         self._choose = choose or random.randint
@@ -137,7 +137,7 @@ class Sessions:
 
     async def execute(
         self, item: CommandItem, command: Command, seconds: float, *, around: Around = plain
-    ) -> Outcome:
+    ) -> CommandOutcome:
         """Run `command` for `item`, whose process id is from `new_id`, and wait at most `seconds`.
 
         Raises OSError if it cannot be started, and what `around` raises. If cancelled, it kills the command and completes
@@ -157,13 +157,13 @@ class Sessions:
             raise
         if execution.exited.is_set():
             self.release(session_id)
-            return Outcome(execution.unread.take(), execution.elapsed, None, execution.exit_code)
+            return CommandOutcome(execution.unread.take(), execution.elapsed, None, execution.exit_code)
         session = Session(session_id, item, execution)
         self._make_room()
         self._sessions[session_id] = session
         self._reserved.add(session_id)
         self._nursery.start_soon(self._complete, session)
-        return Outcome(execution.unread.take(), execution.elapsed, session_id)
+        return CommandOutcome(execution.unread.take(), execution.elapsed, session_id)
 
     def find(self, session_id: str) -> Session:
         """The session with this number. Raises UnknownSession."""
@@ -171,7 +171,7 @@ class Sessions:
             raise UnknownSession(session_id)
         return session
 
-    async def write_stdin(self, host: CommandHost, session_id: str, chars: str, seconds: float) -> Outcome:
+    async def write_stdin(self, host: CommandHost, session_id: str, chars: str, seconds: float) -> CommandOutcome:
         """Write to a session, or poll it, and wait at most `seconds`. Raises UnknownSession, InputRefused."""
         session = self.find(session_id)
         self._sessions[session_id] = self._sessions.pop(session_id)
@@ -187,8 +187,8 @@ class Sessions:
         waited = trio.current_time() - began
         if execution.exited.is_set():
             self._forget(session)
-            return Outcome(execution.unread.take(), waited, None, execution.exit_code, session.item.use)
-        return Outcome(execution.unread.take(), waited, session_id)
+            return CommandOutcome(execution.unread.take(), waited, None, execution.exit_code, session.item.use)
+        return CommandOutcome(execution.unread.take(), waited, session_id)
 
     @property
     def warning(self) -> str | None:

@@ -17,7 +17,7 @@ from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.offered import SHELL, SHELL_COMMAND
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.runner import REJECTED, NotRun, Runner, Wanted
-from spindle.actors.tools.interface import Call, Output, Tasks, ToolHost, ToolRefused, Use
+from spindle.actors.tools.interface import BackgroundTasks, Call, Output, ToolHost, ToolRefused, Use
 from spindle.actors.tools.truncation import MODEL_LIMIT, Limit, line_count, shown_to_model, truncate_middle
 
 TIMEOUT: Final = 10_000
@@ -61,7 +61,7 @@ class Result:
 
 async def run_shell(
     warden: Warden,
-    nursery: Tasks,
+    nursery: BackgroundTasks,
     item: CommandItem,
     command: Command,
     *,

@@ -12,7 +12,7 @@ three kinds of process:
 
 Only the runtime's process has the other end of a keeper's socket. When that process ends, even by SIGKILL, the keeper reads
 the end of the stream and kills the tree. If a keeper is killed, its orphans become children of the warden, which is a subreaper
-too and kills every child that is no keeper.
+too and kills every child that is not a keeper.
 
 A keeper reads a length of four bytes and JSON of that length, `{"argv", "cwd", "env", "tty"}`, with the descriptors of standard
 input, output and error; then the end of the stream, which means: kill. It writes lines: ``started <pid> <its own pid>`` or
@@ -313,7 +313,7 @@ def serve(requests: socket.socket) -> None:
 
 
 def _sweep(keepers: set[int]) -> None:
-    """Kill children of the warden that are no keepers: orphans of a killed keeper."""
+    """Kill children of the warden that are not keepers: orphans of a killed keeper."""
     for pid in _children(os.getpid()) or ():
         if pid not in keepers:
             for lower in descendants(pid):

@@ -64,7 +64,7 @@ class Notices:
     def __init__(self) -> None:
         self._running: dict[trio.CancelScope, trio.Event] = {}
 
-    async def tell(
+    async def run(
         self, warden: Warden, program: Sequence[str], env: Mapping[str, str], cwd: str, done: TurnDone
     ) -> None:
         """Run `program` in `cwd` to its end. Run this as a task; a program that cannot start is logged."""
@@ -76,7 +76,7 @@ class Notices:
                 async with warden.held(), await warden.start(command) as process:
                     while await process.read():
                         pass  # its output is discarded
-                    await process.gone()
+                    await process.wait_tree()
         except OSError as error:
             log.warning("the notify program %s could not be started: %s", program[0], error)
         finally:

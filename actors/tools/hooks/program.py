@@ -14,8 +14,8 @@ from attrs import field, frozen
 
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.process import Command, Process, Warden
-from spindle.actors.tools.hooks.verdicts import Ended
-from spindle.actors.tools.interface import Tasks
+from spindle.actors.tools.hooks.verdicts import ProgramEnd
+from spindle.actors.tools.interface import BackgroundTasks
 
 OUTPUT_CAP: Final = 1024 * 1024
 """Bytes that are kept of each of its two outputs; the rest is read and discarded."""
@@ -26,12 +26,12 @@ class Starter:
     """Starts programs with `warden`; processes that they leave behind may live on in `nursery`."""
 
     warden: Warden
-    nursery: Tasks
+    nursery: BackgroundTasks
     shell: Callable[[str], list[str]]
     """The command line that runs a script."""
     environment: Callable[[], dict[str, str]]
 
-    async def run(self, script: str, cwd: str, given: bytes, seconds: float) -> Ended:
+    async def run(self, script: str, cwd: str, given: bytes, seconds: float) -> ProgramEnd:
         """Run `script` with `given` as its standard input, until it has exited and its outputs are closed.
 
         A process that it leaves behind without the outputs ends with `nursery`, or after `seconds`. Does not raise.
@@ -41,7 +41,7 @@ class Starter:
         try:
             process = await self.warden.start(command)
         except OSError as error:
-            return Ended(failure=os_failure(error))
+            return ProgramEnd(failure=os_failure(error))
         out, err = _Kept(), _Kept()
         left = False
         try:
@@ -53,11 +53,11 @@ class Starter:
                     status = await process.wait()
                 left = True
                 self.nursery.start_soon(_leave, process, until)
-                return Ended(code=status if status >= 0 else None, out=out.text(), err=err.text())
+                return ProgramEnd(code=status if status >= 0 else None, out=out.text(), err=err.text())
         finally:
             if not left:
                 await process.aclose()
-        return Ended(failure=f"hook timed out after {seconds:g}s")
+        return ProgramEnd(failure=f"hook timed out after {seconds:g}s")
 
 
 @frozen
@@ -85,4 +85,4 @@ async def _read(read: Callable[[], Awaitable[bytes]], kept: _Kept) -> None:
 async def _leave(process: Process, until: float) -> None:
     async with process:
         with trio.move_on_at(until):
-            await process.gone()
+            await process.wait_tree()

@@ -12,7 +12,7 @@ import trio
 from attrs import evolve, frozen
 
 from spindle.actors.tools.hooks.program import Starter
-from spindle.actors.tools.hooks.verdicts import Ended, Verdict, verdict
+from spindle.actors.tools.hooks.verdicts import HookVerdict, ProgramEnd, verdict
 from spindle.actors.tools.interface import Notifier
 from spindle.rpc.protocol.hooks import (
     HookCompletedNotification,
@@ -21,7 +21,7 @@ from spindle.rpc.protocol.hooks import (
 )
 from spindle.storage.config.hooks import HookHandler
 
-INTERRUPTED = Verdict(status="failed", entries=verdict("stop", Ended(failure="hook was interrupted")).entries)
+INTERRUPTED = HookVerdict(status="failed", entries=verdict("stop", ProgramEnd(failure="hook was interrupted")).entries)
 """The verdict for a hook that an interrupt killed."""
 
 
@@ -39,7 +39,7 @@ class HookRun:
     """A completed run: its id and the verdict."""
 
     id: str
-    verdict: Verdict
+    verdict: HookVerdict
 
 
 async def run_hooks(
@@ -53,7 +53,7 @@ async def run_hooks(
         return []
     began = time.monotonic()
     runs = [_begun(handler, call_id) for handler in handlers]
-    ended: list[tuple[Verdict, int] | None] = [None] * len(runs)
+    ended: list[tuple[HookVerdict, int] | None] = [None] * len(runs)
     data = orjson.dumps(given)
 
     async def one(place: int, handler: HookHandler) -> None:
@@ -61,7 +61,7 @@ async def run_hooks(
         if changed is None:
             end = await starter.run(handler.command, host.cwd, data, handler.timeout)
         else:
-            end = Ended(failure=f"hook was not run: {changed}")
+            end = ProgramEnd(failure=f"hook was not run: {changed}")
         ended[place] = verdict(handler.event, end), _since(began)
 
     for run in runs:
@@ -75,11 +75,11 @@ async def run_hooks(
         raise
     finally:
         for run, end in zip(runs, ended, strict=True):
-            said, duration_ms = end or (INTERRUPTED, _since(began))
+            found, duration_ms = end or (INTERRUPTED, _since(began))
             done = evolve(
                 run,
-                status=said.status,
-                entries=said.entries,
+                status=found.status,
+                entries=found.entries,
                 completed_at=int(time.time()),
                 duration_ms=duration_ms,
             )

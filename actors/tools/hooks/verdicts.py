@@ -21,7 +21,7 @@ _Event = Literal["PreToolUse", "PermissionRequest", "PostToolUse", "SessionStart
 
 
 @frozen(kw_only=True)
-class Ended:
+class ProgramEnd:
     """The end of a program. `code` is None if a signal ended it; `failure` says why it did not run to its end."""
 
     code: int | None = None
@@ -31,7 +31,7 @@ class Ended:
 
 
 @frozen(kw_only=True)
-class Verdict:
+class HookVerdict:
     """What a hook decided.
 
     reason: of a refused call, permission or prompt; for Stop, the prompt to continue with. context: more text for the model.
@@ -92,7 +92,7 @@ class _Form:
     words: frozenset[str] = frozenset()
     specific: frozenset[str] | None = None
     text: Literal["context", "ignored", "refused"] = "ignored"
-    """How output that is no JSON is handled."""
+    """How output that is not JSON is handled."""
 
 
 _ALWAYS: Final = frozenset(("continue", "stopReason", "suppressOutput", "systemMessage"))
@@ -114,7 +114,7 @@ _FORMS: Final[Mapping[HookEventName, _Form]] = {
 }
 
 
-def verdict(event: HookEventName, ended: Ended) -> Verdict:
+def verdict(event: HookEventName, ended: ProgramEnd) -> HookVerdict:
     """The verdict of a hook for `event`."""
     form = _FORMS[event]
     if ended.failure is not None:
@@ -122,25 +122,25 @@ def verdict(event: HookEventName, ended: Ended) -> Verdict:
     if ended.code is None:
         return _failed("hook exited without a status code")
     if ended.code == 2 and form.wanted:
-        said = ended.err.strip()
-        if not said:
+        feedback = ended.err.strip()
+        if not feedback:
             return _failed(f"{CONFIGURED_AS[event]} hook exited with code 2 but did not write {form.wanted} to stderr")
         if event == "postToolUse":
-            return Verdict(entries=(HookOutputEntry("feedback", said),), feedback=said)
-        return _blocked((), said)
+            return HookVerdict(entries=(HookOutputEntry("feedback", feedback),), feedback=feedback)
+        return _blocked((), feedback)
     if ended.code != 0:
         return _failed(f"hook exited with code {ended.code}")
     out = ended.out.strip()
     if not out:
-        return Verdict()
+        return HookVerdict()
     answer = _answer(form, out)
     if answer is not None:
         return _READERS[event](answer)
     if out[0] in "{[" or form.text == "refused":
         return _failed(f"hook returned invalid {form.name} JSON output")
     if form.text == "context":
-        return Verdict(entries=(HookOutputEntry("context", out),), context=out)
-    return Verdict()
+        return HookVerdict(entries=(HookOutputEntry("context", out),), context=out)
+    return HookVerdict()
 
 
 def _answer(form: _Form, out: str) -> _Answer | None:
@@ -167,12 +167,12 @@ def _answer(form: _Form, out: str) -> _Answer | None:
 # -- by event
 
 
-def _session_start(answer: _Answer) -> Verdict:
+def _session_start(answer: _Answer) -> HookVerdict:
     entries, context = _shown(answer)
-    return _stopped(answer, entries, context) or Verdict(entries=entries, context=context)
+    return _stopped(answer, entries, context) or HookVerdict(entries=entries, context=context)
 
 
-def _user_prompt(answer: _Answer) -> Verdict:
+def _user_prompt(answer: _Answer) -> HookVerdict:
     fault = _unexplained("UserPromptSubmit", answer)
     entries, context = _shown(answer, with_context=fault is None)
     if (stopped := _stopped(answer, entries, context)) is not None:
@@ -181,10 +181,10 @@ def _user_prompt(answer: _Answer) -> Verdict:
         return _failed(fault, entries)
     if answer.decision == "block":
         return _blocked(entries, answer.reason or "", context)
-    return Verdict(entries=entries, context=context)
+    return HookVerdict(entries=entries, context=context)
 
 
-def _stop(answer: _Answer) -> Verdict:
+def _stop(answer: _Answer) -> HookVerdict:
     entries, _ = _shown(answer)
     if (stopped := _stopped(answer, entries)) is not None:
         return stopped
@@ -192,10 +192,10 @@ def _stop(answer: _Answer) -> Verdict:
         return _failed(fault, entries)
     if answer.decision == "block":
         return _blocked(entries, (answer.reason or "").strip())
-    return Verdict(entries=entries)
+    return HookVerdict(entries=entries)
 
 
-def _pre_tool_use(answer: _Answer) -> Verdict:
+def _pre_tool_use(answer: _Answer) -> HookVerdict:
     entries, _ = _shown(answer, with_context=False)
     specific = answer.specific
     if specific is not None and (
@@ -214,7 +214,7 @@ def _pre_tool_use(answer: _Answer) -> Verdict:
         fault = "PreToolUse hook returned unsupported additionalContext"
     if (fault := _unsupported("PreToolUse", answer) or fault) is not None:
         return _failed(fault, entries)
-    return _blocked(entries, (reason or "").strip()) if decided else Verdict(entries=entries)
+    return _blocked(entries, (reason or "").strip()) if decided else HookVerdict(entries=entries)
 
 
 def _unsupported_decision(specific: _Specific) -> str | None:
@@ -231,12 +231,12 @@ def _unsupported_decision(specific: _Specific) -> str | None:
             return f"PreToolUse hook returned unsupported permissionDecision:{word}"
 
 
-def _permission_request(answer: _Answer) -> Verdict:
+def _permission_request(answer: _Answer) -> HookVerdict:
     entries, _ = _shown(answer)
     decision = None if answer.specific is None else answer.specific.decision
     fault = _unsupported("PermissionRequest", answer)
     if decision is None:
-        return Verdict(entries=entries) if fault is None else _failed(fault, entries)
+        return HookVerdict(entries=entries) if fault is None else _failed(fault, entries)
     if fault is None:
         for name, given in (
             ("updatedInput", decision.updated_input is not None),
@@ -249,11 +249,11 @@ def _permission_request(answer: _Answer) -> Verdict:
     if fault is not None:
         return _failed(fault, entries)
     if decision.behavior == "allow":
-        return Verdict(entries=entries, allowed=True)
+        return HookVerdict(entries=entries, allowed=True)
     return _blocked(entries, (decision.message or "").strip() or DENIED)
 
 
-def _post_tool_use(answer: _Answer) -> Verdict:
+def _post_tool_use(answer: _Answer) -> HookVerdict:
     fault = _unexplained("PostToolUse", answer)
     if fault is None and answer.decision is None and answer.goes_on and answer.reason is not None:
         fault = "PostToolUse hook returned reason without decision"
@@ -266,16 +266,16 @@ def _post_tool_use(answer: _Answer) -> Verdict:
         shown = answer.stop_reason or STOPPED
         feedback = answer.reason if (answer.reason or "").strip() else shown
         entries = (*entries, HookOutputEntry("stop", shown))
-        return Verdict(status="stopped", entries=entries, context=context, feedback=feedback)
+        return HookVerdict(status="stopped", entries=entries, context=context, feedback=feedback)
     if fault is not None:
         return _failed(fault, entries)
     if answer.decision == "block":
         entries = (*entries, HookOutputEntry("feedback", answer.reason or ""))
-        return Verdict(status="blocked", entries=entries, context=context, feedback=answer.reason)
-    return Verdict(entries=entries, context=context)
+        return HookVerdict(status="blocked", entries=entries, context=context, feedback=answer.reason)
+    return HookVerdict(entries=entries, context=context)
 
 
-_READERS: Final[Mapping[HookEventName, Callable[[_Answer], Verdict]]] = {
+_READERS: Final[Mapping[HookEventName, Callable[[_Answer], HookVerdict]]] = {
     "sessionStart": _session_start,
     "userPromptSubmit": _user_prompt,
     "preToolUse": _pre_tool_use,
@@ -298,22 +298,22 @@ def _shown(answer: _Answer, *, with_context: bool = True) -> tuple[tuple[HookOut
     return tuple(entries), context
 
 
-def _stopped(answer: _Answer, entries: tuple[HookOutputEntry, ...], context: str | None = None) -> Verdict | None:
+def _stopped(answer: _Answer, entries: tuple[HookOutputEntry, ...], context: str | None = None) -> HookVerdict | None:
     if answer.goes_on:
         return None
     if answer.stop_reason is not None:
         entries = (*entries, HookOutputEntry("stop", answer.stop_reason))
-    return Verdict(status="stopped", entries=entries, context=context)
+    return HookVerdict(status="stopped", entries=entries, context=context)
 
 
-def _blocked(entries: tuple[HookOutputEntry, ...], reason: str, context: str | None = None) -> Verdict:
-    return Verdict(
+def _blocked(entries: tuple[HookOutputEntry, ...], reason: str, context: str | None = None) -> HookVerdict:
+    return HookVerdict(
         status="blocked", entries=(*entries, HookOutputEntry("feedback", reason)), reason=reason, context=context
     )
 
 
-def _failed(why: str, entries: tuple[HookOutputEntry, ...] = ()) -> Verdict:
-    return Verdict(status="failed", entries=(*entries, HookOutputEntry("error", why)))
+def _failed(why: str, entries: tuple[HookOutputEntry, ...] = ()) -> HookVerdict:
+    return HookVerdict(status="failed", entries=(*entries, HookOutputEntry("error", why)))
 
 
 def _unexplained(name: str, answer: _Answer) -> str | None:

@@ -29,7 +29,7 @@ CANCELLED: Final = "user cancelled MCP tool call"
 
 
 @frozen
-class Verdict:
+class CallVerdict:
     """The decision on a call: `refusal` is None if it may run; `persist` is how long it is not asked again."""
 
     refusal: str | None = None
@@ -91,16 +91,16 @@ def question(
     )
 
 
-def verdict(answer: McpServerElicitationRequestResponse | None, mode: ApprovalMode) -> Verdict:
+def verdict(answer: McpServerElicitationRequestResponse | None, mode: ApprovalMode) -> CallVerdict:
     """The decision in an answer; None is an invalid answer."""
     if answer is None or answer.action == "decline":
-        return Verdict(REJECTED)
+        return CallVerdict(REJECTED)
     if answer.action == "cancel":
-        return Verdict(CANCELLED)
+        return CallVerdict(CANCELLED)
     wanted: object = mapping(answer.meta).get("persist")
     if mode != "auto":
-        return Verdict()
-    return Verdict(persist="session" if wanted == "session" else "always" if wanted == "always" else None)
+        return CallVerdict()
+    return CallVerdict(persist="session" if wanted == "session" else "always" if wanted == "always" else None)
 
 
 def _is_risky(annotations: Mapping[str, object]) -> bool:

@@ -14,7 +14,7 @@ from spindle.actors.tools.interface import Call, Output
 from spindle.actors.tools.mcp.approval import asks, question, verdict
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.offers import ServerTool
-from spindle.actors.tools.mcp.results import Outcome, aborted, completed, end_event, error_content, model_output
+from spindle.actors.tools.mcp.results import CallOutcome, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.rpc.large import LARGE, apart
@@ -49,7 +49,7 @@ async def call_tool(servers: McpServers, tool: ServerTool, call: Call, host: Cal
     async with reporter:
         refusal = await _refusal(servers, tool, arguments, host)
         if refusal is not None:
-            reporter.outcome = Outcome(error=refusal, seconds=reporter.seconds)
+            reporter.outcome = CallOutcome(error=refusal, seconds=reporter.seconds)
         else:
             reporter.restart()
             reporter.outcome = await _outcome(servers, tool, arguments, host, reporter)
@@ -64,7 +64,7 @@ class ItemReporter:
 
     def __init__(self, host: CallHost, item: McpToolCallItem) -> None:
         self.item = item
-        self.outcome = Outcome(error="no result")
+        self.outcome = CallOutcome(error="no result")
         self._host = host
         self._since = trio.current_time()
         self._sent: deque[float] = deque(maxlen=_REPORTS)
@@ -84,7 +84,7 @@ class ItemReporter:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            self.outcome = Outcome(error=aborted(self.seconds), seconds=self.seconds)
+            self.outcome = CallOutcome(error=aborted(self.seconds), seconds=self.seconds)
         if self._latest is not None:
             self._report(self._latest)
         ended = completed(self.item, self.outcome)
@@ -96,16 +96,16 @@ class ItemReporter:
 
         Above the rate limit only the last one is forwarded, when the call ends.
         """
-        now, said = trio.current_time(), _progress(params)
+        now, text = trio.current_time(), _progress(params)
         if len(self._sent) == _REPORTS and now - self._sent[0] < _REPORT_SECONDS:
-            self._latest = said
+            self._latest = text
             return
         self._sent.append(now)
         self._latest = None
-        self._report(said)
+        self._report(text)
 
-    def _report(self, said: str) -> None:
-        self._host.emit(McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, said))
+    def _report(self, text: str) -> None:
+        self._host.emit(McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, text))
 
 
 async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, host: CallHost) -> str | None:
@@ -113,8 +113,8 @@ async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, hos
     name, mode = tool.server.config.name, tool.server.config.approval_mode(tool.name)
     if not asks(tool.listed.get("annotations"), mode, host.approval_policy, host.sandbox_policy):
         return None
-    if (said := await host.permission()) is not None:
-        return None if said.allowed else said.reason
+    if (decision := await host.permission()) is not None:
+        return None if decision.allowed else decision.reason
     if mode == "auto" and (name, tool.name) in servers.allowed:
         return None
     asked = question(host.thread_id, host.turn_id, name, tool.listed, arguments, mode)
@@ -128,15 +128,15 @@ async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, hos
 
 async def _outcome(
     servers: McpServers, tool: ServerTool, arguments: object, host: CallHost, reporter: ItemReporter
-) -> Outcome:
+) -> CallOutcome:
     try:
         result = await tool.server.call_tool(tool.name, arguments, _meta(host), servers.ask, reporter.progress)
     except McpError as error:
-        said = (
+        refusal = (
             f"tool call error: tool call failed for `{tool.server.config.name}/{tool.name}`\n\nCaused by:\n    {error}"
         )
-        return Outcome(error=said, seconds=reporter.seconds)
-    return Outcome(result=result, seconds=reporter.seconds)
+        return CallOutcome(error=refusal, seconds=reporter.seconds)
+    return CallOutcome(result=result, seconds=reporter.seconds)
 
 
 def _meta(host: CallHost) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from spindle.rpc.mcp.mcp_errors import StartupFailed
 from spindle.rpc.mcp.payload import Json
-from spindle.rpc.mcp.transport import Transport
+from spindle.rpc.mcp.transport import McpTransport
 from spindle.storage.config import McpServerConfig
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def client_info(version: str) -> Json:
 
 
 @frozen
-class Opening:
+class ServerOpener:
     """Opens servers as children of the runtime's `warden`, in the Codex `home`.
 
     Never in the working directory of a thread, where `python -m`, `npx` and relative commands would run its files. A server's
@@ -36,7 +36,7 @@ class Opening:
     warden: Warden
 
     @asynccontextmanager
-    async def __call__(self, config: McpServerConfig) -> AsyncGenerator[Transport]:
+    async def __call__(self, config: McpServerConfig) -> AsyncGenerator[McpTransport]:
         """A transport to the server for the block. Raises StartupFailed on entry."""
         pinned = config.pinned
         if pinned is not None:
@@ -47,12 +47,12 @@ class Opening:
         async with self._open(config) as transport:
             yield transport
 
-    def _open(self, config: McpServerConfig) -> AbstractAsyncContextManager[Transport]:
+    def _open(self, config: McpServerConfig) -> AbstractAsyncContextManager[McpTransport]:
         if config.url is not None and config.command is None:
             from spindle.rpc.mcp.streamable_http import open_http
 
             return open_http(config.name, config.url, http_headers(config, self.environ))
-        from spindle.actors.tools.mcp.child import open_stdio
+        from spindle.actors.tools.mcp.server_process import open_stdio
 
         return open_stdio(config, self.home, self.environ, self.warden)
 

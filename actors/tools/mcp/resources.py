@@ -12,7 +12,7 @@ import trio
 from spindle.actors.tools.interface import Call
 from spindle.actors.tools.mcp.calls import ItemReporter
 from spindle.actors.tools.mcp.host import CallHost
-from spindle.actors.tools.mcp.results import Outcome
+from spindle.actors.tools.mcp.results import CallOutcome
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.large import LARGE, apart
@@ -80,12 +80,12 @@ async def call_resource_tool(servers: McpServers, name: str, call: Call, host: C
     async with reporter:
         try:
             found = await work()
-            said = await apart(weigh(found, LARGE), None, _encoded, found)
-            reporter.outcome = Outcome(result={"content": [{"type": "text", "text": said}]}, seconds=reporter.seconds)
+            output = await apart(weigh(found, LARGE), None, _encoded, found)
+            reporter.outcome = CallOutcome(result={"content": [{"type": "text", "text": output}]}, seconds=reporter.seconds)
         except McpError as error:
-            said = str(error)
-            reporter.outcome = Outcome(error=said, seconds=reporter.seconds)
-    return said
+            output = str(error)
+            reporter.outcome = CallOutcome(error=output, seconds=reporter.seconds)
+    return output
 
 
 def _encoded(value: object) -> str:

@@ -16,7 +16,7 @@ from spindle.storage.rollout.records import Entry
 
 
 @frozen(kw_only=True)
-class Outcome:
+class CallOutcome:
     """The end of a call after `seconds`: a result in MCP's form, or an error."""
 
     result: Json | None = None
@@ -29,7 +29,7 @@ class Outcome:
         return self.result is None or self.result.get("isError") is True
 
 
-def completed(item: McpToolCallItem, outcome: Outcome) -> McpToolCallItem:
+def completed(item: McpToolCallItem, outcome: CallOutcome) -> McpToolCallItem:
     """The completed item of a call."""
     result = outcome.result
     return evolve(
@@ -43,7 +43,7 @@ def completed(item: McpToolCallItem, outcome: Outcome) -> McpToolCallItem:
     )
 
 
-def end_event(item: McpToolCallItem, outcome: Outcome) -> Entry:
+def end_event(item: McpToolCallItem, outcome: CallOutcome) -> Entry:
     """The rollout record of a completed call."""
     return records.mcp_tool_call_end(
         call_id=item.id,
@@ -54,7 +54,7 @@ def end_event(item: McpToolCallItem, outcome: Outcome) -> Entry:
     )
 
 
-def model_output(outcome: Outcome) -> Output:
+def model_output(outcome: CallOutcome) -> Output:
     """The answer to the model: a list if the result has images, else a text with the content as JSON."""
     head = f"Wall time: {outcome.seconds:.4f} seconds\nOutput:"
     if outcome.result is None:

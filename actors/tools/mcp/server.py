@@ -19,7 +19,7 @@ from spindle.rpc.mcp.mcp_errors import BadAnswer, McpError, ServerError, Startup
 from spindle.rpc.mcp.payload import Json, as_json, as_text
 from spindle.rpc.mcp.server_log import ServerLog
 from spindle.rpc.mcp.session import McpSession, Progress
-from spindle.rpc.mcp.transport import Transport
+from spindle.rpc.mcp.transport import McpTransport
 from spindle.rpc.protocol.mcp import McpServerStartupState
 from spindle.rpc.weighing import weigh
 from spindle.storage.config import McpServerConfig
@@ -28,7 +28,7 @@ log = logging.getLogger("spindle")
 
 Asker: TypeAlias = Callable[[str, Json], Awaitable[Json]]
 """Asks the user on behalf of a server: (server name, params of elicitation/create) -> the result for the server."""
-Opener: TypeAlias = Callable[[McpServerConfig], AbstractAsyncContextManager[Transport]]
+Opener: TypeAlias = Callable[[McpServerConfig], AbstractAsyncContextManager[McpTransport]]
 
 DECLINED: Final[Json] = {"action": "decline"}
 _NAME: Final = re.compile(r"[a-zA-Z0-9_-]+")
@@ -72,13 +72,13 @@ class Server:
         self._open = open_transport
         self._client_info = client_info
         self._session: McpSession | None = None
-        self._gone = trio.Event()
+        self._ended = trio.Event()
         self._tools_changed = trio.Event()
 
     @property
     def alive(self) -> bool:
         """Whether it is starting or serves requests."""
-        return self.state == "starting" or (self.state == "ready" and not self._gone.is_set())
+        return self.state == "starting" or (self.state == "ready" and not self._ended.is_set())
 
     async def run(self) -> None:
         """Start the server, serve until it is cancelled or the server ends, and end its process. Failures are in `error`."""
@@ -92,14 +92,14 @@ class Server:
                 try:
                     await self._serve(McpSession(transport, self), deadline)
                 finally:
-                    self._gone.set()  # before its process ends, which may take seconds
+                    self._ended.set()  # before its process ends, which may take seconds
         except StartupFailed as error:
             self._fail(str(error))
         except Exception as error:
             log.exception("error in the client of MCP server %s", self.config.name)
             self._fail(str(error))
         finally:
-            self._gone.set()
+            self._ended.set()
             self._session = None
             if not self.started.is_set():
                 self.state = "cancelled"
@@ -168,7 +168,7 @@ class Server:
             self._tools_changed.set()
         elif method == "notifications/message":
             level = _LOGGED.get(as_text(params.get("level"), _SHOWN), logging.WARNING)
-            self._log.say(as_text(params.get("data"), _SHOWN), level)
+            self._log.log_line(as_text(params.get("data"), _SHOWN), level)
 
     @contextmanager
     def _asking(self, asker: Asker | None) -> Generator[None]:
@@ -195,16 +195,16 @@ class Server:
             await self._start(session, deadline)
             if self.state == "ready":
                 nursery.start_soon(self._follow_tools)
-                await self._gone.wait()
+                await self._ended.wait()
             nursery.cancel_scope.cancel()
 
     async def _start(self, session: McpSession, deadline: float) -> None:
         with trio.CancelScope(deadline=deadline) as scope:
             try:
-                said = await session.initialize(self._client_info)
-                instructions = said.get("instructions")
+                answer = await session.initialize(self._client_info)
+                instructions = answer.get("instructions")
                 self.instructions = instructions[:_INSTRUCTIONS] if isinstance(instructions, str) else None
-                if "tools" in mapping(said.get("capabilities")):
+                if "tools" in mapping(answer.get("capabilities")):
                     await self._list_tools()
                 self.state = "ready"
                 self.started.set()
@@ -213,8 +213,8 @@ class Server:
             except TransportClosed:
                 self._fail("handshaking with MCP server failed: connection closed: initialize response")
             except ServerError as error:
-                said_error = str(error).removeprefix("Mcp error: ")
-                self._fail(f"handshaking with MCP server failed: JSON-RPC error: {said_error}")
+                message = str(error).removeprefix("Mcp error: ")
+                self._fail(f"handshaking with MCP server failed: JSON-RPC error: {message}")
             except McpError as error:
                 self._fail(f"handshaking with MCP server failed: {error}")
         if scope.cancelled_caught:
@@ -235,7 +235,7 @@ class Server:
 
     async def _read(self, session: McpSession) -> None:
         await session.run()
-        self._gone.set()
+        self._ended.set()
 
     async def _list_tools(self) -> None:
         listed = await self.pages("tools/list", "tools", _TOOLS)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import trio
 from attrs import define, field
 
-from spindle.actors.tools.interface import Tasks
+from spindle.actors.tools.interface import BackgroundTasks
 from spindle.actors.tools.mcp.approval import foreign, may_elicit, shown
 from spindle.actors.tools.mcp.host import Elicitation, McpHost
 from spindle.actors.tools.mcp.offers import Offer, offer
@@ -44,7 +44,7 @@ class _Shared:
 class SharedServers:
     """The shared servers of a runtime; they run in its `tasks`."""
 
-    def __init__(self, tasks: Tasks, open_transport: Opener, client_info: Json) -> None:
+    def __init__(self, tasks: BackgroundTasks, open_transport: Opener, client_info: Json) -> None:
         self._tasks = tasks
         self._open = open_transport
         self._client_info = client_info
@@ -94,7 +94,7 @@ class McpServers:
 
     def __init__(
         self,
-        tasks: Tasks,
+        tasks: BackgroundTasks,
         host: McpHost,
         open_transport: Opener,
         client_info: Json,

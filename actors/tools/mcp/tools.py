@@ -27,7 +27,7 @@ def namespaces(servers: McpServers) -> list[Json]:
 
 
 def find(servers: McpServers, namespace: str | None, name: str) -> RunCall | None:
-    """The function that runs calls to `name` in `namespace`; None if it is no MCP tool."""
+    """The function that runs calls to `name` in `namespace`; None if it is not an MCP tool."""
     if namespace is None:
         if name not in RESOURCE_TOOLS or not servers.all():
             return None

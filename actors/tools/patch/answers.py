@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from spindle.actors.tools.interface import Use
-from spindle.actors.tools.patch.apply import Outcome
+from spindle.actors.tools.patch.apply import PatchOutcome
 from spindle.rpc.protocol.items import FileChangeItem, FileUpdateChange, PatchApplyStatus, UpdateChange
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
@@ -23,25 +23,25 @@ def patch_use(call_id: str, text: str) -> Use:
     return Use(id=call_id, tool=NAME, input={"command": text}, aliases=("Write", "Edit"))
 
 
-def plain_output(outcome: Outcome) -> str:
+def plain_output(outcome: PatchOutcome) -> str:
     """The answer to a call of the tool, and to a patch in `shell` where the tool is offered with its grammar."""
     return f"Exit code: {outcome.exit_code}\nWall time: {_seconds(outcome)} seconds\nOutput:\n{outcome.output}"
 
 
-def json_output(outcome: Outcome) -> str:
+def json_output(outcome: PatchOutcome) -> str:
     """The answer to a patch in `shell_command`, and in `shell` where the tool is not offered with its grammar."""
     metadata = {"exit_code": outcome.exit_code, "duration_seconds": round(outcome.seconds, 1)}
     return orjson.dumps({"output": outcome.output, "metadata": metadata}).decode()
 
 
-def terminal_output(outcome: Outcome) -> str:
+def terminal_output(outcome: PatchOutcome) -> str:
     """The answer to a patch in `exec_command`; a failure has the form of `shell_command`."""
     if not outcome.success:
         return json_output(outcome)
     return f"Wall time: {outcome.seconds:.4f} seconds\nOutput:\n{json_output(outcome)}"
 
 
-def _seconds(outcome: Outcome) -> str:
+def _seconds(outcome: PatchOutcome) -> str:
     """Rounded to tenths, whole numbers without a fraction."""
     return f"{round(outcome.seconds, 1):g}"
 
@@ -51,7 +51,7 @@ def file_change(call_id: str, changes: Sequence[FileUpdateChange], status: Patch
     return FileChangeItem(id=call_id, changes=changes, status=status)
 
 
-def applied_event(call_id: str, turn_id: str, outcome: Outcome) -> Entry:
+def applied_event(call_id: str, turn_id: str, outcome: PatchOutcome) -> Entry:
     """The `patch_apply_end` record of a patch that was carried out or failed."""
     status = "completed" if outcome.success else "failed"
     return _event(call_id, turn_id, outcome.plan.changes, status, outcome.stdout, outcome.stderr)

@@ -1,6 +1,6 @@
 """Apply a plan: all of it, or nothing.
 
-New contents are first written beside their files. When all of them exist, files are replaced and removed by renames; if a
+New contents are first written next to their files. When all of them exist, files are replaced and removed by renames; if a
 rename fails, the earlier ones are undone. So a half-written file is never visible, even if the process is killed. Folders are
 opened one by one from the root without following links, and a file that is not the planned one is not touched: what was
 approved is what is written.
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 
 from attrs import define, field, frozen
 
-from spindle.actors.tools.patch.effects import Effect, Image
+from spindle.actors.tools.patch.effects import FileEffect, Image
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.places import Folder, Stamp, open_folder, stamp
 from spindle.actors.tools.patch.plan import Plan, plan
@@ -25,7 +25,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @frozen
-class Outcome:
+class PatchOutcome:
     """The result. `plan` is what was applied; `stdout` and `stderr` are for the model and the rollout."""
 
     plan: Plan
@@ -49,7 +49,7 @@ class _Failed(Exception):
     """A step failed. The message is for the model."""
 
 
-def apply(planned: Plan) -> Outcome:
+def apply(planned: Plan) -> PatchOutcome:
     """Apply a plan; a failure is in the outcome. Blocks: run it in a worker thread that is not abandoned on cancel."""
     begun = time.monotonic()
     carried, stderr = planned, ""
@@ -60,7 +60,7 @@ def apply(planned: Plan) -> Outcome:
         stderr = f"{failure}\n"
     except PatchError as error:
         stderr = f"{str(error).removeprefix('apply_patch verification failed: ')}\n"
-    return Outcome(carried, not stderr, "" if stderr else carried.summary, stderr, time.monotonic() - begun)
+    return PatchOutcome(carried, not stderr, "" if stderr else carried.summary, stderr, time.monotonic() - begun)
 
 
 def _current(planned: Plan) -> Plan:
@@ -81,7 +81,7 @@ def _current(planned: Plan) -> Plan:
 class _Work:
     """One effect in progress: its open folder, and the names of the temporary files beside it."""
 
-    effect: Effect
+    effect: FileEffect
     folder: Folder
     name: str
     fresh: str | None = None
@@ -122,7 +122,7 @@ def _carry_out(carried: Plan) -> None:
         _clear(transaction)
 
 
-def _differs(effect: Effect) -> bool:
+def _differs(effect: FileEffect) -> bool:
     before, after = effect.before, effect.after
     if before is None or after is None or effect.link is not None:
         return True
@@ -130,7 +130,7 @@ def _differs(effect: Effect) -> bool:
 
 
 @contextmanager
-def _naming(effect: Effect) -> Generator[None, None, None]:
+def _naming(effect: FileEffect) -> Generator[None, None, None]:
     """Turn an OSError into a failure that names the file."""
     try:
         yield
@@ -139,7 +139,7 @@ def _naming(effect: Effect) -> Generator[None, None, None]:
         raise _Failed(f"Failed to {doing} file {effect.shown}") from None
 
 
-def _stage(transaction: _Transaction, effect: Effect) -> None:
+def _stage(transaction: _Transaction, effect: FileEffect) -> None:
     """Open the folder, and write the new content beside the file."""
     parent, name = os.path.split(effect.target)
     folder = open_folder(parent, make=effect.after is not None)
@@ -182,7 +182,7 @@ def _take_owner(fd: int, work: _Work) -> None:
             os.fchown(fd, old.st_uid, old.st_gid)
 
 
-def _unchanged(effect: Effect, there: Stamp | None) -> None:
+def _unchanged(effect: FileEffect, there: Stamp | None) -> None:
     if there != effect.found:
         raise _Failed(f"{effect.shown} changed while the patch was applied")
 

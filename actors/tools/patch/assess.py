@@ -29,7 +29,7 @@ class NeedsApproval:
 
 @frozen
 class Sealed:
-    """It is refused whatever the user says. `path` is the first file that is never written."""
+    """It is refused even if the user would approve it. `path` is the first file that is never written."""
 
     path: str
 

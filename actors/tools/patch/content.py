@@ -17,8 +17,8 @@ _BLOCK = 32 * 1024
 _LINES = 256
 
 
-class Unreadable(Exception):
-    """The file is no text that can be patched. The message says why, in Codex's words where it has them."""
+class UnreadableFile(Exception):
+    """The file is not text that can be patched. The message says why, in Codex's words where it has them."""
 
 
 @frozen
@@ -57,13 +57,13 @@ def read_content(fd: int) -> Content:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(21, os.strerror(21))
     if not stat.S_ISREG(found.st_mode):
-        raise Unreadable("not a regular file")
+        raise UnreadableFile("not a regular file")
     lines: list[str] = []
     rest, read = b"", 0
     while block := os.read(fd, _BLOCK):
         read += len(block)
         if read > MAX_BYTES:
-            raise Unreadable(f"larger than {MAX_BYTES} bytes")
+            raise UnreadableFile(f"larger than {MAX_BYTES} bytes")
         cut = block.rfind(b"\n") + 1
         if cut:
             whole = rest + block[:cut]
@@ -82,5 +82,5 @@ def _decoded(data: bytes, offset: int) -> str:
     except UnicodeDecodeError as error:
         at = offset + error.start
         if error.reason == "unexpected end of data":
-            raise Unreadable(f"incomplete utf-8 byte sequence from index {at}") from None
-        raise Unreadable(f"invalid utf-8 sequence of {error.end - error.start} bytes from index {at}") from None
+            raise UnreadableFile(f"incomplete utf-8 byte sequence from index {at}") from None
+        raise UnreadableFile(f"invalid utf-8 sequence of {error.end - error.start} bytes from index {at}") from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from spindle.actors.tools.patch.content import MAX_BYTES, Content, Unreadable, read_content
+from spindle.actors.tools.patch.content import MAX_BYTES, Content, UnreadableFile, read_content
 from spindle.actors.tools.patch.places import Stamp
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Image:
 
 
 @frozen
-class Effect:
+class FileEffect:
     """The change of one file. `target` is its real path, `shown` the path in the patch, made absolute."""
 
     target: str
@@ -63,7 +63,7 @@ def _open(real: str, readable: Readable | None) -> int:
 def read_image(target: str, found: Stamp | None, readable: Readable | None, *, opaque: bool) -> Image | None:
     """The file at the real path `target`, of which `found` is the stamp; None if there is none. A link is followed.
 
-    Raises Unreadable and OSError; with `opaque`, a file that is no text has no content instead. Blocks.
+    Raises Unreadable and OSError; with `opaque`, a file that is not text has no content instead. Blocks.
     """
     real = os.path.realpath(target) if found and found.is_link else target
     if not opaque and readable is not None and not readable(real):  # do not reveal whether it exists
@@ -79,7 +79,7 @@ def read_image(target: str, found: Stamp | None, readable: Readable | None, *, o
     mode = os.fstat(fd).st_mode & 0o777  # writing to a file clears its set-user-id bit
     try:
         return Image(read_content(fd), mode)
-    except (Unreadable, OSError):
+    except (UnreadableFile, OSError):
         if opaque:
             return Image(None, mode, opaque_blob(fd))
         raise
@@ -88,7 +88,7 @@ def read_image(target: str, found: Stamp | None, readable: Readable | None, *, o
 
 
 def opaque_blob(fd: int) -> str:
-    """Git's name for the content of an open file; NO_BLOB if it is no regular file, too large or unreadable."""
+    """Git's name for the content of an open file; NO_BLOB if it is not a regular file, too large or unreadable."""
     found = os.fstat(fd)
     size = left = found.st_size
     if not stat.S_ISREG(found.st_mode) or size > MAX_BYTES:  # a device may have no end

@@ -26,15 +26,15 @@ NAMES = ("apply_patch", "applypatch")
 
 def programs(home: Path) -> Programs:
     """The folder; written first if it is missing or was changed. Blocks. Raises OSError."""
-    here = Path(__file__)
-    ours, theirs = here.parents[4], Path(attr.__file__).parents[1]
+    module = Path(__file__)
+    ours, theirs = module.parents[4], Path(attr.__file__).parents[1]
     packages = tuple(dict.fromkeys(map(os.path.realpath, (ours, theirs))))
     text = _launcher(os.path.realpath(sys.executable), packages).encode()
     private_folder(home / "spindle")
     folder = home / "spindle" / "commands" / hashlib.sha256(text).hexdigest()[:16]
     for name in NAMES:
         _put(folder / name, text)
-    linked = os.path.realpath(here.parents[2])  # in a checkout
+    linked = os.path.realpath(module.parents[2])  # in a checkout
     readable = (str(folder), *packages, linked, os.path.realpath(sys.base_prefix))
     return Programs(str(folder), NAMES, readable)
 

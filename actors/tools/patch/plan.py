@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from spindle.actors.tools.patch.content import Content, Unreadable
-from spindle.actors.tools.patch.effects import Effect, Image, read_image
+from spindle.actors.tools.patch.content import Content, UnreadableFile
+from spindle.actors.tools.patch.effects import FileEffect, Image, read_image
 from spindle.actors.tools.patch.hunks import AddFile, DeleteFile, Hunk, PatchError, UpdateFile
 from spindle.actors.tools.patch.parse import parse
 from spindle.actors.tools.patch.places import Stamp, absolute, entry, stamp
@@ -34,7 +34,7 @@ class Plan:
 
     text: str
     cwd: str
-    effects: tuple[Effect, ...]
+    effects: tuple[FileEffect, ...]
     summary: str
     readable: Readable | None = field(default=None, eq=False, repr=False)
     check: Callable[[], None] = field(default=unhurried, eq=False, repr=False)
@@ -42,7 +42,7 @@ class Plan:
     @cached_property
     def changes(self) -> tuple[FileUpdateChange, ...]:
         """The changes for clients, sorted by path. Blocks when first used, as planning does."""
-        from spindle.actors.tools.patch.changes import changes  # imported late: the program does not need it
+        from spindle.actors.tools.patch.file_changes import changes  # imported late: the program does not need it
 
         return changes(self.effects)
 
@@ -103,7 +103,7 @@ class _World:
     def load(self, target: str, shown: str, *, opaque: bool = False) -> _File:
         """The file with this real path; read from disk the first time. Of a link, the content is what it points to.
 
-        Raises Unreadable and OSError; with `opaque`, neither for a file that exists but is no text.
+        Raises Unreadable and OSError; with `opaque`, neither for a file that exists but is not text.
         """
         file = self.files.get(target)
         if file is None:
@@ -120,10 +120,10 @@ class _World:
             if file.after is None:
                 raise FileNotFoundError(2, os.strerror(2))
             if file.after.content is None:
-                raise Unreadable("not a text file")
+                raise UnreadableFile("not a text file")
         except OSError as error:
             raise PatchError(f"{doing} {shown}: {os_error(error)}") from None
-        except Unreadable as error:
+        except UnreadableFile as error:
             raise PatchError(f"{doing} {shown}: {error}") from None
         return file, file.after, file.after.content
 
@@ -133,25 +133,25 @@ def _planned(
 ) -> Plan:
     text.encode()
     world = _World(readable)
-    told: list[tuple[str, str]] = []
+    listed: list[tuple[str, str]] = []
     for hunk in hunks:
         check()
         match hunk:
             case AddFile():
                 _add(world, hunk, cwd)
-                told.append(("A", hunk.path))
+                listed.append(("A", hunk.path))
             case DeleteFile():
                 _delete(world, hunk, cwd)
-                told.append(("D", hunk.path))
+                listed.append(("D", hunk.path))
             case UpdateFile():
                 _update(world, hunk, cwd, check)
-                told.append(("M", hunk.move_to or hunk.path))
+                listed.append(("M", hunk.move_to or hunk.path))
     effects = tuple(
-        Effect(target, file.shown, file.found, file.before, file.after, file.origin, file.link, file.added)
+        FileEffect(target, file.shown, file.found, file.before, file.after, file.origin, file.link, file.added)
         for target, file in world.files.items()
     )
-    told.sort(key=lambda line: "AMD".index(line[0]))
-    summary = "".join(["Success. Updated the following files:\n", *(f"{kind} {path}\n" for kind, path in told)])
+    listed.sort(key=lambda line: "AMD".index(line[0]))
+    summary = "".join(["Success. Updated the following files:\n", *(f"{kind} {path}\n" for kind, path in listed)])
     return Plan(text, cwd, effects, summary, readable, check)
 
 

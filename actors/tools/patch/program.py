@@ -28,11 +28,11 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run as a program, and exit."""
     try:
-        code, said, complaint = run(sys.argv[1:], sys.stdin.buffer)
+        code, output, complaint = run(sys.argv[1:], sys.stdin.buffer)
     except KeyboardInterrupt:
         os._exit(_INTERRUPTED)
     try:
-        for stream, text in ((sys.stdout, said), (sys.stderr, complaint)):
+        for stream, text in ((sys.stdout, output), (sys.stderr, complaint)):
             stream.buffer.write(os.fsencode(text))
             stream.flush()
     except OSError:  # the reader has gone

@@ -12,7 +12,7 @@ import orjson
 
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, Use
 from spindle.actors.tools.patch.answers import NAME, json_output, patch_use, plain_output, terminal_output
-from spindle.actors.tools.patch.apply import Outcome
+from spindle.actors.tools.patch.apply import PatchOutcome
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.invocation import in_command
 from spindle.actors.tools.patch.parse import BEGIN
@@ -119,7 +119,7 @@ class PatchCommands:
     def __init__(self, patches: TurnPatches, *, grammar: bool) -> None:
         self._patches = patches
         self._user_home = os.path.expanduser("~")
-        self._forms: Mapping[str, Callable[[Outcome], str]] = {
+        self._forms: Mapping[str, Callable[[PatchOutcome], str]] = {
             "exec_command": terminal_output,
             "shell_command": json_output,
             "shell": plain_output if grammar else json_output,

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from attrs import define, field, frozen
 
-from spindle.actors.tools.patch.apply import Outcome
-from spindle.actors.tools.patch.content import Content, Unreadable, read_content, split_lines
-from spindle.actors.tools.patch.effects import NO_BLOB, Effect, opaque_blob
+from spindle.actors.tools.patch.apply import PatchOutcome
+from spindle.actors.tools.patch.content import Content, UnreadableFile, read_content, split_lines
+from spindle.actors.tools.patch.effects import NO_BLOB, FileEffect, opaque_blob
 from spindle.actors.tools.patch.unified import unified_diff
 from spindle.rpc.protocol.values import clean
 from spindle.storage.outside import place_of
@@ -51,7 +51,7 @@ class TurnDiff:
     _kept: int = field(default=0, init=False)
     _roots: dict[str, str | None] = field(factory=dict[str, "str | None"], init=False)
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: PatchOutcome) -> None:
         """Keep the files as they were before a patch; call it for a failed patch as well."""
         effects = outcome.plan.effects
         for effect in effects:
@@ -82,7 +82,7 @@ class TurnDiff:
             parts.append((self._shown(path), self._diff(was, path, before, after)))
         return clean("".join(diff for _, diff in sorted(parts)))
 
-    def _version(self, effect: Effect) -> _Version | None:
+    def _version(self, effect: FileEffect) -> _Version | None:
         """The file before an effect; without its lines if it is too large to keep."""
         if effect.link is not None:
             return _link_version(effect.link)
@@ -166,7 +166,7 @@ def _on_disk(path: str) -> _Version | None:
             return _Version(mode, opaque_blob(fd), None)
         try:
             content = read_content(fd)
-        except Unreadable:
+        except UnreadableFile:
             return _Version(mode, opaque_blob(fd), None)
         return _Version(mode, content.blob(), content.lines)
     except OSError:

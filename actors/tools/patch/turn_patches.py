@@ -11,7 +11,7 @@ from spindle.actors.tools.approvals.requests import Declined, ask_patch, permitt
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change, patch_use
-from spindle.actors.tools.patch.apply import Outcome, apply
+from spindle.actors.tools.patch.apply import PatchOutcome, apply
 from spindle.actors.tools.patch.assess import Obstacle, Sealed, assess
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.plan import Plan, plan
@@ -39,7 +39,7 @@ class TurnPatches:
         self._lock = trio.Lock()
         self._diff: TurnDiff | None = None
 
-    async def carry_out(self, host: ToolHost, call_id: str, text: str, cwd: str) -> Outcome:
+    async def carry_out(self, host: ToolHost, call_id: str, text: str, cwd: str) -> PatchOutcome:
         """Apply a patch whose relative paths start from `cwd`.
 
         Raises TurnCancelled, and ToolRefused with the answer to the model if the patch is not applied. If cancelled, the
@@ -92,7 +92,7 @@ class TurnPatches:
         _show(planned)
         return planned, obstacle
 
-    def _apply(self, cwd: str, planned: Plan) -> tuple[Outcome, str]:
+    def _apply(self, cwd: str, planned: Plan) -> tuple[PatchOutcome, str]:
         outcome = apply(planned)
         _show(outcome.plan)  # a new plan, if a file has changed
         if self._diff is None:
@@ -104,7 +104,7 @@ class TurnPatches:
         item = file_change(call_id, planned.changes, "inProgress")
         emit_started(host, item)
 
-    def _completed(self, host: ToolHost, call_id: str, outcome: Outcome) -> None:
+    def _completed(self, host: ToolHost, call_id: str, outcome: PatchOutcome) -> None:
         thread_id, turn_id = host.thread_id, host.turn_id
         host.record(applied_event(call_id, turn_id, outcome))
         host.emit(FileChangeOutputDeltaNotification(thread_id, turn_id, call_id, outcome.output))
@@ -123,7 +123,7 @@ def _show(planned: Plan) -> None:
 
 
 def _question(obstacle: Obstacle | None, approval: AskForApproval) -> tuple[bool, str | None]:
-    """(whether to ask the user, the reason shown). Raises ToolRefused if the policy forbids asking or nobody may allow it."""
+    """(whether to ask the user, the reason shown). Raises ToolRefused if the patch may be neither applied nor asked about."""
     if isinstance(obstacle, Sealed):
         raise ToolRefused(obstacle.rejection())
     if approval == "untrusted":

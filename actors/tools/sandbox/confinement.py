@@ -41,7 +41,7 @@ MINIMAL: Final = (
 
 
 @frozen
-class Rule:
+class AccessRule:
     """`access` to `path` (real, absolute) and all below it, except below a deeper rule."""
 
     path: str
@@ -54,11 +54,11 @@ class Confinement:
 
     `rules` go from shallow to deep, one per path, the first for "/"; the deepest that contains a path decides. A read-only path
     below a writable one is protected: it can be neither created nor renamed away. `network` means IP sockets; socket files of
-    local services are never reachable. `names`: no folder has hidden names. `sealed` are the real paths that are never written,
-    whatever the user grants.
+    local services are never reachable. `names`: no folder has hidden names.
+    `sealed` are the real paths that are never written, not even with a grant of the user.
     """
 
-    rules: tuple[Rule, ...]
+    rules: tuple[AccessRule, ...]
     network: bool
     names: bool = field(
         default=Factory(lambda self: all(rule.access != "none" for rule in self.rules), takes_self=True),
@@ -67,7 +67,7 @@ class Confinement:
     )
     sealed: tuple[str, ...] = field(default=(), eq=False, repr=False, kw_only=True)
 
-    def rule(self, path: str) -> Rule:
+    def rule(self, path: str) -> AccessRule:
         """The rule for a real, absolute path."""
         return max((r for r in self.rules if within(path, r.path)), key=lambda r: len(r.path))
 
@@ -215,7 +215,7 @@ def build(entries: Iterable[tuple[str, Access]], place: Place, *, network: bool)
         if any(within(path, own) for own in sealed):
             table[path] = "read"
     ordered = sorted(table.items(), key=lambda item: (item[0] != "/", item[0].count("/"), item[0]))
-    rules = tuple(_needed(Rule(path, access) for path, access in ordered))
+    rules = tuple(_needed(AccessRule(path, access) for path, access in ordered))
     return Confinement(rules, network, names=names, sealed=tuple(sealed))
 
 
@@ -283,7 +283,7 @@ def _close(table: dict[str, Access], root: str) -> None:
             table.setdefault(entry.path, "write")
 
 
-def _needed(rules: Iterable[Rule]) -> Iterable[Rule]:
+def _needed(rules: Iterable[AccessRule]) -> Iterable[AccessRule]:
     """`rules`, shallow first, without those that repeat the rule above. Writable roots are kept."""
     kept: dict[str, Access] = {}
     for rule in rules:

@@ -30,7 +30,7 @@ _NAMED: Final = re.compile(rf"{_FILE}: {_REFUSED}|{_REFUSED}(?:, \w+|:) {_FILE}"
 def denied(exit_code: int | None, output: str, confinement: Confinement | None) -> bool:
     """Whether `confinement` probably made the command fail.
 
-    False for a command that succeeded, whatever it printed. `exit_code` is negative for a signal, None for an unknown end.
+    False for a command that succeeded, with any output. `exit_code` is negative for a signal, None for an unknown end.
     """
     if confinement is None or exit_code == 0:
         return False

@@ -1,4 +1,4 @@
-"""Empty folders in place of missing protected names, because a mount needs an existing path.
+"""Empty folders that stand for missing protected names, because a mount needs an existing path.
 
 Without a mask, a command could create `.git` with hooks in a folder that has none. A mask is made before the command starts,
 and removed after the last command that needs it, if it is still empty. Several programs may work in one folder, so each holds a

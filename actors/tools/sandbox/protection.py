@@ -28,7 +28,7 @@ HOME_OWN: Final = (
     "spindle",
     "thread-writer-locks",
 )
-"""Names in the Codex home that are never writable, whatever a policy or a grant says."""
+"""Names in the Codex home that are never writable. No policy and no grant changes that."""
 
 
 MOST_LINKS: Final = 40

@@ -16,7 +16,7 @@ import trio
 from attrs import evolve, frozen
 
 from spindle.actors.tools.sandbox import bubblewrap, seatbelt, seccomp
-from spindle.actors.tools.sandbox.confinement import Confinement, Rule
+from spindle.actors.tools.sandbox.confinement import AccessRule, Confinement
 from spindle.actors.tools.sandbox.masks import Masks
 from spindle.actors.tools.sandbox.mechanism import (
     Bubblewrap,
@@ -31,7 +31,7 @@ from spindle.actors.tools.sandbox.mechanism import (
 
 TRIAL_DEADLINE: Final = 5.0
 """Deadline for the trial of one mechanism, in seconds."""
-TRIAL: Final = Confinement((Rule("/", "read"),), network=False)
+TRIAL: Final = Confinement((AccessRule("/", "read"),), network=False)
 
 
 class SandboxUnavailable(Exception):
@@ -95,7 +95,7 @@ class Sandbox:
         if isinstance(mechanism, Landlock) and confinement.access(os.path.realpath(tempfile.gettempdir())) == "write":
             # Landlock cannot allow new files in the shared folder, see docs/sandbox.md
             folder = os.path.realpath(tempfile.mkdtemp(prefix="spindle-"))
-            confinement = evolve(confinement, rules=(*confinement.rules, Rule(folder, "write")))
+            confinement = evolve(confinement, rules=(*confinement.rules, AccessRule(folder, "write")))
             env = {**env, "TMPDIR": folder}
         try:
             held = self._masks.hold(masks(mechanism, confinement))
@@ -149,5 +149,5 @@ def _works(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str | N
         return str(error)
     if done.returncode == 0:
         return None
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return said[-1] if said else f"exit code {done.returncode}"
+    errors = done.stderr.decode(errors="replace").strip().splitlines()
+    return errors[-1] if errors else f"exit code {done.returncode}"

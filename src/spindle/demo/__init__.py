@@ -36,8 +36,8 @@ def main() -> int:
         failures.extend(leaves(group))
     for reason in dict.fromkeys(str(failure) if isinstance(failure, Failed) else repr(failure) for failure in failures):
         page.line("FAILED", f"{page.current}: {reason}", "bold red")
-    if failures and page.daemon_said:
-        page.say(f"\nthe daemon said:\n{page.daemon_said}")
+    if failures and page.daemon_log:
+        page.say(f"\nthe log of the daemon:\n{page.daemon_log}")
     if code == 0:
         page.say(f"\nEverything above was checked. {page.elapsed():.1f} s.\n", "bold")
     return code

@@ -34,8 +34,8 @@ async def run_daemon(page: Page, home: Path, socket: Path, *, task_status: trio.
     listening = False
     try:
         async for data in process.stderr:
-            page.daemon_said += data.decode(errors="replace")
-            if not listening and "listening on: " in page.daemon_said:
+            page.daemon_log += data.decode(errors="replace")
+            if not listening and "listening on: " in page.daemon_log:
                 listening = True
                 task_status.started(process)
         check(listening, "the daemon exited before it listened")
@@ -74,13 +74,13 @@ async def open_socket(path: Path) -> AsyncGenerator[WebSocketTransport, None]:
 
 
 class Client:
-    """A client of the daemon. `heard` is every notification so far, by its method and thread."""
+    """A client of the daemon. `received` is every notification so far, by its method and thread."""
 
     def __init__(self, name: str, transport: WebSocketTransport) -> None:
         self.name = name
         self.leaving = False
-        self._gone = f"the daemon has closed the connection of {name}"
-        self.heard: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        self._closed = f"the daemon has closed the connection of {name}"
+        self.received: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self._transport = transport
         self._ids = count(1)
         self._answers: dict[int, dict[str, Any]] = {}
@@ -91,7 +91,7 @@ class Client:
         try:
             await self._transport.send([json.dumps(message).encode()])
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise Failed(self._gone) from error
+            raise Failed(self._closed) from error
 
     async def ask(self, method: str, **params: Any) -> Any:
         """Send a request and wait for its answer. Raises Failed if it is an error."""
@@ -103,15 +103,15 @@ class Client:
         check("result" in answer, f"{method} is refused: {answer.get('error')}")
         return answer["result"]
 
-    async def hear(self, method: str, thread_id: str, position: int = 0) -> dict[str, Any]:
+    async def wait_for(self, method: str, thread_id: str, position: int = 0) -> dict[str, Any]:
         """Wait for the notification at `position` among those of this method and thread."""
-        while len(self.heard[method, thread_id]) <= position:
+        while len(self.received[method, thread_id]) <= position:
             await self._wait((method, thread_id))
-        return self.heard[method, thread_id][position]
+        return self.received[method, thread_id][position]
 
     def answer(self, thread_id: str) -> str:
         """The agent's latest message in the thread."""
-        items = [params["item"] for params in self.heard["item/completed", thread_id]]
+        items = [params["item"] for params in self.received["item/completed", thread_id]]
         return next((item["text"] for item in reversed(items) if item["type"] == "agentMessage"), "")
 
     async def read(self) -> None:
@@ -121,7 +121,7 @@ class Client:
                 self._take(json.loads(data))
         except trio.BrokenResourceError:
             pass
-        check(self.leaving, self._gone)
+        check(self.leaving, self._closed)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "method" not in message:
@@ -130,7 +130,7 @@ class Client:
         else:
             params = message["params"]
             key = message["method"], params.get("threadId", "")
-            self.heard[message["method"], params.get("threadId", "")].append(params)
+            self.received[message["method"], params.get("threadId", "")].append(params)
         if (event := self._news.pop(key, None)) is not None:
             event.set()
 
@@ -139,7 +139,7 @@ class Client:
 
 
 @frozen
-class Held:
+class Resources:
     """The children, open files and memory (MiB) of a process."""
 
     children: int
@@ -147,7 +147,7 @@ class Held:
     memory: float
 
     @classmethod
-    def by(cls, pid: int) -> Held | None:
+    def by(cls, pid: int) -> Resources | None:
         """Read them from /proc; None without /proc."""
         proc = Path("/proc")
         try:

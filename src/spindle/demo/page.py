@@ -32,7 +32,7 @@ class Page:
 
     def __init__(self) -> None:
         self.current = "start"
-        self.daemon_said = ""
+        self.daemon_log = ""
         self._begin = time.perf_counter()
         self._in_line = False
         self._console: Console | None = None

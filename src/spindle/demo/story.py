@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from spindle.demo.daemon import Client, Held, run_client, run_daemon
+from spindle.demo.daemon import Client, Resources, run_client, run_daemon
 from spindle.demo.page import Page, check
 
 THREADS = 100
@@ -78,13 +78,13 @@ async def one_thread(page: Page, a: Client, b: Client, home: Path) -> None:
     with page.step("thread/archive") as done:
         await b.ask("thread/archive", threadId=id)
         for client in (a, b):
-            await client.hear("thread/archived", id)
+            await client.wait_for("thread/archived", id)
             await closed(client, id, 1)
         check(rollouts(home) == (0, 1), "the rollout is not in archived_sessions/")
         done("closed for both, its rollout is in archived_sessions/")
     with page.step("thread/unarchive") as done:
         thread = (await a.ask("thread/unarchive", threadId=id))["thread"]
-        await b.hear("thread/unarchived", id)
+        await b.wait_for("thread/unarchived", id)
         check(thread["status"] == {"type": "notLoaded"} and rollouts(home) == (1, 0), "it is not back")
         done("back in sessions/, not loaded")
     with page.step("thread/resume") as done:
@@ -92,10 +92,10 @@ async def one_thread(page: Page, a: Client, b: Client, home: Path) -> None:
             check(turns_of(await client.ask("thread/resume", threadId=id)) == 2, f"{client.name} misses turns")
         done("read from disk for A and B, with its 2 turns")
     with page.step("thread/unsubscribe") as done:
-        check(await a.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "A was no subscriber")
+        check(await a.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "A was not a subscriber")
         check((await b.ask("thread/loaded/list"))["data"] == [id], "it went although B is subscribed")
         done("A leaves; B still has the thread")
-        check(await b.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "B was no subscriber")
+        check(await b.ask("thread/unsubscribe", threadId=id) == {"status": "unsubscribed"}, "B was not a subscriber")
         await closed(b, id, 2)
         check((await b.ask("thread/loaded/list"))["data"] == [], "it is still loaded")
         done("the last one, B, leaves: status notLoaded, thread/closed")
@@ -105,7 +105,7 @@ async def turn(page: Page, id: str, question: str, *clients: Client) -> int:
     """Run a turn of the first client, and show the answer that each client gets; returns the number of its pieces."""
     first = clients[0]
     kinds = "item/agentMessage/delta", "turn/completed"
-    marks = [[len(client.heard[kind, id]) for kind in kinds] for client in clients]
+    marks = [[len(client.received[kind, id]) for kind in kinds] for client in clients]
     page.say(f"{'':11}{first.name} > {question}\n", "bold cyan")
     page.say(f"{'':11}{first.name} < ", "bold cyan")
     started = await first.ask("turn/start", threadId=id, input=[{"type": "text", "text": question}])
@@ -114,33 +114,33 @@ async def turn(page: Page, id: str, question: str, *clients: Client) -> int:
     async def print_pieces() -> None:
         nonlocal text
         for position in count(marks[0][0]):
-            piece = (await first.hear("item/agentMessage/delta", id, position))["delta"]
+            piece = (await first.wait_for("item/agentMessage/delta", id, position))["delta"]
             text += piece
             page.say(piece, "cyan")
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(print_pieces)
-        ended = (await first.hear("turn/completed", id, marks[0][1]))["turn"]
+        ended = (await first.wait_for("turn/completed", id, marks[0][1]))["turn"]
         nursery.cancel_scope.cancel()
-    pieces = [params["delta"] for params in first.heard["item/agentMessage/delta", id][marks[0][0] :]]
+    pieces = [params["delta"] for params in first.received["item/agentMessage/delta", id][marks[0][0] :]]
     page.say("".join(pieces)[len(text) :] + "\n", "cyan")
     check(ended["id"] == started["turn"]["id"] and ended["status"] == "completed", f"the turn is {ended['status']}")
     check(len(pieces) > 1, "the answer was not streamed")
     check("".join(pieces) == first.answer(id), "the pieces are not the answer")
     for client, (mark, number) in list(zip(clients, marks, strict=True))[1:]:
-        await client.hear("turn/completed", id, number)
-        heard = [params["delta"] for params in client.heard["item/agentMessage/delta", id][mark:]]
+        await client.wait_for("turn/completed", id, number)
+        received = [params["delta"] for params in client.received["item/agentMessage/delta", id][mark:]]
         page.say(f"{'':11}{client.name} < ", "bold magenta")
-        page.say("".join(heard) + "\n", "magenta")
-        check(heard == pieces, f"{client.name} got another answer")
+        page.say("".join(received) + "\n", "magenta")
+        check(received == pieces, f"{client.name} got another answer")
     return len(pieces)
 
 
 async def closed(client: Client, id: str, times: int) -> None:
     """Wait until the thread is closed. Checks that it is the `times`-th time, and that `notLoaded` was notified."""
-    await client.hear("thread/closed", id, times - 1)
-    check(len(client.heard["thread/closed", id]) == times, f"{client.name} got thread/closed too often")
-    statuses = [params["status"]["type"] for params in client.heard["thread/status/changed", id]]
+    await client.wait_for("thread/closed", id, times - 1)
+    check(len(client.received["thread/closed", id]) == times, f"{client.name} got thread/closed too often")
+    statuses = [params["status"]["type"] for params in client.received["thread/status/changed", id]]
     check(statuses[-1:] == ["notLoaded"], f"{client.name} got no thread/status/changed notLoaded")
     check(statuses.count("notLoaded") == times, f"{client.name} got notLoaded too often")
 
@@ -158,23 +158,23 @@ def rollouts(home: Path) -> tuple[int, int]:
 
 async def many_threads(page: Page, a: Client, b: Client, pid: int) -> None:
     """Start THREADS threads, run a turn in each and end them, twice. Checks what the daemon holds."""
-    held = [Held.by(pid)]
+    resources = [Resources.by(pid)]
     for _ in range(2):
         with page.step(f"{THREADS} threads come") as done:
             since = time.perf_counter()
-            ids = await come(a, b)
+            ids = await start_all(a, b)
             check(sorted(ids) == (await a.ask("thread/loaded/list"))["data"], "they are not all loaded")
             done(f"each is started and runs a turn: {(time.perf_counter() - since) / THREADS * 1000:.1f} ms per thread")
-        held.append(Held.by(pid))
+        resources.append(Resources.by(pid))
         with page.step(f"{THREADS} threads go") as done:
             since = time.perf_counter()
-            await go(ids)
+            await end_all(ids)
             check((await a.ask("thread/loaded/list"))["data"] == [], "some are still loaded")
             done(f"each is closed, none is left: {(time.perf_counter() - since) / THREADS * 1000:.1f} ms per thread")
-        held.append(Held.by(pid))
+        resources.append(Resources.by(pid))
     with page.step("the daemon holds") as done:
-        known = [one for one in held if one is not None]
-        if len(known) < len(held):
+        known = [one for one in resources if one is not None]
+        if len(known) < len(resources):
             done("cannot be read here: there is no /proc")
             return
         before, _, once, _, after = known
@@ -189,7 +189,7 @@ async def many_threads(page: Page, a: Client, b: Client, pid: int) -> None:
         page.say("\n")
 
 
-async def come(*clients: Client) -> dict[str, Client]:
+async def start_all(*clients: Client) -> dict[str, Client]:
     """Start THREADS threads and run a turn in each; returns their ids with their clients."""
     limit = trio.CapacityLimiter(AT_ONCE)
     ids: dict[str, Client] = {}
@@ -199,7 +199,7 @@ async def come(*clients: Client) -> dict[str, Client]:
             id = (await client.ask("thread/start"))["thread"]["id"]
             ids[id] = client
             await client.ask("turn/start", threadId=id, input=[{"type": "text", "text": text}])
-            ended = (await client.hear("turn/completed", id))["turn"]
+            ended = (await client.wait_for("turn/completed", id))["turn"]
             check(ended["status"] == "completed", f"a turn is {ended['status']}")
             check(f'"{text}"' in client.answer(id), "a thread got the answer of another")
 
@@ -209,7 +209,7 @@ async def come(*clients: Client) -> dict[str, Client]:
     return ids
 
 
-async def go(ids: dict[str, Client]) -> None:
+async def end_all(ids: dict[str, Client]) -> None:
     """Unsubscribe from the threads and wait until each is closed."""
 
     async def one(id: str, client: Client) -> None:

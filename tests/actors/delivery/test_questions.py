@@ -64,17 +64,17 @@ def test_a_closed_question_takes_no_answer():
 
 async def test_an_answer_wakes_the_waiting_task():
     question = Question(0, "t", PARAMS, None)
-    heard = []
+    answers = []
 
     async def wait():
-        heard.append(await question.wait())
+        answers.append(await question.wait())
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
-        assert not heard
+        assert not answers
         question.answer("yes")
-    assert heard == ["yes"]
+    assert answers == ["yes"]
 
 
 def test_a_question_that_cannot_be_encoded_is_refused_and_not_open():

@@ -201,7 +201,7 @@ async def test_a_turn_that_is_cancelled_while_it_waits_starts_nothing(opened, sc
         assert await thread.run("third") == "ok"
         shown = (await thread.read(include_turns=True)).turns
         assert [turn.status for turn in shown] == ["completed"] * 3
-        assert "second" not in model.heard[-1]
+        assert "second" not in model.texts[-1]
 
 
 async def test_withdrawn_turns_do_not_accumulate_behind_a_long_turn(opened, scripted, actor):

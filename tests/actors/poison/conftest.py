@@ -26,7 +26,7 @@ class Client:
     def __init__(self, runtime: Runtime) -> None:
         self.wire = Wire("stdio")
         self.connection = Connection(runtime, self.wire)
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.answers: Counter[object] = Counter()
         self.answer: Callable[[dict[str, Any]], bytes] = lambda question: b'"result":{}'
         self._ids = count()
@@ -48,7 +48,7 @@ class Client:
         with trio.fail_after(PATIENCE):
             while True:
                 message: dict[str, Any] = await self.wire.messages.receive()
-                self.heard.append(message)
+                self.received.append(message)
                 if "method" not in message:
                     self.answers[message["id"]] += 1
                 elif "id" in message:
@@ -89,7 +89,7 @@ def connect(nursery: trio.Nursery) -> Callable[[Runtime], Any]:
 
 @pytest.fixture
 def tracebacks(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """tracebacks() -> what was logged with an exception: a fault that nobody has thought of."""
+    """tracebacks() -> what was logged with an exception: a fault that no code expected."""
 
     def found() -> list[str]:
         formatter = logging.Formatter()

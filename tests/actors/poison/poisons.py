@@ -1,6 +1,6 @@
 """Poison: values that a request may have in it and that must affect only this request; and every place where they can be.
 
-Values are JSON text, because some of them are no JSON. `MARK` is the place of a value.
+Values are JSON text, because some of them are not JSON. `MARK` is the place of a value.
 """
 
 from __future__ import annotations

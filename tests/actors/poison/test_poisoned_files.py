@@ -106,7 +106,7 @@ LINES: list[tuple[str, dict[str, Any]]] = [
         },
     ),
 ]
-"""Lines that may follow in any rollout, beside those that a turn writes."""
+"""Lines that may follow in any rollout, except those that a turn writes."""
 
 
 async def test_a_poisoned_line_affects_only_its_thread(opened, connect, tracebacks) -> None:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from spindle.actors.tools.hooks.verdicts import Ended, verdict
+from spindle.actors.tools.hooks.verdicts import ProgramEnd, verdict
 from spindle.rpc.model.offline import OfflineModel
 from spindle.rpc.protocol.hooks import HookEventName
 
@@ -89,4 +89,5 @@ def test_a_poisoned_answer_of_a_hook_is_taken_or_the_hook_fails(event: HookEvent
         for path in leaves(answer):
             for poison in POISONS.values():
                 out = put(marked(answer, path), poison).decode("utf-8", "replace")
-                assert verdict(event, Ended(code=0, out=out, err="")).status in ("completed", "failed", "stopped", "blocked")
+                ended = ProgramEnd(code=0, out=out, err="")
+                assert verdict(event, ended).status in ("completed", "failed", "stopped", "blocked")

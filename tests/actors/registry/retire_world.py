@@ -23,7 +23,7 @@ from spindle.actors.registry.registry import Registry
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
 from spindle.actors.services.models import Models
 from spindle.actors.services.services import Services
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread import actor as thread_module
 from spindle.actors.thread.actor import ThreadActor
@@ -47,7 +47,7 @@ from spindle.storage.threads.thread_errors import NoArchivedRollout, NoRollout
 
 CLIENTS = 3
 DELAY = 5
-US = Client("test", "test")
+US = ClientName("test", "test")
 
 
 class Fault(Exception):
@@ -55,7 +55,7 @@ class Fault(Exception):
 
 
 class Timed(OfflineModel):
-    """Takes as many seconds as it is told."""
+    """Takes as many seconds as the input says."""
 
     def answer(self, request):
         said = orjson.loads(request.input[-1])["content"][0]["text"]
@@ -71,7 +71,7 @@ class Overheard(Audience):
         self.world = world
 
     def announce(self, params):
-        self.world.heard(params)
+        self.world.notified(params)
 
 
 class Member(Subscriber):
@@ -82,7 +82,7 @@ class Member(Subscriber):
         self.world, self.number = world, number
 
     def deliver(self, event):
-        self.world.heard(event.params)
+        self.world.notified(event.params)
 
 
 class KeptNowhere:
@@ -103,14 +103,14 @@ class World:
     """The registry, what is stored, and the judge of all that is seen of both."""
 
     def __init__(
-        self, delay: int | None, on_unsubscribe: str, loading: float, letting_go: float, stop_fails: bool, capacity: int
+        self, delay: int | None, on_unsubscribe: str, loading: float, releasing: float, stop_fails: bool, capacity: int
     ) -> None:
         raw: dict[str, Any] = {"on_unsubscribe": on_unsubscribe}
         if delay is not None:
             raw |= {"thread_unload_delay_secs": delay}
         self.config = Config(raw=raw, merged=raw, layers=[], cwd=None, trust=None)
         self.loading = loading
-        self.letting_go = letting_go
+        self.releasing = releasing
         self.stop_fails = stop_fails
         self.capacity = capacity
         self.patience = 10 * (LOST_CLIENT_DELAY + (delay or 0))
@@ -126,13 +126,13 @@ class World:
         self.loads: Counter[str] = Counter()
         """Incarnations that have begun to load."""
         self.ends: Counter[str] = Counter()
-        """Incarnations that have let go of everything."""
+        """Incarnations that have released everything."""
         self.born: Counter[str] = Counter()
         """Incarnations that have loaded."""
         self.closed: Counter[str] = Counter()
         self.subscribed: dict[str, set[Member]] = defaultdict(set)
         self.forced: dict[str, set[int]] = defaultdict(set)
-        """The archivings and deletions of a thread that are under way; they may end it whoever is subscribed."""
+        """The archivings and deletions of a thread that are under way; they may end it even if clients are subscribed."""
         self.archivings: Counter[str] = Counter()
         self.crashes: Counter[str] = Counter()
         """Incarnations that have crashed, from the moment they handle no more messages."""
@@ -219,7 +219,7 @@ class World:
 
     # -- what is seen
 
-    def heard(self, params: Any) -> None:
+    def notified(self, params: Any) -> None:
         method = params.METHOD
         thread_id = getattr(params, "thread_id", None) or params.thread.id
         if method in ("thread/archived", "thread/unarchived", "thread/deleted"):
@@ -238,7 +238,7 @@ class World:
 
     async def stopped(self, actor, stopped):
         """The end of an incarnation, as long and as bad as this world has it."""
-        await trio.sleep(self.letting_go)
+        await trio.sleep(self.releasing)
         try:
             await stopped(actor)
         finally:
@@ -331,7 +331,7 @@ class World:
                 if self.subscribed[thread_id] and not self.registry.directory.is_known(thread_id):
                     self.violated(f"{thread_id} is gone while subscribed")
                 if not self.subscribed[thread_id] and self.registry.directory.is_known(thread_id):
-                    self.violated(f"{thread_id} is loaded for nobody")
+                    self.violated(f"{thread_id} is loaded without a subscriber")
             self.ending = True
             await self.registry.shut_down()
         if self.loads != self.ends:
@@ -384,7 +384,7 @@ class World:
         self.resume(client, thread)
 
     def lose(self, client: int) -> None:
-        """The client goes away without a word, as a connection does."""
+        """The client disconnects without unsubscribing, as a lost connection does."""
         member = self.clients[client]
         self.registry.leave_all(member)
         member.outbox.close()
@@ -451,10 +451,10 @@ class World:
 
 
 def violations(
-    program, *, delay=None, on_unsubscribe="finish", loading=0.0, letting_go=0.0, stop_fails=False, capacity=0, seed=0
+    program, *, delay=None, on_unsubscribe="finish", loading=0.0, releasing=0.0, stop_fails=False, capacity=0, seed=0
 ) -> list[str]:
     """Run the program; the promises that were broken. `capacity`: of mailboxes and of what is held, 0 for the real ones."""
-    world = World(delay, on_unsubscribe, loading, letting_go, stop_fails, capacity)
+    world = World(delay, on_unsubscribe, loading, releasing, stop_fails, capacity)
     stopped, attend = ThreadActor.stopped, ThreadActor.attend
 
     async def stopped_here(actor):

@@ -37,14 +37,14 @@ from spindle.actors.registry.messages import (
     ToThread,
 )
 from spindle.actors.registry.relocation import Archive, Delete, Unarchive
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.actors.thread.loading import loading
 from spindle.actors.thread.loading.openings import FromFork, FromRollout, NewThread
 from spindle.actors.thread.messages import Attach, Detach, ReadThread
 from spindle.rpc.protocol.threads import ThreadForkParams, ThreadResumeParams, ThreadStartParams
 from spindle.storage.threads.summary import read_summary
 
-US = Client("test", "test")
+US = ClientName("test", "test")
 PHASES = ["absent", "starting", "live", "occupied", "closing"]
 
 

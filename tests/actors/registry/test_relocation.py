@@ -1,4 +1,4 @@
-"""Archiving, bringing back and deleting: what is refused leaves the thread as it was, and nobody else writes meanwhile."""
+"""Archiving, unarchiving and deleting: a refused request changes nothing, and there is one writer at a time."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Letting go: whatever clients do, and whenever, the retire protocol keeps its promises.
+"""The retire protocol keeps its promises for any requests of clients at any time.
 
 A real registry with real threads; only the disk is replaced, by a set of names. What clients see is logged as it happens
 (replies and notifications are synchronous calls) and judged from their side. Time is trio's mock clock, the gaps between
@@ -47,7 +47,7 @@ worlds = st.fixed_dictionaries(
         "delay": st.sampled_from([None, 0, DELAY]),
         "on_unsubscribe": st.sampled_from(["finish", "interrupt"]),
         "loading": st.sampled_from([0.0, 0.001, float(DELAY)]),
-        "letting_go": st.sampled_from([0.0, 0.0, 0.001, float(DELAY)]),
+        "releasing": st.sampled_from([0.0, 0.0, 0.001, float(DELAY)]),
         "stop_fails": st.booleans(),
         "capacity": st.sampled_from([0, 0, 4]),
         "seed": st.integers(0, 2**16),
@@ -63,7 +63,7 @@ def test_the_promises_are_kept(program, world):
 
 @pytest.mark.parametrize("steps", range(12))
 @pytest.mark.parametrize("between", ["resume", "turn", "archiving", "unarchiving", "deleting", "crash"])
-def test_whatever_comes_at_whatever_moment_of_the_end(steps, between):
+def test_any_request_at_any_step_of_the_end(steps, between):
     """Every step of the way out, one after the other."""
     args = {"resume": (0, 0), "turn": (0, 0.0)}.get(between, (0,))
     for seed in range(5):
@@ -85,10 +85,10 @@ def test_unsubscribe_and_resume_in_one_breath_gives_a_live_thread(seed):
         assert violations(program, loading=loading, seed=seed) == []
 
 
-@pytest.mark.parametrize("letting_go", [0.0, 0.001])
+@pytest.mark.parametrize("releasing", [0.0, 0.001])
 @pytest.mark.parametrize("then", ["resume", "breath", "turn", "archiving", "deleting", "lose", "flood"])
-def test_a_crash_at_whatever_moment(then, letting_go):
-    """And whatever comes at whatever moment of it; the thread can be resumed."""
+def test_a_crash_at_any_step(then, releasing):
+    """Each request, sent at each step of the crash, is answered; the thread can be resumed."""
     args = {"resume": (0, 0), "breath": (0, 0), "turn": (0, 0.0)}.get(then, (0,))
     for steps in range(10):
         program = [
@@ -102,20 +102,20 @@ def test_a_crash_at_whatever_moment(then, letting_go):
             ("wait", 1.0),
             ("resume", 2, 0),
         ]
-        assert violations(program, letting_go=letting_go, stop_fails=bool(steps % 2), seed=steps) == []
+        assert violations(program, releasing=releasing, stop_fails=bool(steps % 2), seed=steps) == []
 
 
 @pytest.mark.parametrize("loading", [0.0, 1.0])
-def test_however_full_it_is_a_thread_is_let_go(loading):
+def test_a_thread_with_a_full_mailbox_is_released(loading):
     """Its mailbox, and what is held for it."""
     program = [
         ("start", 0), ("flood", 0), ("wait", 2.0), ("flood", 0), ("unsubscribe", 0, 0), ("flood", 0), ("unsubscribe", 0, 0),
         ("resume", 1, 0), ("wait", 5.0), ("resume", 1, 0), ("flood", 0), ("lose", 1), ("steps", 3), ("flood", 0),
     ]  # fmt: skip
-    assert violations(program, delay=0, loading=loading, letting_go=1.0, capacity=4) == []
+    assert violations(program, delay=0, loading=loading, releasing=1.0, capacity=4) == []
 
 
-def test_a_thread_that_is_told_to_end_while_it_loads_closes_once():
+def test_a_thread_that_is_ended_while_it_loads_closes_once():
     program = [("start", 0), ("wait", 9.0), ("unsubscribe", 0, 0), ("wait", 9.0), ("resume", 0, 0), ("archiving", 0)]
     assert violations(program, loading=1.0) == []
 
@@ -182,7 +182,7 @@ def test_without_a_guard_known_programs_break_a_promise(broken):
     held = [("unsubscribe", 0, 0), ("steps", 3), ("flood", 0), ("unsubscribe", 1, 0)]
     crash = [("crash", 0), ("steps", 9), ("turn", 0, 0.0)]
     programs += [[("start", 0), ("wait", 1.0), *then] for then in (held, crash)]
-    found = [what for program in programs for what in violations(program, letting_go=0.5, capacity=4)]
+    found = [what for program in programs for what in violations(program, releasing=0.5, capacity=4)]
     assert any(broken in what for what in found), found
 
 

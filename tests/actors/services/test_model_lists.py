@@ -123,7 +123,7 @@ async def test_a_turn_does_not_wait_long_for_a_list(lists, mock_clock):
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait)
-        while not lister.etags:  # the disk is looked at first
+        while not lister.etags:  # the disk is read first
             await trio.lowlevel.checkpoint()
         mock_clock.jump(PATIENCE - 0.1)
         await wait_all_tasks_blocked()
@@ -174,4 +174,4 @@ async def test_a_turn_that_is_interrupted_while_a_list_is_waited_for_keeps_its_i
         assert turn.result.status == "interrupted"
         assert methods[0] == "turn/started"
         await thread.run("two")
-        assert model.said() == ["one", "two"]
+        assert model.conversation() == ["one", "two"]

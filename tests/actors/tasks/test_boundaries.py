@@ -18,7 +18,7 @@ from spindle.actors.registry.relocation import Archive
 from spindle.actors.services import bookkeeping
 from spindle.actors.services.model_lists import ModelLists
 from spindle.actors.services.skills import SkillCatalog
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.actors.tasks.boundary import start_apart
 from spindle.actors.thread import actor as thread_module
 from spindle.actors.thread.actor import ThreadActor
@@ -157,16 +157,16 @@ async def test_no_notification_about_a_thread_follows_its_closing(opened, talk, 
         thread = (await client.call("thread/start"))["thread"]["id"]
         await client.call("thread/goal/set", threadId=thread, objective="o")
         await client.call("turn/start", threadId=thread, input=[{"type": "text", "text": "hi"}])
-        await client.hear("turn/completed", thread)
+        await client.wait_for("turn/completed", thread)
         archived = client.ask("thread/archive", threadId=thread)
         with trio.move_on_after(0.2):
-            await client.hear("thread/closed", thread)
-        assert "thread/closed" not in client.said(thread)
+            await client.wait_for("thread/closed", thread)
+        assert "thread/closed" not in client.notified(thread)
         late.set()
         await client.answer(archived)
-        await client.hear("thread/archived", thread)
+        await client.wait_for("thread/archived", thread)
         ends = ["thread/readState/changed", "thread/goal/updated", "thread/status/changed", "thread/closed"]
-        assert client.said(thread)[-5:] == [*ends, "thread/archived"]
+        assert client.notified(thread)[-5:] == [*ends, "thread/archived"]
         client.hang_up()
 
 
@@ -177,15 +177,15 @@ async def test_a_late_write_to_the_state_store_is_not_notified(opened, talk, lat
         thread = (await client.call("thread/start"))["thread"]["id"]
         await client.call("thread/goal/set", threadId=thread, objective="o")
         await client.call("turn/start", threadId=thread, input=[{"type": "text", "text": "hi"}])
-        await client.hear("turn/completed", thread)
+        await client.wait_for("turn/completed", thread)
         await client.call("thread/unsubscribe", threadId=thread)
-        await client.hear("thread/closed", thread)
+        await client.wait_for("thread/closed", thread)
         late.set()
         with trio.move_on_after(0.1):
-            await client.hear("thread/readState/changed", thread)
+            await client.wait_for("thread/readState/changed", thread)
         await runtime.services.state.read(lambda _: None, None)
         await wait_all_tasks_blocked()
-        assert client.said(thread)[-1] == "thread/closed"
+        assert client.notified(thread)[-1] == "thread/closed"
         client.hang_up()
     assert "ends before the end of a turn is stored" in caplog.text
 
@@ -267,7 +267,7 @@ SERVICES: dict[str, tuple[Any, str, str | None, dict[str, Any]]] = {
     "skills": (SkillCatalog, "mentioned", "turn/start", {"input": [{"type": "text", "text": "$skill"}]}),
     "skills that are listed": (SkillCatalog, "find", "skills/list", {}),
     "model lists": (ModelLists, "entries", "model/list", {}),
-    "notices": (Notices, "tell", None, {}),
+    "notices": (Notices, "run", None, {}),
 }
 
 
@@ -288,11 +288,11 @@ async def test_a_service_that_raises_once_fails_one_request_at_most(opened, talk
         for number in (1, 2):
             await client.call("thread/list")
             await client.call("turn/start", threadId=thread, input=[{"type": "text", "text": "hi"}])
-            await client.hear("turn/completed", thread, times=number)
+            await client.wait_for("turn/completed", thread, times=number)
         await wait_all_tasks_blocked()
         assert left == [] or service == "model lists"
         assert runtime.loaded() == [thread]
-        assert "thread/closed" not in client.said(thread)
+        assert "thread/closed" not in client.notified(thread)
         client.hang_up()
 
 
@@ -428,7 +428,7 @@ async def test_the_runtime_ends_while_a_thread_is_stuck_in_a_message(opened, mon
 
     async with trio.open_nursery() as outside, opened() as runtime:
         client = Subscriber(Overflow.CLOSE)
-        new = NewThread(params=ThreadStartParams(), client=Client("t", "t"))
+        new = NewThread(params=ThreadStartParams(), client=ClientName("t", "t"))
 
         def start(reply):
             runtime.registry.start(new, Attach(reply=reply, subscriber=client))

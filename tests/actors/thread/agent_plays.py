@@ -73,7 +73,7 @@ def outputs_of(cast, name="root"):
 
 
 def notices(cast, name="root", index=-1):
-    return [text for text in cast.parts[name].heard[index] if text.startswith("<subagent_notification>")]
+    return [text for text in cast.parts[name].texts[index] if text.startswith("<subagent_notification>")]
 
 
 def notice(id, status):

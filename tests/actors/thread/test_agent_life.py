@@ -1,4 +1,4 @@
-"""The life of an agent in its family: each state with each event, and what holds whatever happens."""
+"""The life of an agent in its family: each state with each event, and invariants over random events."""
 
 import pytest
 from hypothesis import given
@@ -90,9 +90,9 @@ async def test_an_agent_takes_room_from_its_admission_to_its_departure():
     with pytest.raises(FamilyFull):
         family.admit("root", 1, None, (), 1)
     family.abandon(admitted)
-    assert admitted.gone.is_set()
+    assert admitted.removed.is_set()
     assert family.children("root") == []
-    assert member(family).gone.is_set() is False
+    assert member(family).removed.is_set() is False
     assert len(family.children("root")) == 1
 
 
@@ -101,13 +101,13 @@ async def test_an_agent_that_departs_is_not_found_and_stays_away(depart):
     family = Family()
     child = member(family)
     depart(family, child)
-    assert child.gone.is_set()
+    assert child.removed.is_set()
     assert family.become(child, AgentStatus("completed", "late")) == ()
     assert family.status("child") == NOT_FOUND
     again = member(family)  # resumed
     family.leave(child)
     assert family.get("child") == again
-    assert not again.gone.is_set()
+    assert not again.removed.is_set()
 
 
 async def test_an_agent_that_is_being_closed_ends_those_below_it():

@@ -12,7 +12,7 @@ from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdateParams
 from spindle.storage.config.editing import set_values
 from spindle.storage.config.hooks import hook_config
-from spindle.storage.config.trusting import approve, wishes
+from spindle.storage.config.trusting import approve, proposals
 
 from .agent_plays import (
     FREE,
@@ -40,7 +40,7 @@ async def test_an_agent_is_a_thread_and_its_end_is_reported(play, lines, tmp_pat
         assert notices(cast) == [notice(id, {"completed": "found it"})]
         assert loaded(runtime) == sorted([thread.id, id])
         [request] = cast.parts["child"].requests
-        assert cast.parts["child"].said() == ["child do it"]
+        assert cast.parts["child"].conversation() == ["child do it"]
         assert (request.subagent, request.parent_thread_id) == ("collab_spawn", thread.id)
         state = runtime.registry.directory.state(id)
         source = {"parent_thread_id": thread.id, "depth": 1, "agent_path": None, "agent_role": None}
@@ -76,7 +76,7 @@ async def test_an_agent_does_not_run_a_hook_that_the_model_changed(play, tmp_pat
             assert len(runtime.registry.directory.state(thread.id).hooks.handlers) == 1
             assert await thread.run("go") == "thanks"
         assert not mark.exists()
-        approve(runtime.config_loader, wishes(runtime.config_loader, tmp_path))
+        approve(runtime.config_loader, proposals(runtime.config_loader, tmp_path))
         async with runtime.start_thread(cwd=tmp_path) as thread:
             await thread.run("go")
         assert mark.exists()
@@ -120,7 +120,7 @@ async def test_a_forked_agent_starts_with_its_parents_messages(play, tmp_path):
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("hello")
         await thread.run("again")
-        assert cast.parts["child"].said() == ["hello", "first answer", "again", "child go on"]
+        assert cast.parts["child"].conversation() == ["hello", "first answer", "again", "child go on"]
         read = await ask(runtime, agent_of(outputs_of(cast)), lambda reply: ReadThread(reply=reply))
         assert (read.forked_from_id, read.parent_thread_id) == (thread.id, thread.id)
 
@@ -131,9 +131,9 @@ async def test_an_agents_report_comes_with_the_next_turn_if_none_runs(play, line
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         assert await thread.run("go") == "later"
         id = agent_of(outputs_of(cast))
-        heard = witness(runtime)
+        seen = witness(runtime)
         done.set()
-        await heard.next("thread/status/changed")
+        await seen.next("thread/status/changed")
         await thread.read()  # after what its agent has sent it
         assert notice(id, {"completed": "late"}) in str(lines(thread)[-1]["content"][0]["text"])
         await thread.run("and?")
@@ -148,7 +148,7 @@ async def test_a_parent_sends_input_to_an_agent_and_interrupts_it(play, tmp_path
         await thread.run("go")
         outputs = outputs_of(cast)
         assert orjson.loads(outputs["w2"])["status"] == {agent_of(outputs): {"completed": "three"}}
-        assert cast.parts["child"].said()[-1] == "child now"
+        assert cast.parts["child"].conversation()[-1] == "child now"
         assert orjson.loads(outputs["s1"])["submission_id"] != orjson.loads(outputs["s2"])["submission_id"]
         assert len(notices(cast)) == 1  # of the first end only
 
@@ -194,7 +194,7 @@ async def test_a_closed_agent_is_not_loaded_and_its_parent_can_resume_it(play, t
         outputs = outputs_of(cast)
         assert orjson.loads(outputs["r1"]) == {"status": "pending_init"}
         assert orjson.loads(outputs["w3"])["status"] == {id: {"completed": "two"}}
-        assert cast.parts["child"].said() == ["child do it", "one", "child more"]
+        assert cast.parts["child"].conversation() == ["child do it", "one", "child more"]
         assert loaded(runtime) == sorted([thread.id, id])
         await thread.run("close it again")
         assert loaded(runtime) == [thread.id]
@@ -241,7 +241,7 @@ async def test_input_does_not_join_an_agents_turn_with_other_bounds(play, tmp_pa
         assert outputs["s1"] == f"collab send failed: {OTHER_BOUNDS}"
         assert orjson.loads(outputs["wait"])["status"] == {agent_of(outputs): {"completed": "two"}}
         assert runtime.registry.directory.state(agent_of(outputs)).settings.sandbox == ReadOnlyPolicy()
-        assert cast.parts["child"].said() == ["child do it", "child now"]
+        assert cast.parts["child"].conversation() == ["child do it", "child now"]
 
 
 async def test_an_agent_gets_the_settings_of_the_turn_that_starts_it(play, tmp_path):

@@ -57,10 +57,10 @@ def texts(turns):
 
 async def test_a_name_is_in_the_rollout_and_the_index_and_all_clients_are_notified(opened, witness, lines):
     async with opened() as runtime, runtime.start_thread() as thread:
-        heard = witness(runtime)
+        seen = witness(runtime)
         await thread.run("one")
         await thread.rename("  my name ")
-        told = await heard.next("thread/name/updated")
+        told = await seen.next("thread/name/updated")
         assert (told.thread_id, told.thread_name) == (thread.id, "my name")
         assert lines(thread)[-1] == {
             "line": "event_msg", "type": "thread_name_updated", "thread_id": thread.id, "thread_name": "my name",
@@ -81,9 +81,9 @@ async def test_a_stored_thread_is_named_in_its_rollout(opened, witness, lines):
         async with runtime.start_thread() as thread:
             await thread.run("one")
         await runtime.registry.all_gone()
-        heard = witness(runtime)
+        seen = witness(runtime)
         await rename_stored(runtime, thread.id, "stored")
-        assert (await heard.next("thread/name/updated")).thread_name == "stored"
+        assert (await seen.next("thread/name/updated")).thread_name == "stored"
         assert lines(thread)[-1]["thread_name"] == "stored"
         assert runtime.registry.directory.loaded() == []
 
@@ -229,7 +229,7 @@ async def test_a_rollback_removes_turns_for_clients_and_model(opened, scripted, 
         assert texts(left.turns) == ["one"]
         assert lines(thread)[-1] == {"line": "event_msg", "type": "thread_rolled_back", "num_turns": 2}
         await thread.run("four")
-        assert model.said() == ["one", "ok", "four"]
+        assert model.conversation() == ["one", "ok", "four"]
         assert texts((await thread.read(include_turns=True)).turns) == ["one", "four"]
 
 
@@ -265,7 +265,7 @@ async def test_after_a_rollback_that_could_not_be_read_the_next_turn_reads_it(op
             with pytest.raises(RpcError, match="input/output error"):
                 await thread.roll_back()
         await thread.run("three")
-        assert model.said() == ["one", "ok", "three"]
+        assert model.conversation() == ["one", "ok", "three"]
 
 
 # -- injection
@@ -279,12 +279,12 @@ async def test_injected_items_follow_the_context_and_are_sent_once(opened, scrip
             "session_meta", "response_item", "response_item", "turn_context", "response_item", "response_item",
         ]  # fmt: skip
         await thread.run("one")
-        assert model.said() == ["injected", "one"]
-        assert sum("<environment_context>" in text for text in model.heard[0]) == 1
+        assert model.conversation() == ["injected", "one"]
+        assert sum("<environment_context>" in text for text in model.texts[0]) == 1
     async with opened(model) as runtime, runtime.resume_thread(thread.id) as again:
         await again.run("two")
-        assert model.said() == ["injected", "one", "ok", "two"]
-        assert sum("<environment_context>" in text for text in model.heard[1]) == 1
+        assert model.conversation() == ["injected", "one", "ok", "two"]
+        assert sum("<environment_context>" in text for text in model.texts[1]) == 1
 
 
 async def test_items_injected_during_a_turn_are_in_its_next_request(opened, scripted, lines):
@@ -299,7 +299,7 @@ async def test_items_injected_during_a_turn_are_in_its_next_request(opened, scri
             go.set()
             async for _ in turn:
                 pass
-        assert "injected" in model.said(1)
+        assert "injected" in model.conversation(1)
 
 
 async def test_a_change_during_a_turn_does_not_wait_for_its_end(opened, scripted, lines):

@@ -15,7 +15,7 @@ from spindle.rpc.model.interface import ModelError, Usage
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.items import TextInput
-from spindle.storage.rollout.history import said_by_user
+from spindle.storage.rollout.history import user_text_item
 
 SUMMARY = f"{SUMMARY_OPENING}\nSUMMARY"
 
@@ -29,11 +29,11 @@ async def test_the_model_summarises_the_history_and_then_sees_the_summary_instea
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
         await thread.compact()
-        assert model.said(1) == ["question", "answer", PROMPT]
+        assert model.conversation(1) == ["question", "answer", PROMPT]
         assert model.requests[1].instructions == model.requests[0].instructions
         await thread.run("next")
-        assert model.said() == ["question", SUMMARY, "next"]
-        context = [place for place, text in enumerate(model.heard[2]) if "<environment_context>" in text]
+        assert model.conversation() == ["question", SUMMARY, "next"]
+        context = [place for place, text in enumerate(model.texts[2]) if "<environment_context>" in text]
         assert context == [3]  # sent again, after the summary
 
 
@@ -45,8 +45,8 @@ async def test_instructions_of_files_are_sent_again_and_are_no_user_messages(ope
         await thread.compact()
         await thread.run("next")
         told = f"# AGENTS.md instructions for {tmp_path}\n\n<INSTRUCTIONS>\nBe brief.\n</INSTRUCTIONS>"
-        assert [text for text in model.heard[0] if "Be brief." in text] == [told]
-        assert [text for text in model.heard[2] if "Be brief." in text] == [told]
+        assert [text for text in model.texts[0] if "Be brief." in text] == [told]
+        assert [text for text in model.texts[2] if "Be brief." in text] == [told]
 
 
 async def test_a_compaction_is_a_turn_with_one_item(opened, scripted, lines, events_of):
@@ -96,8 +96,8 @@ async def test_a_compaction_is_resumed(opened, scripted):
     model = scripted()
     async with opened(model) as runtime, runtime.resume_thread(thread.id) as again:
         await again.run("next")
-        assert model.said() == ["question", SUMMARY, "next"]
-        assert any("<environment_context>" in text for text in model.heard[0])
+        assert model.conversation() == ["question", SUMMARY, "next"]
+        assert any("<environment_context>" in text for text in model.texts[0])
         assert again.info.model == thread.info.model
 
 
@@ -109,7 +109,7 @@ async def test_a_second_compaction_does_not_keep_the_first_summary_as_a_users_me
         await thread.run("second question")
         await thread.compact()
         await thread.run("next")
-        assert model.said() == ["question", "second question", SUMMARY, "next"]
+        assert model.conversation() == ["question", "second question", SUMMARY, "next"]
 
 
 @pytest.mark.parametrize("failure", [ModelError("the model is gone"), None])
@@ -129,8 +129,8 @@ async def test_a_failed_or_interrupted_compaction_leaves_the_history_as_it_was(o
                 await thread.compact()
         assert "compacted" not in [line["line"] for line in lines(thread)]
         await thread.run("next")
-        assert model.said() == ["question", "answer", "next"]
-        assert not any("turn_aborted" in text for text in model.heard[-1])
+        assert model.conversation() == ["question", "answer", "next"]
+        assert not any("turn_aborted" in text for text in model.texts[-1])
 
 
 async def test_a_compaction_waits_for_the_running_turn_and_is_not_steered(opened, scripted):
@@ -159,7 +159,7 @@ async def test_a_compaction_waits_for_the_running_turn_and_is_not_steered(opened
             nursery.start_soon(thread.run, "next")  # comes after the compaction, not into it
             await wait_all_tasks_blocked()
             second.set()
-        assert model.said() == ["question", SUMMARY, "next"]
+        assert model.conversation() == ["question", SUMMARY, "next"]
 
 
 async def test_a_history_too_long_to_be_summarised_loses_its_oldest_part(opened, scripted):
@@ -169,7 +169,7 @@ async def test_a_history_too_long_to_be_summarised_loses_its_oldest_part(opened,
         await thread.run("question")
         await thread.compact()
         assert len(model.requests[2].input) == len(model.requests[1].input) - 1
-        assert model.heard[2][-1] == PROMPT
+        assert model.texts[2][-1] == PROMPT
 
 
 async def test_a_context_that_fills_up_in_the_middle_of_a_turn_is_compacted(opened, scripted):
@@ -178,14 +178,14 @@ async def test_a_context_that_fills_up_in_the_middle_of_a_turn_is_compacted(open
     limit = [("model_auto_compact_token_limit", 900)]
     async with opened(model, config=limit) as runtime, runtime.start_thread() as thread:
         assert await thread.run("question") == "fin"
-        assert model.said(2) == ["question", SUMMARY]
-        environment = next(place for place, text in enumerate(model.heard[2]) if "<environment_context>" in text)
-        assert environment < model.heard[2].index("question")
+        assert model.conversation(2) == ["question", SUMMARY]
+        environment = next(place for place, text in enumerate(model.texts[2]) if "<environment_context>" in text)
+        assert environment < model.texts[2].index("question")
     again = scripted()
     async with opened(again) as runtime, runtime.resume_thread(thread.id) as resumed:
         await resumed.run("next")
-        assert again.said() == ["question", SUMMARY, "fin", "next"]
-        assert sum("<environment_context>" in text for text in again.heard[0]) == 1
+        assert again.conversation() == ["question", SUMMARY, "fin", "next"]
+        assert sum("<environment_context>" in text for text in again.texts[0]) == 1
 
 
 async def test_a_turns_input_comes_after_the_compaction_before_it(opened, scripted):
@@ -194,15 +194,15 @@ async def test_a_turns_input_comes_after_the_compaction_before_it(opened, script
     async with opened(model, config=limit) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
         assert await thread.run("next") == "fin"
-        assert model.said(1) == ["question", "answer", PROMPT]
-        assert model.said(2) == ["question", SUMMARY, "next"]
-        told = [place for place, text in enumerate(model.heard[2]) if "<environment_context>" in text]
+        assert model.conversation(1) == ["question", "answer", PROMPT]
+        assert model.conversation(2) == ["question", SUMMARY, "next"]
+        told = [place for place, text in enumerate(model.texts[2]) if "<environment_context>" in text]
         assert told == [3]  # after the summary
     again = scripted()
     async with opened(again) as runtime, runtime.resume_thread(thread.id) as resumed:
         await resumed.run("more")
-        assert again.said() == ["question", SUMMARY, "next", "fin", "more"]
-        assert sum("<environment_context>" in text for text in again.heard[0]) == 1
+        assert again.conversation() == ["question", SUMMARY, "next", "fin", "more"]
+        assert sum("<environment_context>" in text for text in again.texts[0]) == 1
 
 
 async def test_a_turn_that_did_not_fit_is_followed_by_a_compaction(opened, scripted, lines):
@@ -218,8 +218,8 @@ async def test_a_turn_that_did_not_fit_is_followed_by_a_compaction(opened, scrip
     again = scripted(["SUMMARY"], ["fits"])
     async with opened(again) as runtime, runtime.resume_thread(thread.id) as resumed:
         assert await resumed.run("go on") == "fits"
-        assert again.said(0) == ["question", "answer", "much more", PROMPT]
-        assert again.said(1) == ["question", "much more", SUMMARY, "go on"]
+        assert again.conversation(0) == ["question", "answer", "much more", PROMPT]
+        assert again.conversation(1) == ["question", "much more", SUMMARY, "go on"]
 
 
 async def test_a_paginated_rollout_gets_the_compaction_as_an_item(opened, scripted, lines):
@@ -231,15 +231,15 @@ async def test_a_paginated_rollout_gets_the_compaction_as_an_item(opened, script
             "UserMessage", "AgentMessage", "ContextCompaction",
         ]  # fmt: skip
         await thread.run("next")
-        assert model.said() == ["question", SUMMARY, "next"]
+        assert model.conversation() == ["question", SUMMARY, "next"]
 
 
 def test_user_messages_are_kept_newest_first_up_to_a_limit():
     room = KEPT_TOKENS * BYTES_PER_TOKEN
     texts = ["dropped", "o" * room, "n" * (room // 2)]
-    kept = user_messages([said_by_user(text).json for text in texts], None)
+    kept = user_messages([user_text_item(text).json for text in texts], None)
     assert len(kept) == 2
-    assert kept[1] == said_by_user(texts[2]).json
+    assert kept[1] == user_text_item(texts[2]).json
     assert b"o" * (room // 2) in kept[0]
     assert b"o" * (room // 2 + 1) not in kept[0]
 
@@ -247,5 +247,5 @@ def test_user_messages_are_kept_newest_first_up_to_a_limit():
 def test_only_the_text_of_user_messages_is_kept():
     image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
     said = b'{"type":"message","role":"user","content":[{"type":"input_text","text":"look"},%s]}'
-    context = said_by_user("<environment_context>here</environment_context>").json
-    assert user_messages([context, said % orjson.dumps(image)], None) == [said_by_user("look").json]
+    context = user_text_item("<environment_context>here</environment_context>").json
+    assert user_messages([context, said % orjson.dumps(image)], None) == [user_text_item("look").json]

@@ -27,7 +27,7 @@ async def test_a_crash_is_a_system_error_and_the_thread_can_be_resumed(opened, w
             crash(actor(runtime, thread.id))
             assert [event async for event in thread.events()] == []
         assert (await seen.statuses())[-2:] == ["systemError", "notLoaded"]
-        assert [method for method, _ in seen.heard].count("thread/closed") == 1
+        assert [method for method, _ in seen.notifications].count("thread/closed") == 1
         assert "TypeError" in caplog.text
         async with runtime.resume_thread(thread.id) as again:
             assert [turn.status for turn in again.info.thread.turns] == ["completed"]
@@ -100,7 +100,7 @@ async def test_a_change_that_cannot_be_written_is_refused_and_the_thread_works(
             assert (await events_of(events, turn.id))[-1].turn.status == "completed"
         assert await thread.run("again") in ("ok", "one two")
         # the turn has recorded the context already
-        assert any(text.startswith("<environment_context>") for text in model.heard[-1])
+        assert any(text.startswith("<environment_context>") for text in model.texts[-1])
 
 
 async def test_a_message_without_an_answer_that_fails_is_logged(opened, actor, caplog):
@@ -111,7 +111,7 @@ async def test_a_message_without_an_answer_that_fails_is_logged(opened, actor, c
 
 
 @pytest.mark.parametrize("raised", [ValueError("no"), SystemExit(3), GeneratorExit(), BaseException("worse")])
-async def test_a_task_that_fails_beside_the_turns_is_logged_and_the_thread_works(opened, scripted, actor, caplog, raised):
+async def test_a_failing_background_task_is_logged_and_the_thread_works(opened, scripted, actor, caplog, raised):
     async def fail():
         await trio.lowlevel.checkpoint()
         raise raised

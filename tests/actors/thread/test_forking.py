@@ -36,9 +36,9 @@ async def test_a_fork_has_the_turns_and_then_its_own(opened, scripted, lines):
             assert (info.forked_from_id, info.preview, info.name) == (thread.id, "one", None)
             assert [turn.id for turn in info.turns] == [turn.id for turn in (await thread.read(include_turns=True)).turns]
             await fork.run("three")
-            assert model.said() == ["one", "ok", "two", "ok", "three"]
+            assert model.conversation() == ["one", "ok", "two", "ok", "three"]
             await thread.run("four")
-            assert model.said() == ["one", "ok", "two", "ok", "four"]
+            assert model.conversation() == ["one", "ok", "two", "ok", "four"]
             first, second = lines(fork)[:2]
             assert (first["id"], first["forked_from_id"], second["id"]) == (fork.id, thread.id, thread.id)
             assert "forked_from_id" not in second
@@ -76,9 +76,9 @@ async def test_a_fork_of_a_fork_records_its_source_and_takes_no_name(opened, lin
 async def test_a_fork_is_announced_with_its_turns(opened, witness):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
-        heard = witness(runtime)
+        seen = witness(runtime)
         async with runtime.fork_thread(thread.id) as fork:
-            told = (await heard.next("thread/started")).thread
+            told = (await seen.next("thread/started")).thread
             assert (told.id, texts(told.turns)) == (fork.id, ["one"])
         async with runtime.fork_thread(thread.id, exclude_turns=True) as fork:
             assert fork.info.thread.turns == ()
@@ -95,7 +95,7 @@ async def test_a_running_turn_is_interrupted_in_the_fork_only(opened, scripted, 
             assert (shown.id, shown.status, texts([shown])) == (turn.id, "interrupted", ["one"])
             assert lines(fork)[-1]["type"] == "turn_aborted"
             await fork.run("next")
-            assert [text.splitlines()[0] for text in model.heard[1]][-3:] == ["one", "<turn_aborted>", "next"]
+            assert [text.splitlines()[0] for text in model.texts[1]][-3:] == ["one", "<turn_aborted>", "next"]
         with pytest.raises(RpcError, match="still in progress"):
             async with runtime.fork_thread(thread.id, last_turn_id=turn.id):
                 pass
@@ -124,7 +124,7 @@ async def test_a_fork_may_end_after_a_turn_or_before_one(opened, scripted):
             async with runtime.fork_thread(thread.id, **cut) as fork:
                 assert texts(fork.info.thread.turns) == left, cut
                 await fork.run("next")
-                assert [text for text in model.said() if text != "ok"] == [*left, "next"]
+                assert [text for text in model.conversation() if text != "ok"] == [*left, "next"]
         for wrong in ({"last_turn_id": dropped}, {"before_turn_id": "nobody"}):
             with pytest.raises(RpcError, match="turn not found"):
                 async with runtime.fork_thread(thread.id, **wrong):
@@ -143,7 +143,7 @@ async def test_an_ephemeral_fork_is_in_memory_only(opened, scripted):
             assert (fork.info.thread.path, fork.info.thread.ephemeral) == (None, True)
             assert texts(fork.info.thread.turns) == ["one"]
             await fork.run("two")
-            assert model.said() == ["one", "ok", "two"]
+            assert model.conversation() == ["one", "ok", "two"]
             assert files(runtime.home) == before
             with pytest.raises(RpcError, match="no rollout found"):
                 async with runtime.fork_thread(fork.id):
@@ -161,7 +161,7 @@ async def test_a_fork_may_have_its_own_settings(opened, scripted, tmp_path):
             assert (fork.info.model, fork.info.cwd) == ("second", str(tmp_path / "elsewhere"))
             assert fork.info.sandbox.type == "workspaceWrite"
             await fork.run("two")
-            assert any("elsewhere" in text for text in model.heard[-1])
+            assert any("elsewhere" in text for text in model.texts[-1])
 
 
 async def test_a_failed_fork_is_an_error_and_leaves_no_file(opened):

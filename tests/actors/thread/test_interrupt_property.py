@@ -178,7 +178,7 @@ class Notes:
         assert not self.hooks, f"hooks that have not ended, interrupted at step {k}: {self.hooks}"
 
 
-def said(request):
+def items_of(request):
     return [orjson.loads(item) for item in request.input]
 
 
@@ -194,8 +194,8 @@ def check_history(items, k):
             assert item["call_id"] in calls, f"an output before its call, interrupted at step {k}: {items}"
             outputs[item["call_id"]] = item["type"]
     assert outputs == calls, f"calls and outputs, interrupted at step {k}: {items}"
-    heard = [part["text"] for item in items if item["type"] == "message" for part in item["content"]]
-    assert heard.count("go") == 1, f"what was said, interrupted at step {k}: {heard}"
+    texts = [part["text"] for item in items if item["type"] == "message" for part in item["content"]]
+    assert texts.count("go") == 1, f"what was said, interrupted at step {k}: {texts}"
 
 
 def spread(steps, most):
@@ -248,7 +248,7 @@ async def run_whole(thread, model, trace, notes):
 async def test_a_turn_may_be_interrupted_at_any_step(running, witness, trace, tmp_path):
     async with running() as (runtime, model), running() as (fresh, fresh_model), runtime.start_thread() as first:
         await first.run("hold what threads share")
-        heard = witness(runtime)
+        seen = witness(runtime)
 
         async def interrupted(k):
             """Returns how many steps there were, and how the turn ended."""
@@ -270,16 +270,16 @@ async def test_a_turn_may_be_interrupted_at_any_step(running, witness, trace, tm
                     if k == 0:
                         assert set(notes.begun) == EVERYTHING
                     assert await thread.run("and now?") == "ok"
-                    history = said(model.requests[-1])
+                    history = items_of(model.requests[-1])
                     check_history(history, k)
                     before = (await thread.read(include_turns=True)).turns
                     assert [turn.status for turn in before] == [notes.status, "completed"]
-                await heard.next("thread/closed")
+                await seen.next("thread/closed")
                 assert not steps.tasks, k
             async with fresh.resume_thread(thread.id, tools=[double]) as resumed:
                 assert shown(resumed.info.thread.turns) == shown(before), k
                 await resumed.run("still there?")
-                assert said(fresh_model.requests[-1])[: len(history)] == history, k
+                assert items_of(fresh_model.requests[-1])[: len(history)] == history, k
             return count, notes.status
 
         steps, _ = await interrupted(0)
@@ -312,7 +312,7 @@ async def test_the_runtime_may_end_at_any_step(running, trace, tmp_path, cancell
             assert turn.status in ("completed", "interrupted"), k
             assert [item for item in turn.items if getattr(item, "status", None) == "inProgress"] == [], k
             await resumed.run("still there?")
-            check_history(said(fresh_model.requests[-1]), k)
+            check_history(items_of(fresh_model.requests[-1]), k)
         return steps.count, turn.status
 
     async with running() as (fresh, fresh_model):
@@ -334,7 +334,7 @@ class Family:
             return self.agents.stream(request)
         answers = self.root.answers
         if answers and callable(answers[0]):
-            [spawned] = [item["output"] for item in said(request) if item.get("call_id") == "spawn" and "output" in item]
+            [spawned] = [item["output"] for item in items_of(request) if item.get("call_id") == "spawn" and "output" in item]
             answers[0] = answers[0](json.loads(spawned)["agent_id"])
         return self.root.stream(request)
 
@@ -376,7 +376,7 @@ async def test_a_turn_with_agents_may_be_interrupted_at_any_step(opened, scripte
                     count = steps.count
                     notes.check(k)
                     assert await thread.run("and now?") == "ok"
-                    check_history(said(model.root.requests[-1]), k)
+                    check_history(items_of(model.root.requests[-1]), k)
                 while list(runtime.registry._table):
                     await runtime.registry.all_gone()
                 await wait_all_tasks_blocked()

@@ -128,7 +128,7 @@ async def test_archiving_closes_the_thread_for_all_clients(opened, scripted, wit
             with pytest.raises(ThreadClosed):
                 thread.events()
         await seen.until("thread/archived")
-        assert [method for method, _ in seen.heard][-2:] == ["thread/closed", "thread/archived"]
+        assert [method for method, _ in seen.notifications][-2:] == ["thread/closed", "thread/archived"]
         with pytest.raises(RpcError, match="no rollout found"):
             async with runtime.resume_thread(thread.id):
                 pass

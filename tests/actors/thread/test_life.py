@@ -1,4 +1,4 @@
-"""The life of a thread: each state with each event, and what holds whatever happens."""
+"""The life of a thread: each state with each event, and invariants over random events."""
 
 import pytest
 from hypothesis import given
@@ -171,7 +171,7 @@ def test_a_thread_leaves_when_nothing_keeps_it_and_only_then(messages):
 
 
 @given(st.lists(st.sampled_from(MESSAGES)))
-def test_a_thread_that_is_told_to_stop_stops_with_its_turn_and_refuses_what_waits(messages):
+def test_a_stopped_thread_ends_with_its_turn_and_refuses_waiting_requests(messages):
     thread = Play()
     for name in messages:
         thread.message(name)

@@ -7,7 +7,7 @@ import pytest
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.settings.allowed import required_mode
-from spindle.actors.settings.client import Client
+from spindle.actors.settings.client import ClientName
 from spindle.actors.settings.requests import settings_for
 from spindle.actors.thread.loading.loading import open_thread
 from spindle.actors.thread.loading.openings import AgentThread
@@ -145,7 +145,7 @@ async def test_an_agents_settings_are_held_to_the_requirements(opened, demanding
         opening = AgentThread(
             settings=wanted,
             config=config,
-            client=Client("tester", "tester"),
+            client=ClientName("tester", "tester"),
             parent_id="p",
             depth=1,
             name=AgentName(),
@@ -261,6 +261,6 @@ async def test_full_access_does_not_allow_the_live_web_where_only_cached_pages_a
     assert search["external_web_access"] is False
 
 
-async def test_the_user_approves_whatever_reviewer_is_configured(opened):
+async def test_the_user_approves_even_if_another_reviewer_is_configured(opened):
     async with opened(config=[("approvals_reviewer", "auto_review")]) as runtime, runtime.start_thread() as thread:
         assert thread.info.approvals_reviewer == "user"

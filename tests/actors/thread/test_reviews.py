@@ -97,8 +97,8 @@ async def test_the_reviewer_has_its_own_conversation(opened, scripted, events_of
         assert own.prompt_cache_key != first.prompt_cache_key
         assert own.thread_id == own.prompt_cache_key
         assert (own.subagent, first.subagent) == ("review", None)
-        assert [text for text in model.said(1) if "question" in text or "answer" in text] == []
-        assert any("`never`" in text for text in model.heard[1])
+        assert [text for text in model.conversation(1) if "question" in text or "answer" in text] == []
+        assert any("`never`" in text for text in model.texts[1])
         assert {tool["name"] for tool in own.tools} <= {
             "exec_command", "write_stdin", "update_plan", "request_user_input", "view_image",
         }  # fmt: skip
@@ -114,13 +114,13 @@ async def test_the_review_is_in_the_threads_history(opened, scripted, events_of)
         await begin(runtime, thread.id)
         await events_of(stream, "review")
         await thread.run("thanks")
-        texts = model.heard[-1]
+        texts = model.texts[-1]
         assert texts[-2:] == ["fine", "thanks"]
         assert texts[-3].startswith("<user_action>")
         assert "fine" in texts[-3]
         await answer(lambda reply: runtime.registry.route(ToThread(thread.id, RollBack(reply=reply, count=2))))
         await thread.run("again")
-        assert model.said() == ["question", "answer", "again"]
+        assert model.conversation() == ["question", "answer", "again"]
 
 
 async def test_the_reviewers_items_are_shown(opened, scripted, lines, events_of):
@@ -160,7 +160,7 @@ async def test_an_interrupted_review_is_reported_as_such(opened, scripted, event
         *_, exited, said = completed(seen)
         assert (exited.review, said.text, seen[-1].turn.status) == (NO_REVIEW, NOT_FINISHED, "interrupted")
         await thread.run("next")
-        assert NOT_FINISHED in model.heard[-1]
+        assert NOT_FINISHED in model.texts[-1]
 
 
 @pytest.mark.parametrize("target", [COMMIT, BaseBranchTarget("main")])
@@ -203,18 +203,18 @@ async def test_a_detached_review_runs_in_a_fork(opened, scripted, witness, tmp_p
     (tmp_path / "work").mkdir()
     model = scripted(["answer"], ["fine"])
     async with opened(model) as runtime, runtime.start_thread(cwd=str(tmp_path / "work")) as thread:
-        heard = witness(runtime)
+        seen = witness(runtime)
         await thread.run("question")
         state = runtime.registry.directory.state(thread.id)
-        asking: Any = Asking(runtime, heard.subscriber, state.client)
+        asking: Any = Asking(runtime, seen.subscriber, state.client)
         params = ReviewStartParams(thread.id, COMMIT, "detached")
         response: Any = await answer(lambda reply: start(asking, params, reply))
         assert response.review_thread_id != thread.id
-        started = (await heard.next("thread/started")).thread
+        started = (await seen.next("thread/started")).thread
         assert (started.id, started.cwd) == (response.review_thread_id, str(tmp_path / "work"))
-        done = await heard.next("turn/completed")
+        done = await seen.next("turn/completed")
         assert (done.thread_id, done.turn.id) == (response.review_thread_id, response.turn.id)
-        runtime.leave(heard.subscriber)
+        runtime.leave(seen.subscriber)
 
 
 @pytest.mark.parametrize("delivery", ["inline", "detached"])

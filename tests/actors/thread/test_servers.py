@@ -283,14 +283,14 @@ async def test_a_login_by_oauth_is_refused(opened, configure, name, code, said):
 async def test_threads_share_servers_that_are_shared(opened, configure, witness):
     configure(tiny="", more="shared = true")
     async with opened() as runtime:
-        heard = witness(runtime)
+        seen = witness(runtime)
         async with runtime.start_thread() as one, runtime.start_thread() as two:
             await one.run("x")
             await two.run("x")
             shared = runtime.services.shared_servers
             assert [(entry.users, entry.server.state) for entry in shared._running] == [(2, "ready")]
-        await heard.next("thread/closed")
-        await heard.next("thread/closed")
+        await seen.next("thread/closed")
+        await seen.next("thread/closed")
         assert shared._running == []
 
 

@@ -9,8 +9,8 @@ PERMISSIONS, SKILLS, ENVIRONMENT = "<permissions instructions>", "<skills_instru
 
 
 @pytest.fixture
-def told(opened, scripted, tmp_path):
-    """told(config, turns) -> the texts of each request of a thread in a home with a skill"""
+def request_texts(opened, scripted, tmp_path):
+    """request_texts(config, turns) -> the texts of each request of a thread in a home with a skill"""
     folder = tmp_path / "home" / "skills" / "greet"
     folder.mkdir(parents=True)
     (folder / "SKILL.md").write_text(SKILL)
@@ -21,7 +21,7 @@ def told(opened, scripted, tmp_path):
             await thread.run("go")
             if later:
                 await thread.run("on", **later)
-        return [[text.strip() for text in texts] for texts in model.heard]
+        return [[text.strip() for text in texts] for texts in model.texts]
 
     return run
 
@@ -39,21 +39,21 @@ def marks(texts):
         ({"skills.include_instructions": False}, {SKILLS}),
     ],
 )
-async def test_a_part_of_the_surroundings_is_left_out(told, config, left_out):
-    [texts] = await told(config)
+async def test_a_part_of_the_surroundings_is_left_out(request_texts, config, left_out):
+    [texts] = await request_texts(config)
     assert marks(texts) == {PERMISSIONS, SKILLS, ENVIRONMENT} - left_out
 
 
-async def test_without_all_parts_the_model_gets_only_the_input(told):
+async def test_without_all_parts_the_model_gets_only_the_input(request_texts):
     config = ("include_permissions_instructions", "include_environment_context", "skills.include_instructions")
-    assert await told(dict.fromkeys(config, False)) == [["go"]]
+    assert await request_texts(dict.fromkeys(config, False)) == [["go"]]
 
 
-async def test_a_part_that_is_left_out_is_not_sent_when_it_changes(told):
+async def test_a_part_that_is_left_out_is_not_sent_when_it_changes(request_texts):
     left_out = {"include_permissions_instructions": False, "include_environment_context": False}
-    _, texts = await told(left_out, approval_policy="never", cwd="/")
+    _, texts = await request_texts(left_out, approval_policy="never", cwd="/")
     assert marks(texts) == {SKILLS}
-    _, texts = await told({}, approval_policy="never", cwd="/")
+    _, texts = await request_texts({}, approval_policy="never", cwd="/")
     assert [text.startswith((PERMISSIONS, ENVIRONMENT)) for text in texts[-3:]] == [True, True, False]
 
 
@@ -81,7 +81,7 @@ async def test_a_compaction_uses_the_prompt_of_the_configured_file(opened, scrip
     async with opened(model) as runtime, runtime.start_thread(config=config) as thread:
         await thread.run("go")
         await thread.compact()
-    assert model.heard[-1][-1] == "Sum it up."
+    assert model.texts[-1][-1] == "Sum it up."
 
 
 @pytest.mark.parametrize("key", ["model_instructions_file", "experimental_compact_prompt_file"])

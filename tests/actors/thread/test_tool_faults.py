@@ -16,7 +16,7 @@ from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn
 
-from .test_interrupt_property import Trace, add, call, check_history, said
+from .test_interrupt_property import Trace, add, call, check_history, items_of
 
 TINY = Path(__file__).parents[1] / "tools" / "mcp" / "tiny_server.py"
 CONFIG = [
@@ -149,7 +149,7 @@ async def test_a_tool_may_raise_anything_at_any_step(opened, scripted, witness, 
                 assert status == "interrupted" if interrupted and faults.met else status in ("completed", "interrupted")
                 model.answers.clear()
                 assert await thread.run("and now?") == "ok"
-                check_history(said(model.requests[-1]), (tool, k))
+                check_history(items_of(model.requests[-1]), (tool, k))
                 before = (await thread.read(include_turns=True)).turns
                 assert [turn.status for turn in before] == [status, "completed"]
                 assert [item for item in before[0].items if getattr(item, "status", None) == "inProgress"] == [], k

@@ -107,7 +107,7 @@ async def test_a_command_of_the_user_is_a_turn_without_a_request_to_the_model(th
         assert (tmp_path / "made").read_text() == "mine\n"
         assert not model.requests
         await thread.run("what was that?")
-        [told] = [text for text in model.heard[0] if text.startswith("<user_shell_command>")]
+        [told] = [text for text in model.texts[0] if text.startswith("<user_shell_command>")]
         assert "Exit code: 0" in told
         assert "\nhi\n" in told
         [kept] = [line for line in lines(thread) if line.get("type") == "exec_command_end"]
@@ -126,7 +126,7 @@ async def test_a_command_of_the_user_joins_a_running_turn_and_its_output_is_sent
                 go.set()
         assert turn.text == "two"
         assert len(model.requests) == 2
-        assert "\njoined\n" in model.heard[1][-1]
+        assert "\njoined\n" in model.texts[1][-1]
 
 
 async def test_a_turn_waits_for_the_users_command_and_then_sends_its_output(threads, tmp_path):
@@ -145,7 +145,7 @@ async def test_a_turn_waits_for_the_users_command_and_then_sends_its_output(thre
             ):
                 await trio.to_thread.run_sync((tmp_path / "fifo").write_text, "late\n")
         assert turn.text == "two"
-        assert "\nlate\n" in model.heard[1][-1]
+        assert "\nlate\n" in model.texts[1][-1]
 
 
 async def test_an_interrupt_ends_the_users_command_too(threads, tmp_path):
@@ -315,7 +315,7 @@ async def test_the_output_of_shell_depends_on_how_the_model_writes_patches(threa
         assert output.startswith(begins)
 
 
-async def test_the_function_apply_patch_works_beside_the_grammar(threads, tmp_path):
+async def test_the_function_apply_patch_works_next_to_the_grammar(threads, tmp_path):
     text = "*** Begin Patch\n*** Add File: a\n+x\n*** End Patch\n"
     opening, _ = threads(
         [call("apply_patch", {"input": text})], config=[*FREE, ("features.apply_patch_freeform", True)]

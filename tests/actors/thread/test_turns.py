@@ -54,7 +54,7 @@ async def test_the_statuses_of_a_thread_from_start_to_end(opened, witness):
         async with runtime.start_thread() as thread:
             await thread.run("hi")
         assert await seen.statuses() == ["active", "idle", "notLoaded"]
-        assert seen.heard[0][0] == "thread/started"
+        assert seen.notifications[0][0] == "thread/started"
 
 
 async def test_turns_continue_the_history_also_after_a_resume(opened, scripted):
@@ -66,7 +66,7 @@ async def test_turns_continue_the_history_also_after_a_resume(opened, scripted):
         async with runtime.resume_thread(thread.id) as thread:
             assert [turn.status for turn in thread.info.thread.turns] == ["completed", "completed"]
             assert await thread.run("third") == "three"
-    said = [text for text in model.heard[2] if text in ("first", "one", "second", "two", "third")]
+    said = [text for text in model.texts[2] if text in ("first", "one", "second", "two", "third")]
     assert said == ["first", "one", "second", "two", "third"]
 
 
@@ -83,7 +83,7 @@ async def test_a_personality_is_sent_when_it_is_chosen(opened, scripted, actor):
             await thread.run("five", personality="pragmatic")
         async with runtime.start_thread(personality="pragmatic") as thread:
             await thread.run("six")
-    told = [sum(text.startswith("<personality_spec>") for text in heard) for heard in model.heard]
+    told = [sum(text.startswith("<personality_spec>") for text in texts) for texts in model.texts]
     assert told == [0, 1, 1, 1, 2, 1]
 
 
@@ -106,7 +106,7 @@ async def test_steering_adds_to_the_running_turn(opened, scripted):
             await turn.steer("also this")
             go.set()
             events = [event async for event in turn]
-        assert model.heard[1][-1] == "also this"
+        assert model.texts[1][-1] == "also this"
         assert turn.text == "two"
         assert [event.METHOD for event in events].count("turn/completed") == 1
         with pytest.raises(RpcError, match="no active turn to steer"):
@@ -169,7 +169,7 @@ async def test_a_second_client_joins_the_running_turn(opened, scripted):
                 async for _ in turn:
                     pass
         assert (turn.text, joined.text) == ("two", "two")
-        assert model.heard[1][-1] == "me too"
+        assert model.texts[1][-1] == "me too"
 
 
 @pytest.mark.parametrize("in_one_breath", [True, False])
@@ -192,7 +192,7 @@ async def test_a_turn_started_after_an_interrupt_is_the_next_turn(opened, script
                 if event.turn.id == second.id:
                     break
         assert ended == [(turn.id, "interrupted"), (second.id, "completed")]
-        assert model.heard[1][-1] == "second"
+        assert model.texts[1][-1] == "second"
 
 
 async def test_a_thread_works_after_a_failed_turn(opened, scripted):
@@ -216,5 +216,5 @@ async def test_a_turn_that_does_not_reach_the_disk_fails_and_the_next_one_reload
             with pytest.raises(TurnFailed, match=r"the thread's history could not be saved: .*Input/output error"):
                 await thread.run("first")
         assert await thread.run("second") == "two"
-        assert model.heard[1].count("first") == model.heard[1].count("one") == 1
+        assert model.texts[1].count("first") == model.texts[1].count("one") == 1
         assert [turn.status for turn in (await thread.read(include_turns=True)).turns] == ["failed", "completed"]

@@ -45,7 +45,7 @@ async def test_a_turns_input_is_kept_if_its_compaction_fails(opened, scripted, l
         end = "task_complete" if failure else "turn_aborted"
         assert [kind for kind in kinds(lines, thread) if kind in ("user_message", end)] == ["user_message", end]
         await thread.run("three")
-        compaction, answered = model.said(2), model.said(3)
+        compaction, answered = model.conversation(2), model.conversation(3)
         assert compaction[:3] == ["one", "answer", "two"]
         assert [answered[0], answered[1], answered[-1]] == ["one", "two", "three"]
         id = thread.id
@@ -69,8 +69,8 @@ async def test_input_that_joined_a_turn_is_kept_if_the_turn_ends(opened, scripte
                 go_on.set()
             assert await shown(turn) == ["one", "two", "three"]
         await thread.run("four")
-        assert model.said() == ["one", "two", "three", "four"]
-        assert model.heard[1].index("three") < model.heard[1].index("four")
+        assert model.conversation() == ["one", "two", "three", "four"]
+        assert model.texts[1].index("three") < model.texts[1].index("four")
 
 
 async def test_input_that_joins_a_compacting_turn_is_sent_once_and_in_order(opened, scripted):
@@ -85,5 +85,5 @@ async def test_input_that_joins_a_compacting_turn_is_sent_once_and_in_order(open
             await wait_all_tasks_blocked()
             summary.set()
             assert await shown(turn) == ["two", "three"]
-        assert model.said(2)[-2:] == ["two", "three"]
+        assert model.conversation(2)[-2:] == ["two", "three"]
         assert len(model.requests) == 3

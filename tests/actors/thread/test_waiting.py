@@ -70,4 +70,4 @@ async def test_the_input_that_waits_in_a_turn_is_limited(opened, scripted, monke
         go.set()
         async for _ in turn:
             pass
-    assert model.said()[-1] == "x" * 1000
+    assert model.conversation()[-1] == "x" * 1000

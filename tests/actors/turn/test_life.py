@@ -1,4 +1,4 @@
-"""The life of a turn: each state with each event, and what holds whatever happens."""
+"""The life of a turn: each state with each event, and invariants over random events."""
 
 import pytest
 import trio

@@ -1,4 +1,4 @@
-"""Plan mode: its instructions for the model, and `<proposed_plan>` blocks as items beside the message."""
+"""Plan mode: its instructions for the model, and `<proposed_plan>` blocks as items apart from the message."""
 
 import itertools
 
@@ -61,7 +61,7 @@ async def shown(thread, text="go", **overrides):
     ]
 
 
-async def test_a_plan_is_an_item_beside_the_message(opened, scripted, lines):
+async def test_a_plan_is_an_item_apart_from_the_message(opened, scripted, lines):
     model = scripted(["Intro\n<propo", "sed_plan>\n# Plan\n", "- one\n</proposed_plan>\nOutro"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         seen = await shown(thread, collaboration_mode=PLAN)
@@ -107,9 +107,9 @@ async def test_the_model_gets_the_instructions_of_the_mode_once(opened, scripted
     async with opened(model) as runtime, runtime.start_thread() as thread:
         for mode in (None, PLAN, None, CollaborationMode("default", CollaborationSettings("other", "high"))):
             await thread.run("x", **({} if mode is None else {"collaboration_mode": mode}))
-    told = [sum("<collaboration_mode>" in text for text in texts) for texts in model.heard]
+    told = [sum("<collaboration_mode>" in text for text in texts) for texts in model.texts]
     assert told == [0, 1, 1, 2]
-    assert "# Default mode" in [text for text in model.heard[-1] if "<collaboration_mode>" in text][-1]
+    assert "# Default mode" in [text for text in model.texts[-1] if "<collaboration_mode>" in text][-1]
     assert [request.model for request in model.requests][2:] == ["offline", "other"]
 
 

@@ -19,7 +19,7 @@ class Played:
         self.transport = StdioTransport(name, ours, ours)
         self._buffer = b""
 
-    async def hear(self):
+    async def receive(self):
         """The next message of the client; None at the end."""
         while b"\n" not in self._buffer:
             chunk = await self.stream.receive_some()
@@ -37,14 +37,14 @@ class Played:
 
     async def answer(self, method, result):
         """Answer the next message, which must be a request of `method`; returns it."""
-        heard = await self.hear()
-        assert heard["method"] == method
-        await self.say(id=heard["id"], result=result)
-        return heard
+        request = await self.receive()
+        assert request["method"] == method
+        await self.say(id=request["id"], result=result)
+        return request
 
-    async def get_ready(self, *tools, **said):
-        await self.answer("initialize", READY | said)
-        assert (await self.hear())["method"] == "notifications/initialized"
+    async def get_ready(self, *tools, **changes):
+        await self.answer("initialize", READY | changes)
+        assert (await self.receive())["method"] == "notifications/initialized"
         await self.answer("tools/list", {"tools": list(tools)})
 
     async def end(self):

@@ -19,7 +19,7 @@ def mock_clock():
 
 class Owner:
     def __init__(self):
-        self.said = []
+        self.calls = []
         self.questions = []
         self.answered = trio.Event()
 
@@ -29,7 +29,7 @@ class Owner:
         return {"action": "accept", "content": {}}
 
     def notified(self, method, params):
-        self.said.append((method, params))
+        self.calls.append((method, params))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def test_the_handshake(session, played, nursery):
         found.append(await session.initialize(INFO))
 
     nursery.start_soon(shake)
-    asked = await played.hear()
+    asked = await played.receive()
     assert asked == {
         "jsonrpc": "2.0",
         "id": 0,
@@ -71,7 +71,7 @@ async def test_the_handshake(session, played, nursery):
         },
     }
     await played.say(id=0, result={"protocolVersion": "2025-06-18", "instructions": "x"})
-    assert await played.hear() == {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    assert await played.receive() == {"jsonrpc": "2.0", "method": "notifications/initialized"}
     await wait_all_tasks_blocked()
     assert found == [{"protocolVersion": "2025-06-18", "instructions": "x"}]
 
@@ -80,9 +80,9 @@ async def test_answers_find_their_requests_in_any_order(session, played, nursery
     first: list[Any] = []
     second: list[Any] = []
     nursery.start_soon(outcome, first, session, "a", {"_meta": {"k": 1, "progressToken": "mine"}})
-    one = await played.hear()
+    one = await played.receive()
     nursery.start_soon(outcome, second, session, "b")
-    two = await played.hear()
+    two = await played.receive()
     assert one["params"]["_meta"] == {"k": 1, "progressToken": one["id"]}
     await played.say(id=99, result={"stray": True})
     await played.say(id=two["id"], result={"n": 2})
@@ -108,7 +108,7 @@ async def test_answers_find_their_requests_in_any_order(session, played, nursery
 async def test_answers_without_a_result(session, played, nursery, answer, kind, text):
     found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
-    asked = await played.hear()
+    asked = await played.receive()
     await played.say(id=asked["id"], **answer)
     await wait_all_tasks_blocked()
     assert type(found[0]) is kind
@@ -118,19 +118,19 @@ async def test_answers_without_a_result(session, played, nursery, answer, kind, 
 async def test_data_that_is_not_a_message_is_skipped(session, played, nursery, caplog):
     found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
-    asked = await played.hear()
+    asked = await played.receive()
     await played.write(b"hello\n\n[1]\n\xff\xfe\n" + b'"text"\n')
     await played.say(id=asked["id"], result={"n": 1})
     await wait_all_tasks_blocked()
     assert found == [{"n": 1}]
     assert len(caplog.records) == 4
-    assert "MCP server tiny: this is no message" in caplog.text
+    assert "MCP server tiny: this is not a message" in caplog.text
 
 
 async def test_an_id_of_another_type_answers_nothing(session, played, nursery):
     found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
-    assert (await played.hear())["id"] == 0
+    assert (await played.receive())["id"] == 0
     for id in (False, 0.0, "0", None, [0]):
         await played.say(id=id, result={"n": "wrong"})
     await played.say(id=[1], method="ping")
@@ -142,12 +142,12 @@ async def test_an_id_of_another_type_answers_nothing(session, played, nursery):
 async def test_a_request_that_times_out_is_cancelled_at_the_server(session, played, nursery, mock_clock):
     found: list[Any] = []
     nursery.start_soon(lambda: outcome(found, session, "tools/call", timeout=1.5))
-    asked = await played.hear()
+    asked = await played.receive()
     mock_clock.jump(1.4)
     await wait_all_tasks_blocked()
     assert found == []
     mock_clock.jump(0.2)
-    assert await played.hear() == {
+    assert await played.receive() == {
         "jsonrpc": "2.0",
         "method": "notifications/cancelled",
         "params": {"requestId": asked["id"], "reason": "timed out"},
@@ -163,9 +163,9 @@ async def test_a_cancelled_request_is_cancelled_at_the_server(session, played, n
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as inner:
             inner.start_soon(session.request, "tools/call")
-            asked = await played.hear()
+            asked = await played.receive()
             scope.cancel()
-    told = await played.hear()
+    told = await played.receive()
     assert (told["method"], told["params"]["requestId"]) == ("notifications/cancelled", asked["id"])
 
 
@@ -173,19 +173,19 @@ async def test_the_timeout_stands_still_while_the_user_is_asked(session, owner, 
     found: list[Any] = []
     later: list[Any] = []
     nursery.start_soon(lambda: outcome(found, session, "tools/call", timeout=2))
-    await played.hear()
+    await played.receive()
     mock_clock.jump(1)
     await played.say(id="q", method="elicitation/create", params={"message": "who?"})
     await wait_all_tasks_blocked()
     assert owner.questions == [{"message": "who?"}]
     mock_clock.jump(3600)
     nursery.start_soon(lambda: outcome(later, session, "ping", timeout=1))
-    await played.hear()
+    await played.receive()
     mock_clock.jump(3600)
     await wait_all_tasks_blocked()
     assert (found, later) == ([], [])
     owner.answered.set()
-    assert await played.hear() == {"jsonrpc": "2.0", "id": "q", "result": {"action": "accept", "content": {}}}
+    assert await played.receive() == {"jsonrpc": "2.0", "id": "q", "result": {"action": "accept", "content": {}}}
     mock_clock.jump(0.9)
     await wait_all_tasks_blocked()
     assert (found, later) == ([], [])
@@ -199,7 +199,7 @@ async def test_a_closed_server_fails_pending_and_later_requests(session, played,
     found: list[Any] = []
     nursery.start_soon(outcome, found, session, "a")
     nursery.start_soon(outcome, found, session, "b")
-    await played.hear()
+    await played.receive()
     await played.end()
     await wait_all_tasks_blocked()
     await outcome(found, session, "c")
@@ -211,30 +211,30 @@ async def test_requests_from_the_server(session, played):
     await played.say(id=1, method="ping")
     await played.say(id="two", method="roots/list", params={})
     await played.say(id=3, method="sampling/createMessage", params={})
-    assert await played.hear() == {"jsonrpc": "2.0", "id": 1, "result": {}}
-    assert await played.hear() == {"jsonrpc": "2.0", "id": "two", "result": {"roots": []}}
-    assert (await played.hear())["error"] == {"code": -32601, "message": "sampling/createMessage"}
+    assert await played.receive() == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    assert await played.receive() == {"jsonrpc": "2.0", "id": "two", "result": {"roots": []}}
+    assert (await played.receive())["error"] == {"code": -32601, "message": "sampling/createMessage"}
 
 
 async def test_too_many_elicitations_are_refused(session, owner, played):
     for number in range(17):
         await played.say(id=number, method="elicitation/create", params={})
-    assert (await played.hear())["id"] == 16
+    assert (await played.receive())["id"] == 16
     assert len(owner.questions) == 16
 
 
 async def test_progress_goes_to_its_request(session, owner, played, nursery):
     found: list[Any] = []
-    heard: list[Any] = []
-    nursery.start_soon(lambda: outcome(found, session, "a", progress=heard.append))
-    asked = await played.hear()
+    reports: list[Any] = []
+    nursery.start_soon(lambda: outcome(found, session, "a", progress=reports.append))
+    asked = await played.receive()
     token = asked["params"]["_meta"]["progressToken"]
     for params in ({"progressToken": token, "progress": 1}, {"progressToken": 77, "progress": 2}, {"progress": 3}):
         await played.say(method="notifications/progress", params=params)
     await played.say(method="notifications/message", params={"level": "info", "data": "x"})
     await wait_all_tasks_blocked()
-    assert heard == [{"progressToken": token, "progress": 1}]
-    assert owner.said == [("notifications/message", {"level": "info", "data": "x"})]
+    assert reports == [{"progressToken": token, "progress": 1}]
+    assert owner.calls == [("notifications/message", {"level": "info", "data": "x"})]
 
 
 async def test_a_server_that_does_not_read_blocks_no_longer_than_the_timeout(played, owner, nursery, mock_clock):

@@ -4,7 +4,7 @@ codex app-server generate-json-schema --experimental --out 0.124 codex app-serve
 --out 0.171 python tests/rpc/protocol/read_schemas.py 0.124 0.171
 
 each with the binary of that version. Only names are kept. A path names members from the outside in; a segment in angle
-brackets is a variant of an enum, be it a word or an object: `input.<text>.text_elements`. Lists and maps add nothing.
+brackets is a variant of an enum, a word or an object: `input.<text>.text_elements`. Lists and maps add nothing.
 Run it again when a method is added: it writes what `spindle.rpc.protocol.catalog` lists.
 """
 

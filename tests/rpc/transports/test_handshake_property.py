@@ -94,10 +94,10 @@ async def test_a_fault_during_the_handshake_ends_only_that_connection(
     def fail(*args: object) -> None:
         raise ZeroDivisionError
 
-    async def nothing(transport: object) -> None: ...
+    async def no_answer(transport: object) -> None: ...
 
     async with open_listeners(ListenTarget("websocket", "127.0.0.1", 0)) as listeners, trio.open_nursery() as nursery:
-        nursery.start_soon(partial(serve_websocket, listeners, nothing))
+        nursery.start_soon(partial(serve_websocket, listeners, no_answer))
         with monkeypatch.context() as patched, caplog.at_level(logging.CRITICAL):
             patched.setattr("spindle.rpc.transports.listen.decide", fail)
             async with await open_stream_to_socket_listener(listeners[0]) as stream:

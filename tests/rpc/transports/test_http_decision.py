@@ -2,7 +2,7 @@
 
 import pytest
 
-from spindle.rpc.transports.http import Answer, Upgrade, decide
+from spindle.rpc.transports.http import HttpAnswer, Upgrade, decide
 
 WEBSOCKET = [
     (b"host", b"127.0.0.1:1"),
@@ -16,7 +16,7 @@ ORIGIN = (b"origin", b"https://example.com")
 
 def status(method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> int:
     decision = decide(method, target, headers)
-    return decision.status if isinstance(decision, Answer) else 101
+    return decision.status if isinstance(decision, HttpAnswer) else 101
 
 
 def changed(name: bytes, value: bytes | None) -> list[tuple[bytes, bytes]]:
@@ -31,7 +31,7 @@ def test_any_path_upgrades(target: bytes) -> None:
 
 @pytest.mark.parametrize("target", [b"/readyz", b"/healthz", b"/readyz?full"])
 def test_probes(target: bytes) -> None:
-    assert decide(b"GET", target, []) == Answer(200)
+    assert decide(b"GET", target, []) == HttpAnswer(200)
     assert status(b"HEAD", target, []) == 200
     assert status(b"POST", target, []) == 405
     assert status(b"GET", target, WEBSOCKET) == 200  # a probe stays a probe

@@ -150,7 +150,7 @@ async def test_our_close_waits_for_the_peers() -> None:
         await transport.send([b"x"])
 
 
-async def test_close_beside_a_pending_receive() -> None:
+async def test_close_during_a_pending_receive() -> None:
     transport, peer = await server_and_peer(memory_stream_pair())
     results: list[bytes | bytearray | None] = []
 
@@ -222,7 +222,7 @@ async def test_a_message_beyond_the_limit_closes_with_1009(texts: Sequence[str])
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
-        (b"\x81\x83\0\0\0\0a\xffb", 1007),  # text that is no UTF-8
+        (b"\x81\x83\0\0\0\0a\xffb", 1007),  # text that is not UTF-8
         (b"\x81\x01a", 1002),  # a client has to mask
         (b"\xc1\x81\0\0\0\0a", 1002),  # an extension that was never negotiated
     ],

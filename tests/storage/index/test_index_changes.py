@@ -190,7 +190,7 @@ def test_new_names_are_read(home: Home, write: Write, index: ThreadIndex) -> Non
     with file.open("a") as out:
         out.write(json.dumps({"id": two, "thread_name": "no newline"}))
     assert names() == {"1": "second", "2": "no newline"}
-    file.write_text(json.dumps({"id": one, "thread_name": "written anew, and longer " * 30}) + "\n")
+    file.write_text(json.dumps({"id": one, "thread_name": "written again, and longer " * 30}) + "\n")
     assert names()["2"] is None
     file.unlink()
     assert names() == {"1": None, "2": None}

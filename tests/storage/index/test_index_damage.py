@@ -53,7 +53,7 @@ def listed_in_the_end(home: Home) -> list[str]:
 
 
 def garbage(file: Path) -> None:
-    file.write_bytes(b"this is no database at all" * 1000)
+    file.write_bytes(b"this is not a database at all" * 1000)
 
 
 def emptied(file: Path) -> None:

@@ -127,8 +127,8 @@ def test_a_thread_reverted_to_its_beginning_keeps_its_first_message(segment: Wri
     segment("once asked", DAYS[0])
     newest = segment(None, DAYS[1], segment=FIRST)
     assert rows() == [("once asked", newest)]
-    again = segment("asked anew", DAYS[2], segment=SECOND)
-    assert rows() == [("asked anew", again)]
+    again = segment("asked again", DAYS[2], segment=SECOND)
+    assert rows() == [("asked again", again)]
 
 
 def test_a_fork_of_a_reverted_thread_shows_the_first_message(write: Write, segment: Write, rows: Rows) -> None:

@@ -6,7 +6,7 @@ import orjson
 
 from spindle.rpc.protocol.converter import unstructure
 from spindle.storage.rollout.lines import decode_line, encode_line
-from spindle.storage.rollout.replay import Replay
+from spindle.storage.rollout.replay import RolloutReplay
 
 THREAD = "00000000-0000-7000-8000-000000000001"
 
@@ -48,7 +48,7 @@ def usage(total):
 
 def replay(*lines, numbered=False):
     """Feed lines as from a file."""
-    made, ordinals = Replay(), itertools.count()
+    made, ordinals = RolloutReplay(), itertools.count()
     for kind, payload in lines:
         line = decode_line(encode_line(kind, payload, None, next(ordinals) if numbered else None))
         assert line is not None
@@ -88,7 +88,7 @@ def sent(items):
     return [orjson.loads(entry.json) for entry in items]
 
 
-def said(made):
+def messages(made):
     return ["".join(part["text"] for part in body["content"]) for body in sent(made.history) if "content" in body]
 
 

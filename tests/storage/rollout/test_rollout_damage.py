@@ -52,12 +52,12 @@ def read(path):
     with OpenRollout(path, Outliner()) as rollout:
         turns = list(rollout.turns(range(len(rollout.outline.ids))))
         assert turns == orjson.loads(orjson.dumps(unstructure(load(path).replay.turns())))
-        shown = [(body["id"], body["status"], [said(entry) for entry in body["items"]]) for body in turns]
+        shown = [(body["id"], body["status"], [text_of(entry) for entry in body["items"]]) for body in turns]
         history = [orjson.loads(entry.json)["content"][0]["text"] for entry in rollout.replay().history]
         return shown, history, rollout.outline.skipped
 
 
-def said(entry):
+def text_of(entry):
     return entry["text"] if "text" in entry else "".join(part["text"] for part in entry["content"])
 
 

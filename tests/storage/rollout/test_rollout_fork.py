@@ -13,7 +13,7 @@ from spindle.storage.rollout.load import load
 META = {"id": "fork", "forked_from_id": "source", "cwd": "/"}
 
 
-def nothing():
+def no_check():
     pass
 
 
@@ -46,7 +46,7 @@ def numbered(path, first, *lines, id="source", **meta):
     return path
 
 
-def fork(tmp_path, parts, meta=META, close=lambda path: [], check=nothing):
+def fork(tmp_path, parts, meta=META, close=lambda path: [], check=no_check):
     target = tmp_path / "2026" / "11" / "fork.jsonl"
     write_fork(target, meta, parts, close, check)
     return target
@@ -118,21 +118,21 @@ def test_a_cut_lies_between_two_turns(tmp_path):
         ({"last": None, "before": "b"}, ["a"]),
         ({"last": None, "before": "a"}, []),
     ):
-        [part] = cut(whole(path), nothing, **where)
+        [part] = cut(whole(path), no_check, **where)
         data = path.read_bytes()[: part.end]
         assert data.endswith(b"\n")
         assert [id for id in ("a", "b") if b'"turn_id":"%s"' % id.encode() in data] == left
     with pytest.raises(UnknownTurn, match="turn not found: c"):
-        cut(whole(path), nothing, last="c", before=None)
+        cut(whole(path), no_check, last="c", before=None)
 
 
 def test_a_turn_without_marks_is_cut_before_its_message(tmp_path):
     unmarked = [line for text in ("one", "two") for line in turn("x", text)[1:3]]
     path = source(tmp_path / "s.jsonl", *unmarked)
     first, second = [shown.id for shown in load(path).replay.turns()]
-    [part] = cut(whole(path), nothing, last=first, before=None)
+    [part] = cut(whole(path), no_check, last=first, before=None)
     assert path.read_bytes()[: part.end].splitlines(True)[1:] == unmarked[:2]
-    assert cut(whole(path), nothing, last=None, before=second) == [part]
+    assert cut(whole(path), no_check, last=None, before=second) == [part]
 
 
 def test_a_rolled_back_turn_is_unknown(tmp_path):
@@ -141,8 +141,8 @@ def test_a_rolled_back_turn_is_unknown(tmp_path):
         *turn("c", "three"),
     )  # fmt: skip
     with pytest.raises(UnknownTurn):
-        cut(whole(path), nothing, last="b", before=None)
-    [part] = cut(whole(path), nothing, last=None, before="c")
+        cut(whole(path), no_check, last="b", before=None)
+    [part] = cut(whole(path), no_check, last=None, before="c")
     assert b"thread_rolled_back" in path.read_bytes()[: part.end]
 
 

@@ -7,9 +7,9 @@ from .replays import (
     event,
     item,
     message,
+    messages,
     meta,
     replay,
-    said,
     sent,
     shown,
     turn,
@@ -58,7 +58,7 @@ def test_reasoning_is_kept_and_snapshots_are_not():
 def test_a_compaction_replaces_the_models_history_but_not_the_turns():
     compacted = "compacted", {"message": "SUM", "replacement_history": [message("user", "REPLACED", id="m")]}
     made = replay(meta(), *user("first"), *agent("a1"), compacted, *user("after"), *agent("a2"))
-    assert said(made) == ["REPLACED", "after", "a2"]
+    assert messages(made) == ["REPLACED", "after", "a2"]
     assert "id" not in sent(made.history)[0]
     assert [text for _, _, items in shown(made) for _, text in items] == ["first", "a1", "after", "a2"]
 
@@ -66,7 +66,7 @@ def test_a_compaction_replaces_the_models_history_but_not_the_turns():
 def test_an_old_compaction_keeps_the_users_messages_and_the_summary():
     compacted = "compacted", {"message": "SUM"}
     made = replay(meta(), environment(), *user("first"), *agent("a1"), compacted, *user("after"))
-    assert said(made) == ["first", "SUM", "after"]
+    assert messages(made) == ["first", "SUM", "after"]
 
 
 # ---- rollback
@@ -79,7 +79,7 @@ def back(count):
 def test_a_rollback_drops_turns_for_the_user_and_the_model():
     lines = [meta(), *turn("t1", "one", *agent("a1")), *turn("t2", "two", call("c"), output("c"), *agent("a2"))]
     made = replay(*lines, usage(9), back(1), *turn("t3", "three"))
-    assert said(made) == ["one", "a1", "three"]
+    assert messages(made) == ["one", "a1", "three"]
     assert all(entry.call_id is None for entry in made.history)
     assert [(id, [i for i, _ in items]) for id, _, items in shown(made)] == [
         ("t1", ["item-1", "item-2"]),
@@ -93,7 +93,7 @@ def test_a_rollback_restores_the_settings_in_the_models_history():
     made = replay(meta(), environment(), *turn("t1", "one"), *changed, back(1))
     assert made.last_turn_context is not None
     assert made.last_turn_context["model"] == "m"
-    assert not any("/elsewhere" in text for text in said(made))
+    assert not any("/elsewhere" in text for text in messages(made))
 
 
 def test_a_rollback_of_every_turn_keeps_the_opening_context_and_the_preview():
@@ -107,7 +107,7 @@ def test_a_rollback_of_every_turn_keeps_the_opening_context_and_the_preview():
 
 def test_a_rollback_without_marks_drops_the_user_message_too():
     made = replay(meta(), *user("one"), *agent("a1"), *user("two"), *agent("a2"), back(1), *user("three"))
-    assert said(made) == ["one", "a1", "three"]
+    assert messages(made) == ["one", "a1", "three"]
     assert [text for _, _, items in shown(made) for _, text in items] == ["one", "a1", "three"]
 
 
@@ -115,6 +115,6 @@ def test_a_rollback_past_a_compaction_drops_the_rest_of_those_turns():
     kept = [message("user", "one"), message("user", "two"), message("user", "SUM")]
     compacted = "compacted", {"message": "SUM", "replacement_history": kept}
     lines = [meta(), *turn("t1", "one"), *turn("t2", "two"), compacted, *turn("t3", "three", *agent("a3"))]
-    assert said(replay(*lines, back(1))) == ["one", "two", "SUM"]
-    assert said(replay(*lines, back(2))) == ["one"]
-    assert said(replay(*lines, back(3))) == []
+    assert messages(replay(*lines, back(1))) == ["one", "two", "SUM"]
+    assert messages(replay(*lines, back(2))) == ["one"]
+    assert messages(replay(*lines, back(3))) == []

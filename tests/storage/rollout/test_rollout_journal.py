@@ -15,7 +15,7 @@ THREAD = "00000000-0000-7000-8000-000000000001"
 NOON = datetime(2025, 1, 5, 12, tzinfo=UTC)
 
 
-def said(text):
+def user_line(text):
     return encode_line("event_msg", {"type": "user_message", "message": text}, NOON)
 
 
@@ -55,7 +55,7 @@ def test_a_new_file_is_created_with_its_folders_and_first_lines(journal, path):
     assert opened.created
     assert not opened.replaced
     assert opened.foreign == []
-    journal.append([said("a"), said("b")])
+    journal.append([user_line("a"), user_line("b")])
     journal.sync()
     journal.end()
     assert messages(path) == [None, "a", "b"]
@@ -72,7 +72,7 @@ def test_every_append_is_one_write(journal, monkeypatch):
         return write(fd, data)
 
     monkeypatch.setattr(os, "write", counted)
-    journal.append([said("a"), said("b"), said("c")])
+    journal.append([user_line("a"), user_line("b"), user_line("c")])
     assert len(calls) == 1
     assert calls[0].count(b"\n") == 3
 
@@ -83,13 +83,13 @@ def test_nothing_is_held_between_turns(journal, path):
     open_files = [os.path.realpath(f"/dev/fd/{fd}") for fd in os.listdir("/dev/fd")]
     assert not [name for name in open_files if name.startswith(str(path.parents[2]))]
     with pytest.raises(JournalError, match="not open"):
-        journal.append([said("a")])
+        journal.append([user_line("a")])
 
 
 def test_lines_appended_before_the_end_can_be_synced_after_it(journal, path, monkeypatch):
     journal.begin([meta()])
     journal.sync()
-    journal.append([said("a")])
+    journal.append([user_line("a")])
     journal.end()
     synced = []
     monkeypatch.setattr("spindle.storage.rollout.journal.sync_data", lambda fd: synced.append(os.fstat(fd).st_ino))
@@ -97,7 +97,7 @@ def test_lines_appended_before_the_end_can_be_synced_after_it(journal, path, mon
     journal.sync()
     assert synced == [path.stat().st_ino]
     journal.begin()
-    journal.append([said("b")])
+    journal.append([user_line("b")])
     journal.end()
     path.rename(path.with_name("elsewhere"))
     with pytest.raises(JournalError, match="cannot sync"):
@@ -121,7 +121,7 @@ def test_a_failed_sync_stays_failed_after_the_end(journal, monkeypatch):
 
 
 def test_cut_at_every_byte_only_the_cut_line_is_lost(tmp_path):
-    whole = [meta(), said("one"), said("zwei \u2028 é"), said("three")]
+    whole = [meta(), user_line("one"), user_line("zwei \u2028 é"), user_line("three")]
     data = b"".join(whole)
     ends = [0]
     for line in whole:
@@ -133,7 +133,7 @@ def test_cut_at_every_byte_only_the_cut_line_is_lost(tmp_path):
         kept = sum(end - 1 <= cut for end in ends[1:])
         torn = 0 if cut in ends or cut + 1 in ends else cut - ends[kept]
         journal = Journal(path, tmp_path / "lock")
-        opened = journal.begin([said("after")])
+        opened = journal.begin([user_line("after")])
         journal.end()
         assert opened.torn == torn
         assert lines(path)[:-1] == whole[:kept]
@@ -147,27 +147,27 @@ def test_cut_at_every_byte_only_the_cut_line_is_lost(tmp_path):
 
 def test_a_long_torn_line_is_found_across_blocks(journal, path):
     path.parent.mkdir(parents=True)
-    path.write_bytes(meta() + said("a") + b'{"torn' + b"x" * 300_000)
-    assert journal.begin([said("b")]).torn == 300_006
+    path.write_bytes(meta() + user_line("a") + b'{"torn' + b"x" * 300_000)
+    assert journal.begin([user_line("b")]).torn == 300_006
     assert messages(path) == [None, "a", "b"]
 
 
 def test_zeros_left_by_a_power_cut_are_removed(journal, path):
     path.parent.mkdir(parents=True)
     path.write_bytes(meta() + b"\0" * 100)
-    assert journal.begin([said("b")]).torn == 100
+    assert journal.begin([user_line("b")]).torn == 100
     assert messages(path) == [None, "b"]
 
 
 def test_lines_of_others_are_reported(journal, path):
     journal.begin([meta()])
     journal.end()
-    assert journal.begin([said("a")]).foreign == []
+    assert journal.begin([user_line("a")]).foreign == []
     journal.end()
     with open(path, "ab") as other:
-        other.write(said("x") + b"\n" + said("y") + b'{"torn')
-    opened = journal.begin([said("b")])
-    assert opened.foreign == [said("x")[:-1], said("y")[:-1]]
+        other.write(user_line("x") + b"\n" + user_line("y") + b'{"torn')
+    opened = journal.begin([user_line("b")])
+    assert opened.foreign == [user_line("x")[:-1], user_line("y")[:-1]]
     assert (opened.replaced, opened.torn) == (False, 6)
     journal.end()
     assert messages(path) == [None, "a", "x", "y", "b"]
@@ -175,33 +175,33 @@ def test_lines_of_others_are_reported(journal, path):
 
 def test_lines_added_after_the_read_are_foreign(journal, path):
     path.parent.mkdir(parents=True)
-    path.write_bytes(meta() + said("a")[:-1])
+    path.write_bytes(meta() + user_line("a")[:-1])
     loaded = load(path)
     with open(path, "ab") as other:
-        other.write(b"\n" + said("x"))
+        other.write(b"\n" + user_line("x"))
     journal.expect(loaded.end, loaded.inode)
-    assert journal.begin().foreign == [said("x")[:-1]]
+    assert journal.begin().foreign == [user_line("x")[:-1]]
 
 
 def test_a_line_that_was_incomplete_during_the_read_is_foreign(journal, path):
     path.parent.mkdir(parents=True)
-    path.write_bytes(meta() + said("half")[:20])
+    path.write_bytes(meta() + user_line("half")[:20])
     loaded = load(path)
     assert loaded.skipped == 1
     with open(path, "ab") as other:
-        other.write(said("half")[20:])
+        other.write(user_line("half")[20:])
     journal.expect(loaded.end, loaded.inode)
-    assert journal.begin().foreign == [(meta() + said("half"))[loaded.end : -1]]
+    assert journal.begin().foreign == [(meta() + user_line("half"))[loaded.end : -1]]
 
 
 def test_a_truncated_or_replaced_file_is_reported(journal, path):
-    journal.begin([meta(), said("a")])
+    journal.begin([meta(), user_line("a")])
     journal.end()
     path.write_bytes(meta())
     assert journal.begin().replaced
     journal.end()
     other = path.with_suffix(".new")
-    other.write_bytes(meta() + said("b"))
+    other.write_bytes(meta() + user_line("b"))
     other.rename(path)
     assert journal.begin().replaced
     journal.end()
@@ -211,8 +211,8 @@ def test_a_truncated_or_replaced_file_is_reported(journal, path):
 def test_a_writer_that_ignores_the_lock_makes_the_file_count_as_replaced(journal, path):
     journal.begin([meta()])
     with open(path, "ab") as other:
-        other.write(said("x"))
-    journal.append([said("a")])
+        other.write(user_line("x"))
+    journal.append([user_line("a")])
     journal.end()
     assert journal.begin().replaced
     assert messages(path) == [None, "x", "a"]
@@ -225,25 +225,25 @@ def ordinals(path):
 def test_numbered_files_stay_numbered(journal, path):
     path.parent.mkdir(parents=True)
     path.write_bytes(encode_line("session_meta", {"id": THREAD}, None, 0) + encode_line("event_msg", {}, None, 1))
-    journal.begin([said("a"), encode_line("event_msg", {}, None, 3)])
-    journal.append([said("b")])
+    journal.begin([user_line("a"), encode_line("event_msg", {}, None, 3)])
+    journal.append([user_line("b")])
     journal.end()
-    journal.begin([said("c")])
+    journal.begin([user_line("c")])
     assert ordinals(path) == [0, 1, 2, 3, 4, 5]
     assert messages(path)[-1] == "c"
 
 
 def test_numbering_continues_after_unnumbered_lines(journal, path):
     path.parent.mkdir(parents=True)
-    path.write_bytes(encode_line("session_meta", {"id": THREAD}, None, 0) + said("by an older program"))
-    journal.begin([said("a")])
+    path.write_bytes(encode_line("session_meta", {"id": THREAD}, None, 0) + user_line("by an older program"))
+    journal.begin([user_line("a")])
     assert ordinals(path) == [0, None, 1]
 
 
 def test_unnumbered_files_stay_unnumbered(journal, path):
     journal.begin([meta()])
     journal.end()
-    journal.begin([said("a")])
+    journal.begin([user_line("a")])
     assert ordinals(path) == [None, None]
 
 
@@ -256,13 +256,13 @@ def test_a_failed_write_refuses_further_ones_until_begun_again(journal, path, mo
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         with pytest.raises(JournalError, match="No space left"):
-            journal.append([said("lost")])
+            journal.append([user_line("lost")])
     with pytest.raises(JournalError, match="after a failure"):
-        journal.append([said("refused")])
+        journal.append([user_line("refused")])
     with pytest.raises(JournalError, match="after a failure"):
         journal.sync()
     journal.end()
-    opened = journal.begin([said("a")])
+    opened = journal.begin([user_line("a")])
     assert (opened.foreign, opened.replaced) == ([], True)  # the writer does not know the content of the file any more
     assert messages(path) == [None, "a"]
     journal.end()
@@ -275,10 +275,10 @@ def test_a_short_write_is_undone(journal, path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda fd, data: write(fd, data[:10]))
         with pytest.raises(JournalError, match="only 10 of"):
-            journal.append([said("lost")])
+            journal.append([user_line("lost")])
     assert path.read_bytes() == lines(path)[0]
     with pytest.raises(JournalError, match="after a failure"):
-        journal.append([said("refused")])
+        journal.append([user_line("refused")])
 
 
 def test_a_failed_sync_refuses_everything_after_it(journal, monkeypatch):
@@ -295,7 +295,7 @@ def test_a_failed_sync_refuses_everything_after_it(journal, monkeypatch):
     with pytest.raises(JournalError, match="after a failure"):
         journal.sync()
     with pytest.raises(JournalError, match="after a failure"):
-        journal.append([said("a")])
+        journal.append([user_line("a")])
 
 
 def test_if_the_file_cannot_be_opened_the_lock_is_released(tmp_path):
@@ -311,7 +311,7 @@ def test_a_failed_begin_keeps_the_foreign_lines(journal, path, monkeypatch):
     journal.begin([meta()])
     journal.end()
     with open(path, "ab") as other:
-        other.write(said("x"))
+        other.write(user_line("x"))
 
     def full(fd, data):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -319,9 +319,9 @@ def test_a_failed_begin_keeps_the_foreign_lines(journal, path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         with pytest.raises(JournalError, match="No space left"):
-            journal.begin([said("lost")])
+            journal.begin([user_line("lost")])
     assert not journal.is_open
-    assert journal.begin().foreign == [said("x")[:-1]]
+    assert journal.begin().foreign == [user_line("x")[:-1]]
 
 
 def test_beginning_twice_is_refused(journal):

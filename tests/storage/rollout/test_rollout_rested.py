@@ -64,11 +64,11 @@ def append(path):
         file.write(turn("t3") + encode_line("event_msg", {"type": "thread_rolled_back", "num_turns": 2}))
 
 
-def nothing(path):
+def unchanged(path):
     pass
 
 
-@pytest.mark.parametrize("happens", [append, compress, nothing])
+@pytest.mark.parametrize("happens", [append, compress, unchanged])
 def test_the_turns_as_of_the_opening_are_read(rested, path, happens):
     happens(path)
     assert shown(rested) == SHOWN

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spindle.storage.search.needle import AFTER, BEFORE, Match, Needle, collapsed, snippet
+from spindle.storage.search.needle import AFTER, BEFORE, Needle, TextMatch, collapsed, snippet
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from spindle.storage.search.needle import AFTER, BEFORE, Match, Needle, collapse
     ],
 )
 def test_matches(term, text, places):
-    assert Needle(term).matches(text) == [Match(*place) for place in places]
+    assert Needle(term).matches(text) == [TextMatch(*place) for place in places]
 
 
 def test_a_text_is_searched_as_one_line():

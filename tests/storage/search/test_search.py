@@ -13,7 +13,7 @@ from spindle.storage.home import Home
 from spindle.storage.rollout.lines import encode_line
 from spindle.storage.rollout.source import Source
 from spindle.storage.search import SearchPage, SearchQuery, find_occurrences, search_threads
-from spindle.storage.search.messages import Message, messages
+from spindle.storage.search.messages import SearchedMessage, messages
 from spindle.storage.search.occurrences import OccurrencePage
 from spindle.storage.threads.listing import list_threads
 from spindle.storage.threads.locate import locate_file
@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def nothing() -> None:
+def no_check() -> None:
     pass
 
 
@@ -57,17 +57,17 @@ def write(home: Home, number: int, *lines: dict[str, Any]) -> Path:
 
 def search(home: Home, term: str, read_at_most: int = 1 << 30, **query: Any) -> SearchPage:
     wanted = SearchQuery(term, ThreadQuery(**query), read_at_most)
-    return search_threads(lambda page: list_threads(home, page), wanted, nothing, lambda id: locate_file(home, id))
+    return search_threads(lambda page: list_threads(home, page), wanted, no_check, lambda id: locate_file(home, id))
 
 
-def said_in(path: Path) -> list[Message]:
+def said_in(path: Path) -> list[SearchedMessage]:
     with closing(Source(path)) as source:
-        return messages(source, nothing)
+        return messages(source, no_check)
 
 
 def occurrences(path: Path, thread_id: str, term: str, cursor: str | None, limit: int) -> OccurrencePage:
     with closing(Source(path)) as source:
-        return find_occurrences(source, thread_id, term, cursor, limit, nothing)
+        return find_occurrences(source, thread_id, term, cursor, limit, no_check)
 
 
 def walk(home: Home, term: str, **options: Any) -> list[list[str]]:
@@ -157,7 +157,7 @@ def test_unreadable_rollouts_are_skipped(home: Home) -> None:
     wanted = SearchQuery("needle", ThreadQuery())
     listed = list_threads(home, ThreadQuery())
     with_gone = evolve(listed, data=[gone, *listed.data])
-    assert len(search_threads(lambda _: with_gone, wanted, nothing).data) == len(page.data) == 2
+    assert len(search_threads(lambda _: with_gone, wanted, no_check).data) == len(page.data) == 2
 
 
 def test_a_search_can_be_stopped(home: Home) -> None:

@@ -132,7 +132,7 @@ async def test_a_change_that_is_cancelled_before_its_commit_is_not_made(store):
     assert "cancelled" not in await store.read(names, [])
 
 
-@pytest.mark.parametrize("content", [b"this is no database, and has never been one" * 100, b"\0" * 5000])
+@pytest.mark.parametrize("content", [b"this is not a database, and has never been one" * 100, b"\0" * 5000])
 async def test_a_damaged_file_is_unavailable_and_unchanged(store, content):
     store.path.parent.mkdir()
     store.path.write_bytes(content)

@@ -43,12 +43,12 @@ def conversation(model, index=-1):
     """(role, text) of what was said and told, without the surroundings."""
     items = [orjson.loads(item) for item in model.requests[index].input]  # and what came after the request
     said = [(item["role"], part["text"]) for item in items if item["type"] == "message" for part in item["content"]]
-    said = said[: len(model.heard[index])]
+    said = said[: len(model.texts[index])]
     return [(role, text) for role, text in said if not text.startswith(("<permissions", "<environment"))]
 
 
 async def played(turn, *answers):
-    """All that is told of a turn; questions are answered in turn, and one more is a failure."""
+    """All messages about a turn. Questions get the given answers in order; a question too many fails the test."""
     left, told = list(answers), []
     async for event in turn:
         if isinstance(event, Question):

@@ -19,7 +19,7 @@ from .hooked import (
 )
 
 
-async def test_a_thread_s_beginning_is_told_of_once_and_again_when_it_is_resumed(home, threads, tmp_path):
+async def test_session_start_hooks_run_once_per_thread_and_again_on_resume(home, threads, tmp_path):
     log = tmp_path / "log"
     home(("SessionStart", f"cat >> {log}; echo >> {log}; echo remember this"))
     opening, model = threads()
@@ -149,7 +149,7 @@ async def test_steered_input_that_is_kept_back_asks_for_no_answer(home, threads,
     assert len(model.requests) == 1
 
 
-async def test_what_a_command_of_the_user_s_own_has_come_to_is_not_looked_at(home, threads, tmp_path):
+async def test_prompt_hooks_ignore_the_results_of_the_users_commands(home, threads, tmp_path):
     home(("UserPromptSubmit", "if grep -q first; then exit 0; fi; echo no >&2; exit 2"))
     hold = trio.Event()
     opening, model = threads(["let me ", hold, "see"])

@@ -29,7 +29,7 @@ from .hooked import (
 )
 
 
-async def test_the_agent_goes_on_until_no_hook_has_anything_more(home, threads, lines, tmp_path):
+async def test_the_agent_continues_until_no_stop_hook_blocks(home, threads, lines, tmp_path):
     again = "if grep -q '\"stop_hook_active\":true'; then exit 0; fi; echo 'run the <tests>' >&2; exit 2"
     home(("Stop", again))
     opening, model = threads(["Done."], ["All green."])
@@ -74,7 +74,7 @@ async def test_without_a_reason_to_go_on_the_agent_stops(home, threads, tmp_path
     assert told[-1].turn.status == "completed"
 
 
-async def test_what_is_wrong_with_the_configuration_is_told_to_the_first_who_comes(home, threads, tmp_path):
+async def test_warnings_about_the_configuration_go_to_the_first_client(home, threads, tmp_path):
     home(("Stop", {"hooks": [{"type": "prompt"}]}))
     opening, _ = threads()
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
@@ -165,7 +165,7 @@ async def test_a_review_has_hooks_for_its_tools_alone(home, threads, tmp_path):
     assert given[0]["session_id"] == thread.id
 
 
-async def test_the_program_of_notify_is_told_of_completed_turns(home, threads, tmp_path):
+async def test_the_notify_program_gets_completed_turns(home, threads, tmp_path):
     program = tmp_path / "notify"
     program.write_text(f'#!/bin/sh\necho "$1 $2" >> {tmp_path}/told\n')
     program.chmod(0o755)
@@ -193,7 +193,7 @@ async def test_the_program_of_notify_is_told_of_completed_turns(home, threads, t
     }
 
 
-async def test_input_that_comes_while_notify_s_program_is_told_is_answered(home, threads, tmp_path, monkeypatch):
+async def test_input_that_arrives_while_the_notify_program_runs_is_answered(home, threads, tmp_path, monkeypatch):
     reached, go_on = trio.Event(), trio.Event()
 
     async def slow(*given):

@@ -60,7 +60,7 @@ USES = [
 
 
 @pytest.mark.parametrize(("called", "tool", "given", "response"), USES, ids=["exec", "shell", "script", "patch", "mcp"])
-async def test_what_is_told_of_each_tool(home, threads, tmp_path, called, tool, given, response):
+async def test_what_hooks_receive_about_each_tool(home, threads, tmp_path, called, tool, given, response):
     log = tmp_path / "log"
     note = f"cat >> {log}; echo >> {log}"
     server = f'[mcp_servers.tiny]\ncommand = "{sys.executable}"\nargs = ["-S", "-E", "{TINY}"]\n'
@@ -74,7 +74,7 @@ async def test_what_is_told_of_each_tool(home, threads, tmp_path, called, tool, 
     assert "blocked" not in outputs(model)["c1"]
 
 
-async def test_the_end_of_a_command_that_outlives_its_call_is_told_of_as_the_use_it_was(home, threads, tmp_path):
+async def test_the_end_of_a_command_that_outlives_its_call_is_reported_with_its_own_tool_use(home, threads, tmp_path):
     log = tmp_path / "log"
     os.mkfifo(tmp_path / "go")
     home(("PostToolUse", f"cat >> {log}; echo >> {log}"))
@@ -95,7 +95,7 @@ async def test_the_end_of_a_command_that_outlives_its_call_is_told_of_as_the_use
     )
 
 
-async def test_after_a_tool_the_model_can_be_told_something_else(home, threads, tmp_path):
+async def test_a_post_tool_hook_can_replace_the_output_for_the_model(home, threads, tmp_path):
     home(
         ("PostToolUse", refuse("read it again")),
         ("PostToolUse", answer(hookSpecificOutput={"hookEventName": "PostToolUse", "additionalContext": "be careful"})),

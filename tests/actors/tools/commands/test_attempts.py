@@ -76,7 +76,7 @@ async def test_leaving_the_sandbox_asks_unless_a_rule_allows_it(
 
 
 @pytest.mark.parametrize("sandbox", SANDBOXES)
-async def test_only_safe_commands_run_unasked_under_untrusted(
+async def test_only_safe_commands_run_without_approval_under_untrusted(
     world: World, scripted: Any, sandbox: str
 ) -> None:
     asked, changed, _ = await played(world, scripted, "untrusted", sandbox, ALL, escalated=False)

@@ -103,7 +103,7 @@ def test_files_loaded_before_a_command_must_not_be_writable_by_the_model(root, e
     assert loads_only_fixed(given, profiles=profiles, writable=below(root, "ws")) is fixed
 
 
-def test_the_model_may_write_its_workspace_whatever_the_policy_is_now(root):
+def test_the_workspace_counts_as_written_by_the_model_under_any_policy(root):
     place = Place(str(root / "ws"), str(root / "home"), str(root / "temporary"))
     for policy in (ReadOnlyPolicy(), DangerFullAccessPolicy()):
         writable = may_write(place, policy, None)

@@ -125,7 +125,7 @@ def test_tokens_and_lines_are_counted():
 # ---- live
 
 
-async def nothing():
+async def no_output():
     pass
 
 
@@ -136,7 +136,7 @@ def clock():
 
 async def test_the_first_piece_goes_out_at_once_and_the_next_are_gathered(clock):
     shown: list[str] = []
-    deltas = Deltas(shown.append, nothing)
+    deltas = Deltas(shown.append, no_output)
     assert deltas.due == float("inf")
     await deltas.add("a")
     await deltas.add("b")
@@ -152,7 +152,7 @@ async def test_the_first_piece_goes_out_at_once_and_the_next_are_gathered(clock)
 
 async def test_much_text_does_not_wait_for_the_time(clock):
     shown: list[str] = []
-    deltas = Deltas(shown.append, nothing)
+    deltas = Deltas(shown.append, no_output)
     await deltas.add("a")
     await deltas.add("b" * PIECE)
     assert shown == ["a", "b" * PIECE]
@@ -160,7 +160,7 @@ async def test_much_text_does_not_wait_for_the_time(clock):
 
 async def test_pieces_are_limited_in_number(clock):
     shown: list[str] = []
-    deltas = Deltas(shown.append, nothing)
+    deltas = Deltas(shown.append, no_output)
     for _ in range(MOST + 5):
         await deltas.add("a" * PIECE)
     assert len(shown) == MOST

@@ -136,14 +136,14 @@ async def test_commands_are_refused(
         assert await asked(warden, peer) == (unix if listener[0].family == socket.AF_UNIX else tcp)
 
 
-async def test_a_program_that_may_connect_is_served_beside_a_command(listener: tuple[socket.socket, int, object]) -> None:
+async def test_a_program_that_may_connect_is_served_while_a_command_runs(listener: tuple[socket.socket, int, object]) -> None:
     async with open_warden() as warden:
         sleeping = Command(argv=["sleep", "1000"], cwd="/", env={"PATH": os.environ["PATH"]})
         async with await warden.start(sleeping), running(warden, listener, ORPHAN, may_connect=True) as peer:
             assert await asked(warden, peer) is None
 
 
-async def test_other_processes_are_served_beside_a_command(listener: tuple[socket.socket, int, object]) -> None:
+async def test_other_processes_are_served_while_a_command_runs(listener: tuple[socket.socket, int, object]) -> None:
     listening, family, where = listener
     async with open_warden() as warden, running(warden, listener, PLAINLY):
         with socket.socket(family) as ours:
@@ -259,7 +259,7 @@ def test_which_processes_belong_to_a_command(lineage: tuple[int, ...], held: boo
 async def test_an_ended_command_is_in_no_tree() -> None:
     async with open_warden() as warden, await warden.start(Command(argv=["/bin/sh"], cwd="/", env={})) as process:
         with trio.fail_after(LIMIT):
-            await process.gone()
+            await process.wait_tree()
         assert warden.trees().commands == frozenset()
 
 

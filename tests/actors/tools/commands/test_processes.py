@@ -1,6 +1,6 @@
 """Commands as processes: streams, terminals, and an end that leaves no process.
 
-A FIFO tells whether anything is left: whatever the command started holds its writing end, so its end of file means that all
+A FIFO shows whether anything is left: every process of the command holds its writing end, so its end of file means that all
 of it is gone.
 """
 
@@ -154,12 +154,12 @@ async def test_background_processes_outlive_the_command(warden, fifo):
         assert await process.wait() == 0
         gone = []
 
-        async def wait_gone():
-            await process.gone()
+        async def wait_for_tree():
+            await process.wait_tree()
             gone.append(1)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait_gone)
+            nursery.start_soon(wait_for_tree)
             await wait_all_tasks_blocked()
             assert not gone
             process.kill()

@@ -94,7 +94,7 @@ def touched(turn):
     return sorted(os.listdir(turn.cwd))
 
 
-async def test_a_command_runs_unasked_where_nothing_confines_it(world, a_turn, a_call):
+async def test_a_command_runs_without_approval_where_nothing_confines_it(world, a_turn, a_call):
     turn = a_turn()
     answer = json.loads(await world.shell(turn, a_call, "sh", "-c", "touch x; echo $CONFINED-; exit 3"))
     assert (answer["output"], answer["metadata"]["exit_code"]) == ("-\n", 3)
@@ -145,7 +145,7 @@ async def test_an_approved_command_reruns_without_the_sandbox_if_that_forbids_th
     assert (len(world.walls.confinements), touched(turn), len(turn.asked)) == (1, ["x"], 1)
 
 
-async def test_an_unapproved_command_is_asked_about_whatever_it_names(world, a_turn, a_call):
+async def test_an_unapproved_command_that_is_denied_is_asked_about(world, a_turn, a_call):
     world.walls.says = "cat: 'x': Permission denied"
     turn = a_turn("untrusted", ReadOnlyPolicy())
     turn.answers += ["decline"]
@@ -442,7 +442,7 @@ async def test_the_model_gets_a_users_command(world, a_turn):
     assert not turn.asked
 
 
-async def test_commands_find_our_own_programs_whatever_their_shell_does_to_the_path(world, a_turn, a_call):
+async def test_commands_find_our_own_programs_even_if_their_shell_changes_the_path(world, a_turn, a_call):
     world.runner = world.a_runner(
         programs=lambda: programs(world.home), inherited={"PATH": os.defpath, "HOME": str(world.home)}
     )

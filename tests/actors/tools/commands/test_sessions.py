@@ -18,8 +18,8 @@ from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.output import OUTPUT_CAP
 from spindle.actors.tools.commands.process import BLOCK, Command, open_warden
 from spindle.actors.tools.commands.sessions import (
+    CommandOutcome,
     InputRefused,
-    Outcome,
     Sessions,
     UnknownSession,
     exec_yield,
@@ -271,7 +271,7 @@ def test_waiting_times_are_kept_within_bounds():
 
 
 def test_the_output_of_a_session_is_cut_for_the_model_only():
-    text = Outcome("x" * 1000, 0.5, "7", chunk_id="abcdef").text(Limit(10))
+    text = CommandOutcome("x" * 1000, 0.5, "7", chunk_id="abcdef").text(Limit(10))
     assert text == (
         "Chunk ID: abcdef\nWall time: 0.5000 seconds\nProcess running with session ID 7\nOriginal token count: 250\n"
         f"Output:\nTotal output lines: 1\n\n{'x' * 20}…240 tokens truncated…{'x' * 20}"
@@ -380,7 +380,7 @@ def test_a_declined_command_has_no_session_when_read_back():
     assert EVENTS[event["type"]](event) == {key: value for key, value in shown.items() if key != "id"}
 
 
-# ---- output that somebody makes wait
+# ---- output that a slow reader makes wait
 
 
 async def test_output_before_the_end_reaches_subscribers_that_make_the_command_wait():

@@ -26,7 +26,7 @@ def fifo(tmp_path):
 async def start(nursery, notices, warden, script, cwd, fd):
     """A program, started and ready."""
     program = ["/bin/sh", "-c", script]
-    nursery.start_soon(notices.tell, warden, program, dict(os.environ), str(cwd), DONE)
+    nursery.start_soon(notices.run, warden, program, dict(os.environ), str(cwd), DONE)
     await trio.lowlevel.wait_readable(fd)
     assert os.read(fd, 100) == b"up\n"
 
@@ -102,6 +102,6 @@ async def test_its_time_is_limited(fifo, mock_clock, tmp_path):
 async def test_a_missing_program_is_logged(tmp_path, caplog):
     notices = Notices()
     async with open_warden() as warden:
-        await notices.tell(warden, ["/no/such/program"], {}, str(tmp_path), DONE)
+        await notices.run(warden, ["/no/such/program"], {}, str(tmp_path), DONE)
     assert "the notify program /no/such/program could not be started" in caplog.text
     await notices.aclose()

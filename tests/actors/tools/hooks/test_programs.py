@@ -8,7 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import open_warden
 from spindle.actors.tools.hooks.program import OUTPUT_CAP, Starter
-from spindle.actors.tools.hooks.verdicts import Ended
+from spindle.actors.tools.hooks.verdicts import ProgramEnd
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ async def starter():
         nursery.cancel_scope.cancel()
 
 
-async def gone(fifo):
+async def wait_unused(fifo):
     """Wait until no process has the FIFO open for writing; reads `fifo`."""
     with trio.fail_after(10):
         while True:
@@ -43,20 +43,20 @@ def fifo(tmp_path):
 
 async def test_it_reads_its_input_in_its_directory(starter, tmp_path):
     ended = await starter.run("cat; pwd; echo oops >&2; exit 3", str(tmp_path), b'{"a": 1}', 10)
-    assert ended == Ended(code=3, out=f'{{"a": 1}}{tmp_path}\n', err="oops\n")
+    assert ended == ProgramEnd(code=3, out=f'{{"a": 1}}{tmp_path}\n', err="oops\n")
 
 
 async def test_it_need_not_read_its_input(starter, tmp_path):
-    assert await starter.run("exec <&-; echo ok", str(tmp_path), b"x" * 200_000, 10) == Ended(code=0, out="ok\n")
+    assert await starter.run("exec <&-; echo ok", str(tmp_path), b"x" * 200_000, 10) == ProgramEnd(code=0, out="ok\n")
 
 
 async def test_one_that_a_signal_ends_has_no_code(starter, tmp_path):
-    assert await starter.run("kill -9 $$", str(tmp_path), b"", 10) == Ended(code=None)
+    assert await starter.run("kill -9 $$", str(tmp_path), b"", 10) == ProgramEnd(code=None)
 
 
 async def test_one_that_cannot_be_started_says_why(starter, tmp_path):
     ended = await starter.run("true", str(tmp_path / "missing"), b"", 10)
-    assert ended == Ended(failure="No such file or directory (os error 2)")
+    assert ended == ProgramEnd(failure="No such file or directory (os error 2)")
 
 
 async def test_output_beyond_the_cap_is_discarded(starter, tmp_path):
@@ -75,7 +75,7 @@ async def test_it_waits_for_processes_that_hold_the_output(starter, tmp_path):
 
         nursery.start_soon(run)
         await trio.to_thread.run_sync((tmp_path / "go").write_text, "then ")
-    assert ends == [Ended(code=0, out="now\nthen late\n")]
+    assert ends == [ProgramEnd(code=0, out="now\nthen late\n")]
 
 
 async def test_its_time_is_limited_and_nothing_is_left(starter, fifo, mock_clock, tmp_path):
@@ -94,8 +94,8 @@ async def test_its_time_is_limited_and_nothing_is_left(starter, fifo, mock_clock
         await wait_all_tasks_blocked()
         assert not ends
         mock_clock.jump(0.2)
-    assert ends == [Ended(failure="hook timed out after 7s")]
-    await gone(fd)
+    assert ends == [ProgramEnd(failure="hook timed out after 7s")]
+    await wait_unused(fd)
 
 
 async def test_cancelled_it_is_gone_with_all_it_started(starter, fifo, tmp_path):
@@ -105,7 +105,7 @@ async def test_cancelled_it_is_gone_with_all_it_started(starter, fifo, tmp_path)
         await trio.lowlevel.wait_readable(fd)
         nursery.cancel_scope.cancel()
     os.read(fd, 100)
-    await gone(fd)
+    await wait_unused(fd)
 
 
 async def test_a_detached_process_lives_until_the_nursery_ends(fifo, tmp_path):
@@ -113,10 +113,10 @@ async def test_a_detached_process_lives_until_the_nursery_ends(fifo, tmp_path):
     async with open_warden() as warden, trio.open_nursery() as nursery:
         starter = Starter(warden, nursery, lambda script: ["/bin/sh", "-c", script], lambda: dict(os.environ))
         script = f"(exec 3>{path}; echo up >&3; sleep 1000) </dev/null >/dev/null 2>&1 & echo done"
-        assert await starter.run(script, str(tmp_path), b"", 600) == Ended(code=0, out="done\n")
+        assert await starter.run(script, str(tmp_path), b"", 600) == ProgramEnd(code=0, out="done\n")
         await trio.lowlevel.wait_readable(fd)
         assert os.read(fd, 100) == b"up\n"
         with pytest.raises(BlockingIOError):
             os.read(fd, 1)
         nursery.cancel_scope.cancel()
-    await gone(fd)
+    await wait_unused(fd)

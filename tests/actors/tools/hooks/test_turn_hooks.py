@@ -9,11 +9,11 @@ from attrs import evolve
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.hooks.turn_hooks import TurnHooks, prompt_text
-from spindle.actors.tools.hooks.verdicts import Ended
+from spindle.actors.tools.hooks.verdicts import ProgramEnd
 from spindle.actors.tools.interface import Permission, Use
 from spindle.rpc.protocol.items import HookPromptFragment
 from spindle.storage.config.hooks import HookHandler
-from spindle.storage.config.programs import Pinned, Program
+from spindle.storage.config.programs import Pinned, ProjectProgram
 
 BASH = Use(id="c1", tool="Bash", input={"command": "ls"})
 PATCH = Use(id="c2", tool="apply_patch", input={"command": "…"}, aliases=("Write", "Edit"))
@@ -32,7 +32,7 @@ class Programs:
         self.seconds[script] = seconds
         if script in self.holds:
             await self.holds[script].wait()
-        return self.ends.get(script, Ended(code=0))
+        return self.ends.get(script, ProgramEnd(code=0))
 
 
 class Host:
@@ -90,7 +90,7 @@ def hooks(programs, host):
 
 
 def says(**members):
-    return Ended(code=0, out=orjson.dumps(members).decode())
+    return ProgramEnd(code=0, out=orjson.dumps(members).decode())
 
 
 def common(host, name, **more):
@@ -136,7 +136,7 @@ async def test_the_input_of_each_events_programs(hooks, programs, host):
 async def test_a_hook_whose_file_has_changed_is_not_run(hooks, programs, host, tmp_path):
     check = tmp_path / "check.sh"
     check.write_text("true")
-    program = Program(["sh ./check.sh"], tmp_path)
+    program = ProjectProgram(["sh ./check.sh"], tmp_path)
     some = hooks(("stop", "sh ./check.sh", None))
     some = evolve(some, handlers=[evolve(hook, pinned=Pinned(program, program.files())) for hook in some.handlers])
     await some.stopping(None, again=False)
@@ -212,7 +212,7 @@ async def test_cancelled_runs_are_emitted_as_failed_and_raise_a_plain_cancellati
 async def test_the_first_reason_against_a_call_is_given(hooks, programs):
     some = hooks(*(("preToolUse", name, None) for name in ("a", "b", "c")))
     assert await some.before(BASH) is None
-    programs.ends |= {"b": Ended(code=2, err="b says no"), "c": Ended(code=2, err="c says no")}
+    programs.ends |= {"b": ProgramEnd(code=2, err="b says no"), "c": ProgramEnd(code=2, err="c says no")}
     assert await some.before(BASH) == "b says no"
 
 
@@ -222,10 +222,10 @@ ALLOW = says(hookSpecificOutput={"hookEventName": "PermissionRequest", "decision
 @pytest.mark.parametrize(
     ("ends", "comes_to"),
     [
-        ([Ended(code=0), Ended(code=1)], None),
-        ([ALLOW, Ended(code=1)], Permission(True)),
-        ([ALLOW, Ended(code=2, err="no")], Permission(False, "no")),
-        ([Ended(code=2, err="no"), Ended(code=2, err="never")], Permission(False, "no")),
+        ([ProgramEnd(code=0), ProgramEnd(code=1)], None),
+        ([ALLOW, ProgramEnd(code=1)], Permission(True)),
+        ([ALLOW, ProgramEnd(code=2, err="no")], Permission(False, "no")),
+        ([ProgramEnd(code=2, err="no"), ProgramEnd(code=2, err="never")], Permission(False, "no")),
     ],
 )
 async def test_a_denial_overrides_an_approval(hooks, programs, ends, comes_to):
@@ -239,7 +239,7 @@ async def test_results_after_a_tool_are_combined(hooks, programs):
     after = await some.after(BASH, "out")
     assert (after.feedback, after.contexts) == (None, [])
     programs.ends = {
-        "a": Ended(code=2, err="one"),
+        "a": ProgramEnd(code=2, err="one"),
         "b": says(decision="block", reason="two"),
         "c": says(hookSpecificOutput={"hookEventName": "PostToolUse", "additionalContext": "ctx"}),
     }
@@ -247,18 +247,18 @@ async def test_results_after_a_tool_are_combined(hooks, programs):
     assert (after.feedback, after.contexts) == ("one\n\ntwo", ["ctx"])
 
 
-@pytest.mark.parametrize("end", [Ended(code=2, err="no"), says(**{"continue": False})])
+@pytest.mark.parametrize("end", [ProgramEnd(code=2, err="no"), says(**{"continue": False})])
 async def test_one_refusal_of_a_prompt_is_enough(hooks, programs, end):
     some = hooks(("userPromptSubmit", "a", None), ("userPromptSubmit", "b", None))
-    programs.ends = {"a": Ended(code=0, out="context"), "b": end}
-    heard = await some.prompted("x")
-    assert (heard.refused, heard.contexts) == (True, ["context"])
+    programs.ends = {"a": ProgramEnd(code=0, out="context"), "b": end}
+    prompted = await some.prompted("x")
+    assert (prompted.refused, prompted.contexts) == (True, ["context"])
 
 
 async def test_the_prompts_that_the_agent_continues_with(hooks, programs):
     some = hooks(("stop", "a", None), ("stop", "b", None), ("stop", "c", None))
     assert not await some.stopping("x", again=False)
-    programs.ends = {"a": Ended(code=2, err="one"), "c": says(decision="block", reason=" two ")}
+    programs.ends = {"a": ProgramEnd(code=2, err="one"), "c": says(decision="block", reason=" two ")}
     fragments = await some.stopping("x", again=False)
     assert fragments == [
         HookPromptFragment("one", "stop:0:/h/hooks.json"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spindle.actors.tools.hooks.verdicts import DENIED, STOPPED, Ended, verdict
+from spindle.actors.tools.hooks.verdicts import DENIED, STOPPED, ProgramEnd, verdict
 
 EVENTS = ("preToolUse", "permissionRequest", "postToolUse", "sessionStart", "userPromptSubmit", "stop")
 INVALID = {
@@ -17,8 +17,8 @@ INVALID = {
 }
 
 
-def said(event, **members):
-    return verdict(event, Ended(code=0, out=json.dumps(members)))
+def answered(event, **members):
+    return verdict(event, ProgramEnd(code=0, out=json.dumps(members)))
 
 
 def specific(name, **members):
@@ -38,10 +38,10 @@ def fails(of, why):
 @pytest.mark.parametrize(
     ("ended", "why"),
     [
-        (Ended(failure="hook timed out after 5s"), "hook timed out after 5s"),
-        (Ended(code=None), "hook exited without a status code"),
-        (Ended(code=1, out="{}", err="no"), "hook exited with code 1"),
-        (Ended(code=127), "hook exited with code 127"),
+        (ProgramEnd(failure="hook timed out after 5s"), "hook timed out after 5s"),
+        (ProgramEnd(code=None), "hook exited without a status code"),
+        (ProgramEnd(code=1, out="{}", err="no"), "hook exited with code 1"),
+        (ProgramEnd(code=127), "hook exited with code 127"),
     ],
 )
 def test_a_program_that_does_not_end_well_has_failed(event, ended, why):
@@ -51,7 +51,7 @@ def test_a_program_that_does_not_end_well_has_failed(event, ended, why):
 @pytest.mark.parametrize("event", EVENTS)
 def test_no_output_agrees(event):
     for out in ("", " \n", "{}"):
-        of = verdict(event, Ended(code=0, out=out, err="chatter"))
+        of = verdict(event, ProgramEnd(code=0, out=out, err="chatter"))
         assert (of.status, of.entries, of.reason, of.allowed) == ("completed", (), None, False)
 
 
@@ -69,30 +69,30 @@ def test_no_output_agrees(event):
     ],
 )
 def test_json_in_another_form_is_a_failure(event, out):
-    fails(verdict(event, Ended(code=0, out=out)), f"hook returned invalid {INVALID[event]} JSON output")
+    fails(verdict(event, ProgramEnd(code=0, out=out)), f"hook returned invalid {INVALID[event]} JSON output")
 
 
 @pytest.mark.parametrize("out", ["plain text\n", '"abc"'])
 def test_plain_text(out):
-    for of in (verdict("sessionStart", Ended(code=0, out=out)), verdict("userPromptSubmit", Ended(code=0, out=out))):
+    for of in (verdict("sessionStart", ProgramEnd(code=0, out=out)), verdict("userPromptSubmit", ProgramEnd(code=0, out=out))):
         assert (of.context, entries(of)) == (out.strip(), [("context", out.strip())])
-    fails(verdict("stop", Ended(code=0, out=out)), "hook returned invalid stop hook JSON output")
+    fails(verdict("stop", ProgramEnd(code=0, out=out)), "hook returned invalid stop hook JSON output")
 
 
 @pytest.mark.parametrize("event", ["preToolUse", "postToolUse", "permissionRequest"])
 def test_plain_text_around_a_tool_is_ignored(event):
-    of = verdict(event, Ended(code=0, out="chatter"))
+    of = verdict(event, ProgramEnd(code=0, out="chatter"))
     assert (of.status, of.context, of.entries) == ("completed", None, ())
 
 
 @pytest.mark.parametrize("event", ["preToolUse", "permissionRequest", "userPromptSubmit", "stop"])
 def test_exit_code_2_refuses_with_standard_error_as_the_reason(event):
-    of = verdict(event, Ended(code=2, out="ignored", err=" because \n"))
+    of = verdict(event, ProgramEnd(code=2, out="ignored", err=" because \n"))
     assert (of.status, of.reason, entries(of)) == ("blocked", "because", [("feedback", "because")])
 
 
 def test_exit_code_2_after_a_tool_replaces_its_output():
-    of = verdict("postToolUse", Ended(code=2, err=" because \n"))
+    of = verdict("postToolUse", ProgramEnd(code=2, err=" because \n"))
     assert (of.status, of.feedback, entries(of)) == ("completed", "because", [("feedback", "because")])
 
 
@@ -108,21 +108,21 @@ def test_exit_code_2_after_a_tool_replaces_its_output():
     ],
 )
 def test_exit_code_2_without_a_reason(event, why):
-    fails(verdict(event, Ended(code=2, err=" \n")), why)
+    fails(verdict(event, ProgramEnd(code=2, err=" \n")), why)
 
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_message_for_the_user_is_a_warning(event):
-    assert entries(said(event, systemMessage="look")) == [("warning", "look")]
+    assert entries(answered(event, systemMessage="look")) == [("warning", "look")]
 
 
 @pytest.mark.parametrize("event", ["sessionStart", "userPromptSubmit", "stop"])
 def test_continue_false_stops(event):
-    of = said(event, **{"continue": False})
+    of = answered(event, **{"continue": False})
     assert (of.status, of.stopped, of.entries) == ("stopped", True, ())
-    assert entries(said(event, **{"continue": False}, stopReason="enough")) == [("stop", "enough")]
-    assert said(event, stopReason="enough").status == "completed"
-    assert said(event, suppressOutput=True).status == "completed"
+    assert entries(answered(event, **{"continue": False}, stopReason="enough")) == [("stop", "enough")]
+    assert answered(event, stopReason="enough").status == "completed"
+    assert answered(event, suppressOutput=True).status == "completed"
 
 
 @pytest.mark.parametrize("name", ["PreToolUse", "PermissionRequest"])
@@ -135,46 +135,46 @@ def test_continue_false_stops(event):
     ],
 )
 def test_an_unsupported_member_before_a_tool_is_a_failure(name, members, what):
-    fails(said(name[0].lower() + name[1:], **members), f"{name} hook returned unsupported {what}")
+    fails(answered(name[0].lower() + name[1:], **members), f"{name} hook returned unsupported {what}")
 
 
 @pytest.mark.parametrize(
     ("name", "event"), [("UserPromptSubmit", "userPromptSubmit"), ("Stop", "stop"), ("PreToolUse", "preToolUse")]
 )
 def test_block(name, event):
-    of = said(event, decision="block", reason="no", systemMessage="look")
+    of = answered(event, decision="block", reason="no", systemMessage="look")
     assert (of.status, of.reason, entries(of)) == ("blocked", "no", [("warning", "look"), ("feedback", "no")])
     for reason in ({}, {"reason": " "}):
         fails(
-            said(event, decision="block", **reason), f"{name} hook returned decision:block without a non-empty reason"
+            answered(event, decision="block", **reason), f"{name} hook returned decision:block without a non-empty reason"
         )
 
 
 def test_stopping_overrides_blocking():
     for event in ("userPromptSubmit", "stop"):
-        of = said(event, decision="block", reason="no", **{"continue": False}, stopReason="enough")
+        of = answered(event, decision="block", reason="no", **{"continue": False}, stopReason="enough")
         assert (of.status, of.reason, entries(of)) == ("stopped", None, [("stop", "enough")])
 
 
 @pytest.mark.parametrize("event", ["sessionStart", "userPromptSubmit", "postToolUse"])
 def test_context_for_the_model(event):
-    of = said(event, **specific("SessionStart", additionalContext=" kept as it is "))
+    of = answered(event, **specific("SessionStart", additionalContext=" kept as it is "))
     assert (of.status, of.context, entries(of)) == (
         "completed",
         " kept as it is ",
         [("context", " kept as it is ")],
     )
-    stopped = said(event, **{"continue": False}, stopReason="enough", **specific("Stop", additionalContext="c"))
+    stopped = answered(event, **{"continue": False}, stopReason="enough", **specific("Stop", additionalContext="c"))
     assert (stopped.context, entries(stopped)) == ("c", [("context", "c"), ("stop", "enough")])
 
 
 def test_context_of_a_refused_prompt():
-    of = said("userPromptSubmit", decision="block", reason="no", **specific("UserPromptSubmit", additionalContext="c"))
+    of = answered("userPromptSubmit", decision="block", reason="no", **specific("UserPromptSubmit", additionalContext="c"))
     assert (of.status, of.context, entries(of)) == ("blocked", "c", [("context", "c"), ("feedback", "no")])
 
 
 def before(**members):
-    return said("preToolUse", **specific("PreToolUse", **members))
+    return answered("preToolUse", **specific("PreToolUse", **members))
 
 
 def test_a_call_is_denied():
@@ -208,12 +208,12 @@ def test_unsupported_answers_before_a_tool(members, why):
 
 
 def test_the_older_form_before_a_tool():
-    fails(said("preToolUse", decision="approve"), "PreToolUse hook returned unsupported decision:approve")
-    fails(said("preToolUse", reason="x"), "PreToolUse hook returned reason without decision")
+    fails(answered("preToolUse", decision="approve"), "PreToolUse hook returned unsupported decision:approve")
+    fails(answered("preToolUse", reason="x"), "PreToolUse hook returned reason without decision")
 
 
 def permission(**decision):
-    return said("permissionRequest", **specific("PermissionRequest", decision=decision))
+    return answered("permissionRequest", **specific("PermissionRequest", decision=decision))
 
 
 def test_a_permission_is_given_or_denied():
@@ -223,7 +223,7 @@ def test_a_permission_is_given_or_denied():
     assert (of.status, of.allowed, of.reason, entries(of)) == ("blocked", False, "not here", [("feedback", "not here")])
     for message in ({}, {"message": " "}, {"interrupt": False}):
         assert permission(behavior="deny", **message).reason == DENIED
-    assert said("permissionRequest", **specific("PermissionRequest")).status == "completed"
+    assert answered("permissionRequest", **specific("PermissionRequest")).status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -239,11 +239,11 @@ def test_unsupported_members_of_a_permission(members, what):
 
 
 def test_feedback_after_a_tool():
-    of = said("postToolUse", decision="block", reason=" as it is ")
+    of = answered("postToolUse", decision="block", reason=" as it is ")
     assert (of.status, of.feedback, entries(of)) == ("blocked", " as it is ", [("feedback", " as it is ")])
-    of = said("postToolUse", **{"continue": False})
+    of = answered("postToolUse", **{"continue": False})
     assert (of.status, of.feedback, entries(of)) == ("stopped", STOPPED, [("stop", STOPPED)])
-    of = said("postToolUse", **{"continue": False}, stopReason="enough", decision="block", reason="better")
+    of = answered("postToolUse", **{"continue": False}, stopReason="enough", decision="block", reason="better")
     assert (of.status, of.feedback, entries(of)) == ("stopped", "better", [("stop", "enough")])
 
 
@@ -260,4 +260,4 @@ def test_feedback_after_a_tool():
     ],
 )
 def test_unsupported_answers_after_a_tool(members, why):
-    fails(said("postToolUse", **members), why)
+    fails(answered("postToolUse", **members), why)

@@ -11,7 +11,7 @@ import trio
 from tests.rpc.mcp.played import Played
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp.mcp_errors import StartupFailed
 from spindle.rpc.protocol.settings import ReadOnlyPolicy
@@ -138,7 +138,7 @@ def start(nursery, host, web):
     """start(**settings) -> the thread's server, once it has started or failed."""
 
     async def begin(environ=None, **settings):
-        servers = McpServers(nursery, host, Opening("/", environ or {}, Warden()), {"name": "spindle"})
+        servers = McpServers(nursery, host, ServerOpener("/", environ or {}, Warden()), {"name": "spindle"})
         servers.configure({"web": McpServerConfig(name="web", **({"url": web.url} | settings))})
         await servers.settled()
         return servers.all()[0]

@@ -13,7 +13,7 @@ from tests.rpc.mcp.web_server import Answer, as_events, as_json, result
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp import streamable_http
 from spindle.rpc.mcp.mcp_errors import McpError
@@ -23,13 +23,13 @@ MIB = 1 << 20
 EVENTS = "text/event-stream"
 
 
-def said(message: Any, body: bytes) -> bytes:
+def raw_answer(message: Any, body: bytes) -> bytes:
     """The answer to a call, with the raw `body` as its result."""
     return b'{"jsonrpc":"2.0","id":%d,"result":%s}' % (message["id"], body)
 
 
 def answering(message: Any, body: bytes) -> Answer:
-    return Answer(body=[said(message, body)])
+    return Answer(body=[raw_answer(message, body)])
 
 
 def bomb(message: Any, times: int) -> bytes:
@@ -69,7 +69,7 @@ CALLS = {
     "a deep result": (lambda m: answering(m, b"[" * 200 + b"]" * 200), "a message with more than 127 levels"),
     "a result that no decoder takes": (lambda m: answering(m, b"[" * 5000 + b"]" * 5000), "more than 127 levels"),
     "a deep event": (
-        lambda m: Answer(body=[event(said(m, b"[" * 200 + b"]" * 200))], kind=EVENTS),
+        lambda m: Answer(body=[event(raw_answer(m, b"[" * 200 + b"]" * 200))], kind=EVENTS),
         "a message with more than 127 levels",
     ),
     "a million arrays": (
@@ -129,7 +129,7 @@ STARTS = {
         Answer(body=[gzip.compress(b"{}")], headers={"content-encoding": "gzip"}),
         "content-encoding gzip, which was not asked for",
     ),
-    "a session that is no header": (
+    "a session that is not a header": (
         as_json(initialized(), **{"mcp-session-id": "caf\u00e9"}),
         "Mcp-Session-Id is not visible ASCII, or longer than 1024 characters",
     ),
@@ -177,13 +177,13 @@ async def test_no_cookies_are_kept_and_no_compression_is_requested(web, start):
         assert request.headers["accept-encoding"] == "identity"
 
 
-async def test_a_stream_that_goes_on_after_the_answer_is_left(web, start, monkeypatch):
+async def test_a_stream_that_continues_after_the_answer_is_closed(web, start, monkeypatch):
     monkeypatch.setattr(streamable_http, "_SIDE_SECONDS", 0.05)
     left = trio.Event()
 
     def endless(message):
         try:
-            yield event(said(message, b'{"content":[]}'))
+            yield event(raw_answer(message, b'{"content":[]}'))
             while True:
                 yield event(b"{}")
         finally:
@@ -207,7 +207,7 @@ async def test_an_endless_answer_at_the_end_is_not_read(web, host):
 
     web.last = Answer(body=body())
     async with trio.open_nursery() as thread:
-        servers = McpServers(thread, host, Opening("/", {}, Warden()), {})
+        servers = McpServers(thread, host, ServerOpener("/", {}, Warden()), {})
         servers.configure({"web": McpServerConfig(name="web", url=web.url)})
         await servers.settled()
         thread.cancel_scope.cancel()

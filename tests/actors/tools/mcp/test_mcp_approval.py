@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from spindle.actors.tools.mcp.approval import Verdict, asks, may_elicit, question, verdict
+from spindle.actors.tools.mcp.approval import CallVerdict, asks, may_elicit, question, verdict
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import (
@@ -96,15 +96,15 @@ def test_the_question():
 @pytest.mark.parametrize(
     ("answer", "means"),
     [
-        (None, Verdict("user rejected MCP tool call")),
-        (("decline",), Verdict("user rejected MCP tool call")),
-        (("cancel",), Verdict("user cancelled MCP tool call")),
-        (("accept",), Verdict()),
-        (("accept", {}, {"persist": "session"}), Verdict(persist="session")),
-        (("accept", {}, {"persist": "always"}), Verdict(persist="always")),
-        (("accept", {}, {"persist": "bogus"}), Verdict()),
-        (("accept", {}, [1]), Verdict()),
-        (("decline", {}, {"persist": "session"}), Verdict("user rejected MCP tool call")),
+        (None, CallVerdict("user rejected MCP tool call")),
+        (("decline",), CallVerdict("user rejected MCP tool call")),
+        (("cancel",), CallVerdict("user cancelled MCP tool call")),
+        (("accept",), CallVerdict()),
+        (("accept", {}, {"persist": "session"}), CallVerdict(persist="session")),
+        (("accept", {}, {"persist": "always"}), CallVerdict(persist="always")),
+        (("accept", {}, {"persist": "bogus"}), CallVerdict()),
+        (("accept", {}, [1]), CallVerdict()),
+        (("decline", {}, {"persist": "session"}), CallVerdict("user rejected MCP tool call")),
     ],
 )
 def test_answers(answer, means):
@@ -113,4 +113,4 @@ def test_answers(answer, means):
 
 
 def test_mode_prompt_is_not_remembered():
-    assert verdict(McpServerElicitationRequestResponse("accept", {}, {"persist": "session"}), "prompt") == Verdict()
+    assert verdict(McpServerElicitationRequestResponse("accept", {}, {"persist": "session"}), "prompt") == CallVerdict()

@@ -10,7 +10,7 @@ from tests.rpc.mcp.played import ECHO, WRITE
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from spindle.actors.tools.interface import Call, Permission
-from spindle.actors.tools.mcp.results import Outcome, aborted_output, model_output
+from spindle.actors.tools.mcp.results import CallOutcome, aborted_output, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.tools import find, functions, namespaces
 from spindle.rpc.protocol.converter import unstructure
@@ -70,7 +70,7 @@ async def turn(nursery, host, opener):
 
 async def test_a_call(turn, mock_clock):
     turn.start()
-    asked = await turn.played.hear()
+    asked = await turn.played.receive()
     mock_clock.jump(1.25)
     await turn.played.say(id=asked["id"], result=HI | {"_meta": {"m": 1}})
     assert await turn.output() == 'Wall time: 1.2500 seconds\nOutput:\n[{"type":"text","text":"hi"}]'
@@ -119,7 +119,7 @@ FAILED = "tool call error: tool call failed for `tiny/echo`\n\nCaused by:\n    "
 
 async def fail(turn, **answer):
     turn.start()
-    asked = await turn.played.hear()
+    asked = await turn.played.receive()
     await turn.played.say(id=asked["id"], **answer)
     return await turn.output()
 
@@ -155,7 +155,7 @@ async def test_the_model_gets_structured_content(turn):
 
 async def test_a_server_that_dies_in_the_middle_of_a_call(turn):
     turn.start()
-    await turn.played.hear()
+    await turn.played.receive()
     await turn.played.end()
     await turn.output()
     assert turn.item().error.message == FAILED + "Transport closed"
@@ -166,9 +166,9 @@ async def test_a_server_that_dies_in_the_middle_of_a_call(turn):
 
 async def test_a_call_that_takes_too_long(turn, mock_clock):
     turn.start()
-    await turn.played.hear()
+    await turn.played.receive()
     mock_clock.jump(60.1)
-    assert (await turn.played.hear())["method"] == "notifications/cancelled"
+    assert (await turn.played.receive())["method"] == "notifications/cancelled"
     await turn.output()
     assert turn.item().error.message == FAILED + "timed out awaiting tools/call after 60s"
 
@@ -176,10 +176,10 @@ async def test_a_call_that_takes_too_long(turn, mock_clock):
 async def test_an_interrupted_call_is_cancelled_and_its_item_completed(turn, mock_clock):
     scope = trio.CancelScope()
     turn.start(scope=scope)
-    await turn.played.hear()
+    await turn.played.receive()
     mock_clock.jump(0.25)
     scope.cancel()
-    assert (await turn.played.hear())["method"] == "notifications/cancelled"
+    assert (await turn.played.receive())["method"] == "notifications/cancelled"
     item = turn.item()
     assert (item.status, item.error.message, item.duration_ms) == ("failed", "aborted by user after 0.2s", 250)
     assert turn.host.recorded[0][1]["result"] == {"Err": "aborted by user after 0.2s"}
@@ -194,7 +194,7 @@ async def test_arguments(turn):
     await turn.output()
     assert turn.item().error.message == FAILED + "MCP tool arguments must be a JSON object, got [1]"
     turn.start(arguments="")
-    asked = await turn.played.hear()
+    asked = await turn.played.receive()
     assert "arguments" not in asked["params"]
     await turn.played.say(id=asked["id"], result=HI)
     await turn.output()
@@ -203,7 +203,7 @@ async def test_arguments(turn):
 
 async def test_progress(turn):
     turn.start()
-    asked = await turn.played.hear()
+    asked = await turn.played.receive()
     for said in ({"progress": 1, "total": 2, "message": "half"}, {"progress": 2, "total": 2}, {"progress": 3}):
         await turn.played.say(method="notifications/progress", params={"progressToken": asked["id"], **said})
     await wait_all_tasks_blocked()
@@ -233,7 +233,7 @@ async def test_an_accepted_call_is_made_and_the_user_s_time_does_not_count(turn,
     turn.start("write")
     await wait_all_tasks_blocked()
     mock_clock.jump(60.0)
-    asked = await turn.played.hear()
+    asked = await turn.played.receive()
     mock_clock.jump(0.5)
     await turn.played.say(id=asked["id"], result=HI)
     await turn.output()
@@ -268,7 +268,7 @@ async def test_hooks_answer_for_the_user(turn, mock_clock):
     assert turn.item().error.message == "not that tool"
     turn.host.permitted = Permission(True)
     turn.start("write")
-    asked = await turn.played.hear()
+    asked = await turn.played.receive()
     await turn.played.say(id=asked["id"], result=HI)
     await turn.output()
     assert turn.item().status == "completed"
@@ -278,7 +278,7 @@ async def test_hooks_answer_for_the_user(turn, mock_clock):
 async def test_hooks_get_successful_calls(turn):
     for result in (HI, HI | {"isError": True}):
         turn.start()
-        asked = await turn.played.hear()
+        asked = await turn.played.receive()
         await turn.played.say(id=asked["id"], result=result)
         await turn.output()
     assert turn.host.reports == [HI]
@@ -289,7 +289,7 @@ async def test_a_tool_allowed_for_the_session_is_not_asked_about_again(turn, per
     turn.host.answers.append(McpServerElicitationRequestResponse("accept", {}, {"persist": persist}))
     for _ in range(2):
         turn.start("write")
-        asked = await turn.played.hear()
+        asked = await turn.played.receive()
         await turn.played.say(id=asked["id"], result=HI)
         await turn.output()
     assert len(turn.host.asked) == 1
@@ -298,7 +298,7 @@ async def test_a_tool_allowed_for_the_session_is_not_asked_about_again(turn, per
 
 async def test_a_server_asks_the_user_in_the_middle_of_a_call(turn, mock_clock):
     turn.start()
-    call = await turn.played.hear()
+    call = await turn.played.receive()
     await turn.played.say(id=777, method="elicitation/create", params={"message": "who?"})
     await wait_all_tasks_blocked()
     mock_clock.jump(3600)
@@ -314,7 +314,7 @@ def test_images_make_the_output_a_list():
         {"type": "image", "data": "AAAA", "mimeType": "image/png"},
         {"type": "resource", "resource": {"uri": "mem://a", "text": "x"}},
     ]
-    assert model_output(Outcome(result={"content": content}, seconds=0.5)) == [
+    assert model_output(CallOutcome(result={"content": content}, seconds=0.5)) == [
         {"type": "input_text", "text": "Wall time: 0.5000 seconds\nOutput:"},
         {"type": "input_text", "text": "see"},
         {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "high"},

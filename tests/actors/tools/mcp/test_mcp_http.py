@@ -8,7 +8,7 @@ from tests.rpc.mcp.web_server import Answer, as_events, as_json, result
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp.mcp_errors import McpError, TransportClosed
 from spindle.storage.config import McpServerConfig
@@ -36,7 +36,7 @@ async def test_a_session(web, start):
 
 async def test_the_end_of_the_thread_ends_the_session(web, host):
     async with trio.open_nursery() as thread:
-        servers = McpServers(thread, host, Opening("/", {}, Warden()), {})
+        servers = McpServers(thread, host, ServerOpener("/", {}, Warden()), {})
         servers.configure({"web": McpServerConfig(name="web", url=web.url)})
         await servers.settled()
         thread.cancel_scope.cancel()
@@ -47,7 +47,7 @@ async def test_the_end_of_the_thread_ends_the_session(web, host):
 async def test_a_stream_carries_progress_questions_and_the_answer(web, start, nursery, host):
     server = await start()
     go = trio.Event()
-    heard: list[Any] = []
+    reports: list[Any] = []
     web.calls.append(
         lambda message: as_events(
             {"method": "notifications/progress", "params": {"progressToken": message["id"], "progress": 1}},
@@ -59,12 +59,12 @@ async def test_a_stream_carries_progress_questions_and_the_answer(web, start, nu
     found: list[Any] = []
 
     async def call():
-        found.append(await server.call_tool("echo", {}, {}, progress=heard.append))
+        found.append(await server.call_tool("echo", {}, {}, progress=reports.append))
 
     nursery.start_soon(call)
     while not any(request.json == {"jsonrpc": "2.0", "id": 5, "result": {}} for request in web.requests):
         await wait_all_tasks_blocked(0.01)
-    assert (len(heard), found) == (1, [])
+    assert (len(reports), found) == (1, [])
     go.set()
     while not found:
         await wait_all_tasks_blocked(0.01)
@@ -102,7 +102,7 @@ async def test_a_cancelled_call_is_cancelled_at_the_server(web, start, nursery):
         (Answer(500), "HTTP status 500"),
         (Answer(202), "Mcp error: -32000: the connection ended without an answer"),
         (as_json({"method": "notifications/x"}), "Mcp error: -32000: the connection ended without an answer"),
-        (Answer(200, [b"hello"]), "Mcp error: -32000: this is no message: hello"),
+        (Answer(200, [b"hello"]), "Mcp error: -32000: this is not a message: hello"),
         (as_events(), "Mcp error: -32000: the connection ended without an answer"),
     ],
 )

@@ -10,20 +10,20 @@ import trio
 import trio.lowlevel
 
 from spindle.actors.tools.commands.process import Warden
-from spindle.actors.tools.mcp import child
-from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp import server_process
+from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.server import Server
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.mcp.mcp_errors import TransportClosed
 from spindle.storage.config import McpServerConfig
-from spindle.storage.config.programs import Pinned, Program
+from spindle.storage.config.programs import Pinned, ProjectProgram
 
 INFO = {"name": "spindle", "version": "1"}
 
 
 @pytest.fixture
 def opening(tmp_path):
-    return Opening(str(tmp_path), {"PATH": os.environ["PATH"], "SECRET": "s", "TOKEN": "t"}, Warden())
+    return ServerOpener(str(tmp_path), {"PATH": os.environ["PATH"], "SECRET": "s", "TOKEN": "t"}, Warden())
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def processes(monkeypatch):
         started.append(await real(*args))
         return started[-1]
 
-    real = child.start_child
-    monkeypatch.setattr("spindle.actors.tools.mcp.child.start_child", start)
+    real = server_process.start_child
+    monkeypatch.setattr("spindle.actors.tools.mcp.server_process.start_child", start)
     return started
 
 
 def alive(groups):
-    """The process groups that still have a process that is no zombie."""
+    """The process groups that still have a process that is not a zombie."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -65,7 +65,7 @@ def has_children():
 async def test_a_projects_server_is_not_started_when_its_program_has_changed(opening, processes, tmp_path):
     script = tmp_path / "serve.sh"
     script.write_text("true")
-    program = Program(["./serve.sh"], tmp_path)
+    program = ProjectProgram(["./serve.sh"], tmp_path)
     config = McpServerConfig(
         name="s", command="sh", args=("./serve.sh",), pinned=Pinned(program, program.files())
     )
@@ -103,8 +103,8 @@ async def test_a_folder_of_its_own(nursery, opening, tiny, tmp_path, host):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 @pytest.mark.parametrize("habit", ["", "deaf", "stubborn", "mother", "chatty", "silent", "short"])
 async def test_no_habit_of_a_server_leaves_a_process_behind(opening, tiny, processes, monkeypatch, habit, host):
-    # only whoever does not end by itself is cut short
-    monkeypatch.setattr(child, "GRACE_SECONDS", {"deaf": 1.0, "stubborn": 0.05}.get(habit, 60.0))
+    # only a server that does not end by itself gets a short deadline
+    monkeypatch.setattr(server_process, "GRACE_SECONDS", {"deaf": 1.0, "stubborn": 0.05}.get(habit, 60.0))
     async with trio.open_nursery() as thread:
         servers = McpServers(thread, host, opening, INFO)
         servers.configure({"tiny": tiny(habit, startup_timeout=0.1 if habit == "silent" else 30.0)})
@@ -137,7 +137,7 @@ async def test_a_servers_standard_error_goes_to_the_log(nursery, opening, tiny, 
     await servers.get("tiny").call_tool("echo", {}, {})
     lines = [record.getMessage() for record in caplog.records]
     assert "MCP server tiny: starting up" in lines
-    assert "MCP server tiny: this is no message: hello" in lines
+    assert "MCP server tiny: this is not a message: hello" in lines
     assert max(map(len, lines)) < 600
 
 

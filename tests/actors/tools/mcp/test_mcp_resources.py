@@ -5,7 +5,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.interface import Call
-from spindle.actors.tools.mcp.opening import Opening
+from spindle.actors.tools.mcp.opening import ServerOpener
 from spindle.actors.tools.mcp.resources import call_resource_tool
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.mcp.status import (
@@ -24,7 +24,7 @@ INFO = {"name": "spindle", "version": "1"}
 
 @pytest.fixture
 def opening(tmp_path):
-    return Opening(str(tmp_path), {}, Warden())
+    return ServerOpener(str(tmp_path), {}, Warden())
 
 
 @pytest.fixture
@@ -212,12 +212,12 @@ async def test_a_call_by_the_client_itself(nursery, host, opener):
 
     nursery.start_soon(call)
     await played.get_ready()  # a call waits for a server that is starting
-    heard = await played.hear()
-    assert heard["params"] == {
-        "_meta": {"k": 1, "threadId": "thread-1", "progressToken": heard["id"]},
+    request = await played.receive()
+    assert request["params"] == {
+        "_meta": {"k": 1, "threadId": "thread-1", "progressToken": request["id"]},
         "name": "echo",
     }
-    await played.say(id=heard["id"], result={"content": [1], "isError": True, "_meta": {"m": 1}})
+    await played.say(id=request["id"], result={"content": [1], "isError": True, "_meta": {"m": 1}})
     await wait_all_tasks_blocked()
     assert [unstructure(answer) for answer in found] == [{"content": [1], "isError": True, "_meta": {"m": 1}}]
     assert (host.items(), host.recorded, host.asked) == ([], [], [])

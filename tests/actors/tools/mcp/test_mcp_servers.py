@@ -33,7 +33,7 @@ def offered(servers):
 
 async def test_a_server_starts_and_offers_its_tools(servers, host, opener):
     servers.configure(configs("tiny"))
-    assert host.emitted == []  # nothing before whoever starts the thread has answered
+    assert host.emitted == []  # nothing before the request that starts the thread is answered
     played = await opener.opened()
     assert host.statuses() == [("tiny", "starting")]
     assert offered(servers) == {}
@@ -47,7 +47,7 @@ async def test_tools_come_in_pages(servers, opener):
     servers.configure(configs("tiny"))
     played = await opener.opened()
     await played.answer("initialize", {"capabilities": {"tools": {}}})
-    await played.hear()
+    await played.receive()
     await played.answer("tools/list", {"tools": [ECHO, "odd"], "nextCursor": "2"})
     asked = await played.answer("tools/list", {"tools": [WRITE, ECHO], "nextCursor": "2"})
     assert asked["params"]["cursor"] == "2"
@@ -84,8 +84,8 @@ async def test_failures_to_start(servers, host, opener):
     opener.broken["gone"] = "No such file or directory (os error 2)"
     servers.configure(configs("gone", "tiny", "we ird"))
     played = await opener.opened()
-    heard = await played.hear()
-    await played.say(id=heard["id"], error={"code": -32000, "message": "no"})
+    request = await played.receive()
+    await played.say(id=request["id"], error={"code": -32000, "message": "no"})
     await servers.settled()
     await wait_all_tasks_blocked()
     told = {e.name: e.error for e in host.emitted if e.status == "failed"}
@@ -116,7 +116,7 @@ async def test_a_server_that_ends_before_it_is_ready(servers, host, opener):
 async def test_a_slow_server_is_waited_for_until_its_deadline(servers, host, opener, mock_clock, nursery):
     servers.configure(configs("tiny", startup_timeout=3.0))
     played = await opener.opened()
-    await played.hear()
+    await played.receive()
     done = []
 
     async def wait():
@@ -149,8 +149,8 @@ async def test_a_changed_list_of_tools_is_offered(servers, opener):
     await wait_all_tasks_blocked()
     assert offered(servers) == {"mcp__tiny__": ["write"]}
     await played.say(method="notifications/tools/list_changed")
-    heard = await played.hear()
-    await played.say(id=heard["id"], error={"code": 1, "message": "not now"})
+    request = await played.receive()
+    await played.say(id=request["id"], error={"code": 1, "message": "not now"})
     await wait_all_tasks_blocked()
     assert offered(servers) == {"mcp__tiny__": ["write"]}
 
@@ -306,20 +306,20 @@ async def test_a_shared_server_runs_once_and_ends_with_its_last_thread(nursery, 
     await wait_all_tasks_blocked()
     assert first.get("tiny") is second.get("tiny")
     assert [host.statuses() for host in hosts[:2]] == [[("tiny", "starting"), ("tiny", "ready")]] * 2
-    # a question while nobody calls, and two might be meant
+    # a question while no call runs, and one while two calls run
     await played.say(id=9, method="elicitation/create", params={"message": "x"})
-    assert (await played.hear())["result"] == {"action": "decline"}
+    assert (await played.receive())["result"] == {"action": "decline"}
     # a question while one of them calls
     nursery.start_soon(first.get("tiny").call_tool, "echo", {}, {}, second.ask)
-    call = await played.hear()
+    call = await played.receive()
     await played.say(id=10, method="elicitation/create", params={"message": "x"})
     await wait_all_tasks_blocked()
     assert [question.thread_id for question in hosts[1].asked] == ["thread-1"]
     # a question while both of them call
     nursery.start_soon(first.get("tiny").call_tool, "echo", {}, {}, first.ask)
-    other_call = await played.hear()
+    other_call = await played.receive()
     await played.say(id=11, method="elicitation/create", params={"message": "x"})
-    assert (await played.hear())["result"] == {"action": "decline"}
+    assert (await played.receive())["result"] == {"action": "decline"}
     for made in (call, other_call):
         await played.say(id=made["id"], result={"content": []})
     await wait_all_tasks_blocked()

@@ -1,7 +1,7 @@
 """A small MCP server on standard input and output, a separate process; the first argument chooses its behaviour.
 
 `deaf` goes on after the end of its input, `stubborn` after SIGTERM too, `mother` leaves a child behind when it ends,
-`chatty` writes what is no message, `silent` never answers, `short` ends at once, `bare` has no resource to read.
+`chatty` writes what is not a message, `silent` never answers, `short` ends at once, `bare` has no resource to read.
 """
 
 import json

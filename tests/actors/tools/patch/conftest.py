@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from spindle.actors.tools.patch.apply import Outcome, apply
+from spindle.actors.tools.patch.apply import PatchOutcome, apply
 from spindle.actors.tools.patch.plan import Plan, plan
 
 
@@ -39,7 +39,7 @@ class Tree:
         """The plan of a patch with these hunks."""
         return plan(f"*** Begin Patch\n{body}*** End Patch\n", str(self.root))
 
-    def apply(self, body: str) -> Outcome:
+    def apply(self, body: str) -> PatchOutcome:
         """Plan and apply a patch with these hunks."""
         return apply(self.plan(body))
 

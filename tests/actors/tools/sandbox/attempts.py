@@ -51,7 +51,7 @@ class Attempt:
     root: bool = False
     open_to: frozenset[str] = frozenset()
 
-    def held(self, mechanism: str) -> bool:
+    def must_refuse(self, mechanism: str) -> bool:
         """Whether `mechanism` must refuse it."""
         return mechanism not in self.open_to
 

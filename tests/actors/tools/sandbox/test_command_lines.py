@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spindle.actors.tools.sandbox import enter, seatbelt, seccomp
-from spindle.actors.tools.sandbox.confinement import Confinement, Rule
+from spindle.actors.tools.sandbox.confinement import AccessRule, Confinement
 from spindle.actors.tools.sandbox.mechanism import Seatbelt, confine
 
 CONFINEMENT = Confinement(
     (
-        Rule("/", "read"),
-        Rule("/w", "write"),
-        Rule("/w/.git", "read"),
-        Rule('/w/a/(allow default)"', "write"),
-        Rule("/w/a/b/c", "none"),
+        AccessRule("/", "read"),
+        AccessRule("/w", "write"),
+        AccessRule("/w/.git", "read"),
+        AccessRule('/w/a/(allow default)"', "write"),
+        AccessRule("/w/a/b/c", "none"),
     ),
     network=False,
 )
@@ -46,7 +46,7 @@ def test_seatbelt_says_the_rules_in_order_so_that_the_deepest_comes_last() -> No
 
 
 def test_seatbelt_allows_the_way_through_a_hidden_folder() -> None:
-    rules = (Rule("/", "read"), Rule("/home", "none"), Rule("/home/skills", "read"))
+    rules = (AccessRule("/", "read"), AccessRule("/home", "none"), AccessRule("/home/skills", "read"))
     text, _ = seatbelt.profile(Confinement(rules, network=False))
     assert [line for line in text.splitlines() if "RULE_1" in line] == [
         '(deny file-read* file-write* (subpath (param "RULE_1")))',
@@ -135,7 +135,7 @@ def test_the_filter_decides_by_call_and_argument(machine: str, network: bool) ->
     assert says("clone", 0x10000011) == REFUSED
     assert (says("unshare", 0x200), says("unshare", 0x80), says("unshare", 0x40000000)) == (ALLOWED, REFUSED, REFUSED)
     assert (says("ioctl", 0, 0x5401), says("ioctl", 0, 0x5412), says("ioctl", 0, 0x541C)) == (ALLOWED, REFUSED, REFUSED)
-    assert says("ioctl", 0, 0xFFFFFFFF00005412) == REFUSED, "the kernel looks at the lower half only"
+    assert says("ioctl", 0, 0xFFFFFFFF00005412) == REFUSED, "the kernel reads the lower half only"
     for family in (2, 10, 16):
         assert says("socket", family, 1) == by_network
     for family in (0, 3, 17, 38, 40):

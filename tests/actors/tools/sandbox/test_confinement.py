@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from spindle.actors.tools.sandbox import confinement as confinements
-from spindle.actors.tools.sandbox.confinement import MINIMAL, Confinement, Grants, Place, Rule, of_policy
+from spindle.actors.tools.sandbox.confinement import MINIMAL, AccessRule, Confinement, Grants, Place, of_policy
 from spindle.actors.tools.sandbox.profile import ProfileError, of_profile, read
 from spindle.actors.tools.sandbox.protection import METADATA, metadata_of
 from spindle.rpc.protocol.settings import (
@@ -45,10 +45,10 @@ ROOT = entry("read", type="special", value={"kind": "root"})
 CWD = entry("write", type="special", value={"kind": "current_working_directory"})
 
 
-def of_home(world: World) -> tuple[Rule, ...]:
+def of_home(world: World) -> tuple[AccessRule, ...]:
     """The home with its folders, and nothing else."""
-    folders = [Rule(f"{world.home}/{name}", "read") for name in ("rules", "sessions", "spindle")]
-    return (Rule(str(world.home), "none"), *folders)
+    folders = [AccessRule(f"{world.home}/{name}", "read") for name in ("rules", "sessions", "spindle")]
+    return (AccessRule(str(world.home), "none"), *folders)
 
 
 def test_full_access_and_an_external_sandbox_have_no_confinement(world: World) -> None:
@@ -57,7 +57,7 @@ def test_full_access_and_an_external_sandbox_have_no_confinement(world: World) -
 
 
 def test_read_only_reads_everything_and_writes_nothing(world: World) -> None:
-    assert of_policy(ReadOnlyPolicy(), world.place) == Confinement((Rule("/", "read"), *of_home(world)), network=False)
+    assert of_policy(ReadOnlyPolicy(), world.place) == Confinement((AccessRule("/", "read"), *of_home(world)), network=False)
     assert confined(of_policy(ReadOnlyPolicy(network_access=True), world.place)).network
 
 
@@ -65,11 +65,11 @@ def test_a_workspace_is_writable_except_its_metadata(world: World) -> None:
     found = confined(of_policy(world.policy(), world.place))
     ws = str(world.ws)
     assert found.rules == (
-        Rule("/", "read"),
+        AccessRule("/", "read"),
         of_home(world)[0],
-        Rule(ws, "write"),
+        AccessRule(ws, "write"),
         *of_home(world)[1:],
-        *(Rule(f"{ws}/{name}", "read") for name in (".agents", ".codex", ".git")),
+        *(AccessRule(f"{ws}/{name}", "read") for name in (".agents", ".codex", ".git")),
     )
     assert found.protected == (f"{ws}/.agents", f"{ws}/.codex", f"{ws}/.git")
     assert found.access(f"{ws}/.git/hooks/x") == "read"
@@ -87,7 +87,7 @@ def test_temporary_folders_are_writable_unless_excluded(world: World) -> None:
 def test_roots_are_real_paths_and_missing_ones_are_left_out(world: World) -> None:
     (world.root / "link").symlink_to(world.out)
     found = confined(of_policy(world.policy(world.root / "link", world.root / "missing"), world.place))
-    assert Rule(str(world.out), "write") in found.rules
+    assert AccessRule(str(world.out), "write") in found.rules
     assert not any("link" in rule.path or "missing" in rule.path for rule in found.rules)
 
 
@@ -115,7 +115,7 @@ def test_restricted_reading_allows_the_roots_and_what_programs_need(world: World
     assert found.access(str(world.home / "auth.json")) == "none"
     assert {found.access(os.path.realpath(p)) for p in (*MINIMAL, world.out, world.ws) if os.path.exists(p)} == {"read"}
     bare = confined(of_policy(ReadOnlyPolicy(RestrictedReadAccess(False)), world.place))
-    assert bare.rules == (Rule("/", "none"), Rule(str(world.ws), "read"))
+    assert bare.rules == (AccessRule("/", "none"), AccessRule(str(world.ws), "read"))
 
 
 def test_the_folders_between_a_root_and_what_is_protected_are_pinned(world: World) -> None:
@@ -130,7 +130,7 @@ def test_grants_add_to_a_policy(world: World) -> None:
     granted = Grants({str(world.out): "write"}, network=True)
     found = confined(of_policy(ReadOnlyPolicy(), world.place, granted))
     assert (found.access(str(world.out)), found.network) == ("write", True)
-    assert Rule(str(world.out / ".git"), "read") in found.rules
+    assert AccessRule(str(world.out / ".git"), "read") in found.rules
 
 
 @pytest.mark.parametrize("name", ["", "rules", "config.toml", "sessions"])
@@ -154,7 +154,7 @@ def test_a_workspace_inside_the_home_is_writable(world: World) -> None:
 
 def test_a_home_that_does_not_exist_yet_is_not_made(world: World) -> None:
     place = Place(str(world.ws), str(world.ws / "sub/a/home"))
-    assert Rule(str(world.ws / "sub/a"), "read") in confined(of_policy(world.policy(), place)).rules
+    assert AccessRule(str(world.ws / "sub/a"), "read") in confined(of_policy(world.policy(), place)).rules
 
 
 def test_a_profile_names_paths_by_kind(world: World) -> None:

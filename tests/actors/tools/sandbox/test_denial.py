@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from spindle.actors.tools.sandbox.confinement import Confinement, Rule
+from spindle.actors.tools.sandbox.confinement import AccessRule, Confinement
 from spindle.actors.tools.sandbox.denial import denied, names_denied
 
-OFFLINE = Confinement((Rule("/", "read"),), network=False)
-ONLINE = Confinement((Rule("/", "read"),), network=True)
+OFFLINE = Confinement((AccessRule("/", "read"),), network=False)
+ONLINE = Confinement((AccessRule("/", "read"),), network=True)
 
 
 @pytest.mark.parametrize(
@@ -67,5 +67,5 @@ def test_without_a_sandbox_nothing_is_denied() -> None:
 def test_a_file_that_the_sandbox_alone_protects(tmp_path: Path, output: str, expected: bool) -> None:
     (tmp_path / "old").touch()
     (tmp_path / "free").mkdir()
-    confinement = Confinement((Rule("/", "read"), Rule(str(tmp_path / "free"), "write")), network=False)
+    confinement = Confinement((AccessRule("/", "read"), AccessRule(str(tmp_path / "free"), "write")), network=False)
     assert names_denied(output.format(cwd=tmp_path), str(tmp_path), confinement) is expected

@@ -1,7 +1,7 @@
 """The table of attempts, each in a whole turn: the model calls a tool, no approval is asked for, and no attempt gets out.
 
 Every attempt is made under every mechanism and both policies; what is expected is in the table. `SPINDLE_SHOW_ESCAPES=1
-pytest -s` prints what came of each.
+pytest -s` prints the result of each.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Play:
             self.said[attempt.name] = (item.aggregated_output or "").strip() or f"status {item.status}"
 
     def verdicts(self) -> dict[str, str]:
-        """`held` or `escaped`, or the output of another attempt."""
+        """`must_refuse` or `escaped`, or the output of another attempt."""
         last = {name: said.splitlines()[-1] for name, said in self.said.items()}
         return {name: line.partition(":")[0] for name, line in last.items()}
 
@@ -130,8 +130,8 @@ async def test_no_turn_gets_out(
     attempts = SERVICES if policy_name == "network" else ALL
     await play.run(attempts, services)
     show(f"{name}, {policy_name}", play)
-    assert play.verdicts() == {attempt.name: "held" if attempt.held(name) else "escaped" for attempt in attempts}
-    assert set(play.changed) <= {attempt.name for attempt in ALL if not attempt.held(name)}
+    assert play.verdicts() == {attempt.name: "held" if attempt.must_refuse(name) else "escaped" for attempt in attempts}
+    assert set(play.changed) <= {attempt.name for attempt in ALL if not attempt.must_refuse(name)}
     assert seen_at_home(play.home) == before
 
 
@@ -204,17 +204,17 @@ async def test_a_child_that_leaves_its_session_ends_with_the_turns_thread(
     os.mkfifo(world.ws / "fifo")
     script = f"(setsid sh -c '(echo x > {world.out}/new) 2>/dev/null; echo left > fifo; exec sleep 1000' &) ; exec sleep 1000"
     model = scripted(call("exec_command", {"cmd": script, "login": False, "yield_time_ms": 250}), ["done"])
-    heard = os.open(world.ws / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    fifo = os.open(world.ws / "fifo", os.O_RDONLY | os.O_NONBLOCK)
     try:
         async with open_runtime(home=world.home, model=model, cwd=root, config=NEVER) as runtime:
             runtime.services.sandbox = Sandbox(mechanism)
             async with runtime.start_thread(cwd=world.ws) as thread:
                 await thread.run("go", sandbox_policy=policy("workspace-write", world))
-                await trio.lowlevel.wait_readable(heard)
-                assert os.read(heard, 100) == b"left\n"
-        assert os.read(heard, 100) == b"", "somebody still holds it open"
+                await trio.lowlevel.wait_readable(fifo)
+                assert os.read(fifo, 100) == b"left\n"
+        assert os.read(fifo, 100) == b"", "a process still holds it open"
     finally:
-        os.close(heard)
+        os.close(fifo)
     assert not (world.out / "new").exists()
 
 

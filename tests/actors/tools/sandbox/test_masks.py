@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spindle.actors.tools.sandbox import masks as module
-from spindle.actors.tools.sandbox.confinement import Confinement, Rule
+from spindle.actors.tools.sandbox.confinement import AccessRule, Confinement
 from spindle.actors.tools.sandbox.masks import MODE, Masks
 from spindle.actors.tools.sandbox.mechanism import Namespaces
 from spindle.actors.tools.sandbox.sandbox import Sandbox
@@ -81,7 +81,7 @@ def test_an_existing_path_is_no_mask(tmp_path: Path) -> None:
 async def test_a_command_keeps_the_masks_that_an_earlier_one_is_releasing(tmp_path: Path) -> None:
     sandbox = Sandbox(Namespaces("x86_64"))
     confinement = Confinement(
-        (Rule("/", "read"), Rule(str(tmp_path), "write"), Rule(str(tmp_path / ".git"), "read")), False
+        (AccessRule("/", "read"), AccessRule(str(tmp_path), "write"), AccessRule(str(tmp_path / ".git"), "read")), False
     )
     earlier, later = (sandbox.confined(confinement, ["true"], {}) for _ in range(2))
     await earlier.__aenter__()

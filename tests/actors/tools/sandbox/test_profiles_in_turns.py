@@ -204,7 +204,7 @@ async def test_it_is_recorded_and_shown_and_ends_with_the_next_policy(
     async with open_runtime(home=world.home, model=model, config=NEVER) as runtime:
         async with runtime.start_thread(cwd=world.ws) as thread:
             await thread.run("go", permission_profile=strict(world))
-        assert f"Not to be read: `{world.ws}/secret`, `**/.env`." in str(model.heard[-1])
+        assert f"Not to be read: `{world.ws}/secret`, `**/.env`." in str(model.texts[-1])
         async with runtime.resume_thread(thread.id) as again:
             assert again.info.permission_profile == strict(world)
             await again.run("go on")

@@ -164,7 +164,7 @@ WAYS = [
 ]
 
 
-def told(model: Any) -> str:
+def sent(model: Any) -> str:
     """Everything that was sent to the model, without its own output."""
     items = [json.loads(item) for request in model.requests for item in request.input]
     return json.dumps([item for item in items if not item.get("type", "").endswith("_call")])
@@ -179,7 +179,7 @@ async def play(world: World, model: Any, bounds: dict[str, Any], content: Any, *
 
 def found(way: Way, model: Any, world: World) -> bool:
     """Whether a hidden file reached the model."""
-    text = told(model)
+    text = sent(model)
     copied = (world.ws / "copy").exists()
     return ("input_image" in text if way.image else SECRET in text) or copied
 
@@ -221,11 +221,11 @@ async def test_files_hidden_after_they_were_sent_are_not_sent_again_by_a_compact
     async with opening as runtime, runtime.start_thread(cwd=world.ws, model="gpt-5.4") as thread:
         await thread.run("go")
         for bounds, expected in (({}, True), (by_path(world), False)):
-            assert SECRET in told(model)
+            assert SECRET in sent(model)
             await thread.compact()
             del model.requests[:]
             await thread.run("more", **bounds)
-            assert (SECRET in told(model)) == expected
+            assert (SECRET in sent(model)) == expected
 
 
 async def test_instructions_that_are_left_out_are_named(world: World, scripted: Any) -> None:
@@ -248,8 +248,8 @@ async def test_the_homes_own_instructions_and_skills_are_always_sent(world: Worl
     (world.home / "skills/s/SKILL.md").write_text("---\nname: own\ndescription: also of the user\n---\n")
     model = scripted(["done"])
     await play(world, model, BOUNDS["by a read-only policy"](world), "go", at_start=False)
-    assert "of the user" in told(model)
-    assert "also of the user" in told(model)
+    assert "of the user" in sent(model)
+    assert "also of the user" in sent(model)
 
 
 class Turning(Confinement):
@@ -298,7 +298,7 @@ async def test_a_link_changed_between_the_check_and_the_opening_is_not_followed(
     model = scripted(answer, ["done"])
     await play(world, model, by_path(world), "go", at_start=True)
     assert place.is_symlink()
-    text = told(model)
+    text = sent(model)
     assert "input_image" not in text
     assert "Success" not in text
     assert (world.ws / "hidden/text").read_text() == SECRET

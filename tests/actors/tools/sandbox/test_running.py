@@ -15,7 +15,7 @@ import trio
 from attrs import evolve
 
 from spindle.actors.tools.patch.on_path import programs
-from spindle.actors.tools.sandbox.confinement import Confinement, Rule, of_policy
+from spindle.actors.tools.sandbox.confinement import AccessRule, Confinement, of_policy
 from spindle.actors.tools.sandbox.denial import denied
 from spindle.actors.tools.sandbox.mechanism import Unavailable
 from spindle.actors.tools.sandbox.profile import of_profile
@@ -31,7 +31,7 @@ async def test_read_only_reads_and_says_that_it_does_not_write(confiner: Confine
     assert done.stdout == "# original"
     assert done.returncode == 1
     assert ("Read-only file system" if confiner.mounts else "Permission denied") in done.stderr
-    assert denied(done.returncode, done.stderr, Confinement((Rule("/", "read"),), False))
+    assert denied(done.returncode, done.stderr, Confinement((AccessRule("/", "read"),), False))
     assert not (world.ws / "g").exists()
 
 
@@ -211,7 +211,7 @@ async def test_a_missing_program_is_named(confiner: Confiner) -> None:
 
 async def test_without_a_mechanism_there_is_an_error_with_its_reason() -> None:
     with pytest.raises(SandboxUnavailable, match="because"):
-        async with Sandbox(Unavailable("because")).confined(Confinement((Rule("/", "read"),), False), ["true"], {}):
+        async with Sandbox(Unavailable("because")).confined(Confinement((AccessRule("/", "read"),), False), ["true"], {}):
             pass  # pragma: no cover
 
 

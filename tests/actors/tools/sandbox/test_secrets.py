@@ -51,7 +51,7 @@ def reads(world: World, *names: str) -> str:
     return "; ".join(f"cat {world.home}/{name}" for name in names)
 
 
-def said(*names: str) -> str:
+def tags(*names: str) -> str:
     return "".join(f"<{name}>" for name in names)
 
 
@@ -66,7 +66,7 @@ async def test_credentials_are_hidden_and_files_that_commands_need_are_not(
     }
     chosen = policies[policy]
     done = await confiner.shell(reads(filled, *SECRETS, *SHOWN), chosen)
-    assert done.stdout == said(*SHOWN), done
+    assert done.stdout == tags(*SHOWN), done
     done = await confiner.shell(f"echo x >{filled.home}/auth.json; echo x >{filled.home}/skills/new; true", chosen)
     assert (filled.home / "auth.json").read_text() == "<auth.json>"
     assert not (filled.home / "skills/new").exists()
@@ -80,7 +80,7 @@ async def test_a_workspace_inside_the_home_is_worked_in(confiner: Confiner, fill
     confinement = of_policy(filled.policy(inside), filled.place)
     script = f"echo new >{inside}/sub/file; {reads(filled, *SECRETS, *SHOWN)}"
     done = await confiner.run("/bin/sh", "-c", script, confinement=confinement)
-    assert done.stdout == said(*SHOWN), done
+    assert done.stdout == tags(*SHOWN), done
     assert (inside / "sub/file").read_text() == "new\n"
 
 

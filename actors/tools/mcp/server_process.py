@@ -67,12 +67,12 @@ def _folder(home: str, own: str | None) -> str:
 
 async def _log_errors(name: str, stream: trio.abc.ReceiveStream) -> None:
     """Log the server's standard error at level DEBUG. Long lines are cut."""
-    said = ServerLog(name)
+    server_log = ServerLog(name)
     begun = b""
     try:
         while chunk := await stream.receive_some(_ERROR_BYTES):
             *lines, last = (begun + chunk).split(b"\n")
-            said.say_all(lines)
+            server_log.log_lines(lines)
             begun = bytes(last[:_LINE_BYTES])
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spindle.actors.tools.patch.content import Content
-from spindle.actors.tools.patch.effects import Effect, Image
+from spindle.actors.tools.patch.effects import FileEffect, Image
 from spindle.actors.tools.patch.unified import unified_diff
 from spindle.rpc.protocol.items import AddChange, DeleteChange, FileUpdateChange, UpdateChange
 
@@ -13,7 +13,7 @@ CONTEXT = 1
 """Lines around each change in the diffs of an item."""
 
 
-def changes(effects: Sequence[Effect]) -> tuple[FileUpdateChange, ...]:
+def changes(effects: Sequence[FileEffect]) -> tuple[FileUpdateChange, ...]:
     """The changes from before the first hunk to after the last, sorted by path."""
     files = {effect.target: effect for effect in effects}
     moves = {
@@ -38,7 +38,7 @@ def changes(effects: Sequence[Effect]) -> tuple[FileUpdateChange, ...]:
                 move = goal.shown if goal else None
                 suffix = f"\n\nMoved to: {move}" if move else ""
                 shown.append(FileUpdateChange(file.shown, UpdateChange(move), diff + suffix))
-            case _:  # an update of a file that is no text was refused before
+            case _:  # an update of a file that is not text was refused before
                 pass
     return tuple(sorted(shown, key=lambda change: change.path))
 

@@ -37,17 +37,17 @@ def readable_files(home: Home, settings: Settings, granted: Grants = NOTHING) ->
         try:
             confinement = of_settings(settings.sandbox, settings.profile, place, granted)
         except (ProfileError, OSError):  # commands do not run under these settings either
-            return nothing
-        return anything if confinement is None else confinement.readable
+            return no_file
+        return every_file if confinement is None else confinement.readable
 
     return lambda path: found()(path)
 
 
-def anything(path: str) -> bool:
+def every_file(path: str) -> bool:
     """Every file may be read."""
     return True
 
 
-def nothing(path: str) -> bool:
+def no_file(path: str) -> bool:
     """No file may be read."""
     return False

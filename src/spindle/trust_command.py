@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spindle.storage.config import ConfigError, ConfigLoader
 from spindle.storage.config.approvals import Approval
-from spindle.storage.config.trusting import Wish, Wishes, approve, wishes
+from spindle.storage.config.trusting import Proposal, Proposals, approve, proposals
 from spindle.storage.home import Home, HomeError
 
 
@@ -19,7 +19,7 @@ def main(path: str, *, only_show: bool) -> int:
         if not os.path.isdir(path):
             raise NotADirectoryError(f"{shown(path)} is not a folder")
         loader = ConfigLoader(Home.resolve(os.environ))
-        wanted = wishes(loader, Path(path))
+        wanted = proposals(loader, Path(path))
         _show(wanted)
         if only_show:
             return 0
@@ -27,10 +27,10 @@ def main(path: str, *, only_show: bool) -> int:
     except (HomeError, ConfigError, OSError) as error:
         print(shown(f"spindle: {error}"), file=sys.stderr)
         return 1
-    failed = [wish for wish in wanted.wishes if not isinstance(wish.approval, Approval)]
-    for wish in failed:
-        print(shown(f"spindle: {wish.name} cannot be approved: {wish.approval}"), file=sys.stderr)
-    what = "." if failed or not wanted.wishes else ", with all of this as it is now."
+    failed = [proposal for proposal in wanted.proposals if not isinstance(proposal.approval, Approval)]
+    for proposal in failed:
+        print(shown(f"spindle: {proposal.name} cannot be approved: {proposal.approval}"), file=sys.stderr)
+    what = "." if failed or not wanted.proposals else ", with all of this as it is now."
     print(f"{shown(str(wanted.root))} is trusted{what}")
     return 1 if failed else 0
 
@@ -40,22 +40,22 @@ def shown(text: str) -> str:
     return text if text.isprintable() else json.dumps(text)
 
 
-def _show(wanted: Wishes) -> None:
+def _show(wanted: Proposals) -> None:
     for warning in wanted.warnings:
         print(f"spindle: {shown(warning)}", file=sys.stderr)
-    if not wanted.wishes:
+    if not wanted.proposals:
         print(f"{shown(str(wanted.root))} wants nothing that has to be approved.")
         return
     print(f"{shown(str(wanted.root))} wants to run, or to change:")
-    for wish in wanted.wishes:
-        print(f"\n{_where(wish)}: {shown(wish.name)} ({wish.standing})")
-        says = wish.says if isinstance(wish.says, str) else json.dumps(wish.says)
-        print(f"    {shown(says)}")
-        if isinstance(wish.approval, Approval):
-            for file in wish.approval.files:
+    for proposal in wanted.proposals:
+        print(f"\n{_where(proposal)}: {shown(proposal.name)} ({proposal.standing})")
+        value = proposal.value if isinstance(proposal.value, str) else json.dumps(proposal.value)
+        print(f"    {shown(value)}")
+        if isinstance(proposal.approval, Approval):
+            for file in proposal.approval.files:
                 print(f"    with the file {shown(file)}")
     print()
 
 
-def _where(wish: Wish) -> str:
-    return shown(str(wish.file)) + ("" if wish.line is None else f":{wish.line}")
+def _where(proposal: Proposal) -> str:
+    return shown(str(proposal.file)) + ("" if proposal.line is None else f":{proposal.line}")
