@@ -155,7 +155,7 @@ class Incarnations(Generic[K]):
         return _end(one)
 
     def close(self, key: K) -> list[Effect]:
-        """End the actor, whatever it is doing."""
+        """End the actor, unless it is ending."""
         one = self._table.get(key)
         return [] if one is None or one.phase in AWAY else _end(one)
 

@@ -90,7 +90,7 @@ class Occupying:
 
 @frozen(kw_only=True)
 class Look(Ask[OpenedThread | None]):
-    """The state of a thread as it is now, whatever the thread is doing; None while it loads, and if it is not loaded."""
+    """The state of a thread, answered without waiting for the thread; None while it loads, and if it is not loaded."""
 
 
 @frozen(kw_only=True)
@@ -100,7 +100,7 @@ class ListLoaded(Ask[list[str]]):
 
 @frozen
 class LeaveAll(Urgent):
-    """The subscriber is gone: unsubscribe it from all its threads."""
+    """The client has disconnected: unsubscribe it from all its threads."""
 
     subscriber: Subscriber
 
@@ -129,14 +129,14 @@ class Retire(Urgent):
 
 @frozen
 class End(Urgent):
-    """From a thread: end another one, whatever it is doing."""
+    """From a thread: end another one."""
 
     thread_id: str
 
 
 @frozen
 class Gone(Urgent):
-    """An incarnation of a thread has ended, with nothing left of it."""
+    """An incarnation of a thread has ended: its tasks, files and children too."""
 
     exited: Exited
 
@@ -160,7 +160,7 @@ class Decided(Urgent):
 
 @frozen
 class Kept(Urgent):
-    """What is kept of a turn that has ended is kept."""
+    """What is stored of a turn that has ended is stored."""
 
 
 @frozen

@@ -1,8 +1,8 @@
 """The registry: the actor that decides which threads are loaded. Only it starts and resumes them, and moves their files.
 
 `Incarnations` decides, this module carries the decisions out. Handling a message never awaits, so deciding and recording are
-one step. What takes time, loading threads and moving files, happens in tasks of the registry's nursery, which post what came
-of it. What one client sends for one thread comes through this mailbox, so it arrives in the order in which it was sent.
+one step. What takes time, loading threads and moving files, happens in tasks of the registry's nursery, which post the
+result. What one client sends for one thread comes through this mailbox, so it arrives in the order in which it was sent.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Registry(Actor):
         return thread_id
 
     def leave_all(self, subscriber: Subscriber) -> None:
-        """The client is gone: unsubscribe it from everything."""
+        """The client has disconnected: unsubscribe it from all threads."""
         self.route(LeaveAll(subscriber))
 
     async def look(self, thread_id: str) -> OpenedThread | None:
@@ -394,7 +394,7 @@ class Registry(Actor):
         phase = self._table.phase(thread_id)
         self.directory.publish(thread_id, None if phase is None else Entry(phase, self._actors.get(thread_id)))
 
-    # -- tasks, which post what came of them
+    # -- tasks, which post their result
 
     def _exited(self, exited: Exited) -> None:
         self.mailbox.post(Gone(exited))
@@ -405,7 +405,7 @@ class Registry(Actor):
         finally:
             kept.set()
             self._keeping -= 1
-            if not self._busy():  # nobody waits for it otherwise
+            if not self._busy():  # otherwise no task waits for it
                 self.mailbox.post(Kept())
 
     async def _check(self, request: Relocation, generation: int) -> None:

@@ -1,6 +1,6 @@
 """Archive, unarchive, delete: work on the files of a thread that must not be loaded meanwhile.
 
-A loaded thread is closed first, but only if nothing forbids the work: `refusal` looks at the thread, `check` at the disk.
+A loaded thread is closed first, but only if nothing forbids the work: `refusal` checks the thread, `check` the disk.
 From then on the registry holds what is sent to the thread, and it keeps the id occupied while `carry_out` runs.
 """
 
@@ -95,7 +95,7 @@ class Unarchive(Relocation):
 
 @frozen
 class Delete(Relocation):
-    """Close the thread and those spawned from it, then delete them for good. Answers with None.
+    """Close the thread and those spawned from it, then delete their files. Answers with None.
 
     `announced` is False for a spawned thread: the deletion of its ancestor announces it.
     """
