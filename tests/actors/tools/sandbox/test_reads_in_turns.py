@@ -60,7 +60,9 @@ BOUNDS: dict[str, Callable[[World], dict[str, Any]]] = {
     "by pattern, else everything": lambda world: reading(PATTERN, "write", network=True),
     "by a read-only policy": lambda world: {"sandbox_policy": ReadOnlyPolicy(access=RestrictedReadAccess(True, ()))},
     "by a workspace's policy": lambda world: {
-        "sandbox_policy": WorkspaceWritePolicy(read_only_access=RestrictedReadAccess(True, ()), exclude_slash_tmp=True)
+        "sandbox_policy": WorkspaceWritePolicy(
+            read_only_access=RestrictedReadAccess(True, ()), exclude_slash_tmp=True, exclude_tmpdir_env_var=True
+        )
     },
 }
 OUTSIDE = {"by a read-only policy", "by a workspace's policy"}
