@@ -5,9 +5,8 @@ Every method returns the effects to carry out, in order. One id lives like this:
     (absent) --open--> starting --begun--> live --retire or close--> closing --gone--> (absent)
     (absent) --occupy--> occupied --gone--> (absent)
 
-An actor may leave (`retire`) only if its mailbox holds nothing that it has not seen. While it is away, or its mailbox is not
-attended because it has crashed, what is routed to it is held, and replayed when the id is free. A message that may end an
-actor is parked first, until that is decided.
+An actor may leave (`retire`) only if its mailbox holds nothing that it has not seen. While it is away, or has crashed, what is
+routed to it is held, and replayed when the id is free. A message that may end an actor is parked until that is decided.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ K = TypeVar("K", bound=Hashable)
 HELD = 256
 """Messages that may be held for one id; urgent ones are held in any number."""
 Phase = Literal["starting", "live", "occupied", "closing"]
-AWAY: frozenset[Phase] = frozenset({"occupied", "closing"})
-"""The phases in which nothing can be posted to the actor."""
+AWAY: frozenset[Phase] = frozenset({"occupied", "closing"})  # nothing can be posted
 
 
 @define(eq=False)

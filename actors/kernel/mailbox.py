@@ -1,7 +1,7 @@
 """The mailbox: how a message reaches an actor, and how its sender gets the answer.
 
-As in gen_server (OTP), a post is sent and forgotten; an ask waits for the answer or for the actor's exit, so no caller waits
-for ever. Posting never waits. A full mailbox is an error that the sender gets at once, or waits out before (`room`).
+As in gen_server (OTP), a post is sent and forgotten; an ask waits for the answer or the actor's exit. Posting never waits. A
+full mailbox is an error that the sender gets at once, or waits out before (`room`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ log = logging.getLogger("spindle")
 T = TypeVar("T")
 CAPACITY = 1024
 """Messages an actor may leave unread before senders are refused."""
+BURST = 16
+"""Messages that an actor receives at most before other tasks run."""
 
 
 class ActorExited(Exception):
@@ -136,9 +138,9 @@ class Mailbox:
         self._ready.set()
 
     async def receive(self) -> object:
-        """The next message; a checkpoint. For one task, the actor's."""
+        """The next message, for the actor's task. It can be cancelled; other tasks run at least once in `BURST` messages."""
         if self._unread:
-            await trio.lowlevel.checkpoint()
+            await (trio.lowlevel.checkpoint_if_cancelled if self.seen % BURST else trio.lowlevel.checkpoint)()
         while not self._unread:
             self._ready = trio.Event()
             await self._ready.wait()

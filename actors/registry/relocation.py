@@ -7,7 +7,6 @@ From then on the registry holds what is sent to the thread, and it keeps the id 
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -34,23 +33,23 @@ log = logging.getLogger("spindle")
 
 
 @frozen
-class Relocation(ABC):
+class Relocation:
     """Work on the files of one thread. `was_loaded`: the thread was loaded and has been closed for it."""
 
     thread_id: str
     reply: Reply[Any]
     was_loaded: bool = field(default=False, kw_only=True)
 
-    @abstractmethod
     def refusal(self, thread: OpenedThread, home: Home) -> Exception | None:
         """Why it cannot be done while `thread` is loaded; None if it may be closed for it."""
+        raise NotImplementedError
 
     async def check(self, services: Services) -> None:
         """Raise what `carry_out` would, as far as the disk shows it while the thread is loaded. Changes nothing."""
 
-    @abstractmethod
     async def carry_out(self, services: Services, relocate: Callable[[Delete], None]) -> None:
         """Do it, answer and announce it. `relocate` does the same to other threads. The id is occupied."""
+        raise NotImplementedError
 
 
 @frozen

@@ -16,6 +16,8 @@ from attrs import define
 class ThreadState(Enum):
     """Where a thread is."""
 
+    __hash__ = object.__hash__  # members are compared by identity; the hash of Enum is a call in Python
+
     LOADING = "loading"
     """It is being loaded and handles no messages yet."""
     COLD = "cold"
@@ -34,6 +36,8 @@ class ThreadState(Enum):
 
 class ThreadEvent(Enum):
     """What happens to a thread."""
+
+    __hash__ = object.__hash__  # members are compared by identity; the hash of Enum is a call in Python
 
     LOAD = "load"
     """Its state is in memory."""

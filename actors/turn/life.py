@@ -13,6 +13,8 @@ from typing import Final, TypeAlias
 class TurnState(Enum):
     """Where a turn is."""
 
+    __hash__ = object.__hash__  # members are compared by identity; the hash of Enum is a call in Python
+
     OPENING = "opening"
     """Its record (the rollout) is not open yet. Input may join."""
     RUNNING = "running"
@@ -35,6 +37,8 @@ class TurnState(Enum):
 
 class TurnEvent(Enum):
     """What happens to a turn. `INTERRUPT` comes from outside at any time, the others from its task in their order."""
+
+    __hash__ = object.__hash__  # members are compared by identity; the hash of Enum is a call in Python
 
     OPEN = "open"
     """The record is open."""

@@ -14,6 +14,8 @@ from typing import Final, TypeAlias
 class MemberState(Enum):
     """Where an agent is."""
 
+    __hash__ = object.__hash__  # members are compared by identity; the hash of Enum is a call in Python
+
     ADMITTED = "admitted"
     """There is room for it. Its thread is not started yet."""
     OPEN = "open"
@@ -32,6 +34,8 @@ class MemberState(Enum):
 
 class MemberEvent(Enum):
     """What happens to an agent."""
+
+    __hash__ = object.__hash__  # members are compared by identity; the hash of Enum is a call in Python
 
     ENTER = "enter"
     """Its thread has an id."""

@@ -7,7 +7,7 @@ import trio
 from attrs import frozen
 from trio.testing import assert_checkpoints, assert_no_checkpoints, wait_all_tasks_blocked
 
-from spindle.actors.kernel.mailbox import ActorExited, Ask, Mailbox, MailboxFull, Reply, Urgent, answer
+from spindle.actors.kernel.mailbox import BURST, ActorExited, Ask, Mailbox, MailboxFull, Reply, Urgent, answer
 
 
 @frozen(kw_only=True)
@@ -35,12 +35,41 @@ async def test_messages_come_out_in_the_order_they_went_in_and_are_counted():
     assert (mailbox.accepted, mailbox.seen) == (3, 3)
 
 
-async def test_posting_never_waits_and_receiving_is_a_checkpoint():
+async def test_posting_never_waits_and_receiving_can_be_cancelled():
     mailbox = Mailbox()
     with assert_no_checkpoints():
         mailbox.post("x")
     with assert_checkpoints():
         await mailbox.receive()
+    for number in range(BURST):
+        mailbox.post(number)
+    for number in range(BURST):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await mailbox.receive()
+        assert scope.cancelled_caught
+        assert await mailbox.receive() == number
+
+
+async def test_other_tasks_run_while_an_actor_has_messages_to_receive():
+    mailbox, turns = Mailbox(), 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        await trio.lowlevel.checkpoint()
+        before = turns
+        for number in range(10 * BURST):
+            mailbox.post(number)
+        for _ in range(10 * BURST):
+            await mailbox.receive()
+        assert 9 <= turns - before <= 11
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_full_mailbox_refuses_all_but_urgent_messages_and_counts_only_what_it_takes():
