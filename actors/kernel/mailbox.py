@@ -115,7 +115,7 @@ class Mailbox:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._unread: deque[object] = deque()
-        self._ready, self._taken = trio.Event(), trio.Event()
+        self._ready, self._taken = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
         self.replies: set[Reply[Any]] = set()
         self._closed: ActorExited | None = None
         self.begun, self.attended = False, True
@@ -135,17 +135,18 @@ class Mailbox:
         if (reply := getattr(message, "reply", None)) is not None:
             reply.track(self.replies)
         self._unread.append(message)
-        self._ready.set()
+        if self._ready:
+            self._ready.unpark()
 
     async def receive(self) -> object:
         """The next message, for the actor's task. It can be cancelled; other tasks run at least once in `BURST` messages."""
         if self._unread:
             await (trio.lowlevel.checkpoint_if_cancelled if self.seen % BURST else trio.lowlevel.checkpoint)()
         while not self._unread:
-            self._ready = trio.Event()
-            await self._ready.wait()
+            await self._ready.park()
         self.seen += 1
-        self._taken.set()
+        if self._taken:
+            self._taken.unpark_all()
         return self._unread.popleft()
 
     async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
@@ -155,14 +156,12 @@ class Mailbox:
     async def room(self) -> None:
         """Wait until the mailbox is not full, or closed: back-pressure for a sender that may wait."""
         while self.accepted - self.seen >= self._capacity and self._closed is None:
-            if self._taken.is_set():
-                self._taken = trio.Event()
-            await self._taken.wait()
+            await self._taken.park()
 
     def close(self, reason: Exception | None = None) -> None:
         """Take no more messages, and reject every reply that is still open with `reason` (ActorExited if None)."""
         self._closed = reason if isinstance(reason, ActorExited) else ActorExited(reason)
-        self._taken.set()
+        self._taken.unpark_all()
         for reply in tuple(self.replies):
             reply.reject(reason or ActorExited())
         self.replies.clear()
