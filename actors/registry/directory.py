@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from spindle.actors.kernel.incarnations import AWAY, Phase
 from spindle.rpc.protocol.threads import NotLoadedStatus, ThreadStatus
 
 if TYPE_CHECKING:
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 class Entry:
     """A thread that has an incarnation, or whose files are being worked on: then there is no `actor`."""
 
-    phase: Phase
+    away: bool
+    """Whether it takes no messages: it is ending, or its files are being worked on."""
     actor: ThreadActor | None
 
 
@@ -42,7 +42,7 @@ class Directory:
 
     def loaded(self) -> list[str]:
         """Ids of the threads that are loaded or loading, ascending."""
-        return sorted(id for id, entry in self._entries.items() if entry.phase not in AWAY)
+        return sorted(id for id, entry in self._entries.items() if not entry.away)
 
     def is_known(self, thread_id: str) -> bool:
         """Whether the thread is loaded, loading or ending, or its files are being worked on."""

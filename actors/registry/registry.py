@@ -20,7 +20,7 @@ from uuid_utils import uuid7
 
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Actor, Exited
-from spindle.actors.kernel.incarnations import Announce, Effect, Incarnations, Post, Replay, Stop
+from spindle.actors.kernel.incarnations import AWAY, Announce, Effect, Incarnations, Post, Replay, Stop
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Mailbox, MailboxFull, Reply, answer
 from spindle.actors.registry.directory import Directory, Entry
 from spindle.actors.registry.messages import (
@@ -392,7 +392,7 @@ class Registry(Actor):
 
     def _publish(self, thread_id: str) -> None:
         phase = self._table.phase(thread_id)
-        self.directory.publish(thread_id, None if phase is None else Entry(phase, self._actors.get(thread_id)))
+        self.directory.publish(thread_id, None if phase is None else Entry(phase in AWAY, self._actors.get(thread_id)))
 
     # -- tasks, which post their result
 
