@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from math import inf
 from operator import attrgetter
-from types import NoneType
 from typing import Any
 
 import attrs
 
 _VALUE = 8
 _WIDE = 3
-_FLAT = frozenset((NoneType, bool, int, float))
+_FLAT = frozenset((bool, int, float))
+_SEQUENCES = (list, tuple)
 
 
 def weigh(value: object, most: float = inf) -> int:
@@ -26,6 +26,8 @@ def weigh(value: object, most: float = inf) -> int:
         members = _members(todo.pop())
         weight += _VALUE * len(members)
         for member in members:
+            if member is None:
+                continue
             kind: Any = type(member)  # pyright: ignore[reportUnknownVariableType]
             if kind is str:
                 weight += len(member) if member.isascii() else _WIDE * len(member)
@@ -42,10 +44,6 @@ def weigh_text(text: str) -> int:
 
 
 def _members(value: Any) -> Collection[Any]:
-    if isinstance(value, list | tuple):
-        return value  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, dict):
-        return [*value, *value.values()]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
     members = _attributes(kind)
     if members is not None:
@@ -53,15 +51,19 @@ def _members(value: Any) -> Collection[Any]:
             return members(value)
         except AttributeError:  # an attribute that is not set yet
             return [getattr(value, field.name, None) for field in attrs.fields(kind)]
+    if isinstance(value, _SEQUENCES):
+        return value
+    if isinstance(value, dict):
+        return [*value, *value.values()]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     if isinstance(value, str):
         return (str.__str__(value),)
-    return (value,) if type(value) is bytes else ()
+    return (value,) if kind is bytes else ()
 
 
 @cache
 def _attributes(kind: Any) -> Callable[[object], Sequence[Any]] | None:
-    fields: Sequence[attrs.Attribute[Any]] = getattr(kind, "__attrs_attrs__", ())
-    names = [field.name for field in fields]
+    """What gets all attributes of an attrs class; None for other classes."""
+    names = [field.name for field in getattr(kind, "__attrs_attrs__", ())]
     if len(names) > 1:
         return attrgetter(*names)
     return (lambda value: (getattr(value, names[0], None),)) if names else None

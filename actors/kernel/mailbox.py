@@ -141,7 +141,7 @@ class Mailbox:
     async def receive(self) -> object:
         """The next message, for the actor's task. It can be cancelled; other tasks run at least once in `BURST` messages."""
         if self._unread:
-            await (trio.lowlevel.checkpoint_if_cancelled if self.seen % BURST else trio.lowlevel.checkpoint)()
+            await (trio.lowlevel.checkpoint_if_cancelled if (self.seen + 1) % BURST else trio.lowlevel.checkpoint)()
         while not self._unread:
             await self._ready.park()
         self.seen += 1

@@ -8,7 +8,6 @@ result. What one client sends for one thread comes through this mailbox, so it a
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -210,17 +209,9 @@ class Registry(Actor):
 
     async def handle(self, message: object) -> None:
         """Handle one message and all that it causes to be routed again. What goes wrong is the answer to that message."""
-        todo = deque([cast("Message", message)])
+        todo = [cast("Message", message)]
         while todo:
-            message = todo.popleft()
-            try:
-                todo.extendleft(reversed(self._handle(message)))
-            except MailboxFull:
-                _reject(message, overloaded())
-            except Exception as error:
-                if not isinstance(error, RpcError):
-                    log.exception("the registry failed to handle %s", type(message).__name__)
-                _reject(message, error)
+            todo += reversed(self._attempt(todo.pop()))
         if not self._busy():
             self._empty.unpark_all()
             if self._closing:
@@ -233,6 +224,17 @@ class Registry(Actor):
     async def stopped(self) -> None:
         """Nothing is held any more."""
         self._ended.set()
+
+    def _attempt(self, message: Message) -> list[Message]:
+        try:
+            return self._handle(message)
+        except MailboxFull:
+            _reject(message, overloaded())
+        except Exception as error:
+            if not isinstance(error, RpcError):
+                log.exception("the registry failed to handle %s", type(message).__name__)
+            _reject(message, error)
+        return []
 
     def _busy(self) -> bool:
         return bool(self._actors or self._keeping or any(True for _ in self._table))
@@ -319,16 +321,17 @@ class Registry(Actor):
                 case Post(mailbox, message):
                     self._present(message, mailbox)
                 case Stop(mailbox):
+                    self._publish(thread_id)
                     with suppress(ActorExited):  # it has ended by itself, and its `Gone` is on its way
                         mailbox.post(StopThread())
                 case Announce(begun=begun):
+                    self._publish(thread_id)
                     if begun:
                         audience = self._services.audience
                         audience.announce(ThreadStatusChangedNotification(thread_id, NotLoadedStatus()))
                         audience.announce(ThreadClosedNotification(thread_id))
                 case Replay(messages):
                     again += messages
-        self._publish(thread_id)
         return again
 
     def _open(self, thread_id: str, opening: Opening, first: Attach | Hold) -> list[Message]:

@@ -145,6 +145,7 @@ class ThreadActor(Actor):
                 if subscriber.one_thread and subscriber not in core.guests:
                     subscriber.outbox.close()
             parts.membership.ended()
+            await parts.tools.let_go()
 
 
 _Handler = Callable[[ThreadActor, Any], Awaitable[None] | None]

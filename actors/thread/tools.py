@@ -58,7 +58,7 @@ class ThreadTools:
             runner = Runner(
                 services.warden, tasks, services.sandbox, services.rules, home, programs=partial(programs, home)
             )
-            tasks.start_soon(services.warden.hold)
+            services.warden.hold()
             self._runner = runner
         runner.environment = environment_policy(config.table("shell_environment_policy"), config.key_variables)
         return runner
@@ -106,6 +106,11 @@ class ThreadTools:
                 await patches.finish(host)
             except Exception:
                 log.exception("the diff of a turn of thread %s could not be emitted", host.thread_id)
+
+    async def let_go(self) -> None:
+        """The thread has ended, and its commands with it: hold no process for them any more."""
+        if self._runner is not None:
+            await self._thread.services.warden.let_go()
 
     # -- commands that have outlived their calls
 

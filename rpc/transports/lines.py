@@ -8,11 +8,13 @@ from typing import Final
 
 import trio
 
+from .eager_lock import EagerLock
 from .interface import MAX_MESSAGE_BYTES, Received, TransportKind
 
 _log = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 64 * 1024  # the capacity of a Linux pipe
+_BURST: Final = 16  # lines of one read that are given at most before other tasks run
 
 
 class LineTooLong(Exception):
@@ -39,12 +41,13 @@ class LineTransport:
         self._max = max_message_bytes
         self._skip_longer = skip_longer
         self._lines: deque[Received] = deque()
+        self._given = 0
         self._pieces = bytearray()  # the incomplete line, unless it is too long
         self._pieces_bytes = 0
         self._at_end = False
         self._closed = False
         self._broken = False
-        self._sending = trio.Lock()
+        self._sending = EagerLock()
 
     @property
     def kind(self) -> TransportKind:
@@ -53,7 +56,8 @@ class LineTransport:
     async def receive(self) -> Received | None:
         """The next line without its newline, or None at the end of the input. Errors as in `Transport`."""
         if self._lines:
-            await trio.lowlevel.checkpoint()
+            self._given += 1
+            await (trio.lowlevel.checkpoint_if_cancelled if self._given % _BURST else trio.lowlevel.checkpoint)()
         while not self._lines:
             if self._closed:
                 raise trio.ClosedResourceError("this transport was closed")

@@ -25,6 +25,7 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
+from .eager_lock import EagerLock
 from .interface import MAX_MESSAGE_BYTES, Received, TransportKind
 
 _READ_BYTES: Final = 64 * 1024
@@ -81,7 +82,7 @@ class WebSocketTransport:
         self._closing = False
         self._closed = False
         self._reading = trio.Lock()
-        self._writing = trio.Lock()
+        self._writing = EagerLock()
         self._digest()  # the bytes right after the handshake
 
     @property

@@ -253,18 +253,21 @@ class Warden:
 
         A later command would start it again, which takes about 25 ms.
         """
-        self._holders += 1
+        self.hold()
         try:
             yield
         finally:
-            self._holders -= 1
-            if not self._holders:
-                await self.aclose()
+            await self.let_go()
 
-    async def hold(self) -> None:
-        """`held` as a task: run it in the nursery of each thread that runs commands."""
-        async with self.held():
-            await trio.sleep_forever()
+    def hold(self) -> None:
+        """Keep the warden's process until `let_go`: what `held` does, for a holder without a block or a task of its own."""
+        self._holders += 1
+
+    async def let_go(self) -> None:
+        """Keep it no longer. The last holder ends it, bounded as `aclose` is."""
+        self._holders -= 1
+        if not self._holders:
+            await self.aclose()
 
     async def aclose(self) -> None:
         """End the warden's process, which waits for the last command. Not cancelled; bounded by `_LAST_WAIT`."""

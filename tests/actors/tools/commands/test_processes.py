@@ -202,15 +202,11 @@ async def test_the_warden_ends_with_the_last_thread_that_holds_it_and_comes_back
             assert await process.wait() == 0
         return warden._child.pid
 
-    async with trio.open_nursery() as one:
-        one.start_soon(warden.hold)
-        async with trio.open_nursery() as other:
-            other.start_soon(warden.hold)
-            await wait_all_tasks_blocked()
-            pid = await run()
-            other.cancel_scope.cancel()
-        assert await run() == pid
-        one.cancel_scope.cancel()
+    warden.hold()
+    async with warden.held():
+        pid = await run()
+    assert await run() == pid
+    await warden.let_go()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert await run() != pid
