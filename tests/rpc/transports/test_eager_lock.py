@@ -22,12 +22,11 @@ async def test_a_taken_lock_is_waited_for_in_turn_and_the_wait_can_be_cancelled(
                 seen.append(name)
 
     scopes = {name: trio.CancelScope() for name in ("first", "cancelled", "second")}
-    async with trio.open_nursery() as nursery:
-        async with lock:
-            for name, scope in scopes.items():
-                nursery.start_soon(take, name, scope)
-                await wait_all_tasks_blocked()
-            scopes["cancelled"].cancel()
+    async with trio.open_nursery() as nursery, lock:
+        for name, scope in scopes.items():
+            nursery.start_soon(take, name, scope)
             await wait_all_tasks_blocked()
-            assert seen == []
+        scopes["cancelled"].cancel()
+        await wait_all_tasks_blocked()
+        assert seen == []
     assert seen == ["first", "second"]
