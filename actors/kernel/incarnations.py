@@ -11,7 +11,6 @@ routed to it is held, and replayed when the id is free. A message that may end a
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable, Iterator
 from typing import Any, Generic, Literal, TypeVar
 
@@ -33,7 +32,7 @@ class Incarnation:
     generation: int
     mailbox: Mailbox | None
     phase: Phase = "starting"
-    held: deque[object] = field(factory=lambda: deque[object]())
+    held: list[object] = field(factory=list[object])
 
     @property
     def begun(self) -> bool:
@@ -134,7 +133,7 @@ class Incarnations(Generic[K]):
             return None
         if end:
             return _end(one)
-        one.held.popleft()
+        del one.held[0]
         return _replay(one)
 
     def started(self, key: K, generation: int) -> list[Effect]:
@@ -171,7 +170,7 @@ class Incarnations(Generic[K]):
 
 
 def _replay(one: Incarnation) -> list[Effect]:
-    held, one.held = one.held, deque()
+    held, one.held = one.held, []
     return [Replay(tuple(held))] if held else []
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from spindle.storage.config.approvals import Approval, Approvals, FirstSight
     from spindle.storage.config.project import Project
 
+_others = attrgetter("cwd", "trust", "model_catalog", "texts", "requirements")
 SYSTEM_FILE = Path("/etc/codex/config.toml")
 _NOTHING: Mapping[str, Any] = {}
 
@@ -94,6 +96,7 @@ class ConfigLoader:
         self._files = ParsedFiles(TEXT, _Parsed.of)
         self._requirements: tuple[Mapping[str, Any], Requirements] | None = None
         self._evaluated: _Evaluated | None = None
+        self._latest: Config | None = None
         self._first_sight: FirstSight | None = None
         self._catalogs = CatalogFiles()
         self._texts = TextFiles()
@@ -122,18 +125,12 @@ class ConfigLoader:
         if evaluated is None or not evaluated.holds_for(layers):
             evaluated = self._evaluated = self._evaluate(layers, flags)
         raw = evaluated.raw
-        return Config(
-            raw=raw,
-            merged=evaluated.merged,
-            layers=layers,
-            cwd=cwd,
-            trust=trust,
-            model_catalog=self._catalog(raw, layers),
-            texts=self._file_texts(raw, layers),
-            requirements=demanded,
-            notes=evaluated.notes,
-            refusals=evaluated.refusals,
-        )
+        others = (cwd, trust, self._catalog(raw, layers), self._file_texts(raw, layers), demanded)
+        latest = self._latest
+        if latest is None or latest.raw is not raw or _others(latest) != others:  # else threads share one object
+            latest = Config(raw, evaluated.merged, layers, *others, evaluated.notes, evaluated.refusals)
+            self._latest = latest
+        return latest
 
     def root(self, cwd: Path) -> Path:
         """The root folder of the project that contains `cwd`. Raises ConfigError, OSError."""

@@ -68,6 +68,20 @@ def test_settings_of_the_file(home: Home) -> None:
     assert config.features("other", True) is True
 
 
+def test_threads_share_the_settings_of_a_folder_until_a_file_changes(home: Home, tmp_path: Path) -> None:
+    one = loader(home, 'model = "a"')
+    first = one.load(tmp_path)
+    assert one.load(tmp_path) is first
+    assert one.load(home.path).cwd == home.path
+    overridden = one.load(tmp_path, [("model", "b")])
+    assert (overridden.raw["model"], one.load(tmp_path).raw["model"]) == ("b", "a")
+    home.config_file.write_text('model = "long"')
+    assert one.load(tmp_path).raw["model"] == "long"
+    requirements = one.requirements_file
+    requirements.write_text('allowed_sandbox_modes = ["read-only"]')
+    assert one.load(tmp_path).requirements != first.requirements
+
+
 def test_system_is_weakest_and_overrides_are_strongest(home: Home) -> None:
     (home.path / "system.toml").write_text('model = "s"\nreview_model = "s"\n[tools]\na = 1\nb = 1\n')
     loads = loader(home, 'model = "u"\n[tools]\nb = 2\n', ("tools.c", 3), ("model_verbosity", "low"))
