@@ -183,7 +183,7 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
         # the imported modules stay: take them out of every collection
         gc.freeze()
         gc.set_threshold(*COLLECTING)
-        async with open_runtime(config=config) as runtime:
+        async with open_runtime(config=config, import_first=False) as runtime:
             await (serve_stdio(runtime, signals, first) if url == "stdio://" else serve_listener(runtime, url, signals))
 
     code = 0
