@@ -19,6 +19,7 @@ from functools import partial
 import trio
 
 from spindle.actors.clients.connection import Connection
+from spindle.actors.first_answer import FirstAnswer
 from spindle.actors.kernel.actor import Exited
 from spindle.actors.runtime import Runtime
 from spindle.actors.signals import EndSignals
@@ -36,11 +37,14 @@ LOOKING = 4
 """Worker threads that find out at a time which processes want to be clients; while no command has run, none is needed."""
 
 
-async def serve_stdio(runtime: Runtime, signals: EndSignals) -> None:
-    """Serve one client on standard input and output until it closes its end or a signal arrives."""
+async def serve_stdio(runtime: Runtime, signals: EndSignals, first: FirstAnswer) -> None:
+    """Serve one client on standard input and output until it closes its end or a signal arrives.
+
+    `first` has what was read and written before.
+    """
     from spindle.rpc.transports.lines import open_stdio
 
-    transport = open_stdio()
+    transport = open_stdio(first.received, first.sent)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from spindle.actors.registry.ahead import MODEL, THREAD, import_ahead
 from spindle.actors.registry.backend import Backend
 from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.boundary import start_apart
@@ -74,6 +75,7 @@ async def open_runtime(
     config: Sequence[tuple[str, Any]] = (),
     source: str = "vscode",
     function_threads: int | None = None,
+    import_first: bool = True,
 ) -> AsyncGenerator[Runtime]:
     """Open a runtime for the length of the block.
 
@@ -82,6 +84,8 @@ async def open_runtime(
     cwd: what relative directories are taken from, else the process's.
     config: overrides of config.toml, (dotted key, value).
     function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
+    import_first: import what threads need, off the event loop, before the block is entered; else the first thread and the
+    first turn do it, and hold up the loop.
     Relative paths, `offline_script` among them, are taken once: a later `os.chdir` changes nothing.
     Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started. In a
     cancelled block that takes `CLOSING` seconds at most, and then only what is being written, or killed, is waited for.
@@ -125,6 +129,9 @@ async def open_runtime(
 
         runtime = Runtime(resolved, here, threads, make_services, make_indexing, list(config))
         try:
+            if import_first:
+                needed = THREAD if model is not None else (*THREAD, *MODEL)
+                await import_ahead((*needed, "spindle.actors.embedding"), trio.lowlevel.checkpoint)
             yield runtime
         finally:
             await _close(runtime)

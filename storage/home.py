@@ -11,16 +11,15 @@ from typing import Final
 from attrs import field, frozen
 
 from spindle.rpc.protocol.values import clean, is_clean
+from spindle.storage.home_path import HomeError, home_path
+
+__all__ = ["CREDENTIALS", "INSTRUCTIONS", "SECRETS", "Home", "HomeError"]
 
 CREDENTIALS: Final = ("auth.json", ".credentials.json")
 """Files of a home that contain only credentials."""
 INSTRUCTIONS: Final = ("AGENTS.md", "AGENTS.override.md")
 SECRETS: Final = "secrets"
 """A folder of Codex."""
-
-
-class HomeError(Exception):
-    """The home directory cannot be used; the message says why and names it."""
 
 
 def _absolute(path: Path) -> Path:
@@ -41,23 +40,8 @@ class Home:
 
     @classmethod
     def resolve(cls, env: Mapping[str, str]) -> Home:
-        """The home of an environment: `$CODEX_HOME`, else `.codex` in the user's home directory.
-
-        An explicit `CODEX_HOME` must be an existing directory (its real path is used): a mistyped one would hide all
-        stored threads. The default need not exist yet.
-
-        Raises HomeError.
-        """
-        named = env.get("CODEX_HOME", "")
-        if not named:
-            user = env.get("HOME", "")
-            return cls((Path(user) if user else Path.home()) / ".codex")
-        path = Path(named)
-        if not path.exists():
-            raise HomeError(f'CODEX_HOME points to "{named}", but that path does not exist')
-        if not path.is_dir():
-            raise HomeError(f'CODEX_HOME points to "{named}", but that path is not a directory')
-        return cls(path.resolve())
+        """The home of an environment, as `home_path` finds it. Raises HomeError, OSError."""
+        return cls(Path(home_path(env)))
 
     def hides(self, path: str) -> bool:
         """Whether a real path is a file of the home that models must not read: credentials, and files that may contain some.

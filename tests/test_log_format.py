@@ -3,7 +3,7 @@
 import logging
 import sys
 
-from spindle.cli import LogFormat
+from spindle.logs import LogFormat
 
 
 def record(message: str, *args: object, exc_info: bool = False) -> logging.LogRecord:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
 from spindle.actors.clients.caller import Caller
+from spindle.actors.registry.ahead import MODEL, THREAD, import_ahead
 
 if TYPE_CHECKING:
     from spindle.storage.config.notes import Note
 
-LOAD_AHEAD_PAUSE = 0.02
+PAUSE = 0.02
 """Seconds between two checks whether the client awaits an answer. Imports delay everything else, so they wait for that."""
+
+NEXT = (
+    *THREAD,
+    "spindle.actors.clients.methods.threads",
+    "spindle.actors.clients.methods.turns",
+    *MODEL,
+    "spindle.storage.index",
+    "spindle.actors.clients.methods.listing",
+)
+"""What clients ask for next: a thread, its first turn, a list."""
 
 
 async def greet(caller: Caller) -> None:
@@ -46,23 +56,13 @@ async def greet(caller: Caller) -> None:
 
             for note in notes:
                 caller.notify(warning_of(note))
-    await trio.sleep(LOAD_AHEAD_PAUSE)
-    while caller.awaited:  # noqa: ASYNC110 - an event would cost something with each answer
-        await trio.sleep(LOAD_AHEAD_PAUSE)
-    await trio.to_thread.run_sync(_load_ahead)
+
+    async def until_quiet() -> None:
+        while caller.awaited:  # noqa: ASYNC110 - an event would cost something with each answer
+            await trio.sleep(PAUSE)
+
+    await trio.sleep(PAUSE)
+    await import_ahead(NEXT, until_quiet)
+    await until_quiet()
     _ = backend.services  # made here, on trio's thread: handlers use it in worker threads
     await trio.to_thread.run_sync(backend.indexing.prepare)
-
-
-def _load_ahead() -> None:
-    """Import, in a worker thread, what the first thread and the first turn would otherwise have to wait for."""
-    for name in (
-        # Lists are what most clients ask for first.
-        "spindle.actors.clients.methods.listing",
-        "spindle.storage.index",
-        "spindle.actors.registry.registry",
-        "spindle.actors.clients.methods.threads",
-        "spindle.actors.clients.methods.turns",
-        "spindle.rpc.model.responses",
-    ):
-        import_module(name)

@@ -11,6 +11,7 @@ import trio
 
 from spindle.actors.delivery.subscribers import Audience, Subscriber
 from spindle.actors.kernel.actor import Exited
+from spindle.rpc.protocol.user_agent import PROTOCOL_VERSION
 from spindle.storage.home import Home
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from spindle.storage.state import StateStore
 
 log = logging.getLogger("spindle")
-
-PROTOCOL_VERSION = "0.169.0"
-"""The version of the Codex protocol that we tell clients and write into rollouts; SDKs refuse servers below 0.151.0."""
 
 
 class Backend:

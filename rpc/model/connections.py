@@ -144,7 +144,7 @@ class Connections:
         self, method: str, headers: Sequence[Header], body: Sequence[bytes] | None, idle: float
     ) -> Exchange:
         if self._context is None:
-            self._context = await trio.to_thread.run_sync(_ssl_context)
+            self._context = await trio.to_thread.run_sync(_ssl_context, self.url)
         import httpx
 
         try:
@@ -246,10 +246,18 @@ def _proxy_for(scheme: str, host: str) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
-def _ssl_context() -> ssl.SSLContext:
+def _ssl_context(url: str) -> ssl.SSLContext:
+    """What a server's certificate is checked against.
+
+    Reading the certificate authorities takes as long as a short turn, so it is not done for `http:`. That context trusts no
+    certificate.
+    """
+    import ssl
+
     import httpx
 
-    return httpx.create_ssl_context()
+    secure = url.lower().startswith("https:")
+    return httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _reason(error: Exception) -> str:

@@ -26,6 +26,8 @@ class LineTransport:
 
     A line longer than `max_message_bytes` is skipped and logged; without `skip_longer`, `receive` raises LineTooLong
     and the transport ends. Data after the last newline at the end of the input is a message, too.
+
+    `received` was already read from the input. `sent` was already written: it is left out of what is sent first.
     """
 
     def __init__(
@@ -35,6 +37,8 @@ class LineTransport:
         *,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         skip_longer: bool = True,
+        received: bytes = b"",
+        sent: bytes = b"",
     ) -> None:
         self._receive_stream = receive_stream
         self._send_stream = send_stream
@@ -48,6 +52,8 @@ class LineTransport:
         self._closed = False
         self._broken = False
         self._sending = EagerLock()
+        self._sent = sent
+        self._take(received)
 
     @property
     def kind(self) -> TransportKind:
@@ -118,8 +124,15 @@ class LineTransport:
                 return
             await trio.lowlevel.checkpoint_if_cancelled()  # from here on, cancelling may cut a message in two
             self._broken = True
-            await self._send_stream.send_all(b"\n".join((*messages, b"")))
+            data = b"\n".join((*messages, b""))
+            await self._send_stream.send_all(self._unsent(data) if self._sent else data)
             self._broken = False
+
+    def _unsent(self, data: bytes) -> bytes:
+        sent, self._sent = self._sent, b""
+        if not data.startswith(sent):
+            raise RuntimeError(f"instead of what was already written, {sent!r}, this was to be sent: {data!r}")
+        return data[len(sent) :]
 
     async def send_pieces(self, pieces: AsyncIterable[bytes]) -> None:
         """Write one message from pieces, then a newline. Errors as in `Transport`."""
@@ -145,11 +158,12 @@ class LineTransport:
             await self._receive_stream.aclose()
 
 
-def open_stdio() -> LineTransport:
+def open_stdio(received: bytes = b"", sent: bytes = b"") -> LineTransport:
     """A transport over copies of file descriptors 0 and 1: pipes, files or a terminal.
 
     Both are non-blocking until `aclose`, which restores the earlier mode. So close it, and meanwhile write nothing
-    large to a standard error that is the same open file. Raises OSError if one of the descriptors is closed.
+    large to a standard error that is the same open file. `received` and `sent` are as in `LineTransport`. Raises OSError
+    if one of the descriptors is closed.
     """
     receive_fd = os.dup(0)
     try:
@@ -159,4 +173,4 @@ def open_stdio() -> LineTransport:
         raise
     # A regular file never blocks, so trio never waits for it; epoll would refuse regular files.
     receive_stream = trio.lowlevel.FdStream(receive_fd)
-    return LineTransport(receive_stream, trio.lowlevel.FdStream(send_fd))
+    return LineTransport(receive_stream, trio.lowlevel.FdStream(send_fd), received=received, sent=sent)

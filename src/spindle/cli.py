@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import gc
-import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any, NoReturn, cast
 
+from spindle.actors.first_answer import FirstAnswer
 from spindle.actors.signals import EndSignals
 
 COLLECTING = 5_000, 5, 100
 """Thresholds of the cycle collector (`gc.set_threshold`). Reference counts free nearly everything, and a collection stops every
 thread. The first two numbers keep the frequent collections short. The last number makes full collections rare."""
 
-_LOGGED = 64 * 1024
-"""Longest message in the log, in characters."""
+_SERVING = ("logging", "attrs", "ssl", "trio", "spindle.actors.daemon", "spindle.actors.runtime")
+"""What is imported to serve. Some are parts of later ones, so that each step is short."""
 
 
 class _Version(argparse.Action):
@@ -51,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
     commands.add_parser("index", help="update the index of the home's threads and show the progress")
     trust = commands.add_parser("trust", help="show what a project wants to run, and approve it")
-    trust.add_argument("path", metavar="PATH", nargs="?", default=".", help="a folder of the project (default: this one)")
+    trust.add_argument(
+        "path", metavar="PATH", nargs="?", default=".", help="a folder of the project (default: this one)"
+    )
     trust.add_argument("--show", action="store_true", help="show it and approve nothing")
     commands.add_parser("demo", help="show the life of threads on the built-in offline model")
     about = commands.add_parser("help", help="show this help, or the help of a command")
@@ -90,29 +92,15 @@ def _config_options(parser: argparse.ArgumentParser, where: str) -> None:
 
 def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
     """The config overrides of a command line. Raises ValueError."""
-    from spindle.storage.config.toml import parse_override
+    out: list[tuple[str, Any]] = []
+    if texts := (*options.config_before, *options.config_after):
+        from spindle.storage.config.toml import parse_override
 
-    out = [parse_override(text) for text in (*options.config_before, *options.config_after)]
+        out += map(parse_override, texts)
     for name, value in (("enable", True), ("disable", False)):
         features = (*getattr(options, f"{name}_before"), *getattr(options, f"{name}_after"))
         out.extend((f"features.{feature}", value) for feature in features)
     return out
-
-
-class LogFormat(logging.Formatter):
-    """Writes each message as one line. Text of servers, files and models in it is escaped."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """See logging.Formatter."""
-        from spindle.rpc.protocol.values import one_line
-
-        return one_line(super().formatMessage(record), _LOGGED)
-
-    def formatException(self, ei: Any) -> str:
-        """See logging.Formatter; a traceback keeps its lines."""
-        from spindle.rpc.protocol.values import readable
-
-        return readable(super().formatException(ei), _LOGGED)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -125,11 +113,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.command in (None, "help"):
         about = getattr(options, "about", None)
         parser().parse_args(["--help"] if about is None else [about, "--help"])
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LogFormat("%(levelname)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=os.environ.get("SPINDLE_LOG", "WARNING").upper())
-    for name in ("httpx", "httpcore"):  # below WARNING they log whole URLs and headers, with keys in them
-        logging.getLogger(name).setLevel(logging.WARNING)
+    if options.command == "app-server":
+        sys.exit(app_server(options))
+    from spindle.logs import start_logging
+
+    start_logging()
     if options.command == "demo":
         from spindle.demo import main as demo
 
@@ -138,11 +126,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         from spindle.index_command import main as index
 
         sys.exit(index())
-    if options.command == "trust":
-        from spindle.trust_command import main as trust
+    from spindle.trust_command import main as trust
 
-        sys.exit(trust(options.path, only_show=options.show))
-    sys.exit(app_server(options))
+    sys.exit(trust(options.path, only_show=options.show))
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -164,10 +150,6 @@ def app_server(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
-    import trio
-
-    from spindle.storage.home import HomeError
-
     url = "stdio://" if options.stdio else options.listen
     if url == "off":
         print("no transport configured; use --listen with stdio://, ws:// or unix://", file=sys.stderr)
@@ -181,6 +163,18 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
     except ValueError as error:
         print(f"spindle: {error}", file=sys.stderr)
         return 2
+    first = FirstAnswer()
+    if url == "stdio://":
+        for name in _SERVING:
+            if first.attempt():
+                break
+            import_module(name)
+    from spindle.logs import start_logging
+
+    start_logging()
+    import trio
+
+    from spindle.storage.home import HomeError
 
     async def serve() -> None:
         from spindle.actors.daemon import serve_listener, serve_stdio
@@ -189,10 +183,8 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
         # the imported modules stay: take them out of every collection
         gc.freeze()
         gc.set_threshold(*COLLECTING)
-        async with open_runtime(config=config) as runtime:
-            await (
-                serve_stdio(runtime, signals) if url == "stdio://" else serve_listener(runtime, url, signals)
-            )
+        async with open_runtime(config=config, import_first=False) as runtime:
+            await (serve_stdio(runtime, signals, first) if url == "stdio://" else serve_listener(runtime, url, signals))
 
     code = 0
     try:

@@ -2,6 +2,8 @@
 
 import contextlib
 import gc
+import socket
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -448,3 +450,18 @@ async def test_a_sent_request_leaves_nothing_to_the_garbage_collector(server: An
         assert [left for left in gc.get_objects() if isinstance(left, httpx.Request)] == []
     finally:
         gc.enable()
+
+
+async def test_certificate_authorities_are_read_only_where_they_are_needed(
+    server: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    for name in ("load_verify_locations", "load_default_certs"):
+        monkeypatch.setattr(ssl.SSLContext, name, lambda *_, **named: read.append(named))
+    server.script = [[WHOLE]]
+    await ask(model_of(server), make_request())
+    assert read == []
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        await failure_of(model_of(server, base_url=f"HTTPS://127.0.0.1:{unheard.getsockname()[1]}"), make_request())
+    assert read != []

@@ -145,6 +145,44 @@ async def test_closed_is_closed_in_both_directions() -> None:
         await transport.send([b"one"])
 
 
+async def test_what_was_read_before_comes_first() -> None:
+    feed, receive_stream = memory_stream_one_way_pair()
+    transport = LineTransport(receive_stream, memory_stream_one_way_pair()[0], received=b"one\ntwo\nth")
+    await feed.send_all(b"ree\n")
+    await feed.aclose()
+    assert await everything(transport) == [b"one", b"two", b"three"]
+
+
+async def test_what_was_read_before_is_bounded_too() -> None:
+    feed, receive_stream = memory_stream_one_way_pair()
+    transport = LineTransport(
+        receive_stream, memory_stream_one_way_pair()[0], max_message_bytes=4, received=b"too long\nlon"
+    )
+    await feed.send_all(b"ger\nfits\n")
+    await feed.aclose()
+    assert await everything(transport) == [b"fits"]
+
+
+@pytest.mark.parametrize("sent", [b"o", b"one", b"one\n"])
+async def test_what_was_written_before_is_left_out(sent: bytes) -> None:
+    send_stream, sink = memory_stream_one_way_pair()
+    transport = LineTransport(memory_stream_one_way_pair()[1], send_stream, sent=sent)
+    await transport.send([b"one", b"two"])
+    await transport.send([b"one"])
+    assert sent + bytes(await sink.receive_some()) == b"one\ntwo\none\n"
+
+
+async def test_another_message_than_was_begun_breaks_the_transport() -> None:
+    send_stream, sink = memory_stream_one_way_pair()
+    transport = LineTransport(memory_stream_one_way_pair()[1], send_stream, sent=b"one\n")
+    with pytest.raises(RuntimeError, match="already written"):
+        await transport.send([b"other"])
+    with pytest.raises(trio.BrokenResourceError):
+        await transport.send([b"one"])
+    await transport.aclose()
+    assert await sink.receive_some() == b""
+
+
 # -- stdio: descriptors 0 and 1 belong to the whole process, so each of these has one of its own -------------------
 
 ECHO = """

@@ -1,0 +1,136 @@
+"""What the first thread and its first turn need is imported before they are asked for, and never in the way of a request."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import trio
+from benchmarks.driving import Speaker, configure
+from trio.testing import MockClock
+
+from spindle.actors.clients import greeting
+from spindle.actors.registry.ahead import import_ahead
+
+EMBEDDED = """
+import json, sys, trio, spindle
+
+async def main():
+    async with spindle.open_runtime(home=sys.argv[1]) as runtime:
+        before = set(sys.modules)
+        async with runtime.start_thread() as thread:
+            await thread.run("hello")
+        print(json.dumps(sorted(set(sys.modules) - before)))
+
+trio.run(main)
+"""
+
+SERVED = """
+import json, sys, trio
+from pathlib import Path
+from spindle.actors.clients.connection import Connection
+from spindle.actors.clients.greeting import greet
+from spindle.actors.clients.methods import initialize
+from spindle.actors.runtime import open_runtime
+from wires import Wire
+
+class Idle:
+    awaited = False
+    def __init__(self, backend): self.backend, self.cwd = backend, backend.cwd
+
+async def main():
+    async with open_runtime(home=sys.argv[1], import_first=False) as runtime, trio.open_nursery() as nursery:
+        await greet(Idle(runtime))
+        before = set(sys.modules)
+        wire = Wire()
+        nursery.start_soon(Connection(runtime, wire).run, lambda exited: None)
+
+        async def call(method, **params):
+            await wire.requests.send(json.dumps({"id": 0, "method": method, "params": params}).encode())
+            while (message := await wire.messages.receive()).get("id") != 0: pass
+            return message["result"]
+
+        await call("initialize", clientInfo={"name": "n", "version": "1"})
+        await call("thread/list")
+        thread = (await call("thread/start"))["thread"]["id"]
+        await call("turn/start", threadId=thread, input=[{"type": "text", "text": "hello"}])
+        while (await wire.messages.receive()).get("method") != "turn/completed": pass
+        print(json.dumps(sorted(set(sys.modules) - before)))
+        nursery.cancel_scope.cancel()
+
+trio.run(main)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    model = Speaker()
+    configure(tmp_path, model.url)
+    yield tmp_path
+    model.close()
+
+
+@pytest.mark.parametrize("program", [EMBEDDED, SERVED], ids=["embedded", "served"])
+def test_a_first_turn_imports_nothing(program: str, home: Path) -> None:
+    command = [sys.executable, "-c", program, str(home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=Path(__file__).parent)
+    assert json.loads(done.stdout) == []
+
+
+@pytest.fixture
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Two modules that nothing has imported."""
+    names = ["ahead_of_use_1", "ahead_of_use_2"]
+    for name in names:
+        (tmp_path / f"{name}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    yield names
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def loaded(names: list[str]) -> list[bool]:
+    return [name in sys.modules for name in names]
+
+
+async def test_each_import_waits_until_nothing_is_asked_for(names: list[str]) -> None:
+    seen: list[list[bool]] = []
+
+    async def until_quiet() -> None:
+        await trio.lowlevel.checkpoint()
+        seen.append(loaded(names))
+
+    await import_ahead(names, until_quiet)
+    assert seen == [[False, False], [True, False]]
+    assert loaded(names) == [True, True]
+    await import_ahead(names, until_quiet)
+    assert len(seen) == 2, "what is imported needs no waiting"
+
+
+async def test_a_client_that_awaits_an_answer_is_not_held_up_by_imports(
+    opened: Any, names: list[str], monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(greeting, "NEXT", names)
+    seen: list[list[bool]] = []
+
+    class Busy:
+        """A caller that awaits an answer at each second look."""
+
+        def __init__(self, backend: Any) -> None:
+            self.backend = backend
+            self.cwd = backend.cwd
+
+        @property
+        def awaited(self) -> bool:
+            seen.append(loaded(names))
+            return len(seen) % 2 == 1
+
+    async with opened() as runtime:
+        await greeting.greet(cast("Any", Busy(runtime)))
+    assert seen[:4] == [[False, False], [False, False], [True, False], [True, False]]
+    assert loaded(names) == [True, True]
