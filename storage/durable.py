@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -38,8 +39,14 @@ def make_folder(folder: Path) -> None:
 
 def private_folder(folder: Path) -> None:
     """As `make_folder`; also removes other users' permissions from an existing folder."""
-    make_folder(folder)
-    _make_private(folder, _PRIVATE_FOLDER)
+    try:
+        mode = os.stat(folder).st_mode
+    except OSError:
+        mode = 0
+    if not stat.S_ISDIR(mode):
+        make_folder(folder)
+        mode = os.stat(folder).st_mode
+    _make_private(folder, mode, _PRIVATE_FOLDER)
 
 
 def private_database(path: Path) -> None:
@@ -49,13 +56,14 @@ def private_database(path: Path) -> None:
     """
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
-            _make_private(path.with_name(path.name + suffix), PRIVATE)
+            file = path.with_name(path.name + suffix)
+            _make_private(file, os.stat(file).st_mode, PRIVATE)
 
 
-def _make_private(path: Path, mode: int) -> None:
-    if os.stat(path).st_mode & _OF_OTHERS:
+def _make_private(path: Path, mode: int, private: int) -> None:
+    if mode & _OF_OTHERS:
         with suppress(OSError):  # another owner, or a file system without modes
-            os.chmod(path, mode)
+            os.chmod(path, private)
 
 
 def sync_folder(folder: Path) -> None:

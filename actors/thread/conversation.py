@@ -167,10 +167,11 @@ class Conversation:
                 self.stored = True
                 self._append([encode_line(*records.session_meta(self.meta))])
             return False
-        journal, new = self._journal, not self.stored
-        opened = await self._in_thread(journal.begin, [encode_line(*records.session_meta(self.meta))] if new else [])
+        journal, new, changed = self._journal, not self.stored, False
+        if new or not journal.begin_at_once():
+            opened = await self._in_thread(journal.begin, [encode_line(*records.session_meta(self.meta))] if new else [])
+            changed = bool(opened.foreign) or opened.replaced
         self.stored = True
-        changed = bool(opened.foreign) or opened.replaced
         try:
             if self.paginated and not new and await self._begin_newer(journal.path):
                 changed = True

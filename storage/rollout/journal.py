@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
 
@@ -22,6 +25,8 @@ from spindle.storage.rollout.writer_lock import WriterBusy, WriterLock
 
 __all__ = ["Journal", "JournalError", "Opened", "WriterBusy"]
 
+FRESH: Final = 60.0
+"""Seconds after `end` for which the system is taken to have the file in its memory."""
 _BLOCK = 64 * 1024
 # {"timestamp":"2025-01-05T12:00:00.000Z", -- where encode_line inserts an ordinal
 _AFTER_TIMESTAMP = len('{"timestamp":"2025-01-05T12:00:00.000Z",')
@@ -49,13 +54,22 @@ class Opened:
 
 @frozen
 class _Known:
+    """The end of the file, and the file. `ordinal` is None if its lines are not numbered or `ours` is False.
+
+    ours: the journal has been here itself. fresh: until when, on the monotonic clock, the file is in the system's memory.
+    """
+
     end: int
     inode: int
-    ordinal: int | None
+    ordinal: int | None = None
+    ours: bool = False
+    fresh: float = 0.0
 
 
 class Journal:
-    """Appends to one rollout. Call `append` on the trio thread; `begin`, `sync` and `end` block: use a worker thread."""
+    """Appends to one rollout. Call `append`, `begin_at_once` and `end` on the trio thread; `begin` and `sync` block: use a
+    worker thread.
+    """
 
     def __init__(self, path: Path, lock_file: Path, *, numbered: bool = False) -> None:
         """`numbered`: number the lines of a new file. An existing file keeps its form."""
@@ -64,6 +78,7 @@ class Journal:
         self._lock = WriterLock(lock_file)
         self._fd: int | None = None
         self._inode = 0
+        self._local = False
         self._size = 0
         self._synced = 0
         self._ordinal: int | None = None
@@ -88,7 +103,7 @@ class Journal:
 
         Without it, the first `begin` counts the whole file as known.
         """
-        self._known = _Known(end, inode, None)
+        self._known = _Known(end, inode)
 
     def begin(self, lines: Sequence[bytes] = ()) -> Opened:
         """Take the lock, open or create the file, repair its end, and append `lines`. Blocking.
@@ -116,6 +131,33 @@ class Journal:
                 raise JournalError(f"cannot open {self.path}: {error}") from error
             raise
         return opened
+
+    def begin_at_once(self) -> bool:
+        """As `begin`, if that takes microseconds. Else return False, with nothing changed: `begin` is needed.
+
+        It needs a file that is on a disk of this machine, that this journal had open a moment ago, and that nobody has
+        changed since. So its names, its inode and its last page are in the system's memory, as for `append`, and nothing
+        is created, repaired or waited for.
+        """
+        known = self._known
+        if self._fd is not None or known is None or not known.ours or time.monotonic() > known.fresh:
+            return False
+        if not self._lock.acquire_at_once():
+            return False
+        fd = -1
+        with contextlib.suppress(OSError):
+            fd = regular(str(self.path), os.O_RDWR | os.O_APPEND)
+            status = os.fstat(fd)
+            if (status.st_ino, status.st_size) == (known.inode, known.end):
+                self._fd, self._broken, self._created = fd, None, False
+                self._size = self._synced = known.end
+                self._ordinal = known.ordinal
+                return True
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self._lock.release()
+        return False
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Append whole lines (each with its newline) in a single write; numbered if the file's lines are.
@@ -179,22 +221,22 @@ class Journal:
         self._synced = size
 
     def end(self) -> None:
-        """Close the file and release the lock; does nothing if the journal is not open. Blocking; never raises."""
+        """Close the file and release the lock; does nothing if the journal is not open. Never raises."""
         with self._closing:
             fd, self._fd = self._fd, None
             if fd is not None:
                 # after a failure, the caller's memory and the file may differ
-                self._known = _Known(self._size, -1 if self._broken else self._inode, self._ordinal)
+                changed = self._broken is not None
                 with contextlib.suppress(OSError):
-                    if os.fstat(fd).st_size != self._size and self._broken is None:
-                        # a writer without the lock: its lines are between ours, so the whole file must be read again
-                        self._known = _Known(self._size, -1, None)
+                    # a writer without the lock: its lines are between ours, so the whole file must be read again
+                    changed = changed or os.fstat(fd).st_size != self._size
+                fresh = time.monotonic() + FRESH if self._local else 0.0
+                self._known = _Known(self._size, -1 if changed else self._inode, self._ordinal, True, fresh)
                 with contextlib.suppress(OSError):
                     os.close(fd)
             self._lock.release()
 
     def _open(self) -> Opened:
-        make_folder(self.path.parent)
         created = self._created = False
         flags = os.O_RDWR | os.O_APPEND
         try:
@@ -205,6 +247,7 @@ class Journal:
                 raise JournalError(f"{self.path} is gone: another program has moved or removed it") from None
             if self.path.is_symlink():
                 raise  # a link to nothing; we must not create its target
+            make_folder(self.path.parent)
             fd = regular(str(self.path), flags | os.O_CREAT | os.O_EXCL)
             created = self._created = True
         self._fd = fd
@@ -212,6 +255,8 @@ class Journal:
             sync_folder(self.path.parent)
         status = os.fstat(fd)
         size, self._inode, known = status.st_size, status.st_ino, self._known
+        # network file systems and those in processes have device numbers without a driver; some local ones do, too
+        self._local = sys.platform == "linux" and os.major(status.st_dev) != 0
         replaced = known is not None and (known.inode != status.st_ino or known.end > size)
         start = self._end_of_lines(fd, size)
         torn = 0
@@ -227,6 +272,8 @@ class Journal:
 
     def _end_of_lines(self, fd: int, size: int) -> int:
         """The offset after the last newline."""
+        if size and _read(fd, size - 1, size) == b"\n":
+            return size
         end = size
         while end > 0:
             start = max(0, end - _BLOCK)
@@ -256,7 +303,7 @@ class Journal:
     def _next_ordinal(self, fd: int, size: int) -> int | None:
         """The number of the next line, or None if the lines are not numbered."""
         known = self._known
-        if known is not None and known.ordinal is not None and known.inode == self._inode and known.end == size:
+        if known is not None and known.ours and known.inode == self._inode and known.end == size:
             return known.ordinal
         if size == 0:
             return 0 if self._numbered else None

@@ -39,11 +39,12 @@ class WriterBusy(Exception):
 
 
 class WriterLock:
-    """The exclusive right to write to one thread. Blocking: use it from a worker thread."""
+    """The exclusive right to write to one thread. `acquire` and `remove` block: use a worker thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd: int | None = None
+        self._noted = False
 
     @property
     def held(self) -> bool:
@@ -55,16 +56,22 @@ class WriterLock:
 
         Raises WriterBusy, OSError.
         """
-        private_folder(self.path.parent)
-        with _coordinated(self.path.parent, fcntl.LOCK_SH):
+        folder = self.path.parent
+        private_folder(folder)
+        with _coordinated(folder, fcntl.LOCK_SH):
             for _ in range(_ATTEMPTS):
-                if self._try():
+                if self._try(open_lock(self.path)):
                     return
         raise OSError(errno.EAGAIN, "the lock file is removed again and again", str(self.path))
 
-    def _try(self) -> bool:
-        """Lock the existing file; False if it was removed meanwhile."""
-        fd = open_lock(self.path)
+    def acquire_at_once(self) -> bool:
+        """Take the lock if its file exists and nothing has to be waited for. Else return False: `acquire` knows why."""
+        with suppress(OSError, WriterBusy), _coordinated(self.path.parent, fcntl.LOCK_SH, at_once=True):
+            return self._try(regular(str(self.path), os.O_RDWR | os.O_NOFOLLOW))
+        return False
+
+    def _try(self, fd: int) -> bool:
+        """Lock the open file; False if it was removed meanwhile."""
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,7 +85,7 @@ class WriterLock:
             raise
         self._fd = fd
         _held.add(self)
-        _note(fd, f"{os.getpid()} {PROGRAM}")
+        self._noted = _note(fd)
         return True
 
     def release(self) -> None:
@@ -86,7 +93,8 @@ class WriterLock:
         fd, self._fd = self._fd, None
         if fd is not None:
             _held.discard(self)
-            _note(fd, "")
+            if self._noted:
+                _write_note(fd, "")
             release(fd)
 
     def remove(self) -> None:
@@ -116,10 +124,11 @@ os.register_at_fork(after_in_child=_forget_all)
 
 
 @contextmanager
-def _coordinated(folder: Path, kind: int) -> Generator[None]:
+def _coordinated(folder: Path, kind: int, *, at_once: bool = False) -> Generator[None]:
     """Hold Codex's coordination lock, if it exists, so that Codex does not check lock files meanwhile: it would lock each.
 
-    A shared lock is waited for only briefly: a removed file is noticed anyway. Raises TimeoutError, OSError.
+    A shared lock is waited for only briefly: a removed file is noticed anyway. Raises TimeoutError, OSError; with `at_once`
+    BlockingIOError instead of waiting.
     """
     path = folder / _COORDINATION
     try:
@@ -129,7 +138,10 @@ def _coordinated(folder: Path, kind: int) -> Generator[None]:
         return
     try:
         try:
-            wait_for(fd, path, _COORDINATION_PATIENCE, kind)
+            if at_once:
+                fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            else:
+                wait_for(fd, path, _COORDINATION_PATIENCE, kind)
         except TimeoutError:
             if kind != fcntl.LOCK_SH:
                 raise
@@ -145,11 +157,18 @@ def _is_at(fd: int, path: Path) -> bool:
         return False
 
 
-def _note(fd: int, text: str) -> None:
+def _note(fd: int) -> bool:
     """Write our note into the file, unless it has other content. The lock does not depend on it."""
     with suppress(OSError):
         if _NOTE.fullmatch(os.pread(fd, 2 * _NOTE_LENGTH, 0)):
-            os.pwrite(fd, text.ljust(_NOTE_LENGTH - 1).encode() + b"\n", 0)
+            _write_note(fd, f"{os.getpid()} {PROGRAM}")
+            return True
+    return False
+
+
+def _write_note(fd: int, text: str) -> None:
+    with suppress(OSError):
+        os.pwrite(fd, text.ljust(_NOTE_LENGTH - 1).encode() + b"\n", 0)
 
 
 def check_free(path: Path) -> None:

@@ -124,6 +124,22 @@ def write(home: Home) -> None:
         journal.end()
 
 
+def write_in_two_turns(home: Home) -> None:
+    journal = Journal(rollout(home), home.lock_file(A))
+    new = not rollout(home).exists()
+    try:
+        journal.begin([encode_line("session_meta", META)] if new else [])
+        journal.append([user_line("one")])
+        journal.sync()
+        journal.end()
+        if not journal.begin_at_once():
+            journal.begin()
+        journal.append([user_line("two")])
+        journal.sync()
+    finally:
+        journal.end()
+
+
 def messages(path: Path | None) -> list[str]:
     lines = [] if path is None else [decode_line(line) for line in path.read_bytes().splitlines()]
     user_line = [line.payload for line in lines if line is not None and line.payload.get("type") in (None, "user_message")]
@@ -233,6 +249,7 @@ class Use:
 
 USES = {
     "a new thread's turn": Use(empty_home, write, lambda home: messages(rollout(home))[-2:] == ["one", "two"]),
+    "two turns": Use(empty_home, write_in_two_turns, lambda home: messages(rollout(home))[-2:] == ["one", "two"]),
     "a turn after a torn line": Use(torn, write, lambda home: messages(rollout(home))[-2:] == ["one", "two"]),
     "a name in a compressed rollout": Use(
         compressed,

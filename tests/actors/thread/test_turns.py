@@ -1,6 +1,9 @@
 """Turns as clients see them: their notifications, their ends, and who joins them."""
 
 import errno
+import os
+import sys
+import threading
 
 import pytest
 import trio
@@ -11,6 +14,7 @@ from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.errors import RpcError
+from spindle.storage.rollout.journal import Journal
 
 
 async def test_a_turns_notifications_come_in_order(opened, scripted):
@@ -46,6 +50,24 @@ async def test_a_turn_notified_as_completed_is_in_the_rollout(opened, scripted, 
                     texts = [part["text"] for p in recorded(thread, "message") for part in p["content"]]
                     assert ("hi" if event.item.type == "userMessage" else "Hello") in texts
         assert len(recorded(thread, "task_complete")) == 1
+
+
+async def test_only_the_first_of_two_turns_opens_the_rollout_in_a_worker_thread(opened, monkeypatch, recorded):
+    if sys.platform != "linux":
+        pytest.skip("elsewhere a local disk is not recognized")
+    monkeypatch.setattr(os, "major", lambda device: 8)
+    openings, begin = [], Journal.begin
+
+    def counted(journal, lines=()):
+        openings.append(threading.current_thread() is threading.main_thread())
+        return begin(journal, lines)
+
+    monkeypatch.setattr(Journal, "begin", counted)
+    async with opened() as runtime, runtime.start_thread() as thread:
+        await thread.run("hi")
+        await thread.run("hi")
+        assert len(recorded(thread, "task_complete")) == 2
+    assert openings == [False]
 
 
 async def test_the_statuses_of_a_thread_from_start_to_end(opened, witness):

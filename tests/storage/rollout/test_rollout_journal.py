@@ -1,13 +1,16 @@
 """Writing to a rollout: repair of torn ends, foreign lines, ordinals, failures."""
 
 import errno
+import fcntl
 import os
+import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from spindle.rpc.protocol.converter import unstructure
-from spindle.storage.rollout.journal import Journal, JournalError
+from spindle.storage.rollout.journal import FRESH, Journal, JournalError, WriterBusy
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import load
 
@@ -329,3 +332,113 @@ def test_beginning_twice_is_refused(journal):
     with pytest.raises(JournalError, match="open already"):
         journal.begin()
     journal.append([meta()])
+
+
+@pytest.fixture
+def on_a_disk(monkeypatch):
+    if sys.platform != "linux":
+        pytest.skip("elsewhere a local disk is not recognized")
+    monkeypatch.setattr(os, "major", lambda device: 8)
+
+
+def leave(journal, *texts):
+    journal.begin([meta()])
+    journal.append([user_line(text) for text in texts])
+    journal.end()
+
+
+@pytest.mark.usefixtures("on_a_disk")
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_file_that_was_left_a_moment_ago_is_opened_at_once(path, tmp_path, numbered):
+    journal = Journal(path, tmp_path / "lock", numbered=numbered)
+    leave(journal, "a")
+    assert journal.begin_at_once()
+    journal.append([user_line("b")])
+    journal.sync()
+    with pytest.raises(WriterBusy):
+        Journal(path, tmp_path / "lock").begin()
+    assert not journal.begin_at_once()
+    journal.end()
+    assert journal.begin_at_once()
+    journal.end()
+    assert messages(path) == [None, "a", "b"]
+    assert [line.ordinal for line in decoded(path)] == ([0, 1, 2] if numbered else [None] * 3)
+    assert (tmp_path / "lock").read_text().strip() == ""
+    other = Journal(path, tmp_path / "lock")
+    assert not other.begin().foreign
+    other.end()
+
+
+def appended_by_another(path, lock, patch):
+    with open(path, "ab") as other:
+        other.write(user_line("x"))
+
+
+def replaced(path, lock, patch):
+    content = path.read_bytes()
+    path.rename(path.with_name("earlier"))
+    path.write_bytes(content)
+
+
+def removed(path, lock, patch):
+    path.unlink()
+
+
+def without_a_lock_file(path, lock, patch):
+    lock.unlink()
+
+
+def long_ago(path, lock, patch):
+    now = time.monotonic() + FRESH
+    patch.setattr(time, "monotonic", lambda: now)
+
+
+OBSTACLES = (appended_by_another, replaced, removed, without_a_lock_file, long_ago)
+
+
+@pytest.mark.usefixtures("on_a_disk")
+@pytest.mark.parametrize("obstacle", OBSTACLES, ids=lambda obstacle: obstacle.__name__)
+def test_what_is_not_as_it_was_left_is_not_opened_at_once(journal, path, tmp_path, monkeypatch, obstacle):
+    leave(journal, "a")
+    lock = tmp_path / "locks" / f"{THREAD}.lock"
+    with monkeypatch.context() as patch:
+        obstacle(path, lock, patch)
+        assert not journal.begin_at_once()
+    assert not journal.is_open
+    if obstacle is not removed:
+        other = Journal(path, lock)
+        other.begin()
+        other.end()
+        opened = journal.begin()
+        assert opened.foreign == ([user_line("x")[:-1]] if obstacle is appended_by_another else [])
+        assert opened.replaced is (obstacle is replaced)
+
+
+@pytest.mark.usefixtures("on_a_disk")
+@pytest.mark.parametrize("name", ["t.lock", ".coordination.lock"])
+def test_a_lock_that_another_holds_is_not_waited_for_when_opening_at_once(path, tmp_path, name):
+    journal = Journal(path, tmp_path / "locks" / "t.lock")
+    leave(journal)
+    with open(tmp_path / "locks" / name, "a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert not journal.begin_at_once()
+    assert journal.begin_at_once()
+    journal.end()
+
+
+@pytest.mark.usefixtures("on_a_disk")
+def test_after_a_failed_write_the_file_is_not_opened_at_once(journal, path, monkeypatch):
+    leave(journal)
+    assert journal.begin_at_once()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, data: 1)
+        with pytest.raises(JournalError, match="only 1 of"):
+            journal.append([user_line("a")])
+    journal.end()
+    assert not journal.begin_at_once()
+
+
+def test_a_file_of_a_network_file_system_is_not_opened_at_once(journal, monkeypatch):
+    monkeypatch.setattr(os, "major", lambda device: 0)
+    leave(journal)
+    assert not journal.begin_at_once()
