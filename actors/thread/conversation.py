@@ -23,7 +23,6 @@ from spindle.rpc.protocol.values import packed
 from spindle.rpc.weighing import weigh
 from spindle.storage.home import Home
 from spindle.storage.rollout import records
-from spindle.storage.rollout.history import with_aborted_outputs
 from spindle.storage.rollout.journal import Journal, JournalError
 from spindle.storage.rollout.lines import decode_line, encode_line
 from spindle.storage.rollout.load import Loaded
@@ -378,9 +377,9 @@ class _History:
     @classmethod
     def of(cls, replay: RolloutReplay) -> _History:
         """Blocking."""
-        known = {id(item) for item in replay.history}
-        added = [item.json for item in with_aborted_outputs(replay.history) if id(item) not in known]
-        return cls(replay.summary, [item.json for item in replay.completed_history()], added)
+        known, completed = set(map(id, replay.history)), replay.completed_history()
+        added = [item.json for item in completed if id(item) not in known]
+        return cls(replay.summary, [item.json for item in completed], added)
 
 
 class _Kept:

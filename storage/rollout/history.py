@@ -103,6 +103,8 @@ def with_aborted_outputs(items: Sequence[StoredItem]) -> list[StoredItem]:
     """
     answered = {item.call_id for item in items if item.type in _OUTPUTS}
     asked = {item.call_id for item in items if item.type in _OUTPUT_OF}
+    if answered == asked:
+        return list(items)
     done: list[StoredItem] = []
     for item in items:
         if item.type in _OUTPUTS and item.call_id not in asked:

@@ -24,7 +24,7 @@ from spindle.storage.rollout.scan import EVENT, Found, Scan
 from spindle.storage.rollout.source import Source
 from spindle.storage.rollout.turns import ShownTurn
 
-VERSION = 2
+VERSION = 3
 FINGERPRINT = 4096
 """Bytes at the start and before the end of a file that identify it."""
 
@@ -109,6 +109,11 @@ class Outline:
     name: str | None = None
     cut_off: bool = False
     """Whether the last turn started and has no end."""
+    straight: bool = True
+    """Whether the last compaction is one with the whole history (or there is none), no turn was rolled back since, and all
+    lines since have the usual start and end. Then the model's history is what that compaction kept, and the response items
+    since, in order.
+    """
     resume: bytes = b""
     """The other state that a later pass needs to continue from here."""
 
@@ -135,6 +140,7 @@ class Outline:
             "usageTurn": self.usage_turn,
             "name": self.name,
             "cutOff": self.cut_off,
+            "straight": self.straight,
             "resume": len(self.resume),
         }
         encoded = orjson.dumps(head)
@@ -183,6 +189,7 @@ class Outline:
                 usage_turn=head["usageTurn"],
                 name=head["name"],
                 cut_off=head["cutOff"],
+                straight=head["straight"],
                 resume=plain[at + count : at + count + head["resume"]],
             )
         except (zlib.error, orjson.JSONDecodeError, KeyError, ValueError, TypeError, IndexError):
@@ -236,6 +243,8 @@ class Skim:
         self._meta: Span | None = None
         # the last compaction: its line, its place, the turns at that time, whether the last was running, and marked
         self._compaction: tuple[Span, int, list[ShownTurn], bool, bool] | None = None
+        self._bent = False
+        self._odd = 0
         self._scan = Scan(source, wanted=_WANTED, events=LOOKED_AT)
         if known is not None:
             self._restore(known)
@@ -290,6 +299,7 @@ class Skim:
                 fold.applied((found.offset, found.end))
             case _:
                 if fold.roll_back(event):
+                    self._bent = True
                     self._close(found.offset)
 
     def _turn_event(self, event: Json, found: Found, numbered: int) -> None:
@@ -312,7 +322,9 @@ class Skim:
 
     def _compacted(self, found: Found) -> None:
         self._fold.compacted()
-        if _contains(self._source, found, _KEPT_HISTORY):
+        self._bent = not _contains(self._source, found, _KEPT_HISTORY)
+        if not self._bent:
+            self._odd = self._scan.odd
             turns, current = list(self._fold.shown.turns), self._fold.shown.current
             marked = current is not None and current.marked
             span = Span(found.offset, found.end)
@@ -355,6 +367,7 @@ class Skim:
             usage_turn=fold.usage_turn,
             name=fold.name,
             cut_off=bool(turns) and turns[-1].end is None,
+            straight=not self._bent and scan.odd == self._odd,
             resume=orjson.dumps(
                 {
                     "numbered": fold.shown.numbered,
@@ -413,6 +426,7 @@ class Skim:
             for turn, (_, spoke) in zip(lost, of.rolled_back, strict=True):
                 turn.has_user_message = spoke
             self._compaction = of.span, of.place, [*shown.turns[: of.turns], *lost], of.open, of.marked
+        self._bent = not known.straight
         self._meta, fold.meta_id = known.meta, known.meta_id
         fold.context_removed, fold.context_newer = known.context_removed, known.context_newer
         fold.settings = _span_out(known.settings)

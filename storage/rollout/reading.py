@@ -18,6 +18,7 @@ from spindle.storage.rollout.outliner import Outliner, holds
 from spindle.storage.rollout.replay import RolloutReplay
 from spindle.storage.rollout.scan import EVENT, Found, Scan
 from spindle.storage.rollout.source import RolloutChanged, Source
+from spindle.storage.rollout.straight import response_items
 from spindle.storage.rollout.turns import SHOWN_EVENTS, ShownTurn, ShownTurns
 
 _EVENTS = frozenset({EVENT})
@@ -195,10 +196,19 @@ class OpenRollout:
     def replay(self) -> RolloutReplay:
         """The model's history, as in a `RolloutReplay` of the whole file; the turns of this replay are not usable.
 
-        Reads from the last compaction with the whole history. Raises OSError.
+        Reads from the last compaction with the whole history, and of a straight rollout only the response items. Raises
+        OSError.
         """
         replay, start, place = RolloutReplay(light=True), 0, 0
-        if (compaction := self.outline.compaction) is not None:
+        compaction = self.outline.compaction
+        if self.outline.straight:
+            if compaction is not None:
+                start = compaction.span.end
+                if (line := salvage(self._source.read(compaction.span.start, start))) is not None:
+                    replay.feed(line)
+            replay.history += response_items(self._source, start, self.outline.end)
+            return replay
+        if compaction is not None:
             start, place = compaction.span.start, compaction.place
             shown = replay.shown
             for number in range(compaction.turns):

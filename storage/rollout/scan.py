@@ -55,7 +55,8 @@ class Scan:
     in_full: whether long lines are given whole.
 
     Afterwards `end` is the offset after the last line that counts or has a newline, `index` the place of the next line,
-    `skipped` the number of lines that could not be read. Raises OSError.
+    `skipped` the number of lines that could not be read, `odd` the number of lines with an unusual start or end, those
+    included. Raises OSError.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Scan:
         self.end: int = start
         self.index = index
         self.skipped = 0
+        self.odd = 0
 
     def __iter__(self) -> Iterator[Found]:
         buffer = bytearray(BLOCK)
@@ -129,6 +131,7 @@ class Scan:
         """A line with an unusual start or end, if it can be read; two lines if a newline is missing."""
         if raw.isspace():
             return []
+        self.odd += 1
         if decode_line(raw) is None:
             at = raw.find(_GLUED, 1)
             if at > 0 and decode_line(raw[:at]) is not None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spindle.rpc.protocol.converter import unstructure
-from spindle.storage.rollout import scan
+from spindle.storage.rollout import scan, straight
 from spindle.storage.rollout.lines import encode_line
 from spindle.storage.rollout.load import load
 from spindle.storage.rollout.outline import Outline, Skim
@@ -140,6 +140,7 @@ def check(path, outliner):
             assert list(reader.turns(numbers)) == [whole[number] for number in numbers]
         replay = reader.replay()
         assert replay.history == loaded.replay.history
+        assert replay.summary == loaded.replay.summary
         assert reader.payload(outline.context) == loaded.replay.last_turn_context
         assert reader.token_usage == loaded.replay.token_usage
         assert outline.name == loaded.replay.name
@@ -171,6 +172,131 @@ def test_pages_and_history_by_outline_are_those_of_a_full_replay(block, data, cu
             assert parts(Skim(source, first).run()) == parts(second)
         if not unterminated:  # a whole line without its newline counts already, but ends one byte earlier
             assert parts(second) == parts(outline) | {"inode": second.inode, "skipped": second.skipped}
+
+
+# ---- straight rollouts: the history is found as text
+
+STRINGS = [
+    '""',
+    '"hi"',
+    r'"\u00e9 \/ \ud83d\ude00 \u001f \b\t"',
+    r'"\ud800"',
+    r'"\"type\":\"response_item\",\"payload\":{\"type\":\"message\"}"',
+    '"h\u00e4\u00df\u2028\u2029\u007f\U0001f642"',
+    '"hi\t"',
+    '"' + "long \\n" * 12_000 + '"',
+    '"' + "\u00e4" * 40_000 + '"',
+]
+VALUES = [
+    "null",
+    "1.0",
+    "-0.0",
+    "1E5",
+    "12345678901234567890123",
+    "NaN",
+    "[]",
+    "{ }",
+    "[" * 200 + "]" * 200,
+    '{"type":"response_item","payload":{"type":"message","role":"user","content":[]}}',
+]
+texts, values = st.sampled_from(STRINGS), st.sampled_from(VALUES)
+
+
+@st.composite
+def odd_items(draw):
+    """The line of a response item, written as text: with unusual members, an unusual order, or values that are not JSON."""
+    text = draw(texts)
+    content = draw(
+        st.sampled_from(
+            [
+                f'[{{"type":"input_text","text":{text}}}]',
+                f'[{{"type":"input_image","image_url":{text},"detail":"high"}},{{"type":"output_text","text":{text}}}]',
+                text,
+            ]
+        )
+    )
+    call = draw(st.sampled_from(['"call_id":"c1"', '"call_id":"c2"', '"call_id":null', '"call_id":"c1","call_id":"c2"']))
+    members = draw(
+        st.sampled_from(
+            [
+                f'"type":"message","role":"user","content":{content}',
+                f'"type":"message","role":"assistant","content":{content},"phase":"commentary"',
+                f'"role":"user","content":{content},"type":"message"',
+                f'"type":"reasoning","summary":[],"content":null,"encrypted_content":{text}',
+                f'"type":"function_call","name":"n","arguments":{text},{call}',
+                f'"type":"function_call_output",{call},"output":{draw(st.sampled_from([text, content]))}',
+                f'"type":"custom_tool_call","status":"completed",{call},"name":"n","input":{text}',
+                f'"type":"custom_tool_call_output",{call},"output":{content}',
+                f'"type":"local_shell_call",{call},"status":"completed","action":{{"type":"exec"}}',
+                '"type":"web_search_call","status":"completed","action":{"type":"search"}',
+                f'"type":"image_generation_call","id":"ig","result":{text}',
+                '"type":"ghost_snapshot","ghost_commit":{"id":"x"}',
+                f'"type":"other","text":{text}',
+                f'"type":"from_the_future","text":{text}',
+                f'"type":7,"text":{text}',
+                f'"text":{text}',
+            ]
+        )
+    )
+    head, tail = draw(st.sampled_from(["", '"id":"i",', '"type":"message",'])), draw(
+        st.sampled_from(["", ',"id":"i"', ',"metadata":{"a":1}', ',"internal_chat_message_metadata_passthrough":{}', ',"x":'])
+    )
+    tail += draw(values) if tail.endswith(":") else ""
+    ordinal = draw(st.sampled_from(["", '"ordinal":3,', '"ordinal":03,']))
+    after = draw(st.sampled_from(["", ',"metadata":{"turn_id":"t1"}', f',"metadata":{draw(values)}', ',"type":"event_msg"']))
+    stamp = draw(st.sampled_from(["2025-01-05T12:00:00.000Z", "", "\x01", "\udcff"]))
+    line = f'{{"timestamp":"{stamp}",{ordinal}"type":"response_item","payload":{{{head}{members}{tail}}}{after}}}\n'
+    return line.encode("utf-8", "surrogateescape")
+
+
+@st.composite
+def nested(draw):
+    """Another line, with the text of an item's line in it."""
+    body = orjson.Fragment(b'{"type":"response_item","payload":{"type":"message","role":"user","content":[]}}')
+    return encode_line(*draw(st.sampled_from([("world_state", body), ("event_msg", {"type": "x", "item": body})])))
+
+
+def is_straight(line):
+    return b'"thread_rolled_back"' not in line and (b'"type":"compacted"' not in line or b'"replacement_history":[' in line)
+
+
+@pytest.mark.parametrize("block", [256 * 1024, 700])
+@given(data=st.lists(st.one_of(odd_items(), odd_items(), nested(), lines().filter(is_straight))).map(rollout))
+@settings(max_examples=150, deadline=None)
+def test_the_history_of_a_straight_rollout_is_that_of_a_full_replay(block, data):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(straight, "BLOCK", block)
+        path = Path(folder, "rollout.jsonl")
+        path.write_bytes(data)
+        outline = check(path, Outliner())
+        assert outline.straight
+
+
+@pytest.mark.parametrize(
+    ("then", "expected"),
+    [
+        (b"", True),
+        (event("thread_rolled_back", num_turns=1), False),
+        (b"garbage\n", False),
+        (message("user", "b").replace(b'"type":"resp', b'"type": "resp'), False),
+        (encode_line("compacted", {"message": "s"}), False),
+        (event("thread_rolled_back", num_turns=0), True),
+        (b"garbage\n" + encode_line("compacted", {"message": "s", "replacement_history": []}), True),
+        (b"\n", True),
+        (b'{"timestamp":"', True),  # the end of a line that is being written
+    ],
+)
+def test_a_rollout_is_straight_until_lines_since_the_last_compaction_are_taken_back_or_odd(tmp_path, then, expected):
+    path = tmp_path / "rollout.jsonl"
+    first = event("task_started", turn_id="t1") + message("user", "a")
+    path.write_bytes(rollout([first, then]))
+    assert check(path, Outliner()).straight is expected
+    path.write_bytes(rollout([first]))
+    outliner = Outliner()
+    check(path, outliner)
+    with path.open("ab") as file:
+        file.write(then)
+    assert check(path, outliner).straight is expected  # the same in two passes
 
 
 def test_settle_stores_the_current_outline_of_a_long_rollout(tmp_path, monkeypatch):
