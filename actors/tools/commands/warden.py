@@ -38,8 +38,15 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Callable
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # the keepers share more memory if less is loaded
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    Prctl = Callable[..., object]
+    Parts = tuple[int, int, int, int, int, select.poll]
+    """What a keeper needs: its socket, a pipe that a successful exec closes, a pipe that SIGCHLD writes to, a poll object."""
 
 LENGTH = struct.Struct("!I")
 _DESCRIPTOR = struct.Struct("i")
@@ -48,10 +55,6 @@ _PAUSE_MS, _LONGEST_PAUSE_MS = 5, 500  # between two attempts to kill a tree
 # the arguments of prctl: PR_SET_PDEATHSIG and PR_SET_CHILD_SUBREAPER of linux/prctl.h
 _DIE_WITH_PARENT = (1, int(signal.SIGKILL), 0, 0, 0)
 _ADOPT_ORPHANS = (36, 1, 0, 0, 0)
-
-Prctl = Callable[..., object]
-Parts = tuple[int, int, int, int, int, select.poll]
-"""What a keeper needs: its socket, a pipe that a successful exec closes, a pipe that SIGCHLD writes to, and a poll object."""
 
 
 def _prctl() -> Prctl:
