@@ -5,18 +5,22 @@ three kinds of process:
 
 - the **warden**, one per runtime. For each command it receives one end of a socket (one byte with the descriptor), and forks a
   keeper for it. It is small and has one thread, so forking is cheap and safe.
-- a **keeper**, one per command, starts the command and waits. On Linux it is a *subreaper*: every process that the command
+- a **keeper**, one per command, forks the command and waits. On Linux it is a *subreaper*: every process that the command
   starts stays a descendant of the keeper, even in a new session or after its parent has died. So the keeper can find and kill
   all of them, and all are gone when it has no child.
-- the **command** dies with its keeper (PR_SET_PDEATHSIG; the keeper has one thread, so the signal means its end).
+- the **command** reads its order from the socket and executes it. It dies with its keeper (PR_SET_PDEATHSIG; the keeper has one
+  thread, so the signal means its end).
+
+A keeper shares its memory with the warden, except for the pages that one of them has written since. So both do little: what a
+keeper needs is made before the fork, and the order is read by the process that becomes the command.
 
 Only the runtime's process has the other end of a keeper's socket. When that process ends, even by SIGKILL, the keeper reads
 the end of the stream and kills the tree. If a keeper is killed, its orphans become children of the warden, which is a subreaper
 too and kills every child that is not a keeper.
 
-A keeper reads a length of four bytes and JSON of that length, `{"argv", "cwd", "env", "tty"}`, with the descriptors of standard
-input, output and error; then the end of the stream, which means: kill. It writes lines: ``started <pid> <its own pid>`` or
-``failed <errno>``, then ``exited <status>`` (negative: the signal); and closes when nothing is left.
+An order is a length of four bytes and JSON of that length, `{"argv", "cwd", "env", "tty"}`, with the descriptors of standard
+input, output and error. After it comes the end of the stream, which means: kill. A keeper writes lines: ``started <pid> <its
+own pid>`` or ``failed <errno>``, then ``exited <status>`` (negative: the signal); and closes when nothing is left.
 """
 
 from __future__ import annotations
@@ -32,31 +36,34 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import termios
-import traceback
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # the keepers share more memory if less is loaded
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    Prctl = Callable[..., object]
+    Parts = tuple[int, int, int, int, int, select.poll]
+    """What a keeper needs: its socket, a pipe that a successful exec closes, a pipe that SIGCHLD writes to, a poll object."""
 
 LENGTH = struct.Struct("!I")
-_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+_DESCRIPTOR = struct.Struct("i")
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
 _PAUSE_MS, _LONGEST_PAUSE_MS = 5, 500  # between two attempts to kill a tree
-
-Prctl = Callable[[int, int], object]
+# the arguments of prctl: PR_SET_PDEATHSIG and PR_SET_CHILD_SUBREAPER of linux/prctl.h
+_DIE_WITH_PARENT = (1, int(signal.SIGKILL), 0, 0, 0)
+_ADOPT_ORPHANS = (36, 1, 0, 0, 0)
 
 
 def _prctl() -> Prctl:
     """The system call on Linux. Elsewhere orphans escape, and only process groups are killed."""
     if not sys.platform.startswith("linux"):
-        return lambda option, value: None
-    call = ctypes.CDLL(None, use_errno=True).prctl
-
-    def prctl(option: int, value: int) -> object:
-        return call(option, ctypes.c_ulong(value), 0, 0, 0)
-
-    return prctl
+        return lambda *arguments: None
+    call = ctypes.CDLL(None).prctl
+    call.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+    return call
 
 
 def parents(own: int, group: int) -> dict[int, int]:
@@ -65,6 +72,8 @@ def parents(own: int, group: int) -> dict[int, int]:
     try:
         numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
+        import subprocess  # only here: the keepers share what the warden has loaded
+
         rows = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid="], capture_output=True, check=False).stdout
         for row in rows.splitlines():
             pid, parent, leader = (int(word) for word in row.split())
@@ -115,29 +124,19 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-class Bell:
-    """A pipe that becomes readable when a child has ended."""
-
-    def __init__(self) -> None:
-        self.fd, self._write = os.pipe()
-        for fd in (self.fd, self._write):
-            os.set_blocking(fd, False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-
-    def clear(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self.fd, 512):
-                pass
-
-    def close(self) -> None:
-        signal.set_wakeup_fd(-1)
-        os.close(self.fd)
-        os.close(self._write)
+def _bell() -> tuple[int, int]:
+    """The reading and the writing end of a pipe for `signal.set_wakeup_fd`."""
+    bell, ring = os.pipe()
+    os.set_blocking(bell, False)
+    os.set_blocking(ring, False)
+    return bell, ring
 
 
-def _ended() -> tuple[list[tuple[int, int]], bool]:
-    """(the children that have ended, with their statuses; whether others are left)"""
+def _ended(bell: int) -> tuple[list[tuple[int, int]], bool]:
+    """Reap children after `bell`: (those that have ended, with their statuses; whether others are left)."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(bell, 512):
+            pass
     ended: list[tuple[int, int]] = []
     while True:
         try:
@@ -149,177 +148,184 @@ def _ended() -> tuple[list[tuple[int, int]], bool]:
         ended.append((pid, status))
 
 
-class Keeper:
-    """One command, from its start until its tree is gone."""
-
-    def __init__(self, control: socket.socket, prctl: Prctl) -> None:
-        self._control, self._prctl = control, prctl
-        self._bell = Bell()
-        self._pid = 0  # of the command; 0 after it was reaped
-        self._group = 0
-
-    def run(self) -> None:
-        self._prctl(_SET_CHILD_SUBREAPER, 1)
-        order, fds = self._order()
-        failure = self._start(order, fds)
-        for fd in fds:
-            os.close(fd)
-        if failure:
-            self._send(f"failed {failure}")
-            return
-        self._send(f"started {self._pid} {os.getpid()}")
-        poll = select.poll()
-        poll.register(self._bell.fd, select.POLLIN)
-        poll.register(self._control, select.POLLIN | select.POLLHUP)
-        while self._reap():
-            if any(fd != self._bell.fd for fd, _ in poll.poll()):  # no more input is defined, so this is the end
-                self._end()
-                return
-
-    def _order(self) -> tuple[dict[str, Any], list[int]]:
-        head, fds, _, _ = socket.recv_fds(self._control, LENGTH.size, 3)
-        for fd in fds:
-            os.set_inheritable(fd, False)
-        while len(head) < LENGTH.size:
-            head += self._receive(LENGTH.size - len(head))
-        body = b""
-        (length,) = LENGTH.unpack(head)
-        parts: list[bytes] = []
-        while length:
-            body = self._receive(min(length, 1 << 16))
-            parts.append(body)
-            length -= len(body)
-        return json.loads(b"".join(parts)), fds
-
-    def _receive(self, most: int) -> bytes:
-        data = self._control.recv(most)
-        if not data:
-            os._exit(0)
-        return data
-
-    def _start(self, order: dict[str, Any], fds: list[int]) -> int:
-        """Start the command; returns the errno of a failure, else 0."""
-        read, write = os.pipe()
-        keeper = os.getpid()
-        self._pid = os.fork()
-        if self._pid == 0:
-            try:
-                self._become(order, fds, keeper)
-            except OSError as error:
-                os.write(write, str(error.errno or errno.EIO).encode())
-            except BaseException:
-                os.write(write, str(errno.EINVAL).encode())
-            os._exit(127)
-        self._group = self._pid
-        os.close(write)
-        failure = os.read(read, 16)  # closed by a successful exec
-        os.close(read)
-        if failure:
-            os.waitpid(self._pid, 0)
-            self._pid = 0
-        return int(failure or 0)
-
-    def _become(self, order: dict[str, Any], fds: list[int], keeper: int) -> None:
-        """In the child: execute the command."""
-        os.setsid()
-        self._prctl(_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != keeper:
-            os._exit(127)
-        signal.set_wakeup_fd(-1)
-        for number in (*_IGNORED, signal.SIGCHLD, getattr(signal, "SIGXFSZ", signal.SIGPIPE)):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in fds]
-        for target, fd in enumerate(high):
-            os.dup2(fd, target)
-        if order["tty"]:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        os.chdir(str(order["cwd"]))
-        os.execvpe(order["argv"][0], order["argv"], order["env"])
-
-    def _reap(self) -> bool:
-        """Reap children; False when none is left, so the tree is gone."""
-        self._bell.clear()
-        ended, more = _ended()
-        for pid, status in ended:
-            if pid == self._pid:
-                self._pid = 0
-                self._send(f"exited {os.waitstatus_to_exitcode(status)}")
-        return more
-
-    def _end(self) -> None:
-        """Kill the tree, repeatedly until it is gone."""
-        pause = _PAUSE_MS
-        if self._pid:  # after reaping, the id may be reused
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid, signal.SIGKILL)
-            select.select([self._bell.fd], [], [], _PAUSE_MS / 1000)  # usually that is all
-        while self._reap():
-            for pid in descendants(os.getpid(), self._group):
-                _kill(pid)
-            select.select([self._bell.fd], [], [], pause / 1000)
-            pause = min(pause * 2, _LONGEST_PAUSE_MS)
-
-    def _send(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # the runtime has gone
-            self._control.sendall(line.encode() + b"\n")
-
-
-def keep(control: socket.socket, prctl: Prctl) -> None:
-    """Be a keeper; never returns."""
-    try:
-        Keeper(control, prctl).run()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(0)
-
-
 def serve(requests: socket.socket) -> None:
     """Fork a keeper for each descriptor; return after the end of the stream and of the last keeper."""
     prctl = _prctl()
-    prctl(_SET_CHILD_SUBREAPER, 1)
+    prctl(*_ADOPT_ORPHANS)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    bell = Bell()
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    bell, ring = _bell()
+    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
     keepers: set[int] = set()
     poll = select.poll()
-    poll.register(bell.fd, select.POLLIN)
+    poll.register(bell, select.POLLIN)
     poll.register(requests, select.POLLIN)
-    gc.freeze()  # keepers share these pages
+    gc.freeze()  # a collection would write to the pages that the keepers share
     listening = True
     while listening or keepers:
-        ready = {fd for fd, _ in poll.poll()}
-        if bell.fd in ready:
-            bell.clear()
-            ended = {pid for pid, _ in _ended()[0]}
-            keepers -= ended
-            _sweep(keepers)
-        if listening and requests.fileno() in ready:
-            data, fds, _, _ = socket.recv_fds(requests, 1, 1)
-            if not data:
+        for fd, _ in poll.poll():
+            if fd == bell:
+                _count(_ended(bell)[0], keepers)
+            elif (control := _received(requests)) is not None:
+                keepers.add(_fork(control, requests.fileno(), prctl))
+            else:
                 poll.unregister(requests)
                 listening = False
-                continue
-            control = socket.socket(fileno=fds[0])
-            control.set_inheritable(False)
-            pid = os.fork()
-            if pid == 0:
-                bell.close()
-                requests.close()
-                keep(control, prctl)
-            control.close()
-            keepers.add(pid)
 
 
-def _sweep(keepers: set[int]) -> None:
-    """Kill children of the warden that are not keepers: orphans of a killed keeper."""
-    for pid in _children(os.getpid()) or ():
-        if pid not in keepers:
-            for lower in descendants(pid):
-                _kill(lower)
+def _received(requests: socket.socket) -> int | None:
+    """The next descriptor; None at the end of the stream."""
+    data, attached, _, _ = requests.recvmsg(1, socket.CMSG_SPACE(_DESCRIPTOR.size))
+    if not data:
+        return None
+    (control,) = _DESCRIPTOR.unpack(attached[0][2])
+    os.set_inheritable(control, False)
+    return int(control)
+
+
+def _count(ended: list[tuple[int, int]], keepers: set[int]) -> None:
+    """Remove those that have ended from `keepers`. If one had left something, kill all children that are no keepers."""
+    complete = all(status == 0 and pid in keepers for pid, status in ended)
+    keepers.difference_update(pid for pid, _ in ended)
+    if not complete:
+        for pid in _children(os.getpid()) or ():
+            if pid not in keepers:
+                for lower in descendants(pid):
+                    _kill(lower)
+                _kill(pid)
+
+
+def _fork(control: int, requests: int, prctl: Prctl) -> int:
+    """Fork a keeper; returns its id. It exits with 0 if nothing is left of its command."""
+    parts = _parts(control)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(requests)
+            _keep(parts, prctl)
+            code = 0
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+    for fd in parts[:-1]:
+        os.close(fd)
+    return pid
+
+
+def _parts(control: int) -> Parts:
+    started, failed = os.pipe()
+    bell, ring = _bell()
+    poll = select.poll()
+    poll.register(bell, select.POLLIN)
+    poll.register(control, select.POLLIN)
+    return control, started, failed, bell, ring, poll
+
+
+def _keep(parts: Parts, prctl: Prctl) -> None:
+    """Start a command, and wait until its tree is gone."""
+    control, started, failed, bell, ring, poll = parts
+    prctl(*_ADOPT_ORPHANS)
+    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+    keeper = os.getpid()
+    command = os.fork()
+    if command == 0:
+        _become(control, failed, keeper, prctl)
+    os.close(failed)
+    failure = os.read(started, 16)
+    os.close(started)
+    if failure:
+        os.waitpid(command, 0)
+        _send(control, b"failed %s\n" % failure)
+        return
+    _send(control, b"started %d %d\n" % (command, keeper))
+    running = more = True
+    while more:
+        for fd, _ in poll.poll():
+            if fd == control:  # no more input is defined, so this is the end
+                _end(control, bell, command, running)
+                return
+        ended, more = _reap(control, bell, command)
+        running = running and not ended
+
+
+def _reap(control: int, bell: int, command: int) -> tuple[bool, bool]:
+    """Reap a keeper's children: (whether the command was one of them; whether others are left, or else the tree is gone)."""
+    ended, more = _ended(bell)
+    for pid, status in ended:
+        if pid == command:
+            _send(control, b"exited %d\n" % os.waitstatus_to_exitcode(status))
+            return True, more
+    return False, more
+
+
+def _end(control: int, bell: int, command: int, running: bool) -> None:
+    """Kill the tree, repeatedly until it is gone."""
+    pause = _PAUSE_MS
+    if running:  # after reaping, the id may be reused
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(command, signal.SIGKILL)
+        select.select([bell], [], [], _PAUSE_MS / 1000)  # usually that is all
+    while _reap(control, bell, command)[1]:
+        for pid in descendants(os.getpid(), command):
             _kill(pid)
+        select.select([bell], [], [], pause / 1000)
+        pause = min(pause * 2, _LONGEST_PAUSE_MS)
+
+
+def _send(control: int, line: bytes) -> None:
+    try:  # noqa: SIM105 - suppress() would write to 18 more pages of the keeper
+        os.write(control, line)
+    except OSError:  # the runtime has gone
+        pass
+
+
+def _become(control: int, failed: int, keeper: int, prctl: Prctl) -> NoReturn:
+    """Become the command that `control` orders, or write the errno to `failed`. Without an order, end."""
+    try:
+        os.setsid()
+        prctl(*_DIE_WITH_PARENT)
+        if os.getppid() == keeper and (received := _order(socket.socket(fileno=control))):
+            _execute(*received)
+    except OSError as error:
+        os.write(failed, b"%d" % (error.errno or errno.EIO))
+    except BaseException:
+        os.write(failed, b"%d" % errno.EINVAL)
+    finally:
+        os._exit(127)
+
+
+def _order(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """An order, and the descriptors of the three standard streams. None if the runtime has gone before it was complete."""
+    head, fds, _, _ = socket.recv_fds(control, LENGTH.size, 3)
+    with control.makefile("rb") as stream:
+        head += stream.read(LENGTH.size - len(head))
+        if len(head) < LENGTH.size:
+            return None
+        (length,) = LENGTH.unpack(head)
+        body = stream.read(length)
+    return (json.loads(body), fds) if len(body) == length else None
+
+
+def _execute(order: dict[str, Any], fds: list[int]) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (*_IGNORED, signal.SIGCHLD, getattr(signal, "SIGXFSZ", signal.SIGPIPE)):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in fds]
+    for fd in fds:
+        os.close(fd)
+    for target, fd in enumerate(high):
+        os.dup2(fd, target)
+    if order["tty"]:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.chdir(str(order["cwd"]))
+    os.execvpe(order["argv"][0], order["argv"], order["env"])
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=0))
+    channel = socket.socket(fileno=os.dup(0))
+    os.dup2(1, 0)  # keepers close the channel: no other descriptor may become standard input
+    serve(channel)

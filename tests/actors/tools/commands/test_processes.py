@@ -4,9 +4,11 @@ A FIFO shows whether anything is left: every process of the command holds its wr
 of it is gone.
 """
 
+import contextlib
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 
@@ -231,6 +233,50 @@ async def test_a_command_dies_with_its_keeper_even_without_a_warden(warden, fifo
         warden._child.wait()
         os.kill(keeper, signal.SIGKILL)
         await fifo.closed()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+async def test_a_keeper_shares_its_memory_with_the_warden(warden):
+    async with contextlib.AsyncExitStack() as stack:
+        processes = [await stack.enter_async_context(await warden.start(command("cat", stdin=True))) for _ in range(4)]
+        rollup = await trio.Path(f"/proc/{processes[0].keeper}/smaps_rollup").read_text()
+        own = int(rollup.partition("Private_Dirty:")[2].split()[0])
+        assert own < 800, "about 400 KiB, and 1,300 if the keeper reads and decodes the order"
+
+
+@pytest.fixture
+def program_alone():
+    """The warden's program and our end of its socket; no runtime."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-S", program.__file__], stdin=theirs, stdout=subprocess.DEVNULL
+        )
+        theirs.close()
+        try:
+            yield child, ours
+        finally:
+            child.kill()
+            child.wait()
+
+
+LONG = program.LENGTH.pack(100)
+
+
+@pytest.mark.parametrize("given", [b"", LONG[:2], LONG, LONG + b"{"])
+def test_an_order_that_is_cut_off_ends_the_command_and_its_keeper(program_alone, given):
+    child, requests = program_alone
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.send_fds(requests, [b"k"], [theirs.fileno()])
+        theirs.close()
+        ours.sendall(given)
+        ours.shutdown(socket.SHUT_WR)  # the runtime has ended here
+        ours.settimeout(LIMIT)
+        while ours.recv(100):  # the last process that has it open has ended
+            pass
+    requests.close()
+    assert child.wait(LIMIT) == 0
 
 
 RUNTIME = """
