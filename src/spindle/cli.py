@@ -94,7 +94,7 @@ def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
     """The config overrides of a command line. Raises ValueError."""
     out: list[tuple[str, Any]] = []
     if texts := (*options.config_before, *options.config_after):
-        from spindle.storage.config.toml import parse_override
+        from spindle.storage.overrides import parse_override
 
         out += map(parse_override, texts)
     for name, value in (("enable", True), ("disable", False)):

@@ -6,7 +6,7 @@ from spindle.storage.config.effective import Config, WorkspaceWrite
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.loader import ConfigLoader, load
 from spindle.storage.config.mcp_servers import McpServerConfig
-from spindle.storage.config.toml import parse_override
+from spindle.storage.overrides import parse_override
 
 __all__ = [
     "Config",

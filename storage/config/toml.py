@@ -1,14 +1,14 @@
-"""Read TOML: files, with the places of faults; `key=value` overrides; values converted for JSON."""
+"""Read TOML files, with the places of faults."""
 
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import date, time
 from pathlib import Path
 from typing import Any, cast
 
-from spindle.rpc.protocol.values import TOO_DEEP, clean, fault
+from spindle.rpc.protocol.values import TOO_DEEP, fault
 from spindle.storage.config.config_error import ConfigError
+from spindle.storage.overrides import plain
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
@@ -38,37 +38,6 @@ def parse_file(path: Path, data: bytes) -> Mapping[str, Any]:
     if (wrong := fault(content)) is not None:
         raise ConfigError(wrong.reason, path, *(find_value(data, wrong.keys) or ()))
     return cast("Mapping[str, Any]", plain(content))
-
-
-def plain(value: object) -> object:
-    """TOML data as JSON data, with dates and times as ISO strings."""
-    if isinstance(value, dict):
-        return {key: plain(member) for key, member in cast("dict[str, object]", value).items()}
-    if isinstance(value, list):
-        return [plain(member) for member in cast("list[object]", value)]
-    return value.isoformat() if isinstance(value, (date, time)) else value
-
-
-def parse_override(text: str) -> tuple[str, object]:
-    """Split `dotted.key=value`; a value that is not TOML is a string.
-
-    Raises ValueError without `=` or key, and for an impossible value.
-    """
-    key, separator, value = text.partition("=")
-    key, value = key.strip(), value.strip()
-    if not separator or not key:
-        raise ValueError(f"invalid override {text!r}: expected key=value")
-    parsed: object
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-        parsed = value[1:-1] if quoted else value
-    except RecursionError:
-        raise ValueError(f"invalid override {clean(key)}: {TOO_DEEP}") from None
-    if (wrong := fault([key, parsed])) is not None:
-        raise ValueError(f"invalid override {clean(key)}: {wrong.reason}")
-    return key, plain(parsed)
 
 
 def find_value(data: bytes, keys: tuple[str, ...]) -> tuple[int, int] | None:

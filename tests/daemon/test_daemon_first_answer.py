@@ -58,9 +58,10 @@ def run(stdin: bytes, folder: Path, *options: str, **env: str) -> subprocess.Com
 
 
 @pytest.mark.parametrize("options", [(), ("-c", "model=other", "--enable", "x", "--listen", "stdio://")])
-def test_the_answer_does_not_wait_for_trio(options: Sequence[str], home: Path, tmp_path: Path) -> None:
+def test_the_answer_does_not_wait_for_imports(options: Sequence[str], home: Path, tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
-    (tmp_path / "first" / "trio.py").write_text("raise SystemExit('trio is imported')")
+    for name in ("attrs", "orjson", "trio"):
+        (tmp_path / "first" / f"{name}.py").write_text(f"raise SystemExit('{name} is imported')")
     done = run(REQUESTS, tmp_path, *options, CODEX_HOME=str(home), PYTHONPATH=str(tmp_path / "first"))
     assert done.stderr.decode() == "trio is imported\n"
     (answer,) = [json.loads(line) for line in done.stdout.splitlines()]
