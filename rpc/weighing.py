@@ -52,7 +52,7 @@ def _members(value: Any) -> Collection[Any]:
         except AttributeError:  # an attribute that is not set yet
             return [getattr(value, field.name, None) for field in attrs.fields(kind)]
     if isinstance(value, _SEQUENCES):
-        return value
+        return value  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, dict):
         return [*value, *value.values()]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     if isinstance(value, str):
