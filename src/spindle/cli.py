@@ -141,6 +141,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def app_server(options: argparse.Namespace) -> int:
     """Serve until the client disconnects or a signal arrives; returns the exit code."""
+    gc.disable()  # imports make no garbage; `serve` enables it
     signals = EndSignals()
     signals.catch()
     try:
@@ -183,6 +184,7 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
         # the imported modules stay: take them out of every collection
         gc.freeze()
         gc.set_threshold(*COLLECTING)
+        gc.enable()
         async with open_runtime(config=config, import_first=False) as runtime:
             await (serve_stdio(runtime, signals, first) if url == "stdio://" else serve_listener(runtime, url, signals))
 
