@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 
 from spindle.actors.first_answer import FirstAnswer
 from spindle.actors.signals import EndSignals
+from spindle.storage.home_path import HomeError
 
 COLLECTING = 5_000, 5, 100
 """Thresholds of the cycle collector (`gc.set_threshold`). Reference counts free nearly everything, and a collection stops every
@@ -174,8 +175,6 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
 
     start_logging()
     import trio
-
-    from spindle.storage.home import HomeError
 
     async def serve() -> None:
         from spindle.actors.daemon import serve_listener, serve_stdio
