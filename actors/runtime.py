@@ -131,7 +131,7 @@ async def open_runtime(
         try:
             if import_first:
                 needed = THREAD if model is not None else (*THREAD, *MODEL)
-                await import_ahead((*needed, "spindle.actors.embedding"), trio.lowlevel.checkpoint)
+                await import_ahead((*needed, "spindle.actors.embedding"))
             yield runtime
         finally:
             await _close(runtime)

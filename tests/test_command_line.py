@@ -1,5 +1,6 @@
 """`spindle`: its version, its help, and bad usage."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import spindle
-from spindle.cli import main
+from spindle.cli import COLLECTING, main
 
 COMMANDS = ["app-server", "index", "trust", "demo", "help"]
 
@@ -55,3 +56,17 @@ def test_a_server_starts_without_a_look_for_its_version() -> None:
     modules = subprocess.run([sys.executable, "-c", found], capture_output=True, check=True, text=True).stdout.split()
     assert "spindle.cli" in modules
     assert "importlib.metadata" not in modules
+
+
+def test_a_server_collects_garbage(tmp_path: Path) -> None:
+    """Not while it imports, and not what it has imported."""
+    program = (
+        "import gc, spindle.actors.daemon as daemon\n"
+        "async def serve(*_): print(gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 10_000)\n"
+        "daemon.serve_stdio = serve\n"
+        "from spindle.cli import main\n"
+        "main(['app-server'])"
+    )
+    env = {**os.environ, "CODEX_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, env=env)
+    assert done.stdout == f"True {COLLECTING} True\n"

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from spindle.actors.clients.caller import Caller
-from spindle.actors.registry.ahead import MODEL, THREAD, import_ahead
+from spindle.actors.registry.ahead import MODEL, PAUSE, THREAD, import_ahead
 
 if TYPE_CHECKING:
     from spindle.storage.config.notes import Note
-
-PAUSE = 0.02
-"""Seconds between two checks whether the client awaits an answer. Imports delay everything else, so they wait for that."""
 
 NEXT = (
     *THREAD,
@@ -57,12 +54,7 @@ async def greet(caller: Caller) -> None:
             for note in notes:
                 caller.notify(warning_of(note))
 
-    async def until_quiet() -> None:
-        while caller.awaited:  # noqa: ASYNC110 - an event would cost something with each answer
-            await trio.sleep(PAUSE)
-
     await trio.sleep(PAUSE)
-    await import_ahead(NEXT, until_quiet)
-    await until_quiet()
+    await import_ahead(NEXT, lambda: caller.awaited)
     _ = backend.services  # made here, on trio's thread: handlers use it in worker threads
     await trio.to_thread.run_sync(backend.indexing.prepare)

@@ -1,13 +1,13 @@
 """Imports, ahead of their use, what the first thread and its first turn need.
 
-Importing takes longer than all the rest of a first turn. It is done in small steps in a worker thread, while nothing is
-asked for. Parts come before what imports them, so that each step is short.
+Importing takes longer than all the rest of a first turn. Parts come before what imports them, so that each step is short.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final
 
@@ -17,23 +17,37 @@ THREAD: Final = (
     "spindle.rpc.protocol.items",
     "spindle.rpc.protocol.turns",
     "spindle.rpc.protocol.threads",
-    "spindle.storage.config",
-    "spindle.storage.rollout",
     "sqlite3",
     "spindle.storage.state.database",
     "spindle.storage.credentials",
+    "spindle.storage.threads.listing",
+    "spindle.storage.rollout.outliner",
+    "spindle.actors.tools.sandbox.sandbox",
+    "spindle.actors.tools.commands.rule_book",
+    "spindle.actors.tools.commands.process",
     "spindle.actors.services.services",
+    "spindle.actors.tools.commands.sessions",
+    "spindle.actors.tools.hooks.turn_hooks",
+    "spindle.actors.tools.patch.progress",
     "spindle.actors.turn.loop",
+    "spindle.actors.tools.commands.shell_tools",
+    "spindle.actors.thread.state",
     "spindle.actors.thread.core",
+    "spindle.actors.tools.agents.tools",
+    "spindle.actors.tools.patch.tool",
+    "spindle.actors.thread.agents.parent",
     "spindle.actors.thread.tools",
     "spindle.actors.thread.parts",
     "spindle.actors.thread.actor",
+    "spindle.actors.tools.mcp.servers",
     "spindle.actors.registry.registry",
 )
 """Starting a thread, and running a turn up to its request."""
 
 MODEL: Final = (
+    "http.client",
     "urllib.request",
+    "h11",
     "httpcore",
     "httpx",
     "spindle.rpc.model.body",
@@ -43,9 +57,27 @@ MODEL: Final = (
 """A request to a model over HTTP."""
 
 
-async def import_ahead(names: Sequence[str], until_quiet: Callable[[], Awaitable[object]]) -> None:
-    """Import the modules one after the other. `until_quiet` is awaited before each."""
-    for name in names:
-        if name not in sys.modules:
-            await until_quiet()
-            await trio.to_thread.run_sync(import_module, name)
+PAUSE: Final = 0.02
+"""Seconds between two checks whether an answer is still awaited."""
+
+
+def _nothing() -> bool:
+    return False
+
+
+async def import_ahead(names: Sequence[str], awaited: Callable[[], bool] = _nothing) -> None:
+    """Import the modules in a worker thread, one after the other, but none while an answer is awaited.
+
+    `awaited` says so, and is called in the worker thread too. Cancelling waits for the module that is being imported.
+    """
+    left = deque(name for name in names if name not in sys.modules)
+
+    def proceed() -> None:
+        while left and not awaited():
+            trio.from_thread.check_cancelled()
+            import_module(left.popleft())
+
+    while left:
+        while awaited():  # noqa: ASYNC110 - an event would cost something with each answer
+            await trio.sleep(PAUSE)
+        await trio.to_thread.run_sync(proceed)

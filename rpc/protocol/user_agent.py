@@ -4,7 +4,6 @@ Standard library only: `initialize` is answered before anything else is imported
 """
 
 import os
-import re
 from typing import Final
 
 PROTOCOL_VERSION: Final = "0.169.0"
@@ -12,12 +11,10 @@ PROTOCOL_VERSION: Final = "0.169.0"
 
 PLATFORM_FAMILY: Final = "unix"
 
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]+")
-
 
 def is_header_value(name: str) -> bool:
     """Whether a client's name can be an HTTP header value, which it becomes towards the model."""
-    return _HEADER_VALUE.fullmatch(name) is not None
+    return name != "" and all(" " <= character <= "~" or character >= "\x80" or character == "\t" for character in name)
 
 
 def user_agent(name: str, version: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 
 from spindle.actors.first_answer import FirstAnswer
 from spindle.actors.signals import EndSignals
+from spindle.storage.home_path import HomeError
 
 COLLECTING = 5_000, 5, 100
 """Thresholds of the cycle collector (`gc.set_threshold`). Reference counts free nearly everything, and a collection stops every
@@ -141,6 +142,7 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]
 
 def app_server(options: argparse.Namespace) -> int:
     """Serve until the client disconnects or a signal arrives; returns the exit code."""
+    gc.disable()  # imports make no garbage; `serve` enables it
     signals = EndSignals()
     signals.catch()
     try:
@@ -174,8 +176,6 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
     start_logging()
     import trio
 
-    from spindle.storage.home import HomeError
-
     async def serve() -> None:
         from spindle.actors.daemon import serve_listener, serve_stdio
         from spindle.actors.runtime import open_runtime
@@ -183,6 +183,7 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
         # the imported modules stay: take them out of every collection
         gc.freeze()
         gc.set_threshold(*COLLECTING)
+        gc.enable()
         async with open_runtime(config=config, import_first=False) as runtime:
             await (serve_stdio(runtime, signals, first) if url == "stdio://" else serve_listener(runtime, url, signals))
 

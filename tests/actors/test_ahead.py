@@ -98,29 +98,14 @@ def loaded(names: list[str]) -> list[bool]:
     return [name in sys.modules for name in names]
 
 
-async def test_each_import_waits_until_nothing_is_asked_for(names: list[str]) -> None:
-    seen: list[list[bool]] = []
-
-    async def until_quiet() -> None:
-        await trio.lowlevel.checkpoint()
-        seen.append(loaded(names))
-
-    await import_ahead(names, until_quiet)
-    assert seen == [[False, False], [True, False]]
-    assert loaded(names) == [True, True]
-    await import_ahead(names, until_quiet)
-    assert len(seen) == 2, "what is imported needs no waiting"
-
-
-async def test_a_client_that_awaits_an_answer_is_not_held_up_by_imports(
+async def test_no_module_is_imported_while_the_client_awaits_an_answer(
     opened: Any, names: list[str], monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     monkeypatch.setattr(greeting, "NEXT", names)
     seen: list[list[bool]] = []
+    awaited = iter([True, True, False, False, True, True, False, False])
 
-    class Busy:
-        """A caller that awaits an answer at each second look."""
-
+    class Caller:
         def __init__(self, backend: Any) -> None:
             self.backend = backend
             self.cwd = backend.cwd
@@ -128,9 +113,25 @@ async def test_a_client_that_awaits_an_answer_is_not_held_up_by_imports(
         @property
         def awaited(self) -> bool:
             seen.append(loaded(names))
-            return len(seen) % 2 == 1
+            return next(awaited)
 
     async with opened() as runtime:
-        await greeting.greet(cast("Any", Busy(runtime)))
-    assert seen[:4] == [[False, False], [False, False], [True, False], [True, False]]
+        await greeting.greet(cast("Any", Caller(runtime)))
+    assert seen == [[False, False]] * 4 + [[True, False]] * 4
     assert loaded(names) == [True, True]
+
+
+async def test_cancelling_waits_for_one_module_only(names: list[str]) -> None:
+    looks = 0
+
+    def awaited() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 3:  # the first module is imported
+            trio.from_thread.run_sync(scope.cancel)
+        return False
+
+    with trio.CancelScope() as scope:
+        await import_ahead(names, awaited)
+    assert scope.cancelled_caught
+    assert loaded(names) == [True, False]

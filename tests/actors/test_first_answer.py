@@ -83,7 +83,7 @@ async def test_homes_with_unusual_names(name: str, tmp_path: Path) -> None:
     assert answer_to(line, str(home)) == await ordinary(line, home)
 
 
-UNUSUAL = st.sampled_from(
+UNUSUAL: st.SearchStrategy[Any] = st.sampled_from(
     [
         *(None, True, 0, -0.0, 2**63, -(2**63) - 1, 2**64, 1e400, "", "\x00", "\ud800", "\n", "\u00fc", [], [1], ["a"]),
         *({}, [[]], {"a": 1}, {"name": "n", "version": "1"}, {"experimentalApi": None}),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from benchmarks.driving import DEADLINE
@@ -88,6 +88,8 @@ def test_requests_in_any_pieces_are_answered_once_each(sizes: Sequence[int], soc
     end: Any = theirs if sockets else subprocess.PIPE
     with ours, subprocess.Popen(COMMAND, stdin=end, stdout=end, env={**os.environ, "CODEX_HOME": str(home)}) as process:
         theirs.close()
+        writer: IO[bytes] | socket.SocketIO
+        reader: IO[bytes]
         if sockets:
             writer, reader = ours.makefile("wb", 0), ours.makefile("rb")
         else:

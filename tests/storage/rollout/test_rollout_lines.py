@@ -1,5 +1,6 @@
 """Encoding and decoding of single lines, and the layout of the home."""
 
+import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -91,6 +92,21 @@ def test_a_named_home_must_be_a_directory(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(HomeError, match="not a directory"):
         Home.resolve({"CODEX_HOME": str(tmp_path / "file")})
+    with pytest.raises(HomeError, match="does not exist"):
+        Home.resolve({"CODEX_HOME": str(tmp_path / "file" / "below")})
+
+
+def test_a_user_without_a_home_directory_has_to_name_one(tmp_path, monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where the user is not in the password file
+    with pytest.raises(HomeError, match="set CODEX_HOME"):
+        Home.resolve({})
+
+
+def test_a_home_that_cannot_be_looked_at_is_reported_as_such(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="loop"):
+        Home.resolve({"CODEX_HOME": str(tmp_path / "loop")})
 
 
 def test_rollouts_are_stored_by_date(tmp_path):
