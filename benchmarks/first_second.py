@@ -86,7 +86,7 @@ class Bench:
     def listed(self) -> Path:
         """A home with many rollouts, as Spindle writes them. No server has seen it."""
         home = self.folder / "listed"
-        fill(home, template([sys.executable, "-m", "spindle", "app-server"]), LISTED)
+        fill(home, template(None), LISTED)
         return home
 
     def first_page(self, command: Command) -> Iterator[Figure]:
@@ -154,7 +154,9 @@ class Bench:
                 daemon.close_threads(threads, at_once=WINDOW)
                 yield Figure(f"{what}: to the last thread/closed", time.perf_counter() - began, "s")
                 limit = time.monotonic() + DEADLINE
-                while len(tree(pid)) > 2 and time.monotonic() < limit:  # a server may keep one process for the next ones
+                while (
+                    len(tree(pid)) > 2 and time.monotonic() < limit
+                ):  # a server may keep one process for the next ones
                     time.sleep(0.02)
                 yield Figure(f"{what}: to the last exit", time.perf_counter() - began, "s")
                 yield Figure(f"{what}: CPU of each end", (processor(pid) - used) * 1000 / self.served, "ms")
