@@ -1,34 +1,38 @@
-"""Measures lists of many threads: first pages, all pages, searches, and indexing. `--server` measures others.
+"""Measures lists of many threads: first pages, all pages, searches, and indexing.
 
-    python benchmarks/listing.py [--threads N] [--server COMMAND] [--template COMMAND]
+    python benchmarks/listing.py [--threads N] [--server COMMAND] [--against COMMAND] [--template COMMAND]
 
 The home's rollouts are copies of one that a server has written: Spindle, or `--template`. Everything is measured as a
-client sees it, over standard input and output.
+client sees it, over standard input and output. Turns beside the indexing are measured for Spindle alone.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import os
 import random
 import re
 import shlex
 import shutil
 import statistics
+import sys
 import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from driving import Daemon, Speaker, new_home
+from driving import Daemon, Speaker, new_home, running
+from driving.comparing import Command, Figure, arguments, compare
 
 MARK = "PROMPT-MARK"
 DAYS = 100
 REPEATS = 9
 PAGE = 100
+SECONDS = 5
 
 
 def template(command: list[str] | None) -> str:
@@ -59,16 +63,17 @@ def fill(home: Path, text: str, count: int) -> None:
         os.utime(path, (at, at))
 
 
-def timed(daemon: Daemon, **params: Any) -> tuple[dict[str, Any], float]:
-    """The answer of `thread/list`, and its time in milliseconds."""
+def timed(daemon: Daemon, **params: Any) -> float:
+    """The time of `thread/list` in milliseconds."""
     began = time.perf_counter()
-    answer = daemon.call("thread/list", **params)
-    return answer, (time.perf_counter() - began) * 1000
+    daemon.call("thread/list", **params)
+    return (time.perf_counter() - began) * 1000
 
 
-def often(daemon: Daemon, **params: Any) -> str:
-    times = [timed(daemon, **params)[1] for _ in range(REPEATS)]
-    return f"{statistics.median(times):8.1f} ms   (at most {max(times):.1f})"
+def often(name: str, daemon: Daemon, **params: Any) -> Iterator[Figure]:
+    times = [timed(daemon, **params) for _ in range(REPEATS)]
+    yield Figure(name, statistics.median(times), "ms")
+    yield Figure(f"{name}, slowest of {REPEATS}", max(times), "ms")
 
 
 def page_through(daemon: Daemon) -> tuple[int, float]:
@@ -95,74 +100,85 @@ def turns(daemon: Daemon, seconds: float) -> list[float]:
     return times
 
 
-def percentiles(times: list[float]) -> str:
+class Bench:
+    def __init__(self, url: str, filled: Path, threads: int) -> None:
+        self.url, self.filled, self.threads = url, filled, threads
+
+    def lists(self, command: Command) -> Iterator[Figure]:
+        with new_home(self.url) as home:
+            shutil.copytree(self.filled, home, dirs_exist_ok=True)
+            with running(home, command) as (daemon, _):
+                yield Figure("first page, cold", timed(daemon), "ms")
+                yield from all_pages("cold", daemon)
+                time.sleep(2 + self.threads / 5000)
+                yield from often("first page, warm", daemon)
+                yield from often("first page by change", daemon, sortKey="updated_at")
+                yield from all_pages("warm", daemon)
+                yield from often("search, one hit", daemon, searchTerm=f"Task {self.threads // 3:05}")
+                yield from often("search, no hit", daemon, searchTerm="no such title")
+                yield from often("search, all hit", daemon, searchTerm="please")
+                yield from often("no thread of that directory", daemon, cwd="/nowhere")
+            for when, pause in (("just restarted", 0), ("a second after a restart", 1)):
+                with running(home, command) as (daemon, _):
+                    time.sleep(pause)
+                    yield Figure(f"first page, {when}", timed(daemon), "ms")
+
+    def indexing(self, command: Command) -> Iterator[Figure]:
+        """Turns while the index is built again and again."""
+        with new_home(self.url) as home:
+            shutil.copytree(self.filled, home, dirs_exist_ok=True)
+            with running(home, command) as (daemon, _):
+                yield from percentiles("turns", turns(daemon, SECONDS))
+            shutil.rmtree(Path(home, "spindle"))
+            with running(home, command) as (daemon, _), again_and_again(daemon, Path(home, "spindle")) as rounds:
+                yield from percentiles("turns, while indexing", turns(daemon, SECONDS))
+            yield Figure("indexing from nothing", (rounds[-1] - rounds[0]) / (len(rounds) - 1), "s")
+
+
+def all_pages(when: str, daemon: Daemon) -> Iterator[Figure]:
+    count, seconds = page_through(daemon)
+    yield Figure(f"all pages, {when}", seconds, "s")
+    yield Figure(f"threads on all pages, {when}", count, "")
+
+
+def percentiles(name: str, times: list[float]) -> Iterator[Figure]:
     ordered = sorted(times)
-    return f"p50 {ordered[len(ordered) // 2]:.1f} ms, p99 {ordered[int(len(ordered) * 0.99)]:.1f} ms of {len(times)}"
+    yield Figure(f"{name}, p50", ordered[len(ordered) // 2], "ms")
+    yield Figure(f"{name}, p99", ordered[int(len(ordered) * 0.99)], "ms")
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--threads", type=int, default=5000)
-    options.add_argument("--server", help="the command of another app-server")
-    options.add_argument("--template", help="the command of the app-server whose rollouts are copied")
-    chosen = options.parse_args()
-    command = shlex.split(chosen.server) if chosen.server else None
-    text = template(shlex.split(chosen.template) if chosen.template else command)
-    with new_home(Speaker().url) as folder:
-        home = Path(folder)
-        fill(home, text, chosen.threads)
-        print(f"{chosen.threads} rollouts of {len(text)} bytes")
-        daemon = Daemon(folder, command=command)
-        print(f"first page, cold              {timed(daemon)[1]:8.1f} ms")
-        count, seconds = page_through(daemon)
-        print(f"all pages, cold               {seconds:8.2f} s    {count} threads")
-        time.sleep(2 + chosen.threads / 5000)
-        print(f"first page, warm              {often(daemon)}")
-        print(f"first page by change          {often(daemon, sortKey='updated_at')}")
-        count, seconds = page_through(daemon)
-        print(f"all pages, warm               {seconds:8.2f} s    {count} threads")
-        print(f"search, one hit               {often(daemon, searchTerm=f'Task {chosen.threads // 3:05}')}")
-        print(f"search, no hit                {often(daemon, searchTerm='no such title')}")
-        print(f"search, all hit               {often(daemon, searchTerm='please')}")
-        print(f"no thread of that directory   {often(daemon, cwd='/nowhere')}")
-        daemon.end()
-        daemon = Daemon(folder, command=command)
-        print(f"first page, just restarted    {timed(daemon)[1]:8.1f} ms")
-        daemon.end()
-        daemon = Daemon(folder, command=command)
-        time.sleep(1)
-        print(f"first page, a second later    {timed(daemon)[1]:8.1f} ms")
-        daemon.end()
-        if command is None:
-            interference(folder)
-
-
-def interference(folder: str) -> None:
-    """Measures turns while the index is built again and again."""
-    daemon = Daemon(folder)
-    print(f"turns                         {percentiles(turns(daemon, 5))}")
-    daemon.end()
-    shutil.rmtree(Path(folder, "spindle"))
-    daemon = Daemon(folder)
-    done = threading.Event()
+@contextlib.contextmanager
+def again_and_again(daemon: Daemon, index: Path) -> Iterator[list[float]]:
+    """Remove the index whenever it is complete; yields the times at which it was."""
+    done, rounds = threading.Event(), [time.perf_counter()]
 
     def again() -> None:
         while not done.is_set():
             daemon.call("thread/list", limit=1, searchTerm="no such title")  # answered when the index is complete
             rounds.append(time.perf_counter())
             with tempfile.TemporaryDirectory() as aside:
-                shutil.move(Path(folder, "spindle"), aside)
+                shutil.move(index, aside)
             time.sleep(0.01)
 
-    rounds = [time.perf_counter()]
     asking = threading.Thread(target=again)
     asking.start()
-    print(f"turns, while indexing         {percentiles(turns(daemon, 5))}")
-    done.set()
-    asking.join()
-    print(f"indexings from nothing        {len(rounds) - 1}, {(rounds[-1] - rounds[0]) / (len(rounds) - 1):.1f} s each")
-    daemon.end()
+    try:
+        yield rounds
+    finally:
+        done.set()
+        asking.join()
+
+
+def main() -> int:
+    parser = arguments(__doc__)
+    parser.add_argument("--threads", type=int, default=5000)
+    parser.add_argument("--template", help="the command of the app-server whose rollouts are copied")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="spindle-benchmark-") as folder:
+        fill(Path(folder), template(shlex.split(chosen.template) if chosen.template else None), chosen.threads)
+        bench = Bench(Speaker().url, Path(folder), chosen.threads)
+        return compare([bench.lists] if chosen.server or chosen.against else [bench.lists, bench.indexing], chosen)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

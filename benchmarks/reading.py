@@ -1,25 +1,26 @@
 """Measures a very large rollout: the first resume, a second one, one after a restart, pages, the first turn, and all turns.
 
-    python benchmarks/reading.py [--megabytes 1000] [--output BYTES] [--compact-every TURNS] [--server "COMMAND"]
+    python benchmarks/reading.py [--megabytes 1000] [--output BYTES] [--server COMMAND] [--against COMMAND]
 
-Prints milliseconds, and how far the server's memory rose above what it was when idle. Reads /proc, so it needs Linux.
+Shows milliseconds, and how far the server's memory rose above what it was when idle. Reads /proc, so it needs Linux.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from driving import Speaker, configure
+from driving import Speaker, new_home
+from driving.comparing import Command, Figure, arguments, compare
 from rollouts import write_rollout
 
 
@@ -106,67 +107,89 @@ class Server:
         self.process.wait(30)
 
 
-def main() -> None:
-    """Parse the options and run."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--megabytes", type=int, default=1000)
-    arguments.add_argument("--output", type=int, default=4000, help="bytes of each command's output")
-    arguments.add_argument("--calls", type=int, default=4, help="commands of each turn")
-    arguments.add_argument("--compact-every", type=int, default=0, help="turns between two compactions")
-    arguments.add_argument("--server", default=f"{sys.executable} -m spindle app-server")
-    arguments.add_argument("--folder", default=None, help="where to put the rollout")
-    arguments.add_argument("--no-turns", action="store_true", help="leave out reading all turns")
-    options = arguments.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="spindle-reading-", dir=options.folder))
+@contextlib.contextmanager
+def started(command: Command, home: str) -> Iterator[Server]:
+    """A server for the block."""
+    server = Server(command, Path(home))
     try:
-        measure(options, home)
-    finally:
-        shutil.rmtree(home)
-
-
-def measure(options: argparse.Namespace, home: Path) -> None:
-    """Make the home, measure the server, and print the figures."""
-    configure(home, Speaker().url, "thread_unload_delay_secs = 1800")
-    thread, path, turns = write_rollout(
-        home,
-        options.megabytes * 1_000_000,
-        output=options.output,
-        calls=options.calls,
-        compact_every=options.compact_every,
-    )
-    print(f"{path.stat().st_size / 1e6:.0f} MB, {turns} turns; {options.server}", flush=True)
-    command = shlex.split(options.server)
-
-    def show(name: str, seconds: float, server: Server, size: int = 0) -> None:
-        above = server.memory(peak=True) - server.idle
-        size_shown = f"{size / 1e6:8.1f} MB answer" if size else ""
-        print(f"  {name:34s} {seconds * 1000:9.1f} ms  {above:7.1f} MB above idle {size_shown}", flush=True)
-        server.forget_peak()
-
-    for when in ("first time", "after a restart"):
-        server = Server(command, home)
-        server.forget_peak()
-        _, seconds, _ = server.call("thread/resume", threadId=thread, excludeTurns=True)
-        show(f"resume without turns, {when}", seconds, server)
-        server.call("thread/unsubscribe", threadId=thread)
-        time.sleep(0.2)
-        _, seconds, _ = server.call("thread/resume", threadId=thread, excludeTurns=True)
-        show("resume without turns, again", seconds, server)
-        for direction in ("desc", "asc"):
-            for limit in (5, 25):
-                page = [
-                    server.call("thread/turns/list", threadId=thread, limit=limit, sortDirection=direction)
-                    for _ in range(3)
-                ]
-                show(f"{limit} turns, {direction}", min(seconds for _, seconds, _ in page), server, page[-1][2])
-        if when == "first time":
-            show("first turn", server.turn(thread), server)
-            show("second turn", server.turn(thread), server)
-        elif not options.no_turns:
-            _, seconds, size = server.call("thread/read", threadId=thread, includeTurns=True)
-            show("read with all turns", seconds, server, size)
+        yield server
         server.close()
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+
+
+class Bench:
+    def __init__(self, url: str, filled: Path, thread: str, *, all_turns: bool) -> None:
+        self.url, self.filled, self.thread, self.all_turns = url, filled, thread, all_turns
+
+    def reading(self, command: Command) -> Iterator[Figure]:
+        with new_home(self.url, "thread_unload_delay_secs = 1800") as home:
+            shutil.copytree(self.filled, home, dirs_exist_ok=True)
+            for when in ("first time", "after a restart"):
+                with started(command, home) as server:
+                    server.forget_peak()
+                    yield from self.resume(server, f"resume without turns, {when}")
+                    server.call("thread/unsubscribe", threadId=self.thread)
+                    time.sleep(0.2)
+                    yield from self.resume(server, f"resume without turns, again, {when}")
+                    for direction in ("desc", "asc"):
+                        for limit in (5, 25):
+                            yield from self.page(server, limit, direction, when)
+                    if when == "first time":
+                        for which in ("first", "second"):
+                            yield from measured(f"{which} turn", server.turn(self.thread), server)
+                    elif self.all_turns:
+                        _, seconds, size = server.call("thread/read", threadId=self.thread, includeTurns=True)
+                        yield from measured("read with all turns", seconds, server, size)
+
+    def resume(self, server: Server, name: str) -> Iterator[Figure]:
+        _, seconds, _ = server.call("thread/resume", threadId=self.thread, excludeTurns=True)
+        yield from measured(name, seconds, server)
+
+    def page(self, server: Server, limit: int, direction: str, when: str) -> Iterator[Figure]:
+        pages = [
+            server.call("thread/turns/list", threadId=self.thread, limit=limit, sortDirection=direction)
+            for _ in range(3)
+        ]
+        yield from measured(
+            f"{limit} turns, {direction}, {when}", min(seconds for _, seconds, _ in pages), server, pages[-1][2]
+        )
+
+
+def measured(name: str, seconds: float, server: Server, size: int = 0) -> Iterator[Figure]:
+    """The time, the memory that it took, and the size of the answer if it has one."""
+    yield Figure(name, seconds * 1000, "ms")
+    yield Figure(f"{name}: above idle", server.memory(peak=True) - server.idle, "MB")
+    if size:
+        yield Figure(f"{name}: answer", size / 1e6, "MB")
+    server.forget_peak()
+
+
+def main() -> int:
+    """Parse the options and run."""
+    parser = arguments(__doc__)
+    parser.add_argument("--megabytes", type=int, default=1000)
+    parser.add_argument("--output", type=int, default=4000, help="bytes of each command's output")
+    parser.add_argument("--calls", type=int, default=4, help="commands of each turn")
+    parser.add_argument("--compact-every", type=int, default=0, help="turns between two compactions")
+    parser.add_argument("--folder", default=None, help="where to put the rollout")
+    parser.add_argument("--no-turns", action="store_true", help="leave out reading all turns")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="spindle-reading-", dir=options.folder) as folder:
+        thread, path, turns = write_rollout(
+            Path(folder),
+            options.megabytes * 1_000_000,
+            output=options.output,
+            calls=options.calls,
+            compact_every=options.compact_every,
+            provider="scripted",
+        )
+        print(f"{path.stat().st_size / 1e6:.0f} MB, {turns} turns", flush=True)
+        bench = Bench(Speaker().url, Path(folder), thread, all_turns=not options.no_turns)
+        return compare([bench.reading], options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,7 +5,7 @@ The benchmarks and the tests of the daemon share it.
 
 from .answering import ModelProcess, response, serve
 from .client import DEADLINE, Json, Refused, Requests
-from .daemon import Daemon, new_home
+from .daemon import Daemon, new_home, running
 from .model import (
     ModelServer,
     Speaker,
@@ -40,6 +40,7 @@ __all__ = [
     "new_home",
     "pieces",
     "response",
+    "running",
     "serve",
     "spoken",
     "text_delta",

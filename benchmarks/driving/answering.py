@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Self
 
-from .client import Json
+from .client import DEADLINE, Json
 from .model import END, chunk
 
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -49,7 +50,7 @@ async def _serve(answer: Answer) -> None:
 
 
 class ModelProcess:
-    """Runs `program --model`, which has to call `serve`. Its standard error can be read."""
+    """Runs `program --model`, which has to call `serve`. Its standard error can be read. As a block, it ends with it."""
 
     def __init__(self, program: str) -> None:
         pipe = subprocess.PIPE
@@ -61,3 +62,15 @@ class ModelProcess:
     def url(self) -> str:
         """The base URL of the provider."""
         return f"http://127.0.0.1:{self.port}/v1"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Close its input and wait for its end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(DEADLINE)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,15 +20,17 @@ from .model import configure
 
 
 @contextlib.contextmanager
-def new_home(url: str) -> Iterator[str]:
-    """A temporary Codex home whose model is at `url`."""
+def new_home(url: str, more: str = "") -> Iterator[str]:
+    """A temporary Codex home whose model is at `url`. `more`: further lines of its `config.toml`."""
     with tempfile.TemporaryDirectory(prefix="spindle-benchmark-") as folder:
-        configure(Path(folder), url)
+        configure(Path(folder), url, more)
         yield folder
 
 
 class Daemon(Requests):
-    """`spindle app-server` with its one client. `program` replaces the module that is run, `command` the whole command."""
+    """`spindle app-server` with its one client. `program` replaces the module that is run, `command` the whole
+    command; its standard error is dropped. HOME is the Codex home too, so the server does not see the user's files.
+    """
 
     def __init__(self, home: str, program: str | None = None, command: list[str] | None = None) -> None:
         super().__init__()
@@ -35,7 +38,8 @@ class Daemon(Requests):
             command or [sys.executable, *(["-c", program] if program else ["-m", "spindle"]), "app-server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "CODEX_HOME": home},
+            stderr=subprocess.DEVNULL if command else None,
+            env={**os.environ, "CODEX_HOME": home, "HOME": home},
             cwd=home,
             start_new_session=True,
         )
@@ -90,6 +94,37 @@ class Daemon(Requests):
             if turn["id"] == id:
                 return turn
 
+    def run_turns(self, threads: Sequence[str]) -> None:
+        """Run a turn on each thread, all at once. Raises SystemExit if one is not completed."""
+        text = [{"type": "text", "text": "hello"}]
+        ids = self.ask(*(("turn/start", {"threadId": thread, "input": text}) for thread in threads))
+        for id in ids:
+            if "error" in (answer := self.reply(id)):
+                raise SystemExit(f"turn/start: {answer['error']}")
+        running = set(threads)
+        while running:
+            ended = self.wait_for(lambda message: message["method"] == "turn/completed")["params"]
+            if ended["turn"]["status"] != "completed":
+                raise SystemExit(f"a turn failed: {ended}")
+            running.discard(ended["threadId"])
+
+    def start_thread(self) -> str:
+        """Start a thread; returns its id."""
+        return str(self.call("thread/start")["thread"]["id"])
+
+    def close_threads(self, threads: Sequence[str], *, at_once: int) -> None:
+        """Unsubscribe from the threads, some at a time, and wait until all are closed."""
+        asked: list[int] = []
+        for thread in threads:
+            if len(asked) == at_once:
+                self.answer(asked.pop(0))
+            asked += self.ask(("thread/unsubscribe", {"threadId": thread}))
+        for id in asked:
+            self.answer(id)
+        loaded = set(threads)
+        while loaded:
+            loaded.discard(self.wait_for(lambda message: message["method"] == "thread/closed")["params"]["threadId"])
+
     def kill(self) -> None:
         """Kill the daemon and its children (kill -9). What it wrote before can still be read."""
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -103,3 +138,18 @@ class Daemon(Requests):
         code = self.process.wait(DEADLINE)
         self._reader.join(DEADLINE)
         return code
+
+
+@contextlib.contextmanager
+def running(home: str, command: list[str]) -> Iterator[tuple[Daemon, float]]:
+    """A server for the block, and the seconds from its start to the response of `initialize`."""
+    began = time.perf_counter()
+    daemon = Daemon(home, command=command)
+    seconds = time.perf_counter() - began
+    try:
+        yield daemon, seconds
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            daemon.end()
+    finally:
+        if daemon.process.poll() is None:
+            daemon.kill()
