@@ -37,6 +37,7 @@ MODEL: Final = (
     "httpcore",
     "httpx",
     "spindle.rpc.model.body",
+    "spindle.rpc.model.network",
     "spindle.rpc.model.responses",
     "encodings.idna",
 )
