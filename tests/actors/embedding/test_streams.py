@@ -61,8 +61,8 @@ async def test_two_tasks_run_turns_on_one_handle(opened, scripted):
 
 
 async def test_a_turn_that_two_share_ends_with_the_last_of_them(opened, scripted, actor):
-    go = trio.Event()
-    model = scripted(["one", go], ["two"])
+    go, never = trio.Event(), trio.Event()
+    model = scripted(["one", go], ["two"], [never])
     async with opened(model) as runtime, runtime.start_thread() as thread, runtime.resume_thread(thread.id) as other:
         with trio.fail_after(10):
             async with thread.turn("first") as turn:
