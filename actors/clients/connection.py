@@ -170,7 +170,7 @@ class Connection(Actor):
             with trio.CancelScope() as sending:
                 # a client that reads nothing at all leaves us in the middle of a send
                 outbox.on_overflow = sending.cancel
-                while messages := await outbox.take(BATCH):
+                while messages := await self._next_batch():
                     await self._send(messages)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
@@ -185,6 +185,12 @@ class Connection(Actor):
                 await self._transport.aclose(1008, TOO_SLOW)
         if not outbox.closed:
             self.nursery.cancel_scope.cancel()
+
+    async def _next_batch(self) -> list[Message]:
+        """What is written next, or []. Other tasks run first, so what they emit because of the same event is in it, too."""
+        await self.subscriber.outbox.wait()
+        await trio.lowlevel.checkpoint()
+        return await self.subscriber.outbox.take(BATCH)
 
     async def _send(self, messages: list[Message]) -> None:
         batch: list[bytes] = []

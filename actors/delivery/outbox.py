@@ -57,7 +57,7 @@ class Outbox:
         self._answers = _Load()
         self._stalled = False
         self._taking = False
-        self._ready = trio.Event()
+        self._ready = trio.lowlevel.ParkingLot()
         self._drained = trio.Event()
         self.overflowed = False
         self.closed = False
@@ -81,7 +81,8 @@ class Outbox:
             self._answers.add(_weight(message))
             if self._answers.behind > MOST_ANSWERS:
                 self._overflows()
-        self._ready.set()
+        if self._ready:
+            self._ready.unpark_all()
 
     def _merge(self) -> None:
         self._messages = deque(merge(self._messages))
@@ -111,18 +112,21 @@ class Outbox:
         self._notifications, self._answers = _Load(), _Load()
         self._drained.set()
 
+    async def wait(self) -> None:
+        """Wait until `take` has something to take, or the outbox is closed or has overflowed."""
+        self._taking = True
+        try:
+            while not self._messages and not self.closed and not self.overflowed:
+                await self._ready.park()
+        finally:
+            self._taking = False
+
     async def take(self, most: int | None = None) -> list[Message]:
         """Wait for messages and take them. An empty list means that the outbox is closed or has overflowed.
 
         Stops after the first message that brings it above `most` bytes; None takes everything.
         """
-        self._taking = True
-        try:
-            while not self._messages and not self.closed and not self.overflowed:
-                self._ready = trio.Event()
-                await self._ready.wait()
-        finally:
-            self._taking = False
+        await self.wait()
         self._stalled = False
         taken: list[Message] = []
         if most is None or self._notifications.weight + self._answers.weight <= most:
@@ -172,7 +176,7 @@ class Outbox:
     def close(self) -> None:
         """Accept no more messages. A waiting `take` returns what is left."""
         self.closed = True
-        self._ready.set()
+        self._ready.unpark_all()
         self._drained.set()
 
     def discard(self) -> None:

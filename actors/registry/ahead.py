@@ -51,6 +51,7 @@ MODEL: Final = (
     "httpcore",
     "httpx",
     "spindle.rpc.model.body",
+    "spindle.rpc.model.network",
     "spindle.rpc.model.responses",
     "encodings.idna",
 )

@@ -59,8 +59,8 @@ class ThreadTools:
                 services.warden, tasks, services.sandbox, services.rules, home, programs=partial(programs, home)
             )
             services.warden.hold()
+            runner.environment = environment_policy(config.table("shell_environment_policy"), config.key_variables)
             self._runner = runner
-        runner.environment = environment_policy(config.table("shell_environment_policy"), config.key_variables)
         return runner
 
     @property

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-
-import httpx
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 
 PIECE = 256 * 1024
 """The most bytes of a piece."""
 
 
-class RequestBody(httpx.AsyncByteStream):
+class RequestBody(AsyncIterable[bytes]):
     """The bytes of `parts`. The body can be sent again, for a retry."""
 
     def __init__(self, parts: Sequence[bytes]) -> None:

@@ -1,18 +1,22 @@
-"""HTTP connections to one provider: httpx transports, which do keep-alive, TLS and proxies.
+"""HTTP connections to one provider, which are kept alive.
 
-No httpx client is used. It does more for each request (cookies, redirects, authentication, merged settings), which is
-not needed here and takes as long as sending the request.
+They are httpcore's, the connections that httpx itself sends with. httpx parses the URL and the proxy and prepares TLS. Its
+client does more for each request (cookies, redirects, authentication, merged settings), and its objects and httpcore's
+pool take as long as sending the request: the pool looks at all its connections for each of them. So a connection has one
+request at a time here, and waits in a stack for the next.
 
-httpx is imported at the first request, in a worker thread: the import takes longer than the rest of a daemon's start.
+Both are imported at the first request: the import takes longer than the rest of a daemon's start.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import trio
+from attrs import frozen
 
 from spindle.rpc.protocol.values import one_line
 from spindle.rpc.urls import shown
@@ -20,16 +24,13 @@ from spindle.rpc.urls import shown
 if TYPE_CHECKING:
     import ssl
 
+    import httpcore
     import httpx
 
 Header: TypeAlias = tuple[str, str]
 
 BODY_BYTES: Final = 512 << 20
 """The most bytes of an answer, the bytes between events included."""
-_SHARE = 8
-"""The most requests in flight on one transport. A transport scans all its connections for each request, so one
-transport for hundreds of streams would be quadratic.
-"""
 _KEPT_SECONDS = 90.0
 _CONNECT_SECONDS = 30.0
 _LAST_BYTES_SECONDS = 0.02
@@ -57,25 +58,26 @@ class Exchange:
     A compressed body was not requested and is not read: its size has no bound.
     """
 
-    def __init__(self, response: httpx.Response, done: Callable[[], None]) -> None:
+    def __init__(self, response: httpcore.Response, done: Callable[[], Awaitable[None]]) -> None:
         self._response = response
         self._done = done
-        self._chunks: AsyncIterator[bytes] = response.aiter_raw()
+        self._chunks = cast("AsyncIterable[bytes]", response.stream).__aiter__()
         self._pieces = self._bytes = 0
+        self._ended = False
 
     @property
     def status(self) -> int:
         """The status code."""
-        return self._response.status_code
+        return self._response.status
 
     def header(self, name: str) -> str | None:
         """The value of a header."""
-        value: str | None = self._response.headers.get(name)
-        return value
+        values = [value for each, value in self._response.headers if each.lower() == name.encode()]
+        return b", ".join(values).decode("latin-1") if values else None
 
     async def chunk(self) -> bytes:
         """The next bytes, b"" at the end of the body. Raises HttpFailure."""
-        import httpx
+        import httpcore
 
         if not self._pieces and (encoding := self.header("content-encoding") or "identity") != "identity":
             raise UnreadableAnswer(f"the answer has the content-encoding {one_line(encoding, 100)}, which was not asked for")
@@ -84,10 +86,11 @@ class Exchange:
             await trio.lowlevel.checkpoint()
         try:
             piece = await anext(self._chunks, b"")
-        except httpx.TimeoutException as error:
+        except httpcore.TimeoutException as error:
             raise Idle("idle timeout waiting for SSE") from error
-        except httpx.HTTPError as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise HttpFailure(_reason(error)) from error
+        self._ended = not piece
         self._bytes += len(piece)
         if self._bytes > BODY_BYTES:
             raise UnreadableAnswer(f"the answer is longer than {BODY_BYTES} bytes")
@@ -110,14 +113,15 @@ class Exchange:
         if whole:
             with trio.move_on_after(_LAST_BYTES_SECONDS):
                 await self.rest(1 << 16)
-        try:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
+            try:
                 await self._response.aclose()
-                # httpx's body is nested generators; on a closed connection, one more step ends all of them. Otherwise
-                # the garbage collector would have to close them.
-                await self.rest(1 << 16)
-        finally:
-            self._done()
+                if not self._ended:
+                    # httpcore's body is nested generators; on a closed connection, one more step ends all of them.
+                    # Otherwise the garbage collector would have to close them.
+                    await self.rest(1 << 16)
+            finally:
+                await self._done()
 
 
 class Connections:
@@ -125,9 +129,11 @@ class Connections:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._pools: list[_Pool] = []
-        self._context: ssl.SSLContext | None = None
-        self._parsed: httpx.URL | None = None
+        self._origin: _Origin | None = None
+        self._idle: deque[tuple[httpcore.AsyncConnectionInterface, float]] = deque()
+        """The connections that wait for a request, and since when; the last one is used next."""
+        self._busy: set[httpcore.AsyncConnectionInterface] = set()
+        self._closed = False
 
     async def post(self, headers: Sequence[Header], body: Sequence[bytes], idle: float) -> Exchange:
         """POST a body, given in parts; returns when the head of the response has arrived.
@@ -143,96 +149,149 @@ class Connections:
     async def _exchange(
         self, method: str, headers: Sequence[Header], body: Sequence[bytes] | None, idle: float
     ) -> Exchange:
-        if self._context is None:
-            self._context = await trio.to_thread.run_sync(_ssl_context, self.url)
-        import httpx
+        origin = self._origin
+        if origin is None:  # importing takes long, as reading the certificates does
+            origin = self._origin = await trio.to_thread.run_sync(_Origin.of, self.url)
+        import httpcore
 
         try:
-            url = self._parsed = self._parsed or httpx.URL(self.url)
-            if not url.host:
-                raise httpx.UnsupportedProtocol("the URL has no host")
-            pool = next((pool for pool in self._pools if pool.in_use < _SHARE), None)
-            if pool is None:
-                pool = _Pool(_open(url, self._context))
-                self._pools.append(pool)
-            request = _request(method, url, headers, body, idle)
-            return Exchange(await pool.send(request), pool.free)
-        except httpx.ReadTimeout as error:
+            request = origin.request(method, headers, body, idle)
+            try:
+                return await self._send(origin, request)
+            except httpcore.RemoteProtocolError as error:
+                if "without sending a response" not in str(error):
+                    raise
+                # the server closed an idle connection at this moment; it did not process the request
+                return await self._send(origin, request)
+        except httpcore.ReadTimeout as error:
             raise Idle("idle timeout waiting for SSE") from error
-        except httpx.LocalProtocolError as error:
+        except httpcore.LocalProtocolError as error:
             if "header value" not in str(error):
                 raise ValueError(f"{shown(self.url)}: {error}") from error
             # the value may be a key, so neither it nor the cause is quoted
             raise ValueError(f"{shown(self.url)}: a header has a value that cannot be sent") from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise ValueError(f"{shown(self.url)}: {error}") from error
-        except httpx.HTTPError as error:
+        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
             raise HttpFailure(_reason(error)) from error
+
+    async def _send(self, origin: _Origin, request: httpcore.Request) -> Exchange:
+        connection = await self._connection(origin)
+        self._busy.add(connection)
+
+        async def done() -> None:
+            self._busy.discard(connection)
+            if connection.is_idle() and not self._closed:
+                self._idle.append((connection, trio.current_time()))
+            else:
+                await connection.aclose()
+
+        try:
+            return Exchange(await connection.handle_async_request(request), done)
+        except BaseException:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
+                await done()
+            raise
+
+    async def _connection(self, origin: _Origin) -> httpcore.AsyncConnectionInterface:
+        """A connection that is free, or a new one, which connects with its first request."""
+        while self._idle and self._idle[0][1] + _KEPT_SECONDS < trio.current_time():
+            await _close(self._idle.popleft()[0])
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if not connection.has_expired():
+                return connection
+            await _close(connection)
+        return origin.connect()
 
     async def aclose(self) -> None:
         """Close all connections; responses in progress fail."""
-        pools, self._pools = self._pools, []
-        for pool in pools:
-            await pool.transport.aclose()
+        self._closed = True
+        idle, self._idle = self._idle, deque()
+        for connection in [*(connection for connection, _ in idle), *self._busy]:
+            await connection.aclose()
 
 
-class _Pool:
-    """A transport and its number of requests in flight."""
+@frozen
+class _Origin:
+    """Where the requests for one URL go: what is the same for all of them."""
 
-    def __init__(self, transport: httpx.AsyncHTTPTransport) -> None:
-        self.transport = transport
-        self.in_use = 0
+    url: httpcore.URL
+    headers: Mapping[bytes, bytes]
+    pool: httpcore.AsyncConnectionPool
+    """Only makes connections: it knows whether they lead through a proxy."""
 
-    async def send(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; returns the head of the response. The caller calls `free` after the body. Raises httpx.HTTPError."""
+    @classmethod
+    def of(cls, address: str) -> _Origin:
+        """Blocking. Raises ValueError for an unusable URL."""
         import httpx
 
-        self.in_use += 1
         try:
-            try:
-                return await self.transport.handle_async_request(request)
-            except httpx.RemoteProtocolError as error:
-                if "without sending a response" not in str(error):
-                    raise
-                # the server closed an idle connection at this moment; it did not process the request
-                return await self.transport.handle_async_request(request)
-        except BaseException:
-            self.free()
-            raise
+            url = httpx.URL(address)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"{shown(address)}: {error}") from error
+        if not url.host:
+            raise ValueError(f"{shown(address)}: the URL has no host")
+        if url.scheme not in ("http", "https"):
+            raise ValueError(f"{shown(address)}: {url.scheme or 'an empty scheme'} is not http or https")
+        common = {b"host": url.netloc, b"accept-encoding": b"identity", b"connection": b"keep-alive"}
+        if url.userinfo:
+            common[b"authorization"] = b"Basic " + b64encode(f"{url.username}:{url.password}".encode())
+        context = httpx.create_ssl_context() if url.scheme == "https" else None
+        return cls(_raw(url), common, _pool(context, _proxy_for(url.scheme, url.host)))
 
-    def free(self) -> None:
-        """A request ended."""
-        self.in_use -= 1
+    def connect(self) -> httpcore.AsyncConnectionInterface:
+        """A new connection. Its first request opens it."""
+        return self.pool.create_connection(self.url.origin)
+
+    def request(
+        self, method: str, headers: Sequence[Header], body: Sequence[bytes] | None, idle: float
+    ) -> httpcore.Request:
+        """The request. Raises UnicodeEncodeError, a ValueError."""
+        import httpcore
+
+        from spindle.rpc.model.body import RequestBody
+
+        own = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers]
+        common = dict(self.headers)
+        if body is not None:
+            common[b"content-length"] = b"%d" % sum(map(len, body))
+        for name, _ in own:
+            common.pop(name.lower(), None)
+        return httpcore.Request(
+            method,
+            self.url,
+            headers=[*common.items(), *own],
+            content=RequestBody(body or ()),
+            extensions={"timeout": {"connect": min(idle, _CONNECT_SECONDS), "read": idle, "write": idle}},
+        )
 
 
-def _request(
-    method: str, url: httpx.URL, headers: Sequence[Header], body: Sequence[bytes] | None, idle: float
-) -> httpx.Request:
+async def _close(connection: httpcore.AsyncConnectionInterface) -> None:
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + _CLOSE_SECONDS):
+        await connection.aclose()
+
+
+def _raw(url: httpx.URL) -> httpcore.URL:
+    import httpcore
+
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _pool(context: ssl.SSLContext | None, address: str | None) -> httpcore.AsyncConnectionPool:
+    import httpcore
     import httpx
 
-    from spindle.rpc.model.body import RequestBody
+    from spindle.rpc.model.network import Network
 
-    common = {"host": url.netloc.decode("ascii"), "accept-encoding": "identity", "connection": "keep-alive"}
-    if url.userinfo:
-        common["authorization"] = f"Basic {b64encode(f'{url.username}:{url.password}'.encode()).decode()}"
-    if body is not None:
-        common["content-length"] = str(sum(map(len, body)))
-    for name, _ in headers:
-        common.pop(name.lower(), None)
-    return httpx.Request(
-        method,
-        url,
-        headers=[*common.items(), *headers],
-        stream=RequestBody(body or ()),
-        extensions={"timeout": httpx.Timeout(idle, connect=min(idle, _CONNECT_SECONDS)).as_dict()},
+    if address is None:
+        return httpcore.AsyncConnectionPool(context, network_backend=Network())
+    proxy = httpx.Proxy(address)
+    kind = httpcore.AsyncSOCKSProxy if proxy.url.scheme.startswith("socks") else httpcore.AsyncHTTPProxy
+    return kind(
+        _raw(proxy.url),
+        proxy_auth=proxy.raw_auth,
+        ssl_context=context,
+        network_backend=Network(),
     )
-
-
-def _open(url: httpx.URL, context: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
-    import httpx
-
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=_SHARE, keepalive_expiry=_KEPT_SECONDS)
-    return httpx.AsyncHTTPTransport(verify=context, limits=limits, proxy=_proxy_for(url.scheme, url.host))
 
 
 def _proxy_for(scheme: str, host: str) -> str | None:
@@ -244,20 +303,6 @@ def _proxy_for(scheme: str, host: str) -> str | None:
         return None
     proxy = proxies.get(scheme) or proxies.get("all")
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
-
-
-def _ssl_context(url: str) -> ssl.SSLContext:
-    """What a server's certificate is checked against.
-
-    Reading the certificate authorities takes as long as a short turn, so it is not done for `http:`. That context trusts no
-    certificate.
-    """
-    import ssl
-
-    import httpx
-
-    secure = url.lower().startswith("https:")
-    return httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _reason(error: Exception) -> str:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import AsyncIterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -158,6 +159,31 @@ class LineTransport:
             await self._receive_stream.aclose()
 
 
+class EagerFdStream(trio.abc.SendStream):
+    """A descriptor to write to. `trio.lowlevel.FdStream` lets all other tasks run before each write; this waits only if it
+    has to.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._stream = trio.lowlevel.FdStream(fd)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """As in trio."""
+        written = 0
+        with suppress(OSError):  # the descriptor is full, or the stream below raises the error again
+            written = os.write(self._stream.fileno(), data)
+        if written < len(data):
+            await self._stream.send_all(memoryview(data)[written:])
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """As in trio."""
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        """As in trio."""
+        await self._stream.aclose()
+
+
 def open_stdio(received: bytes = b"", sent: bytes = b"") -> LineTransport:
     """A transport over copies of file descriptors 0 and 1: pipes, files or a terminal.
 
@@ -173,4 +199,4 @@ def open_stdio(received: bytes = b"", sent: bytes = b"") -> LineTransport:
         raise
     # A regular file never blocks, so trio never waits for it; epoll would refuse regular files.
     receive_stream = trio.lowlevel.FdStream(receive_fd)
-    return LineTransport(receive_stream, trio.lowlevel.FdStream(send_fd), received=received, sent=sent)
+    return LineTransport(receive_stream, EagerFdStream(send_fd), received=received, sent=sent)

@@ -45,7 +45,8 @@ class LiveTurnHost:
         self.settings = settings
         self.readable: Readable | None = no_file
         """Which of the thread's instruction files and skills the model may read; none until the turn has found out."""
-        self.info = self.known_model()
+        self.info: ModelInfo
+        """What was known of the turn's model when the turn opened."""
         self.hooks = turn_hooks(thread, tools, self, settings)
 
     def known_model(self) -> ModelInfo:

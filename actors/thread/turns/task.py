@@ -181,7 +181,7 @@ class TurnTask:
             kept = self._recording.keep_turn(turn, unread=status != "interrupted")
             status, error = await self._write_end(status, error)
             self._state.updated_at = int(time.time())
-            if kept is not None:
+            if kept is not None and not kept.is_set():
                 with trio.move_on_after(KEEPING):
                     await kept.wait()
         if error is not None:

@@ -170,3 +170,32 @@ async def test_only_so_many_requests_are_worked_on_at_a_time(opened, monkeypatch
             answered |= {orjson.loads(await wire.sent.receive()).get("id")} - {None}
         assert len(running) == 10
         nursery.cancel_scope.cancel()
+
+
+async def test_what_several_tasks_emit_because_of_one_event_is_written_at_once(opened):
+    class Recording(Wire):
+        def __init__(self):
+            super().__init__()
+            self.batches: list[list[bytes]] = []
+
+        async def send(self, messages):
+            self.batches.append(list(messages))
+
+    async def emit(happened, message):
+        await happened.wait()
+        client.subscriber.outbox.put(message)
+
+    async with opened() as runtime, trio.open_nursery() as nursery:
+        wire = Recording()
+        client = Connection(runtime, wire)
+        nursery.start_soon(client.run, lambda exited: None)
+        await wait_all_tasks_blocked()
+        for _ in range(20):  # trio's order of tasks is random
+            happened = trio.Event()
+            nursery.start_soon(emit, happened, b"2")
+            await wait_all_tasks_blocked()
+            client.subscriber.outbox.put(b"1")
+            happened.set()
+            await wait_all_tasks_blocked()
+        assert wire.batches == [[b"1", b"2"]] * 20
+        nursery.cancel_scope.cancel()

@@ -38,6 +38,8 @@ class ScriptedServer:
     script: list[Iterable[Step]] = attrs.Factory(list)
     received: list[Received] = attrs.Factory(list)
     connections: int = 0
+    closed: int = 0
+    """Connections that have ended."""
     clients: list[Model] = attrs.Factory(list)
     """Closed when the test is over."""
     hang_up: trio.Event = attrs.Factory(trio.Event)
@@ -56,6 +58,7 @@ class ScriptedServer:
                     pass
         except trio.BrokenResourceError:
             pass
+        self.closed += 1
         self.hang_up.set()
 
     async def _exchange(self, stream: trio.SocketStream, number: int) -> bool:

@@ -7,14 +7,16 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import httpx
+import httpcore
 import orjson
 import pytest
 import trio
 import trio.testing
 
+from spindle.rpc.model.body import PIECE, RequestBody
 from spindle.rpc.model.interface import Completed, Created, ItemDone, ModelEvent, ModelRequest, Provider, TextDelta
 from spindle.rpc.model.model_errors import ModelError
+from spindle.rpc.model.network import GATHERED, Gathering
 from spindle.rpc.model.responses import ResponsesModel, encode_body
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -292,6 +294,84 @@ async def test_a_long_conversation_is_sent_completely(server: Any, make_request:
     assert len(server.received[0].json["input"][0]["text"]) == 3_000_000
 
 
+async def test_connections_that_wait_too_long_are_closed(
+    server: Any, make_request: Make, mock_clock: trio.testing.MockClock
+) -> None:
+    gate = trio.Event()
+    server.script = [[HEAD + chunk(CREATED), gate, chunk(COMPLETED) + END] for _ in range(3)] + [[WHOLE]] * 2
+    model = model_of(server)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(ask, model, make_request())
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        gate.set()
+    mock_clock.jump(60)
+    await ask(model, make_request())
+    assert (server.connections, server.closed) == (3, 0)
+    mock_clock.jump(60)
+    await ask(model, make_request())
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    assert (server.connections, server.closed) == (3, 2)
+
+
+async def test_a_closed_model_closes_the_connections_of_answers_in_progress(server: Any, make_request: Make) -> None:
+    server.script = [[HEAD + chunk(CREATED), trio.Event()]]
+    model = model_of(server)
+    async with model.stream(make_request()) as batches:
+        assert await anext(batches) == [Created("r")]
+        await model.aclose()
+        with pytest.raises(ModelError, match="stream disconnected"):
+            await anext(batches)
+
+
+async def test_a_request_leaves_in_one_send_and_a_long_one_in_pieces(
+    server: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sends: list[bytes] = []
+    send_all = trio.SocketStream.send_all
+
+    async def recorded(stream: trio.SocketStream, data: bytes) -> None:
+        if stream.socket.getpeername()[1] == server.port:
+            sends.append(data)
+        await send_all(stream, data)
+
+    monkeypatch.setattr(trio.SocketStream, "send_all", recorded)
+    server.script = [[WHOLE]] * 2
+    model = model_of(server)
+    await ask(model, make_request())
+    (sent,) = sends
+    assert sent.startswith(b"POST ")
+    assert orjson.loads(sent.partition(b"\r\n\r\n")[2]) == server.received[0].json
+    del sends[:]
+    await ask(model, make_request(input=[b'"%b"' % (b"x" * 3_000_000)]))
+    assert len(sends) > 10
+    assert max(map(len, sends)) <= GATHERED + PIECE
+
+
+async def test_a_server_may_answer_before_it_has_read_the_request() -> None:
+    class Hasty(httpcore.AsyncNetworkStream):
+        written = 0
+
+        async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            self.written += 1
+            raise httpcore.WriteError
+
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            return b"HTTP/1.1 413 X\r\ncontent-length: 0\r\n\r\n"
+
+        async def aclose(self) -> None:
+            await trio.lowlevel.checkpoint()
+
+    url = httpcore.URL("http://h/")
+    for size in (0, 2 * GATHERED):
+        hasty = Hasty()
+        async with httpcore.AsyncHTTP11Connection(url.origin, Gathering(hasty)) as connection:
+            headers = [("host", "h"), ("content-length", str(size))]
+            request = httpcore.Request("POST", url, headers=headers, content=RequestBody([b"x" * size]))
+            assert (await connection.handle_async_request(request)).status == 413
+            assert hasty.written == 1
+
+
 async def test_a_closed_model_answers_nothing(server: Any, make_request: Make) -> None:
     server.script = [[WHOLE], [WHOLE]]
     model = model_of(server)
@@ -447,7 +527,7 @@ async def test_a_sent_request_leaves_nothing_to_the_garbage_collector(server: An
         with contextlib.suppress(ModelError):
             await ask(model, make_request())
         await trio.testing.wait_all_tasks_blocked()
-        assert [left for left in gc.get_objects() if isinstance(left, httpx.Request)] == []
+        assert [left for left in gc.get_objects() if isinstance(left, httpcore.Request)] == []
     finally:
         gc.enable()
 

@@ -1,6 +1,8 @@
 """LineTransport: framing, limits, the end of the input, and stdio in a process of its own."""
 
+import contextlib
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,12 +14,13 @@ import trio
 from trio.testing import (
     MemoryReceiveStream,
     MemorySendStream,
+    assert_no_checkpoints,
     lockstep_stream_one_way_pair,
     memory_stream_one_way_pair,
     wait_all_tasks_blocked,
 )
 
-from spindle.rpc.transports.lines import LineTooLong, LineTransport
+from spindle.rpc.transports.lines import EagerFdStream, LineTooLong, LineTransport
 
 
 def pipe(**options: Any) -> tuple[MemorySendStream, LineTransport, MemoryReceiveStream]:
@@ -282,3 +285,38 @@ async def test_a_longer_line_ends_a_transport_that_does_not_skip(rest: bytes) ->
     for _ in range(2):
         with pytest.raises(LineTooLong, match="a line of more than 7 bytes"):
             await transport.receive()
+
+
+@contextlib.asynccontextmanager
+async def descriptors() -> AsyncIterator[tuple[trio.lowlevel.FdStream, EagerFdStream]]:
+    read_fd, write_fd = os.pipe()
+    async with trio.lowlevel.FdStream(read_fd) as reader, EagerFdStream(write_fd) as writer:
+        yield reader, writer
+
+
+async def test_a_descriptor_is_written_to_at_once() -> None:
+    async with descriptors() as (reader, writer):
+        with assert_no_checkpoints():
+            await writer.send_all(b"x")
+        assert await reader.receive_some(10) == b"x"
+
+
+async def test_what_a_full_pipe_does_not_take_is_written_later() -> None:
+    data = os.urandom(1_000_000)
+    async with descriptors() as (reader, writer), trio.open_nursery() as nursery:
+        nursery.start_soon(writer.send_all, data)
+        await wait_all_tasks_blocked()
+        received = bytearray()
+        while len(received) < len(data):
+            received += await reader.receive_some(65536)
+        assert received == data
+
+
+async def test_a_lost_reader_or_a_closed_descriptor_is_an_error_of_the_write() -> None:
+    async with descriptors() as (reader, writer):
+        await reader.aclose()
+        with pytest.raises(trio.BrokenResourceError):
+            await writer.send_all(b"x")
+        await writer.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await writer.send_all(b"x")
