@@ -240,7 +240,7 @@ def test_names_of_some_threads_are_those_among_all_names(home: Home) -> None:
     (home.path / "session_index.jsonl").write_text(text)
     names = read_names(home)
     assert names == {NOBODY: "three", other: "two", "short": "no thread"}
-    assert other not in read_names(home, {NOBODY})
+    assert "short" not in read_names(home, {NOBODY})
     for ids in ({NOBODY}, {other}, {NOBODY, other}):
         found = read_names(home, ids)
         assert {id: found.get(id) for id in ids} == {id: names.get(id) for id in ids}
