@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spindle")
 
+PAUSE = 0.05
+"""Seconds from a list to catching up, which would take the processor from the answer. A list that has to wait skips this."""
+
 LOOK_AGAIN = 30.0
 """Seconds after which all files are checked for changes again, if lists are requested."""
 
@@ -152,6 +155,8 @@ class Indexing:
         try:
             while True:
                 await self._asked.wait()
+                with trio.move_on_after(PAUSE):
+                    await self._hurry.wait()
                 self._asked, self._hurry = trio.Event(), trio.Event()
                 await self._catch_up()
                 with trio.move_on_after(LOOK_AGAIN):

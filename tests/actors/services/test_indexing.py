@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from spindle.actors.services.indexing import FIRST_HEADS, HEADS, Indexing
+from spindle.actors.services.indexing import FIRST_HEADS, HEADS, PAUSE, Indexing
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
 from spindle.storage.threads import listing
@@ -131,6 +131,26 @@ async def test_after_a_restart_a_page_of_few_files_is_read_from_them(
         await caught_up.wait()
         assert await indexing.page(query, provider) == expected
         assert held.pages == (1 if from_files else 2)
+        nursery.cancel_scope.cancel()
+
+
+async def test_catching_up_does_not_take_the_processor_from_the_answer(
+    home: Home, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    indexing = Indexing(home, kept=True)
+    begun = trio.Event()
+
+    async def catch_up() -> None:
+        begun.set()
+
+    monkeypatch.setattr(indexing, "_catch_up", catch_up)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(indexing.run)
+        await indexing.page(ThreadQuery(limit=2), provider)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not begun.is_set()
+        mock_clock.jump(PAUSE)
+        await begun.wait()
         nursery.cancel_scope.cancel()
 
 
