@@ -77,6 +77,11 @@ class Home:
         return self.path / "spindle"
 
     @property
+    def index_file(self) -> Path:
+        """The index of threads: a cache, see `storage/index`."""
+        return self.spindle / "index.sqlite"
+
+    @property
     def locks(self) -> Path:
         """The writer locks: one writing process per thread. Codex 0.169 locks the same files."""
         return self.path / "thread-writer-locks"

@@ -1,7 +1,7 @@
 """The thread index in trio: one worker thread answers lists, another keeps the index up to date.
 
 Until the index has caught up with the files, a list is read from the files if few files are enough. A list that needs very many
-files waits for the index, which reads them no more slowly.
+files waits for the index, which reads them no more slowly. The first lists of a process do not even open the index.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spindle")
 
+PAUSE = 0.05
+"""Seconds from a list to catching up, which would take the processor from the answer. A list that has to wait skips this."""
+
 LOOK_AGAIN = 30.0
 """Seconds after which all files are checked for changes again, if lists are requested."""
 
 HEADS = 500
 """How many files a list may open before it waits for the index. A page of a plain list needs far fewer."""
+
+FIRST_HEADS = 64
+"""How many files a plain list may open before it opens an index that may have to catch up: importing SQLite and opening the
+index takes as long as reading so many.
+"""
 
 
 class _Kept:
@@ -64,6 +72,7 @@ class Indexing:
         self._hurry = trio.Event()
         self._round = trio.Event()
         self._kept = kept
+        self._caught_up = False
 
     @property
     def index(self) -> ThreadIndex:
@@ -111,6 +120,14 @@ class Indexing:
             heads = None
 
     def _page(self, query: ThreadQuery, watched: Collection[str], heads: int | None) -> ThreadPage | None:
+        if heads is not None and not self._caught_up:
+            known = self._home.index_file.exists()
+            if not known or (query.plain and query.rows < FIRST_HEADS):
+                try:
+                    return list_threads(self._home, query, FIRST_HEADS if known else heads)
+                except TooMuchToRead:
+                    if not known:
+                        return None
         from spindle.storage.index import IndexUnavailable
 
         try:
@@ -138,6 +155,8 @@ class Indexing:
         try:
             while True:
                 await self._asked.wait()
+                with trio.move_on_after(PAUSE):
+                    await self._hurry.wait()
                 self._asked, self._hurry = trio.Event(), trio.Event()
                 await self._catch_up()
                 with trio.move_on_after(LOOK_AGAIN):
@@ -156,6 +175,7 @@ class Indexing:
             await trio.to_thread.run_sync(
                 self.index.catch_up, trio.from_thread.check_cancelled, limiter=self._catching_up
             )
+            self._caught_up = True
         except (IndexUnavailable, OSError) as error:
             log.warning("the thread index could not be updated: %s", error)
         except Exception:

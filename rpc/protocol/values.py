@@ -35,6 +35,8 @@ Keys: TypeAlias = tuple[str, ...]
 
 _SMALL: Final = 64 * 1024
 """Bytes. A longer result wastes too little memory to be worth a copy."""
+_COPIED: Final = 1024 * 1024
+"""Bytes. A longer document is not copied to be looked through."""
 _LOW, _HIGH = -(2**63), 2**64 - 1
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -78,9 +80,8 @@ def loads(data: bytes | bytearray | str, depth: int = DEPTH) -> Any:
 
 def too_deep(value: object, data: bytes | bytearray | str, depth: int = DEPTH) -> bool:
     """Whether the value, decoded from `data`, is nested deeper than `depth` levels."""
-    opened = data.count("[") + data.count("{") if isinstance(data, str) else data.count(b"[") + data.count(b"{")
     # most documents have fewer brackets and need no walk
-    return opened > depth and _deeper_than(value, depth)
+    return _opened(data) > depth and _deeper_than(value, depth)
 
 
 def fault(value: object, depth: int = DEPTH) -> Fault | None:
@@ -144,6 +145,16 @@ def is_clean(text: str) -> bool:
 def packed(encoded: bytes) -> bytes:
     """The same bytes, in memory of their own size: orjson leaves a short result in a block of at least 4 KiB."""
     return bytes(memoryview(encoded)) if len(encoded) < _SMALL else encoded
+
+
+def _opened(data: bytes | bytearray | str) -> int:
+    """The number of opening brackets."""
+    if isinstance(data, str):
+        return data.count("[") + data.count("{")
+    if len(data) > _COPIED:
+        return data.count(b"[") + data.count(b"{")
+    # Removing a byte everywhere is several times faster than counting it (Python 3.11 and 3.12).
+    return len(data) - len(data.replace(b"{", b"").replace(b"[", b""))
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -126,7 +126,7 @@ class IndexFile:
     """The file of the index. May be shared by threads."""
 
     def __init__(self, home: Home) -> None:
-        self._path = home.spindle / "index.sqlite"
+        self._path = home.index_file
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._mutex = threading.Lock()
 
@@ -149,7 +149,7 @@ class IndexFile:
                 log.info("the thread index cannot be kept in the home: %s", error)
             try:
                 self._temporary = tempfile.TemporaryDirectory(prefix="spindle-index-", ignore_cleanup_errors=True)
-                self._path = Path(self._temporary.name) / "index.sqlite"
+                self._path = Path(self._temporary.name) / self._path.name
                 return self._connect()
             except (OSError, sqlite3.Error) as error:
                 raise IndexUnavailable(str(error)) from error

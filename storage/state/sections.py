@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 from attrs import evolve, field, frozen
-from uuid_utils import uuid7
 
 from spindle.rpc.protocol.sections import ThreadSection, ThreadSectionAppearance
 from spindle.rpc.protocol.shapes import ABSENT, Absent
@@ -80,6 +79,8 @@ def create_section(
     connection: sqlite3.Connection, name: str, appearance: ThreadSectionAppearance | None
 ) -> ThreadSection:
     """Create a section. Raises SectionError for a blank name."""
+    from uuid_utils import uuid7  # lists, which only read, do without it
+
     section = ThreadSection(str(uuid7()), _name(name), appearance)
     connection.execute("INSERT INTO sections VALUES (?, ?, ?)", (section.id, section.name, _stored(appearance)))
     return section

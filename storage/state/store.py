@@ -94,12 +94,12 @@ class StateStore:
     # -- in the worker thread
 
     def _read(self, work: Callable[[sqlite3.Connection], T], default: T) -> T:
+        if self._connection is None and not self.path.exists():
+            return default
         import sqlite3
 
         from spindle.storage.state.database import unavailable
 
-        if self._connection is None and not self.path.exists():
-            return default
         try:
             connection = self._open()
             connection.execute("BEGIN")

@@ -1,20 +1,19 @@
 """List threads from the files, while there is no index.
 
 A page costs what it shows. By creation, day folders are read one after the other, and only the heads of files that may
-be on the page. By change, the times of all files are read, but again only the heads of a page. By change, every file's
-time has to be asked for, but again only the heads of a page are read.
+be on the page. By change, every file's time has to be asked for, but again only the heads of a page are read.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from spindle.storage.home import Home
-from spindle.storage.threads.locate import RolloutName, day_folders, newest_segments, rollouts_in
+from spindle.storage.threads.locate import Segments, day_folders, rollouts_in
 from spindle.storage.threads.names import read_names
 from spindle.storage.threads.query import Cursor, ListPosition, ThreadPage, ThreadQuery, page_of, wanted
-from spindle.storage.threads.summary import ThreadSummary, parent_of, read_head, summarize, with_later_git
+from spindle.storage.threads.summary import Head, parent_of, read_head, summarize, with_later_git
 from spindle.storage.threads.thread_errors import StoredThreadError, is_passing
 
 
@@ -35,9 +34,10 @@ def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> Th
         if heads is not None:
             raise TooMuchToRead
         family = _descendants(home, query.ancestor_thread_id)
-    names = read_names(home)
-    rows: list[tuple[ListPosition, ThreadSummary]] = []
-    newest: dict[str, tuple[str, str]] | None = None
+    names = read_names(home) if query.search_term else {}
+    found: list[tuple[ListPosition, Head, Path, int]] = []
+    more = False
+    segments = Segments(home, archived=query.archived)
     read = 0
     for place, path in (_by_change if query.by_change else _by_creation)(home, query.archived, newest_first, cursor):
         id = place.thread_id
@@ -57,24 +57,21 @@ def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> Th
             if is_passing(error):
                 raise
             continue
-        name = names.get(head.id)
-        if not wanted(head, name, query):
+        if not wanted(head, names.get(head.id), query):
             continue
-        if head.history_mode == "paginated":
-            newest = newest_segments(home, archived=query.archived) if newest is None else newest
-            if _superseded(path, newest):
-                continue
-        if len(rows) == query.rows:
-            return page_of(rows, more=True)
-        head = with_later_git(head, Path(path), stat.st_size)
-        rows.append((place, summarize(head, Path(path), stat.st_mtime_ns, name, query.default_provider)))
-    return page_of(rows, more=False)
-
-
-def _superseded(path: str, newest: Mapping[str, tuple[str, str]]) -> bool:
-    """Whether a thread continues in a newer file."""
-    name = RolloutName.parse(os.path.basename(path))
-    return name is not None and name.age < newest.get(name.thread_id, name.age)
+        if head.history_mode == "paginated" and segments.supersede(path):
+            continue
+        if len(found) == query.rows:
+            more = True
+            break
+        found.append((place, with_later_git(head, Path(path), stat.st_size), Path(path), stat.st_mtime_ns))
+    if not query.search_term:
+        names = read_names(home, {head.id for _, head, _, _ in found})
+    rows = [
+        (place, summarize(head, path, mtime_ns, names.get(head.id), query.default_provider))
+        for place, head, path, mtime_ns in found
+    ]
+    return page_of(rows, more=more)
 
 
 def _descendants(home: Home, ancestor: str) -> Collection[str]:
@@ -134,5 +131,3 @@ def _by_change(home: Home, archived: bool, newest_first: bool, cursor: Cursor | 
             if cursor is None or cursor.precedes(place, newest_first):
                 found.append((place, path))
     return iter(sorted(found, reverse=newest_first))
-
-

@@ -149,16 +149,38 @@ def newest_segment(home: Home, path: Path) -> Path:
     return path
 
 
-def newest_segments(home: Home, *, archived: bool) -> dict[str, tuple[str, str]]:
-    """The threads with segments, archived or not archived: thread id -> age of the newest. Raises OSError."""
-    folders = [home.archived_sessions] if archived else day_folders(home.sessions, newest_first=True)
-    files = [file for folder in folders for file in _listed(folder)]
-    segmented = {file[_ID_AT:_SEGMENT_AT] for file in files if file[_SEGMENT_AT : _SEGMENT_AT + 1] == "_"}
-    newest: dict[str, tuple[str, str]] = {}
-    for file in files:
-        if file[_ID_AT:_SEGMENT_AT] in segmented and (name := RolloutName.parse(file)) is not None:
-            newest[name.thread_id] = max(name.age, newest.get(name.thread_id, name.age))
-    return newest
+class Segments:
+    """The newest segments of a home's threads, archived or not archived.
+
+    Lists folders when they are needed, newest first: a newer segment is in the folder of the same day or of a later one.
+    """
+
+    def __init__(self, home: Home, *, archived: bool) -> None:
+        self._folders = iter([home.archived_sessions]) if archived else day_folders(home.sessions, newest_first=True)
+        self._oldest: tuple[str, ...] | None = None
+        self._newest: dict[str, tuple[str, str]] = {}
+
+    def supersede(self, path: str) -> bool:
+        """Whether the thread of the rollout at `path` continues in a newer file. Raises OSError."""
+        folder, _, file = path.rpartition(os.sep)
+        name = RolloutName.parse(file)
+        if name is None:
+            return False
+        day = _day(folder)
+        while (self._oldest is None or self._oldest > day) and (listed := next(self._folders, None)) is not None:
+            self._oldest = _day(listed)
+            self._add(_listed(listed))
+        return name.age < self._newest.get(name.thread_id, name.age)
+
+    def _add(self, files: Iterable[str]) -> None:
+        for file in files:
+            if file[_SEGMENT_AT : _SEGMENT_AT + 1] == "_" and (name := RolloutName.parse(file)) is not None:
+                self._newest[name.thread_id] = max(name.age, self._newest.get(name.thread_id, name.age))
+
+
+def _day(folder: str | Path) -> tuple[str, ...]:
+    """The names of a day's folder and of those of its month and year, which order days."""
+    return Path(folder).parts[-3:]
 
 
 def day_folders(sessions: Path, *, newest_first: bool) -> Iterator[Path]:

@@ -13,7 +13,6 @@ from spindle.storage.home import Home
 from spindle.storage.regular import regular
 from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
-from spindle.storage.rollout.journal import Journal
 from spindle.storage.rollout.lines import encode_line, salvage
 from spindle.storage.rollout.records import Entry
 
@@ -27,6 +26,8 @@ def append_to_stored(home: Home, path: Path, thread_id: str, entries: Sequence[E
 
     A compressed file is decompressed first. Blocking. Raises WriterBusy, JournalError, OSError.
     """
+    from spindle.storage.rollout.journal import Journal  # lists, which only read, do without it
+
     path = inflate(path)
     journal = Journal(path, home.lock_file(thread_id))
     there = os.stat(path)

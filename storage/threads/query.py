@@ -6,7 +6,7 @@ other.
 
 from collections.abc import Collection, Sequence, Set
 from datetime import UTC, datetime
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from attrs import frozen
 
@@ -68,6 +68,12 @@ class ThreadQuery:
         return self.sort_key != "created_at"
 
     @property
+    def plain(self) -> bool:
+        """Whether a page costs hardly more files than it shows: in the order of the files' names, without a narrow filter."""
+        narrow = (self.cwd, self.search_term, self.only_ids, self.parent_thread_id, self.ancestor_thread_id)
+        return not self.by_change and not self.archived and all(filter is None for filter in narrow)
+
+    @property
     def rows(self) -> int:
         """The most threads of a page."""
         return DEFAULT_LIMIT if self.limit is None else min(max(self.limit, 1), LARGEST_LIMIT)
@@ -103,8 +109,7 @@ class ThreadPage:
     backwards_cursor: str | None
 
 
-@frozen(order=True)
-class ListPosition:
+class ListPosition(NamedTuple):
     """A thread's place in the order: milliseconds, then its id."""
 
     millis: int

@@ -225,3 +225,22 @@ def test_the_last_name_counts(home: Home) -> None:
     record_name(home, NOBODY, "two")
     assert read_names(home) == {NOBODY: "two", "other": "else"}
     assert read_summary(path).name == "two"
+
+
+def test_names_of_some_threads_are_those_among_all_names(home: Home) -> None:
+    other = NOBODY[:-1] + "f"
+    lines = [
+        {"id": NOBODY, "thread_name": "one"},
+        {"id": other, "thread_name": "two"},
+        {"thread_name": "three", "id": NOBODY},
+        {"id": other, "thread_name": " "},
+        {"id": "short", "thread_name": "no thread"},
+    ]
+    text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines) + json.dumps(lines[1]) + '\n{"id":"\n'
+    (home.path / "session_index.jsonl").write_text(text)
+    names = read_names(home)
+    assert names == {NOBODY: "three", other: "two", "short": "no thread"}
+    assert "short" not in read_names(home, {NOBODY})
+    for ids in ({NOBODY}, {other}, {NOBODY, other}):
+        found = read_names(home, ids)
+        assert {id: found.get(id) for id in ids} == {id: names.get(id) for id in ids}

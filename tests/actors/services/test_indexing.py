@@ -10,10 +10,12 @@ import pytest
 import trio
 import trio.testing
 
-from spindle.actors.services.indexing import HEADS, Indexing
+from spindle.actors.services.indexing import FIRST_HEADS, HEADS, PAUSE, Indexing
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
+from spindle.storage.threads import listing
 from spindle.storage.threads.query import ThreadPage, ThreadQuery
+from spindle.storage.threads.summary import Head, read_head
 from spindle.storage.threads.thread_errors import InvalidCursor
 
 COUNT = HEADS + 100
@@ -78,6 +80,77 @@ async def test_the_first_page_does_not_wait_for_the_index(home: Home, monkeypatc
             page = await indexing.page(ThreadQuery(limit=100, cursor=page.next_cursor), provider)
             met += previews(page)
         assert met == [f"t{number:03}" for number in reversed(range(COUNT))]
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_first_page_in_a_new_home_does_not_make_an_index(home: Home) -> None:
+    indexing = Indexing(home, kept=True)
+    page = await indexing.page(ThreadQuery(limit=2), provider)
+    assert previews(page) == [f"t{COUNT - 1}", f"t{COUNT - 2}"]
+    page = await indexing.page(ThreadQuery(limit=2, sort_key="updated_at", sort_direction="asc"), provider)
+    assert len(page.data) == 2
+    assert not home.spindle.exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "read", "from_files"),
+    [
+        (ThreadQuery(limit=FIRST_HEADS - 1), FIRST_HEADS, True),
+        (ThreadQuery(limit=2, sort_direction="asc"), 3, True),
+        (ThreadQuery(limit=2, model_providers=["other"]), FIRST_HEADS, False),
+        (ThreadQuery(limit=FIRST_HEADS), 0, False),
+        (ThreadQuery(limit=2, sort_key="updated_at"), 0, False),
+        (ThreadQuery(limit=2, cwd=("/",)), 0, False),
+        (ThreadQuery(limit=2, search_term="t"), 0, False),
+        (ThreadQuery(limit=2, only_ids=frozenset()), 0, False),
+        (ThreadQuery(limit=2, archived=True), 0, False),
+    ],
+)
+async def test_after_a_restart_a_page_of_few_files_is_read_from_them(
+    home: Home, monkeypatch: pytest.MonkeyPatch, query: ThreadQuery, read: int, from_files: bool
+) -> None:
+    before = ThreadIndex(home)
+    before.catch_up()
+    expected = before.page(query)
+    before.close()
+    indexing = Indexing(home, kept=True)
+    held = Held(indexing, monkeypatch)
+    heads: list[str] = []
+
+    def counted(path: str) -> Head:
+        heads.append(path)
+        return read_head(path)
+
+    monkeypatch.setattr(listing, "read_head", counted)
+    assert await indexing.page(query, provider) == expected
+    assert (len(heads), held.pages) == (read, 0 if from_files else 1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(indexing.run)
+        held.go.set()
+        caught_up = indexing._round
+        await caught_up.wait()
+        assert await indexing.page(query, provider) == expected
+        assert held.pages == (1 if from_files else 2)
+        nursery.cancel_scope.cancel()
+
+
+async def test_catching_up_does_not_take_the_processor_from_the_answer(
+    home: Home, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    indexing = Indexing(home, kept=True)
+    begun = trio.Event()
+
+    async def catch_up() -> None:
+        begun.set()
+
+    monkeypatch.setattr(indexing, "_catch_up", catch_up)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(indexing.run)
+        await indexing.page(ThreadQuery(limit=2), provider)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not begun.is_set()
+        mock_clock.jump(PAUSE)
+        await begun.wait()
         nursery.cancel_scope.cancel()
 
 

@@ -33,9 +33,18 @@ def test_nesting_up_to_the_bound_is_decoded(levels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [orjson.dumps(nested(DEPTH + 1)), b"[" * 1000 + b"]" * 1000, "[" * 10_000 + "]" * 10_000]
+    "text",
+    [
+        orjson.dumps(nested(DEPTH + 1)),
+        bytearray(orjson.dumps(nested(DEPTH + 1))),
+        orjson.dumps(nested(DEPTH + 1)).decode(),
+        orjson.dumps([nested(DEPTH), "x" * (1 << 20)]),
+        b"[" * 1000 + b"]" * 1000,
+        b'{"a":' * 1000 + b"1" + b"}" * 1000,
+        "[" * 10_000 + "]" * 10_000,
+    ],
 )
-def test_nesting_beyond_the_bound_is_refused(text: bytes | str) -> None:
+def test_nesting_beyond_the_bound_is_refused(text: bytes | bytearray | str) -> None:
     with pytest.raises(orjson.JSONDecodeError, match=r"^recursion limit exceeded"):
         loads(text)
 

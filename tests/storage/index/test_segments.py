@@ -1,5 +1,6 @@
 """Reverted threads: listed once, by their newest segment, from the index and from the files."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,25 @@ def test_pages_of_the_index_and_of_the_files_do_not_show_older_segments(
             if cursor is None:
                 break
         assert seen == ["question", "another"]
+
+
+def test_a_page_of_the_files_lists_only_the_folders_from_its_days_on(
+    home: Home, segment: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, stamp in enumerate(DAYS):
+        segment(f"t{number}", stamp, id=f"{OTHER[:-1]}{number}")
+    listed: list[str] = []
+    listdir = os.listdir
+
+    def counted(folder: str) -> list[str]:
+        listed.append(str(folder))
+        return listdir(folder)
+
+    monkeypatch.setattr("os.listdir", counted)
+    page = list_threads(home, ThreadQuery(limit=1))
+    assert [thread.preview for thread in page.data] == ["t3"]
+    days = {folder[-2:] for folder in listed if folder.count("/") == str(home.sessions).count("/") + 3}
+    assert days == {"04", "03"}  # the next one, for whether there are more
 
 
 def test_a_segment_that_is_added_and_removed(segment: Write, rows: Rows) -> None:
