@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, TypeAlias, cast
 
 import attrs
 
+from spindle.rpc.lazy_class import frozen
+
 
 class Absent(Enum):
     """The type of `ABSENT`, for the few members where null and a missing member differ."""
@@ -22,7 +24,7 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 
 
-@attrs.frozen
+@frozen
 class Tagged:
     """Annotates a union whose classes are distinguished by their member `type`; `name` is used in errors.
 
@@ -33,7 +35,7 @@ class Tagged:
     untyped: str | None = None
 
 
-@attrs.frozen
+@frozen
 class Keyed:
     """Annotates a union of strings and of objects with a single member that names the variant.
 
@@ -43,14 +45,14 @@ class Keyed:
     variants: tuple[str, ...]
 
 
-@attrs.frozen
+@frozen
 class Untagged:
     """Annotates a union whose classes are distinguished by the value's shape."""
 
     name: str
 
 
-@attrs.frozen
+@frozen
 class Bounds:
     """Annotates an int with the limits of the protocol's integer type."""
 
@@ -59,12 +61,12 @@ class Bounds:
     high: int
 
 
-@attrs.frozen
+@frozen
 class Path:
     """Annotates a str that names a file or folder, without NUL."""
 
 
-@attrs.frozen
+@frozen
 class Absolute(Path):
     """Annotates a str that must be an absolute path."""
 
