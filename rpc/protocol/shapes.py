@@ -1,6 +1,7 @@
 """Annotations for the shape of a member, beyond its Python type.
 
-Attribute metadata has the rest; see `wire_name` and `converter`.
+Attribute metadata has the rest; see `wire_name` and `converter`. `typing` hashes annotations at once, so that a lazily
+written class would only cost more here.
 """
 
 from collections.abc import Mapping
@@ -8,8 +9,6 @@ from enum import Enum
 from typing import Annotated, Any, Final, TypeAlias, cast
 
 import attrs
-
-from spindle.rpc.lazy_class import frozen
 
 
 class Absent(Enum):
@@ -24,7 +23,7 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 
 
-@frozen
+@attrs.frozen
 class Tagged:
     """Annotates a union whose classes are distinguished by their member `type`; `name` is used in errors.
 
@@ -35,7 +34,7 @@ class Tagged:
     untyped: str | None = None
 
 
-@frozen
+@attrs.frozen
 class Keyed:
     """Annotates a union of strings and of objects with a single member that names the variant.
 
@@ -45,14 +44,14 @@ class Keyed:
     variants: tuple[str, ...]
 
 
-@frozen
+@attrs.frozen
 class Untagged:
     """Annotates a union whose classes are distinguished by the value's shape."""
 
     name: str
 
 
-@frozen
+@attrs.frozen
 class Bounds:
     """Annotates an int with the limits of the protocol's integer type."""
 
@@ -61,12 +60,12 @@ class Bounds:
     high: int
 
 
-@frozen
+@attrs.frozen
 class Path:
     """Annotates a str that names a file or folder, without NUL."""
 
 
-@frozen
+@attrs.frozen
 class Absolute(Path):
     """Annotates a str that must be an absolute path."""
 
