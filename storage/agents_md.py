@@ -10,8 +10,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.config.layers import folders_up, project_root
 from spindle.storage.home import Home
 from spindle.storage.outside import TEXT, Hidden, Readable, planted, read_placed, read_start

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import orjson
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import loads
 from spindle.storage.durable import make_folder, replace, sync_folder
 from spindle.storage.home import Home

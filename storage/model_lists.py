@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import orjson
-from attrs import frozen
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config.checking import model_faults
 from spindle.storage.durable import private_folder, replace

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.regular import regular
 
 TEXT: Final = 1 << 20

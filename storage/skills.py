@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import clean
 from spindle.storage.config.editing import edit
 from spindle.storage.config.layers import folders_up, project_root

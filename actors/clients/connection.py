@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 import trio
-from attrs import frozen
 
 from spindle.actors.clients.caller import ClientSession
 from spindle.actors.clients.greeting import greet
@@ -27,6 +26,7 @@ from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.backend import Backend
 from spindle.actors.settings.client import ClientName
 from spindle.rpc.large import LARGE, apart
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.catalog import check_experimental, structure_params
 from spindle.rpc.protocol.envelope import (
     ErrorResponse,

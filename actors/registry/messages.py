@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from attrs import frozen
-
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.actor import Exited
 from spindle.actors.kernel.mailbox import Ask, Reply, Urgent
@@ -14,6 +12,7 @@ from spindle.actors.registry.relocation import Archive, Delete, Relocation, Unar
 from spindle.actors.thread.loading.openings import FromFork, Opening
 from spindle.actors.thread.messages import Attach, Detach, Hold
 from spindle.actors.thread.state import OpenedThread
+from spindle.rpc.lazy_class import frozen
 
 M = TypeVar("M", bound=Ask[Any], covariant=True)
 

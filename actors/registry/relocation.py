@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from spindle.actors.kernel.mailbox import Reply, answer
 from spindle.actors.services.services import Services
 from spindle.actors.thread.state import OpenedThread
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.errors import ThreadNotFound, internal_error, invalid_request
 from spindle.rpc.protocol.removal import ThreadDeletedNotification
 from spindle.rpc.protocol.threads import ThreadArchivedNotification, ThreadUnarchivedNotification

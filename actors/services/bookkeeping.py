@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.goals import ThreadGoal, ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.read_states import ThreadReadState, ThreadReadStateChangedNotification
 from spindle.storage.state import StateStore, StateUnavailable

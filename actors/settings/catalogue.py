@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from spindle.actors.tools.truncation import MODEL_LIMIT, Limit
+from spindle.rpc.lazy_class import frozen
 
 if TYPE_CHECKING:
     from spindle.storage.config import Config

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import evolve, field, fields, frozen
+from attrs import evolve, field, fields
 
 from spindle.actors.settings.policies import approval_from_rollout, sandbox_from_rollout, sandbox_to_rollout
 from spindle.actors.settings.warnings import REVIEWER
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,

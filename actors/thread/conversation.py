@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import orjson
 import trio
-from attrs import frozen
 
 from spindle.actors.delivery.snapshot import Body, Snapshot
 from spindle.actors.thread.usage import sound
 from spindle.rpc.large import LARGE
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import packed
 from spindle.rpc.weighing import weigh
 from spindle.storage.home import Home

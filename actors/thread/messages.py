@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import field
 
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
@@ -14,6 +14,7 @@ from spindle.actors.kernel.mailbox import Ask, Urgent
 from spindle.actors.thread.agents.family import Family, Member
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.commands.sessions import Terminal
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.thread_changes import (

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import trio
-from attrs import frozen
 
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
@@ -17,6 +16,7 @@ from spindle.actors.thread.loading.openings import AgentThread, FromRollout
 from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.state import configure
 from spindle.actors.tools.interface import Call, Output, Permission, Tool, ToolHost, Use
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError, internal_error
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from attrs import frozen
 
 from spindle.actors.delivery.snapshot import Body, Snapshot
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.turn_pages import (
     ThreadItemEntry,

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused
 from spindle.actors.tools.notifications import emit_completed, emit_started
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.approvals import DynamicToolCallParams, DynamicToolCallResponse
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.errors import RpcError, invalid_request

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag

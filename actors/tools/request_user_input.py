@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import orjson
-from attrs import frozen
 
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.approvals import (
     ToolRequestUserInputOption,
     ToolRequestUserInputParams,

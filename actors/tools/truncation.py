@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.tools.interface import Output
+from spindle.rpc.lazy_class import frozen
 
 BYTES_PER_TOKEN: Final = 4
 Unit: TypeAlias = Literal["tokens", "bytes"]

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from attrs import frozen
-
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.turns import TurnPlanStep, TurnPlanStepStatus, TurnPlanUpdatedNotification
 
 _SHOWN: dict[str, TurnPlanStepStatus] = {

@@ -13,14 +13,15 @@ import os
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from attrs import fields, frozen
+from attrs import fields
 
 from spindle.actors.settings.permissions import from_rollout, unreadable
 from spindle.actors.settings.policies import approval_name, mode_name, sandbox_to_rollout
 from spindle.actors.settings.recorded import readable
 from spindle.actors.settings.settings import Settings, mode_of
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import unstructure
 from spindle.rpc.protocol.values import clean
 from spindle.storage.config import Config
@@ -135,12 +136,15 @@ class Included:
         return cls(*(config.raw.get(attribute.name) is not False for attribute in fields(cls)))
 
 
+_EVERYTHING: Final = Included()
+
+
 def opening(
     settings: Settings,
     now: Surroundings,
     guidance: str | None,
     skills: str | None = None,
-    included: Included = Included(),
+    included: Included = _EVERYTHING,
 ) -> list[dict[str, Any]]:
     """The messages before the first user input of a thread: developer, then user. `skills` lists the available skills."""
     developer = [permissions(settings)] if included.include_permissions_instructions else []
@@ -161,7 +165,7 @@ def changes(
     before: Surroundings,
     now: Surroundings,
     developer_instructions: str | None = None,
-    included: Included = Included(),
+    included: Included = _EVERYTHING,
 ) -> list[dict[str, Any]]:
     """The messages about what has changed since `before`. `developer_instructions` are passed only if they are new."""
     developer: list[str] = []

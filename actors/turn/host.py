@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 import orjson
-from attrs import frozen
 
 from spindle.actors.tools.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import ToolHost
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput
 from spindle.storage.rollout import records

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import trio
-from attrs import frozen
 
 from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.settings.settings import Settings
@@ -16,6 +15,7 @@ from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.turn.calls import output_item, run_calls
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest
 from spindle.rpc.protocol.turns import ErrorNotification, TurnError
 from spindle.storage.rollout import records

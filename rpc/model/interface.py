@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.provider import Provider
 

@@ -22,8 +22,8 @@ from typing import Any, cast
 
 import orjson
 import trio
-from attrs import frozen
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.decode import decode
 from spindle.rpc.model.interface import (
     Completed,

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from attrs import field, frozen
+from attrs import field
+
+from spindle.rpc.lazy_class import frozen
 
 
 def _no_strings() -> Mapping[str, str]:

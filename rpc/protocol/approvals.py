@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.items import CommandAction, DynamicToolCallOutputContentItem
 from spindle.rpc.protocol.shapes import JsonObject, Keyed
 

@@ -12,13 +12,14 @@ from typing import Any, Final
 
 import attrs
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.invalid import InvalidValue, Unsupported, invalid_type, one_of
 from spindle.rpc.protocol.shapes import wire_name
 
 
-@attrs.frozen
+@frozen
 class Method:
     """A method. `params` names a class in `module` of this package; None for a method without parameters."""
 

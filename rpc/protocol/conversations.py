@@ -1,6 +1,8 @@
 """getConversationSummary: the summary of a stored thread, for older clients."""
 
-from attrs import field, frozen
+from attrs import field
+
+from spindle.rpc.lazy_class import frozen
 
 
 @frozen(kw_only=True)

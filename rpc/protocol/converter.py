@@ -8,7 +8,7 @@ An attribute `thread_id` is the member `threadId` on the wire. Attribute metadat
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -48,6 +48,9 @@ __all__ = [
 T = TypeVar("T")
 
 _JSON: Final[tuple[Any, ...]] = (Any, object)
+_FLAT: Final = frozenset((str, int, bool, float, NoneType))
+_NOTHING: Final = object()
+_FEW: Final = 100
 
 
 def make_converter() -> Converter:
@@ -114,10 +117,49 @@ def _unstructure_sequence(t: Any, converter: Converter) -> Callable[[Any], Any]:
 
 
 def _unstructure_class(cls: Any, converter: Converter) -> Callable[[Any], Any]:
-    overrides: dict[str, Any] = {}
-    for attribute in attrs.fields(cls):
-        omit = attribute.default is ABSENT or bool(attribute.metadata.get("omit_none"))
-        overrides[attribute.name] = override(rename=wire_name(attribute), omit_if_default=omit, omit=False)
+    """Unstructure member by member; after `_FEW` instances by generated code, which takes longer to generate than they did."""
+    rows: list[tuple[str, str, object, Any]] = []
+    hooks: dict[str, Callable[[Any], Any]] = {}  # of the members that have had a value that needs one
+    generated: Callable[[Any], Any] | None = None
+    uses = 0
+
+    def unstructure_class(instance: Any) -> Any:
+        nonlocal generated, uses
+        if generated is not None:
+            return generated(instance)
+        uses += 1
+        if uses == 1:
+            rows.extend((each.name, wire_name(each), _omitted(each), each.type) for each in attrs.fields(cls))
+            rows.sort(key=lambda row: row[2] is not _NOTHING)  # generated code also has those last that may be omitted
+        elif uses > _FEW:
+            generated = _generate(cls, converter)
+        members: dict[str, Any] = {}
+        for name, wire, omitted, kind in rows:
+            value = getattr(instance, name)
+            if value == omitted:
+                continue
+            if type(value) not in _FLAT:
+                hook = hooks.get(name)
+                if hook is None:
+                    hook = hooks[name] = converter.get_unstructure_hook(kind)
+                value = hook(value)
+            members[wire] = value
+        return members
+
+    return unstructure_class
+
+
+def _omitted(attribute: "attrs.Attribute[Any]") -> object:
+    """The value with which the member is left out; `_NOTHING` if it is always sent."""
+    omitted = attribute.default is ABSENT or attribute.metadata.get("omit_none")
+    return attribute.default if omitted else _NOTHING
+
+
+def _generate(cls: Any, converter: Converter) -> Callable[[Any], Any]:
+    overrides: dict[str, Any] = {
+        attribute.name: override(rename=wire_name(attribute), omit_if_default=_omitted(attribute) is not _NOTHING, omit=False)
+        for attribute in attrs.fields(cls)
+    }
     return make_dict_unstructure_fn(cls, converter, _cattrs_include_init_false=True, **overrides)
 
 

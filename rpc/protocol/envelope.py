@@ -7,8 +7,8 @@ import re
 from typing import Final, TypeAlias, cast
 
 import orjson
-from attrs import frozen
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import encode
 from spindle.rpc.protocol.errors import RpcError
 from spindle.rpc.protocol.values import clean, loads

@@ -6,8 +6,9 @@ Times are Unix seconds unless a name ends in `_ms` (milliseconds).
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import PathName
 
 HookEventName: TypeAlias = Literal[

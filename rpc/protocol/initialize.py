@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from attrs import field, frozen
+from attrs import field
+
+from spindle.rpc.lazy_class import frozen
 
 
 @frozen

@@ -6,8 +6,9 @@ Each item class has its `type` as a fixed attribute, first on the wire.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ReasoningEffort
 from spindle.rpc.protocol.shapes import I32, U32, PathName, Tagged, USize
 

@@ -6,8 +6,9 @@ Tools, resources and contents are JSON of the Model Context Protocol, unchanged.
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import U32, JsonObject
 
 McpServerStartupState: TypeAlias = Literal["starting", "ready", "failed", "cancelled"]

@@ -2,8 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import Tagged
 
 

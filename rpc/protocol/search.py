@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import U32
 from spindle.rpc.protocol.threads import Thread, ThreadSourceKind
 from spindle.rpc.protocol.turn_pages import SortDirection

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import ABSENT, U32, Absent
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import AbsolutePath, JsonObject, Keyed, Tagged
 
 ApprovalsReviewer: TypeAlias = Literal["user", "auto_review", "guardian_subagent"]

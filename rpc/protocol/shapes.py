@@ -1,6 +1,7 @@
 """Annotations for the shape of a member, beyond its Python type.
 
-Attribute metadata has the rest; see `wire_name` and `converter`.
+Attribute metadata has the rest; see `wire_name` and `converter`. `typing` hashes annotations at once, so that a lazily
+written class would only cost more here.
 """
 
 from collections.abc import Mapping

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import PathName
 
 SkillScope: TypeAlias = Literal["user", "repo", "system", "admin"]

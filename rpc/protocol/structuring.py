@@ -160,10 +160,7 @@ def by_annotated(t: Any, converter: Converter) -> Hook:
 
 
 def by_tagged(union: Any, note: Tagged, converter: Converter) -> Hook:
-    arms: dict[str, tuple[Any, Hook]] = {}
-    for cls in get_args(union):
-        tag = cast(str, attrs.fields_dict(cls)["type"].default)
-        arms[tag] = cls, converter.get_structure_hook(cls)
+    arms = {tag: cls for cls in get_args(union) for tag in get_args(cls.__annotations__["type"])}
     names = tuple(arms)
 
     def structure_tagged(value: Any, _: Any) -> Any:
@@ -176,7 +173,7 @@ def by_tagged(union: Any, note: Tagged, converter: Converter) -> Hook:
         if not isinstance(tag, str):
             error = invalid_type(tag, "variant identifier")
         elif arm := arms.get(tag):
-            return arm[1](members, arm[0])
+            return converter.structure(members, arm)
         else:
             error = unknown_variant(tag, names)
         error.within("type")
@@ -234,17 +231,17 @@ def by_untagged(union: Any, note: Untagged, converter: Converter) -> Hook:
 
 
 def by_class(cls: Any, converter: Converter) -> Hook:
-    # member -> attribute name, type, hook, and whether null equals a missing member
-    members: dict[str, tuple[str, Any, Hook, bool]] = {}
+    # member -> attribute name, type, and whether null equals a missing member
+    members: dict[str, tuple[str, Any, bool]] = {}
     required: dict[str, str] = {}
+    hooks: dict[str, Hook] = {}  # of the members that have been sent: most never are
     for attribute in attrs.fields(cls):
         if not attribute.init:
             continue
         name = wire_name(attribute)
         has_default = attribute.default is not attrs.NOTHING
         skip_null = has_default and attribute.default is not ABSENT
-        hook: Hook = converter.get_structure_hook(attribute.type)
-        members[name] = attribute.name, attribute.type, hook, skip_null
+        members[name] = attribute.name, attribute.type, skip_null
         if not has_default:
             required[attribute.name] = name
     find = members.get
@@ -260,9 +257,12 @@ def by_class(cls: Any, converter: Converter) -> Hook:
             for key, member in cast(dict[str, Any], value).items():
                 known = find(key)
                 if known is not None:
-                    name, kind, hook, skip_null = known
+                    name, kind, skip_null = known
                     if member is None and skip_null:
                         continue
+                    hook = hooks.get(key)
+                    if hook is None:
+                        hook = hooks[key] = cast(Hook, converter.get_structure_hook(kind))
                     found[name] = hook(member, kind)
                 elif key in refused:
                     if member is not None and member not in refused[key]:

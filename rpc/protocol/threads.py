@@ -6,8 +6,9 @@ Times are Unix seconds.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.envelope import RequestId
 from spindle.rpc.protocol.read_states import ThreadReadState
 from spindle.rpc.protocol.sections import ThreadSection

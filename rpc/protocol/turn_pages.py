@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import U32, JsonObject
 from spindle.rpc.protocol.turns import TurnItemsView
 

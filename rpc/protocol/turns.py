@@ -6,8 +6,9 @@ Times are Unix seconds unless a name ends in `_ms` (milliseconds).
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.items import FileUpdateChange, ThreadItem, UserInput
 from spindle.rpc.protocol.settings import (
     ApprovalsReviewer,

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Final, TypeAlias, cast
 
-import attrs
 import orjson
+
+from spindle.rpc.lazy_class import frozen
 
 DEPTH: Final = 127
 """The most nested levels of a document from outside; the limit of Codex 0.124 (serde_json)."""
@@ -43,7 +44,7 @@ _DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 _BREAKS = re.compile("[\t\n\u2028\u2029]")
 
 
-@attrs.frozen
+@frozen
 class Fault:
     """The fault of a value, and its place: the keys and indices from the outside in."""
 

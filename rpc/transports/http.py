@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import frozen
+from spindle.rpc.lazy_class import frozen
 
 PROBE_PATHS: Final = frozenset({b"/readyz", b"/healthz"})
 

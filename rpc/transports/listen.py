@@ -14,8 +14,9 @@ from typing import Final, Literal
 
 import h11
 import trio
-from attrs import frozen
 from wsproto.utilities import RemoteProtocolError
+
+from spindle.rpc.lazy_class import frozen
 
 from .http import HttpAnswer, Upgrade, decide
 from .interface import Transport, TransportKind

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import trio
-from attrs import frozen
+
+from spindle.rpc.lazy_class import frozen
 
 Address: TypeAlias = tuple[str, int]
 """IP address and port."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from spindle.rpc.lazy_class import frozen
 
 PATIENCE: Final = 5.0
 """Seconds to wait for a process that holds the lock of the socket's folder."""

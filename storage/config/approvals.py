@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from attrs import frozen
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure, unstructure
 from spindle.rpc.protocol.values import loads
 from spindle.storage.config.programs import Pinned, ProjectProgram

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import orjson
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName, HookSource, HookTrustStatus

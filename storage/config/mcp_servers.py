@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
 from spindle.storage.config.config_error import ConfigError, describe
 from spindle.storage.config.editing import edit

@@ -7,8 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
 from spindle.storage.config.keys import Standing, judged
 

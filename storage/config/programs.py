@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import orjson
-from attrs import frozen
 
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.outside import digest_file
 
 PROGRAM: Final = 256 << 20

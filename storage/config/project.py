@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
 from spindle.storage.config.approvals import NOTHING, Approval, FirstSight, pinned
 from spindle.storage.config.config_error import ConfigError

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.hooks import CONFIGURED_AS
 from spindle.storage.config.approvals import Approval
 from spindle.storage.config.editing import set_values

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.index.rows import (
     UNREAD,
     Known,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from attrs import evolve, frozen
+from attrs import evolve
 
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.index.file import IndexDamaged
 from spindle.storage.threads.locate import RolloutName
 from spindle.storage.threads.query import ALL_KINDS, ListPosition, source_kinds

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import Json, is_mapping, mapping, text, text_or_none
 from spindle.storage.rollout.turns import ShownTurn, ShownTurns
 

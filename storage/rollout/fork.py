@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import Json, mapping, text_or_none
 from spindle.storage.durable import PRIVATE, make_folder, sync_folder, write_all
 from spindle.storage.rollout import records

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import orjson
-from attrs import frozen
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import Json, is_mapping, mapping, sequence, text, text_or_none
 from spindle.rpc.protocol.values import packed
 from spindle.storage.rollout.items import cut_middle

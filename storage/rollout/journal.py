@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.durable import append_all, make_folder, sync_data, sync_folder, write_all
 from spindle.storage.regular import regular
 from spindle.storage.rollout.lines import decode_line, iter_lines

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from attrs import frozen
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import is_mapping
 from spindle.rpc.protocol.values import DEPTH_OF_RECORDS, loads
 from spindle.storage.regular import regular

@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.rollout import records
 from spindle.storage.rollout.heads import read_event
 from spindle.storage.rollout.lines import Line, salvage

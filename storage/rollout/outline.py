@@ -13,8 +13,9 @@ from array import array
 from typing import Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import Json
 from spindle.storage.rollout import records
 from spindle.storage.rollout.fold import Fold, SessionMeta

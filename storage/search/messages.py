@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import Json, is_mapping, sequence, text
 from spindle.storage.rollout import records
 from spindle.storage.rollout.lines import Line, salvage

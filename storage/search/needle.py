@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from attrs import frozen
+from spindle.rpc.lazy_class import frozen
 
 BEFORE: Final = 48
 AFTER: Final = 96

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any, Final
 
 import orjson
-from attrs import frozen
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import loads
 from spindle.storage.rollout.source import Source
 from spindle.storage.search.messages import SearchedMessage, messages

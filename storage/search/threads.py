@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.rollout.compressed import existing
 from spindle.storage.rollout.source import Find, Source
 from spindle.storage.search.messages import may_hold, messages

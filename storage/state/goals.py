@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.goals import ThreadGoal, ThreadGoalSetParams, ThreadGoalStatus
 from spindle.rpc.protocol.shapes import Absent
 

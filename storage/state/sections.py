@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import orjson
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.sections import ThreadSection, ThreadSectionAppearance
 from spindle.rpc.protocol.shapes import ABSENT, Absent
 from spindle.rpc.protocol.threads import Thread

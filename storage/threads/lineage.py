@@ -3,8 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.home import Home
 from spindle.storage.threads.locate import RolloutName, day_folders, locate_all, rollouts_in
 from spindle.storage.threads.summary import Head, history_base, parent_of, read_head

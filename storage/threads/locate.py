@@ -16,8 +16,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.home import Home
 from spindle.storage.rollout.compressed import SUFFIX, open_rollout
 from spindle.storage.threads.thread_errors import is_passing

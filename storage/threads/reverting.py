@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
 from uuid_utils import uuid7
 
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.home import Home
 from spindle.storage.rollout.fork import Segment, cut, segments, write_fork
 from spindle.storage.rollout.lines import decode_line, stamp

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.home import Home
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.query import ThreadPage, ThreadQuery, wanted

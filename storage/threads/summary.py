@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import Json, is_mapping, is_sequence, mapping, objects, text, text_or_none
 from spindle.storage.home import Home
 from spindle.storage.rollout import records

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from spindle.actors.settings.client import ClientName
 from spindle.actors.settings.settings import Settings
 from spindle.actors.tools.agents.agents import AgentName
 from spindle.actors.tools.interface import Tool
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.threads import ThreadForkParams, ThreadResumeParams, ThreadStartParams
 from spindle.storage.config import Config
 

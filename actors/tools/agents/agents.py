@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
-from attrs import frozen
-
 from spindle.actors.tools.agents.roles import Role
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.items import CollabAgentState, UserInput
 
 Kind: TypeAlias = Literal["pendingInit", "running", "interrupted", "completed", "errored", "shutdown", "notFound"]

@@ -4,9 +4,10 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import field
 
 from spindle.actors.tools.interface import ToolRefused
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.items import ImageInput, LocalImageInput, MentionInput, SkillInput, TextInput, UserInput
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]

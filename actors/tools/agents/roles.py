@@ -10,8 +10,7 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.storage.config import Config
 
 DEFAULT_ROLE = "default"

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.tools.agents import arguments
 from spindle.actors.tools.agents.agents import NOT_FOUND, AgentModel, Agents, SpawnRequest
@@ -17,6 +17,7 @@ from spindle.actors.tools.agents.offers import CLOSE_OFFER, RESUME_OFFER, SEND_O
 from spindle.actors.tools.agents.roles import Role
 from spindle.actors.tools.images.view_image import Reading, absolute, check_readable
 from spindle.actors.tools.interface import Call, Output, Tool, ToolHost, ToolRefused
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.items import LocalImageInput, UserInput
 
 WAIT = 30.0

@@ -6,13 +6,14 @@ from typing import Any
 
 import orjson
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
 from spindle.actors.tools.notifications import now_ms
 from spindle.actors.tools.sandbox.confinement import Access, Grants, Place
 from spindle.actors.tools.sandbox.profile import ProfileError, read
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.approvals import PermissionsRequestApprovalParams, PermissionsRequestApprovalResponse
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError

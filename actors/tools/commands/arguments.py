@@ -3,11 +3,12 @@
 import os
 from collections.abc import Sequence
 
-from attrs import field, frozen
+from attrs import field
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.decision import SandboxPermissions
 from spindle.actors.tools.truncation import DEFAULT_LIMIT, Limit
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.shapes import I32, USize
 
 _YIELD = {"wire": "yield_time_ms"}

@@ -15,13 +15,12 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final, Literal, TypeAlias
 
-from attrs import frozen
-
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.locating import Program
 from spindle.actors.tools.commands.rules import Decision, RuleMatch, Rules
 from spindle.actors.tools.commands.safety import is_dangerous, is_known_safe
 from spindle.actors.tools.commands.script import heredoc_command, plain_commands, read_script, shell_script
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import (
     AskForApproval,
     DangerFullAccessPolicy,

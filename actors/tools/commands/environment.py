@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from attrs import field, frozen
+from attrs import field
 
 from spindle.actors.tools.commands.script import SHELLS, shell_script
+from spindle.rpc.lazy_class import frozen
 
 Inherit: TypeAlias = Literal["all", "core", "none"]
 _CORE: Final = frozenset(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.tools.commands.decision import Run, SandboxPermissions, Verdict, decide, programs_of
 from spindle.actors.tools.commands.environment import user_shell
@@ -18,6 +18,7 @@ from spindle.actors.tools.commands.process import Command
 from spindle.actors.tools.commands.rules import Rules
 from spindle.actors.tools.commands.script import reads_profiles, shell_script, with_paths
 from spindle.actors.tools.sandbox.confinement import Confinement, Place, within
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy, WorkspaceWritePolicy
 
 _SHARED: Final = ("/tmp", "/var/tmp")

@@ -11,7 +11,9 @@ import stat
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
+
+from spindle.rpc.lazy_class import frozen
 
 _SYSTEM: Final = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"})
 _BUILTIN: Final = frozenset(

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 import trio
-from attrs import frozen
 
 from spindle.actors.tools.commands.process import Warden
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.transports.peers import Address, Peer
 
 PROC: Final = "/proc"

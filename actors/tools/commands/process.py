@@ -22,10 +22,11 @@ from itertools import pairwise
 from typing import Final
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from spindle.actors.tools.commands import warden as program
 from spindle.actors.tools.sandbox.confinement import Confinement
+from spindle.rpc.lazy_class import frozen
 
 BLOCK: Final = 32 * 1024
 """Bytes read at a time; few, so that handling them does not delay other tasks."""

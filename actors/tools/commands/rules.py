@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import TypeAlias
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from spindle.actors.tools.commands.locating import Program
+from spindle.rpc.lazy_class import frozen
 
 Words: TypeAlias = Sequence[str]
 

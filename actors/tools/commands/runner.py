@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.tools.approvals.remembered import Remembered
 from spindle.actors.tools.approvals.requests import Declined, ask_command, permitted
@@ -50,6 +50,7 @@ from spindle.actors.tools.sandbox.confinement import Confinement, Place
 from spindle.actors.tools.sandbox.denial import denied, names_denied
 from spindle.actors.tools.sandbox.profile import ProfileError, of_settings
 from spindle.actors.tools.sandbox.sandbox import Sandbox, SandboxUnavailable
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.approvals import AcceptWithExecpolicyAmendment, ExecpolicyAmendment
 from spindle.rpc.protocol.items import CommandExecutionSource
 from spindle.rpc.protocol.settings import ExternalSandboxPolicy, PermissionProfile

@@ -15,7 +15,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from spindle.rpc.lazy_class import frozen
 
 SHELLS: Final = frozenset({"bash", "zsh", "sh"})
 """The shells whose scripts are read."""

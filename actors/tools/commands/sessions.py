@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from spindle.actors.tools.commands.decision import ENTER
 from spindle.actors.tools.commands.execution import Around, Execution, plain
@@ -21,6 +21,7 @@ from spindle.actors.tools.commands.items import CommandItem
 from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.interface import BackgroundTasks, CommandHost, Use
 from spindle.actors.tools.truncation import DEFAULT_LIMIT, Limit, shown_to_model, token_count
+from spindle.rpc.lazy_class import frozen
 
 log = logging.getLogger("spindle")
 

@@ -6,7 +6,6 @@ import json
 from typing import Final
 
 import trio
-from attrs import frozen
 
 from spindle.actors.tools.commands import quoting
 from spindle.actors.tools.commands.arguments import Shell, ShellCommand, working_directory
@@ -19,6 +18,7 @@ from spindle.actors.tools.commands.process import Command, Warden
 from spindle.actors.tools.commands.runner import REJECTED, NotRun, Runner, Wanted
 from spindle.actors.tools.interface import BackgroundTasks, Call, Output, ToolHost, ToolRefused, Use
 from spindle.actors.tools.truncation import MODEL_LIMIT, Limit, line_count, shown_to_model, truncate_middle
+from spindle.rpc.lazy_class import frozen
 
 TIMEOUT: Final = 10_000
 """The default timeout in milliseconds."""

@@ -11,9 +11,9 @@ from typing import Final
 
 import orjson
 import trio
-from attrs import frozen
 
 from spindle.actors.tools.commands.process import Command, Warden
+from spindle.rpc.lazy_class import frozen
 
 log = logging.getLogger("spindle")
 

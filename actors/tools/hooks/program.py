@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from spindle.actors.tools.commands.arguments import os_failure
 from spindle.actors.tools.commands.process import Command, Process, Warden
 from spindle.actors.tools.hooks.verdicts import ProgramEnd
 from spindle.actors.tools.interface import BackgroundTasks
+from spindle.rpc.lazy_class import frozen
 
 OUTPUT_CAP: Final = 1024 * 1024
 """Bytes that are kept of each of its two outputs; the rest is read and discarded."""

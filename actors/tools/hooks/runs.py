@@ -9,11 +9,12 @@ from typing import Protocol
 
 import orjson
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.tools.hooks.program import Starter
 from spindle.actors.tools.hooks.verdicts import HookVerdict, ProgramEnd, verdict
 from spindle.actors.tools.interface import Notifier
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.hooks import (
     HookCompletedNotification,
     HookRunSummary,

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, Final, Literal
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from spindle.actors.tools.hooks.program import Starter
 from spindle.actors.tools.hooks.runs import HookHost, HookRun, run_hooks
 from spindle.actors.tools.interface import Permission, Use
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName
 from spindle.rpc.protocol.items import HookPromptFragment
 from spindle.storage.config.hooks import HookHandler

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, cast
 
 import orjson
-from attrs import field, frozen
+from attrs import field
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.hooks import CONFIGURED_AS, HookEventName, HookOutputEntry, HookRunStatus
 from spindle.rpc.protocol.values import loads

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from attrs import frozen
+from spindle.rpc.lazy_class import frozen
 
 LARGEST: Final = 2**29
 """The most bytes that a PNG may inflate to."""

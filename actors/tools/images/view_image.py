@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import trio
-from attrs import frozen
 
 from spindle.actors.tools.images.files import NotAFile, NotAnImage, data_url
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
 from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.items import ImageViewItem
 from spindle.rpc.protocol.shapes import PathName
 from spindle.storage.outside import Hidden, Readable

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from attrs import frozen
-
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
 from spindle.rpc.mcp.payload import Json, as_text
 from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitationRequestResponse

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import frozen
 
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.mcp.mcp_errors import StartupFailed
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.mcp.transport import McpTransport

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.tools.interface import Output
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.converter import encode

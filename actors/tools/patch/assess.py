@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from attrs import frozen
-
 from spindle.actors.tools.patch.plan import Plan
 from spindle.actors.tools.sandbox.confinement import Confinement, within
 from spindle.actors.tools.sandbox.protection import METADATA
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ReadOnlyPolicy, SandboxPolicy
 
 OUTSIDE = "writing outside of the project"

@@ -11,11 +11,10 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from attrs import frozen
-
 from spindle.actors.tools.commands.script import shell_script
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.parse import is_patch
+from spindle.rpc.lazy_class import frozen
 
 _NAMES = frozenset({"apply_patch", "applypatch"})
 _BARE = (

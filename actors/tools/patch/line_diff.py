@@ -12,7 +12,9 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from attrs import define, frozen
+from attrs import define
+
+from spindle.rpc.lazy_class import frozen
 
 MAX_EDITS = 400
 """The shortest edit is searched up to so many insertions and deletions."""

@@ -11,12 +11,13 @@ import os
 import stat
 from collections.abc import Sequence
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from spindle.actors.tools.patch.apply import PatchOutcome
 from spindle.actors.tools.patch.content import Content, UnreadableFile, read_content, split_lines
 from spindle.actors.tools.patch.effects import NO_BLOB, FileEffect, opaque_blob
 from spindle.actors.tools.patch.unified import unified_diff
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import clean
 from spindle.storage.outside import place_of
 

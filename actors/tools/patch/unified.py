@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from attrs import frozen
-
 from spindle.actors.tools.patch.line_diff import Same, matching
+from spindle.rpc.lazy_class import frozen
 
 
 @frozen

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 
 from spindle.actors.tools.sandbox.protection import (
     HOME_OWN,
@@ -19,6 +19,7 @@ from spindle.actors.tools.sandbox.protection import (
     resolve,
     shown_of,
 )
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import (
     DangerFullAccessPolicy,
     ExternalSandboxPolicy,

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from attrs import frozen
-
 from spindle.actors.tools.sandbox import bubblewrap, seatbelt, seccomp
 from spindle.actors.tools.sandbox.confinement import Confinement
+from spindle.rpc.lazy_class import frozen
 
 ENTER: Final = str(Path(__file__).resolve().with_name("enter.py"))
 OFFLINE: Final = "CODEX_SANDBOX_NETWORK_DISABLED"

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from spindle.actors.tools.sandbox import bubblewrap, seatbelt, seccomp
 from spindle.actors.tools.sandbox.confinement import AccessRule, Confinement
@@ -28,6 +28,7 @@ from spindle.actors.tools.sandbox.mechanism import (
     confine,
     masks,
 )
+from spindle.rpc.lazy_class import frozen
 
 TRIAL_DEADLINE: Final = 5.0
 """Deadline for the trial of one mechanism, in seconds."""

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import frozen
+from spindle.rpc.lazy_class import frozen
 
 
 @frozen
