@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import trio
 
@@ -20,6 +20,7 @@ from spindle.storage.home import Home
 
 if TYPE_CHECKING:
     from spindle.actors.embedding import Approve, ThreadHandle
+    from spindle.actors.embedding.options import ForkOptions, ResumeOptions, StartOptions
     from spindle.actors.services.indexing import Indexing
     from spindle.actors.services.services import Services
     from spindle.rpc.model.interface import Model, Provider
@@ -36,28 +37,42 @@ class Runtime(Backend):
     """A home and its threads, for the length of an `open_runtime` block. Any number may live in one process."""
 
     def start_thread(
-        self, *, tools: Sequence[Callable[..., Any]] = (), approve: Approve | None = None, **params: Any
+        self,
+        *,
+        tools: Sequence[Callable[..., Any]] = (),
+        approve: Approve | None = None,
+        **options: Unpack[StartOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """See `embedding.start_thread`."""
         from spindle.actors.embedding import start_thread
 
-        return start_thread(self, tools=tools, approve=approve, **params)
+        return start_thread(self, tools=tools, approve=approve, **options)
 
     def resume_thread(
-        self, thread_id: str, *, tools: Sequence[Callable[..., Any]] = (), approve: Approve | None = None, **params: Any
+        self,
+        thread_id: str,
+        *,
+        tools: Sequence[Callable[..., Any]] = (),
+        approve: Approve | None = None,
+        **options: Unpack[ResumeOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """See `embedding.resume_thread`."""
         from spindle.actors.embedding import resume_thread
 
-        return resume_thread(self, thread_id, tools=tools, approve=approve, **params)
+        return resume_thread(self, thread_id, tools=tools, approve=approve, **options)
 
     def fork_thread(
-        self, thread_id: str, *, tools: Sequence[Callable[..., Any]] = (), approve: Approve | None = None, **params: Any
+        self,
+        thread_id: str,
+        *,
+        tools: Sequence[Callable[..., Any]] = (),
+        approve: Approve | None = None,
+        **options: Unpack[ForkOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """See `embedding.fork_thread`."""
         from spindle.actors.embedding import fork_thread
 
-        return fork_thread(self, thread_id, tools=tools, approve=approve, **params)
+        return fork_thread(self, thread_id, tools=tools, approve=approve, **options)
 
     async def archive_thread(self, thread_id: str) -> None:
         """See `embedding.archive_thread`."""

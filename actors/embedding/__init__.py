@@ -13,6 +13,7 @@ what the end of a runtime waits for.
 from spindle.actors.embedding.approvals import ApprovalAnswer, ApprovalQuestion, Approve
 from spindle.actors.embedding.failures import (
     ApprovalRequired,
+    InvalidOption,
     SubscriberLagged,
     ThreadClosed,
     TurnFailed,
@@ -36,6 +37,7 @@ __all__ = [
     "ApprovalRequired",
     "Approve",
     "Events",
+    "InvalidOption",
     "SubscriberLagged",
     "ThreadClosed",
     "ThreadHandle",

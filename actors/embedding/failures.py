@@ -39,6 +39,15 @@ class TurnInterrupted(Error):
         self.turn = turn
 
 
+class InvalidOption(Error, ValueError):
+    """An option of a thread or a turn has a value that is not allowed. `option` is its name, `reason` says what is allowed."""
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(f"{option}: {reason}")
+        self.option = option
+        self.reason = reason
+
+
 class ApprovalRequired(Error):
     """The agent asked a question that the application does not answer, so it was declined.
 

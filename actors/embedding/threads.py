@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import trio
 from uuid_utils import uuid7
@@ -16,6 +15,14 @@ from spindle.actors.delivery.questions import Question
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.embedding.approvals import Approve, approve_by, decline, subject
 from spindle.actors.embedding.failures import ApprovalRequired, ThreadClosed, TurnFailed, TurnInterrupted
+from spindle.actors.embedding.options import (
+    ForkOptions,
+    ResumeOptions,
+    StartOptions,
+    TurnOptions,
+    check_folder,
+    parameters,
+)
 from spindle.actors.embedding.streams import Events, Streams
 from spindle.actors.embedding.turns import TurnHandle, input_parts, leave
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
@@ -138,16 +145,24 @@ class ThreadHandle:
         self._require_open()
         return self._streams.stream()
 
-    @asynccontextmanager
-    async def turn(self, content: str | Sequence[UserInput], **overrides: Any) -> AsyncGenerator[TurnHandle]:
-        """Start a turn for the length of the block, or join the running one. `overrides` are fields of TurnStartParams.
+    def turn(
+        self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]
+    ) -> AbstractAsyncContextManager[TurnHandle]:
+        """Start a turn for the length of the block, or join the running one. See `TurnOptions`.
 
         If the running turn takes no more input, for example a compaction, this waits for its end; cancelled meanwhile, it
         starts nothing. Leaving the block early, or cancelling it, interrupts the turn and waits until it is recorded. If
-        other blocks share the turn, it goes on for them. Raises RpcError, ThreadClosed.
+        other blocks share the turn, it goes on for them. Raises RpcError, ThreadClosed, InvalidOption.
         """
         self._require_open()
-        params = TurnStartParams(thread_id=self.id, input=input_parts(content), **overrides)
+        return self._turn(
+            parameters(TurnStartParams, TurnOptions, options, thread_id=self.id, input=input_parts(content))
+        )
+
+    @asynccontextmanager
+    async def _turn(self, params: TurnStartParams) -> AsyncGenerator[TurnHandle]:
+        self._require_open()
+        await _check_folder(params.cwd, self.info.cwd)
         events, watch = self._streams.stream(), TurnWatch()
         handle: TurnHandle | None = None
         try:
@@ -161,15 +176,15 @@ class ThreadHandle:
                 events.end()
                 await leave(watch)
 
-    async def run(self, content: str | Sequence[UserInput], **overrides: Any) -> str:
-        """Run a whole turn. Returns the agent's last message, "" if there is none. `overrides` as for `turn`.
+    async def run(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> str:
+        """Run a whole turn. Returns the agent's last message, "" if there is none. See `TurnOptions`.
 
         The `approve` of this handle answers the agent's questions. Without one, a question is declined, the turn is
         interrupted and ApprovalRequired is raised. Raises TurnFailed, TurnInterrupted, ThreadClosed, RpcError,
-        SubscriberLagged.
+        SubscriberLagged, InvalidOption.
         """
         files: dict[str, Sequence[str]] = {}
-        async with self.turn(content, **overrides) as turn:
+        async with self.turn(content, **options) as turn:
             async for event in turn:
                 if isinstance(event, ItemStartedNotification) and isinstance(event.item, FileChangeItem):
                     files[event.item.id] = [change.path for change in event.item.changes]
@@ -199,76 +214,71 @@ class ThreadHandle:
             raise ThreadClosed(self.id)
 
 
-@asynccontextmanager
-async def start_thread(
+def start_thread(
     backend: Backend,
     *,
     tools: Sequence[Callable[..., Any]] = (),
     approve: Approve | None = None,
-    **params: Any,
-) -> AsyncGenerator[ThreadHandle]:
+    **options: Unpack[StartOptions],
+) -> AbstractAsyncContextManager[ThreadHandle]:
     """Start a thread. The block is the subscription.
 
-    `params` are the fields of ThreadStartParams; `cwd` may be path-like. `tools` are functions that the model may call, see
-    `tools.functions`. `approve` answers the questions of the thread and of its agents (`Approve`); an exception in it
-    declines the question and ends the block with that exception. Leaving the block unsubscribes; the thread is closed when
-    its last subscriber has left. Raises RpcError; TypeError for a function whose signature has no JSON schema.
+    `tools` are functions that the model may call, see `tools.functions`. `approve` answers the questions of the thread and
+    of its agents (`Approve`); an exception in it declines the question and ends the block with that exception. The other
+    options are in `StartOptions`. Leaving the block unsubscribes; the thread is closed when its last subscriber has left.
+    Raises RpcError, InvalidOption; TypeError for an unknown option, and for a function whose signature has no JSON schema.
     """
-    opening = NewThread(params=ThreadStartParams(**_plain(params)), client=CLIENT, functions=_functions(backend, tools))
+    params = parameters(ThreadStartParams, StartOptions, options)
+    opening = NewThread(params=params, client=CLIENT, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
         backend.registry.start(opening, attach)
 
-    async with _subscribed(backend, send, None, approve) as handle:
-        yield handle
+    return _subscribed(backend, send, params.cwd, None, approve)
 
 
-@asynccontextmanager
-async def resume_thread(
+def resume_thread(
     backend: Backend,
     thread_id: str,
     *,
     tools: Sequence[Callable[..., Any]] = (),
     approve: Approve | None = None,
-    **params: Any,
-) -> AsyncGenerator[ThreadHandle]:
-    """Subscribe to a thread for the length of the block; it is loaded if necessary. `params` as ThreadResumeParams.
+    **options: Unpack[ResumeOptions],
+) -> AbstractAsyncContextManager[ThreadHandle]:
+    """Subscribe to a thread for the length of the block; it is loaded if necessary. See `ResumeOptions`.
 
     `tools` and `approve` as for `start_thread`; a thread that is already loaded keeps its tools.
-    Raises ThreadNotFound, RpcError.
+    Raises ThreadNotFound, RpcError, InvalidOption, TypeError.
     """
-    resume = ThreadResumeParams(thread_id=thread_id, **_plain(params))
-    opening = FromRollout(params=resume, client=CLIENT, functions=_functions(backend, tools))
+    params = parameters(ThreadResumeParams, ResumeOptions, options, thread_id=thread_id)
+    opening = FromRollout(params=params, client=CLIENT, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
         backend.registry.route(Resume(thread_id, attach, opening))
 
-    async with _subscribed(backend, send, resume, approve) as handle:
-        yield handle
+    return _subscribed(backend, send, params.cwd, params, approve)
 
 
-@asynccontextmanager
-async def fork_thread(
+def fork_thread(
     backend: Backend,
     thread_id: str,
     *,
     tools: Sequence[Callable[..., Any]] = (),
     approve: Approve | None = None,
-    **params: Any,
-) -> AsyncGenerator[ThreadHandle]:
-    """Start a thread with the history of another one. The block is the subscription.
+    **options: Unpack[ForkOptions],
+) -> AbstractAsyncContextManager[ThreadHandle]:
+    """Start a thread with the history of another one. The block is the subscription. See `ForkOptions`.
 
-    `params` are the fields of ThreadForkParams. The copied turns are in `info.thread.turns`. `tools` and `approve` as for
-    `start_thread`. Raises ThreadNotFound, RpcError.
+    The copied turns are in `info.thread.turns`. `tools` and `approve` as for `start_thread`. Raises ThreadNotFound,
+    RpcError, InvalidOption, TypeError.
     """
-    fork = ThreadForkParams(thread_id=thread_id, **_plain(params))
-    opening = FromFork(params=fork, client=CLIENT, source=thread_id, functions=_functions(backend, tools))
+    params = parameters(ThreadForkParams, ForkOptions, options, thread_id=thread_id)
+    opening = FromFork(params=params, client=CLIENT, source=thread_id, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
         backend.registry.start(opening, attach)
 
-    async with _subscribed(backend, send, None, approve) as handle:
-        yield handle
+    return _subscribed(backend, send, params.cwd, None, approve)
 
 
 async def archive_thread(backend: Backend, thread_id: str) -> None:
@@ -287,19 +297,21 @@ def _functions(backend: Backend, tools: Sequence[Callable[..., Any]]) -> list[Fu
     return function_tools(tools, explain, backend.services.workers.functions)
 
 
-def _plain(params: dict[str, Any]) -> dict[str, Any]:
-    """A path-like `cwd` as text."""
-    return {**params, "cwd": os.fspath(params["cwd"])} if params.get("cwd") is not None else params
+async def _check_folder(cwd: str | None, base: str) -> None:
+    if cwd is not None:
+        await trio.to_thread.run_sync(check_folder, cwd, base, abandon_on_cancel=True)
 
 
 @asynccontextmanager
 async def _subscribed(
     backend: Backend,
     send: Callable[[Attach], None],
+    cwd: str | None,
     params: ThreadResumeParams | None,
     approve: Approve | None,
 ) -> AsyncGenerator[ThreadHandle]:
     """The block of a subscription. Its end waits until it is unsubscribed, unless that is cancelled."""
+    await _check_folder(cwd, backend.cwd)
     context = copy_context()
     subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 

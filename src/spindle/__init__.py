@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spindle.actors.embedding import ApprovalQuestion as ApprovalQuestion
     from spindle.actors.embedding import ApprovalRequired as ApprovalRequired
     from spindle.actors.embedding import Approve as Approve
+    from spindle.actors.embedding import InvalidOption as InvalidOption
     from spindle.actors.embedding import SubscriberLagged as SubscriberLagged
     from spindle.actors.embedding import ThreadClosed as ThreadClosed
     from spindle.actors.embedding import ThreadHandle as ThreadHandle
@@ -60,6 +61,7 @@ _NAMES = {
     "ApprovalQuestion": "spindle.actors.embedding",
     "ApprovalRequired": "spindle.actors.embedding",
     "Approve": "spindle.actors.embedding",
+    "InvalidOption": "spindle.actors.embedding",
     "SubscriberLagged": "spindle.actors.embedding",
     "ThreadClosed": "spindle.actors.embedding",
     "ThreadHandle": "spindle.actors.embedding",
@@ -110,6 +112,7 @@ __all__ = [
     "Error",
     "FileChangeRequestApprovalParams",
     "FileChangeRequestApprovalResponse",
+    "InvalidOption",
     "ItemCompletedNotification",
     "ItemStartedNotification",
     "McpFormElicitationParams",

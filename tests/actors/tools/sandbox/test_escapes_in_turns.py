@@ -83,8 +83,8 @@ class Play:
             async with runtime.start_thread(cwd=self.root) as thread:
                 for world, attempt in worlds:
                     before = world.seen()
-                    settings = {"cwd": str(world.ws), "sandbox_policy": policy(self.policy_name, world)}
-                    async with thread.turn("go", **settings) as turn:
+                    sandbox = policy(self.policy_name, world)
+                    async with thread.turn("go", cwd=world.ws, sandbox_policy=sandbox) as turn:
                         async for event in turn:
                             if isinstance(event, ItemCompletedNotification):
                                 self._note(attempt, event.item)

@@ -1,0 +1,106 @@
+"""Options of threads and turns: unknown ones and wrong values are refused at the call, by name."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+import spindle
+from spindle.actors.embedding.options import ForkOptions, ResumeOptions, StartOptions, TurnOptions
+from spindle.rpc.protocol.threads import ThreadForkParams, ThreadResumeParams, ThreadStartParams
+from spindle.rpc.protocol.turns import TurnStartParams
+
+LEFT_OUT = {
+    "input",  # an argument
+    "thread_id",  # an argument, or the handle's
+    "persist_extended_history",  # does nothing
+    "mock_experimental_field",  # does nothing
+    "service_name",  # does nothing
+    "session_start_source",  # says which command of a terminal UI has asked
+    "initial_turns_page",  # for clients that show pages
+}
+"""Members of the protocol's parameters that are no options."""
+
+
+@pytest.mark.parametrize(
+    ("options", "params"),
+    [
+        (StartOptions, ThreadStartParams),
+        (ResumeOptions, ThreadResumeParams),
+        (ForkOptions, ThreadForkParams),
+        (TurnOptions, TurnStartParams),
+    ],
+)
+def test_the_options_are_the_members_of_the_protocol(options, params):
+    members = set(attrs.fields_dict(params))
+    assert options.__optional_keys__ <= members
+    assert members - options.__optional_keys__ <= LEFT_OUT
+
+
+async def test_a_misspelt_option_is_refused_at_the_call_with_the_right_one(opened):
+    async with opened() as runtime:
+        with pytest.raises(TypeError, match=r"there is no option 'modle'; did you mean 'model'?"):
+            runtime.start_thread(modle="x")
+        with pytest.raises(TypeError, match=r"there is no option 'xyz'$"):
+            runtime.resume_thread("id", xyz=1)
+        async with runtime.start_thread() as thread:
+            with pytest.raises(TypeError, match=r"there is no option 'afford'"):
+                await thread.run("hi", afford="low")
+            assert await thread.run("hi", effort="low") == "ok"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("sandbox", "workspace_write", "`read-only`, `workspace-write`, `danger-full-access`"),
+        ("approval_policy", "nevver", "`untrusted`, `on-failure`, `on-request`, `granular`, `never`"),
+        ("personality", "grim", "`none`, `friendly`, `pragmatic`"),
+        ("ephemeral", "yes", "a boolean"),
+        ("model", 5, "a string"),
+        ("config", [], "a map"),
+        ("runtime_workspace_roots", ["relative"], "base path (at [0])"),
+    ],
+)
+async def test_a_wrong_value_is_named_with_what_is_allowed(opened, option, value, allowed):
+    async with opened() as runtime:
+        with pytest.raises(spindle.InvalidOption) as caught:
+            runtime.start_thread(**{option: value})
+        assert caught.value.option == option
+        assert str(caught.value).startswith(f"{option}: ")
+        assert allowed in caught.value.reason
+        assert isinstance(caught.value, ValueError)
+
+
+async def test_a_turns_wrong_value_fails_before_the_turn_starts(opened):
+    async with opened() as runtime, runtime.start_thread() as thread:
+        with pytest.raises(spindle.InvalidOption, match=r"effort: invalid type: integer `17`, expected a string"):
+            thread.turn("hi", effort=17)
+        assert (await thread.read()).status.type == "idle"
+        assert not runtime.registry.directory.turn_id(thread.id)
+
+
+async def test_a_working_directory_must_be_a_folder(opened, tmp_path: Path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    async with opened() as runtime:
+        for cwd in (tmp_path / "file", tmp_path / "missing", "missing"):
+            with pytest.raises(spindle.InvalidOption, match=r"cwd: .* is not a folder"):
+                async with runtime.start_thread(cwd=cwd):
+                    raise AssertionError("started")
+        async with runtime.start_thread(cwd="folder") as thread:  # relative to the runtime's
+            assert thread.info.cwd == str(tmp_path / "folder")
+            with pytest.raises(spindle.InvalidOption, match=r"cwd: .*missing` is not a folder"):
+                async with thread.turn("hi", cwd=tmp_path / "missing"):
+                    raise AssertionError("started")
+            assert await thread.run("hi", cwd=tmp_path) == "ok"
+
+
+async def typed(runtime: spindle.Runtime) -> None:
+    """Not run: type checkers refuse each line. An `ignore` that nothing needs is an error, too."""
+    runtime.start_thread(modle="x")  # type: ignore[call-arg]
+    runtime.start_thread(sandbox="workspace_write")  # type: ignore[arg-type]
+    runtime.resume_thread("id", approval_policy="nevver")  # type: ignore[arg-type]
+    runtime.fork_thread("id", personality="friendly")  # type: ignore[call-arg]
+    async with runtime.start_thread() as thread:
+        await thread.run("hi", effort=17)  # type: ignore[arg-type]
+        thread.turn("hi", sandbox="read-only")  # type: ignore[call-arg]
