@@ -285,6 +285,7 @@ def test_the_history_of_a_straight_rollout_is_that_of_a_full_replay(block, data)
         (b"\n", True),
         (b'{"timestamp":"', True),  # the end of a line that is being written
     ],
+    ids=[str(number) for number in range(9)],  # the lines have times
 )
 def test_a_rollout_is_straight_until_lines_since_the_last_compaction_are_taken_back_or_odd(tmp_path, then, expected):
     path = tmp_path / "rollout.jsonl"
