@@ -125,7 +125,7 @@ def _objects(message: dict[str, Any]) -> Iterator[Any]:
 
 
 @given(lines())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_any_request_gets_the_answer_of_the_connection_or_none(line: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         early = answer_to(line, os.path.realpath(folder))
