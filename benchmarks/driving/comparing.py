@@ -79,9 +79,10 @@ def described(servers: Sequence[Command], repeats: int) -> list[str]:
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     build, compiler = platform.python_build(), platform.python_compiler()
     interpreter = f"{platform.python_implementation()} {platform.python_version()} ({', '.join(build)}; {compiler})"
+    cache = ", modules are compiled at each start (PYTHONDONTWRITEBYTECODE)" if sys.dont_write_bytecode else ""
     return [
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({_processor()}), {system}, load {os.getloadavg()[0]:.1f}",
-        f"{interpreter}, trio {metadata.version('trio')}",
+        f"{interpreter}, trio {metadata.version('trio')}{cache}",
         *(f"{_version(command)}: {shlex.join(command)}" for command in servers),
         f"median of {repeats}" if repeats > 1 else "one run",
         "",
