@@ -35,7 +35,7 @@ Part = Callable[[Command], Iterable[Figure]]
 """Starts the server with this command, as often as it needs, and measures it."""
 
 
-def arguments(description: str, *, repeats: int = 1) -> argparse.ArgumentParser:
+def arguments(description: str | None, *, repeats: int = 1) -> argparse.ArgumentParser:
     """The options that every comparison has."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", metavar="COMMAND", help="another app-server to measure; else it is this Spindle")

@@ -206,8 +206,8 @@ def _fork(control: int, requests: int, prctl: Prctl) -> int:
             os.close(requests)
             _keep(parts, prctl)
             code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
         finally:
             os._exit(code)
     for fd in parts[:-1]:
