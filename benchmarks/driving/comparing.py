@@ -35,7 +35,7 @@ Part = Callable[[Command], Iterable[Figure]]
 """Starts the server with this command, as often as it needs, and measures it."""
 
 
-def arguments(description: str, *, repeats: int = 1) -> argparse.ArgumentParser:
+def arguments(description: str | None, *, repeats: int = 1) -> argparse.ArgumentParser:
     """The options that every comparison has."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", metavar="COMMAND", help="another app-server to measure; else it is this Spindle")
@@ -79,9 +79,10 @@ def described(servers: Sequence[Command], repeats: int) -> list[str]:
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     build, compiler = platform.python_build(), platform.python_compiler()
     interpreter = f"{platform.python_implementation()} {platform.python_version()} ({', '.join(build)}; {compiler})"
+    cache = ", modules are compiled at each start (PYTHONDONTWRITEBYTECODE)" if sys.dont_write_bytecode else ""
     return [
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({_processor()}), {system}, load {os.getloadavg()[0]:.1f}",
-        f"{interpreter}, trio {metadata.version('trio')}",
+        f"{interpreter}, trio {metadata.version('trio')}{cache}",
         *(f"{_version(command)}: {shlex.join(command)}" for command in servers),
         f"median of {repeats}" if repeats > 1 else "one run",
         "",

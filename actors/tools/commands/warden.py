@@ -206,8 +206,8 @@ def _fork(control: int, requests: int, prctl: Prctl) -> int:
             os.close(requests)
             _keep(parts, prctl)
             code = 0
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
         finally:
             os._exit(code)
     for fd in parts[:-1]:
@@ -230,7 +230,7 @@ def _keep(parts: Parts, prctl: Prctl) -> None:
     prctl(*_ADOPT_ORPHANS)
     signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
     keeper = os.getpid()
-    command = os.fork()
+    command = group = os.fork()
     if command == 0:
         _become(control, failed, keeper, prctl)
     os.close(failed)
@@ -241,35 +241,37 @@ def _keep(parts: Parts, prctl: Prctl) -> None:
         _send(control, b"failed %s\n" % failure)
         return
     _send(control, b"started %d %d\n" % (command, keeper))
-    running = more = True
+    more = True
     while more:
         for fd, _ in poll.poll():
             if fd == control:  # no more input is defined, so this is the end
-                _end(control, bell, command, running)
+                _end(control, bell, command, group)
                 return
-        ended, more = _reap(control, bell, command)
-        running = running and not ended
+        command, more = _reap(control, bell, command)
 
 
-def _reap(control: int, bell: int, command: int) -> tuple[bool, bool]:
-    """Reap a keeper's children: (whether the command was one of them; whether others are left, or else the tree is gone)."""
+def _reap(control: int, bell: int, command: int) -> tuple[int, bool]:
+    """Reap a keeper's children: (the command, or 0 if it has ended: its id may be reused; whether children are left)."""
     ended, more = _ended(bell)
     for pid, status in ended:
         if pid == command:
+            command = 0
             _send(control, b"exited %d\n" % os.waitstatus_to_exitcode(status))
-            return True, more
-    return False, more
+    return command, more
 
 
-def _end(control: int, bell: int, command: int, running: bool) -> None:
+def _end(control: int, bell: int, command: int, group: int) -> None:
     """Kill the tree, repeatedly until it is gone."""
     pause = _PAUSE_MS
-    if running:  # after reaping, the id may be reused
+    if command:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(command, signal.SIGKILL)
         select.select([bell], [], [], _PAUSE_MS / 1000)  # usually that is all
-    while _reap(control, bell, command)[1]:
-        for pid in descendants(os.getpid(), command):
+    while True:
+        command, more = _reap(control, bell, command)
+        if not more:
+            return
+        for pid in descendants(os.getpid(), group):
             _kill(pid)
         select.select([bell], [], [], pause / 1000)
         pause = min(pause * 2, _LONGEST_PAUSE_MS)

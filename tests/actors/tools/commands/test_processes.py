@@ -250,7 +250,7 @@ def program_alone():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", program.__file__], stdin=theirs, stdout=subprocess.DEVNULL
+            [sys.executable, "-I", "-S", program.__file__], stdin=theirs.fileno(), stdout=subprocess.DEVNULL
         )
         theirs.close()
         try:
