@@ -5,7 +5,7 @@ be on the page. By change, every file's time has to be asked for, but again only
 """
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def list_threads(home: Home, query: ThreadQuery, heads: int | None = None) -> Th
         if heads is not None:
             raise TooMuchToRead
         family = _descendants(home, query.ancestor_thread_id)
-    names = read_names(home) if query.search_term else {}
+    names: Mapping[str, str] = read_names(home) if query.search_term else {}
     found: list[tuple[ListPosition, Head, Path, int]] = []
     more = False
     segments = Segments(home, archived=query.archived)
