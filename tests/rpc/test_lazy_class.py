@@ -480,7 +480,8 @@ import importlib, pkgutil, sys
 import spindle.rpc.protocol as protocol
 for module in pkgutil.iter_modules(protocol.__path__, "spindle.rpc.protocol."):
     importlib.import_module(module.name)
-members = [each for name, module in sys.modules.items() if name.startswith("spindle.rpc.protocol") for each in vars(module).values()]
+modules = [module for name, module in sys.modules.items() if name.startswith("spindle.rpc.protocol")]
+members = [member for module in modules for member in vars(module).values()]
 fields = {member.__name__: vars(member).get("__attrs_attrs__") for member in members if type(member) is type}
 print(*sorted(name for name, written in fields.items() if isinstance(written, tuple)))
 """
