@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast, get_origin
 
@@ -90,6 +90,9 @@ def _decorator(maybe_cls: type | None = None, /, *, kw_only: bool = False) -> ty
 
 
 def _lazy(source: type, kw_only: bool) -> type:
+    if any(isinstance(value, cached_property) for value in vars(source).values()):
+        at_once: Callable[[type], type] = attrs.frozen(kw_only=kw_only)
+        return at_once(source)  # attrs gives each cached property a slot
     fields = _fields(source)
     bases = source.__mro__[1:-1]
     slots = [name for name in fields if not any(name in getattr(base, "__slots__", ()) for base in bases)]

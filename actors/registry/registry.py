@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, assert_never, cast
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import trio
 from attrs import evolve
@@ -55,7 +55,6 @@ from spindle.actors.thread.loading.fork import check_fork
 from spindle.actors.thread.loading.openings import FromFork, Opening
 from spindle.actors.thread.messages import Attach, Detach, Hold, StopThread
 from spindle.actors.thread.state import OpenedThread
-from spindle.actors.tools.mcp.servers import McpServers
 from spindle.rpc.protocol.errors import RpcError, ThreadNotFound, internal_error, invalid_request, overloaded
 from spindle.rpc.protocol.threads import (
     NotLoadedStatus,
@@ -63,6 +62,9 @@ from spindle.rpc.protocol.threads import (
     ThreadClosedNotification,
     ThreadStatusChangedNotification,
 )
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.mcp.servers import McpServers
 
 log = logging.getLogger("spindle")
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from spindle.actors.tools.patch.progress import PatchProgress
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.proposed_plan import PlanMessage
 from spindle.rpc.model.interface import (
@@ -33,6 +32,9 @@ from spindle.rpc.protocol.turns import (
 )
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.patch.progress import PatchProgress
 
 Shown: TypeAlias = AgentMessageItem | ReasoningItem | WebSearchItem | ImageGenerationItem
 

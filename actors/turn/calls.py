@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field
 
 from spindle.actors.tasks.faults import fault, message_of
-from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.tools.interface import Abortable, Call, Output, ToolRefused, TurnCancelled
 from spindle.actors.tools.truncation import fitted
 from spindle.actors.turn.hooked import run_hooked
@@ -25,6 +24,9 @@ from spindle.rpc.large import LARGE, apart
 from spindle.rpc.weighing import weigh
 from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 
 log = logging.getLogger("spindle")
 

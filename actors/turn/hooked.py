@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.tools.interface import Call, Hooked, Output, Tool, Use
 from spindle.actors.turn.context import message
 from spindle.actors.turn.host import TurnHost
 from spindle.storage.rollout import records
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 
 
 async def run_hooked(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import orjson
 
-from spindle.actors.tools.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import ToolHost
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.hooks.turn_hooks import Beginning
 
 __all__ = ["BYTES_PER_TOKEN", "Compacted", "ContextPlace", "TurnInput", "TurnHost"]
 

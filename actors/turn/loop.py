@@ -7,9 +7,8 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from spindle.actors.tools.hooks.turn_hooks import Prompted, TurnHooks, prompt_text
-from spindle.actors.tools.patch.progress import PatchProgress
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.calls import run_calls
 from spindle.actors.turn.compaction import compact
@@ -23,6 +22,10 @@ from spindle.rpc.protocol.items import HookPromptFragment, HookPromptItem, UserM
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.storage.rollout import records
 from spindle.storage.rollout.journal import JournalError
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.hooks.turn_hooks import Prompted, TurnHooks
+    from spindle.actors.tools.patch.progress import PatchProgress
 
 log = logging.getLogger("spindle")
 
@@ -51,9 +54,7 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
             plan,
             model,
             lambda: request(plan, host.history(), plan.toolbox.offers),
-            lambda: Answer(
-                host, plan.thread_id, plan.turn_id, PatchProgress(host) if plan.patch_progress else None
-            ),
+            lambda: Answer(host, plan.thread_id, plan.turn_id, _progress(host, plan)),
         )
         last = answer.text if answer.text is not None else last
         if answer.calls:
@@ -71,6 +72,14 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
 
 def _is_full(host: TurnHost, plan: TurnPlan) -> bool:
     return plan.compact_at is not None and host.context_tokens() >= plan.compact_at
+
+
+def _progress(host: TurnHost, plan: TurnPlan) -> PatchProgress | None:
+    if not plan.patch_progress:
+        return None
+    from spindle.actors.tools.patch.progress import PatchProgress
+
+    return PatchProgress(host)
 
 
 async def _begin(host: TurnHost, plan: TurnPlan) -> bool:
@@ -127,6 +136,8 @@ def _record_contexts(host: TurnHost, verdict: Prompted) -> None:
 
 def _continue_with(host: TurnHost, fragments: Sequence[HookPromptFragment]) -> None:
     """Record the hooks' reasons to go on as input, which the agent gets next."""
+    from spindle.actors.tools.hooks.turn_hooks import prompt_text
+
     item = HookPromptItem(str(uuid.uuid4()), fragments)
     now = time.time_ns() // 1_000_000
     kept = {"type": "HookPrompt", "id": item.id, "fragments": unstructure(fragments)}

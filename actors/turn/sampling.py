@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import trio
 
 from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.settings.settings import Settings
 from spindle.actors.tasks.faults import parts
-from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 from spindle.actors.turn.calls import output_item, run_calls
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
@@ -19,6 +18,9 @@ from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest
 from spindle.rpc.protocol.turns import ErrorNotification, TurnError
 from spindle.storage.rollout import records
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.hooks.turn_hooks import TurnHooks
 
 BACKOFF = 0.2
 """Seconds before the first repeat of a broken stream; doubled each time, at most `BACKOFF_LIMIT`."""

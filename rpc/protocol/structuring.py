@@ -262,7 +262,7 @@ def by_class(cls: Any, converter: Converter) -> Hook:
                         continue
                     hook = hooks.get(key)
                     if hook is None:
-                        hook = hooks[key] = cast(Hook, converter.get_structure_hook(kind))
+                        hook = hooks[key] = converter.get_structure_hook(kind)
                     found[name] = hook(member, kind)
                 elif key in refused:
                     if member is not None and member not in refused[key]:

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from importlib import import_module
 from pkgutil import walk_packages
 from types import MemberDescriptorType
@@ -94,6 +95,21 @@ def with_methods(frozen: Frozen) -> Any:
     return Methods
 
 
+def with_a_cached_property(frozen: Frozen) -> Any:
+    @frozen
+    class Cached:
+        first: int
+
+        @cached_property
+        def kind(self) -> list[int]:
+            return [self.first]
+
+        def name(self) -> bool:
+            return self.kind is self.kind
+
+    return Cached
+
+
 def with_own_init(frozen: Frozen) -> Any:
     @frozen
     class OwnInit:
@@ -156,6 +172,7 @@ DEFINITIONS = (
     with_keywords,
     with_one_keyword,
     with_methods,
+    with_a_cached_property,
     with_own_init,
     with_bases,
     with_a_type,
@@ -167,6 +184,7 @@ ARGUMENTS: dict[Any, tuple[dict[str, Any], dict[str, Any]]] = {
     with_keywords: ({"second": ["x"]}, {"first": 2, "second": ["y"], "aside": "z"}),
     with_one_keyword: ({"first": 1, "hidden": "4"}, {"first": 1, "hidden": 5, "checked": 9}),
     with_methods: ({"first": 1}, {"first": 2}),
+    with_a_cached_property: ({"first": 1}, {"first": 2}),
     with_own_init: ({"text": "1"}, {"text": "2"}),
     with_bases: ({"first": 1}, {"first": 1, "second": "x", "third": (3,)}),
     with_a_type: ({"content": 1}, {"content": 2, "name": "y"}),
@@ -480,7 +498,8 @@ import importlib, pkgutil, sys
 import spindle.rpc.protocol as protocol
 for module in pkgutil.iter_modules(protocol.__path__, "spindle.rpc.protocol."):
     importlib.import_module(module.name)
-members = [each for name, module in sys.modules.items() if name.startswith("spindle.rpc.protocol") for each in vars(module).values()]
+modules = [module for name, module in sys.modules.items() if name.startswith("spindle.rpc.protocol")]
+members = [member for module in modules for member in vars(module).values()]
 fields = {member.__name__: vars(member).get("__attrs_attrs__") for member in members if type(member) is type}
 print(*sorted(name for name, written in fields.items() if isinstance(written, tuple)))
 """

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import orjson
 import trio
@@ -17,11 +18,12 @@ from spindle.actors.thread.loading.openings import FromRollout, NewThread
 from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.tools.commands.environment import environment_policy, shell_argv
 from spindle.actors.tools.hooks.notify import TurnDone
-from spindle.actors.tools.hooks.program import Starter
-from spindle.actors.tools.hooks.runs import HookHost
-from spindle.actors.tools.hooks.turn_hooks import Beginning, TurnHooks
 from spindle.storage.config.hooks import notify_program
 from spindle.storage.rollout.history import StoredItem, is_user_message, stored
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.hooks.runs import HookHost
+    from spindle.actors.tools.hooks.turn_hooks import Beginning, TurnHooks
 
 _IMAGE_MARK = re.compile(r"<image( name=[^>]*)?>|</image>")
 
@@ -33,6 +35,9 @@ def turn_hooks(
     state = thread.state
     if not state.hooks.handlers:
         return None
+    from spindle.actors.tools.hooks.program import Starter
+    from spindle.actors.tools.hooks.turn_hooks import TurnHooks
+
     runner = tools.runner()
     path = state.conversation.path
     return TurnHooks(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spindle.actors.settings.catalogue import ModelInfo, model_info
 from spindle.actors.settings.readable import no_file
@@ -16,7 +16,6 @@ from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import first_turn, turn_hooks
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.usage import token_usage
-from spindle.actors.tools.hooks.turn_hooks import Beginning
 from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.context import Included, Surroundings, opening, today
@@ -29,6 +28,9 @@ from spindle.storage.outside import Readable
 from spindle.storage.rollout import records
 from spindle.storage.rollout.paginated import paginated
 from spindle.storage.rollout.records import Entry
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.hooks.turn_hooks import Beginning
 
 
 class LiveTurnHost:

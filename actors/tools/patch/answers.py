@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from spindle.actors.tools.interface import Use
-from spindle.actors.tools.patch.apply import PatchOutcome
 from spindle.rpc.protocol.items import FileChangeItem, FileUpdateChange, PatchApplyStatus, UpdateChange
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.patch.apply import PatchOutcome
 
 NAME = "apply_patch"
 REJECTED = "patch rejected by user"

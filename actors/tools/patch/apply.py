@@ -14,13 +14,12 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from spindle.actors.tools.patch.effects import FileEffect, Image
 from spindle.actors.tools.patch.hunks import PatchError
 from spindle.actors.tools.patch.places import Folder, Stamp, open_folder, stamp
 from spindle.actors.tools.patch.plan import Plan, plan
-from spindle.rpc.lazy_class import frozen
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

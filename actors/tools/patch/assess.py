@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from spindle.actors.tools.patch.plan import Plan
 from spindle.actors.tools.sandbox.confinement import Confinement, within
 from spindle.actors.tools.sandbox.protection import METADATA
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ReadOnlyPolicy, SandboxPolicy
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.patch.plan import Plan
 
 OUTSIDE = "writing outside of the project"
 BLOCKED = "writing is blocked by read-only sandbox"

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from spindle.rpc.lazy_class import frozen
+from attrs import frozen
 
 MAX_BYTES = 32 * 2**20
 """The largest file that is patched; its lines are in memory."""

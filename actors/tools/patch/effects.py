@@ -8,9 +8,10 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from spindle.actors.tools.patch.content import MAX_BYTES, Content, UnreadableFile, read_content
 from spindle.actors.tools.patch.places import Stamp
-from spindle.rpc.lazy_class import frozen
 
 if TYPE_CHECKING:
     from spindle.storage.outside import Readable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TypeAlias
 
-from spindle.rpc.lazy_class import frozen
+from attrs import frozen
 
 
 class PatchError(Exception):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from attrs import define, field
-
-from spindle.rpc.lazy_class import frozen
+from attrs import define, field, frozen
 
 _SEARCH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from spindle.actors.tools.patch.content import Content, UnreadableFile
 from spindle.actors.tools.patch.effects import FileEffect, Image, read_image
@@ -18,7 +18,6 @@ from spindle.actors.tools.patch.hunks import AddFile, DeleteFile, Hunk, PatchErr
 from spindle.actors.tools.patch.parse import parse
 from spindle.actors.tools.patch.places import Stamp, absolute, entry, stamp
 from spindle.actors.tools.patch.revise import revise
-from spindle.rpc.lazy_class import frozen
 
 if TYPE_CHECKING:
     from spindle.rpc.protocol.items import FileUpdateChange

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from spindle.actors.tools.patch.content import Content
 from spindle.actors.tools.patch.hunks import Chunk, Edit, Op, PatchError
 from spindle.actors.tools.patch.seek import Seeker
-from spindle.rpc.lazy_class import frozen
 
 
 @frozen

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-from spindle.rpc.lazy_class import frozen
+from attrs import frozen
 
 BLOCK = 256
 """Lines handled before other Python threads may run."""

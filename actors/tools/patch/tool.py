@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.resources import files
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, Use
 from spindle.actors.tools.patch.answers import NAME, json_output, patch_use, plain_output, terminal_output
-from spindle.actors.tools.patch.apply import PatchOutcome
 from spindle.actors.tools.patch.hunks import PatchError
-from spindle.actors.tools.patch.invocation import in_command
 from spindle.actors.tools.patch.parse import BEGIN
 from spindle.actors.tools.patch.turn_patches import TurnPatches
 from spindle.rpc.protocol.values import loads
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.patch.apply import PatchOutcome
 
 _DESCRIPTION = (
     "Changes files: adds, deletes, edits or renames them. The input is the text of one patch as such; do not put it "
@@ -46,7 +47,7 @@ directory."""
 @cache
 def grammar() -> str:
     """The Lark grammar of patches."""
-    return files("spindle.actors.tools.patch").joinpath("grammar.lark").read_text(encoding="utf-8")
+    return Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
 
 
 def grammar_tool() -> dict[str, Any]:
@@ -134,6 +135,8 @@ class PatchCommands:
 
         Raises ToolRefused, TurnCancelled.
         """
+        from spindle.actors.tools.patch.invocation import in_command
+
         try:
             found = in_command(argv, cwd, self._user_home)
         except PatchError as error:

@@ -1,8 +1,12 @@
-"""The patches of one turn: plan, ask for approval, show, apply, and keep the turn's diff."""
+"""The patches of one turn: plan, ask for approval, show, apply, and keep the turn's diff.
+
+Most turns have none, so what plans and applies them is imported in the worker thread that does it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -11,11 +15,8 @@ from spindle.actors.tools.approvals.requests import Declined, ask_patch, permitt
 from spindle.actors.tools.interface import ToolHost, ToolRefused, TurnCancelled
 from spindle.actors.tools.notifications import emit_completed, emit_started
 from spindle.actors.tools.patch.answers import REJECTED, applied_event, declined_event, file_change, patch_use
-from spindle.actors.tools.patch.apply import PatchOutcome, apply
 from spindle.actors.tools.patch.assess import Obstacle, Sealed, assess
 from spindle.actors.tools.patch.hunks import PatchError
-from spindle.actors.tools.patch.plan import Plan, plan
-from spindle.actors.tools.patch.turn_diff import TurnDiff
 from spindle.actors.tools.sandbox.confinement import Confinement
 from spindle.actors.tools.sandbox.profile import ProfileError
 from spindle.rpc.protocol.settings import AskForApproval, GranularApproval
@@ -23,6 +24,11 @@ from spindle.rpc.protocol.turns import (
     FileChangeOutputDeltaNotification,
     TurnDiffUpdatedNotification,
 )
+
+if TYPE_CHECKING:
+    from spindle.actors.tools.patch.apply import PatchOutcome
+    from spindle.actors.tools.patch.plan import Plan
+    from spindle.actors.tools.patch.turn_diff import TurnDiff
 
 RETRY = "command failed; retry without sandbox?"
 """The reason shown under the policy on-failure, in Codex's words."""
@@ -85,6 +91,8 @@ class TurnPatches:
 
     def _planned(self, text: str, cwd: str, host: ToolHost) -> tuple[Plan, Obstacle | None]:
         """The plan, with its changes computed, and the obstacle."""
+        from spindle.actors.tools.patch.plan import plan
+
         confinement = self._confinement(host)
         readable = None if confinement is None else confinement.readable
         planned = plan(text, cwd, readable, trio.from_thread.check_cancelled)
@@ -93,6 +101,9 @@ class TurnPatches:
         return planned, obstacle
 
     def _apply(self, cwd: str, planned: Plan) -> tuple[PatchOutcome, str]:
+        from spindle.actors.tools.patch.apply import apply
+        from spindle.actors.tools.patch.turn_diff import TurnDiff
+
         outcome = apply(planned)
         _show(outcome.plan)  # a new plan, if a file has changed
         if self._diff is None:
