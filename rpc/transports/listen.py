@@ -1,14 +1,12 @@
-"""Listen for clients: read addresses (`parse_listen`), open sockets (`open_listeners`), serve connections
+"""Listen for clients: read addresses (`parse_listen`), open sockets (`open_listeners`), serve WebSockets
 (`serve_websocket`).
 """
 
-import errno
 import ipaddress
 import logging
-import resource
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -18,9 +16,10 @@ from wsproto.utilities import RemoteProtocolError
 
 from spindle.rpc.lazy_class import frozen
 
+from .accepting import HANDSHAKES, Refusal, accept_clients
 from .http import HttpAnswer, Upgrade, decide
 from .interface import Transport, TransportKind
-from .peers import Refuse, peer_of
+from .peers import Refuse
 from .unix_socket import bind_unix, unlink_unix
 from .websocket import WebSocketTransport, accept
 
@@ -32,14 +31,6 @@ _LINGER_SECONDS: Final = 1.0
 _GOING_AWAY_SECONDS: Final = 1.0
 _READ_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 1024
-_REFUSALS: Final = 16  # refusals in flight; further connections wait in the system's queue
-_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_NO_ROOM_SECONDS: Final = 0.25
-
-CONNECTIONS: Final = 512
-"""The most connections, if the limit on descriptors is at least twice as high."""
-HANDSHAKES: Final = 64
-"""The most connections whose handshake is not finished."""
 
 
 @frozen
@@ -131,118 +122,29 @@ async def serve_websocket(
 ) -> None:
     """Accept connections until cancelled; `handler` runs once for each WebSocket, which is closed when it returns.
 
-    The value of `task_status.started` is a scope. Cancelling it closes the listeners while connections go on; this
-    function then returns after the last connection has ended. An exception from a handler is logged and ends only its
-    connection (close code 1011). If this function is cancelled, it closes open WebSockets with code 1001 and then the
-    listeners. A peer that does not answer pings is closed. If `refuse` gives a reason, the peer is refused with status
-    403. With `connections` open connections (default `most_connections()`) or `handshakes` unfinished handshakes, the
-    next one is refused with status 503. While the system is out of descriptors or memory, new connections wait.
+    Takes the bounds, `refuse` and the value of `task_status.started` of `accept_clients`. An exception from a handler is
+    logged and ends only its connection (close code 1011). If this function is cancelled, it closes open WebSockets with
+    code 1001 and then the listeners. A peer that does not answer pings is closed. A peer that `refuse` names a reason for is
+    refused with status 403, one for which there is no room with status 503.
     """
-    server = _Server(handler, refuse, most_connections() if connections is None else connections, handshakes)
-    async with trio.open_nursery() as serving, trio.open_nursery() as accepting:
-        for listener in listeners:
-            accepting.start_soon(server.accept, listener, serving)
-        task_status.started(accepting.cancel_scope)
+
+    async def serve(transport: WebSocketTransport) -> None:
+        await _run_handler(transport, handler)
+
+    await accept_clients(
+        listeners,
+        _opened,
+        serve,
+        refuse=refuse,
+        connections=connections,
+        handshakes=handshakes,
+        task_status=task_status,
+    )
 
 
-def most_connections() -> int:
-    """The most connections at a time: half of the descriptors are left for the clients' requests."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return CONNECTIONS if limit == resource.RLIM_INFINITY else min(CONNECTIONS, limit // 2)
-
-
-class _Server:
-    """Accepts connections within the bounds."""
-
-    def __init__(
-        self,
-        handler: Callable[[Transport], Awaitable[None]],
-        refuse: Refuse | None,
-        connections: int,
-        handshakes: int,
-    ) -> None:
-        self._handler, self._refuse_peer = handler, refuse
-        self._free = trio.Semaphore(connections)
-        self._handshakes = trio.Semaphore(handshakes)
-        self._refusals = trio.Semaphore(_REFUSALS)
-
-    async def accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
-        """Accept connections until cancelled."""
-        async with listener:
-            pausing = False
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:
-                    if error.errno not in _NO_ROOM:
-                        raise
-                    if not pausing:
-                        _log.error("connections have to wait: %s", error.strerror)
-                    pausing = True
-                    await trio.sleep(_NO_ROOM_SECONDS)
-                    continue
-                if pausing:
-                    _log.info("connections are accepted again")
-                pausing = False
-                await self._begin(stream, nursery)
-
-    async def _begin(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
-        for free, reason in ((self._free, "connections"), (self._handshakes, "connections that are being opened")):
-            if free.value == 0:
-                try:
-                    await self._refusals.acquire()
-                except BaseException:
-                    stream.socket.close()
-                    raise
-                nursery.start_soon(self._refuse, stream, reason)
-                return
-        self._free.acquire_nowait()
-        self._handshakes.acquire_nowait()
-        nursery.start_soon(self._serve, stream)
-
-    async def _refuse(self, stream: trio.SocketStream, reason: str) -> None:
-        try:
-            async with stream:
-                with _apart(), trio.move_on_after(_LINGER_SECONDS):
-                    await _handshake(stream, _kind(stream), refusal=HttpAnswer(503, f"too many {reason}\n".encode()))
-        finally:
-            self._refusals.release()
-
-    async def _serve(self, stream: trio.SocketStream) -> None:
-        try:
-            async with stream:
-                transport = None
-                with _apart():
-                    transport = await self._open(stream)
-                if transport is not None:
-                    await _run_handler(transport, self._handler)
-        finally:
-            self._free.release()
-
-    async def _open(self, stream: trio.SocketStream) -> WebSocketTransport | None:
-        try:
-            refusal = None
-            if self._refuse_peer is not None:
-                try:
-                    peer = peer_of(stream.socket)
-                except OSError:
-                    return None
-                if reason := await self._refuse_peer(peer):
-                    refusal = HttpAnswer(403, f"{reason}\n".encode())
-            return await handshake(stream, _kind(stream), refusal=refusal)
-        finally:
-            self._handshakes.release()
-
-
-@contextmanager
-def _apart() -> Generator[None]:
-    """The boundary around a peer's handshake: nothing that a peer sends ends more than its own connection."""
-    try:
-        yield
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        pass
-    except Exception:
-        _log.exception("a connection failed before it was opened")
+async def _opened(stream: trio.SocketStream, refusal: Refusal | None) -> WebSocketTransport | None:
+    answer = None if refusal is None else HttpAnswer(503 if refusal.busy else 403, f"{refusal.reason}\n".encode())
+    return await handshake(stream, _kind(stream), refusal=answer)
 
 
 async def _run_handler(transport: WebSocketTransport, handler: Callable[[Transport], Awaitable[None]]) -> None:

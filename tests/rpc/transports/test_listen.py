@@ -17,11 +17,11 @@ from trio.testing import MockClock, memory_stream_pair, open_stream_to_socket_li
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import Request
 
-from spindle.rpc.transports import Transport, listen
+from spindle.rpc.transports import Transport, accepting, listen
+from spindle.rpc.transports.accepting import most_connections
 from spindle.rpc.transports.listen import (
     ListenTarget,
     handshake,
-    most_connections,
     open_listeners,
     parse_listen,
     serve_websocket,
@@ -410,8 +410,8 @@ async def test_without_a_descriptor_connections_wait_and_the_log_says_so_once(
         return await accept(listener)
 
     monkeypatch.setattr(trio.SocketListener, "accept", failing)
-    monkeypatch.setattr(listen, "_NO_ROOM_SECONDS", 0)
-    with caplog.at_level(logging.INFO, listen.__name__):
+    monkeypatch.setattr(accepting, "_NO_ROOM_SECONDS", 0)
+    with caplog.at_level(logging.INFO, accepting.__name__):
         async with serving() as listener:
             client = await connected(listener)
             await client.aclose()
