@@ -26,6 +26,8 @@ class Caller(Protocol):
 
     backend: Backend
     subscriber: Subscriber
+    cwd: str
+    """What the client's relative paths are taken from, and where its threads start."""
 
     @property
     def client(self) -> ClientName:

@@ -86,9 +86,11 @@ class HungUp:
 class Connection(Actor):
     """One client on one transport; a `Caller`. Its messages are what the client sends, so back-pressure is the transport's."""
 
-    def __init__(self, backend: Backend, transport: Transport) -> None:
+    def __init__(self, backend: Backend, transport: Transport, cwd: str | None = None) -> None:
+        """`cwd`: the client's own directory, if it is not that of the backend."""
         super().__init__()
         self.backend = backend
+        self.cwd = backend.cwd if cwd is None else cwd
         self.session: ClientSession | None = None
         self._transport = transport
         overflow = Overflow.WAIT if transport.kind == "stdio" else Overflow.CLOSE

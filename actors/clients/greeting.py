@@ -35,7 +35,7 @@ async def greet(caller: Caller) -> None:
     def look() -> Sequence[Note]:
         from spindle.storage.config.hooks import hook_config
 
-        config = loader.load(Path(backend.cwd))
+        config = loader.load(Path(caller.cwd))
         config.check()
         config.check_provider(config.model_provider)
         return [*config.notes, *hook_config(config).notes]

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import evolve
 
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.tools.sandbox.profile import ProfileError, check
 from spindle.rpc.protocol.errors import invalid_request
+from spindle.rpc.protocol.items import LocalImageInput, UserInput
 from spindle.rpc.protocol.settings import PermissionProfile
+
+if TYPE_CHECKING:
+    from spindle.actors.clients.caller import Caller
+
+P = TypeVar("P")
 
 
 def mapped(reply: Reply[Any], change: Any) -> Reply[Any]:
@@ -28,3 +38,24 @@ def check_profile(profile: PermissionProfile | None) -> None:
         check(profile)
     except ProfileError as error:
         raise invalid_request(f"Invalid request: {error}") from None
+
+
+def based_path(caller: Caller, path: str) -> str:
+    """The same path; a relative one is taken from the client's own directory, if it has one."""
+    return path if caller.cwd == caller.backend.cwd else os.path.join(caller.cwd, path)
+
+
+def based(caller: Caller, params: P, *members: str) -> P:
+    """The same params, with the paths in these members as `based_path` has them. None and "" stay as they are."""
+    if caller.cwd == caller.backend.cwd:
+        return params
+    given: Any = params
+    out: P = evolve(given, **{name: based_path(caller, path) for name in members if (path := getattr(given, name))})
+    return out
+
+
+def based_input(caller: Caller, content: Sequence[UserInput]) -> Sequence[UserInput]:
+    """The same input, with the paths of local images as `based_path` has them."""
+    if caller.cwd == caller.backend.cwd:
+        return content
+    return [based(caller, part, "path") if isinstance(part, LocalImageInput) else part for part in content]

@@ -136,11 +136,11 @@ def witness():
 
 @pytest.fixture
 async def talk(nursery):
-    """talk(runtime) -> an initialized client that pipelines, on a connection of its own."""
+    """talk(runtime, cwd=None) -> an initialized client that pipelines, on a connection (and in a directory) of its own."""
     history: list[Any] = []
 
-    async def begin(runtime):
-        client = Talk(runtime, history, len({each.client for each in history}))
+    async def begin(runtime, cwd=None):
+        client = Talk(runtime, history, len({each.client for each in history}), cwd)
         nursery.start_soon(client.run)
         await client.initialize()
         return client

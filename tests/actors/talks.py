@@ -42,9 +42,9 @@ class Heard:
 class Talk:
     """One client. What it writes and receives is added to `history`; clients of one history are numbered."""
 
-    def __init__(self, runtime: Any, history: list[Any], number: int = 0) -> None:
+    def __init__(self, runtime: Any, history: list[Any], number: int = 0, cwd: str | None = None) -> None:
         self.wire, self.history, self.number = Wire(), history, number
-        self.connection = Connection(runtime, self.wire)
+        self.connection = Connection(runtime, self.wire, cwd)
         self._asked = 0
         self._changed = trio.Event()
         self.ended = trio.Event()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def read(caller: Caller, params: ConfigReadParams, reply: Reply[Any]) -> None:
     """config/read"""
     services = caller.backend.services
-    cwd = Path(services.cwd, params.cwd) if params.cwd is not None else None
+    cwd = Path(caller.cwd, params.cwd) if params.cwd is not None else None
 
     async def work() -> object:
         try:

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 def list_(caller: Caller, params: HooksListParams, reply: Reply[Any]) -> None:
     """hooks/list"""
-    backend = caller.backend
+    backend, base = caller.backend, caller.cwd
 
     def work() -> HooksListResponse:
-        return HooksListResponse([_entry(backend, cwd) for cwd in params.cwds or (backend.cwd,)])
+        return HooksListResponse([_entry(backend, base, cwd) for cwd in params.cwds or (base,)])
 
     caller.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
 
 
-def _entry(backend: Backend, cwd: str) -> HooksListEntry:
+def _entry(backend: Backend, base: str, cwd: str) -> HooksListEntry:
     try:
-        hooks = hook_config(backend.config_loader.load(Path(backend.cwd, cwd)))
+        hooks = hook_config(backend.config_loader.load(Path(base, cwd)))
     except (ConfigError, OSError) as error:
         return HooksListEntry(cwd=cwd, warnings=[str(error)])
     return HooksListEntry(cwd=cwd, hooks=[_shown(handler) for handler in hooks.listed], warnings=hooks.warnings)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from spindle.actors.clients.requests import based, based_path
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.settings.requests import absolute
 from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, internal_error, invalid_request
@@ -24,7 +25,6 @@ from spindle.storage.skills import is_enabled, switch
 
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
-    from spindle.actors.registry.backend import Backend
 
 
 def list_(caller: Caller, params: SkillsListParams, reply: Reply[Any]) -> None:
@@ -39,14 +39,15 @@ def list_(caller: Caller, params: SkillsListParams, reply: Reply[Any]) -> None:
     def work() -> SkillsListResponse:
         if params.force_reload:
             catalog.forget()
-        cwds = params.cwds or (absolute(services.cwd, ""),)
-        return SkillsListResponse([_entry(caller.backend, cwd, extra.get(cwd, ())) for cwd in cwds])
+        cwds = params.cwds or (absolute(caller.cwd, ""),)
+        return SkillsListResponse([_entry(caller, cwd, extra.get(cwd, ())) for cwd in cwds])
 
     caller.later(reply, lambda: trio.to_thread.run_sync(work, abandon_on_cancel=True))
 
 
 def config_write(caller: Caller, params: SkillsConfigWriteParams, reply: Reply[Any]) -> None:
     """skills/config/write"""
+    params = based(caller, params, "path")
     by, which = ("path", params.path) if params.path is not None else ("name", params.name)
     if which is None or (params.path is not None and params.name is not None):
         raise RpcError(INVALID_PARAMS, "skills/config/write requires exactly one of path or name")
@@ -63,8 +64,9 @@ def config_write(caller: Caller, params: SkillsConfigWriteParams, reply: Reply[A
     caller.later(reply, lambda: trio.to_thread.run_sync(work))
 
 
-def _entry(backend: Backend, cwd: str, extra: Sequence[str]) -> SkillsListEntry:
-    found = backend.services.skills.find(cwd, extra)
+def _entry(caller: Caller, cwd: str, extra: Sequence[str]) -> SkillsListEntry:
+    backend = caller.backend
+    found = backend.services.skills.find(based_path(caller, cwd), extra)
     switches = backend.config().raw.get("skills", {}).get("config")
     return SkillsListEntry(
         cwd,

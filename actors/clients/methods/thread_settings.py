@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spindle.actors.clients.identity import thread_id
-from spindle.actors.clients.requests import mapped
+from spindle.actors.clients.requests import based, mapped
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import UpdateSettings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def update(caller: Caller, params: ThreadSettingsUpdateParams, reply: Reply[Any]) -> None:
     """thread/settings/update"""
-    message = UpdateSettings(reply=mapped(reply, _updated), params=params)
+    message = UpdateSettings(reply=mapped(reply, _updated), params=based(caller, params, "cwd"))
     caller.backend.registry.route(ToThread(thread_id(params.thread_id), message))
 
 

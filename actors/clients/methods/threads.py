@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import trio
+from attrs import evolve
 
 from spindle.actors.clients.identity import thread_id
-from spindle.actors.clients.requests import check_profile, mapped
+from spindle.actors.clients.requests import based, check_profile, mapped
 from spindle.actors.delivery.description import describe_stored
 from spindle.actors.delivery.long_answers import Streamed
 from spindle.actors.delivery.snapshot import Snapshot
@@ -54,22 +55,25 @@ if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
     from spindle.actors.registry.backend import Backend
 
+Placed = TypeVar("Placed", ThreadStartParams, ThreadResumeParams)
+
 
 def start(caller: Caller, params: ThreadStartParams, reply: Reply[Any]) -> None:
     """thread/start"""
     check_profile(params.permission_profile)
     check_dynamic_tools(params.dynamic_tools or ())
-    opening = NewThread(params=params, client=caller.client)
+    opening = NewThread(params=_placed(caller, params), client=caller.client)
     caller.backend.registry.start(opening, Attach(reply=reply, subscriber=caller.subscriber))
 
 
 def resume(caller: Caller, params: ThreadResumeParams, reply: Reply[Any]) -> None:
     """thread/resume: of the loaded thread if there is one, else from `history`, `path` or the stored id, in this order."""
     check_profile(params.permission_profile)
+    params = based(caller, params, "cwd", "path")
     registry = caller.backend.registry
     attach = Attach(reply=reply, subscriber=caller.subscriber, params=params, streamed=True)
     if params.history is not None:
-        given = FromHistory(params=params, client=caller.client)
+        given = FromHistory(params=_placed(caller, params), client=caller.client)
         registry.route(LoadedOrStored(params.thread_id, attach, partial(registry.start, given, attach)))
     elif params.path:
         later = partial(caller.quietly, reply, lambda: _resume_path(caller, params, attach))
@@ -82,10 +86,16 @@ def resume(caller: Caller, params: ThreadResumeParams, reply: Reply[Any]) -> Non
 def fork(caller: Caller, params: ThreadForkParams, reply: Reply[Any]) -> None:
     """thread/fork: copies what the thread's rollout has now, whether the thread is loaded or not. `path` wins over the id."""
     check_profile(params.permission_profile)
+    params = based(caller, params, "cwd", "path")
     registry = caller.backend.registry
     source = None if params.path else thread_id(params.thread_id)
     opening = FromFork(params=params, client=caller.client, source=source)
     registry.start(opening, Attach(reply=reply, subscriber=caller.subscriber, streamed=True))
+
+
+def _placed(caller: Caller, params: Placed) -> Placed:
+    """The same params. If the client has a directory of its own, they name that one if they name none."""
+    return based(caller, evolve(params, cwd=".") if not params.cwd and caller.cwd != caller.backend.cwd else params, "cwd")
 
 
 async def _resume_path(caller: Caller, params: ThreadResumeParams, attach: Attach) -> None:

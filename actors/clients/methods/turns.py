@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from spindle.actors.clients.identity import thread_id
-from spindle.actors.clients.requests import check_profile, mapped
+from spindle.actors.clients.requests import based, based_input, check_profile, mapped
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
@@ -29,6 +31,8 @@ def start(caller: Caller, params: TurnStartParams, reply: Reply[Any]) -> None:
     id = thread_id(params.thread_id)
     check_input(params.input)
     check_profile(params.permission_profile)
+    if (content := based_input(caller, params.input)) is not params.input:
+        params = evolve(based(caller, params, "cwd"), input=content)
     out = mapped(reply, TurnStartResponse)
     caller.backend.registry.route(ToThread(id, StartTurn(reply=out, params=params)))
 
@@ -40,7 +44,7 @@ def steer(caller: Caller, params: TurnSteerParams, reply: Reply[Any]) -> None:
         raise invalid_request("expectedTurnId must not be empty")
     check_input(params.input)
     out = mapped(reply, TurnSteerResponse)
-    message = SteerTurn(reply=out, content=params.input, expected_turn_id=params.expected_turn_id)
+    message = SteerTurn(reply=out, content=based_input(caller, params.input), expected_turn_id=params.expected_turn_id)
     caller.backend.registry.route(ToThread(id, message))
 
 
