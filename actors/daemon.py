@@ -13,7 +13,7 @@ import ctypes
 import gc
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
@@ -25,7 +25,7 @@ from spindle.actors.runtime import Runtime
 from spindle.actors.signals import EndSignals
 from spindle.actors.tasks.boundary import start_apart
 from spindle.rpc.transports import Transport
-from spindle.rpc.transports.peers import Peer
+from spindle.rpc.transports.peers import Peer, Refuse
 
 log = logging.getLogger("spindle")
 
@@ -49,7 +49,7 @@ async def serve_stdio(runtime: Runtime, signals: EndSignals, first: FirstAnswer)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope)
             start_apart(nursery, "giving memory back", tidy, runtime)
-            await Connection(runtime, transport).run(_log_failure)
+            await Connection(runtime, transport).run(log_failure)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
@@ -63,35 +63,70 @@ async def serve_listener(runtime: Runtime, url: str, signals: EndSignals) -> Non
     """
     from spindle.rpc.transports.listen import open_listeners, parse_listen, serve_websocket
 
-    looking = trio.CapacityLimiter(LOOKING)
+    async def handle(transport: Transport) -> None:
+        await Connection(runtime, transport).run(log_failure)
+
     target = parse_listen(url)
-    async with open_listeners(target) as listeners, trio.open_nursery() as nursery:
+    async with open_listeners(target) as listeners:
+        serve = partial(serve_websocket, listeners, handle, refuse=refuse_commands(runtime))
+        await serve_clients(runtime, signals, serve, lambda: _banner(target.kind, listeners, url))
 
-        async def handle(transport: Transport) -> None:
-            await Connection(runtime, transport).run(_log_failure)
 
-        async def refuse(peer: Peer) -> str | None:
-            if (warden := runtime.warden) is None:
-                return None
-            from spindle.actors.tools.commands.peers import refusal
+def refuse_commands(runtime: Runtime) -> Refuse:
+    """Refuses the commands that the runtime runs: they cannot be its clients."""
+    looking = trio.CapacityLimiter(LOOKING)
 
-            return await refusal(warden, peer, looking)
+    async def refuse(peer: Peer) -> str | None:
+        if (warden := runtime.warden) is None:
+            return None
+        from spindle.actors.tools.commands.peers import refusal
 
-        accepting: trio.CancelScope = await nursery.start(partial(serve_websocket, listeners, handle, refuse=refuse))
+        return await refusal(warden, peer, looking)
+
+    return refuse
+
+
+async def serve_clients(
+    runtime: Runtime,
+    signals: EndSignals,
+    serve: Callable[..., Awaitable[None]],
+    ready: Callable[[], None],
+    unused: Callable[[], Awaitable[None]] = trio.sleep_forever,
+) -> None:
+    """Serve connections until signalled, or until `unused` returns; then there is no client and no turn to wait for.
+
+    `serve` starts as `accepting.accept_clients` does; `ready` is called when connections are accepted.
+    """
+    async with trio.open_nursery() as nursery:
+        accepting: trio.CancelScope = await nursery.start(serve)
         start_apart(nursery, "giving memory back", tidy, runtime)
-        _banner(target.kind, listeners, url)
-        await signals.wait(1)
-        log.info("waiting for running turns; a second signal ends them")
-        runtime.ending = True
-        accepting.cancel()
-        async with trio.open_nursery() as waiting:
-            waiting.start_soon(_until_idle, runtime, waiting.cancel_scope)
-            with trio.move_on_after(DRAIN) as drain:
-                await signals.wait(2)
-            waiting.cancel_scope.cancel()
-        if drain.cancelled_caught:
-            log.warning("ending turns that still run after %.0f seconds", DRAIN)
+        ready()
+        if await _signalled(signals, unused):
+            accepting.cancel()
+            await _drain(runtime, signals)
         nursery.cancel_scope.cancel()
+
+
+async def _signalled(signals: EndSignals, unused: Callable[[], Awaitable[None]]) -> bool:
+    """Wait for the first signal, or for `unused`; returns whether it was a signal."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope)
+        await unused()
+        nursery.cancel_scope.cancel()
+    return signals.count > 0
+
+
+async def _drain(runtime: Runtime, signals: EndSignals) -> None:
+    """Begin no work, and wait for running turns, for the second signal, or for `DRAIN` seconds."""
+    log.info("waiting for running turns; a second signal ends them")
+    runtime.ending = True
+    async with trio.open_nursery() as waiting:
+        waiting.start_soon(_until_idle, runtime, waiting.cancel_scope)
+        with trio.move_on_after(DRAIN) as drain:
+            await signals.wait(2)
+        waiting.cancel_scope.cancel()
+    if drain.cancelled_caught:
+        log.warning("ending turns that still run after %.0f seconds", DRAIN)
 
 
 async def tidy(runtime: Runtime) -> None:
@@ -119,7 +154,8 @@ async def _end_on_signal(signals: EndSignals, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-def _log_failure(exited: Exited) -> None:
+def log_failure(exited: Exited) -> None:
+    """Log the error of a connection that has failed."""
     if exited.error is not None:
         log.error("a connection failed", exc_info=exited.error)
 

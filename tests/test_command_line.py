@@ -50,6 +50,23 @@ def test_bad_usage_goes_to_stderr(argv: tuple[str, ...], capsys: pytest.CaptureF
     assert argv[-1] in errors
 
 
+def test_a_shared_daemon_is_for_stdio(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, errors = run(capsys, "app-server", "--shared", "--listen", "ws://127.0.0.1:0")
+    assert (code, out) == (2, "")
+    assert "--shared" in errors
+
+
+def test_a_relay_imports_little() -> None:
+    """Each client has a relay of its own, which must start fast and stay small."""
+    program = "import sys; import spindle.relay; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout.split()
+    assert {name for name in modules if name.startswith("spindle")} == {
+        *("spindle", "spindle.relay", "spindle.rpc", "spindle.rpc.relay", "spindle.rpc.relay.hello"),
+        *("spindle.storage", "spindle.storage.home_path", "spindle.storage.shared_folder"),
+    }
+    assert not {"attr", "trio", "orjson", "logging", "pathlib", "subprocess", "hashlib", "typing"} & {*modules}
+
+
 def test_a_server_starts_without_a_look_for_its_version() -> None:
     """The look-up reads the metadata of installed packages, which takes longer than the command line itself."""
     found = "import sys; import spindle.cli; spindle.cli.parser().parse_args(['app-server']); print(*sys.modules)"

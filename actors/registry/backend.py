@@ -130,6 +130,11 @@ class Backend:
         if "registry" in self.__dict__:
             self.registry.abandon()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is running."""
+        return "registry" in self.__dict__ and self.registry.busy
+
     def loaded(self) -> list[str]:
         """Ids of the loaded threads."""
         return self.registry.directory.loaded() if "registry" in self.__dict__ else []

@@ -160,9 +160,17 @@ class Registry(Actor):
 
     async def idle(self) -> None:
         """Wait until no turn is running."""
-        while running := [turn.done for actor in self.directory.actors() if (turn := actor.core.turn) is not None]:
+        while running := self._running():
             for done in running:
                 await done.wait()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is running."""
+        return bool(self._running())
+
+    def _running(self) -> list[trio.Event]:
+        return [turn.done for actor in self.directory.actors() if (turn := actor.core.turn) is not None]
 
     # -- what threads send (see supervisor.Supervisor)
 

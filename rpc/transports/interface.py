@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
-TransportKind = Literal["stdio", "websocket", "unix"]
+TransportKind = Literal["stdio", "websocket", "unix", "relay"]
 
 MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
 """The longest message that a transport receives, in bytes. Messages may contain images."""

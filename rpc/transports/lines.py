@@ -1,4 +1,4 @@
-"""One message per line, over any pair of trio streams: the framing of stdio."""
+"""One message per line, over any pair of trio streams: the framing of stdio and of relays."""
 
 import logging
 import os
@@ -36,11 +36,13 @@ class LineTransport:
         receive_stream: trio.abc.ReceiveStream,
         send_stream: trio.abc.SendStream,
         *,
+        kind: TransportKind = "stdio",
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         skip_longer: bool = True,
         received: bytes = b"",
         sent: bytes = b"",
     ) -> None:
+        self._kind: TransportKind = kind
         self._receive_stream = receive_stream
         self._send_stream = send_stream
         self._max = max_message_bytes
@@ -58,7 +60,7 @@ class LineTransport:
 
     @property
     def kind(self) -> TransportKind:
-        return "stdio"
+        return self._kind
 
     async def receive(self) -> Received | None:
         """The next line without its newline, or None at the end of the input. Errors as in `Transport`."""

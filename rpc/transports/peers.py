@@ -1,9 +1,11 @@
 """The process at the other end of a connection. The kernel says which; nothing here comes from the peer."""
 
+import contextlib
+import os
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
 
 import trio
@@ -41,3 +43,34 @@ def peer_of(connection: socket.socket | trio.socket.SocketType) -> Peer:
         return Peer()
     pid, _, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return Peer(pid=pid)
+
+
+_OF_STATUS: Final = {
+    "Uid": "user",
+    "Gid": "group",
+    "Groups": "groups",
+    "CapEff": "capabilities",
+    "CapBnd": "bounding capabilities",
+    "NoNewPrivs": "no_new_privs",
+    "Seccomp": "seccomp mode",
+    "Seccomp_filters": "seccomp filters",
+}
+
+
+def standing(pid: int) -> Mapping[str, str] | None:
+    """What decides which files, processes and calls are a process's to use, by name: user, capabilities, filters, namespaces.
+
+    Two processes with an equal standing may do the same, as far as the kernel shows it (proc(5); Landlock shows only in
+    `no_new_privs`). None without /proc. Raises OSError for a process that has ended, or that may not be looked at. Blocks.
+    """
+    if not sys.platform.startswith("linux") or not os.path.exists("/proc/self/ns"):
+        return None
+    where = f"/proc/{pid}"
+    with open(f"{where}/status", encoding="utf-8", errors="replace") as file:
+        lines = [line.partition(":") for line in file]
+    found = {_OF_STATUS[name]: " ".join(value.split()) for name, _, value in lines if name in _OF_STATUS}
+    found |= {f"{name} namespace": os.readlink(f"{where}/ns/{name}") for name in os.listdir(f"{where}/ns")}
+    found["root directory"] = os.readlink(f"{where}/root")
+    with contextlib.suppress(OSError), open(f"{where}/attr/current", encoding="utf-8", errors="replace") as file:
+        found["security label"] = file.read().strip("\0\n")
+    return found

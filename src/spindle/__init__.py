@@ -6,8 +6,8 @@ A public name is imported at its first use, so that `import spindle` stays cheap
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # typing takes longer to import than all of this
 if TYPE_CHECKING:
     __version__: str
 

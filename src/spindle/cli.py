@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from importlib import import_module
-from typing import Any, NoReturn, cast
 
-from spindle.actors.first_answer import FirstAnswer
 from spindle.actors.signals import EndSignals
 from spindle.storage.home_path import HomeError
+
+TYPE_CHECKING = False  # typing takes longer to import than all of this
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 COLLECTING = 5_000, 5, 100
 """Thresholds of the cycle collector (`gc.set_threshold`). Reference counts free nearly everything, and a collection stops every
@@ -49,6 +51,12 @@ def parser() -> argparse.ArgumentParser:
         help="stdio:// (default), ws://IP:PORT (loopback), unix://PATH, off",
     )
     server.add_argument("--stdio", action="store_true", help="the same as --listen stdio://")
+    server.add_argument(
+        "--shared",
+        action="store_true",
+        help="relay stdio to the daemon that the clients of this home share; starts it if there is none",
+    )
+    server.add_argument("--serve-relays", metavar="HOME", help=argparse.SUPPRESS)
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
     commands.add_parser("index", help="update the index of the home's threads and show the progress")
     trust = commands.add_parser("trust", help="show what a project wants to run, and approve it")
@@ -91,6 +99,12 @@ def _config_options(parser: argparse.ArgumentParser, where: str) -> None:
     )
 
 
+def _switched(options: argparse.Namespace) -> list[tuple[str, bool]]:
+    """The features of --enable and --disable."""
+    switches = ("enable", True), ("disable", False)
+    return [(name, on) for which, on in switches for at in ("before", "after") for name in getattr(options, f"{which}_{at}")]
+
+
 def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
     """The config overrides of a command line. Raises ValueError."""
     out: list[tuple[str, Any]] = []
@@ -98,10 +112,7 @@ def overrides(options: argparse.Namespace) -> list[tuple[str, Any]]:
         from spindle.storage.overrides import parse_override
 
         out += map(parse_override, texts)
-    for name, value in (("enable", True), ("disable", False)):
-        features = (*getattr(options, f"{name}_before"), *getattr(options, f"{name}_after"))
-        out.extend((f"features.{feature}", value) for feature in features)
-    return out
+    return [*out, *((f"features.{feature}", on) for feature, on in _switched(options))]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -114,6 +125,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.command in (None, "help"):
         about = getattr(options, "about", None)
         parser().parse_args(["--help"] if about is None else [about, "--help"])
+    if options.command == "app-server" and options.shared:
+        if options.listen != "stdio://":
+            parser().error("--shared is for standard input and output, and --listen says otherwise")
+        from spindle.relay import relay
+
+        sys.exit(relay([*options.config_before, *options.config_after], _switched(options)))
     if options.command == "app-server":
         sys.exit(app_server(options))
     from spindle.logs import start_logging
@@ -133,6 +150,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    from typing import cast
+
     for inner in group.exceptions:
         if isinstance(inner, BaseExceptionGroup):
             yield from _leaves(cast("BaseExceptionGroup[BaseException]", inner))
@@ -146,7 +165,7 @@ def app_server(options: argparse.Namespace) -> int:
     signals = EndSignals()
     signals.catch()
     try:
-        return _serve(options, signals)
+        return _serve(options, signals) if options.serve_relays is None else _serve_relays(options, signals)
     finally:
         signals.ignore()
 
@@ -165,6 +184,8 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
     except ValueError as error:
         print(f"spindle: {error}", file=sys.stderr)
         return 2
+    from spindle.actors.first_answer import FirstAnswer
+
     first = FirstAnswer()
     if url == "stdio://":
         for name in _SERVING:
@@ -174,18 +195,58 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
     from spindle.logs import start_logging
 
     start_logging()
-    import trio
 
     async def serve() -> None:
         from spindle.actors.daemon import serve_listener, serve_stdio
         from spindle.actors.runtime import open_runtime
 
-        # the imported modules stay: take them out of every collection
-        gc.freeze()
-        gc.set_threshold(*COLLECTING)
-        gc.enable()
+        _keep_modules()
         async with open_runtime(config=config, import_first=False) as runtime:
             await (serve_stdio(runtime, signals, first) if url == "stdio://" else serve_listener(runtime, url, signals))
+
+    return _run(serve)
+
+
+def _serve_relays(options: argparse.Namespace, signals: EndSignals) -> int:
+    """Serve the relays of a home, as a relay has started this process (`relay.py`)."""
+    import json
+
+    from spindle.logs import start_logging
+    from spindle.relay import LISTENER_FD, LOCK_FD
+    from spindle.rpc.relay.hello import hello
+    from spindle.shared_log import SharedLog
+    from spindle.storage.shared_folder import shared_folder
+
+    start_logging(SharedLog(shared_folder(options.serve_relays)))
+    words = json.dumps(hello([*options.config_before, *options.config_after], _switched(options)))
+    try:
+        config = overrides(options)
+    except ValueError as error:
+        print(f"spindle: {error}", file=sys.stderr)
+        return 2
+
+    async def serve() -> None:
+        from spindle.actors.runtime import open_runtime
+        from spindle.actors.shared_daemon import serve_relays
+        from spindle.rpc.relay.verdict import read_hello
+
+        _keep_modules()
+        home = options.serve_relays
+        async with open_runtime(home=home, cwd=home, config=config, import_first=False) as runtime:
+            await serve_relays(runtime, signals, read_hello(words), LOCK_FD, LISTENER_FD)
+
+    return _run(serve)
+
+
+def _keep_modules() -> None:
+    """Take the imported modules, which stay, out of every collection."""
+    gc.freeze()
+    gc.set_threshold(*COLLECTING)
+    gc.enable()
+
+
+def _run(serve: Callable[[], Awaitable[None]]) -> int:
+    import trio
 
     code = 0
     try:

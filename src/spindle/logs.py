@@ -27,9 +27,9 @@ class LogFormat(logging.Formatter):
         return readable(super().formatException(ei), _LOGGED)
 
 
-def start_logging() -> None:
-    """Log what is at least as serious as `$SPINDLE_LOG` says, by default warnings."""
-    handler = logging.StreamHandler(sys.stderr)
+def start_logging(handler: logging.Handler | None = None) -> None:
+    """Log what is at least as serious as `$SPINDLE_LOG` says, by default warnings; to standard error, or a given handler."""
+    handler = logging.StreamHandler(sys.stderr) if handler is None else handler
     handler.setFormatter(LogFormat("%(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=os.environ.get("SPINDLE_LOG", "WARNING").upper())
     for name in ("httpx", "httpcore"):  # below WARNING they log whole URLs and headers, with keys in them

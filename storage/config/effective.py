@@ -286,6 +286,12 @@ class Config:
         return self.raw.get("thread_unload_delay_secs")
 
     @property
+    def shared_daemon_idle_secs(self) -> int:
+        """Seconds that a shared daemon lives without clients and without running turns."""
+        value = self.raw.get("shared_daemon_idle_secs")
+        return 60 if value is None else max(int(value), 0)
+
+    @property
     def on_unsubscribe(self) -> Literal["finish", "interrupt"]:
         """What happens to a running turn when the last subscriber leaves."""
         return self.raw.get("on_unsubscribe") or "finish"

@@ -52,6 +52,7 @@ skills.config skills.include_instructions skills.bundled.enabled hooks notify
 mcp_servers.*.tools.*.approval_mode
 project_doc_max_bytes project_doc_fallback_filenames project_root_markers projects profile profiles
 forced_login_method cli_auth_credentials_store thread_unload_delay_secs on_unsubscribe durability offline_script
+shared_daemon_idle_secs
 model_providers.*.name model_providers.*.base_url model_providers.*.env_key model_providers.*.env_key_instructions
 model_providers.*.experimental_bearer_token model_providers.*.wire_api model_providers.*.query_params
 model_providers.*.http_headers model_providers.*.env_http_headers model_providers.*.request_max_retries

@@ -34,6 +34,7 @@ PROFILE: Final[Mapping[str, Kind]] = {
 
 OWN: Final[Mapping[str, Kind]] = {
     "thread_unload_delay_secs": int,
+    "shared_daemon_idle_secs": int,
     "on_unsubscribe": ("finish", "interrupt"),
     "durability": ("turn", "item", "os"),
     "offline_script": str,

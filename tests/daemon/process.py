@@ -25,7 +25,7 @@ PATIENCE = 5.0
 """Seconds in which a measured daemon may exit and write down what it covered."""
 
 
-def _interpreter() -> list[str]:
+def interpreter() -> list[str]:
     """The command that runs a module. It measures the coverage if this process is measured too."""
     measured = coverage.Coverage.current()
     if measured is None:
@@ -43,7 +43,7 @@ class Daemon:
         self.clients: list[Client] = []
         self._sockets: list[WebSocket] = []
         self.process = subprocess.Popen(
-            [*prefix, *_interpreter(), "spindle", "app-server", "--listen", listen],
+            [*prefix, *interpreter(), "spindle", "app-server", "--listen", listen],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
