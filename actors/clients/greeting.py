@@ -26,22 +26,23 @@ NEXT = (
 
 
 async def greet(caller: Caller) -> None:
-    """Warn of what is wrong with the configuration; then import what the client will need next."""
-    from spindle.storage.config import ConfigError
+    """Warn of what is wrong with the configuration; then import and prepare what the client will need next."""
+    from spindle.storage.config import Config, ConfigError
 
     backend = caller.backend
     loader = backend.config_loader
 
-    def look() -> Sequence[Note]:
+    def look() -> tuple[Config, Sequence[Note]]:
         from spindle.storage.config.hooks import hook_config
 
         config = loader.load(Path(caller.cwd))
         config.check()
         config.check_provider(config.model_provider)
-        return [*config.notes, *hook_config(config).notes]
+        return config, [*config.notes, *hook_config(config).notes]
 
+    config = None
     try:
-        notes = await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+        config, notes = await trio.to_thread.run_sync(look, abandon_on_cancel=True)
     except (ConfigError, OSError) as error:
         from spindle.rpc.protocol.config import ConfigWarningNotification
 
@@ -56,5 +57,11 @@ async def greet(caller: Caller) -> None:
 
     await trio.sleep(PAUSE)
     await import_ahead(NEXT, lambda: caller.awaited)
-    _ = backend.services  # made here, on trio's thread: handlers use it in worker threads
+    services = backend.services  # made here, on trio's thread: handlers use it in worker threads
     await trio.to_thread.run_sync(backend.indexing.prepare)
+    if config is not None:
+        from spindle.rpc.model.interface import Prepares
+
+        model = services.models.get(config.model_provider, config)
+        if isinstance(model, Prepares):
+            await model.prepare()

@@ -80,7 +80,9 @@ class Exchange:
         import httpcore
 
         if not self._pieces and (encoding := self.header("content-encoding") or "identity") != "identity":
-            raise UnreadableAnswer(f"the answer has the content-encoding {one_line(encoding, 100)}, which was not asked for")
+            raise UnreadableAnswer(
+                f"the answer has the content-encoding {one_line(encoding, 100)}, which was not asked for"
+            )
         self._pieces += 1
         if self._pieces % _PIECES_IN_A_ROW == 0:
             await trio.lowlevel.checkpoint()
@@ -135,6 +137,18 @@ class Connections:
         self._busy: set[httpcore.AsyncConnectionInterface] = set()
         self._closed = False
 
+    async def prepare(self) -> None:
+        """Do what the first request would wait for: import, parse the URL, read the certificate authorities.
+
+        Raises ValueError for an unusable URL.
+        """
+        await self._prepared()
+
+    async def _prepared(self) -> _Origin:
+        if self._origin is None:
+            self._origin = await trio.to_thread.run_sync(_Origin.of, self.url)
+        return self._origin
+
     async def post(self, headers: Sequence[Header], body: Sequence[bytes], idle: float) -> Exchange:
         """POST a body, given in parts; returns when the head of the response has arrived.
 
@@ -149,9 +163,7 @@ class Connections:
     async def _exchange(
         self, method: str, headers: Sequence[Header], body: Sequence[bytes] | None, idle: float
     ) -> Exchange:
-        origin = self._origin
-        if origin is None:  # importing takes long, as reading the certificates does
-            origin = self._origin = await trio.to_thread.run_sync(_Origin.of, self.url)
+        origin = self._origin or await self._prepared()
         import httpcore
 
         try:

@@ -19,6 +19,7 @@ __all__ = [
     "ModelError",
     "ModelEvent",
     "ModelRequest",
+    "Prepares",
     "Provider",
     "ReasoningDelta",
     "SummaryDelta",
@@ -167,6 +168,14 @@ class Model(Protocol):
     async def aclose(self) -> None:
         """Close idle connections. Requests in progress may end; new requests are refused."""
         ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A model that can do ahead what its first request would wait for."""
+
+    async def prepare(self) -> None:
+        """Do it. Never raises: the request will report what is wrong."""
 
 
 @runtime_checkable

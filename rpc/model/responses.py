@@ -3,7 +3,7 @@
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import cast
 from urllib.parse import quote, urlencode
@@ -105,12 +105,22 @@ class ResponsesModel:
             raise ModelError(f"{where} has no list of models")
         return cast("list[object]", entries), exchange.header("etag")
 
+    async def prepare(self) -> None:
+        """As in `Prepares`."""
+        if not self._closed:
+            with suppress(ValueError):
+                await self._own_connections().prepare()
+
+    def _own_connections(self) -> Connections:
+        if self._connections is None:
+            self._connections = Connections(self.url)
+        return self._connections
+
     async def open(self, request: ModelRequest) -> Exchange:
         """Send `request`; returns the exchange of a successful response. Raises `ModelError`."""
         if self._closed:
             raise ModelError("the model is closed")
-        if self._connections is None:
-            self._connections = Connections(self.url)
+        connections = self._own_connections()
         headers = self._headers(request)
         try:
             body = encode_body(request)
@@ -120,7 +130,7 @@ class ResponsesModel:
         attempt = 0
         while True:
             try:
-                exchange = await self._connections.post(headers, body, self._idle_seconds)
+                exchange = await connections.post(headers, body, self._idle_seconds)
             except ValueError as error:
                 raise ModelError(f"model provider {self.provider.name}: {error}") from error
             except Idle as error:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -119,6 +120,26 @@ async def test_no_module_is_imported_while_the_client_awaits_an_answer(
         await greeting.greet(cast("Any", Caller(runtime)))
     assert seen == [[False, False]] * 4 + [[True, False]] * 4
     assert loaded(names) == [True, True]
+
+
+async def test_the_model_of_the_configured_provider_is_prepared(
+    opened: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(greeting, "NEXT", [])
+    model = scripted()
+    prepared: list[str] = []
+
+    async def prepare() -> None:
+        prepared.append("yes")
+
+    model.prepare = prepare
+    async with opened(model) as runtime:
+        caller = SimpleNamespace(backend=runtime, cwd=runtime.cwd, awaited=False, notify=print)
+        await greeting.greet(cast("Any", caller))
+        assert prepared == ["yes"]
+        (runtime.home.path / "config.toml").write_text('model_provider = "unknown"')
+        await greeting.greet(cast("Any", caller))
+        assert prepared == ["yes"], "there is no such provider"
 
 
 async def test_cancelling_waits_for_one_module_only(names: list[str]) -> None:

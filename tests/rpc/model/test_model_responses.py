@@ -14,7 +14,16 @@ import trio
 import trio.testing
 
 from spindle.rpc.model.body import PIECE, RequestBody
-from spindle.rpc.model.interface import Completed, Created, ItemDone, ModelEvent, ModelRequest, Provider, TextDelta
+from spindle.rpc.model.interface import (
+    Completed,
+    Created,
+    ItemDone,
+    ModelEvent,
+    ModelRequest,
+    Prepares,
+    Provider,
+    TextDelta,
+)
 from spindle.rpc.model.model_errors import ModelError
 from spindle.rpc.model.network import GATHERED, Gathering
 from spindle.rpc.model.responses import ResponsesModel, encode_body
@@ -116,7 +125,9 @@ async def test_the_body(server: Any, make_request: Make) -> None:
 
 
 def test_optional_members_of_the_body_are_omitted_unless_set(make_request: Make) -> None:
-    body = orjson.loads(b"".join(encode_body(make_request(service_tier="fast", text={"verbosity": "low"}, input=[], tools=()))))
+    body = orjson.loads(
+        b"".join(encode_body(make_request(service_tier="fast", text={"verbosity": "low"}, input=[], tools=())))
+    )
     assert (body["service_tier"], body["text"], body["input"], body["tools"]) == ("fast", {"verbosity": "low"}, [], [])
 
 
@@ -517,7 +528,9 @@ async def test_loopback_is_reached_directly(server: Any, make_request: Make, mon
 
 
 @pytest.mark.parametrize("answer", [WHOLE, HEAD + chunk(CREATED), status(500, {"message": "no"})])
-async def test_a_sent_request_leaves_nothing_to_the_garbage_collector(server: Any, make_request: Make, answer: bytes) -> None:
+async def test_a_sent_request_leaves_nothing_to_the_garbage_collector(
+    server: Any, make_request: Make, answer: bytes
+) -> None:
     server.script = [[WHOLE], [answer, None]]
     model = model_of(server)
     await ask(model, make_request())  # objects that are made once
@@ -543,5 +556,28 @@ async def test_certificate_authorities_are_read_only_where_they_are_needed(
     assert read == []
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
-        await failure_of(model_of(server, base_url=f"HTTPS://127.0.0.1:{unheard.getsockname()[1]}"), make_request())
-    assert read != []
+        model = model_of(server, base_url=f"HTTPS://127.0.0.1:{unheard.getsockname()[1]}")
+        await failure_of(model, make_request())
+        assert read != []
+
+
+async def test_a_prepared_model_reads_nothing_at_its_first_request(
+    server: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **named: read.append(named))
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        model = model_of(server, base_url=f"https://127.0.0.1:{unheard.getsockname()[1]}")
+        await model.prepare()
+        before = list(read)
+        await failure_of(model, make_request())
+    assert before != []
+    assert read == before
+
+
+async def test_preparing_a_model_reports_no_unusable_url(server: Any, make_request: Make) -> None:
+    model = model_of(server, base_url="ftp://127.0.0.1")
+    assert isinstance(model, Prepares)
+    await model.prepare()
+    assert "is not http or https" in str(await failure_of(model, make_request()))
