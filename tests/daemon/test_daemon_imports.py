@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from benchmarks.driving import Daemon, Speaker, configure
 
+from spindle.actors.registry.ahead import MODEL, THREAD
+
 LIST = Path(__file__).with_name("imports.txt")
 STEPS = {"initialize": '{"id":1,', "thread/start": '{"id":2,', "turn": '"turn/completed"'}
 """The steps, and what is written at the end of each."""
@@ -105,3 +107,8 @@ def test_the_list_says_where_a_module_is_needed_first() -> None:
     assert [*listed()] == [*STEPS]
     assert not steps[0] & steps[1]
     assert not (steps[0] | steps[1]) & steps[2]
+
+
+def test_only_what_is_listed_is_imported_ahead() -> None:
+    ours = {name for name in (*THREAD, *MODEL) if name.startswith("spindle.")}
+    assert ours - set().union(*listed().values()) == set()
