@@ -27,8 +27,6 @@ THREAD: Final = (
     "spindle.actors.tools.commands.process",
     "spindle.actors.services.services",
     "spindle.actors.tools.commands.sessions",
-    "spindle.actors.tools.hooks.turn_hooks",
-    "spindle.actors.tools.patch.progress",
     "spindle.actors.turn.loop",
     "spindle.actors.tools.commands.shell_tools",
     "spindle.actors.thread.state",
@@ -39,7 +37,6 @@ THREAD: Final = (
     "spindle.actors.thread.tools",
     "spindle.actors.thread.parts",
     "spindle.actors.thread.actor",
-    "spindle.actors.tools.mcp.servers",
     "spindle.actors.registry.registry",
 )
 """Starting a thread, and running a turn up to its request."""
