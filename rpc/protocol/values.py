@@ -82,7 +82,7 @@ def loads(data: bytes | bytearray | str, depth: int = DEPTH) -> Any:
 def too_deep(value: object, data: bytes | bytearray | str, depth: int = DEPTH) -> bool:
     """Whether the value, decoded from `data`, is nested deeper than `depth` levels."""
     # most documents have fewer brackets and need no walk
-    return _opened(data) > depth and _deeper_than(value, depth)
+    return opened(data) > depth and _deeper_than(value, depth)
 
 
 def fault(value: object, depth: int = DEPTH) -> Fault | None:
@@ -148,7 +148,7 @@ def packed(encoded: bytes) -> bytes:
     return bytes(memoryview(encoded)) if len(encoded) < _SMALL else encoded
 
 
-def _opened(data: bytes | bytearray | str) -> int:
+def opened(data: bytes | bytearray | str) -> int:
     """The number of opening brackets."""
     if isinstance(data, str):
         return data.count("[") + data.count("{")

@@ -7,10 +7,10 @@ its own, which providers do not know; they are removed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import orjson
 
-from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import Json, is_mapping, mapping, sequence, text, text_or_none
 from spindle.rpc.protocol.values import packed
 from spindle.storage.rollout.items import cut_middle
@@ -38,8 +38,7 @@ _CONTEXT_OPENINGS = (
 )
 
 
-@frozen
-class StoredItem:
+class StoredItem(NamedTuple):
     """One item of the model's input: its type, its identity, and its encoded JSON."""
 
     type: str

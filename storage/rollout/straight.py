@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import orjson
 
 from spindle.rpc.lenient import Json, is_mapping
-from spindle.rpc.protocol.values import DEPTH_OF_RECORDS, loads
+from spindle.rpc.protocol.values import DEPTH_OF_RECORDS, opened
 from spindle.storage.rollout import records
 from spindle.storage.rollout.history import StoredItem, stored
 from spindle.storage.rollout.lines import salvage
@@ -35,10 +35,11 @@ def response_items(source: Source, start: int, stop: int) -> Iterator[StoredItem
 
 def _payload(raw: bytes) -> Json | None:
     try:
-        line: object = loads(raw, DEPTH_OF_RECORDS)
-        if is_mapping(line) and line["type"] == records.RESPONSE_ITEM and is_mapping(payload := line["payload"]):
+        line = orjson.loads(raw)
+        payload: object = line["payload"]
+        if line["type"] == records.RESPONSE_ITEM and is_mapping(payload) and opened(raw) <= DEPTH_OF_RECORDS:
             return payload
-    except (orjson.JSONDecodeError, KeyError):
+    except (orjson.JSONDecodeError, KeyError, TypeError):
         pass
     salvaged = salvage(raw)
     return salvaged.payload if salvaged is not None and salvaged.type == records.RESPONSE_ITEM else None
