@@ -84,6 +84,7 @@ async def test_an_agent_does_not_run_a_hook_that_the_model_changed(play, tmp_pat
 
 async def test_an_agent_starts_with_its_parents_settings(play, tmp_path):
     opening, cast = play(root=[[spawn()], [wait()]])
+    (tmp_path / "sub").mkdir()
     async with opening as runtime:
         params = {"developer_instructions": "Be brief", "base_instructions": "Base", "sandbox": "read-only"}
         async with runtime.start_thread(model="gpt-5.2", cwd=tmp_path / "sub", **params) as thread:

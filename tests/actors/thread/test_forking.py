@@ -152,6 +152,7 @@ async def test_an_ephemeral_fork_is_in_memory_only(opened, scripted):
 
 async def test_a_fork_may_have_its_own_settings(opened, scripted, tmp_path):
     model = scripted()
+    (tmp_path / "elsewhere").mkdir()
     async with opened(model) as runtime, runtime.start_thread(model="first", developer_instructions="dev") as thread:
         await thread.run("one")
         async with runtime.fork_thread(thread.id) as same:
