@@ -160,8 +160,9 @@ class Folders:
             db.executemany(
                 "INSERT OR IGNORE INTO folders(path, mtime_ns) VALUES(?, ?)", [(path, _UNLISTED) for path in paths]
             )
-        for path in paths:
-            self._remember(path, *db.execute("SELECT id, mtime_ns FROM folders WHERE path = ?", (path,)).fetchone())
+        for path in paths:  # unlisted, even if another connection has added and listed it: what is below it is not known here
+            (id,) = db.execute("SELECT id FROM folders WHERE path = ?", (path,)).fetchone()
+            self._remember(path, id, _UNLISTED)
 
     def _forget(self, db: sqlite3.Connection, path: str) -> None:
         removed = [(id, p) for p, (id, _) in self._known.items() if p == path or p.startswith(path + "/")]

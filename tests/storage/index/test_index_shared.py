@@ -1,13 +1,19 @@
 """Several processes on one index."""
 
+import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from spindle.storage.home import Home
 from spindle.storage.index import ThreadIndex
+from spindle.storage.index.file import IndexConnection, IndexFile
+from spindle.storage.index.folders import Folders
 from spindle.storage.threads.names import record_name
 from spindle.storage.threads.query import ThreadQuery
 
@@ -68,3 +74,26 @@ def test_one_process_sees_the_rows_of_the_other(home: Home, write: Write) -> Non
     assert seen(other) == seen(one) == [("shared", "name"), ("another", None)]
     one.close()
     other.close()
+
+
+def test_folders_that_another_adds_while_a_list_walks_are_walked_too(
+    home: Home, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = write("found", "2025-01-05T12-00-00").parent
+    for folder in (day, *day.parents[:3]):
+        os.utime(folder, (1, 1))  # a young folder is listed again in any case
+    one, other, connection = ThreadIndex(home), Folders(home.path), IndexConnection(IndexFile(home))
+    refresh = Folders._refresh  # pyright: ignore[reportPrivateUsage]
+
+    def overtaken(folders: Folders, db: sqlite3.Connection, epoch: int) -> None:
+        refresh(folders, db, epoch)
+        monkeypatch.setattr(Folders, "_refresh", refresh)
+        with connection.use() as db:  # as the start of its `catch_up`, before it has read a rollout
+            list(other.changed(db, connection.opened))
+
+    monkeypatch.setattr(Folders, "_refresh", overtaken)
+    page = one.page(ThreadQuery())
+    assert page is not None
+    assert [thread.preview for thread in page.data] == ["found"]
+    one.close()
+    connection.close()
