@@ -136,7 +136,7 @@ def _unstructure_class(cls: Any, converter: Converter) -> Callable[[Any], Any]:
         members: dict[str, Any] = {}
         for name, wire, omitted, kind in rows:
             value = getattr(instance, name)
-            if value == omitted:
+            if value is omitted:  # None or ABSENT; an equality would have attrs write that of the value's class
                 continue
             if type(value) not in _FLAT:
                 hook = hooks.get(name)

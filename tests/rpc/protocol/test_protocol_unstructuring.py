@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
-from types import NoneType, UnionType
+from types import FunctionType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import attrs
@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 import spindle.rpc.protocol as protocol
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol import converter
 from spindle.rpc.protocol.shapes import ABSENT, Absent, Absolute
 
@@ -96,3 +97,18 @@ def test_code_is_generated_after_a_few_uses(monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(3):
         assert unstructure(Outer()) == {"inner": {"threadId": "t"}, "never": None}
     assert sorted(generated) == ["Inner", "Outer"]
+
+
+def test_values_are_not_compared() -> None:
+    @frozen
+    class Inner:
+        number: int
+
+    @frozen
+    class Outer:
+        inner: Inner
+        other: Inner | None = attrs.field(default=None, metadata={"omit_none": True})
+
+    assert converter.unstructure(Outer(Inner(1), Inner(2))) == {"inner": {"number": 1}, "other": {"number": 2}}
+    unwritten = type(vars(Outer)["__eq__"])
+    assert type(vars(Inner)["__eq__"]) is unwritten is not FunctionType, "attrs had to write a comparison"
