@@ -84,14 +84,7 @@ def measure(daemon: Daemon, file: Path, port: int) -> dict[str, int]:
 def load(daemon: Daemon) -> list[str]:
     """Start some threads and run a turn in each, at the same time."""
     ids = [daemon.call("thread/start")["thread"]["id"] for _ in range(AT_ONCE)]
-    for thread in ids:
-        daemon.start_turn(thread, "hello")
-    running = set(ids)
-    while running:
-        ended = daemon.wait_for(lambda message: message["method"] == "turn/completed")["params"]
-        if ended["turn"]["status"] != "completed":
-            raise SystemExit(f"a turn failed: {ended}")
-        running.discard(ended["threadId"])
+    daemon.run_turns(ids)
     return ids
 
 

@@ -111,13 +111,14 @@ def empty_home(home: Home) -> None:
     """An empty home."""
 
 
-def write(home: Home) -> None:
+def write(home: Home, *, between: Callable[[Journal], object] = lambda journal: None) -> None:
     journal = Journal(rollout(home), home.lock_file(A))
     new = not rollout(home).exists()
     try:
         journal.begin([encode_line("session_meta", META)] if new else [])
         journal.append([user_line("one")])
         journal.sync()
+        between(journal)
         journal.append([user_line("two")])
         journal.sync()
     finally:
@@ -125,19 +126,12 @@ def write(home: Home) -> None:
 
 
 def write_in_two_turns(home: Home) -> None:
-    journal = Journal(rollout(home), home.lock_file(A))
-    new = not rollout(home).exists()
-    try:
-        journal.begin([encode_line("session_meta", META)] if new else [])
-        journal.append([user_line("one")])
-        journal.sync()
+    def again(journal: Journal) -> None:
         journal.end()
         if not journal.begin_at_once():
             journal.begin()
-        journal.append([user_line("two")])
-        journal.sync()
-    finally:
-        journal.end()
+
+    write(home, between=again)
 
 
 def messages(path: Path | None) -> list[str]:
