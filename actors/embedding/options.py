@@ -114,8 +114,8 @@ def parameters(cls: type[T], names: type[Any], options: Mapping[str, Any], **req
 
     Raises TypeError for an unknown option, InvalidOption for a value of another type or range.
     """
+    known: frozenset[str] = names.__optional_keys__
     for name in options:
-        known: frozenset[str] = names.__optional_keys__
         if name not in known:
             alike = get_close_matches(name, known, 1)
             raise TypeError(f"there is no option {name!r}" + (f"; did you mean {alike[0]!r}?" if alike else ""))
@@ -133,8 +133,8 @@ def parameters(cls: type[T], names: type[Any], options: Mapping[str, Any], **req
 
 def _plain(name: str, value: Any) -> Any:
     """Path-like values as text."""
-    if name == "runtime_workspace_roots" and not isinstance(value, str):
-        return [_plain("", path) for path in value]
+    if name == "runtime_workspace_roots" and isinstance(value, list | tuple):
+        return [_plain("", path) for path in cast("Sequence[Any]", value)]
     return os.fspath(cast("os.PathLike[str]", value)) if isinstance(value, os.PathLike) else value
 
 

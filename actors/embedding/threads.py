@@ -162,7 +162,7 @@ class ThreadHandle:
     @asynccontextmanager
     async def _turn(self, params: TurnStartParams) -> AsyncGenerator[TurnHandle]:
         self._require_open()
-        await _check_folder(params.cwd, self.info.cwd)
+        await _check_folder(params.cwd, self._backend.cwd)
         events, watch = self._streams.stream(), TurnWatch()
         handle: TurnHandle | None = None
         try:

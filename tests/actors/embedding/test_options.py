@@ -59,6 +59,7 @@ async def test_a_misspelt_option_is_refused_at_the_call_with_the_right_one(opene
         ("model", 5, "a string"),
         ("config", [], "a map"),
         ("runtime_workspace_roots", ["relative"], "base path (at [0])"),
+        ("runtime_workspace_roots", 5, "a sequence"),
     ],
 )
 async def test_a_wrong_value_is_named_with_what_is_allowed(opened, option, value, allowed):
@@ -93,6 +94,7 @@ async def test_a_working_directory_must_be_a_folder(opened, tmp_path: Path):
                 async with thread.turn("hi", cwd=tmp_path / "missing"):
                     raise AssertionError("started")
             assert await thread.run("hi", cwd=tmp_path) == "ok"
+            assert await thread.run("hi", cwd="folder") == "ok"  # relative to the runtime's, too, not to the thread's
 
 
 async def typed(runtime: spindle.Runtime) -> None:
