@@ -21,7 +21,7 @@ import trio
 from spindle.actors.clients.connection import Connection
 from spindle.actors.first_answer import FirstAnswer
 from spindle.actors.kernel.actor import Exited
-from spindle.actors.runtime import Runtime
+from spindle.actors.registry.backend import Backend
 from spindle.actors.signals import EndSignals
 from spindle.actors.tasks.boundary import start_apart
 from spindle.rpc.transports import Transport
@@ -37,7 +37,7 @@ LOOKING = 4
 """Worker threads that find out at a time which processes want to be clients; while no command has run, none is needed."""
 
 
-async def serve_stdio(runtime: Runtime, signals: EndSignals, first: FirstAnswer) -> None:
+async def serve_stdio(backend: Backend, signals: EndSignals, first: FirstAnswer) -> None:
     """Serve one client on standard input and output until it closes its end or a signal arrives.
 
     `first` has what was read and written before.
@@ -48,15 +48,15 @@ async def serve_stdio(runtime: Runtime, signals: EndSignals, first: FirstAnswer)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope)
-            start_apart(nursery, "giving memory back", tidy, runtime)
-            await Connection(runtime, transport).run(log_failure)
+            start_apart(nursery, "giving memory back", tidy, backend)
+            await Connection(backend, transport).run(log_failure)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
             await transport.aclose()
 
 
-async def serve_listener(runtime: Runtime, url: str, signals: EndSignals) -> None:
+async def serve_listener(backend: Backend, url: str, signals: EndSignals) -> None:
     """Serve any number of clients on `ws://IP:PORT` or `unix://PATH` until signalled.
 
     Prints where it listens to stderr. Raises ValueError for an address it cannot serve, OSError if it is taken.
@@ -64,20 +64,20 @@ async def serve_listener(runtime: Runtime, url: str, signals: EndSignals) -> Non
     from spindle.rpc.transports.listen import open_listeners, parse_listen, serve_websocket
 
     async def handle(transport: Transport) -> None:
-        await Connection(runtime, transport).run(log_failure)
+        await Connection(backend, transport).run(log_failure)
 
     target = parse_listen(url)
     async with open_listeners(target) as listeners:
-        serve = partial(serve_websocket, listeners, handle, refuse=refuse_commands(runtime))
-        await serve_clients(runtime, signals, serve, lambda: _banner(target.kind, listeners, url))
+        serve = partial(serve_websocket, listeners, handle, refuse=refuse_commands(backend))
+        await serve_clients(backend, signals, serve, lambda: _banner(target.kind, listeners, url))
 
 
-def refuse_commands(runtime: Runtime) -> Refuse:
+def refuse_commands(backend: Backend) -> Refuse:
     """Refuses the commands that the runtime runs: they cannot be its clients."""
     looking = trio.CapacityLimiter(LOOKING)
 
     async def refuse(peer: Peer) -> str | None:
-        if (warden := runtime.warden) is None:
+        if (warden := backend.warden) is None:
             return None
         from spindle.actors.tools.commands.peers import refusal
 
@@ -87,7 +87,7 @@ def refuse_commands(runtime: Runtime) -> Refuse:
 
 
 async def serve_clients(
-    runtime: Runtime,
+    backend: Backend,
     signals: EndSignals,
     serve: Callable[..., Awaitable[None]],
     ready: Callable[[], None],
@@ -99,11 +99,11 @@ async def serve_clients(
     """
     async with trio.open_nursery() as nursery:
         accepting: trio.CancelScope = await nursery.start(serve)
-        start_apart(nursery, "giving memory back", tidy, runtime)
+        start_apart(nursery, "giving memory back", tidy, backend)
         ready()
         if await _signalled(signals, unused):
             accepting.cancel()
-            await _drain(runtime, signals)
+            await _drain(backend, signals)
         nursery.cancel_scope.cancel()
 
 
@@ -116,12 +116,12 @@ async def _signalled(signals: EndSignals, unused: Callable[[], Awaitable[None]])
     return signals.count > 0
 
 
-async def _drain(runtime: Runtime, signals: EndSignals) -> None:
+async def _drain(backend: Backend, signals: EndSignals) -> None:
     """Begin no work, and wait for running turns, for the second signal, or for `DRAIN` seconds."""
     log.info("waiting for running turns; a second signal ends them")
-    runtime.ending = True
+    backend.ending = True
     async with trio.open_nursery() as waiting:
-        waiting.start_soon(_until_idle, runtime, waiting.cancel_scope)
+        waiting.start_soon(_until_idle, backend, waiting.cancel_scope)
         with trio.move_on_after(DRAIN) as drain:
             await signals.wait(2)
         waiting.cancel_scope.cancel()
@@ -129,11 +129,11 @@ async def _drain(runtime: Runtime, signals: EndSignals) -> None:
         log.warning("ending turns that still run after %.0f seconds", DRAIN)
 
 
-async def tidy(runtime: Runtime) -> None:
+async def tidy(backend: Backend) -> None:
     """Each time the last thread has ended, give its memory back to the system. Little else is in use then, so it is cheap."""
-    await runtime.in_use.wait()
+    await backend.in_use.wait()
     while True:
-        await runtime.registry.emptied()
+        await backend.registry.emptied()
         gc.collect()
         _trim()
 
@@ -143,9 +143,9 @@ def _trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-async def _until_idle(runtime: Runtime, scope: trio.CancelScope) -> None:
-    if runtime.in_use.is_set():
-        await runtime.registry.idle()
+async def _until_idle(backend: Backend, scope: trio.CancelScope) -> None:
+    if backend.in_use.is_set():
+        await backend.registry.idle()
     scope.cancel()
 
 

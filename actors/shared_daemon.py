@@ -16,7 +16,7 @@ import trio
 
 from spindle.actors.clients.connection import Connection
 from spindle.actors.daemon import log_failure, refuse_commands, serve_clients
-from spindle.actors.runtime import Runtime
+from spindle.actors.registry.backend import Backend
 from spindle.actors.signals import EndSignals
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.values import clean
@@ -44,9 +44,9 @@ class Relayed:
 class SharedDaemon:
     """Which relays are served, and whether any is."""
 
-    def __init__(self, runtime: Runtime, ours: Hello) -> None:
-        self._runtime, self._ours = runtime, ours
-        self._refuse_commands = refuse_commands(runtime)
+    def __init__(self, backend: Backend, ours: Hello) -> None:
+        self._backend, self._ours = backend, ours
+        self._refuse_commands = refuse_commands(backend)
         self._clients = 0
         self._changed = trio.Event()
         self._least = FIRST_CLIENT
@@ -67,7 +67,7 @@ class SharedDaemon:
                 return None
         except UnreadableHello as error:
             reason = reason or str(error)
-        if self._ended or self._runtime.ending:
+        if self._ended or self._backend.ending:
             return None  # the relay starts another daemon when this one has ended
         if hello is not None and reason is None:
             if (reason := refusal(self._ours, hello)) is None:
@@ -95,7 +95,7 @@ class SharedDaemon:
     async def serve(self, client: Relayed) -> None:
         """Serve an accepted client until its connection ends."""
         try:
-            await Connection(self._runtime, client.transport, client.cwd).run(log_failure)
+            await Connection(self._backend, client.transport, client.cwd).run(log_failure)
         finally:
             self._count(-1)
 
@@ -106,19 +106,19 @@ class SharedDaemon:
             if self._clients:
                 await changed.wait()
                 continue
-            config = await trio.to_thread.run_sync(self._runtime.config)
+            config = await trio.to_thread.run_sync(self._backend.config)
             with trio.move_on_after(max(config.shared_daemon_idle_secs, self._least)) as waiting:
                 await changed.wait()
             if not waiting.cancelled_caught:
                 continue
-            if self._runtime.busy:
-                await self._runtime.registry.idle()
+            if self._backend.busy:
+                await self._backend.registry.idle()
             elif not self._clients:
                 self._end()
 
     @property
     def _in_use(self) -> bool:
-        return self._clients > 0 or self._least > 0 or self._runtime.busy  # the relay that has started it is on its way
+        return self._clients > 0 or self._least > 0 or self._backend.busy  # the relay that has started it is on its way
 
     def _end(self) -> None:
         self._ended = True
@@ -130,18 +130,18 @@ class SharedDaemon:
         self._changed = trio.Event()
 
 
-async def serve_relays(runtime: Runtime, signals: EndSignals, ours: Hello, lock: int, listener: int) -> None:
+async def serve_relays(backend: Backend, signals: EndSignals, ours: Hello, lock: int, listener: int) -> None:
     """Serve relays until signalled, or until the daemon is unused. Takes over the descriptors. Raises OSError."""
     for descriptor in (lock, listener):
         os.set_inheritable(descriptor, False)
     shared_folder.sign(lock)
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=listener)))]
-    daemon = SharedDaemon(runtime, ours)
+    daemon = SharedDaemon(backend, ours)
     serve = partial(accept_clients, listeners, daemon.open, daemon.serve, refuse=daemon.refuse)
     try:
-        await serve_clients(runtime, signals, serve, _ready, daemon.unused)
+        await serve_clients(backend, signals, serve, _ready, daemon.unused)
     finally:
-        shared_folder.leave(shared_folder.shared_folder(str(runtime.home.path)))
+        shared_folder.leave(shared_folder.shared_folder(str(backend.home.path)))
     log.info("the shared daemon has ended")
 
 

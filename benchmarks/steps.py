@@ -212,8 +212,8 @@ def model(method: str, path: str, body: bytes) -> tuple[bytes, bool]:
 
 async def workload(home: Path, megabytes: float, report: Callable[[str], None]) -> None:
     """Run every case once. Calls `report` after each."""
+    from spindle import open_runtime
     from spindle.actors.clients.connection import Connection
-    from spindle.actors.runtime import open_runtime
 
     share = megabytes / 400
     thread, _, _ = await trio.to_thread.run_sync(
@@ -232,7 +232,7 @@ async def workload(home: Path, megabytes: float, report: Callable[[str], None]) 
     ]
     client = Client()
     async with open_runtime(home=home, cwd=home) as runtime, trio.open_nursery() as nursery:
-        nursery.start_soon(Connection(runtime, client).run, lambda exited: None)
+        nursery.start_soon(Connection(runtime._backend, client).run, lambda exited: None)
         info = {"name": "steps", "version": "1"}
         await client.call("initialize", clientInfo=info, capabilities={"experimentalApi": True})
         small = await started(client)

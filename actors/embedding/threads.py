@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import trio
 from uuid_utils import uuid7
@@ -24,9 +24,10 @@ from spindle.actors.embedding.options import (
     parameters,
 )
 from spindle.actors.embedding.streams import Events, Streams
+from spindle.actors.embedding.subscription import Subscription
 from spindle.actors.embedding.turns import TurnHandle, input_parts, leave
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
-from spindle.actors.registry.messages import Leave, Resume, ToThread
+from spindle.actors.registry.messages import Leave, Resume
 from spindle.actors.registry.relocation import Archive
 from spindle.actors.settings.client import ClientName
 from spindle.actors.tasks.blocks import open_block
@@ -45,7 +46,7 @@ from spindle.actors.thread.messages import (
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.functions import FunctionTool, function_tools
 from spindle.actors.turn.response_items import check_items
-from spindle.rpc.protocol.errors import RpcError, ThreadNotFound, invalid_request
+from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.items import FileChangeItem, UserInput
 from spindle.rpc.protocol.threads import (
     Thread,
@@ -59,8 +60,6 @@ from spindle.rpc.protocol.turns import ItemStartedNotification, TurnStartParams
 if TYPE_CHECKING:
     from spindle.actors.registry.backend import Backend
 
-T = TypeVar("T")
-
 CLIENT = ClientName(originator="spindle", user_agent="spindle")
 
 
@@ -70,8 +69,8 @@ class ThreadHandle:
     Any number of tasks may use it at once. When its block or the thread has ended, every method raises ThreadClosed.
     """
 
-    def __init__(self, backend: Backend, streams: Streams, loaded: ThreadStartResponse, *, answers: bool) -> None:
-        self._backend, self._streams, self._answers = backend, streams, answers
+    def __init__(self, subscription: Subscription, loaded: ThreadStartResponse, *, answers: bool) -> None:
+        self._subscription, self._answers = subscription, answers
         self.info = loaded
 
     @property
@@ -85,37 +84,37 @@ class ThreadHandle:
         def message(reply: Reply[Any]) -> Ask[Any]:
             return ReadThread(reply=reply, include_turns=include_turns)
 
-        thread: Thread = await self.ask(message)
+        thread: Thread = await self._subscription.ask(message)
         return thread
 
     async def rename(self, name: str) -> None:
         """Name the thread. The name is stripped. Raises RpcError, ThreadClosed."""
-        self._require_open()
+        self._subscription.require_open()
         name = name.strip()
         if not name:
             raise invalid_request("thread name must not be empty")
-        await self.ask(lambda reply: SetName(reply=reply, name=name))
+        await self._subscription.ask(lambda reply: SetName(reply=reply, name=name))
 
     async def roll_back(self, turns: int = 1) -> Thread:
         """Remove the last `turns` turns from the thread, and return it with the others.
 
         Files that the turns changed stay changed. Raises RpcError, also while a turn runs, and ThreadClosed.
         """
-        self._require_open()
+        self._subscription.require_open()
         if turns < 1:
             raise invalid_request("numTurns must be >= 1")
 
         def message(reply: Reply[Any]) -> Ask[Any]:
             return RollBack(reply=reply, count=turns)
 
-        thread: Thread = await self.ask(message)
+        thread: Thread = await self._subscription.ask(message)
         return thread
 
     async def inject(self, items: Sequence[Mapping[str, Any]]) -> None:
         """Add items of the Responses API to the history for the model, without a turn. Raises RpcError, ThreadClosed."""
-        self._require_open()
+        self._subscription.require_open()
         checked = check_items(items)
-        await self.ask(lambda reply: InjectItems(reply=reply, items=checked))
+        await self._subscription.ask(lambda reply: InjectItems(reply=reply, items=checked))
 
     async def compact(self) -> None:
         """Replace the history by a summary that the model writes, and wait for that.
@@ -126,7 +125,7 @@ class ThreadHandle:
         """
         turn_id, watch = str(uuid7()), TurnWatch()
         try:
-            await self.ask(lambda reply: Compact(reply=reply, turn_id=turn_id, watch=watch))
+            await self._subscription.ask(lambda reply: Compact(reply=reply, turn_id=turn_id, watch=watch))
             turn = await watch.wait()
         except ActorExited as error:
             raise ThreadClosed(self.id) from error
@@ -142,8 +141,7 @@ class ThreadHandle:
         stream of a handle, of events or of a turn, begins at the start of the block. A stream that is not read in time raises
         SubscriberLagged and affects nothing else. Raises ThreadClosed.
         """
-        self._require_open()
-        return self._streams.stream()
+        return self._subscription.stream()
 
     def turn(
         self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]
@@ -154,20 +152,20 @@ class ThreadHandle:
         starts nothing. Leaving the block early, or cancelling it, interrupts the turn and waits until it is recorded. If
         other blocks share the turn, it goes on for them. Raises RpcError, ThreadClosed, InvalidOption.
         """
-        self._require_open()
+        self._subscription.require_open()
         return self._turn(
             parameters(TurnStartParams, TurnOptions, options, thread_id=self.id, input=input_parts(content))
         )
 
     @asynccontextmanager
     async def _turn(self, params: TurnStartParams) -> AsyncGenerator[TurnHandle]:
-        self._require_open()
-        await _check_folder(params.cwd, self._backend.cwd)
-        events, watch = self._streams.stream(), TurnWatch()
+        self._subscription.require_open()
+        await _check_folder(params.cwd, self._subscription.cwd)
+        events, watch = self._subscription.stream(), TurnWatch()
         handle: TurnHandle | None = None
         try:
-            turn = await self.ask(lambda reply: StartTurn(reply=reply, params=params, watch=watch))
-            handle = TurnHandle(self, events, watch, turn.id)
+            turn = await self._subscription.ask(lambda reply: StartTurn(reply=reply, params=params, watch=watch))
+            handle = TurnHandle(self._subscription, events, watch, turn.id)
             yield handle
         finally:
             if handle is not None:
@@ -196,38 +194,11 @@ class ThreadHandle:
             raise TurnInterrupted(turn.result)
         return turn.text
 
-    async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
-        """Send the thread the message that `message` makes with a Reply. Raises the error it is answered with, ThreadClosed."""
-        self._require_open()
-        registry = self._backend.registry
-        try:
-            return await answer(lambda reply: registry.route(ToThread(self.id, message(reply))))
-        except (ActorExited, ThreadNotFound) as error:
-            raise ThreadClosed(self.id) from error
-        except RpcError as error:
-            if self._streams.closed:
-                raise ThreadClosed(self.id) from error
-            raise
-
-    def _require_open(self) -> None:
-        if self._streams.closed:
-            raise ThreadClosed(self.id)
-
 
 def start_thread(
-    backend: Backend,
-    *,
-    tools: Sequence[Callable[..., Any]] = (),
-    approve: Approve | None = None,
-    **options: Unpack[StartOptions],
+    backend: Backend, tools: Sequence[Callable[..., Any]], approve: Approve | None, options: StartOptions
 ) -> AbstractAsyncContextManager[ThreadHandle]:
-    """Start a thread. The block is the subscription.
-
-    `tools` are functions that the model may call, see `tools.functions`. `approve` answers the questions of the thread and
-    of its agents (`Approve`); an exception in it declines the question and ends the block with that exception. The other
-    options are in `StartOptions`. Leaving the block unsubscribes; the thread is closed when its last subscriber has left.
-    Raises RpcError, InvalidOption; TypeError for an unknown option, and for a function whose signature has no JSON schema.
-    """
+    """See `Runtime.start_thread`."""
     params = parameters(ThreadStartParams, StartOptions, options)
     opening = NewThread(params=params, client=CLIENT, functions=_functions(backend, tools))
 
@@ -240,16 +211,11 @@ def start_thread(
 def resume_thread(
     backend: Backend,
     thread_id: str,
-    *,
-    tools: Sequence[Callable[..., Any]] = (),
-    approve: Approve | None = None,
-    **options: Unpack[ResumeOptions],
+    tools: Sequence[Callable[..., Any]],
+    approve: Approve | None,
+    options: ResumeOptions,
 ) -> AbstractAsyncContextManager[ThreadHandle]:
-    """Subscribe to a thread for the length of the block; it is loaded if necessary. See `ResumeOptions`.
-
-    `tools` and `approve` as for `start_thread`; a thread that is already loaded keeps its tools.
-    Raises ThreadNotFound, RpcError, InvalidOption, TypeError.
-    """
+    """See `Runtime.resume_thread`."""
     params = parameters(ThreadResumeParams, ResumeOptions, options, thread_id=thread_id)
     opening = FromRollout(params=params, client=CLIENT, functions=_functions(backend, tools))
 
@@ -262,16 +228,11 @@ def resume_thread(
 def fork_thread(
     backend: Backend,
     thread_id: str,
-    *,
-    tools: Sequence[Callable[..., Any]] = (),
-    approve: Approve | None = None,
-    **options: Unpack[ForkOptions],
+    tools: Sequence[Callable[..., Any]],
+    approve: Approve | None,
+    options: ForkOptions,
 ) -> AbstractAsyncContextManager[ThreadHandle]:
-    """Start a thread with the history of another one. The block is the subscription. See `ForkOptions`.
-
-    The copied turns are in `info.thread.turns`. `tools` and `approve` as for `start_thread`. Raises ThreadNotFound,
-    RpcError, InvalidOption, TypeError.
-    """
+    """See `Runtime.fork_thread`."""
     params = parameters(ThreadForkParams, ForkOptions, options, thread_id=thread_id)
     opening = FromFork(params=params, client=CLIENT, source=thread_id, functions=_functions(backend, tools))
 
@@ -282,10 +243,7 @@ def fork_thread(
 
 
 async def archive_thread(backend: Backend, thread_id: str) -> None:
-    """Close the thread if it is loaded, and move its rollout to the archive. Raises ThreadNotFound, RpcError.
-
-    If it is cancelled it stops waiting, and the thread is archived all the same.
-    """
+    """See `Runtime.archive_thread`."""
 
     def send(reply: Reply[None]) -> None:
         backend.registry.route(Archive(thread_id, reply))
@@ -327,7 +285,7 @@ async def _subscribed(
     async with open_block() as nursery:
         try:
             loaded = await answer(attach)
-            yield ThreadHandle(backend, streams, loaded, answers=approve is not None)
+            yield ThreadHandle(Subscription(backend, streams, loaded.thread.id), loaded, answers=approve is not None)
         finally:
             streams.close()
             await _leave(backend, subscriber)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import trio
 
 from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding.failures import ThreadClosed, TurnFailed
 from spindle.actors.embedding.streams import Events
-from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply
+from spindle.actors.embedding.subscription import Subscription
+from spindle.actors.kernel.mailbox import ActorExited
 from spindle.actors.thread.messages import InterruptTurn, SteerTurn
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.turn.user_input import check_input
@@ -23,21 +24,6 @@ from spindle.rpc.protocol.turns import (
     TurnStartedNotification,
 )
 
-T = TypeVar("T")
-
-
-class Asked(Protocol):
-    """The handle of the thread that the turn belongs to."""
-
-    @property
-    def id(self) -> str:
-        """The thread's id."""
-        ...
-
-    async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
-        """Send the thread the message that `message` builds around a Reply, and wait for the answer."""
-        ...
-
 
 class TurnHandle:
     """A running turn. Iterate over it for its events, up to `TurnCompletedNotification`; then `result` is set.
@@ -46,8 +32,8 @@ class TurnHandle:
     SubscriberLagged. An interrupted turn ends without an exception; `result.status` says so.
     """
 
-    def __init__(self, thread: Asked, events: Events, watch: TurnWatch, id: str) -> None:
-        self._thread, self._events, self._watch = thread, events, watch
+    def __init__(self, subscription: Subscription, events: Events, watch: TurnWatch, id: str) -> None:
+        self._subscription, self._events, self._watch = subscription, events, watch
         self.id = id
         self.result: Turn | None = None
         """The turn as it ended. None while it runs, and if the block was left early and the turn goes on for others."""
@@ -63,7 +49,7 @@ class TurnHandle:
                 raise TurnFailed(self.result)
             raise StopAsyncIteration
         async for event in self._events:
-            if isinstance(event, Question) and event.thread_id != self._thread.id:
+            if isinstance(event, Question) and event.thread_id != self._subscription.thread_id:
                 return event  # a question of an agent, which may have no other subscriber
             if _turn_of(event) not in (None, self.id):
                 continue  # of another turn
@@ -72,16 +58,16 @@ class TurnHandle:
             elif isinstance(event, ItemCompletedNotification) and isinstance(event.item, AgentMessageItem):
                 self.text = event.item.text
             return event
-        raise ThreadClosed(self._thread.id)
+        raise ThreadClosed(self._subscription.thread_id)
 
     async def steer(self, content: str | Sequence[UserInput]) -> None:
         """Add input to the turn. Raises RpcError if it has ended, ThreadClosed."""
         parts = input_parts(content)
-        await self._thread.ask(lambda reply: SteerTurn(reply=reply, content=parts, expected_turn_id=self.id))
+        await self._subscription.ask(lambda reply: SteerTurn(reply=reply, content=parts, expected_turn_id=self.id))
 
     async def interrupt(self) -> None:
         """Interrupt the turn; its completion is among the events. Raises RpcError if it has already ended, ThreadClosed."""
-        await self._thread.ask(lambda reply: InterruptTurn(reply=reply, turn_id=self.id))
+        await self._subscription.ask(lambda reply: InterruptTurn(reply=reply, turn_id=self.id))
 
     async def close(self) -> None:
         """Interrupt the turn and wait until it is recorded. If it has ended, or goes on for others, do neither."""

@@ -11,19 +11,22 @@ TYPE_CHECKING = False  # typing takes longer to import than all of this
 if TYPE_CHECKING:
     __version__: str
 
-    from spindle.actors.embedding import ApprovalAnswer as ApprovalAnswer
-    from spindle.actors.embedding import ApprovalQuestion as ApprovalQuestion
-    from spindle.actors.embedding import ApprovalRequired as ApprovalRequired
-    from spindle.actors.embedding import Approve as Approve
-    from spindle.actors.embedding import InvalidOption as InvalidOption
-    from spindle.actors.embedding import SubscriberLagged as SubscriberLagged
-    from spindle.actors.embedding import ThreadClosed as ThreadClosed
-    from spindle.actors.embedding import ThreadHandle as ThreadHandle
-    from spindle.actors.embedding import TurnFailed as TurnFailed
-    from spindle.actors.embedding import TurnHandle as TurnHandle
-    from spindle.actors.embedding import TurnInterrupted as TurnInterrupted
-    from spindle.actors.runtime import Runtime as Runtime
-    from spindle.actors.runtime import open_runtime as open_runtime
+    from spindle.actors.embedding.approvals import ApprovalAnswer as ApprovalAnswer
+    from spindle.actors.embedding.approvals import ApprovalQuestion as ApprovalQuestion
+    from spindle.actors.embedding.approvals import Approve as Approve
+    from spindle.actors.embedding.failures import ApprovalRequired as ApprovalRequired
+    from spindle.actors.embedding.failures import InvalidOption as InvalidOption
+    from spindle.actors.embedding.failures import SubscriberLagged as SubscriberLagged
+    from spindle.actors.embedding.failures import ThreadClosed as ThreadClosed
+    from spindle.actors.embedding.failures import TurnFailed as TurnFailed
+    from spindle.actors.embedding.failures import TurnInterrupted as TurnInterrupted
+    from spindle.actors.embedding.runtime import Runtime as Runtime
+    from spindle.actors.embedding.runtime import fork_thread as fork_thread
+    from spindle.actors.embedding.runtime import open_runtime as open_runtime
+    from spindle.actors.embedding.runtime import resume_thread as resume_thread
+    from spindle.actors.embedding.runtime import start_thread as start_thread
+    from spindle.actors.embedding.threads import ThreadHandle as ThreadHandle
+    from spindle.actors.embedding.turns import TurnHandle as TurnHandle
     from spindle.rpc.model.interface import Model as Model
     from spindle.rpc.model.interface import ModelError as ModelError
     from spindle.rpc.model.offline import OfflineModel as OfflineModel
@@ -57,19 +60,22 @@ if TYPE_CHECKING:
     from spindle.rpc.protocol.turns import TurnStartedNotification as TurnStartedNotification
 
 _NAMES = {
-    "ApprovalAnswer": "spindle.actors.embedding",
-    "ApprovalQuestion": "spindle.actors.embedding",
-    "ApprovalRequired": "spindle.actors.embedding",
-    "Approve": "spindle.actors.embedding",
-    "InvalidOption": "spindle.actors.embedding",
-    "SubscriberLagged": "spindle.actors.embedding",
-    "ThreadClosed": "spindle.actors.embedding",
-    "ThreadHandle": "spindle.actors.embedding",
-    "TurnFailed": "spindle.actors.embedding",
-    "TurnHandle": "spindle.actors.embedding",
-    "TurnInterrupted": "spindle.actors.embedding",
-    "Runtime": "spindle.actors.runtime",
-    "open_runtime": "spindle.actors.runtime",
+    "ApprovalAnswer": "spindle.actors.embedding.approvals",
+    "ApprovalQuestion": "spindle.actors.embedding.approvals",
+    "Approve": "spindle.actors.embedding.approvals",
+    "ApprovalRequired": "spindle.actors.embedding.failures",
+    "InvalidOption": "spindle.actors.embedding.failures",
+    "SubscriberLagged": "spindle.actors.embedding.failures",
+    "ThreadClosed": "spindle.actors.embedding.failures",
+    "TurnFailed": "spindle.actors.embedding.failures",
+    "TurnInterrupted": "spindle.actors.embedding.failures",
+    "Runtime": "spindle.actors.embedding.runtime",
+    "fork_thread": "spindle.actors.embedding.runtime",
+    "open_runtime": "spindle.actors.embedding.runtime",
+    "resume_thread": "spindle.actors.embedding.runtime",
+    "start_thread": "spindle.actors.embedding.runtime",
+    "ThreadHandle": "spindle.actors.embedding.threads",
+    "TurnHandle": "spindle.actors.embedding.turns",
     "Model": "spindle.rpc.model.interface",
     "ModelError": "spindle.rpc.model.interface",
     "OfflineModel": "spindle.rpc.model.offline",
@@ -139,7 +145,10 @@ __all__ = [
     "TurnHandle",
     "TurnInterrupted",
     "TurnStartedNotification",
+    "fork_thread",
     "open_runtime",
+    "resume_thread",
+    "start_thread",
 ]
 
 

@@ -198,11 +198,11 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
 
     async def serve() -> None:
         from spindle.actors.daemon import serve_listener, serve_stdio
-        from spindle.actors.runtime import open_runtime
+        from spindle.actors.runtime import open_backend
 
         _keep_modules()
-        async with open_runtime(config=config, import_first=False) as runtime:
-            await (serve_stdio(runtime, signals, first) if url == "stdio://" else serve_listener(runtime, url, signals))
+        async with open_backend(config=config) as backend:
+            await (serve_stdio(backend, signals, first) if url == "stdio://" else serve_listener(backend, url, signals))
 
     return _run(serve)
 
@@ -226,14 +226,14 @@ def _serve_relays(options: argparse.Namespace, signals: EndSignals) -> int:
         return 2
 
     async def serve() -> None:
-        from spindle.actors.runtime import open_runtime
+        from spindle.actors.runtime import open_backend
         from spindle.actors.shared_daemon import serve_relays
         from spindle.rpc.relay.verdict import read_hello
 
         _keep_modules()
         home = options.serve_relays
-        async with open_runtime(home=home, cwd=home, config=config, import_first=False) as runtime:
-            await serve_relays(runtime, signals, read_hello(words), LOCK_FD, LISTENER_FD)
+        async with open_backend(home=home, cwd=home, config=config) as backend:
+            await serve_relays(backend, signals, read_hello(words), LOCK_FD, LISTENER_FD)
 
     return _run(serve)
 

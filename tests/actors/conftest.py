@@ -8,12 +8,12 @@ import orjson
 import pytest
 import trio
 
+from spindle import open_runtime
 from spindle.actors.delivery.events import Event
 from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
-from spindle.actors.runtime import open_runtime
 from spindle.actors.thread.messages import StartTurn
 from spindle.rpc.model.interface import Completed, Created, ItemAdded, ItemDone, TextDelta, Usage
 from spindle.rpc.protocol.items import TextInput
@@ -93,7 +93,7 @@ class Witness:
         self.subscriber = Subscriber(Overflow.CLOSE)
         self.notifications = []
         self._taken = 0
-        runtime.audience.join(self.subscriber)
+        runtime._backend.audience.join(self.subscriber)
 
     async def next(self, method):
         """The next notification of this kind."""
@@ -202,7 +202,7 @@ def start_turn():
         params = TurnStartParams(thread_id=thread_id, input=[TextInput(text)])
 
         def send(reply):
-            runtime.registry.route(ToThread(thread_id, StartTurn(reply=reply, params=params)))
+            runtime._backend.registry.route(ToThread(thread_id, StartTurn(reply=reply, params=params)))
 
         return await answer(send)
 
@@ -223,7 +223,7 @@ def stored_turns():
 @pytest.fixture
 def actor():
     """actor(runtime, thread id) -> the actor of a loaded thread."""
-    return lambda runtime, thread_id: runtime.registry._actors[thread_id]
+    return lambda runtime, thread_id: runtime._backend.registry._actors[thread_id]
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class Talk:
 
     def __init__(self, runtime: Any, history: list[Any], number: int = 0, cwd: str | None = None) -> None:
         self.wire, self.history, self.number = Wire(), history, number
-        self.connection = Connection(runtime, self.wire, cwd)
+        self.connection = Connection(runtime._backend, self.wire, cwd)
         self._asked = 0
         self._changed = trio.Event()
         self.ended = trio.Event()

@@ -37,7 +37,7 @@ from pathlib import Path
 from spindle.actors.clients.connection import Connection
 from spindle.actors.clients.greeting import greet
 from spindle.actors.clients.methods import initialize
-from spindle.actors.runtime import open_runtime
+from spindle.actors.runtime import open_backend
 from wires import Wire
 
 class Idle:
@@ -45,11 +45,11 @@ class Idle:
     def __init__(self, backend): self.backend, self.cwd = backend, backend.cwd
 
 async def main():
-    async with open_runtime(home=sys.argv[1], import_first=False) as runtime, trio.open_nursery() as nursery:
-        await greet(Idle(runtime))
+    async with open_backend(home=sys.argv[1]) as backend, trio.open_nursery() as nursery:
+        await greet(Idle(backend))
         before = set(sys.modules)
         wire = Wire()
-        nursery.start_soon(Connection(runtime, wire).run, lambda exited: None)
+        nursery.start_soon(Connection(backend, wire).run, lambda exited: None)
 
         async def call(method, **params):
             await wire.requests.send(json.dumps({"id": 0, "method": method, "params": params}).encode())
@@ -117,7 +117,7 @@ async def test_no_module_is_imported_while_the_client_awaits_an_answer(
             return next(awaited)
 
     async with opened() as runtime:
-        await greeting.greet(cast("Any", Caller(runtime)))
+        await greeting.greet(cast("Any", Caller(runtime._backend)))
     assert seen == [[False, False]] * 4 + [[True, False]] * 4
     assert loaded(names) == [True, True]
 
@@ -134,10 +134,10 @@ async def test_the_model_of_the_configured_provider_is_prepared(
 
     model.prepare = prepare
     async with opened(model) as runtime:
-        caller = SimpleNamespace(backend=runtime, cwd=runtime.cwd, awaited=False, notify=print)
+        caller = SimpleNamespace(backend=runtime._backend, cwd=runtime._backend.cwd, awaited=False, notify=print)
         await greeting.greet(cast("Any", caller))
         assert prepared == ["yes"]
-        (runtime.home.path / "config.toml").write_text('model_provider = "unknown"')
+        (runtime.home / "config.toml").write_text('model_provider = "unknown"')
         await greeting.greet(cast("Any", caller))
         assert prepared == ["yes"], "there is no such provider"
 

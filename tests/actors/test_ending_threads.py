@@ -261,7 +261,7 @@ async def test_one_client_does_not_fill_a_mailbox_and_its_releases_are_accepted(
         assert (await other.answer(resumed))["thread"]["id"] == thread
         for id in reads[:100]:
             await client.answer(id)
-        assert runtime.loaded() == [thread]
+        assert runtime._backend.loaded() == [thread]
         for each in (client, other):
             each.hang_up()
 

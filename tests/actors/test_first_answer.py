@@ -18,7 +18,7 @@ from trio.testing import memory_stream_one_way_pair
 
 from spindle.actors.clients.connection import Connection
 from spindle.actors.first_answer import LONGEST, FirstAnswer, answer_to
-from spindle.actors.runtime import open_runtime
+from spindle.actors.runtime import open_backend
 from spindle.rpc.protocol.vocabulary import HARMLESS
 from spindle.rpc.transports.lines import LineTransport
 
@@ -60,8 +60,8 @@ async def ordinary(line: bytes, home: Path) -> bytes:
     sending, sink = memory_stream_one_way_pair()
     await feed.send_all(line + b"\n")
     await feed.aclose()
-    async with open_runtime(home=home) as runtime, trio.open_nursery() as nursery:
-        await Connection(runtime, LineTransport(receiving, sending)).run(lambda _: None)
+    async with open_backend(home=home) as backend, trio.open_nursery() as nursery:
+        await Connection(backend, LineTransport(receiving, sending)).run(lambda _: None)
         nursery.cancel_scope.cancel()
     await sending.aclose()
     written = b"".join([bytes(piece) async for piece in sink])

@@ -12,7 +12,7 @@ from weakref import ReferenceType
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.runtime import Runtime
+from spindle import Runtime
 from spindle.actors.tasks.boundary import Contained
 
 

@@ -16,7 +16,7 @@ from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spindle.actors.runtime import open_runtime
+from spindle import open_runtime
 from spindle.rpc.model.offline import OfflineModel
 
 from .talks import Asked, Heard, Talk

@@ -39,22 +39,22 @@ async def run(thread, text="hi"):
 async def update(runtime, thread_id, **params):
     wanted = ThreadSettingsUpdateParams(thread_id=thread_id, **params)
     return await answer(
-        lambda reply: runtime.registry.route(ToThread(thread_id, UpdateSettings(reply=reply, params=wanted)))
+        lambda reply: runtime._backend.registry.route(ToThread(thread_id, UpdateSettings(reply=reply, params=wanted)))
     )
 
 
 async def revert(runtime, thread_id, turn_id):
     return await answer(
-        lambda reply: runtime.registry.route(ToThread(thread_id, RevertTurns(reply=reply, before_turn_id=turn_id)))
+        lambda reply: runtime._backend.registry.route(ToThread(thread_id, RevertTurns(reply=reply, before_turn_id=turn_id)))
     )
 
 
 async def delete(runtime, thread_id):
-    await answer(lambda reply: runtime.registry.route(Delete(thread_id, reply)))
+    await answer(lambda reply: runtime._backend.registry.route(Delete(thread_id, reply)))
 
 
 async def read_state(runtime, thread_id):
-    return (await runtime.services.state.read(lambda db: read_states(db, [thread_id]), {}))[thread_id]
+    return (await runtime._backend.services.state.read(lambda db: read_states(db, [thread_id]), {}))[thread_id]
 
 
 # -- the ends of turns
@@ -85,7 +85,7 @@ async def test_turns_are_charged_to_an_active_goal_until_its_budget_is_spent(ope
         seen = witness(runtime)
         async with runtime.start_thread() as thread:
             await run(thread, "first, for nothing")
-            state = runtime.services.state
+            state = runtime._backend.services.state
             params = ThreadGoalSetParams(thread.id, objective="o", token_budget=1)
             await state.change(lambda db: set_goal(db, params, thread.id, 1))
             turn = await run(thread, "second")
@@ -236,7 +236,7 @@ async def test_a_reverted_paginated_thread_continues_in_a_file_that_refers_to_th
 
 def stored_at(runtime, thread):
     """The rollout of a loaded thread."""
-    return runtime.registry._actors[thread.id].core.state.conversation.path
+    return runtime._backend.registry._actors[thread.id].core.state.conversation.path
 
 
 def user_texts(model):
@@ -271,7 +271,7 @@ async def test_a_loaded_thread_continues_where_another_program_has_reverted_it(o
             path = stored_at(runtime, thread)
             meta = dict(actor(runtime, thread.id).core.state.conversation.meta)
             other = Revert(thread.id, path, meta, turns[1].id, [])
-            newer = write_segment(runtime.services.home, other, datetime.now(), lambda: None)
+            newer = write_segment(runtime._backend.services.home, other, datetime.now(), lambda: None)
             size = path.stat().st_size
             await run(thread, "three")
             assert user_texts(model) == ["one", "three"]
@@ -298,7 +298,7 @@ async def test_a_deleted_thread_is_closed_and_leaves_nothing(opened, scripted, w
         async with runtime.start_thread() as other, runtime.start_thread() as thread:
             await start_turn(runtime, thread.id, "first")
             await model.waiting.wait()
-            state = runtime.services.state
+            state = runtime._backend.services.state
             for id in (thread.id, other.id):
                 await state.change(lambda db, id=id: move_thread(db, id, PINNED, None, 1))
             await delete(runtime, thread.id)
@@ -336,9 +336,9 @@ async def test_archived_threads_can_be_deleted_and_loaded_ones_are_not_in_the_ar
         async with runtime.start_thread() as thread:
             await run(thread, "hi")
             with pytest.raises(RpcError, match="no archived rollout found"):
-                await answer(lambda reply: runtime.registry.route(Unarchive(thread.id, reply)))
+                await answer(lambda reply: runtime._backend.registry.route(Unarchive(thread.id, reply)))
         await wait_all_tasks_blocked()
         await runtime.archive_thread(thread.id)
         await delete(runtime, thread.id)
         with pytest.raises(RpcError, match="no archived rollout found"):
-            await answer(lambda reply: runtime.registry.route(Unarchive(thread.id, reply)))
+            await answer(lambda reply: runtime._backend.registry.route(Unarchive(thread.id, reply)))

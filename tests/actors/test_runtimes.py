@@ -48,8 +48,8 @@ async def test_two_runtimes_in_one_process(opened, scripted, tmp_path):
     async with opened(scripted(["a"])) as one, opened(scripted(["b"]), home=tmp_path / "other") as two:
         async with one.start_thread() as here, two.start_thread() as there:
             assert (await here.run("x"), await there.run("x")) == ("a", "b")
-            assert one.registry.directory.loaded() == [here.id]
-            assert two.registry.directory.loaded() == [there.id]
+            assert one._backend.registry.directory.loaded() == [here.id]
+            assert two._backend.registry.directory.loaded() == [there.id]
         with pytest.raises(RpcError, match="no rollout found"):
             async with two.resume_thread(here.id):
                 pass

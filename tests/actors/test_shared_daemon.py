@@ -74,7 +74,7 @@ def shared(opened, nursery):
     @asynccontextmanager
     async def share(model=None, idle=IDLE):
         async with opened(model, config=[("shared_daemon_idle_secs", idle)]) as runtime:
-            daemon, unused = SharedDaemon(runtime, read_hello(json.dumps(WORDS))), trio.Event()
+            daemon, unused = SharedDaemon(runtime._backend, read_hello(json.dumps(WORDS))), trio.Event()
 
             async def wait():
                 await daemon.unused()
@@ -137,7 +137,7 @@ async def test_a_running_turn_keeps_it(shared, scripted, autojump_clock):
         await client.call("turn/start", threadId=thread["id"], input=[{"type": "text", "text": "hi"}])
         await client.stream.aclose()
         await trio.sleep(10 * IDLE)
-        assert runtime.busy
+        assert runtime._backend.busy
         assert not unused.is_set()
         assert "busy" not in (await relay().greet(umask=0o777))["refused"]
         held.set()
@@ -165,7 +165,7 @@ async def test_a_client_that_needs_another_daemon_ends_it_only_if_it_is_not_in_u
 
 async def test_none_is_accepted_by_a_daemon_that_was_signalled(shared):
     async with shared() as (runtime, relay, _):
-        runtime.ending = True
+        runtime._backend.ending = True
         assert await relay().greet() is None
         nobody = relay()
         await nobody.stream.aclose()
@@ -195,7 +195,7 @@ async def test_a_relay_that_is_gone_before_its_answer_counts_no_longer(shared, a
 @pytest.mark.skipif(not os.path.exists("/proc/self/ns"), reason="needs /proc")
 async def test_a_process_is_judged_by_what_the_kernel_says(opened, monkeypatch):
     async with opened() as runtime:
-        daemon = SharedDaemon(runtime, read_hello(json.dumps(WORDS)))
+        daemon = SharedDaemon(runtime._backend, read_hello(json.dumps(WORDS)))
         assert await daemon.refuse(Peer(pid=os.getpid())) is None
         assert "cannot be looked at" in (await daemon.refuse(Peer(pid=0)) or "")
         assert await daemon.refuse(Peer(pid=None)) is None
@@ -213,7 +213,7 @@ async def test_it_serves_on_its_socket_until_signalled(opened, nursery, monkeypa
     assert lock is not None
     async with opened() as runtime:
         given = read_hello(json.dumps(WORDS)), lock, shared_folder.listen().detach()
-        nursery.start_soon(serve_relays, runtime, signals, *given)
+        nursery.start_soon(serve_relays, runtime._backend, signals, *given)
         async with await trio.open_unix_socket(shared_folder.SOCKET) as stream:
             await stream.send_all(json.dumps(WORDS).encode() + b"\n")
             assert json.loads(await stream.receive_some()) == {"accepted": True}

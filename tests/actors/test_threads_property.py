@@ -18,8 +18,8 @@ from attrs import define, field
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from spindle import Runtime, open_runtime
 from spindle.actors.clients.connection import Connection
-from spindle.actors.runtime import Runtime, open_runtime
 from spindle.rpc.model.offline import OfflineModel
 
 from .wires import Wire
@@ -262,7 +262,7 @@ def user_texts(thread: Any) -> list[str]:
 async def serve(runtime: Runtime, operations: list[tuple[str, int]]) -> None:
     wire = Wire()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(Connection(runtime, wire).run, lambda exited: None)
+        nursery.start_soon(Connection(runtime._backend, wire).run, lambda exited: None)
         client = Client(wire)
         info = {"name": "property", "version": "1"}
         await client.call("initialize", clientInfo=info, capabilities={"experimentalApi": True})

@@ -60,7 +60,7 @@ class Wire:
 async def wire(opened):
     async with opened() as runtime, trio.open_nursery() as nursery:
         wire = Wire()
-        nursery.start_soon(Connection(runtime, wire).run, lambda exited: None)
+        nursery.start_soon(Connection(runtime._backend, wire).run, lambda exited: None)
         wire.ask(0, "initialize", clientInfo={"name": "n", "version": "1"})
         await wire.answer(0)
         yield wire
@@ -96,7 +96,7 @@ async def test_a_request_too_many_waits_for_room(opened, monkeypatch, autojump_c
     monkeypatch.setattr(connection, "IN_FLIGHT", 2)
     async with opened() as runtime, trio.open_nursery() as nursery:
         wire = Wire()
-        served = Connection(runtime, wire)
+        served = Connection(runtime._backend, wire)
         nursery.start_soon(served.run, lambda exited: None)
         wire.ask(0, "initialize", clientInfo={"name": "n", "version": "1"})
         await wire.answer(0)
@@ -132,13 +132,13 @@ async def test_a_client_is_read_as_the_registry_has_room_and_nothing_is_refused(
     monkeypatch.setattr(Registry, "handle", held_up)
     async with opened() as runtime, trio.open_nursery() as nursery:
         wire = Wire()
-        nursery.start_soon(Connection(runtime, wire).run, lambda exited: None)
+        nursery.start_soon(Connection(runtime._backend, wire).run, lambda exited: None)
         wire.ask(0, "initialize", clientInfo={"name": "n", "version": "1"})
         await wire.answer(0)
         for number in range(1, 101):
             wire.ask(number, "thread/loaded/list")
         await wait_all_tasks_blocked()
-        mailbox = runtime.registry.mailbox
+        mailbox = runtime._backend.registry.mailbox
         assert mailbox.accepted - mailbox.seen == 3
         assert wire.unread == 100 - 3 - 1 - 1  # one is with the registry, one waits for room
         go.set()
@@ -151,7 +151,7 @@ async def test_only_so_many_requests_are_worked_on_at_a_time(opened, monkeypatch
     running, go = [], trio.Event()
     async with opened() as runtime, trio.open_nursery() as nursery:
         wire = Wire()
-        served = Connection(runtime, wire)
+        served = Connection(runtime._backend, wire)
         nursery.start_soon(served.run, lambda exited: None)
         wire.ask(0, "initialize", clientInfo={"name": "n", "version": "1"})
         await wire.answer(0)
@@ -187,7 +187,7 @@ async def test_what_several_tasks_emit_because_of_one_event_is_written_at_once(o
 
     async with opened() as runtime, trio.open_nursery() as nursery:
         wire = Recording()
-        client = Connection(runtime, wire)
+        client = Connection(runtime._backend, wire)
         nursery.start_soon(client.run, lambda exited: None)
         await wait_all_tasks_blocked()
         for _ in range(20):  # trio's order of tasks is random

@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from spindle import ApprovalRequired
 from spindle.actors.delivery.questions import Question
-from spindle.actors.embedding import ApprovalRequired
 from spindle.rpc.protocol.approvals import (
     CommandExecutionRequestApprovalParams,
     CommandExecutionRequestApprovalResponse,

@@ -6,7 +6,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.embedding import SubscriberLagged, streams
+from spindle import SubscriberLagged
+from spindle.actors.embedding import streams
 
 
 async def test_cancelling_a_block_interrupts_and_records_the_turn_before_it_is_left(
@@ -28,7 +29,7 @@ async def test_cancelling_a_block_interrupts_and_records_the_turn_before_it_is_l
                     assert turn.result.status == "interrupted"
         assert scope.cancelled_caught
         await seen.until("thread/closed")
-        assert runtime.registry.directory.loaded() == []
+        assert runtime._backend.registry.directory.loaded() == []
 
 
 async def test_cancelling_everything_records_the_turn(opened, scripted, recorded):
@@ -57,7 +58,7 @@ async def test_a_cancelled_start_leaves_no_thread_loaded(opened, witness):
                 await trio.lowlevel.checkpoint()
                 scope.cancel()
         await seen.until("thread/closed")
-        assert runtime.registry.directory.loaded() == []
+        assert runtime._backend.registry.directory.loaded() == []
 
 
 async def test_a_stream_that_is_not_read_raises_subscriber_lagged(
@@ -91,7 +92,7 @@ async def test_lagging_does_not_hide_how_a_block_ended(opened, actor, monkeypatc
 
 async def settled(runtime):
     """Wait for the tasks that write the ends of turns to the state store: they may outlive their thread."""
-    await runtime.state.change(lambda db: None)
+    await runtime._backend.state.change(lambda db: None)
     await wait_all_tasks_blocked()
 
 
@@ -115,4 +116,4 @@ async def test_ended_threads_leave_no_tasks_and_no_open_files(opened, witness):
         await settled(runtime)
         assert trio.lowlevel.current_statistics().tasks_living == tasks
         assert len(os.listdir("/dev/fd")) == files
-        assert runtime.registry.directory.loaded() == []
+        assert runtime._backend.registry.directory.loaded() == []

@@ -161,15 +161,15 @@ def check_history(request, k):
 
 async def quiet(runtime):
     """Wait until no thread is loaded and all their tasks have ended."""
-    while list(runtime.registry._table):
-        await runtime.registry.all_gone()
-    await runtime.state.change(lambda db: None)
+    while list(runtime._backend.registry._table):
+        await runtime._backend.registry.all_gone()
+    await runtime._backend.state.change(lambda db: None)
     await wait_all_tasks_blocked()
 
 
 def stored(runtime):
     """The ids of the stored threads."""
-    return {path.stem[-36:] for path in runtime.home.path.glob("sessions/**/*.jsonl")}
+    return {path.stem[-36:] for path in runtime.home.glob("sessions/**/*.jsonl")}
 
 
 async def sweep(use, opened, scripted, folder):
@@ -197,8 +197,8 @@ async def sweep(use, opened, scripted, folder):
                 model.answers.clear()
                 model.stuck = False
                 assert trio.lowlevel.current_statistics().tasks_living == tasks, k
-                assert not runtime.services.questions._open, k
-                assert not runtime.registry._actors, k
+                assert not runtime._backend.services.questions._open, k
+                assert not runtime._backend.registry._actors, k
                 new = stored(runtime) - seen
                 for id in {thread.id} | new:
                     async with runtime.resume_thread(id) as again:

@@ -7,7 +7,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import spindle
-from spindle.actors.runtime import CLOSING, open_runtime
+from spindle import open_runtime
+from spindle.actors.runtime import CLOSING
 from spindle.rpc.model.interface import ModelError
 
 

@@ -77,7 +77,7 @@ async def test_a_turns_wrong_value_fails_before_the_turn_starts(opened):
         with pytest.raises(spindle.InvalidOption, match=r"effort: invalid type: integer `17`, expected a string"):
             thread.turn("hi", effort=17)
         assert (await thread.read()).status.type == "idle"
-        assert not runtime.registry.directory.turn_id(thread.id)
+        assert not runtime._backend.registry.directory.turn_id(thread.id)
 
 
 async def test_a_working_directory_must_be_a_folder(opened, tmp_path: Path):

@@ -6,8 +6,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from spindle import SubscriberLagged
 from spindle.actors.delivery.questions import Question
-from spindle.actors.embedding import SubscriberLagged, streams
+from spindle.actors.embedding import streams
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import Compact
@@ -177,7 +178,8 @@ async def test_a_turn_that_is_cancelled_while_it_waits_starts_nothing(opened, sc
     model = scripted(["one"], ["half", go], ["never"])
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("first")
-        await answer(lambda reply: runtime.registry.route(ToThread(thread.id, Compact(reply=reply, turn_id="compaction"))))
+        registry = runtime._backend.registry
+        await answer(lambda reply: registry.route(ToThread(thread.id, Compact(reply=reply, turn_id="compaction"))))
         await model.waiting.wait()
         left = trio.Event()
 

@@ -13,8 +13,8 @@ import pytest
 import trio
 from tests.actors.wires import Wire
 
+from spindle import Runtime
 from spindle.actors.clients.connection import Connection
-from spindle.actors.runtime import Runtime
 
 PATIENCE = 30.0
 """Seconds after which an answer counts as missing."""
@@ -25,7 +25,7 @@ class Client:
 
     def __init__(self, runtime: Runtime) -> None:
         self.wire = Wire("stdio")
-        self.connection = Connection(runtime, self.wire)
+        self.connection = Connection(runtime._backend, self.wire)
         self.received: list[dict[str, Any]] = []
         self.answers: Counter[object] = Counter()
         self.answer: Callable[[dict[str, Any]], bytes] = lambda question: b'"result":{}'

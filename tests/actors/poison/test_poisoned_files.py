@@ -147,7 +147,7 @@ async def test_a_poisoned_line_affects_only_its_thread(opened, connect, tracebac
                     ours.append(f"{method} line {number} {way}, {name}: {said[:200]}")
                 if method == "turn/start" and "result" in answered:
                     await client.until(lambda message: message.get("method") == "turn/completed")
-            while runtime.registry.directory.is_known(first["id"]):
+            while runtime._backend.registry.directory.is_known(first["id"]):
                 await client.until(lambda message: message.get("method") == "thread/closed")
             if count % 50 == 0:
                 assert (await other.run_turn(bystander))["status"] == "completed"

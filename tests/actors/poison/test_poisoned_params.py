@@ -39,7 +39,7 @@ async def test_a_poisoned_request_is_answered_once_and_affects_no_other(opened, 
         bystander = await other.start_thread()
         thread = ""
         for number, (method, where, name) in enumerate(poisonings()):
-            if not runtime.registry.directory.is_known(thread):
+            if not runtime._backend.registry.directory.is_known(thread):
                 thread = await client.start_thread()
             samples = Samples({"threadId": thread, "conversationId": thread, "cwd": str(tmp_path), "command": "true"})
             kind = params_class(method) if METHODS[method].params else dict[str, object]

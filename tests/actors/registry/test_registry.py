@@ -78,7 +78,7 @@ class Scene:
 
     def __init__(self, runtime: Any, thread_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.runtime, self.id = runtime, thread_id
-        self.registry = runtime.registry
+        self.registry = runtime._backend.registry
         self.member = Subscriber(Overflow.CLOSE)
         self.gate = Gate()
         self.patch = monkeypatch
@@ -157,7 +157,7 @@ def scene(opened, monkeypatch):
         async with opened() as runtime:
             async with runtime.start_thread() as thread:
                 await thread.run("hello")
-            await runtime.registry.all_gone()
+            await runtime._backend.registry.all_gone()
             scene = Scene(runtime, thread.id, monkeypatch)
             try:
                 await scene.enter(phase)

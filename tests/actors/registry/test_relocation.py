@@ -49,7 +49,7 @@ def another_writer():
 
 
 async def relocated(runtime, kind, thread_id):
-    return await answer(lambda reply: runtime.registry.route(kind(thread_id, reply)))
+    return await answer(lambda reply: runtime._backend.registry.route(kind(thread_id, reply)))
 
 
 async def refused(runtime, kind, thread_id, match):
@@ -63,7 +63,7 @@ def rollout(thread):
 
 async def alive(runtime, thread):
     """The thread is the same incarnation, with its subscriber, and goes on."""
-    assert runtime.loaded() == [thread.id]
+    assert runtime._backend.loaded() == [thread.id]
     assert await thread.run("still here?") == "ok"
 
 
@@ -87,7 +87,7 @@ async def test_a_thread_that_still_loads_is_asked_first(opened):
                 await relocated(runtime, kind, thread_id)
             outcomes.append(str(caught.value))
 
-        start = runtime.registry.start
+        start = runtime._backend.registry.start
         async with trio.open_nursery() as nursery:
 
             def started(opening, message):
@@ -96,7 +96,7 @@ async def test_a_thread_that_still_loads_is_asked_first(opened):
                     nursery.start_soon(ask, kind, id)
                 return id
 
-            runtime.registry.start = started
+            runtime._backend.registry.start = started
             async with runtime.start_thread() as thread:
                 await alive(runtime, thread)
         assert len(outcomes) == 3
@@ -106,7 +106,7 @@ async def test_a_thread_that_still_loads_is_asked_first(opened):
 async def test_a_place_that_is_taken_in_the_archive_ends_no_thread(opened):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
-        place = runtime.home.archived_sessions / rollout(thread).name
+        place = runtime._backend.home.archived_sessions / rollout(thread).name
         place.parent.mkdir()
         place.touch()
         await refused(runtime, Archive, thread.id, "refusing to replace")
@@ -128,9 +128,9 @@ async def test_a_rollout_that_is_elsewhere_ends_no_thread(opened):
 async def test_another_writer_is_named_and_ends_no_thread(opened, another_writer, kind):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
-        pid = another_writer(runtime.home.lock_file(thread.id))
+        pid = another_writer(runtime._backend.home.lock_file(thread.id))
         await refused(runtime, kind, thread.id, f"already has an active writer: pid {pid}")
-        assert runtime.loaded() == [thread.id]
+        assert runtime._backend.loaded() == [thread.id]
         assert rollout(thread).exists()
 
 
@@ -141,8 +141,8 @@ async def test_another_writer_keeps_the_file_of_a_thread_that_is_not_loaded(open
             await thread.run("hi")
         path = rollout(thread)
         if kind is Unarchive:
-            path = archive(runtime.home, thread.id)
-        pid = another_writer(runtime.home.lock_file(thread.id))
+            path = archive(runtime._backend.home, thread.id)
+        pid = another_writer(runtime._backend.home.lock_file(thread.id))
         await refused(runtime, kind, thread.id, f"already has an active writer: pid {pid}")
         assert path.exists()
 
@@ -168,7 +168,7 @@ async def test_an_archiving_waits_for_no_turn_of_ours_and_what_comes_behind_wait
             async def name():
                 with pytest.raises(RpcError) as caught:
                     await answer(
-                        lambda reply: runtime.registry.route(
+                        lambda reply: runtime._backend.registry.route(
                             ToThread(thread.id, SetName(reply=reply, name="too late"))
                         )
                     )
@@ -179,7 +179,7 @@ async def test_an_archiving_waits_for_no_turn_of_ours_and_what_comes_behind_wait
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(name)
         assert named == [f"thread not found: {thread.id}"]
-        assert (runtime.home.archived_sessions / rollout(thread).name).exists()
+        assert (runtime._backend.home.archived_sessions / rollout(thread).name).exists()
 
 
 def test_a_rollout_that_is_moved_away_is_not_begun_again(tmp_path, monkeypatch):
@@ -207,7 +207,7 @@ async def test_work_on_a_file_that_fails_is_its_own(opened, caplog):
         async def broken():
             raise ZeroDivisionError
 
-        work = Occupying(broken)
+        work, registry = Occupying(broken), runtime._backend.registry
         with pytest.raises(ZeroDivisionError):
-            await answer(lambda reply: runtime.registry.route(LoadedOrStored("absent", SetName(reply=reply, name="x"), work)))
+            await answer(lambda reply: registry.route(LoadedOrStored("absent", SetName(reply=reply, name="x"), work)))
         assert await other.run("hi") == "ok"

@@ -154,7 +154,7 @@ async def test_a_turn_uses_its_providers_list(opened, scripted, tmp_path):
             await thread.run("one")
             await thread.run("two")
         assert [request.parallel_tool_calls for request in model.requests] == [True, True, True]  # one summarises
-        await settled(runtime.services.model_lists)
+        await settled(runtime._backend.services.model_lists)
         [kept] = (tmp_path / "home" / "spindle" / "models").iterdir()
         assert json.loads(await trio.Path(kept).read_text())["models"] == [BIG]
 

@@ -115,7 +115,7 @@ async def test_an_interrupt_from_the_keyboard_passes_through():
 async def test_a_number_of_tokens_that_cannot_be_kept_ends_a_goal_and_no_thread(opened, scripted):
     model = scripted(["ok", Usage(2**63, 0, 0, 0, 2**63)])
     async with opened(model) as runtime, runtime.start_thread() as other, runtime.start_thread() as thread:
-        state = runtime.services.state
+        state = runtime._backend.services.state
         params = ThreadGoalSetParams(thread.id, objective="o", token_budget=1)
         await state.change(lambda db: set_goal(db, params, thread.id, 1))
         await thread.run("hi")
@@ -183,7 +183,7 @@ async def test_a_late_write_to_the_state_store_is_not_notified(opened, talk, lat
         late.set()
         with trio.move_on_after(0.1):
             await client.wait_for("thread/readState/changed", thread)
-        await runtime.services.state.read(lambda _: None, None)
+        await runtime._backend.services.state.read(lambda _: None, None)
         await wait_all_tasks_blocked()
         assert client.notified(thread)[-1] == "thread/closed"
         client.hang_up()
@@ -279,7 +279,7 @@ async def test_a_service_that_raises_once_fails_one_request_at_most(opened, talk
     async with opened() as runtime:
         client = await talk(runtime)
         thread = (await client.call("thread/start"))["thread"]["id"]
-        caught_up = runtime.indexing._round
+        caught_up = runtime._backend.indexing._round
         if service == "index":  # before it has caught up once, lists are read from the files
             await client.call("thread/list")
             await caught_up.wait()
@@ -296,7 +296,7 @@ async def test_a_service_that_raises_once_fails_one_request_at_most(opened, talk
         await caught_up.wait()
         await wait_all_tasks_blocked()
         assert left == [] or service == "model lists"
-        assert runtime.loaded() == [thread]
+        assert runtime._backend.loaded() == [thread]
         assert "thread/closed" not in client.notified(thread)
         client.hang_up()
 
@@ -348,7 +348,7 @@ async def subscribed(block, outcomes):
 async def routed(runtime, message, outcomes):
     """Send a request. The error that refuses it is an outcome."""
     try:
-        await answer(lambda reply: runtime.registry.route(message(reply)))
+        await answer(lambda reply: runtime._backend.registry.route(message(reply)))
     except (RpcError, ActorExited) as error:
         outcomes.append(type(error))
 
@@ -405,7 +405,7 @@ async def test_the_runtime_ends_while_a_thread_ends(opened, monkeypatch, actor, 
         if crashed:
             crash(actor(runtime, thread.id))
         else:
-            runtime.registry.end(thread.id)
+            runtime._backend.registry.end(thread.id)
         await slow.reached.wait()
         outside.start_soon(subscribed, runtime.resume_thread(thread.id), held)
         with trio.CancelScope() as end:
@@ -417,7 +417,7 @@ async def test_the_runtime_ends_while_a_thread_ends(opened, monkeypatch, actor, 
 
 async def shut_down(runtime, end):
     """As the runtime's end does it."""
-    await runtime.close()
+    await runtime._backend.close()
     end.cancel()
 
 
@@ -436,7 +436,7 @@ async def test_the_runtime_ends_while_a_thread_is_stuck_in_a_message(opened, mon
         new = NewThread(params=ThreadStartParams(), client=ClientName("t", "t"))
 
         def start(reply):
-            runtime.registry.start(new, Attach(reply=reply, subscriber=client))
+            runtime._backend.registry.start(new, Attach(reply=reply, subscriber=client))
 
         id = (await answer(start)).thread.id
         monkeypatch.setattr(ThreadActor, "_dispatch", stuck)

@@ -5,7 +5,7 @@ from collections import deque
 
 import orjson
 
-from spindle.actors.embedding import CLIENT
+from spindle.actors.embedding.threads import CLIENT
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import Leave, Resume, ToThread
 from spindle.actors.thread.loading.openings import FromRollout
@@ -81,11 +81,11 @@ def notice(id, status):
 
 
 def loaded(runtime):
-    return runtime.registry.directory.loaded()
+    return runtime._backend.registry.directory.loaded()
 
 
 async def ask(runtime, id, message):
-    return await answer(lambda reply: runtime.registry.route(ToThread(id, message(reply))))
+    return await answer(lambda reply: runtime._backend.registry.route(ToThread(id, message(reply))))
 
 
 async def attach(runtime, id, subscriber):
@@ -93,10 +93,10 @@ async def attach(runtime, id, subscriber):
 
     def send_(reply):
         message = Attach(reply=reply, subscriber=subscriber, params=params)
-        runtime.registry.route(Resume(id, message, FromRollout(params=params, client=CLIENT)))
+        runtime._backend.registry.route(Resume(id, message, FromRollout(params=params, client=CLIENT)))
 
     await answer(send_)
 
 
 async def leave(runtime, id, subscriber):
-    return await answer(lambda reply: runtime.registry.route(Leave(id, Detach(reply=reply, subscriber=subscriber))))
+    return await answer(lambda reply: runtime._backend.registry.route(Leave(id, Detach(reply=reply, subscriber=subscriber))))

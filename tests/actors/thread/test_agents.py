@@ -42,7 +42,7 @@ async def test_an_agent_is_a_thread_and_its_end_is_reported(play, lines, tmp_pat
         [request] = cast.parts["child"].requests
         assert cast.parts["child"].conversation() == ["child do it"]
         assert (request.subagent, request.parent_thread_id) == ("collab_spawn", thread.id)
-        state = runtime.registry.directory.state(id)
+        state = runtime._backend.registry.directory.state(id)
         source = {"parent_thread_id": thread.id, "depth": 1, "agent_path": None, "agent_role": None}
         source["agent_nickname"] = spawned["nickname"]
         assert state.source == {"subAgent": {"thread_spawn": source}}
@@ -68,15 +68,15 @@ async def test_an_agent_does_not_run_a_hook_that_the_model_changed(play, tmp_pat
 
     opening, _ = play(root=[[change], [wait()], ["thanks"]], child=[["found it"]])
     async with opening as runtime:
-        home = runtime.home.config_file
+        home = runtime._backend.home.config_file
         home.write_text(f'[projects."{tmp_path}"]\ntrust_level = "trusted"\n')
-        [hook] = hook_config(runtime.config_loader.load(tmp_path)).listed
+        [hook] = hook_config(runtime._backend.config_loader.load(tmp_path)).listed
         set_values(home, {("hooks", "state", hook.key, "trusted_hash"): hook.hash})
         async with runtime.start_thread(cwd=tmp_path) as thread:
-            assert len(runtime.registry.directory.state(thread.id).hooks.handlers) == 1
+            assert len(runtime._backend.registry.directory.state(thread.id).hooks.handlers) == 1
             assert await thread.run("go") == "thanks"
         assert not mark.exists()
-        approve(runtime.config_loader, proposals(runtime.config_loader, tmp_path))
+        approve(runtime._backend.config_loader, proposals(runtime._backend.config_loader, tmp_path))
         async with runtime.start_thread(cwd=tmp_path) as thread:
             await thread.run("go")
         assert mark.exists()
@@ -89,7 +89,8 @@ async def test_an_agent_starts_with_its_parents_settings(play, tmp_path):
         params = {"developer_instructions": "Be brief", "base_instructions": "Base", "sandbox": "read-only"}
         async with runtime.start_thread(model="gpt-5.2", cwd=tmp_path / "sub", **params) as thread:
             await thread.run("go", effort="high")
-            own, agent = (runtime.registry.directory.state(id).settings for id in (thread.id, agent_of(outputs_of(cast))))
+            state = runtime._backend.registry.directory.state
+            own, agent = (state(id).settings for id in (thread.id, agent_of(outputs_of(cast))))
             assert agent == own
             assert (agent.model, agent.effort, agent.cwd) == ("gpt-5.2", "high", str(tmp_path / "sub"))
             assert cast.parts["child"].requests[0].instructions == "Base"
@@ -107,11 +108,11 @@ async def test_an_agent_may_have_its_own_model_and_role(play, tmp_path):
     async with opening as runtime, runtime.start_thread(cwd=tmp_path, sandbox="read-only") as thread:
         await thread.run("go")
         spawned = orjson.loads(outputs_of(cast)["spawn"])
-        settings = runtime.registry.directory.state(spawned["agent_id"]).settings
+        settings = runtime._backend.registry.directory.state(spawned["agent_id"]).settings
         assert (settings.model, settings.effort, settings.developer_instructions) == ("gpt-5.2", "low", "Read")
-        assert settings.sandbox == runtime.registry.directory.state(thread.id).settings.sandbox
+        assert settings.sandbox == runtime._backend.registry.directory.state(thread.id).settings.sandbox
         assert spawned["nickname"] == "Ann"
-        assert runtime.registry.directory.state(spawned["agent_id"]).agent_role == "reader"
+        assert runtime._backend.registry.directory.state(spawned["agent_id"]).agent_role == "reader"
         assert outputs_of(cast)["lost"] == f"collab spawn failed: there is no file {tmp_path}/home/no.toml"
         assert len(loaded(runtime)) == 2
 
@@ -170,7 +171,7 @@ async def test_an_interrupted_agent_can_continue(play, autojump_clock, tmp_path)
             if event.METHOD == "item/started" and getattr(event.item, "tool", None) == "wait":
                 [id] = event.item.receiver_thread_ids
                 await cast.parts["child"].waiting.wait()
-                running = runtime.registry.turn_id(id)
+                running = runtime._backend.registry.turn_id(id)
                 await ask(runtime, id, lambda reply, running=running: InterruptTurn(reply=reply, turn_id=running))
         assert orjson.loads(outputs_of(cast)["wait"]) == {"status": {}, "timed_out": True}
 
@@ -213,7 +214,7 @@ async def test_an_agents_turn_has_the_bounds_of_the_turn_that_sends_it_input(pla
     narrow["approvals_reviewer"] = "auto_review"
 
     def bounds(runtime, id):
-        settings = runtime.registry.directory.state(id).settings
+        settings = runtime._backend.registry.directory.state(id).settings
         return settings.cwd, settings.approval_policy, settings.sandbox, settings.approvals_reviewer
 
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
@@ -241,7 +242,7 @@ async def test_input_does_not_join_an_agents_turn_with_other_bounds(play, tmp_pa
         outputs = outputs_of(cast)
         assert outputs["s1"] == f"collab send failed: {OTHER_BOUNDS}"
         assert orjson.loads(outputs["wait"])["status"] == {agent_of(outputs): {"completed": "two"}}
-        assert runtime.registry.directory.state(agent_of(outputs)).settings.sandbox == ReadOnlyPolicy()
+        assert runtime._backend.registry.directory.state(agent_of(outputs)).settings.sandbox == ReadOnlyPolicy()
         assert cast.parts["child"].conversation() == ["child do it", "child now"]
 
 
@@ -256,7 +257,7 @@ async def test_an_agent_gets_the_settings_of_the_turn_that_starts_it(play, tmp_p
             params = ThreadSettingsUpdateParams(thread_id=thread.id, sandbox_policy=DangerFullAccessPolicy())
             await ask(runtime, thread.id, lambda reply: UpdateSettings(reply=reply, params=params))
             go_on.set()
-        agent = runtime.registry.directory.state(agent_of(outputs_of(cast)))
+        agent = runtime._backend.registry.directory.state(agent_of(outputs_of(cast)))
         assert agent.settings.sandbox == ReadOnlyPolicy()
 
 

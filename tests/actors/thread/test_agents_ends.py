@@ -44,7 +44,7 @@ async def test_an_interrupt_of_the_parent_does_not_interrupt_its_agents(play, tm
                     [id] = event.item.receiver_thread_ids
                     await turn.interrupt()
         assert turn.result.status == "interrupted"
-        assert runtime.registry.turn_id(id) is not None
+        assert runtime._backend.registry.turn_id(id) is not None
         done.set()
 
 
@@ -94,7 +94,7 @@ async def test_a_threads_subscribers_are_subscribed_to_its_agents_too(play, witn
         await wait_all_tasks_blocked()
         assert loaded(runtime) == [id]  # a client is subscribed to it
         assert await leave(runtime, id, own) == "unsubscribed"
-        await runtime.registry.all_gone()
+        await runtime._backend.registry.all_gone()
 
 
 async def test_a_thread_stays_loaded_until_its_agents_turns_have_ended(play, lines, tmp_path):
@@ -107,7 +107,7 @@ async def test_a_thread_stays_loaded_until_its_agents_turns_have_ended(play, lin
         await wait_all_tasks_blocked()
         assert loaded(runtime) == sorted([thread.id, id])
         done.set()
-        await runtime.registry.all_gone()
+        await runtime._backend.registry.all_gone()
         assert notice(id, {"completed": "one"}) in lines(thread)[-1]["content"][0]["text"]
     assert len(cast.parts["root"].requests) == 2
 
@@ -123,7 +123,7 @@ async def test_an_agent_at_rest_stays_loaded_as_long_as_its_parent(play, start_t
         await wait_all_tasks_blocked()  # neither has a subscriber
         assert loaded(runtime) == sorted([thread.id, agent_of(outputs_of(cast))])
         done.set()
-        await runtime.registry.all_gone()
+        await runtime._backend.registry.all_gone()
 
 
 async def test_agents_without_subscribers_are_interrupted_if_turns_are(play, tmp_path):
@@ -136,7 +136,7 @@ async def test_agents_without_subscribers_are_interrupted_if_turns_are(play, tmp
             await thread.run("go")
             await cast.parts["grandchild"].waiting.wait()
             assert len(loaded(runtime)) == 3
-        await runtime.registry.all_gone()
+        await runtime._backend.registry.all_gone()
 
 
 async def test_agents_of_an_agent_are_closed_with_it(play, tmp_path):
@@ -154,7 +154,7 @@ async def test_agents_of_an_agent_are_closed_with_it(play, tmp_path):
         assert loaded(runtime) == sorted([id, agent_of(outputs_of(cast, "child"), "deeper")])
         assert await leave(runtime, id, own) == "unsubscribed"
         done.set()
-        await runtime.registry.all_gone()
+        await runtime._backend.registry.all_gone()
 
 
 async def test_an_agents_question_reaches_the_application(play, tmp_path):
@@ -181,7 +181,7 @@ async def test_an_agent_departs_even_if_its_rollout_cannot_be_closed(play, tmp_p
         async def broken():
             raise OSError("no more")
 
-        monkeypatch.setattr(runtime.registry.directory.state(id).conversation, "close", broken)
+        monkeypatch.setattr(runtime._backend.registry.directory.state(id).conversation, "close", broken)
         with trio.fail_after(5):
             assert await thread.run("close it") == "closed"
         assert loaded(runtime) == [thread.id]
@@ -231,7 +231,7 @@ async def test_a_thread_waits_for_agents_turns_that_begin_meanwhile(play, tmp_pa
         await cast.parts["root"].waiting.wait()
 
         async def watch():
-            await runtime.registry.idle()
+            await runtime._backend.registry.idle()
             idle.set()
 
         nursery.start_soon(watch)
@@ -258,11 +258,11 @@ async def test_an_agents_question_is_not_lost_between_turns(play, tmp_path, leav
             async with thread.turn("again"):
                 await cast.parts["root"].waiting.wait()
                 go_on.set()
-                while not runtime.registry._actors[id].core.questions:
+                while not runtime._backend.registry._actors[id].core.questions:
                     await trio.lowlevel.checkpoint()
         else:
             go_on.set()
-            while not runtime.registry._actors[id].core.questions:
+            while not runtime._backend.registry._actors[id].core.questions:
                 await trio.lowlevel.checkpoint()
             await thread.compact()
         async with thread.turn("third") as turn:
@@ -293,7 +293,7 @@ async def test_agents_started_while_their_parent_is_closed_are_closed_too(play, 
             await cast.parts[part].waiting.wait()
         [id] = [id for id in loaded(runtime) if id != thread.id]
         nothing: Reply[None] = Reply(lambda _: None, lambda _: None)
-        runtime.registry._actors[id].mailbox.post(Welcome(reply=nothing, guest=Subscriber(Overflow.CLOSE)))
+        runtime._backend.registry._actors[id].mailbox.post(Welcome(reply=nothing, guest=Subscriber(Overflow.CLOSE)))
         closing.set()
         while id in loaded(runtime):
             await trio.lowlevel.checkpoint()
@@ -315,9 +315,9 @@ async def test_a_waiting_turn_with_other_bounds_is_refused(play, tmp_path):
             def start(text, **bounds):
                 reply = Reply(told.append, told.append)
                 params = TurnStartParams(thread_id=thread.id, input=[TextInput(text)])
-                runtime.registry.tell(thread.id, StartTurn(reply=reply, params=params, bounds=bounds))
+                runtime._backend.registry.tell(thread.id, StartTurn(reply=reply, params=params, bounds=bounds))
 
-            runtime.registry.tell(thread.id, InterruptTurn(reply=Reply(told.append, told.append), turn_id=turn.id))
+            runtime._backend.registry.tell(thread.id, InterruptTurn(reply=Reply(told.append, told.append), turn_id=turn.id))
             start("next")
             start("other", cwd="/elsewhere")
             async for _ in turn:

@@ -27,17 +27,17 @@ def user(text):
 
 async def update(runtime, thread_id, **git):
     patch = ThreadMetadataGitInfoUpdateParams(**git)
-    send = lambda reply: runtime.registry.route(ToThread(thread_id, UpdateMetadata(reply=reply, git=patch)))  # noqa: E731
+    send = lambda reply: runtime._backend.registry.route(ToThread(thread_id, UpdateMetadata(reply=reply, git=patch)))  # noqa: E731
     return (await answer(send)).git_info
 
 
 async def count(runtime, thread_id, step):
-    send = lambda reply: runtime.registry.route(ToThread(thread_id, CountElicitation(reply=reply, step=step)))  # noqa: E731
+    send = lambda reply: runtime._backend.registry.route(ToThread(thread_id, CountElicitation(reply=reply, step=step)))  # noqa: E731
     return await answer(send)
 
 
 async def rename_stored(runtime, thread_id, name):
-    await answer(lambda reply: thread_changes.rename(runtime, thread_id, name, reply))
+    await answer(lambda reply: thread_changes.rename(runtime._backend, thread_id, name, reply))
 
 
 @contextmanager
@@ -65,7 +65,7 @@ async def test_a_name_is_in_the_rollout_and_the_index_and_all_clients_are_notifi
         assert lines(thread)[-1] == {
             "line": "event_msg", "type": "thread_name_updated", "thread_id": thread.id, "thread_name": "my name",
         }  # fmt: skip
-        assert read_names(runtime.home)[thread.id] == "my name"
+        assert read_names(runtime._backend.home)[thread.id] == "my name"
     async with opened() as runtime, runtime.resume_thread(thread.id) as again:
         assert again.info.thread.name == "my name"
 
@@ -80,19 +80,19 @@ async def test_a_stored_thread_is_named_in_its_rollout(opened, witness, lines):
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
             await thread.run("one")
-        await runtime.registry.all_gone()
+        await runtime._backend.registry.all_gone()
         seen = witness(runtime)
         await rename_stored(runtime, thread.id, "stored")
         assert (await seen.next("thread/name/updated")).thread_name == "stored"
         assert lines(thread)[-1]["thread_name"] == "stored"
-        assert runtime.registry.directory.loaded() == []
+        assert runtime._backend.registry.directory.loaded() == []
 
 
 async def test_a_resume_waits_for_the_change_of_a_stored_thread(opened):
     async with opened() as runtime:
         async with runtime.start_thread() as thread:
             await thread.run("one")
-        await runtime.registry.all_gone()
+        await runtime._backend.registry.all_gone()
         begun, go = trio.Event(), trio.Event()
         done = []
 
@@ -103,7 +103,8 @@ async def test_a_resume_waits_for_the_change_of_a_stored_thread(opened):
             reply.resolve(None)
 
         def send(reply):
-            runtime.registry.route(LoadedOrStored(thread.id, SetName(reply=reply, name="x"), Occupying(lambda: change(reply))))
+            work = Occupying(lambda: change(reply))
+            runtime._backend.registry.route(LoadedOrStored(thread.id, SetName(reply=reply, name="x"), work))
 
         async def resume():
             async with runtime.resume_thread(thread.id):
@@ -114,7 +115,7 @@ async def test_a_resume_waits_for_the_change_of_a_stored_thread(opened):
             await begun.wait()
             nursery.start_soon(resume)
             await wait_all_tasks_blocked()
-            assert thread.id not in runtime.registry._actors
+            assert thread.id not in runtime._backend.registry._actors
             go.set()
         assert done == ["changed", "resumed"]
 
@@ -123,7 +124,7 @@ async def test_a_change_is_refused_while_another_process_has_the_lock(opened, li
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
         before = lines(thread)
-        with locked(runtime.home.lock_file(thread.id)):
+        with locked(runtime._backend.home.lock_file(thread.id)):
             with pytest.raises(RpcError, match="already has an active writer"):
                 await thread.rename("taken")
             with pytest.raises(RpcError, match="already has an active writer"):
@@ -133,7 +134,7 @@ async def test_a_change_is_refused_while_another_process_has_the_lock(opened, li
         assert lines(thread) == before
         now = await thread.read()
         assert (now.name, now.git_info) == (None, None)
-        assert thread.id not in read_names(runtime.home)
+        assert thread.id not in read_names(runtime._backend.home)
         await thread.rename("free")
         assert (await thread.read()).name == "free"
 
@@ -159,12 +160,12 @@ async def test_a_name_that_another_program_put_into_the_index_counts(opened):
         async with runtime.start_thread() as thread:
             await thread.run("one")
             await thread.rename("ours")
-        await runtime.registry.all_gone()
-        record_name(runtime.home, thread.id, "theirs")
+        await runtime._backend.registry.all_gone()
+        record_name(runtime._backend.home, thread.id, "theirs")
         async with runtime.resume_thread(thread.id) as again:
             assert again.info.thread.name == "theirs"
-            (runtime.home.path / "session_index.jsonl").unlink()
-        await runtime.registry.all_gone()
+            (runtime.home / "session_index.jsonl").unlink()
+        await runtime._backend.registry.all_gone()
         async with runtime.resume_thread(thread.id) as again:
             assert again.info.thread.name == "ours"
 
@@ -207,7 +208,7 @@ async def test_an_ephemeral_thread_takes_no_metadata(opened):
 
 async def test_the_memory_mode_is_in_the_rollout(opened, lines):
     async with opened() as runtime, runtime.start_thread() as thread:
-        send = lambda reply: runtime.registry.route(  # noqa: E731
+        send = lambda reply: runtime._backend.registry.route(  # noqa: E731
             ToThread(thread.id, SetMemoryMode(reply=reply, mode="disabled"))
         )
         await answer(send)

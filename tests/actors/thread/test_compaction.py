@@ -5,7 +5,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.embedding import TurnFailed
+from spindle import TurnFailed
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import Compact, SteerTurn
@@ -21,7 +21,7 @@ SUMMARY = f"{SUMMARY_OPENING}\nSUMMARY"
 
 
 async def start_compaction(runtime, thread_id, turn_id="compaction"):
-    await answer(lambda reply: runtime.registry.route(ToThread(thread_id, Compact(reply=reply, turn_id=turn_id))))
+    await answer(lambda reply: runtime._backend.registry.route(ToThread(thread_id, Compact(reply=reply, turn_id=turn_id))))
 
 
 async def test_the_model_summarises_the_history_and_then_sees_the_summary_instead(opened, scripted):
@@ -121,7 +121,7 @@ async def test_a_failed_or_interrupted_compaction_leaves_the_history_as_it_was(o
             stream = thread.events()
             await start_compaction(runtime, thread.id)
             await model.waiting.wait()
-            runtime.registry._actors[thread.id].core.turn.interrupt()
+            runtime._backend.registry._actors[thread.id].core.turn.interrupt()
             events = await events_of(stream, "compaction")
             assert events[-1].turn.status == "interrupted"
         else:
@@ -149,7 +149,7 @@ async def test_a_compaction_waits_for_the_running_turn_and_is_not_steered(opened
 
         def steer(reply):
             message = SteerTurn(reply=reply, content=[TextInput("x")], expected_turn_id="compaction")
-            runtime.registry.route(ToThread(thread.id, message))
+            runtime._backend.registry.route(ToThread(thread.id, message))
 
         with pytest.raises(RpcError) as refused:
             await answer(steer)

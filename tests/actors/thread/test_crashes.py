@@ -60,7 +60,7 @@ async def test_a_failed_load_is_an_answer_and_no_notification(opened, witness):
         with pytest.raises(RpcError, match="Model provider `none` not found"):
             async with runtime.start_thread(model_provider="none"):
                 pass
-        assert runtime.registry.directory.loaded() == []
+        assert runtime._backend.registry.directory.loaded() == []
         seen.subscriber.outbox.close()
         assert await seen.subscriber.outbox.take() == []
 
@@ -88,7 +88,7 @@ async def test_a_change_that_cannot_be_written_is_refused_and_the_thread_works(
             await model.waiting.wait()
 
         def send(message):
-            return answer(lambda reply: runtime.registry.route(ToThread(thread.id, message(reply))))
+            return answer(lambda reply: runtime._backend.registry.route(ToThread(thread.id, message(reply))))
 
         with pytest.raises(RpcError, match="internal error"):
             await send(lambda reply: InjectItems(reply=reply, items=[ITEM | {"content": value}]))

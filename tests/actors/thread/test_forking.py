@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors import embedding
+import spindle
 from spindle.actors.thread.loading import fork as forking
 from spindle.rpc.protocol.errors import RpcError
 from spindle.storage.threads.archive import archive
@@ -138,13 +138,13 @@ async def test_an_ephemeral_fork_is_in_memory_only(opened, scripted):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("one")
-        before = files(runtime.home)
+        before = files(runtime._backend.home)
         async with runtime.fork_thread(thread.id, ephemeral=True) as fork:
             assert (fork.info.thread.path, fork.info.thread.ephemeral) == (None, True)
             assert texts(fork.info.thread.turns) == ["one"]
             await fork.run("two")
             assert model.conversation() == ["one", "ok", "two"]
-            assert files(runtime.home) == before
+            assert files(runtime._backend.home) == before
             with pytest.raises(RpcError, match="no rollout found"):
                 async with runtime.fork_thread(fork.id):
                     pass
@@ -172,24 +172,24 @@ async def test_a_failed_fork_is_an_error_and_leaves_no_file(opened):
                 async with runtime.fork_thread(thread.id):
                     pass
             await thread.run("one")
-        await runtime.registry.all_gone()
-        before = files(runtime.home)
+        await runtime._backend.registry.all_gone()
+        before = files(runtime._backend.home)
         with pytest.raises(RpcError, match="nowhere"):
             async with runtime.fork_thread(thread.id, model_provider="nowhere"):
                 pass
-        assert files(runtime.home) == before
-        await trio.to_thread.run_sync(archive, runtime.home, thread.id)
+        assert files(runtime._backend.home) == before
+        await trio.to_thread.run_sync(archive, runtime._backend.home, thread.id)
         with pytest.raises(RpcError, match="no rollout found"):
             async with runtime.fork_thread(thread.id):
                 pass
-        assert files(runtime.home) == before
+        assert files(runtime._backend.home) == before
 
 
 async def test_a_cancelled_fork_leaves_no_file_and_no_thread(opened, monkeypatch):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
-        before = files(runtime.home)
-        loaded = runtime.registry.directory.loaded()
+        before = files(runtime._backend.home)
+        loaded = runtime._backend.registry.directory.loaded()
         written, go = trio.Event(), trio.Event()
         write = forking._write
 
@@ -203,28 +203,28 @@ async def test_a_cancelled_fork_leaves_no_file_and_no_thread(opened, monkeypatch
         async with trio.open_nursery() as nursery:
 
             async def fork():
-                async with embedding.fork_thread(runtime, thread.id):
+                async with spindle.fork_thread(runtime, thread.id):
                     pass
 
             nursery.start_soon(fork)
             await written.wait()
-            assert len(files(runtime.home)) == len(before) + 1
-            [starting] = [actor for id, actor in runtime.registry._actors.items() if id != thread.id]
+            assert len(files(runtime._backend.home)) == len(before) + 1
+            [starting] = [actor for id, actor in runtime._backend.registry._actors.items() if id != thread.id]
             starting.nursery.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
             go.set()
         await wait_all_tasks_blocked()
-        while len(runtime.registry._actors) > 1:
+        while len(runtime._backend.registry._actors) > 1:
             await trio.lowlevel.checkpoint()
-        assert files(runtime.home) == before
-        assert runtime.registry.directory.loaded() == loaded
+        assert files(runtime._backend.home) == before
+        assert runtime._backend.registry.directory.loaded() == loaded
 
 
 async def test_a_fork_is_listed_with_what_it_was_forked_from(opened):
     async with opened() as runtime, runtime.start_thread() as thread:
         await thread.run("one")
         async with runtime.fork_thread(thread.id, thread_source="automation") as fork:
-            row = listed(runtime.home)[fork.id]
+            row = listed(runtime._backend.home)[fork.id]
             assert (row.forked_from_id, row.preview, row.thread_source) == (thread.id, "one", "automation")
 
 
@@ -233,4 +233,4 @@ async def test_the_outline_of_a_fork_is_stored_as_for_other_threads(opened):
         await thread.run("one")
         async with runtime.fork_thread(thread.id) as fork:
             await fork.read(include_turns=True)
-            assert Path(fork.info.thread.path) in runtime.services.outliner._recent
+            assert Path(fork.info.thread.path) in runtime._backend.services.outliner._recent

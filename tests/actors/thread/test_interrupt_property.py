@@ -255,9 +255,9 @@ async def test_a_turn_may_be_interrupted_at_any_step(running, witness, trace, tm
             refusals: list[Exception] = []
 
             def interrupt():
-                turn = runtime.registry.turn_id(thread.id)
+                turn = runtime._backend.registry.turn_id(thread.id)
                 message = InterruptTurn(reply=Reply(lambda _: None, refusals.append), turn_id=turn or "")
-                runtime.registry.route(ToThread(thread.id, message))
+                runtime._backend.registry.route(ToThread(thread.id, message))
 
             with Steps(k, interrupt).watching() as steps:
                 async with start(runtime, tmp_path) as thread:
@@ -289,7 +289,7 @@ async def test_a_turn_may_be_interrupted_at_any_step(running, witness, trace, tm
 
 async def close(runtime, wanted):
     await wanted.wait()
-    await runtime.close()
+    await runtime._backend.close()
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -361,9 +361,9 @@ async def test_a_turn_with_agents_may_be_interrupted_at_any_step(opened, scripte
             """Returns how many steps there were, and how the turn ended."""
 
             def interrupt():
-                turn = runtime.registry.turn_id(thread.id)
+                turn = runtime._backend.registry.turn_id(thread.id)
                 message = InterruptTurn(reply=Reply(lambda _: None, lambda _: None), turn_id=turn or "")
-                runtime.registry.route(ToThread(thread.id, message))
+                runtime._backend.registry.route(ToThread(thread.id, message))
 
             notes = Notes()
             with Steps(k, interrupt).watching() as steps:
@@ -377,8 +377,8 @@ async def test_a_turn_with_agents_may_be_interrupted_at_any_step(opened, scripte
                     notes.check(k)
                     assert await thread.run("and now?") == "ok"
                     check_history(items_of(model.root.requests[-1]), k)
-                while list(runtime.registry._table):
-                    await runtime.registry.all_gone()
+                while list(runtime._backend.registry._table):
+                    await runtime._backend.registry.all_gone()
                 await wait_all_tasks_blocked()
                 assert not steps.tasks, k
             return count, notes.status

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.embedding import ThreadClosed
+from spindle import ThreadClosed
 from spindle.actors.thread.joining import LOST_CLIENT_DELAY
 from spindle.actors.thread.messages import LeaveNow
 from spindle.actors.turn.life import TurnState
@@ -21,9 +21,9 @@ async def test_the_last_subscriber_to_leave_closes_the_thread(opened, witness):
             await thread.run("hi")
             async with runtime.resume_thread(thread.id) as same:
                 assert same.id == thread.id
-            assert runtime.registry.directory.loaded() == [thread.id]
+            assert runtime._backend.registry.directory.loaded() == [thread.id]
         await seen.until("thread/closed")
-        assert not runtime.registry.directory.is_known(thread.id)
+        assert not runtime._backend.registry.directory.is_known(thread.id)
 
 
 async def test_finish_lets_the_turn_end_before_the_thread_closes(opened, scripted, witness, start_turn, stored_turns):
@@ -34,7 +34,7 @@ async def test_finish_lets_the_turn_end_before_the_thread_closes(opened, scripte
         async with runtime.start_thread() as thread:
             await start_turn(runtime, thread.id, "first")
             await model.waiting.wait()
-        assert runtime.registry.directory.loaded() == [thread.id]
+        assert runtime._backend.registry.directory.loaded() == [thread.id]
         go.set()
         assert await seen.statuses() == ["active", "idle", "notLoaded"]
         assert [turn.status for turn in await stored_turns(runtime, thread.id)] == ["completed"]
@@ -53,8 +53,8 @@ async def test_interrupt_ends_the_turn_with_the_last_subscriber(opened, scripted
 
 async def lose(runtime, thread):
     """The connection of the thread's client is lost, and the thread has handled that."""
-    [subscriber] = runtime.registry._actors[thread.id].core.subscribers
-    runtime.registry.leave_all(subscriber)
+    [subscriber] = runtime._backend.registry._actors[thread.id].core.subscribers
+    runtime._backend.registry.leave_all(subscriber)
     await thread.read()
     await wait_all_tasks_blocked()
 
@@ -70,11 +70,11 @@ async def test_a_thread_waits_for_a_lost_client(opened, witness, mock_clock):
             async with runtime.resume_thread(thread.id):
                 mock_clock.jump(2)
                 await wait_all_tasks_blocked()
-                assert runtime.registry.directory.loaded() == [thread.id]
+                assert runtime._backend.registry.directory.loaded() == [thread.id]
                 await lose(runtime, thread)
             mock_clock.jump(LOST_CLIENT_DELAY - 1)
             await wait_all_tasks_blocked()
-            assert runtime.registry.directory.loaded() == [thread.id]
+            assert runtime._backend.registry.directory.loaded() == [thread.id]
             mock_clock.jump(1)
             await seen.until("thread/closed")
 
@@ -87,7 +87,7 @@ async def test_a_configured_delay_applies_to_an_unsubscribe_too(opened, witness,
         await wait_all_tasks_blocked()
         mock_clock.jump(6)
         await wait_all_tasks_blocked()
-        assert runtime.registry.directory.loaded() == [thread.id]
+        assert runtime._backend.registry.directory.loaded() == [thread.id]
         mock_clock.jump(1)
         await seen.until("thread/closed")
 
@@ -112,7 +112,7 @@ async def test_an_old_timer_does_not_end_a_thread(opened, actor):
     async with opened() as runtime, runtime.start_thread() as thread:
         actor(runtime, thread.id).mailbox.post(LeaveNow(0))
         await thread.read()
-        assert runtime.registry.directory.loaded() == [thread.id]
+        assert runtime._backend.registry.directory.loaded() == [thread.id]
 
 
 async def test_archiving_closes_the_thread_for_all_clients(opened, scripted, witness):

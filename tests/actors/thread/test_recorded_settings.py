@@ -186,7 +186,7 @@ async def test_a_thread_that_fails_to_load_changes_no_status(opened, witness, mo
             async with runtime.resume_thread(thread.id):
                 pass
         monkeypatch.undo()
-        assert runtime.registry.directory.loaded() == []
+        assert runtime._backend.registry.directory.loaded() == []
         async with runtime.resume_thread(thread.id) as again:
             assert await again.run("again") == "ok"
         assert "systemError" not in await seen.statuses()

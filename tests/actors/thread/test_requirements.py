@@ -38,7 +38,8 @@ def demanding(opened, tmp_path):
     def demand(runtime, config=WANTED, text=DEMANDED):
         (tmp_path / "etc").mkdir(exist_ok=True)
         (tmp_path / "etc" / "requirements.toml").write_text(text)
-        runtime.config_loader = ConfigLoader(runtime.home, config, system_file=tmp_path / "etc" / "config.toml")
+        backend = runtime._backend
+        backend.config_loader = ConfigLoader(backend.home, config, system_file=tmp_path / "etc" / "config.toml")
 
     return demand
 
@@ -83,7 +84,7 @@ async def test_parameters_and_overrides_are_held_to_the_requirements(opened, dem
         demanding(runtime, [])
         async with runtime.start_thread(**params) as thread:
             assert ruled(thread) == ("on-request", "readOnly")
-            settings = runtime.registry._actors[thread.id].core.state.settings
+            settings = runtime._backend.registry._actors[thread.id].core.state.settings
             assert (settings.profile, required_mode(settings)) == (None, "read-only")
 
 
@@ -113,10 +114,10 @@ async def test_a_turn_that_asks_for_more_is_refused(opened, demanding, params, n
         async with runtime.start_thread() as thread:
             given = structure({"threadId": thread.id, "input": [], **params}, TurnStartParams)
             with pytest.raises(RpcError) as refused:
-                await answer(lambda r: runtime.registry.route(ToThread(thread.id, StartTurn(reply=r, params=given))))
+                await answer(lambda r: runtime._backend.registry.route(ToThread(thread.id, StartTurn(reply=r, params=given))))
             assert (refused.value.code, named in refused.value.message) == (-32600, True)
             assert (await thread.run("go")).strip() == "ok"
-            settings = runtime.registry._actors[thread.id].core.state.settings
+            settings = runtime._backend.registry._actors[thread.id].core.state.settings
             assert (settings.approval_policy, required_mode(settings)) == ("on-request", "read-only")
 
 
@@ -129,7 +130,7 @@ async def test_a_change_of_settings_that_asks_for_more_is_refused(opened, demand
         demanding(runtime, [])
         async with runtime.start_thread() as thread:
             given = structure({"threadId": thread.id, **params}, ThreadSettingsUpdateParams)
-            actor = runtime.registry._actors[thread.id]
+            actor = runtime._backend.registry._actors[thread.id]
             before = actor.core.state.settings
             with pytest.raises(RpcError, match="is not in the allowed set"):
                 await actor.mailbox.ask(lambda r: UpdateSettings(reply=r, params=given))
@@ -139,7 +140,7 @@ async def test_a_change_of_settings_that_asks_for_more_is_refused(opened, demand
 async def test_an_agents_settings_are_held_to_the_requirements(opened, demanding):
     async with opened() as runtime:
         demanding(runtime, [])
-        services = runtime.services
+        services = runtime._backend.services
         config = services.config.load()
         wanted = settings_for(config, structure({"sandbox": "danger-full-access"}, ThreadStartParams), server_cwd="/")
         opening = AgentThread(

@@ -47,7 +47,7 @@ TEXT = (
 
 async def begin(runtime, thread_id, target=COMMIT, turn_id="review"):
     message = lambda reply: Review(reply=reply, turn_id=turn_id, target=target)  # noqa: E731
-    return await answer(lambda reply: runtime.registry.route(ToThread(thread_id, message(reply))))
+    return await answer(lambda reply: runtime._backend.registry.route(ToThread(thread_id, message(reply))))
 
 
 def completed(events):
@@ -103,7 +103,8 @@ async def test_the_reviewer_has_its_own_conversation(opened, scripted, events_of
             "exec_command", "write_stdin", "update_plan", "request_user_input", "view_image",
         }  # fmt: skip
         # the thread's context size is that of its own answers
-        assert runtime.registry._actors[thread.id].core.state.conversation.usage["total_token_usage"]["total_tokens"] == 100
+        usage = runtime._backend.registry._actors[thread.id].core.state.conversation.usage
+        assert usage["total_token_usage"]["total_tokens"] == 100
 
 
 async def test_the_review_is_in_the_threads_history(opened, scripted, events_of):
@@ -118,7 +119,7 @@ async def test_the_review_is_in_the_threads_history(opened, scripted, events_of)
         assert texts[-2:] == ["fine", "thanks"]
         assert texts[-3].startswith("<user_action>")
         assert "fine" in texts[-3]
-        await answer(lambda reply: runtime.registry.route(ToThread(thread.id, RollBack(reply=reply, count=2))))
+        await answer(lambda reply: runtime._backend.registry.route(ToThread(thread.id, RollBack(reply=reply, count=2))))
         await thread.run("again")
         assert model.conversation() == ["question", "answer", "again"]
 
@@ -151,11 +152,11 @@ async def test_an_interrupted_review_is_reported_as_such(opened, scripted, event
             await model.waiting.wait()
             steer = lambda reply: SteerTurn(reply=reply, content=[TextInput("x")], expected_turn_id="review")  # noqa: E731
             with pytest.raises(RpcError, match="cannot steer a review turn") as caught:
-                await answer(lambda reply: runtime.registry.route(ToThread(thread.id, steer(reply))))
+                await answer(lambda reply: runtime._backend.registry.route(ToThread(thread.id, steer(reply))))
             data: Any = caught.value.data
             assert data.codex_error_info == {"activeTurnNotSteerable": {"turnKind": "review"}}
             await answer(
-                lambda reply: runtime.registry.route(ToThread(thread.id, InterruptTurn(reply=reply, turn_id="review")))
+                lambda reply: runtime._backend.registry.route(ToThread(thread.id, InterruptTurn(reply=reply, turn_id="review")))
             )
         *_, exited, said = completed(seen)
         assert (exited.review, said.text, seen[-1].turn.status) == (NO_REVIEW, NOT_FINISHED, "interrupted")
@@ -205,8 +206,8 @@ async def test_a_detached_review_runs_in_a_fork(opened, scripted, witness, tmp_p
     async with opened(model) as runtime, runtime.start_thread(cwd=str(tmp_path / "work")) as thread:
         seen = witness(runtime)
         await thread.run("question")
-        state = runtime.registry.directory.state(thread.id)
-        asking: Any = Asking(runtime, seen.subscriber, state.client)
+        state = runtime._backend.registry.directory.state(thread.id)
+        asking: Any = Asking(runtime._backend, seen.subscriber, state.client)
         params = ReviewStartParams(thread.id, COMMIT, "detached")
         response: Any = await answer(lambda reply: start(asking, params, reply))
         assert response.review_thread_id != thread.id
@@ -214,14 +215,14 @@ async def test_a_detached_review_runs_in_a_fork(opened, scripted, witness, tmp_p
         assert (started.id, started.cwd) == (response.review_thread_id, str(tmp_path / "work"))
         done = await seen.next("turn/completed")
         assert (done.thread_id, done.turn.id) == (response.review_thread_id, response.turn.id)
-        runtime.leave(seen.subscriber)
+        runtime._backend.leave(seen.subscriber)
 
 
 @pytest.mark.parametrize("delivery", ["inline", "detached"])
 async def test_a_thread_that_is_not_loaded_is_not_reviewed(opened, witness, delivery):
     id = "01a20c79-7627-71e1-9656-e4eb18944c76"
     async with opened() as runtime:
-        asking: Any = Asking(runtime, witness(runtime).subscriber, None)
+        asking: Any = Asking(runtime._backend, witness(runtime).subscriber, None)
         params = ReviewStartParams(id, COMMIT, delivery)
         with pytest.raises(RpcError, match=f"thread not found: {id}"):
             await answer(lambda reply: start(asking, params, reply))

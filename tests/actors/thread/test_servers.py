@@ -76,7 +76,7 @@ async def ask(runtime, method, params):
     async with trio.open_nursery() as nursery:
 
         def send(reply):
-            caller = SimpleNamespace(backend=runtime, later=lambda out, do: nursery.start_soon(work, out, do))
+            caller = SimpleNamespace(backend=runtime._backend, later=lambda out, do: nursery.start_soon(work, out, do))
             HANDLERS[method](caller, params, reply)
 
         result.append(await answer(send))
@@ -148,7 +148,7 @@ async def test_a_thread_does_not_start_without_a_required_server(opened, configu
         assert "Fatal error: Failed to initialize session: required MCP servers failed to initialize: tiny" in repr(
             caught.value
         )
-        assert runtime.loaded() == []
+        assert runtime._backend.loaded() == []
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ async def test_a_request_to_servers_is_refused_when_the_thread_ends(opened):
         async def client(thread_id):
             with pytest.raises(Exception, match="ended"):
                 await answer(
-                    lambda reply: runtime.registry.route(ToThread(thread_id, AskServers(reply=reply, work=work)))
+                    lambda reply: runtime._backend.registry.route(ToThread(thread_id, AskServers(reply=reply, work=work)))
                 )
 
         async with trio.open_nursery() as nursery, runtime.start_thread() as thread:
@@ -287,7 +287,7 @@ async def test_threads_share_servers_that_are_shared(opened, configure, witness)
         async with runtime.start_thread() as one, runtime.start_thread() as two:
             await one.run("x")
             await two.run("x")
-            shared = runtime.services.shared_servers
+            shared = runtime._backend.services.shared_servers
             assert [(entry.users, entry.server.state) for entry in shared._running] == [(2, "ready")]
         await seen.next("thread/closed")
         await seen.next("thread/closed")
@@ -298,7 +298,7 @@ async def test_a_thread_without_servers_offers_no_resource_functions(opened, scr
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread() as thread:
         await thread.run("x")
-        servers = runtime.registry._actors[thread.id].parts.servers
+        servers = runtime._backend.registry._actors[thread.id].parts.servers
         assert isinstance(servers, ThreadServers)
         assert servers.functions() == []
         assert "list_mcp_resources" not in [tool.get("name") for tool in model.requests[0].tools]

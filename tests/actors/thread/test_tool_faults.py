@@ -134,9 +134,9 @@ async def test_a_tool_may_raise_anything_at_any_step(opened, scripted, witness, 
 
         async def failing(k, raised=None, *, interrupted=False):
             def interrupt():
-                turn = runtime.registry.turn_id(thread.id)
+                turn = runtime._backend.registry.turn_id(thread.id)
                 message = InterruptTurn(reply=Reply(lambda _: None, lambda _: None), turn_id=turn or "")
-                runtime.registry.route(ToThread(thread.id, message))
+                runtime._backend.registry.route(ToThread(thread.id, message))
 
             (tmp_path / "new.txt").unlink(missing_ok=True)
             model.answers.extend([[tools(trace.path)[tool]], ["Done."]])

@@ -6,7 +6,7 @@ import os
 import pytest
 import trio
 
-from spindle.actors.embedding import TurnFailed
+from spindle import TurnFailed
 from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.thread.messages import EndTerminal, EndTerminals, ListTerminals, RunScript
 from spindle.actors.tools.interface import Call
@@ -33,7 +33,7 @@ def patch(text, id):
 
 
 async def ask(runtime, thread, message):
-    return await runtime.registry._actors[thread.id].mailbox.ask(message)
+    return await runtime._backend.registry._actors[thread.id].mailbox.ask(message)
 
 
 async def item(events, id):

@@ -8,7 +8,7 @@ import threading
 import pytest
 import trio
 
-from spindle.actors.embedding import TurnFailed
+from spindle import TurnFailed
 from spindle.actors.kernel.mailbox import Reply, answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn
@@ -157,7 +157,7 @@ async def test_only_the_running_turn_can_be_interrupted(opened, scripted):
         await model.waiting.wait()
         with pytest.raises(RpcError, match="expected active turn id"):
             await answer(
-                lambda reply: runtime.registry.route(ToThread(thread.id, InterruptTurn(reply=reply, turn_id="other")))
+                lambda reply: runtime._backend.registry.route(ToThread(thread.id, InterruptTurn(reply=reply, turn_id="other")))
             )
         go.set()
         async for _ in turn:
@@ -202,7 +202,7 @@ async def test_a_turn_started_after_an_interrupt_is_the_next_turn(opened, script
         turn = await start_turn(runtime, thread.id, "first")
         await model.waiting.wait()
         interrupt = InterruptTurn(reply=Reply(lambda _: None, lambda _: None), turn_id=turn.id)
-        runtime.registry.route(ToThread(thread.id, interrupt))
+        runtime._backend.registry.route(ToThread(thread.id, interrupt))
         if not in_one_breath:
             await thread.read()
         second = await start_turn(runtime, thread.id, "second")

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.embedding import TurnFailed
+from spindle import TurnFailed
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.protocol.items import TextInput
 

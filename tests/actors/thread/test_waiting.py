@@ -31,7 +31,7 @@ def script(reply):
 
 async def refused(runtime, thread, message):
     with pytest.raises(RpcError) as error:
-        await answer(lambda reply: runtime.registry.route(ToThread(thread.id, message(reply))))
+        await answer(lambda reply: runtime._backend.registry.route(ToThread(thread.id, message(reply))))
     return error.value.code
 
 
@@ -43,7 +43,7 @@ async def test_the_number_of_requests_that_wait_for_a_turn_is_limited(opened, sc
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("hold"):
         await model.waiting.wait()
         for _ in range(2):
-            await answer(lambda reply: runtime.registry.route(ToThread(thread.id, message(reply))))
+            await answer(lambda reply: runtime._backend.registry.route(ToThread(thread.id, message(reply))))
         assert await refused(runtime, thread, message) == OVERLOADED
 
 

@@ -64,7 +64,7 @@ async def test_what_is_for_the_model_alone_outlives_a_beginning_that_is_refused(
         async with thread.turn("one") as turn:
             async for event in turn:
                 if getattr(event, "METHOD", "") == "hook/started":
-                    ask = runtime.registry._actors[thread.id].mailbox.ask
+                    ask = runtime._backend.registry._actors[thread.id].mailbox.ask
                     await ask(lambda reply: RunScript(reply=reply, script="echo mine"))
                 if getattr(event, "METHOD", "") == "item/completed":
                     await turn.steer("two")
@@ -85,7 +85,7 @@ async def test_a_turn_without_input_asks_no_model_for_a_command_of_the_user_s_ow
         async with thread.turn("one") as turn:
             async for event in turn:
                 if getattr(event, "METHOD", "") == "hook/started":
-                    ask = runtime.registry._actors[thread.id].mailbox.ask
+                    ask = runtime._backend.registry._actors[thread.id].mailbox.ask
                     await ask(lambda reply: RunScript(reply=reply, script=f"read _ < {tmp_path}/end"))
                 if getattr(event, "METHOD", "") == "item/started" and event.item.type == "commandExecution":
                     await trio.to_thread.run_sync((tmp_path / "go").write_text, "\n")
@@ -103,7 +103,7 @@ async def test_such_a_turn_can_be_interrupted(home, threads, tmp_path):
         async with thread.turn("one") as turn:
             async for event in turn:
                 if getattr(event, "METHOD", "") == "hook/started":
-                    ask = runtime.registry._actors[thread.id].mailbox.ask
+                    ask = runtime._backend.registry._actors[thread.id].mailbox.ask
                     await ask(lambda reply: RunScript(reply=reply, script="sleep 1000"))
                 if getattr(event, "METHOD", "") == "item/started":
                     await trio.to_thread.run_sync((tmp_path / "go").write_text, "\n")
@@ -156,7 +156,7 @@ async def test_prompt_hooks_ignore_the_results_of_the_users_commands(home, threa
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread, thread.turn("first") as turn:
         await model.waiting.wait()
         await turn.steer("second")
-        await runtime.registry._actors[thread.id].mailbox.ask(lambda reply: RunScript(reply=reply, script="echo mine"))
+        await runtime._backend.registry._actors[thread.id].mailbox.ask(lambda reply: RunScript(reply=reply, script="echo mine"))
         async for event in turn:
             if getattr(event, "METHOD", "") == "item/completed" and event.item.type == "commandExecution":
                 hold.set()

@@ -54,7 +54,7 @@ async def test_the_agent_continues_until_no_stop_hook_blocks(home, threads, line
             assert resumed.info.thread.turns == before
             assert resumed.info.thread.preview == "go"
             message = lambda reply: Compact(reply=reply, turn_id="t")  # noqa: E731
-            await runtime.registry._actors[thread.id].mailbox.ask(message)
+            await runtime._backend.registry._actors[thread.id].mailbox.ask(message)
             async for event in resumed.events():
                 if isinstance(event, TurnCompletedNotification):
                     break
@@ -155,7 +155,7 @@ async def test_a_review_has_hooks_for_its_tools_alone(home, threads, tmp_path):
     opening, _ = threads([execute("echo hi")], ["{}"])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         message = lambda reply: Review(reply=reply, turn_id="r", target=CustomTarget("look"))  # noqa: E731
-        await runtime.registry._actors[thread.id].mailbox.ask(message)
+        await runtime._backend.registry._actors[thread.id].mailbox.ask(message)
         async for event in thread.events():
             if isinstance(event, TurnCompletedNotification):
                 assert event.turn.status == "completed"
@@ -209,7 +209,7 @@ async def test_input_that_arrives_while_the_notify_program_runs_is_answered(home
 
         async def second():
             params = TurnStartParams(thread_id=thread.id, input=[TextInput("second")])
-            mailbox = runtime.registry._actors[thread.id].mailbox
+            mailbox = runtime._backend.registry._actors[thread.id].mailbox
             late = await mailbox.ask(lambda reply: StartTurn(reply=reply, params=params))
             assert late.id != turn.id
             async for event in thread.events():

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from spindle import open_runtime
 from spindle.actors.delivery.questions import Question
-from spindle.actors.runtime import open_runtime
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy, SandboxPolicy, WorkspaceWritePolicy
 
 from .attempts import ATTEMPTS, HARMLESS, Attempt, World

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trio
 
-from spindle.actors.runtime import open_runtime
+from spindle import open_runtime
 from spindle.actors.tools.sandbox.mechanism import Unavailable
 from spindle.actors.tools.sandbox.sandbox import Sandbox
 from spindle.rpc.protocol.items import CommandExecutionItem
@@ -79,7 +79,7 @@ class Play:
             answers += [call("exec_command", asked), ["done"]]
         model = self.scripted(*answers)
         async with open_runtime(home=self.home, model=model, cwd=self.root, config=NEVER) as runtime:
-            runtime.services.sandbox = self.sandbox
+            runtime._backend.services.sandbox = self.sandbox
             async with runtime.start_thread(cwd=self.root) as thread:
                 for world, attempt in worlds:
                     before = world.seen()
@@ -207,7 +207,7 @@ async def test_a_child_that_leaves_its_session_ends_with_the_turns_thread(
     fifo = os.open(world.ws / "fifo", os.O_RDONLY | os.O_NONBLOCK)
     try:
         async with open_runtime(home=world.home, model=model, cwd=root, config=NEVER) as runtime:
-            runtime.services.sandbox = Sandbox(mechanism)
+            runtime._backend.services.sandbox = Sandbox(mechanism)
             async with runtime.start_thread(cwd=world.ws) as thread:
                 await thread.run("go", sandbox_policy=policy("workspace-write", world))
                 await trio.lowlevel.wait_readable(fifo)
@@ -227,7 +227,7 @@ async def test_a_background_terminal_stays_confined(mechanism: Any, root: Path, 
     asked = {"cmd": "sh", "login": False, "tty": True, "yield_time_ms": 250}
     model = scripted(call("exec_command", asked), ["one"])
     async with open_runtime(home=world.home, model=model, cwd=root, config=NEVER) as runtime:
-        runtime.services.sandbox = Sandbox(mechanism)
+        runtime._backend.services.sandbox = Sandbox(mechanism)
         async with runtime.start_thread(cwd=world.ws) as thread:
             await thread.run("go", sandbox_policy=policy("workspace-write", world))
             session = int(outputs(model)[0].partition("session ID ")[2].split()[0])
@@ -242,7 +242,7 @@ async def test_escalation_is_refused_where_asking_is_forbidden(mechanism: Any, r
     asked = {"cmd": f"echo x > {world.out}/new", "login": False, "sandbox_permissions": "require_escalated"}
     model = scripted(call("exec_command", asked), ["done"])
     async with open_runtime(home=world.home, model=model, cwd=root, config=NEVER) as runtime:
-        runtime.services.sandbox = Sandbox(mechanism)
+        runtime._backend.services.sandbox = Sandbox(mechanism)
         async with runtime.start_thread(cwd=world.ws) as thread:
             await thread.run("go", sandbox_policy=policy("workspace-write", world))
     assert "you cannot ask for escalated permissions" in outputs(model)[0]
@@ -253,7 +253,7 @@ async def test_without_a_mechanism_nothing_runs_and_the_turn_says_why(root: Path
     world = World(root / "world")
     model = scripted(call("exec_command", {"cmd": "echo x > new", "login": False}), ["done"])
     async with open_runtime(home=world.home, model=model, cwd=root, config=NEVER) as runtime:
-        runtime.services.sandbox = Sandbox(Unavailable("the kernel has nothing to offer"))
+        runtime._backend.services.sandbox = Sandbox(Unavailable("the kernel has nothing to offer"))
         async with runtime.start_thread(cwd=world.ws) as thread:
             await thread.run("go", sandbox_policy=policy("workspace-write", world))
     assert "no sandbox works here: the kernel has nothing to offer" in outputs(model)[0]
@@ -270,7 +270,7 @@ async def test_a_folder_replaced_by_a_link_while_a_command_runs_is_harmless(
     model = scripted(call("exec_command", {"cmd": script, "login": False, "yield_time_ms": 30_000}), ["done"])
     victim = World(root / "victim/world")
     async with open_runtime(home=world.home, model=model, cwd=root, config=NEVER) as runtime:
-        runtime.services.sandbox = Sandbox(mechanism)
+        runtime._backend.services.sandbox = Sandbox(mechanism)
         async with runtime.start_thread(cwd=world.ws) as thread:
             async with thread.turn("go", sandbox_policy=policy("workspace-write", world)) as turn:
                 async for event in turn:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from spindle.actors.runtime import open_runtime
+from spindle import open_runtime
 from spindle.actors.tools.sandbox import confinement as confinements
 from spindle.actors.tools.sandbox.sandbox import Sandbox
 
@@ -184,7 +184,7 @@ async def test_the_sandbox_holds_the_program_in_a_script(
             texts = [written(world, patch) for patch in (attempt.patch, f"*** Update File: sub/free\n{CHANGE}")]
             model, before = scripted(call("script", *texts), ["done"]), seen(world)
             async with open_runtime(home=world.home, model=model, cwd=root, config=NEVER) as runtime:
-                runtime.services.sandbox = sandbox
+                runtime._backend.services.sandbox = sandbox
                 async with runtime.start_thread(cwd=world.ws) as thread:
                     await thread.run("go", sandbox_policy=world.policy(*roots(world)))
             after = seen(world)

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from spindle.actors.runtime import open_runtime
+from spindle import open_runtime
 from spindle.actors.settings.permissions import policy_of
 from spindle.actors.thread.messages import UpdateSettings
 from spindle.actors.tools.sandbox.sandbox import Sandbox
@@ -92,7 +92,7 @@ async def test_the_profile_of_a_turn_holds_for_its_commands(
 ) -> None:
     model = scripted(execute(SCRIPT.format(out=world.out)), ["done"])
     async with open_runtime(home=world.home, model=model, config=NEVER) as runtime:
-        runtime.services.sandbox = sandbox
+        runtime._backend.services.sandbox = sandbox
         async with runtime.start_thread(cwd=world.ws) as thread:
             await thread.run("go", permission_profile=strict(world))
     said = last_output(model)
@@ -109,7 +109,7 @@ async def test_a_profile_that_reaches_beyond_the_workspace(sandbox: Sandbox, wor
     (world.out / "sub/below").mkdir(parents=True)
     asked = profile(special("minimal", "read"), path(world.ws, "read"), path(world.out / "sub", "write"))
     async with open_runtime(home=world.home, model=model, config=NEVER) as runtime:
-        runtime.services.sandbox = sandbox
+        runtime._backend.services.sandbox = sandbox
         async with runtime.start_thread(cwd=world.ws, permission_profile=asked) as thread:
             await thread.run("go")
             assert thread.info.permission_profile == asked
@@ -194,7 +194,7 @@ async def test_an_agent_gets_no_image_that_its_parent_may_not_read(world: World,
         outputs = [item["output"] for item in map(orjson.loads, model.requests[-1].input) if "output" in item]
         refused = f"unable to locate image at `{world.ws}/secret`: the sandbox does not let it be read"
         assert set(outputs) == {refused}
-        assert runtime.registry.directory.loaded() == [thread.id]
+        assert runtime._backend.registry.directory.loaded() == [thread.id]
 
 
 async def test_it_is_recorded_and_shown_and_ends_with_the_next_policy(
@@ -236,7 +236,7 @@ async def test_a_profile_of_the_configuration(any_sandbox: Sandbox, world: World
                 params = ThreadSettingsUpdateParams(thread_id=thread.id, permissions="open")
                 return UpdateSettings(reply=reply, params=params)
 
-            await runtime.registry._actors[thread.id].mailbox.ask(to_open)
+            await runtime._backend.registry._actors[thread.id].mailbox.ask(to_open)
             model.answers.extend([execute("cat secret; true"), ["two"]])
             await thread.run("again")
             assert "SECRET" in last_output(model)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from spindle.actors.runtime import open_runtime
+from spindle import open_runtime
 from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.sandbox.confinement import Access, Confinement
 from spindle.rpc.protocol.items import LocalImageInput, SkillInput, TextInput

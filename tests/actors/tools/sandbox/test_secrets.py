@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from spindle.actors.runtime import open_runtime
+from spindle import open_runtime
 from spindle.actors.tools.sandbox.confinement import of_policy
 from spindle.actors.tools.sandbox.profile import of_profile
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy, SandboxPolicy

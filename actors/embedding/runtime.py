@@ -1,0 +1,138 @@
+"""The runtime of a program: a home and its threads, for the length of a block."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from spindle.actors.registry.ahead import MODEL, THREAD, import_ahead
+from spindle.actors.runtime import open_backend
+
+if TYPE_CHECKING:
+    from spindle.actors.embedding.approvals import Approve
+    from spindle.actors.embedding.options import ForkOptions, ResumeOptions, StartOptions
+    from spindle.actors.embedding.threads import ThreadHandle
+    from spindle.actors.registry.backend import Backend
+    from spindle.rpc.model.interface import Model
+
+
+class Runtime:
+    """A home and its threads, for the length of an `open_runtime` block. Any number may live in one process."""
+
+    __slots__ = ("_backend",)
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def __repr__(self) -> str:
+        return f"<Runtime home={str(self.home)!r} loaded={self._backend.loaded()}>"
+
+    @property
+    def home(self) -> Path:
+        """The Codex home, an absolute path."""
+        return self._backend.home.path
+
+    def start_thread(
+        self,
+        *,
+        tools: Sequence[Callable[..., Any]] = (),
+        approve: Approve | None = None,
+        **options: Unpack[StartOptions],
+    ) -> AbstractAsyncContextManager[ThreadHandle]:
+        """Start a thread. The block is the subscription.
+
+        `tools` are functions that the model may call, see `tools.functions`. `approve` answers the questions of the thread
+        and of its agents (`Approve`); an exception in it declines the question and ends the block with that exception. The
+        other options are in `StartOptions`. Leaving the block unsubscribes; the thread is closed when its last subscriber
+        has left. Raises RpcError, InvalidOption; TypeError for an unknown option, and for a function whose signature has no
+        JSON schema.
+        """
+        from spindle.actors.embedding.threads import start_thread
+
+        return start_thread(self._backend, tools, approve, options)
+
+    def resume_thread(
+        self,
+        thread_id: str,
+        *,
+        tools: Sequence[Callable[..., Any]] = (),
+        approve: Approve | None = None,
+        **options: Unpack[ResumeOptions],
+    ) -> AbstractAsyncContextManager[ThreadHandle]:
+        """Subscribe to a thread for the length of the block; it is loaded if necessary. See `ResumeOptions`.
+
+        `tools` and `approve` as for `start_thread`; a thread that is already loaded keeps its tools.
+        Raises ThreadNotFound, RpcError, InvalidOption, TypeError.
+        """
+        from spindle.actors.embedding.threads import resume_thread
+
+        return resume_thread(self._backend, thread_id, tools, approve, options)
+
+    def fork_thread(
+        self,
+        thread_id: str,
+        *,
+        tools: Sequence[Callable[..., Any]] = (),
+        approve: Approve | None = None,
+        **options: Unpack[ForkOptions],
+    ) -> AbstractAsyncContextManager[ThreadHandle]:
+        """Start a thread with the history of another one. The block is the subscription. See `ForkOptions`.
+
+        The copied turns are in `info.thread.turns`. `tools` and `approve` as for `start_thread`. Raises ThreadNotFound,
+        RpcError, InvalidOption, TypeError.
+        """
+        from spindle.actors.embedding.threads import fork_thread
+
+        return fork_thread(self._backend, thread_id, tools, approve, options)
+
+    async def archive_thread(self, thread_id: str) -> None:
+        """Close the thread if it is loaded, and move its rollout to the archive. Raises ThreadNotFound, RpcError.
+
+        If it is cancelled it stops waiting, and the thread is archived all the same.
+        """
+        from spindle.actors.embedding.threads import archive_thread
+
+        await archive_thread(self._backend, thread_id)
+
+
+start_thread = Runtime.start_thread
+resume_thread = Runtime.resume_thread
+fork_thread = Runtime.fork_thread
+
+
+@asynccontextmanager
+async def open_runtime(
+    *,
+    home: str | os.PathLike[str] | None = None,
+    model: Model | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    config: Sequence[tuple[str, Any]] = (),
+    source: str = "vscode",
+    function_threads: int | None = None,
+    import_first: bool = True,
+) -> AsyncGenerator[Runtime]:
+    """Open a runtime for the length of the block.
+
+    home: the Codex home, else `$CODEX_HOME`, else `~/.codex`; created if missing when given here.
+    model: answers all threads of all providers; by default each provider of config.toml is asked.
+    cwd: what relative directories are taken from, else the process's.
+    config: overrides of config.toml, (dotted key, value).
+    source: the `source` of threads that are started here, as `thread/list` shows it.
+    function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
+    import_first: import what threads need, off the event loop, before the block is entered; else the first thread and the
+    first turn do it, and hold up the loop.
+    Relative paths, `offline_script` among them, are taken once: a later `os.chdir` changes nothing.
+    Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started. In a
+    cancelled block that takes `actors.runtime.CLOSING` seconds at most, and then only what is being written, or killed, is
+    waited for. An exception leaves the block as it was raised, several come as a group. Raises HomeError.
+    """
+    async with open_backend(
+        home=home, model=model, cwd=cwd, config=config, source=source, function_threads=function_threads
+    ) as backend:
+        if import_first:
+            needed = THREAD if model is not None else (*THREAD, *MODEL)
+            await import_ahead((*needed, "spindle.actors.embedding.threads"))
+        yield Runtime(backend)
