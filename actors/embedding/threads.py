@@ -126,7 +126,7 @@ class ThreadHandle:
         turn_id, watch = str(uuid7()), TurnWatch()
         try:
             await self._subscription.ask(lambda reply: Compact(reply=reply, turn_id=turn_id, watch=watch))
-            turn = await watch.wait()
+            turn = (await watch.wait()).turn
         except ActorExited as error:
             raise ThreadClosed(self.id) from error
         finally:

@@ -80,7 +80,7 @@ async def leave(watch: TurnWatch) -> Turn | None:
     if watch.withdraw():
         # the wait is bounded by the end of an interrupted turn: its tools are killed within their limits, its record written
         with trio.CancelScope(shield=True), suppress(ActorExited):
-            return await watch.wait()
+            return (await watch.wait()).turn
     return None
 
 

@@ -76,6 +76,18 @@ async def built(snapshot: Snapshot) -> list[Turn]:
     return await trio.to_thread.run_sync(lambda: [structure(body, Turn) for body in snapshot.read(numbers)])
 
 
+async def one_turn(snapshot: Snapshot, id: str) -> Turn | None:
+    """A turn of a snapshot with its items, None if it is not there. The snapshot is closed in the end."""
+
+    def read() -> Turn | None:
+        return next((structure(body, Turn) for body in snapshot.read([snapshot.ids.index(id)])), None)
+
+    try:
+        return await trio.to_thread.run_sync(read) if id in snapshot.ids else None
+    finally:
+        snapshot.close()
+
+
 async def first_page(
     thread: ThreadCore, params: ThreadResumeParams, snapshot: Snapshot
 ) -> ThreadTurnsListResponse | None:

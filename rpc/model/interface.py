@@ -60,13 +60,22 @@ class ModelRequest:
 
 @frozen
 class Usage:
-    """Tokens of one answer. Cached tokens are part of the input, reasoning tokens part of the output."""
+    """Tokens of an answer, or of several. Cached tokens are part of the input, reasoning tokens part of the output."""
 
     input_tokens: int
     cached_input_tokens: int
     output_tokens: int
     reasoning_output_tokens: int
     total_tokens: int
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.reasoning_output_tokens + other.reasoning_output_tokens,
+            self.total_tokens + other.total_tokens,
+        )
 
 
 @frozen

@@ -91,6 +91,8 @@ class LiveTurnHost:
 
     def emit(self, params: object) -> None:
         """See TurnHost."""
+        if self._turn.gathered is not None:
+            self._turn.gathered.take(params)
         self._thread.emit(params)
 
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
@@ -185,7 +187,7 @@ class LiveTurnHost:
         """See TurnHost."""
         if usage is None:
             return
-        self._turn.tokens += max(0, usage.input_tokens - usage.cached_input_tokens) + usage.output_tokens
+        self._turn.usage = usage if self._turn.usage is None else self._turn.usage + usage
         if aside:
             return
         last = {

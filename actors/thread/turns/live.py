@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 from attrs import Factory, define, field
 
-from spindle.actors.thread.turns.watch import TurnWatch
+from spindle.actors.thread.turns.watch import FinishedTurn, Gathered, ProviderFailure, TurnWatch
 from spindle.actors.tools.commands.shell_tools import UsersCommand
 from spindle.actors.turn.host import TurnInput
 from spindle.actors.turn.life import (
@@ -23,6 +23,7 @@ from spindle.actors.turn.life import (
     TurnState,
     after,
 )
+from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
 
@@ -65,14 +66,20 @@ class LiveTurn:
     """The settings of this turn. Later changes of the thread's settings do not touch them."""
     opened: trio.Event = field(factory=trio.Event)
     """Set when the record is open and has the turn's first lines, or when it could not be opened."""
-    tokens: int = 0
-    """What it has used so far, without what came from the provider's cache."""
+    usage: Usage | None = None
+    """Of all its requests so far."""
     done: trio.Event = field(factory=trio.Event)
     """Set when the thread has released the turn."""
     watches: list[TurnWatch] = field(factory=lambda: list[TurnWatch]())
-    """One for each caller that started or joined it and waits for its end."""
+    """One for each caller in this process that started or joined it and waits for its end."""
+    clients: bool = False
+    """Whether a request without a watch started or joined it. Then callers that withdraw do not interrupt it."""
+    gathered: Gathered | None = None
+    """What callers with a watch get at its end; None as long as there are none."""
     result: Turn | None = None
     """How it ended; set before that is notified."""
+    provider: ProviderFailure | None = None
+    """Set if a request to the model has ended it."""
 
     @property
     def kind(self) -> Literal["regular", "compact", "review"]:
@@ -98,6 +105,12 @@ class LiveTurn:
     def recorded(self) -> bool:
         """Whether its record is open, so that its end has to be written."""
         return self.state in RECORDED
+
+    @property
+    def tokens(self) -> int:
+        """What it has used so far, without what came from the provider's cache."""
+        used = self.usage
+        return 0 if used is None else max(0, used.input_tokens - used.cached_input_tokens) + used.output_tokens
 
     def run_beside(self, script: UsersCommand) -> None:
         """Run a command of the user as a part of the turn."""
@@ -149,19 +162,24 @@ class LiveTurn:
 
     def watch(self, watch: TurnWatch) -> None:
         """Answer `watch` when the turn ends."""
-        watch.begun(self._withdrawn)
+        if self.gathered is None:
+            self.gathered = Gathered(whole=self.state is FIRST)  # no item is before the record
         self.watches.append(watch)
+        watch.begun(self.id, self._withdrawn)
 
     def _withdrawn(self) -> bool:
         """A caller has withdrawn; the last one to do so interrupts the turn. Returns whether the turn is ending."""
-        if self.at_work and all(watch.withdrawn for watch in self.watches):
+        if self.at_work and not self.clients and all(watch.withdrawn for watch in self.watches):
             self.interrupt()
         return self.state in STOPPING or not self.at_work
 
     def _answer_watches(self) -> None:
-        if self.result is not None:
+        gathered, self.gathered = self.gathered, None
+        if self.result is not None and gathered is not None:
+            items = tuple(gathered.items)
+            finished = FinishedTurn(self.result, items, self.usage, gathered.diff, self.provider)
             for watch in self.watches:
-                watch.reply.resolve(self.result)
+                watch.reply.resolve(finished)
 
     # -- as clients see it
 

@@ -199,7 +199,9 @@ class TurnQueue:
         self.waiting.append(message)
 
     def _watch(self, turn: LiveTurn, watch: TurnWatch | None) -> None:
-        if watch is not None:
+        if watch is None:
+            turn.clients = True
+        else:
             watch.reply.track(self._thread.mailbox.replies)
             turn.watch(watch)
 

@@ -14,6 +14,7 @@ from attrs import evolve
 
 from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.faults import fault, message_of
+from spindle.actors.thread import view
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import TurnEnded
@@ -25,6 +26,7 @@ from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import start_notify
 from spindle.actors.thread.turns.host import LiveTurnHost
 from spindle.actors.thread.turns.live import LiveTurn
+from spindle.actors.thread.turns.watch import ProviderFailure
 from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
 from spindle.actors.turn.compaction import compact
 from spindle.actors.turn.context import TURN_ABORTED, message
@@ -35,6 +37,7 @@ from spindle.actors.turn.review import ReviewFailed, review
 from spindle.actors.turn.sampling import TurnPlan
 from spindle.actors.turn.user_input import preview_of
 from spindle.rpc.model.interface import ModelError
+from spindle.rpc.protocol.items import ThreadItem
 from spindle.rpc.protocol.threads import (
     ActiveStatus,
     IdleStatus,
@@ -52,6 +55,7 @@ from spindle.storage.rollout import records
 from spindle.storage.rollout.items import stored_error_info
 from spindle.storage.rollout.journal import JournalError
 from spindle.storage.rollout.records import Entry
+from spindle.storage.rollout.source import RolloutChanged
 from spindle.storage.rollout.writer_lock import WriterBusy
 
 log = logging.getLogger("spindle")
@@ -114,6 +118,7 @@ class TurnTask:
     def _failure(self, error: Exception, what: str) -> TurnError:
         match error:
             case ModelError():
+                self._turn.provider = ProviderFailure.of(error)
                 return TurnError(error.message, error.info, error.details)
             case ReviewFailed():
                 return TurnError(str(error), "other")
@@ -184,6 +189,8 @@ class TurnTask:
             if kept is not None and not kept.is_set():
                 with trio.move_on_after(KEEPING):
                     await kept.wait()
+            if turn.gathered is not None and not turn.gathered.whole:
+                turn.gathered.items = await self._recorded_items()
         if error is not None:
             thread.set_status(SystemErrorStatus())
             thread.emit(ErrorNotification(error, False, thread.thread_id, turn.id))
@@ -193,6 +200,15 @@ class TurnTask:
         thread.emit(TurnCompletedNotification(thread.thread_id, turn.result))
         if turn.kind == "regular":
             self._membership.turn_ended(status, error, turn.last_message)
+
+    async def _recorded_items(self) -> list[ThreadItem]:
+        """All items, as the record has them: what was emitted before there was a watch is nowhere else."""
+        try:
+            shown = await view.one_turn(await self._conversation.snapshot(None), self._turn.id)
+        except (OSError, RolloutChanged) as error:
+            log.error("the items of a turn of thread %s cannot be read: %s", self._thread.thread_id, error)
+            return self._turn.gathered.items if self._turn.gathered is not None else []
+        return [] if shown is None else list(shown.items)
 
     async def _write_end(self, status: TurnStatus, error: TurnError | None) -> tuple[TurnStatus, TurnError | None]:
         """Record how the turn ended and close the rollout. Returns how it ended: failed, if that could not be recorded."""
