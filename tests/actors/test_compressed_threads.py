@@ -6,8 +6,9 @@ import trio
 import zstandard
 
 from spindle import open_runtime
-from spindle.actors.clients.methods.listing import asked, list_stored
+from spindle.actors.clients.methods.listing import asked
 from spindle.actors.clients.methods.threads import _read_stored
+from spindle.actors.registry.lists import list_stored
 from spindle.rpc.model.offline import OfflineModel
 from spindle.rpc.protocol.threads import ThreadListParams, ThreadReadResponse
 
@@ -30,7 +31,7 @@ async def test_a_compressed_thread_is_listed_read_and_resumed(tmp_path: Path) ->
     compressed = trio.Path(compress(Path(path)))
     async with open_runtime(home=tmp_path, model=OfflineModel()) as runtime:
         params = ThreadListParams(model_providers=[])
-        [listed] = (await list_stored(runtime._backend, params, asked(params))).data
+        [listed] = (await list_stored(runtime._backend, asked(params))).data
         assert (listed.id, listed.preview, listed.path) == (id, "hello", str(path))
         read = await _read_stored(runtime._backend, id, include_turns=False)
         assert isinstance(read, ThreadReadResponse)

@@ -1,31 +1,18 @@
-"""thread/list: filters, sections, and what is stored outside the rollouts.
-
-It needs nothing of what loaded threads need, so that a server just started answers it early.
-"""
+"""thread/list: its filters, as clients write them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import trio
-from attrs import evolve
-
 from spindle.actors.clients.identity import thread_id
-from spindle.actors.delivery.description import describe_stored
 from spindle.actors.kernel.mailbox import Reply
-from spindle.rpc.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, RpcError, invalid_request
-from spindle.rpc.protocol.read_states import ThreadReadState
-from spindle.rpc.protocol.shapes import Absent
+from spindle.actors.registry.lists import list_stored
+from spindle.rpc.protocol.errors import INVALID_PARAMS, RpcError, invalid_request
 from spindle.rpc.protocol.threads import ThreadListParams, ThreadListResponse
-from spindle.storage.state import StateUnavailable
-from spindle.storage.state.read_states import initial, read_states
-from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads.query import ThreadPage, ThreadQuery
-from spindle.storage.threads.thread_errors import StoredThreadError
+from spindle.storage.threads.query import ThreadQuery
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from spindle.actors.clients.caller import Caller
     from spindle.actors.registry.backend import Backend
@@ -38,7 +25,13 @@ def list_(caller: Caller, params: ThreadListParams, reply: Reply[Any]) -> None:
     """thread/list"""
     backend, query = caller.backend, asked(params)
     _ = backend.indexing, backend.config_loader, backend.state  # made here, in trio's thread
-    caller.later(reply, lambda: list_stored(backend, params, query))
+    caller.later(reply, lambda: _listed(backend, params, query))
+
+
+async def _listed(backend: Backend, params: ThreadListParams, query: ThreadQuery) -> ThreadListResponse:
+    by_position = params.sort_key == "section_position"
+    page = await list_stored(backend, query, params.section_id, by_position=by_position)
+    return ThreadListResponse(page.data, page.next_cursor, page.backwards_cursor, page.marks)
 
 
 def asked(params: ThreadListParams) -> ThreadQuery:
@@ -76,51 +69,3 @@ def _ids(which: str, ids: Sequence[str]) -> frozenset[str]:
 
 def _relative(text: str | None, what: str) -> str | None:
     return None if text is None else thread_id(text, what=what)
-
-
-async def list_stored(backend: Backend, params: ThreadListParams, query: ThreadQuery) -> ThreadListResponse:
-    """One page of stored threads, with the status of those that are loaded, their sections and their read states."""
-    try:
-        page = await _page(backend, params, query)
-    except StoredThreadError as error:
-        raise invalid_request(str(error)) from error
-    except OSError as error:
-        raise RpcError(INTERNAL_ERROR, f"failed to list threads: {error}") from error
-    where, marks = await _kept(backend, [row.id for row in page.data])
-    data = [where.show(describe_stored(row, status=backend.status(row.id))) for row in page.data]
-    return ThreadListResponse(data, page.next_cursor, page.backwards_cursor, marks)
-
-
-async def _page(backend: Backend, params: ThreadListParams, query: ThreadQuery) -> ThreadPage:
-    def provider() -> str:
-        return backend.config().model_provider
-
-    section = params.section_id
-    if isinstance(section, Absent):
-        return await backend.indexing.page(query, provider, backend.loaded())
-    where = await backend.state.read_or(placements, Placements())
-    if section is None:
-        query = evolve(query, excluded_ids={*query.excluded_ids, *where.by_thread})
-    elif params.sort_key == "section_position":
-        from spindle.storage.threads.section_listing import PlacedThread, list_section
-
-        placed = [PlacedThread(id, position) for position, id in where.within(section)]
-        return await trio.to_thread.run_sync(
-            lambda: list_section(backend.home, placed, evolve(query, default_provider=provider()))
-        )
-    else:
-        within = {id for _, id in where.within(section)}
-        query = evolve(query, only_ids=within if query.only_ids is None else within & query.only_ids)
-    return await backend.indexing.page(query, provider, backend.loaded())
-
-
-async def _kept(backend: Backend, ids: list[str]) -> tuple[Placements, Mapping[str, ThreadReadState] | None]:
-    """Sections and read states; read states are None where they are unavailable, and clients see that."""
-
-    def work(db: sqlite3.Connection) -> tuple[Placements, Mapping[str, ThreadReadState]]:
-        return placements(db), read_states(db, ids)
-
-    try:
-        return await backend.state.read(work, (Placements(), {id: initial(id) for id in ids}))
-    except StateUnavailable:
-        return Placements(), None

@@ -10,8 +10,8 @@ import orjson
 import trio
 
 from spindle.actors.clients.identity import thread_id
-from spindle.actors.delivery.description import describe_stored
 from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.registry.lists import search_stored
 from spindle.actors.registry.stored import rollout_of
 from spindle.rpc.protocol.errors import internal_error, invalid_request
 from spindle.rpc.protocol.search import (
@@ -25,9 +25,8 @@ from spindle.rpc.protocol.search import (
 )
 from spindle.storage.rollout.compressed import existing
 from spindle.storage.rollout.source import Source
-from spindle.storage.search import Occurrence, SearchPage, SearchQuery, find_occurrences, search_threads
-from spindle.storage.state.sections import Placements, placements
-from spindle.storage.threads.query import ThreadPage, ThreadQuery
+from spindle.storage.search import Occurrence, find_occurrences
+from spindle.storage.threads.query import ThreadQuery
 from spindle.storage.threads.thread_errors import StoredThreadError
 
 if TYPE_CHECKING:
@@ -51,25 +50,8 @@ def search(caller: Caller, params: ThreadSearchParams, reply: Reply[Any]) -> Non
 
 
 async def _search(backend: Backend, term: str, query: ThreadQuery) -> ThreadSearchResponse:
-    services = backend.services
-
-    def list_page(page: ThreadQuery) -> ThreadPage:
-        return trio.from_thread.run(services.indexing.page, page, lambda: backend.config().model_provider)
-
-    def work() -> SearchPage:
-        return search_threads(list_page, SearchQuery(term, query), trio.from_thread.check_cancelled, services.outliner.find)
-
-    try:
-        page = await trio.to_thread.run_sync(work)
-    except StoredThreadError as error:
-        raise invalid_request(str(error)) from error
-    except OSError as error:
-        raise internal_error(f"failed to search threads: {error}") from error
-    where = await services.state.read_or(placements, Placements())
-    status = backend.registry.directory.status
-    data = [
-        ThreadSearchResult(where.show(describe_stored(row, status=status(row.id))), snippet) for row, snippet in page.data
-    ]
+    page = await search_stored(backend, term, query)
+    data = [ThreadSearchResult(thread, snippet) for thread, snippet in page.data]
     return ThreadSearchResponse(data, page.next_cursor, page.backwards_cursor)
 
 

@@ -10,27 +10,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import trio
 from attrs import evolve
 from uuid_utils import uuid7
 
 from spindle.actors.clients.identity import thread_id
 from spindle.actors.clients.requests import mapped
 from spindle.actors.delivery.description import describe_stored, git_info
-from spindle.actors.kernel.mailbox import Ask, Reply
-from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
+from spindle.actors.kernel.mailbox import Reply
+from spindle.actors.registry.changing import change, rename
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import (
     Compact,
     CountElicitation,
     InjectItems,
     RollBack,
     SetMemoryMode,
-    SetName,
     UpdateMetadata,
 )
 from spindle.actors.thread.repository import git_columns, git_meta, patched
 from spindle.actors.turn.response_items import check_items
-from spindle.rpc.protocol.errors import internal_error, invalid_request
+from spindle.rpc.protocol.errors import invalid_request
 from spindle.rpc.protocol.shapes import ABSENT
 from spindle.rpc.protocol.thread_changes import (
     ThreadCompactStartParams,
@@ -48,17 +47,14 @@ from spindle.rpc.protocol.thread_changes import (
     ThreadSetNameParams,
     ThreadSetNameResponse,
 )
-from spindle.rpc.protocol.threads import Thread, ThreadNameUpdatedNotification
+from spindle.rpc.protocol.threads import Thread
 from spindle.storage.rollout import records
 from spindle.storage.rollout.compressed import inflate
-from spindle.storage.rollout.journal import JournalError
-from spindle.storage.rollout.writer_lock import WriterBusy
 from spindle.storage.threads.codex_database import update_codex_database
 from spindle.storage.threads.locate import locate, locate_archived
 from spindle.storage.threads.metadata import append_to_stored, latest_meta
-from spindle.storage.threads.names import record_name
 from spindle.storage.threads.summary import read_summary
-from spindle.storage.threads.thread_errors import NoSessionMeta, StoredThreadError
+from spindle.storage.threads.thread_errors import NoSessionMeta
 
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
@@ -72,30 +68,7 @@ def _answering(response: Callable[[], object]) -> Callable[[object], object]:
 
 def set_name(caller: Caller, params: ThreadSetNameParams, reply: Reply[Any]) -> None:
     """thread/name/set"""
-    id, name = thread_id(params.thread_id), params.name.strip()
-    if not name:
-        raise invalid_request("thread name must not be empty")
-    rename(caller.backend, id, name, mapped(reply, _answering(ThreadSetNameResponse)))
-
-
-def rename(backend: Backend, id: str, name: str, reply: Reply[None]) -> None:
-    """Name a thread, loaded or stored."""
-    home = backend.services.home
-
-    def work() -> None:
-        path = locate(home, id)
-        if path is None:
-            raise invalid_request(f"thread not found: {id}")
-        read_summary(path)  # refuses what is not a rollout
-        append_to_stored(home, path, id, [records.thread_name_updated(id, name)])
-        record_name(home, id, name)
-        update_codex_database(home, id, {"name": name, "title": name})
-
-    _change(backend, id, SetName(reply=reply, name=name), work, lambda: _announce_name(backend, id, name))
-
-
-def _announce_name(backend: Backend, id: str, name: str) -> None:
-    backend.audience.announce(ThreadNameUpdatedNotification(id, name))
+    rename(caller.backend, thread_id(params.thread_id), params.name, mapped(reply, _answering(ThreadSetNameResponse)))
 
 
 def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: Reply[Any]) -> None:
@@ -112,7 +85,7 @@ def update_metadata(caller: Caller, params: ThreadMetadataUpdateParams, reply: R
         return describe_stored(read_summary(path))
 
     message = UpdateMetadata(reply=mapped(reply, ThreadMetadataUpdateResponse), git=git)
-    _change(backend, id, message, work)
+    change(backend, id, message, work)
 
 
 def _trimmed(patch: ThreadMetadataGitInfoUpdateParams | None) -> ThreadMetadataGitInfoUpdateParams:
@@ -139,7 +112,7 @@ def set_memory_mode(caller: Caller, params: ThreadMemoryModeSetParams, reply: Re
         append_to_stored(backend.services.home, path, id, [records.session_meta(meta)])
 
     out = mapped(reply, _answering(ThreadMemoryModeSetResponse))
-    _change(backend, id, SetMemoryMode(reply=out, mode=params.mode), work)
+    change(backend, id, SetMemoryMode(reply=out, mode=params.mode), work)
 
 
 def _located(backend: Backend, id: str) -> tuple[Path, dict[str, Any]]:
@@ -154,26 +127,6 @@ def _located(backend: Backend, id: str) -> tuple[Path, dict[str, Any]]:
     if meta is None:
         raise NoSessionMeta(path)
     return path, meta
-
-
-def _change(
-    backend: Backend, id: str, message: Ask[Any], work: Callable[[], Any], done: Callable[[], None] = lambda: None
-) -> None:
-    """Have a loaded thread do it; else do `work` to its rollout in a worker thread, answer, and then `done`."""
-
-    async def on_stored() -> None:
-        try:
-            answer = await trio.to_thread.run_sync(work)
-        except WriterBusy as error:
-            raise invalid_request(f"thread {id} already has an active writer: {error.holder}") from error
-        except StoredThreadError as error:
-            raise invalid_request(str(error)) from error
-        except (JournalError, OSError) as error:
-            raise internal_error(f"the thread's history could not be saved: {error}") from error
-        message.reply.resolve(answer)
-        done()
-
-    backend.registry.route(LoadedOrStored(id, message, Occupying(on_stored)))
 
 
 def roll_back(caller: Caller, params: ThreadRollbackParams, reply: Reply[Any]) -> None:

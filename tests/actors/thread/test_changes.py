@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.clients.methods import thread_changes
 from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.changing import rename
 from spindle.actors.registry.messages import LoadedOrStored, Occupying, ToThread
 from spindle.actors.thread.messages import CountElicitation, SetMemoryMode, SetName, UpdateMetadata
 from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
@@ -37,7 +37,7 @@ async def count(runtime, thread_id, step):
 
 
 async def rename_stored(runtime, thread_id, name):
-    await answer(lambda reply: thread_changes.rename(runtime._backend, thread_id, name, reply))
+    await answer(lambda reply: rename(runtime._backend, thread_id, name, reply))
 
 
 @contextmanager

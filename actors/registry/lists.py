@@ -1,0 +1,120 @@
+"""Lists of stored threads, a page at a time: with the status of those that are loaded, and what is kept beside the rollouts.
+
+It needs nothing of what loaded threads need, so that a server just started answers a list early.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import trio
+from attrs import evolve
+
+from spindle.actors.delivery.description import describe_stored
+from spindle.rpc.lazy_class import frozen
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError, invalid_request
+from spindle.rpc.protocol.read_states import ThreadReadState
+from spindle.rpc.protocol.shapes import ABSENT, Absent
+from spindle.rpc.protocol.threads import Thread
+from spindle.storage.state import StateUnavailable
+from spindle.storage.state.read_states import initial, read_states
+from spindle.storage.state.sections import Placements, placements
+from spindle.storage.threads.query import ThreadPage, ThreadQuery
+from spindle.storage.threads.thread_errors import StoredThreadError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+
+    from spindle.actors.registry.backend import Backend
+    from spindle.storage.search import SearchPage
+
+T = TypeVar("T")
+
+
+@frozen
+class Page(Generic[T]):
+    """One page. The cursors are those of `ThreadPage`."""
+
+    data: Sequence[T]
+    next_cursor: str | None
+    backwards_cursor: str | None
+    marks: Mapping[str, ThreadReadState] | None = None
+    """The threads' read states; None where they are unavailable or were not asked for."""
+
+
+async def list_stored(
+    backend: Backend, query: ThreadQuery, section: str | Absent | None = ABSENT, *, by_position: bool = False
+) -> Page[Thread]:
+    """One page of a list, of `section` if that is given; `by_position` in the section's own order.
+
+    The query's default provider is filled in. Raises RpcError.
+    """
+    try:
+        page = await _page(backend, query, section, by_position)
+    except StoredThreadError as error:
+        raise invalid_request(str(error)) from error
+    except OSError as error:
+        raise RpcError(INTERNAL_ERROR, f"failed to list threads: {error}") from error
+    where, marks = await _kept(backend, [row.id for row in page.data])
+    data = [where.show(describe_stored(row, status=backend.status(row.id))) for row in page.data]
+    return Page(data, page.next_cursor, page.backwards_cursor, marks)
+
+
+async def search_stored(backend: Backend, term: str, query: ThreadQuery) -> Page[tuple[Thread, str]]:
+    """One page of threads with `term` in their messages, each with the text around its first match. Raises RpcError."""
+    from spindle.storage.search import SearchQuery, search_threads
+
+    services = backend.services
+
+    def list_page(page: ThreadQuery) -> ThreadPage:
+        return trio.from_thread.run(services.indexing.page, page, lambda: backend.config().model_provider)
+
+    def work() -> SearchPage:
+        return search_threads(list_page, SearchQuery(term, query), trio.from_thread.check_cancelled, services.outliner.find)
+
+    try:
+        page = await trio.to_thread.run_sync(work)
+    except StoredThreadError as error:
+        raise invalid_request(str(error)) from error
+    except OSError as error:
+        raise RpcError(INTERNAL_ERROR, f"failed to search threads: {error}") from error
+    where = await services.state.read_or(placements, Placements())
+    data = [
+        (where.show(describe_stored(row, status=backend.status(row.id))), snippet) for row, snippet in page.data
+    ]
+    return Page(data, page.next_cursor, page.backwards_cursor)
+
+
+async def _page(backend: Backend, query: ThreadQuery, section: str | Absent | None, by_position: bool) -> ThreadPage:
+    def provider() -> str:
+        return backend.config().model_provider
+
+    if isinstance(section, Absent):
+        return await backend.indexing.page(query, provider, backend.loaded())
+    where = await backend.state.read_or(placements, Placements())
+    if section is None:
+        query = evolve(query, excluded_ids={*query.excluded_ids, *where.by_thread})
+    elif by_position:
+        from spindle.storage.threads.section_listing import PlacedThread, list_section
+
+        placed = [PlacedThread(id, position) for position, id in where.within(section)]
+        return await trio.to_thread.run_sync(
+            lambda: list_section(backend.home, placed, evolve(query, default_provider=provider()))
+        )
+    else:
+        within = {id for _, id in where.within(section)}
+        query = evolve(query, only_ids=within if query.only_ids is None else within & query.only_ids)
+    return await backend.indexing.page(query, provider, backend.loaded())
+
+
+async def _kept(backend: Backend, ids: list[str]) -> tuple[Placements, Mapping[str, ThreadReadState] | None]:
+    """Sections and read states; read states are None where they are unavailable, and clients see that."""
+
+    def work(db: sqlite3.Connection) -> tuple[Placements, Mapping[str, ThreadReadState]]:
+        return placements(db), read_states(db, ids)
+
+    try:
+        return await backend.state.read(work, (Placements(), {id: initial(id) for id in ids}))
+    except StateUnavailable:
+        return Placements(), None
