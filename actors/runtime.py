@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import trio
 
-from spindle.actors.registry.ahead import MODEL, THREAD, import_ahead
+from spindle.actors.registry.ahead import MODEL, THREAD, WATCHED, import_ahead
 from spindle.actors.registry.backend import Backend
 from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.boundary import start_apart
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spindle.actors.embedding import Approve, ThreadHandle
     from spindle.actors.embedding.options import ForkOptions, ResumeOptions, StartOptions
     from spindle.actors.services.indexing import Indexing
+    from spindle.actors.services.instruments import Instrument
     from spindle.actors.services.services import Services
     from spindle.rpc.model.interface import Model, Provider
     from spindle.storage.config import Config
@@ -91,6 +92,7 @@ async def open_runtime(
     source: str = "vscode",
     function_threads: int | None = None,
     import_first: bool = True,
+    instruments: Sequence[Instrument] = (),
 ) -> AsyncGenerator[Runtime]:
     """Open a runtime for the length of the block.
 
@@ -101,6 +103,7 @@ async def open_runtime(
     function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
     import_first: import what threads need, off the event loop, before the block is entered; else the first thread and the
     first turn do it, and hold up the loop.
+    instruments: are called while threads work; see `Instrument`.
     Relative paths, `offline_script` among them, are taken once: a later `os.chdir` changes nothing.
     Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started. In a
     cancelled block that takes `CLOSING` seconds at most, and then only what is being written, or killed, is waited for.
@@ -111,6 +114,7 @@ async def open_runtime(
     async with open_block() as flushing, open_block() as threads:
 
         def make_services() -> Services:
+            from spindle.actors.services.instruments import Instruments
             from spindle.actors.services.models import Models
             from spindle.actors.services.services import Services
             from spindle.actors.tasks.workers import FUNCTIONS, Workers
@@ -125,6 +129,7 @@ async def open_runtime(
                 indexing=runtime.indexing,
                 state=runtime.state,
                 audience=runtime.audience,
+                instruments=Instruments(instruments),
                 background=flushing,
                 cwd=runtime.cwd,
                 version=runtime.version,
@@ -146,7 +151,8 @@ async def open_runtime(
         try:
             if import_first:
                 needed = THREAD if model is not None else (*THREAD, *MODEL)
-                await import_ahead((*needed, "spindle.actors.embedding"))
+                watched = WATCHED if instruments else ()
+                await import_ahead((*needed, *watched, "spindle.actors.embedding"))
             yield runtime
         finally:
             await _close(runtime)

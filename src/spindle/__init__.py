@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spindle.actors.embedding import TurnInterrupted as TurnInterrupted
     from spindle.actors.runtime import Runtime as Runtime
     from spindle.actors.runtime import open_runtime as open_runtime
+    from spindle.actors.services.instruments import Instrument as Instrument
     from spindle.rpc.model.interface import Model as Model
     from spindle.rpc.model.interface import ModelError as ModelError
     from spindle.rpc.model.offline import OfflineModel as OfflineModel
@@ -70,6 +71,7 @@ _NAMES = {
     "TurnInterrupted": "spindle.actors.embedding",
     "Runtime": "spindle.actors.runtime",
     "open_runtime": "spindle.actors.runtime",
+    "Instrument": "spindle.actors.services.instruments",
     "Model": "spindle.rpc.model.interface",
     "ModelError": "spindle.rpc.model.interface",
     "OfflineModel": "spindle.rpc.model.offline",
@@ -112,6 +114,7 @@ __all__ = [
     "Error",
     "FileChangeRequestApprovalParams",
     "FileChangeRequestApprovalResponse",
+    "Instrument",
     "InvalidOption",
     "ItemCompletedNotification",
     "ItemStartedNotification",

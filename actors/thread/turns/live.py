@@ -23,6 +23,7 @@ from spindle.actors.turn.life import (
     TurnState,
     after,
 )
+from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
 
@@ -65,8 +66,8 @@ class LiveTurn:
     """The settings of this turn. Later changes of the thread's settings do not touch them."""
     opened: trio.Event = field(factory=trio.Event)
     """Set when the record is open and has the turn's first lines, or when it could not be opened."""
-    tokens: int = 0
-    """What it has used so far, without what came from the provider's cache."""
+    usage: Usage | None = None
+    """Of all its requests so far."""
     done: trio.Event = field(factory=trio.Event)
     """Set when the thread has released the turn."""
     watches: list[TurnWatch] = field(factory=lambda: list[TurnWatch]())
@@ -98,6 +99,12 @@ class LiveTurn:
     def recorded(self) -> bool:
         """Whether its record is open, so that its end has to be written."""
         return self.state in RECORDED
+
+    @property
+    def tokens(self) -> int:
+        """What it has used so far, without what came from the provider's cache."""
+        used = self.usage
+        return 0 if used is None else max(0, used.input_tokens - used.cached_input_tokens) + used.output_tokens
 
     def run_beside(self, script: UsersCommand) -> None:
         """Run a command of the user as a part of the turn."""
