@@ -19,6 +19,7 @@ from spindle.storage.home import Home
 
 if TYPE_CHECKING:
     from spindle.actors.services.indexing import Indexing
+    from spindle.actors.services.instruments import Instrument
     from spindle.actors.services.services import Services
     from spindle.rpc.model.interface import Model, Provider
     from spindle.storage.config import Config
@@ -39,6 +40,7 @@ async def open_backend(
     config: Sequence[tuple[str, Any]] = (),
     source: str = "vscode",
     function_threads: int | None = None,
+    instruments: Sequence[Instrument] = (),
 ) -> AsyncGenerator[Backend]:
     """Open a home and its threads for the length of the block. `embedding.runtime.open_runtime` has the parameters.
 
@@ -49,6 +51,7 @@ async def open_backend(
     async with open_block() as flushing, open_block() as threads:
 
         def make_services() -> Services:
+            from spindle.actors.services.instruments import Instruments
             from spindle.actors.services.models import Models
             from spindle.actors.services.services import Services
             from spindle.actors.tasks.workers import FUNCTIONS, Workers
@@ -63,6 +66,7 @@ async def open_backend(
                 indexing=backend.indexing,
                 state=backend.state,
                 audience=backend.audience,
+                instruments=Instruments(instruments),
                 background=flushing,
                 cwd=backend.cwd,
                 version=backend.version,

@@ -57,6 +57,16 @@ class Question(Event):
             self._error = error
             self._settled.set()
 
+    @property
+    def result(self) -> object:
+        """The answer, as JSON values; None if there is none."""
+        return self._answer
+
+    @property
+    def error(self) -> RpcError | None:
+        """The error that it was answered with."""
+        return self._error
+
     async def over(self) -> None:
         """Wait until it is answered or withdrawn."""
         await self._settled.wait()

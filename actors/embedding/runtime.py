@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from spindle.actors.registry.ahead import MODEL, THREAD, import_ahead
+from spindle.actors.registry.ahead import MODEL, THREAD, WATCHED, import_ahead
 from spindle.actors.runtime import open_backend
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spindle.actors.embedding.options import ForkOptions, ResumeOptions, StartOptions
     from spindle.actors.embedding.threads import ThreadHandle
     from spindle.actors.registry.backend import Backend
+    from spindle.actors.services.instruments import Instrument
     from spindle.rpc.model.interface import Model
 
 
@@ -113,6 +114,7 @@ async def open_runtime(
     source: str = "vscode",
     function_threads: int | None = None,
     import_first: bool = True,
+    instruments: Sequence[Instrument] = (),
 ) -> AsyncGenerator[Runtime]:
     """Open a runtime for the length of the block.
 
@@ -124,15 +126,23 @@ async def open_runtime(
     function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
     import_first: import what threads need, off the event loop, before the block is entered; else the first thread and the
     first turn do it, and hold up the loop.
+    instruments: are called while threads work; see `Instrument`.
     Relative paths, `offline_script` among them, are taken once: a later `os.chdir` changes nothing.
     Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started. In a
     cancelled block that takes `actors.runtime.CLOSING` seconds at most, and then only what is being written, or killed, is
     waited for. An exception leaves the block as it was raised, several come as a group. Raises HomeError.
     """
     async with open_backend(
-        home=home, model=model, cwd=cwd, config=config, source=source, function_threads=function_threads
+        home=home,
+        model=model,
+        cwd=cwd,
+        config=config,
+        source=source,
+        function_threads=function_threads,
+        instruments=instruments,
     ) as backend:
         if import_first:
             needed = THREAD if model is not None else (*THREAD, *MODEL)
-            await import_ahead((*needed, "spindle.actors.embedding.threads"))
+            watched = WATCHED if instruments else ()
+            await import_ahead((*needed, *watched, "spindle.actors.embedding.threads"))
         yield Runtime(backend)

@@ -54,6 +54,9 @@ MODEL: Final = (
 )
 """A request to a model over HTTP."""
 
+WATCHED: Final = ("spindle.rpc.urls", "spindle.actors.thread.watched", "spindle.actors.turn.watched")
+"""What a runtime with instruments needs."""
+
 
 PAUSE: Final = 0.02
 """Seconds between two checks whether an answer is still awaited."""

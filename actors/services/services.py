@@ -12,6 +12,7 @@ from attrs import Factory, define, field
 from spindle.actors.delivery.questions import Questions
 from spindle.actors.delivery.subscribers import Audience
 from spindle.actors.services.indexing import Indexing
+from spindle.actors.services.instruments import Instruments
 from spindle.actors.services.model_lists import ModelLists
 from spindle.actors.services.models import Models
 from spindle.actors.services.skills import SkillCatalog
@@ -49,6 +50,7 @@ class Services:
     warden: Warden = field(factory=Warden)
     background: trio.Nursery | None = None
     """Runs what outlives a thread."""
+    instruments: Instruments = field(factory=Instruments)
     notices: Notices = field(factory=Notices)
     questions: Questions = field(factory=Questions)
     skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))

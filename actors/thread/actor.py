@@ -54,6 +54,11 @@ class ThreadActor(Actor):
         except Exception as error:  # no client has been notified of this incarnation, and none needs to be of its end
             log.exception("thread %s cannot be loaded", self.thread_id)
             raise internal_error(f"failed to load thread {self.thread_id}: {message_of(error)}") from error
+        if instruments := core.services.instruments:
+            from spindle.actors.thread.watched import thread_info
+
+            core.info = info = thread_info(self.thread_id, core.state)
+            instruments.each(lambda instrument: instrument.thread_loaded(info))
         core.supervisor.loaded(self.thread_id, self.generation)
 
     def refusal(self, error: BaseException | None) -> Exception:
@@ -146,6 +151,8 @@ class ThreadActor(Actor):
                     subscriber.outbox.close()
             parts.membership.ended()
             await parts.tools.let_go()
+            if (info := core.info) is not None:
+                core.services.instruments.each(lambda instrument: instrument.thread_closed(info), last_first=True)
 
 
 _Handler = Callable[[ThreadActor, Any], Awaitable[None] | None]

@@ -9,6 +9,7 @@ from spindle.actors.delivery.events import Event
 from spindle.actors.delivery.questions import Question
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Mailbox, Reply
+from spindle.actors.services.instruments import ThreadInfo
 from spindle.actors.services.services import Services
 from spindle.actors.settings.settings import Settings
 from spindle.actors.settings.warnings import reviewer_warnings
@@ -56,6 +57,8 @@ class ThreadCore:
         """Subscribers that came with the parent's subscriptions and leave with them."""
         self.questions: dict[int, Question] = {}
         """The open ones, oldest first."""
+        self.info: ThreadInfo | None = None
+        """The thread as instruments see it; None if it is not loaded, or there are none."""
 
     @property
     def loaded(self) -> OpenedThread | None:
@@ -109,7 +112,12 @@ class ThreadCore:
                 subscriber.outbox.put(question)
             if self.life.state in LEAVES:
                 self.interrupt_unwatched()
-            return await question.wait()
+            if not (instruments := self.services.instruments):
+                return await question.wait()
+            from spindle.actors.thread.watched import watched_question
+
+            with watched_question(instruments, question):
+                return await question.wait()
         finally:
             questions.close(question)
             del self.questions[question.id]

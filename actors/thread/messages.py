@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import field
 
@@ -34,6 +35,8 @@ from spindle.rpc.protocol.turns import Turn, TurnStartParams
 
 if TYPE_CHECKING:
     from spindle.actors.tools.mcp.servers import McpServers
+
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -95,7 +98,14 @@ class AgentRests(Urgent, Ask[None]):
 
 
 @frozen(kw_only=True)
-class StartTurn(Ask[Turn]):
+class ForTurn(Ask[T]):
+    """What can start a turn. The turn's task gets a copy of the caller's context variables, such as the current span."""
+
+    context: Context = field(factory=copy_context, eq=False, repr=False)
+
+
+@frozen(kw_only=True)
+class StartTurn(ForTurn[Turn]):
     """Start a turn, or join the running one. Answers with the turn that takes the input.
 
     `bounds`, from the parent, are as in `Hold`; a running turn with other bounds is not joined. `watch`: a caller on the
@@ -145,7 +155,7 @@ class TakeSnapshot(Ask[Snapshot]):
 
 
 @frozen(kw_only=True)
-class Compact(Ask[None]):
+class Compact(ForTurn[None]):
     """Replace the history by a summary, in a turn of its own, `turn_id`. It starts when no other turn runs.
 
     Answers at once. `watch` as in `StartTurn`.
@@ -156,7 +166,7 @@ class Compact(Ask[None]):
 
 
 @frozen(kw_only=True)
-class Review(Ask[Turn]):
+class Review(ForTurn[Turn]):
     """Make a review, in a turn of its own, `turn_id`. It starts when no other turn runs. Answers at once."""
 
     turn_id: str
@@ -224,7 +234,7 @@ class RevertTurns(Ask["tuple[Thread, str | None]"]):
 
 
 @frozen(kw_only=True)
-class RunScript(Ask[None]):
+class RunScript(ForTurn[None]):
     """Run a command of the user, in the running turn or in one of its own. Answers before it has run."""
 
     script: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 import trio
@@ -224,6 +224,11 @@ class _Function:
     _home: Home
     _parallel: bool
 
+    @property
+    def kind(self) -> Literal["mcp"]:
+        """See Foreign."""
+        return "mcp"
+
     def exclusive(self, call: Call) -> bool:
         """A server may have state, so that the order of calls matters."""
         return not self._parallel
@@ -285,6 +290,9 @@ class _Turn:
 
     async def permission(self) -> Permission | None:
         return None if self._use is None else await self._host.permission(self._use)
+
+    def carrier(self) -> dict[str, str]:
+        return self._host.carrier()
 
     def report(self, result: Json) -> None:
         if self._use is not None:

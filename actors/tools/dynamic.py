@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from attrs import evolve
@@ -59,6 +59,11 @@ class DynamicTool:
     """One tool of the client."""
 
     spec: DynamicToolSpec
+
+    @property
+    def kind(self) -> Literal["dynamic"]:
+        """See Foreign."""
+        return "dynamic"
 
     @property
     def name(self) -> str:

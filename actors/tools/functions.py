@@ -38,6 +38,7 @@ _TABLES = (dict, Mapping)
 class FunctionTool:
     """One function. Raises TypeError if its signature has no JSON schema."""
 
+    kind: Literal["function"] = "function"
     namespace: str | None = None
 
     def __init__(self, function: Callable[..., Any], explain: Explain, limiter: trio.CapacityLimiter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
 from attrs import evolve
@@ -130,6 +130,10 @@ class ToolHost(CommandHost, Protocol):
         """The collaboration mode: `default` or `plan`."""
         ...
 
+    def carrier(self) -> dict[str, str]:
+        """What a request to another program carries, so that it can continue the trace of the call; empty without a trace."""
+        ...
+
     async def keep(self, *entries: Entry) -> None:
         """As `record`, for large entries: a worker thread writes them. Not cancelled once it has started."""
 
@@ -199,6 +203,16 @@ class Abortable(Protocol):
 
     def aborted(self, seconds: float) -> str:
         """The answer to a call that was interrupted after `seconds`."""
+        ...
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """A tool that is not Spindle's own."""
+
+    @property
+    def kind(self) -> Literal["function", "dynamic", "mcp"]:
+        """Who runs it: the application, as a function; the client; an MCP server."""
         ...
 
 

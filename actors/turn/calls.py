@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field
 
+from spindle.actors.services.instruments import ToolInfo, ToolOutcome
 from spindle.actors.tasks.faults import fault, message_of
-from spindle.actors.tools.interface import Abortable, Call, Output, ToolRefused, TurnCancelled
+from spindle.actors.tools.interface import Abortable, Call, Foreign, Output, ToolRefused, TurnCancelled
 from spindle.actors.tools.truncation import fitted
 from spindle.actors.turn.hooked import run_hooked
 from spindle.actors.turn.host import TurnHost
@@ -36,6 +37,8 @@ class _Running:
     item: dict[str, Any]
     call: Call
     output: Output | None = None
+    error: Exception | None = None
+    """What the tool has raised; the output is made of it."""
     failure: JournalError | None = None
     done: trio.Event = field(factory=trio.Event)
     after: list[_Running] = field(factory=lambda: list[_Running]())
@@ -113,11 +116,20 @@ async def _record(entry: _Running, host: TurnHost) -> JournalError | None:
 async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHooks | None) -> None:
     for earlier in entry.after:
         await earlier.done.wait()
+    if not host.instruments:
+        await _carry_out(entry, toolbox, host, hooks)
+    else:
+        with host.instruments.tool(_info(entry, toolbox, host), _outcome(entry)):
+            await _carry_out(entry, toolbox, host, hooks)
+    entry.done.set()
+
+
+async def _carry_out(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHooks | None) -> None:
     try:
         output = await _output(entry, toolbox, host, hooks)
         entry.output = await apart(weigh(output, LARGE), None, fitted, output, toolbox.limit)
     except BaseException as raised:  # a tool may raise anything; that ends only its call
-        error = fault(raised, f"the tool {entry.call.name}")
+        entry.error = error = fault(raised, f"the tool {entry.call.name}")
         if isinstance(error, JournalError):
             entry.failure = error
         elif isinstance(error, ToolRefused):
@@ -128,7 +140,32 @@ async def _run(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHoo
         else:
             log.error("the tool %s failed", entry.call.name, exc_info=error)
             entry.output = fitted(f"internal error: {message_of(error)}", toolbox.limit)
-    entry.done.set()
+
+
+def _info(entry: _Running, toolbox: Toolbox, host: TurnHost) -> ToolInfo:
+    call, found = entry.call, toolbox.find(entry.call)
+    tool: object = found
+    return ToolInfo(
+        thread_id=host.thread_id,
+        turn_id=host.turn_id,
+        call_id=call.id,
+        name=call.name,
+        namespace=call.namespace,
+        kind=tool.kind if isinstance(tool, Foreign) else "builtin",
+        custom=call.custom,
+        arguments=call.payload,
+        description=str((found.offer if found is not None else {}).get("description") or ""),
+    )
+
+
+def _outcome(entry: _Running) -> Callable[[], ToolOutcome]:
+    began = time.monotonic()
+    return lambda: ToolOutcome(
+        output=entry.output,
+        seconds=time.monotonic() - began,
+        error=entry.error or entry.failure,
+        cancelled=entry.output is None and entry.error is None,
+    )
 
 
 async def _output(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: TurnHooks | None) -> Output:

@@ -120,7 +120,7 @@ async def _summarize(host: TurnHost, plan: TurnPlan, model: Model) -> str:
 
     while True:
         try:
-            return (await sample(host, plan, model, ask, _Summary)).text
+            return (await sample(host, plan, model, ask, _Summary, "compaction")).text
         except ModelError as error:
             if error.info != "contextWindowExceeded" or len(history) < 2:
                 raise

@@ -15,6 +15,7 @@ from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
+    from spindle.actors.services.instruments import Instruments
     from spindle.actors.tools.hooks.turn_hooks import Beginning
 
 __all__ = ["BYTES_PER_TOKEN", "Compacted", "ContextPlace", "TurnInput", "TurnHost"]
@@ -63,6 +64,11 @@ class Compacted:
 
 class TurnHost(ToolHost, Protocol):
     """The thread, as its turn sees it. Only async methods wait."""
+
+    @property
+    def instruments(self) -> Instruments:
+        """The runtime's instruments, which see the requests and the calls."""
+        ...
 
     def history(self) -> Sequence[bytes]:
         """The history for the model: every response item so far, each as JSON."""

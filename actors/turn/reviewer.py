@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from spindle.actors.services.instruments import Instruments
 from spindle.actors.tools.interface import Permission, Use
 from spindle.actors.turn.host import Compacted, TurnHost, TurnInput
 from spindle.rpc.model.interface import Usage
@@ -66,6 +67,15 @@ class Reviewer:
     def mode(self) -> str:
         """A reviewer is never in plan mode."""
         return "default"
+
+    @property
+    def instruments(self) -> Instruments:
+        """See TurnHost."""
+        return self._host.instruments
+
+    def carrier(self) -> dict[str, str]:
+        """See TurnHost."""
+        return self._host.carrier()
 
     def emit(self, params: object) -> None:
         """Pass on notifications, but not those of messages: the review is shown at the end."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import trio
 
+from spindle.actors.services.instruments import Purpose, RequestInfo
 from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.settings.settings import Settings
 from spindle.actors.tasks.faults import parts
@@ -15,12 +16,13 @@ from spindle.actors.turn.calls import output_item, run_calls
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest
+from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest, Stream
 from spindle.rpc.protocol.turns import ErrorNotification, TurnError
 from spindle.storage.rollout import records
 
 if TYPE_CHECKING:
     from spindle.actors.tools.hooks.turn_hooks import TurnHooks
+    from spindle.actors.turn.watched import WatchedRequest
 
 BACKOFF = 0.2
 """Seconds before the first repeat of a broken stream; doubled each time, at most `BACKOFF_LIMIT`."""
@@ -71,7 +73,12 @@ L = TypeVar("L", bound=Listener)
 
 
 async def sample(
-    host: TurnHost, plan: TurnPlan, model: Model, ask: Callable[[], ModelRequest], listen: Callable[[], L]
+    host: TurnHost,
+    plan: TurnPlan,
+    model: Model,
+    ask: Callable[[], ModelRequest],
+    listen: Callable[[], L],
+    purpose: Purpose = "answer",
 ) -> L:
     """Get one answer. A broken stream is repeated as often as the model's provider allows.
 
@@ -80,9 +87,10 @@ async def sample(
     """
     attempt = 0
     while True:
-        answer = listen()
+        answer, asked = listen(), ask()
+        watched = _watched(host, plan, model, asked, purpose, attempt + 1) if host.instruments else None
         try:
-            await _take_in(host, model, ask(), answer)
+            await _take_in(host, model.stream(asked) if watched is None else watched.stream(), answer)
             return answer
         except ModelError as error:
             host.partial(None)
@@ -102,13 +110,34 @@ async def sample(
                     plan.turn_id,
                 )
             )
-        await trio.sleep(min(BACKOFF_LIMIT, BACKOFF * 2 ** (attempt - 1)) * random.uniform(0.9, 1.1))
+            delay = min(BACKOFF_LIMIT, BACKOFF * 2 ** (attempt - 1)) * random.uniform(0.9, 1.1)
+            if watched is not None:
+                watched.retried(error, delay)
+        await trio.sleep(delay)
 
 
-async def _take_in(host: TurnHost, model: Model, asked: ModelRequest, answer: Listener) -> None:
+def _watched(
+    host: TurnHost, plan: TurnPlan, model: Model, asked: ModelRequest, purpose: Purpose, attempt: int
+) -> WatchedRequest:
+    from spindle.actors.turn.watched import WatchedRequest, server_of
+
+    info = RequestInfo(
+        thread_id=plan.thread_id,
+        turn_id=plan.turn_id,
+        purpose="review" if purpose == "answer" and plan.subagent == "review" else purpose,
+        model=asked.model,
+        model_provider=plan.settings.model_provider,
+        server=server_of(model),
+        attempt=attempt,
+        request=asked,
+    )
+    return WatchedRequest(host.instruments, model, info)
+
+
+async def _take_in(host: TurnHost, stream: Stream, answer: Listener) -> None:
     """Feed the stream to `answer`. If it is cancelled or fails otherwise, calls without an output get one."""
     try:
-        async with model.stream(asked) as batches:
+        async with stream as batches:
             async for batch in batches:
                 for event in batch:
                     if isinstance(event, Completed):

@@ -136,9 +136,10 @@ def _completed(data: dict[str, Any]) -> ModelEvent | ModelError | None:
     response_id = fields.get("id")
     if not isinstance(response_id, str):
         return disconnected("failed to parse ResponseCompleted: missing field `id`")
-    usage = fields.get("usage")
+    usage, model = fields.get("usage"), fields.get("model")
+    model = model if isinstance(model, str) else None
     if usage is None:
-        return Completed(response_id, None)
+        return Completed(response_id, None, model)
     counts = cast(dict[str, Any], usage) if isinstance(usage, dict) else {}
     for name in ("input_tokens", "output_tokens", "total_tokens"):
         if count(counts.get(name)) is None:
@@ -152,6 +153,7 @@ def _completed(data: dict[str, Any]) -> ModelEvent | ModelError | None:
             reasoning_output_tokens=_detail(counts, "output_tokens_details", "reasoning_tokens"),
             total_tokens=count(counts["total_tokens"]) or 0,
         ),
+        model,
     )
 
 

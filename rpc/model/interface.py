@@ -20,8 +20,10 @@ __all__ = [
     "ModelEvent",
     "ModelRequest",
     "Prepares",
+    "Provided",
     "Provider",
     "ReasoningDelta",
+    "Stream",
     "SummaryDelta",
     "SummaryPartAdded",
     "TextDelta",
@@ -140,10 +142,11 @@ class ItemDone:
 
 @frozen
 class Completed:
-    """The answer is complete; no event follows. `usage` is None if the provider did not report it."""
+    """The answer is complete; no event follows. `usage` and `model`, which answered, are None if the provider did not say."""
 
     response_id: str
     usage: Usage | None
+    model: str | None = None
 
 
 ModelEvent: TypeAlias = (
@@ -159,15 +162,18 @@ ModelEvent: TypeAlias = (
 )
 
 
+Stream: TypeAlias = AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]
+"""An answer: entering sends the request, iterating yields batches of events, leaving discards the rest."""
+
+
 class Model(Protocol):
     """Answers sampling requests. May be shared by the tasks of one trio run."""
 
     stream_max_retries: int
     """How often a caller may retry a request after a retryable `ModelError`."""
 
-    def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
-        """Send a request and stream the answer: entering sends it, iterating yields batches of events, leaving discards
-        the rest.
+    def stream(self, request: ModelRequest) -> Stream:
+        """Send a request and stream the answer.
 
         A batch is all events that arrived together, never empty. The iteration ends after `Completed`. Entering and
         iterating raise `ModelError`.
@@ -177,6 +183,13 @@ class Model(Protocol):
     async def aclose(self) -> None:
         """Close idle connections. Requests in progress may end; new requests are refused."""
         ...
+
+
+@runtime_checkable
+class Provided(Protocol):
+    """A model of a configured provider."""
+
+    provider: Provider
 
 
 @runtime_checkable

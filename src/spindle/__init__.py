@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spindle.actors.embedding.runtime import start_thread as start_thread
     from spindle.actors.embedding.threads import ThreadHandle as ThreadHandle
     from spindle.actors.embedding.turns import TurnHandle as TurnHandle
+    from spindle.actors.services.instruments import Instrument as Instrument
     from spindle.rpc.model.interface import Model as Model
     from spindle.rpc.model.interface import ModelError as ModelError
     from spindle.rpc.model.offline import OfflineModel as OfflineModel
@@ -76,6 +77,7 @@ _NAMES = {
     "start_thread": "spindle.actors.embedding.runtime",
     "ThreadHandle": "spindle.actors.embedding.threads",
     "TurnHandle": "spindle.actors.embedding.turns",
+    "Instrument": "spindle.actors.services.instruments",
     "Model": "spindle.rpc.model.interface",
     "ModelError": "spindle.rpc.model.interface",
     "OfflineModel": "spindle.rpc.model.offline",
@@ -118,6 +120,7 @@ __all__ = [
     "Error",
     "FileChangeRequestApprovalParams",
     "FileChangeRequestApprovalResponse",
+    "Instrument",
     "InvalidOption",
     "ItemCompletedNotification",
     "ItemStartedNotification",

@@ -25,7 +25,7 @@ import math, os, sys, types
 
 # nothing is imported ahead, after an endless pause, so each step shows what it imports itself
 ahead = types.ModuleType("spindle.actors.registry.ahead")
-ahead.THREAD, ahead.MODEL, ahead.PAUSE, ahead.import_ahead = (), (), math.inf, None
+ahead.THREAD, ahead.MODEL, ahead.WATCHED, ahead.PAUSE, ahead.import_ahead = (), (), (), math.inf, None
 sys.modules[ahead.__name__] = ahead
 before, write, marks = set(sys.modules), os.write, {marks!r}
 

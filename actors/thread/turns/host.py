@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from spindle.actors.services.instruments import Instruments
 from spindle.actors.settings.catalogue import ModelInfo, model_info
 from spindle.actors.settings.readable import no_file
 from spindle.actors.settings.settings import Settings
@@ -89,11 +90,20 @@ class LiveTurnHost:
         """See TurnHost."""
         return getattr(self.settings.collaboration_mode, "mode", "default")
 
+    @property
+    def instruments(self) -> Instruments:
+        """See TurnHost."""
+        return self._services.instruments
+
     def emit(self, params: object) -> None:
         """See TurnHost."""
         if self._turn.gathered is not None:
             self._turn.gathered.take(params)
         self._thread.emit(params)
+
+    def carrier(self) -> dict[str, str]:
+        """See TurnHost."""
+        return self._services.instruments.carrier()
 
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
         """See TurnHost."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -90,7 +91,7 @@ class TurnQueue:
             message.reply.resolve(Turn(thread.turn.id))
         else:
             thread.adopt(settings)
-            turn = self._begin(str(uuid7()), message.params, given)
+            turn = self._begin(str(uuid7()), message.params, given, message.context)
             self._watch(turn, message.watch)
             message.reply.resolve(Turn(turn.id))
 
@@ -99,7 +100,7 @@ class TurnQueue:
         thread = self._thread
         if thread.turn is None and not withdrawn(message):
             params = TurnStartParams(thread_id=thread.thread_id, input=())
-            self._watch(self._begin(message.turn_id, params, None), message.watch)
+            self._watch(self._begin(message.turn_id, params, None, message.context), message.watch)
         elif not withdrawn(message):
             self._wait(message)
             if message.watch is not None:
@@ -111,7 +112,7 @@ class TurnQueue:
         thread = self._thread
         if thread.turn is None:
             params = TurnStartParams(thread_id=thread.thread_id, input=())
-            self._begin(message.turn_id, params, None, review=message.target)
+            self._begin(message.turn_id, params, None, message.context, review=message.target)
         else:
             self._wait(message)
         shown = UserMessageItem(id=message.turn_id, content=(TextInput(label(message.target)),))
@@ -123,7 +124,7 @@ class TurnQueue:
         command = UsersCommand(message.script, message.timeout_ms)
         if thread.turn is None:
             params = TurnStartParams(thread_id=thread.thread_id, input=())
-            self._begin(str(uuid7()), params, None, script=command)
+            self._begin(str(uuid7()), params, None, message.context, script=command)
         elif thread.turn.joinable:
             if thread.turn.open_scripts >= WAITING:
                 raise overloaded()
@@ -205,14 +206,16 @@ class TurnQueue:
             watch.reply.track(self._thread.mailbox.replies)
             turn.watch(watch)
 
-    def _begin(self, turn_id: str, params: TurnStartParams, given: TurnInput | None, **kind: Any) -> LiveTurn:
+    def _begin(
+        self, turn_id: str, params: TurnStartParams, given: TurnInput | None, context: Context, **kind: Any
+    ) -> LiveTurn:
         thread = self._thread
         turn = LiveTurn(turn_id, params, given, **kind)
         task = TurnTask(thread, turn, self._recording, self._tools, self._servers, self._membership)
         thread.turn = turn
         if given is not None:
             self._membership.turn_began()
-        thread.tasks.start_soon(task.run)
+        context.run(thread.tasks.start_soon, task.run)  # the task gets a copy of it
         return turn
 
     async def _input(self, content: Sequence[UserInput], settings: Settings) -> TurnInput:

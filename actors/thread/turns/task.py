@@ -92,6 +92,16 @@ class TurnTask:
     @trio.lowlevel.enable_ki_protection  # Ctrl-C goes to the program's main task: what is raised in here is foreign
     async def run(self) -> None:
         """The task. The thread gets `TurnEnded` when the end is recorded and notified, or when that has failed."""
+        thread, turn = self._thread, self._turn
+        if thread.info is None:
+            await self._run()
+        else:
+            from spindle.actors.thread.watched import watched_turn
+
+            with watched_turn(self._services.instruments, thread.info, turn):
+                await self._run()
+
+    async def _run(self) -> None:
         thread, turn, what = self._thread, self._turn, f"a turn of thread {self._thread.thread_id}"
         status: TurnStatus = "interrupted"
         error: TurnError | None = None

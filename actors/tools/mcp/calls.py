@@ -140,8 +140,9 @@ async def _outcome(
 
 
 def _meta(host: CallHost) -> dict[str, Any]:
-    """The `_meta` of a call: its thread and turn, under the names of Codex."""
+    """The `_meta` of a call: its thread and turn, under the names of Codex, and the trace under those of SEP-414."""
     return {
+        **host.carrier(),
         "x-codex-turn-metadata": {
             "session_id": host.thread_id,
             "thread_source": "user",

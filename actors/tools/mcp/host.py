@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
 from spindle.actors.tools.interface import Notifier, Permission
@@ -59,6 +60,10 @@ class CallHost(Notifier, Protocol):
 
     async def permission(self) -> Permission | None:
         """The decision of PermissionRequest hooks; None if they leave it to the user."""
+        ...
+
+    def carrier(self) -> Mapping[str, str]:
+        """What the request carries, so that the server can continue the trace of the call; empty without a trace."""
         ...
 
     def report(self, result: Json) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 import trio
+from tests.actors.ledger import Ledger
 from trio.testing import wait_all_tasks_blocked
 
 from spindle.actors.delivery.questions import Question
@@ -226,7 +227,8 @@ def running(opened, scripted, tmp_path):
     @asynccontextmanager
     async def run():
         model = scripted()
-        async with opened(model, config=CONFIG) as runtime:
+        model.ledger = Ledger()
+        async with opened(model, config=CONFIG, instruments=[model.ledger]) as runtime:
             yield runtime, model
 
     return run
@@ -276,6 +278,7 @@ async def test_a_turn_may_be_interrupted_at_any_step(running, witness, trace, tm
                     assert [turn.status for turn in before] == [notes.status, "completed"]
                 await seen.next("thread/closed")
                 assert not steps.tasks, k
+                assert [info.thread_id for info in model.ledger.open] == [first.id], k
             async with fresh.resume_thread(thread.id, tools=[double]) as resumed:
                 assert shown(resumed.info.thread.turns) == shown(before), k
                 await resumed.run("still there?")
@@ -304,6 +307,7 @@ async def test_the_runtime_may_end_at_any_step(running, trace, tmp_path, cancell
                     await run_whole(thread, model, trace, notes)
                 nursery.cancel_scope.cancel()
         assert not steps.tasks, k
+        assert not model.ledger.open, k
         await trace.end()
         if not scope.cancelled_caught:
             notes.check(k)

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from spindle.actors.services.instruments import Instruments
 from spindle.actors.tools.interface import ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.truncation import Limit
 from spindle.actors.turn.calls import run_calls
@@ -19,6 +20,7 @@ class Host:
 
     recorded: Any
     scope: Any
+    instruments = Instruments()
 
     def __init__(self):
         self.recorded = []

@@ -65,6 +65,7 @@ class Host:
     permitted: Any = None
     """The answer of PermissionRequest hooks."""
     reports: list[Any] = attrs.Factory(list)
+    trace: dict[str, str] = attrs.Factory(dict)
 
     def emit(self, notification):
         self.emitted.append(notification)
@@ -81,6 +82,9 @@ class Host:
 
     async def permission(self):
         return self.permitted
+
+    def carrier(self):
+        return self.trace
 
     def report(self, result):
         self.reports.append(result)

@@ -68,6 +68,13 @@ async def turn(nursery, host, opener):
     return Turn(servers, played, host, nursery)
 
 
+async def test_a_call_carries_the_trace(turn):
+    turn.host.trace = {"traceparent": "00-1-2-01", "tracestate": "a=b"}
+    turn.start()
+    meta = (await turn.played.receive())["params"]["_meta"]
+    assert (meta["traceparent"], meta["tracestate"], meta["threadId"]) == ("00-1-2-01", "a=b", "thread-1")
+
+
 async def test_a_call(turn, mock_clock):
     turn.start()
     asked = await turn.played.receive()
