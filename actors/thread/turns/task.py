@@ -14,6 +14,7 @@ from attrs import evolve
 
 from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.faults import fault, message_of
+from spindle.actors.tasks.log_ids import log_as
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.messages import TurnEnded
@@ -89,6 +90,7 @@ class TurnTask:
     async def run(self) -> None:
         """The task. The thread gets `TurnEnded` when the end is recorded and notified, or when that has failed."""
         thread, turn, what = self._thread, self._turn, f"a turn of thread {self._thread.thread_id}"
+        log_as(thread.thread_id, turn.id)
         status: TurnStatus = "interrupted"
         error: TurnError | None = None
         try:
