@@ -75,7 +75,7 @@ class Services:
 
         if self.background is None:
             return None
-        return SharedServers(Contained(self.background), self.server_opening, client_info(self.version))
+        return SharedServers(Contained(self.background, outlives=True), self.server_opening, client_info(self.version))
 
     @cached_property
     def server_opening(self) -> ServerOpening:

@@ -14,13 +14,14 @@ from typing import Any, Protocol
 import trio
 
 from spindle.actors.tasks.faults import fault, keyboard
+from spindle.actors.tasks.log_ids import log_as
 
 log = logging.getLogger("spindle")
 
 
 def start_apart(nursery: Tasks, what: str, work: Callable[..., Awaitable[object]], *args: Any) -> None:
     """Start `work(*args)` as a task of `nursery`. `what` names it in the log."""
-    nursery.start_soon(_apart, what, work, args, name=what)
+    nursery.start_soon(_outlive, what, work, args, name=what)
 
 
 class Tasks(Protocol):
@@ -34,19 +35,28 @@ class Tasks(Protocol):
 
 
 class Contained:
-    """Starts tasks in `nursery`, each behind a boundary: an exception in one is logged, cancellation passes."""
+    """Starts tasks in `nursery`, each behind a boundary: an exception in one is logged, cancellation passes.
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    outlives: the tasks of `start_soon` outlive the threads that they are started for.
+    """
+
+    def __init__(self, nursery: trio.Nursery, *, outlives: bool = False) -> None:
         self._nursery = nursery
+        self._run = _outlive if outlives else _apart
 
     def start_soon(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any, name: object = None) -> None:
         """See trio.Nursery."""
         what = name if isinstance(name, str) else _named(async_fn)
-        self._nursery.start_soon(_apart, what, async_fn, args, name=async_fn if name is None else name)
+        self._nursery.start_soon(self._run, what, async_fn, args, name=async_fn if name is None else name)
 
     async def start(self, async_fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
         """See trio.Nursery. An exception before the task has started is raised."""
         return await self._nursery.start(_started, async_fn, args, name=async_fn)
+
+
+async def _outlive(what: str, work: Callable[..., Awaitable[object]], args: Sequence[Any]) -> None:
+    log_as(None)  # the task may have been started for a thread, and outlives it
+    await _apart(what, work, args)
 
 
 async def _apart(what: str, work: Callable[..., Awaitable[object]], args: Sequence[Any]) -> None:

@@ -15,6 +15,7 @@ from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.services.services import Services
 from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.faults import message_of
+from spindle.actors.tasks.log_ids import log_as
 from spindle.actors.thread import changes, messages, view
 from spindle.actors.thread.core import ThreadCore
 from spindle.actors.thread.life import LEAVES, ThreadEffect, ThreadEvent
@@ -44,6 +45,7 @@ class ThreadActor(Actor):
     async def started(self) -> None:
         """Load the thread. An error is the answer to the request that loads it."""
         core = self.core
+        log_as(self.thread_id)
         core.tasks = Contained(self.nursery)
         try:
             core.state = await open_thread(core.services, self.thread_id, core.opening)

@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="relay stdio to the daemon that the clients of this home share; starts it if there is none",
     )
+    server.add_argument(
+        "--log-format", metavar="FORMAT", choices=("text", "json"), help="of the log on standard error: text (default), json"
+    )
     server.add_argument("--serve-relays", metavar="HOME", help=argparse.SUPPRESS)
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
     commands.add_parser("index", help="update the index of the home's threads and show the progress")
@@ -130,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             parser().error("--shared is for standard input and output, and --listen says otherwise")
         from spindle.relay import relay
 
-        sys.exit(relay([*options.config_before, *options.config_after], _switched(options)))
+        how = ["--log-format", options.log_format] if options.log_format else []
+        sys.exit(relay([*options.config_before, *options.config_after], _switched(options), how))
     if options.command == "app-server":
         sys.exit(app_server(options))
     from spindle.logs import start_logging
@@ -194,7 +198,7 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
             import_module(name)
     from spindle.logs import start_logging
 
-    start_logging()
+    start_logging(form=options.log_format)
 
     async def serve() -> None:
         from spindle.actors.daemon import serve_listener, serve_stdio
@@ -217,7 +221,7 @@ def _serve_relays(options: argparse.Namespace, signals: EndSignals) -> int:
     from spindle.shared_log import SharedLog
     from spindle.storage.shared_folder import shared_folder
 
-    start_logging(SharedLog(shared_folder(options.serve_relays)))
+    start_logging(SharedLog(shared_folder(options.serve_relays)), options.log_format)
     words = json.dumps(hello([*options.config_before, *options.config_after], _switched(options)))
     try:
         config = overrides(options)

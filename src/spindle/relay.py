@@ -43,10 +43,11 @@ class NoDaemon(Exception):
     """No daemon serves this client; `str()` says why."""
 
 
-def relay(config: Sequence[str], features: Sequence[tuple[str, bool]]) -> int:
+def relay(config: Sequence[str], features: Sequence[tuple[str, bool]], started_with: Sequence[str] = ()) -> int:
     """Relay until the client or the daemon closes; returns the exit code.
 
-    config: values of -c. features: names of --enable (True) and --disable (False).
+    config: values of -c. features: names of --enable (True) and --disable (False). started_with: more options for the daemon,
+    if this relay starts it.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while it waits for the daemon
@@ -54,7 +55,7 @@ def relay(config: Sequence[str], features: Sequence[tuple[str, bool]]) -> int:
         words = hello(config, features)
         home = os.path.abspath(home_path(os.environ))
         shared_folder.enter(home)
-        options = [part for value in config for part in ("-c", value)]
+        options = [*started_with, *(part for value in config for part in ("-c", value))]
         options += [part for name, on in features for part in ("--enable" if on else "--disable", name)]
         connection, first = _accepted(home, json.dumps(words).encode() + b"\n", options)
     except (HomeError, NoDaemon, OSError) as error:

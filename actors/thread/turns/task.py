@@ -14,6 +14,7 @@ from attrs import evolve
 
 from spindle.actors.tasks.boundary import Contained
 from spindle.actors.tasks.faults import fault, message_of
+from spindle.actors.tasks.log_ids import log_as
 from spindle.actors.thread import view
 from spindle.actors.thread.agents.child import Membership
 from spindle.actors.thread.core import ThreadCore
@@ -93,6 +94,7 @@ class TurnTask:
     async def run(self) -> None:
         """The task. The thread gets `TurnEnded` when the end is recorded and notified, or when that has failed."""
         thread, turn = self._thread, self._turn
+        log_as(thread.thread_id, turn.id)
         if thread.info is None:
             await self._run()
         else:
