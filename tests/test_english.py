@@ -18,8 +18,8 @@ AVOIDED = re.compile(
     r"\b(anew|likewise|whoever|somebody|henceforth|thereof|wherein|(?:told|tells?|hears?|heard)\s+of|lets?\s+go|letting\s+go)\b",
     re.IGNORECASE,
 )
-FOLDERS = ("rpc", "storage", "actors", "src", "tests", "examples", "benchmarks", ".ci")
-PAGES = sorted(path for pattern in ("*.md", "docs/*.md", "benchmarks/*.md") for path in ROOT.glob(pattern))
+FOLDERS = ("rpc", "storage", "actors", "src", "tests", "examples", "benchmarks", "docs", ".ci")
+PAGES = sorted(path for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md") for path in ROOT.glob(pattern))
 
 
 def prose(source: str) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""The pages of documentation: their links, the paths that they name, and the Python of the README."""
+"""The pages of documentation: their links, and the paths that they name. `test_code_blocks.py` runs their code."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ import trio
 import spindle
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md"])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks/README.md"])
 LINKED = re.compile(r"(?<!`)\[[^\]]*\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 SECTION = re.compile(r"^#+ (.+)$", re.MULTILINE)
 PATH = re.compile(r"`((?:actors|rpc|storage|src|tests|docs|benchmarks|examples|\.ci|\.github)/[\w./-]*)`")

@@ -42,7 +42,7 @@ class Options(TypedDict, total=False):
     """Absolute paths of folders that the agent may write to, besides `cwd`."""
     approval_policy: AskForApproval | None
     approvals_reviewer: ApprovalsReviewer | None
-    permission_profile: PermissionProfile | None
+    permission_profile: PermissionProfile | Mapping[str, Any] | None
     permissions: str | None
     """The name of a permission profile in config.toml."""
     service_tier: ServiceTier | None
@@ -100,7 +100,8 @@ class TurnOptions(Options, total=False):
     effort: ReasoningEffort | None
     summary: ReasoningSummary | None
     personality: Personality | None
-    sandbox_policy: SandboxPolicy | None
+    sandbox_policy: SandboxPolicy | Mapping[str, Any] | None
+    """As the protocol has it: `{"type": "readOnly"}`."""
     environments: Sequence[TurnEnvironmentParams] | None
     collaboration_mode: CollaborationMode | None
     output_schema: object
@@ -112,7 +113,8 @@ class TurnOptions(Options, total=False):
 def parameters(cls: type[T], names: type[Any], options: Mapping[str, Any], **required: Any) -> T:
     """Make the protocol's `cls` from `required` and `options`, the keys of which are those of the TypedDict `names`.
 
-    Raises TypeError for an unknown option, InvalidOption for a value of another type or range.
+    A value may also be what JSON has in its place. Raises TypeError for an unknown option, InvalidOption for a value of another
+    type or range.
     """
     known: frozenset[str] = names.__optional_keys__
     for name in options:
@@ -125,7 +127,7 @@ def parameters(cls: type[T], names: type[Any], options: Mapping[str, Any], **req
     for field in attrs.fields(cls):  # type: ignore[arg-type]  # mypy does not know that it is a class of attrs
         if field.name in given:
             try:
-                structure(unstructure(given[field.name]), field.type)
+                given[field.name] = structure(unstructure(given[field.name]), field.type)
             except InvalidValue as error:
                 raise InvalidOption(field.name, str(error)) from error
     return cls(**required, **given)

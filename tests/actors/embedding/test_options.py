@@ -7,6 +7,7 @@ import pytest
 
 import spindle
 from spindle.actors.embedding.options import ForkOptions, ResumeOptions, StartOptions, TurnOptions
+from spindle.rpc.protocol.settings import ReadOnlyPolicy
 from spindle.rpc.protocol.threads import ThreadForkParams, ThreadResumeParams, ThreadStartParams
 from spindle.rpc.protocol.turns import TurnStartParams
 
@@ -78,6 +79,13 @@ async def test_a_turns_wrong_value_fails_before_the_turn_starts(opened):
             thread.turn("hi", effort=17)
         assert (await thread.read()).status.type == "idle"
         assert not runtime._backend.registry.directory.turn_id(thread.id)
+
+
+async def test_a_value_may_be_what_json_has_in_its_place(opened):
+    async with opened() as runtime, runtime.start_thread(sandbox="danger-full-access") as thread:
+        assert await thread.run("hi", sandbox_policy={"type": "readOnly"}) == "ok"
+        async with runtime.resume_thread(thread.id) as again:
+            assert type(again.info.sandbox) is ReadOnlyPolicy
 
 
 async def test_a_working_directory_must_be_a_folder(opened, tmp_path: Path):
