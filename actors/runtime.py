@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from spindle.actors.services.services import Services
     from spindle.rpc.model.interface import Model, Provider
     from spindle.storage.config import Config
-    from spindle.storage.credentials import CredentialStore
 
 log = logging.getLogger("spindle")
 
@@ -52,7 +51,7 @@ async def open_backend(
 
         def make_services() -> Services:
             from spindle.actors.services.instruments import Instruments
-            from spindle.actors.services.models import Models
+            from spindle.actors.services.models import Models, clients
             from spindle.actors.services.services import Services
             from spindle.actors.tasks.workers import FUNCTIONS, Workers
             from spindle.actors.turn.loop import default_instructions
@@ -61,7 +60,7 @@ async def open_backend(
             services = Services(
                 home=resolved,
                 config=backend.config_loader,
-                models=Models(_fixed(model) if model is not None else _maker(backend.credentials, here)),
+                models=Models(_fixed(model) if model is not None else clients(backend.credentials, here)),
                 flusher=Flusher(),
                 indexing=backend.indexing,
                 state=backend.state,
@@ -115,17 +114,3 @@ async def _close(backend: Backend) -> None:
 
 def _fixed(model: Model) -> Callable[[Provider, Config], Model]:
     return lambda provider, config: model
-
-
-def _maker(credentials: CredentialStore, cwd: str) -> Callable[[Provider, Config], Model]:
-    def make(provider: Provider, config: Config) -> Model:
-        if provider.is_offline:
-            from spindle.rpc.model.offline import OfflineModel
-
-            script = config.offline_script
-            return OfflineModel.from_file(Path(cwd, script)) if script else OfflineModel()
-        from spindle.rpc.model.responses import ResponsesModel
-
-        return ResponsesModel(provider, credentials.api_key)
-
-    return make

@@ -1,5 +1,6 @@
 """Credentials in the home's `auth.json`, in Codex's format: `{"auth_mode": "apikey", "OPENAI_API_KEY": "…"}`."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
@@ -26,11 +27,12 @@ class Credentials:
 class CredentialStore:
     """Reads and writes one home's credentials. Blocks for microseconds; may be shared by worker threads.
 
-    The environment is not used: a key in `OPENAI_API_KEY` is not a login.
+    A key in `OPENAI_API_KEY` is not a login, but the key of a home without one.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, environ: Mapping[str, str] = os.environ) -> None:
         self._path = home.auth_file
+        self._environ = environ
         self._files = ParsedFiles(TEXT, lambda _, data: _parse(data))
 
     def read(self) -> Credentials | None:
@@ -44,9 +46,14 @@ class CredentialStore:
             return None
 
     def api_key(self) -> str | None:
-        """The stored API key, None for another kind of login. Raises OSError."""
+        """OpenAI's key: the stored one, that of the environment if there is no login, None for another kind of login.
+
+        Raises OSError.
+        """
         found = self.read()
-        return None if found is None or found.auth_mode != "apikey" else found.api_key
+        if found is None:
+            return self._environ.get("OPENAI_API_KEY", "").strip() or None
+        return found.api_key if found.auth_mode == "apikey" else None
 
     def login_api_key(self, api_key: str) -> None:
         """Replace the credentials by an API key. The file is replaced atomically, and only its owner can read it.

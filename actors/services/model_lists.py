@@ -86,7 +86,7 @@ class ModelLists:
         provider = config.providers().get(provider_id)
         if provider is None or not provider.lists_models or not provider.base_url or config.model_catalog is not None:
             return None
-        key = repr(provider)
+        key = provider.identity
         if key not in self._known:
             lister = self._models.get(provider_id, config)
             if not isinstance(lister, ListsModels):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from attrs import define, field
 
 from spindle.rpc.model.interface import Model, Provider
 from spindle.storage.config import Config
+from spindle.storage.credentials import CredentialStore
 
 
 @define(eq=False)
@@ -20,7 +22,7 @@ class Models:
     def get(self, provider_id: str, config: Config) -> Model:
         """The client of a provider. `provider_id` must be one of the config's."""
         provider = config.providers()[provider_id]
-        key = (provider_id, repr(provider), config.offline_script)
+        key = (provider_id, provider.identity, config.offline_script)
         model = self._made.get(key)
         if model is None:
             model = self._made[key] = self.make(provider, config)
@@ -31,3 +33,21 @@ class Models:
         for model in self._made.values():
             await model.aclose()
         self._made.clear()
+
+
+def clients(credentials: CredentialStore, cwd: str) -> Callable[[Provider, Config], Model]:
+    """Makes the client of each provider. `cwd` is what a relative `offline_script` is taken from."""
+
+    def make(provider: Provider, config: Config) -> Model:
+        if provider.is_offline:
+            from spindle.rpc.model.offline import OfflineModel
+
+            script = config.offline_script
+            return OfflineModel.from_file(Path(cwd, script)) if script else OfflineModel()
+        from spindle.rpc.model.responses import ResponsesModel
+
+        own = provider.env_key or provider.experimental_bearer_token
+        # OpenAI's key is never sent to other providers
+        return ResponsesModel(provider, credentials.api_key if provider.requires_openai_auth and not own else None)
+
+    return make

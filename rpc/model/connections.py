@@ -10,6 +10,7 @@ Both are imported at the first request: the import takes longer than the rest of
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ import trio
 from attrs import frozen
 
 from spindle.rpc.protocol.values import one_line
-from spindle.rpc.urls import shown
+from spindle.rpc.urls import shown, url_fault
 
 if TYPE_CHECKING:
     import ssl
@@ -37,11 +38,16 @@ _LAST_BYTES_SECONDS = 0.02
 _CLOSE_SECONDS = 1.0
 _PIECES_IN_A_ROW = 64
 """Pieces of a body that are read between two checkpoints: small pieces that have already arrived need no waiting."""
+_PROXIES = ("http", "https", "socks5", "socks5h")
 _DIRECT = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class HttpFailure(Exception):
     """The exchange failed below HTTP: no connection, a lost connection, or bytes that are not HTTP."""
+
+
+class Unusable(HttpFailure):
+    """No connection, and the next attempt would not get one either: a certificate is not trusted, a proxy refuses."""
 
 
 class Idle(HttpFailure):
@@ -91,7 +97,7 @@ class Exchange:
         except httpcore.TimeoutException as error:
             raise Idle("idle timeout waiting for SSE") from error
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise HttpFailure(_reason(error)) from error
+            raise HttpFailure(one_line(str(error), 500) or type(error).__name__) from error
         self._ended = not piece
         self._bytes += len(piece)
         if self._bytes > BODY_BYTES:
@@ -183,7 +189,10 @@ class Connections:
             # the value may be a key, so neither it nor the cause is quoted
             raise ValueError(f"{shown(self.url)}: a header has a value that cannot be sent") from None
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
-            raise HttpFailure(_reason(error)) from error
+            from spindle.rpc.model.reasons import reason_of
+
+            reason, permanent = reason_of(error, origin.host, origin.proxy, min(idle, _CONNECT_SECONDS))
+            raise (Unusable if permanent else HttpFailure)(reason) from error
 
     async def _send(self, origin: _Origin, request: httpcore.Request) -> Exchange:
         connection = await self._connection(origin)
@@ -230,25 +239,29 @@ class _Origin:
     headers: Mapping[bytes, bytes]
     pool: httpcore.AsyncConnectionPool
     """Only makes connections: it knows whether they lead through a proxy."""
+    host: str
+    """The host and the port, for errors."""
+    proxy: str | None
+    """The same of the proxy, if there is one."""
 
     @classmethod
     def of(cls, address: str) -> _Origin:
-        """Blocking. Raises ValueError for an unusable URL."""
+        """Blocking. Raises ValueError for an unusable URL, or unusable certificate authorities."""
         import httpx
 
         try:
             url = httpx.URL(address)
         except httpx.InvalidURL as error:
             raise ValueError(f"{shown(address)}: {error}") from error
-        if not url.host:
-            raise ValueError(f"{shown(address)}: the URL has no host")
-        if url.scheme not in ("http", "https"):
-            raise ValueError(f"{shown(address)}: {url.scheme or 'an empty scheme'} is not http or https")
+        if (fault := url_fault(address)) is not None:
+            raise ValueError(f"{shown(address)}: {fault}")
         common = {b"host": url.netloc, b"accept-encoding": b"identity", b"connection": b"keep-alive"}
         if url.userinfo:
             common[b"authorization"] = b"Basic " + b64encode(f"{url.username}:{url.password}".encode())
-        context = httpx.create_ssl_context() if url.scheme == "https" else None
-        return cls(_raw(url), common, _pool(context, _proxy_for(url.scheme, url.host)))
+        context = _tls() if url.scheme == "https" else None
+        proxy = _proxy_for(url.scheme, url.host)
+        host = f"{url.host}:{url.port or (443 if url.scheme == 'https' else 80)}"
+        return cls(_raw(url), common, _pool(context, proxy), host, proxy and shown(proxy).partition("://")[2].rstrip("/"))
 
     def connect(self) -> httpcore.AsyncConnectionInterface:
         """A new connection. Its first request opens it."""
@@ -282,6 +295,20 @@ async def _close(connection: httpcore.AsyncConnectionInterface) -> None:
         await connection.aclose()
 
 
+def _tls() -> ssl.SSLContext:
+    """The certificate authorities. Raises ValueError."""
+    import ssl
+
+    import httpx
+
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        named = " and ".join(name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name))
+        reason = error.strerror if not isinstance(error, ssl.SSLError) else error.reason
+        raise ValueError(f"the certificate authorities cannot be read, check {named or 'certifi'}: {reason}") from error
+
+
 def _raw(url: httpx.URL) -> httpcore.URL:
     import httpcore
 
@@ -296,7 +323,13 @@ def _pool(context: ssl.SSLContext | None, address: str | None) -> httpcore.Async
 
     if address is None:
         return httpcore.AsyncConnectionPool(context, network_backend=Network())
-    proxy = httpx.Proxy(address)
+    try:
+        usable = url_fault(address, _PROXIES) is None
+        proxy = httpx.Proxy(address)
+    except (httpx.InvalidURL, ValueError):  # its text may have the password
+        usable = False
+    if not usable:
+        raise ValueError(f"{shown(address)} is not the URL of a proxy; check http_proxy, https_proxy and all_proxy")
     kind = httpcore.AsyncSOCKSProxy if proxy.url.scheme.startswith("socks") else httpcore.AsyncHTTPProxy
     return kind(
         _raw(proxy.url),
@@ -315,7 +348,3 @@ def _proxy_for(scheme: str, host: str) -> str | None:
         return None
     proxy = proxies.get(scheme) or proxies.get("all")
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
-
-
-def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -1,23 +1,18 @@
-"""The errors of model requests, in the form that clients see.
+"""The errors of model requests, in the form that clients see. Those of an HTTP status are in `refusals`.
 
 `info` has a value of the protocol's `CodexErrorInfo`. The mapping of failures to values, and the texts with a status or
 with the provider's own words, are those of Codex app-server 0.124.
 """
 
-import re
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import datetime
-from http import HTTPStatus
 from typing import Any
 
-import orjson
-
 from spindle.rpc.lenient import mapping
-from spindle.rpc.protocol.values import loads, readable
+from spindle.rpc.protocol.values import readable
 
 _MESSAGE_LIMIT = 20_000
-_REASON_LIMIT = 16_384
+WORDS = 16_384
+"""The most characters of a provider's own words."""
 
 
 class ModelError(Exception):
@@ -25,8 +20,8 @@ class ModelError(Exception):
 
     `message` and `info` (JSON) are shown in the turn's error, `details` in its additional details (usually None).
     `retryable`: the same request may be sent again. A retry is announced with `retry_info`, and with `message` as its
-    additional details. `status` is the HTTP status of the failure, `retry_after` the wait in seconds that the provider
-    asked for.
+    additional details. `status` is the HTTP status of the failure, None if there is none. `retry_after` is the wait in
+    seconds that the provider asked for; also set where the request is not sent again.
 
     The message may contain the provider's words. It is cut to 20,000 characters, and control characters are escaped.
     """
@@ -51,38 +46,15 @@ class ModelError(Exception):
 
     @property
     def retry_info(self) -> dict[str, dict[str, int | None]]:
-        """The `codexErrorInfo` of the retry's announcement."""
-        return {"responseStreamDisconnected": {"httpStatusCode": self.status}}
+        """The `codexErrorInfo` of the retry's announcement. A failure that has a value of its own has no status there."""
+        own = self.info in ("internalServerError", "serverOverloaded")
+        return {"responseStreamDisconnected": {"httpStatusCode": None if own else self.status}}
 
 
 def disconnected(reason: str, retry_after: float | None = None) -> ModelError:
     """The answer broke off or never began."""
     message = f"stream disconnected before completion: {reason}"
     return ModelError(message, retryable=True, retry_after=retry_after)
-
-
-def refused(status: int, body: bytes, url: str, now: datetime | None = None) -> ModelError:
-    """The answer was an HTTP status other than 2xx. A reset time is worded relative to `now` (default: the clock)."""
-    text = body.decode("utf-8", "replace").strip()[:_REASON_LIMIT]
-    error = _error_member(body)
-    kind = error.get("type")
-    if status == 400 and text:
-        if "image data you provided does not represent a valid image" in text:
-            return ModelError("The last message holds an image that the model cannot read.", "badRequest")
-        return ModelError(text)
-    if status == 429:
-        if kind == "usage_limit_reached":
-            return _usage_limit(error, now)
-        if kind == "usage_not_included":
-            return _not_included()
-        info = {"responseTooManyFailedAttempts": {"httpStatusCode": 429}}
-        return ModelError(f"exceeded retry limit, last status: {_named(status)}", info, status=status)
-    if status == 500:
-        return ModelError("The model's server failed. This is often temporary.", "internalServerError", retryable=True)
-    if status == 503 and error.get("code") in ("server_is_overloaded", "slow_down"):
-        return _overloaded()
-    message = _message_of(error) or text or "no explanation"
-    return ModelError(f"unexpected status {_named(status)}: {message}, url: {url}", retryable=True, status=status)
 
 
 def failed(response: object) -> ModelError:
@@ -96,17 +68,19 @@ def failed(response: object) -> ModelError:
                 "contextWindowExceeded",
             )
         case "insufficient_quota":
-            return ModelError("The quota is used up. Check plan and billing.", "usageLimitExceeded")
+            return over_quota()
         case "usage_not_included":
-            return _not_included()
+            return not_included()
         case "server_is_overloaded" | "slow_down":
-            return _overloaded()
+            return overloaded()
         case "invalid_prompt":
             return ModelError(message or "The model refused the request as invalid.")
         case "cyber_policy":
             return ModelError(message or "The model refused the request by its policy.", "cyberPolicy")
         case "rate_limit_exceeded":
-            return disconnected(message or "rate limit exceeded", _wait(message))
+            from spindle.rpc.model.waits import wait_in
+
+            return disconnected(message or "rate limit exceeded", wait_in(message))
         case _:
             return disconnected(message or "response.failed event received")
 
@@ -118,49 +92,22 @@ def incomplete(response: object) -> ModelError:
     return disconnected(f"Incomplete response returned, reason: {why}")
 
 
-def _usage_limit(error: Mapping[str, Any], now: datetime | None) -> ModelError:
-    resets = error.get("resets_at")
-    advice = "Try again later."
-    if isinstance(resets, int) and not isinstance(resets, bool):
-        with suppress(OverflowError, OSError, ValueError):  # a time beyond the calendar's range
-            advice = f"Try again at {_moment(datetime.fromtimestamp(resets), now or datetime.now())}."
-    return ModelError(f"The usage limit of this account is reached. {advice}", "usageLimitExceeded")
+def not_included(status: int | None = None) -> ModelError:
+    """The account may not do this."""
+    return ModelError("The plan of this account does not include this use.", "usageLimitExceeded", status=status)
 
 
-def _moment(when: datetime, now: datetime) -> str:
-    clock = f"{when.hour % 12 or 12}:{when:%M} {'AM' if when.hour < 12 else 'PM'}"
-    return clock if when.date() == now.date() else f"{when:%b} {when.day}, {when.year} {clock}"
+def over_quota(status: int | None = None) -> ModelError:
+    """The account has no money or no budget left."""
+    return ModelError("The quota is used up. Check plan and billing.", "usageLimitExceeded", status=status)
 
 
-def _not_included() -> ModelError:
-    return ModelError("The plan of this account does not include this use.", "usageLimitExceeded")
-
-
-def _overloaded() -> ModelError:
-    return ModelError("The selected model is overloaded. Try again later or choose another.", "serverOverloaded")
-
-
-def _wait(message: str) -> float | None:
-    found = re.search(r"try again in\s*(\d+(?:\.\d+)?)\s*(ms|s\b|seconds?)", message, re.IGNORECASE)
-    if not found:
-        return None
-    return float(found[1]) / (1000 if found[2].lower() == "ms" else 1)
+def overloaded(status: int | None = None, retry_after: float | None = None) -> ModelError:
+    """The provider has no capacity. Final, unless it says how long to wait."""
+    message = "The selected model is overloaded. Try again later or choose another."
+    return ModelError(message, "serverOverloaded", retry_after is not None, status=status, retry_after=retry_after)
 
 
 def _message_of(error: Mapping[str, Any]) -> str:
     message = error.get("message")
-    return message[:_REASON_LIMIT] if isinstance(message, str) else ""
-
-
-def _named(status: int) -> str:
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return str(status)
-
-
-def _error_member(body: bytes) -> Mapping[str, Any]:
-    try:
-        return mapping(mapping(loads(body)).get("error"))
-    except orjson.JSONDecodeError:
-        return {}
+    return message[:WORDS] if isinstance(message, str) else ""

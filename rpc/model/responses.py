@@ -6,58 +6,78 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import orjson
 import trio
 
-from spindle.rpc.large import LARGE, apart
-from spindle.rpc.model.connections import Connections, Exchange, Header, HttpFailure, Idle, UnreadableAnswer
+from spindle.rpc.large import apart
+from spindle.rpc.model.body import encode_body
+from spindle.rpc.model.connections import (
+    Connections,
+    Exchange,
+    Header,
+    HttpFailure,
+    Idle,
+    UnreadableAnswer,
+    Unusable,
+)
 from spindle.rpc.model.decode import decode
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest
-from spindle.rpc.model.model_errors import ModelError, disconnected, refused
+from spindle.rpc.model.model_errors import ModelError, disconnected
+from spindle.rpc.model.own_headers import ApiKey, OwnHeaders, own_headers
 from spindle.rpc.model.provider import Provider
 from spindle.rpc.protocol.values import loads
 from spindle.rpc.sse import EventSplitter, EventTooLong, payloads
-from spindle.rpc.urls import shown
+from spindle.rpc.urls import shown, url_fault
 
 _ERROR_BODY_LIMIT = 1 << 20
 _ERROR_BODY_SECONDS = 10.0
 _BACKOFF_SECONDS = 0.2
+_SILENT_SECONDS = 5.0
+"""The longest wait before a request is sent again without an announcement."""
 _LIST_SECONDS = 5.0
 _LIST_LIMIT = 8 << 20
+_FIRST_BYTES = 4096
+_NO_STREAMS = frozenset(("text/html", "application/json", "application/problem+json"))
+"""Content types of other answers. A stream of events with such a type is read all the same."""
 
 
 class ResponsesModel:
-    """A `Model` over HTTP.
+    """A `Model` over HTTP: a server that speaks OpenAI's Responses API.
 
-    `api_key` is called per request, and only for a provider that requires OpenAI credentials; a key configured for the
-    provider itself has precedence. `environ` has the variables that the provider's settings name. Raises ValueError for
-    a provider without `base_url`: no other host is used instead.
+    provider: the server and its settings.
+    api_key: the key, or a function that returns it, which may be async; it is called before each request and must not block.
+    It has precedence over the provider's own `env_key`. An empty key or None is no key.
+    environ: has the variables that the provider's settings name; `os.environ` by default.
+
+    Raises ValueError for a provider without a usable `base_url`: no other host is used instead.
     """
 
     def __init__(
         self,
         provider: Provider,
-        api_key: Callable[[], str | None] = lambda: None,
+        api_key: ApiKey = None,
         *,
         environ: Mapping[str, str] | None = None,
         sleep: Callable[[float], Awaitable[None]] = trio.sleep,
     ) -> None:
         if not provider.base_url:
             raise ValueError(f"the provider {provider.name} has no base_url")
+        if (fault := url_fault(provider.base_url)) is not None:
+            raise ValueError(f"the base_url of the provider {provider.name}: {fault}")
+        if provider.wire_api != "responses":
+            raise ValueError(f"the provider {provider.name}: only wire_api='responses' is supported")
         self.provider = provider
         self.stream_max_retries = provider.stream_max_retries
         self._api_key = api_key
         self._environ = os.environ if environ is None else environ
         self._sleep = sleep
-        self._idle_seconds = provider.stream_idle_timeout_ms / 1000
+        self.idle_seconds = provider.stream_idle_timeout_ms / 1000
         self._connections: Connections | None = None
         self._closed = False
-        self._base = base = provider.base_url.rstrip("/")
-        query = urlencode(provider.query_params, quote_via=quote)
-        self.url = f"{base}/responses" + (f"?{query}" if query else "")
-        self._shown = shown(self.url)
+        self.url = _address(provider, "responses")
+        self.shown = shown(self.url)
 
     def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
         """As in `Model`. A server error or a lost connection before the answer is retried silently."""
@@ -71,19 +91,19 @@ class ResponsesModel:
 
     async def list_models(self, client_version: str, etag: str | None) -> tuple[Sequence[object], str | None] | None:
         """As in `ListsModels`."""
-        headers = [
-            ("accept", "application/json"),
-            ("originator", "spindle"),
-            ("user-agent", f"spindle/{client_version}"),
-        ]
-        if etag is not None:
-            headers.append(("if-none-match", etag))
-        query = urlencode({**self.provider.query_params, "client_version": client_version}, quote_via=quote)
-        connections = Connections(f"{self._base}/models?{query}")
+        own = await self._with_own(
+            [
+                ("accept", "application/json"),
+                ("originator", "spindle"),
+                ("user-agent", f"spindle/{client_version}"),
+                *([] if etag is None else [("if-none-match", etag)]),
+            ]
+        )
+        connections = Connections(_address(self.provider, "models", client_version=client_version))
         where = shown(connections.url)
         try:
             with trio.fail_after(_LIST_SECONDS):
-                exchange = await connections.get(self._with_own(headers), _LIST_SECONDS)
+                exchange = await connections.get(own.headers, _LIST_SECONDS)
                 try:
                     received = await exchange.rest(_LIST_LIMIT)
                 finally:
@@ -96,7 +116,7 @@ class ResponsesModel:
         if exchange.status == 304:
             return None
         if not 200 <= exchange.status < 300:
-            raise refused(exchange.status, self._without_keys(received), where)
+            raise self._refused(exchange, own.without_secrets(received), where)
         try:
             entries: object = loads(received)["models"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -121,26 +141,22 @@ class ResponsesModel:
         if self._closed:
             raise ModelError("the model is closed")
         connections = self._own_connections()
-        headers = self._headers(request)
+        own = await self._with_own(self._headers(request))
         try:
             body = encode_body(request)
         except TypeError as error:  # orjson raises this for invalid UTF-8, too
             raise ModelError(f"the request cannot be encoded as JSON: {error}") from error
-        retries = self.provider.request_max_retries
         attempt = 0
         while True:
+            cause: HttpFailure | None = None
             try:
-                exchange = await connections.post(headers, body, self._idle_seconds)
+                exchange = await connections.post(own.headers, body, self.idle_seconds)
             except ValueError as error:
                 raise ModelError(f"model provider {self.provider.name}: {error}") from error
-            except Idle as error:
-                raise disconnected(str(error)) from error
             except HttpFailure as error:
-                if attempt >= retries:
-                    raise disconnected(f"error sending request for url ({self._shown}): {error}") from error
+                failure, again, cause = self._unsent(error), not isinstance(error, Idle | Unusable), error
             else:
-                status = exchange.status
-                if 200 <= status < 300:
+                if 200 <= exchange.status < 300:
                     return exchange
                 try:
                     received = b""
@@ -148,10 +164,29 @@ class ResponsesModel:
                         received = await exchange.rest(_ERROR_BODY_LIMIT)
                 finally:
                     await exchange.aclose()
-                if status < 500 or attempt >= retries:
-                    raise refused(status, self._without_keys(received), self._shown)
-            await self._sleep(_BACKOFF_SECONDS * 2**attempt * random.uniform(0.9, 1.1))
+                failure, again = self._refused(exchange, own.without_secrets(received), self.shown), exchange.status >= 500
+            wait = failure.retry_after
+            delay = _BACKOFF_SECONDS * 2 ** min(attempt, 4) * random.uniform(0.9, 1.1) if wait is None else wait
+            if not again or attempt >= self.provider.request_max_retries or delay > _SILENT_SECONDS:
+                try:
+                    raise failure from cause
+                finally:
+                    del failure, cause  # else the error and this frame refer to each other
+            await self._sleep(delay)
             attempt += 1
+
+    def _unsent(self, error: HttpFailure) -> ModelError:
+        if isinstance(error, Idle):
+            return disconnected(str(error))
+        failure = disconnected(f"error sending request for url ({self.shown}): {error}")
+        failure.retryable = not isinstance(error, Unusable)
+        return failure
+
+    def _refused(self, exchange: Exchange, body: bytes, where: str) -> ModelError:
+        from spindle.rpc.model.refusals import refused
+
+        login = self.provider.requires_openai_auth
+        return refused(exchange.status, body, where, header=exchange.header, login=login)
 
     def _headers(self, request: ModelRequest) -> list[Header]:
         thread = request.thread_id
@@ -168,106 +203,18 @@ class ResponsesModel:
             headers.append(("x-openai-subagent", request.subagent))
         if request.parent_thread_id is not None:
             headers.append(("x-codex-parent-thread-id", request.parent_thread_id))
-        return self._with_own(headers)
+        return headers
 
-    def _with_own(self, headers: list[Header]) -> list[Header]:
-        """The headers with the key and those of the provider's settings, which replace defaults. Raises ModelError for
-        a missing key.
-        """
-        provider, environ = self.provider, self._environ
-        key = self._bearer()
-        if key:
-            headers.append(("authorization", f"Bearer {key}"))
-        if not provider.http_headers and not provider.env_http_headers:
-            return headers
-        own = {name.lower(): value for name, value in provider.http_headers.items()}
-        for name, variable in provider.env_http_headers.items():
-            if value := environ.get(variable, "").strip():
-                own[name.lower()] = value
-        return [(name, value) for name, value in headers if name not in own] + list(own.items())
-
-    def _without_keys(self, body: bytes) -> bytes:
-        """The provider's words about a refused request, without the keys that were sent with it."""
-        variables = self.provider.env_http_headers.values()
-        try:
-            keys = [self._bearer(), *(self._environ.get(variable, "").strip() for variable in variables)]
-        except ModelError:  # there is no key, so none was sent
-            return body
-        for key in keys:
-            if key:
-                body = body.replace(key.encode("utf-8", "replace"), b"***")
-        return body
-
-    def _bearer(self) -> str | None:
-        provider = self.provider
-        if provider.env_key:
-            key = self._environ.get(provider.env_key, "").strip()
-            if not key:
-                hint = f" {provider.env_key_instructions}" if provider.env_key_instructions else ""
-                raise ModelError(f"Missing environment variable: `{provider.env_key}`.{hint}")
-            return key
-        if provider.experimental_bearer_token:
-            return provider.experimental_bearer_token
-        # OpenAI's key is never sent to other providers.
-        return self._api_key() if provider.requires_openai_auth else None
+    async def _with_own(self, headers: Sequence[Header]) -> OwnHeaders:
+        return await own_headers(self.provider, self._api_key, self._environ, headers)
 
 
-def encode_body(request: ModelRequest) -> list[bytes]:
-    """The JSON body of the POST, in parts. The items of `input` are inserted without decoding them."""
-    body: dict[str, object] = {
-        "model": request.model,
-        "instructions": request.instructions,
-        "input": (),
-        "tools": request.tools,
-        "tool_choice": "auto",
-        "parallel_tool_calls": request.parallel_tool_calls,
-        "reasoning": request.reasoning,
-        "store": False,
-        "stream": True,
-        "include": request.include,
-        "prompt_cache_key": request.prompt_cache_key,
-    }
-    if request.service_tier is not None:
-        body["service_tier"] = request.service_tier
-    if request.text is not None:
-        body["text"] = request.text
-    body["client_metadata"] = request.client_metadata
-    # no string can contain this placeholder (its quotes would be escaped), and only strings precede it
-    head, place, tail = orjson.dumps(body, default=_plain).partition(_INPUT)
-    return [head + place[:-1], *_listed(request.input), b"]" + tail]
-
-
-def _listed(items: Sequence[bytes]) -> list[bytes]:
-    """`items` separated by commas, as parts. Few short items are joined to few parts."""
-    if len(items) > _MANY:
-        parts = [b","] * (2 * len(items) - 1)
-        parts[::2] = items
-        return parts
-    parts = list[bytes]()
-    for at in range(0, len(items), _GROUP):
-        group = items[at : at + _GROUP]
-        if at:
-            parts.append(b",")
-        if sum(map(len, group)) <= LARGE:
-            parts.append(b",".join(group))
-            continue
-        for item in group:
-            parts += (item, b",")
-        del parts[-1]
-    return parts
-
-
-_INPUT = b'"input":[]'
-_GROUP = 128
-_MANY = 8192  # this many are joined piece by piece, while they are sent
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(name): member for name, member in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    if isinstance(value, Sequence):
-        return list(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    raise TypeError(f"not JSON: {type(value).__name__}")
+def _address(provider: Provider, resource: str, **more: str) -> str:
+    """The URL of a resource: below `base_url`, with its query and the provider's."""
+    parts = urlsplit(provider.base_url or "")
+    query = urlencode({**provider.query_params, **more}, quote_via=quote)
+    path = f"{parts.path.rstrip('/')}/{resource}"
+    return urlunsplit((parts.scheme, parts.netloc, path, "&".join(filter(None, (parts.query, query))), ""))
 
 
 def _decode(whole: bytes, events: list[ModelEvent]) -> ModelError | None:
@@ -284,9 +231,13 @@ class _Stream:
         self._exchange: Exchange | None = None
         self._failure: ModelError | None = None
         self._completed = False
+        self._first: bytes | None = None
+        """The first bytes of what may be no event stream; None if it is one."""
 
     async def __aenter__(self) -> AsyncIterator[Sequence[ModelEvent]]:
-        self._exchange = await self._model.open(self._request)
+        self._exchange = exchange = await self._model.open(self._request)
+        if _kind(exchange) in _NO_STREAMS:
+            self._first = b""
         return self
 
     async def __aexit__(
@@ -307,21 +258,41 @@ class _Stream:
         if self._exchange is None:
             raise ModelError("the stream is closed")
         events: list[ModelEvent] = []
+        since = trio.current_time()
         while not events:
             chunk = b""
             failure: ModelError | None
             try:
                 chunk = await self._exchange.chunk()
                 whole = self._splitter.take(chunk) if chunk else self._splitter.rest()
-                failure = None if chunk else disconnected("stream closed before response.completed")
+                failure = None if chunk else self._ended(self._exchange)
             except (UnreadableAnswer, EventTooLong) as error:  # a retry would be as long
                 raise ModelError(f"model provider {self._model.provider.name}: {error}") from error
             except HttpFailure as error:
                 whole, failure = self._splitter.rest(), disconnected(str(error))
+            if self._first is not None:
+                self._first = (self._first + chunk)[:_FIRST_BYTES]
             # a chunk of small events costs less than a worker thread; only an event of many chunks is large
             self._failure = await apart(len(whole) // 4, None, _decode, whole, events) or failure
             if events and type(events[-1]) is Completed:
                 self._completed, self._failure = True, None
             elif self._failure is not None and not events:
                 raise self._failure
+            elif b"data:" in whole:
+                since = trio.current_time()
+            elif not events and trio.current_time() - since > self._model.idle_seconds:
+                raise disconnected("idle timeout waiting for SSE")  # comments keep a connection, but are no answer
+        self._first = None
         return events
+
+    def _ended(self, exchange: Exchange) -> ModelError:
+        """The body has ended before the answer was complete."""
+        if self._first is None:
+            return disconnected("stream closed before response.completed")
+        from spindle.rpc.model.refusals import no_events
+
+        return no_events(_kind(exchange), self._first, self._model.shown)
+
+
+def _kind(exchange: Exchange) -> str:
+    return (exchange.header("content-type") or "").partition(";")[0].strip().lower()

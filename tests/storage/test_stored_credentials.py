@@ -14,12 +14,22 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def test_there_is_no_login_at_first(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-env")
-    store = CredentialStore(home)
+def test_there_is_no_login_at_first(home: Home) -> None:
+    store = CredentialStore(home, {"OPENAI_API_KEY": " "})
     assert store.read() is None
     assert store.api_key() is None
     assert store.logout() is False
+
+
+def test_the_key_of_the_environment_is_no_login_and_is_used_without_one(home: Home) -> None:
+    store = CredentialStore(home, {"OPENAI_API_KEY": "sk-env"})
+    assert (store.read(), store.api_key()) == (None, "sk-env")
+    store.login_api_key("sk-1")
+    assert store.api_key() == "sk-1"
+    home.auth_file.write_text('{"tokens": {"a": 1}}')
+    assert store.api_key() is None
+    store.logout()
+    assert store.api_key() == "sk-env"
 
 
 def test_a_key_is_stored_in_a_private_file(home: Home) -> None:

@@ -51,9 +51,9 @@ class Pauses(list[float]):
         await trio.lowlevel.checkpoint()
 
 
-def model_of(server: Any, *, key: str | None = None, environ: Mapping[str, str] | None = None, **settings: Any) -> Any:
+def model_of(server: Any, *, key: Any = None, environ: Mapping[str, str] | None = None, **settings: Any) -> Any:
     provider = Provider(**{"name": "p", "base_url": f"{server.url}/v1", "request_max_retries": 0, **settings})
-    model = ResponsesModel(provider, lambda: key, environ=environ or {}, sleep=(pauses := Pauses()))
+    model = ResponsesModel(provider, key, environ=environ or {}, sleep=(pauses := Pauses()))
     model.pauses = pauses  # type: ignore[attr-defined]
     server.clients.append(model)
     return model

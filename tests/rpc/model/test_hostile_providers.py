@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 import trio
+import trio.testing
 
 from spindle.rpc.model import connections
 from spindle.rpc.model.interface import Completed, ModelEvent, ModelRequest, Provider
@@ -45,7 +46,7 @@ HARM: dict[str, tuple[Callable[[], Any], str, bool]] = {
     "a compressed refusal": (
         lambda: compressed(b"403 No", gzip.compress(b"no"), b"gzip"),
         "unexpected status 403 Forbidden: no explanation, url: http",
-        True,
+        False,
     ),
     "an endless line": (
         lambda: forever(HEAD + b"\r\ndata: ", b"a" * MIB),
@@ -65,7 +66,7 @@ HARM: dict[str, tuple[Callable[[], Any], str, bool]] = {
     "an endless refusal": (
         lambda: forever(b"HTTP/1.1 403 No\r\n\r\n", b"no" * MIB),
         "unexpected status 403 Forbidden: nono",
-        True,
+        False,
     ),
     "an endless head": (
         lambda: forever(b"HTTP/1.1 200 OK\r\n", b"x: " + b"a" * 1000 + b"\r\n"),
@@ -80,12 +81,12 @@ HARM: dict[str, tuple[Callable[[], Any], str, bool]] = {
     "a redirect to another host": (
         lambda: [b"HTTP/1.1 307 Go\r\nlocation: http://localhost:1/\r\ncontent-length: 0\r\n\r\n"],
         "unexpected status 307 Temporary Redirect: no explanation, url: http://127.0.0.1",
-        True,
+        False,
     ),
     "a refusal for a terminal": (
         lambda: [b"HTTP/1.1 403 No\r\ncontent-length: %d\r\n\r\n" % len(FORGED.encode()) + FORGED.encode()],
         r"403 Forbidden: no\\x1b\[2J\\u202e, url",
-        True,
+        False,
     ),
     "a failure for a terminal": (lambda: failing(FORGED), r"completion: no\\x1b\[2J\\u202e$", True),
     "a long failure": (lambda: failing("a" * MIB), "^stream disconnected before completion: a{16384}$", True),
@@ -107,6 +108,75 @@ async def test_a_hostile_answer_fails_its_request_by_name(
     assert caught.value.retryable is retryable
     assert len(caught.value.message) < 20_100
     assert await ask(model, make_request()) == [Completed("r", None)]
+
+
+OTHERS: dict[str, tuple[bytes, bytes, str]] = {
+    "a page": (
+        b"text/html; charset=utf-8",
+        b"<!doctype html><title>Sign in</title>",
+        "with text/html and not with an event stream (a page with the title “Sign in”)",
+    ),
+    "an error": (
+        b"application/json",
+        b'{"error": {"message": "no such model"}}',
+        "with application/json and not with an event stream (no such model)",
+    ),
+    "an answer in one piece": (
+        b"application/json",
+        orjson.dumps({"object": "response", "output": ["x" * MIB]}),
+        "with application/json and not with an event stream ({",
+    ),
+    "nothing": (b"text/html", b"", "with text/html and not with an event stream, url: "),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_an_answer_that_is_no_event_stream_is_named(server: Any, make_request: Make, name: str) -> None:
+    kind, body, words = OTHERS[name]
+    server.script = [[b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (kind, len(body), body)]]
+    model = ResponsesModel(Provider(base_url=server.url), environ={})
+    server.clients.append(model)
+    with pytest.raises(ModelError) as caught:
+        await ask(model, make_request())
+    assert caught.value.message.startswith(f"the model's provider answered {words}")
+    assert caught.value.message.endswith(
+        f", url: {server.url}/responses. The provider's `base_url` has no path; most need one, such as /v1"
+    )
+    assert len(caught.value.message) < 600
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"text/html", b"text/plain", b"nonsense"])
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_an_event_stream_under_another_type_is_read(
+    server: Any, make_request: Make, kind: bytes, version: bytes
+) -> None:
+    server.script = [[b"HTTP/%b 200 OK\r\ncontent-type: %b\r\n\r\n" % (version, kind), WHOLE, None]]
+    model = ResponsesModel(Provider(base_url=server.url), environ={})
+    server.clients.append(model)
+    assert await ask(model, make_request()) == [Completed("r", None)]
+
+
+async def test_comments_alone_are_no_answer(
+    server: Any, make_request: Make, mock_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    """Each one arrives in time; without the bound the request would wait for as long as they come."""
+    gates = [trio.Event() for _ in range(9)]
+    server.script = [[HEAD + b"connection: close\r\n\r\n", *(step for gate in gates for step in (gate, b": ping\n\n"))]]
+    model = ResponsesModel(Provider(base_url=server.url, stream_idle_timeout_ms=5000), environ={})
+    server.clients.append(model)
+
+    async def ping() -> None:
+        for gate in gates:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            mock_clock.jump(2)
+            gate.set()
+
+    nursery.start_soon(ping)
+    with pytest.raises(ModelError, match="idle timeout waiting for SSE") as caught:
+        await ask(model, make_request())
+    assert caught.value.retryable
+    assert trio.current_time() < 9
 
 
 async def test_a_body_of_single_bytes_lets_other_tasks_run(server: Any, make_request: Make, nursery: trio.Nursery) -> None:

@@ -286,7 +286,7 @@ async def test_a_prepared_model_reads_nothing_at_its_first_request(
 
 
 async def test_preparing_a_model_reports_no_unusable_url(server: Any, make_request: Make) -> None:
-    model = model_of(server, base_url="ftp://127.0.0.1")
+    model = model_of(server, base_url="http://127.0.0.1:1/v1\x7f")
     assert isinstance(model, Prepares)
     await model.prepare()
-    assert "is not http or https" in str(await failure_of(model, make_request()))
+    assert "model provider p: " in str(await failure_of(model, make_request()))

@@ -21,7 +21,7 @@ def answer(value: object, extra: bytes = b"", status: bytes = b"200 OK") -> list
 
 def lister(server: Any, **settings: Any) -> ResponsesModel:
     provider = Provider(**{"name": "p", "base_url": f"{server.url}/v1/", **settings})
-    model = ResponsesModel(provider, lambda: "key", environ={})
+    model = ResponsesModel(provider, environ={})
     server.clients.append(model)
     return model
 
@@ -67,5 +67,5 @@ async def test_a_missing_answer_times_out(server: Any, monkeypatch: pytest.Monke
 
 
 def test_which_models_can_list_models() -> None:
-    assert isinstance(ResponsesModel(Provider("p", base_url="http://127.0.0.1:1")), ListsModels)
+    assert isinstance(ResponsesModel(Provider(name="p", base_url="http://127.0.0.1:1")), ListsModels)
     assert not isinstance(OfflineModel(), ListsModels)

@@ -23,6 +23,7 @@ from tests.rpc.model.scripted import (
     status,
 )
 
+from spindle.rpc.model.body import encode_body
 from spindle.rpc.model.interface import (
     Completed,
     Created,
@@ -31,7 +32,7 @@ from spindle.rpc.model.interface import (
     Provider,
     TextDelta,
 )
-from spindle.rpc.model.responses import ResponsesModel, encode_body
+from spindle.rpc.model.responses import ResponsesModel
 
 
 async def test_an_answer_arrives_in_order(server: Any, make_request: Make) -> None:
@@ -92,6 +93,7 @@ async def test_the_headers(server: Any, make_request: Make) -> None:
     server.script = [[WHOLE]]
     await ask(model_of(server, key="secret"), make_request())
     assert server.received[0].headers == {
+        "authorization": "Bearer secret",
         "host": f"127.0.0.1:{server.port}",
         "content-length": str(len(server.received[0].body)),
         "accept": "text/event-stream",
@@ -106,34 +108,97 @@ async def test_the_headers(server: Any, make_request: Make) -> None:
     }
 
 
+async def late_key() -> str:
+    await trio.lowlevel.checkpoint()
+    return "late"
+
+
 @pytest.mark.parametrize(
-    ("settings", "expected"),
+    ("key", "settings", "expected"),
     [
-        ({}, None),
-        ({"requires_openai_auth": True}, "Bearer account"),
-        ({"env_key": "KEY"}, "Bearer environment"),
-        ({"env_key": "KEY", "requires_openai_auth": True}, "Bearer environment"),
-        ({"experimental_bearer_token": "configured"}, "Bearer configured"),
-        ({"http_headers": {"Authorization": "Basic x"}, "env_key": "KEY"}, "Basic x"),
-        ({"base_url": "http://ann:b%20c@127.0.0.1:{port}/v1"}, "Basic YW5uOmIgYw=="),
+        (None, {}, None),
+        ("", {}, None),
+        ("own", {}, "Bearer own"),
+        (lambda: " called\n", {}, "Bearer called"),
+        (lambda: None, {}, None),
+        (late_key, {}, "Bearer late"),
+        ("own", {"env_key": "KEY", "experimental_bearer_token": "configured"}, "Bearer own"),
+        (lambda: None, {"env_key": "KEY"}, "Bearer environment"),
+        (None, {"env_key": "KEY", "experimental_bearer_token": "configured"}, "Bearer environment"),
+        (None, {"experimental_bearer_token": "configured"}, "Bearer configured"),
+        (None, {"requires_openai_auth": True}, None),
+        ("own", {"http_headers": {"Authorization": "Basic x"}, "env_key": "KEY"}, "Basic x"),
+        (None, {"base_url": "http://ann:b%20c@127.0.0.1:{port}/v1"}, "Basic YW5uOmIgYw=="),
     ],
 )
 async def test_which_key_is_sent(
-    server: Any, make_request: Make, settings: dict[str, Any], expected: str | None
+    server: Any, make_request: Make, key: Any, settings: dict[str, Any], expected: str | None
 ) -> None:
     server.script = [[WHOLE]]
     if "base_url" in settings:
         settings = {"base_url": settings["base_url"].format(port=server.port)}
-    await ask(model_of(server, key="account", environ={"KEY": " environment\n"}, **settings), make_request())
+    await ask(model_of(server, key=key, environ={"KEY": " environment\n"}, **settings), make_request())
     assert server.received[0].headers.get("authorization") == expected
 
 
-async def test_a_missing_key_is_named_in_the_error(server: Any, make_request: Make) -> None:
-    error = await failure_of(model_of(server, env_key="KEY", env_key_instructions="Ask Ann."), make_request())
-    assert "`KEY`" in error.message
-    assert "Ask Ann." in error.message
-    assert not error.retryable
-    assert server.connections == 0
+async def test_the_key_is_asked_for_before_each_request(server: Any, make_request: Make) -> None:
+    server.script = [[WHOLE], [status(401, {"message": "wrong second"})]]
+    keys = iter(("first", "second"))
+    model = model_of(server, key=lambda: next(keys))
+    await ask(model, make_request())
+    error = await failure_of(model, make_request())
+    assert [one.headers["authorization"] for one in server.received] == ["Bearer first", "Bearer second"]
+    assert "wrong ***" in error.message
+
+
+@pytest.mark.parametrize(
+    ("key", "words"), [(lambda: 1 / 0, "has failed (ZeroDivisionError)"), (lambda: 5, "is not a string but int")]
+)
+async def test_a_function_that_returns_no_key_fails_the_request(
+    server: Any, make_request: Make, key: Any, words: str
+) -> None:
+    error = await failure_of(model_of(server, key=key), make_request())
+    assert words in error.message
+    assert (error.retryable, server.connections) == (False, 0)
+
+
+@pytest.mark.parametrize(("environ", "empty"), [({}, False), ({"KEY": " "}, True)])
+async def test_a_missing_key_is_named_before_any_request(
+    server: Any, make_request: Make, environ: dict[str, str], empty: bool
+) -> None:
+    model = model_of(server, environ=environ, env_key="KEY", env_key_instructions="Ask Ann.")
+    error = await failure_of(model, make_request())
+    assert error.message.startswith("Missing environment variable: `KEY`.")
+    assert ("It is set, but empty." in error.message) is empty
+    assert "`env_key` in [model_providers.<id>] of config.toml" in error.message
+    assert error.message.endswith("Ask Ann.")
+    assert (error.retryable, error.info, server.connections) == (False, "other", 0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"requires_openai_auth": True}, {"http_headers": {"x-other": "1"}}])
+async def test_openai_without_a_key_is_not_asked(make_request: Make, settings: dict[str, Any]) -> None:
+    model = ResponsesModel(Provider(base_url="https://api.openai.com/v1", **settings), lambda: None, environ={})
+    error = await failure_of(model, make_request())
+    assert "Set OPENAI_API_KEY" in error.message
+    assert "[model_providers.<id>]" in error.message
+    assert (error.retryable, error.info) == (False, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "target"),
+    [
+        ("{url}", "/responses"),
+        ("{url}/", "/responses"),
+        ("{url}/v1//", "/v1/responses"),
+        ("{url}/team/a/v1", "/team/a/v1/responses"),
+        ("{url}/openai?api-version=1&a=b%20c#part", "/openai/responses?api-version=1&a=b%20c&q=1%2F2"),
+    ],
+)
+async def test_the_url_of_a_request(server: Any, make_request: Make, base_url: str, target: str) -> None:
+    server.script = [[WHOLE]]
+    params = {"q": "1/2"} if "?" in base_url else {}
+    await ask(model_of(server, base_url=base_url.format(url=server.url), query_params=params), make_request())
+    assert server.received[0].target == target
 
 
 async def test_a_provider_may_add_headers_and_query_parameters(server: Any, make_request: Make) -> None:
@@ -203,11 +268,36 @@ async def test_the_retries_are_bounded(server: Any, make_request: Make) -> None:
     assert len(server.received) == 3
 
 
+async def test_a_short_wait_is_kept_to_silently(server: Any, make_request: Make) -> None:
+    server.script = [[status(503, {}, b"retry-after: 2\r\n")], [status(500, {}, b"retry-after-ms: 250\r\n")], [WHOLE]]
+    model = model_of(server, request_max_retries=2)
+    await ask(model, make_request())
+    assert model.pauses == [2.0, 0.25]
+
+
+@pytest.mark.parametrize(("code", "seconds"), [(503, 6), (429, 1), (408, 1)])
+async def test_other_waits_are_left_to_the_caller_who_announces_them(
+    server: Any, make_request: Make, code: int, seconds: int
+) -> None:
+    server.script = [[status(code, {}, b"retry-after: %d\r\n" % seconds)]]
+    model = model_of(server, request_max_retries=4)
+    error = await failure_of(model, make_request())
+    assert (error.retryable, error.retry_after, error.status, model.pauses) == (True, seconds, code, [])
+    assert len(server.received) == 1
+
+
+async def test_many_retries_do_not_wait_ever_longer(server: Any, make_request: Make) -> None:
+    server.script = [[status(502, {})]] * 9 + [[WHOLE]]
+    model = model_of(server, request_max_retries=9)
+    await ask(model, make_request())
+    assert max(model.pauses) < 4
+
+
 async def test_an_unreachable_server_is_named(make_request: Make) -> None:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     await listener.aclose()
-    model = ResponsesModel(Provider("p", base_url=f"http://127.0.0.1:{port}/v1", request_max_retries=0), environ={})
+    model = ResponsesModel(Provider(name="p", base_url=f"http://127.0.0.1:{port}/v1", request_max_retries=0), environ={})
     error = await failure_of(model, make_request())
     assert f"http://127.0.0.1:{port}/v1/responses" in error.message
     assert error.retryable
@@ -215,10 +305,22 @@ async def test_an_unreachable_server_is_named(make_request: Make) -> None:
     assert error.details is None
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "nonsense", "http://", "http://host:port/"])
-async def test_an_invalid_base_url_is_named_in_the_error(make_request: Make, url: str) -> None:
-    error = await failure_of(ResponsesModel(Provider("odd", base_url=url), environ={}), make_request())
-    assert "odd" in error.message
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        *({"base_url": url} for url in ("", "ftp://x", "nonsense", "localhost:8080/v1", "http://", "http://host:port/", "http://[")),
+        {"base_url": "http://x", "wire_api": "chat"},
+    ],
+)
+def test_a_provider_that_cannot_be_asked_makes_no_model(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="the provider odd"):
+        ResponsesModel(Provider(name="odd", **settings), environ={})
+
+
+async def test_a_host_that_is_no_host_is_an_error_of_the_request(make_request: Make) -> None:
+    error = await failure_of(ResponsesModel(Provider(name="odd", base_url="http://a..b"), environ={}), make_request())
+    assert error.message.startswith("model provider odd: ")
     assert not error.retryable
 
 

@@ -73,5 +73,28 @@ async def test_a_key_that_cannot_be_sent(server: Any, make_request: Make) -> Non
 
 
 async def test_an_invalid_host(server: Any, make_request: Make) -> None:
-    said = await failure_of(model_of(server, host=""), make_request())
+    said = await failure_of(model_of(server, host="a..b"), make_request())
     assert "model provider p: " in said
+
+
+def test_a_provider_shows_no_secret() -> None:
+    provider = Provider(
+        base_url="https://ann:sk-user@host/v1?key=sk-query",
+        http_headers={"api-key": "sk-header"},
+        query_params={"key": "sk-query"},
+        experimental_bearer_token="sk-key",
+    )
+    assert [secret for secret in SECRETS if secret in repr(provider)] == []
+    assert "name='host'" in repr(provider)
+    assert "<api-key>" in repr(provider)
+    assert provider.identity != Provider(base_url=provider.base_url).identity
+
+
+async def test_a_refusal_that_repeats_a_configured_header(server: Any, make_request: Make) -> None:
+    key, version = "0123456789abcdef", "2026-01-01"
+    body = b"wrong %b for %b" % (key.encode(), version.encode())
+    server.script = [[b"HTTP/1.1 403 Forbidden\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)]]
+    provider = Provider(base_url=server.url, http_headers={"api-key": key, "version": version})
+    model = ResponsesModel(provider, environ={})
+    server.clients.append(model)
+    assert f"wrong *** for {version}" in await failure_of(model, make_request())
