@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 BACKOFF = 0.2
 """Seconds before the first repeat of a broken stream; doubled each time, at most `BACKOFF_LIMIT`."""
 BACKOFF_LIMIT = 20.0
+LONGEST = 300.0
+"""Seconds. If the provider asks for a longer wait, the request fails at once."""
 
 
 @frozen(kw_only=True)
@@ -80,7 +82,7 @@ async def sample(
     listen: Callable[[], L],
     purpose: Purpose = "answer",
 ) -> L:
-    """Get one answer. A broken stream is repeated as often as the model's provider allows.
+    """Get one answer. A broken stream is repeated as often as the model's provider allows, and not before it asks for it.
 
     Items that arrived whole stay, and their calls are run before the request is repeated or the error raised: the history has
     the calls, so the model must find their outputs. Raises ModelError.
@@ -96,24 +98,36 @@ async def sample(
             host.partial(None)
             await run_calls(answer.calls, plan.toolbox, host, plan.hooks)
             attempt += 1
+            wait = error.retry_after or 0.0
+            if error.retryable and wait > LONGEST:
+                raise _too_long(error, wait) from error
             if not error.retryable or attempt > model.stream_max_retries:
                 raise
+            delay = (wait or min(BACKOFF_LIMIT, BACKOFF * 2 ** min(attempt - 1, 10))) * random.uniform(1.0, 1.1)
+            details = error.details or error.message
             host.emit(
                 ErrorNotification(
                     TurnError(
                         f"Reconnecting... {attempt}/{model.stream_max_retries}",
-                        {"responseStreamDisconnected": {"httpStatusCode": None}},
-                        error.details or error.message,
+                        error.retry_info,
+                        f"{details} (the next attempt is in {delay:.1f} s, as the provider asks)" if wait else details,
                     ),
                     True,
                     plan.thread_id,
                     plan.turn_id,
                 )
             )
-            delay = min(BACKOFF_LIMIT, BACKOFF * 2 ** (attempt - 1)) * random.uniform(0.9, 1.1)
             if watched is not None:
                 watched.retried(error, delay)
         await trio.sleep(delay)
+
+
+def _too_long(error: ModelError, wait: float) -> ModelError:
+    """The error of a request that could only be repeated after `wait` seconds, which is too long."""
+    from spindle.rpc.model.waits import until
+
+    message = f"{error.message}. The provider takes no request before {until(wait)}"
+    return ModelError(message, error.info, details=error.details, status=error.status, retry_after=wait)
 
 
 def _watched(
