@@ -27,7 +27,7 @@ MODEL = spindle.OfflineModel(
 async def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         async with spindle.open_runtime(home=home, model=MODEL) as runtime:
-            async with runtime.start_thread(cwd=home, approve=approve) as thread:  # subscribed inside the block
+            async with runtime.start_thread(cwd=home, on_question=ask) as thread:  # subscribed inside the block
                 await stream(thread)
                 await log(thread)
                 await share(runtime, thread)
@@ -52,10 +52,10 @@ async def stream(thread: spindle.ThreadHandle) -> None:
                     print(f"  [{ended.status}]")
 
 
-async def approve(question: spindle.ApprovalQuestion) -> spindle.ApprovalAnswer:
+async def ask(question: spindle.Question) -> None:
     """Answers what the agent asks before it runs a command or changes a file. The offline model asks nothing."""
     print("declined:", question)
-    return "decline"
+    question.decline("this is only an example")
 
 
 async def log(thread: spindle.ThreadHandle) -> None:

@@ -11,6 +11,8 @@ import pytest
 import trio
 
 import spindle
+from spindle.actors.delivery import questions as delivery
+from spindle.rpc.protocol.approvals import CommandExecutionRequestApprovalParams
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "benchmarks/README.md"])
@@ -89,10 +91,15 @@ async def test_the_tools_of_the_readme_run(tmp_path: Path, capsys: pytest.Captur
 async def test_the_approvals_of_the_readme_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = await run_block(blocks()[2], spindle.OfflineModel(["They do."]), tmp_path)
     assert capsys.readouterr().out == "They do.\n"
-    about: dict[str, Any] = {"thread_id": "t", "turn_id": "u", "item_id": "i", "started_at_ms": 0}
-    asked = spindle.CommandExecutionRequestApprovalParams(**about, command="make test")
-    assert await names["approve"](asked) == "accept"
-    asked = spindle.CommandExecutionRequestApprovalParams(**about, command="make clean")
-    assert await names["approve"](asked) == "decline"
-    assert await names["approve"](spindle.FileChangeRequestApprovalParams(**about)) == "decline"
+    for command, answer in [("make test", {"decision": "acceptForSession"}), ("make clean", None)]:
+        params = CommandExecutionRequestApprovalParams(
+            thread_id="t", turn_id="u", item_id="i", started_at_ms=0, command=f"/bin/bash -lc '{command}'"
+        )
+        asked = delivery.Question(0, "t", params, None)
+        await names["ask"](spindle.CommandApproval(asked))
+        if answer is not None:
+            assert await asked.wait() == answer
+        else:
+            with pytest.raises(spindle.RpcError, match="only the tests may run"):
+                await asked.wait()
     assert len(blocks()) == 3

@@ -19,17 +19,22 @@ from spindle.rpc.protocol.threads import ThreadActiveFlag
 class Question(Event):
     """One request to any number of subscribers; encoded at most once.
 
-    `waiting_on` is the flag that the thread's status shows while it is open. An embedding application answers it with
-    `answer` or `refuse`, and a connection does the same when its client answers.
+    `waiting_on` is the flag that the thread's status shows while it is open. `about` is what it is about beyond its params, for
+    programs in this process, and `shown` what they have for it (`embedding.questions`). A connection answers it when its client
+    does.
     """
 
-    __slots__ = ("_answer", "_error", "_settled", "id", "thread_id", "waiting_on")
+    __slots__ = ("_answer", "_error", "_settled", "about", "id", "shown", "thread_id", "waiting_on")
 
-    def __init__(self, id: int, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None) -> None:
+    def __init__(
+        self, id: int, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None, about: object = None
+    ) -> None:
         super().__init__(params)
         self.id = id
         self.thread_id = thread_id
         self.waiting_on: ThreadActiveFlag | None = waiting_on
+        self.about = about
+        self.shown: Any = None
         self._settled = trio.Event()
         self._answer: object = None
         self._error: RpcError | None = None
@@ -86,9 +91,11 @@ class Questions:
         self._open: dict[RequestId, Question] = {}
         self._next = 0
 
-    def put(self, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None) -> Question:
+    def put(
+        self, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None, about: object = None
+    ) -> Question:
         """Open a question. The caller delivers it, waits for it and closes it. Raises RpcError if it cannot be encoded."""
-        question = Question(self._next, thread_id, params, waiting_on)
+        question = Question(self._next, thread_id, params, waiting_on, about)
         try:
             question.encode()
         except Exception as error:

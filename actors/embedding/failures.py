@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from spindle.rpc.protocol.errors import Error
 from spindle.rpc.protocol.turns import Turn
-
-if TYPE_CHECKING:
-    from spindle.actors.embedding.approvals import ApprovalQuestion
 
 
 class SubscriberLagged(Error):
@@ -46,16 +41,3 @@ class InvalidOption(Error, ValueError):
         super().__init__(f"{option}: {reason}")
         self.option = option
         self.reason = reason
-
-
-class ApprovalRequired(Error):
-    """The agent asked a question that the application does not answer, so it was declined.
-
-    `question` is the question, and `subject` says what it is about: a command, files, a tool. Pass `approve` to
-    `start_thread`, or iterate over a `turn` and answer there.
-    """
-
-    def __init__(self, question: ApprovalQuestion, subject: str) -> None:
-        super().__init__(f"the application does not answer questions, so this one was declined: {subject}")
-        self.question = question
-        self.subject = subject

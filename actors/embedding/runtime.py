@@ -12,7 +12,7 @@ from spindle.actors.registry.ahead import MODEL, THREAD, WATCHED, import_ahead
 from spindle.actors.runtime import open_backend
 
 if TYPE_CHECKING:
-    from spindle.actors.embedding.approvals import Approve
+    from spindle.actors.embedding.asking import OnQuestion
     from spindle.actors.embedding.options import ForkOptions, ResumeOptions, StartOptions
     from spindle.actors.embedding.threads import ThreadHandle
     from spindle.actors.registry.backend import Backend
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class Runtime:
     """A home and its threads, for the length of an `open_runtime` block. Any number may live in one process."""
 
-    __slots__ = ("_backend",)
+    __slots__ = ("_backend", "_on_question")
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, on_question: OnQuestion | None = None) -> None:
+        self._backend, self._on_question = backend, on_question
 
     def __repr__(self) -> str:
         return f"<Runtime home={str(self.home)!r} loaded={self._backend.loaded()}>"
@@ -40,54 +40,55 @@ class Runtime:
         self,
         *,
         tools: Sequence[Callable[..., Any]] = (),
-        approve: Approve | None = None,
+        on_question: OnQuestion | None = None,
         **options: Unpack[StartOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """Start a thread. The block is the subscription.
 
-        `tools` are functions that the model may call, see `tools.functions`. `approve` answers the questions of the thread
-        and of its agents (`Approve`); an exception in it declines the question and ends the block with that exception. The
-        other options are in `StartOptions`. Leaving the block unsubscribes; the thread is closed when its last subscriber
+        `tools` are functions that the model may call, see `tools.functions`. `on_question` answers the questions of the
+        thread and of its agents (`OnQuestion`), by default that of the runtime; an exception in it declines the question and
+        ends the block with that exception. Without either, questions are among the events. The other options are in
+        `StartOptions`. Leaving the block unsubscribes; the thread is closed when its last subscriber
         has left. Raises RpcError, InvalidOption; TypeError for an unknown option, and for a function whose signature has no
         JSON schema.
         """
         from spindle.actors.embedding.threads import start_thread
 
-        return start_thread(self._backend, tools, approve, options)
+        return start_thread(self._backend, tools, on_question or self._on_question, options)
 
     def resume_thread(
         self,
         thread_id: str,
         *,
         tools: Sequence[Callable[..., Any]] = (),
-        approve: Approve | None = None,
+        on_question: OnQuestion | None = None,
         **options: Unpack[ResumeOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """Subscribe to a thread for the length of the block; it is loaded if necessary. See `ResumeOptions`.
 
-        `tools` and `approve` as for `start_thread`; a thread that is already loaded keeps its tools.
+        `tools` and `on_question` as for `start_thread`; a thread that is already loaded keeps its tools.
         Raises ThreadNotFound, RpcError, InvalidOption, TypeError.
         """
         from spindle.actors.embedding.threads import resume_thread
 
-        return resume_thread(self._backend, thread_id, tools, approve, options)
+        return resume_thread(self._backend, thread_id, tools, on_question or self._on_question, options)
 
     def fork_thread(
         self,
         thread_id: str,
         *,
         tools: Sequence[Callable[..., Any]] = (),
-        approve: Approve | None = None,
+        on_question: OnQuestion | None = None,
         **options: Unpack[ForkOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """Start a thread with the history of another one. The block is the subscription. See `ForkOptions`.
 
-        The copied turns are in `info.thread.turns`. `tools` and `approve` as for `start_thread`. Raises ThreadNotFound,
+        The copied turns are in `info.thread.turns`. `tools` and `on_question` as for `start_thread`. Raises ThreadNotFound,
         RpcError, InvalidOption, TypeError.
         """
         from spindle.actors.embedding.threads import fork_thread
 
-        return fork_thread(self._backend, thread_id, tools, approve, options)
+        return fork_thread(self._backend, thread_id, tools, on_question or self._on_question, options)
 
     async def archive_thread(self, thread_id: str) -> None:
         """Close the thread if it is loaded, and move its rollout to the archive. Raises ThreadNotFound, RpcError.
@@ -111,6 +112,7 @@ async def open_runtime(
     model: Model | None = None,
     cwd: str | os.PathLike[str] | None = None,
     config: Sequence[tuple[str, Any]] = (),
+    on_question: OnQuestion | None = None,
     source: str = "vscode",
     function_threads: int | None = None,
     import_first: bool = True,
@@ -122,6 +124,7 @@ async def open_runtime(
     model: answers all threads of all providers; by default each provider of config.toml is asked.
     cwd: what relative directories are taken from, else the process's.
     config: overrides of config.toml, (dotted key, value).
+    on_question: answers the questions of all threads that are opened without one of their own.
     source: the `source` of threads that are started here, as `thread/list` shows it.
     function_threads: how many synchronous functions of the application run at once, each in a worker thread; 40 by default.
     import_first: import what threads need, off the event loop, before the block is entered; else the first thread and the
@@ -145,4 +148,4 @@ async def open_runtime(
             needed = THREAD if model is not None else (*THREAD, *MODEL)
             watched = WATCHED if instruments else ()
             await import_ahead((*needed, *watched, "spindle.actors.embedding.threads"))
-        yield Runtime(backend)
+        yield Runtime(backend, on_question)

@@ -13,6 +13,7 @@ from spindle.actors.delivery.events import Event, Message
 from spindle.actors.delivery.outbox import CAPACITY, Outbox, Overflow
 from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding.failures import SubscriberLagged
+from spindle.actors.embedding.questions import shown
 
 
 class Events:
@@ -77,7 +78,7 @@ class Events:
 
 def _seen(event: Event) -> Any:
     """An event for an application: the notification, or a question that it can answer."""
-    return event if isinstance(event, Question) else event.params
+    return shown(event) if isinstance(event, Question) else event.params
 
 
 class Streams(Outbox):
@@ -105,6 +106,11 @@ class Streams(Outbox):
                 stream.put(question)
         self._open.add(stream)
         return stream
+
+    @property
+    def count(self) -> int:
+        """How many streams are open, besides the first one as long as it is not used."""
+        return len(self._open) - (self._first is not None)
 
     def put(self, message: Message) -> None:
         """Pass a message on. Never waits."""

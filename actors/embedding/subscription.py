@@ -29,6 +29,11 @@ class Subscription:
         """What relative directories are taken from."""
         return self._backend.cwd
 
+    @property
+    def alone(self) -> bool:
+        """Whether it has at most one open stream."""
+        return self._streams.count < 2
+
     def require_open(self) -> None:
         """Raise ThreadClosed if the thread or the block has ended."""
         if self._streams.closed:

@@ -11,10 +11,10 @@ import trio
 from uuid_utils import uuid7
 
 from spindle.actors.delivery.outbox import Overflow
-from spindle.actors.delivery.questions import Question
+from spindle.actors.delivery.questions import Question as Delivered
 from spindle.actors.delivery.subscribers import Subscriber
-from spindle.actors.embedding.approvals import Approve, approve_by, decline, subject
-from spindle.actors.embedding.failures import ApprovalRequired, ThreadClosed, TurnFailed, TurnInterrupted
+from spindle.actors.embedding.asking import ApprovalRequired, OnQuestion, answer_by
+from spindle.actors.embedding.failures import ThreadClosed, TurnFailed, TurnInterrupted
 from spindle.actors.embedding.options import (
     ForkOptions,
     ResumeOptions,
@@ -23,6 +23,7 @@ from spindle.actors.embedding.options import (
     check_folder,
     parameters,
 )
+from spindle.actors.embedding.questions import DynamicToolCall, Question, shown
 from spindle.actors.embedding.streams import Events, Streams
 from spindle.actors.embedding.subscription import Subscription
 from spindle.actors.embedding.turns import TurnHandle, input_parts, leave
@@ -47,7 +48,7 @@ from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.functions import FunctionTool, function_tools
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.protocol.errors import RpcError, invalid_request
-from spindle.rpc.protocol.items import FileChangeItem, UserInput
+from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.threads import (
     Thread,
     ThreadForkParams,
@@ -55,7 +56,7 @@ from spindle.rpc.protocol.threads import (
     ThreadStartParams,
     ThreadStartResponse,
 )
-from spindle.rpc.protocol.turns import ItemStartedNotification, TurnStartParams
+from spindle.rpc.protocol.turns import TurnStartParams
 
 if TYPE_CHECKING:
     from spindle.actors.registry.backend import Backend
@@ -177,26 +178,26 @@ class ThreadHandle:
     async def run(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> str:
         """Run a whole turn. Returns the agent's last message, "" if there is none. See `TurnOptions`.
 
-        The `approve` of this handle answers the agent's questions. Without one, a question is declined, the turn is
-        interrupted and ApprovalRequired is raised. Raises TurnFailed, TurnInterrupted, ThreadClosed, RpcError,
-        SubscriberLagged, InvalidOption.
+        The `on_question` of this handle answers the agent's questions. Without one, a question is declined, the turn is
+        interrupted and ApprovalRequired is raised. A call of one of the `dynamic_tools` fails, unless there is another stream
+        of this handle that may answer it. Raises TurnFailed, TurnInterrupted, ThreadClosed, RpcError, SubscriberLagged,
+        InvalidOption.
         """
-        files: dict[str, Sequence[str]] = {}
         async with self.turn(content, **options) as turn:
             async for event in turn:
-                if isinstance(event, ItemStartedNotification) and isinstance(event.item, FileChangeItem):
-                    files[event.item.id] = [change.path for change in event.item.changes]
+                if isinstance(event, DynamicToolCall):
+                    if self._subscription.alone:
+                        event.fail("the application does not answer calls of its dynamic tools here")
                 elif isinstance(event, Question) and not self._answers and not event.settled:
-                    decline(event)
-                    asked: Any = event.params
-                    raise ApprovalRequired(asked, subject(asked, files.get(getattr(asked, "item_id", ""), ())))
+                    event.decline()
+                    raise ApprovalRequired(event)
         if turn.result is not None and turn.result.status == "interrupted":
             raise TurnInterrupted(turn.result)
         return turn.text
 
 
 def start_thread(
-    backend: Backend, tools: Sequence[Callable[..., Any]], approve: Approve | None, options: StartOptions
+    backend: Backend, tools: Sequence[Callable[..., Any]], on_question: OnQuestion | None, options: StartOptions
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.start_thread`."""
     params = parameters(ThreadStartParams, StartOptions, options)
@@ -205,14 +206,14 @@ def start_thread(
     def send(attach: Attach) -> None:
         backend.registry.start(opening, attach)
 
-    return _subscribed(backend, send, params.cwd, None, approve)
+    return _subscribed(backend, send, params.cwd, None, on_question)
 
 
 def resume_thread(
     backend: Backend,
     thread_id: str,
     tools: Sequence[Callable[..., Any]],
-    approve: Approve | None,
+    on_question: OnQuestion | None,
     options: ResumeOptions,
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.resume_thread`."""
@@ -222,14 +223,14 @@ def resume_thread(
     def send(attach: Attach) -> None:
         backend.registry.route(Resume(thread_id, attach, opening))
 
-    return _subscribed(backend, send, params.cwd, params, approve)
+    return _subscribed(backend, send, params.cwd, params, on_question)
 
 
 def fork_thread(
     backend: Backend,
     thread_id: str,
     tools: Sequence[Callable[..., Any]],
-    approve: Approve | None,
+    on_question: OnQuestion | None,
     options: ForkOptions,
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.fork_thread`."""
@@ -239,7 +240,7 @@ def fork_thread(
     def send(attach: Attach) -> None:
         backend.registry.start(opening, attach)
 
-    return _subscribed(backend, send, params.cwd, None, approve)
+    return _subscribed(backend, send, params.cwd, None, on_question)
 
 
 async def archive_thread(backend: Backend, thread_id: str) -> None:
@@ -266,16 +267,18 @@ async def _subscribed(
     send: Callable[[Attach], None],
     cwd: str | None,
     params: ThreadResumeParams | None,
-    approve: Approve | None,
+    on_question: OnQuestion | None,
 ) -> AsyncGenerator[ThreadHandle]:
     """The block of a subscription. Its end waits until it is unsubscribed, unless that is cancelled."""
     await _check_folder(cwd, backend.cwd)
     context = copy_context()
     subscriber = Subscriber(Overflow.CLOSE, one_thread=True)
 
-    def asked(question: Question) -> None:
-        if approve is not None:  # in the application's context, not in that of the asking thread
-            context.copy().run(nursery.start_soon, approve_by, approve, question)
+    def asked(delivered: Delivered) -> None:
+        question = shown(delivered)
+        if on_question is not None and not isinstance(question, DynamicToolCall):
+            # in the application's context, not in that of the asking thread
+            context.copy().run(nursery.start_soon, answer_by, on_question, question)
 
     subscriber.outbox = streams = Streams(asked)
 
@@ -285,7 +288,7 @@ async def _subscribed(
     async with open_block() as nursery:
         try:
             loaded = await answer(attach)
-            yield ThreadHandle(Subscription(backend, streams, loaded.thread.id), loaded, answers=approve is not None)
+            yield ThreadHandle(Subscription(backend, streams, loaded.thread.id), loaded, answers=on_question is not None)
         finally:
             streams.close()
             await _leave(backend, subscriber)

@@ -8,8 +8,8 @@ from typing import Any
 
 import trio
 
-from spindle.actors.delivery.questions import Question
 from spindle.actors.embedding.failures import ThreadClosed, TurnFailed
+from spindle.actors.embedding.questions import Asked
 from spindle.actors.embedding.streams import Events
 from spindle.actors.embedding.subscription import Subscription
 from spindle.actors.kernel.mailbox import ActorExited
@@ -49,7 +49,7 @@ class TurnHandle:
                 raise TurnFailed(self.result)
             raise StopAsyncIteration
         async for event in self._events:
-            if isinstance(event, Question) and event.thread_id != self._subscription.thread_id:
+            if isinstance(event, Asked) and event.thread_id != self._subscription.thread_id:
                 return event  # a question of an agent, which may have no other subscriber
             if _turn_of(event) not in (None, self.id):
                 continue  # of another turn
@@ -95,5 +95,5 @@ def _turn_of(event: Any) -> str | None:
     """The id of the event's turn; None for an event of the thread."""
     if isinstance(event, TurnStartedNotification | TurnCompletedNotification):
         return event.turn.id
-    turn_id: str | None = getattr(event.params if isinstance(event, Question) else event, "turn_id", None)
+    turn_id: str | None = getattr(event, "turn_id", None)
     return turn_id

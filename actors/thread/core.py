@@ -98,13 +98,13 @@ class ThreadCore:
         """Answer with what `work` returns or raises. It runs concurrently with the thread's messages."""
         self.tasks.start_soon(_answer, reply, work)
 
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
-        """Put a question to all subscribers, also to those that come later; returns the first answer.
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: object = None) -> object:
+        """Put a question to all subscribers, also to those that come later; returns the first answer. See `Question`.
 
         Where no subscriber is left or waited for, the turn is interrupted. Raises RpcError for an answer that is an error.
         """
         questions = self.services.questions
-        question = questions.put(self.thread_id, params, waiting_on)
+        question = questions.put(self.thread_id, params, waiting_on, about)
         self.questions[question.id] = question
         self._show_waiting()
         try:

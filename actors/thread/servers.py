@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from spindle.actors.thread.life import ThreadState
 from spindle.actors.thread.loading.openings import AgentThread, FromRollout
 from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.state import configure
-from spindle.actors.tools.interface import Call, Output, Permission, Tool, ToolHost, Use
+from spindle.actors.tools.interface import Call, Output, Permission, Refusal, Subject, Tool, ToolHost, Use
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError, internal_error
@@ -185,7 +185,14 @@ class ThreadServers:
 
     async def ask(self, request: Elicitation) -> McpServerElicitationRequestResponse | None:
         """See McpHost."""
-        return await _asked(lambda: self._thread.ask(request, "waitingOnApproval"))
+        try:
+            return await _asked(self._thread.ask(request, "waitingOnApproval"))
+        except Refusal as refusal:
+            if not refusal.cancels:
+                return None
+            if (turn := self._thread.turn) is not None and turn.id == request.turn_id:
+                turn.interrupt()
+            return McpServerElicitationRequestResponse("cancel")
 
     async def _loaded(self) -> McpServers:
         if self._servers is None:
@@ -285,8 +292,8 @@ class _Turn:
     async def keep(self, *entries: Entry) -> None:
         await self._host.keep(*entries)
 
-    async def ask(self, request: Elicitation) -> McpServerElicitationRequestResponse | None:
-        return await _asked(lambda: self._host.ask(request, "waitingOnApproval"))
+    async def ask(self, request: Elicitation, about: Subject) -> McpServerElicitationRequestResponse | None:
+        return await _asked(self._host.ask(request, "waitingOnApproval", about))
 
     async def permission(self) -> Permission | None:
         return None if self._use is None else await self._host.permission(self._use)
@@ -306,8 +313,11 @@ class _Turn:
             self._host.emit(WarningNotification(self._host.thread_id, text))
 
 
-async def _asked(ask: Callable[[], Awaitable[object]]) -> McpServerElicitationRequestResponse | None:
+async def _asked(answer: Awaitable[object]) -> McpServerElicitationRequestResponse | None:
+    """Raises Refusal."""
     try:
-        return structure(await ask(), McpServerElicitationRequestResponse)
+        return structure(await answer, McpServerElicitationRequestResponse)
+    except Refusal:
+        raise
     except (InvalidValue, RpcError):
         return None

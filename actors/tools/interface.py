@@ -10,6 +10,8 @@ from attrs import evolve
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure
+from spindle.rpc.protocol.errors import INTERNAL_ERROR, RpcError
+from spindle.rpc.protocol.items import FileUpdateChange
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.values import loads
@@ -27,6 +29,28 @@ class ToolRefused(Exception):
 
 class TurnCancelled(Exception):
     """The user cancelled the turn by the answer to a question."""
+
+
+class Refusal(RpcError):
+    """A program in this process declines a question. `reason` is for the model; `cancels`: the turn is to be interrupted."""
+
+    def __init__(self, reason: str = "", *, cancels: bool = False) -> None:
+        super().__init__(INTERNAL_ERROR, reason or "the application has declined")
+        self.reason = reason
+        self.cancels = cancels
+
+    def add_to(self, text: str) -> str:
+        """`text`, which says that it was declined, with the reason."""
+        return f"{text}: {self.reason}" if self.reason else text
+
+
+@frozen(kw_only=True)
+class Subject:
+    """What a question is about, beyond its params: the `changes` of a patch; the `tool` and `arguments` of a call."""
+
+    changes: Sequence[FileUpdateChange] = ()
+    tool: str | None = None
+    arguments: object = None
 
 
 @frozen(kw_only=True)
@@ -137,8 +161,11 @@ class ToolHost(CommandHost, Protocol):
     async def keep(self, *entries: Entry) -> None:
         """As `record`, for large entries: a worker thread writes them. Not cancelled once it has started."""
 
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
-        """Ask the clients; returns the result of the first answer. Raises RpcError if that is an error."""
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: Subject | None = None) -> object:
+        """Ask the clients; returns the result of the first answer. Raises RpcError if that is an error, TurnCancelled.
+
+        Programs in this process see what it is `about`, and may answer with a Refusal.
+        """
         ...
 
     async def permission(self, use: Use) -> Permission | None:

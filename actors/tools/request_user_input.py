@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.actors.tools.interface import Call, Output, Refusal, ToolHost, ToolRefused, function
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.approvals import (
     ToolRequestUserInputOption,
@@ -94,6 +94,8 @@ class RequestUserInput:
         params = ToolRequestUserInputParams(host.thread_id, host.turn_id, call.id, questions)
         try:
             given = structure(await host.ask(params, "waitingOnUserInput"), ToolRequestUserInputResponse)
+        except Refusal as refusal:
+            return orjson.dumps({"answers": {}, **({"declined": refusal.reason} if refusal.reason else {})}).decode()
         except (RpcError, InvalidValue):
             given = ToolRequestUserInputResponse({})
         return orjson.dumps(unstructure(given)).decode()

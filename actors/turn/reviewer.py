@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from spindle.actors.services.instruments import Instruments
-from spindle.actors.tools.interface import Permission, Use
+from spindle.actors.tools.interface import Permission, Subject, Use
 from spindle.actors.turn.host import Compacted, TurnHost, TurnInput
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
@@ -102,9 +102,9 @@ class Reviewer:
         self._items += [packed(orjson.dumps(item)) for item in records.response_items(entries)]
         return [entry for entry in entries if (name := records.event_type(*entry)) and name != records.AGENT_MESSAGE]
 
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: Subject | None = None) -> object:
         """See TurnHost."""
-        return await self._host.ask(params, waiting_on)
+        return await self._host.ask(params, waiting_on, about)
 
     async def permission(self, use: Use) -> Permission | None:
         """See TurnHost."""

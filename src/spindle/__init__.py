@@ -11,15 +11,20 @@ TYPE_CHECKING = False  # typing takes longer to import than all of this
 if TYPE_CHECKING:
     __version__: str
 
-    from spindle.actors.embedding.approvals import ApprovalAnswer as ApprovalAnswer
-    from spindle.actors.embedding.approvals import ApprovalQuestion as ApprovalQuestion
-    from spindle.actors.embedding.approvals import Approve as Approve
-    from spindle.actors.embedding.failures import ApprovalRequired as ApprovalRequired
+    from spindle.actors.embedding.asking import ApprovalRequired as ApprovalRequired
+    from spindle.actors.embedding.asking import OnQuestion as OnQuestion
     from spindle.actors.embedding.failures import InvalidOption as InvalidOption
     from spindle.actors.embedding.failures import SubscriberLagged as SubscriberLagged
     from spindle.actors.embedding.failures import ThreadClosed as ThreadClosed
     from spindle.actors.embedding.failures import TurnFailed as TurnFailed
     from spindle.actors.embedding.failures import TurnInterrupted as TurnInterrupted
+    from spindle.actors.embedding.questions import CommandApproval as CommandApproval
+    from spindle.actors.embedding.questions import DynamicToolCall as DynamicToolCall
+    from spindle.actors.embedding.questions import Elicitation as Elicitation
+    from spindle.actors.embedding.questions import FileApproval as FileApproval
+    from spindle.actors.embedding.questions import PermissionRequest as PermissionRequest
+    from spindle.actors.embedding.questions import Question as Question
+    from spindle.actors.embedding.questions import UserQuestion as UserQuestion
     from spindle.actors.embedding.runtime import Runtime as Runtime
     from spindle.actors.embedding.runtime import fork_thread as fork_thread
     from spindle.actors.embedding.runtime import open_runtime as open_runtime
@@ -33,27 +38,9 @@ if TYPE_CHECKING:
     from spindle.rpc.model.offline import OfflineModel as OfflineModel
     from spindle.rpc.model.offline import ScriptedAnswer as ScriptedAnswer
     from spindle.rpc.model.responses import ResponsesModel as ResponsesModel
-    from spindle.rpc.protocol.approvals import (
-        CommandExecutionRequestApprovalParams as CommandExecutionRequestApprovalParams,
-    )
-    from spindle.rpc.protocol.approvals import (
-        CommandExecutionRequestApprovalResponse as CommandExecutionRequestApprovalResponse,
-    )
-    from spindle.rpc.protocol.approvals import DynamicToolCallParams as DynamicToolCallParams
-    from spindle.rpc.protocol.approvals import DynamicToolCallResponse as DynamicToolCallResponse
-    from spindle.rpc.protocol.approvals import FileChangeRequestApprovalParams as FileChangeRequestApprovalParams
-    from spindle.rpc.protocol.approvals import FileChangeRequestApprovalResponse as FileChangeRequestApprovalResponse
-    from spindle.rpc.protocol.approvals import PermissionsRequestApprovalParams as PermissionsRequestApprovalParams
-    from spindle.rpc.protocol.approvals import PermissionsRequestApprovalResponse as PermissionsRequestApprovalResponse
-    from spindle.rpc.protocol.approvals import ToolRequestUserInputAnswer as ToolRequestUserInputAnswer
-    from spindle.rpc.protocol.approvals import ToolRequestUserInputParams as ToolRequestUserInputParams
-    from spindle.rpc.protocol.approvals import ToolRequestUserInputResponse as ToolRequestUserInputResponse
     from spindle.rpc.protocol.errors import Error as Error
     from spindle.rpc.protocol.errors import RpcError as RpcError
     from spindle.rpc.protocol.errors import ThreadNotFound as ThreadNotFound
-    from spindle.rpc.protocol.mcp import McpFormElicitationParams as McpFormElicitationParams
-    from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse as McpServerElicitationRequestResponse
-    from spindle.rpc.protocol.mcp import McpUrlElicitationParams as McpUrlElicitationParams
     from spindle.rpc.protocol.turns import AgentMessageDeltaNotification as AgentMessageDeltaNotification
     from spindle.rpc.protocol.turns import ItemCompletedNotification as ItemCompletedNotification
     from spindle.rpc.protocol.turns import ItemStartedNotification as ItemStartedNotification
@@ -61,15 +48,20 @@ if TYPE_CHECKING:
     from spindle.rpc.protocol.turns import TurnStartedNotification as TurnStartedNotification
 
 _NAMES = {
-    "ApprovalAnswer": "spindle.actors.embedding.approvals",
-    "ApprovalQuestion": "spindle.actors.embedding.approvals",
-    "Approve": "spindle.actors.embedding.approvals",
-    "ApprovalRequired": "spindle.actors.embedding.failures",
+    "ApprovalRequired": "spindle.actors.embedding.asking",
+    "OnQuestion": "spindle.actors.embedding.asking",
     "InvalidOption": "spindle.actors.embedding.failures",
     "SubscriberLagged": "spindle.actors.embedding.failures",
     "ThreadClosed": "spindle.actors.embedding.failures",
     "TurnFailed": "spindle.actors.embedding.failures",
     "TurnInterrupted": "spindle.actors.embedding.failures",
+    "CommandApproval": "spindle.actors.embedding.questions",
+    "DynamicToolCall": "spindle.actors.embedding.questions",
+    "Elicitation": "spindle.actors.embedding.questions",
+    "FileApproval": "spindle.actors.embedding.questions",
+    "PermissionRequest": "spindle.actors.embedding.questions",
+    "Question": "spindle.actors.embedding.questions",
+    "UserQuestion": "spindle.actors.embedding.questions",
     "Runtime": "spindle.actors.embedding.runtime",
     "fork_thread": "spindle.actors.embedding.runtime",
     "open_runtime": "spindle.actors.embedding.runtime",
@@ -83,23 +75,9 @@ _NAMES = {
     "OfflineModel": "spindle.rpc.model.offline",
     "ScriptedAnswer": "spindle.rpc.model.offline",
     "ResponsesModel": "spindle.rpc.model.responses",
-    "CommandExecutionRequestApprovalParams": "spindle.rpc.protocol.approvals",
-    "CommandExecutionRequestApprovalResponse": "spindle.rpc.protocol.approvals",
-    "DynamicToolCallParams": "spindle.rpc.protocol.approvals",
-    "DynamicToolCallResponse": "spindle.rpc.protocol.approvals",
-    "FileChangeRequestApprovalParams": "spindle.rpc.protocol.approvals",
-    "FileChangeRequestApprovalResponse": "spindle.rpc.protocol.approvals",
-    "PermissionsRequestApprovalParams": "spindle.rpc.protocol.approvals",
-    "PermissionsRequestApprovalResponse": "spindle.rpc.protocol.approvals",
-    "ToolRequestUserInputAnswer": "spindle.rpc.protocol.approvals",
-    "ToolRequestUserInputParams": "spindle.rpc.protocol.approvals",
-    "ToolRequestUserInputResponse": "spindle.rpc.protocol.approvals",
     "Error": "spindle.rpc.protocol.errors",
     "RpcError": "spindle.rpc.protocol.errors",
     "ThreadNotFound": "spindle.rpc.protocol.errors",
-    "McpFormElicitationParams": "spindle.rpc.protocol.mcp",
-    "McpServerElicitationRequestResponse": "spindle.rpc.protocol.mcp",
-    "McpUrlElicitationParams": "spindle.rpc.protocol.mcp",
     "AgentMessageDeltaNotification": "spindle.rpc.protocol.turns",
     "ItemCompletedNotification": "spindle.rpc.protocol.turns",
     "ItemStartedNotification": "spindle.rpc.protocol.turns",
@@ -109,29 +87,22 @@ _NAMES = {
 
 __all__ = [
     "AgentMessageDeltaNotification",
-    "ApprovalAnswer",
-    "ApprovalQuestion",
     "ApprovalRequired",
-    "Approve",
-    "CommandExecutionRequestApprovalParams",
-    "CommandExecutionRequestApprovalResponse",
-    "DynamicToolCallParams",
-    "DynamicToolCallResponse",
+    "CommandApproval",
+    "DynamicToolCall",
+    "Elicitation",
     "Error",
-    "FileChangeRequestApprovalParams",
-    "FileChangeRequestApprovalResponse",
+    "FileApproval",
     "Instrument",
     "InvalidOption",
     "ItemCompletedNotification",
     "ItemStartedNotification",
-    "McpFormElicitationParams",
-    "McpServerElicitationRequestResponse",
-    "McpUrlElicitationParams",
     "Model",
     "ModelError",
     "OfflineModel",
-    "PermissionsRequestApprovalParams",
-    "PermissionsRequestApprovalResponse",
+    "OnQuestion",
+    "PermissionRequest",
+    "Question",
     "ResponsesModel",
     "RpcError",
     "Runtime",
@@ -140,14 +111,12 @@ __all__ = [
     "ThreadClosed",
     "ThreadHandle",
     "ThreadNotFound",
-    "ToolRequestUserInputAnswer",
-    "ToolRequestUserInputParams",
-    "ToolRequestUserInputResponse",
     "TurnCompletedNotification",
     "TurnFailed",
     "TurnHandle",
     "TurnInterrupted",
     "TurnStartedNotification",
+    "UserQuestion",
     "fork_thread",
     "open_runtime",
     "resume_thread",

@@ -17,7 +17,7 @@ from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import first_turn, turn_hooks
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.usage import token_usage
-from spindle.actors.tools.interface import Permission, Use
+from spindle.actors.tools.interface import Permission, Refusal, Subject, TurnCancelled, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.context import Included, Surroundings, opening, today
 from spindle.actors.turn.host import Compacted, TurnInput
@@ -105,9 +105,14 @@ class LiveTurnHost:
         """See TurnHost."""
         return self._services.instruments.carrier()
 
-    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None) -> object:
+    async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: Subject | None = None) -> object:
         """See TurnHost."""
-        return await self._thread.ask(params, waiting_on)
+        try:
+            return await self._thread.ask(params, waiting_on, about)
+        except Refusal as refusal:
+            if refusal.cancels:
+                raise TurnCancelled from refusal
+            raise
 
     async def permission(self, use: Use) -> Permission | None:
         """See TurnHost."""

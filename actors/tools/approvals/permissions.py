@@ -9,7 +9,7 @@ import trio
 from attrs import field
 
 from spindle.actors.tools.approvals.remembered import Remembered
-from spindle.actors.tools.interface import Call, Output, ToolHost, ToolRefused, function
+from spindle.actors.tools.interface import Call, Output, Refusal, ToolHost, ToolRefused, function
 from spindle.actors.tools.notifications import now_ms
 from spindle.actors.tools.sandbox.confinement import Access, Grants, Place
 from spindle.actors.tools.sandbox.profile import ProfileError, read
@@ -117,6 +117,8 @@ class RequestPermissions:
         try:
             answer = structure(await host.ask(params, "waitingOnApproval"), PermissionsRequestApprovalResponse)
             granted = await trio.to_thread.run_sync(read, answer.permissions, self._place)
+        except Refusal as refusal:
+            return _answer({}, False, "turn", refusal.reason)
         except (RpcError, InvalidValue, ProfileError):
             return _answer({}, False, "turn")
         grants = Grants(_asked_for(granted.entries, wanted), granted.network and online)
@@ -149,12 +151,13 @@ def _asked_for(granted: Mapping[str, Access], wanted: Mapping[Access, Sequence[s
     return {path: access for path, access in granted.items() if covered(path, kinds[access])}
 
 
-def _answer(entries: Mapping[str, Access], network: bool, scope: str) -> str:
-    """The answer to the model, in the form of the request."""
+def _answer(entries: Mapping[str, Access], network: bool, scope: str, declined: str = "") -> str:
+    """The answer to the model, in the form of the request, with the reason of a program that has declined."""
     files = {
         kind: sorted(path for path, access in entries.items() if access == kind)
         for kind in ("read", "write")
         if kind in entries.values()
     }
     permissions = {"network": {"enabled": True} if network else None, "file_system": files or None}
-    return orjson.dumps({"permissions": permissions, "scope": scope}).decode()
+    reason = {"declined": declined} if declined else {}
+    return orjson.dumps({"permissions": permissions, "scope": scope, **reason}).decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from spindle.actors.tools.interface import ToolHost, TurnCancelled, Use
+from spindle.actors.tools.interface import Refusal, Subject, ToolHost, TurnCancelled, Use
 from spindle.actors.tools.notifications import now_ms
 from spindle.rpc.protocol.approvals import (
     AcceptWithExecpolicyAmendment,
@@ -20,11 +20,19 @@ from spindle.rpc.protocol.approvals import (
 )
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.errors import RpcError
-from spindle.rpc.protocol.items import CommandExecutionItem
+from spindle.rpc.protocol.items import CommandExecutionItem, FileUpdateChange
 
 
 class Declined(Exception):
-    """The user declined, or a hook did; then the text is its reason."""
+    """The user declined, or a hook did; then the text is its reason. A program may have given a `refusal`."""
+
+    def __init__(self, reason: str = "", refusal: Refusal | None = None) -> None:
+        super().__init__(reason)
+        self.refusal = refusal
+
+    def answer(self, rejected: str) -> str:
+        """The answer to the model; `rejected` is what it says of a user who has declined."""
+        return str(self) or (rejected if self.refusal is None else self.refusal.add_to(rejected))
 
 
 async def permitted(host: ToolHost, use: Use | None) -> bool:
@@ -64,7 +72,9 @@ async def ask_command(
     return decision
 
 
-async def ask_patch(host: ToolHost, item_id: str, *, reason: str | None) -> FileChangeApprovalDecision:
+async def ask_patch(
+    host: ToolHost, item_id: str, *, reason: str | None, changes: Sequence[FileUpdateChange]
+) -> FileChangeApprovalDecision:
     """Ask whether the patch may be applied. Raises as `ask_command`."""
     params = FileChangeRequestApprovalParams(
         thread_id=host.thread_id,
@@ -73,12 +83,17 @@ async def ask_patch(host: ToolHost, item_id: str, *, reason: str | None) -> File
         started_at_ms=now_ms(),
         reason=reason,
     )
-    return cast("FileChangeApprovalDecision", await _decision(host, params, FileChangeRequestApprovalResponse))
+    return cast(
+        "FileChangeApprovalDecision",
+        await _decision(host, params, FileChangeRequestApprovalResponse, Subject(changes=changes)),
+    )
 
 
-async def _decision(host: ToolHost, params: Any, answer: type[Any]) -> object:
+async def _decision(host: ToolHost, params: Any, answer: type[Any], about: Subject | None = None) -> object:
     try:
-        decision = structure(await host.ask(params, "waitingOnApproval"), answer).decision
+        decision = structure(await host.ask(params, "waitingOnApproval", about), answer).decision
+    except Refusal as refusal:
+        raise Declined(refusal=refusal) from refusal
     except (RpcError, InvalidValue) as error:
         raise Declined from error
     if decision == "decline":

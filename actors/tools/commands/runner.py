@@ -164,7 +164,7 @@ class Runner:
             return await self._run(host, item, wanted, attempt)
         except Declined as error:
             item.decline(str(error))
-            raise NotRun(str(error) or REJECTED) from None
+            raise NotRun(error.answer(REJECTED)) from None
         except (TurnCancelled, trio.Cancelled):
             item.decline()
             raise
@@ -284,7 +284,7 @@ class Runner:
         try:
             await self._ask(host, session.item, wanted, verdict)
         except Declined as error:
-            raise NotRun(str(error) or REJECTED) from None
+            raise NotRun(error.answer(REJECTED)) from None
 
     async def _ask(self, host: ToolHost, item: CommandItem, wanted: Wanted, ask: AskUser) -> None:
         """Return if the command may run. Raises Declined, TurnCancelled."""

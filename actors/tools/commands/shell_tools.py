@@ -194,7 +194,7 @@ async def _run(
     try:
         result = await runner.run(host, item, wanted, attempt)
     except NotRun as error:
-        return f"exec command {REJECTED}" if str(error) == REJECTED else str(error)
+        return f"exec command {error}" if str(error).startswith(REJECTED) else str(error)
     item.complete(result.exit_code, result.output, result.seconds)
     call.report(use, result.shown())
     return result

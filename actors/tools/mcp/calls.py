@@ -10,8 +10,8 @@ from typing import Any, Final
 import orjson
 import trio
 
-from spindle.actors.tools.interface import Call, Output
-from spindle.actors.tools.mcp.approval import asks, question, verdict
+from spindle.actors.tools.interface import Call, Output, Refusal, Subject
+from spindle.actors.tools.mcp.approval import REJECTED, asks, question, verdict
 from spindle.actors.tools.mcp.host import CallHost
 from spindle.actors.tools.mcp.offers import ServerTool
 from spindle.actors.tools.mcp.results import CallOutcome, aborted, completed, end_event, error_content, model_output
@@ -118,7 +118,10 @@ async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, hos
     if mode == "auto" and (name, tool.name) in servers.allowed:
         return None
     asked = question(host.thread_id, host.turn_id, name, tool.listed, arguments, mode)
-    decided = verdict(await host.ask(asked), mode)
+    try:
+        decided = verdict(await host.ask(asked, Subject(tool=tool.name, arguments=arguments)), mode)
+    except Refusal as refusal:
+        return refusal.add_to(REJECTED)
     if decided.persist is not None:
         servers.allowed.add((name, tool.name))
     if decided.persist == "always":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
-from spindle.actors.tools.interface import Notifier, Permission
+from spindle.actors.tools.interface import Notifier, Permission, Subject
 from spindle.rpc.mcp.payload import Json
 from spindle.rpc.protocol.mcp import (
     McpFormElicitationParams,
@@ -54,8 +54,8 @@ class CallHost(Notifier, Protocol):
     async def keep(self, *entries: Entry) -> None:
         """Append to the history; the lines are in the rollout when this returns. Not cancelled once it has started."""
 
-    async def ask(self, request: Elicitation) -> McpServerElicitationRequestResponse | None:
-        """Ask the clients; None for an error or an invalid answer."""
+    async def ask(self, request: Elicitation, about: Subject) -> McpServerElicitationRequestResponse | None:
+        """Ask the clients; None for an error or an invalid answer. Raises Refusal, TurnCancelled."""
         ...
 
     async def permission(self) -> Permission | None:

@@ -68,7 +68,7 @@ class TurnPatches:
                 outcome, diff = await trio.to_thread.run_sync(self._apply, host.cwd, planned)
             except Declined as error:
                 self._declined(host, call_id, planned)
-                raise ToolRefused(str(error) or REJECTED) from None
+                raise ToolRefused(error.answer(REJECTED)) from None
             except (TurnCancelled, trio.Cancelled):
                 self._declined(host, call_id, planned)
                 raise
@@ -80,7 +80,7 @@ class TurnPatches:
         """Returns when the patch may be applied. Raises Declined, TurnCancelled."""
         if self._remembered.allows_files(planned.touched):
             return
-        if await ask_patch(host, call_id, reason=reason) == "acceptForSession":
+        if await ask_patch(host, call_id, reason=reason, changes=planned.changes) == "acceptForSession":
             self._remembered.allow_files(planned.touched)
 
     async def finish(self, host: ToolHost) -> None:

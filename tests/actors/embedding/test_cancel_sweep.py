@@ -90,13 +90,13 @@ async def iterating(runtime, model, old):
 
 
 async def approving(runtime, model, old):
-    async def approve(question):
+    async def ask(question):
         model.asked = True
         await model.unstuck()
-        return "accept"
+        question.accept()
 
     model.answers.extend([["Let me ", PATCH], ["done"]])
-    async with runtime.resume_thread(old, approve=approve) as thread:
+    async with runtime.resume_thread(old, on_question=ask) as thread:
         await thread.run("go")
 
 
@@ -130,12 +130,12 @@ async def logging(runtime, model, old):
 async def sharing(runtime, model, old):
     model.answers.extend([["one", PATCH], ["two"]])
 
-    async def approve(question):
+    async def ask(question):
         model.asked = True
         await model.unstuck()
-        return "accept"
+        question.accept()
 
-    async with runtime.resume_thread(old, approve=approve) as thread, trio.open_nursery() as nursery:
+    async with runtime.resume_thread(old, on_question=ask) as thread, trio.open_nursery() as nursery:
         nursery.start_soon(thread.run, "first")
         nursery.start_soon(thread.run, "second")
 

@@ -6,8 +6,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle import SubscriberLagged
-from spindle.actors.delivery.questions import Question
+from spindle import Question, SubscriberLagged
 from spindle.actors.embedding import streams
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
@@ -164,7 +163,7 @@ async def test_a_question_that_is_open_is_asked_of_a_later_stream(opened, script
                     break
             later = await anext(thread.events())
             assert later is event
-            later.answer({"decision": "decline"})
+            later.decline()
             async for _ in turn:
                 pass
         assert turn.result.status == "completed"

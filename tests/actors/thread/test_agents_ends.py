@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from spindle import Question
 from spindle.actors.delivery.outbox import Overflow
-from spindle.actors.delivery.questions import Question
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.thread import actor as thread_actor
@@ -165,7 +165,7 @@ async def test_an_agents_question_reaches_the_application(play, tmp_path):
         async for event in turn:
             if isinstance(event, Question):
                 asked.append(event.thread_id)
-                event.answer({"decision": "decline"})
+                event.decline()
             else:
                 assert getattr(event, "thread_id", thread.id) == thread.id
         assert asked == [agent_of(outputs_of(cast))]
@@ -268,7 +268,7 @@ async def test_an_agents_question_is_not_lost_between_turns(play, tmp_path, leav
         async with thread.turn("third") as turn:
             questions = [event async for event in turn if isinstance(event, Question)]
         assert [question.thread_id for question in questions] == [id]
-        questions[0].answer({"decision": "decline"})
+        questions[0].decline()
 
 
 async def test_agents_started_while_their_parent_is_closed_are_closed_too(play, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ import trio
 from tests.actors.ledger import Ledger
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.delivery.questions import Question
+from spindle import CommandApproval, FileApproval
 from spindle.actors.kernel.mailbox import Reply
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import InterruptTurn
@@ -157,8 +157,8 @@ class Notes:
         self.hooks = set()
 
     def take(self, event):
-        if isinstance(event, Question):
-            event.answer({"decision": "accept"})
+        if isinstance(event, CommandApproval | FileApproval):
+            event.accept()
         elif event.METHOD == "item/started":
             assert event.item.id not in self.open
             self.open[event.item.id] = event.item.type

@@ -1,5 +1,6 @@
 """MCP servers of threads: they start with a thread, are called by turns and clients, and end with it."""
 
+import json
 import sys
 import tomllib
 from pathlib import Path
@@ -9,8 +10,8 @@ import orjson
 import pytest
 import trio
 
+from spindle import Elicitation
 from spindle.actors.clients.methods import HANDLERS
-from spindle.actors.delivery.questions import Question
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import AskServers
@@ -152,29 +153,72 @@ async def test_a_thread_does_not_start_without_a_required_server(opened, configu
 
 
 @pytest.mark.parametrize(
-    ("action", "persist", "status", "mode"),
+    ("answer", "status", "mode", "said"),
     [
-        ("accept", None, "completed", None),
-        ("accept", "always", "completed", "approve"),
-        ("decline", None, "failed", None),
-        ("nonsense", None, "failed", None),
+        (lambda asked: asked.accept(), "completed", None, '"text":"x"'),
+        (lambda asked: asked.accept_for_session(), "completed", None, '"text":"x"'),
+        (lambda asked: asked.accept_always(), "completed", "approve", '"text":"x"'),
+        (lambda asked: asked.decline(), "failed", None, "user rejected MCP tool call"),
+        (lambda asked: asked.decline("not today"), "failed", None, "user rejected MCP tool call: not today"),
+        (lambda asked: asked._asked.answer({"action": "nonsense"}), "failed", None, "user rejected MCP tool call"),
     ],
 )
 async def test_the_user_is_asked_about_a_tool_that_changes_things(
-    opened, scripted, configure, action, persist, status, mode
+    opened, scripted, configure, answer, status, mode, said
 ):
     file = configure(head='approval_policy = "on-request"\n# mine\n', tiny="")
     model = scripted([call("write", '{"text": "x"}')], ["done"])
     async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("go") as turn:
         async for event in turn:
-            if isinstance(event, Question):
-                event.answer({"action": action, "content": None, "_meta": {"persist": persist}})
+            if isinstance(event, Elicitation):
+                assert (event.server, event.tool, event.arguments, event.schema) == ("tiny", "write", {"text": "x"}, None)
+                assert str(event) == "to call the tool `write` of tiny"
+                answer(event)
             elif hasattr(event, "item") and event.item.type == "mcpToolCall" and event.item.status != "inProgress":
                 assert event.item.status == status
+        assert said in outputs(model.requests[-1])[0]
     text = file.read_text()
     tools = tomllib.loads(text)["mcp_servers"]["tiny"].get("tools", {})
     assert tools.get("write", {}).get("approval_mode") == mode
     assert "# mine" in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "result"),
+    [
+        (lambda asked: asked.accept({"name": "me"}), "completed", {"action": "accept", "content": {"name": "me"}}),
+        (lambda asked: asked.decline("no"), "completed", {"action": "decline"}),
+        (lambda asked: asked.cancel(), "interrupted", None),
+    ],
+)
+async def test_a_program_answers_what_a_server_asks(opened, scripted, configure, answer, status, result):
+    configure(tiny="", more='default_tools_approval_mode = "approve"')
+    model = scripted([call("echo", '{"text": "ask"}')], ["done"])
+    async with opened(model) as runtime, runtime.start_thread() as thread, thread.turn("go") as turn:
+        with trio.fail_after(10):
+            async for event in turn:
+                if isinstance(event, Elicitation):
+                    assert (event.server, event.tool, event.message) == ("tiny", None, "Who?")
+                    assert event.schema is not None
+                    assert event.schema["required"] == ["name"]
+                    answer(event)
+        assert turn.result.status == status
+    (output,) = outputs(model.requests[-1])
+    if result is None:
+        assert "aborted by user" in output
+    else:
+        assert json.loads(json.loads(output.split("Output:\n")[1])[0]["text"]) == result
+
+
+async def test_a_tools_approval_may_cancel_the_turn(opened, scripted, configure, lines):
+    configure(head='approval_policy = "on-request"\n', tiny="")
+    async with opened(scripted([call("write")])) as runtime, runtime.start_thread() as thread, thread.turn("go") as turn:
+        async for event in turn:
+            if isinstance(event, Elicitation):
+                event.cancel()
+        assert turn.result.status == "interrupted"
+        (end,) = [line for line in lines(thread) if line.get("type") == "mcp_tool_call_end"]
+        assert end["result"]["Err"].startswith("aborted by user")
 
 
 async def test_a_turn_interrupted_while_servers_start_keeps_its_input(opened, configure, lines):
@@ -201,7 +245,7 @@ async def test_an_interrupted_call_leaves_its_item_and_its_output(opened, script
     async with opened(model) as runtime, runtime.start_thread() as thread:
         async with thread.turn("go") as turn:
             async for event in turn:
-                if isinstance(event, Question):
+                if isinstance(event, Elicitation):
                     await turn.interrupt()
         (end,) = [line for line in lines(thread) if line.get("type") == "mcp_tool_call_end"]
         assert end["result"]["Err"].startswith("aborted by user")

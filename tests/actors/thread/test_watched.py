@@ -167,13 +167,13 @@ async def test_a_cancelled_request(opened, scripted, ledger):
 
 
 async def test_a_question_and_its_answer(opened, scripted, ledger, tmp_path):
-    async def approve(question):
-        return "decline"
+    async def answer(question):
+        question.decline()
 
     model = scripted([call("t", "exec_command", cmd=f"touch {tmp_path}/made", login=False)], ["done"])
     async with (
         opened(model, config=ASKING, instruments=[ledger]) as runtime,
-        runtime.start_thread(approve=approve) as thread,
+        runtime.start_thread(on_question=answer) as thread,
     ):
         await thread.run("hi")
     assert ledger.names[4:8] == ["tool_started", "question_asked", "question_answered", "tool_ended"]
@@ -203,7 +203,7 @@ async def test_a_compaction_and_a_review_say_so(opened, scripted, ledger):
     async with opened(model, config=FREE, instruments=[ledger]) as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
         await thread.compact()
-        await thread.ask(lambda reply: Review(reply=reply, turn_id="review", target=CustomTarget("look")))
+        await thread._subscription.ask(lambda reply: Review(reply=reply, turn_id="review", target=CustomTarget("look")))
         async for event in thread.events():
             if event.METHOD == "turn/completed":
                 break
@@ -291,8 +291,8 @@ async def test_an_instrument_that_fails_disturbs_no_turn(opened, scripted, caplo
     def fail(self, *given):
         raise ValueError("of the instrument")
 
-    async def approve(question):
-        return "accept"
+    async def answer(question):
+        question.accept()
 
     failing, ledger = type("Failing", (Instrument,), {method: fail})(), Ledger()
     lost = ModelError("lost", retryable=True)
@@ -300,7 +300,7 @@ async def test_an_instrument_that_fails_disturbs_no_turn(opened, scripted, caplo
     model.stream_max_retries = 1
     async with (
         opened(model, config=ASKING, instruments=[failing, ledger]) as runtime,
-        runtime.start_thread(approve=approve) as thread,
+        runtime.start_thread(on_question=answer) as thread,
     ):
         assert await thread.run("hi") == "done"
     assert (tmp_path / "made").exists()

@@ -48,7 +48,7 @@ class Turn:
         self.uses.append(use)
         return self.permissions.popleft() if self.permissions else None
 
-    async def ask(self, params, waiting_on):
+    async def ask(self, params, waiting_on, about=None):
         assert waiting_on == "waitingOnApproval"
         self.asked.append(unstructure(params))
         answer = self.answers.popleft()

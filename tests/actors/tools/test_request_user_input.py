@@ -20,7 +20,7 @@ def asking(a_turn, a_call):
     async def asking_(answer, mode="plan", **given):
         turn, asked = a_turn(), []
 
-        async def ask(params, waiting_on):
+        async def ask(params, waiting_on, about=None):
             asked.append((unstructure(params), waiting_on))
             if isinstance(answer, RpcError):
                 raise answer

@@ -64,14 +64,14 @@ async def test_cancel_ends_the_turn(a_turn):
     with pytest.raises(TurnCancelled):
         await ask_command(turn, ITEM, reason=None, amendment=None)
     with pytest.raises(TurnCancelled):
-        await ask_patch(turn, "i", reason=None)
+        await ask_patch(turn, "i", reason=None, changes=())
 
 
 async def test_a_patch_is_asked_about_by_its_item(a_turn):
     turn = a_turn()
     turn.answers += ["acceptForSession", AMENDMENT]
-    assert await ask_patch(turn, "i", reason="why") == "acceptForSession"
+    assert await ask_patch(turn, "i", reason="why", changes=()) == "acceptForSession"
     assert turn.asked[0].pop("startedAtMs") > LONG_AGO
     assert turn.asked == [{"threadId": "thread", "turnId": "turn", "itemId": "i", "reason": "why", "grantRoot": None}]
     with pytest.raises(Declined):
-        await ask_patch(turn, "i", reason=None)
+        await ask_patch(turn, "i", reason=None, changes=())

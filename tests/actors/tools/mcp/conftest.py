@@ -73,7 +73,7 @@ class Host:
     async def keep(self, *entries):
         self.recorded += entries
 
-    async def ask(self, question):
+    async def ask(self, question, about=None):
         self.asked.append(question)
         if not self.answers:
             await trio.sleep_forever()

@@ -33,6 +33,10 @@ def call(params):
         os.kill(os.getpid(), signal.SIGKILL)
     if text == "where":
         text = json.dumps({"cwd": os.getcwd(), "env": dict(os.environ), "leads": os.getpgid(0) == os.getpid()})
+    if text == "ask":
+        form = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+        say(id="q", method="elicitation/create", params={"message": "Who?", "requestedSchema": form})
+        text = json.dumps(json.loads(sys.stdin.readline())["result"])
     return {"content": [{"type": "text", "text": str(text)}]}
 
 

@@ -210,12 +210,12 @@ async def agreed(attempt: Attempt, root: Path, scripted: Any, monkeypatch: pytes
     world = prepared(root, attempt, monkeypatch)
     model, asked = scripted(call("tool", written(world, attempt.patch)), ["done"]), list[Any]()
 
-    async def approve(params: Any) -> Any:
-        asked.append(params)
-        return "accept"
+    async def accept(question: Any) -> None:
+        asked.append(question)
+        question.accept()
 
     opening = open_runtime(home=world.home, model=model, cwd=root, config=ASKING)
-    async with opening as runtime, runtime.start_thread(cwd=world.ws, model="gpt-5.4", approve=approve) as thread:
+    async with opening as runtime, runtime.start_thread(cwd=world.ws, model="gpt-5.4", on_question=accept) as thread:
         await thread.run("go", sandbox_policy=world.policy())
     return world, output(model), len(asked)
 
