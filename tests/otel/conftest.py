@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.actors.conftest import Scripted
 
-from spindle.actors.runtime import open_runtime
+from spindle import open_runtime
 from spindle.otel import OpenTelemetryInstrument
 
 

@@ -10,6 +10,8 @@ from tests.actors.thread.agent_plays import FREE, Cast, spawn, wait
 from trio.testing import wait_all_tasks_blocked
 
 from spindle import Instrument, ModelError
+from spindle.actors.kernel.mailbox import answer
+from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import Review
 from spindle.rpc.model.interface import Provider, Usage
 from spindle.rpc.protocol.reviews import CustomTarget
@@ -203,7 +205,8 @@ async def test_a_compaction_and_a_review_say_so(opened, scripted, ledger):
     async with opened(model, config=FREE, instruments=[ledger]) as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
         await thread.compact()
-        await thread.ask(lambda reply: Review(reply=reply, turn_id="review", target=CustomTarget("look")))
+        message = lambda reply: Review(reply=reply, turn_id="r", target=CustomTarget("look"))  # noqa: E731
+        await answer(lambda reply: runtime._backend.registry.route(ToThread(thread.id, message(reply))))
         async for event in thread.events():
             if event.METHOD == "turn/completed":
                 break
