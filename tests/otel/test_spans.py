@@ -26,7 +26,7 @@ def double(x: int) -> int:
 
 async def test_a_turn_with_a_call(opened, scripted, telemetry):
     model = scripted([call("d", "double", x=21), Usage(10, 4, 5, 1, 15)], ["42", Usage(20, 0, 3, 0, 23)])
-    model.provider = Provider("test", base_url="https://model.example/v1")
+    model.provider = Provider(name="test", base_url="https://model.example/v1")
     async with opened(model, naming={"agent_name": "calculator"}) as runtime, runtime.start_thread(tools=[double]) as thread:
         await thread.run("How much?")
     name = thread.info.model

@@ -114,7 +114,7 @@ async def test_a_request_that_fails_for_good(opened, scripted, ledger):
 
 async def test_the_server_of_a_provider_is_named_without_its_secrets(opened, scripted, ledger):
     model = scripted()
-    model.provider = Provider("test", base_url="https://user:secret@model.example:8443/v1?key=secret")
+    model.provider = Provider(name="test", base_url="https://user:secret@model.example:8443/v1?key=secret")
     async with opened(model, instruments=[ledger]) as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
     [(info,)] = ledger.of("request_started")
