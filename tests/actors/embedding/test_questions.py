@@ -271,7 +271,7 @@ async def test_a_callback_that_returns_without_an_answer_declines(opened, script
 
 
 async def test_handles_that_share_a_callback_ask_once_and_the_next_one_goes_on(opened, scripted, tmp_path):
-    handle = contextvars.ContextVar("handle")
+    handle = contextvars.ContextVar[str]("handle")
     calls, called = [], trio.Event()
     leave = {"one": trio.Event(), "two": trio.Event()}
 
