@@ -11,7 +11,7 @@ from spindle.actors.registry.messages import ToThread
 from spindle.rpc.protocol.errors import RpcError, ThreadNotFound
 
 if TYPE_CHECKING:
-    from spindle.actors.embedding.streams import Events, Streams
+    from spindle.actors.embedding.streams import Events, Sink, Streams
     from spindle.actors.registry.backend import Backend
 
 T = TypeVar("T")
@@ -30,9 +30,9 @@ class Subscription:
         return self._backend.cwd
 
     @property
-    def alone(self) -> bool:
-        """Whether it has at most one open stream."""
-        return self._streams.count < 2
+    def read(self) -> bool:
+        """Whether a stream is open from which the application may answer."""
+        return self._streams.read
 
     def require_open(self) -> None:
         """Raise ThreadClosed if the thread or the block has ended."""
@@ -43,6 +43,13 @@ class Subscription:
         """Open a stream of the thread's events. Raises ThreadClosed."""
         self.require_open()
         return self._streams.stream()
+
+    def open(self, sink: Sink) -> None:
+        """See `Streams.open`. If the thread or the block has ended, the sink ends too."""
+        if self._streams.closed:
+            sink.close()
+        else:
+            self._streams.open(sink)
 
     async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
         """Send the thread the message that `message` makes with a Reply. Raises the error it is answered with, ThreadClosed."""

@@ -14,7 +14,7 @@ from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.questions import Question as Delivered
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.embedding.asking import ApprovalRequired, OnQuestion, answer_by
-from spindle.actors.embedding.failures import ThreadClosed, TurnFailed, TurnInterrupted
+from spindle.actors.embedding.failures import TurnInterrupted
 from spindle.actors.embedding.options import (
     ForkOptions,
     ResumeOptions,
@@ -23,10 +23,11 @@ from spindle.actors.embedding.options import (
     check_folder,
     parameters,
 )
-from spindle.actors.embedding.questions import DynamicToolCall, Question, shown
-from spindle.actors.embedding.streams import Events, Streams
+from spindle.actors.embedding.questions import DynamicToolCall, shown
+from spindle.actors.embedding.results import TurnResult
+from spindle.actors.embedding.streams import Events, Questions, Streams
 from spindle.actors.embedding.subscription import Subscription
-from spindle.actors.embedding.turns import TurnHandle, input_parts, leave
+from spindle.actors.embedding.turns import Turn, finish, input_parts, leave, running, start, watched
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
 from spindle.actors.registry.messages import Leave, Resume
 from spindle.actors.registry.relocation import Archive
@@ -39,10 +40,11 @@ from spindle.actors.thread.messages import (
     Compact,
     Detach,
     InjectItems,
+    InterruptTurn,
     ReadThread,
     RollBack,
     SetName,
-    StartTurn,
+    SteerTurn,
 )
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.functions import FunctionTool, function_tools
@@ -127,13 +129,11 @@ class ThreadHandle:
         turn_id, watch = str(uuid7()), TurnWatch()
         try:
             await self._subscription.ask(lambda reply: Compact(reply=reply, turn_id=turn_id, watch=watch))
-            turn = (await watch.wait()).turn
-        except ActorExited as error:
-            raise ThreadClosed(self.id) from error
+            result = await finish(self._subscription, watch)
         finally:
             await leave(watch)
-        if turn.status != "completed":
-            raise TurnInterrupted(turn) if turn.status == "interrupted" else TurnFailed(turn)
+        if result.status == "interrupted":
+            raise TurnInterrupted(result)
 
     def events(self) -> Events:
         """Every notification of the thread from now on, as objects of `rpc.protocol`. Ends when the thread is closed.
@@ -146,54 +146,79 @@ class ThreadHandle:
 
     def turn(
         self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]
-    ) -> AbstractAsyncContextManager[TurnHandle]:
+    ) -> AbstractAsyncContextManager[Turn]:
         """Start a turn for the length of the block, or join the running one. See `TurnOptions`.
 
         If the running turn takes no more input, for example a compaction, this waits for its end; cancelled meanwhile, it
         starts nothing. Leaving the block early, or cancelling it, interrupts the turn and waits until it is recorded. If
-        other blocks share the turn, it goes on for them. Raises RpcError, ThreadClosed, InvalidOption.
+        others share the turn, it goes on for them. Raises RpcError, ThreadClosed, InvalidOption.
         """
-        self._subscription.require_open()
-        return self._turn(
-            parameters(TurnStartParams, TurnOptions, options, thread_id=self.id, input=input_parts(content))
-        )
+        return self._turn(self._params(content, options))
 
     @asynccontextmanager
-    async def _turn(self, params: TurnStartParams) -> AsyncGenerator[TurnHandle]:
-        self._subscription.require_open()
-        await _check_folder(params.cwd, self._subscription.cwd)
-        events, watch = self._subscription.stream(), TurnWatch()
-        handle: TurnHandle | None = None
-        try:
-            turn = await self._subscription.ask(lambda reply: StartTurn(reply=reply, params=params, watch=watch))
-            handle = TurnHandle(self._subscription, events, watch, turn.id)
-            yield handle
-        finally:
-            if handle is not None:
-                await handle.close()
-            else:
-                events.end()
-                await leave(watch)
+    async def _turn(self, params: TurnStartParams) -> AsyncGenerator[Turn]:
+        await self._check(params)
+        async with running(self._subscription, params) as turn:
+            yield turn
 
-    async def run(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> str:
-        """Run a whole turn. Returns the agent's last message, "" if there is none. See `TurnOptions`.
+    async def start_turn(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> Turn:
+        """Start a turn that goes on by itself, or join the running one. See `TurnOptions`.
+
+        The turn goes on when the task that has started it is cancelled or ends. It belongs to the thread: when the last
+        subscriber of that has left, `on_unsubscribe` of config.toml says whether it goes on; the end of the runtime
+        interrupts it. Cancelled before it returns, this starts nothing, or interrupts and records what it has started.
+        Raises RpcError, ThreadClosed, InvalidOption.
+        """
+        params = self._params(content, options)
+        await self._check(params)
+        return await start(self._subscription, params)
+
+    async def run(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> TurnResult[str]:
+        """Run a whole turn and return its result, in which `output` is the agent's last message. See `TurnOptions`.
 
         The `on_question` of this handle answers the agent's questions. Without one, a question is declined, the turn is
         interrupted and ApprovalRequired is raised. A call of one of the `dynamic_tools` fails, unless there is another stream
-        of this handle that may answer it. Raises TurnFailed, TurnInterrupted, ThreadClosed, RpcError, SubscriberLagged,
-        InvalidOption.
+        of this handle that may answer it. Cancelling this interrupts the turn. Raises TurnFailed (ProviderError if a request
+        to the model failed), TurnInterrupted, ThreadClosed, RpcError, InvalidOption.
         """
-        async with self.turn(content, **options) as turn:
-            async for event in turn:
-                if isinstance(event, DynamicToolCall):
-                    if self._subscription.alone:
-                        event.fail("the application does not answer calls of its dynamic tools here")
-                elif isinstance(event, Question) and not self._answers and not event.settled:
-                    event.decline()
-                    raise ApprovalRequired(event)
-        if turn.result is not None and turn.result.status == "interrupted":
-            raise TurnInterrupted(turn.result)
-        return turn.text
+        params = self._params(content, options)
+        await self._check(params)
+        questions = Questions()
+        async with watched(self._subscription, params, questions) as (_, watch):
+            async for question in questions:
+                if isinstance(question, DynamicToolCall):
+                    if not self._subscription.read:
+                        question.fail("the application does not answer calls of its dynamic tools here")
+                elif not self._answers and not question.settled:
+                    question.decline()
+                    raise ApprovalRequired(question)
+            result = await finish(self._subscription, watch)
+        if result.status == "interrupted":
+            raise TurnInterrupted(result)
+        return result
+
+    async def interrupt(self) -> None:
+        """Interrupt the running turn, no matter who has started it. Returns before it has ended.
+
+        Raises RpcError if none runs, ThreadClosed.
+        """
+        await self._subscription.ask(lambda reply: InterruptTurn(reply=reply, turn_id=None))
+
+    async def steer(self, content: str | Sequence[UserInput]) -> str:
+        """Add input to the running turn, no matter who has started it. Returns the turn's id.
+
+        Raises RpcError if none runs or it takes no input, ThreadClosed.
+        """
+        parts = input_parts(content)
+        return await self._subscription.ask(lambda reply: SteerTurn(reply=reply, content=parts, expected_turn_id=None))
+
+    def _params(self, content: str | Sequence[UserInput], options: Mapping[str, Any]) -> TurnStartParams:
+        self._subscription.require_open()
+        return parameters(TurnStartParams, TurnOptions, options, thread_id=self.id, input=input_parts(content))
+
+    async def _check(self, params: TurnStartParams) -> None:
+        self._subscription.require_open()
+        await _check_folder(params.cwd, self._subscription.cwd)
 
 
 def start_thread(
