@@ -21,13 +21,13 @@ class Subscription:
     """A subscribed thread as its handle and its turns see it."""
 
     def __init__(self, backend: Backend, streams: Streams, thread_id: str) -> None:
-        self._backend, self._streams = backend, streams
+        self.backend, self._streams = backend, streams
         self.thread_id = thread_id
 
     @property
     def cwd(self) -> str:
         """What relative directories are taken from."""
-        return self._backend.cwd
+        return self.backend.cwd
 
     @property
     def read(self) -> bool:
@@ -54,7 +54,7 @@ class Subscription:
     async def ask(self, message: Callable[[Reply[T]], Ask[T]]) -> T:
         """Send the thread the message that `message` makes with a Reply. Raises the error it is answered with, ThreadClosed."""
         self.require_open()
-        registry = self._backend.registry
+        registry = self.backend.registry
         try:
             return await answer(lambda reply: registry.route(ToThread(self.thread_id, message(reply))))
         except (ActorExited, ThreadNotFound) as error:

@@ -25,12 +25,12 @@ from spindle.actors.embedding.options import (
 )
 from spindle.actors.embedding.questions import DynamicToolCall, shown
 from spindle.actors.embedding.results import TurnResult
+from spindle.actors.embedding.stored import archive_thread, known_form
 from spindle.actors.embedding.streams import Events, Questions, Streams
 from spindle.actors.embedding.subscription import Subscription
 from spindle.actors.embedding.turns import Turn, finish, input_parts, leave, running, start, watched
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
 from spindle.actors.registry.messages import Leave, Resume
-from spindle.actors.registry.relocation import Archive
 from spindle.actors.settings.client import ClientName
 from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.faults import explain
@@ -42,6 +42,7 @@ from spindle.actors.thread.messages import (
     InjectItems,
     InterruptTurn,
     ReadThread,
+    RevertTurns,
     RollBack,
     SetName,
     SteerTurn,
@@ -72,8 +73,10 @@ class ThreadHandle:
     Any number of tasks may use it at once. When its block or the thread has ended, every method raises ThreadClosed.
     """
 
-    def __init__(self, subscription: Subscription, loaded: ThreadStartResponse, *, answers: bool) -> None:
-        self._subscription, self._answers = subscription, answers
+    def __init__(
+        self, subscription: Subscription, loaded: ThreadStartResponse, on_question: OnQuestion | None
+    ) -> None:
+        self._subscription, self._on_question = subscription, on_question
         self.info = loaded
 
     @property
@@ -112,6 +115,42 @@ class ThreadHandle:
 
         thread: Thread = await self._subscription.ask(message)
         return thread
+
+    async def revert(self, before_turn_id: str) -> Thread:
+        """Remove a turn and all later ones from the thread, and return it without turns. A running turn is interrupted first.
+
+        Files that the turns changed stay changed. Raises RpcError, also if the thread has no such turn, and ThreadClosed.
+        """
+        thread, _ = await self._subscription.ask(lambda reply: RevertTurns(reply=reply, before_turn_id=before_turn_id))
+        return thread
+
+    def fork(
+        self,
+        *,
+        after_turn: str | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        on_question: OnQuestion | None = None,
+        **options: Unpack[ForkOptions],
+    ) -> AbstractAsyncContextManager[ThreadHandle]:
+        """Start a thread with the history of this one, up to the end of the turn `after_turn`. See `Runtime.fork_thread`.
+
+        Without `on_question`, that of this handle answers. Without `after_turn`, the fork has all that is recorded, and a turn that runs is interrupted in it. Raises RpcError,
+        also if the thread has no such turn or it still runs, ThreadClosed, InvalidOption, TypeError.
+        """
+        self._subscription.require_open()
+        if after_turn is not None:
+            if options.get("last_turn_id") is not None:
+                raise TypeError("after_turn and last_turn_id are the same option")
+            options["last_turn_id"] = after_turn
+        return fork_thread(self._subscription.backend, self.id, tools, on_question or self._on_question, options)
+
+    async def archive(self) -> None:
+        """Close the thread and move its rollout to the archive, see `Runtime.archive_thread`. Every handle of it is closed.
+
+        Raises RpcError, ThreadClosed.
+        """
+        self._subscription.require_open()
+        await archive_thread(self._subscription.backend, self.id)
 
     async def inject(self, items: Sequence[Mapping[str, Any]]) -> None:
         """Add items of the Responses API to the history for the model, without a turn. Raises RpcError, ThreadClosed."""
@@ -189,7 +228,7 @@ class ThreadHandle:
                 if isinstance(question, DynamicToolCall):
                     if not self._subscription.read:
                         question.fail("the application does not answer calls of its dynamic tools here")
-                elif not self._answers and not question.settled:
+                elif self._on_question is None and not question.settled:
                     question.decline()
                     raise ApprovalRequired(question)
             result = await finish(self._subscription, watch)
@@ -243,6 +282,7 @@ def resume_thread(
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.resume_thread`."""
     params = parameters(ThreadResumeParams, ResumeOptions, options, thread_id=thread_id)
+    thread_id = known_form(thread_id)
     opening = FromRollout(params=params, client=CLIENT, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
@@ -260,21 +300,13 @@ def fork_thread(
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.fork_thread`."""
     params = parameters(ThreadForkParams, ForkOptions, options, thread_id=thread_id)
+    thread_id = known_form(thread_id)
     opening = FromFork(params=params, client=CLIENT, source=thread_id, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
         backend.registry.start(opening, attach)
 
     return _subscribed(backend, send, params.cwd, None, on_question)
-
-
-async def archive_thread(backend: Backend, thread_id: str) -> None:
-    """See `Runtime.archive_thread`."""
-
-    def send(reply: Reply[None]) -> None:
-        backend.registry.route(Archive(thread_id, reply))
-
-    await answer(send)
 
 
 def _functions(backend: Backend, tools: Sequence[Callable[..., Any]]) -> list[FunctionTool]:
@@ -313,7 +345,7 @@ async def _subscribed(
     async with open_block() as nursery:
         try:
             loaded = await answer(attach)
-            yield ThreadHandle(Subscription(backend, streams, loaded.thread.id), loaded, answers=on_question is not None)
+            yield ThreadHandle(Subscription(backend, streams, loaded.thread.id), loaded, on_question)
         finally:
             streams.close()
             await _leave(backend, subscriber)

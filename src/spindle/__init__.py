@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from spindle.actors.embedding.failures import ThreadClosed as ThreadClosed
     from spindle.actors.embedding.failures import TurnFailed as TurnFailed
     from spindle.actors.embedding.failures import TurnInterrupted as TurnInterrupted
+    from spindle.actors.embedding.listing import ThreadList as ThreadList
+    from spindle.actors.embedding.listing import ThreadPage as ThreadPage
     from spindle.actors.embedding.questions import CommandApproval as CommandApproval
     from spindle.actors.embedding.questions import DynamicToolCall as DynamicToolCall
     from spindle.actors.embedding.questions import Elicitation as Elicitation
@@ -59,6 +61,8 @@ _NAMES = {
     "ThreadClosed": "spindle.actors.embedding.failures",
     "TurnFailed": "spindle.actors.embedding.failures",
     "TurnInterrupted": "spindle.actors.embedding.failures",
+    "ThreadList": "spindle.actors.embedding.listing",
+    "ThreadPage": "spindle.actors.embedding.listing",
     "CommandApproval": "spindle.actors.embedding.questions",
     "DynamicToolCall": "spindle.actors.embedding.questions",
     "Elicitation": "spindle.actors.embedding.questions",
@@ -117,7 +121,9 @@ __all__ = [
     "SubscriberLagged",
     "ThreadClosed",
     "ThreadHandle",
+    "ThreadList",
     "ThreadNotFound",
+    "ThreadPage",
     "Turn",
     "TurnCompletedNotification",
     "TurnFailed",
