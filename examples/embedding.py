@@ -38,7 +38,7 @@ async def main() -> None:
             async with runtime.resume_thread(thread.id) as again:
                 stored = again.info.thread
                 print("resumed with", len(stored.turns), "turns from", Path(stored.path or "").name)
-                print("says:", await again.run("Are you still there?"))
+                print("says:", (await again.run("Are you still there?")).text)
 
 
 async def stream(thread: spindle.ThreadHandle) -> None:
@@ -71,7 +71,7 @@ async def log(thread: spindle.ThreadHandle) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(count, thread.events())
-        print("the agent says:  ", await thread.run("Is anybody counting?"))
+        print("the agent says:  ", (await thread.run("Is anybody counting?")).text)
     print("events counted:  ", "more than five" if counted > 5 else counted)
 
 
@@ -91,7 +91,7 @@ async def share(runtime: spindle.Runtime, thread: spindle.ThreadHandle) -> None:
     heard: list[str] = []
     async with trio.open_nursery() as nursery:
         await nursery.start(listen)
-        print("the first hears: ", await thread.run("Who hears this?"))
+        print("the first hears: ", (await thread.run("Who hears this?")).text)
     print("the second hears:", "".join(heard))
 
 

@@ -179,6 +179,13 @@ class Outbox:
         self._ready.unpark_all()
         self._drained.set()
 
+    def drain(self) -> list[Message]:
+        """Close it and return what is left."""
+        left = list(self._messages)
+        self._messages.clear()
+        self.discard()
+        return left
+
     def discard(self) -> None:
         """Close it and drop what is left."""
         self.close()

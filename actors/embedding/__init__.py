@@ -6,6 +6,6 @@ async with open_runtime() as runtime:
             async for event in turn:
                 ...
 
-Only one wait is shielded from cancellation: until an interrupted turn is recorded (`TurnHandle.close`). `open_runtime` says
+Only one wait is shielded from cancellation: until an interrupted turn is recorded (`turns.leave`). `open_runtime` says
 what the end of a runtime waits for. A package without names of its own, so that `runtime` is imported without the rest.
 """

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from spindle.rpc.protocol.errors import Error
-from spindle.rpc.protocol.turns import Turn
+
+if TYPE_CHECKING:
+    from spindle.actors.embedding.results import TurnResult
+    from spindle.actors.thread.turns.watch import ProviderFailure
 
 
 class SubscriberLagged(Error):
@@ -19,19 +24,37 @@ class ThreadClosed(Error):
 
 
 class TurnFailed(Error):
-    """The turn failed. `turn` is the turn as it ended, with its error."""
+    """The turn failed. `result` is the turn as it ended, with its error and what it did until then."""
 
-    def __init__(self, turn: Turn) -> None:
-        super().__init__(turn.error.message if turn.error else "the turn failed")
-        self.turn = turn
+    def __init__(self, result: TurnResult[str]) -> None:
+        super().__init__(result.error.message if result.error else "the turn failed")
+        self.result = result
+
+
+class ProviderError(TurnFailed):
+    """The turn failed because the provider refused a request to the model, or could not be reached."""
+
+    def __init__(self, result: TurnResult[str], provider: ProviderFailure) -> None:
+        super().__init__(result)
+        self.status = provider.status
+        """The HTTP status; None if there was no answer, or if the answer broke off."""
+        self.retry_after = provider.retry_after
+        """Seconds that the provider asked to wait; None if it said nothing of that."""
+        self.info: object = result.error.codex_error_info if result.error else None
+        """The protocol's CodexErrorInfo: a string, or an object with one member."""
 
 
 class TurnInterrupted(Error):
-    """The turn was interrupted. `turn` is the turn as it was recorded."""
+    """The turn was interrupted. `result` is the turn as it was recorded, with what it did until then."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, result: TurnResult[str]) -> None:
         super().__init__("the turn was interrupted")
-        self.turn = turn
+        self.result = result
+
+
+def failure(result: TurnResult[str], provider: ProviderFailure | None) -> TurnFailed:
+    """The error of a failed turn."""
+    return TurnFailed(result) if provider is None else ProviderError(result, provider)
 
 
 class InvalidOption(Error, ValueError):

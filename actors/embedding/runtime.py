@@ -13,11 +13,13 @@ from spindle.actors.runtime import open_backend
 
 if TYPE_CHECKING:
     from spindle.actors.embedding.asking import OnQuestion
+    from spindle.actors.embedding.listing import Sort, ThreadList
     from spindle.actors.embedding.options import ForkOptions, ResumeOptions, StartOptions
     from spindle.actors.embedding.threads import ThreadHandle
     from spindle.actors.registry.backend import Backend
     from spindle.actors.services.instruments import Instrument
     from spindle.rpc.model.interface import Model
+    from spindle.rpc.protocol.threads import Thread
 
 
 class Runtime:
@@ -90,14 +92,73 @@ class Runtime:
 
         return fork_thread(self._backend, thread_id, tools, on_question or self._on_question, options)
 
+    def threads(
+        self,
+        *,
+        search: str | None = None,
+        archived: bool = False,
+        cwd: str | os.PathLike[str] | None = None,
+        model_provider: str | None = None,
+        sort: Sort = "updated",
+        descending: bool = True,
+        page_size: int = 50,
+    ) -> ThreadList:
+        """The stored threads, except those of agents: all in one loop, or page by page. See `ThreadList`.
+
+        search: only those with this text in a message of the user or the agent, in upper or lower case.
+        archived: those in the archive, and not the others.
+        cwd: only those that work in this folder.
+        model_provider: only those of this provider of config.toml.
+        sort: by the latest change ("updated") or by creation ("created"); `descending`: the latest first.
+        page_size: the most threads of a page, 1 to 100.
+        A thread is stored when its first turn begins; an ephemeral one never is. Raises InvalidOption.
+        """
+        from spindle.actors.embedding.listing import list_threads
+
+        return list_threads(
+            self._backend,
+            search=search,
+            archived=archived,
+            cwd=cwd,
+            model_provider=model_provider,
+            sort=sort,
+            descending=descending,
+            page_size=page_size,
+        )
+
+    async def rename_thread(self, thread_id: str, name: str) -> None:
+        """Name a thread. The name is stripped. Raises ThreadNotFound, also for an archived thread, and RpcError."""
+        from spindle.actors.embedding.stored import rename_thread
+
+        await rename_thread(self._backend, thread_id, name)
+
     async def archive_thread(self, thread_id: str) -> None:
         """Close the thread if it is loaded, and move its rollout to the archive. Raises ThreadNotFound, RpcError.
 
-        If it is cancelled it stops waiting, and the thread is archived all the same.
+        A running turn is interrupted. If this is cancelled it stops waiting, and the thread is archived all the same.
         """
-        from spindle.actors.embedding.threads import archive_thread
+        from spindle.actors.embedding.stored import archive_thread
 
         await archive_thread(self._backend, thread_id)
+
+    async def unarchive_thread(self, thread_id: str) -> Thread:
+        """Move an archived thread back and return it; it is not loaded. Raises ThreadNotFound, RpcError.
+
+        If this is cancelled it stops waiting, and the thread is moved all the same.
+        """
+        from spindle.actors.embedding.stored import unarchive_thread
+
+        return await unarchive_thread(self._backend, thread_id)
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Close the thread and its agents' threads if they are loaded, and delete their files. Archived ones too.
+
+        A running turn is interrupted. If this is cancelled it stops waiting, and the thread is deleted all the same.
+        Raises ThreadNotFound, and RpcError if a fork refers to the thread or another program writes to it.
+        """
+        from spindle.actors.embedding.stored import delete_thread
+
+        await delete_thread(self._backend, thread_id)
 
 
 start_thread = Runtime.start_thread

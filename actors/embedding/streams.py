@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import trio
@@ -59,6 +59,10 @@ class Events:
 
     # -- called by the handle's `Streams`
 
+    def drain(self) -> list[Message]:
+        """End a stream that was never read, and return its events."""
+        return self._outbox.drain()
+
     def put(self, event: Message) -> bool:
         """Add an event. Returns False if the stream has ended or overflows; its events are freed then."""
         self._outbox.put(event)
@@ -81,6 +85,31 @@ def _seen(event: Event) -> Any:
     return shown(event) if isinstance(event, Question) else event.params
 
 
+class Sink(Protocol):
+    """What `Streams` passes messages on to."""
+
+    def put(self, message: Message) -> bool:
+        """Take a message. Returns False if it takes no more."""
+        ...
+
+    def close(self) -> None:
+        """Take no more messages."""
+
+    async def room(self) -> None:
+        """Wait a moment for a reader that is behind."""
+
+
+class Questions(Events):
+    """The questions of a thread and of its agents, and calls of its dynamic tools."""
+
+    def __init__(self) -> None:
+        super().__init__(Outbox(Overflow.CLOSE))
+
+    def put(self, message: Message) -> bool:
+        """See `Sink`."""
+        return super().put(message) if isinstance(message, Question) else not self._outbox.closed
+
+
 class Streams(Outbox):
     """The outbox of a handle's subscriber: it passes each message on to every open stream.
 
@@ -93,24 +122,29 @@ class Streams(Outbox):
         self._asked = asked
         self._questions: list[Question] = []
         self._first: Events | None = _stream()
-        self._open: WeakSet[Events] = WeakSet([self._first])
+        self._open: WeakSet[Sink] = WeakSet([self._first])
 
     def stream(self) -> Events:
         """Open a stream."""
-        first, self._first = self._first, None
-        if first is not None:
+        if (first := self._first) is not None:
+            self._first = None
             return first
         stream = _stream()
-        for question in self._questions:
-            if not question.settled:
-                stream.put(question)
-        self._open.add(stream)
+        self.open(stream)
         return stream
 
     @property
-    def count(self) -> int:
-        """How many streams are open, besides the first one as long as it is not used."""
-        return len(self._open) - (self._first is not None)
+    def read(self) -> bool:
+        """Whether a stream is open from which the application may answer."""
+        return any(each is not self._first and not isinstance(each, Questions) for each in self._open)
+
+    def open(self, sink: Sink) -> None:
+        """Pass messages on to `sink` too, known by a weak reference. It begins as a stream does."""
+        first, self._first = self._first, None
+        begin = [each for each in self._questions if not each.settled] if first is None else first.drain()
+        for message in begin:
+            sink.put(message)
+        self._open.add(sink)
 
     def put(self, message: Message) -> None:
         """Pass a message on. Never waits."""

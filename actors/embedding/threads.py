@@ -14,7 +14,7 @@ from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.questions import Question as Delivered
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.embedding.asking import ApprovalRequired, OnQuestion, answer_by
-from spindle.actors.embedding.failures import ThreadClosed, TurnFailed, TurnInterrupted
+from spindle.actors.embedding.failures import TurnInterrupted
 from spindle.actors.embedding.options import (
     ForkOptions,
     ResumeOptions,
@@ -23,13 +23,14 @@ from spindle.actors.embedding.options import (
     check_folder,
     parameters,
 )
-from spindle.actors.embedding.questions import DynamicToolCall, Question, shown
-from spindle.actors.embedding.streams import Events, Streams
+from spindle.actors.embedding.questions import DynamicToolCall, shown
+from spindle.actors.embedding.results import TurnResult
+from spindle.actors.embedding.stored import archive_thread, known_form
+from spindle.actors.embedding.streams import Events, Questions, Streams
 from spindle.actors.embedding.subscription import Subscription
-from spindle.actors.embedding.turns import TurnHandle, input_parts, leave
+from spindle.actors.embedding.turns import Turn, finish, input_parts, leave, running, start, watched
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
 from spindle.actors.registry.messages import Leave, Resume
-from spindle.actors.registry.relocation import Archive
 from spindle.actors.settings.client import ClientName
 from spindle.actors.tasks.blocks import open_block
 from spindle.actors.tasks.faults import explain
@@ -39,10 +40,12 @@ from spindle.actors.thread.messages import (
     Compact,
     Detach,
     InjectItems,
+    InterruptTurn,
     ReadThread,
+    RevertTurns,
     RollBack,
     SetName,
-    StartTurn,
+    SteerTurn,
 )
 from spindle.actors.thread.turns.watch import TurnWatch
 from spindle.actors.tools.functions import FunctionTool, function_tools
@@ -70,8 +73,10 @@ class ThreadHandle:
     Any number of tasks may use it at once. When its block or the thread has ended, every method raises ThreadClosed.
     """
 
-    def __init__(self, subscription: Subscription, loaded: ThreadStartResponse, *, answers: bool) -> None:
-        self._subscription, self._answers = subscription, answers
+    def __init__(
+        self, subscription: Subscription, loaded: ThreadStartResponse, on_question: OnQuestion | None
+    ) -> None:
+        self._subscription, self._on_question = subscription, on_question
         self.info = loaded
 
     @property
@@ -111,6 +116,42 @@ class ThreadHandle:
         thread: Thread = await self._subscription.ask(message)
         return thread
 
+    async def revert(self, before_turn_id: str) -> Thread:
+        """Remove a turn and all later ones from the thread, and return it without turns. A running turn is interrupted first.
+
+        Files that the turns changed stay changed. Raises RpcError, also if the thread has no such turn, and ThreadClosed.
+        """
+        thread, _ = await self._subscription.ask(lambda reply: RevertTurns(reply=reply, before_turn_id=before_turn_id))
+        return thread
+
+    def fork(
+        self,
+        *,
+        after_turn: str | None = None,
+        tools: Sequence[Callable[..., Any]] = (),
+        on_question: OnQuestion | None = None,
+        **options: Unpack[ForkOptions],
+    ) -> AbstractAsyncContextManager[ThreadHandle]:
+        """Start a thread with the history of this one, up to the end of the turn `after_turn`. See `Runtime.fork_thread`.
+
+        Without `on_question`, that of this handle answers. Without `after_turn`, the fork has all that is recorded, and a turn that runs is interrupted in it. Raises RpcError,
+        also if the thread has no such turn or it still runs, ThreadClosed, InvalidOption, TypeError.
+        """
+        self._subscription.require_open()
+        if after_turn is not None:
+            if options.get("last_turn_id") is not None:
+                raise TypeError("after_turn and last_turn_id are the same option")
+            options["last_turn_id"] = after_turn
+        return fork_thread(self._subscription.backend, self.id, tools, on_question or self._on_question, options)
+
+    async def archive(self) -> None:
+        """Close the thread and move its rollout to the archive, see `Runtime.archive_thread`. Every handle of it is closed.
+
+        Raises RpcError, ThreadClosed.
+        """
+        self._subscription.require_open()
+        await archive_thread(self._subscription.backend, self.id)
+
     async def inject(self, items: Sequence[Mapping[str, Any]]) -> None:
         """Add items of the Responses API to the history for the model, without a turn. Raises RpcError, ThreadClosed."""
         self._subscription.require_open()
@@ -127,13 +168,11 @@ class ThreadHandle:
         turn_id, watch = str(uuid7()), TurnWatch()
         try:
             await self._subscription.ask(lambda reply: Compact(reply=reply, turn_id=turn_id, watch=watch))
-            turn = (await watch.wait()).turn
-        except ActorExited as error:
-            raise ThreadClosed(self.id) from error
+            result = await finish(self._subscription, watch)
         finally:
             await leave(watch)
-        if turn.status != "completed":
-            raise TurnInterrupted(turn) if turn.status == "interrupted" else TurnFailed(turn)
+        if result.status == "interrupted":
+            raise TurnInterrupted(result)
 
     def events(self) -> Events:
         """Every notification of the thread from now on, as objects of `rpc.protocol`. Ends when the thread is closed.
@@ -146,54 +185,79 @@ class ThreadHandle:
 
     def turn(
         self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]
-    ) -> AbstractAsyncContextManager[TurnHandle]:
+    ) -> AbstractAsyncContextManager[Turn]:
         """Start a turn for the length of the block, or join the running one. See `TurnOptions`.
 
         If the running turn takes no more input, for example a compaction, this waits for its end; cancelled meanwhile, it
         starts nothing. Leaving the block early, or cancelling it, interrupts the turn and waits until it is recorded. If
-        other blocks share the turn, it goes on for them. Raises RpcError, ThreadClosed, InvalidOption.
+        others share the turn, it goes on for them. Raises RpcError, ThreadClosed, InvalidOption.
         """
-        self._subscription.require_open()
-        return self._turn(
-            parameters(TurnStartParams, TurnOptions, options, thread_id=self.id, input=input_parts(content))
-        )
+        return self._turn(self._params(content, options))
 
     @asynccontextmanager
-    async def _turn(self, params: TurnStartParams) -> AsyncGenerator[TurnHandle]:
-        self._subscription.require_open()
-        await _check_folder(params.cwd, self._subscription.cwd)
-        events, watch = self._subscription.stream(), TurnWatch()
-        handle: TurnHandle | None = None
-        try:
-            turn = await self._subscription.ask(lambda reply: StartTurn(reply=reply, params=params, watch=watch))
-            handle = TurnHandle(self._subscription, events, watch, turn.id)
-            yield handle
-        finally:
-            if handle is not None:
-                await handle.close()
-            else:
-                events.end()
-                await leave(watch)
+    async def _turn(self, params: TurnStartParams) -> AsyncGenerator[Turn]:
+        await self._check(params)
+        async with running(self._subscription, params) as turn:
+            yield turn
 
-    async def run(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> str:
-        """Run a whole turn. Returns the agent's last message, "" if there is none. See `TurnOptions`.
+    async def start_turn(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> Turn:
+        """Start a turn that goes on by itself, or join the running one. See `TurnOptions`.
+
+        The turn goes on when the task that has started it is cancelled or ends. It belongs to the thread: when the last
+        subscriber of that has left, `on_unsubscribe` of config.toml says whether it goes on; the end of the runtime
+        interrupts it. Cancelled before it returns, this starts nothing, or interrupts and records what it has started.
+        Raises RpcError, ThreadClosed, InvalidOption.
+        """
+        params = self._params(content, options)
+        await self._check(params)
+        return await start(self._subscription, params)
+
+    async def run(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> TurnResult[str]:
+        """Run a whole turn and return its result, in which `output` is the agent's last message. See `TurnOptions`.
 
         The `on_question` of this handle answers the agent's questions. Without one, a question is declined, the turn is
         interrupted and ApprovalRequired is raised. A call of one of the `dynamic_tools` fails, unless there is another stream
-        of this handle that may answer it. Raises TurnFailed, TurnInterrupted, ThreadClosed, RpcError, SubscriberLagged,
-        InvalidOption.
+        of this handle that may answer it. Cancelling this interrupts the turn. Raises TurnFailed (ProviderError if a request
+        to the model failed), TurnInterrupted, ThreadClosed, RpcError, InvalidOption.
         """
-        async with self.turn(content, **options) as turn:
-            async for event in turn:
-                if isinstance(event, DynamicToolCall):
-                    if self._subscription.alone:
-                        event.fail("the application does not answer calls of its dynamic tools here")
-                elif isinstance(event, Question) and not self._answers and not event.settled:
-                    event.decline()
-                    raise ApprovalRequired(event)
-        if turn.result is not None and turn.result.status == "interrupted":
-            raise TurnInterrupted(turn.result)
-        return turn.text
+        params = self._params(content, options)
+        await self._check(params)
+        questions = Questions()
+        async with watched(self._subscription, params, questions) as (_, watch):
+            async for question in questions:
+                if isinstance(question, DynamicToolCall):
+                    if not self._subscription.read:
+                        question.fail("the application does not answer calls of its dynamic tools here")
+                elif self._on_question is None and not question.settled:
+                    question.decline()
+                    raise ApprovalRequired(question)
+            result = await finish(self._subscription, watch)
+        if result.status == "interrupted":
+            raise TurnInterrupted(result)
+        return result
+
+    async def interrupt(self) -> None:
+        """Interrupt the running turn, no matter who has started it. Returns before it has ended.
+
+        Raises RpcError if none runs, ThreadClosed.
+        """
+        await self._subscription.ask(lambda reply: InterruptTurn(reply=reply, turn_id=None))
+
+    async def steer(self, content: str | Sequence[UserInput]) -> str:
+        """Add input to the running turn, no matter who has started it. Returns the turn's id.
+
+        Raises RpcError if none runs or it takes no input, ThreadClosed.
+        """
+        parts = input_parts(content)
+        return await self._subscription.ask(lambda reply: SteerTurn(reply=reply, content=parts, expected_turn_id=None))
+
+    def _params(self, content: str | Sequence[UserInput], options: Mapping[str, Any]) -> TurnStartParams:
+        self._subscription.require_open()
+        return parameters(TurnStartParams, TurnOptions, options, thread_id=self.id, input=input_parts(content))
+
+    async def _check(self, params: TurnStartParams) -> None:
+        self._subscription.require_open()
+        await _check_folder(params.cwd, self._subscription.cwd)
 
 
 def start_thread(
@@ -218,6 +282,7 @@ def resume_thread(
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.resume_thread`."""
     params = parameters(ThreadResumeParams, ResumeOptions, options, thread_id=thread_id)
+    thread_id = known_form(thread_id)
     opening = FromRollout(params=params, client=CLIENT, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
@@ -235,21 +300,13 @@ def fork_thread(
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.fork_thread`."""
     params = parameters(ThreadForkParams, ForkOptions, options, thread_id=thread_id)
+    thread_id = known_form(thread_id)
     opening = FromFork(params=params, client=CLIENT, source=thread_id, functions=_functions(backend, tools))
 
     def send(attach: Attach) -> None:
         backend.registry.start(opening, attach)
 
     return _subscribed(backend, send, params.cwd, None, on_question)
-
-
-async def archive_thread(backend: Backend, thread_id: str) -> None:
-    """See `Runtime.archive_thread`."""
-
-    def send(reply: Reply[None]) -> None:
-        backend.registry.route(Archive(thread_id, reply))
-
-    await answer(send)
 
 
 def _functions(backend: Backend, tools: Sequence[Callable[..., Any]]) -> list[FunctionTool]:
@@ -288,7 +345,7 @@ async def _subscribed(
     async with open_block() as nursery:
         try:
             loaded = await answer(attach)
-            yield ThreadHandle(Subscription(backend, streams, loaded.thread.id), loaded, answers=on_question is not None)
+            yield ThreadHandle(Subscription(backend, streams, loaded.thread.id), loaded, on_question)
         finally:
             streams.close()
             await _leave(backend, subscriber)

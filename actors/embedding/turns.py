@@ -1,64 +1,74 @@
-"""A turn for an application: a stream of its events, and an end that can be waited for without reading them."""
+"""A turn for an application: a result that can be waited for, and any number of streams of its events."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
+from weakref import ref
 
 import trio
 
-from spindle.actors.embedding.failures import ThreadClosed, TurnFailed
-from spindle.actors.embedding.questions import Asked
-from spindle.actors.embedding.streams import Events
+from spindle.actors.embedding.failures import ThreadClosed, failure
+from spindle.actors.embedding.results import TurnResult, result_of
+from spindle.actors.embedding.streams import Sink
 from spindle.actors.embedding.subscription import Subscription
+from spindle.actors.embedding.turn_log import TurnLog
 from spindle.actors.kernel.mailbox import ActorExited
-from spindle.actors.thread.messages import InterruptTurn, SteerTurn
-from spindle.actors.thread.turns.watch import TurnWatch
+from spindle.actors.thread.messages import InterruptTurn, StartTurn, SteerTurn
+from spindle.actors.thread.turns.watch import FinishedTurn, TurnWatch
 from spindle.actors.turn.user_input import check_input
-from spindle.rpc.protocol.items import AgentMessageItem, TextInput, UserInput
-from spindle.rpc.protocol.turns import (
-    ItemCompletedNotification,
-    Turn,
-    TurnCompletedNotification,
-    TurnStartedNotification,
-)
+from spindle.rpc.protocol.items import TextInput, UserInput
+from spindle.rpc.protocol.turns import TurnStartParams
 
 
-class TurnHandle:
-    """A running turn. Iterate over it for its events, up to `TurnCompletedNotification`; then `result` is set.
+class Turn:
+    """A running turn. Any number of tasks may use it at once.
 
-    Iterating raises TurnFailed after the completion of a failed turn, ThreadClosed if the thread ends before the turn does, and
-    SubscriberLagged. An interrupted turn ends without an exception; `result.status` says so.
+    Iterate over it for its events, up to `TurnCompletedNotification`; then `result` is set. Each `async for` is a stream of
+    its own, with all events since the turn began, or since this handle joined it. The last 4,096 events are kept, of which
+    deltas are merged, and the last 4 MiB; a stream that needs older ones raises SubscriberLagged. That changes nothing for
+    the turn, its result and other streams. Iterating raises TurnFailed after the completion of a failed turn, and
+    ThreadClosed if the thread or the handle's block ends before the turn does. An interrupted turn ends without an
+    exception; `result.status` says so.
     """
 
-    def __init__(self, subscription: Subscription, events: Events, watch: TurnWatch, id: str) -> None:
-        self._subscription, self._events, self._watch = subscription, events, watch
+    def __init__(self, subscription: Subscription, log: TurnLog, id: str, watch: TurnWatch) -> None:
+        self._subscription, self._log, self._watch = subscription, log, watch
         self.id = id
-        self.result: Turn | None = None
-        """The turn as it ended. None while it runs, and if the block was left early and the turn goes on for others."""
-        self.text = ""
+
+    def __repr__(self) -> str:
+        finished = self._watch.finished
+        return f"<Turn {self.id} {'running' if finished is None else finished.turn.status}>"
+
+    @property
+    def result(self) -> TurnResult[str] | None:
+        """The turn as it ended; None while it runs, and if its thread has ended before it was recorded."""
+        return None if self._watch.finished is None else result_of(self._watch.finished)
+
+    @property
+    def text(self) -> str:
         """The agent's last message so far."""
+        result = self.result
+        return self._log.text() if result is None else result.text
 
-    def __aiter__(self) -> TurnHandle:
-        return self
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._log.read(self._subscription.thread_id, self.id, self._ended)
 
-    async def __anext__(self) -> Any:
-        if self.result is not None:
-            if self.result.status == "failed":
-                raise TurnFailed(self.result)
-            raise StopAsyncIteration
-        async for event in self._events:
-            if isinstance(event, Asked) and event.thread_id != self._subscription.thread_id:
-                return event  # a question of an agent, which may have no other subscriber
-            if _turn_of(event) not in (None, self.id):
-                continue  # of another turn
-            if isinstance(event, TurnCompletedNotification):
-                self.result = event.turn
-            elif isinstance(event, ItemCompletedNotification) and isinstance(event.item, AgentMessageItem):
-                self.text = event.item.text
-            return event
-        raise ThreadClosed(self._subscription.thread_id)
+    def _ended(self) -> None:
+        """All events have been read."""
+        if self._watch.finished is None:
+            raise ThreadClosed(self._subscription.thread_id)
+        completed(self._watch.finished)
+
+    async def wait(self) -> TurnResult[str]:
+        """Wait until the turn has ended and is recorded, however many of its events are read, and return its result.
+
+        Also after the handle's block has ended, as long as the turn goes on. The result of an interrupted turn says so.
+        Cancelling the wait does nothing to the turn. Raises TurnFailed (ProviderError if a request to the model failed),
+        and ThreadClosed if the thread ends before the turn is recorded.
+        """
+        return await finish(self._subscription, self._watch)
 
     async def steer(self, content: str | Sequence[UserInput]) -> None:
         """Add input to the turn. Raises RpcError if it has ended, ThreadClosed."""
@@ -66,22 +76,88 @@ class TurnHandle:
         await self._subscription.ask(lambda reply: SteerTurn(reply=reply, content=parts, expected_turn_id=self.id))
 
     async def interrupt(self) -> None:
-        """Interrupt the turn; its completion is among the events. Raises RpcError if it has already ended, ThreadClosed."""
+        """Interrupt the turn, also for others that share it. Returns before it has ended: `wait` waits for that.
+
+        Raises RpcError if it has already ended, ThreadClosed.
+        """
         await self._subscription.ask(lambda reply: InterruptTurn(reply=reply, turn_id=self.id))
 
-    async def close(self) -> None:
-        """Interrupt the turn and wait until it is recorded. If it has ended, or goes on for others, do neither."""
-        self._events.end()
-        self.result = await leave(self._watch) or self.result
+
+async def start(subscription: Subscription, params: TurnStartParams) -> Turn:
+    """Start a turn that goes on by itself, or join the running one. If this is cancelled, `_begin` says what happens."""
+    log = TurnLog()
+    return Turn(subscription, log, *await _begin(subscription, params, log))
 
 
-async def leave(watch: TurnWatch) -> Turn | None:
-    """Withdraw from a turn. Wait for its end if it is ending, and return it; None if it never starts or goes on."""
+@asynccontextmanager
+async def running(subscription: Subscription, params: TurnStartParams) -> AsyncGenerator[Turn]:
+    """Start a turn for the length of the block, or join the running one. Its streams end with the block."""
+    log = TurnLog()
+    async with watched(subscription, params, log) as (id, watch):
+        turn = Turn(subscription, log, id, watch)
+        try:
+            yield turn
+        finally:
+            turn._log = TurnLog()  # the events are freed with the last stream that still reads them
+            turn._log.close()
+
+
+@asynccontextmanager
+async def watched(
+    subscription: Subscription, params: TurnStartParams, sink: Sink
+) -> AsyncGenerator[tuple[str, TurnWatch]]:
+    """Start a turn for the length of the block, or join the running one. `sink` gets its events."""
+    id, watch = await _begin(subscription, params, sink)
+    try:
+        yield id, watch
+    finally:
+        await leave(watch)
+
+
+async def _begin(subscription: Subscription, params: TurnStartParams, sink: Sink) -> tuple[str, TurnWatch]:
+    """Start a turn, or join the running one. If this is cancelled, no turn starts, or one is interrupted and recorded."""
+    kept = ref(sink)  # a turn that the application has dropped keeps no events
+
+    def begun() -> None:
+        if (sink := kept()) is not None:
+            subscription.open(sink)
+
+    def ended() -> None:
+        if (sink := kept()) is not None:
+            sink.close()
+
+    watch = TurnWatch(begun, ended)
+    try:
+        turn = await subscription.ask(lambda reply: StartTurn(reply=reply, params=params, watch=watch))
+    except BaseException:
+        await leave(watch)
+        raise
+    return turn.id, watch
+
+
+async def finish(subscription: Subscription, watch: TurnWatch) -> TurnResult[str]:
+    """Wait for the end of a turn, and return its result. Raises TurnFailed, ThreadClosed."""
+    try:
+        finished = await watch.wait()
+    except ActorExited as error:
+        raise ThreadClosed(subscription.thread_id) from error
+    return completed(finished)
+
+
+def completed(finished: FinishedTurn) -> TurnResult[str]:
+    """The result of a turn. Raises TurnFailed if it failed."""
+    result = result_of(finished)
+    if result.status == "failed":
+        raise failure(result, finished.provider)
+    return result
+
+
+async def leave(watch: TurnWatch) -> None:
+    """Withdraw from a turn. Wait for its end if it is ending, not if it never starts or goes on."""
     if watch.withdraw():
         # the wait is bounded by the end of an interrupted turn: its tools are killed within their limits, its record written
         with trio.CancelScope(shield=True), suppress(ActorExited):
-            return (await watch.wait()).turn
-    return None
+            await watch.wait()
 
 
 def input_parts(content: str | Sequence[UserInput]) -> list[UserInput]:
@@ -89,11 +165,3 @@ def input_parts(content: str | Sequence[UserInput]) -> list[UserInput]:
     parts: list[UserInput] = [TextInput(content)] if isinstance(content, str) else list(content)
     check_input(parts)
     return parts
-
-
-def _turn_of(event: Any) -> str | None:
-    """The id of the event's turn; None for an event of the thread."""
-    if isinstance(event, TurnStartedNotification | TurnCompletedNotification):
-        return event.turn.id
-    turn_id: str | None = getattr(event, "turn_id", None)
-    return turn_id

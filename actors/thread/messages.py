@@ -119,17 +119,17 @@ class StartTurn(ForTurn[Turn]):
 
 @frozen(kw_only=True)
 class SteerTurn(Ask[str]):
-    """Add input to the running turn, which must be `expected_turn_id`. Answers with its id."""
+    """Add input to the running turn, which must be `expected_turn_id` unless that is None. Answers with its id."""
 
     content: Sequence[UserInput]
-    expected_turn_id: str
+    expected_turn_id: str | None
 
 
 @frozen(kw_only=True)
 class InterruptTurn(Urgent, Ask[None]):
-    """Interrupt the running turn, which must be `turn_id`. Answers before the turn has ended."""
+    """Interrupt the running turn, which must be `turn_id` unless that is None. Answers before the turn has ended."""
 
-    turn_id: str
+    turn_id: str | None
 
 
 @frozen(kw_only=True)

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from spindle.actors.embedding.asking import ApprovalRequired as ApprovalRequired
     from spindle.actors.embedding.asking import OnQuestion as OnQuestion
     from spindle.actors.embedding.failures import InvalidOption as InvalidOption
+    from spindle.actors.embedding.failures import ProviderError as ProviderError
     from spindle.actors.embedding.failures import SubscriberLagged as SubscriberLagged
     from spindle.actors.embedding.failures import ThreadClosed as ThreadClosed
     from spindle.actors.embedding.failures import TurnFailed as TurnFailed
     from spindle.actors.embedding.failures import TurnInterrupted as TurnInterrupted
+    from spindle.actors.embedding.listing import ThreadList as ThreadList
+    from spindle.actors.embedding.listing import ThreadPage as ThreadPage
     from spindle.actors.embedding.questions import CommandApproval as CommandApproval
     from spindle.actors.embedding.questions import DynamicToolCall as DynamicToolCall
     from spindle.actors.embedding.questions import Elicitation as Elicitation
@@ -25,16 +28,18 @@ if TYPE_CHECKING:
     from spindle.actors.embedding.questions import PermissionRequest as PermissionRequest
     from spindle.actors.embedding.questions import Question as Question
     from spindle.actors.embedding.questions import UserQuestion as UserQuestion
+    from spindle.actors.embedding.results import TurnResult as TurnResult
     from spindle.actors.embedding.runtime import Runtime as Runtime
     from spindle.actors.embedding.runtime import fork_thread as fork_thread
     from spindle.actors.embedding.runtime import open_runtime as open_runtime
     from spindle.actors.embedding.runtime import resume_thread as resume_thread
     from spindle.actors.embedding.runtime import start_thread as start_thread
     from spindle.actors.embedding.threads import ThreadHandle as ThreadHandle
-    from spindle.actors.embedding.turns import TurnHandle as TurnHandle
+    from spindle.actors.embedding.turns import Turn as Turn
     from spindle.actors.services.instruments import Instrument as Instrument
     from spindle.rpc.model.interface import Model as Model
     from spindle.rpc.model.interface import ModelError as ModelError
+    from spindle.rpc.model.interface import Usage as Usage
     from spindle.rpc.model.offline import OfflineModel as OfflineModel
     from spindle.rpc.model.offline import ScriptedAnswer as ScriptedAnswer
     from spindle.rpc.model.responses import ResponsesModel as ResponsesModel
@@ -51,10 +56,13 @@ _NAMES = {
     "ApprovalRequired": "spindle.actors.embedding.asking",
     "OnQuestion": "spindle.actors.embedding.asking",
     "InvalidOption": "spindle.actors.embedding.failures",
+    "ProviderError": "spindle.actors.embedding.failures",
     "SubscriberLagged": "spindle.actors.embedding.failures",
     "ThreadClosed": "spindle.actors.embedding.failures",
     "TurnFailed": "spindle.actors.embedding.failures",
     "TurnInterrupted": "spindle.actors.embedding.failures",
+    "ThreadList": "spindle.actors.embedding.listing",
+    "ThreadPage": "spindle.actors.embedding.listing",
     "CommandApproval": "spindle.actors.embedding.questions",
     "DynamicToolCall": "spindle.actors.embedding.questions",
     "Elicitation": "spindle.actors.embedding.questions",
@@ -62,16 +70,18 @@ _NAMES = {
     "PermissionRequest": "spindle.actors.embedding.questions",
     "Question": "spindle.actors.embedding.questions",
     "UserQuestion": "spindle.actors.embedding.questions",
+    "TurnResult": "spindle.actors.embedding.results",
     "Runtime": "spindle.actors.embedding.runtime",
     "fork_thread": "spindle.actors.embedding.runtime",
     "open_runtime": "spindle.actors.embedding.runtime",
     "resume_thread": "spindle.actors.embedding.runtime",
     "start_thread": "spindle.actors.embedding.runtime",
     "ThreadHandle": "spindle.actors.embedding.threads",
-    "TurnHandle": "spindle.actors.embedding.turns",
+    "Turn": "spindle.actors.embedding.turns",
     "Instrument": "spindle.actors.services.instruments",
     "Model": "spindle.rpc.model.interface",
     "ModelError": "spindle.rpc.model.interface",
+    "Usage": "spindle.rpc.model.interface",
     "OfflineModel": "spindle.rpc.model.offline",
     "ScriptedAnswer": "spindle.rpc.model.offline",
     "ResponsesModel": "spindle.rpc.model.responses",
@@ -102,6 +112,7 @@ __all__ = [
     "OfflineModel",
     "OnQuestion",
     "PermissionRequest",
+    "ProviderError",
     "Question",
     "ResponsesModel",
     "RpcError",
@@ -110,12 +121,16 @@ __all__ = [
     "SubscriberLagged",
     "ThreadClosed",
     "ThreadHandle",
+    "ThreadList",
     "ThreadNotFound",
+    "ThreadPage",
+    "Turn",
     "TurnCompletedNotification",
     "TurnFailed",
-    "TurnHandle",
     "TurnInterrupted",
+    "TurnResult",
     "TurnStartedNotification",
+    "Usage",
     "UserQuestion",
     "fork_thread",
     "open_runtime",

@@ -203,5 +203,5 @@ async def test_a_turn_that_is_not_sampled_records_nothing(opened, scripted, tele
     telemetry.tracers.sampler = ALWAYS_OFF
     model = scripted([call("d", "double", x=21)], ["42"])
     async with opened(model, content=True) as runtime, runtime.start_thread(tools=[double]) as thread:
-        assert await thread.run("go") == "42"
+        assert (await thread.run("go")).text == "42"
     assert telemetry.spans == []

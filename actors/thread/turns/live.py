@@ -165,7 +165,7 @@ class LiveTurn:
         if self.gathered is None:
             self.gathered = Gathered(whole=self.state is FIRST)  # no item is before the record
         self.watches.append(watch)
-        watch.begun(self.id, self._withdrawn)
+        watch.begun(self._withdrawn)
 
     def _withdrawn(self) -> bool:
         """A caller has withdrawn; the last one to do so interrupts the turn. Returns whether the turn is ending."""

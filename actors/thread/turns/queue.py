@@ -143,13 +143,13 @@ class TurnQueue:
         turn.interrupt()
 
     async def steer(self, message: SteerTurn) -> None:
-        """Add input to the turn with the expected id. Raises RpcError if it does not run or takes no input."""
+        """Add input to the running turn, if it is the expected one. Raises RpcError if it does not run or takes no input."""
         thread = self._thread
         given = await self._input(message.content, thread.turn.settings if thread.turn else thread.state.settings)
         turn = thread.turn
         if turn is None or not turn.takes_input or turn.script is not None:
             raise invalid_request("no active turn to steer")
-        if turn.id != message.expected_turn_id:
+        if message.expected_turn_id not in (None, turn.id):
             raise invalid_request(f"expected active turn id `{message.expected_turn_id}` but found `{turn.id}`")
         if turn.first is None:
             text = f"cannot steer a {turn.kind} turn"
@@ -159,11 +159,11 @@ class TurnQueue:
         message.reply.resolve(turn.id)
 
     def interrupt(self, message: InterruptTurn) -> None:
-        """Interrupt the turn with that id. Raises RpcError if it does not run."""
+        """Interrupt the running turn. Raises RpcError if none runs, or not the named one."""
         turn = self._thread.turn
         if turn is None or not turn.at_work:
             raise invalid_request("no active turn to interrupt")
-        if turn.id != message.turn_id:
+        if message.turn_id not in (None, turn.id):
             raise invalid_request(f"expected active turn id `{message.turn_id}` but found `{turn.id}`")
         message.reply.resolve(None)
         turn.interrupt()

@@ -68,12 +68,12 @@ class Gathered:
 class TurnWatch:
     """Goes with the message that asks for a turn. `reply` is resolved with the turn when it has ended.
 
-    `begun` is called with the turn's id when it begins or is joined, before any notification that follows; `ended` when it
+    `begun` is called when the turn begins or is joined, before any notification that follows; `ended` when it
     has ended and `finished` is set, or when that cannot happen any more. Neither may wait.
     """
 
     def __init__(
-        self, begun: Callable[[str], None] | None = None, ended: Callable[[], None] | None = None
+        self, begun: Callable[[], None] | None = None, ended: Callable[[], None] | None = None
     ) -> None:
         self.reply: Reply[FinishedTurn] = Reply(self._end, self._fail)
         self.withdrawn = False
@@ -83,11 +83,11 @@ class TurnWatch:
         self._over = trio.Event()
         self._error: Exception | None = None
 
-    def begun(self, turn_id: str, withdrawn: Callable[[], bool]) -> None:
+    def begun(self, withdrawn: Callable[[], bool]) -> None:
         """The turn has begun or was joined. `withdrawn` is called if a caller withdraws, and returns whether the turn ends."""
         self._withdraw_from = withdrawn
         if self._on_begin is not None:
-            self._on_begin(turn_id)
+            self._on_begin()
 
     def withdraw(self) -> bool:
         """Stop wanting the turn. Returns whether it has ended or is ending, so that `wait` returns soon."""

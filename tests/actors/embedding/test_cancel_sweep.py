@@ -19,6 +19,7 @@ CONFIG = [
     ("sandbox_mode", "danger-full-access"),
     ("approval_policy", "untrusted"),
     ("features.apply_patch_freeform", True),
+    ("on_unsubscribe", "interrupt"),  # a turn that goes on by itself ends with its last subscriber
 ]
 PATCH = {
     "type": "custom_tool_call",
@@ -146,7 +147,29 @@ async def archiving(runtime, model, old):
         await runtime.archive_thread(thread.id)
 
 
-USES = [starting, iterating, approving, compacting, renaming, forking, logging, sharing, archiving]
+async def outliving(runtime, model, old):
+    async with runtime.resume_thread(old) as thread:
+        turn = await thread.start_turn("go")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(turn.wait)
+            async for _ in turn:
+                pass
+        await turn.wait()
+
+
+async def steering(runtime, model, old):
+    model.answers.extend([["one"], ["two"]])
+    async with runtime.resume_thread(old) as thread, runtime.resume_thread(old) as other:
+        turn = await thread.start_turn("first")
+        await turn.steer("second")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(turn.wait)
+            await other.steer("third")
+            await other.interrupt()
+        assert turn.result.status == "interrupted"
+
+
+USES = [starting, iterating, approving, compacting, renaming, forking, logging, sharing, archiving, outliving, steering]
 
 
 def check_history(request, k):
@@ -204,7 +227,7 @@ async def sweep(use, opened, scripted, folder):
                     async with runtime.resume_thread(id) as again:
                         turns = again.info.thread.turns
                         assert all(turn.status in ("completed", "interrupted") for turn in turns), k
-                        assert await again.run("and now?") == "ok", k
+                        assert (await again.run("and now?")).text == "ok", k
                         check_history(model.requests[-1], k)
                         await again.roll_back(len(turns))
                 await quiet(runtime)
@@ -226,7 +249,7 @@ def test_a_use_may_be_cancelled_at_any_step(use, opened, scripted, tmp_path):
     assert trio.run(main, clock=MockClock(autojump_threshold=2)) > 10
 
 
-@pytest.mark.parametrize("use", [approving, sharing, compacting])
+@pytest.mark.parametrize("use", [approving, sharing, compacting, outliving])
 def test_a_runtime_may_be_cancelled_at_any_step(use, opened, scripted, tmp_path):
     """The cancellation comes from outside of the runtime, which ends too."""
 
@@ -248,7 +271,7 @@ def test_a_runtime_may_be_cancelled_at_any_step(use, opened, scripted, tmp_path)
                 for id in stored(runtime):
                     async with runtime.resume_thread(id) as again:
                         assert all(turn.status in ("completed", "interrupted") for turn in again.info.thread.turns), k
-                        assert await again.run("and now?") == "ok", k
+                        assert (await again.run("and now?")).text == "ok", k
                         check_history(fresh.requests[-1], k)
         return steps.count
 

@@ -191,7 +191,7 @@ async def test_the_reason_of_a_decline_reaches_the_model(opened, scripted, tmp_p
 
     model = scripted([made], ["done"])
     async with opened(model, config=[*ASKING, *WIDE]) as runtime, runtime.start_thread(on_question=answer) as thread:
-        assert await thread.run("go", **MODES.get(asking, {})) == "done"
+        assert (await thread.run("go", **MODES.get(asking, {}))).text == "done"
     assert output(model) == (explained if reason else plain)
     assert not (tmp_path / "made").exists()
 

@@ -35,7 +35,7 @@ async def test_a_run_that_is_interrupted_raises(opened, scripted, actor):
             await meanwhile(model, thread, act)
         [error] = caught.value.exceptions
         assert isinstance(error, spindle.TurnInterrupted)
-        assert error.turn.status == "interrupted"
+        assert error.result.status == "interrupted"
 
 
 async def test_a_run_that_fails_raises(opened, scripted):
@@ -75,10 +75,11 @@ async def test_a_turn_whose_thread_ends_without_an_event_raises(opened, scripted
         await model.waiting.wait()
         actor(runtime, thread.id).core.subscribers.popitem()[0].outbox.close()
         with trio.fail_after(10):
-            while (await anext(turn)).METHOD != "item/agentMessage/delta":
+            events = aiter(turn)
+            while (await anext(events)).METHOD != "item/agentMessage/delta":
                 pass
             with pytest.raises(spindle.ThreadClosed):
-                await anext(turn)
+                await anext(events)
 
 
 METHODS = {
@@ -207,6 +208,6 @@ async def test_a_relative_path_counts_from_the_directory_at_the_start(tmp_path, 
         os.chdir(tmp_path / "there")
         async with runtime.start_thread(cwd=".") as thread:
             assert thread.info.cwd == str(tmp_path / "here")
-            assert await thread.run("go") == "from the script"
+            assert (await thread.run("go")).text == "from the script"
             assert str(thread.info.thread.path).startswith(str(tmp_path / "here" / "home" / "sessions"))
     assert list((tmp_path / "there").iterdir()) == []

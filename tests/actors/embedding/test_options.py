@@ -47,7 +47,7 @@ async def test_a_misspelt_option_is_refused_at_the_call_with_the_right_one(opene
         async with runtime.start_thread() as thread:
             with pytest.raises(TypeError, match=r"there is no option 'afford'"):
                 await thread.run("hi", afford="low")
-            assert await thread.run("hi", effort="low") == "ok"
+            assert (await thread.run("hi", effort="low")).text == "ok"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ async def test_a_turns_wrong_value_fails_before_the_turn_starts(opened):
 
 async def test_a_value_may_be_what_json_has_in_its_place(opened):
     async with opened() as runtime, runtime.start_thread(sandbox="danger-full-access") as thread:
-        assert await thread.run("hi", sandbox_policy={"type": "readOnly"}) == "ok"
+        assert (await thread.run("hi", sandbox_policy={"type": "readOnly"})).text == "ok"
         async with runtime.resume_thread(thread.id) as again:
             assert type(again.info.sandbox) is ReadOnlyPolicy
 
@@ -101,8 +101,8 @@ async def test_a_working_directory_must_be_a_folder(opened, tmp_path: Path):
             with pytest.raises(spindle.InvalidOption, match=r"cwd: .*missing` is not a folder"):
                 async with thread.turn("hi", cwd=tmp_path / "missing"):
                     raise AssertionError("started")
-            assert await thread.run("hi", cwd=tmp_path) == "ok"
-            assert await thread.run("hi", cwd="folder") == "ok"  # relative to the runtime's, too, not to the thread's
+            assert (await thread.run("hi", cwd=tmp_path)).text == "ok"
+            assert (await thread.run("hi", cwd="folder")).text == "ok"  # relative to the runtime's, too, not to the thread's
 
 
 async def typed(runtime: spindle.Runtime) -> None:
@@ -114,3 +114,4 @@ async def typed(runtime: spindle.Runtime) -> None:
     async with runtime.start_thread() as thread:
         await thread.run("hi", effort=17)  # type: ignore[arg-type]
         thread.turn("hi", sandbox="read-only")  # type: ignore[call-arg]
+        await thread.start_turn("hi", efort="low")  # type: ignore[call-arg]

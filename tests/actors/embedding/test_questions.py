@@ -54,7 +54,7 @@ async def test_a_callback_answers(opened, scripted, tmp_path):
     model = scripted([touch("made")], [add("patched")], ["done"])
     async with opened(model, config=ASKING) as runtime, runtime.start_thread(on_question=answer) as thread:
         with trio.fail_after(10):
-            assert await thread.run("go") == "done"
+            assert (await thread.run("go")).text == "done"
     command, files = asked
     assert isinstance(command, CommandApproval)
     assert (command.thread_id, command.item_id, command.cwd) == (thread.id, "c", str(tmp_path))
@@ -72,9 +72,9 @@ async def test_a_callback_answers_for_a_thread_that_is_resumed_or_forked(opened,
         with trio.fail_after(10):
             await first.run("hi")
             async with runtime.resume_thread(first.id, on_question=accept) as again:
-                assert await again.run("go") == "one"
+                assert (await again.run("go")).text == "one"
             async with runtime.fork_thread(first.id, on_question=accept) as fork:
-                assert await fork.run("go") == "two"
+                assert (await fork.run("go")).text == "two"
     assert (tmp_path / "resumed").exists()
     assert (tmp_path / "forked").exists()
 
@@ -104,7 +104,7 @@ async def test_a_callback_answers_for_agents(opened, scripted, tmp_path):
 
     async with opened(Both(), config=ASKING) as runtime, runtime.start_thread(on_question=answer) as thread:
         with trio.fail_after(10):
-            assert await thread.run("go") == "done"
+            assert (await thread.run("go")).text == "done"
         assert asked
         assert thread.id not in asked
     assert (tmp_path / "by_agent").exists()
@@ -122,7 +122,7 @@ async def test_run_without_a_callback_refuses_by_name(opened, scripted, tmp_path
             assert caught.value.question.settled
             assert len(recorded(thread, "turn_aborted")) == 1
             model.answers.clear()
-            assert await thread.run("and now?") == "ok"
+            assert (await thread.run("and now?")).text == "ok"
     assert not (tmp_path / "made").exists()
 
 
@@ -265,7 +265,7 @@ async def test_a_callback_that_returns_without_an_answer_declines(opened, script
 
     model = scripted([touch("made")], ["done"])
     async with opened(model, config=ASKING) as runtime, runtime.start_thread(on_question=look) as thread:
-        assert await thread.run("go") == "done"
+        assert (await thread.run("go")).text == "done"
     assert output(model).endswith("rejected by user")
     assert not (tmp_path / "made").exists()
 
@@ -376,7 +376,7 @@ async def test_run_fails_a_dynamic_tools_call_that_no_stream_can_answer(opened, 
     model = scripted([call("a", "lookup", word="x")], ["one"], [call("b", "lookup", word="y")], ["two"])
     async with opened(model) as runtime, runtime.start_thread(dynamic_tools=DYNAMIC) as thread:
         with trio.fail_after(10):
-            assert await thread.run("go") == "one"
+            assert (await thread.run("go")).text == "one"
             assert output(model) == "the application does not answer calls of its dynamic tools here"
             async with trio.open_nursery() as nursery:
 
@@ -388,5 +388,5 @@ async def test_run_fails_a_dynamic_tools_call_that_no_stream_can_answer(opened, 
                             break
 
                 events = thread.events()
-                assert await thread.run("go") == "two"
+                assert (await thread.run("go")).text == "two"
     assert output(model) == "found"

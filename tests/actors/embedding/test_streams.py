@@ -29,7 +29,7 @@ async def test_a_logger_and_a_turn_each_see_every_event(opened, scripted):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(log, thread.events())
             with trio.fail_after(10):
-                assert await thread.run("first") == "one"
+                assert (await thread.run("first")).text == "one"
                 async with thread.turn("second") as turn:
                     seen = [event async for event in turn]
                 await wait_all_tasks_blocked()
@@ -46,7 +46,7 @@ async def test_two_tasks_run_turns_on_one_handle(opened, scripted):
     async with opened(model) as runtime, runtime.start_thread() as thread:
 
         async def run(text):
-            texts.append(await thread.run(text))
+            texts.append((await thread.run(text)).text)
 
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
@@ -91,7 +91,7 @@ async def test_a_turn_runs_inside_of_events(opened, scripted):
                 if event.METHOD == "turn/completed":
                     if found.count("turn/completed") == 2:
                         break
-                    assert await thread.run("second") == "two"
+                    assert (await thread.run("second")).text == "two"
 
 
 async def test_the_end_of_a_block_needs_no_events(opened, scripted):
@@ -122,7 +122,7 @@ async def test_one_stream_lags_and_the_others_do_not(opened, scripted, monkeypat
             nursery.start_soon(log, thread.events())
             with trio.fail_after(10):
                 for _ in range(4):
-                    assert await thread.run("again") == "word"
+                    assert (await thread.run("again")).text == "word"
                 await wait_all_tasks_blocked()
                 with pytest.raises(SubscriberLagged):
                     async for _ in slow:
@@ -199,7 +199,7 @@ async def test_a_turn_that_is_cancelled_while_it_waits_starts_nothing(opened, sc
             assert actor(runtime, thread.id).core.turn.id == "compaction"
             go.set()
         model.answers.clear()
-        assert await thread.run("third") == "ok"
+        assert (await thread.run("third")).text == "ok"
         shown = (await thread.read(include_turns=True)).turns
         assert [turn.status for turn in shown] == ["completed"] * 3
         assert "second" not in model.texts[-1]

@@ -64,7 +64,7 @@ def rollout(thread):
 async def alive(runtime, thread):
     """The thread is the same incarnation, with its subscriber, and goes on."""
     assert runtime._backend.loaded() == [thread.id]
-    assert await thread.run("still here?") == "ok"
+    assert (await thread.run("still here?")).text == "ok"
 
 
 @pytest.mark.parametrize("kind", [Archive, Delete, Unarchive])
@@ -210,4 +210,4 @@ async def test_work_on_a_file_that_fails_is_its_own(opened, caplog):
         work, registry = Occupying(broken), runtime._backend.registry
         with pytest.raises(ZeroDivisionError):
             await answer(lambda reply: registry.route(LoadedOrStored("absent", SetName(reply=reply, name="x"), work)))
-        assert await other.run("hi") == "ok"
+        assert (await other.run("hi")).text == "ok"

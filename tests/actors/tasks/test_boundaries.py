@@ -119,8 +119,8 @@ async def test_a_number_of_tokens_that_cannot_be_kept_ends_a_goal_and_no_thread(
         params = ThreadGoalSetParams(thread.id, objective="o", token_budget=1)
         await state.change(lambda db: set_goal(db, params, thread.id, 1))
         await thread.run("hi")
-        assert await other.run("hi") == "ok"
-        assert await thread.run("again") == "ok"
+        assert (await other.run("hi")).text == "ok"
+        assert (await thread.run("again")).text == "ok"
         found = await state.read(lambda db: get_goal(db, thread.id), None)
     assert found.goal.tokens_used == 2**63 - 1
     assert found.goal.status == "budgetLimited"
@@ -132,8 +132,8 @@ async def test_a_turn_that_the_state_store_cannot_take_is_only_logged(opened, mo
 
     monkeypatch.setattr(bookkeeping, "spend", overflow)
     async with opened() as runtime, runtime.start_thread() as other, runtime.start_thread() as thread:
-        assert await thread.run("hi") == "ok"
-        assert await other.run("hi") == "ok"
+        assert (await thread.run("hi")).text == "ok"
+        assert (await other.run("hi")).text == "ok"
     assert f"keeping the end of a turn of thread {thread.id} failed" in caplog.text
 
 
@@ -224,8 +224,8 @@ async def test_a_failing_sync_fails_only_its_turn(opened, once):
             with pytest.raises(Exception, match="could not be saved"):
                 async for _ in turn:
                     pass
-        assert await other.run("hi") == "ok"
-        assert await thread.run("again") == "ok"
+        assert (await other.run("hi")).text == "ok"
+        assert (await thread.run("again")).text == "ok"
 
 
 async def test_changes_of_one_commit_all_fail_when_it_fails(tmp_path, once, monkeypatch):

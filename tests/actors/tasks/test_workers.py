@@ -59,9 +59,9 @@ async def test_slow_functions_block_no_other_thread(opened, scripted, slow):
         await slow.until(40)
         with trio.fail_after(30):
             async with runtime.start_thread() as other:
-                assert await other.run("hi") == "ok"
+                assert (await other.run("hi")).text == "ok"
             async with runtime.resume_thread(other.id) as again:
-                assert await again.run("and again") == "ok"
+                assert (await again.run("and again")).text == "ok"
         assert len(slow.begun) == 40
         slow.go_on.set()
         async for _ in turn:
@@ -94,7 +94,7 @@ async def test_other_work_in_trios_worker_threads_blocks_no_rollout(opened, acto
             taken.acquire_on_behalf_of_nowait(taker)
         try:
             with trio.fail_after(30):
-                assert await thread.run("hi") == "ok"
+                assert (await thread.run("hi")).text == "ok"
                 await thread.rename("a name")
         except trio.TooSlowError:
             pytest.fail("a turn waits for worker threads that others hold")

@@ -33,7 +33,7 @@ from .agent_plays import (
 async def test_an_agent_is_a_thread_and_its_end_is_reported(play, lines, tmp_path):
     opening, cast = play(root=[[spawn()], [wait()], ["thanks"]], child=[["found it"]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
-        assert await thread.run("go") == "thanks"
+        assert (await thread.run("go")).text == "thanks"
         spawned = orjson.loads(outputs_of(cast)["spawn"])
         id = spawned["agent_id"]
         assert orjson.loads(outputs_of(cast)["wait"]) == {"status": {id: {"completed": "found it"}}, "timed_out": False}
@@ -74,7 +74,7 @@ async def test_an_agent_does_not_run_a_hook_that_the_model_changed(play, tmp_pat
         set_values(home, {("hooks", "state", hook.key, "trusted_hash"): hook.hash})
         async with runtime.start_thread(cwd=tmp_path) as thread:
             assert len(runtime._backend.registry.directory.state(thread.id).hooks.handlers) == 1
-            assert await thread.run("go") == "thanks"
+            assert (await thread.run("go")).text == "thanks"
         assert not mark.exists()
         approve(runtime._backend.config_loader, proposals(runtime._backend.config_loader, tmp_path))
         async with runtime.start_thread(cwd=tmp_path) as thread:
@@ -131,7 +131,7 @@ async def test_an_agents_report_comes_with_the_next_turn_if_none_runs(play, line
     done = trio.Event()
     opening, cast = play(root=[[spawn()], ["later"]], child=[[done, "late"]])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
-        assert await thread.run("go") == "later"
+        assert (await thread.run("go")).text == "later"
         id = agent_of(outputs_of(cast))
         seen = witness(runtime)
         done.set()

@@ -183,7 +183,7 @@ async def test_an_agent_departs_even_if_its_rollout_cannot_be_closed(play, tmp_p
 
         monkeypatch.setattr(runtime._backend.registry.directory.state(id).conversation, "close", broken)
         with trio.fail_after(5):
-            assert await thread.run("close it") == "closed"
+            assert (await thread.run("close it")).text == "closed"
         assert loaded(runtime) == [thread.id]
         assert "no more" in caplog.text
 
@@ -285,7 +285,7 @@ async def test_agents_started_while_their_parent_is_closed_are_closed_too(play, 
         ran = trio.Event()
 
         async def run():
-            assert await thread.run("go") == "closed"
+            assert (await thread.run("go")).text == "closed"
             ran.set()
 
         nursery.start_soon(run)
@@ -322,6 +322,6 @@ async def test_a_waiting_turn_with_other_bounds_is_refused(play, tmp_path):
             start("other", cwd="/elsewhere")
             async for _ in turn:
                 pass
-        assert await thread.run("again") == "ok"
+        assert (await thread.run("again")).text == "ok"
         assert [type(each).__name__ for each in told] == ["NoneType", "Turn", "RpcError"]
         assert told[2].message == OTHER_BOUNDS

@@ -177,7 +177,7 @@ async def test_a_context_that_fills_up_in_the_middle_of_a_turn_is_compacted(open
     model = scripted([call], ["SUMMARY"], ["fin"], tokens=1000)
     limit = [("model_auto_compact_token_limit", 900)]
     async with opened(model, config=limit) as runtime, runtime.start_thread() as thread:
-        assert await thread.run("question") == "fin"
+        assert (await thread.run("question")).text == "fin"
         assert model.conversation(2) == ["question", SUMMARY]
         environment = next(place for place, text in enumerate(model.texts[2]) if "<environment_context>" in text)
         assert environment < model.texts[2].index("question")
@@ -193,7 +193,7 @@ async def test_a_turns_input_comes_after_the_compaction_before_it(opened, script
     limit = [("model_auto_compact_token_limit", 900)]
     async with opened(model, config=limit) as runtime, runtime.start_thread() as thread:
         await thread.run("question")
-        assert await thread.run("next") == "fin"
+        assert (await thread.run("next")).text == "fin"
         assert model.conversation(1) == ["question", "answer", PROMPT]
         assert model.conversation(2) == ["question", SUMMARY, "next"]
         told = [place for place, text in enumerate(model.texts[2]) if "<environment_context>" in text]
@@ -217,7 +217,7 @@ async def test_a_turn_that_did_not_fit_is_followed_by_a_compaction(opened, scrip
         assert used["total_token_usage"]["total_tokens"] == 100
     again = scripted(["SUMMARY"], ["fits"])
     async with opened(again) as runtime, runtime.resume_thread(thread.id) as resumed:
-        assert await resumed.run("go on") == "fits"
+        assert (await resumed.run("go on")).text == "fits"
         assert again.conversation(0) == ["question", "answer", "much more", PROMPT]
         assert again.conversation(1) == ["question", "much more", SUMMARY, "go on"]
 

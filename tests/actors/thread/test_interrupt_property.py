@@ -271,7 +271,7 @@ async def test_a_turn_may_be_interrupted_at_any_step(running, witness, trace, tm
                     await trace.end()
                     if k == 0:
                         assert set(notes.begun) == EVERYTHING
-                    assert await thread.run("and now?") == "ok"
+                    assert (await thread.run("and now?")).text == "ok"
                     history = items_of(model.requests[-1])
                     check_history(history, k)
                     before = (await thread.read(include_turns=True)).turns
@@ -379,7 +379,7 @@ async def test_a_turn_with_agents_may_be_interrupted_at_any_step(opened, scripte
                     model.root.answers.clear()
                     count = steps.count
                     notes.check(k)
-                    assert await thread.run("and now?") == "ok"
+                    assert (await thread.run("and now?")).text == "ok"
                     check_history(items_of(model.root.requests[-1]), k)
                 while list(runtime._backend.registry._table):
                     await runtime._backend.registry.all_gone()

@@ -188,5 +188,5 @@ async def test_a_thread_that_fails_to_load_changes_no_status(opened, witness, mo
         monkeypatch.undo()
         assert runtime._backend.registry.directory.loaded() == []
         async with runtime.resume_thread(thread.id) as again:
-            assert await again.run("again") == "ok"
+            assert (await again.run("again")).text == "ok"
         assert "systemError" not in await seen.statuses()

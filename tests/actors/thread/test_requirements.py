@@ -116,7 +116,7 @@ async def test_a_turn_that_asks_for_more_is_refused(opened, demanding, params, n
             with pytest.raises(RpcError) as refused:
                 await answer(lambda r: runtime._backend.registry.route(ToThread(thread.id, StartTurn(reply=r, params=given))))
             assert (refused.value.code, named in refused.value.message) == (-32600, True)
-            assert (await thread.run("go")).strip() == "ok"
+            assert (await thread.run("go")).text.strip() == "ok"
             settings = runtime._backend.registry._actors[thread.id].core.state.settings
             assert (settings.approval_policy, required_mode(settings)) == ("on-request", "read-only")
 

@@ -129,7 +129,7 @@ async def test_a_hostile_server_fails_its_call_and_nothing_else(opened, scripted
         assert [(item.tool, item.status) for item in ended] == [("harm", "failed")]
         assert said in ended[0].error.message
         assert said in outputs(model.requests[1])[0]
-        assert await thread.run("more") == "again"
+        assert (await thread.run("more")).text == "again"
 
 
 async def test_notifications_of_servers_before_the_threads_answer_come_after_it(opened, configure):

@@ -148,7 +148,7 @@ async def test_a_tool_may_raise_anything_at_any_step(opened, scripted, witness, 
                 status = turn.result.status
                 assert status == "interrupted" if interrupted and faults.met else status in ("completed", "interrupted")
                 model.answers.clear()
-                assert await thread.run("and now?") == "ok"
+                assert (await thread.run("and now?")).text == "ok"
                 check_history(items_of(model.requests[-1]), (tool, k))
                 before = (await thread.read(include_turns=True)).turns
                 assert [turn.status for turn in before] == [status, "completed"]

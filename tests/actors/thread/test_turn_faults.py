@@ -74,8 +74,8 @@ async def test_a_model_that_raises_anything_fails_its_turn_and_nothing_else(open
             [shown] = (await thread.read(include_turns=True)).turns
             assert (shown.status, shown.duration_ms) == ("failed", turn.result.duration_ms)
             assert shown.error.message == turn.result.error.message
-            assert await thread.run("again") == "ok"
-        assert await other.run("still here") == "ok"
+            assert (await thread.run("again")).text == "ok"
+        assert (await other.run("still here")).text == "ok"
 
 
 async def test_an_error_of_the_model_in_a_group_is_the_models_error(opened, scripted):
@@ -83,7 +83,7 @@ async def test_an_error_of_the_model_in_a_group_is_the_models_error(opened, scri
     async with opened(Broken(scripted(), raised, "streaming")) as runtime, runtime.start_thread() as thread:
         with pytest.raises(Exception, match=r"^over quota$"):
             await thread.run("hi")
-        assert await thread.run("again") == "ok"
+        assert (await thread.run("again")).text == "ok"
 
 
 class Untidy(Broken):
@@ -128,7 +128,7 @@ async def test_a_model_that_fails_while_it_is_interrupted_leaves_an_interrupted_
             await interrupted(thread, model, turn)
         assert turn.result.status == "interrupted"
         assert "could not clean up" in caplog.text
-        assert await thread.run("again") == "ok"
+        assert (await thread.run("again")).text == "ok"
 
 
 async def end_of(thread):
@@ -160,7 +160,7 @@ async def test_the_notified_end_of_an_interrupted_turn_is_what_is_read_back(open
         assert (shown.duration_ms, shown.completed_at) == (told.duration_ms, told.completed_at)
         [end] = [line for line in recorded(thread, "turn_aborted") if line["turn_id"] == told.id]
         assert (end["duration_ms"], end["completed_at"]) == (told.duration_ms, told.completed_at)
-        assert await thread.run("again") == "ok"
+        assert (await thread.run("again")).text == "ok"
 
 
 @pytest.mark.parametrize("call", ["write", "fdatasync"])
@@ -187,7 +187,7 @@ async def test_a_turn_whose_history_could_not_be_saved_is_read_back_as_failed(
         assert not failures
         [shown] = (await thread.read(include_turns=True)).turns
         assert (shown.status, shown.error.message) == ("failed", turn.result.error.message)
-        assert await thread.run("again") == "ok"
+        assert (await thread.run("again")).text == "ok"
         assert not recorded(thread, "turn_aborted")
     async with opened() as runtime:
         assert [turn.status for turn in await stored_turns(runtime, thread.id)] == ["failed", "completed"]

@@ -83,11 +83,11 @@ async def test_turns_continue_the_history_also_after_a_resume(opened, scripted):
     model = scripted(["one"], ["two"], ["three"])
     async with opened(model) as runtime:
         async with runtime.start_thread() as thread:
-            assert await thread.run("first") == "one"
-            assert await thread.run("second") == "two"
+            assert (await thread.run("first")).text == "one"
+            assert (await thread.run("second")).text == "two"
         async with runtime.resume_thread(thread.id) as thread:
             assert [turn.status for turn in thread.info.thread.turns] == ["completed", "completed"]
-            assert await thread.run("third") == "three"
+            assert (await thread.run("third")).text == "three"
     said = [text for text in model.texts[2] if text in ("first", "one", "second", "two", "third")]
     assert said == ["first", "one", "second", "two", "third"]
 
@@ -147,7 +147,7 @@ async def test_an_interrupted_turn_ends_and_is_recorded(opened, scripted, record
                 pass
         assert turn.result.status == "interrupted"
         assert [p["reason"] for p in recorded(thread, "turn_aborted")] == ["interrupted"]
-        assert await thread.run("second") == "ok"
+        assert (await thread.run("second")).text == "ok"
 
 
 async def test_only_the_running_turn_can_be_interrupted(opened, scripted):
@@ -222,7 +222,7 @@ async def test_a_thread_works_after_a_failed_turn(opened, scripted):
     async with opened(model) as runtime, runtime.start_thread() as thread:
         with pytest.raises(TurnFailed, match="no luck"):
             await thread.run("first")
-        assert await thread.run("second") == "two"
+        assert (await thread.run("second")).text == "two"
 
 
 async def test_a_turn_that_does_not_reach_the_disk_fails_and_the_next_one_reloads_the_rollout(
@@ -237,6 +237,6 @@ async def test_a_turn_that_does_not_reach_the_disk_fails_and_the_next_one_reload
             patch.setattr("spindle.storage.rollout.journal.sync_data", broken)
             with pytest.raises(TurnFailed, match=r"the thread's history could not be saved: .*Input/output error"):
                 await thread.run("first")
-        assert await thread.run("second") == "two"
+        assert (await thread.run("second")).text == "two"
         assert model.texts[1].count("first") == model.texts[1].count("one") == 1
         assert [turn.status for turn in (await thread.read(include_turns=True)).turns] == ["failed", "completed"]

@@ -88,7 +88,7 @@ async def test_a_request_that_is_repeated_is_another_one(opened, scripted, ledge
     model = scripted(["Hal", lost], [lost], ["Hello."])
     model.stream_max_retries = 2
     async with opened(model, instruments=[ledger]) as runtime, runtime.start_thread() as thread:
-        assert await thread.run("hi") == "Hello."
+        assert (await thread.run("hi")).text == "Hello."
     assert ledger.names[2:-2] == [
         *("request_started", "request_ended", "request_retried"),
         *("request_started", "request_ended", "request_retried"),
@@ -228,7 +228,7 @@ async def test_an_agent_names_its_parent_and_its_turn_runs_in_the_context_of_the
     cast = Cast(scripted, root=[[spawn()], [wait()], ["all done"]], child=[["child's report"]])
     async with opened(cast, config=FREE, instruments=[ledger]) as runtime, runtime.start_thread() as thread:
         NAME.set("the program")
-        assert await thread.run("root go") == "all done"
+        assert (await thread.run("root go")).text == "all done"
     assert not ledger.open
     root, agent = [info for (info,) in ledger.of("thread_loaded")]
     assert (agent.parent_thread_id, root.thread_id) == (root.thread_id, thread.id)
@@ -302,7 +302,7 @@ async def test_an_instrument_that_fails_disturbs_no_turn(opened, scripted, caplo
         opened(model, config=ASKING, instruments=[failing, ledger]) as runtime,
         runtime.start_thread(on_question=answer) as thread,
     ):
-        assert await thread.run("hi") == "done"
+        assert (await thread.run("hi")).text == "done"
     assert (tmp_path / "made").exists()
     assert not ledger.open
     assert ledger.names.count("tool_ended") == ledger.names.count("question_answered") == 1

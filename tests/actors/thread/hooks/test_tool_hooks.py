@@ -146,5 +146,5 @@ async def test_without_hooks_nothing_is_asked(home, threads, tmp_path, monkeypat
     monkeypatch.setattr("spindle.actors.turn.calls.run_hooked", unexpected)
     opening, model = threads([execute("echo hi")])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
-        assert await thread.run("go") == "ok"
+        assert (await thread.run("go")).text == "ok"
     assert len(model.requests) == 2

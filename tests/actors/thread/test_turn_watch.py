@@ -146,10 +146,10 @@ async def test_a_watch_begins_before_the_first_event_and_ends_after_the_last(ope
             put(message)
 
         monkeypatch.setattr(subscriber.outbox, "put", noted)
-        begun, ended = said.append, lambda: said.append("ended")
-        id, watch = await watched(runtime, thread, "go", begun=begun, ended=ended)
+        begun, ended = (lambda word=word: said.append(word) for word in ("begun", "ended"))
+        _, watch = await watched(runtime, thread, "go", begun=begun, ended=ended)
         await watch.wait()
-    assert said[:2] == [id, "turn/started"]
+    assert said[:2] == ["begun", "turn/started"]
     assert said[said.index("ended") - 1] == "turn/completed"
 
 
