@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from spindle.rpc.model.interface import Usage as Usage
     from spindle.rpc.model.offline import OfflineModel as OfflineModel
     from spindle.rpc.model.offline import ScriptedAnswer as ScriptedAnswer
+    from spindle.rpc.model.provider import Provider as Provider
     from spindle.rpc.model.responses import ResponsesModel as ResponsesModel
     from spindle.rpc.protocol.errors import Error as Error
     from spindle.rpc.protocol.errors import RpcError as RpcError
@@ -84,6 +85,7 @@ _NAMES = {
     "Usage": "spindle.rpc.model.interface",
     "OfflineModel": "spindle.rpc.model.offline",
     "ScriptedAnswer": "spindle.rpc.model.offline",
+    "Provider": "spindle.rpc.model.provider",
     "ResponsesModel": "spindle.rpc.model.responses",
     "Error": "spindle.rpc.protocol.errors",
     "RpcError": "spindle.rpc.protocol.errors",
@@ -113,6 +115,7 @@ __all__ = [
     "OnQuestion",
     "PermissionRequest",
     "ProviderError",
+    "Provider",
     "Question",
     "ResponsesModel",
     "RpcError",

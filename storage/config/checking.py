@@ -28,7 +28,8 @@ def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             yield at, "the provider `openai` is built in and cannot be redefined; give yours another name"
         yield from _table(provider, PROVIDER, at)
         if provider.get("wire_api", "responses") != "responses" and isinstance(provider["wire_api"], str):
-            yield (*at, "wire_api"), f'`wire_api = "{provider["wire_api"]}"` is not supported; use "responses"'
+            chat = f'`wire_api = "{provider["wire_api"]}"` is not supported. The server must offer the Responses API'
+            yield (*at, "wire_api"), f'{chat} (POST base_url + "/responses"): then write `wire_api = "responses"`'
         for key in ("http_headers", "env_http_headers", "query_params"):
             for member, value in _members(provider.get(key)):
                 if not isinstance(value, str):

@@ -16,7 +16,7 @@ from spindle.storage.config.credential_variables import key_variables
 from spindle.storage.config.layers import Layer, Trust
 from spindle.storage.config.mcp_servers import McpServerConfig, mcp_servers
 from spindle.storage.config.permissions import chosen, named
-from spindle.storage.config.providers import OPENAI, providers
+from spindle.storage.config.providers import OPENAI, not_found, providers
 from spindle.storage.config.requirements import NOTHING, Requirements
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Scope: TypeAlias = tuple[str, str] | None
 """The scope of a refusal: a named table, which may be unused, or all settings."""
-SCOPED: Final = ("model_providers", "permissions")
-
 FORMER_NAMES: Final[Mapping[str, Sequence[str]]] = {
     "multi_agent": ("collab",),
     "unified_exec": ("experimental_use_unified_exec_tool",),
@@ -85,10 +83,8 @@ class Config:
         """Raise ConfigError if this provider cannot be used."""
         provider = self._providers.get(name)
         if provider is None:
-            raise ConfigError(f"Model provider `{name}` not found")
+            raise ConfigError(not_found(name, self._providers))
         self._refuse(("model_providers", name))
-        if not provider.base_url and not provider.is_offline:
-            raise ConfigError(f"Model provider `{name}` has no `base_url`")
         if provider.requires_openai_auth and self.forced_login_method == "chatgpt":
             raise ConfigError('`forced_login_method = "chatgpt"`: only logins with an API key are supported')
 

@@ -173,6 +173,9 @@ STRICT: Final = frozenset(
 )
 """Tables of permissions and notifications. An unknown key in them is refused, as it may be a restriction."""
 
+SCOPED: Final = ("model_providers", "permissions")
+"""Tables of named tables, of which a thread uses some. What is refused in one refuses threads that use it."""
+
 KEYS: Final[Mapping[str, Standing]] = {
     **dict.fromkeys(_SERVED.split(), Standing.SERVED),
     **dict.fromkeys((f"mcp_servers.*.{key}" for key in MCP_KEYS), Standing.SERVED),
@@ -207,6 +210,21 @@ def _tree() -> _Node:
         root.at(dotted).strict = True
     root.at("profiles.*").below = root.below
     return root
+
+
+def misspelt(keys: tuple[str, ...]) -> str | None:
+    """For a key without an entry: what to say of its spelling, "" if no key of its table is near. None for a known key."""
+    node: _Node | None = _tree()
+    table = node
+    for key in keys:
+        table = node
+        node = None if node is None else node.below.get(key) or node.below.get("*")
+    if node is not None or table is None:
+        return None
+    from difflib import get_close_matches
+
+    near = get_close_matches(keys[-1], [name for name in table.below if name != "*"], 1)
+    return f" Did you mean `{near[0]}`?" if near else ""
 
 
 def judged(table: Mapping[str, object]) -> Iterator[Judged]:

@@ -16,8 +16,8 @@ from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
 from spindle.storage.config.checking import faults
 from spindle.storage.config.config_error import ConfigError
-from spindle.storage.config.effective import SCOPED, Config, Scope
-from spindle.storage.config.keys import Standing, judged
+from spindle.storage.config.effective import Config, Scope
+from spindle.storage.config.keys import SCOPED, Standing, judged, misspelt
 from spindle.storage.config.layers import (
     Layer,
     Trust,
@@ -30,7 +30,7 @@ from spindle.storage.config.layers import (
 )
 from spindle.storage.config.model_catalog import Catalog, CatalogFiles
 from spindle.storage.config.notes import Note, notes
-from spindle.storage.config.providers import providers
+from spindle.storage.config.providers import OPENAI, not_found, profile_not_found, providers, unusable
 from spindle.storage.config.requirements import Requirements, requirements
 from spindle.storage.config.texts import FILES, TextFiles
 from spindle.storage.config.toml import find_key, find_value, parse_file
@@ -154,8 +154,8 @@ class ConfigLoader:
         self._check(merged, layers)
         raw = merge(merge(merged, _profile(merged)), flags)
         named = raw.get("model_provider")
-        if named is not None and named not in providers(raw):
-            raise ConfigError(f"Model provider `{named}` not found")
+        if named is not None and named not in (known := providers(raw)):
+            raise ConfigError(not_found(named, known))
         noted = [note for layer in layers if layer.disabled_reason is None for note in self._noted(layer)]
         return _Evaluated(layers, merged, raw, noted, self._refusals(raw, layers))
 
@@ -294,11 +294,18 @@ class ConfigLoader:
         for keys, standing in judged(raw):
             if standing is Standing.REFUSED and keys[0] != "profiles":
                 scope = (keys[0], keys[1]) if keys[0] in SCOPED else None
-                found.setdefault(scope, self._refusal(keys, raw, layers))
+                hint = misspelt(keys)
+                what = "not supported" if hint is None else "not a known setting"
+                reason = f"`{'.'.join(keys)}` is {what}, so what it asks for cannot be kept to{f'.{hint}' if hint else ''}"
+                found.setdefault(scope, self._refusal(keys, reason, raw, layers))
+        for keys, reason in unusable(raw):
+            scope = ("model_providers", keys[1] if keys[1:] else OPENAI)
+            found.setdefault(scope, self._refusal(keys, reason, raw, layers))
         return found
 
-    def _refusal(self, keys: tuple[str, ...], raw: Mapping[str, Any], layers: Sequence[Layer]) -> ConfigError:
-        reason = f"`{'.'.join(keys)}` is not supported, so what it asks for cannot be kept to"
+    def _refusal(
+        self, keys: tuple[str, ...], reason: str, raw: Mapping[str, Any], layers: Sequence[Layer]
+    ) -> ConfigError:
         for at in (keys, ("profiles", str(raw.get("profile")), *keys)):
             for layer in layers:
                 if layer.disabled_reason is None and _has(layer.config, at):
@@ -311,7 +318,9 @@ class ConfigLoader:
             for layer in layers:
                 if layer.disabled_reason is None and _has(layer.config, keys):
                     path, place = self._find(layer, keys)
-                    raise ConfigError(reason if place else f"{'.'.join(keys)}: {reason}", path, *(place or ()))
+                    named = reason if place else f"{'.'.join(keys)}: {reason}"
+                    table = path and self._place(path, keys, find=find_key)
+                    raise ConfigError(named, path, *(place or table or ()))
             raise ConfigError(f"{'.'.join(keys)}: {reason}")
 
     def _find(self, layer: Layer, keys: tuple[str, ...]) -> tuple[Path | None, tuple[int, int] | None]:
@@ -373,7 +382,7 @@ def _profile(merged: Mapping[str, Any]) -> Mapping[str, Any]:
     profiles: object = merged.get("profiles")
     chosen = mapping(profiles).get(name)
     if not isinstance(chosen, dict):
-        raise ConfigError(f"config profile `{name}` not found")
+        raise ConfigError(profile_not_found(name, mapping(profiles)))
     return cast("dict[str, Any]", chosen)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
-from spindle.storage.config.keys import Standing, judged
+from spindle.storage.config.keys import SCOPED, Standing, judged, misspelt
 
 if TYPE_CHECKING:
     from spindle.storage.config.project import LeftOut
@@ -59,7 +59,9 @@ def summary(notes: Sequence[Note]) -> str:
 def _texts(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     for keys, standing in judged(table):
         if standing is Standing.UNKNOWN:
-            yield keys, f"`{'.'.join(keys)}` is not a known setting and is ignored. Check its spelling."
+            yield keys, f"`{'.'.join(keys)}` is not a known setting and is ignored.{misspelt(keys) or ' Check its spelling.'}"
+        elif standing is Standing.REFUSED and keys[0] in SCOPED and (hint := misspelt(keys)) is not None:
+            yield keys, f"`{'.'.join(keys)}` is not a known setting, so `{'.'.join(keys[:2])}` cannot be used.{hint}"
         elif standing is Standing.UNSERVED:
             yield keys, f"`{'.'.join(keys)}` is not supported and is ignored."
     for at, layer in (((), table), *((("profiles", name), one) for name, one in _profiles(table))):

@@ -49,8 +49,27 @@ def test_a_misspelt_key_of_a_provider_sends_nothing_anywhere(daemon: Daemon, end
     refused = client.refusal("thread/start")
     assert refused.code == -32600
     assert refused.message.startswith(f"failed to load configuration: {file}:")
-    assert "base_uri` is not supported, so what it asks for cannot be kept to" in refused.message
+    assert "base_uri` is not a known setting, so what it asks for cannot be kept to" in refused.message
+    assert refused.message.endswith("Did you mean `base_url`?")
     assert client.call("config/read")["config"]["model_providers"]
+    assert endpoint.requests.entries == []
+
+
+def test_a_provider_or_a_profile_that_does_not_exist_is_refused_with_those_that_do(
+    daemon: Daemon, endpoint: Endpoint
+) -> None:
+    client = daemon.client()
+    [mine] = client.call("config/read")["config"]["model_providers"]
+    there_are = ", ".join(f"`{name}`" for name in sorted([mine, "offline", "openai"]))
+    said = f"Model provider `none` not found. There are the providers {there_are}."
+    for params in ({"modelProvider": "none"}, {"config": {"model_provider": "none"}}):
+        assert client.refusal("thread/start", **params).message == f"failed to load configuration: {said}"
+    assert client.refusal("model/list", modelProvider="none").message == said
+    profile = client.refusal("thread/start", config={"profile": "none"})
+    assert profile.message == "failed to load configuration: config profile `none` not found. There are no profiles."
+    file = daemon.home / "config.toml"
+    file.write_text(file.read_text().replace(f'model_provider = "{mine}"', 'model_provider = "none"'))
+    assert client.refusal("thread/start").message == f"failed to load configuration: {said}"
     assert endpoint.requests.entries == []
 
 

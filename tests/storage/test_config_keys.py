@@ -64,7 +64,7 @@ def test_a_key_that_is_unknown_or_not_supported_is_noted_with_its_place(tmp_path
         ":4`features.nosuch` is not a known setting and is ignored. Check its spelling.",
         ":5`features.memories` is not supported and is ignored.",
         ":6`otel` is not supported and is ignored.",
-        ":9`profiles.p.modle` is not a known setting and is ignored. Check its spelling.",
+        ":9`profiles.p.modle` is not a known setting and is ignored. Did you mean `model`?",
         ":11`agents.max` is not a known setting and is ignored. Check its spelling.",
     ]
     assert config.notes[1].place == (4, 3)
@@ -163,9 +163,10 @@ network_access = true
 )
 def test_an_unsupported_restriction_is_refused_with_its_place(tmp_path: Path, text: str, line: int):
     config = load(tmp_path, text)
-    with pytest.raises(ConfigError, match="is not supported, so what it asks for cannot be kept to") as caught:
+    with pytest.raises(ConfigError, match=r"is not (supported|a known setting), so what it asks") as caught:
         config.check()
     assert (caught.value.path, caught.value.line) == (tmp_path / "config.toml", line)
+    assert ("Did you mean `exclude`?" in caught.value.reason) is ("exlude" in text)
 
 
 @pytest.mark.parametrize(
@@ -201,19 +202,54 @@ def test_an_unsupported_permission_profile_is_refused_where_it_is_used(tmp_path:
 @pytest.mark.parametrize(
     ("table", "fault"),
     [
-        ("base_uri = 'http://127.0.0.1:1'", r"config.toml:3:1: `model_providers.p.base_uri` is not supported"),
+        (
+            "base_uri = 'http://127.0.0.1:1'",
+            r"config.toml:3:1: `model_providers.p.base_uri` is not a known setting, .* Did you mean `base_url`\?$",
+        ),
+        (
+            "base_url = 'http://x'\nhttp_header = { a = 'b' }",
+            r"config.toml:4:1: `model_providers.p.http_header` .* Did you mean `(env_)?http_headers`\?$",
+        ),
+        ("base_url = 'http://x'\nzzz = 1", r"config.toml:4:1: `model_providers.p.zzz` is not a known .* be kept to$"),
         (
             "base_url = 'http://x'\nauth = { command = 'x' }",
-            r"config.toml:4:1: `model_providers.p.auth` is not supported",
+            r"config.toml:4:1: `model_providers.p.auth` is not supported, so what it asks for cannot be kept to$",
         ),
-        ("", "`p` has no `base_url`"),
+        ("", r"config.toml:1:1: Model provider `p` has no `base_url`$"),
+        ("base_url = ''", r"config.toml:1:1: Model provider `p` has no `base_url`$"),
+        *(
+            (f"base_url = '{url}'", rf"config.toml:3:1: Model provider `p`: `base_url`: {words}")
+            for url, words in {
+                "ftp://x": "a URL begins with http:// or https://",
+                "localhost:8080/v1": "a URL begins with http:// or https://",
+                "models.example/v1": "a URL begins with http:// or https://",
+                "https:///v1": "the URL has no host",
+                "https://h:port": "the URL has no valid host and port",
+                "http://ann:secret": "the URL has no valid host and port$",
+            }.items()
+        ),
     ],
 )
-def test_a_provider_with_unsupported_settings_is_refused(tmp_path: Path, table: str, fault: str):
+def test_a_provider_that_cannot_be_used_refuses_only_threads_that_use_it(tmp_path: Path, table: str, fault: str):
     config = load(tmp_path, f"[model_providers.p]\nname = 'P'\n{table}\n")
     config.check()
+    config.check_provider("openai")
     with pytest.raises(ConfigError, match=fault):
         config.check_provider("p")
+
+
+def test_a_misspelt_key_of_a_provider_is_noted_whether_it_is_used_or_not(tmp_path: Path):
+    config = load(tmp_path, "[model_providers.p]\nname = 'P'\nbase_uri = 'http://x'\nauth = { command = 'x' }\n")
+    assert texts(config) == [
+        ":3`model_providers.p.base_uri` is not a known setting, so `model_providers.p` cannot be used. Did you mean `base_url`?"
+    ]
+
+
+def test_the_url_of_openai_is_checked_where_it_is_used(tmp_path: Path):
+    config = load(tmp_path, "openai_base_url = 'api.example/v1'\n[model_providers.p]\nname = 'P'\nbase_url = 'http://x'\n")
+    config.check_provider("p")
+    with pytest.raises(ConfigError, match=r"config.toml:1:1: `openai_base_url`: a URL begins with http:// or https://$"):
+        config.check_provider("openai")
 
 
 def test_an_api_key_is_not_used_if_another_login_is_required(tmp_path: Path):

@@ -97,7 +97,8 @@ def test_a_profile_is_stronger_than_the_file_and_weaker_than_overrides(home: Hom
     config = load(home, text)
     assert (config.model, config.model_verbosity, config.merged["model"]) == ("profiled", "low", "top")
     assert load(home, text, ("model", "flag")).model == "flag"
-    assert str(failing(home, 'profile = "q"\n')) == "config profile `q` not found"
+    assert str(failing(home, 'profile = "q"\n')) == "config profile `q` not found. There are no profiles."
+    assert str(failing(home, text, ("profile", "q"))) == "config profile `q` not found. There are the profiles `p`."
 
 
 @pytest.mark.parametrize(
@@ -200,8 +201,16 @@ def test_providers(home: Home) -> None:
 
 
 def test_unknown_provider(home: Home) -> None:
-    assert str(failing(home, 'model_provider = "nobody"\n')) == "Model provider `nobody` not found"
-    assert str(failing(home, "", ("model_provider", "nobody"))) == "Model provider `nobody` not found"
+    there_are = "There are the providers `offline`, `openai`."
+    assert str(failing(home, 'model_provider = "nobody"\n')) == f"Model provider `nobody` not found. {there_are}"
+    assert str(failing(home, "", ("model_provider", "nobody"))) == f"Model provider `nobody` not found. {there_are}"
+    profile = 'profile = "p"\n[profiles.p]\nmodel_provider = "nobody"\n'
+    mine = PROVIDER.partition("\n")[2]
+    assert str(failing(home, profile + mine)).endswith("There are the providers `mine`, `offline`, `openai`.")
+    with pytest.raises(ConfigError, match=r"Model provider `nobody` not found\. There are the providers `mine`, "):
+        load(home, mine).check_provider("nobody")
+    many = "".join(f'[model_providers.p{number:02}]\nname = "P"\n' for number in range(30))
+    assert str(failing(home, f'model_provider = "nobody"\n{many}')).endswith("`p17` and 12 more.")
 
 
 # Errors, and their places
@@ -254,6 +263,8 @@ def test_unusable_overrides(home: Home) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        ('[model_providers.x]\nname = "x"\nwire_api = "chat"\n', '(POST base_url + "/responses"): then write'),
+        ('[model_providers.x]\nname = "x"\nbase_url = 1\n', "invalid type: integer `1`, expected a string"),
         ('[model_providers.openai]\nname = "x"\n', "the provider `openai` is built in"),
         ('[model_providers.x]\nbase_url = "y"\n', "missing field `name`"),
         ("[model_providers]\nx = 1\n", "invalid type: integer `1`, expected a map"),
@@ -263,7 +274,7 @@ def test_unusable_overrides(home: Home) -> None:
 )
 def test_unusable_providers(home: Home, text: str, reason: str) -> None:
     error = failing(home, text)
-    assert error.path == home.config_file
+    assert (error.path, error.line is None) == (home.config_file, "http_headers" in text)
     assert reason in error.reason
 
 

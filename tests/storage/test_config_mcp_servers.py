@@ -120,7 +120,7 @@ def test_an_override_adds_a_server(home: Home) -> None:
 
 
 FAULTS = [
-    ("", None, "mcp_servers.a: invalid transport: a server has either a `command` or a `url`"),
+    ("", 1, "mcp_servers.a: invalid transport: a server has either a `command` or a `url`"),
     ("command = 1", 2, "invalid type: integer `1`, expected a string"),
     ('command = "x"\nurl = "y"', 3, "url is not supported for stdio"),
     ('command = "x"\nhttp_headers = { a = "b" }', 3, "http_headers is not supported for stdio"),

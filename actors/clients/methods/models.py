@@ -22,6 +22,7 @@ from spindle.rpc.protocol.models import (
     ModelListResponse,
     ReasoningEffortOption,
 )
+from spindle.storage.config.providers import not_found
 
 if TYPE_CHECKING:
     from spindle.actors.clients.caller import Caller
@@ -38,7 +39,7 @@ def list_(caller: Caller, params: ModelListParams, reply: Reply[Any]) -> None:
         config, lists = await trio.to_thread.run_sync(backend.config, abandon_on_cancel=True), backend.services.model_lists
         provider = params.model_provider or config.model_provider
         if provider not in config.providers():
-            raise invalid_request(f"Model provider `{provider}` not found")
+            raise invalid_request(not_found(provider, config.providers()))
         await lists.ready(provider, config)
         return _page(models(config, lists.entries(provider, config)), params)
 
