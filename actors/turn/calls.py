@@ -177,7 +177,8 @@ async def _output(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: Turn
     def keep(output: Output) -> None:
         entry.output = fitted(output, toolbox.limit)
 
-    return await (tool.run(call, host) if hooks is None else run_hooked(tool, call, host, hooks, keep))
+    with host.work.calling(call):
+        return await (tool.run(call, host) if hooks is None else run_hooked(tool, call, host, hooks, keep))
 
 
 def call_of(item: dict[str, Any]) -> Call:

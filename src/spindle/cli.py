@@ -61,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     )
     server.add_argument("--serve-relays", metavar="HOME", help=argparse.SUPPRESS)
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
+    overview = commands.add_parser("top", help="show the runtimes of a home, their threads, and who waits for whom")
+    overview.add_argument("--once", action="store_true", help="print it once, as text")
+    overview.add_argument("--json", action="store_true", help="print it once, as JSON")
+    overview.add_argument("--home", metavar="PATH", help="the Codex home (default: $CODEX_HOME, or ~/.codex)")
     commands.add_parser("index", help="update the index of the home's threads and show the progress")
     trust = commands.add_parser("trust", help="show what a project wants to run, and approve it")
     trust.add_argument(
@@ -144,6 +148,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         from spindle.demo import main as demo
 
         sys.exit(demo())
+    if options.command == "top":
+        from spindle.top import main as show
+
+        sys.exit(show(options.home, once=options.once, json=options.json))
     if options.command == "index":
         from spindle.index_command import main as index
 

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -53,6 +54,8 @@ class Command:
     size: tuple[int, int] = field(default=(ROWS, COLUMNS))
     confinement: Confinement | None = None
     may_connect: bool = False
+    thread_id: str | None = None
+    """The thread that it is run for, if it is one of its commands."""
 
 
 @frozen
@@ -78,11 +81,12 @@ class Process:
     """A running command. An async context manager: the end of the block kills its tree."""
 
     def __init__(
-        self, control: trio.socket.SocketType, ends: _Ends, *, may_connect: bool, closed: Callable[[Process], None]
+        self, command: Command, control: trio.socket.SocketType, ends: _Ends, closed: Callable[[Process], None]
     ) -> None:
         """`closed` is called at the end of `aclose`."""
+        self.command = command
+        self.began = time.monotonic()
         self._control, self._ends, self._closed = control, ends, closed
-        self.may_connect = may_connect
         self._received = bytearray()
         self._reading = trio.Lock()
         self._over = False
@@ -211,13 +215,17 @@ class Warden:
         self.commanded = False
         """Whether a command was ever started, other than a program that may connect."""
 
+    def running(self) -> list[Process]:
+        """The commands that run, also those of which only background processes are left."""
+        return [process for process in self._processes if process.keeper]
+
     def trees(self) -> Trees:
         """The running trees."""
-        running = [process for process in self._processes if process.keeper]
+        running = self.running()
         return Trees(
             None if self._child is None else self._child.pid,
-            frozenset(process.keeper for process in running if not process.may_connect),
-            frozenset(process.keeper for process in running if process.may_connect),
+            frozenset(process.keeper for process in running if not process.command.may_connect),
+            frozenset(process.keeper for process in running if process.command.may_connect),
         )
 
     async def start(self, command: Command) -> Process:
@@ -231,7 +239,7 @@ class Warden:
             keepers.close()
             raise
         control = trio.socket.from_stdlib_socket(ours)
-        process = Process(control, ends, may_connect=command.may_connect, closed=self._processes.discard)
+        process = Process(command, control, ends, self._processes.discard)
         self._processes.add(process)
         try:
             try:

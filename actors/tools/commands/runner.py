@@ -194,7 +194,7 @@ class Runner:
             quiet=wanted.quiet,
             programs=self._programs,
         )
-        return Command(argv=wanted.argv, cwd=wanted.cwd, env=env, tty=wanted.tty)
+        return Command(argv=wanted.argv, cwd=wanted.cwd, env=env, tty=wanted.tty, thread_id=host.thread_id)
 
     def _finding_programs(self, command: Command) -> Command:
         if self._programs is None:

@@ -66,6 +66,8 @@ class Server:
         """The reduced input schemas by tool name."""
         self.instructions: str | None = None
         self.revision = 0
+        self.pid: int | None = None
+        """Its process, while it is a child that runs."""
         self.askers: list[Asker] = []
         self._calling: Counter[Asker] = Counter()
         self._log = ServerLog(config.name)
@@ -89,6 +91,7 @@ class Server:
                     f"Invalid MCP server name '{self.config.name}': must match pattern ^[a-zA-Z0-9_-]+$"
                 )
             async with self._open(self.config) as transport:
+                self.pid = transport.pid
                 try:
                     await self._serve(McpSession(transport, self), deadline)
                 finally:
@@ -100,7 +103,7 @@ class Server:
             self._fail(str(error))
         finally:
             self._ended.set()
-            self._session = None
+            self._session = self.pid = None
             if not self.started.is_set():
                 self.state = "cancelled"
                 self.started.set()

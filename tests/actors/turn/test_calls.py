@@ -12,6 +12,7 @@ from spindle.actors.tools.interface import ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.truncation import Limit
 from spindle.actors.turn.calls import run_calls
 from spindle.actors.turn.toolbox import Toolbox
+from spindle.actors.turn.work import Work
 from spindle.storage.rollout.journal import JournalError
 
 
@@ -26,6 +27,7 @@ class Host:
         self.recorded = []
         self.broken = False
         self.scope = trio.CancelScope()
+        self.work = Work()
 
     def record(self, *entries):
         if self.broken:
