@@ -207,6 +207,19 @@ def lock_holders(folder: Path) -> list[tuple[str, int, str]]:
     return found
 
 
+def has_writer(path: Path) -> bool:
+    """Whether a process holds the lock at `path`, as far as that is known without taking it. Blocking."""
+    try:
+        fd = regular(str(path), os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        by_inode = pids_of_locks()
+        return os.fstat(fd).st_ino in by_inode if by_inode else bool(_noted(fd)[0])
+    finally:
+        os.close(fd)
+
+
 def _read_note(path: str) -> tuple[str, str]:
     """(pid, program) as written into a lock file."""
     try:
