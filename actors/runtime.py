@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("spindle")
 log.addHandler(logging.NullHandler())  # what is logged is for the program to configure
 
+INSTRUMENTED = ("thread", "turn", "model", "tool", "question")
+"""The parts of the log that `LogInstrument` writes."""
+
 CLOSING = 20.0
 """Seconds the orderly end of a cancelled runtime may take, threads (`registry.PATIENCE`) and all; what is left is cancelled."""
 
@@ -68,7 +71,7 @@ async def open_backend(
                 indexing=backend.indexing,
                 state=backend.state,
                 audience=backend.audience,
-                instruments=Instruments(instruments),
+                instruments=Instruments((*_log_instrument(), *instruments)),
                 background=flushing,
                 cwd=backend.cwd,
                 version=backend.version,
@@ -98,6 +101,15 @@ async def open_backend(
         finally:
             await _close(backend)
             flushing.cancel_scope.cancel()
+
+
+def _log_instrument() -> Sequence[Instrument]:
+    """The instrument of the log, where that is on."""
+    if not any(logging.getLogger(f"spindle.{part}").isEnabledFor(logging.INFO) for part in INSTRUMENTED):
+        return ()
+    from spindle.actors.services.log_instrument import LogInstrument
+
+    return (LogInstrument(),)
 
 
 def _located(home: str | os.PathLike[str] | None, cwd: str | os.PathLike[str] | None) -> tuple[Home, str]:

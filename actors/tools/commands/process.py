@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import fcntl
 import json
+import logging
 import os
 import pty
 import socket
@@ -75,6 +76,9 @@ class Trees:
             if pid in self.commands or pid == self.warden:  # a child of the warden: its keeper was killed
                 return True
         return False
+
+
+log = logging.getLogger("spindle.command")
 
 
 class Process:
@@ -173,6 +177,8 @@ class Process:
         self.kill()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WAIT):
             await self.wait_tree()
+        if self.pid:
+            log.debug("process %d has ended: %s after %.1f s", self.pid, self.status, time.monotonic() - self.began)
         self._control.close()
         self._ends.close()
         self._closed(self)
@@ -251,6 +257,7 @@ class Warden:
                     os.close(fd)
             if not await process.receive():
                 raise OSError("the warden's process has ended")
+            log.debug("process %d is started: %s", process.pid, os.path.basename(command.argv[0]))  # arguments may be secret
         except BaseException:
             await process.aclose()
             raise

@@ -183,7 +183,7 @@ class Runner:
             try:
                 self._programs = await trio.to_thread.run_sync(make)
             except OSError as error:
-                log.warning("commands have no apply_patch on their PATH: %s", error)
+                log.warning("thread %s: commands have no apply_patch on their PATH: %s", host.thread_id, error)
             self._make_programs = None
         outside = isinstance(host.sandbox, ExternalSandboxPolicy) and host.sandbox.network_access == "restricted"
         env = command_environment(
