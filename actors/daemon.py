@@ -12,26 +12,35 @@ import contextlib
 import ctypes
 import gc
 import logging
+import math
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 
 from spindle.actors.clients.connection import Connection
 from spindle.actors.first_answer import FirstAnswer
 from spindle.actors.kernel.actor import Exited
+from spindle.actors.registry.ahead import import_ahead
 from spindle.actors.registry.backend import Backend
 from spindle.actors.signals import EndSignals
 from spindle.actors.tasks.boundary import start_apart
 from spindle.rpc.transports import Transport
 from spindle.rpc.transports.peers import Peer, Refuse
 
+if TYPE_CHECKING:
+    from spindle.rpc.inspection import RuntimeKind
+
 log = logging.getLogger("spindle")
 
 DRAIN = 60.0
 """Seconds that running turns may take to finish after the first signal; then they are interrupted. Less than service
 managers wait (systemd: 90) before they kill a process."""
+
+UNGREETED = 2.0
+"""Seconds that a daemon on a socket waits for a client, before it answers `spindle top`."""
 
 LOOKING = 4
 """Worker threads that find out at a time which processes want to be clients; while no command has run, none is needed."""
@@ -49,6 +58,7 @@ async def serve_stdio(backend: Backend, signals: EndSignals, first: FirstAnswer)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, signals, nursery.cancel_scope)
             start_apart(nursery, "giving memory back", tidy, backend)
+            start_apart(nursery, "answering `spindle top`", be_inspected, backend, "stdio")
             await Connection(backend, transport).run(log_failure)
             nursery.cancel_scope.cancel()
     finally:
@@ -69,7 +79,8 @@ async def serve_listener(backend: Backend, url: str, signals: EndSignals) -> Non
     target = parse_listen(url)
     async with open_listeners(target) as listeners:
         serve = partial(serve_websocket, listeners, handle, refuse=refuse_commands(backend))
-        await serve_clients(backend, signals, serve, lambda: _banner(target.kind, listeners, url))
+        kind: RuntimeKind = "unix" if target.kind == "unix" else "websocket"
+        await serve_clients(backend, kind, signals, serve, lambda: _banner(target.kind, listeners, url))
 
 
 def refuse_commands(backend: Backend) -> Refuse:
@@ -86,8 +97,21 @@ def refuse_commands(backend: Backend) -> Refuse:
     return refuse
 
 
+async def be_inspected(
+    backend: Backend, kind: RuntimeKind, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Answer `spindle top` from when the first client has what it needs next; on a socket, there may be no client."""
+    with trio.move_on_after(math.inf if kind == "stdio" else UNGREETED):
+        await backend.greeted.wait()
+    await import_ahead(("spindle.actors.inspection",))
+    from spindle.actors.inspection import serve_inspection
+
+    await serve_inspection(backend, kind, refuse_commands(backend), task_status)
+
+
 async def serve_clients(
     backend: Backend,
+    kind: RuntimeKind,
     signals: EndSignals,
     serve: Callable[..., Awaitable[None]],
     ready: Callable[[], None],
@@ -100,6 +124,7 @@ async def serve_clients(
     async with trio.open_nursery() as nursery:
         accepting: trio.CancelScope = await nursery.start(serve)
         start_apart(nursery, "giving memory back", tidy, backend)
+        start_apart(nursery, "answering `spindle top`", be_inspected, backend, kind)
         ready()
         if await _signalled(signals, unused):
             accepting.cancel()

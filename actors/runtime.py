@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from spindle.actors.registry.ahead import import_ahead
 from spindle.actors.registry.backend import Backend
 from spindle.actors.tasks.blocks import open_block
-from spindle.actors.tasks.boundary import start_apart
+from spindle.actors.tasks.boundary import Contained, start_apart
 from spindle.storage.durable import make_folder
 from spindle.storage.home import Home
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from spindle.storage.config import Config
 
 log = logging.getLogger("spindle")
+log.addHandler(logging.NullHandler())  # what is logged is for the program to configure
+
+INSTRUMENTED = ("thread", "turn", "model", "tool", "question")
+"""The parts of the log that `LogInstrument` writes."""
 
 CLOSING = 20.0
 """Seconds the orderly end of a cancelled runtime may take, threads (`registry.PATIENCE`) and all; what is left is cancelled."""
@@ -40,6 +45,7 @@ async def open_backend(
     source: str = "vscode",
     function_threads: int | None = None,
     instruments: Sequence[Instrument] = (),
+    inspect: bool = False,
 ) -> AsyncGenerator[Backend]:
     """Open a home and its threads for the length of the block. `embedding.runtime.open_runtime` has the parameters.
 
@@ -65,7 +71,7 @@ async def open_backend(
                 indexing=backend.indexing,
                 state=backend.state,
                 audience=backend.audience,
-                instruments=Instruments(instruments),
+                instruments=Instruments((*_log_instrument(), *instruments)),
                 background=flushing,
                 cwd=backend.cwd,
                 version=backend.version,
@@ -85,10 +91,25 @@ async def open_backend(
 
         backend = Backend(resolved, here, threads, make_services, make_indexing, list(config))
         try:
+            if inspect:
+                await import_ahead(("spindle.actors.daemon",))
+                from spindle.actors.daemon import be_inspected
+
+                backend.greeted.set()
+                await Contained(flushing).start(be_inspected, backend, "embedded")
             yield backend
         finally:
             await _close(backend)
             flushing.cancel_scope.cancel()
+
+
+def _log_instrument() -> Sequence[Instrument]:
+    """The instrument of the log, where that is on."""
+    if not any(logging.getLogger(f"spindle.{part}").isEnabledFor(logging.INFO) for part in INSTRUMENTED):
+        return ()
+    from spindle.actors.services.log_instrument import LogInstrument
+
+    return (LogInstrument(),)
 
 
 def _located(home: str | os.PathLike[str] | None, cwd: str | os.PathLike[str] | None) -> tuple[Home, str]:

@@ -139,7 +139,7 @@ async def serve_relays(backend: Backend, signals: EndSignals, ours: Hello, lock:
     daemon = SharedDaemon(backend, ours)
     serve = partial(accept_clients, listeners, daemon.open, daemon.serve, refuse=daemon.refuse)
     try:
-        await serve_clients(backend, signals, serve, _ready, daemon.unused)
+        await serve_clients(backend, "shared", signals, serve, _ready, daemon.unused)
     finally:
         shared_folder.leave(shared_folder.shared_folder(str(backend.home.path)))
     log.info("the shared daemon has ended")

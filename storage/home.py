@@ -83,6 +83,11 @@ class Home:
         return self.spindle / "index.sqlite"
 
     @property
+    def running(self) -> Path:
+        """The sockets of the runtimes that are running, see `storage/running_folder`."""
+        return self.spindle / "running"
+
+    @property
     def locks(self) -> Path:
         """The writer locks: one writing process per thread. Codex 0.169 locks the same files."""
         return self.path / "thread-writer-locks"

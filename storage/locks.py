@@ -65,14 +65,21 @@ def locked(path: Path, patience: float = PATIENCE) -> Generator[None]:
 
 def pid_of_lock(fd: int) -> str:
     """The pid in /proc/locks for a lock on this file; "" if there is none, or no such table."""
-    inode = os.fstat(fd).st_ino
+    return pids_of_locks().get(os.fstat(fd).st_ino, "")
+
+
+def pids_of_locks() -> dict[int, str]:
+    """The pids in /proc/locks by the inode of the locked file. A pid that is not visible here is left out."""
     try:
         with open("/proc/locks", encoding="ascii") as table:
             rows = [row.split() for row in table]
     except OSError:
-        return ""
+        return {}
+    found: dict[int, str] = {}
     for row in rows:
         # "1: FLOCK ADVISORY WRITE 1234 08:01:5678 0 EOF"; a waiter's row has "->" in the second column
-        if len(row) >= 6 and row[1] == "FLOCK" and row[5].rpartition(":")[2] == str(inode) and row[4].isdigit():
-            return "" if row[4] == "0" else row[4]
-    return ""
+        if len(row) >= 6 and row[1] == "FLOCK" and row[4].isdigit() and row[4] != "0":
+            inode = row[5].rpartition(":")[2]
+            if inode.isdigit():
+                found.setdefault(int(inode), row[4])
+    return found

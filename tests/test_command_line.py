@@ -11,7 +11,7 @@ import pytest
 import spindle
 from spindle.cli import COLLECTING, main
 
-COMMANDS = ["app-server", "index", "trust", "demo", "help"]
+COMMANDS = ["app-server", "top", "tail", "index", "trust", "demo", "help"]
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[object, str, str]:

@@ -31,6 +31,15 @@ def test_a_line_begins_with_the_time() -> None:
     assert LogFormat("%(asctime)s %(levelname)s %(message)s").format(made) == "2025-11-30T22:00:00.250Z WARNING hello"
 
 
+def test_a_line_names_the_turn_and_the_thread_once() -> None:
+    made = record("turn t2 failed")
+    vars(made).update(thread_id="t1", turn_id="t2")
+    assert LogFormat("%(message)s").format(made) == "turn t2 failed (thread t1)"
+    made = record("failed")
+    vars(made).update(thread_id="t1", turn_id="t2")
+    assert LogFormat("%(message)s").format(made) == "failed (turn t2 of thread t1)"
+
+
 def test_a_traceback_keeps_its_lines_and_drives_no_terminal() -> None:
     try:
         raise ValueError("bad\x1b[2J")

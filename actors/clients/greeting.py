@@ -65,3 +65,4 @@ async def greet(caller: Caller) -> None:
         model = services.models.get(config.model_provider, config)
         if isinstance(model, Prepares):
             await model.prepare()
+    backend.greeted.set()

@@ -6,6 +6,7 @@ so a client that subscribes later gets the same request. Ids count from 0 in eac
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import trio
@@ -24,7 +25,7 @@ class Question(Event):
     does.
     """
 
-    __slots__ = ("_answer", "_error", "_settled", "about", "id", "shown", "thread_id", "waiting_on")
+    __slots__ = ("_answer", "_error", "_settled", "about", "began", "id", "shown", "thread_id", "waiting_on")
 
     def __init__(
         self, id: int, thread_id: str, params: Any, waiting_on: ThreadActiveFlag | None, about: object = None
@@ -35,6 +36,7 @@ class Question(Event):
         self.waiting_on: ThreadActiveFlag | None = waiting_on
         self.about = about
         self.shown: Any = None
+        self.began = time.monotonic()
         self._settled = trio.Event()
         self._answer: object = None
         self._error: RpcError | None = None

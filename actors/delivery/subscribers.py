@@ -45,6 +45,11 @@ class Audience:
     def __init__(self) -> None:
         self._members: dict[Subscriber, None] = {}
 
+    @property
+    def size(self) -> int:
+        """How many members there are."""
+        return len(self._members)
+
     def join(self, member: Subscriber) -> None:
         """Add a member."""
         self._members[member] = None

@@ -178,6 +178,7 @@ async def open_runtime(
     function_threads: int | None = None,
     import_first: bool = True,
     instruments: Sequence[Instrument] = (),
+    inspect: bool = False,
 ) -> AsyncGenerator[Runtime]:
     """Open a runtime for the length of the block.
 
@@ -191,6 +192,7 @@ async def open_runtime(
     import_first: import what threads need, off the event loop, before the block is entered; else the first thread and the
     first turn do it, and hold up the loop.
     instruments: are called while threads work; see `Instrument`.
+    inspect: answer `spindle top` on a socket in the home, which only the same user can open.
     Relative paths, `offline_script` among them, are taken once: a later `os.chdir` changes nothing.
     Leaving the block, or cancelling it, interrupts running turns, records them, and ends everything that was started. In a
     cancelled block that takes `actors.runtime.CLOSING` seconds at most, and then only what is being written, or killed, is
@@ -204,6 +206,7 @@ async def open_runtime(
         source=source,
         function_threads=function_threads,
         instruments=instruments,
+        inspect=inspect,
     ) as backend:
         if import_first:
             needed = THREAD if model is not None else (*THREAD, *MODEL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,9 @@ class Backend:
         """Set when the registry is made."""
         self.coding = trio.CapacityLimiter(4)
         """Of the threads that encode and decode clients' large messages, which wait for nothing but the processor."""
+        self.started_at = time.time()
+        self.greeted = trio.Event()
+        """Set when a first client has been greeted, and what it needs next is imported."""
         self.ending = False
         """Whether clients' requests for work (`methods.WORK`) are refused, since the process is about to end."""
         self._nursery = nursery

@@ -51,6 +51,10 @@ class Directory:
         """Those of all loaded, loading and ending threads."""
         return [entry.actor for entry in self._entries.values() if entry.actor is not None]
 
+    def entries(self) -> list[tuple[str, Entry]]:
+        """All threads that are known, with their ids, as they are now."""
+        return list(self._entries.items())
+
     def state(self, thread_id: str) -> OpenedThread | None:
         """The state of a loaded thread; None for one that is loading, or not loaded."""
         actor = self._actor(thread_id)

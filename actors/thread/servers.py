@@ -62,6 +62,10 @@ class ThreadServers:
         """The servers themselves; None if none has been needed."""
         return self._servers
 
+    def shown(self) -> Sequence[tuple[str, str, int | None]]:
+        """Name, state and process of each server, the process if it is a child that runs."""
+        return [] if self._servers is None else [(one.config.name, one.state, one.pid) for one in self._servers.all()]
+
     def _parents(self) -> McpServers | None:
         """The servers of the parent, which stays loaded while this thread works."""
         membership, opening = self._membership, self._thread.opening

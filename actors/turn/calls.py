@@ -104,7 +104,7 @@ async def _record(entry: _Running, host: TurnHost) -> JournalError | None:
         except JournalError:
             raise
         except Exception as error:
-            log.exception("an output of the tool %s cannot be recorded", entry.call.name)
+            log.exception("thread %s: an output of the tool %s cannot be recorded", host.thread_id, entry.call.name)
             refusal = f"internal error: the output cannot be recorded: {type(error).__name__}"
             host.record(records.response_item(output_item(entry.item, refusal)))
     except JournalError as error:
@@ -138,7 +138,7 @@ async def _carry_out(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: T
             host.cancel()
             await trio.sleep_forever()
         else:
-            log.error("the tool %s failed", entry.call.name, exc_info=error)
+            log.error("thread %s: the tool %s failed", host.thread_id, entry.call.name, exc_info=error)
             entry.output = fitted(f"internal error: {message_of(error)}", toolbox.limit)
 
 
@@ -177,7 +177,8 @@ async def _output(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: Turn
     def keep(output: Output) -> None:
         entry.output = fitted(output, toolbox.limit)
 
-    return await (tool.run(call, host) if hooks is None else run_hooked(tool, call, host, hooks, keep))
+    with host.work.calling(call):
+        return await (tool.run(call, host) if hooks is None else run_hooked(tool, call, host, hooks, keep))
 
 
 def call_of(item: dict[str, Any]) -> Call:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import orjson
 
 from spindle.actors.tools.interface import ToolHost
+from spindle.actors.turn.work import Work
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import UserInput
@@ -68,6 +69,11 @@ class TurnHost(ToolHost, Protocol):
     @property
     def instruments(self) -> Instruments:
         """The runtime's instruments, which see the requests and the calls."""
+        ...
+
+    @property
+    def work(self) -> Work:
+        """What the turn waits for."""
         ...
 
     def history(self) -> Sequence[bytes]:

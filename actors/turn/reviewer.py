@@ -14,6 +14,7 @@ import orjson
 from spindle.actors.services.instruments import Instruments
 from spindle.actors.tools.interface import Permission, Subject, Use
 from spindle.actors.turn.host import Compacted, TurnHost, TurnInput
+from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.items import AgentMessageItem, ContextCompactionItem
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
@@ -47,6 +48,11 @@ class Reviewer:
     def turn_id(self) -> str:
         """See TurnHost."""
         return self._host.turn_id
+
+    @property
+    def work(self) -> Work:
+        """See TurnHost."""
+        return self._host.work
 
     @property
     def cwd(self) -> str:

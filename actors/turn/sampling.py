@@ -15,6 +15,7 @@ from spindle.actors.tasks.faults import parts
 from spindle.actors.turn.calls import output_item, run_calls
 from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
+from spindle.actors.turn.work import Asking
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest, Stream
 from spindle.rpc.protocol.turns import ErrorNotification, TurnError
@@ -87,8 +88,22 @@ async def sample(
     Items that arrived whole stay, and their calls are run before the request is repeated or the error raised: the history has
     the calls, so the model must find their outputs. Raises ModelError.
     """
+    with host.work.asking() as asking:
+        return await _sample(host, plan, model, ask, listen, purpose, asking)
+
+
+async def _sample(
+    host: TurnHost,
+    plan: TurnPlan,
+    model: Model,
+    ask: Callable[[], ModelRequest],
+    listen: Callable[[], L],
+    purpose: Purpose,
+    asking: Asking,
+) -> L:
     attempt = 0
     while True:
+        asking.attempt = attempt + 1
         answer, asked = listen(), ask()
         watched = _watched(host, plan, model, asked, purpose, attempt + 1) if host.instruments else None
         try:

@@ -10,7 +10,7 @@ import trio
 
 from spindle.rpc.protocol.values import one_line
 
-log = logging.getLogger("spindle")
+log = logging.getLogger("spindle.mcp")
 
 LINES: Final = 100
 SECONDS: Final = 60.0

@@ -20,7 +20,10 @@ _MESSAGES_WAITING: Final = 64
 class StdioTransport:
     """Messages over a pair of streams. `run` does the writing, so it must be running for `send` to work."""
 
-    def __init__(self, name: str, receive: trio.abc.ReceiveStream, send: trio.abc.SendStream) -> None:
+    def __init__(
+        self, name: str, receive: trio.abc.ReceiveStream, send: trio.abc.SendStream, pid: int | None = None
+    ) -> None:
+        self.pid = pid
         self._log = ServerLog(name)
         self._lines = LineTransport(receive, send, max_message_bytes=MESSAGE_BYTES, skip_longer=False)
         self._outgoing, self._waiting = trio.open_memory_channel[bytes](_MESSAGES_WAITING)

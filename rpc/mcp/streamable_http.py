@@ -48,6 +48,7 @@ class HttpTransport:
     """Messages over one session at one URL. Background tasks run in `nursery`."""
 
     def __init__(self, name: str, client: httpx.AsyncClient, url: str, nursery: trio.Nursery) -> None:
+        self.pid: int | None = None
         self._log = ServerLog(name)
         self._side = 0
         self._client = client

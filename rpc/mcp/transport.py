@@ -10,6 +10,9 @@ from spindle.rpc.mcp.payload import Json
 class McpTransport(Protocol):
     """Messages in both directions, for one session. Its opener closes it."""
 
+    pid: int | None
+    """The server's process; None for a server that is no child."""
+
     async def send(self, message: Json) -> None:
         """Send one message. Cancelling never cuts a message in two. Raises TransportClosed."""
 

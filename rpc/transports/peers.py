@@ -23,11 +23,12 @@ class Peer:
     """The other end of an accepted connection.
 
     `addresses` are the two addresses of a TCP connection, the peer's first. `pid` is the process that connected to a
-    Unix socket: 0 if it is not visible from this process's namespace, None if the system does not say.
+    Unix socket: 0 if it is not visible from this process's namespace, None if the system does not say. `uid` is its user.
     """
 
     addresses: tuple[Address, Address] | None = None
     pid: int | None = None
+    uid: int | None = None
 
 
 Refuse: TypeAlias = Callable[[Peer], Awaitable[str | None]]
@@ -41,8 +42,13 @@ def peer_of(connection: socket.socket | trio.socket.SocketType) -> Peer:
         return Peer(addresses=((theirs[0], theirs[1]), (ours[0], ours[1])))
     if not sys.platform.startswith("linux"):
         return Peer()
-    pid, _, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return Peer(pid=pid)
+    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return Peer(pid=pid, uid=uid)
+
+
+def of_same_user(peer: Peer) -> bool:
+    """Whether a peer at a Unix socket has this process's user. Where the system does not say, the socket's folder decides."""
+    return peer.uid is None or peer.uid == os.geteuid()
 
 
 _OF_STATUS: Final = {

@@ -61,6 +61,16 @@ def parser() -> argparse.ArgumentParser:
     )
     server.add_argument("--serve-relays", metavar="HOME", help=argparse.SUPPRESS)
     server.add_argument("--analytics-default-enabled", action="store_true", help=argparse.SUPPRESS)
+    overview = commands.add_parser("top", help="show the runtimes of a home, their threads, and who waits for whom")
+    overview.add_argument("--once", action="store_true", help="print it once, as text")
+    overview.add_argument("--json", action="store_true", help="print it once, as JSON")
+    overview.add_argument("--home", metavar="PATH", help="the Codex home (default: $CODEX_HOME, or ~/.codex)")
+    tail = commands.add_parser("tail", help="show the last turns of a thread, and follow it")
+    tail.add_argument("thread", metavar="THREAD", help="its id, the beginning of the id, or its name")
+    tail.add_argument("-n", metavar="TURNS", type=_count, default=3, dest="turns", help="the last turns to show first (3)")
+    tail.add_argument("--json", action="store_true", help="print notifications of the protocol, one a line")
+    tail.add_argument("--until-idle", action="store_true", help="end when no turn runs")
+    tail.add_argument("--home", metavar="PATH", help="the Codex home (default: $CODEX_HOME, or ~/.codex)")
     commands.add_parser("index", help="update the index of the home's threads and show the progress")
     trust = commands.add_parser("trust", help="show what a project wants to run, and approve it")
     trust.add_argument(
@@ -71,6 +81,12 @@ def parser() -> argparse.ArgumentParser:
     about = commands.add_parser("help", help="show this help, or the help of a command")
     about.add_argument("about", metavar="COMMAND", nargs="?", choices=commands.choices)
     return top
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of turns")
+    return int(text)
 
 
 def _config_options(parser: argparse.ArgumentParser, where: str) -> None:
@@ -144,6 +160,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         from spindle.demo import main as demo
 
         sys.exit(demo())
+    if options.command == "top":
+        from spindle.top import main as show
+
+        sys.exit(show(options.home, once=options.once, json=options.json))
+    if options.command == "tail":
+        from spindle.tail import main as follow
+
+        sys.exit(
+            follow(options.thread, options.home, turns=options.turns, json=options.json, until_idle=options.until_idle)
+        )
     if options.command == "index":
         from spindle.index_command import main as index
 

@@ -40,7 +40,7 @@ class LogIds(logging.Filter):
 
 
 class LogFormat(logging.Formatter):
-    """Writes each message as one line. Text of servers, files and models in it is escaped."""
+    """Writes each message as one line, with the ids of its turn and its thread. Text from outside in it is escaped."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         """See logging.Formatter: RFC 3339 in UTC, with milliseconds."""
@@ -50,7 +50,10 @@ class LogFormat(logging.Formatter):
         """See logging.Formatter."""
         from spindle.rpc.protocol.values import one_line
 
-        return one_line(super().formatMessage(record), _LOGGED)
+        message = super().formatMessage(record)
+        ids = [(what, str(vars(record).get(f"{what}_id", ""))) for what in ("turn", "thread")]
+        missing = " of ".join(f"{what} {id}" for what, id in ids if id and id not in message)
+        return one_line(message, _LOGGED) + (f" ({missing})" if missing else "")
 
     def formatException(self, ei: Any) -> str:
         """See logging.Formatter; a traceback keeps its lines."""

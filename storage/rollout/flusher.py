@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import Protocol
 
 import trio
 
 from spindle.storage.rollout.journal import JournalError
+
+log = logging.getLogger("spindle.journal")
 
 SYNCS = 8
 """The limit of worker threads for fsyncs only."""
@@ -49,6 +53,11 @@ class Flusher:
 
         Raises JournalError.
         """
+        began = time.monotonic()
+        await self._sync(journal)
+        log.debug("a rollout is synced after %.1f ms", (time.monotonic() - began) * 1000)
+
+    async def _sync(self, journal: Syncable) -> None:
         if self._running:
             waiter = _Waiter()
             self._waiting.setdefault(journal, []).append(waiter)

@@ -18,12 +18,13 @@ from typing import Final
 from weakref import WeakSet
 
 from spindle.storage.durable import private_folder
-from spindle.storage.locks import open_lock, pid_of_lock, release, wait_for
+from spindle.storage.locks import open_lock, pid_of_lock, pids_of_locks, release, wait_for
 from spindle.storage.regular import regular
 
 PROGRAM = "spindle"
 _ATTEMPTS: Final = 8
 _COORDINATION: Final = ".coordination.lock"
+_SUFFIX: Final = ".lock"
 _COORDINATION_PATIENCE: Final = 1.0
 # our note in the file, for others to read, of constant length; no other content is changed
 _NOTE: Final = re.compile(rb"(?:(\d+) ([\w.-]+))? *\n|")
@@ -187,13 +188,62 @@ def check_free(path: Path) -> None:
         os.close(fd)
 
 
-def _holder(fd: int) -> str:
-    """The holder of the lock on an open file. The kernel's table comes first; the note may be of an earlier, killed holder."""
+def lock_holders(folder: Path) -> list[tuple[str, int, str]]:
+    """(thread id, pid, program) of each writer's lock that is held, for all locks in the folder. Blocking.
+
+    The program is "" if the holder has not written it. Without the kernel's table, what the holders have written decides.
+    """
+    by_inode = pids_of_locks()
+    found: list[tuple[str, int, str]] = []
+    with suppress(OSError), os.scandir(folder) as files:
+        for file in files:
+            if file.name.startswith(".") or not file.name.endswith(_SUFFIX):
+                continue
+            pid = by_inode.get(file.inode(), "")
+            if pid or not by_inode:
+                written, program = _read_note(file.path)
+                if pid := pid or written:
+                    found.append((file.name.removesuffix(_SUFFIX), int(pid), program if pid == written else ""))
+    return found
+
+
+def has_writer(path: Path) -> bool:
+    """Whether a process holds the lock at `path`, as far as that is known without taking it. Blocking."""
+    try:
+        fd = regular(str(path), os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        by_inode = pids_of_locks()
+        return os.fstat(fd).st_ino in by_inode if by_inode else bool(_noted(fd)[0])
+    finally:
+        os.close(fd)
+
+
+def _read_note(path: str) -> tuple[str, str]:
+    """(pid, program) as written into a lock file."""
+    try:
+        fd = regular(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return "", ""
+    try:
+        return _noted(fd)
+    finally:
+        os.close(fd)
+
+
+def _noted(fd: int) -> tuple[str, str]:
     try:
         note = _NOTE.fullmatch(os.pread(fd, 2 * _NOTE_LENGTH, 0))
     except OSError:
         note = None
     written, program = (part.decode() if part else "" for part in (note.groups() if note else (b"", b"")))
+    return written, program
+
+
+def _holder(fd: int) -> str:
+    """The holder of the lock on an open file. The kernel's table comes first; the note may be of an earlier, killed holder."""
+    written, program = _noted(fd)
     pid = pid_of_lock(fd) or written
     if not pid:
         return "an unknown process"

@@ -8,15 +8,17 @@ import trio
 
 from spindle.actors.daemon import DRAIN, serve_listener
 from spindle.actors.signals import CAUGHT, EndSignals
+from spindle.storage.home import Home
 
 
 @pytest.fixture
-def busy():
+def busy(tmp_path):
     """A runtime whose turns never end."""
     in_use = trio.Event()
     in_use.set()
     registry = SimpleNamespace(idle=trio.sleep_forever, emptied=trio.sleep_forever)
-    return SimpleNamespace(in_use=in_use, registry=registry, ending=False)
+    home = Home(tmp_path / "home")
+    return SimpleNamespace(in_use=in_use, greeted=trio.Event(), registry=registry, home=home, ending=False)
 
 
 async def test_turns_that_do_not_end_are_waited_for_with_a_timeout(busy, tmp_path, autojump_clock, caplog):

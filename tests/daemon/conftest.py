@@ -44,11 +44,13 @@ def trace(tmp_path: Path) -> Iterator[Trace]:
 
 @pytest.fixture
 def launch(home: Path) -> Iterator[Callable[..., Daemon]]:
-    """launch(listen="stdio://", prefix=()) -> a daemon on `home`, ended with the test at the latest."""
+    """launch(listen="stdio://", prefix=(), options=(), log="info") -> a daemon on `home`, ended with the test at the latest."""
     daemons: list[Daemon] = []
 
-    def launch(listen: str = "stdio://", prefix: Sequence[str] = ()) -> Daemon:
-        daemons.append(Daemon(home, listen, prefix))
+    def launch(
+        listen: str = "stdio://", prefix: Sequence[str] = (), options: Sequence[str] = (), log: str = "info"
+    ) -> Daemon:
+        daemons.append(Daemon(home, listen, prefix, options, log))
         return daemons[-1]
 
     yield launch

@@ -37,17 +37,19 @@ def interpreter() -> list[str]:
 class Daemon:
     """`spindle app-server` in a process group of its own."""
 
-    def __init__(self, home: Path, listen: str, prefix: Sequence[str] = ()) -> None:
-        """`prefix`: a command that runs the daemon's command."""
+    def __init__(
+        self, home: Path, listen: str, prefix: Sequence[str] = (), options: Sequence[str] = (), log: str = "info"
+    ) -> None:
+        """`prefix`: a command that runs the daemon's command. `options`: more of its own. `log`: SPINDLE_LOG."""
         self.home, self.listen = home, listen
         self.clients: list[Client] = []
         self._sockets: list[WebSocket] = []
         self.process = subprocess.Popen(
-            [*prefix, *interpreter(), "spindle", "app-server", "--listen", listen],
+            [*prefix, *interpreter(), "spindle", "app-server", "--listen", listen, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "CODEX_HOME": str(home), "SPINDLE_LOG": "info"},
+            env={**os.environ, "CODEX_HOME": str(home), "SPINDLE_LOG": log},
             cwd=home,
             start_new_session=True,
         )

@@ -21,6 +21,7 @@ from spindle.actors.tools.interface import Permission, Refusal, Subject, TurnCan
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.context import Included, Surroundings, opening, today
 from spindle.actors.turn.host import Compacted, TurnInput
+from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
@@ -69,6 +70,11 @@ class LiveTurnHost:
     def turn_id(self) -> str:
         """See TurnHost."""
         return self._turn.id
+
+    @property
+    def work(self) -> Work:
+        """See TurnHost."""
+        return self._turn.work
 
     @property
     def cwd(self) -> str:

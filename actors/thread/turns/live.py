@@ -23,6 +23,7 @@ from spindle.actors.turn.life import (
     TurnState,
     after,
 )
+from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import Usage
 from spindle.rpc.protocol.reviews import ReviewTarget
 from spindle.rpc.protocol.turns import Turn, TurnError, TurnStartParams, TurnStatus
@@ -60,6 +61,8 @@ class LiveTurn:
     """Starts one concurrently with the turn's work."""
     open_scripts: int = 0
     """How many commands of the user wait or run."""
+    work: Work = field(factory=Work)
+    """What it waits for at the moment."""
     answer: Answer | None = None
     last_message: str | None = None
     settings: Settings = field(init=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import fcntl
 import json
+import logging
 import os
 import pty
 import socket
@@ -15,6 +16,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -53,6 +55,8 @@ class Command:
     size: tuple[int, int] = field(default=(ROWS, COLUMNS))
     confinement: Confinement | None = None
     may_connect: bool = False
+    thread_id: str | None = None
+    """The thread that it is run for, if it is one of its commands."""
 
 
 @frozen
@@ -74,15 +78,19 @@ class Trees:
         return False
 
 
+log = logging.getLogger("spindle.command")
+
+
 class Process:
     """A running command. An async context manager: the end of the block kills its tree."""
 
     def __init__(
-        self, control: trio.socket.SocketType, ends: _Ends, *, may_connect: bool, closed: Callable[[Process], None]
+        self, command: Command, control: trio.socket.SocketType, ends: _Ends, closed: Callable[[Process], None]
     ) -> None:
         """`closed` is called at the end of `aclose`."""
+        self.command = command
+        self.began = time.monotonic()
         self._control, self._ends, self._closed = control, ends, closed
-        self.may_connect = may_connect
         self._received = bytearray()
         self._reading = trio.Lock()
         self._over = False
@@ -169,6 +177,8 @@ class Process:
         self.kill()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _LAST_WAIT):
             await self.wait_tree()
+        if self.pid:
+            log.debug("process %d has ended: %s after %.1f s", self.pid, self.status, time.monotonic() - self.began)
         self._control.close()
         self._ends.close()
         self._closed(self)
@@ -211,13 +221,17 @@ class Warden:
         self.commanded = False
         """Whether a command was ever started, other than a program that may connect."""
 
+    def running(self) -> list[Process]:
+        """The commands that run, also those of which only background processes are left."""
+        return [process for process in self._processes if process.keeper]
+
     def trees(self) -> Trees:
         """The running trees."""
-        running = [process for process in self._processes if process.keeper]
+        running = self.running()
         return Trees(
             None if self._child is None else self._child.pid,
-            frozenset(process.keeper for process in running if not process.may_connect),
-            frozenset(process.keeper for process in running if process.may_connect),
+            frozenset(process.keeper for process in running if not process.command.may_connect),
+            frozenset(process.keeper for process in running if process.command.may_connect),
         )
 
     async def start(self, command: Command) -> Process:
@@ -231,7 +245,7 @@ class Warden:
             keepers.close()
             raise
         control = trio.socket.from_stdlib_socket(ours)
-        process = Process(control, ends, may_connect=command.may_connect, closed=self._processes.discard)
+        process = Process(command, control, ends, self._processes.discard)
         self._processes.add(process)
         try:
             try:
@@ -243,6 +257,7 @@ class Warden:
                     os.close(fd)
             if not await process.receive():
                 raise OSError("the warden's process has ended")
+            log.debug("process %d is started: %s", process.pid, os.path.basename(command.argv[0]))  # arguments may be secret
         except BaseException:
             await process.aclose()
             raise

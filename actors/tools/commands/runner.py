@@ -183,7 +183,7 @@ class Runner:
             try:
                 self._programs = await trio.to_thread.run_sync(make)
             except OSError as error:
-                log.warning("commands have no apply_patch on their PATH: %s", error)
+                log.warning("thread %s: commands have no apply_patch on their PATH: %s", host.thread_id, error)
             self._make_programs = None
         outside = isinstance(host.sandbox, ExternalSandboxPolicy) and host.sandbox.network_access == "restricted"
         env = command_environment(
@@ -194,7 +194,7 @@ class Runner:
             quiet=wanted.quiet,
             programs=self._programs,
         )
-        return Command(argv=wanted.argv, cwd=wanted.cwd, env=env, tty=wanted.tty)
+        return Command(argv=wanted.argv, cwd=wanted.cwd, env=env, tty=wanted.tty, thread_id=host.thread_id)
 
     def _finding_programs(self, command: Command) -> Command:
         if self._programs is None:

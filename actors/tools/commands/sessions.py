@@ -258,7 +258,8 @@ class Sessions:
             try:
                 session.item.complete(execution.exit_code, output, execution.seconds)
             except Exception:
-                log.exception("the end of command %s could not be recorded", session.item.item.id)
+                id, thread_id = session.item.item.id, session.item.host.thread_id
+                log.exception("thread %s: the end of command %s could not be recorded", thread_id, id)
 
         session.item.host.settle(finish)
 

@@ -78,7 +78,8 @@ class Notices:
                         pass  # its output is discarded
                     await process.wait_tree()
         except OSError as error:
-            log.warning("the notify program %s could not be started: %s", program[0], error)
+            text = "thread %s: the notify program %s could not be started: %s"
+            log.warning(text, done.thread_id, program[0], error)
         finally:
             del self._running[scope]
             over.set()

@@ -24,7 +24,7 @@ from spindle.rpc.protocol.mcp import McpServerStartupState
 from spindle.rpc.weighing import weigh
 from spindle.storage.config import McpServerConfig
 
-log = logging.getLogger("spindle")
+log = logging.getLogger("spindle.mcp")
 
 Asker: TypeAlias = Callable[[str, Json], Awaitable[Json]]
 """Asks the user on behalf of a server: (server name, params of elicitation/create) -> the result for the server."""
@@ -66,6 +66,8 @@ class Server:
         """The reduced input schemas by tool name."""
         self.instructions: str | None = None
         self.revision = 0
+        self.pid: int | None = None
+        """Its process, while it is a child that runs."""
         self.askers: list[Asker] = []
         self._calling: Counter[Asker] = Counter()
         self._log = ServerLog(config.name)
@@ -89,6 +91,7 @@ class Server:
                     f"Invalid MCP server name '{self.config.name}': must match pattern ^[a-zA-Z0-9_-]+$"
                 )
             async with self._open(self.config) as transport:
+                self.pid = transport.pid
                 try:
                     await self._serve(McpSession(transport, self), deadline)
                 finally:
@@ -99,8 +102,9 @@ class Server:
             log.exception("error in the client of MCP server %s", self.config.name)
             self._fail(str(error))
         finally:
+            log.debug("MCP server %s has ended", self.config.name)
             self._ended.set()
-            self._session = None
+            self._session = self.pid = None
             if not self.started.is_set():
                 self.state = "cancelled"
                 self.started.set()
@@ -208,6 +212,7 @@ class Server:
                     await self._list_tools()
                 self.state = "ready"
                 self.started.set()
+                log.debug("MCP server %s is ready with %d tools", self.config.name, len(self.tools))
             except TooMuch as error:
                 self._fail(f"handshaking with MCP server failed: {error}")
             except TransportClosed:
@@ -228,6 +233,7 @@ class Server:
     def _fail(self, reason: str, sentence: str | None = None) -> None:
         if self.started.is_set():
             return
+        log.debug("MCP server %s has failed to start: %s", self.config.name, reason)
         self.state = "failed"
         self.reason = reason
         self.error = sentence or f"MCP client for `{self.config.name}` failed to start: MCP startup failed: {reason}"

@@ -49,7 +49,7 @@ async def open_stdio(
             assert process.input is not None
             assert process.output is not None
             assert process.error is not None
-            transport = StdioTransport(config.name, process.output, process.input)
+            transport = StdioTransport(config.name, process.output, process.input, process.pid)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(transport.run)
                 nursery.start_soon(_log_errors, config.name, process.error)

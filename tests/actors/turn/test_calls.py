@@ -12,6 +12,7 @@ from spindle.actors.tools.interface import ToolRefused, TurnCancelled, Use
 from spindle.actors.tools.truncation import Limit
 from spindle.actors.turn.calls import run_calls
 from spindle.actors.turn.toolbox import Toolbox
+from spindle.actors.turn.work import Work
 from spindle.storage.rollout.journal import JournalError
 
 
@@ -21,11 +22,13 @@ class Host:
     recorded: Any
     scope: Any
     instruments = Instruments()
+    thread_id = "t1"
 
     def __init__(self):
         self.recorded = []
         self.broken = False
         self.scope = trio.CancelScope()
+        self.work = Work()
 
     def record(self, *entries):
         if self.broken:
@@ -133,7 +136,7 @@ async def test_a_refusal_and_a_fault_are_outputs_and_do_not_affect_other_calls(c
     host: Any = Host()
     await run_calls([call("a", "refuses"), call("b", "breaks"), call("c")], Toolbox(tools), host)
     assert host.outputs == [("a", "not so"), ("b", "internal error: bug"), ("c", "done")]
-    assert "the tool breaks failed" in caplog.text
+    assert "thread t1: the tool breaks failed" in caplog.text
 
 
 async def test_an_interrupt_gives_open_calls_an_output_and_keeps_the_others():

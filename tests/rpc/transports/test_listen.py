@@ -186,7 +186,7 @@ async def test_a_peer_is_refused_with_a_reason_and_the_next_is_served(kind: str,
                 await connect(stream, "h", "/")
             assert (refusal.value.status, refusal.value.body) == (403, b"not you\n")
             if kind == "unix":
-                assert asked == [Peer(pid=os.getpid())]
+                assert asked == [Peer(pid=os.getpid(), uid=os.geteuid())]
             else:
                 assert asked == [Peer((stream.socket.getsockname(), listener.socket.getsockname()))]
         client = await connect(await reach(listener), "h")

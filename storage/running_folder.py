@@ -1,0 +1,78 @@
+"""The folder with a socket for each running runtime of a home, which `spindle top` asks.
+
+A socket's name is `<pid>.<word>`: a process may have several runtimes. The folder belongs to the user, with mode 0700.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from spindle.storage.durable import private_folder
+
+
+@contextmanager
+def open_folder(folder: Path, *, make: bool = False) -> Generator[Path]:
+    """A path by which the sockets in a folder (`Home.running`) are reached inside the block.
+
+    It is short, since a Unix socket's path has 108 bytes at most.
+    Raises OSError: FileNotFoundError without `make`; PermissionError if the folder is open to others.
+    """
+    if make:
+        private_folder(folder)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise PermissionError(errno.EPERM, "the folder must belong to the user, with mode 0700", str(folder))
+        yield Path(f"/proc/self/fd/{fd}") if sys.platform.startswith("linux") else folder
+    finally:
+        os.close(fd)
+
+
+def new_name() -> str:
+    """A name for another socket of this process."""
+    return f"{os.getpid()}.{secrets.token_hex(4)}"
+
+
+def sockets(folder: Path) -> dict[str, int]:
+    """The process ids of the sockets in an open folder, by name. Sockets of processes that have ended are removed."""
+    found: dict[str, int] = {}
+    for name in os.listdir(folder):
+        head = name.partition(".")[0]
+        if not head.isdecimal() or not stat.S_ISSOCK(_mode(folder / name)):
+            continue
+        if is_alive(int(head)):
+            found[name] = int(head)
+        else:
+            remove(folder, name)
+    return found
+
+
+def remove(folder: Path, name: str) -> None:
+    """Remove the socket that a runtime has left."""
+    with suppress(OSError):
+        os.unlink(folder / name)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process with this id."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _mode(path: Path) -> int:
+    with suppress(OSError):
+        return os.lstat(path).st_mode
+    return 0
