@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.lenient import mapping
+from spindle.rpc.lenient import is_mapping, mapping
 from spindle.storage.config.config_error import describe
 
 Fault: TypeAlias = tuple[tuple[str, ...], str]
@@ -60,7 +60,7 @@ def otel_config(table: Mapping[str, Any], home: Path) -> OtelConfig:
 
 def otel_faults(table: object) -> Iterator[Fault]:
     """The invalid values of the table, each with its keys from the top."""
-    if not isinstance(table, dict):
+    if not is_mapping(table):
         yield ("otel",), f"invalid type: {describe(table)}, expected a map"
     values = mapping(table)
     for key in _EXPORTERS:
@@ -104,10 +104,9 @@ def _exporter_faults(value: object) -> Iterator[Fault]:
         yield (), f"invalid value: {describe(value)}, expected `none`, or a map with `otlp-http` or `otlp-grpc`"
         return
     [(kind, members)] = table.items()
-    if not isinstance(members, dict):
+    if not is_mapping(members):
         yield (kind,), f"invalid type: {describe(members)}, expected a map"
         return
-    members = mapping(members)
     endpoint = members.get("endpoint")
     if endpoint is None:
         yield (kind,), "missing field `endpoint`"
@@ -126,7 +125,7 @@ def _exporter_faults(value: object) -> Iterator[Fault]:
 
 
 def _texts(value: object) -> Iterator[Fault]:
-    if not isinstance(value, dict | None):
+    if value is not None and not is_mapping(value):
         yield (), f"invalid type: {describe(value)}, expected a map"
     for name, member in mapping(value).items():
         if not isinstance(member, str):

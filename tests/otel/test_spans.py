@@ -1,6 +1,7 @@
 """The spans of a turn: names, kinds, parents, attributes and errors, by the semantic conventions for generative AI."""
 
 import json
+from typing import Any
 
 import pytest
 import trio
@@ -86,7 +87,7 @@ async def test_a_turn_with_a_call(opened, scripted, telemetry):
 
 
 async def test_a_turn_is_a_child_of_the_applications_span_and_functions_see_theirs(opened, scripted, telemetry):
-    seen = []
+    seen: list[Any] = []
 
     def plain() -> None:
         seen.append(trace.get_current_span())
@@ -101,7 +102,8 @@ async def test_a_turn_is_a_child_of_the_applications_span_and_functions_see_thei
     async with opened(model) as runtime, runtime.start_thread(tools=[plain, waiting]) as thread:
         with telemetry.tracer.start_as_current_span("of the application"):
             await thread.run("go")
-            assert trace.get_current_span().name == "of the application"
+            current: Any = trace.get_current_span()
+            assert current.name == "of the application"
     name = thread.info.model
     [(root, [(turn, inside)])] = telemetry.tree()
     assert (root, turn) == ("of the application", "invoke_agent spindle")

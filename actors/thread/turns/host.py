@@ -93,7 +93,7 @@ class LiveTurnHost:
     @property
     def instruments(self) -> Instruments:
         """See TurnHost."""
-        return self._services.instruments
+        return self._thread.instruments
 
     def emit(self, params: object) -> None:
         """See TurnHost."""
@@ -103,7 +103,7 @@ class LiveTurnHost:
 
     def carrier(self) -> dict[str, str]:
         """See TurnHost."""
-        return self._services.instruments.carrier()
+        return self._thread.instruments.carrier()
 
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: Subject | None = None) -> object:
         """See TurnHost."""
