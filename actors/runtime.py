@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spindle.actors.services.indexing import Indexing
     from spindle.actors.services.instruments import Instrument
     from spindle.actors.services.services import Services
+    from spindle.actors.services.telemetry import MakeExporting
     from spindle.rpc.model.interface import Model, Provider
     from spindle.storage.config import Config
 
@@ -46,9 +47,11 @@ async def open_backend(
     function_threads: int | None = None,
     instruments: Sequence[Instrument] = (),
     inspect: bool = False,
+    exporting: MakeExporting | None = None,
 ) -> AsyncGenerator[Backend]:
     """Open a home and its threads for the length of the block. `embedding.runtime.open_runtime` has the parameters.
 
+    exporting: serves `[otel]` of the user's files, of which nothing is made without it.
     Nothing is imported ahead. An exception leaves the block as it was raised, several come as a group. Raises HomeError.
     """
     resolved, here = _located(home, cwd)
@@ -72,6 +75,7 @@ async def open_backend(
                 state=backend.state,
                 audience=backend.audience,
                 instruments=Instruments((*_log_instrument(), *instruments)),
+                exporting=exporting,
                 background=flushing,
                 cwd=backend.cwd,
                 version=backend.version,

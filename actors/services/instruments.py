@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from spindle.rpc.lazy_class import frozen
 
@@ -205,13 +205,20 @@ class Instrument:
 
 
 class Instruments:
-    """The instruments of a runtime. False if there are none: then nothing is made for them."""
+    """The instruments of a runtime. False if there are none: then nothing is made for them.
+
+    Whether a thread is watched is decided when it is loaded, so each end that they get has had its start.
+    """
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
         self._all = tuple(instruments)
 
     def __bool__(self) -> bool:
         return bool(self._all)
+
+    def add(self, instruments: Iterable[Instrument]) -> None:
+        """Call these too, for threads that are loaded from now on."""
+        self._all = (*self._all, *instruments)
 
     def each(self, call: Callable[[Instrument], None], *, last_first: bool = False) -> None:
         """Call each of them. One that raises is removed."""
@@ -267,3 +274,7 @@ class Instruments:
         carrier: dict[str, str] = {}
         self.each(lambda instrument: instrument.propagate(carrier))
         return carrier
+
+
+NONE: Final = Instruments()
+"""Those of a thread that is not watched."""

@@ -22,13 +22,14 @@ from spindle.actors.tools.commands.process import Warden
 from spindle.actors.tools.commands.rule_book import RuleBook
 from spindle.actors.tools.hooks.notify import Notices
 from spindle.actors.tools.sandbox.sandbox import Sandbox
-from spindle.storage.config import ConfigLoader
+from spindle.storage.config import Config, ConfigLoader
 from spindle.storage.home import Home
 from spindle.storage.rollout.flusher import Flusher
 from spindle.storage.rollout.outliner import Outliner
 from spindle.storage.state import StateStore
 
 if TYPE_CHECKING:
+    from spindle.actors.services.telemetry import MakeExporting, Telemetry
     from spindle.actors.tools.mcp.opening import ServerOpener as ServerOpening
     from spindle.actors.tools.mcp.servers import SharedServers
 
@@ -51,6 +52,10 @@ class Services:
     background: trio.Nursery | None = None
     """Runs what outlives a thread."""
     instruments: Instruments = field(factory=Instruments)
+    exporting: MakeExporting | None = None
+    """Serves `[otel]` of the user's files; None in a program, which decides for itself."""
+    telemetry: Telemetry | None = field(default=None, init=False)
+    """That of `[otel]`, once a thread has it."""
     notices: Notices = field(factory=Notices)
     questions: Questions = field(factory=Questions)
     skills: SkillCatalog = field(default=Factory(lambda self: SkillCatalog(self.home), takes_self=True))
@@ -84,8 +89,20 @@ class Services:
 
         return ServerOpener(str(self.home.path), os.environ, self.warden)
 
+    async def begin_telemetry(self, config: Config) -> None:
+        """Before a thread with this configuration is used: serve `[otel]`, if there is one."""
+        if self.exporting is None or not config.raw.get("otel"):
+            return
+        if self.telemetry is None:
+            from spindle.actors.services.telemetry import Telemetry
+
+            self.telemetry = Telemetry(self.instruments, self.config, self.exporting)
+        await self.telemetry.begin()
+
     async def aclose(self) -> None:
         """Close them. No thread may be loaded any more."""
+        if self.telemetry is not None:
+            await self.telemetry.aclose()
         await self.models.aclose()
         await self.notices.aclose()
         await self.warden.aclose()

@@ -49,6 +49,7 @@ class ThreadActor(Actor):
         core.tasks = Contained(self.nursery)
         try:
             core.state = await open_thread(core.services, self.thread_id, core.opening)
+            await core.services.begin_telemetry(core.state.config)
             await self.on(ThreadEvent.LOAD)
             await self.parts.servers.open()
         except RpcError:
@@ -59,6 +60,7 @@ class ThreadActor(Actor):
         if instruments := core.services.instruments:
             from spindle.actors.thread.watched import thread_info
 
+            core.instruments = instruments
             core.info = info = thread_info(self.thread_id, core.state)
             instruments.each(lambda instrument: instrument.thread_loaded(info))
         core.supervisor.loaded(self.thread_id, self.generation)
@@ -154,7 +156,7 @@ class ThreadActor(Actor):
             parts.membership.ended()
             await parts.tools.let_go()
             if (info := core.info) is not None:
-                core.services.instruments.each(lambda instrument: instrument.thread_closed(info), last_first=True)
+                core.instruments.each(lambda instrument: instrument.thread_closed(info), last_first=True)
 
 
 _Handler = Callable[[ThreadActor, Any], Awaitable[None] | None]

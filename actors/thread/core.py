@@ -9,7 +9,7 @@ from spindle.actors.delivery.events import Event
 from spindle.actors.delivery.questions import Question
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import Mailbox, Reply
-from spindle.actors.services.instruments import ThreadInfo
+from spindle.actors.services.instruments import NONE, Instruments, ThreadInfo
 from spindle.actors.services.services import Services
 from spindle.actors.settings.settings import Settings
 from spindle.actors.settings.warnings import reviewer_warnings
@@ -59,6 +59,8 @@ class ThreadCore:
         """The open ones, oldest first."""
         self.info: ThreadInfo | None = None
         """The thread as instruments see it; None if it is not loaded, or there are none."""
+        self.instruments: Instruments = NONE
+        """Those of the runtime when the thread was loaded."""
 
     @property
     def loaded(self) -> OpenedThread | None:
@@ -112,11 +114,11 @@ class ThreadCore:
                 subscriber.outbox.put(question)
             if self.life.state in LEAVES:
                 self.interrupt_unwatched()
-            if not (instruments := self.services.instruments):
+            if not self.instruments:
                 return await question.wait()
             from spindle.actors.thread.watched import watched_question
 
-            with watched_question(instruments, question):
+            with watched_question(self.instruments, question):
                 return await question.wait()
         finally:
             questions.close(question)

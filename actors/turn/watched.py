@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from attrs import evolve
+
 from spindle.actors.services.instruments import Instruments, RequestInfo, RequestOutcome
 from spindle.actors.tasks.faults import parts
 from spindle.rpc.model.interface import Completed, ItemDone, Model, ModelEvent, Provided
@@ -63,7 +65,8 @@ class WatchedRequest:
     """A request that instruments are called for."""
 
     def __init__(self, instruments: Instruments, model: Model, info: RequestInfo) -> None:
-        self._instruments, self._model, self._info = instruments, model, info
+        self._instruments, self._model = instruments, model
+        self._info = evolve(info, request=evolve(info.request, retried=self.retried))
 
     @asynccontextmanager
     async def stream(self) -> AsyncGenerator[AsyncIterator[Sequence[ModelEvent]]]:

@@ -1,6 +1,6 @@
 """The interface of models: requests and events, independent of a provider's wire format."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -58,6 +58,8 @@ class ModelRequest:
     """The kind of sub-agent; None for the user's own agent."""
     parent_thread_id: str | None = None
     """The thread that spawned this one."""
+    retried: Callable[[ModelError, float], None] | None = None
+    """Called with why, and the seconds until then, where the model itself sends the request again."""
 
 
 @frozen

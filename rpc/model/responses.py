@@ -172,6 +172,8 @@ class ResponsesModel:
                     raise failure from cause
                 finally:
                     del failure, cause  # else the error and this frame refer to each other
+            if request.retried is not None:
+                request.retried(failure, delay)
             await self._sleep(delay)
             attempt += 1
 

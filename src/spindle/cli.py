@@ -15,6 +15,9 @@ TYPE_CHECKING = False  # typing takes longer to import than all of this
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from spindle.actors.services.telemetry import Exporting
+    from spindle.storage.config.otel import OtelConfig
+
 COLLECTING = 5_000, 5, 100
 """Thresholds of the cycle collector (`gc.set_threshold`). Reference counts free nearly everything, and a collection stops every
 thread. The first two numbers keep the frequent collections short. The last number makes full collections rare."""
@@ -231,7 +234,7 @@ def _serve(options: argparse.Namespace, signals: EndSignals) -> int:
         from spindle.actors.runtime import open_backend
 
         _keep_modules()
-        async with open_backend(config=config) as backend:
+        async with open_backend(config=config, exporting=_exporting) as backend:
             await (serve_stdio(backend, signals, first) if url == "stdio://" else serve_listener(backend, url, signals))
 
     return _run(serve)
@@ -262,10 +265,22 @@ def _serve_relays(options: argparse.Namespace, signals: EndSignals) -> int:
 
         _keep_modules()
         home = options.serve_relays
-        async with open_backend(home=home, cwd=home, config=config) as backend:
+        async with open_backend(home=home, cwd=home, config=config, exporting=_exporting) as backend:
             await serve_relays(backend, signals, read_hello(words), LOCK_FD, LISTENER_FD)
 
     return _run(serve)
+
+
+def _exporting(config: OtelConfig) -> Exporting | None:
+    """The exporters of spans and metrics that the user's `[otel]` asks for; None without the packages."""
+    try:
+        from spindle.otel.exporting import OtlpExporting
+    except ImportError as error:
+        import logging
+
+        logging.getLogger("spindle").warning("[otel] of config.toml has no effect: %s", error)
+        return None
+    return OtlpExporting(config)
 
 
 def _keep_modules() -> None:

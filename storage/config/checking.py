@@ -39,6 +39,10 @@ def faults(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
     for name, role in _tables(config.get("agents")):
         yield from _table(role, AGENT_ROLE, ("agents", name))
     yield from mcp_faults(config.get("mcp_servers"))
+    if (otel := config.get("otel")) is not None:
+        from spindle.storage.config.otel import otel_faults
+
+        yield from otel_faults(otel)
 
 
 def model_faults(entry: object) -> Iterator[str]:

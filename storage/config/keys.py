@@ -61,6 +61,11 @@ model_providers.*.lists_models
 features.shell_tool features.unified_exec features.experimental_use_unified_exec_tool features.multi_agent features.collab
 features.hooks features.codex_hooks features.apply_patch_freeform features.apply_patch_streaming_events
 features.request_permissions_tool features.view_image
+otel.environment otel.log_user_prompt otel.log_agent_responses otel.tool_result.max_bytes otel.span_attributes
+otel.trace_exporter.otlp-http.endpoint otel.trace_exporter.otlp-http.headers otel.trace_exporter.otlp-http.protocol
+otel.trace_exporter.otlp-http.tls
+otel.metrics_exporter.otlp-http.endpoint otel.metrics_exporter.otlp-http.headers otel.metrics_exporter.otlp-http.protocol
+otel.metrics_exporter.otlp-http.tls
 """
 
 _REFUSED: Final = """
@@ -108,7 +113,9 @@ features.external_migration features.js_repl features.js_repl_tools_only feature
 """
 
 _UNSERVED: Final = """
-otel auto_review commit_attribution chatgpt_base_url zsh_path mcp_oauth_credentials_store mcp_oauth_callback_port
+otel.exporter otel.trace_exporter.otlp-grpc otel.metrics_exporter.otlp-grpc otel.log_sse_deltas
+otel.log_guardian_assessments otel.headers_helper otel.headers_helper_refresh_interval_ms otel.tracestate
+auto_review commit_attribution chatgpt_base_url zsh_path mcp_oauth_credentials_store mcp_oauth_callback_port
 mcp_oauth_callback_url mcp_optional_startup_grace_ms mcp_enterprise_managed_auth model_auto_compact_token_limit_scope
 model_post_turn_compact_threshold_percent realtime responses responses_api_metadata orchestrator cloud code_mode
 rollout_trace debug experimental_instructions_file experimental_thread_store experimental_thread_store_endpoint
@@ -242,12 +249,12 @@ def _judged(table: Mapping[str, object], node: _Node, at: tuple[str, ...]) -> It
             yield keys, Standing.REFUSED if node.strict else Standing.UNKNOWN
         elif found.below and members is not None:
             yield from _judged(members, found, keys)
-        elif found.standing in (Standing.REFUSED, Standing.UNSERVED) and _asks(table[key]):
+        elif found.standing in (Standing.REFUSED, Standing.UNSERVED) and _asks(table[key], found.standing):
             yield keys, found.standing
 
 
-def _asks(value: object) -> bool:
-    """Whether a value asks for something: false and empty values do not."""
+def _asks(value: object, standing: Standing) -> bool:
+    """Whether a value asks for something: false and empty values do not, nor does "none" where nothing is restricted."""
     if isinstance(value, dict) and cast("dict[str, object]", value).get("enabled") is False:
         return False
-    return value not in (None, False, "", [], {})
+    return value not in (None, False, "", [], {}) and (standing is Standing.REFUSED or value != "none")

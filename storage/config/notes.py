@@ -64,6 +64,9 @@ def _texts(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             yield keys, f"`{'.'.join(keys)}` is not a known setting, so `{'.'.join(keys[:2])}` cannot be used.{hint}"
         elif standing is Standing.UNSERVED:
             yield keys, f"`{'.'.join(keys)}` is not supported and is ignored."
+    for key in ("trace_exporter", "metrics_exporter"):
+        if mapping(table.get("otel")).get(key) == "statsig":
+            yield ("otel", key), f'`otel.{key} = "statsig"` is not supported and is ignored.'
     for at, layer in (((), table), *((("profiles", name), one) for name, one in _profiles(table))):
         if (reviewer := layer.get("approvals_reviewer")) not in (None, "user"):
             key = ".".join((*at, "approvals_reviewer"))

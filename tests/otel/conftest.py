@@ -1,6 +1,7 @@
 """OpenTelemetry providers that keep what they get in memory, and runtimes that are instrumented with them."""
 
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -53,7 +54,7 @@ class Telemetry:
 
     def points(self, name):
         """The data points of a metric."""
-        data = self.reader.get_metrics_data()
+        data: Any = self.reader.get_metrics_data()
         metrics = [metric for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics]
         return [point for metric in metrics if metric.name == name for point in metric.data.data_points]
 

@@ -1,6 +1,7 @@
 """The spans of a turn: names, kinds, parents, attributes and errors, by the semantic conventions for generative AI."""
 
 import json
+from typing import Any
 
 import pytest
 import trio
@@ -86,7 +87,7 @@ async def test_a_turn_with_a_call(opened, scripted, telemetry):
 
 
 async def test_a_turn_is_a_child_of_the_applications_span_and_functions_see_theirs(opened, scripted, telemetry):
-    seen = []
+    seen: list[Any] = []
 
     def plain() -> None:
         seen.append(trace.get_current_span())
@@ -101,7 +102,8 @@ async def test_a_turn_is_a_child_of_the_applications_span_and_functions_see_thei
     async with opened(model) as runtime, runtime.start_thread(tools=[plain, waiting]) as thread:
         with telemetry.tracer.start_as_current_span("of the application"):
             await thread.run("go")
-            assert trace.get_current_span().name == "of the application"
+            current: Any = trace.get_current_span()
+            assert current.name == "of the application"
     name = thread.info.model
     [(root, [(turn, inside)])] = telemetry.tree()
     assert (root, turn) == ("of the application", "invoke_agent spindle")
@@ -124,11 +126,11 @@ async def test_the_turn_of_an_agent_is_a_child_of_the_call_that_started_it(opene
 
 
 async def test_a_question_is_a_span_with_its_wait(opened, scripted, telemetry, tmp_path):
-    async def approve(question):
-        return "accept"
+    async def accept(question):
+        question.accept()
 
     model = scripted([call("t", "exec_command", cmd=f"touch {tmp_path}/made", login=False)], ["done"])
-    async with opened(model, config=ASKING) as runtime, runtime.start_thread(approve=approve) as thread:
+    async with opened(model, config=ASKING) as runtime, runtime.start_thread(on_question=accept) as thread:
         await thread.run("go")
     question, tool = telemetry.one("spindle.question"), telemetry.one("execute_tool")
     assert question.parent.span_id == tool.context.span_id
@@ -170,6 +172,22 @@ async def test_a_repeated_request_is_another_span_and_the_turn_has_the_retry(ope
     assert event.attributes["error.type"] == "responseStreamDisconnected"
     assert event.attributes["spindle.retry.delay"] == pytest.approx(0.2, rel=0.11)
     assert turn.status.status_code is StatusCode.UNSET
+
+
+async def test_what_a_model_repeats_by_itself_is_an_event_of_the_request(opened, scripted, telemetry):
+    class Repeating(scripted):
+        def stream(self, request):
+            request.retried(ModelError("busy", "serverOverloaded", status=503), 0.5)
+            return super().stream(request)
+
+    async with opened(Repeating(["Hello."])) as runtime, runtime.start_thread() as thread:
+        await thread.run("go")
+    request = telemetry.one("chat")
+    [event] = request.events
+    assert event.name == "spindle.request.retry"
+    assert event.attributes == {"error.type": "503", "spindle.request.attempt": 1, "spindle.retry.delay": 0.5}
+    assert "error.type" not in request.attributes
+    assert telemetry.one("invoke_agent").events == ()
 
 
 async def test_an_interrupt_is_no_error(opened, scripted, telemetry):

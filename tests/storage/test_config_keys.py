@@ -56,16 +56,17 @@ def test_the_documentation_has_the_same_table():
 def test_a_key_that_is_unknown_or_not_supported_is_noted_with_its_place(tmp_path: Path):
     config = load(
         tmp_path,
-        'model = "m"\nno_such = 1\n[features]\n  nosuch = true\n  memories = true\n[otel]\nexporter = "none"\n'
+        'model = "m"\nno_such = 1\n[features]\n  nosuch = true\n  memories = true\n'
+        '[otel]\nexporter = "none"\ntracestate = {a = {b = "c"}}\n'
         '[profiles.p]\nmodle = "m"\n[agents]\nmax = 3\n',
     )
     assert texts(config) == [
         ":2`no_such` is not a known setting and is ignored. Check its spelling.",
         ":4`features.nosuch` is not a known setting and is ignored. Check its spelling.",
         ":5`features.memories` is not supported and is ignored.",
-        ":6`otel` is not supported and is ignored.",
-        ":9`profiles.p.modle` is not a known setting and is ignored. Did you mean `model`?",
-        ":11`agents.max` is not a known setting and is ignored. Check its spelling.",
+        ":8`otel.tracestate` is not supported and is ignored.",
+        ":10`profiles.p.modle` is not a known setting and is ignored. Did you mean `model`?",
+        ":12`agents.max` is not a known setting and is ignored. Check its spelling.",
     ]
     assert config.notes[1].place == (4, 3)
     assert {note.path for note in config.notes} == {tmp_path / "config.toml"}

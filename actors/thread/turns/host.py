@@ -99,7 +99,7 @@ class LiveTurnHost:
     @property
     def instruments(self) -> Instruments:
         """See TurnHost."""
-        return self._services.instruments
+        return self._thread.instruments
 
     def emit(self, params: object) -> None:
         """See TurnHost."""
@@ -109,7 +109,7 @@ class LiveTurnHost:
 
     def carrier(self) -> dict[str, str]:
         """See TurnHost."""
-        return self._services.instruments.carrier()
+        return self._thread.instruments.carrier()
 
     async def ask(self, params: Any, waiting_on: ThreadActiveFlag | None, about: Subject | None = None) -> object:
         """See TurnHost."""

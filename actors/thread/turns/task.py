@@ -100,7 +100,7 @@ class TurnTask:
         else:
             from spindle.actors.thread.watched import watched_turn
 
-            with watched_turn(self._services.instruments, thread.info, turn):
+            with watched_turn(thread.instruments, thread.info, turn):
                 await self._run()
 
     async def _run(self) -> None:

@@ -8,8 +8,10 @@ The application configures OpenTelemetry, and gives the instrument to the runtim
 The daemon does both by itself if the user's `config.toml` has an `[otel]` table (docs/config.md).
 """
 
+from importlib import import_module
+
 try:
-    import opentelemetry.trace as _opentelemetry  # noqa: F401
+    import_module("opentelemetry.trace")
 except ImportError as error:
     raise ImportError("OpenTelemetry is not installed: pip install 'spindle[otel]'") from error
 

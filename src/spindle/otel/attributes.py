@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from spindle.actors.services.instruments import RequestInfo, RequestOutcome, ToolInfo, TurnInfo
-from spindle.rpc.lenient import mapping
+from spindle.rpc.lenient import is_mapping, mapping
 from spindle.rpc.model.interface import ModelError, Usage
 
 Attributes: TypeAlias = dict[str, str | bool | int | float | list[str]]
@@ -157,7 +157,7 @@ def error_type(error: object) -> str:
 
 def name_of(value: object) -> str | None:
     """The name of one of the protocol's variants: a text, or the key of an object. None for `other`, and for no variant."""
-    name = next(iter(mapping(value)), None) if isinstance(value, dict) else value
+    name = next(iter(value), None) if is_mapping(value) else value
     return name if isinstance(name, str) and name != "other" else None
 
 

@@ -137,8 +137,12 @@ class OpenTelemetryInstrument(Instrument):
         opened = self._open.get(id(request))
         span = opened.span if opened is not None else self._turns.get(request.turn_id)
         if span is not None:
-            attributes = {"error.type": error_type(error), "spindle.retry.delay": delay}
-            span.add_event("spindle.request.retry", {**attributes, "spindle.request.attempt": request.attempt})
+            attributes: Attributes = {
+                "error.type": error_type(error),
+                "spindle.request.attempt": request.attempt,
+                "spindle.retry.delay": delay,
+            }
+            span.add_event("spindle.request.retry", attributes)
 
     # -- calls of tools
 

@@ -28,6 +28,7 @@ from spindle.rpc.model.interface import (
     Completed,
     Created,
     ItemDone,
+    ModelError,
     ModelEvent,
     Provider,
     TextDelta,
@@ -258,6 +259,21 @@ async def test_server_errors_are_retried_silently(server: Any, make_request: Mak
     assert 0.18 <= first <= 0.22
     assert 0.36 <= second <= 0.44
     assert 0.72 <= third <= 0.88
+
+
+async def test_a_silent_retry_is_told_to_the_caller_before_its_wait(server: Any, make_request: Make) -> None:
+    server.script = [[status(503, {})], [status(500, {})], [WHOLE]]
+    model = model_of(server, request_max_retries=3)
+    noted: list[tuple[int | None, float]] = []
+
+    def retried(error: ModelError, delay: float) -> None:
+        assert len(model.pauses) == len(noted)
+        noted.append((error.status, delay))
+
+    await ask(model, make_request(retried=retried))
+    assert [code for code, _ in noted] == [503, 500]
+    assert [delay for _, delay in noted] == model.pauses
+    assert b"retried" not in server.received[0].body
 
 
 async def test_the_retries_are_bounded(server: Any, make_request: Make) -> None:
