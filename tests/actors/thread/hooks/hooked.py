@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from spindle.actors.delivery.questions import Question
+from spindle import Question
 
 FREE = [("sandbox_mode", "danger-full-access"), ("approval_policy", "never")]
 ASKING = [("sandbox_mode", "danger-full-access"), ("approval_policy", "untrusted")]
@@ -48,11 +48,11 @@ def conversation(model, index=-1):
 
 
 async def played(turn, *answers):
-    """All messages about a turn. Questions get the given answers in order; a question too many fails the test."""
+    """All messages about a turn. Each question is answered by the next of `answers`; a question too many fails the test."""
     left, told = list(answers), []
     async for event in turn:
         if isinstance(event, Question):
-            event.answer(left.pop(0))
+            left.pop(0)(event)
         told.append(event)
     assert not left
     return told

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle.actors.delivery.questions import Question
+from spindle import CommandApproval
 from spindle.actors.thread.messages import Compact, Review, StartTurn
 from spindle.actors.thread.turns.hooks import start_notify
 from spindle.rpc.protocol.converter import unstructure
@@ -116,8 +116,8 @@ async def test_interrupting_a_turn_kills_the_hook_it_waits_for(home, threads, tm
 
             async def listen():
                 async for one in turn:
-                    if isinstance(one, Question):
-                        one.answer({"decision": "accept"})
+                    if isinstance(one, CommandApproval):
+                        one.accept()
                     told.append(one)
 
             nursery.start_soon(listen)

@@ -125,7 +125,7 @@ async def test_a_hook_answers_for_the_user_or_leaves_it_to_the_user(home, thread
     home(("PermissionRequest", hook))
     opening, model = threads([called], config=ASKING)
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
-        told = await go(thread, "go", *([{"decision": "accept"}] if asked else []))
+        told = await go(thread, "go", *([lambda asked: asked.accept()] if asked else []))
     assert ("question" in methods(told)) is asked
     assert (tmp_path / "made").exists() is made
     item = [event.item for event in told if getattr(event, "METHOD", "") == "item/completed" and event.item.id == "c1"][

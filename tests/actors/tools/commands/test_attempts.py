@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from spindle import open_runtime
-from spindle.actors.delivery.questions import Question
+from spindle import CommandApproval, open_runtime
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy, SandboxPolicy, WorkspaceWritePolicy
 
 from .attempts import ATTEMPTS, HARMLESS, Attempt, World
@@ -54,9 +53,9 @@ async def played(
             asked[key] = False
             async with thread.turn("go", approval_policy=approval, sandbox_policy=SANDBOXES[sandbox]) as turn:
                 async for event in turn:
-                    if isinstance(event, Question):
+                    if isinstance(event, CommandApproval):
                         asked[key] = True
-                        event.answer({"decision": "decline"})
+                        event.decline()
             changed[key] = world.changed()
     items = map(json.loads, model.requests[-1].input)
     return asked, changed, [item["output"] for item in items if item["type"] == "function_call_output"]
