@@ -67,7 +67,7 @@ def runs(told):
 
 
 def methods(told):
-    return [getattr(event, "METHOD", "question") for event in told]
+    return ["question" if isinstance(event, Question) else event.METHOD for event in told]
 
 
 async def go(thread, text, *answers):
