@@ -63,9 +63,9 @@ class Events:
         """End a stream that was never read, and return its events."""
         return self._outbox.drain()
 
-    def put(self, event: Message) -> bool:
+    def put(self, message: Message) -> bool:
         """Add an event. Returns False if the stream has ended or overflows; its events are freed then."""
-        self._outbox.put(event)
+        self._outbox.put(message)
         if self._outbox.overflowed:
             self._outbox.discard()
         return not self._outbox.closed
@@ -122,7 +122,7 @@ class Streams(Outbox):
         self._asked = asked
         self._questions: list[Question] = []
         self._first: Events | None = _stream()
-        self._open: WeakSet[Sink] = WeakSet([self._first])
+        self._open: WeakSet[Sink] = WeakSet((self._first,))
 
     def stream(self) -> Events:
         """Open a stream."""

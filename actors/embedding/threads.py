@@ -134,9 +134,9 @@ class ThreadHandle:
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """Start a thread with the history of this one, up to the end of the turn `after_turn`. See `Runtime.fork_thread`.
 
-        Without `on_question`, that of this handle answers. Without `after_turn`, the fork has all that is
-        recorded, and a turn that runs is interrupted in it. Raises RpcError,
-        also if the thread has no such turn or it still runs, ThreadClosed, InvalidOption, TypeError.
+        Without `after_turn`, the fork has all that is recorded, and a turn that runs is interrupted in it. Without
+        `on_question`, that of this handle answers. Raises RpcError, also if the thread has no such turn or it still runs,
+        ThreadClosed, InvalidOption, TypeError.
         """
         self._subscription.require_open()
         if after_turn is not None:

@@ -34,7 +34,7 @@ class TurnLog:
     than `KEPT` bytes, the oldest are dropped. A reader that has not read those lags. Others do not notice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, closed: bool = False) -> None:
         self._events: deque[Event] = deque()
         self._first = 0
         """The number of the oldest event that is kept; they are numbered from 0."""
@@ -43,7 +43,7 @@ class TurnLog:
         self._ready = trio.lowlevel.ParkingLot()
         self._caught_up = trio.lowlevel.ParkingLot()
         self._readers: WeakSet[TurnEvents] = WeakSet()
-        self.closed = False
+        self.closed = closed
 
     def put(self, message: Message) -> bool:
         """Add an event. Returns False if the log is closed. Never waits."""

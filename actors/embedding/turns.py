@@ -91,15 +91,15 @@ async def start(subscription: Subscription, params: TurnStartParams) -> Turn:
 
 @asynccontextmanager
 async def running(subscription: Subscription, params: TurnStartParams) -> AsyncGenerator[Turn]:
-    """Start a turn for the length of the block, or join the running one. Its streams end with the block."""
+    """Start a turn for the length of the block, or join the running one. After the block, new streams are empty."""
     log = TurnLog()
     async with watched(subscription, params, log) as (id, watch):
         turn = Turn(subscription, log, id, watch)
         try:
             yield turn
         finally:
-            turn._log = TurnLog()  # the events are freed with the last stream that still reads them
-            turn._log.close()
+            # the events are freed with the last stream that still reads them
+            turn._log = TurnLog(closed=True)  # pyright: ignore[reportPrivateUsage]
 
 
 @asynccontextmanager

@@ -67,7 +67,7 @@ async def test_a_callback_answers(opened, scripted, tmp_path):
 
 
 async def test_a_callback_answers_for_a_thread_that_is_resumed_or_forked(opened, scripted, tmp_path):
-    model = scripted(["hi"], [touch("resumed")], ["one"], [touch("forked")], ["two"])
+    model = scripted(["hi"], [touch("resumed")], ["one"], [touch("forked")], ["two"], [touch("again")], ["three"])
     async with opened(model, config=ASKING) as runtime, runtime.start_thread() as first:
         with trio.fail_after(10):
             await first.run("hi")
@@ -75,8 +75,10 @@ async def test_a_callback_answers_for_a_thread_that_is_resumed_or_forked(opened,
                 assert (await again.run("go")).text == "one"
             async with runtime.fork_thread(first.id, on_question=accept) as fork:
                 assert (await fork.run("go")).text == "two"
-    assert (tmp_path / "resumed").exists()
-    assert (tmp_path / "forked").exists()
+                async with fork.fork() as last:  # answered as its source is
+                    assert (await last.run("go")).text == "three"
+    for name in ("resumed", "forked", "again"):
+        assert (tmp_path / name).exists()
 
 
 async def test_a_callback_answers_for_agents(opened, scripted, tmp_path):
@@ -390,3 +392,17 @@ async def test_run_fails_a_dynamic_tools_call_that_no_stream_can_answer(opened, 
                 events = thread.events()
                 assert (await thread.run("go")).text == "two"
     assert output(model) == "found"
+
+
+async def test_two_runs_of_one_turn_do_not_wait_for_each_other_to_answer(opened, scripted):
+    go = trio.Event()
+    model = scripted(["one", go], [call("a", "lookup", word="x")], ["two"])
+    async with opened(model) as runtime, runtime.start_thread(dynamic_tools=DYNAMIC) as thread:
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(thread.run, "first")
+                await model.waiting.wait()
+                nursery.start_soon(thread.run, "second")
+                await wait_all_tasks_blocked()
+                go.set()
+    assert output(model) == "the application does not answer calls of its dynamic tools here"
