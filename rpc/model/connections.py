@@ -323,13 +323,13 @@ def _pool(context: ssl.SSLContext | None, address: str | None) -> httpcore.Async
 
     if address is None:
         return httpcore.AsyncConnectionPool(context, network_backend=Network())
+    unusable = f"{shown(address)} is not the URL of a proxy; check http_proxy, https_proxy and all_proxy"
+    if url_fault(address, _PROXIES) is not None:
+        raise ValueError(unusable)
     try:
-        usable = url_fault(address, _PROXIES) is None
         proxy = httpx.Proxy(address)
     except (httpx.InvalidURL, ValueError):  # its text may have the password
-        usable = False
-    if not usable:
-        raise ValueError(f"{shown(address)} is not the URL of a proxy; check http_proxy, https_proxy and all_proxy")
+        raise ValueError(unusable) from None
     kind = httpcore.AsyncSOCKSProxy if proxy.url.scheme.startswith("socks") else httpcore.AsyncHTTPProxy
     return kind(
         _raw(proxy.url),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from spindle.rpc.lazy_class import frozen
@@ -81,16 +81,13 @@ async def _key(provider: Provider, api_key: ApiKey, environ: Mapping[str, str]) 
 
 
 async def _given(provider: Provider, api_key: ApiKey) -> str | None:
-    if not callable(api_key):
-        key: object = api_key
-    else:
-        try:
-            key = api_key()
-            if inspect.isawaitable(key):
-                key = await key
-        except Exception as error:  # its text may have the key
-            what = f"the function for the API key has failed ({type(error).__name__})"
-            raise ModelError(f"model provider {provider.name}: {what}") from error
+    try:
+        key: object = api_key() if callable(api_key) else api_key
+        if inspect.isawaitable(key):
+            key = await cast("Awaitable[object]", key)
+    except Exception as error:  # its text may have the key
+        what = f"the function for the API key has failed ({type(error).__name__})"
+        raise ModelError(f"model provider {provider.name}: {what}") from error
     if key is not None and not isinstance(key, str):
         raise ModelError(f"model provider {provider.name}: the API key is not a string but {type(key).__name__}")
     return (key or "").strip() or None

@@ -6,7 +6,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from socket import gaierror
-from typing import Final
+from typing import Final, cast
 
 import httpcore
 
@@ -72,7 +72,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(one))
         yield one
-        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        if isinstance(one, BaseExceptionGroup):
+            waiting += cast("BaseExceptionGroup[BaseException]", one).exceptions
         waiting.append(one.__cause__ or one.__context__)
 
 

@@ -31,7 +31,11 @@ from spindle.rpc.urls import shown
 TEMPORARY: Final = frozenset((408, 409, 425))
 """Statuses below 500 that a retry may change."""
 _TITLE: Final = re.compile(r"<(title|h1)[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
-_TITLE_LENGTH: Final = 200
+_UNSEEN: Final = re.compile(r"<(script|style)\b.*?</\1>", re.IGNORECASE | re.DOTALL)
+_HTML_LENGTH: Final = 2048
+_PAGE_LENGTH: Final = 200
+_PHRASES: Final = {413: "Payload Too Large", 422: "Unprocessable Entity"}
+"""Names that differ between versions of Python; as in Codex."""
 
 
 def no_header(name: str) -> str | None:
@@ -84,8 +88,8 @@ def refused(
 
 def no_events(content_type: str, body: bytes, url: str) -> ModelError:
     """The answer was 200, but without an event: another kind of server, or one that does not stream."""
-    _, words = _explained(body, body.decode("utf-8", "replace").strip()[:_TITLE_LENGTH])
-    said = f" ({one_line(words, _TITLE_LENGTH)})" if words else ""
+    _, words = _explained(body, body.decode("utf-8", "replace").strip()[:_PAGE_LENGTH])
+    said = f" ({one_line(words, _PAGE_LENGTH)})" if words else ""
     kind = one_line(content_type.partition(";")[0].strip(), 100)
     return ModelError(
         f"the model's provider answered with {kind} and not with an event stream{said}, url: {url}"
@@ -97,9 +101,9 @@ def no_events(content_type: str, body: bytes, url: str) -> ModelError:
 def _explained(body: bytes, text: str) -> tuple[Mapping[str, Any], str]:
     """The member `error` of a JSON body, and the provider's own words: of JSON its message, of a page its title."""
     if text[:1] == "<" or text[:9].lower() == "<!doctype":
+        text = text[:_HTML_LENGTH]
         title = _TITLE.search(text)
-        page = " ".join(unescape(re.sub(r"<[^>]*>", " ", title[2])).split())[:_TITLE_LENGTH] if title else ""
-        return {}, f"a page with the title “{page}”" if page else "a page without a title"
+        return {}, f"a page, “{_plain(title[2])}”" if title else f"a page, “{_plain(_UNSEEN.sub('', text))}”"
     try:
         whole = loads(body)
     except orjson.JSONDecodeError:
@@ -110,6 +114,11 @@ def _explained(body: bytes, text: str) -> tuple[Mapping[str, Any], str]:
         if isinstance(said, str) and said.strip():
             return mapping(error), " ".join(said[:WORDS].split())
     return mapping(error), text
+
+
+def _plain(html: str) -> str:
+    """What a reader of a page sees, in one line."""
+    return one_line(" ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split()), _PAGE_LENGTH)
 
 
 def _usage_limit(error: Mapping[str, Any], now: datetime | None, wait: float | None) -> ModelError:
@@ -144,6 +153,6 @@ def _path_advice(url: str) -> str:
 
 def _named(status: int) -> str:
     try:
-        return f"{status} {HTTPStatus(status).phrase}"
+        return f"{status} {_PHRASES.get(status) or HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)

@@ -114,7 +114,7 @@ OTHERS: dict[str, tuple[bytes, bytes, str]] = {
     "a page": (
         b"text/html; charset=utf-8",
         b"<!doctype html><title>Sign in</title>",
-        "with text/html and not with an event stream (a page with the title “Sign in”)",
+        "with text/html and not with an event stream (a page, “Sign in”)",
     ),
     "an error": (
         b"application/json",

@@ -27,6 +27,7 @@ def refusal(status: int, error: dict[str, Any]) -> ModelError:
         (405, "Method Not Allowed", False),
         (408, "Request Timeout", True),
         (409, "Conflict", True),
+        (413, "Payload Too Large", False),
         (422, "Unprocessable Entity", False),
         (425, "Too Early", True),
         (502, "Bad Gateway", True),
@@ -52,9 +53,10 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>\n 502 Bad\n <b>Gateway</b> &amp; m
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (PAGE, "a page with the title \u201c502 Bad Gateway & more\u201d"),
-        (b"<html><body><h1>nginx</h1></body>", "a page with the title \u201cnginx\u201d"),
-        (b"<html>down</html>", "a page without a title"),
+        (PAGE, "a page, \u201c502 Bad Gateway & more\u201d"),
+        (b"<html><body><h1>nginx</h1></body>", "a page, \u201cnginx\u201d"),
+        (b"<html><style>a > b</style>down <b>again</b></html>", "a page, \u201cdown again\u201d"),
+        (b"<html>" + b"ha " * 500, "a page, \u201c" + "ha " * 66 + "ha\u2026\u201d"),
         (b'{"error": "model `x` not found"}', "model `x` not found"),
         (b'{"object": "error", "message": "no such model"}', "no such model"),
         (b'{"detail": "Not Found"}', "Not Found"),
