@@ -3,18 +3,20 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
+from spindle.rpc.lenient import Json
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.turns import ItemCompletedNotification, TurnCompletedNotification
 from spindle.storage.home import Home
 from spindle.storage.rollout import records
 from spindle.storage.rollout.lines import encode_line
+from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.records import Entry
 from spindle.storage.threads.names import record_name
 from spindle.tail import following, json_lines, main, show
@@ -220,8 +222,8 @@ def test_the_thread_is_deleted(home: Home, file: File) -> None:
 def test_only_new_turns_are_read(home: Home, file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[list[int]] = []
 
-    class Counting(following.OpenRollout):
-        def turns(self, numbers: Any, live_turn_id: str | None = None) -> Iterator[Any]:
+    class Counting(OpenRollout):
+        def turns(self, numbers: Sequence[int], live_turn_id: str | None = None) -> Iterator[Json]:
             read.append(list(numbers))
             return super().turns(numbers, live_turn_id)
 
