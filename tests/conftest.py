@@ -18,7 +18,7 @@ from spindle.rpc.protocol.values import clean
 # Variables that a process needs, and variables that configure pytest, Hypothesis, coverage and Python.
 KEPT = {"PATH", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TZ", "CI", "VIRTUAL_ENV"}
 KEPT |= {"SPINDLE_SHOW_ESCAPES", "SPINDLE_ALL_FAULTS", "SPINDLE_SWEEP", "SPINDLE_POISONS", "SPINDLE_SEED"}
-KEPT |= {"SPINDLE_SCRIPTS", "SPINDLE_FUZZ"}
+KEPT |= {"SPINDLE_SCRIPTS", "SPINDLE_FUZZ", "SPINDLE_TEST_PHOENIX"}
 KEPT_PREFIXES = ("PYTEST_", "PY_", "PYTHON", "HYPOTHESIS_", "COV", "LD_", "DYLD_")
 GIT_CONFIG = "[user]\n\tname = Tests\n\temail = tests@localhost\n[init]\n\tdefaultBranch = main\n"
 

@@ -51,7 +51,7 @@ FENCE = re.compile(
 INDENTED = re.compile(r"\n\n {4}(?! *([-*]|\d+\.) )\S")
 LANGUAGES = {"python", "console", "text", "sh", "toml", "json", "ini", "dockerfile", "mermaid"}
 INSTRUCTIONS = {"FROM", "RUN", "COPY", "ENV", "USER", "WORKDIR", "VOLUME", "EXPOSE", "ENTRYPOINT", "CMD"}
-PUBLIC = {"spindle", "spindle.events", "spindle.items", "spindle.testing", "spindle.otel"}
+PUBLIC = {"spindle", "spindle.events", "spindle.instruments", "spindle.items", "spindle.testing", "spindle.otel"}
 PROJECT: Mapping[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
