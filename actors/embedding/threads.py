@@ -48,7 +48,7 @@ from spindle.actors.thread.messages import (
     SteerTurn,
 )
 from spindle.actors.thread.turns.watch import TurnWatch
-from spindle.actors.tools.functions import FunctionTool, function_tools
+from spindle.actors.tools.functions.calls import Application, BoundTool, bound_tools
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.items import UserInput
@@ -310,8 +310,8 @@ def fork_thread(
     return _subscribed(backend, send, params.cwd, None, on_question)
 
 
-def _functions(backend: Backend, tools: Sequence[Callable[..., Any]]) -> list[FunctionTool]:
-    return function_tools(tools, explain, backend.services.workers.functions)
+def _functions(backend: Backend, tools: Sequence[Callable[..., Any]]) -> list[BoundTool]:
+    return bound_tools(tools, Application(explain, backend.services.workers.functions))
 
 
 async def _check_folder(cwd: str | None, base: str) -> None:
