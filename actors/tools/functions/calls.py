@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from contextvars import Context
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -41,27 +40,11 @@ _SERVER = "spindle"
 
 @frozen
 class Application:
-    """What the functions of one application share. `limiter` bounds the worker threads of functions that are not async.
-
-    Functions run with the variables of `context`, the application's, where these differ from those of `base`, the runtime's.
-    """
+    """What the functions of one application share. `limiter` bounds the worker threads of functions that are not async."""
 
     explain: Explain
     limiter: trio.CapacityLimiter
     deps: Any = None
-    context: Context | None = None
-    base: Context | None = None
-
-    def enter(self) -> None:
-        """Give the current task the application's context variables, but for those that were set for the call itself."""
-        base = self.base or Context()
-        for variable, value in (self.context or Context()).items():
-            before = base.get(variable, _UNSET)
-            if value is not before and variable.get(_UNSET) is before:
-                variable.set(value)
-
-
-_UNSET: Any = object()
 
 
 class BoundTool:
@@ -101,7 +84,6 @@ class BoundTool:
             await host.room()
 
         context = ToolContext(host.thread_id, host.turn_id, call.id, self._application.deps, emit)
-        self._application.enter()
         try:
             if (refusal := await self._refusal(call, host, given, context, arguments)) is not None:
                 return failed(refusal)

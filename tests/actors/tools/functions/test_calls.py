@@ -1,6 +1,5 @@
 """Calls of functions: arguments into values, results and failures to the model, approval, deadlines, progress."""
 
-import contextvars
 import enum
 import json
 import threading
@@ -213,42 +212,6 @@ def test_deps_of_a_type_that_cannot_be_checked_are_taken():
         pass
 
     BoundTool(tool(look), an_application(deps=["x"]))
-
-
-KEPT: contextvars.ContextVar[str] = contextvars.ContextVar("KEPT")
-GIVEN: contextvars.ContextVar[str] = contextvars.ContextVar("GIVEN")
-OURS: contextvars.ContextVar[str] = contextvars.ContextVar("OURS")
-
-
-@pytest.mark.parametrize("kind", ["sync", "async"])
-async def test_a_function_has_the_variables_of_the_application_but_for_those_of_the_call(a_turn, a_call, kind):
-    def set_up(kept, given):
-        context = contextvars.copy_context()
-        context.run(KEPT.set, kept)
-        context.run(GIVEN.set, given)
-        context.run(OURS.set, f"ours of {given}")
-        return context
-
-    def look() -> str:
-        return f"{KEPT.get()}, {GIVEN.get()}, {OURS.get()}"
-
-    async def look_later() -> str:
-        await trio.lowlevel.checkpoint()
-        return look()
-
-    answers: list[Any] = []
-
-    async def call():
-        OURS.set("of the call")
-        function = look if kind == "sync" else look_later
-        application = an_application(context=set_up("same", "the application's"), base=base)
-        answers.append(await BoundTool(tool(function), application).run(a_call(function.__name__, "{}"), turn))
-
-    turn, base = a_turn(), set_up("same", "the runtime's")
-    async with trio.open_nursery() as nursery:
-        base.run(nursery.start_soon, call)
-    assert answers == ["same, the application's, of the call"]
-    assert GIVEN.get("unset") == "unset"
 
 
 # -- errors
