@@ -121,8 +121,7 @@ class BoundTool:
                 raise
             except BaseException as raised:  # a function may raise anything
                 failures.append(raised)
-            finally:
-                ended.set()
+            ended.set()
 
         host.tasks.start_soon(wait)
         await ended.wait()

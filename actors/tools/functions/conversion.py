@@ -7,7 +7,6 @@ each member that does not fit: `trip.days: must be an integer`.
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time, timedelta
@@ -130,12 +129,11 @@ class Conversion(Generic[T]):
 
 def converter(schemas: Schemas) -> Converter:
     """A converter of the types that `schemas` knows. It takes values that fit their schema."""
-    made = Converter(unstruct_collection_overrides={AbstractSet: list, deque: list})
+    made = Converter(unstruct_collection_overrides={AbstractSet: list})
     for kind, (words, into, out_of) in _TEXTS.items():
         made.register_structure_hook(kind, _reading(words, into))
         made.register_unstructure_hook(kind, out_of)
     made.register_structure_hook(type(None), _same)
-    made.register_unstructure_hook_func(_is_bytes, _no_bytes)
     made.register_unstructure_hook_func(is_pydantic, _dumped)
     made.register_unstructure_hook_func(is_union, made.unstructure)
     made.register_unstructure_hook_factory(_has_attributes, partial(_taking_apart, made))
@@ -170,14 +168,6 @@ def _reading(words: str, into: Callable[[str], Any]) -> Hook:
             raise ValueError(f"must be {words}") from None
 
     return structure
-
-
-def _is_bytes(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, bytes | bytearray | memoryview)
-
-
-def _no_bytes(value: object) -> Any:
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _is_table(kind: Any) -> bool:

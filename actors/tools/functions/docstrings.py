@@ -39,7 +39,7 @@ def described(text: str, names: Collection[str]) -> tuple[str, Mapping[str, str]
             rest += lines[number:end]
         found |= taken
         number = end
-    return "\n".join(rest).strip() if found else text, found
+    return "\n".join(rest).strip(), found
 
 
 def _items(body: Sequence[str], pattern: re.Pattern[str], names: Collection[str]) -> dict[str, str]:

@@ -61,7 +61,7 @@ def bare(kind: Any) -> tuple[Any, str | None]:
     while True:
         if get_origin(kind) is Annotated:
             kind, *metadata = get_args(kind)
-            texts = (one if isinstance(one, str) else getattr(one, "description", None) for one in metadata)
+            texts = (one if isinstance(one, str) else getattr(one, "description", None) for one in reversed(metadata))
             note = note or next((text for text in texts if isinstance(text, str)), None)
         elif get_origin(kind) in (Required, NotRequired):
             (kind,) = get_args(kind)

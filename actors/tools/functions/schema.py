@@ -227,7 +227,7 @@ class Schemas:
             if name != "title" and not (self.strict and name == "default")
         }
         if self.strict and taken.get("type") == "object":
-            if taken.get("additionalProperties"):
+            if taken.get("additionalProperties", False) is not False:
                 raise self._refused("a model of pydantic with open objects has no strict schema")
             taken |= {"required": list(taken.get("properties", ())), "additionalProperties": False}
         return taken

@@ -55,8 +55,6 @@ def _of_module(module: types.ModuleType) -> Iterator[FunctionTool[..., Any]]:
 
 def _of_object(source: object) -> Iterator[FunctionTool[..., Any]]:
     kind = source if isinstance(source, type) else type(source)
-    if kind.__module__ == "builtins":
-        return
     names = dict.fromkeys(name for base in reversed(kind.__mro__) if base is not object for name in vars(base))
     for name in names:
         if name.startswith("_"):

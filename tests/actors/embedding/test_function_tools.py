@@ -25,7 +25,7 @@ def outputs(model, index=-1):
 class Store:
     """Of an application."""
 
-    def __init__(self, **prices):
+    def __init__(self, **prices: int) -> None:
         self.prices = prices
 
     @spindle.tool
@@ -107,7 +107,7 @@ async def test_an_error_may_fail_the_turn_when_the_other_calls_are_recorded(open
     tools = [spindle.tool(broken, on_error="raise"), works]
     async with opened(model) as runtime, runtime.start_thread(tools=tools) as thread:
         with trio.fail_after(10):
-            with pytest.raises(spindle.TurnFailed, match="the tool broken failed: ValueError: no such row"):
+            with pytest.raises(spindle.TurnFailed, match=r"^the tool broken failed: ValueError: no such row"):
                 await thread.run("go")
             assert await thread.run("again") == "next"
     assert outputs(model) == ["the tool broken failed: ValueError: no such row", "well"]

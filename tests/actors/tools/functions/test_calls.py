@@ -181,6 +181,21 @@ async def test_the_context_has_the_call_and_deps_and_sends_progress(a_turn, a_ca
     assert (turn.events[1].item_id, turn.events[1].message) == ("call-1", "half")
 
 
+async def test_progress_waits_for_the_subscribers_that_turns_wait_for(a_turn, a_call):
+    async def look(call: ToolContext[None]) -> None:
+        await call.emit_progress("half")
+        reached.set()
+
+    turn, room, reached = a_turn(), trio.Event(), trio.Event()
+    turn.room = room.wait
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(a_tool(look).run, a_call("look", "{}"), turn)
+        await wait_all_tasks_blocked()
+        assert not reached.is_set()
+        room.set()
+    assert reached.is_set()
+
+
 async def test_progress_is_limited_and_its_last_report_is_sent_at_the_end(a_turn, a_call, autojump_clock):
     async def look(call: ToolContext[None]) -> None:
         for number in range(100):
@@ -292,6 +307,25 @@ async def test_a_plain_function_goes_on_after_its_deadline_and_a_task_of_the_thr
         thread.cancel_scope.cancel()
         release.set()
     assert over == [True]
+
+
+async def test_a_plain_function_that_never_begins_times_out_too(a_turn, a_call, mock_clock):
+    limiter, turn, answers = trio.CapacityLimiter(1), a_turn(), list[Any]()
+    limiter.acquire_on_behalf_of_nowait("another")
+
+    async def call():
+        found = BoundTool(tool(lambda: 7, name="look", timeout=2), Application(explain, limiter))
+        answers.append(await found.run(a_call("look", "{}"), turn))
+
+    async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as turn.tasks:
+            nursery.start_soon(call)
+            await wait_all_tasks_blocked()
+            turn.tasks.cancel_scope.cancel()
+        await wait_all_tasks_blocked()
+        assert answers == []
+        mock_clock.jump(2)
+    assert answers == ["timed out after 2 s"]
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from spindle.actors.tools.functions.checking import fits
 from spindle.actors.tools.functions.conversion import Conversion, Misfit
+from spindle.actors.tools.functions.schema import NoSchema
 
 from .types import Book, Even, Hotel, Leg, Level, Loose, Page, Place, Point, Trip, Unit
 
@@ -150,6 +151,7 @@ def test_what_fits_is_what_a_validator_of_json_schemas_accepts(data, kind, stric
         (Level, True, "the value must be an integer"),
         (Unit, "kelvin", "the value must be one of 'celsius', 'fahrenheit'"),
         (Literal["a"], "b", "the value must be 'a'"),
+        (Literal[True, 2], 1, "the value must be one of True, 2"),
         (tuple[int, str], [1], "the value must have 2 members"),
         (tuple[int, int], [1, 2, 3], "the value must have 2 members"),
         (tuple[int, str], ["1", 1], "[0]: must be an integer; [1]: must be a string"),
@@ -178,6 +180,12 @@ def test_a_value_that_does_not_fit_is_named_with_its_path(kind, given, problem):
     with pytest.raises(Misfit) as refused:
         Conversion[Any](kind).read(given)
     assert str(refused.value) == problem
+
+
+@pytest.mark.parametrize(("given", "kind"), [(1, int), (1.0, float), (True, bool), ("1", str)])
+def test_a_plain_value_in_a_union_stays_as_it_is(given, kind):
+    read = Conversion[Any](float | str | int | bool).read(given)
+    assert (read, type(read)) == (given, kind)
 
 
 def test_at_most_ten_problems_are_named():
@@ -263,6 +271,9 @@ def test_a_model_of_pydantic_keeps_its_own_schema_and_checks_itself():
         conversion.read([{"in": {"size": -1}}])
     with pytest.raises(Misfit, match=r"^\[0\]\.in\.size: must be an integer$"):
         conversion.read([{"in": {"size": "3"}}])
+    open_model = type("Open", (Model,), {"model_json_schema": lambda: {"type": "object", "additionalProperties": {}}})
+    with pytest.raises(NoSchema, match="open objects has no strict schema"):
+        Conversion[Any](open_model, strict=True)
     assert Conversion[Model](Model, strict=True).schema["$defs"]["Model_In"] == {
         "type": "object",
         "properties": {"size": {"type": "integer"}},

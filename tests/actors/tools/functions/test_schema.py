@@ -16,6 +16,7 @@ from spindle.actors.tools.functions.schema import NoSchema, Schemas
 from .types import Book, Even, Hotel, Leg, Level, Loose, Page, Place, Point, Trip, Unit
 
 Miles = NewType("Miles", float)
+Named: Any = NewType("Named", Annotated[int, "how much"])  # type: ignore[valid-newtype]
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 
 
@@ -63,6 +64,8 @@ def closed(required=(), **properties):
         (object, {}),
         (Miles, NUMBER),
         (Annotated[int, "how many"], WHOLE | {"description": "how many"}),
+        (Annotated[Annotated[int, "how much"], "how many"], WHOLE | {"description": "how many"}),
+        (Annotated[Named, "how many"], WHOLE | {"description": "how many"}),
         (Annotated[int, 17, "how many"], WHOLE | {"description": "how many"}),
         (Path, TEXT),
         (datetime, TEXT | {"format": "date-time"}),
@@ -150,6 +153,7 @@ def test_a_union_of_what_differs_in_json(kind):
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
+        (Level | float, "Level and float"),
         (date | str, "date and str"),
         (Unit | str, "Unit and str"),
         (list[int] | list[str], "list[int] and list[str]"),
@@ -183,6 +187,16 @@ class Odd(enum.Enum):
 def test_a_type_without_a_schema_is_refused(kind, text):
     with pytest.raises(NoSchema, match=text):
         schema(kind)
+
+
+def test_an_alias_that_contains_itself_is_refused():
+    class TypeAliasType:  # as that of Python 3.12
+        __value__: Any
+
+    tree = TypeAliasType()
+    tree.__value__ = dict[str, tree]  # type: ignore[valid-type]
+    with pytest.raises(NoSchema, match="contains itself; write it as a class"):
+        schema(tree)
 
 
 def test_a_refusal_names_the_member():
