@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -41,56 +41,60 @@ class Runtime:
     def start_thread(
         self,
         *,
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: Sequence[object] = (),
+        deps: object = None,
         on_question: OnQuestion | None = None,
         **options: Unpack[StartOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """Start a thread. The block is the subscription.
 
-        `tools` are functions that the model may call, see `tools.functions`. `on_question` answers the questions of the
-        thread and of its agents (`OnQuestion`), by default that of the runtime; an exception in it declines the question and
-        ends the block with that exception. Without either, questions are among the events. The other options are in
-        `StartOptions`. Leaving the block unsubscribes; the thread is closed when its last subscriber
-        has left. Raises RpcError, InvalidOption; TypeError for an unknown option, and for a function whose signature has no
-        JSON schema.
+        `tools` are what the model may call: functions, `spindle.tool`s, and objects, classes and modules with public
+        functions (`tools_of`). `deps` is what their `ToolContext` has. They see the context variables of the code that has
+        started the turn. `on_question` answers the questions of the thread and of its agents (`OnQuestion`), by default that
+        of the runtime; an exception in it declines the question and ends the block with that exception. Without either,
+        questions are among the events. The other options are in `StartOptions`. Leaving the block unsubscribes; the thread is
+        closed when its last subscriber has left. Raises RpcError, InvalidOption; TypeError for an unknown option, and for a
+        function whose signature has no JSON schema.
         """
-        from spindle.actors.embedding.threads import start_thread
+        from spindle.actors.embedding.threads import Toolset, start_thread
 
-        return start_thread(self._backend, tools, on_question or self._on_question, options)
+        return start_thread(self._backend, Toolset(tools, deps), on_question or self._on_question, options)
 
     def resume_thread(
         self,
         thread_id: str,
         *,
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: Sequence[object] = (),
+        deps: object = None,
         on_question: OnQuestion | None = None,
         **options: Unpack[ResumeOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """Subscribe to a thread for the length of the block; it is loaded if necessary. See `ResumeOptions`.
 
-        `tools` and `on_question` as for `start_thread`; a thread that is already loaded keeps its tools.
+        `tools`, `deps` and `on_question` as for `start_thread`; a thread that is already loaded keeps its tools.
         Raises ThreadNotFound, RpcError, InvalidOption, TypeError.
         """
-        from spindle.actors.embedding.threads import resume_thread
+        from spindle.actors.embedding.threads import Toolset, resume_thread
 
-        return resume_thread(self._backend, thread_id, tools, on_question or self._on_question, options)
+        return resume_thread(self._backend, thread_id, Toolset(tools, deps), on_question or self._on_question, options)
 
     def fork_thread(
         self,
         thread_id: str,
         *,
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: Sequence[object] = (),
+        deps: object = None,
         on_question: OnQuestion | None = None,
         **options: Unpack[ForkOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
         """Start a thread with the history of another one. The block is the subscription. See `ForkOptions`.
 
-        The copied turns are in `info.thread.turns`. `tools` and `on_question` as for `start_thread`. Raises ThreadNotFound,
-        RpcError, InvalidOption, TypeError.
+        The copied turns are in `info.thread.turns`. `tools`, `deps` and `on_question` as for `start_thread`. Raises
+        ThreadNotFound, RpcError, InvalidOption, TypeError.
         """
-        from spindle.actors.embedding.threads import fork_thread
+        from spindle.actors.embedding.threads import Toolset, fork_thread
 
-        return fork_thread(self._backend, thread_id, tools, on_question or self._on_question, options)
+        return fork_thread(self._backend, thread_id, Toolset(tools, deps), on_question or self._on_question, options)
 
     def threads(
         self,

@@ -48,8 +48,9 @@ from spindle.actors.thread.messages import (
     SteerTurn,
 )
 from spindle.actors.thread.turns.watch import TurnWatch
-from spindle.actors.tools.functions import FunctionTool, function_tools
+from spindle.actors.tools.functions.calls import Application, BoundTool, bound_tools
 from spindle.actors.turn.response_items import check_items
+from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.errors import RpcError, invalid_request
 from spindle.rpc.protocol.items import UserInput
 from spindle.rpc.protocol.threads import (
@@ -261,12 +262,24 @@ class ThreadHandle:
         await _check_folder(params.cwd, self._subscription.cwd)
 
 
+@frozen
+class Toolset:
+    """The tools that a program gives to a thread, and their `deps`."""
+
+    sources: Sequence[object]
+    deps: object
+
+    def bound(self, backend: Backend) -> Sequence[BoundTool]:
+        """The tools for a thread. Raises TypeError, RpcError."""
+        return bound_tools(self.sources, Application(explain, backend.services.workers.functions, self.deps))
+
+
 def start_thread(
-    backend: Backend, tools: Sequence[Callable[..., Any]], on_question: OnQuestion | None, options: StartOptions
+    backend: Backend, tools: Toolset, on_question: OnQuestion | None, options: StartOptions
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.start_thread`."""
     params = parameters(ThreadStartParams, StartOptions, options)
-    opening = NewThread(params=params, client=CLIENT, functions=_functions(backend, tools))
+    opening = NewThread(params=params, client=CLIENT, functions=tools.bound(backend))
 
     def send(attach: Attach) -> None:
         backend.registry.start(opening, attach)
@@ -277,14 +290,14 @@ def start_thread(
 def resume_thread(
     backend: Backend,
     thread_id: str,
-    tools: Sequence[Callable[..., Any]],
+    tools: Toolset,
     on_question: OnQuestion | None,
     options: ResumeOptions,
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.resume_thread`."""
     params = parameters(ThreadResumeParams, ResumeOptions, options, thread_id=thread_id)
     thread_id = known_form(thread_id)
-    opening = FromRollout(params=params, client=CLIENT, functions=_functions(backend, tools))
+    opening = FromRollout(params=params, client=CLIENT, functions=tools.bound(backend))
 
     def send(attach: Attach) -> None:
         backend.registry.route(Resume(thread_id, attach, opening))
@@ -295,23 +308,19 @@ def resume_thread(
 def fork_thread(
     backend: Backend,
     thread_id: str,
-    tools: Sequence[Callable[..., Any]],
+    tools: Toolset,
     on_question: OnQuestion | None,
     options: ForkOptions,
 ) -> AbstractAsyncContextManager[ThreadHandle]:
     """See `Runtime.fork_thread`."""
     params = parameters(ThreadForkParams, ForkOptions, options, thread_id=thread_id)
     thread_id = known_form(thread_id)
-    opening = FromFork(params=params, client=CLIENT, source=thread_id, functions=_functions(backend, tools))
+    opening = FromFork(params=params, client=CLIENT, source=thread_id, functions=tools.bound(backend))
 
     def send(attach: Attach) -> None:
         backend.registry.start(opening, attach)
 
     return _subscribed(backend, send, params.cwd, None, on_question)
-
-
-def _functions(backend: Backend, tools: Sequence[Callable[..., Any]]) -> list[FunctionTool]:
-    return function_tools(tools, explain, backend.services.workers.functions)
 
 
 async def _check_folder(cwd: str | None, base: str) -> None:

@@ -80,11 +80,15 @@ def message_of(error: Exception) -> str:
         return type(error).__name__
 
 
-def explain(raised: BaseException, what: str) -> str:
-    """Log the error in `raised` as a failure of `what`; return its type and message. Raises a cancellation as `fault` does."""
+def explain(raised: BaseException, what: str) -> tuple[Exception, str]:
+    """Log the error in `raised` as a failure of `what`; return it, and its type and message.
+
+    Raises a cancellation as `fault` does.
+    """
     try:
         error = fault(raised, what)
         log.error("%s failed", what, exc_info=error)
-        return message_of(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {message_of(error)}"
+        text = message_of(error) if isinstance(error, Crashed) else f"{type(error).__name__}: {message_of(error)}"
+        return error, text
     finally:
         del raised  # see `fault`

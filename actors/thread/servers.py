@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,8 +17,7 @@ from spindle.actors.thread.messages import AskServers
 from spindle.actors.thread.state import configure
 from spindle.actors.tools.interface import Call, Output, Permission, Refusal, Subject, Tool, ToolHost, Use
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.converter import InvalidValue, structure
-from spindle.rpc.protocol.errors import RpcError, internal_error
+from spindle.rpc.protocol.errors import internal_error
 from spindle.rpc.protocol.mcp import McpServerElicitationRequestResponse
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.turns import WarningNotification
@@ -189,8 +188,10 @@ class ThreadServers:
 
     async def ask(self, request: Elicitation) -> McpServerElicitationRequestResponse | None:
         """See McpHost."""
+        from spindle.actors.tools.approvals.calls import elicited
+
         try:
-            return await _asked(self._thread.ask(request, "waitingOnApproval"))
+            return await elicited(self._thread.ask(request, "waitingOnApproval"))
         except Refusal as refusal:
             if not refusal.cancels:
                 return None
@@ -297,7 +298,9 @@ class _Turn:
         await self._host.keep(*entries)
 
     async def ask(self, request: Elicitation, about: Subject) -> McpServerElicitationRequestResponse | None:
-        return await _asked(self._host.ask(request, "waitingOnApproval", about))
+        from spindle.actors.tools.approvals.calls import elicited
+
+        return await elicited(self._host.ask(request, "waitingOnApproval", about))
 
     async def permission(self) -> Permission | None:
         return None if self._use is None else await self._host.permission(self._use)
@@ -315,13 +318,3 @@ class _Turn:
         except (ConfigError, OSError) as error:
             text = f"`{tool}` of MCP server `{server}` is allowed only until this thread ends: {error}"
             self._host.emit(WarningNotification(self._host.thread_id, text))
-
-
-async def _asked(answer: Awaitable[object]) -> McpServerElicitationRequestResponse | None:
-    """Raises Refusal."""
-    try:
-        return structure(await answer, McpServerElicitationRequestResponse)
-    except Refusal:
-        raise
-    except (InvalidValue, RpcError):
-        return None

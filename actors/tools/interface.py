@@ -31,6 +31,10 @@ class TurnCancelled(Exception):
     """The user cancelled the turn by the answer to a question."""
 
 
+class ToolFailed(Exception):
+    """The call failed, and the turn is to fail with it. The text says why, also to the model of a later turn."""
+
+
 class Refusal(RpcError):
     """A program in this process declines a question. `reason` is for the model; `cancels`: the turn is to be interrupted."""
 
@@ -156,6 +160,11 @@ class ToolHost(CommandHost, Protocol):
 
     def carrier(self) -> dict[str, str]:
         """What a request to another program carries, so that it can continue the trace of the call; empty without a trace."""
+        ...
+
+    @property
+    def tasks(self) -> BackgroundTasks:
+        """Where tasks start that may outlive the turn; the thread's end waits for them."""
         ...
 
     async def keep(self, *entries: Entry) -> None:

@@ -16,7 +16,7 @@ from attrs import define, field
 
 from spindle.actors.services.instruments import ToolInfo, ToolOutcome
 from spindle.actors.tasks.faults import fault, message_of
-from spindle.actors.tools.interface import Abortable, Call, Foreign, Output, ToolRefused, TurnCancelled
+from spindle.actors.tools.interface import Abortable, Call, Foreign, Output, ToolFailed, ToolRefused, TurnCancelled
 from spindle.actors.tools.truncation import fitted
 from spindle.actors.turn.hooked import run_hooked
 from spindle.actors.turn.host import TurnHost
@@ -50,7 +50,8 @@ async def run_calls(
 ) -> None:
     """Run the calls and record their outputs. `items` are response items as the model sent them; `hooks` may block some.
 
-    Raises JournalError. When cancelled, it records calls that have no output yet as aborted.
+    Raises JournalError, and ToolFailed when all calls are recorded. When cancelled, it records calls that have no output yet
+    as aborted.
     """
     began = time.monotonic()
     running = [_Running(item, call_of(item)) for item in items]
@@ -77,6 +78,9 @@ async def run_calls(
                 await _record(entry, host)
     if failure is not None:
         raise failure
+    for entry in running:
+        if isinstance(entry.error, ToolFailed):
+            raise entry.error
 
 
 def _aborted(tool: object, seconds: float) -> str:
@@ -132,7 +136,7 @@ async def _carry_out(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: T
         entry.error = error = fault(raised, f"the tool {entry.call.name}")
         if isinstance(error, JournalError):
             entry.failure = error
-        elif isinstance(error, ToolRefused):
+        elif isinstance(error, ToolRefused | ToolFailed):
             entry.output = fitted(str(error), toolbox.limit)
         elif isinstance(error, TurnCancelled):
             host.cancel()

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from spindle.actors.services.instruments import Instruments
-from spindle.actors.tools.interface import Permission, Subject, Use
+from spindle.actors.tools.interface import BackgroundTasks, Permission, Subject, Use
 from spindle.actors.turn.host import Compacted, TurnHost, TurnInput
 from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import Usage
@@ -82,6 +82,11 @@ class Reviewer:
     def carrier(self) -> dict[str, str]:
         """See TurnHost."""
         return self._host.carrier()
+
+    @property
+    def tasks(self) -> BackgroundTasks:
+        """See ToolHost."""
+        return self._host.tasks
 
     def emit(self, params: object) -> None:
         """Pass on notifications, but not those of messages: the review is shown at the end."""

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from spindle.actors.embedding.threads import ThreadHandle as ThreadHandle
     from spindle.actors.embedding.turns import Turn as Turn
     from spindle.actors.services.instruments import Instrument as Instrument
+    from spindle.actors.tools.functions.context import ToolContext as ToolContext
+    from spindle.actors.tools.functions.sets import tools_of as tools_of
+    from spindle.actors.tools.functions.tool import FunctionTool as FunctionTool
+    from spindle.actors.tools.functions.tool import tool as tool
     from spindle.rpc.model.interface import Model as Model
     from spindle.rpc.model.interface import ModelError as ModelError
     from spindle.rpc.model.interface import Usage as Usage
@@ -80,6 +84,10 @@ _NAMES = {
     "ThreadHandle": "spindle.actors.embedding.threads",
     "Turn": "spindle.actors.embedding.turns",
     "Instrument": "spindle.actors.services.instruments",
+    "ToolContext": "spindle.actors.tools.functions.context",
+    "tools_of": "spindle.actors.tools.functions.sets",
+    "FunctionTool": "spindle.actors.tools.functions.tool",
+    "tool": "spindle.actors.tools.functions.tool",
     "Model": "spindle.rpc.model.interface",
     "ModelError": "spindle.rpc.model.interface",
     "Usage": "spindle.rpc.model.interface",
@@ -105,6 +113,7 @@ __all__ = [
     "Elicitation",
     "Error",
     "FileApproval",
+    "FunctionTool",
     "Instrument",
     "InvalidOption",
     "ItemCompletedNotification",
@@ -127,6 +136,7 @@ __all__ = [
     "ThreadList",
     "ThreadNotFound",
     "ThreadPage",
+    "ToolContext",
     "Turn",
     "TurnCompletedNotification",
     "TurnFailed",
@@ -139,6 +149,8 @@ __all__ = [
     "open_runtime",
     "resume_thread",
     "start_thread",
+    "tool",
+    "tools_of",
 ]
 
 

@@ -17,7 +17,7 @@ from spindle.actors.thread.tools import ThreadTools
 from spindle.actors.thread.turns.hooks import first_turn, turn_hooks
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.usage import token_usage
-from spindle.actors.tools.interface import Permission, Refusal, Subject, TurnCancelled, Use
+from spindle.actors.tools.interface import BackgroundTasks, Permission, Refusal, Subject, TurnCancelled, Use
 from spindle.actors.turn.answer import Answer
 from spindle.actors.turn.context import Included, Surroundings, opening, today
 from spindle.actors.turn.host import Compacted, TurnInput
@@ -100,6 +100,11 @@ class LiveTurnHost:
     def instruments(self) -> Instruments:
         """See TurnHost."""
         return self._thread.instruments
+
+    @property
+    def tasks(self) -> BackgroundTasks:
+        """See ToolHost."""
+        return self._thread.tasks
 
     def emit(self, params: object) -> None:
         """See TurnHost."""

@@ -29,6 +29,7 @@ from spindle.actors.thread.turns.host import LiveTurnHost
 from spindle.actors.thread.turns.live import LiveTurn
 from spindle.actors.thread.turns.watch import ProviderFailure
 from spindle.actors.tools.commands.shell_tools import UsersCommand, run_users_command
+from spindle.actors.tools.interface import ToolFailed
 from spindle.actors.turn.compaction import compact
 from spindle.actors.turn.context import TURN_ABORTED, message
 from spindle.actors.turn.host import TurnInput
@@ -132,7 +133,7 @@ class TurnTask:
             case ModelError():
                 self._turn.provider = ProviderFailure.of(error)
                 return TurnError(error.message, error.info, error.details)
-            case ReviewFailed():
+            case ReviewFailed() | ToolFailed():
                 return TurnError(str(error), "other")
             case WriterBusy():
                 text = f"thread {self._thread.thread_id} already has an active writer: {error.holder}"

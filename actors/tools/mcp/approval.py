@@ -7,17 +7,17 @@ full access never asks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Final, cast
 
+from spindle.actors.tools.approvals.calls import Persist, approval_request, never_asks
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.lenient import mapping
 from spindle.rpc.mcp.payload import Json, as_text
 from spindle.rpc.protocol.mcp import McpFormElicitationParams, McpServerElicitationRequestResponse
-from spindle.rpc.protocol.settings import AskForApproval, DangerFullAccessPolicy, GranularApproval, SandboxPolicy
+from spindle.rpc.protocol.settings import AskForApproval, GranularApproval, SandboxPolicy
 from spindle.rpc.protocol.values import readable
 from spindle.storage.config.mcp_servers import ApprovalMode
 
-Persist: TypeAlias = Literal["session", "always"]
 _CHARACTERS: Final = 16_384
 _OURS: Final = frozenset(
     ("persist", "tool_title", "tool_name", "tool_description", "tool_params", "tool_params_display", "approvals_reviewer")
@@ -37,7 +37,7 @@ class CallVerdict:
 
 def asks(annotations: object, mode: ApprovalMode, policy: AskForApproval, sandbox: SandboxPolicy) -> bool:
     """Whether to ask before a call of a tool with these annotations."""
-    if mode == "approve" or (policy == "never" and isinstance(sandbox, DangerFullAccessPolicy)):
+    if mode == "approve" or never_asks(policy, sandbox):
         return False
     return mode == "prompt" or _is_risky(mapping(annotations))
 
@@ -67,26 +67,16 @@ def question(
     thread_id: str, turn_id: str, server: str, tool: Json, arguments: object, mode: ApprovalMode
 ) -> McpFormElicitationParams:
     """The approval request for a call of `tool` of `server` with `arguments`."""
-    meta: dict[str, Any] = {"codex_approval_kind": "mcp_tool_call"}
-    if mode == "auto":
-        meta["persist"] = ["session", "always"]
-    if (title := tool.get("title")) is not None:
-        meta["tool_title"] = shown(title)
-    if (description := tool.get("description")) is not None:
-        meta["tool_description"] = shown(description)
-    if isinstance(arguments, dict):
-        members = mapping(cast("object", arguments))
-        meta["tool_params"] = members
-        meta["tool_params_display"] = [
-            {"name": name, "value": members[name], "display_name": name} for name in sorted(members)
-        ]
-    return McpFormElicitationParams(
-        thread_id=thread_id,
-        turn_id=turn_id,
-        server_name=server,
-        meta=meta,
-        message=f'Allow the {server} MCP server to run tool "{tool.get("name")}"?',
-        requested_schema={"type": "object", "properties": {}},
+    title, description = tool.get("title"), tool.get("description")
+    return approval_request(
+        thread_id,
+        turn_id,
+        server,
+        f'Allow the {server} MCP server to run tool "{tool.get("name")}"?',
+        arguments,
+        ("session", "always") if mode == "auto" else (),
+        tool_title=None if title is None else shown(title),
+        tool_description=None if description is None else shown(description),
     )
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 import trio
@@ -17,21 +16,14 @@ from spindle.actors.tools.mcp.offers import ServerTool
 from spindle.actors.tools.mcp.results import CallOutcome, aborted, completed, end_event, error_content, model_output
 from spindle.actors.tools.mcp.servers import McpServers
 from spindle.actors.tools.notifications import emit_completed, emit_started
+from spindle.actors.tools.progress import REPORT_CHARACTERS, Progress
 from spindle.rpc.large import LARGE, apart
 from spindle.rpc.mcp.mcp_errors import McpError
 from spindle.rpc.mcp.payload import Json, as_text
 from spindle.rpc.protocol.items import McpToolCallItem
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ExternalSandboxPolicy, SandboxPolicy
-from spindle.rpc.protocol.turns import (
-    McpToolCallProgressNotification,
-)
-from spindle.rpc.protocol.values import loads, readable
+from spindle.rpc.protocol.values import loads
 from spindle.rpc.weighing import weigh
-
-_REPORTS: Final = 20
-_REPORT_SECONDS: Final = 1.0
-"""The most progress notifications of a call in so many seconds."""
-_REPORT_CHARACTERS: Final = 1000
 
 
 async def call_tool(servers: McpServers, tool: ServerTool, call: Call, host: CallHost) -> Output:
@@ -67,8 +59,7 @@ class ItemReporter:
         self.outcome = CallOutcome(error="no result")
         self._host = host
         self._since = trio.current_time()
-        self._sent: deque[float] = deque(maxlen=_REPORTS)
-        self._latest: str | None = None
+        self._progress = Progress(host, item.id)
 
     @property
     def seconds(self) -> float:
@@ -85,27 +76,14 @@ class ItemReporter:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             self.outcome = CallOutcome(error=aborted(self.seconds), seconds=self.seconds)
-        if self._latest is not None:
-            self._report(self._latest)
+        self._progress.finish()
         ended = completed(self.item, self.outcome)
         await self._host.keep(end_event(ended, self.outcome))
         emit_completed(self._host, ended)
 
     def progress(self, params: Json) -> None:
-        """Forward a progress notification: its message, or else its count.
-
-        Above the rate limit only the last one is forwarded, when the call ends.
-        """
-        now, text = trio.current_time(), _progress(params)
-        if len(self._sent) == _REPORTS and now - self._sent[0] < _REPORT_SECONDS:
-            self._latest = text
-            return
-        self._sent.append(now)
-        self._latest = None
-        self._report(text)
-
-    def _report(self, text: str) -> None:
-        self._host.emit(McpToolCallProgressNotification(self._host.thread_id, self._host.turn_id, self.item.id, text))
+        """Forward a progress notification: its message, or else its count."""
+        self._progress.report(_progress(params))
 
 
 async def _refusal(servers: McpServers, tool: ServerTool, arguments: object, host: CallHost) -> str | None:
@@ -165,6 +143,6 @@ def _sandbox(policy: SandboxPolicy) -> str:
 def _progress(params: Mapping[str, Any]) -> str:
     message = params.get("message")
     if isinstance(message, str) and message:
-        return readable(message, _REPORT_CHARACTERS)
-    done, total = (as_text(params.get(key), _REPORT_CHARACTERS) for key in ("progress", "total"))
+        return message
+    done, total = (as_text(params.get(key), REPORT_CHARACTERS) for key in ("progress", "total"))
     return f"{done}/{total}" if params.get("total") is not None else done

@@ -28,6 +28,7 @@ class Turn:
         self.answers = deque[Any]()
         self.uses, self.permissions = [], deque[Any]()
         self.waiting = trio.Event()
+        self.tasks: Any = None  # a nursery, where a test needs one
 
     def emit(self, params):
         self.events.append(params)
