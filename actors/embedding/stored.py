@@ -32,7 +32,11 @@ def known_form(id: str) -> str:
 async def rename_thread(backend: Backend, id: str, name: str) -> None:
     """See `Runtime.rename_thread`."""
     id = known_form(id)
-    await answer(lambda reply: rename(backend, id, name, reply))
+
+    def send(reply: Reply[None]) -> None:
+        rename(backend, id, name, reply)
+
+    await answer(send)
 
 
 async def archive_thread(backend: Backend, id: str) -> None:

@@ -129,7 +129,8 @@ class ThreadHandle:
         self,
         *,
         after_turn: str | None = None,
-        tools: Sequence[Callable[..., Any]] = (),
+        tools: Sequence[object] = (),
+        deps: object = None,
         on_question: OnQuestion | None = None,
         **options: Unpack[ForkOptions],
     ) -> AbstractAsyncContextManager[ThreadHandle]:
@@ -144,7 +145,8 @@ class ThreadHandle:
             if options.get("last_turn_id") is not None:
                 raise TypeError("after_turn and last_turn_id are the same option")
             options["last_turn_id"] = after_turn
-        return fork_thread(self._subscription.backend, self.id, tools, on_question or self._on_question, options)
+        backend, asked = self._subscription.backend, on_question or self._on_question
+        return fork_thread(backend, self.id, Toolset(tools, deps), asked, options)
 
     async def archive(self) -> None:
         """Close the thread and move its rollout to the archive, see `Runtime.archive_thread`. Every handle of it is closed.

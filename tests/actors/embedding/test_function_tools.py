@@ -43,7 +43,7 @@ async def test_an_object_is_a_set_of_tools(opened, scripted):
     model = scripted([call("price", "a", what="tea"), call("names", "b"), call("price", "c", what="gold")], ["done"])
     async with opened(model) as runtime, runtime.start_thread(tools=[Store(tea=3, coffee=4)]) as thread:
         with trio.fail_after(10):
-            assert await thread.run("go") == "done"
+            assert (await thread.run("go")).output == "done"
     assert outputs(model) == ["3", '["coffee","tea"]', "KeyError: 'gold'"]
 
 
@@ -84,12 +84,12 @@ async def test_a_tool_may_run_another_thread_and_change_its_own(opened, scripted
     async def ask(question: str) -> str:
         async with runtime.start_thread() as other:
             await thread.rename(f"asks {other.id}")
-            return f"{(await thread.read()).name}: {await other.run(question)}"
+            return f"{(await thread.read()).name}: {(await other.run(question)).output}"
 
     model = scripted([call("ask", question="why?")], ["because"], ["done"])
     async with opened(model) as runtime, runtime.start_thread(tools=[ask]) as thread:
         with trio.fail_after(10):
-            assert await thread.run("go") == "done"
+            assert (await thread.run("go")).output == "done"
     [output] = outputs(model)
     assert output.startswith("asks ")
     assert output.endswith(": because")
@@ -109,7 +109,7 @@ async def test_an_error_may_fail_the_turn_when_the_other_calls_are_recorded(open
         with trio.fail_after(10):
             with pytest.raises(spindle.TurnFailed, match=r"^the tool broken failed: ValueError: no such row"):
                 await thread.run("go")
-            assert await thread.run("again") == "next"
+            assert (await thread.run("again")).output == "next"
     assert outputs(model) == ["the tool broken failed: ValueError: no such row", "well"]
 
 
