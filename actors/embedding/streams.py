@@ -122,7 +122,8 @@ class Streams(Outbox):
         self._asked = asked
         self._questions: list[Question] = []
         self._first: Events | None = _stream()
-        self._open: WeakSet[Sink] = WeakSet((self._first,))
+        self._open: WeakSet[Sink] = WeakSet()
+        self._open.add(self._first)
 
     def stream(self) -> Events:
         """Open a stream."""
