@@ -92,7 +92,7 @@ class TurnWatch:
     def withdraw(self) -> bool:
         """Stop wanting the turn. Returns whether it has ended or is ending, so that `wait` returns soon."""
         self.withdrawn = True
-        return self._withdraw_from is not None and (self._over.is_set() or self._withdraw_from())
+        return self._over.is_set() or (self._withdraw_from is not None and self._withdraw_from())
 
     async def wait(self) -> FinishedTurn:
         """Wait until the turn has ended and is recorded. Any number of tasks may wait.
@@ -114,6 +114,7 @@ class TurnWatch:
         self._is_over()
 
     def _is_over(self) -> None:
+        self._withdraw_from = None  # it holds the turn, and a caller may keep the watch
         self._over.set()
         if self._on_end is not None:
             self._on_end()

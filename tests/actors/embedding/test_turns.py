@@ -195,6 +195,43 @@ async def test_a_turn_nobody_holds_keeps_no_events(opened, scripted, actor):
         assert actor(runtime, thread.id).core.turn.state is TurnState.RUNNING
 
 
+async def test_a_handle_of_a_turn_that_has_ended_holds_only_what_it_shows(opened, scripted, actor):
+    go = trio.Event()
+    async with opened(scripted([go, "one"])) as runtime, runtime.start_thread() as thread:
+        turn = await thread.start_turn("go")
+        live = weakref.ref(actor(runtime, thread.id).core.turn)
+        go.set()
+        await turn.wait()
+        await thread.read()  # the thread has handled the end
+        gc.collect()
+        assert live() is None
+        assert turn.result.text == "one"
+
+
+async def test_a_block_leaves_no_task_and_no_stream(opened, scripted, actor):
+    async with opened(scripted(["one"], ["two"], ["three"])) as runtime:
+        async with runtime.start_thread() as thread:
+            await thread.run("warm up")
+        await wait_all_tasks_blocked()
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        async with runtime.resume_thread(thread.id) as thread:
+            [subscriber] = actor(runtime, thread.id).core.subscribers
+            streams, events = subscriber.outbox, thread.events()
+            turn = await thread.start_turn("go")
+            reader = aiter(turn)
+            await turn.wait()
+            async with thread.turn("go") as block:
+                pass
+            assert list(streams._open) == [events]
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
+        assert events._outbox.closed
+        assert turn._log.closed
+        del turn, block, reader, events
+        gc.collect()
+        assert not list(streams._open)
+
+
 # -- streams of one turn
 
 
