@@ -34,7 +34,7 @@ Explain: TypeAlias = Callable[[BaseException, str], tuple[Exception, str]]
 """Logs an exception as a failure of the named code. Returns it and its text; re-raises a cancellation in it."""
 
 _DECLINED = "the user declined the call"
-_SERVER = "spindle"
+_SERVER = "application"
 """The server that a request to approve a call names."""
 
 
