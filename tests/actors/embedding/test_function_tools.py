@@ -113,6 +113,20 @@ async def test_an_error_may_fail_the_turn_when_the_other_calls_are_recorded(open
     assert outputs(model) == ["the tool broken failed: ValueError: no such row", "well"]
 
 
+async def test_a_function_replaces_a_tool_of_its_name(opened, scripted):
+    def update_plan(plan: list[str]) -> str:
+        """Ours."""
+        return f"{len(plan)} steps"
+
+    model = scripted([call("update_plan", plan=["a", "b"])], ["done"])
+    async with opened(model) as runtime, runtime.start_thread(tools=[update_plan]) as thread:
+        with trio.fail_after(10):
+            await thread.run("go")
+    assert outputs(model) == ["2 steps"]
+    offers = [json.loads(offer) if isinstance(offer, bytes) else offer for offer in model.requests[0].tools]
+    assert [offer["description"] for offer in offers if offer.get("name") == "update_plan"] == ["Ours."]
+
+
 async def test_tools_are_checked_at_the_call(opened, scripted):
     def raw(x: bytes) -> None:
         pass

@@ -218,7 +218,7 @@ def test_deps_of_another_type_are_refused(deps, fits):
     if fits:
         BoundTool(tool(look), an_application(deps=deps))
     else:
-        with pytest.raises(TypeError, match=f"the tool look needs deps of the type <class 'dict'>, not {type(deps).__name__}"):
+        with pytest.raises(TypeError, match=f"the tool look needs deps of the type dict, not {type(deps).__name__}"):
             BoundTool(tool(look), an_application(deps=deps))
 
 
