@@ -52,6 +52,18 @@ class TurnInterrupted(Error):
         self.result = result
 
 
+class OutputInvalid(Error):
+    """The answer is no value of the `output_type`, also after a second turn. `result` is that of the second turn."""
+
+    def __init__(self, result: TurnResult[str], reason: str) -> None:
+        super().__init__(f"the answer is not of the output_type: {reason}")
+        self.result = result
+        self.text = result.text
+        """The answer."""
+        self.reason = reason
+        """What does not fit, by the names of the members."""
+
+
 def failure(result: TurnResult[str], provider: ProviderFailure | None) -> TurnFailed:
     """The error of a failed turn."""
     return TurnFailed(result) if provider is None else ProviderError(result, provider)

@@ -49,12 +49,12 @@ class Runtime:
         """Start a thread. The block is the subscription.
 
         `tools` are what the model may call: functions, `spindle.tool`s, and objects, classes and modules with public
-        functions (`tools_of`). `deps` is what their `ToolContext` has. They see the context variables of the code that has
-        started the turn. `on_question` answers the questions of the thread and of its agents (`OnQuestion`), by default that
-        of the runtime; an exception in it declines the question and ends the block with that exception. Without either,
-        questions are among the events. The other options are in `StartOptions`. Leaving the block unsubscribes; the thread is
-        closed when its last subscriber has left. Raises RpcError, InvalidOption; TypeError for an unknown option, and for a
-        function whose signature has no JSON schema.
+        functions (`tools_of`). A function replaces a tool of Spindle's own that has its name. `deps` is what the ToolContext
+        of functions has. They see the context variables of the code that has started the turn. `on_question` answers the
+        questions of the thread and of its agents (`OnQuestion`), by default that of the runtime; an exception in it declines
+        the question and ends the block with that exception. Without either, questions are among the events. The other options
+        are in `StartOptions`. Leaving the block unsubscribes; the thread is closed when its last subscriber has left. Raises
+        RpcError, InvalidOption; TypeError for an unknown option, and for a function whose signature has no JSON schema.
         """
         from spindle.actors.embedding.threads import Toolset, start_thread
 

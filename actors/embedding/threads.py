@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import trio
 from uuid_utils import uuid7
@@ -14,7 +14,7 @@ from spindle.actors.delivery.outbox import Overflow
 from spindle.actors.delivery.questions import Question as Delivered
 from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.embedding.asking import ApprovalRequired, OnQuestion, answer_by
-from spindle.actors.embedding.failures import TurnInterrupted
+from spindle.actors.embedding.failures import InvalidOption, TurnInterrupted
 from spindle.actors.embedding.options import (
     ForkOptions,
     ResumeOptions,
@@ -29,6 +29,7 @@ from spindle.actors.embedding.stored import archive_thread, known_form
 from spindle.actors.embedding.streams import Events, Questions, Streams
 from spindle.actors.embedding.subscription import Subscription
 from spindle.actors.embedding.turns import Turn, finish, input_parts, leave, running, start, watched
+from spindle.actors.embedding.typed import typed
 from spindle.actors.kernel.mailbox import ActorExited, Ask, Reply, answer
 from spindle.actors.registry.messages import Leave, Resume
 from spindle.actors.settings.client import ClientName
@@ -48,6 +49,7 @@ from spindle.actors.thread.messages import (
     SteerTurn,
 )
 from spindle.actors.thread.turns.watch import TurnWatch
+from spindle.actors.tools.functions.answers import AnswerType
 from spindle.actors.tools.functions.calls import Application, BoundTool, bound_tools
 from spindle.actors.turn.response_items import check_items
 from spindle.rpc.lazy_class import frozen
@@ -63,7 +65,11 @@ from spindle.rpc.protocol.threads import (
 from spindle.rpc.protocol.turns import TurnStartParams
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
     from spindle.actors.registry.backend import Backend
+
+T = TypeVar("T")
 
 CLIENT = ClientName(originator="spindle", user_agent="spindle")
 
@@ -216,15 +222,35 @@ class ThreadHandle:
         await self._check(params)
         return await start(self._subscription, params)
 
-    async def run(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> TurnResult[str]:
+    @overload
+    async def run(self, content: str | Sequence[UserInput], **options: Unpack[TurnOptions]) -> TurnResult[str]: ...
+    @overload
+    async def run(
+        self, content: str | Sequence[UserInput], *, output_type: TypeForm[T], **options: Unpack[TurnOptions]
+    ) -> TurnResult[T]: ...
+    async def run(
+        self, content: str | Sequence[UserInput], *, output_type: Any = None, **options: Unpack[TurnOptions]
+    ) -> TurnResult[Any]:
         """Run a whole turn and return its result, in which `output` is the agent's last message. See `TurnOptions`.
+
+        `output_type` is the type of the answer, such as a dataclass, `list[int]` or a union: any that a tool may take, except
+        Any. The model is held to its JSON schema, and `output` is the value. If the answer does not fit, a second turn says
+        why, and the result is that of this turn. If it still does not fit, OutputInvalid is raised.
 
         The `on_question` of this handle answers the agent's questions. Without one, a question is declined, the turn is
         interrupted and ApprovalRequired is raised. A call of one of the `dynamic_tools` fails, unless there is another stream
         of this handle that may answer it. Cancelling this interrupts the turn. Raises TurnFailed (ProviderError if a request
-        to the model failed), TurnInterrupted, ThreadClosed, RpcError, InvalidOption.
+        to the model failed), TurnInterrupted, ThreadClosed, RpcError, InvalidOption; TypeError for a type without a schema.
         """
-        params = self._params(content, options)
+        if output_type is None:
+            return await self._run(self._params(content, options))
+        if options.get("output_schema") is not None:
+            raise InvalidOption("output_schema", "must not be given together with output_type")
+        answers = AnswerType[Any](output_type)
+        params = self._params(content, {**options, "output_schema": answers.schema})
+        return await typed(answers, self._run, params)
+
+    async def _run(self, params: TurnStartParams) -> TurnResult[str]:
         await self._check(params)
         questions = Questions()
         async with watched(self._subscription, params, questions) as (_, watch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import Any
 
@@ -93,7 +93,7 @@ class ThreadTools:
             reading = runner.confinement if settings.has_environment else _no_files
             offered += agent_tools(self._agents, models(config, listed), reading)
         offered += [DynamicTool(spec) for spec in state.dynamic_tools]
-        offered += state.functions
+        offered = [*_without(offered, {tool.name for tool in state.functions}), *state.functions]
         if not settings.has_environment:
             offered, hidden = [tool for tool in offered if not isinstance(tool, _ACTING)], []
         return Toolbox(offered, hidden, self._servers, info.output)
@@ -157,6 +157,11 @@ def _shells(
     elif info.shell != "disabled":
         offered = [scripts if info.shell == "shell_command" else shell]
     return offered, [shell, scripts]
+
+
+def _without(offered: Sequence[Offered], names: Set[str]) -> Sequence[Offered]:
+    """The tools but for those of these names, which functions of the application replace."""
+    return [tool for tool in offered if isinstance(tool, Mapping) or tool.namespace or tool.name not in names]
 
 
 def _no_files(host: ToolHost) -> Confinement | None:

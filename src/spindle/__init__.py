@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spindle.actors.embedding.asking import ApprovalRequired as ApprovalRequired
     from spindle.actors.embedding.asking import OnQuestion as OnQuestion
     from spindle.actors.embedding.failures import InvalidOption as InvalidOption
+    from spindle.actors.embedding.failures import OutputInvalid as OutputInvalid
     from spindle.actors.embedding.failures import ProviderError as ProviderError
     from spindle.actors.embedding.failures import SubscriberLagged as SubscriberLagged
     from spindle.actors.embedding.failures import ThreadClosed as ThreadClosed
@@ -61,6 +62,7 @@ _NAMES = {
     "ApprovalRequired": "spindle.actors.embedding.asking",
     "OnQuestion": "spindle.actors.embedding.asking",
     "InvalidOption": "spindle.actors.embedding.failures",
+    "OutputInvalid": "spindle.actors.embedding.failures",
     "ProviderError": "spindle.actors.embedding.failures",
     "SubscriberLagged": "spindle.actors.embedding.failures",
     "ThreadClosed": "spindle.actors.embedding.failures",
@@ -121,6 +123,7 @@ __all__ = [
     "Model",
     "ModelError",
     "OfflineModel",
+    "OutputInvalid",
     "OnQuestion",
     "PermissionRequest",
     "ProviderError",

@@ -1,8 +1,8 @@
 """The calls of functions: an embedding application passes them to `start_thread`, and the model calls them.
 
-An async function runs in the turn's task and is cancelled with it. Any other runs in a worker thread, and a cancelled turn
-waits for it. Anything a function raises, even SystemExit, is the answer to the model. Clients see the calls as calls of dynamic
-tools.
+An async function runs in the turn's task and is cancelled with it. Any other runs in a worker thread. A cancelled turn waits
+for it, unless it has a timeout: then a task of the thread does. Anything a function raises, even SystemExit, is the answer to
+the model. Clients see the calls as calls of dynamic tools.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Explain: TypeAlias = Callable[[BaseException, str], tuple[Exception, str]]
 """Logs an exception as a failure of the named code. Returns it and its text; re-raises a cancellation in it."""
 
 _DECLINED = "the user declined the call"
-_SERVER = "spindle"
+_SERVER = "application"
 """The server that a request to approve a call names."""
 
 
@@ -184,7 +184,7 @@ class BoundTool:
                 raise ToolFailed(f"the tool {self.name} failed: {text}") from error
             case shown_as:
                 try:
-                    return failed(shown_as(error))
+                    return failed(str(shown_as(error)))
                 except Exception as another:
                     return failed(self._application.explain(another, f"`on_error` of {what}")[1])
 
@@ -206,4 +206,5 @@ def _check_deps(tool: FunctionTool[..., Any], deps: object) -> None:
     except TypeError:  # a type that cannot be checked, such as a Protocol
         return
     if not fit:
-        raise TypeError(f"the tool {tool.name} needs deps of the type {wanted}, not {type(deps).__name__}")
+        name = getattr(wanted, "__qualname__", wanted)
+        raise TypeError(f"the tool {tool.name} needs deps of the type {name}, not {type(deps).__name__}")

@@ -121,10 +121,9 @@ class Conversion(Generic[T]):
         raise Misfit("; ".join(_said(one) for one in found))
 
     def text(self, value: object) -> str:
-        """A value of any of the types as text for the model: text as it is, anything else as JSON. Raises TypeError."""
-        if isinstance(value, str):
-            return value
-        return orjson.dumps(self._converter.unstructure(value), option=orjson.OPT_NON_STR_KEYS).decode()
+        """A value of any of the types for the model: what is text in JSON as text, anything else as JSON. Raises TypeError."""
+        plain: Any = self._converter.unstructure(value)
+        return plain if isinstance(plain, str) else orjson.dumps(plain, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def converter(schemas: Schemas) -> Converter:
@@ -135,7 +134,6 @@ def converter(schemas: Schemas) -> Converter:
         made.register_unstructure_hook(kind, out_of)
     made.register_structure_hook(type(None), _same)
     made.register_unstructure_hook_func(is_pydantic, _dumped)
-    made.register_unstructure_hook_func(is_union, made.unstructure)
     made.register_unstructure_hook_factory(_has_attributes, partial(_taking_apart, made))
     for predicate, factory in (
         (_has_members, _building),

@@ -78,6 +78,7 @@ class Schemas:
         self.strict, self.names = strict, names or {}
         self.defs: dict[str, Schema] = {}
         self._named: dict[Any, str] = {}
+        self._models: dict[Any, Schema] = {}
         self._open: list[Any] = []
         self._path: list[str] = []
         self._unions: list[tuple[Sequence[str], Sequence[Any], Sequence[Schema]]] = []
@@ -202,13 +203,15 @@ class Schemas:
         return {"default": value}
 
     def _pydantic(self, kind: Any) -> Schema:
+        if kind in self._models:
+            return self._models[kind]
         given: Schema = dict(kind.model_json_schema())
         inner: Mapping[str, Schema] = given.pop("$defs", {})
         renamed = {f"#/$defs/{name}": f"#/$defs/{self._unused(f'{_name(kind)}_{name}')}" for name in inner}
         for name, schema in inner.items():
             self.defs[renamed[f"#/$defs/{name}"].rpartition("/")[2]] = self._taken(schema, renamed)
-        taken: Schema = self._taken(given, renamed)
-        return taken
+        self._models[kind] = self._taken(given, renamed)
+        return self._models[kind]
 
     def _taken(self, schema: Any, renamed: Mapping[str, str]) -> Any:
         """A schema of pydantic with its references renamed; strict if ours are."""

@@ -143,6 +143,8 @@ def tool(
     names = sys._getframe(1).f_locals  # pyright: ignore[reportPrivateUsage]  # the types of a local function may be local classes
 
     def decorate(given: Callable[..., Any]) -> FunctionTool[..., Any]:
+        if isinstance(given, FunctionTool):
+            return FunctionTool(given.function, options, given.names)
         if isinstance(given, classmethod | staticmethod) or not callable(given):
             raise TypeError(f"{given!r} is no function; put @classmethod and @staticmethod above @spindle.tool")
         local = "<locals>" in getattr(given, "__qualname__", "") and any(

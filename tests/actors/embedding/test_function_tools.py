@@ -113,6 +113,20 @@ async def test_an_error_may_fail_the_turn_when_the_other_calls_are_recorded(open
     assert outputs(model) == ["the tool broken failed: ValueError: no such row", "well"]
 
 
+async def test_a_function_replaces_a_tool_of_its_name(opened, scripted):
+    def update_plan(plan: list[str]) -> str:
+        """Ours."""
+        return f"{len(plan)} steps"
+
+    model = scripted([call("update_plan", plan=["a", "b"])], ["done"])
+    async with opened(model) as runtime, runtime.start_thread(tools=[update_plan]) as thread:
+        with trio.fail_after(10):
+            await thread.run("go")
+    assert outputs(model) == ["2 steps"]
+    offers = [json.loads(offer) if isinstance(offer, bytes) else offer for offer in model.requests[0].tools]
+    assert [offer["description"] for offer in offers if offer.get("name") == "update_plan"] == ["Ours."]
+
+
 async def test_tools_are_checked_at_the_call(opened, scripted):
     def raw(x: bytes) -> None:
         pass
@@ -127,3 +141,63 @@ async def test_tools_are_checked_at_the_call(opened, scripted):
             runtime.start_thread(tools=[needs])
         with pytest.raises(TypeError, match="both tools of the name names"):
             runtime.start_thread(tools=[Store(), Store().names])
+
+
+# -- approval
+
+
+@pytest.fixture
+def asked(opened, scripted):
+    """asked(on_question) -> (the outputs of three calls of a tool that needs approval, the questions)"""
+
+    async def asked(on_question):
+        def pay(amount: int) -> str:
+            """Pays."""
+            return f"paid {amount}"
+
+        questions = []
+
+        async def answer(question):
+            questions.append(question)
+            on_question(question)
+
+        model = scripted(*([call("pay", f"c{number}", amount=number)] for number in range(3)), ["done"])
+        tools = [spindle.tool(pay, needs_approval=True)]
+        async with opened(model) as runtime, runtime.start_thread(tools=tools, on_question=answer) as thread:
+            with trio.fail_after(10):
+                await thread.run("go")
+        return outputs(model), questions
+
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "times"),
+    [
+        (lambda question: question.accept(), ["paid 0", "paid 1", "paid 2"], 3),
+        (lambda question: question.accept_for_session(), ["paid 0", "paid 1", "paid 2"], 1),
+        (lambda question: question.decline(), ["the user declined the call"] * 3, 3),
+        (lambda question: question.decline("too much"), ["the user declined the call: too much"] * 3, 3),
+    ],
+)
+async def test_a_program_answers_for_a_tool_that_needs_approval(asked, answer, expected, times):
+    answered, questions = await asked(answer)
+    assert (answered, len(questions)) == (expected, times)
+    assert isinstance(questions[0], spindle.Elicitation)
+    assert (questions[0].tool, questions[0].arguments) == ("pay", {"amount": 0})
+    assert str(questions[0]) == "to call the tool `pay` of application"
+
+
+async def test_to_cancel_a_call_interrupts_the_turn(asked):
+    with pytest.raises(spindle.TurnInterrupted):
+        await asked(lambda question: question.cancel())
+
+
+async def test_without_an_answer_run_names_the_tool(opened, scripted):
+    @spindle.tool(needs_approval=True)
+    def pay() -> None:
+        raise AssertionError
+
+    async with opened(scripted([call("pay")])) as runtime, runtime.start_thread(tools=[pay]) as thread:
+        with trio.fail_after(10), pytest.raises(spindle.ApprovalRequired, match="to call the tool `pay`"):
+            await thread.run("go")

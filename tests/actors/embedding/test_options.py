@@ -112,6 +112,6 @@ async def typed(runtime: spindle.Runtime) -> None:
     runtime.resume_thread("id", approval_policy="nevver")  # type: ignore[arg-type]
     runtime.fork_thread("id", personality="friendly")  # type: ignore[call-arg]
     async with runtime.start_thread() as thread:
-        await thread.run("hi", effort=17)  # type: ignore[arg-type]
+        await thread.run("hi", effort=17)  # type: ignore[call-overload]
         thread.turn("hi", sandbox="read-only")  # type: ignore[call-arg]
         await thread.start_turn("hi", efort="low")  # type: ignore[call-arg]

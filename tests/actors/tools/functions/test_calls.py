@@ -218,7 +218,7 @@ def test_deps_of_another_type_are_refused(deps, fits):
     if fits:
         BoundTool(tool(look), an_application(deps=deps))
     else:
-        with pytest.raises(TypeError, match=f"the tool look needs deps of the type <class 'dict'>, not {type(deps).__name__}"):
+        with pytest.raises(TypeError, match=f"the tool look needs deps of the type dict, not {type(deps).__name__}"):
             BoundTool(tool(look), an_application(deps=deps))
 
 
@@ -313,8 +313,11 @@ async def test_a_plain_function_that_never_begins_times_out_too(a_turn, a_call, 
     limiter, turn, answers = trio.CapacityLimiter(1), a_turn(), list[Any]()
     limiter.acquire_on_behalf_of_nowait("another")
 
+    def look() -> None:
+        raise AssertionError
+
     async def call():
-        found = BoundTool(tool(lambda: 7, name="look", timeout=2), Application(explain, limiter))
+        found = BoundTool(tool(look, timeout=2), Application(explain, limiter))
         answers.append(await found.run(a_call("look", "{}"), turn))
 
     async with trio.open_nursery() as nursery:
@@ -379,7 +382,7 @@ async def test_the_user_is_asked_as_for_a_tool_of_an_mcp_server(approved):
     assert turn.asked[0] == {
         "threadId": "thread",
         "turnId": "turn",
-        "serverName": "spindle",
+        "serverName": "application",
         "mode": "form",
         "_meta": {
             "codex_approval_kind": "mcp_tool_call",

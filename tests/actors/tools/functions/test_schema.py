@@ -16,7 +16,7 @@ from spindle.actors.tools.functions.schema import NoSchema, Schemas
 from .types import Book, Even, Hotel, Leg, Level, Loose, Page, Place, Point, Trip, Unit
 
 Miles = NewType("Miles", float)
-Named: Any = NewType("Named", Annotated[int, "how much"])  # type: ignore[valid-newtype]
+Counted = NewType("Counted", Annotated[int, "how much"])
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 
 
@@ -65,7 +65,7 @@ def closed(required=(), **properties):
         (Miles, NUMBER),
         (Annotated[int, "how many"], WHOLE | {"description": "how many"}),
         (Annotated[Annotated[int, "how much"], "how many"], WHOLE | {"description": "how many"}),
-        (Annotated[Named, "how many"], WHOLE | {"description": "how many"}),
+        (Annotated[Counted, "how many"], WHOLE | {"description": "how many"}),
         (Annotated[int, 17, "how many"], WHOLE | {"description": "how many"}),
         (Path, TEXT),
         (datetime, TEXT | {"format": "date-time"}),

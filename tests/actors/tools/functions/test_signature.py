@@ -190,6 +190,8 @@ def test_options_take_the_place_of_name_and_docstring():
 
     found = tool(look, name="see", description="Sees.")
     assert (found.name, found.description, found.__doc__) == ("see", "Sees.", "Looks.")
+    again = tool(found, timeout=1)
+    assert (again.name, again.options.timeout, again.function) == ("look", 1, look)
 
 
 def test_a_tool_is_still_the_function():
