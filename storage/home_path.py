@@ -1,11 +1,13 @@
-"""Where the Codex home is. Standard library only: `initialize` is answered before anything else is imported."""
+"""Where the Codex home is. Nearly only the standard library: `initialize` is answered before anything else is imported."""
 
 import os
 import stat
 from collections.abc import Mapping
 
+from spindle.rpc.protocol.errors import Error
 
-class HomeError(Exception):
+
+class HomeError(Error):
     """The home directory cannot be used; the message says why and names it."""
 
 

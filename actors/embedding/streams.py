@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 from weakref import WeakSet
 
 import trio
 
-from spindle.actors.delivery.events import Event, Message
+from spindle.actors.delivery import events as delivery
+from spindle.actors.delivery.events import Message
 from spindle.actors.delivery.outbox import CAPACITY, Outbox, Overflow
 from spindle.actors.delivery.questions import Question
+from spindle.actors.embedding.events import Event, seen
 from spindle.actors.embedding.failures import SubscriberLagged
-from spindle.actors.embedding.questions import shown
 
 
 class Events:
@@ -25,14 +26,14 @@ class Events:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._taken: deque[Any] = deque()
+        self._taken: deque[Event] = deque()
         self._taking = False
         self._begun = False
 
     def __aiter__(self) -> Events:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> Event:
         if self._taking:
             raise trio.BusyResourceError("another task is reading this stream")
         self._taking = self._begun = True
@@ -43,7 +44,7 @@ class Events:
                     if self._outbox.overflowed:
                         raise SubscriberLagged
                     raise StopAsyncIteration
-                self._taken.extend(_seen(event) for event in taken if isinstance(event, Event))
+                self._taken.extend(seen(event) for event in taken if isinstance(event, delivery.Event))
             return self._taken.popleft()
         finally:
             self._taking = False
@@ -78,11 +79,6 @@ class Events:
         """Wait a moment for a reader that is behind. Does not wait for a stream that was never read."""
         if self._begun:
             await self._outbox.room()
-
-
-def _seen(event: Event) -> Any:
-    """An event for an application: the notification, or a question that it can answer."""
-    return shown(event) if isinstance(event, Question) else event.params
 
 
 class Sink(Protocol):

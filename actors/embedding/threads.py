@@ -23,7 +23,7 @@ from spindle.actors.embedding.options import (
     check_folder,
     parameters,
 )
-from spindle.actors.embedding.questions import DynamicToolCall, shown
+from spindle.actors.embedding.questions import DynamicToolCall, Question, shown
 from spindle.actors.embedding.results import TurnResult
 from spindle.actors.embedding.stored import archive_thread, known_form
 from spindle.actors.embedding.streams import Events, Questions, Streams
@@ -258,7 +258,7 @@ class ThreadHandle:
                 if isinstance(question, DynamicToolCall):
                     if not self._subscription.read:
                         question.fail("the application does not answer calls of its dynamic tools here")
-                elif self._on_question is None and not question.settled:
+                elif isinstance(question, Question) and self._on_question is None and not question.settled:
                     question.decline()
                     raise ApprovalRequired(question)
             result = await finish(self._subscription, watch)

@@ -11,9 +11,9 @@ import trio
 
 from spindle.actors.delivery.events import Event, Message, merge
 from spindle.actors.delivery.outbox import CAPACITY, PATIENCE, WEIGHT
-from spindle.actors.delivery.questions import Question
+from spindle.actors.embedding import events
 from spindle.actors.embedding.failures import SubscriberLagged
-from spindle.actors.embedding.questions import Asked, shown
+from spindle.actors.embedding.questions import Asked
 from spindle.rpc.protocol.items import AgentMessageItem
 from spindle.rpc.protocol.turns import (
     AgentMessageDeltaNotification,
@@ -163,9 +163,9 @@ class TurnEvents:
     def __aiter__(self) -> TurnEvents:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> events.Event:
         while (event := await self._log.take(self)) is not None:
-            seen = shown(event) if isinstance(event, Question) else event.params
+            seen = events.seen(event)
             if _belongs(seen, self._thread_id, self._turn_id):
                 return seen
         self._ended()
@@ -178,7 +178,7 @@ class TurnEvents:
         self.stalled = False
 
 
-def _belongs(event: Any, thread_id: str, turn_id: str) -> bool:
+def _belongs(event: events.Event, thread_id: str, turn_id: str) -> bool:
     """Whether a turn shows it: not an event of another turn. Questions of the thread's agents may have no other subscriber."""
     if isinstance(event, Asked) and event.thread_id != thread_id:
         return True

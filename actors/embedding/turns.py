@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 from weakref import ref
 
 import trio
 
+from spindle.actors.embedding.events import Event
 from spindle.actors.embedding.failures import ThreadClosed, failure
 from spindle.actors.embedding.results import TurnResult, result_of
 from spindle.actors.embedding.streams import Sink
@@ -52,7 +52,7 @@ class Turn:
         result = self.result
         return self._log.text() if result is None else result.text
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[Event]:
         return self._log.read(self._subscription.thread_id, self.id, self._ended)
 
     def _ended(self) -> None:

@@ -17,6 +17,8 @@ from spindle.storage.state.read_states import turn_ended
 if TYPE_CHECKING:
     import sqlite3
 
+    from spindle.rpc.protocol.notifications import ThreadNotification
+
 log = logging.getLogger("spindle")
 
 
@@ -33,7 +35,7 @@ class EndedTurn:
     tokens: int
     milliseconds: int
     unread: bool
-    notify: Callable[[object], None]
+    notify: Callable[[ThreadNotification], None]
     announce: Callable[[object], None]
 
 

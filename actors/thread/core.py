@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spindle.actors.delivery.events import Event
 from spindle.actors.delivery.questions import Question
@@ -29,6 +29,9 @@ from spindle.rpc.protocol.threads import (
     ThreadStatusChangedNotification,
 )
 from spindle.rpc.protocol.turns import WarningNotification
+
+if TYPE_CHECKING:
+    from spindle.rpc.protocol.notifications import ThreadNotification
 
 
 class ThreadCore:
@@ -69,7 +72,7 @@ class ThreadCore:
 
     # -- notifications
 
-    def emit(self, params: Any) -> None:
+    def emit(self, params: ThreadNotification) -> None:
         """Send a notification to the subscribers."""
         if self.subscribers and self.life.state is not ThreadState.ENDED:
             event = Event(params)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from spindle.actors.tools.mcp.servers import McpServers
     from spindle.actors.tools.mcp.tools import RunCall
     from spindle.rpc.mcp.payload import Json
+    from spindle.rpc.protocol.notifications import ThreadNotification
     from spindle.storage.home import Home
 
 
@@ -42,7 +43,7 @@ class ThreadServers:
         self._membership = membership
         self._servers: McpServers | None = None
         self._stale = False
-        self._held: list[object] | None = []
+        self._held: list[ThreadNotification] | None = []
 
     async def open(self) -> None:
         """Start the configured servers. Raises RpcError if a required one does not start."""
@@ -179,7 +180,7 @@ class ThreadServers:
         """See McpHost."""
         return self._thread.state.settings.approval_policy
 
-    def emit(self, notification: object) -> None:
+    def emit(self, notification: ThreadNotification) -> None:
         """See McpHost."""
         if self._held is not None:
             self._held.append(notification)
@@ -291,7 +292,7 @@ class _Turn:
     def sandbox_policy(self) -> SandboxPolicy:
         return self._host.sandbox
 
-    def emit(self, params: object) -> None:
+    def emit(self, params: ThreadNotification) -> None:
         self._host.emit(params)
 
     async def keep(self, *entries: Entry) -> None:

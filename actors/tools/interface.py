@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
 from attrs import evolve
@@ -16,6 +16,9 @@ from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.rpc.protocol.threads import ThreadActiveFlag
 from spindle.rpc.protocol.values import loads
 from spindle.storage.rollout.records import Entry
+
+if TYPE_CHECKING:
+    from spindle.rpc.protocol.notifications import ThreadNotification
 
 T = TypeVar("T")
 
@@ -118,7 +121,7 @@ class Notifier(Protocol):
         """The turn's id."""
         ...
 
-    def emit(self, params: object) -> None:
+    def emit(self, params: ThreadNotification) -> None:
         """Send a notification to the thread's subscribers."""
 
 

@@ -7,7 +7,7 @@ history only, which ends with the review.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -27,6 +27,9 @@ from spindle.rpc.protocol.turns import (
 from spindle.rpc.protocol.values import packed
 from spindle.storage.rollout import records
 from spindle.storage.rollout.records import Entry
+
+if TYPE_CHECKING:
+    from spindle.rpc.protocol.notifications import ThreadNotification
 
 
 class Reviewer:
@@ -88,7 +91,7 @@ class Reviewer:
         """See ToolHost."""
         return self._host.tasks
 
-    def emit(self, params: object) -> None:
+    def emit(self, params: ThreadNotification) -> None:
         """Pass on notifications, but not those of messages: the review is shown at the end."""
         if isinstance(params, AgentMessageDeltaNotification):
             return

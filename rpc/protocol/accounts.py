@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import JsonObject, Tagged
+from spindle.rpc.protocol.shapes import JsonObject, Notification, Tagged
 
 AuthMode: TypeAlias = Literal["apikey", "chatgpt", "chatgptAuthTokens", "agentIdentity"]
 PlanType: TypeAlias = str
@@ -146,7 +146,7 @@ class GetAuthStatusResponse:
 
 
 @frozen
-class AccountLoginCompletedNotification:
+class AccountLoginCompletedNotification(Notification):
     """A login succeeded or failed; the id is None for a login without interaction."""
 
     METHOD: ClassVar[str] = "account/login/completed"
@@ -157,7 +157,7 @@ class AccountLoginCompletedNotification:
 
 
 @frozen
-class AccountUpdatedNotification:
+class AccountUpdatedNotification(Notification):
     """The account in use changed; it may be none."""
 
     METHOD: ClassVar[str] = "account/updated"
@@ -167,7 +167,7 @@ class AccountUpdatedNotification:
 
 
 @frozen
-class AccountRateLimitsUpdatedNotification:
+class AccountRateLimitsUpdatedNotification(Notification):
     """The provider reported its limits, as the protocol's RateLimitSnapshot."""
 
     METHOD: ClassVar[str] = "account/rateLimits/updated"

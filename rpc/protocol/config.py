@@ -6,7 +6,7 @@ from typing import ClassVar
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import JsonObject, PathName, USize
+from spindle.rpc.protocol.shapes import JsonObject, Notification, PathName, USize
 
 
 @frozen
@@ -68,7 +68,7 @@ class TextRange:
 
 
 @frozen
-class ConfigWarningNotification:
+class ConfigWarningNotification(Notification):
     """A warning about the configuration."""
 
     METHOD: ClassVar[str] = "configWarning"
@@ -80,7 +80,7 @@ class ConfigWarningNotification:
 
 
 @frozen
-class DeprecationNoticeNotification:
+class DeprecationNoticeNotification(Notification):
     """A feature that the user uses is deprecated."""
 
     METHOD: ClassVar[str] = "deprecationNotice"

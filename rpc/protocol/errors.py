@@ -1,11 +1,9 @@
-"""The errors of requests, and their JSON-RPC codes."""
+"""The errors of requests, and their JSON-RPC codes. It imports nothing: the first answer needs it."""
 
-from typing import Final
-
-INVALID_REQUEST: Final = -32600
-INVALID_PARAMS: Final = -32602
-INTERNAL_ERROR: Final = -32603
-OVERLOADED: Final = -32001
+INVALID_REQUEST = -32600
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+OVERLOADED = -32001
 
 
 class Error(Exception):

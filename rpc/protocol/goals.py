@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import ABSENT, Absent
+from spindle.rpc.protocol.shapes import ABSENT, Absent, Notification
 
 ThreadGoalStatus: TypeAlias = Literal["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]
 ThreadGoalMutationOrigin: TypeAlias = Literal["user", "automatic"]
@@ -75,7 +75,7 @@ class ThreadGoalClearResponse:
 
 
 @frozen(kw_only=True)
-class ThreadGoalUpdatedNotification:
+class ThreadGoalUpdatedNotification(Notification):
     """A goal was set or changed; `turn_id` is the turn that caused it."""
 
     METHOD: ClassVar[str] = "thread/goal/updated"
@@ -86,7 +86,7 @@ class ThreadGoalUpdatedNotification:
 
 
 @frozen
-class ThreadGoalClearedNotification:
+class ThreadGoalClearedNotification(Notification):
     """A thread's goal was removed."""
 
     METHOD: ClassVar[str] = "thread/goal/cleared"

@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import PathName
+from spindle.rpc.protocol.shapes import Notification, PathName
 
 HookEventName: TypeAlias = Literal[
     "preToolUse", "permissionRequest", "postToolUse", "sessionStart", "userPromptSubmit", "stop"
@@ -64,7 +64,7 @@ class HookRunSummary:
 
 
 @frozen
-class HookStartedNotification:
+class HookStartedNotification(Notification):
     """A hook's run starts."""
 
     METHOD: ClassVar[str] = "hook/started"
@@ -75,7 +75,7 @@ class HookStartedNotification:
 
 
 @frozen
-class HookCompletedNotification:
+class HookCompletedNotification(Notification):
     """A hook's run ended."""
 
     METHOD: ClassVar[str] = "hook/completed"

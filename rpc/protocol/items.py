@@ -10,7 +10,7 @@ from attrs import field
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ReasoningEffort
-from spindle.rpc.protocol.shapes import I32, U32, PathName, Tagged, USize
+from spindle.rpc.protocol.shapes import I32, U32, Item, PathName, Tagged, USize
 
 MessagePhase: TypeAlias = Literal["commentary", "final_answer"]
 CommandExecutionSource: TypeAlias = Literal["agent", "userShell", "unifiedExecStartup", "unifiedExecInteraction"]
@@ -101,7 +101,7 @@ UserInput: TypeAlias = Annotated[
 
 
 @frozen
-class UserMessageItem:
+class UserMessageItem(Item):
     """What the user said."""
 
     type: Literal["userMessage"] = field(default="userMessage", init=False)
@@ -118,7 +118,7 @@ class HookPromptFragment:
 
 
 @frozen
-class HookPromptItem:
+class HookPromptItem(Item):
     """Text that hooks added to the model's history."""
 
     type: Literal["hookPrompt"] = field(default="hookPrompt", init=False)
@@ -145,7 +145,7 @@ class MemoryCitation:
 
 
 @frozen
-class AgentMessageItem:
+class AgentMessageItem(Item):
     """What the agent said."""
 
     type: Literal["agentMessage"] = field(default="agentMessage", init=False)
@@ -156,7 +156,7 @@ class AgentMessageItem:
 
 
 @frozen
-class PlanItem:
+class PlanItem(Item):
     """A plan the agent proposes, in Markdown."""
 
     type: Literal["plan"] = field(default="plan", init=False)
@@ -165,7 +165,7 @@ class PlanItem:
 
 
 @frozen
-class ReasoningItem:
+class ReasoningItem(Item):
     """The model's reasoning: the parts of its summary, and of the raw reasoning if the provider sends it."""
 
     type: Literal["reasoning"] = field(default="reasoning", init=False)
@@ -217,7 +217,7 @@ CommandAction: TypeAlias = Annotated[
 
 
 @frozen
-class CommandExecutionItem:
+class CommandExecutionItem(Item):
     """A command; `command` is quoted for a shell. Output and exit code are None until it ends."""
 
     type: Literal["commandExecution"] = field(default="commandExecution", init=False)
@@ -268,7 +268,7 @@ class FileUpdateChange:
 
 
 @frozen
-class FileChangeItem:
+class FileChangeItem(Item):
     """A patch, with one change per file."""
 
     type: Literal["fileChange"] = field(default="fileChange", init=False)
@@ -294,7 +294,7 @@ class McpToolCallError:
 
 
 @frozen
-class McpToolCallItem:
+class McpToolCallItem(Item):
     """A call of a tool of an MCP server."""
 
     type: Literal["mcpToolCall"] = field(default="mcpToolCall", init=False)
@@ -331,7 +331,7 @@ DynamicToolCallOutputContentItem: TypeAlias = Annotated[
 
 
 @frozen
-class DynamicToolCallItem:
+class DynamicToolCallItem(Item):
     """A call of a tool of the client."""
 
     type: Literal["dynamicToolCall"] = field(default="dynamicToolCall", init=False)
@@ -354,7 +354,7 @@ class CollabAgentState:
 
 
 @frozen
-class CollabAgentToolCallItem:
+class CollabAgentToolCallItem(Item):
     """A call by which an agent spawns other agents, sends them input, waits for them or closes them."""
 
     type: Literal["collabAgentToolCall"] = field(default="collabAgentToolCall", init=False)
@@ -370,7 +370,7 @@ class CollabAgentToolCallItem:
 
 
 @frozen
-class WebSearchItem:
+class WebSearchItem(Item):
     """A web search by the provider; `action` is its kind and details, as the model reported them."""
 
     type: Literal["webSearch"] = field(default="webSearch", init=False)
@@ -380,7 +380,7 @@ class WebSearchItem:
 
 
 @frozen
-class ImageViewItem:
+class ImageViewItem(Item):
     """The agent looked at an image file."""
 
     type: Literal["imageView"] = field(default="imageView", init=False)
@@ -389,7 +389,7 @@ class ImageViewItem:
 
 
 @frozen
-class ImageGenerationItem:
+class ImageGenerationItem(Item):
     """An image that the model made; `result` is base64, `saved_path` the path of its file."""
 
     type: Literal["imageGeneration"] = field(default="imageGeneration", init=False)
@@ -401,7 +401,7 @@ class ImageGenerationItem:
 
 
 @frozen
-class EnteredReviewModeItem:
+class EnteredReviewModeItem(Item):
     """A review started; `review` is its label."""
 
     type: Literal["enteredReviewMode"] = field(default="enteredReviewMode", init=False)
@@ -410,7 +410,7 @@ class EnteredReviewModeItem:
 
 
 @frozen
-class ExitedReviewModeItem:
+class ExitedReviewModeItem(Item):
     """A review ended; `review` is its finding."""
 
     type: Literal["exitedReviewMode"] = field(default="exitedReviewMode", init=False)
@@ -419,7 +419,7 @@ class ExitedReviewModeItem:
 
 
 @frozen
-class ContextCompactionItem:
+class ContextCompactionItem(Item):
     """The model's history was replaced by a summary."""
 
     type: Literal["contextCompaction"] = field(default="contextCompaction", init=False)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import U32, JsonObject
+from spindle.rpc.protocol.shapes import U32, JsonObject, Notification
 
 McpServerStartupState: TypeAlias = Literal["starting", "ready", "failed", "cancelled"]
 McpAuthStatus: TypeAlias = Literal["unsupported", "notLoggedIn", "bearerToken", "oAuth"]
@@ -21,7 +21,7 @@ _META = {"wire": "_meta"}
 
 
 @frozen
-class McpServerStatusUpdatedNotification:
+class McpServerStatusUpdatedNotification(Notification):
     """The status of a thread's server changed: starting, ready, or failed with a reason."""
 
     METHOD: ClassVar[str] = "mcpServer/startupStatus/updated"

@@ -7,7 +7,7 @@ from attrs import field
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ModeKind, ReasoningEffort
-from spindle.rpc.protocol.shapes import U32
+from spindle.rpc.protocol.shapes import U32, Notification
 
 InputModality: TypeAlias = Literal["text", "image"]
 
@@ -98,7 +98,7 @@ class CollaborationModeListResponse:
 
 
 @frozen
-class ModelReroutedNotification:
+class ModelReroutedNotification(Notification):
     """The provider answered with another model than requested."""
 
     METHOD: ClassVar[str] = "model/rerouted"

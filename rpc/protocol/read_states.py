@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import Tagged
+from spindle.rpc.protocol.shapes import Notification, Tagged
 
 
 @frozen
@@ -76,7 +76,7 @@ class ReadStateConflict:
 
 
 @frozen
-class ThreadReadStateChangedNotification:
+class ThreadReadStateChangedNotification(Notification):
     """The state changed: a turn ended, or a client marked the thread."""
 
     METHOD: ClassVar[str] = "thread/readState/changed"

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from spindle.rpc.lazy_class import frozen
+from spindle.rpc.protocol.shapes import Notification
 from spindle.rpc.protocol.threads import Thread
 
 
@@ -19,7 +20,7 @@ class ThreadDeleteResponse:
 
 
 @frozen
-class ThreadDeletedNotification:
+class ThreadDeletedNotification(Notification):
     """A thread was deleted."""
 
     METHOD: ClassVar[str] = "thread/deleted"
@@ -45,7 +46,7 @@ class ThreadRevertResponse:
 
 
 @frozen
-class ThreadRevertedNotification:
+class ThreadRevertedNotification(Notification):
     """The end of a thread's history was reverted."""
 
     METHOD: ClassVar[str] = "thread/reverted"

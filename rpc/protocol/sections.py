@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import ABSENT, U32, Absent
+from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, Notification
 
 
 @frozen
@@ -98,7 +98,7 @@ class ThreadSectionMoveResponse:
 
 
 @frozen
-class ThreadSectionChangedNotification:
+class ThreadSectionChangedNotification(Notification):
     """A thread was moved into, within, or out of a section."""
 
     METHOD: ClassVar[str] = "thread/section/changed"

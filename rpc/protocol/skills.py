@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import PathName
+from spindle.rpc.protocol.shapes import Notification, PathName
 
 SkillScope: TypeAlias = Literal["user", "repo", "system", "admin"]
 
@@ -116,7 +116,7 @@ class SkillsConfigWriteResponse:
 
 
 @frozen
-class SkillsChangedNotification:
+class SkillsChangedNotification(Notification):
     """Skills on disk changed; clients should list them again."""
 
     METHOD: ClassVar[str] = "skills/changed"

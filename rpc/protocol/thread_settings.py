@@ -15,7 +15,7 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
     TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import ABSENT, Absent, JsonObject, PathName
+from spindle.rpc.protocol.shapes import ABSENT, Absent, JsonObject, Notification, PathName
 
 
 @frozen(kw_only=True)
@@ -64,7 +64,7 @@ class ThreadSettings:
 
 
 @frozen
-class ThreadSettingsUpdatedNotification:
+class ThreadSettingsUpdatedNotification(Notification):
     """The settings of a thread have changed."""
 
     METHOD: ClassVar[str] = "thread/settings/updated"

@@ -25,7 +25,17 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
     TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, AbsolutePath, JsonObject, PathName, Tagged, Untagged
+from spindle.rpc.protocol.shapes import (
+    ABSENT,
+    U32,
+    Absent,
+    AbsolutePath,
+    JsonObject,
+    Notification,
+    PathName,
+    Tagged,
+    Untagged,
+)
 from spindle.rpc.protocol.turn_pages import InitialTurnsPageParams, SortDirection, ThreadTurnsListResponse
 from spindle.rpc.protocol.turns import Turn
 
@@ -372,7 +382,7 @@ class ThreadUnsubscribeResponse:
 
 
 @frozen
-class ThreadStartedNotification:
+class ThreadStartedNotification(Notification):
     """A thread was created."""
 
     METHOD: ClassVar[str] = "thread/started"
@@ -381,7 +391,7 @@ class ThreadStartedNotification:
 
 
 @frozen
-class ThreadStatusChangedNotification:
+class ThreadStatusChangedNotification(Notification):
     """The status of a thread changed: loaded, unloaded, or its turn began, waits or ended."""
 
     METHOD: ClassVar[str] = "thread/status/changed"
@@ -391,7 +401,7 @@ class ThreadStatusChangedNotification:
 
 
 @frozen
-class ThreadArchivedNotification:
+class ThreadArchivedNotification(Notification):
     """A thread was archived."""
 
     METHOD: ClassVar[str] = "thread/archived"
@@ -400,7 +410,7 @@ class ThreadArchivedNotification:
 
 
 @frozen
-class ThreadUnarchivedNotification:
+class ThreadUnarchivedNotification(Notification):
     """A thread was unarchived."""
 
     METHOD: ClassVar[str] = "thread/unarchived"
@@ -409,7 +419,7 @@ class ThreadUnarchivedNotification:
 
 
 @frozen
-class ThreadClosedNotification:
+class ThreadClosedNotification(Notification):
     """A thread was unloaded; its memory is released and its processes have ended."""
 
     METHOD: ClassVar[str] = "thread/closed"
@@ -418,7 +428,7 @@ class ThreadClosedNotification:
 
 
 @frozen
-class ThreadNameUpdatedNotification:
+class ThreadNameUpdatedNotification(Notification):
     """A thread was named."""
 
     METHOD: ClassVar[str] = "thread/name/updated"
@@ -448,7 +458,7 @@ class ThreadTokenUsage:
 
 
 @frozen
-class ThreadTokenUsageUpdatedNotification:
+class ThreadTokenUsageUpdatedNotification(Notification):
     """The usage changed, or was read from disk."""
 
     METHOD: ClassVar[str] = "thread/tokenUsage/updated"
@@ -459,7 +469,7 @@ class ThreadTokenUsageUpdatedNotification:
 
 
 @frozen
-class ServerRequestResolvedNotification:
+class ServerRequestResolvedNotification(Notification):
     """A request of the server is settled, by this client or another."""
 
     METHOD: ClassVar[str] = "serverRequest/resolved"

@@ -22,7 +22,7 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
     TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath, PathName
+from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath, Notification, PathName
 
 TurnStatus: TypeAlias = Literal["completed", "interrupted", "failed", "inProgress"]
 TurnItemsView: TypeAlias = Literal["notLoaded", "summary", "full"]
@@ -119,7 +119,7 @@ class TurnInterruptResponse:
 
 
 @frozen
-class TurnStartedNotification:
+class TurnStartedNotification(Notification):
     """A turn began."""
 
     METHOD: ClassVar[str] = "turn/started"
@@ -129,7 +129,7 @@ class TurnStartedNotification:
 
 
 @frozen
-class TurnCompletedNotification:
+class TurnCompletedNotification(Notification):
     """A turn ended, in any way; its record is on disk."""
 
     METHOD: ClassVar[str] = "turn/completed"
@@ -147,7 +147,7 @@ class TurnPlanStep:
 
 
 @frozen
-class TurnPlanUpdatedNotification:
+class TurnPlanUpdatedNotification(Notification):
     """The agent changed its plan; the notification has the whole plan."""
 
     METHOD: ClassVar[str] = "turn/plan/updated"
@@ -159,7 +159,7 @@ class TurnPlanUpdatedNotification:
 
 
 @frozen
-class TurnDiffUpdatedNotification:
+class TurnDiffUpdatedNotification(Notification):
     """All changes to files in this turn so far, as one unified diff."""
 
     METHOD: ClassVar[str] = "turn/diff/updated"
@@ -170,7 +170,7 @@ class TurnDiffUpdatedNotification:
 
 
 @frozen
-class ItemStartedNotification:
+class ItemStartedNotification(Notification):
     """An item began."""
 
     METHOD: ClassVar[str] = "item/started"
@@ -182,7 +182,7 @@ class ItemStartedNotification:
 
 
 @frozen
-class ItemCompletedNotification:
+class ItemCompletedNotification(Notification):
     """An item is final; it is in the rollout."""
 
     METHOD: ClassVar[str] = "item/completed"
@@ -194,7 +194,7 @@ class ItemCompletedNotification:
 
 
 @frozen
-class AgentMessageDeltaNotification:
+class AgentMessageDeltaNotification(Notification):
     """More text of an agent message."""
 
     METHOD: ClassVar[str] = "item/agentMessage/delta"
@@ -206,7 +206,7 @@ class AgentMessageDeltaNotification:
 
 
 @frozen
-class PlanDeltaNotification:
+class PlanDeltaNotification(Notification):
     """More text of a plan item."""
 
     METHOD: ClassVar[str] = "item/plan/delta"
@@ -218,7 +218,7 @@ class PlanDeltaNotification:
 
 
 @frozen
-class ReasoningSummaryTextDeltaNotification:
+class ReasoningSummaryTextDeltaNotification(Notification):
     """More text of one part of a reasoning summary."""
 
     METHOD: ClassVar[str] = "item/reasoning/summaryTextDelta"
@@ -231,7 +231,7 @@ class ReasoningSummaryTextDeltaNotification:
 
 
 @frozen
-class ReasoningSummaryPartAddedNotification:
+class ReasoningSummaryPartAddedNotification(Notification):
     """A reasoning summary got a new part."""
 
     METHOD: ClassVar[str] = "item/reasoning/summaryPartAdded"
@@ -243,7 +243,7 @@ class ReasoningSummaryPartAddedNotification:
 
 
 @frozen
-class ReasoningTextDeltaNotification:
+class ReasoningTextDeltaNotification(Notification):
     """More of the raw reasoning."""
 
     METHOD: ClassVar[str] = "item/reasoning/textDelta"
@@ -256,7 +256,7 @@ class ReasoningTextDeltaNotification:
 
 
 @frozen
-class CommandExecutionOutputDeltaNotification:
+class CommandExecutionOutputDeltaNotification(Notification):
     """More output of a command."""
 
     METHOD: ClassVar[str] = "item/commandExecution/outputDelta"
@@ -268,7 +268,7 @@ class CommandExecutionOutputDeltaNotification:
 
 
 @frozen
-class TerminalInteractionNotification:
+class TerminalInteractionNotification(Notification):
     """The agent wrote `stdin` to a running command; an empty text only polls it."""
 
     METHOD: ClassVar[str] = "item/commandExecution/terminalInteraction"
@@ -281,7 +281,7 @@ class TerminalInteractionNotification:
 
 
 @frozen
-class FileChangeOutputDeltaNotification:
+class FileChangeOutputDeltaNotification(Notification):
     """More output of applying a patch."""
 
     METHOD: ClassVar[str] = "item/fileChange/outputDelta"
@@ -293,7 +293,7 @@ class FileChangeOutputDeltaNotification:
 
 
 @frozen
-class FileChangePatchUpdatedNotification:
+class FileChangePatchUpdatedNotification(Notification):
     """The changes so far of a patch that the model is still writing."""
 
     METHOD: ClassVar[str] = "item/fileChange/patchUpdated"
@@ -305,7 +305,7 @@ class FileChangePatchUpdatedNotification:
 
 
 @frozen
-class McpToolCallProgressNotification:
+class McpToolCallProgressNotification(Notification):
     """The progress of an MCP tool."""
 
     METHOD: ClassVar[str] = "item/mcpToolCall/progress"
@@ -317,7 +317,7 @@ class McpToolCallProgressNotification:
 
 
 @frozen
-class RawResponseItemCompletedNotification:
+class RawResponseItemCompletedNotification(Notification):
     """One item as the model sent it, for clients that asked for raw events."""
 
     METHOD: ClassVar[str] = "rawResponseItem/completed"
@@ -328,7 +328,7 @@ class RawResponseItemCompletedNotification:
 
 
 @frozen
-class ContextCompactedNotification:
+class ContextCompactedNotification(Notification):
     """The history was compacted (the older form of a contextCompaction item)."""
 
     METHOD: ClassVar[str] = "thread/compacted"
@@ -338,7 +338,7 @@ class ContextCompactedNotification:
 
 
 @frozen
-class ErrorNotification:
+class ErrorNotification(Notification):
     """A turn had an error; it continues if `will_retry`."""
 
     METHOD: ClassVar[str] = "error"
@@ -350,7 +350,7 @@ class ErrorNotification:
 
 
 @frozen
-class WarningNotification:
+class WarningNotification(Notification):
     """A warning for the user."""
 
     METHOD: ClassVar[str] = "warning"

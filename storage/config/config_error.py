@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from spindle.rpc.protocol.errors import Error
 
-class ConfigError(Exception):
+
+class ConfigError(Error):
     """A configuration is invalid.
 
     `str()` is a full sentence with the place (`FILE:LINE:COLUMN: …`); `reason` is the sentence without it. `line` and

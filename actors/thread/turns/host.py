@@ -33,6 +33,7 @@ from spindle.storage.rollout.records import Entry
 
 if TYPE_CHECKING:
     from spindle.actors.tools.hooks.turn_hooks import Beginning
+    from spindle.rpc.protocol.notifications import ThreadNotification
 
 
 class LiveTurnHost:
@@ -106,7 +107,7 @@ class LiveTurnHost:
         """See ToolHost."""
         return self._thread.tasks
 
-    def emit(self, params: object) -> None:
+    def emit(self, params: ThreadNotification) -> None:
         """See TurnHost."""
         if self._turn.gathered is not None:
             self._turn.gathered.take(params)

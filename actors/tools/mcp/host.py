@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from spindle.actors.tools.interface import Notifier, Permission, Subject
 from spindle.rpc.mcp.payload import Json
@@ -14,6 +14,9 @@ from spindle.rpc.protocol.mcp import (
 )
 from spindle.rpc.protocol.settings import AskForApproval, SandboxPolicy
 from spindle.storage.rollout.records import Entry
+
+if TYPE_CHECKING:
+    from spindle.rpc.protocol.notifications import ThreadNotification
 
 Elicitation: TypeAlias = McpFormElicitationParams | McpUrlElicitationParams
 
@@ -34,7 +37,7 @@ class McpHost(Protocol):
         """The current approval policy."""
         ...
 
-    def emit(self, notification: object) -> None:
+    def emit(self, notification: ThreadNotification) -> None:
         """Send a notification to the thread's subscribers."""
 
     async def ask(self, request: Elicitation) -> McpServerElicitationRequestResponse | None:

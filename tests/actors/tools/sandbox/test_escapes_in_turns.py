@@ -19,6 +19,7 @@ import trio
 from spindle import open_runtime
 from spindle.actors.tools.sandbox.mechanism import Unavailable
 from spindle.actors.tools.sandbox.sandbox import Sandbox
+from spindle.events import CommandExecutionOutputDeltaNotification
 from spindle.rpc.protocol.items import CommandExecutionItem
 from spindle.rpc.protocol.settings import DangerFullAccessPolicy, ReadOnlyPolicy, SandboxPolicy
 from spindle.rpc.protocol.turns import ItemCompletedNotification
@@ -274,7 +275,7 @@ async def test_a_folder_replaced_by_a_link_while_a_command_runs_is_harmless(
         async with runtime.start_thread(cwd=world.ws) as thread:
             async with thread.turn("go", sandbox_policy=policy("workspace-write", world)) as turn:
                 async for event in turn:
-                    if event.METHOD == "item/commandExecution/outputDelta" and "ready" in event.delta:
+                    if isinstance(event, CommandExecutionOutputDeltaNotification) and "ready" in event.delta:
                         (root / "deep").rename(root / "moved")
                         (root / "deep").symlink_to(root / "victim")
                         await trio.to_thread.run_sync((root / "moved/world/ws/go").write_text, "now\n")

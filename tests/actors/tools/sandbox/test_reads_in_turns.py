@@ -19,6 +19,7 @@ from attrs import frozen
 from spindle import open_runtime
 from spindle.actors.tools.commands.runner import Runner
 from spindle.actors.tools.sandbox.confinement import Access, Confinement
+from spindle.events import WarningNotification
 from spindle.rpc.protocol.items import LocalImageInput, SkillInput, TextInput
 from spindle.rpc.protocol.settings import ReadOnlyPolicy, RestrictedReadAccess, WorkspaceWritePolicy
 
@@ -238,7 +239,7 @@ async def test_instructions_that_are_left_out_are_named(world: World, scripted: 
     async with opening as runtime, runtime.start_thread(cwd=world.ws, model="gpt-5.4", **asked) as thread:
         assert list(thread.info.instruction_sources) == [str(world.ws / "AGENTS.md")]
         async with thread.turn("go") as turn:
-            warnings = [event.message async for event in turn if event.METHOD == "warning"]
+            warnings = [event.message async for event in turn if isinstance(event, WarningNotification)]
     assert [text for text in warnings if "AGENTS" in text] == [
         f"{world.ws}/AGENTS.override.md is not shown to the model: the sandbox does not allow reading it"
     ]

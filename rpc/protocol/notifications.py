@@ -1,0 +1,62 @@
+"""The notifications about one thread that its subscribers get. Others go to all clients, subscribed or not."""
+
+from typing import TypeAlias
+
+from spindle.rpc.protocol.config import ConfigWarningNotification
+from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
+from spindle.rpc.protocol.hooks import HookCompletedNotification, HookStartedNotification
+from spindle.rpc.protocol.mcp import McpServerStatusUpdatedNotification
+from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
+from spindle.rpc.protocol.threads import ServerRequestResolvedNotification, ThreadTokenUsageUpdatedNotification
+from spindle.rpc.protocol.turns import (
+    AgentMessageDeltaNotification,
+    CommandExecutionOutputDeltaNotification,
+    ErrorNotification,
+    FileChangeOutputDeltaNotification,
+    FileChangePatchUpdatedNotification,
+    ItemCompletedNotification,
+    ItemStartedNotification,
+    McpToolCallProgressNotification,
+    PlanDeltaNotification,
+    RawResponseItemCompletedNotification,
+    ReasoningSummaryPartAddedNotification,
+    ReasoningSummaryTextDeltaNotification,
+    ReasoningTextDeltaNotification,
+    TerminalInteractionNotification,
+    TurnCompletedNotification,
+    TurnDiffUpdatedNotification,
+    TurnPlanUpdatedNotification,
+    TurnStartedNotification,
+    WarningNotification,
+)
+
+ThreadNotification: TypeAlias = (
+    AgentMessageDeltaNotification
+    | CommandExecutionOutputDeltaNotification
+    | ConfigWarningNotification
+    | ErrorNotification
+    | FileChangeOutputDeltaNotification
+    | FileChangePatchUpdatedNotification
+    | HookCompletedNotification
+    | HookStartedNotification
+    | ItemCompletedNotification
+    | ItemStartedNotification
+    | McpServerStatusUpdatedNotification
+    | McpToolCallProgressNotification
+    | PlanDeltaNotification
+    | RawResponseItemCompletedNotification
+    | ReasoningSummaryPartAddedNotification
+    | ReasoningSummaryTextDeltaNotification
+    | ReasoningTextDeltaNotification
+    | ServerRequestResolvedNotification
+    | TerminalInteractionNotification
+    | ThreadGoalUpdatedNotification
+    | ThreadSettingsUpdatedNotification
+    | ThreadTokenUsageUpdatedNotification
+    | TurnCompletedNotification
+    | TurnDiffUpdatedNotification
+    | TurnPlanUpdatedNotification
+    | TurnStartedNotification
+    | WarningNotification
+)
+"""What `emit` of a thread, of a turn and of their tools takes."""
