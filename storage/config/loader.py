@@ -30,7 +30,7 @@ from spindle.storage.config.layers import (
 )
 from spindle.storage.config.model_catalog import Catalog, CatalogFiles
 from spindle.storage.config.notes import Note, notes
-from spindle.storage.config.providers import OPENAI, not_found, profile_not_found, providers, unusable
+from spindle.storage.config.providers import not_found, profile_not_found, providers, unusable
 from spindle.storage.config.requirements import Requirements, requirements
 from spindle.storage.config.texts import FILES, TextFiles
 from spindle.storage.config.toml import find_key, find_value, parse_file
@@ -298,9 +298,8 @@ class ConfigLoader:
                 what = "not supported" if hint is None else "not a known setting"
                 reason = f"`{'.'.join(keys)}` is {what}, so what it asks for cannot be kept to{f'.{hint}' if hint else ''}"
                 found.setdefault(scope, self._refusal(keys, reason, raw, layers))
-        for keys, reason in unusable(raw):
-            scope = ("model_providers", keys[1] if keys[1:] else OPENAI)
-            found.setdefault(scope, self._refusal(keys, reason, raw, layers))
+        for name, keys, reason in unusable(raw):
+            found.setdefault(("model_providers", name), self._refusal(keys, reason, raw, layers))
         return found
 
     def _refusal(

@@ -1,7 +1,8 @@
 """Model providers: the built-in ones and `[model_providers.<id>]`."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from attrs import fields
 
@@ -11,25 +12,20 @@ from spindle.rpc.urls import url_fault
 
 OPENAI: Final = "openai"
 OFFLINE: Final = "offline"
-_OPENAI_URL: Final = "https://api.openai.com/v1"
 _MOST: Final = 20
 _KEYS: Final = frozenset(attribute.name for attribute in fields(Provider))
 
 
-def unusable(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Why providers cannot be used, from checked, merged settings: the keys from the top, and the reason."""
-    fault = url_fault(config.get("openai_base_url") or _OPENAI_URL)
-    if fault is not None:
-        yield ("openai_base_url",), f"`openai_base_url`: {fault}"
-    for name, table in mapping(config.get("model_providers")).items():
-        at = ("model_providers", name)
-        url = mapping(table).get("base_url")
-        if not url:
-            offline = Provider(name=str(mapping(table).get("name"))).is_offline
-            if not offline:
-                yield at, f"Model provider `{name}` has no `base_url`"
-        elif (fault := url_fault(url)) is not None:
-            yield (*at, "base_url"), f"Model provider `{name}`: `base_url`: {fault}"
+def unusable(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """The providers that cannot be used, from checked, merged settings: the id, the keys from the top, and the reason."""
+    for name, provider in providers(config).items():
+        table = ("model_providers", name)
+        if not provider.base_url:
+            if not provider.is_offline:
+                yield name, table, f"Model provider `{name}` has no `base_url`"
+        elif (fault := url_fault(provider.base_url)) is not None:
+            key = "openai_base_url" if name == OPENAI else "base_url"
+            yield name, (key,) if name == OPENAI else (*table, key), f"Model provider `{name}`: `{key}`: {fault}"
 
 
 def not_found(name: str, known: Collection[str]) -> str:
@@ -49,20 +45,26 @@ def _there_are(what: str, known: Collection[str]) -> str:
     return f"There are the {what} {', '.join(f'`{name}`' for name in sorted(known)[:_MOST])}{more}."
 
 
-def providers(config: Mapping[str, Any]) -> dict[str, Provider]:
-    """All providers by id, from checked, merged settings. `offline` may be redefined, `openai` not."""
+def providers(config: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> dict[str, Provider]:
+    """All providers by id, from checked, merged settings. Each built-in one but `openai` may be redefined."""
     found = {
         OPENAI: Provider(
             name="OpenAI",
-            base_url=config.get("openai_base_url") or _OPENAI_URL,
+            base_url=config.get("openai_base_url") or "https://api.openai.com/v1",
             env_http_headers={"OpenAI-Organization": "OPENAI_ORGANIZATION", "OpenAI-Project": "OPENAI_PROJECT"},
             requires_openai_auth=True,
         ),
         OFFLINE: Provider(name="Offline", request_max_retries=0, stream_max_retries=0),
+        "ollama": Provider(name="Ollama", base_url=_local(11434, environ)),
+        "lmstudio": Provider(name="LM Studio", base_url=_local(1234, environ)),
     }
-    configured: object = config.get("model_providers")
-    if isinstance(configured, dict):
-        for name, table in cast("dict[str, dict[str, Any]]", configured).items():
-            known = {key: value for key, value in table.items() if key in _KEYS and value is not None}
-            found[name] = Provider(**known)
+    for name, table in mapping(config.get("model_providers")).items():
+        found[name] = Provider(**{key: value for key, value in table.items() if key in _KEYS and value is not None})
     return found
+
+
+def _local(port: int, environ: Mapping[str, str]) -> str:
+    """The URL of a program that serves models on this machine. The variables are Codex's."""
+    named = environ.get("CODEX_OSS_PORT", "")
+    usual = f"http://localhost:{named if named.isascii() and named.isdecimal() else port}/v1"
+    return environ.get("CODEX_OSS_BASE_URL", "").strip() or usual

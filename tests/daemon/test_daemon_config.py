@@ -60,7 +60,7 @@ def test_a_provider_or_a_profile_that_does_not_exist_is_refused_with_those_that_
 ) -> None:
     client = daemon.client()
     [mine] = client.call("config/read")["config"]["model_providers"]
-    there_are = ", ".join(f"`{name}`" for name in sorted([mine, "offline", "openai"]))
+    there_are = ", ".join(f"`{name}`" for name in sorted([mine, "lmstudio", "offline", "ollama", "openai"]))
     said = f"Model provider `none` not found. There are the providers {there_are}."
     for params in ({"modelProvider": "none"}, {"config": {"model_provider": "none"}}):
         assert client.refusal("thread/start", **params).message == f"failed to load configuration: {said}"

@@ -249,7 +249,8 @@ def test_a_misspelt_key_of_a_provider_is_noted_whether_it_is_used_or_not(tmp_pat
 def test_the_url_of_openai_is_checked_where_it_is_used(tmp_path: Path):
     config = load(tmp_path, "openai_base_url = 'api.example/v1'\n[model_providers.p]\nname = 'P'\nbase_url = 'http://x'\n")
     config.check_provider("p")
-    with pytest.raises(ConfigError, match=r"config.toml:1:1: `openai_base_url`: a URL begins with http:// or https://$"):
+    fault = r"config.toml:1:1: Model provider `openai`: `openai_base_url`: a URL begins with http:// or https://$"
+    with pytest.raises(ConfigError, match=fault):
         config.check_provider("openai")
 
 

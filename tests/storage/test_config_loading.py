@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from spindle.storage.config import Config, ConfigError, ConfigLoader, WorkspaceWrite, parse_override
+from spindle.storage.config.providers import providers
 from spindle.storage.config.trusting import approve, proposals
 from spindle.storage.home import Home
 
@@ -191,7 +192,7 @@ PROVIDER = 'model_provider = "mine"\n[model_providers.mine]\nname = "Mine"\nbase
 
 def test_providers(home: Home) -> None:
     config = load(home, PROVIDER + 'request_max_retries = 0\nunheard_of = 1\nhttp_headers = { a = "b" }\n')
-    assert set(config.providers()) == {"openai", "offline", "mine"}
+    assert set(config.providers()) == {"openai", "offline", "ollama", "lmstudio", "mine"}
     assert config.provider.name == "Mine"
     assert config.provider.base_url == "http://x/v1"
     assert (config.provider.request_max_retries, config.provider.stream_max_retries) == (0, 5)
@@ -200,17 +201,34 @@ def test_providers(home: Home) -> None:
     assert load(home, 'openai_base_url = "http://y"\n').provider.base_url == "http://y"
 
 
+@pytest.mark.parametrize(
+    ("environ", "ollama", "lmstudio"),
+    [
+        ({}, "http://localhost:11434/v1", "http://localhost:1234/v1"),
+        ({"CODEX_OSS_PORT": "99"}, "http://localhost:99/v1", "http://localhost:99/v1"),
+        ({"CODEX_OSS_PORT": "x", "CODEX_OSS_BASE_URL": " "}, "http://localhost:11434/v1", "http://localhost:1234/v1"),
+        ({"CODEX_OSS_PORT": "99", "CODEX_OSS_BASE_URL": "http://h/v1"}, "http://h/v1", "http://h/v1"),
+    ],
+)
+def test_local_providers(environ: dict[str, str], ollama: str, lmstudio: str) -> None:
+    found = providers({}, environ)
+    assert (found["ollama"].base_url, found["lmstudio"].base_url) == (ollama, lmstudio)
+    assert not found["ollama"].requires_openai_auth
+    mine = {"model_providers": {"ollama": {"name": "Mine", "base_url": "http://mine"}}}
+    assert providers(mine, environ)["ollama"].base_url == "http://mine"
+
+
 def test_unknown_provider(home: Home) -> None:
-    there_are = "There are the providers `offline`, `openai`."
+    there_are = "There are the providers `lmstudio`, `offline`, `ollama`, `openai`."
     assert str(failing(home, 'model_provider = "nobody"\n')) == f"Model provider `nobody` not found. {there_are}"
     assert str(failing(home, "", ("model_provider", "nobody"))) == f"Model provider `nobody` not found. {there_are}"
     profile = 'profile = "p"\n[profiles.p]\nmodel_provider = "nobody"\n'
     mine = PROVIDER.partition("\n")[2]
-    assert str(failing(home, profile + mine)).endswith("There are the providers `mine`, `offline`, `openai`.")
-    with pytest.raises(ConfigError, match=r"Model provider `nobody` not found\. There are the providers `mine`, "):
+    assert str(failing(home, profile + mine)).endswith("`lmstudio`, `mine`, `offline`, `ollama`, `openai`.")
+    with pytest.raises(ConfigError, match=r"Model provider `nobody` not found\. There are the providers `lmstudio`, `mine`, "):
         load(home, mine).check_provider("nobody")
     many = "".join(f'[model_providers.p{number:02}]\nname = "P"\n' for number in range(30))
-    assert str(failing(home, f'model_provider = "nobody"\n{many}')).endswith("`p17` and 12 more.")
+    assert str(failing(home, f'model_provider = "nobody"\n{many}')).endswith("`p15` and 14 more.")
 
 
 # Errors, and their places
