@@ -141,14 +141,17 @@ async def test_the_live_view_looks_again(tmp_path: Path, monkeypatch: pytest.Mon
 def test_another_process_that_writes_to_a_thread_is_shown(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.locks.mkdir()
-    (home.locks / ".coordination.lock").touch()
+    coordination = home.locks / ".coordination.lock"  # Codex's, and no thread's
+    coordination.touch()
     home.lock_file(PARENT).touch()
-    program = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
+    program = (
+        "import fcntl, sys; files = list(map(open, sys.argv[1:]));"
+        "[fcntl.flock(file, fcntl.LOCK_EX) for file in files]; print(flush=True); sys.stdin.read()"
+    )
+    holding = [sys.executable, "-c", program, str(home.lock_file(OTHER)), str(coordination)]
     with (
         home.lock_file(OTHER).open("w"),
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(home.lock_file(OTHER))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as holder,
+        subprocess.Popen(holding, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder,
     ):
         assert holder.stdout is not None
         holder.stdout.readline()
