@@ -42,23 +42,19 @@ def new_name() -> str:
 
 
 def sockets(folder: Path) -> dict[str, int]:
-    """The process ids of the sockets in an open folder, by name. Sockets of processes that have ended are removed."""
-    found: dict[str, int] = {}
-    for name in os.listdir(folder):
-        head = name.partition(".")[0]
-        if not head.isdecimal() or not stat.S_ISSOCK(_mode(folder / name)):
-            continue
-        if is_alive(int(head)):
-            found[name] = int(head)
-        else:
-            remove(folder, name)
-    return found
+    """The process ids of the sockets in an open folder, by name, as their processes know them."""
+    heads = {name: name.partition(".")[0] for name in os.listdir(folder)}
+    return {name: int(head) for name, head in heads.items() if head.isdecimal() and stat.S_ISSOCK(_mode(folder / name))}
 
 
-def remove(folder: Path, name: str) -> None:
-    """Remove the socket that a runtime has left."""
-    with suppress(OSError):
-        os.unlink(folder / name)
+def sweep(folder: Path, name: str, pid: int) -> None:
+    """Remove a socket at which nothing listens, if its process has ended.
+
+    Both must hold. A process in a container may be alive and not visible here; then its socket has a listener.
+    """
+    if not is_alive(pid):
+        with suppress(OSError):
+            os.unlink(folder / name)
 
 
 def is_alive(pid: int) -> bool:

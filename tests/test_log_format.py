@@ -145,3 +145,9 @@ def test_a_server_starts_with_a_wrong_level_and_warns(tmp_path: Path, options: l
     (line,) = done.stderr.splitlines()
     members = json.loads(line)
     assert (members["level"], members["logger"], members["message"][:12]) == ("warning", "spindle", "SPINDLE_LOG:")
+
+
+def test_a_program_that_configures_no_logging_gets_no_output() -> None:
+    program = "import logging, spindle; spindle.open_runtime; logging.getLogger('spindle.model').error('hello')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from attrs import evolve
 from rich.console import Console
 
 from spindle.rpc.inspection import (
@@ -106,6 +107,12 @@ def test_as_text() -> None:
     assert text == TEXT.replace("PARENT", PARENT)
 
 
+def test_a_process_that_is_not_visible_here_is_shown_by_its_own_id() -> None:
+    process = evolve(SHOWN.processes[0], pid=0, usage=None)
+    (_, line), *_ = [line for line in lines(evolve(SHOWN, processes=[process])) if line[0] == "process"]
+    assert line.startswith("pid 4711  WebSocket")
+
+
 def test_ids_are_as_short_as_they_can_be() -> None:
     process = SHOWN.processes[2]
     (_, line) = [*lines(Overview(home="/", time=0.0, processes=[process]))][-1]
@@ -141,14 +148,17 @@ async def test_the_live_view_looks_again(tmp_path: Path, monkeypatch: pytest.Mon
 def test_another_process_that_writes_to_a_thread_is_shown(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.locks.mkdir()
-    (home.locks / ".coordination.lock").touch()
+    coordination = home.locks / ".coordination.lock"  # Codex's, and no thread's
+    coordination.touch()
     home.lock_file(PARENT).touch()
-    program = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
+    program = (
+        "import fcntl, sys; files = list(map(open, sys.argv[1:]));"
+        "[fcntl.flock(file, fcntl.LOCK_EX) for file in files]; print(flush=True); sys.stdin.read()"
+    )
+    holding = [sys.executable, "-c", program, str(home.lock_file(OTHER)), str(coordination)]
     with (
         home.lock_file(OTHER).open("w"),
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(home.lock_file(OTHER))], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as holder,
+        subprocess.Popen(holding, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder,
     ):
         assert holder.stdout is not None
         holder.stdout.readline()
@@ -172,13 +182,16 @@ async def test_a_runtime_that_does_not_answer(tmp_path: Path, monkeypatch: pytes
             await listener.bind(f"{os.getpid()}.{word}")
             listener.listen(1)
             nursery.start_soon(_serve, trio.SocketListener(listener), answer)
-        left = socket.socket(socket.AF_UNIX)
-        left.bind(f"{os.getpid()}.left")
-        left.close()
+        dead = await trio.run_process(["sh", "-c", "echo $$"], capture_stdout=True)
+        swept = f"{dead.stdout.decode().strip()}.left"
+        for name in (swept, f"{os.getpid()}.left"):
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(name)
         problems = sorted(process.problem or "" for process in (await look(home)).processes)
         nursery.cancel_scope.cancel()
     assert [problem[:24] for problem in problems] == ["has answered what this v"] * 2 + ["has not answered within "]
-    assert not (home.running / f"{os.getpid()}.left").exists()
+    assert not (home.running / swept).exists()
+    assert (home.running / f"{os.getpid()}.left").exists()  # its process lives, and may be about to listen
 
 
 async def _serve(listener: trio.SocketListener, answer: bytes | None) -> None:

@@ -21,12 +21,22 @@ NEXT = (
     *MODEL,
     "spindle.storage.index",
     "spindle.actors.clients.methods.listing",
+    "spindle.rpc.transports.accepting",
+    "spindle.rpc.transports.unix_socket",
+    "spindle.storage.running_folder",
 )
-"""What clients ask for next: a thread, its first turn, a list."""
+"""What clients ask for next: a thread, its first turn, a list; and what answers `spindle top`."""
 
 
 async def greet(caller: Caller) -> None:
     """Warn of what is wrong with the configuration; then import and prepare what the client will need next."""
+    try:
+        await _greet(caller)
+    finally:
+        caller.backend.greeted.set()
+
+
+async def _greet(caller: Caller) -> None:
     from spindle.storage.config import Config, ConfigError
 
     backend = caller.backend
@@ -65,4 +75,3 @@ async def greet(caller: Caller) -> None:
         model = services.models.get(config.model_provider, config)
         if isinstance(model, Prepares):
             await model.prepare()
-    backend.greeted.set()

@@ -64,7 +64,10 @@ def test_on_stdio_the_end_records_the_running_turn_as_interrupted(
 
 
 @pytest.mark.parametrize("end", [hang_up, terminate, interrupt, lose_terminal])
-def test_on_stdio_an_idle_daemon_ends_in_silence(daemon: Daemon, end: Callable[[Daemon, Client], None]) -> None:
+def test_on_stdio_an_idle_daemon_ends_in_silence(
+    launch: Callable[..., Daemon], end: Callable[[Daemon, Client], None]
+) -> None:
+    daemon = launch(log="warning")
     client = daemon.client()
     client.start_thread()
     end(daemon, client)

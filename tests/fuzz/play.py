@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import select
 import socket
 import time
@@ -20,6 +21,7 @@ from . import wire
 from .messages import Message, Messages
 from .wire import Frames, Lines
 
+_FORBIDDEN: Final = re.compile(r"\S+ (ERROR|CRITICAL) |Traceback|  File")
 GROWTH: Final = 96 * 1024 * 1024
 """How much the daemon's memory may have grown when its clients have left, in bytes."""
 INITIALIZE: Final = (
@@ -241,9 +243,7 @@ def _is_utf8(data: bytes) -> bool:
 
 def faults(daemon: Daemon, since: int = 0) -> list[str]:
     """The forbidden lines of a daemon's log, from a line number on."""
-    return [
-        line for line in daemon.log.entries[since:] if line.startswith(("ERROR", "Traceback", "  File", "CRITICAL"))
-    ]
+    return [line for line in daemon.log.entries[since:] if _FORBIDDEN.match(line)]
 
 
 def resident(daemon: Daemon) -> int:

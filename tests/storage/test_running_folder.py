@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spindle.storage import running_folder
-from spindle.storage.running_folder import open_folder, sockets
+from spindle.storage.running_folder import open_folder, sockets, sweep
 
 
 @pytest.fixture
@@ -30,9 +30,13 @@ def test_sockets_are_found_by_process(folder: Path) -> None:
     ended.wait()
     with open_folder(folder, make=True) as inside:
         mine = running_folder.new_name()
-        for name in (mine, f"{ended.pid}.0", ".hidden", "readme"):
+        other = f"{ended.pid}.0"
+        for name in (mine, other, ".hidden", "readme"):
             bind(inside / name)
         (inside / f"{os.getpid()}.file").touch()
+        assert sockets(inside) == {mine: os.getpid(), other: ended.pid}
+        for name, pid in sockets(inside).items():
+            sweep(inside, name, pid)
         assert sockets(inside) == {mine: os.getpid()}
     assert sorted(os.listdir(folder)) == sorted([mine, ".hidden", "readme", f"{os.getpid()}.file"])
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -14,7 +14,7 @@ from spindle.rpc.lenient import mapping, objects
 from spindle.rpc.protocol.converter import InvalidValue, structure
 from spindle.rpc.protocol.values import loads
 from spindle.rpc.transports.peers import of_same_user, peer_of
-from spindle.storage.running_folder import open_folder, remove, sockets
+from spindle.storage.running_folder import open_folder, sockets, sweep
 
 SECONDS: Final = 2.0
 """Deadline of an answer."""
@@ -23,7 +23,7 @@ _CHUNK: Final = 256 * 1024
 
 @frozen(kw_only=True)
 class Answer:
-    """The answer of a runtime, or the problem with it."""
+    """The answer of a runtime, or the problem with it. `pid` is 0 for a process that is not visible here, in a container."""
 
     pid: int
     runtime: InspectedRuntime | None = None
@@ -34,7 +34,7 @@ class Answer:
 async def ask_all(folder: Path) -> list[Answer]:
     """The answers of the runtimes whose sockets are in `folder` (`Home.running`), by process id. Raises OSError.
 
-    Sockets that dead processes have left are removed.
+    Sockets that processes have left which have ended are removed.
     """
     answers: list[Answer] = []
 
@@ -60,14 +60,16 @@ async def _ask(folder: Path, name: str, pid: int) -> Answer | None:
         try:
             with trio.move_on_after(SECONDS) as deadline:
                 await connection.connect(str(folder / name))
-                if not of_same_user(peer_of(connection)):
+                peer = peer_of(connection)
+                if not of_same_user(peer):
                     return None
+                pid = pid if peer.pid is None else peer.pid
                 while (chunk := await connection.recv(_CHUNK)) and len(data) <= LONGEST:
                     data += chunk
         except FileNotFoundError:
             return None
         except ConnectionRefusedError:
-            remove(folder, name)
+            sweep(folder, name, pid)
             return None
         except OSError as error:
             return Answer(pid=pid, problem=f"cannot be asked: {error.strerror or error}")

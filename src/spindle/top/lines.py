@@ -44,7 +44,7 @@ def lines(overview: Overview) -> Iterator[Line]:
 def _process(process: Process, now: float, short: Mapping[str, str]) -> Iterator[Line]:
     runtime, usage = process.runtime, process.usage
     started = runtime.started_at if runtime is not None else None if usage is None else usage.started_at
-    parts = [f"pid {process.pid}"]
+    parts = [f"pid {process.pid or (0 if runtime is None else runtime.pid)}"]
     if runtime is not None:
         parts.append(_KINDS.get(runtime.kind, runtime.kind))
     elif usage is not None:
