@@ -78,7 +78,7 @@ class TurnOutcome:
 class RequestInfo:
     """A request to the model. A request that is repeated is one more, with an `attempt` higher by one; the first is 1.
 
-    `server` is the URL without query and credentials, None for a model that says none. `request` is what is sent.
+    `server` is the URL without credentials, and None for a model without one. `request` is what is sent.
     """
 
     thread_id: str

@@ -92,7 +92,9 @@ class OpenTelemetryInstrument(Instrument):
     def turn_ended(self, turn: TurnInfo, outcome: TurnOutcome) -> None:
         """See Instrument."""
         self._turns.pop(turn.turn_id, None)
-        attributes = make.of_usage(outcome.usage) | {"spindle.turn.status": outcome.status}
+        attributes = make.of_usage(outcome.usage)
+        if outcome.status != "completed":
+            attributes["spindle.turn.status"] = outcome.status
         if self._content.responses and outcome.last_message is not None:
             message = shown.said("assistant", [outcome.last_message], finish_reason="stop")
             attributes["gen_ai.output.messages"] = message
@@ -171,8 +173,6 @@ class OpenTelemetryInstrument(Instrument):
             "gen_ai.conversation.id": question.thread_id,
             "spindle.question.method": question.method,
         }
-        if question.turn_id is not None:
-            attributes["spindle.turn.id"] = question.turn_id
         context = self._of_turn(question.turn_id)
         self._start(question, "spindle.question", SpanKind.INTERNAL, attributes, context, current=False)
 

@@ -60,7 +60,7 @@ def listen() -> Any:
     return types.SimpleNamespace(calls=[])
 
 
-def request() -> Any:
+def request(retried: Any = None) -> Any:
     return None
 
 
