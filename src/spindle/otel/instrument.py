@@ -87,7 +87,10 @@ class OpenTelemetryInstrument(Instrument):
         if self._content.prompts and turn.input:
             texts = [part.text for part in turn.input if isinstance(part, TextInput)]
             attributes["gen_ai.input.messages"] = shown.said("user", texts)
-        self._turns[turn.turn_id] = self._start(turn, f"invoke_agent {name}", SpanKind.INTERNAL, attributes)
+        context: Context | None = None
+        if turn.trace and not trace.get_current_span().get_span_context().is_valid:
+            context = self._propagator.extract(turn.trace)  # the client of a daemon has begun the trace
+        self._turns[turn.turn_id] = self._start(turn, f"invoke_agent {name}", SpanKind.INTERNAL, attributes, context)
 
     def turn_ended(self, turn: TurnInfo, outcome: TurnOutcome) -> None:
         """See Instrument."""
