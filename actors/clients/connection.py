@@ -112,7 +112,7 @@ class Connection(Actor):
             case Received(message=Request() as request, size=size):
                 if self._in_flight >= IN_FLIGHT and request.method not in RELEASING:
                     await self._wait_for_room()
-                await self._dispatch(request, size)
+                await (self._dispatch(request, size) if request.trace is None else self._traced(request, size))
                 while self._in_flight >= MOST_IN_FLIGHT:
                     await self._room.park()
             case Received(message=Malformed() as malformed, size=size):
@@ -235,6 +235,16 @@ class Connection(Actor):
             raise failure
 
     # -- requests
+
+    async def _traced(self, request: Request, size: int) -> None:
+        """Turns that the request starts belong to the client's trace."""
+        from spindle.actors.services.instruments import TRACE, carried
+
+        token = TRACE.set(carried(request.trace))
+        try:
+            await self._dispatch(request, size)
+        finally:
+            TRACE.reset(token)
 
     async def _dispatch(self, request: Request, size: int) -> None:
         """`size` is that of its line. What it posts to the registry finds room there."""

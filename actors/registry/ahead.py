@@ -54,7 +54,7 @@ MODEL: Final = (
 )
 """A request to a model over HTTP."""
 
-WATCHED: Final = ("spindle.rpc.urls", "spindle.actors.thread.watched", "spindle.actors.turn.watched")
+WATCHED: Final = ("spindle.actors.thread.watched", "spindle.actors.turn.watched")
 """What a runtime with instruments needs."""
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from spindle.rpc.lazy_class import frozen
+from spindle.rpc.lenient import mapping
 
 if TYPE_CHECKING:
     from spindle.actors.tools.interface import Output
@@ -56,6 +58,8 @@ class TurnInfo:
     cwd: str
     input: Sequence[UserInput]
     """As the client sent it; empty if the turn takes none."""
+    trace: Mapping[str, str]
+    """The W3C trace context (`traceparent`, `tracestate`) that a client sent with its request; empty if it sent none."""
 
     @property
     def thread_id(self) -> str:
@@ -78,7 +82,7 @@ class TurnOutcome:
 class RequestInfo:
     """A request to the model. A request that is repeated is one more, with an `attempt` higher by one; the first is 1.
 
-    `server` is the URL without query and credentials, None for a model that says none. `request` is what is sent.
+    `server` is the URL without credentials, and None for a model without one. `request` is what is sent.
     """
 
     thread_id: str
@@ -154,6 +158,23 @@ class QuestionOutcome:
     error: Exception | None = None
     seconds: float
     withdrawn: bool = False
+
+
+TRACE: Final[ContextVar[Mapping[str, str]]] = ContextVar("spindle_trace")
+"""The trace context of the request that is handled, where a client has sent one."""
+
+_TRACE_LIMIT: Final = 512
+"""Longest member of a trace context, in characters. W3C lets a `tracestate` be cut to that."""
+
+
+def carried(trace: object) -> Mapping[str, str]:
+    """The usable members of a request's `trace`."""
+    members = mapping(trace)
+    return {
+        name: value
+        for name in ("traceparent", "tracestate")
+        if isinstance(value := members.get(name), str) and len(value) <= _TRACE_LIMIT
+    }
 
 
 class Instrument:

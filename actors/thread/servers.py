@@ -239,7 +239,7 @@ class _Function:
 
     @property
     def kind(self) -> Literal["mcp"]:
-        """See Foreign."""
+        """See Tool."""
         return "mcp"
 
     def exclusive(self, call: Call) -> bool:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from spindle.actors.delivery.questions import Question
 from spindle.actors.services.instruments import (
+    TRACE,
     Instruments,
     QuestionInfo,
     QuestionOutcome,
@@ -45,6 +46,7 @@ def watched_turn(instruments: Instruments, thread: ThreadInfo, turn: LiveTurn) -
         model_provider=turn.settings.model_provider,
         cwd=turn.settings.cwd,
         input=() if turn.first is None else turn.first.content,
+        trace=TRACE.get({}),
     )
 
     def outcome() -> TurnOutcome:

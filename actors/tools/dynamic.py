@@ -62,7 +62,7 @@ class DynamicTool:
 
     @property
     def kind(self) -> Literal["dynamic"]:
-        """See Foreign."""
+        """See Tool."""
         return "dynamic"
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
 from attrs import evolve
@@ -196,7 +196,7 @@ class BackgroundTasks(Protocol):
 
 
 class Tool(Protocol):
-    """A tool that the model can call."""
+    """A tool that the model can call. One that is not Spindle's own has a `kind`: `function`, `dynamic` or `mcp`."""
 
     @property
     def name(self) -> str:
@@ -242,16 +242,6 @@ class Abortable(Protocol):
 
     def aborted(self, seconds: float) -> str:
         """The answer to a call that was interrupted after `seconds`."""
-        ...
-
-
-@runtime_checkable
-class Foreign(Protocol):
-    """A tool that is not Spindle's own."""
-
-    @property
-    def kind(self) -> Literal["function", "dynamic", "mcp"]:
-        """Who runs it: the application, as a function; the client; an MCP server."""
         ...
 
 

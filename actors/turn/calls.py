@@ -16,7 +16,7 @@ from attrs import define, field
 
 from spindle.actors.services.instruments import ToolInfo, ToolOutcome
 from spindle.actors.tasks.faults import fault, message_of
-from spindle.actors.tools.interface import Abortable, Call, Foreign, Output, ToolFailed, ToolRefused, TurnCancelled
+from spindle.actors.tools.interface import Abortable, Call, Output, ToolFailed, ToolRefused, TurnCancelled
 from spindle.actors.tools.truncation import fitted
 from spindle.actors.turn.hooked import run_hooked
 from spindle.actors.turn.host import TurnHost
@@ -147,18 +147,17 @@ async def _carry_out(entry: _Running, toolbox: Toolbox, host: TurnHost, hooks: T
 
 
 def _info(entry: _Running, toolbox: Toolbox, host: TurnHost) -> ToolInfo:
-    call, found = entry.call, toolbox.find(entry.call)
-    tool: object = found
+    call, tool = entry.call, toolbox.find(entry.call)
     return ToolInfo(
         thread_id=host.thread_id,
         turn_id=host.turn_id,
         call_id=call.id,
         name=call.name,
         namespace=call.namespace,
-        kind=tool.kind if isinstance(tool, Foreign) else "builtin",
+        kind=getattr(tool, "kind", "builtin"),
         custom=call.custom,
         arguments=call.payload,
-        description=str((found.offer if found is not None else {}).get("description") or ""),
+        description=str((tool.offer if tool is not None else {}).get("description") or ""),
     )
 
 

@@ -17,7 +17,7 @@ import orjson
 from spindle.actors.turn.host import BYTES_PER_TOKEN, Compacted, ContextPlace, TurnHost
 from spindle.actors.turn.sampling import TurnPlan, request, sample
 from spindle.rpc.large import apart
-from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest
+from spindle.rpc.model.interface import ItemDone, Model, ModelError, ModelEvent, ModelRequest, Retried
 from spindle.rpc.protocol.items import ContextCompactionItem
 from spindle.rpc.protocol.turns import ItemCompletedNotification, ItemStartedNotification
 from spindle.rpc.protocol.values import packed
@@ -115,8 +115,8 @@ async def _summarize(host: TurnHost, plan: TurnPlan, model: Model) -> str:
     prompt = user_text_item(plan.compact_prompt or PROMPT).json
     history = list(host.history())
 
-    def ask() -> ModelRequest:
-        return request(plan, [*history, prompt])
+    def ask(retried: Retried | None) -> ModelRequest:
+        return request(plan, [*history, prompt], retried=retried)
 
     while True:
         try:

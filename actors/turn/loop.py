@@ -53,7 +53,7 @@ async def run_turn(host: TurnHost, plan: TurnPlan, model: Model) -> str | None:
             host,
             plan,
             model,
-            lambda: request(plan, host.history(), plan.toolbox.offers),
+            lambda retried: request(plan, host.history(), plan.toolbox.offers, retried),
             lambda: Answer(host, plan.thread_id, plan.turn_id, _progress(host, plan)),
         )
         last = answer.text if answer.text is not None else last

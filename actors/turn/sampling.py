@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import trio
 
-from spindle.actors.services.instruments import Purpose, RequestInfo
+from spindle.actors.services.instruments import Purpose
 from spindle.actors.settings.catalogue import ModelInfo
 from spindle.actors.settings.settings import Settings
 from spindle.actors.tasks.faults import parts
@@ -17,7 +17,7 @@ from spindle.actors.turn.host import TurnHost
 from spindle.actors.turn.toolbox import Toolbox
 from spindle.actors.turn.work import Asking
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest, Stream
+from spindle.rpc.model.interface import Completed, Created, Model, ModelError, ModelEvent, ModelRequest, Retried, Stream
 from spindle.rpc.protocol.turns import ErrorNotification, TurnError
 from spindle.storage.rollout import records
 
@@ -79,11 +79,13 @@ async def sample(
     host: TurnHost,
     plan: TurnPlan,
     model: Model,
-    ask: Callable[[], ModelRequest],
+    ask: Callable[[Retried | None], ModelRequest],
     listen: Callable[[], L],
     purpose: Purpose = "answer",
 ) -> L:
     """Get one answer. A broken stream is repeated as often as the model's provider allows, and not before it asks for it.
+
+    `ask` makes the request, with what is called when the model itself repeats it.
 
     Items that arrived whole stay, and their calls are run before the request is repeated or the error raised: the history has
     the calls, so the model must find their outputs. Raises ModelError.
@@ -96,7 +98,7 @@ async def _sample(
     host: TurnHost,
     plan: TurnPlan,
     model: Model,
-    ask: Callable[[], ModelRequest],
+    ask: Callable[[Retried | None], ModelRequest],
     listen: Callable[[], L],
     purpose: Purpose,
     asking: Asking,
@@ -104,10 +106,10 @@ async def _sample(
     attempt = 0
     while True:
         asking.attempt = attempt + 1
-        answer, asked = listen(), ask()
-        watched = _watched(host, plan, model, asked, purpose, attempt + 1) if host.instruments else None
+        answer = listen()
+        watched = _watched(host, plan, model, purpose, attempt + 1) if host.instruments else None
         try:
-            await _take_in(host, model.stream(asked) if watched is None else watched.stream(), answer)
+            await _take_in(host, model.stream(ask(None)) if watched is None else watched.stream(ask), answer)
             return answer
         except ModelError as error:
             host.partial(None)
@@ -145,22 +147,12 @@ def _too_long(error: ModelError, wait: float) -> ModelError:
     return ModelError(message, error.info, details=error.details, status=error.status, retry_after=wait)
 
 
-def _watched(
-    host: TurnHost, plan: TurnPlan, model: Model, asked: ModelRequest, purpose: Purpose, attempt: int
-) -> WatchedRequest:
-    from spindle.actors.turn.watched import WatchedRequest, server_of
+def _watched(host: TurnHost, plan: TurnPlan, model: Model, purpose: Purpose, attempt: int) -> WatchedRequest:
+    from spindle.actors.turn.watched import WatchedRequest
 
-    info = RequestInfo(
-        thread_id=plan.thread_id,
-        turn_id=plan.turn_id,
-        purpose="review" if purpose == "answer" and plan.subagent == "review" else purpose,
-        model=asked.model,
-        model_provider=plan.settings.model_provider,
-        server=server_of(model),
-        attempt=attempt,
-        request=asked,
-    )
-    return WatchedRequest(host.instruments, model, info)
+    if plan.subagent == "review" and purpose == "answer":
+        purpose = "review"
+    return WatchedRequest(host, model, plan.settings.model_provider, purpose, attempt)
 
 
 async def _take_in(host: TurnHost, stream: Stream, answer: Listener) -> None:
@@ -186,7 +178,9 @@ async def _take_in(host: TurnHost, stream: Stream, answer: Listener) -> None:
         raise
 
 
-def request(plan: TurnPlan, history: Sequence[bytes], tools: Sequence[object] = ()) -> ModelRequest:
+def request(
+    plan: TurnPlan, history: Sequence[bytes], tools: Sequence[object] = (), retried: Retried | None = None
+) -> ModelRequest:
     """The request for one answer. An unknown model is sent only what every model accepts."""
     settings, info = plan.settings, plan.info
     reasoning: dict[str, Any] | None = None
@@ -222,4 +216,5 @@ def request(plan: TurnPlan, history: Sequence[bytes], tools: Sequence[object] = 
         user_agent=plan.user_agent,
         subagent=plan.subagent,
         parent_thread_id=plan.parent_thread_id,
+        retried=retried,
     )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from attrs import evolve
-
-from spindle.actors.services.instruments import Instruments, RequestInfo, RequestOutcome
+from spindle.actors.services.instruments import Purpose, RequestInfo, RequestOutcome
 from spindle.actors.tasks.faults import parts
-from spindle.rpc.model.interface import Completed, ItemDone, Model, ModelEvent, Provided
-from spindle.rpc.urls import shown
+from spindle.actors.turn.host import TurnHost
+from spindle.rpc.model.interface import Completed, ItemDone, Model, ModelError, ModelEvent, ModelRequest, Retried
 
 
 class _Seen:
@@ -62,30 +60,51 @@ class _Seen:
 
 
 class WatchedRequest:
-    """A request that instruments are called for."""
+    """One request to `model` for which instruments are called."""
 
-    def __init__(self, instruments: Instruments, model: Model, info: RequestInfo) -> None:
-        self._instruments, self._model = instruments, model
-        self._info = evolve(info, request=evolve(info.request, retried=self.retried))
+    def __init__(self, host: TurnHost, model: Model, provider: str, purpose: Purpose, attempt: int) -> None:
+        self._host, self._model = host, model
+        self._provider, self._purpose, self._attempt = provider, purpose, attempt
+        self._info: RequestInfo | None = None
 
     @asynccontextmanager
-    async def stream(self) -> AsyncGenerator[AsyncIterator[Sequence[ModelEvent]]]:
-        """As `Model.stream`."""
-        seen = _Seen()
-        with self._instruments.request(self._info, seen.outcome):
+    async def stream(
+        self, ask: Callable[[Retried], ModelRequest]
+    ) -> AsyncGenerator[AsyncIterator[Sequence[ModelEvent]]]:
+        """As `Model.stream`, of what `ask` makes."""
+        host, sent = self._host, list[RequestInfo]()
+
+        def retried(error: ModelError, delay: float) -> None:
+            for info in sent:
+                _tell(host, info, error, delay)
+
+        request, seen = ask(retried), _Seen()
+        info = self._info = RequestInfo(
+            thread_id=host.thread_id,
+            turn_id=host.turn_id,
+            purpose=self._purpose,
+            model=request.model,
+            model_provider=self._provider,
+            server=getattr(self._model, "shown", None),
+            attempt=self._attempt,
+            request=request,
+        )
+        sent.append(info)
+        with host.instruments.request(info, seen.outcome):
             try:
-                async with self._model.stream(self._info.request) as batches:
+                async with self._model.stream(request) as batches:
                     yield seen.over(batches)
             except BaseException as raised:
                 seen.raised = raised
                 raise
+            finally:
+                sent.clear()  # else the request, which has the callback, would refer to itself
 
     def retried(self, error: Exception, delay: float) -> None:
-        """It has failed and is sent again in `delay` seconds."""
-        self._instruments.each(lambda instrument: instrument.request_retried(self._info, error, delay))
+        """It has failed and is sent again in `delay` seconds, as another request."""
+        if self._info is not None:
+            _tell(self._host, self._info, error, delay)
 
 
-def server_of(model: Model) -> str | None:
-    """The URL of the model's provider, without secrets; None if the model names none."""
-    url = model.provider.base_url if isinstance(model, Provided) else None
-    return None if url is None else shown(url)
+def _tell(host: TurnHost, info: RequestInfo, error: Exception, delay: float) -> None:
+    host.instruments.each(lambda instrument: instrument.request_retried(info, error, delay))

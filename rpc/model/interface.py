@@ -20,15 +20,18 @@ __all__ = [
     "ModelEvent",
     "ModelRequest",
     "Prepares",
-    "Provided",
     "Provider",
     "ReasoningDelta",
+    "Retried",
     "Stream",
     "SummaryDelta",
     "SummaryPartAdded",
     "TextDelta",
     "Usage",
 ]
+
+
+Retried: TypeAlias = Callable[[ModelError, float], None]
 
 
 @frozen
@@ -58,7 +61,7 @@ class ModelRequest:
     """The kind of sub-agent; None for the user's own agent."""
     parent_thread_id: str | None = None
     """The thread that spawned this one."""
-    retried: Callable[[ModelError, float], None] | None = None
+    retried: Retried | None = None
     """Called with why, and the seconds until then, where the model itself sends the request again."""
 
 
@@ -185,13 +188,6 @@ class Model(Protocol):
     async def aclose(self) -> None:
         """Close idle connections. Requests in progress may end; new requests are refused."""
         ...
-
-
-@runtime_checkable
-class Provided(Protocol):
-    """A model of a configured provider."""
-
-    provider: Provider
 
 
 @runtime_checkable

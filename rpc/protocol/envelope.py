@@ -21,12 +21,16 @@ _INT64 = 2**63
 
 @frozen
 class Request:
-    """A request; exactly one answer with the same id follows. `params` is None when `has_params` is False."""
+    """A request; exactly one answer with the same id follows. `params` is None when `has_params` is False.
+
+    `trace` is the client's W3C trace context as it sent it: an object with `traceparent` and `tracestate`.
+    """
 
     id: RequestId
     method: str
     params: object = None
     has_params: bool = False
+    trace: object = None
 
 
 @frozen
@@ -83,7 +87,7 @@ def parse(line: bytes | bytearray) -> Message | None:
     if isinstance(method, str):
         if id is None:
             return Notification(method, message.get("params"))
-        return Request(cast(RequestId, id), method, message.get("params"), "params" in message)
+        return Request(cast(RequestId, id), method, message.get("params"), "params" in message, message.get("trace"))
     if id is None:
         return None
     if "result" in message:

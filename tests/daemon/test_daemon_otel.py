@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from .client import Client
     from .model import Endpoint
     from .process import Daemon
+
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 @pytest.fixture
@@ -70,6 +74,29 @@ def test_a_turn_is_exported_with_its_spans_and_metrics_before_the_daemon_ends(
     assert sent["/v1/traces"]["x-key"] == "secret"
     assert "x-key" not in sent["/v1/metrics"]
     assert [line for line in daemon.log.entries if "OpenTelemetry" in line] == []
+
+
+def test_a_turn_belongs_to_the_trace_that_the_client_sends(
+    home: Path, launch: Callable[..., Daemon], receiver: Receiver
+) -> None:
+    export(home, receiver.url)
+    traces = [{"traceparent": PARENT, "tracestate": "a=b"}, {"traceparent": "wrong"}, 17, {"traceparent": 1}, None]
+    daemon = launch()
+    client = daemon.client()
+    thread = client.start_thread()["id"]
+    params = {"threadId": thread, "input": [{"type": "text", "text": "hi"}]}
+    for number, trace in enumerate(traces):
+        request = {"id": f"traced {number}", "method": "turn/start", "params": params, "trace": trace}
+        client.write([json.dumps(request).encode()])
+        turn = client.answer(f"traced {number}")["turn"]["id"]
+        client.wait_for("turn/completed", thread, turn)
+    end(daemon, client)
+    turns = [span for span in receiver.spans if span.name.startswith("invoke_agent")]
+    first, *others = sorted(turns, key=lambda span: span.start_time_unix_nano)
+    assert [first.trace_id.hex(), first.parent_span_id.hex()] == PARENT.split("-")[1:3]
+    assert first.trace_state == "a=b"
+    assert [span.parent_span_id for span in others] == [b""] * 4
+    assert len({span.trace_id for span in turns}) == 5
 
 
 def test_prompts_and_answers_are_exported_on_request(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spindle import ModelError
-from spindle.rpc.model.interface import Provider, Usage
+from spindle.rpc.model.interface import Usage
 
 
 def call(id, name, **arguments):
@@ -19,7 +19,7 @@ def double(x: int) -> int:
 
 async def test_what_a_turn_measures(opened, scripted, telemetry):
     model = scripted([call("d", "double", x=21), Usage(10, 4, 5, 1, 15)], ["42", Usage(20, 0, 3, 0, 23)])
-    model.provider = Provider(name="test", base_url="http://localhost:8080/v1")
+    model.shown = "http://localhost:8080/v1/responses"
     async with opened(model) as runtime, runtime.start_thread(tools=[double]) as thread:
         await thread.run("go")
     of_requests = {

@@ -49,8 +49,9 @@ def of_turns_span(turn: TurnInfo) -> Attributes:
         "gen_ai.agent.id": thread.thread_id,
         "gen_ai.conversation.id": thread.thread_id,
         "spindle.turn.id": turn.turn_id,
-        "spindle.turn.kind": turn.kind,
     }
+    if turn.kind != "regular":
+        attributes["spindle.turn.kind"] = turn.kind
     if thread.agent_role is not None:
         attributes["spindle.agent.role"] = thread.agent_role
     if thread.parent_thread_id is not None:
@@ -70,12 +71,9 @@ def of_request(request: RequestInfo) -> Attributes:
 
 def of_requests_span(request: RequestInfo) -> Attributes:
     """What its span has besides."""
-    attributes: Attributes = {
-        "gen_ai.request.stream": True,
-        "gen_ai.conversation.id": request.thread_id,
-        "spindle.turn.id": request.turn_id,
-        "spindle.request.purpose": request.purpose,
-    }
+    attributes: Attributes = {"gen_ai.request.stream": True, "gen_ai.conversation.id": request.thread_id}
+    if request.purpose != "answer":
+        attributes["spindle.request.purpose"] = request.purpose
     if request.attempt > 1:
         attributes["spindle.request.attempt"] = request.attempt
     if "format" in mapping(request.request.text):
@@ -100,12 +98,15 @@ def of_usage(usage: Usage | None) -> Attributes:
     """The tokens that were used."""
     if usage is None:
         return {}
-    return {
+    attributes: Attributes = {
         "gen_ai.usage.input_tokens": usage.input_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,
-        "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
-        "gen_ai.usage.reasoning.output_tokens": usage.reasoning_output_tokens,
     }
+    if usage.cached_input_tokens:
+        attributes["gen_ai.usage.cache_read.input_tokens"] = usage.cached_input_tokens
+    if usage.reasoning_output_tokens:
+        attributes["gen_ai.usage.reasoning.output_tokens"] = usage.reasoning_output_tokens
+    return attributes
 
 
 def of_tool(tool: ToolInfo) -> Attributes:
@@ -119,12 +120,9 @@ def of_tool(tool: ToolInfo) -> Attributes:
 
 def of_tools_span(tool: ToolInfo) -> Attributes:
     """What its span has besides."""
-    attributes: Attributes = {
-        "gen_ai.tool.call.id": tool.call_id,
-        "gen_ai.conversation.id": tool.thread_id,
-        "spindle.turn.id": tool.turn_id,
-        "spindle.tool.kind": tool.kind,
-    }
+    attributes: Attributes = {"gen_ai.tool.call.id": tool.call_id, "gen_ai.conversation.id": tool.thread_id}
+    if tool.kind != "function":
+        attributes["spindle.tool.kind"] = tool.kind
     if tool.description:
         attributes["gen_ai.tool.description"] = tool.description[:_DESCRIPTION]
     if tool.namespace is not None:

@@ -87,12 +87,17 @@ class OpenTelemetryInstrument(Instrument):
         if self._content.prompts and turn.input:
             texts = [part.text for part in turn.input if isinstance(part, TextInput)]
             attributes["gen_ai.input.messages"] = shown.said("user", texts)
-        self._turns[turn.turn_id] = self._start(turn, f"invoke_agent {name}", SpanKind.INTERNAL, attributes)
+        context: Context | None = None
+        if turn.trace and not trace.get_current_span().get_span_context().is_valid:
+            context = self._propagator.extract(turn.trace)  # the client of a daemon has begun the trace
+        self._turns[turn.turn_id] = self._start(turn, f"invoke_agent {name}", SpanKind.INTERNAL, attributes, context)
 
     def turn_ended(self, turn: TurnInfo, outcome: TurnOutcome) -> None:
         """See Instrument."""
         self._turns.pop(turn.turn_id, None)
-        attributes = make.of_usage(outcome.usage) | {"spindle.turn.status": outcome.status}
+        attributes = make.of_usage(outcome.usage)
+        if outcome.status != "completed":
+            attributes["spindle.turn.status"] = outcome.status
         if self._content.responses and outcome.last_message is not None:
             message = shown.said("assistant", [outcome.last_message], finish_reason="stop")
             attributes["gen_ai.output.messages"] = message
@@ -171,8 +176,6 @@ class OpenTelemetryInstrument(Instrument):
             "gen_ai.conversation.id": question.thread_id,
             "spindle.question.method": question.method,
         }
-        if question.turn_id is not None:
-            attributes["spindle.turn.id"] = question.turn_id
         context = self._of_turn(question.turn_id)
         self._start(question, "spindle.question", SpanKind.INTERNAL, attributes, context, current=False)
 

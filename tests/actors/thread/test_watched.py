@@ -9,7 +9,7 @@ from tests.actors.ledger import Ledger
 from tests.actors.thread.agent_plays import FREE, Cast, spawn, wait
 from trio.testing import wait_all_tasks_blocked
 
-from spindle import Instrument, ModelError
+from spindle import Instrument, ModelError, ResponsesModel
 from spindle.actors.thread.messages import Review
 from spindle.rpc.model.interface import Provider, Usage
 from spindle.rpc.protocol.reviews import CustomTarget
@@ -112,13 +112,15 @@ async def test_a_request_that_fails_for_good(opened, scripted, ledger):
     assert "request_retried" not in ledger.names
 
 
-async def test_the_server_of_a_provider_is_named_without_its_secrets(opened, scripted, ledger):
-    model = scripted()
-    model.provider = Provider(name="test", base_url="https://user:secret@model.example:8443/v1?key=secret")
+async def test_the_server_of_a_provider_is_named_without_its_secrets(opened, ledger):
+    provider = Provider(name="test", base_url="http://user:secret@127.0.0.1:9/v1?key=secret", request_max_retries=0)
+    model = ResponsesModel(provider, environ={})
+    model.stream_max_retries = 0
     async with opened(model, instruments=[ledger]) as runtime, runtime.start_thread() as thread:
-        await thread.run("hi")
+        with pytest.raises(Exception, match=r"127\.0\.0\.1"):
+            await thread.run("hi")
     [(info,)] = ledger.of("request_started")
-    assert info.server == "https://model.example:8443/v1?key=…"
+    assert info.server == "http://127.0.0.1:9/v1/responses?key=…"
 
 
 async def test_calls_that_fail_and_calls_of_unknown_tools_end_too(opened, scripted, ledger):

@@ -10,6 +10,7 @@ import trio
 
 from spindle.actors.turn import sampling
 from spindle.actors.turn.sampling import sample
+from spindle.actors.turn.work import Work
 from spindle.rpc.model.interface import ModelError
 from spindle.rpc.model.model_errors import failed
 from spindle.rpc.model.refusals import refused
@@ -48,6 +49,7 @@ class Host:
         self.emitted: list[Any] = []
         self.took = 0.0
         self.instruments = ()
+        self.work = Work()
 
     def emit(self, event):
         self.emitted.append(event)
@@ -60,7 +62,7 @@ def listen() -> Any:
     return types.SimpleNamespace(calls=[])
 
 
-def request() -> Any:
+def request(retried: Any = None) -> Any:
     return None
 
 
