@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spindle.rpc.lenient import mapping
+from spindle.rpc.protocol.errors import Error
 from spindle.rpc.protocol.values import readable
 
 _MESSAGE_LIMIT = 20_000
@@ -15,7 +16,7 @@ WORDS = 16_384
 """The most characters of a provider's own words."""
 
 
-class ModelError(Exception):
+class ModelError(Error):
     """A request that failed.
 
     `message` and `info` (JSON) are shown in the turn's error, `details` in its additional details (usually None).

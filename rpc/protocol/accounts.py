@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import JsonObject, Notification, Tagged
+from spindle.rpc.protocol.shapes import JsonObject, Tagged
+from spindle.rpc.protocol.wire import Notification
 
 AuthMode: TypeAlias = Literal["apikey", "chatgpt", "chatgptAuthTokens", "agentIdentity"]
 PlanType: TypeAlias = str

@@ -6,7 +6,8 @@ from typing import ClassVar
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import JsonObject, Notification, PathName, USize
+from spindle.rpc.protocol.shapes import JsonObject, PathName, USize
+from spindle.rpc.protocol.wire import Notification
 
 
 @frozen

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import ABSENT, Absent, Notification
+from spindle.rpc.protocol.shapes import ABSENT, Absent
+from spindle.rpc.protocol.wire import Notification
 
 ThreadGoalStatus: TypeAlias = Literal["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]
 ThreadGoalMutationOrigin: TypeAlias = Literal["user", "automatic"]

@@ -9,7 +9,8 @@ from typing import ClassVar, Final, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import Notification, PathName
+from spindle.rpc.protocol.shapes import PathName
+from spindle.rpc.protocol.wire import Notification
 
 HookEventName: TypeAlias = Literal[
     "preToolUse", "permissionRequest", "postToolUse", "sessionStart", "userPromptSubmit", "stop"

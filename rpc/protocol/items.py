@@ -10,7 +10,8 @@ from attrs import field
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ReasoningEffort
-from spindle.rpc.protocol.shapes import I32, U32, Item, PathName, Tagged, USize
+from spindle.rpc.protocol.shapes import I32, U32, PathName, Tagged, USize
+from spindle.rpc.protocol.wire import Item
 
 MessagePhase: TypeAlias = Literal["commentary", "final_answer"]
 CommandExecutionSource: TypeAlias = Literal["agent", "userShell", "unifiedExecStartup", "unifiedExecInteraction"]

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import U32, JsonObject, Notification
+from spindle.rpc.protocol.shapes import U32, JsonObject
+from spindle.rpc.protocol.wire import Notification
 
 McpServerStartupState: TypeAlias = Literal["starting", "ready", "failed", "cancelled"]
 McpAuthStatus: TypeAlias = Literal["unsupported", "notLoggedIn", "bearerToken", "oAuth"]

@@ -7,7 +7,8 @@ from attrs import field
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.settings import ModeKind, ReasoningEffort
-from spindle.rpc.protocol.shapes import U32, Notification
+from spindle.rpc.protocol.shapes import U32
+from spindle.rpc.protocol.wire import Notification
 
 InputModality: TypeAlias = Literal["text", "image"]
 

@@ -6,6 +6,7 @@ from spindle.rpc.protocol.config import ConfigWarningNotification
 from spindle.rpc.protocol.goals import ThreadGoalUpdatedNotification
 from spindle.rpc.protocol.hooks import HookCompletedNotification, HookStartedNotification
 from spindle.rpc.protocol.mcp import McpServerStatusUpdatedNotification
+from spindle.rpc.protocol.read_states import ThreadReadStateChangedNotification
 from spindle.rpc.protocol.thread_settings import ThreadSettingsUpdatedNotification
 from spindle.rpc.protocol.threads import ServerRequestResolvedNotification, ThreadTokenUsageUpdatedNotification
 from spindle.rpc.protocol.turns import (
@@ -51,6 +52,7 @@ ThreadNotification: TypeAlias = (
     | ServerRequestResolvedNotification
     | TerminalInteractionNotification
     | ThreadGoalUpdatedNotification
+    | ThreadReadStateChangedNotification
     | ThreadSettingsUpdatedNotification
     | ThreadTokenUsageUpdatedNotification
     | TurnCompletedNotification

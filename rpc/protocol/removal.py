@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import Notification
 from spindle.rpc.protocol.threads import Thread
+from spindle.rpc.protocol.wire import Notification
 
 
 @frozen

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, Notification
+from spindle.rpc.protocol.shapes import ABSENT, U32, Absent
+from spindle.rpc.protocol.wire import Notification
 
 
 @frozen

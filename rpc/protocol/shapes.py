@@ -6,7 +6,7 @@ written class would only cost more here.
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Final, TypeAlias, cast
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 import attrs
 
@@ -21,32 +21,6 @@ class Absent(Enum):
 
 
 ABSENT: Final = Absent.ABSENT
-
-
-class Item:
-    """An item of a turn."""
-
-    __slots__ = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The item as it is on the wire."""
-        from spindle.rpc.protocol.converter import unstructure
-
-        members: dict[str, Any] = unstructure(self)
-        return members
-
-
-class Notification:
-    """A notification to clients, its class has the name as `METHOD`."""
-
-    __slots__ = ()
-    METHOD: ClassVar[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """The notification as it is on the wire: its `method` and `params`."""
-        from spindle.rpc.protocol.converter import unstructure
-
-        return {"method": self.METHOD, "params": unstructure(self)}
 
 
 @attrs.frozen

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal, TypeAlias
 from attrs import field
 
 from spindle.rpc.lazy_class import frozen
-from spindle.rpc.protocol.shapes import Notification, PathName
+from spindle.rpc.protocol.shapes import PathName
+from spindle.rpc.protocol.wire import Notification
 
 SkillScope: TypeAlias = Literal["user", "repo", "system", "admin"]
 

@@ -15,7 +15,8 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
     TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import ABSENT, Absent, JsonObject, Notification, PathName
+from spindle.rpc.protocol.shapes import ABSENT, Absent, JsonObject, PathName
+from spindle.rpc.protocol.wire import Notification
 
 
 @frozen(kw_only=True)

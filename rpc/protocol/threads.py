@@ -25,19 +25,10 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
     TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import (
-    ABSENT,
-    U32,
-    Absent,
-    AbsolutePath,
-    JsonObject,
-    Notification,
-    PathName,
-    Tagged,
-    Untagged,
-)
+from spindle.rpc.protocol.shapes import ABSENT, U32, Absent, AbsolutePath, JsonObject, PathName, Tagged, Untagged
 from spindle.rpc.protocol.turn_pages import InitialTurnsPageParams, SortDirection, ThreadTurnsListResponse
 from spindle.rpc.protocol.turns import Turn
+from spindle.rpc.protocol.wire import Notification
 
 ThreadActiveFlag: TypeAlias = Literal["waitingOnApproval", "waitingOnUserInput"]
 ThreadSortKey: TypeAlias = Literal["created_at", "updated_at", "recency_at", "section_position"]

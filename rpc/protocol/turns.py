@@ -22,7 +22,8 @@ from spindle.rpc.protocol.settings import (
     ServiceTier,
     TurnEnvironmentParams,
 )
-from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath, Notification, PathName
+from spindle.rpc.protocol.shapes import ABSENT, Absent, AbsolutePath, PathName
+from spindle.rpc.protocol.wire import Notification
 
 TurnStatus: TypeAlias = Literal["completed", "interrupted", "failed", "inProgress"]
 TurnItemsView: TypeAlias = Literal["notLoaded", "summary", "full"]

@@ -1,5 +1,28 @@
 """Spindle hosts agent threads on trio and speaks the Codex app-server protocol. Each thread is an actor.
 
+    async with spindle.open_runtime() as runtime:
+        async with runtime.start_thread(cwd=".") as thread:
+            result = await thread.run("Explain this repository")
+
+Runtimes and threads
+    `open_runtime` -> `Runtime`; `start_thread`, `resume_thread`, `fork_thread` -> `ThreadHandle`; `ThreadList`, `ThreadPage`.
+Turns
+    `ThreadHandle.run`, `.turn` and `.start_turn` -> `Turn`, `TurnResult`, `Usage`.
+Events
+    `Event`, the union of what streams yield. `spindle.events` has each class of it, `spindle.items` each class of `Item`.
+Questions
+    `Question` = `CommandApproval` | `FileApproval` | `PermissionRequest` | `UserQuestion` | `Elicitation`. `OnQuestion` answers
+    them. `DynamicToolCall` is a call of a tool that the application described itself.
+Tools
+    `tool`, `tools_of`, `FunctionTool`, `ToolContext`.
+Models
+    `Model`, `ResponsesModel` with a `Provider`, `OfflineModel` with `ScriptedAnswer`; `ModelError`.
+Watching
+    `Instrument`; `spindle.otel` has one for OpenTelemetry.
+Errors
+    Each is an `Error`: `TurnFailed` (of a provider: `ProviderError`), `TurnInterrupted`, `ThreadNotFound`, `ThreadClosed`,
+    `SubscriberLagged`, `ApprovalRequired`, `InvalidOption`, `ConfigError`, `HomeError`, `ModelError`, `RpcError`.
+
 A public name is imported at its first use, so that `import spindle` stays cheap.
 """
 
@@ -11,8 +34,11 @@ TYPE_CHECKING = False  # typing takes longer to import than all of this
 if TYPE_CHECKING:
     __version__: str
 
+    import spindle.events as events
+    import spindle.items as items
     from spindle.actors.embedding.asking import ApprovalRequired as ApprovalRequired
     from spindle.actors.embedding.asking import OnQuestion as OnQuestion
+    from spindle.actors.embedding.events import Event as Event
     from spindle.actors.embedding.failures import InvalidOption as InvalidOption
     from spindle.actors.embedding.failures import OutputInvalid as OutputInvalid
     from spindle.actors.embedding.failures import ProviderError as ProviderError
@@ -57,10 +83,13 @@ if TYPE_CHECKING:
     from spindle.rpc.protocol.turns import ItemStartedNotification as ItemStartedNotification
     from spindle.rpc.protocol.turns import TurnCompletedNotification as TurnCompletedNotification
     from spindle.rpc.protocol.turns import TurnStartedNotification as TurnStartedNotification
+    from spindle.storage.config import ConfigError as ConfigError
+    from spindle.storage.home_path import HomeError as HomeError
 
 _NAMES = {
     "ApprovalRequired": "spindle.actors.embedding.asking",
     "OnQuestion": "spindle.actors.embedding.asking",
+    "Event": "spindle.actors.embedding.events",
     "InvalidOption": "spindle.actors.embedding.failures",
     "OutputInvalid": "spindle.actors.embedding.failures",
     "ProviderError": "spindle.actors.embedding.failures",
@@ -105,17 +134,22 @@ _NAMES = {
     "ItemStartedNotification": "spindle.rpc.protocol.turns",
     "TurnCompletedNotification": "spindle.rpc.protocol.turns",
     "TurnStartedNotification": "spindle.rpc.protocol.turns",
+    "ConfigError": "spindle.storage.config",
+    "HomeError": "spindle.storage.home_path",
 }
 
 __all__ = [
     "AgentMessageDeltaNotification",
     "ApprovalRequired",
     "CommandApproval",
+    "ConfigError",
     "DynamicToolCall",
     "Elicitation",
     "Error",
+    "Event",
     "FileApproval",
     "FunctionTool",
+    "HomeError",
     "Instrument",
     "InvalidOption",
     "ItemCompletedNotification",
@@ -126,8 +160,8 @@ __all__ = [
     "OutputInvalid",
     "OnQuestion",
     "PermissionRequest",
-    "ProviderError",
     "Provider",
+    "ProviderError",
     "Question",
     "ResponsesModel",
     "RpcError",
@@ -154,6 +188,8 @@ __all__ = [
     "start_thread",
     "tool",
     "tools_of",
+    "events",
+    "items",
 ]
 
 
@@ -162,8 +198,14 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version
 
         return version("spindle")  # `version` of pyproject.toml, as it was when Spindle was installed
+    if name in ("events", "items"):
+        return import_module(f"spindle.{name}")
     try:
         module = _NAMES[name]
     except KeyError:
         raise AttributeError(f"module 'spindle' has no attribute {name!r}") from None
     return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
