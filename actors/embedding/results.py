@@ -24,9 +24,13 @@ class TurnResult(Generic[T_co]):
     text: str
     """The agent's last message; "" if there is none."""
     items: Sequence[ThreadItem]
-    """All items of the turn, complete, in order: messages, reasoning, commands, changes of files, calls of tools."""
+    """All items of the turn, complete, in order: messages, reasoning, commands, changes of files, calls of tools.
+
+    Their ids are those of the events. If the turn ran before anything in this process had asked for it, all ids are those that
+    a stored thread is shown with.
+    """
     usage: Usage | None
-    """The tokens of all the turn's requests to the model together; None if the provider has reported none."""
+    """The tokens of all the turn's requests to the model, without those of agents; None if the provider has reported none."""
     status: TurnStatus
     """How it ended: "completed", "interrupted" or "failed"."""
     diff: str

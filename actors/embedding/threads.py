@@ -261,6 +261,8 @@ class ThreadHandle:
                 elif isinstance(question, Question) and self._on_question is None and not question.settled:
                     question.decline()
                     raise ApprovalRequired(question)
+            if watch.finished is None:
+                self._subscription.require_open()  # the turn goes on, but nothing answers its questions now
             result = await finish(self._subscription, watch)
         if result.status == "interrupted":
             raise TurnInterrupted(result)

@@ -149,6 +149,25 @@ async def test_the_end_of_the_runtime_interrupts_a_turn_that_goes_on(opened, scr
     assert [(result.status, result.text) for result in results] == [("interrupted", "")]
 
 
+async def test_a_run_ends_with_the_block_of_its_handle(opened, scripted):
+    model = scripted(["one", trio.Event()])
+    async with opened(model) as runtime, runtime.start_thread() as keeper, trio.open_nursery() as nursery:
+        with trio.fail_after(10):
+            async with runtime.resume_thread(keeper.id) as thread:
+
+                @nursery.start_soon
+                async def _():
+                    with pytest.raises(spindle.ThreadClosed):
+                        await thread.run("go")
+                    ended.set()
+
+                ended = trio.Event()
+                await model.waiting.wait()
+            await ended.wait()
+        [turn] = (await keeper.read(include_turns=True)).turns
+        assert turn.status == "interrupted"
+
+
 async def test_a_crash_ends_the_wait(opened, scripted, actor, crash):
     model = scripted(["one", trio.Event()])
     async with opened(model) as runtime, runtime.start_thread() as thread:
