@@ -1,24 +1,25 @@
 """How long a daemon on a socket waits for running turns."""
 
+import math
 import signal
 from types import SimpleNamespace
 
 import pytest
 import trio
 
+from spindle.actors import daemon
 from spindle.actors.daemon import DRAIN, serve_listener
 from spindle.actors.signals import CAUGHT, EndSignals
-from spindle.storage.home import Home
 
 
 @pytest.fixture
-def busy(tmp_path):
-    """A runtime whose turns never end."""
+def busy(monkeypatch):
+    """A runtime whose turns never end. It is not inspected: that uses worker threads, during which the clock would jump."""
+    monkeypatch.setattr(daemon, "UNGREETED", math.inf)
     in_use = trio.Event()
     in_use.set()
     registry = SimpleNamespace(idle=trio.sleep_forever, emptied=trio.sleep_forever)
-    home = Home(tmp_path / "home")
-    return SimpleNamespace(in_use=in_use, greeted=trio.Event(), registry=registry, home=home, ending=False)
+    return SimpleNamespace(in_use=in_use, greeted=trio.Event(), registry=registry, ending=False)
 
 
 async def test_turns_that_do_not_end_are_waited_for_with_a_timeout(busy, tmp_path, autojump_clock, caplog):
