@@ -162,7 +162,7 @@ async def test_comments_alone_are_no_answer(
 ) -> None:
     """Each one arrives in time; without the bound the request would wait for as long as they come."""
     gates = [trio.Event() for _ in range(9)]
-    server.script = [[HEAD + b"connection: close\r\n\r\n", *(step for gate in gates for step in (gate, b": ping\n\n"))]]
+    server.script = [[HEAD + b"connection: close\r\n\r\n", *(step for gate in gates for step in (gate, b": ping\n\n")), None]]
     model = ResponsesModel(Provider(base_url=server.url, stream_idle_timeout_ms=5000), environ={})
     server.clients.append(model)
 
