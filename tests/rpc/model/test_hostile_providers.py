@@ -113,7 +113,7 @@ async def test_a_hostile_answer_fails_its_request_by_name(
 OTHERS: dict[str, tuple[bytes, bytes, str]] = {
     "a page": (
         b"text/html; charset=utf-8",
-        b"<!doctype html><title>Sign in</title>",
+        b"<!doctype html><meta x=" + b"x" * 500 + b"><title>Sign in</title>",
         "with text/html and not with an event stream (a page, “Sign in”)",
     ),
     "an error": (
