@@ -59,7 +59,7 @@ def refused(
     text = body.decode("utf-8", "replace").strip()[:WORDS]
     error, words = _explained(body, text)
     kind = error.get("type")
-    if status == 400 and text:
+    if status == 400 and text and not _is_page(text):
         if "image data you provided does not represent a valid image" in text:
             return ModelError("The last message holds an image that the model cannot read.", "badRequest", status=status)
         return ModelError(text, status=status)
@@ -88,7 +88,7 @@ def refused(
 
 def no_events(content_type: str, body: bytes, url: str) -> ModelError:
     """The answer was 200, but without an event: another kind of server, or one that does not stream."""
-    _, words = _explained(body, body.decode("utf-8", "replace").strip()[:_PAGE_LENGTH])
+    _, words = _explained(body, body.decode("utf-8", "replace").strip())
     said = f" ({one_line(words, _PAGE_LENGTH)})" if words else ""
     kind = one_line(content_type.partition(";")[0].strip(), 100)
     return ModelError(
@@ -100,7 +100,7 @@ def no_events(content_type: str, body: bytes, url: str) -> ModelError:
 
 def _explained(body: bytes, text: str) -> tuple[Mapping[str, Any], str]:
     """The member `error` of a JSON body, and the provider's own words: of JSON its message, of a page its title."""
-    if text[:1] == "<" or text[:9].lower() == "<!doctype":
+    if _is_page(text):
         text = text[:_HTML_LENGTH]
         title = _TITLE.search(text)
         return {}, f"a page, “{_plain(title[2])}”" if title else f"a page, “{_plain(_UNSEEN.sub('', text))}”"
@@ -113,7 +113,11 @@ def _explained(body: bytes, text: str) -> tuple[Mapping[str, Any], str]:
     for said in (mapping(error).get("message"), error, members.get("message"), members.get("detail")):
         if isinstance(said, str) and said.strip():
             return mapping(error), " ".join(said[:WORDS].split())
-    return mapping(error), text
+    return mapping(error), " ".join(text.split())
+
+
+def _is_page(text: str) -> bool:
+    return text[:1] == "<"
 
 
 def _plain(html: str) -> str:

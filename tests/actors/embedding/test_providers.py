@@ -6,6 +6,7 @@ from tests.rpc.model.conftest import ScriptedServer
 from tests.rpc.model.scripted import WHOLE, status
 
 import spindle
+from spindle.rpc.protocol.turns import ErrorNotification
 
 TABLE = 'model_provider = "mine"\n[model_providers.mine]\nname = "Mine"\nbase_url = "{url}/v1"\n'
 
@@ -89,3 +90,19 @@ async def test_openais_key_is_sent_to_no_other_provider(configured, server, monk
     async with configured(text) as runtime, runtime.start_thread() as thread:
         await thread.run("hi")
     assert [one.headers.get("authorization") for one in server.received] == [expected]
+
+
+async def test_an_interrupt_ends_the_wait_that_was_announced(configured, server):
+    server.script = [[status(429, {}, b"retry-after: 200\r\n")], [WHOLE]]
+    async with configured(TABLE) as runtime, runtime.start_thread() as thread:
+        with trio.fail_after(60):
+            async with thread.turn("hi") as turn:
+                async for event in turn:
+                    if isinstance(event, ErrorNotification):
+                        break
+        assert event.will_retry
+        assert event.error.message == "Reconnecting... 1/5"
+        assert event.error.additional_details.startswith("exceeded retry limit, last status: 429 Too Many Requests (the next")
+        assert turn.result.status == "interrupted"
+        assert len(server.received) == 1
+        await thread.run("again")

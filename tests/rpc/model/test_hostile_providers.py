@@ -113,7 +113,7 @@ async def test_a_hostile_answer_fails_its_request_by_name(
 OTHERS: dict[str, tuple[bytes, bytes, str]] = {
     "a page": (
         b"text/html; charset=utf-8",
-        b"<!doctype html><title>Sign in</title>",
+        b"<!doctype html><meta x=" + b"x" * 500 + b"><title>Sign in</title>",
         "with text/html and not with an event stream (a page, “Sign in”)",
     ),
     "an error": (
@@ -162,7 +162,7 @@ async def test_comments_alone_are_no_answer(
 ) -> None:
     """Each one arrives in time; without the bound the request would wait for as long as they come."""
     gates = [trio.Event() for _ in range(9)]
-    server.script = [[HEAD + b"connection: close\r\n\r\n", *(step for gate in gates for step in (gate, b": ping\n\n"))]]
+    server.script = [[HEAD + b"connection: close\r\n\r\n", *(step for gate in gates for step in (gate, b": ping\n\n")), None]]
     model = ResponsesModel(Provider(base_url=server.url, stream_idle_timeout_ms=5000), environ={})
     server.clients.append(model)
 

@@ -61,7 +61,7 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>\n 502 Bad\n <b>Gateway</b> &amp; m
         (b'{"object": "error", "message": "no such model"}', "no such model"),
         (b'{"detail": "Not Found"}', "Not Found"),
         (b'{"error": {"message": "two\\nlines"}}', "two lines"),
-        (b'{"detail": [{"msg": "field required"}]}', '{"detail": [{"msg": "field required"}]}'),
+        (b'{"detail":\n [{"msg": "field required"}]}', '{"detail": [{"msg": "field required"}]}'),
         (b"upstream\nis down\n", "upstream is down"),
         (b"", "no explanation"),
     ],
@@ -88,6 +88,10 @@ def test_a_status_that_says_what_to_do() -> None:
 def test_a_bad_request_is_final_and_shows_the_body() -> None:
     error = refused(400, b'{"error": {"message": "bad"}}', URL)
     assert (error.message, error.info, error.retryable) == ('{"error": {"message": "bad"}}', "other", False)
+    page = b"<html><title>400 The plain HTTP request was sent to HTTPS port</title>"
+    assert refused(400, page, URL).message == (
+        f"unexpected status 400 Bad Request: a page, \u201c400 The plain HTTP request was sent to HTTPS port\u201d, url: {URL}"
+    )
     image = refusal(400, {"message": "The image data you provided does not represent a valid image. Sorry."})
     assert (image.info, image.retryable) == ("badRequest", False)
 
