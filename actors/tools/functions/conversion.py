@@ -31,7 +31,7 @@ from spindle.actors.tools.functions.members import (
     members,
     pairs_of,
 )
-from spindle.actors.tools.functions.schema import TABLES, Schemas
+from spindle.actors.tools.functions.schema import ABSTRACT, TABLES, Schemas
 
 T = TypeVar("T")
 K = TypeVar("K", str, int)
@@ -123,7 +123,9 @@ class Conversion(Generic[T]):
     def text(self, value: object) -> str:
         """A value of any of the types for the model: what is text in JSON as text, anything else as JSON. Raises TypeError."""
         plain: Any = self._converter.unstructure(value)
-        return plain if isinstance(plain, str) else orjson.dumps(plain, option=orjson.OPT_NON_STR_KEYS).decode()
+        if isinstance(plain, str):
+            return str.__str__(plain)  # of a member of an enumeration too
+        return orjson.dumps(plain, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def converter(schemas: Schemas) -> Converter:
@@ -140,6 +142,7 @@ def converter(schemas: Schemas) -> Converter:
         (is_pydantic, _validating),
         (is_union, _choosing),
         (_is_mixed, _mixed),
+        (_is_abstract, _concrete),
         *([(_is_table, _pairs)] if schemas.strict else []),
     ):
         made.register_structure_hook_factory(predicate, partial(factory, schemas, made))
@@ -220,6 +223,16 @@ def _choosing(schemas: Schemas, made: Converter, kind: Any) -> Hook:
         return made.structure(value, next(arm for arm, schema in arms if fits(value, schema, schemas.defs)))
 
     return structure
+
+
+def _is_abstract(kind: Any) -> bool:
+    return (get_origin(kind) or kind) in ABSTRACT
+
+
+def _concrete(schemas: Schemas, made: Converter, kind: Any) -> Hook:
+    concrete = ABSTRACT[get_origin(kind) or kind]
+    wanted = concrete[get_args(kind)] if get_args(kind) else concrete
+    return lambda value, _: made.structure(value, wanted)
 
 
 def _is_mixed(kind: Any) -> bool:

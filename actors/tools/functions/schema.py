@@ -52,8 +52,17 @@ TEXTS: Final[Mapping[Any, Schema]] = {
     PurePath: {},
 }
 """Types that are text in JSON, with what else the schema says of the text."""
-LISTS: Final = (list, tuple, set, frozenset, deque, Sequence, MutableSequence, AbstractSet, MutableSet)
+ABSTRACT: Final[Mapping[Any, Any]] = {
+    Sequence: list,
+    MutableSequence: list,
+    AbstractSet: set,
+    MutableSet: set,
+    Mapping: dict,
+    MutableMapping: dict,
+}
+"""Types of containers, with the classes that their values are of."""
 TABLES: Final = (dict, Mapping, MutableMapping)
+LISTS: Final = (list, tuple, set, frozenset, deque, *(kind for kind in ABSTRACT if kind not in TABLES))
 _ALLOWED: Final = (
     "allowed are str, int, float, bool, None, Path, datetime, date, time, timedelta, Decimal, UUID, Enum, Literal, lists, "
     "tuples, sets, mappings with str keys, unions, attrs classes, dataclasses, TypedDict, NamedTuple and models of pydantic"

@@ -196,6 +196,17 @@ async def test_progress_waits_for_the_subscribers_that_turns_wait_for(a_turn, a_
     assert reached.is_set()
 
 
+@pytest.mark.parametrize("timeout", [None, 60])
+async def test_a_plain_function_sends_progress_from_its_thread(a_turn, a_call, timeout):
+    def look(call: ToolContext[None]) -> None:
+        trio.from_thread.run(call.emit_progress, "half")
+
+    turn = a_turn()
+    async with trio.open_nursery() as turn.tasks:
+        await a_tool(look, timeout=timeout).run(a_call("look", "{}"), turn)
+    assert turn.methods == ["item/started", "item/mcpToolCall/progress", "item/completed"]
+
+
 async def test_progress_is_limited_and_its_last_report_is_sent_at_the_end(a_turn, a_call, autojump_clock):
     async def look(call: ToolContext[None]) -> None:
         for number in range(100):

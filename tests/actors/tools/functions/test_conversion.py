@@ -1,8 +1,10 @@
 """JSON into values and back: a round trip for values of every type, agreement with a validator of JSON schemas, failures."""
 
 import json
+import typing
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, MutableSequence, MutableSet, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +20,7 @@ from spindle.actors.tools.functions.checking import fits
 from spindle.actors.tools.functions.conversion import Conversion, Misfit
 from spindle.actors.tools.functions.schema import NoSchema
 
-from .types import Book, Even, Hotel, Leg, Level, Loose, Page, Place, Point, Trip, Unit
+from .types import Book, Even, Hotel, Leg, Level, Loose, Page, Place, Point, Trip, Unit, Word
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 WHOLE = st.integers(-(2**53), 2**53)
@@ -188,6 +190,32 @@ def test_a_plain_value_in_a_union_stays_as_it_is(given, kind):
     assert (read, type(read)) == (given, kind)
 
 
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "given", "value"),
+    [
+        *((kind, [1, 1], [1, 1]) for kind in (Sequence[int], MutableSequence[int], typing.List[int])),  # noqa: UP006
+        *((kind, [1, 1], {1}) for kind in (AbstractSet[int], MutableSet[int])),
+        *((kind, {"a": 1}, {"a": 1}) for kind in (Mapping[str, int], MutableMapping[str, int])),
+    ],
+)
+def test_abstract_containers_are_lists_sets_and_dictionaries(kind, given, value, strict):
+    if strict and isinstance(given, dict):
+        given = [{"key": name, "value": one} for name, one in given.items()]
+    read = Conversion[Any](kind, strict=strict).read(given)
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize("kind", [list, set, tuple, frozenset, deque, Sequence, MutableSequence, AbstractSet, MutableSet])
+def test_a_container_of_anything(kind):
+    assert [*Conversion[Any](kind).read(["a"])] == ["a"]
+
+
+@pytest.mark.parametrize("kind", [dict, Mapping, MutableMapping])
+def test_a_mapping_to_anything(kind):
+    assert Conversion[Any](kind).read({"a": [1]}) == {"a": [1]}
+
+
 def test_at_most_ten_problems_are_named():
     with pytest.raises(Misfit) as refused:
         Conversion[Any](list[int]).read(["a"] * 1000)
@@ -217,6 +245,7 @@ def test_a_duration_has_the_form_of_iso_8601(text, value):
         ("as it is", "as it is"),
         (None, "null"),
         (Unit.C, "celsius"),
+        (Word.YES, "yes"),
         (date(2020, 1, 2), "2020-01-02"),
         (Page([1]), '{"rows":[1],"kind":"page"}'),
         ({"unit": Unit.C, 1: {2}}, '{"unit":"celsius","1":[2]}'),
@@ -228,7 +257,8 @@ def test_a_duration_has_the_form_of_iso_8601(text, value):
     ],
 )
 def test_a_result_of_any_of_the_types_is_text_for_the_model(result, text):
-    assert Conversion[Any](Any).text(result) == text
+    written = Conversion[Any](Any).text(result)
+    assert (written, type(written)) == (text, str)
 
 
 @pytest.mark.parametrize("result", [b"x", [b"x"], object()])

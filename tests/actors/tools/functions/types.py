@@ -19,6 +19,12 @@ class Unit(enum.Enum):
     F = "fahrenheit"
 
 
+class Word(str, enum.Enum):  # noqa: UP042 - the older form
+    """An answer."""
+
+    YES = "yes"
+
+
 class Level(enum.IntEnum):
     """Of urgency."""
 
