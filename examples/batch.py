@@ -8,7 +8,7 @@ Each line of questions.txt is a question. With --offline the built-in offline mo
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import trio
 from rich.progress import Progress
@@ -34,11 +34,9 @@ async def ask(runtime: spindle.Runtime, question: str) -> dict[str, Any]:
     raise AssertionError("the last attempt returns or raises")
 
 
-async def main(questions: Path, answers: Path, offline: bool) -> None:
-    done = {json.loads(line)["question"] for line in answers.open()} if answers.exists() else set[str]()
-    todo = [line for line in questions.read_text().splitlines() if line and line not in done]
+async def main(todo: list[str], file: TextIO, offline: bool) -> None:
     tokens = 0
-    with answers.open("a") as file, Progress() as progress:
+    with Progress() as progress:
         bar = progress.add_task("questions", total=len(todo))
 
         async def work(left: trio.MemoryReceiveChannel[str]) -> None:
@@ -57,7 +55,7 @@ async def main(questions: Path, answers: Path, offline: bool) -> None:
                     send.send_nowait(question)
                 for _ in range(AT_ONCE):
                     nursery.start_soon(work, left)
-    print(f"{len(todo)} questions answered with {tokens} tokens; {len(done)} were answered before")
+    print(f"{len(todo)} questions answered with {tokens} tokens")
 
 
 if __name__ == "__main__":
@@ -66,4 +64,8 @@ if __name__ == "__main__":
     parser.add_argument("answers", type=Path)
     parser.add_argument("--offline", action="store_true")
     options = parser.parse_args()
-    trio.run(main, options.questions, options.answers, options.offline)
+    with options.answers.open("a+") as file:
+        file.seek(0)
+        done = {json.loads(line)["question"] for line in file}
+        questions = [line for line in options.questions.read_text().splitlines() if line and line not in done]
+        trio.run(main, questions, file, options.offline)

@@ -54,22 +54,26 @@ async def decide(question: spindle.Question) -> None:
 
 async def main(model: spindle.Model | None, home: str | None) -> None:
     published: list[str] = []
-    async with spindle.open_runtime(model=model, home=home, on_question=decide) as runtime:
-        async with runtime.start_thread(tools=[Tracker()], deps=published, approval_policy="untrusted") as thread:
-            plan = await thread.run("Which release is due after 1.4.0?", output_type=Release)
-            print(f"{plan.output.version} ({plan.output.kind}): {'; '.join(plan.output.notes)}")
-            async with thread.turn(f"Publish {plan.output.version}") as turn:
-                async for event in turn:
-                    match event:
-                        case spindle.AgentMessageDeltaNotification(delta=text):
-                            print(text, end="", flush=True)
-                        case spindle.ItemStartedNotification(item=item):
-                            print(f"[{item.type}]")
+    async with (
+        spindle.open_runtime(model=model, home=home, on_question=decide) as runtime,
+        runtime.start_thread(tools=[Tracker()], deps=published, approval_policy="untrusted") as thread,
+    ):
+        plan = await thread.run("Which release is due after 1.4.0?", output_type=Release)
+        print(f"{plan.output.version} ({plan.output.kind}): {'; '.join(plan.output.notes)}")
+        async with thread.turn(f"Publish {plan.output.version}") as turn:
+            async for event in turn:
+                match event:
+                    case spindle.AgentMessageDeltaNotification(delta=text):
+                        print(text, end="", flush=True)
+                    case spindle.ItemStartedNotification(item=item):
+                        print(f"[{item.type}]")
+                    case _:
+                        pass
     print("\npublished:", published)
 
 
 PLAN = '{"version": "1.5.0", "kind": "minor", "notes": ["CSV export", "no crash on empty input"]}'
-SCRIPT = [  # the answers of the model, one for each request
+SCRIPT: list[spindle.ScriptedAnswer | str] = [  # the answers of the model, one for each request
     spindle.ScriptedAnswer.from_json({"calls": [{"name": "closed_issues", "arguments": {"since": "1.4.0"}}]}),
     PLAN,
     spindle.ScriptedAnswer.from_json({"calls": [{"name": "publish", "arguments": {"version": "1.5.0"}}]}),
