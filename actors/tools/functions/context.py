@@ -13,7 +13,8 @@ D = TypeVar("D")
 class ToolContext(Generic[D]):
     """The call of a tool. A parameter with this annotation gets it; the model does not see that parameter.
 
-    `deps` is what `start_thread(deps=…)` was given, such as a database of the application.
+    `deps` is what `start_thread(deps=…)` was given, such as a database of the application. A function may use the runtime and
+    the thread, but must not wait for the end of its own turn.
     """
 
     thread_id: str

@@ -132,8 +132,9 @@ def tool(
     description: for the model; by default the docstring.
     needs_approval: whether the user is asked before each call, or `f(context, **arguments)`, which says so, sync or async.
         The thread's policy `never` with full access never asks, as for tools of MCP servers.
-    timeout: seconds after which the call fails and the model reads that it timed out. An async function is cancelled.
-        Any other goes on in its worker thread, which the thread's end waits for; what it returns is dropped.
+    timeout: seconds after which the call fails and the model reads that it timed out. The wait for an approval does not
+        count. An async function is cancelled. Any other goes on in its worker thread, which the thread's end waits for, and
+        its result is dropped.
     on_error: what the model reads of an exception, see `OnError`.
     Raises TypeError or ValueError for an option that is none of these.
     """
