@@ -83,3 +83,14 @@ def pids_of_locks() -> dict[int, str]:
             if inode.isdigit():
                 found.setdefault(int(inode), row[4])
     return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process with this id."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spindle.storage.durable import private_folder
+from spindle.storage.locks import is_alive
 
 
 @contextmanager
@@ -55,17 +56,6 @@ def sweep(folder: Path, name: str, pid: int) -> None:
     if not is_alive(pid):
         with suppress(OSError):
             os.unlink(folder / name)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is a process with this id."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _mode(path: Path) -> int:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from spindle.rpc.lenient import Json
 from spindle.rpc.protocol.converter import structure
 from spindle.rpc.protocol.turns import ItemCompletedNotification, TurnCompletedNotification
 from spindle.storage.home import Home
-from spindle.storage.rollout import records
+from spindle.storage.rollout import records, writer_lock
 from spindle.storage.rollout.lines import encode_line
 from spindle.storage.rollout.reading import OpenRollout
 from spindle.storage.rollout.records import Entry
@@ -305,6 +306,21 @@ def test_until_idle_ends_with_the_turn(home: Home, file: File, capsys: pytest.Ca
     lock.close()
     show(Follower(home, THREAD, 1), lines_of, until_idle=True, sleep=sleep)
     assert slept == 4
+
+
+def test_without_the_kernels_table_a_writer_is_one_that_lives(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside Linux, what a writer has written into the lock is all that is known."""
+    monkeypatch.setattr(writer_lock, "pids_of_locks", dict)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    home.locks.mkdir()
+    for pid, writes in ((os.getpid(), True), (ended.pid, False)):
+        home.lock_file(THREAD).write_text(f"{pid} spindle".ljust(31) + "\n")
+        assert writer_lock.has_writer(home.lock_file(THREAD)) is writes
+        assert writer_lock.lock_holders(home.locks) == [(THREAD, pid, "spindle")]
+    home.lock_file(THREAD).write_text("\n")
+    assert not writer_lock.has_writer(home.lock_file(THREAD))
+    assert writer_lock.lock_holders(home.locks) == []
 
 
 def test_a_thread_is_found_by_id_beginning_and_name(home: Home, file: File) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 from weakref import WeakSet
 
 from spindle.storage.durable import private_folder
-from spindle.storage.locks import open_lock, pid_of_lock, pids_of_locks, release, wait_for
+from spindle.storage.locks import is_alive, open_lock, pid_of_lock, pids_of_locks, release, wait_for
 from spindle.storage.regular import regular
 
 PROGRAM = "spindle"
@@ -215,7 +215,10 @@ def has_writer(path: Path) -> bool:
         return False
     try:
         by_inode = pids_of_locks()
-        return os.fstat(fd).st_ino in by_inode if by_inode else bool(_noted(fd)[0])
+        if by_inode:
+            return os.fstat(fd).st_ino in by_inode
+        written, _ = _noted(fd)
+        return written != "" and is_alive(int(written))
     finally:
         os.close(fd)
 

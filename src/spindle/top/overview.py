@@ -11,8 +11,8 @@ import trio
 from spindle.rpc.inspection import InspectedRuntime, InspectedThread
 from spindle.rpc.lazy_class import frozen
 from spindle.storage.home import Home
+from spindle.storage.locks import is_alive
 from spindle.storage.rollout.writer_lock import lock_holders
-from spindle.storage.running_folder import is_alive
 from spindle.top.asking import ask_all
 from spindle.top.processes import Usage, usage
 
