@@ -131,11 +131,15 @@ class ToolInfo:
 
 @frozen(kw_only=True)
 class ToolOutcome:
-    """How a call ended: `output` is for the model, also that of a call which failed with `error`; None if it was cancelled."""
+    """How a call ended: `output` is for the model, also that of a call that has failed; None if it was cancelled.
+
+    `error` is what the tool has raised. A function's exception is its output, so then the call has only `failed`.
+    """
 
     output: Output | None
     seconds: float
     error: Exception | None = None
+    failed: bool = False
     cancelled: bool = False
 
 

@@ -139,6 +139,8 @@ async def shown(
             duration_ms=int((time.monotonic() - began) * 1000),
         )
         _complete(done, host)
+    if not answer.success:
+        call.failures.append("tool_error")
     return _output(answer)
 
 

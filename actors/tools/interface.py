@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import orjson
-from attrs import evolve
+from attrs import evolve, field
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.protocol.converter import InvalidValue, structure
@@ -90,7 +90,8 @@ def _no_report(use: Use, response: object) -> None:
 class Call:
     """One call by the model. `payload` is JSON; for a `custom` tool, text of its grammar.
 
-    A tool calls `report` with each use that the call completes and its result, for PostToolUse hooks.
+    A tool calls `report` with each use that the call completes and its result, for PostToolUse hooks. It adds to `failures` if
+    the output says that the call has failed.
     """
 
     id: str
@@ -99,6 +100,7 @@ class Call:
     payload: str
     custom: bool = False
     report: Callable[[Use, object], None] = _no_report
+    failures: list[str] = field(factory=list[str], eq=False)
 
     def arguments(self, cls: type[T]) -> T:
         """The payload as a `cls`. Raises ToolRefused, which names the invalid member."""

@@ -166,8 +166,9 @@ def _outcome(entry: _Running) -> Callable[[], ToolOutcome]:
     return lambda: ToolOutcome(
         output=entry.output,
         seconds=time.monotonic() - began,
-        error=entry.error or entry.failure,
-        cancelled=entry.output is None and entry.error is None,
+        error=None if isinstance(entry.error, TurnCancelled) else entry.error,
+        failed=bool(entry.call.failures) or entry.error is not None,
+        cancelled=entry.output is None and entry.failure is None,
     )
 
 

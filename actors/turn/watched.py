@@ -64,7 +64,8 @@ class WatchedRequest:
 
     def __init__(self, host: TurnHost, model: Model, provider: str, purpose: Purpose, attempt: int) -> None:
         self._host, self._model = host, model
-        self._provider, self._purpose, self._attempt = provider, purpose, attempt
+        self._provider, self._attempt = provider, attempt
+        self._purpose: Purpose = purpose
         self._info: RequestInfo | None = None
 
     @asynccontextmanager

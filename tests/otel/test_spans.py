@@ -8,6 +8,7 @@ import trio
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
+from tests.actors.conftest import Scripted
 from tests.actors.thread.agent_plays import FREE, Cast, spawn, wait
 
 from spindle import ModelError
@@ -167,8 +168,8 @@ async def test_a_repeated_request_is_another_span_and_the_turn_has_the_retry(ope
     assert turn.status.status_code is StatusCode.UNSET
 
 
-async def test_what_a_model_repeats_by_itself_is_an_event_of_the_request(opened, scripted, telemetry):
-    class Repeating(scripted):
+async def test_what_a_model_repeats_by_itself_is_an_event_of_the_request(opened, telemetry):
+    class Repeating(Scripted):
         def stream(self, request):
             request.retried(ModelError("busy", "serverOverloaded", status=503), 0.5)
             return super().stream(request)
@@ -208,6 +209,20 @@ async def test_a_call_that_is_refused_names_the_class_of_the_error_and_not_its_t
     tool = telemetry.one("execute_tool")
     assert tool.attributes["error.type"] == "ToolRefused"
     assert (tool.status.status_code, tool.status.description) == (StatusCode.ERROR, None)
+
+
+async def test_a_function_that_raises_is_an_error_of_its_call(opened, scripted, telemetry):
+    def fall_over() -> None:
+        raise ValueError("my secret")
+
+    model = scripted([call("f", "fall_over")], ["done"])
+    async with opened(model) as runtime, runtime.start_thread(tools=[fall_over]) as thread:
+        await thread.run("go")
+    tool = telemetry.one("execute_tool")
+    assert tool.attributes["error.type"] == "tool_error"
+    assert (tool.status.status_code, tool.status.description) == (StatusCode.ERROR, None)
+    [measured] = telemetry.points("gen_ai.execute_tool.duration")
+    assert measured.attributes["error.type"] == "tool_error"
 
 
 async def test_a_turn_that_is_not_sampled_records_nothing(opened, scripted, telemetry):

@@ -48,6 +48,8 @@ async def call_tool(servers: McpServers, tool: ServerTool, call: Call, host: Cal
     if not reporter.outcome.failed and reporter.outcome.result is not None:
         host.report(reporter.outcome.result)
     outcome = reporter.outcome
+    if outcome.failed:
+        call.failures.append("tool_error")
     return await apart(weigh(outcome.result, LARGE), None, model_output, outcome)
 
 

@@ -163,7 +163,9 @@ class OpenTelemetryInstrument(Instrument):
         attributes: Attributes = {}
         if self._content.tools and outcome.output is not None:
             attributes["gen_ai.tool.call.result"] = shown.output_text(outcome.output)
-        failure = None if outcome.error is None else error_type(outcome.error)
+        failure: str | None = None
+        if outcome.failed and not outcome.cancelled:
+            failure = "tool_error" if outcome.error is None else error_type(outcome.error)
         self._metrics.tool_duration.record(outcome.seconds, make.of_tool(tool) | _failed(failure))
         description = str(outcome.error) if self._content.tools and outcome.error is not None else None
         self._end(tool, attributes, failure, description, cancelled=outcome.cancelled)

@@ -9,7 +9,7 @@ from tests.actors.ledger import Ledger
 from tests.actors.thread.agent_plays import FREE, Cast, spawn, wait
 from trio.testing import wait_all_tasks_blocked
 
-from spindle import Instrument, ModelError, ResponsesModel
+from spindle import Instrument, ModelError, ResponsesModel, TurnInterrupted
 from spindle.actors.thread.messages import Review
 from spindle.rpc.model.interface import Provider, Usage
 from spindle.rpc.protocol.reviews import CustomTarget
@@ -125,17 +125,39 @@ async def test_the_server_of_a_provider_is_named_without_its_secrets(opened, led
 
 
 async def test_calls_that_fail_and_calls_of_unknown_tools_end_too(opened, scripted, ledger):
-    model = scripted([call("f", "shell", command=17), call("u", "no_such_tool")], ["done"])
-    async with opened(model, config=FREE, instruments=[ledger]) as runtime, runtime.start_thread() as thread:
+    model = scripted([call("f", "shell", command=17), call("u", "no_such_tool"), call("o", "fall_over")], ["done"])
+    async with (
+        opened(model, config=FREE, instruments=[ledger]) as runtime,
+        runtime.start_thread(tools=[fall_over]) as thread,
+    ):
         await thread.run("hi")
     ended = {info.call_id: (info, outcome) for info, outcome in ledger.of("tool_ended")}
     info, outcome = ended["f"]
     assert info.kind == "builtin"
     assert type(outcome.error).__name__ == "ToolRefused"
+    assert outcome.failed
     assert outcome.output.startswith("failed to parse function arguments")
     info, outcome = ended["u"]
-    assert (info.description, outcome.error) == ("", None)
+    assert (info.description, outcome.error, outcome.failed) == ("", None, False)
     assert outcome.output == "unsupported call: no_such_tool"
+    info, outcome = ended["o"]
+    assert (info.kind, outcome.error, outcome.failed, outcome.output) == ("function", None, True, "ValueError: over")
+
+
+async def test_a_question_that_is_answered_with_an_interrupt_cancels_its_call(opened, scripted, ledger):
+    async def cancel(question):
+        question.cancel()
+
+    model = scripted([call("t", "exec_command", cmd="touch made", login=False)])
+    async with (
+        opened(model, config=ASKING, instruments=[ledger]) as runtime,
+        runtime.start_thread(on_question=cancel) as thread,
+    ):
+        with pytest.raises(TurnInterrupted):
+            await thread.run("hi")
+    [(_, outcome)] = ledger.of("tool_ended")
+    assert (outcome.cancelled, outcome.error, outcome.output) == (True, None, None)
+    assert not ledger.open
 
 
 async def test_an_interrupt_ends_what_has_begun_as_cancelled(opened, scripted, ledger):
@@ -154,7 +176,7 @@ async def test_an_interrupt_ends_what_has_begun_as_cancelled(opened, scripted, l
         await called.wait()
     assert not ledger.open
     [(_, outcome)] = ledger.of("tool_ended")
-    assert (outcome.cancelled, outcome.error, outcome.output) == (True, None, None)
+    assert (outcome.cancelled, outcome.failed, outcome.error, outcome.output) == (True, False, None, None)
     [(_, ended)] = ledger.of("turn_ended")
     assert (ended.status, ended.error) == ("interrupted", None)
 
