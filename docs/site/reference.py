@@ -114,8 +114,9 @@ def commands() -> str:
 
 
 def _command(name: str, command: argparse.ArgumentParser, about: str) -> str:
+    explained = command._get_formatter()._expand_help
     rows = [
-        f"| {_spelled(action)} | {_cell((action.help or '') % {'default': action.default})} |"
+        f"| {_spelled(action)} | {_cell(explained(action) if action.help else '')} |"
         for action in command._actions
         if action.help is not argparse.SUPPRESS and not isinstance(action, argparse._SubParsersAction)
     ]
