@@ -75,9 +75,8 @@ class Block:
         return self.title.startswith("With ")
 
     def tree(self) -> ast.Module:
-        code = compile(
-            self.text, f"{self.page.name}:{self.line}", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        )
+        flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code = compile(self.text, f"{self.page.name}:{self.line}", "exec", flags, dont_inherit=True)
         assert isinstance(code, ast.Module)
         return code
 
@@ -137,9 +136,9 @@ def provider() -> Iterator[Provider]:
 def folder(block: Block, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the page's files up to the block, and an environment whose provider plays the block's script."""
     home, work = tmp_path / "home", tmp_path / "work"
-    for path in (home / ".codex", work):
+    for path in (home / ".codex", work / "home"):
         path.mkdir(parents=True)
-    (home / ".codex/config.toml").write_text(f'openai_base_url = "{provider.url}"\n', encoding="utf-8")
+        (path / "config.toml").write_text(f'openai_base_url = "{provider.url}"\n', encoding="utf-8")
     provider.script = list(block.script)
     for each in (*block.before, block):
         if re.fullmatch(r"[\w./-]+\.\w+", each.title):
@@ -208,9 +207,14 @@ async def test_a_fragment_runs(block: Block, folder: Path, capsys: pytest.Captur
     names: dict[str, Any] = {"spindle": spindle, "trio": trio}
     for earlier in block.before:
         if earlier.language == "python" and not earlier.is_foreign:
-            exec(compile(definitions(earlier.tree()), f"{earlier.page.name}:{earlier.line}", "exec"), names)
+            exec(
+                compile(definitions(earlier.tree()), f"{earlier.page.name}:{earlier.line}", "exec", dont_inherit=True),
+                names,
+            )
     model = spindle.OfflineModel([ScriptedAnswer.from_json(entry) for entry in block.script])
-    code = compile(block.tree(), f"{block.page.name}:{block.line}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(
+        block.tree(), f"{block.page.name}:{block.line}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+    )
     async with spindle.open_runtime(home=folder / "home", model=model) as runtime:
         names["runtime"] = runtime
         if "thread" in free(block.tree()):
@@ -248,10 +252,9 @@ def test_a_program_runs(
     if block.is_foreign or not block.is_program:
         return
     if block.title:
-        stem = re.escape(Path(block.title).stem)
-        assert any(
-            each.language == "console" and re.search(rf"\b{stem}\b|pytest", each.text) for each in followed_by(block)
-        ), "no console block runs it"
+        runs = rf"\b{re.escape(Path(block.title).stem)}\b" + ("|^\\$ pytest" if block.title.startswith("test_") else "")
+        later = [each.text for each in followed_by(block) if each.language == "console"]
+        assert any(re.search(runs, text, re.MULTILINE) for text in later), "no console block runs it"
         return
     path = folder / "program.py"
     path.write_text(block.text, encoding="utf-8")

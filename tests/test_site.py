@@ -58,7 +58,7 @@ def test_a_table_shows_methods_members_and_meaning() -> None:
 
     module: Any = types.ModuleType("events")
     module.__all__, module.Told = ["Told"], Told
-    row = '| `some/thing` | <a id="events.Told"></a>`Told` | `delta: str` | Something \\| happened. And more. |'
+    row = '| `some/thing` | <a id="events.Told"></a>`Told` | <code>delta: str</code> | Something &#124; happened. And more. |'
     assert reference.table(module).splitlines()[2:] == [row]
 
 

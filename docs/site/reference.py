@@ -3,6 +3,7 @@
 A comment in a page says what belongs in its place. The repository shows the page without it.
 
 - `<!-- api: MODULE -->`: each public name of the module, from its docstring and signature;
+- `<!-- entry: NAME -->`: one name;
 - `<!-- table: MODULE -->`: the events or items of the module, with their members;
 - `<!-- commands -->`: the options of the command line.
 
@@ -15,23 +16,25 @@ import argparse
 import inspect
 import logging
 import re
+import types
 from collections.abc import Iterator, Sequence
+from html import escape
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import attrs
 
 from spindle.cli import parser
 
 log = logging.getLogger("mkdocs.hooks.reference")
-MARKER = re.compile(r"^<!-- (api|table|commands)(?:: ([\w.]+))? -->$", re.MULTILINE)
-PUBLIC = ("spindle", "spindle.events", "spindle.items", "spindle.testing", "spindle.otel")
+MARKER = re.compile(r"^<!-- (api|entry|table|commands)(?:: ([\w.]+))? -->$", re.MULTILINE)
+PUBLIC = ("spindle", "spindle.events", "spindle.instruments", "spindle.items", "spindle.otel", "spindle.testing")
 MADE_BY_USERS = re.compile(r"(Model|Provider|Instrument|Clock)$")
 """Classes that a program makes, so that their constructor is shown."""
-QUALIFIED = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Z]\w*)|\btyping\.|\bcollections\.abc\.")
+UNIONS = (Union, types.UnionType)
 
 
 def public(module: ModuleType) -> list[str]:
@@ -56,15 +59,20 @@ def _kind(value: object) -> str:
     return "Functions" if inspect.isroutine(value) else "Types"
 
 
-def _entry(name: str) -> str:
-    made = str(bool(MADE_BY_USERS.search(name))).lower()
-    return f"::: {name}\n    options:\n      heading_level: 4\n      merge_init_into_class: {made}"
+def _entry(name: str, **options: object) -> str:
+    options = {"heading_level": 4, "merge_init_into_class": bool(MADE_BY_USERS.search(name)), **options}
+    return "\n".join(
+        [f"::: {name}", "    options:", *(f"      {key}: {str(value).lower()}" for key, value in options.items())]
+    )
 
 
 def table(module: ModuleType) -> str:
     """The classes of a module of events or items: the name in the protocol, the class, its members, and what it says."""
     head = "| method or type | class | members | when, or what |\n| --- | --- | --- | --- |\n"
-    return head + "\n".join(f"| {' | '.join(row)} |" for row in sorted(_rows(module)))
+    rows = sorted(_rows(module), key=lambda row: (not row[0], row))
+    others = [f"{module.__name__}.{name}" for name in public(module) if not isinstance(getattr(module, name), type)]
+    entries = (_entry(name, heading_level=3) for name in others)
+    return "\n\n".join([head + "\n".join(f"| {' | '.join(row)} |" for row in rows), *entries])
 
 
 def _rows(module: ModuleType) -> Iterator[tuple[str, str, str, str]]:
@@ -84,7 +92,7 @@ def _wire_name(cls: type) -> str:
 
 def _members(cls: type) -> str:
     return ", ".join(
-        f"`{field.name}: {_type(field.type)}`"
+        f"<code>{_cell(escape(f'{field.name}: {_type(field.type)}'))}</code>"
         for field in _fields(cls)
         if field.name != "type" and not field.name.startswith("_")
     )
@@ -94,13 +102,21 @@ def _fields(cls: type) -> Sequence[attrs.Attribute[Any]]:
     return attrs.fields(cls) if attrs.has(cls) else ()
 
 
-def _type(hint: object) -> str:
-    text = hint.__name__ if isinstance(hint, type) and not hasattr(hint, "__args__") else str(hint)
-    return QUALIFIED.sub("", text).replace("|", "\\|")
+def _type(hint: Any) -> str:
+    """A type as a reader writes it: the name of a union of the protocol in place of its members, and no bounds."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        name = getattr(hint.__metadata__[0], "name", "")
+        return name if get_origin(args[0]) in UNIONS and name else _type(args[0])
+    if origin in UNIONS or origin is Literal:
+        return " | ".join(repr(one) if origin is Literal else _type(one) for one in args)
+    if args:
+        return f"{getattr(origin, '__name__', origin)}[{', '.join(map(_type, args))}]"
+    return "None" if hint is type(None) else getattr(hint, "__name__", str(hint))
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(text.split()).replace("|", "&#124;")
 
 
 def commands() -> str:
@@ -138,6 +154,8 @@ def filled(markdown: str) -> str:
     def part(match: re.Match[str]) -> str:
         if match[1] == "commands":
             return commands()
+        if match[1] == "entry":
+            return _entry(match[2], heading_level=3)
         return (_api if match[1] == "api" else table)(import_module(match[2]))
 
     return MARKER.sub(part, markdown)
