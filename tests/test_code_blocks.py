@@ -254,8 +254,8 @@ def test_a_program_runs(
         return
     if block.title:
         runs = rf"\b{re.escape(Path(block.title).stem)}\b" + ("|^\\$ pytest" if block.title.startswith("test_") else "")
-        later = [each.text for each in followed_by(block) if each.language == "console"]
-        assert any(re.search(runs, text, re.MULTILINE) for text in later), "no console block runs it"
+        later = [each.text for each in followed_by(block) if each.language == "console" or each.title]
+        assert any(re.search(runs, text, re.MULTILINE) for text in later), "no console block or other file uses it"
         return
     path = folder / "program.py"
     path.write_text(block.text, encoding="utf-8")
