@@ -11,36 +11,22 @@ of the answer) or an object with any of
 - `error`: `{"message", "info"?, "retryable"?, "details"?}`, raised after what the entry streams.
 """
 
-import re
-import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, cast
 
 import orjson
-import trio
 
 from spindle.rpc.lazy_class import frozen
 from spindle.rpc.model.decode import decode
-from spindle.rpc.model.interface import (
-    Completed,
-    Created,
-    ItemAdded,
-    ItemDone,
-    ModelEvent,
-    ModelRequest,
-    SummaryDelta,
-    SummaryPartAdded,
-    TextDelta,
-    Usage,
-)
+from spindle.rpc.model.interface import ModelEvent, ModelRequest
 from spindle.rpc.model.model_errors import ModelError
+from spindle.rpc.model.playing import Pause, Piece, Raw, Say, Think, call_item, estimate, play, words
 from spindle.rpc.protocol.values import loads
 
-_BYTES_PER_TOKEN = 4
 _ECHO_LIMIT = 400
 
 
@@ -139,7 +125,7 @@ class OfflineModel:
 
     def stream(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
         """As in `Model`."""
-        return _Playback(self, request)
+        return aclosing(play(_pieces(self.answer(request)), partial(estimate, request)))
 
     def answer(self, request: ModelRequest) -> ScriptedAnswer:
         """The next answer of the script, or the default answer."""
@@ -150,97 +136,20 @@ class OfflineModel:
         """As in `Model`; does nothing."""
 
 
-class _Playback:
-    def __init__(self, model: OfflineModel, request: ModelRequest) -> None:
-        self._model = model
-        self._request = request
-        self._delay = 0.0
-        self._pace = 0.0
-        self._error: ModelError | None = None
-        self._batches: Iterator[list[ModelEvent]] = iter(())
-
-    async def __aenter__(self) -> AsyncIterator[Sequence[ModelEvent]]:
-        answer = self._model.answer(self._request)
-        self._delay, self._pace, self._error = answer.delay, answer.pace, answer.error
-        self._batches = _batches(answer, self._request)
-        await trio.lowlevel.checkpoint()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._batches = iter(())
-
-    def __aiter__(self) -> AsyncIterator[Sequence[ModelEvent]]:
-        return self
-
-    async def __anext__(self) -> Sequence[ModelEvent]:
-        delay, self._delay = self._delay, 0.0
-        await trio.sleep(delay)
-        batch = next(self._batches, None)
-        if batch is None:
-            if self._error is not None:
-                raise self._error
-            raise StopAsyncIteration
-        if self._pace and type(batch[0]) is TextDelta:
-            await trio.sleep(self._pace)
-        return batch
-
-
-def _batches(answer: ScriptedAnswer, request: ModelRequest) -> Iterator[list[ModelEvent]]:
+async def _pieces(answer: ScriptedAnswer) -> AsyncGenerator[Piece, None]:
+    yield Pause(answer.delay)
     if answer.events is not None:
-        if answer.events:
-            yield list(answer.events)
-        if answer.error is None and not any(type(event) is Completed for event in answer.events):
-            raise ModelError("stream disconnected before completion: the script ends here", retryable=True)
-        return
-    response_id = f"resp_{uuid.uuid4().hex}"
-    yield [Created(response_id)]
-    items: list[dict[str, Any]] = []
-    if answer.reasoning is not None:
-        thoughts: dict[str, Any] = {"type": "reasoning", "id": f"rs_{uuid.uuid4().hex}", "summary": []}
-        yield [ItemAdded(dict(thoughts)), SummaryPartAdded(0)]
-        for piece in words(answer.reasoning):
-            yield [SummaryDelta(piece, 0)]
-        thoughts["summary"] = [{"type": "summary_text", "text": answer.reasoning}]
-        items.append(thoughts)
-        yield [ItemDone(thoughts)]
-    if answer.chunks:
-        item_id = f"msg_{uuid.uuid4().hex}"
-        yield [ItemAdded(_message(item_id, ""))]
-        for piece in answer.chunks:
-            yield [TextDelta(piece, item_id)]
-        if answer.error is not None:
-            return  # the error interrupts the message
-        message = _message(item_id, "".join(answer.chunks))
-        items.append(message)
-        yield [ItemDone(message)]
-    for item in answer.items:
-        items.append(dict(item))
-        yield [ItemDone(items[-1])]
-    if answer.error is None:
-        yield [Completed(response_id, _usage(request, items))]
-
-
-def words(text: str) -> list[str]:
-    """Split `text` before each word. The pieces, joined, are `text`."""
-    return re.findall(r"\s*\S+\s*$|\s*\S+|\s+$", text)
-
-
-def _message(item_id: str, text: str) -> dict[str, Any]:
-    content = [{"type": "output_text", "text": text}]
-    return {"type": "message", "role": "assistant", "id": item_id, "content": content}
-
-
-def _usage(request: ModelRequest, items: Sequence[dict[str, Any]]) -> Usage:
-    asked = _tokens(len(request.instructions) + sum(map(len, request.input)))
-    thought = sum(_tokens(len(orjson.dumps(item))) for item in items if item["type"] == "reasoning")
-    answered = sum(_tokens(len(orjson.dumps(item))) for item in items)
-    return Usage(asked, 0, answered, thought, asked + answered)
-
-
-def _tokens(size: int) -> int:
-    return -(-size // _BYTES_PER_TOKEN)
+        yield Raw(answer.events)
+    else:
+        if answer.reasoning is not None:
+            yield Think(answer.reasoning)
+        if answer.chunks:
+            yield Say(answer.chunks, answer.pace)
+        if not answer.chunks or answer.error is None:  # the error interrupts the message
+            for item in answer.items:
+                yield dict(item)
+    if answer.error is not None:
+        yield answer.error
 
 
 def _call(call: object) -> dict[str, Any]:
@@ -249,12 +158,8 @@ def _call(call: object) -> dict[str, Any]:
     if not isinstance(name, str):
         raise ValueError("a call has no `name`")
     arguments = fields.get("arguments", {})
-    return {
-        "type": "function_call",
-        "name": name,
-        "arguments": arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(),
-        "call_id": str(fields.get("call_id") or f"call_{uuid.uuid4().hex}"),
-    }
+    call_id = fields.get("call_id")
+    return call_item(name, arguments, str(call_id) if call_id else None)
 
 
 def _error(fields: dict[str, Any]) -> ModelError:

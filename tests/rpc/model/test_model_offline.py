@@ -23,7 +23,8 @@ from spindle.rpc.model.interface import (
     TextDelta,
 )
 from spindle.rpc.model.model_errors import ModelError
-from spindle.rpc.model.offline import OfflineModel, ScriptedAnswer, words
+from spindle.rpc.model.offline import OfflineModel, ScriptedAnswer
+from spindle.rpc.model.playing import words
 
 REQUEST = ModelRequest("m", "do", [], [], False, None, [], None, None, "t", {}, "t", "u", "o", "ua")
 
