@@ -36,7 +36,8 @@ from benchmarks.driving.model import ModelServer, chunk, completed, created, ite
 
 import spindle
 from spindle.cli import parser
-from spindle.rpc.model.offline import ScriptedAnswer, words
+from spindle.rpc.model.offline import ScriptedAnswer
+from spindle.rpc.model.playing import words
 from spindle.storage.config.hooks import hook_config
 from spindle.storage.config.loader import ConfigLoader
 from spindle.storage.config.mcp_servers import mcp_servers

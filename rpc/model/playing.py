@@ -154,7 +154,8 @@ class _Answer:
     def think(self, piece: Think) -> list[list[ModelEvent]]:
         thoughts: dict[str, Any] = {"type": "reasoning", "id": f"rs_{uuid.uuid4().hex}", "summary": []}
         batches: list[list[ModelEvent]] = [[ItemAdded(dict(thoughts)), SummaryPartAdded(0)]]
-        batches += [[SummaryDelta(word, 0)] for word in words(piece.text)]
+        for word in words(piece.text):
+            batches.append([SummaryDelta(word, 0)])  # noqa: PERF401 - a list of lists of this type only is another type
         return batches + self.add({**thoughts, "summary": [{"type": "summary_text", "text": piece.text}]})
 
     def take(self, events: Sequence[ModelEvent]) -> list[list[ModelEvent]]:

@@ -94,7 +94,7 @@ async def test_the_timeouts_of_a_turn_do_not_end_a_command_that_works(runtime, m
     model.script(call("exec_command", cmd="sleep 0.3; echo done", yield_time_ms=20_000, call_id="c"), "ok")
     async with runtime.start_thread() as thread:
         with trio.fail_after(60):
-            assert await thread.run("go") == "ok"
+            assert (await thread.run("go")).text == "ok"
     assert "Process exited with code 0" in model.requests[1].tool_outputs["c"]
     assert "done" in model.requests[1].tool_outputs["c"]
     assert trio.current_time() < 20
@@ -106,7 +106,7 @@ async def test_the_timeouts_of_a_turn_do_not_end_a_command_that_works(runtime, m
 async def test_it_waits_for_a_server_that_is_asked_and_not_for_one_that_is_idle(runtime, model, agent_clock):
     model.script(call("mcp__tiny__.echo", text="hi", call_id="c"), "ok")
     async with runtime.start_thread() as thread:
-        assert await thread.run("go") == "ok"
+        assert (await thread.run("go")).text == "ok"
         assert "hi" in model.requests[1].tool_outputs["c"]
         began = time.perf_counter()
         await trio.sleep(3600)

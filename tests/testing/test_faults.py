@@ -23,7 +23,7 @@ async def test_a_turn_fails_on_a_full_or_broken_disk(runtime, model, fault, word
     async with runtime.start_thread() as thread:
         with fault(runtime), pytest.raises(TurnFailed, match=f"history could not be saved.*{words}"):
             await thread.run("go")
-        assert await thread.run("again") == "ok"
+        assert (await thread.run("again")).text == "ok"
 
 
 async def test_a_slow_disk_holds_up_the_end_of_a_turn_and_nothing_else(runtime, model):
@@ -53,7 +53,7 @@ async def test_a_model_that_cannot_be_reached_fails_the_turn(runtime, model):
     async with runtime.start_thread() as thread:
         with faults.model_unreachable(model), pytest.raises(TurnFailed, match="connection refused"):
             await thread.run("go")
-        assert await thread.run("go") == "there again"
+        assert (await thread.run("go")).text == "there again"
     assert len(model.requests) == 2
 
 
@@ -79,12 +79,21 @@ async def test_no_children_are_killed_where_there_are_none(runtime, model):
     assert faults.kill_children(runtime) == 0
 
 
+async def test_a_turn_that_is_not_read_lags(runtime, model):
+    model.script("one")
+    async with runtime.start_thread() as thread, thread.turn("go") as turn:
+        faults.lagging_reader(turn)
+        with pytest.raises(SubscriberLagged):
+            async for _ in turn:
+                pass
+
+
 async def test_a_stream_that_is_not_read_lags(runtime, model):
     model.script("one two three four")
     async with runtime.start_thread() as thread:
-        with faults.lagging_reader():
-            slow = thread.events()
-        assert await thread.run("go") == "one two three four"
+        slow = thread.events()
+        faults.lagging_reader(slow)
+        assert (await thread.run("go")).text == "one two three four"
         with pytest.raises(SubscriberLagged):
             async for _ in slow:
                 pass

@@ -1,6 +1,7 @@
 """What is left at the end is named, with where it was started."""
 
 import os
+import subprocess
 import sys
 import threading
 
@@ -69,7 +70,7 @@ async def test_a_process_a_worker_thread_and_a_descriptor_are_left(nursery):
     processes, descriptors = [], []
 
     async def start():
-        processes.append(await trio.lowlevel.open_process([sys.executable, "-c", "input()"], stdin=-1))
+        processes.append(await trio.lowlevel.open_process([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
         nursery.start_soon(trio.to_thread.run_sync, release.wait)
         await trio.lowlevel.checkpoint()
         descriptors.append(os.open(__file__, os.O_RDONLY))
@@ -77,7 +78,7 @@ async def test_a_process_a_worker_thread_and_a_descriptor_are_left(nursery):
     said = await left(start)
     os.close(descriptors[0])
     release.set()
-    await processes[0].stdin.aclose()
+    processes[0].kill()
     await processes[0].wait()
     assert f"the process {processes[0].pid}: {sys.executable} -c input()" in said
     assert "1 worker thread(s)" in said
@@ -85,21 +86,22 @@ async def test_a_process_a_worker_thread_and_a_descriptor_are_left(nursery):
 
 
 async def test_the_exception_of_the_block_is_raised_as_it_is(nursery):
+    async def start():
+        nursery.start_soon(trio.sleep_forever)
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
         async with nothing_left():
-            nursery.start_soon(trio.sleep_forever)
-            raise ZeroDivisionError
+            await start()
 
 
 @pytest.mark.spindle(config=FREE)
 async def test_a_loaded_thread_a_turn_and_its_command_are_left_in_a_runtime(runtime, model):
     model.script(call("exec_command", cmd="sleep 600", yield_time_ms=1000), say("x") + hang())
-    async with runtime.start_thread() as thread:
+    async with runtime.start_thread() as thread, thread.turn("go"):
+        await model.waiting.wait()
         with pytest.raises(AssertionError) as caught:
-            async with thread.turn("go") as turn:
-                async for event in turn:
-                    if event.METHOD == "item/agentMessage/delta":
-                        await assert_nothing_left(runtime)
+            await assert_nothing_left(runtime)
     said = str(caught.value)
     assert f"the thread {thread.id}, which is loaded (active)" in said
     assert "sleep 600" in said
@@ -118,9 +120,8 @@ async def test_a_runtime_without_threads_leaves_nothing(runtime, model):
 
 async def test_a_closed_runtime_leaves_nothing(home, model):
     model.script("one")
-    async with nothing_left(home=home):
-        async with open_runtime(home=home, model=model) as own, own.start_thread() as thread:
-            await thread.run("go")
+    async with nothing_left(home=home), open_runtime(home=home, model=model) as own, own.start_thread() as thread:
+        await thread.run("go")
 
 
 @pytest.mark.parametrize("kind", ["lock", "temporary file", "turn"])

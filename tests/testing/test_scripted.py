@@ -16,7 +16,7 @@ async def deltas(turn):
 async def test_a_script_is_played_and_its_requests_are_decoded(runtime, model, weather):
     model.script([think("Outside?"), call("weather", city="Oslo", call_id="c")], think("Rain.") + say("Take a coat."))
     async with runtime.start_thread(tools=[weather]) as thread:
-        assert await thread.run("Do I need a coat?", effort="high") == "Take a coat."
+        assert (await thread.run("Do I need a coat?", effort="high")).text == "Take a coat."
         shown = (await thread.read(include_turns=True)).turns[0]
     assert [item.type for item in shown.items] == [
         "userMessage", "reasoning", "dynamicToolCall", "reasoning", "agentMessage",
@@ -81,14 +81,16 @@ async def test_a_refusal_is_that_of_the_provider(runtime, model, status, given, 
     async with runtime.start_thread() as thread:
         with pytest.raises(TurnFailed, match=words) as caught:
             await thread.run("go")
-    assert caught.value.turn.error.codex_error_info == info
+    error = caught.value.result.error
+    assert error is not None
+    assert error.codex_error_info == info
 
 
-async def test_a_lost_connection_is_repeated_as_often_as_the_model_allows(runtime, model):
+async def test_a_lost_connection_is_repeated_as_often_as_the_model_allows(runtime, model, agent_clock):
     model.stream_max_retries = 1
     model.script(say("half") + disconnect(), "whole", disconnect(), disconnect("gone"))
     async with runtime.start_thread() as thread:
-        assert await thread.run("go") == "whole"
+        assert (await thread.run("go")).text == "whole"
         with pytest.raises(TurnFailed, match="gone"):
             await thread.run("again")
 
@@ -103,7 +105,7 @@ async def test_a_hanging_answer_ends_with_its_event_or_its_turn(runtime, model):
             go.set()
 
         nursery.start_soon(let_go)
-        assert await thread.run("go") == "one two"
+        assert (await thread.run("go")).text == "one two"
         async with thread.turn("go") as turn:
             async for event in turn:
                 if event.METHOD == "item/agentMessage/delta":
@@ -162,7 +164,7 @@ async def test_a_call_of_a_tool_that_is_not_offered_lists_those_that_are(answeri
 @pytest.mark.spindle(model=ScriptedModel(call("nothing"), strict=False))
 async def test_a_model_that_is_not_strict_lets_it_pass(runtime, model):
     async with runtime.start_thread() as thread:
-        assert await thread.run("go") == "ok"
+        assert (await thread.run("go")).text == "ok"
     assert "unsupported call" in next(iter(model.requests[1].tool_outputs.values()))
 
 
@@ -184,7 +186,7 @@ async def test_a_function_answers(runtime, home, kind):
     functions = {"sync": answer, "async": answer_later, "generator": answer_by_and_by}
     other = ScriptedModel(answer) if kind == "in a script" else FunctionModel(functions[kind])
     async with open_runtime(home=home, model=other) as own, own.start_thread() as thread:
-        assert await thread.run("shout") == "SHOUT"
+        assert (await thread.run("shout")).text == "SHOUT"
         assert other.requests[0].prompt == "shout"
 
 

@@ -9,11 +9,12 @@ from typing import Any, TypeAlias, cast
 
 import orjson
 import trio
-from attrs import field, frozen
+from attrs import frozen
 
 from spindle.rpc.model.interface import Usage
-from spindle.rpc.model.model_errors import disconnected, refused
+from spindle.rpc.model.model_errors import disconnected
 from spindle.rpc.model.playing import Pause, Piece, Raw, Say, Think, call_item, words
+from spindle.rpc.model.refusals import refused
 from spindle.testing.requests import Request
 
 _URL = "https://scripted.invalid/v1/responses"
@@ -50,10 +51,10 @@ class Call:
 class Answer:
     """Pieces of an answer, in order. Answers are added with `+`."""
 
-    pieces: Sequence[Piece | Call] = field(converter=tuple)
+    pieces: tuple[Piece | Call, ...]
 
     def __add__(self, other: Answer) -> Answer:
-        return Answer([*self.pieces, *other.pieces])
+        return Answer((*self.pieces, *other.pieces))
 
     def __str__(self) -> str:
         return " + ".join(map(_described, self.pieces))
@@ -76,12 +77,12 @@ def say(text: str, *, chunks: Sequence[str] | int | None = None, pace: float = 0
         chunks = [text[at : at + size] for at in range(0, len(text), size)]
     if chunks is not None and "".join(chunks) != text:
         raise ValueError("the chunks are not the text")
-    return Answer([Say(words(text) if chunks is None else chunks, pace)])
+    return Answer((Say(words(text) if chunks is None else chunks, pace),))
 
 
 def think(text: str) -> Answer:
     """A summary of thoughts."""
-    return Answer([Think(text)])
+    return Answer((Think(text),))
 
 
 def call(name: str, arguments: str | None = None, /, *, call_id: str | None = None, **given: Any) -> Answer:
@@ -92,7 +93,7 @@ def call(name: str, arguments: str | None = None, /, *, call_id: str | None = No
     """
     if arguments is not None and given:
         raise TypeError("the arguments are a string or keywords, not both")
-    return Answer([Call(name, given if arguments is None else arguments, call_id)])
+    return Answer((Call(name, given if arguments is None else arguments, call_id),))
 
 
 def fail(
@@ -109,30 +110,28 @@ def fail(
     """
     said = {"message": message, "type": type, "code": code}
     body = orjson.dumps({"error": {name: value for name, value in said.items() if value}})
-    error = refused(status, body, _URL)
-    if retry_after is not None:
-        error.retry_after = retry_after
-    return Answer([error])
+    headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    return Answer((refused(status, body, _URL, header=headers.get),))
 
 
 def disconnect(reason: str = "the script ends the connection") -> Answer:
     """The connection is lost: before the answer, or within it."""
-    return Answer([disconnected(reason)])
+    return Answer((disconnected(reason),))
 
 
 def hang(until: trio.Event | None = None) -> Answer:
     """Say nothing more until the event is set, or the request is cancelled."""
-    return Answer([trio.Event() if until is None else until])
+    return Answer((trio.Event() if until is None else until,))
 
 
 def pause(seconds: float) -> Answer:
     """Say nothing for this time of the run's clock."""
-    return Answer([Pause(seconds)])
+    return Answer((Pause(seconds),))
 
 
 def usage(input_tokens: int = 0, output_tokens: int = 0, *, cached: int = 0, reasoning: int = 0) -> Answer:
     """The usage that the answer reports, in tokens, in place of an estimate."""
-    return Answer([Usage(input_tokens, cached, output_tokens, reasoning, input_tokens + output_tokens)])
+    return Answer((Usage(input_tokens, cached, output_tokens, reasoning, input_tokens + output_tokens),))
 
 
 async def pieces_of(answer: Answers, request: Request) -> AsyncGenerator[Piece | Call, None]:
@@ -151,12 +150,14 @@ async def pieces_of(answer: Answers, request: Request) -> AsyncGenerator[Piece |
         case AsyncIterable():
             async with aclosing(cast("AsyncGenerator[Answers, None]", given)) as parts:
                 async for part in parts:
-                    async for piece in pieces_of(part, request):
-                        yield piece
+                    async with aclosing(pieces_of(part, request)) as pieces:
+                        async for piece in pieces:
+                            yield piece
         case Iterable():
             for part in cast("Iterable[Answers]", given):
-                async for piece in pieces_of(part, request):
-                    yield piece
+                async with aclosing(pieces_of(part, request)) as pieces:
+                    async for piece in pieces:
+                        yield piece
         case _:
             raise TypeError(f"{given!r} is no answer of a model")
 
@@ -166,7 +167,7 @@ def described(answer: Answers) -> str:
     if isinstance(answer, str):
         return f"say({answer!r})"
     if isinstance(answer, list | tuple):
-        return f"[{', '.join(map(described, answer))}]"
+        return f"[{', '.join(map(described, cast('Sequence[Answers]', answer)))}]"
     return str(answer) if isinstance(answer, Answer) else _described(answer)
 
 

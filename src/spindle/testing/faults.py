@@ -19,16 +19,21 @@ import signal
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from unittest.mock import patch
 
-from spindle.actors.embedding import streams
+from spindle.actors.delivery.events import Event
+from spindle.actors.delivery.outbox import CAPACITY
 from spindle.actors.tools.commands import warden
 from spindle.rpc.model.model_errors import disconnected
+from spindle.rpc.protocol.turns import WarningNotification
 from spindle.storage.outside import place_of
+from spindle.testing.insides import backend_of, sink_of
 
 if TYPE_CHECKING:
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.embedding.runtime import Runtime
+    from spindle.actors.embedding.streams import Events
+    from spindle.actors.embedding.turns import Turn
     from spindle.testing.played import PlayedModel
 
 OF_DESCRIPTORS: Final = ("write", "pwrite", "pread", "preadv", "fsync", "fdatasync", "fstat", "ftruncate", "close", "fchmod")
@@ -66,7 +71,7 @@ def slow_disk(runtime: Runtime, seconds: float = 1.0) -> Generator[None]:
         time.sleep(seconds)  # only worker threads sync
         return real(*args, **named)
 
-    with disk(runtime.home.path, act, SYNCS):
+    with disk(runtime.home, act, SYNCS):
         yield
 
 
@@ -85,7 +90,7 @@ def kill_children(runtime: Runtime) -> int:
 
     No block: it happens once.
     """
-    wardens = runtime.warden
+    wardens = backend_of(runtime).warden
     if wardens is None:
         return 0
     trees = wardens.trees()
@@ -96,11 +101,15 @@ def kill_children(runtime: Runtime) -> int:
     return len(found)
 
 
-@contextmanager
-def lagging_reader(events: int = 1) -> Generator[None]:
-    """A stream that is opened in the block lags when so many events wait to be read."""
-    with patch.object(streams, "CAPACITY", events):
-        yield
+def lagging_reader(reader: Events | Turn) -> None:
+    """Put more events into the stream of `thread.events()`, or into a turn, than wait for a reader. No block: it happens once.
+
+    Every reader of the turn then lags.
+    """
+    sink, event = sink_of(reader), Event(WarningNotification(None, "one of very many"))
+    for _ in range(2 * CAPACITY):
+        if not sink.put(event):
+            return
 
 
 @contextmanager
@@ -112,7 +121,8 @@ def disk(folder: str | os.PathLike[str], act: Act, names: tuple[str, ...] = OF_D
     base = os.path.realpath(folder)
 
     def here(path: object) -> bool:
-        return isinstance(path, str | os.PathLike) and os.path.abspath(os.fspath(path)).startswith(base)
+        named = isinstance(path, str | os.PathLike)
+        return named and os.path.abspath(cast("str | os.PathLike[str]", path)).startswith(base)
 
     def open_here(number: object) -> bool:
         return isinstance(number, int) and _path(number).startswith(base)
@@ -141,7 +151,7 @@ def _failing(runtime: Runtime, number: int) -> Generator[None]:
     def act(name: str, real: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         raise OSError(number, os.strerror(number))
 
-    with disk(runtime.home.path, act, _WRITES):
+    with disk(runtime.home, act, _WRITES):
         yield
 
 

@@ -5,10 +5,10 @@ end. What is left is named, with where it was started.
 from __future__ import annotations
 
 import fcntl
+import inspect
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -28,10 +28,10 @@ from spindle.storage.home import Home
 from spindle.storage.outside import place_of
 from spindle.storage.rollout import records
 from spindle.testing.clock import tasks
+from spindle.testing.insides import backend_of, nurseries
 
 if TYPE_CHECKING:
-    from spindle.actors.registry.backend import Backend
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.embedding.runtime import Runtime
 
 PATIENCE: Final = 2.0
 """Real seconds in which what is ending may end."""
@@ -90,7 +90,7 @@ class _Seen:
             _processes(),
             _descriptors(),
             active_thread_count(),
-            frozenset(_backend(runtime).loaded()) if runtime is not None else frozenset(),
+            frozenset(backend_of(runtime).loaded()) if runtime is not None else frozenset(),
         )
 
 
@@ -101,13 +101,15 @@ class _Spawned(trio.abc.Instrument):
         self.places: dict[trio.lowlevel.Task, str] = {}
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == "trio":
+        """See trio.abc.Instrument."""
+        frame, own = inspect.currentframe(), _Spawned.task_spawned.__code__
+        while frame is not None and (frame.f_code is own or _of_trio(frame)):
             frame = frame.f_back
         if frame is not None:
             self.places[task] = _place(frame, frame.f_lineno)
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
+        """See trio.abc.Instrument."""
         self.places.pop(task, None)
 
 
@@ -116,7 +118,7 @@ async def _check(
 ) -> None:
     until = time.perf_counter() + PATIENCE
     if home is None and runtime is not None:
-        home = _backend(runtime).home.path
+        home = runtime.home
     while True:
         await trio.lowlevel.checkpoint()
         left = list(_left(runtime, before or _Seen(), spawned, descriptors=before is not None))
@@ -135,7 +137,7 @@ def _left(runtime: Runtime | None, before: _Seen, spawned: _Spawned, *, descript
             yield f"the task {task.name!r}{_where(task, spawned)}"
     standing = None
     if runtime is not None:
-        backend = _backend(runtime)
+        backend = backend_of(runtime)
         for id in sorted(set(backend.loaded()) - before.loaded):
             status = backend.status(id)
             yield f"the thread {id}, which is loaded ({status.type if status is not None else 'starting'})"
@@ -155,8 +157,8 @@ def _left(runtime: Runtime | None, before: _Seen, spawned: _Spawned, *, descript
 def _concerned(runtime: Runtime | None) -> set[trio.lowlevel.Task]:
     """The tasks below this one, system tasks, and those of the runtime."""
     own = trio.lowlevel.current_task()
-    nurseries = _nurseries(_backend(runtime)) if runtime is not None else []
-    ours = {task for nursery in nurseries for top in nursery.child_tasks for task in tasks(top)}
+    open_ = nurseries(runtime) if runtime is not None else []
+    ours = {task for nursery in open_ for top in nursery.child_tasks for task in tasks(top)}
     return ours.union(_below_or_of_the_system()) - {own}
 
 
@@ -171,11 +173,6 @@ def _below_or_of_the_system() -> Iterator[trio.lowlevel.Task]:
         for system in nursery.child_tasks - above:
             if system.name != _OF_TRIO:
                 yield from tasks(system)
-
-
-def _nurseries(backend: Backend) -> list[trio.Nursery]:
-    background = backend.services.background
-    return [backend._nursery, *([background] if background is not None else [])]  # pyright: ignore[reportPrivateUsage]
 
 
 def _where(task: trio.lowlevel.Task, spawned: _Spawned) -> str:
@@ -200,9 +197,9 @@ def _processes() -> dict[int, str]:
 
 def _command(pid: int) -> str:
     """The command line of a process; "" for one that has ended."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-    if sys.platform.startswith("linux"):
+    if Path("/proc/self").exists():
+        with suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
         return ""
     shown = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False).stdout
     return "" if shown.startswith(b"ps ") else shown.decode("utf-8", "replace").strip()
@@ -227,7 +224,7 @@ def _target(number: int) -> str:
 
 def _kept(runtime: Runtime, target: str) -> bool:
     """Whether a runtime may keep this descriptor while it is open: a socket or a pipe, or a database of its home."""
-    return not target.startswith("/") or target.startswith(os.path.realpath(_backend(runtime).home.spindle))
+    return not target.startswith("/") or target.startswith(os.path.realpath(backend_of(runtime).home.spindle))
 
 
 def _files(home: Home) -> list[str]:
@@ -265,9 +262,3 @@ def _unfinished(rollout: Path) -> list[str]:
                 elif kind in _ENDS and turn in running:
                     running.remove(turn)
     return running
-
-
-def _backend(runtime: Runtime) -> Backend:
-    return runtime
-
-

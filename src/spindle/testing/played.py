@@ -48,10 +48,10 @@ class PlayedModel:
     async def _stream(self, raw: ModelRequest) -> AsyncGenerator[AsyncIterator[Sequence[ModelEvent]]]:
         request = Request(raw)
         self.requests.append(request)
-        await trio.lowlevel.checkpoint()
         if self.fault is not None:
             raise self.fault
         pieces = self._pieces(self.answer(request), request)
+        await trio.lowlevel.checkpoint()
         async with aclosing(play(pieces, partial(self._spent, raw), self.waiting.set)) as batches:
             yield batches
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
-    from spindle.actors.runtime import Runtime
+    from spindle.actors.embedding.runtime import Runtime
     from spindle.rpc.model.interface import Model
     from spindle.testing.clock import AgentClock
 
@@ -94,7 +94,8 @@ async def runtime(
     overrides: Mapping[str, Any] | Sequence[tuple[str, Any]] = _marked(request, "config") or ()
     config = list(overrides.items()) if isinstance(overrides, Mapping) else list(overrides)
     options: dict[str, Any] = {"home": home, "cwd": work, "model": model, "config": config}
-    async with nothing_left(home=home), open_runtime(**options, **(_marked(request, "options") or {})) as opened:
+    options.update(_marked(request, "options") or {})
+    async with nothing_left(home=home), open_runtime(**options) as opened:
         yield opened
 
 

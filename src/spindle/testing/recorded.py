@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -113,8 +113,8 @@ class RecordedModel(PlayedModel):
         places = Places.of(request.texts)
         exchange, events = Exchange(_compared(request, places), played=True), list[ModelEvent]()
         try:
-            async with real.stream(raw) as batches:
-                yield _kept(batches, events)
+            async with real.stream(raw) as batches, aclosing(_kept(batches, events)) as kept:
+                yield kept
         except ModelError as error:
             exchange.error = scrub(error_fields(error), os.environ)
             raise

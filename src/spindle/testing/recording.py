@@ -11,7 +11,7 @@ The request is what is compared when the recording is played. Folders have names
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -88,8 +88,8 @@ def read(path: Path) -> list[Exchange]:
                 exchanges.append(Exchange(request))
             case {"event": event} if exchanges and is_mapping(event):
                 exchanges[-1].events.append(event)
-            case {"error": error} if exchanges and is_mapping(error):
-                exchanges[-1].error = error
+            case {"error": failure} if exchanges and is_mapping(failure):
+                exchanges[-1].error = failure
             case {"end": "cancelled"} if exchanges:
                 exchanges[-1].cancelled = True
             case _:
@@ -106,7 +106,7 @@ def decoded(event: Mapping[str, Any]) -> list[ModelEvent]:
 
 def encoded(events: Iterable[ModelEvent]) -> list[Mapping[str, Any]]:
     """The events as those of the Responses API. Deltas that follow each other are one, so that no secret is split."""
-    return [_WRITERS[type(event)](event) for event in _joined(events)]
+    return [_encoded(event) for event in _joined(events)]
 
 
 def error_of(fields: Mapping[str, Any]) -> ModelError:
@@ -152,30 +152,26 @@ def _completed(event: Completed) -> dict[str, Any]:
     return {"type": "response.completed", "response": response}
 
 
-_WRITERS = cast(
-    "Mapping[type, Callable[[Any], dict[str, Any]]]",
-    {
-        Created: lambda event: {"type": "response.created", "response": {"id": event.response_id}},
-        ItemAdded: lambda event: {"type": "response.output_item.added", "item": event.item},
-        ItemDone: lambda event: {"type": "response.output_item.done", "item": event.item},
-        TextDelta: lambda event: {
-            "type": "response.output_text.delta", "delta": event.delta, "item_id": event.item_id
-        },
-        SummaryPartAdded: lambda event: {
-            "type": "response.reasoning_summary_part.added", "summary_index": event.summary_index
-        },
-        SummaryDelta: lambda event: {
-            "type": "response.reasoning_summary_text.delta", "delta": event.delta, "summary_index": event.summary_index
-        },
-        ReasoningDelta: lambda event: {
-            "type": "response.reasoning_text.delta", "delta": event.delta, "content_index": event.content_index
-        },
-        InputDelta: lambda event: {
-            "type": "response.custom_tool_call_input.delta", "delta": event.delta, "item_id": event.item_id
-        },
-        Completed: _completed,
-    },
-)  # fmt: skip
+def _encoded(event: ModelEvent) -> dict[str, Any]:
+    match event:
+        case Created(id):
+            return {"type": "response.created", "response": {"id": id}}
+        case ItemAdded(item):
+            return {"type": "response.output_item.added", "item": item}
+        case ItemDone(item):
+            return {"type": "response.output_item.done", "item": item}
+        case TextDelta(delta, item_id):
+            return {"type": "response.output_text.delta", "delta": delta, "item_id": item_id}
+        case SummaryPartAdded(index):
+            return {"type": "response.reasoning_summary_part.added", "summary_index": index}
+        case SummaryDelta(delta, index):
+            return {"type": "response.reasoning_summary_text.delta", "delta": delta, "summary_index": index}
+        case ReasoningDelta(delta, index):
+            return {"type": "response.reasoning_text.delta", "delta": delta, "content_index": index}
+        case InputDelta(delta, item_id):
+            return {"type": "response.custom_tool_call_input.delta", "delta": delta, "item_id": item_id}
+        case Completed():
+            return _completed(event)
 
 
 def compared(request: Mapping[str, Any]) -> str:
