@@ -1,12 +1,9 @@
 """Runtimes in homes of their own, with models that play a script."""
 
-from collections import deque
-from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import orjson
 import pytest
-import trio
 
 from spindle import open_runtime
 from spindle.actors.delivery.events import Event
@@ -15,75 +12,41 @@ from spindle.actors.delivery.subscribers import Subscriber
 from spindle.actors.kernel.mailbox import answer
 from spindle.actors.registry.messages import ToThread
 from spindle.actors.thread.messages import StartTurn
-from spindle.rpc.model.interface import Completed, Created, ItemAdded, ItemDone, TextDelta, Usage
+from spindle.rpc.model.interface import Usage
+from spindle.rpc.model.playing import Say
 from spindle.rpc.protocol.items import TextInput
 from spindle.rpc.protocol.turns import TurnStartParams
+from spindle.testing import ScriptedModel
 
 from .talks import Talk
 
 
-class Scripted:
-    """A model whose answers are lists of what to say, events to wait for, errors to raise and raw items; then it says "ok".
-
-    `texts` has the texts of each request's input, `requests` the requests. `tokens` is what an answer says it used, unless
-    there is a usage in it.
-    """
-
-    stream_max_retries = 0
+class Scripted(ScriptedModel):
+    """The kit's model for many short scripts: after its end it says "ok", and it reports no usage, or `tokens` of it."""
 
     def __init__(self, *answers, tokens=None):
-        self.answers = deque(answers)
-        self.texts = []
-        self.requests = []
-        self.waiting = trio.Event()
-        self.usage = None if tokens is None else Usage(tokens, 0, 0, 0, tokens)
+        usage = None if tokens is None else Usage(tokens, 0, 0, 0, tokens)
+        super().__init__(*answers, strict=False, usage=usage)
 
-    @asynccontextmanager
-    async def stream(self, request):
-        self.requests.append(request)
-        self.texts.append(
-            [
-                part["text"]
-                for item in map(orjson.loads, request.input)
-                for part in item.get("content", [])
-                if "text" in part
-            ]
-        )
-        async with aclosing(self.play(self.answers.popleft() if self.answers else ["ok"])) as batches:
-            yield batches
+    def answer(self, request):
+        """The next answer. A text in it is one delta."""
+        answer = super().answer(request)
+        return [Say((one,)) if isinstance(one, str) else one for one in answer] if isinstance(answer, list) else answer
 
-    async def play(self, answer):
-        said, usage = "", self.usage
-        yield [Created("r")]
-        for piece in answer:
-            await trio.lowlevel.checkpoint()  # as where a network is waited for
-            if isinstance(piece, trio.Event):
-                self.waiting.set()
-                await piece.wait()
-            elif isinstance(piece, Exception):
-                raise piece
-            elif isinstance(piece, Usage):
-                usage = piece
-            elif isinstance(piece, dict):
-                yield [ItemDone(piece)]
-            else:
-                if not said:
-                    yield [ItemAdded(self.message(""))]
-                said += piece
-                yield [TextDelta(piece, "m")]
-        yield [ItemDone(self.message(said))] * bool(said) + [Completed("r", usage)]
+    @property
+    def texts(self):
+        """The texts of each request's messages."""
+        return [request.texts for request in self.requests]
 
     def conversation(self, index=-1):
-        """What a request had of the conversation itself, without the context that the thread adds."""
-        return [text for text in self.texts[index] if not text.startswith("<")]
+        """What user and model have said, in a request."""
+        return self.requests[index].conversation
 
     @staticmethod
     def message(text):
+        """A message as an item."""
         content = [{"type": "output_text", "text": text}]
         return {"type": "message", "role": "assistant", "id": "m", "content": content}
-
-    async def aclose(self):
-        pass
 
 
 class Witness:

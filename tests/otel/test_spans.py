@@ -52,13 +52,13 @@ async def test_a_turn_with_a_call(opened, scripted, telemetry):
     assert first.kind is SpanKind.CLIENT
     attributes = dict(first.attributes)
     assert 0 <= attributes.pop("gen_ai.response.time_to_first_chunk") < 60
+    assert attributes.pop("gen_ai.response.id").startswith("resp_")
     assert attributes == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": thread.info.model_provider,
         "gen_ai.request.model": name,
         "gen_ai.request.stream": True,
         "gen_ai.conversation.id": thread.id,
-        "gen_ai.response.id": "r",
         "gen_ai.response.finish_reasons": ("tool_call",),
         "gen_ai.usage.input_tokens": 10,
         "gen_ai.usage.output_tokens": 5,

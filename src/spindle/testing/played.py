@@ -52,7 +52,7 @@ class PlayedModel:
             raise self.fault
         pieces = self._pieces(self.answer(request), request)
         await trio.lowlevel.checkpoint()
-        async with aclosing(play(pieces, partial(self._spent, raw), self.waiting.set)) as batches:
+        async with aclosing(play(pieces, partial(self._spent, raw), self._waits)) as batches:
             yield batches
 
     async def aclose(self) -> None:
@@ -83,6 +83,9 @@ class PlayedModel:
                     names = ", ".join(sorted(request.tools)) or "none"
                     raise self.refuse(f"{piece}: the thread does not offer this tool. It offers: {names}")
                 yield item
+
+    def _waits(self) -> None:
+        self.waiting.set()  # an application may set another event in its place
 
     def _spent(self, request: ModelRequest, items: Sequence[dict[str, Any]]) -> Usage | None:
         return estimate(request, items) if self.usage == "estimate" else self.usage

@@ -154,7 +154,7 @@ async def _kept(
 
 def _compared(request: Request, places: Places) -> Mapping[str, Any]:
     """The request as it is recorded."""
-    items = [{name: member for name, member in item.items() if name != "encrypted_content"} for item in request.input]
+    items = [{name: member for name, member in item.items() if name != "encrypted_content"} for item in request.items]
     said = {"model": request.model, "tools": sorted(request.tools), "input": items}
     hidden: Mapping[str, Any] = mapped(scrub(said, os.environ), lambda text: settle(places.hide(text)))
     return hidden

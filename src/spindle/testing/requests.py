@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, cast
 
 import orjson
-from attrs import evolve, frozen
+from attrs import frozen
 
 from spindle.rpc.lenient import mapping, sequence
 from spindle.rpc.model.interface import ModelRequest
@@ -29,31 +29,34 @@ class Request:
     """One request to the model. `raw` is the request as the model got it."""
 
     def __init__(self, raw: ModelRequest) -> None:
-        self.raw = evolve(raw, input=tuple(raw.input))  # the thread goes on to add to its own list
+        self.raw = raw
         self.model = raw.model
         self.instructions = raw.instructions
+        self.input = tuple(raw.input)
+        """The response items of the conversation, encoded. The thread goes on to add to those of `raw`."""
         self.thread_id = raw.thread_id
         self.turn_id = raw.turn_id
 
     @cached_property
-    def input(self) -> Sequence[Mapping[str, Any]]:
+    def items(self) -> Sequence[Mapping[str, Any]]:
         """The response items of the conversation."""
-        return [orjson.loads(item) for item in self.raw.input]
+        return [orjson.loads(item) for item in self.input]
 
     @cached_property
     def messages(self) -> Sequence[Message]:
         """The messages of the conversation, with those that the thread added."""
         return [
             Message(str(item.get("role")), _text(item.get("content")), is_context(StoredItem("message", None, role, raw)))
-            for item, raw in zip(self.input, self.raw.input, strict=True)
+            for item, raw in zip(self.items, self.input, strict=True)
             if item.get("type") == "message"
             for role in [cast("str | None", item.get("role"))]
         ]
 
     @property
     def texts(self) -> list[str]:
-        """The texts of all messages."""
-        return [message.text for message in self.messages]
+        """The texts of all messages; one that the thread added may have several."""
+        parts = [part for item in self.items if item.get("type") == "message" for part in sequence(item.get("content"))]
+        return [str(part["text"]) for part in map(mapping, parts) if "text" in part]
 
     @property
     def conversation(self) -> list[str]:
@@ -71,7 +74,7 @@ class Request:
         """By call id, the output of each call."""
         return {
             str(item.get("call_id")): _text(item.get("output"))
-            for item in self.input
+            for item in self.items
             if str(item.get("type")).endswith("_call_output")
         }
 
@@ -106,16 +109,16 @@ class Request:
 
     def __str__(self) -> str:
         """The prompt, and the outputs of tools since then."""
-        at = max((i for i, item in enumerate(self.input) if item.get("role") == "user"), default=-1)
+        at = max((i for i, item in enumerate(self.items) if item.get("role") == "user"), default=-1)
         outputs = [
             f"the output of {self._called(str(item.get('call_id')))}: {_short(_text(item['output']))}"
-            for item in self.input[at + 1 :]
+            for item in self.items[at + 1 :]
             if "output" in item
         ]
         return "\n".join([f"the prompt {_short(self.prompt)}", *outputs])
 
     def _called(self, call_id: str) -> str:
-        names = (str(item.get("name")) for item in self.input if item.get("call_id") == call_id and "name" in item)
+        names = (str(item.get("name")) for item in self.items if item.get("call_id") == call_id and "name" in item)
         return f"{next(names, 'the call')} ({call_id})"
 
 

@@ -5,7 +5,7 @@
 
 import os
 import random
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
 import orjson
 import pytest
@@ -52,21 +52,25 @@ class Steps(trio.abc.Instrument):
 
 def sticking(model):
     """Once it is `stuck` the model sends nothing more: a turn that is not interrupted then never ends."""
-    play = model.play
+    stream = model.stream
 
     async def unstuck():
         await trio.lowlevel.checkpoint()
         if model.stuck:
             await trio.sleep_forever()
 
-    async def play_unless_stuck(answer):
-        async with aclosing(play(answer)) as batches:
-            async for batch in batches:
-                yield batch
-                await unstuck()
+    async def until_stuck(batches):
+        async for batch in batches:
+            yield batch
+            await unstuck()
+
+    @asynccontextmanager
+    async def stream_until_stuck(request):
+        async with stream(request) as batches, aclosing(until_stuck(batches)) as played:
+            yield played
 
     model.stuck = model.asked = False
-    model.play, model.unstuck = play_unless_stuck, unstuck
+    model.stream, model.unstuck = stream_until_stuck, unstuck
     return model
 
 

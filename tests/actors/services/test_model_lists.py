@@ -153,7 +153,7 @@ async def test_a_turn_uses_its_providers_list(opened, scripted, tmp_path):
         async with runtime.start_thread(model="big") as thread:
             await thread.run("one")
             await thread.run("two")
-        assert [request.parallel_tool_calls for request in model.requests] == [True, True, True]  # one summarises
+        assert [request.raw.parallel_tool_calls for request in model.requests] == [True, True, True]  # one summarises
         await settled(runtime._backend.services.model_lists)
         [kept] = (tmp_path / "home" / "spindle" / "models").iterdir()
         assert json.loads(await trio.Path(kept).read_text())["models"] == [BIG]

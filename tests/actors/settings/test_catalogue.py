@@ -118,8 +118,8 @@ async def test_turns_use_a_catalogue_in_the_home(opened, scripted, tmp_path):
         async with runtime.start_thread(cwd=tmp_path, model="big") as thread:
             await thread.run("go", effort="low")
             [first, second] = model.requests
-            assert (first.instructions, first.parallel_tool_calls, first.text) == ("Be big.", True, {"verbosity": "high"})
-            assert first.reasoning == {"effort": "low", "summary": "auto"}
+            assert (first.instructions, first.raw.parallel_tool_calls) == ("Be big.", True)
+            assert (first.raw.text, first.raw.reasoning) == ({"verbosity": "high"}, {"effort": "low", "summary": "auto"})
             output = next(json.loads(item)["output"] for item in second.input if b"function_call_output" in item)
             assert 1200 < len(output) < 1500
             id = thread.id
@@ -136,5 +136,5 @@ async def test_without_sessions_a_model_runs_commands_in_its_own_way(opened, scr
         model = scripted()
         async with opened(model, config=settings) as runtime, runtime.start_thread(cwd=tmp_path, model="m") as thread:
             await thread.run("go")
-        names = [tool.get("name", "") for tool in model.requests[0].tools]
+        names = [tool.get("name", "") for tool in model.requests[0].raw.tools]
         assert [name for name in names if "shell" in name or "exec" in name] == offered

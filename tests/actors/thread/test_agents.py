@@ -41,7 +41,7 @@ async def test_an_agent_is_a_thread_and_its_end_is_reported(play, lines, tmp_pat
         assert loaded(runtime) == sorted([thread.id, id])
         [request] = cast.parts["child"].requests
         assert cast.parts["child"].conversation() == ["child do it"]
-        assert (request.subagent, request.parent_thread_id) == ("collab_spawn", thread.id)
+        assert (request.raw.subagent, request.raw.parent_thread_id) == ("collab_spawn", thread.id)
         state = runtime._backend.registry.directory.state(id)
         source = {"parent_thread_id": thread.id, "depth": 1, "agent_path": None, "agent_role": None}
         source["agent_nickname"] = spawned["nickname"]
@@ -293,7 +293,7 @@ async def test_agents_start_agents_up_to_the_depth_limit_and_are_closed_together
         assert len(loaded(runtime)) == 3
         await thread.run("close it")
         assert loaded(runtime) == [thread.id]
-        offered = {name: [tool.get("name") for tool in part.requests[0].tools] for name, part in cast.parts.items()}
+        offered = {name: [tool.get("name") for tool in part.requests[0].raw.tools] for name, part in cast.parts.items()}
         assert ["spawn_agent" in offered[name] for name in ("root", "child", "grandchild")] == [True, True, False]
 
 

@@ -193,7 +193,7 @@ async def test_without_the_shell_tool_it_is_not_offered_and_a_call_runs_nothing(
     config = [*WANTED, ("features.shell_tool", False)]
     async with opened(model, config=config) as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("go")
-        names = {tool.get("name") for tool in model.requests[0].tools}
+        names = {tool.get("name") for tool in model.requests[0].raw.tools}
         assert names.isdisjoint({"exec_command", "write_stdin", "shell", "shell_command"})
         [told] = [json.loads(item) for item in model.requests[1].input if b"function_call_output" in item]
         assert "unsupported call" in told["output"]
@@ -229,7 +229,7 @@ async def test_a_tool_that_is_switched_off_is_not_offered(opened, scripted, conf
             await thread.run("go")
         async with runtime.start_thread(config={config[0]: config[1]}) as thread:
             await thread.run("go")
-    before, after = ({tool.get("name", tool["type"]) for tool in request.tools} for request in model.requests)
+    before, after = ({tool.get("name", tool["type"]) for tool in request.raw.tools} for request in model.requests)
     assert (missing in before, missing in after) == (True, False)
 
 
@@ -242,7 +242,7 @@ async def test_a_search_of_the_web_is_limited_as_configured(opened, scripted):
     model = scripted()
     async with opened(model) as runtime, runtime.start_thread(config=config) as thread:
         await thread.run("go")
-    [search] = [tool for tool in model.requests[0].tools if tool["type"] == "web_search"]
+    [search] = [tool for tool in model.requests[0].raw.tools if tool["type"] == "web_search"]
     assert search == {
         "type": "web_search",
         "external_web_access": False,
@@ -258,7 +258,7 @@ async def test_full_access_does_not_allow_the_live_web_where_only_cached_pages_a
         demanding(runtime, WANTED, 'allowed_web_search_modes = ["cached"]')
         async with runtime.start_thread() as thread:
             await thread.run("go")
-    [search] = [tool for tool in model.requests[0].tools if tool["type"] == "web_search"]
+    [search] = [tool for tool in model.requests[0].raw.tools if tool["type"] == "web_search"]
     assert search["external_web_access"] is False
 
 

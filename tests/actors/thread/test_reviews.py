@@ -94,12 +94,12 @@ async def test_the_reviewer_has_its_own_conversation(opened, scripted, events_of
         await events_of(stream, "review")
         first, own = model.requests
         assert own.instructions != first.instructions
-        assert own.prompt_cache_key != first.prompt_cache_key
-        assert own.thread_id == own.prompt_cache_key
-        assert (own.subagent, first.subagent) == ("review", None)
+        assert own.raw.prompt_cache_key != first.raw.prompt_cache_key
+        assert own.thread_id == own.raw.prompt_cache_key
+        assert (own.raw.subagent, first.raw.subagent) == ("review", None)
         assert [text for text in model.conversation(1) if "question" in text or "answer" in text] == []
         assert any("`never`" in text for text in model.texts[1])
-        assert {tool["name"] for tool in own.tools} <= {
+        assert {tool["name"] for tool in own.raw.tools} <= {
             "exec_command", "write_stdin", "update_plan", "request_user_input", "view_image",
         }  # fmt: skip
         # the thread's context size is that of its own answers
@@ -190,7 +190,7 @@ async def test_a_review_waits_for_the_running_turn(opened, scripted, events_of):
             async for _ in turn:
                 pass
         await events_of(stream, "review")
-        assert model.requests[1].subagent == "review"
+        assert model.requests[1].raw.subagent == "review"
 
 
 class Asking:

@@ -102,7 +102,7 @@ async def test_a_turn_waits_for_the_servers_and_calls_their_tools(opened, script
             seen = [event async for event in turn]
         shown = [event.item for event in seen if hasattr(event, "item") and event.item.type == "mcpToolCall"]
         assert [(item.tool, item.status) for item in shown] == [("echo", "inProgress"), ("echo", "completed")]
-        tools = model.requests[0].tools
+        tools = model.requests[0].raw.tools
         names = [tool.get("name") for tool in tools]
         assert names[2:5] == ["list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource"]
         assert names[-1] == "mcp__tiny__"
@@ -274,7 +274,7 @@ async def test_a_reload_reaches_the_next_turn(opened, scripted, configure):
         await thread.run("two")
         await ask(runtime, "config/mcpServer/reload", None)
         await thread.run("three")
-    assert [request.tools[-1]["name"] for request in model.requests] == ["mcp__tiny__", "mcp__tiny__", "mcp__other__"]
+    assert [request.raw.tools[-1]["name"] for request in model.requests] == ["mcp__tiny__", "mcp__tiny__", "mcp__other__"]
 
 
 async def test_a_client_calls_a_tool_and_reads_a_resource(opened, configure):
@@ -345,4 +345,4 @@ async def test_a_thread_without_servers_offers_no_resource_functions(opened, scr
         servers = runtime._backend.registry._actors[thread.id].parts.servers
         assert isinstance(servers, ThreadServers)
         assert servers.functions() == []
-        assert "list_mcp_resources" not in [tool.get("name") for tool in model.requests[0].tools]
+        assert "list_mcp_resources" not in [tool.get("name") for tool in model.requests[0].raw.tools]

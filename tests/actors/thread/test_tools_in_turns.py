@@ -236,7 +236,7 @@ async def test_the_tools_are_offered_as_configured(threads, tmp_path, config, of
     opening, model = threads(config=config)
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("go")
-        assert [tool.get("name", tool["type"]) for tool in model.requests[0].tools] == offered
+        assert [tool.get("name", tool["type"]) for tool in model.requests[0].raw.tools] == offered
         assert thread.id
 
 
@@ -248,7 +248,7 @@ async def test_the_live_web_is_searched_if_configured_or_if_commands_reach_it_an
     opening, model = threads(config=config)
     async with opening as runtime, runtime.start_thread(cwd=tmp_path) as thread:
         await thread.run("go")
-        [search] = [tool for tool in model.requests[0].tools if tool["type"] == "web_search"]
+        [search] = [tool for tool in model.requests[0].raw.tools if tool["type"] == "web_search"]
         assert search["external_web_access"] is live
 
 
@@ -260,15 +260,15 @@ async def test_a_function_of_the_application_is_called_by_the_model(threads, tmp
     opening, model = threads([call("double", {"x": 21})])
     async with opening as runtime, runtime.start_thread(cwd=tmp_path, tools=[double]) as thread:
         await thread.run("go")
-        assert model.requests[0].tools[-1]["name"] == "double"
+        assert model.requests[0].raw.tools[-1]["name"] == "double"
         items = [json.loads(item) for item in model.requests[-1].input]
         assert [item["output"] for item in items if item["type"] == "function_call_output"] == ["42"]
         async with runtime.fork_thread(thread.id, tools=[double]) as fork:
             await fork.run("and in the fork?")
-            assert model.requests[-1].tools[-1]["name"] == "double"
+            assert model.requests[-1].raw.tools[-1]["name"] == "double"
         async with runtime.fork_thread(thread.id) as fork:
             await fork.run("and without?")
-            assert "double" not in [tool.get("name") for tool in model.requests[-1].tools]
+            assert "double" not in [tool.get("name") for tool in model.requests[-1].raw.tools]
 
 
 @pytest.mark.parametrize("retries", [0, 1])
