@@ -21,7 +21,8 @@ Watching
     `Instrument`; `spindle.otel` has one for OpenTelemetry.
 Errors
     Each is an `Error`: `TurnFailed` (of a provider: `ProviderError`), `TurnInterrupted`, `ThreadNotFound`, `ThreadClosed`,
-    `SubscriberLagged`, `ApprovalRequired`, `InvalidOption`, `ConfigError`, `HomeError`, `ModelError`, `RpcError`.
+    `SubscriberLagged`, `ApprovalRequired`, `InvalidOption`, `OutputInvalid`, `ConfigError`, `HomeError`, `ModelError`,
+    `RpcError`.
 
 A public name is imported at its first use, so that `import spindle` stays cheap.
 """

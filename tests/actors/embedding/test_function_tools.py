@@ -123,7 +123,7 @@ async def test_a_function_replaces_a_tool_of_its_name(opened, scripted):
         with trio.fail_after(10):
             await thread.run("go")
     assert outputs(model) == ["2 steps"]
-    offers = [json.loads(offer) if isinstance(offer, bytes) else offer for offer in model.requests[0].tools]
+    offers = [json.loads(offer) if isinstance(offer, bytes) else offer for offer in model.requests[0].raw.tools]
     assert [offer["description"] for offer in offers if offer.get("name") == "update_plan"] == ["Ours."]
 
 

@@ -31,7 +31,7 @@ async def test_the_answer_becomes_a_value(opened, scripted):
             plain = await thread.run("go")
     assert (report.output, report.text) == (Report("A", 2), '{"title": "A", "lines": 2}')
     assert (numbers.output, plain.output) == ([1, 2], "plain")
-    formats = [(request.text or {}).get("format") for request in model.requests]
+    formats = [(request.raw.text or {}).get("format") for request in model.requests]
     assert [each and (each["strict"], each["schema"]) for each in formats] == [
         (True, SCHEMA),
         (True, {**SCHEMA, "properties": {"value": {"type": "array", "items": {"type": "integer"}}}, "required": ["value"]}),
@@ -50,7 +50,7 @@ async def test_an_answer_that_does_not_fit_is_repaired_by_another_turn(opened, s
     assert model.conversation()[-1] == (
         "Your answer does not fit the schema: lines: must be an integer. Answer again, with JSON that fits it and nothing else."
     )
-    assert model.requests[0].text == model.requests[1].text
+    assert model.requests[0].raw.text == model.requests[1].raw.text
 
 
 async def test_a_second_answer_that_does_not_fit_is_an_error(opened, scripted):
