@@ -69,6 +69,8 @@ class TurnLog:
 
     async def room(self) -> None:
         """Wait a moment for readers that are far behind, and not again before they have read something."""
+        if not self._far_behind():
+            return
         with trio.move_on_after(PATIENCE) as waiting:
             while not self.closed and self._far_behind():
                 await self._caught_up.park()
@@ -130,22 +132,21 @@ class TurnLog:
         self._readers.add(reader)
         return reader
 
-    async def take(self, reader: TurnEvents) -> Event | None:
-        """The next event for a reader; None at the end. Raises SubscriberLagged."""
-        while True:
-            place = reader.at - self._first
-            if place < 0:
-                self._readers.discard(reader)
-                raise SubscriberLagged
-            if place < len(self._events):
-                event = self._events[place]
-                reader.took(event)
-                if self._caught_up:
-                    self._caught_up.unpark_all()
-                return event
-            if self.closed:
-                return None
-            await self._ready.park()
+    def take(self, reader: TurnEvents) -> Event | None:
+        """The next event for a reader; None if there is none now. Raises SubscriberLagged."""
+        place = reader.at - self._first
+        if place < 0:
+            self._readers.discard(reader)
+            raise SubscriberLagged
+        if place == len(self._events):
+            return None
+        if self._caught_up:
+            self._caught_up.unpark_all()
+        return self._events[place]
+
+    async def wait(self) -> None:
+        """Wait for an event, or for the end."""
+        await self._ready.park()
 
 
 class TurnEvents:
@@ -164,24 +165,26 @@ class TurnEvents:
         return self
 
     async def __anext__(self) -> events.Event:
-        while (event := await self._log.take(self)) is not None:
-            seen = events.seen(event)
-            if _belongs(seen, self._thread_id, self._turn_id):
-                return seen
-        self._ended()
-        raise StopAsyncIteration
+        while True:
+            event = self._log.take(self)
+            if event is not None:
+                self.at += 1
+                self.read += event.weight
+                self.stalled = False
+                seen = events.seen(event)
+                if self._shows(seen):
+                    return seen
+            elif self._log.closed:
+                self._ended()
+                raise StopAsyncIteration
+            else:
+                await self._log.wait()
 
-    def took(self, event: Event) -> None:
-        """It has read `event`."""
-        self.at += 1
-        self.read += event.weight
-        self.stalled = False
-
-
-def _belongs(event: events.Event, thread_id: str, turn_id: str) -> bool:
-    """Whether a turn shows it: not an event of another turn. Questions of the thread's agents may have no other subscriber."""
-    if isinstance(event, Asked) and event.thread_id != thread_id:
-        return True
-    if isinstance(event, TurnStartedNotification | TurnCompletedNotification):
-        return event.turn.id == turn_id
-    return getattr(event, "turn_id", None) in (None, turn_id)
+    def _shows(self, event: events.Event) -> bool:
+        """Not an event of another turn. Questions of the thread's agents are shown: they may have no other subscriber."""
+        turn_id = getattr(event, "turn_id", None)
+        if turn_id == self._turn_id or (isinstance(event, Asked) and event.thread_id != self._thread_id):
+            return True
+        if isinstance(event, TurnStartedNotification | TurnCompletedNotification):
+            return event.turn.id == self._turn_id
+        return turn_id is None
