@@ -107,9 +107,9 @@ async def _sample(
     while True:
         asking.attempt = attempt + 1
         answer = listen()
-        watched = _watched(host, plan, model, purpose, attempt + 1) if host.instruments else None
+        watched = _watched(host, plan, model, ask, purpose, attempt + 1) if host.instruments else None
         try:
-            await _take_in(host, model.stream(ask(None)) if watched is None else watched.stream(ask), answer)
+            await _take_in(host, watched or model.stream(ask(None)), answer)
             return answer
         except ModelError as error:
             host.partial(None)
@@ -147,12 +147,19 @@ def _too_long(error: ModelError, wait: float) -> ModelError:
     return ModelError(message, error.info, details=error.details, status=error.status, retry_after=wait)
 
 
-def _watched(host: TurnHost, plan: TurnPlan, model: Model, purpose: Purpose, attempt: int) -> WatchedRequest:
+def _watched(
+    host: TurnHost,
+    plan: TurnPlan,
+    model: Model,
+    ask: Callable[[Retried | None], ModelRequest],
+    purpose: Purpose,
+    attempt: int,
+) -> WatchedRequest:
     from spindle.actors.turn.watched import WatchedRequest
 
     if plan.subagent == "review" and purpose == "answer":
         purpose = "review"
-    return WatchedRequest(host, model, plan.settings.model_provider, purpose, attempt)
+    return WatchedRequest(host, model, ask, plan.settings.model_provider, purpose, attempt)
 
 
 async def _take_in(host: TurnHost, stream: Stream, answer: Listener) -> None:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from types import TracebackType
 from typing import Any
 
 from spindle.actors.services.instruments import Purpose, RequestInfo, RequestOutcome
 from spindle.actors.tasks.faults import parts
 from spindle.actors.turn.host import TurnHost
-from spindle.rpc.model.interface import Completed, ItemDone, Model, ModelError, ModelEvent, ModelRequest, Retried
+from spindle.rpc.model.interface import (
+    Completed,
+    ItemDone,
+    Model,
+    ModelError,
+    ModelEvent,
+    ModelRequest,
+    Retried,
+    Stream,
+)
 
 
 class _Seen:
@@ -60,51 +69,70 @@ class _Seen:
 
 
 class WatchedRequest:
-    """One request to `model` for which instruments are called."""
+    """One request to `model` for which instruments are called. It is the stream of its answer, as `Model.stream` returns it."""
 
-    def __init__(self, host: TurnHost, model: Model, provider: str, purpose: Purpose, attempt: int) -> None:
-        self._host, self._model = host, model
-        self._provider, self._attempt = provider, attempt
-        self._purpose: Purpose = purpose
-        self._info: RequestInfo | None = None
-
-    @asynccontextmanager
-    async def stream(
-        self, ask: Callable[[Retried], ModelRequest]
-    ) -> AsyncGenerator[AsyncIterator[Sequence[ModelEvent]]]:
-        """As `Model.stream`, of what `ask` makes."""
-        host, sent = self._host, list[RequestInfo]()
+    def __init__(
+        self,
+        host: TurnHost,
+        model: Model,
+        ask: Callable[[Retried], ModelRequest],
+        provider: str,
+        purpose: Purpose,
+        attempt: int,
+    ) -> None:
+        sent = self._sent = list[RequestInfo]()
 
         def retried(error: ModelError, delay: float) -> None:
             for info in sent:
                 _tell(host, info, error, delay)
 
-        request, seen = ask(retried), _Seen()
-        info = self._info = RequestInfo(
+        request = ask(retried)
+        self._host, self._model, self._seen = host, model, _Seen()
+        self._info = RequestInfo(
             thread_id=host.thread_id,
             turn_id=host.turn_id,
-            purpose=self._purpose,
+            purpose=purpose,
             model=request.model,
-            model_provider=self._provider,
-            server=getattr(self._model, "shown", None),
-            attempt=self._attempt,
+            model_provider=provider,
+            server=getattr(model, "shown", None),
+            attempt=attempt,
             request=request,
         )
-        sent.append(info)
-        with host.instruments.request(info, seen.outcome):
-            try:
-                async with self._model.stream(request) as batches:
-                    yield seen.over(batches)
-            except BaseException as raised:
-                seen.raised = raised
-                raise
-            finally:
-                sent.clear()  # else the request, which has the callback, would refer to itself
+        self._stream: Stream
+        self._around = host.instruments.request(self._info, self._seen.outcome)
+
+    async def __aenter__(self) -> AsyncIterator[Sequence[ModelEvent]]:
+        self._sent.append(self._info)
+        self._around.__enter__()
+        try:
+            self._stream = self._model.stream(self._info.request)
+            return self._seen.over(await self._stream.__aenter__())
+        except BaseException as raised:
+            self._end(raised)
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            handled = await self._stream.__aexit__(kind, error, trace)
+        except BaseException as raised:
+            self._end(raised)
+            raise
+        self._end(error)
+        return handled
+
+    def _end(self, raised: BaseException | None) -> None:
+        self._seen.raised = raised
+        try:
+            self._around.__exit__(None, None, None)
+        finally:  # else the error and this, and the request and its callback, would refer to each other
+            self._seen.raised = raised = None
+            self._sent.clear()
 
     def retried(self, error: Exception, delay: float) -> None:
         """It has failed and is sent again in `delay` seconds, as another request."""
-        if self._info is not None:
-            _tell(self._host, self._info, error, delay)
+        _tell(self._host, self._info, error, delay)
 
 
 def _tell(host: TurnHost, info: RequestInfo, error: Exception, delay: float) -> None:

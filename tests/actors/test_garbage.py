@@ -12,8 +12,9 @@ from weakref import ReferenceType
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from spindle import Runtime
+from spindle import Instrument, Runtime
 from spindle.actors.tasks.boundary import Contained
+from spindle.instruments import RequestInfo
 
 
 async def test_a_cancelled_task_leaves_no_frames() -> None:
@@ -65,3 +66,23 @@ async def test_no_objects_stay_of_threads_that_were_unloaded(opened: Any, script
         before = await round_of_threads(runtime, model, seen)
         after = await round_of_threads(runtime, model, seen)
     assert [kind for kind, count in (after - before).items() if count >= THREADS] == []
+
+
+async def test_a_watched_request_is_freed_without_the_collector(opened: Any, scripted: Any) -> None:
+    class Keeping(Instrument):
+        def __init__(self) -> None:
+            self.seen: list[ReferenceType[RequestInfo]] = []
+
+        def request_ended(self, request: RequestInfo, outcome: object) -> None:
+            self.seen.append(ReferenceType(request))
+
+    model, keeping = scripted(), Keeping()
+    async with opened(model, instruments=[keeping]) as runtime, runtime.start_thread() as thread:
+        await thread.run("hello")
+        gc.disable()
+        try:
+            await thread.run("again")
+            model.requests.clear()
+            assert [ref() for ref in keeping.seen[1:]] == [None]
+        finally:
+            gc.enable()
