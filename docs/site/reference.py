@@ -38,8 +38,8 @@ UNIONS = (Union, types.UnionType)
 
 
 def public(module: ModuleType) -> list[str]:
-    """The public names of a module."""
-    return sorted(module.__all__)
+    """The public names of a module, without the modules that have a place of their own."""
+    return sorted(name for name in module.__all__ if f"{module.__name__}.{name}" not in PUBLIC)
 
 
 def _api(module: ModuleType) -> str:
