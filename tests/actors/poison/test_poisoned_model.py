@@ -85,7 +85,7 @@ class Streaming:
 
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncIterator[Any]:
-        tools: Any = request.raw.tools
+        tools: Any = request.tools
         self.tools |= {tool["name"]: tool for tool in tools if tool["type"] == "function"}
         yield self._play(self.answers.popleft() if self.answers else [json.dumps(COMPLETED).encode()])
 
