@@ -198,7 +198,7 @@ async def test_the_callers_get_the_result_when_it_is_recorded_and_the_thread_is_
     turn.result = turn.ended("completed", None)
     assert watch.withdraw()  # its work is over: the end is near
     turn.end()
-    assert await watch.wait() == turn.result
+    assert (await watch.wait()).turn == turn.result
     assert not turn.done.is_set()
     turn.release()
     assert turn.done.is_set()
