@@ -52,7 +52,8 @@ class TurnLog:
         self._events.append(message)
         self._weight += message.weight
         self._put += message.weight
-        self._largest = max(self._largest, message.weight)
+        if message.weight > self._largest:
+            self._largest = message.weight
         if len(self._events) > self._merged_at:
             self._merge()
         while self._weight - self._largest > KEPT:
@@ -69,7 +70,7 @@ class TurnLog:
 
     async def room(self) -> None:
         """Wait a moment for readers that are far behind, and not again before they have read something."""
-        if not self._far_behind():
+        if self._put <= WEIGHT or not self._far_behind():
             return
         with trio.move_on_after(PATIENCE) as waiting:
             while not self.closed and self._far_behind():
